@@ -1,0 +1,156 @@
+/**
+ * The seam between the graph (TypeScript) and the native engine (C++): a program is a list of kernel calls over planned buffers.
+ *
+ * TypeScript decides what runs, in which order and where every value lives; C++ executes and decides nothing but tiles and threads.
+ * A step runs forward and backward over the batch in chunks of `chunkSamples`, in order, adding every chunk's parameter
+ * gradients into one fp32 gradient buffer; then norm, clip, optimizer and EMA. All of it is one asynchronous call.
+ *
+ * Values are fp32 [count(domain), ...perSample]. Domain 0 is all samples of the chunk; domain k ≥ 1 is the kept samples of drop path
+ * k − 1 (a compact tensor in ascending sample order). Space is planned for all kept.
+ */
+
+/** Where an operand lives. `value`: index into ProgramSpec.values; `param` / `grad`: index into ProgramSpec.parameters; `input`: batch data. */
+export type Operand = { value: number } | { param: number } | { grad: number } | { input: 'images' | 'targets' };
+
+/** One kernel call. `rows`: rows per sample of the kernel's main operand (so R = count(domain) · rows). Unused attributes are absent. */
+export interface Instruction {
+  kernel: KernelName;
+  domain: number;
+  inputs: Operand[];
+  outputs: Operand[];
+  attributes: Record<string, number>;
+  /** Present where dropout is applied inside or by this kernel: index into StepRequest.dropoutSites' order (the graph's site order). */
+  site?: number;
+}
+
+/**
+ * The kernels, with R = count(domain)·rows. Inputs → outputs; [brackets] optional (pass fewer operands); attributes in braces.
+ *
+ * patches               images[n,C,H,W] → y[R=n·N, C·p·p] {channels, height, width, patch}; column order (c, py, px), like a conv weight flattened
+ * linear                x[R,K], w param[M,K], [b param[M]] → y[R,M], [pre[R,M]] {rows, in, out, gelu 0|1, bias 0|1}
+ *                       gelu = 1: y = gelu(pre), pre kept for the gradient (exact erf)
+ * linear_input_grad     dy[R,M], w param[M,K], [pre[R,K]] → dx[R,K] {rows, in, out, gelu 0|1}; gelu = 1: dx·gelu'(pre)  (pre is that of the *input* side)
+ * linear_weight_grad    x[R,K], dy[R,M] → grad w[M,K] (+=), [grad b[M] (+=)] {rows, in, out}
+ * gelu, gelu_grad       x → y ; x, dy → dx {rows, width}
+ * layer_norm            x[R,D], w, b → y, mean[R], rstd[R] {rows, width, eps}
+ * layer_norm_grad       x, w, mean, rstd, dy → dx, grad w (+=), grad b (+=) {rows, width}
+ * attention             qkv[n,N,3·h·d] → out[n,N,h·d], lse[n,h,N] {tokens, heads, head_dim, scale} site?   (qkv splits as (3, heads, head_dim))
+ * attention_grad        qkv, out, lse, dout → dqkv {same} site?
+ * prepend_token         x[n,N,D], token param[D] → y[n,N+1,D] {tokens N, width}
+ * prepend_token_grad    dy[n,N+1,D] → dx[n,N,D], grad token (+=)
+ * add_positions         x[n,N,D], pos param[N,D] → y {tokens, width};   add_positions_grad  dy → grad pos (+=)
+ * dropout               x → y {rows, width} site: y = kept ? x/(1−p) : 0 (its own gradient too)
+ * keep                  x[n,E] → y[kept,E] {width E, path, scaled 0|1}; domain = the branch's; y = x[kept[i]]·(scaled ? 1/(1−p) : 1)
+ * add_kept              x[n,E], y[kept,E] → out[n,E] {width E, path, scaled 0|1}; domain 0; out = x, out[kept[i]] += y[i]·(scaled ? 1/(1−p) : 1); out may alias x
+ * take_token            x[n,N,D] → y[n,D] {tokens, width, token};   take_token_grad  dy[n,D] → dx[n,N,D] (zero elsewhere)
+ * mean_tokens           x[n,N,D] → y[n,D] {tokens, width};          mean_tokens_grad
+ * add                   a, b → y {rows, width}
+ * softmax_cross_entropy logits[n,C], targets input[n,C] → loss[n], [dlogits[n,C]] {classes}; loss = −Σ t·log softmax; dlogits = (softmax·Σt − t)·lossScale
+ */
+export type KernelName =
+  | 'patches' | 'linear' | 'linear_input_grad' | 'linear_weight_grad' | 'gelu' | 'gelu_grad' | 'layer_norm' | 'layer_norm_grad'
+  | 'attention' | 'attention_grad' | 'prepend_token' | 'prepend_token_grad' | 'add_positions' | 'add_positions_grad' | 'dropout'
+  | 'keep' | 'add_kept' | 'take_token' | 'take_token_grad' | 'mean_tokens' | 'mean_tokens_grad' | 'add' | 'softmax_cross_entropy';
+
+export interface ProgramSpec {
+  /** Samples per chunk; a trailing chunk may be smaller. */
+  chunkSamples: number;
+  /** Floats of the arena; values are placed inside it for a full chunk. */
+  arenaFloats: number;
+  /** Offset in floats (multiple of 16) and floats per sample of every value. */
+  values: { offset: number; floatsPerSample: number }[];
+  /** Elements of every parameter, in order. */
+  parameters: { size: number }[];
+  /** Number of drop-path paths (domains − 1). */
+  paths: number;
+  /** Elements per sample of every dropout site in logical row-major order (attention: heads·N·N). */
+  sites: { elementsPerSample: number }[];
+  /** Floats per sample of images (C·H·W) and classes. */
+  imageFloats: number;
+  classes: number;
+  forward: Instruction[];
+  backward: Instruction[];
+  /** Value holding the logits [n, classes] and the loss [n] after `forward`. */
+  logits: number;
+  loss: number;
+}
+
+/** One micro-batch. Images are finished fp32 NCHW. */
+export interface MicroBatch {
+  images: Float32Array;
+  /** Soft targets [n, classes]. */
+  targets: Float32Array;
+  samples: number;
+  /** Position of the micro-batch's first sample within the optimizer step: the `sample` counter word of dropout. */
+  firstSample: number;
+}
+
+/**
+ * Randomness of one step. A drop-path mask bit and a dropout element are kept where x < ⌈(1 − p)·2³²⌉ with x a word of Philox 4x32-10:
+ * key = (seed low 32 bits, seed high 32 bits); counter = (element >> 2, sample, site, step), word = element & 3.
+ * Dropout: site = its index; element in the site's row-major per-sample order. Drop path: site = 0x80000000 | path, element 0.
+ */
+export interface StepRandomness {
+  seed: bigint;
+  step: number;
+  /** Drop rate per dropout site (0 = off), in site order. */
+  siteRates: Float64Array;
+  /** Drop rate per path, in path order. */
+  pathRates: Float64Array;
+  /** Explicit masks for tests: per site one byte per element [samples, elementsPerSample]; per path one byte per sample. */
+  siteMasks?: (Uint8Array | undefined)[];
+  pathMasks?: (Uint8Array | undefined)[];
+}
+
+export interface OptimizerScalars {
+  kind: 'adamw' | 'sgd' | 'momentum';
+  beta1: number;
+  beta2: number;
+  eps: number;
+  momentum: number;
+  /** 1-based count of optimizer steps, for bias correction. */
+  step: number;
+  /** Clip by global L2 norm where > 0: factor min(1, clip/(norm + 1e-6)). */
+  clip: number;
+  /** Per parameter: learning rate (schedule × layer scale) and decoupled weight decay. */
+  learningRate: Float64Array;
+  weightDecay: Float64Array;
+  /** EMA decay, or −1 for none. */
+  emaDecay: number;
+}
+
+export interface StepOutput {
+  /** Loss of every sample, in batch order (over all micro-batches). */
+  losses: Float32Array;
+  /** Global L2 norm of the gradient before clipping. */
+  gradNorm: number;
+  /** Logits [samples, classes], for training accuracy. */
+  logits: Float32Array;
+  /** Seconds by phase: forward, backward, optimizer. */
+  seconds: { forward: number; backward: number; optimizer: number };
+}
+
+export type StateName = 'weights' | 'gradients' | 'first_moment' | 'second_moment' | 'ema';
+
+/** A compiled program with its parameters. Calls are queued: one runs at a time. dispose() frees everything once the running call ended. */
+export interface NativeProgram {
+  /** forward + backward over all micro-batches (gradient of Σ loss · lossScale), then the optimizer. Without `optimizer`: gradients only. */
+  step(micro: MicroBatch[], random: StepRandomness, lossScale: number, optimizer?: OptimizerScalars): Promise<StepOutput>;
+  /** Forward without dropout or drop path. `state`: which parameters. Returns logits and per-sample losses. */
+  evaluate(batch: MicroBatch, state: 'weights' | 'ema'): Promise<{ logits: Float32Array; losses: Float32Array }>;
+  /** Copies out / in all elements of one parameter. Refused while a call runs. */
+  read(state: StateName, parameter: number): Float32Array;
+  write(state: StateName, parameter: number, data: Float32Array): void;
+  dispose(): void;
+  readonly memoryBytes: number;
+}
+
+export interface NativeEngineInfo {
+  /** Instruction-set path in use: 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA forces one). */
+  isa: string;
+  available: string[];
+  /** Threads in use: DROPSTREAM_THREADS, else the cgroup's cores. */
+  threads: number;
+  /** Build identity that enters the numerics fingerprint. */
+  build: string;
+}
