@@ -1,0 +1,220 @@
+/**
+ * The errors that handlers and domain code throw. They carry ids as fields and know nothing of gRPC: status.ts maps them, in one table,
+ * to a status with google.rpc details and back, so a client catches the same classes that the server threw.
+ */
+
+/** One refused field. `allowed` completes the sentence "<field> is <value>, must be …". */
+export interface Violation {
+  /** Path in the request, proto names joined by dots, e.g. `schedule.spec.rate`. */
+  readonly field: string;
+  /** The value as it was given, as text. */
+  readonly value: string;
+  /** What is allowed, e.g. `at least 0 and below 1`. */
+  readonly allowed: string;
+}
+
+/** Base of every error in the status table. */
+export abstract class DomainError extends Error {}
+
+/** The request itself is wrong, whatever the state of the service: every violation at once. */
+export class InvalidArgument extends DomainError {
+  override readonly name = 'InvalidArgument';
+  constructor(
+    readonly violations: readonly Violation[],
+    options?: ErrorOptions,
+  ) {
+    super(violations.map(describeViolation).join('; '), options);
+  }
+}
+
+/** The named thing does not exist. `kind` is singular: `schedule`, `run`, … */
+export class NotFound extends DomainError {
+  override readonly name = 'NotFound';
+  constructor(
+    readonly kind: string,
+    readonly resource: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${kind} ${resource} does not exist`, options);
+  }
+}
+
+/** A create met something of that name. `why` tells a repeated request id with another body from a taken name. */
+export class AlreadyExists extends DomainError {
+  override readonly name = 'AlreadyExists';
+  constructor(
+    readonly kind: string,
+    readonly resource: string,
+    readonly why: string = '',
+    options?: ErrorOptions,
+  ) {
+    super(`${kind} ${resource} already exists${why && `: ${why}`}`, options);
+  }
+}
+
+/** Somebody else was faster (a stale etag): read again, then retry the whole change. */
+export class Aborted extends DomainError {
+  override readonly name = 'Aborted';
+  constructor(
+    readonly kind: string,
+    readonly resource: string,
+    readonly why: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${kind} ${resource} was not changed: ${why}`, options);
+  }
+}
+
+/** The request is right, but not in the present state of `resource`; retrying alone does not help. */
+export class FailedPrecondition extends DomainError {
+  override readonly name = 'FailedPrecondition';
+  constructor(
+    readonly kind: string,
+    readonly resource: string,
+    readonly why: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${kind} ${resource}: ${why}`, options);
+  }
+}
+
+/** A bound was reached. `limit` says which, with its unit. */
+export class ResourceExhausted extends DomainError {
+  override readonly name = 'ResourceExhausted';
+  constructor(
+    readonly what: string,
+    readonly limit: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${what} is exhausted, the limit is ${limit}`, options);
+  }
+}
+
+/** Stored bytes are gone or differ from their hash. */
+export class DataLoss extends DomainError {
+  override readonly name = 'DataLoss';
+  constructor(
+    readonly what: string,
+    readonly detail: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${what} is damaged: ${detail}`, options);
+  }
+}
+
+/** Temporarily not possible: the same call may be repeated after `retryAfterMs`. */
+export class Unavailable extends DomainError {
+  override readonly name = 'Unavailable';
+  constructor(
+    readonly what: string,
+    readonly retryAfterMs: number = 1000,
+    options?: ErrorOptions,
+  ) {
+    super(`${what} is unavailable, retry after ${retryAfterMs} ms`, options);
+  }
+}
+
+/** The caller may not do this: outside the allowed roots, another project. */
+export class PermissionDenied extends DomainError {
+  override readonly name = 'PermissionDenied';
+  constructor(
+    readonly what: string,
+    readonly why: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${what} is not permitted: ${why}`, options);
+  }
+}
+
+/** The caller gave up. The reason of an aborted `ctx.signal`. */
+export class Cancelled extends DomainError {
+  override readonly name = 'Cancelled';
+  constructor(
+    readonly what: string = 'the call',
+    options?: ErrorOptions,
+  ) {
+    super(`${what} was cancelled`, options);
+  }
+}
+
+/** The call's deadline passed. The other reason of an aborted `ctx.signal`. */
+export class DeadlineExceeded extends DomainError {
+  override readonly name = 'DeadlineExceeded';
+  constructor(
+    readonly what: string = 'the call',
+    options?: ErrorOptions,
+  ) {
+    super(`the deadline of ${what} has passed`, options);
+  }
+}
+
+/** A status that no class above stands for, as a client received it. A server that lets one escape answers INTERNAL. */
+export class RemoteError extends Error {
+  override readonly name = 'RemoteError';
+  constructor(
+    /** gRPC status code. */
+    readonly code: number,
+    readonly details: string,
+    options?: ErrorOptions,
+  ) {
+    super(`gRPC status ${code}: ${details}`, options);
+  }
+}
+
+/** "<field> is <value>, must be <allowed>". */
+export function describeViolation({ field, value, allowed }: Violation): string {
+  return `${field} is ${JSON.stringify(value)}, must be ${allowed}`;
+}
+
+/** Collects what is wrong with a request, so that one answer names everything. */
+export class Violations {
+  readonly #list: Violation[] = [];
+
+  /** `value` is shown as text, shortened to 120 characters; undefined reads as "" (absent). */
+  add(field: string, value: unknown, allowed: string): this {
+    const text = value === undefined || value === null ? '' : String(value);
+    this.#list.push({ field, value: text.length > 120 ? `${text.slice(0, 117)}...` : text, allowed });
+    return this;
+  }
+
+  /** Adds the violation unless `holds`. Returns `holds`, for checks that build on each other. */
+  check(holds: boolean, field: string, value: unknown, allowed: string): boolean {
+    if (!holds) this.add(field, value, allowed);
+    return holds;
+  }
+
+  /** Takes over violations found by a pure library, their fields put under `prefix` (e.g. `schedule.spec.`). */
+  addAll(violations: readonly Violation[], prefix = ''): this {
+    for (const v of violations) this.add(`${prefix}${v.field}`, v.value, v.allowed);
+    return this;
+  }
+
+  /** Runs a parser; an InvalidArgument of it is collected and undefined returned. */
+  collect<T>(parse: () => T, prefix = ''): T | undefined {
+    try {
+      return parse();
+    } catch (error) {
+      if (!(error instanceof InvalidArgument)) throw error;
+      this.addAll(error.violations, prefix);
+      return undefined;
+    }
+  }
+
+  get empty(): boolean {
+    return this.#list.length === 0;
+  }
+
+  get list(): readonly Violation[] {
+    return this.#list;
+  }
+
+  /** Throws InvalidArgument with all of them; does nothing when there are none. */
+  throwIfAny(): void {
+    if (!this.empty) throw new InvalidArgument([...this.#list]);
+  }
+}
+
+/** Shorthand for a single violation. */
+export function invalid(field: string, value: unknown, allowed: string): InvalidArgument {
+  return new InvalidArgument(new Violations().add(field, value, allowed).list);
+}

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import fc from 'fast-check';
+import * as errors from './errors.js';
+import { fromServiceError, type GrpcStatus, internalMessage, statusTable, toStatus } from './status.js';
+
+const unexpectedNever = (error: unknown): never => assert.fail(`not in the table: ${error}`);
+const received = (s: GrpcStatus): ServiceError => Object.assign(new Error(s.details), s);
+
+const rows: [errors.DomainError, status][] = [
+  [
+    new errors.InvalidArgument([
+      { field: 'spec.rate', value: '1.5', allowed: 'at least 0 and below 1' },
+      { field: 'name', value: 'a "quoted", must be x\n', allowed: 'projects/{project}/schedules/{schedule}' },
+    ]),
+    status.INVALID_ARGUMENT,
+  ],
+  [new errors.NotFound('schedule', 'projects/p/schedules/s'), status.NOT_FOUND],
+  [new errors.AlreadyExists('run', 'projects/p/runs/r', 'same request id, other spec'), status.ALREADY_EXISTS],
+  [new errors.Aborted('schedule', 'projects/p/schedules/s', 'etag "1" is stale, now "2"'), status.ABORTED],
+  [new errors.FailedPrecondition('run', 'projects/p/runs/r', 'it has finished'), status.FAILED_PRECONDITION],
+  [new errors.ResourceExhausted('queue', '100 runs'), status.RESOURCE_EXHAUSTED],
+  [new errors.DataLoss('train/0001.jpg', 'sha256 ab, expected cd'), status.DATA_LOSS],
+  [new errors.Unavailable('the object store', 1250), status.UNAVAILABLE],
+  [new errors.PermissionDenied('/etc', 'outside the data roots'), status.PERMISSION_DENIED],
+  [new errors.Cancelled('WatchRun'), status.CANCELLED],
+  [new errors.DeadlineExceeded('GetBatch'), status.DEADLINE_EXCEEDED],
+];
+
+test('the table has exactly the domain errors, one row each', () => {
+  assert.deepEqual(new Set(statusTable.map((r) => r.type)), new Set(rows.map(([e]) => e.constructor)));
+  assert.equal(statusTable.length, rows.length);
+  assert.equal(new Set(statusTable.map((r) => r.code)).size, rows.length);
+});
+
+for (const [error, code] of rows) {
+  test(`${error.name} goes to ${status[code]} and comes back with its fields`, () => {
+    const sent = toStatus(error, unexpectedNever);
+    assert.equal(sent.code, code);
+    assert.equal(sent.details, error.message);
+    const back = fromServiceError(received(sent));
+    assert.equal(back.constructor, error.constructor);
+    assert.equal(back.message, error.message);
+    assert.deepEqual({ ...back }, { ...error });
+    assert.ok(back.cause instanceof Error);
+  });
+}
+
+test('anything else is INTERNAL with a fixed message, and is handed to the log', () => {
+  for (const error of [new Error('password=hunter2'), 'text', undefined, { code: 5 }, new errors.RemoteError(5, 'x')]) {
+    const logged: unknown[] = [];
+    const sent = toStatus(error, (e) => logged.push(e));
+    assert.equal(sent.code, status.INTERNAL);
+    assert.equal(sent.details, internalMessage);
+    assert.deepEqual(sent.metadata.toJSON(), {});
+    assert.deepEqual(logged, [error]);
+  }
+});
+
+test('a status without our details comes back by its code alone', () => {
+  const bare = (code: status): ServiceError => Object.assign(new Error('x'), { code, details: 'x', metadata: new Metadata() });
+  assert.ok(fromServiceError(bare(status.UNAVAILABLE)) instanceof errors.Unavailable);
+  assert.ok(fromServiceError(bare(status.CANCELLED)) instanceof errors.Cancelled);
+  assert.ok(fromServiceError(bare(status.DEADLINE_EXCEEDED)) instanceof errors.DeadlineExceeded);
+  for (const code of [status.NOT_FOUND, status.INTERNAL, status.UNIMPLEMENTED]) {
+    const back = fromServiceError(bare(code));
+    assert.ok(back instanceof errors.RemoteError);
+    assert.equal(back.code, code);
+  }
+});
+
+test('details of any size stay below what clients accept as trailers, and garbage is not fatal', () => {
+  const many = Array.from({ length: 500 }, (_, i) => ({ field: `f${i}`, value: 'v'.repeat(120), allowed: 'a'.repeat(500) }));
+  const sent = toStatus(new errors.InvalidArgument(many), unexpectedNever);
+  const bytes = sent.metadata.get('grpc-status-details-bin')[0] as Buffer;
+  assert.ok(bytes.length + sent.details.length < 11_000, `${bytes.length}`);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (garbage) => {
+      const metadata = new Metadata();
+      metadata.set('grpc-status-details-bin', Buffer.from(garbage));
+      const error = Object.assign(new Error('x'), { code: status.NOT_FOUND, details: 'x', metadata });
+      assert.ok(fromServiceError(error) instanceof Error);
+    }),
+  );
+});
+
+test('Violations collects everything before it throws', () => {
+  const v = new errors.Violations().add('a', 1, 'two').addAll([{ field: 'rate', value: '2', allowed: 'below 1' }], 'spec.');
+  assert.equal(v.check(true, 'c', 0, 'x'), true);
+  assert.equal(
+    v.collect(() => {
+      throw errors.invalid('name', 'B', 'lower case');
+    }, 'run.'),
+    undefined,
+  );
+  assert.throws(
+    () => v.throwIfAny(),
+    (e: errors.InvalidArgument) => {
+      assert.deepEqual(
+        e.violations.map((x) => x.field),
+        ['a', 'spec.rate', 'run.name'],
+      );
+      assert.match(e.message, /a is "1", must be two; spec\.rate is "2", must be below 1/);
+      return true;
+    },
+  );
+  new errors.Violations().throwIfAny();
+});

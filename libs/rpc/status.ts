@@ -1,0 +1,241 @@
+/**
+ * The one table between the errors of errors.ts and gRPC: status code, google.rpc details in `grpc-status-details-bin`, and the way back
+ * on the client. An error that is not in the table becomes INTERNAL with a fixed message; its text never leaves the process.
+ */
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo } from '#protocol/google/rpc/error_details.js';
+import { Status } from '#protocol/google/rpc/status.js';
+import {
+  Aborted,
+  AlreadyExists,
+  Cancelled,
+  DataLoss,
+  DeadlineExceeded,
+  DomainError,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  PermissionDenied,
+  RemoteError,
+  ResourceExhausted,
+  Unavailable,
+  type Violation,
+} from './errors.js';
+
+export const errorDomain = 'dropstream';
+const detailsKey = 'grpc-status-details-bin';
+/** Trailers are bounded (clients refuse more than 8 KiB of headers): so are the details. */
+const maxViolations = 24;
+const maxText = 1000;
+
+interface Detail {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+type Fields = Readonly<Record<string, string>>;
+
+interface Row<E extends DomainError> {
+  readonly type: abstract new (...args: never[]) => E;
+  readonly code: status;
+  /** ErrorInfo.metadata: the ids. */
+  readonly fields: (error: E) => Fields;
+  /** Details beyond ErrorInfo. */
+  readonly details?: (error: E) => Detail[];
+  /** The client's way back. */
+  readonly restore: (fields: Fields, details: ReadonlyMap<string, Uint8Array>, cause: unknown) => E;
+}
+
+function row<E extends DomainError>(r: Row<E>): Row<DomainError> {
+  return r as unknown as Row<DomainError>;
+}
+
+const url = (name: string): string => `type.googleapis.com/google.rpc.${name}`;
+
+function resource(kind: string, name: string, description: string): Detail {
+  const value = ResourceInfo.encode({ resourceType: kind, resourceName: name, owner: '', description }).finish();
+  return { typeUrl: url('ResourceInfo'), value };
+}
+
+const named = (e: { kind: string; resource: string; why?: string }): Fields => ({
+  kind: e.kind,
+  resource: e.resource,
+  ...(e.why === undefined ? {} : { why: e.why }),
+});
+
+/** Walked row by row in status.test.ts. */
+export const statusTable: readonly Row<DomainError>[] = [
+  row<InvalidArgument>({
+    type: InvalidArgument,
+    code: status.INVALID_ARGUMENT,
+    fields: () => ({}),
+    details: (e) => [{ typeUrl: url('BadRequest'), value: encodeViolations(e.violations) }],
+    restore: (_, details, cause) => new InvalidArgument(decodeViolations(details.get(url('BadRequest'))), { cause }),
+  }),
+  row<NotFound>({
+    type: NotFound,
+    code: status.NOT_FOUND,
+    fields: named,
+    details: (e) => [resource(e.kind, e.resource, e.message)],
+    restore: (f, _, cause) => new NotFound(f.kind ?? '', f.resource ?? '', { cause }),
+  }),
+  row<AlreadyExists>({
+    type: AlreadyExists,
+    code: status.ALREADY_EXISTS,
+    fields: named,
+    details: (e) => [resource(e.kind, e.resource, e.message)],
+    restore: (f, _, cause) => new AlreadyExists(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
+  }),
+  row<Aborted>({
+    type: Aborted,
+    code: status.ABORTED,
+    fields: named,
+    details: (e) => [resource(e.kind, e.resource, e.message)],
+    restore: (f, _, cause) => new Aborted(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
+  }),
+  row<FailedPrecondition>({
+    type: FailedPrecondition,
+    code: status.FAILED_PRECONDITION,
+    fields: named,
+    details: (e) => {
+      const violations = [{ type: e.kind, subject: clip(e.resource), description: clip(e.why) }];
+      return [{ typeUrl: url('PreconditionFailure'), value: PreconditionFailure.encode({ violations }).finish() }];
+    },
+    restore: (f, _, cause) => new FailedPrecondition(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
+  }),
+  row<ResourceExhausted>({
+    type: ResourceExhausted,
+    code: status.RESOURCE_EXHAUSTED,
+    fields: (e) => ({ what: e.what, limit: e.limit }),
+    restore: (f, _, cause) => new ResourceExhausted(f.what ?? '', f.limit ?? '', { cause }),
+  }),
+  row<DataLoss>({
+    type: DataLoss,
+    code: status.DATA_LOSS,
+    fields: (e) => ({ what: e.what, detail: e.detail }),
+    restore: (f, _, cause) => new DataLoss(f.what ?? '', f.detail ?? '', { cause }),
+  }),
+  row<Unavailable>({
+    type: Unavailable,
+    code: status.UNAVAILABLE,
+    fields: (e) => ({ what: e.what }),
+    details: (e) => [{ typeUrl: url('RetryInfo'), value: encodeRetry(e.retryAfterMs) }],
+    restore: (f, details, cause) => new Unavailable(f.what ?? '', decodeRetry(details.get(url('RetryInfo'))), { cause }),
+  }),
+  row<PermissionDenied>({
+    type: PermissionDenied,
+    code: status.PERMISSION_DENIED,
+    fields: (e) => ({ what: e.what, why: e.why }),
+    restore: (f, _, cause) => new PermissionDenied(f.what ?? '', f.why ?? '', { cause }),
+  }),
+  row<Cancelled>({
+    type: Cancelled,
+    code: status.CANCELLED,
+    fields: (e) => ({ what: e.what }),
+    restore: (f, _, cause) => new Cancelled(f.what, { cause }),
+  }),
+  row<DeadlineExceeded>({
+    type: DeadlineExceeded,
+    code: status.DEADLINE_EXCEEDED,
+    fields: (e) => ({ what: e.what }),
+    restore: (f, _, cause) => new DeadlineExceeded(f.what, { cause }),
+  }),
+];
+
+/** What grpc-js sends. */
+export interface GrpcStatus {
+  readonly code: status;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
+/** The text of every error that is not in the table. */
+export const internalMessage = 'internal error; see the log of the service';
+
+/** Maps an error to the status to send. `unexpected` gets the original of anything outside the table, to log it. */
+export function toStatus(error: unknown, unexpected: (error: unknown) => void): GrpcStatus {
+  const found = statusTable.find((r) => error instanceof r.type);
+  if (!found || !(error instanceof DomainError)) {
+    unexpected(error);
+    return { code: status.INTERNAL, details: internalMessage, metadata: new Metadata() };
+  }
+  const message = clip(error.message);
+  const info = ErrorInfo.encode({
+    reason: status[found.code],
+    domain: errorDomain,
+    metadata: Object.fromEntries(Object.entries(found.fields(error)).map(([k, v]) => [k, clip(v)])),
+  }).finish();
+  const details = [{ typeUrl: url('ErrorInfo'), value: info }, ...(found.details?.(error) ?? [])];
+  const metadata = new Metadata();
+  const encoded = Status.encode({ code: found.code, message, details: details.map((d) => ({ ...d, value: Buffer.from(d.value) })) });
+  metadata.set(detailsKey, Buffer.from(encoded.finish()));
+  return { code: found.code, details: message, metadata };
+}
+
+/** The way back: the class the server threw, its ids restored, or RemoteError for a status that none stands for. `cause` is the original. */
+export function fromServiceError(error: ServiceError): DomainError | RemoteError {
+  const found = statusTable.find((r) => r.code === error.code);
+  if (!found) return new RemoteError(error.code, error.details, { cause: error });
+  const details = readDetails(error.metadata);
+  const info = details.get(url('ErrorInfo'));
+  const parsed = info && safely(() => ErrorInfo.decode(info));
+  if (parsed?.domain === errorDomain) return found.restore(parsed.metadata, details, error);
+  // From grpc-js itself or another server: no details, only text.
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      return new Unavailable(error.details, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
+    case status.CANCELLED:
+      return new Cancelled(undefined, { cause: error });
+    case status.DEADLINE_EXCEEDED:
+      return new DeadlineExceeded(undefined, { cause: error });
+    default:
+      return new RemoteError(error.code, error.details, { cause: error });
+  }
+}
+
+function readDetails(metadata: Metadata | undefined): Map<string, Uint8Array> {
+  const bytes = metadata?.get(detailsKey)[0];
+  const decoded = bytes instanceof Uint8Array ? safely(() => Status.decode(bytes)) : undefined;
+  return new Map((decoded?.details ?? []).map((d) => [d.typeUrl, d.value]));
+}
+
+function encodeViolations(violations: readonly Violation[]): Uint8Array {
+  const fieldViolations = violations.slice(0, maxViolations).map((v) => ({
+    field: v.field,
+    description: `is ${JSON.stringify(v.value)}, must be ${v.allowed}`.slice(0, 300),
+  }));
+  return BadRequest.encode({ fieldViolations }).finish();
+}
+
+function decodeViolations(bytes: Uint8Array | undefined): Violation[] {
+  const decoded = bytes && safely(() => BadRequest.decode(bytes));
+  return (decoded?.fieldViolations ?? []).map(({ field, description }) => {
+    const match = /^is ("(?:[^"\\]|\\.)*"), must be (.*)$/s.exec(description);
+    const value = match && safely(() => JSON.parse(match[1]!) as string);
+    return { field, value: value ?? '', allowed: match?.[2] ?? description };
+  });
+}
+
+function encodeRetry(ms: number): Uint8Array {
+  const seconds = Math.floor(ms / 1000);
+  return RetryInfo.encode({ retryDelay: { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) } }).finish();
+}
+
+/** Milliseconds; 1000 when the server did not say. */
+function decodeRetry(bytes: Uint8Array | undefined): number {
+  const delay = bytes && safely(() => RetryInfo.decode(bytes))?.retryDelay;
+  return delay ? Number(delay.seconds) * 1000 + delay.nanos / 1e6 : 1000;
+}
+
+/** Details come from another process: undecodable ones count as absent. */
+function safely<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function clip(text: string): string {
+  return text.length > maxText ? `${text.slice(0, maxText - 3)}...` : text;
+}
