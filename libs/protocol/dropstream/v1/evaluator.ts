@@ -92,7 +92,7 @@ export function evaluationStateToJSON(object: EvaluationState): string {
 
 /** What to score on what. */
 export interface EvaluationSpec {
-  /** projects/{project}/runs/{run}/checkpoints/{checkpoint}; required. `latest` and `best` are resolved at creation. */
+  /** projects/{project}/runs/{run}/checkpoints/{checkpoint}; required. Its manifest holds all that scoring needs. */
   checkpoint: string;
   /** SHA-256 of the manifest; empty: the run's eval_manifest. */
   manifest: string;
