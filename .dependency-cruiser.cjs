@@ -1,0 +1,42 @@
+// The layers of ARCHITECTURE.md: a folder may import only folders named for it here (and itself). Tests may import anything.
+const layers = {
+  random: [],
+  protocol: [],
+  telemetry: [],
+  schedule: [],
+  storage: ['telemetry'],
+  native: ['random'],
+  rpc: ['protocol', 'telemetry'],
+  data: ['random', 'protocol', 'telemetry', 'storage', 'native', 'rpc'],
+  nn: ['random'],
+  graph: ['nn', 'random'],
+  engine: ['graph', 'nn', 'native', 'random'],
+};
+const tests = '\\.test\\.ts$|/conformance\\.ts$';
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    ...Object.entries(layers).map(([name, below]) => ({
+      name: `${name}-imports-only-below`,
+      severity: 'error',
+      from: { path: `^libs/${name}/`, pathNot: tests },
+      to: { path: '^(libs|services|test)/', pathNot: `^libs/(${[name, ...below].join('|')})/` },
+    })),
+    {
+      name: 'services-talk-through-protos',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/', pathNot: `${tests}|^services/cli/` },
+      to: { path: '^services/', pathNot: '^services/$1/' },
+    },
+    { name: 'product-never-imports-tests', severity: 'error', from: { path: '^(libs|services)/', pathNot: tests }, to: { path: '^test/' } },
+    { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^@tensorflow/tfjs-node' } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^(dist|libs/native/build)/' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['source', 'import', 'node', 'default'], extensions: ['.ts', '.js', '.mjs', '.cjs'] },
+  },
+};
