@@ -324,6 +324,28 @@ export interface EvaluationRecord {
   best: boolean;
 }
 
+/** The run was created and waits for a worker. Fields 1 and 2 are those of StateRecord. */
+export interface CreatedRecord {
+  /** QUEUED. */
+  state: RunState;
+  /** Empty. */
+  reason: string;
+  /** The run as created: resolved spec, lengths, segments, parameters. Everything that replay needs. */
+  run?:
+    | Run
+    | undefined;
+  /** Samples trained on in an epoch before the last partial step is dropped: those of the manifest less the held-out ones. */
+  trainSamples: bigint;
+  /** Digest of the request's spec, to tell a repeated request id from another spec. */
+  specDigest: string;
+  /** Classes of the data set, in order of labels. */
+  classes: string[];
+}
+
+/** PauseRun asked the worker to checkpoint and stop. */
+export interface PauseRequestedRecord {
+}
+
 /** The run's state changed. */
 export interface StateRecord {
   /** New state. */
@@ -362,7 +384,7 @@ export interface RunEvent {
   event?:
     | //
     /** The run was created. */
-    { $case: "created"; value: StateRecord }
+    { $case: "created"; value: CreatedRecord }
     | //
     /** A worker took it. */
     { $case: "claimed"; value: ClaimedRecord }
@@ -390,6 +412,9 @@ export interface RunEvent {
     | //
     /** Undecodable samples. */
     { $case: "dataSkipped"; value: DataSkippedRecord }
+    | //
+    /** Somebody asked to pause. */
+    { $case: "pauseRequested"; value: PauseRequestedRecord }
     | undefined;
 }
 
@@ -2753,6 +2778,220 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
   },
 };
 
+function createBaseCreatedRecord(): CreatedRecord {
+  return { state: 0, reason: "", run: undefined, trainSamples: 0n, specDigest: "", classes: [] };
+}
+
+export const CreatedRecord: MessageFns<CreatedRecord> = {
+  encode(message: CreatedRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== 0) {
+      writer.uint32(8).int32(message.state);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.run !== undefined) {
+      Run.encode(message.run, writer.uint32(26).fork()).join();
+    }
+    if (message.trainSamples !== 0n) {
+      if (BigInt.asUintN(64, message.trainSamples) !== message.trainSamples) {
+        throw new globalThis.Error("value provided for field message.trainSamples of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.trainSamples);
+    }
+    if (message.specDigest !== "") {
+      writer.uint32(42).string(message.specDigest);
+    }
+    for (const v of message.classes) {
+      writer.uint32(50).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreatedRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreatedRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.run = Run.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.trainSamples = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.specDigest = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.classes.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreatedRecord {
+    return {
+      state: isSet(object.state) ? runStateFromJSON(object.state) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      run: isSet(object.run) ? Run.fromJSON(object.run) : undefined,
+      trainSamples: isSet(object.trainSamples)
+        ? BigInt(object.trainSamples)
+        : isSet(object.train_samples)
+        ? BigInt(object.train_samples)
+        : 0n,
+      specDigest: isSet(object.specDigest)
+        ? globalThis.String(object.specDigest)
+        : isSet(object.spec_digest)
+        ? globalThis.String(object.spec_digest)
+        : "",
+      classes: globalThis.Array.isArray(object?.classes) ? object.classes.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: CreatedRecord): unknown {
+    const obj: any = {};
+    if (message.state !== 0) {
+      obj.state = runStateToJSON(message.state);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.run !== undefined) {
+      obj.run = Run.toJSON(message.run);
+    }
+    if (message.trainSamples !== 0n) {
+      obj.trainSamples = message.trainSamples.toString();
+    }
+    if (message.specDigest !== "") {
+      obj.specDigest = message.specDigest;
+    }
+    if (message.classes?.length) {
+      obj.classes = message.classes;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreatedRecord>, I>>(base?: I): CreatedRecord {
+    return CreatedRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreatedRecord>, I>>(object: I): CreatedRecord {
+    const message = createBaseCreatedRecord();
+    message.state = object.state ?? 0;
+    message.reason = object.reason ?? "";
+    message.run = (object.run !== undefined && object.run !== null) ? Run.fromPartial(object.run) : undefined;
+    message.trainSamples = (object.trainSamples !== undefined && object.trainSamples !== null)
+      ? BigInt(object.trainSamples)
+      : 0n;
+    message.specDigest = object.specDigest ?? "";
+    message.classes = object.classes?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePauseRequestedRecord(): PauseRequestedRecord {
+  return {};
+}
+
+export const PauseRequestedRecord: MessageFns<PauseRequestedRecord> = {
+  encode(_: PauseRequestedRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PauseRequestedRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePauseRequestedRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): PauseRequestedRecord {
+    return {};
+  },
+
+  toJSON(_: PauseRequestedRecord): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PauseRequestedRecord>, I>>(base?: I): PauseRequestedRecord {
+    return PauseRequestedRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PauseRequestedRecord>, I>>(_: I): PauseRequestedRecord {
+    const message = createBasePauseRequestedRecord();
+    return message;
+  },
+};
+
 function createBaseStateRecord(): StateRecord {
   return { state: 0, reason: "" };
 }
@@ -3058,7 +3297,7 @@ export const RunEvent: MessageFns<RunEvent> = {
     }
     switch (message.event?.$case) {
       case "created":
-        StateRecord.encode(message.event.value, writer.uint32(26).fork()).join();
+        CreatedRecord.encode(message.event.value, writer.uint32(26).fork()).join();
         break;
       case "claimed":
         ClaimedRecord.encode(message.event.value, writer.uint32(34).fork()).join();
@@ -3086,6 +3325,9 @@ export const RunEvent: MessageFns<RunEvent> = {
         break;
       case "dataSkipped":
         DataSkippedRecord.encode(message.event.value, writer.uint32(98).fork()).join();
+        break;
+      case "pauseRequested":
+        PauseRequestedRecord.encode(message.event.value, writer.uint32(106).fork()).join();
         break;
     }
     return writer;
@@ -3125,7 +3367,7 @@ export const RunEvent: MessageFns<RunEvent> = {
               break;
             }
 
-            message.event = { $case: "created", value: StateRecord.decode(reader, reader.uint32()) };
+            message.event = { $case: "created", value: CreatedRecord.decode(reader, reader.uint32()) };
             continue;
           }
           case 4: {
@@ -3200,6 +3442,14 @@ export const RunEvent: MessageFns<RunEvent> = {
             message.event = { $case: "dataSkipped", value: DataSkippedRecord.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.event = { $case: "pauseRequested", value: PauseRequestedRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3217,7 +3467,7 @@ export const RunEvent: MessageFns<RunEvent> = {
       sequence: isSet(object.sequence) ? BigInt(object.sequence) : 0n,
       time: isSet(object.time) ? fromJsonTimestamp(object.time) : undefined,
       event: isSet(object.created)
-        ? { $case: "created", value: StateRecord.fromJSON(object.created) }
+        ? { $case: "created", value: CreatedRecord.fromJSON(object.created) }
         : isSet(object.claimed)
         ? { $case: "claimed", value: ClaimedRecord.fromJSON(object.claimed) }
         : isSet(object.resumed)
@@ -3240,6 +3490,10 @@ export const RunEvent: MessageFns<RunEvent> = {
         ? { $case: "dataSkipped", value: DataSkippedRecord.fromJSON(object.dataSkipped) }
         : isSet(object.data_skipped)
         ? { $case: "dataSkipped", value: DataSkippedRecord.fromJSON(object.data_skipped) }
+        : isSet(object.pauseRequested)
+        ? { $case: "pauseRequested", value: PauseRequestedRecord.fromJSON(object.pauseRequested) }
+        : isSet(object.pause_requested)
+        ? { $case: "pauseRequested", value: PauseRequestedRecord.fromJSON(object.pause_requested) }
         : undefined,
     };
   },
@@ -3253,7 +3507,7 @@ export const RunEvent: MessageFns<RunEvent> = {
       obj.time = message.time.toISOString();
     }
     if (message.event?.$case === "created") {
-      obj.created = StateRecord.toJSON(message.event.value);
+      obj.created = CreatedRecord.toJSON(message.event.value);
     } else if (message.event?.$case === "claimed") {
       obj.claimed = ClaimedRecord.toJSON(message.event.value);
     } else if (message.event?.$case === "resumed") {
@@ -3272,6 +3526,8 @@ export const RunEvent: MessageFns<RunEvent> = {
       obj.scheduleChanged = ScheduleChangedRecord.toJSON(message.event.value);
     } else if (message.event?.$case === "dataSkipped") {
       obj.dataSkipped = DataSkippedRecord.toJSON(message.event.value);
+    } else if (message.event?.$case === "pauseRequested") {
+      obj.pauseRequested = PauseRequestedRecord.toJSON(message.event.value);
     }
     return obj;
   },
@@ -3286,7 +3542,7 @@ export const RunEvent: MessageFns<RunEvent> = {
     switch (object.event?.$case) {
       case "created": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "created", value: StateRecord.fromPartial(object.event.value) };
+          message.event = { $case: "created", value: CreatedRecord.fromPartial(object.event.value) };
         }
         break;
       }
@@ -3341,6 +3597,12 @@ export const RunEvent: MessageFns<RunEvent> = {
       case "dataSkipped": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "dataSkipped", value: DataSkippedRecord.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "pauseRequested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "pauseRequested", value: PauseRequestedRecord.fromPartial(object.event.value) };
         }
         break;
       }
