@@ -102,7 +102,7 @@ export class DataLoss extends DomainError {
   }
 }
 
-/** Temporarily not possible: the same call may be repeated after `retryAfterMs`. */
+/** Temporarily not possible: the same call may be repeated after `retryAfterMs` (0: as soon as the caller likes). */
 export class Unavailable extends DomainError {
   override readonly name = 'Unavailable';
   constructor(
@@ -110,7 +110,7 @@ export class Unavailable extends DomainError {
     readonly retryAfterMs: number = 1000,
     options?: ErrorOptions,
   ) {
-    super(`${what} is unavailable, retry after ${retryAfterMs} ms`, options);
+    super(`${what} is unavailable${retryAfterMs > 0 ? `, retry after ${retryAfterMs} ms` : ''}`, options);
   }
 }
 

@@ -89,10 +89,10 @@ test('request ids are checked, and derive stable ids', () => {
   for (const [value, ok] of [
     ['', true],
     ['7f3c-1', true],
-    ['a'.repeat(128), true],
-    ['a'.repeat(129), false],
+    ['a'.repeat(64), true],
+    ['a'.repeat(65), false],
     ['a b', false],
-    ['-a', false],
+    ['a.b', false],
   ] as const) {
     assert.equal(checkRequestId(new Violations(), value), ok);
   }

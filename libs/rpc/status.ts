@@ -221,10 +221,10 @@ function encodeRetry(ms: number): Uint8Array {
   return RetryInfo.encode({ retryDelay: { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) } }).finish();
 }
 
-/** Milliseconds; 1000 when the server did not say. */
+/** Milliseconds; 0 when the server did not say. */
 function decodeRetry(bytes: Uint8Array | undefined): number {
   const delay = bytes && safely(() => RetryInfo.decode(bytes))?.retryDelay;
-  return delay ? Number(delay.seconds) * 1000 + delay.nanos / 1e6 : 1000;
+  return delay ? Number(delay.seconds) * 1000 + delay.nanos / 1e6 : 0;
 }
 
 /** Details come from another process: undecodable ones count as absent. */

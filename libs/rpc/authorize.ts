@@ -1,0 +1,28 @@
+/**
+ * The auth seam: sees every call before its handler. The default binds a caller that names its project in the metadata to that project;
+ * a deployment with identities replaces it and decides by certificate or token.
+ */
+import type { Metadata } from '@grpc/grpc-js';
+import { PermissionDenied } from './errors.js';
+
+/** Metadata key by which a caller says which project it acts for. */
+export const projectKey = 'dropstream-project';
+
+export interface AuthorizeCall {
+  /** e.g. `dropstream.v1.SchedulerService/GetRates`. */
+  readonly method: string;
+  readonly metadata: Metadata;
+  readonly peer: string;
+  /** Every project that the request names. */
+  readonly projects: readonly string[];
+}
+
+/** Returns for a permitted call, throws PermissionDenied otherwise. */
+export type Authorize = (call: AuthorizeCall) => void | Promise<void>;
+
+export const sameProject: Authorize = ({ metadata, projects }) => {
+  const mine = metadata.get(projectKey)[0];
+  if (mine === undefined) return;
+  const other = projects.find((project) => project !== mine);
+  if (other !== undefined) throw new PermissionDenied(`project ${other}`, `the call is made for project ${String(mine)}`);
+};

@@ -1,0 +1,182 @@
+/** From a handler of handlers.ts to a grpc-js handler: context, deadline, authorisation, back-pressure, cancellation, errors to status. */
+import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
+import type { Logger } from '#telemetry/logger.js';
+import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
+import type { Authorize } from './authorize.js';
+import { Cancelled, DeadlineExceeded, type DomainError, InvalidArgument } from './errors.js';
+import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
+import { projectsOf } from './resource-names.js';
+import { type GrpcStatus, toStatus } from './status.js';
+
+export interface BindOptions {
+  readonly logger: Logger;
+  readonly authorize: Authorize;
+  /** Translates errors of lower libraries (storage, data) to those of errors.ts; undefined where it knows no better. */
+  readonly mapError: (error: unknown) => DomainError | undefined;
+  /** Longest a unary call may take, also where the caller asks for more. */
+  readonly maxUnaryMs: number;
+  readonly maxStreamMs: number;
+  /** Messages of one stream that are handed to the transport and not yet written: bounds memory together with the message size. */
+  readonly streamWindow: number;
+  /** Aborted with Unavailable when draining begins. */
+  readonly draining: AbortSignal;
+  /** Aborted with Unavailable when the grace is over. */
+  readonly closing: AbortSignal;
+  /** Tells the log interceptor what only the handler knows. */
+  readonly note: (metadata: Metadata, facts: { project: string | undefined; traceId: string }) => void;
+}
+
+type Call = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+
+export function bindHandler(
+  method: AnyMethod,
+  handler: UnaryHandler<never, unknown> | StreamHandler<never, unknown>,
+  options: BindOptions,
+): UntypedHandleCall {
+  const name = method.path.slice(1);
+  if (handler.kind === 'unary') {
+    const run = handler.run as UnaryHandler<unknown, unknown>['run'];
+    return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
+      const scope = openCall(name, call, options, options.maxUnaryMs, [options.closing]);
+      scope
+        .run(async () => {
+          await scope.authorize();
+          return await orAborted(Promise.resolve(run(call.request, scope.ctx)), scope.ctx.signal);
+        })
+        .then(
+          (response) => callback(null, response),
+          (error) => callback(scope.status(error)),
+        )
+        .finally(() => scope.close());
+    };
+  }
+  const run = handler.run as StreamHandler<unknown, unknown>['run'];
+  const enders = handler.endsOnDrain ? [options.draining, options.closing] : [options.closing];
+  return (call: ServerWritableStream<unknown, unknown>) => {
+    const scope = openCall(name, call, options, options.maxStreamMs, enders);
+    scope
+      .run(async () => {
+        await scope.authorize();
+        await pump(run(call.request, scope.ctx), call, scope.ctx.signal, options.streamWindow);
+      })
+      .then(
+        () => call.end(),
+        (error) => call.emit('error', scope.status(error)),
+      )
+      .finally(() => scope.close());
+  };
+}
+
+interface CallScope {
+  readonly ctx: CallContext;
+  authorize(): Promise<void>;
+  run<T>(work: () => Promise<T>): Promise<T>;
+  status(error: unknown): GrpcStatus;
+  close(): void;
+}
+
+function openCall(method: string, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
+  const controller = new AbortController();
+  const requested = Number(call.getDeadline());
+  const deadlineMs = Math.min(requested, Date.now() + maxMs);
+  // setTimeout holds 31 bits of milliseconds; maxMs is bounded by the server's options.
+  const timer = setTimeout(() => controller.abort(new DeadlineExceeded(method)), Math.max(0, deadlineMs - Date.now()));
+  const onCancelled = (): void => controller.abort(Date.now() >= deadlineMs ? new DeadlineExceeded(method) : new Cancelled(method));
+  call.on('cancelled', onCancelled);
+  if (call.cancelled) onCancelled();
+  const unlink = enders.map((ender) => {
+    const abort = (): void => controller.abort(ender.reason);
+    if (ender.aborted) abort();
+    else ender.addEventListener('abort', abort, { once: true });
+    return () => ender.removeEventListener('abort', abort);
+  });
+
+  const header = call.metadata.get(traceparentKey)[0];
+  const span = childSpan(parseTraceparent(header === undefined ? undefined : String(header)) ?? activeSpan());
+  const projects = projectsOf(call.request);
+  const project = projects[0];
+  options.note(call.metadata, { project, traceId: span.traceId });
+  const logger = options.logger.child({ method, ...(project === undefined ? {} : { project }), trace_id: span.traceId });
+  const ctx: CallContext = {
+    signal: controller.signal,
+    deadlineMs,
+    metadata: call.metadata,
+    logger,
+    project,
+    method,
+    peer: call.getPeer(),
+    traceId: span.traceId,
+  };
+
+  return {
+    ctx,
+    authorize: async () => {
+      await options.authorize({ method, metadata: call.metadata, peer: ctx.peer, projects });
+      controller.signal.throwIfAborted();
+    },
+    run: (work) => runWithSpan(span, work),
+    status: (error) => {
+      // Whatever an aborted await threw, the reason of the abort says it better.
+      const aborted = controller.signal.aborted && !(error instanceof InvalidArgument) ? controller.signal.reason : undefined;
+      const known = isAbort(error) || aborted === error ? (aborted ?? error) : (options.mapError(error) ?? error);
+      return toStatus(known, (original) => logger.error({ error: original, traceparent: formatTraceparent(span) }, 'unexpected error'));
+    },
+    close: () => {
+      clearTimeout(timer);
+      for (const off of unlink) off();
+      call.off('cancelled', onCancelled);
+      // Ends what a handler left running; its errors have nobody to go to.
+      controller.abort(new Cancelled(method));
+    },
+  };
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
+}
+
+/** `work`, or the signal's reason as soon as it aborts. A later rejection of `work` is not unhandled. */
+export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+/** Writes what the handler yields, no more than `window` messages ahead of the transport (whose own mark is 16 of any size). */
+async function pump(
+  source: AsyncIterable<unknown>,
+  call: ServerWritableStream<unknown, unknown>,
+  signal: AbortSignal,
+  window: number,
+): Promise<void> {
+  const iterator = source[Symbol.asyncIterator]();
+  let pending = 0;
+  let wake: (() => void) | undefined;
+  const written = (): void => {
+    pending--;
+    wake?.();
+  };
+  try {
+    for (;;) {
+      const next = await orAborted(iterator.next(), signal);
+      if (next.done) return;
+      pending++;
+      call.write(next.value, written);
+      while (pending >= window) {
+        await orAborted(
+          new Promise<void>((resolve) => {
+            wake = resolve;
+          }),
+          signal,
+        );
+      }
+    }
+  } catch (error) {
+    // Not awaited: a generator that ignores its signal would hold the answer back.
+    iterator.return?.().then(undefined, () => {});
+    throw error;
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * One server stream as an async iterable: it starts with the first `next`, reads no further ahead than grpc-js buffers, and is cancelled
+ * when the consumer leaves the loop or the signal aborts. Where idempotent, it is repeated as long as no message has come.
+ */
+import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
+import { grpcMethod } from '#telemetry/grpc-metrics.js';
+import { attemptMetadata, waitOrCancelled } from './call-unary.js';
+import type { CallOptions, Connection } from './connection.js';
+import { Cancelled } from './errors.js';
+import type { AnyMethod } from './handlers.js';
+import { isIdempotent, retryDelayMs } from './retry.js';
+import { fromServiceError } from './status.js';
+
+export async function* callStream(
+  connection: Connection,
+  method: AnyMethod,
+  request: object,
+  options: CallOptions,
+): AsyncGenerator<unknown, void, void> {
+  const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
+  const repeatable = options.idempotent ?? isIdempotent(method.path, request);
+  for (let attempt = 1; ; attempt++) {
+    let begun = false;
+    try {
+      for await (const message of once(connection, method, request, options, deadline)) {
+        begun = true;
+        yield message;
+      }
+      return;
+    } catch (error) {
+      const delay = repeatable && !begun ? retryDelayMs(error, attempt, connection.retry, deadline - Date.now()) : undefined;
+      if (delay === undefined) throw error;
+      await waitOrCancelled(delay, method, options.signal);
+    }
+  }
+}
+
+async function* once(
+  connection: Connection,
+  method: AnyMethod,
+  request: object,
+  options: CallOptions,
+  deadline: number,
+): AsyncGenerator<unknown, void, void> {
+  const { signal } = options;
+  const cancelled = (): Cancelled => new Cancelled(method.path.slice(1), { cause: signal?.reason });
+  if (signal?.aborted) throw cancelled();
+  const observer = connection.metrics?.begin(grpcMethod(method.path, false, true));
+  observer?.sent();
+  const call: ClientReadableStream<unknown> = connection.client.makeServerStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+    attemptMetadata(connection, options),
+    deadline === Number.POSITIVE_INFINITY ? {} : { deadline },
+  );
+  call.on('status', (end) => observer?.handled(status[end.code]));
+  const abort = (): void => call.cancel();
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    for await (const message of call) {
+      observer?.received();
+      yield message;
+    }
+  } catch (error) {
+    if (signal?.aborted) throw cancelled();
+    throw isServiceError(error) ? fromServiceError(error) : error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    // After a normal end this does nothing. Cancelling emits an error that has nobody left to go to.
+    call.on('error', () => {});
+    call.cancel();
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && typeof (error as Partial<ServiceError>).code === 'number';
+}

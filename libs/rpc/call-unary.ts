@@ -1,0 +1,62 @@
+/** One unary call: deadline, signal, trace, metrics, retries. */
+import { type ServiceError, status } from '@grpc/grpc-js';
+import { grpcMethod } from '#telemetry/grpc-metrics.js';
+import { activeSpan, childSpan, formatTraceparent, traceparentKey } from '#telemetry/tracing.js';
+import { type CallOptions, type Connection, metadataOf } from './connection.js';
+import { Cancelled } from './errors.js';
+import type { AnyMethod } from './handlers.js';
+import { isIdempotent, retryDelayMs, wait } from './retry.js';
+import { fromServiceError } from './status.js';
+
+export async function callUnary(connection: Connection, method: AnyMethod, request: object, options: CallOptions): Promise<unknown> {
+  const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
+  const repeatable = options.idempotent ?? isIdempotent(method.path, request);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await once(connection, method, request, options, deadline);
+    } catch (error) {
+      const delay = repeatable ? retryDelayMs(error, attempt, connection.retry, deadline - Date.now()) : undefined;
+      if (delay === undefined) throw error;
+      await waitOrCancelled(delay, method, options.signal);
+    }
+  }
+}
+
+/** wait() whose abort is a Cancelled of the method. */
+export async function waitOrCancelled(ms: number, method: AnyMethod, signal: AbortSignal | undefined): Promise<void> {
+  await wait(ms, signal).catch((cause) => {
+    throw new Cancelled(method.path.slice(1), { cause });
+  });
+}
+
+/** Metadata of one attempt, with its own span. */
+export function attemptMetadata(connection: Connection, options: CallOptions) {
+  const traceparent = formatTraceparent(childSpan(activeSpan()));
+  return metadataOf(connection.metadata, { [traceparentKey]: traceparent }, options.metadata);
+}
+
+function once(connection: Connection, method: AnyMethod, request: object, options: CallOptions, deadline: number): Promise<unknown> {
+  const { signal } = options;
+  if (signal?.aborted) return Promise.reject(new Cancelled(method.path.slice(1), { cause: signal.reason }));
+  const observer = connection.metrics?.begin(grpcMethod(method.path, false, false));
+  observer?.sent();
+  return new Promise((resolve, reject) => {
+    const call = connection.client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      attemptMetadata(connection, options),
+      deadline === Number.POSITIVE_INFINITY ? {} : { deadline },
+      (error: ServiceError | null, response?: unknown) => {
+        signal?.removeEventListener('abort', abort);
+        observer?.handled(status[error?.code ?? status.OK]);
+        if (error) return reject(signal?.aborted ? new Cancelled(method.path.slice(1), { cause: signal.reason }) : fromServiceError(error));
+        observer?.received();
+        resolve(response);
+      },
+    );
+    const abort = (): void => call.cancel();
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}

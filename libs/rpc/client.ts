@@ -1,0 +1,132 @@
+/**
+ * A typed client of any Dropstream service, from its generated client class:
+ *
+ *     const scheduler = connect(SchedulerServiceClient, '127.0.0.1:7012');
+ *     const { rates } = await scheduler.getRates({ … }, { timeoutMs: 5000 });
+ *     for await (const { schedule } of scheduler.watchSchedule({ name }, { signal })) { … }
+ *     scheduler.close();
+ *
+ * Every call has a deadline or a signal. Errors are the classes of errors.ts. UNAVAILABLE is retried where the call is idempotent.
+ */
+import { type ChannelCredentials, type ChannelOptions, Client, credentials, type ServiceDefinition } from '@grpc/grpc-js';
+import type { Registry } from 'prom-client';
+import { createGrpcClientMetrics, type GrpcMetrics } from '#telemetry/grpc-metrics.js';
+import { callStream } from './call-stream.js';
+import { callUnary } from './call-unary.js';
+import type { CallOptions, Connection } from './connection.js';
+import type { AnyMethod } from './handlers.js';
+import { defaultRetry, type RetryPolicy } from './retry.js';
+
+export type { CallExtras, CallOptions } from './connection.js';
+export * from './errors.js';
+
+export interface ClientTls {
+  /** PEM; default: the system's authorities. */
+  readonly authority?: Buffer;
+  readonly certificate?: Buffer;
+  readonly key?: Buffer;
+  /** Expect this name in the server's certificate instead of the address's. */
+  readonly serverName?: string;
+}
+
+export interface ConnectOptions {
+  /** Default: plain text. */
+  readonly tls?: ClientTls;
+  /** Largest response message, bytes; default 64 MiB. */
+  readonly maxReceiveBytes?: number;
+  readonly retry?: Partial<RetryPolicy>;
+  /** Client series go here. */
+  readonly registry?: Registry;
+  /** Sent with every call, e.g. `dropstream-project`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Overrides of the channel. */
+  readonly channel?: ChannelOptions;
+}
+
+/** A generated class such as `SchedulerServiceClient`. */
+export interface ClientClass<D> {
+  readonly service: D;
+}
+
+type RequestOf<M> = M extends { requestDeserialize: (bytes: Buffer) => infer Q } ? Q : never;
+type ResponseOf<M> = M extends { responseDeserialize: (bytes: Buffer) => infer R } ? R : never;
+
+/** Requests may leave fields of the top level out: they take their proto default. */
+export type TypedClient<D> = {
+  readonly [K in keyof D]: D[K] extends { responseStream: true }
+    ? (request: Partial<RequestOf<D[K]>>, options: CallOptions) => AsyncIterable<ResponseOf<D[K]>>
+    : (request: Partial<RequestOf<D[K]>>, options: CallOptions) => Promise<ResponseOf<D[K]>>;
+} & {
+  /** Ends the connections; calls in flight end as Cancelled. */
+  close(): void;
+};
+
+const clientMetrics = new WeakMap<Registry, GrpcMetrics>();
+
+/** One registration per registry, however many connections. */
+function metricsOf(registry: Registry): GrpcMetrics {
+  const known = clientMetrics.get(registry) ?? createGrpcClientMetrics(registry);
+  clientMetrics.set(registry, known);
+  return known;
+}
+
+/**
+ * Connects lazily. `address` is `host:port`, several of them joined by commas (calls go round robin), or a gRPC target such as
+ * `dns:///data:7011`.
+ */
+export function connect<D extends object>(type: ClientClass<D>, address: string, options: ConnectOptions = {}): TypedClient<D> {
+  const client = new Client(targetOf(address), credentialsOf(options.tls), channelOptions(options));
+  const connection: Connection = {
+    client,
+    metrics: options.registry && metricsOf(options.registry),
+    retry: { ...defaultRetry, ...options.retry },
+    metadata: options.metadata ?? {},
+  };
+  const methods: Record<string, unknown> = { close: () => client.close() };
+  for (const [key, method] of Object.entries(type.service as ServiceDefinition) as [string, AnyMethod][]) {
+    const call = method.responseStream ? callStream : callUnary;
+    methods[key] = (request: object, callOptions: CallOptions) =>
+      call(connection, method, complete(method, request), checked(method, callOptions));
+  }
+  return methods as TypedClient<D>;
+}
+
+function checked(method: AnyMethod, options: CallOptions | undefined): CallOptions {
+  if (options?.timeoutMs === undefined && options?.signal === undefined) throw new TypeError(`${method.path} needs timeoutMs or signal`);
+  if (options.timeoutMs !== undefined && !(options.timeoutMs > 0))
+    throw new TypeError(`timeoutMs is ${options.timeoutMs}, must be above 0`);
+  return options;
+}
+
+/** Fills in proto defaults of the top level, which the generated encoder expects. */
+function complete(method: AnyMethod, request: object): object {
+  return { ...(method.requestDeserialize(Buffer.alloc(0)) as object), ...request };
+}
+
+function targetOf(address: string): string {
+  const parts = address.split(',').map((part) => part.trim());
+  if (parts.length === 1) return parts[0]!;
+  return `ipv4:${parts.map((part) => part.replace(/^localhost:/, '127.0.0.1:')).join(',')}`;
+}
+
+function channelOptions(options: ConnectOptions): ChannelOptions {
+  return {
+    'grpc.max_receive_message_length': options.maxReceiveBytes ?? 64 * 2 ** 20,
+    'grpc.max_send_message_length': 16 * 2 ** 20,
+    // Downloads are 4 to 6 times faster than with the default window.
+    'grpc-node.flow_control_window': 2 ** 20,
+    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+    // Retries are ours (retry.ts): grpc-js' own end when headers arrive, and know no RetryInfo.
+    'grpc.enable_retries': 0,
+    'grpc.keepalive_time_ms': 60_000,
+    'grpc.keepalive_timeout_ms': 20_000,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+    ...(options.tls?.serverName ? { 'grpc.ssl_target_name_override': options.tls.serverName } : {}),
+    ...options.channel,
+  };
+}
+
+function credentialsOf(tls: ClientTls | undefined): ChannelCredentials {
+  return tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.authority, tls.key, tls.certificate);
+}

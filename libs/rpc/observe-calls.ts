@@ -1,0 +1,67 @@
+/** The interceptor that sees every call, health and reflection too: counts it and writes one log line when it ends. */
+import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
+import { type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
+import type { Logger } from '#telemetry/logger.js';
+
+export interface CallFacts {
+  project: string | undefined;
+  traceId: string;
+}
+
+/** Calls of these are frequent and say nothing: logged at `trace`. */
+const quiet = /^(grpc\.health|grpc\.reflection)\./;
+/** The caller's business: logged at `info`. The rest is ours: `warn`. */
+const callersFault = new Set([
+  'OK',
+  'CANCELLED',
+  'INVALID_ARGUMENT',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'ABORTED',
+  'FAILED_PRECONDITION',
+  'PERMISSION_DENIED',
+]);
+
+export function observeCalls(metrics: GrpcMetrics, logger: Logger, facts: WeakMap<Metadata, CallFacts>): ServerInterceptor {
+  return (definition, call) => {
+    const method = grpcMethod(definition.path, definition.requestStream, definition.responseStream);
+    const observer = metrics.begin(method);
+    const begun = performance.now();
+    let metadata = new Metadata();
+    let ended = false;
+    const end = (code: status): void => {
+      if (ended) return;
+      ended = true;
+      const name = status[code] ?? String(code);
+      observer.handled(name);
+      const known = facts.get(metadata);
+      const level = quiet.test(method.service) ? 'trace' : callersFault.has(name) ? 'info' : 'warn';
+      const ms = Math.round((performance.now() - begun) * 1000) / 1000;
+      const ids = { ...(known?.project === undefined ? {} : { project: known.project }), ...(known ? { trace_id: known.traceId } : {}) };
+      logger[level]({ method: definition.path.slice(1), ...ids, code: name, ms }, 'call');
+    };
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (received, proceed) => {
+            metadata = received;
+            proceed(received);
+          },
+          onReceiveMessage: (message, proceed) => {
+            observer.received();
+            proceed(message);
+          },
+          // Also fires when a finished stream closes: `end` counts a call once.
+          onCancel: () => end(Date.now() >= Number(call.getDeadline()) ? status.DEADLINE_EXCEEDED : status.CANCELLED),
+        }),
+      sendMessage: (message, proceed) => {
+        observer.sent();
+        proceed(message);
+      },
+      sendStatus: (sent, proceed) => {
+        end(sent.code ?? status.UNKNOWN);
+        proceed(sent);
+      },
+    });
+  };
+}

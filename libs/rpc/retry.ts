@@ -1,0 +1,45 @@
+/** Retries of UNAVAILABLE: the server's RetryInfo where it is longer than our own doubling wait, within attempts and the call's deadline. */
+import { Unavailable } from './errors.js';
+
+export interface RetryPolicy {
+  /** Tries in all, the first included; default 4. */
+  readonly attempts: number;
+  /** First wait, doubled each time; default 100 ms. */
+  readonly initialMs: number;
+  /** Longest wait, also against RetryInfo; default 5 s. */
+  readonly maxMs: number;
+}
+
+export const defaultRetry: RetryPolicy = { attempts: 4, initialMs: 100, maxMs: 5_000 };
+
+/** How long to wait before try `attempt` + 1 (attempt counts from 1), or undefined to give up. */
+export function retryDelayMs(error: unknown, attempt: number, policy: RetryPolicy, remainingMs: number): number | undefined {
+  if (!(error instanceof Unavailable) || attempt >= policy.attempts) return undefined;
+  const own = policy.initialMs * 2 ** (attempt - 1);
+  const delay = Math.min(Math.max(own, error.retryAfterMs), policy.maxMs);
+  return delay < remainingMs ? delay : undefined;
+}
+
+const readingMethod = /\/(Get|List|Describe|Preview|Watch)[A-Z]\w*$/;
+
+/** The default of CallExtras.idempotent. */
+export function isIdempotent(path: string, request: object): boolean {
+  const requestId = (request as { requestId?: unknown }).requestId;
+  return readingMethod.test(path) || (typeof requestId === 'string' && requestId !== '');
+}
+
+/** Resolves after `ms`, rejects with the signal's reason as soon as it aborts. */
+export function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}

@@ -1,0 +1,177 @@
+/**
+ * A gRPC server of the project: our handlers with metrics, logs, deadlines, authorisation and mapped errors, plus health and reflection.
+ * Loopback only unless TLS or an explicit flag. Readiness and signals belong to process.ts.
+ */
+import { type ChannelOptions, type Metadata, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Registry } from 'prom-client';
+import { createGrpcServerMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
+import type { Logger } from '#telemetry/logger.js';
+import { type Authorize, sameProject } from './authorize.js';
+import { bindHandler } from './bind-handler.js';
+import { type DomainError, Unavailable } from './errors.js';
+import type { AnyMethod, BoundService } from './handlers.js';
+import { checkListenHost, hostPort } from './loopback.js';
+import { type CallFacts, observeCalls } from './observe-calls.js';
+import { reflectionOf } from './reflection.js';
+
+/** PEM. */
+export interface ServerTls {
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+  /** With it, clients must show a certificate of this authority. */
+  readonly clientAuthority?: Buffer;
+}
+
+export interface ServerOptions {
+  readonly services: readonly BoundService[];
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** 0, the default: any free port. */
+  readonly port?: number;
+  readonly registry: Registry;
+  readonly logger: Logger;
+  readonly tls?: ServerTls;
+  /** Plain text on an address that other machines reach; default false. */
+  readonly allowRemote?: boolean;
+  /** Default: sameProject. */
+  readonly authorize?: Authorize;
+  /** Translates errors of lower libraries to those of errors.ts. */
+  readonly mapError?: (error: unknown) => DomainError | undefined;
+  /** Connections are asked to reconnect after this, so that clients find new replicas; default 5 minutes, 0 = never. */
+  readonly maxConnectionAgeMs?: number;
+  /** Deadline of a unary call that has none, and the longest one; default 10 minutes. */
+  readonly maxUnaryMs?: number;
+  /** As maxUnaryMs, for streams; default 24 hours. */
+  readonly maxStreamMs?: number;
+  /** Largest request, bytes; default 4 MiB. */
+  readonly maxReceiveBytes?: number;
+  /** Largest response message, bytes; default 16 MiB. */
+  readonly maxSendBytes?: number;
+  /** Messages of a stream ahead of the transport; default 4. */
+  readonly streamWindow?: number;
+  /** Default true. */
+  readonly reflection?: boolean;
+}
+
+export interface RpcServer {
+  /** Known after start. */
+  readonly port: number;
+  /** Binds and serves; health says SERVING. */
+  start(): Promise<void>;
+  /** Sets the health of one service (`dropstream.v1.TrainerService`), or of all where undefined. */
+  setServing(serving: boolean, service?: string): void;
+  /** No new calls; watches end with UNAVAILABLE, others may finish within `graceMs`, then end so too. */
+  drain(graceMs: number): Promise<void>;
+  /** drain(0). */
+  close(): Promise<void>;
+}
+
+const minute = 60_000;
+
+export function createServer(options: ServerOptions): RpcServer {
+  const host = options.host ?? '127.0.0.1';
+  checkListenHost(host, { tls: options.tls !== undefined, allowRemote: options.allowRemote ?? false });
+  const facts = new WeakMap<Metadata, CallFacts>();
+  const metrics = createGrpcServerMetrics(options.registry);
+  const server = new Server({
+    ...channelOptions(options),
+    interceptors: [observeCalls(metrics, options.logger, facts)],
+  });
+  const draining = new AbortController();
+  const closing = new AbortController();
+
+  const serviceNames: string[] = [];
+  for (const { definition, implementation } of options.services) {
+    const bound: Record<string, ReturnType<typeof bindHandler>> = {};
+    for (const [key, method] of Object.entries(definition) as [string, AnyMethod][]) {
+      const handler = implementation[key];
+      if (handler === undefined) throw new Error(`no handler for ${method.path}`);
+      metrics.initialise(grpcMethod(method.path, method.requestStream, method.responseStream));
+      bound[key] = bindHandler(method, handler, {
+        logger: options.logger,
+        authorize: options.authorize ?? sameProject,
+        mapError: options.mapError ?? (() => undefined),
+        maxUnaryMs: options.maxUnaryMs ?? 10 * minute,
+        maxStreamMs: options.maxStreamMs ?? 24 * 60 * minute,
+        streamWindow: options.streamWindow ?? 4,
+        draining: draining.signal,
+        closing: closing.signal,
+        note: (metadata, known) => facts.set(metadata, known),
+      });
+    }
+    server.addService(definition, bound);
+    serviceNames.push(serviceNameOf(definition));
+  }
+  const health = new HealthImplementation(Object.fromEntries(['', ...serviceNames].map((name) => [name, 'NOT_SERVING'])));
+  health.addToServer(server);
+  if (options.reflection !== false) reflectionOf(serviceNames).addToServer(server);
+
+  let port = options.port ?? 0;
+  let state: 'new' | 'serving' | 'ended' = 'new';
+  const setServing = (serving: boolean, service?: string): void => {
+    for (const name of service === undefined ? ['', ...serviceNames] : [service])
+      health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  };
+
+  const drain = async (graceMs: number): Promise<void> => {
+    if (state === 'ended') return;
+    state = 'ended';
+    setServing(false);
+    draining.abort(new Unavailable('this replica, which is draining,', 500));
+    const finished = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    const grace = setTimeout(() => {
+      closing.abort(new Unavailable('this replica, which is stopping,', 500));
+      // The statuses above are given a moment to leave; then connections are cut.
+      force = setTimeout(() => server.forceShutdown(), 250);
+    }, graceMs);
+    let force: NodeJS.Timeout | undefined;
+    await finished;
+    clearTimeout(grace);
+    clearTimeout(force);
+  };
+
+  return {
+    get port() {
+      return port;
+    },
+    setServing,
+    start: async () => {
+      if (state !== 'new') throw new Error(`the server is ${state}`);
+      port = await new Promise<number>((resolve, reject) => {
+        server.bindAsync(hostPort(host, port), credentialsOf(options.tls), (error, bound) => (error ? reject(error) : resolve(bound)));
+      });
+      state = 'serving';
+      setServing(true);
+    },
+    drain,
+    close: () => drain(0),
+  };
+}
+
+function serviceNameOf(definition: ServiceDefinition): string {
+  const [first] = Object.values(definition);
+  return first?.path.split('/')[1] ?? '';
+}
+
+function channelOptions(options: ServerOptions): ChannelOptions {
+  const age = options.maxConnectionAgeMs ?? 5 * minute;
+  return {
+    'grpc.max_receive_message_length': options.maxReceiveBytes ?? 4 * 2 ** 20,
+    'grpc.max_send_message_length': options.maxSendBytes ?? 16 * 2 ** 20,
+    // A dead peer is noticed within 80 s.
+    'grpc.keepalive_time_ms': minute,
+    'grpc.keepalive_timeout_ms': 20_000,
+    'grpc.max_concurrent_streams': 1000,
+    ...(age > 0 ? { 'grpc.max_connection_age_ms': age, 'grpc.max_connection_age_grace_ms': 10 * minute } : {}),
+  };
+}
+
+function credentialsOf(tls: ServerTls | undefined): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  return ServerCredentials.createSsl(
+    tls.clientAuthority ?? null,
+    [{ cert_chain: tls.certificate, private_key: tls.key }],
+    tls.clientAuthority !== undefined,
+  );
+}

@@ -1,0 +1,71 @@
+/**
+ * Structured logs: one JSON object a line on stderr, readable text where stderr is a terminal. Secrets are redacted by key, whatever the
+ * depth up to three levels. Whole requests are never logged.
+ */
+import { type Bindings, type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
+import { prettyLine } from './pretty-line.js';
+
+export type Logger = PinoLogger;
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** What a line may be bound to: `logger.child({ project, run })`. One name per idea in all services. */
+export interface LogContext extends Bindings {
+  readonly project?: string;
+  readonly run?: string;
+  readonly step?: number;
+  readonly trace_id?: string;
+}
+
+export interface LoggerOptions {
+  /** Name of the service, on every line. */
+  readonly service: string;
+  /** Default `info`, or the environment's DROPSTREAM_LOG_LEVEL. */
+  readonly level?: LogLevel;
+  /** `auto` (default): text on a terminal, else JSON. */
+  readonly format?: 'auto' | 'json' | 'text';
+  /** Where lines go; default stderr. Tests pass their own. */
+  readonly destination?: DestinationStream;
+}
+
+const secretKeys = [
+  'password',
+  'secret',
+  'secretKey',
+  'secret_key',
+  'accessKey',
+  'access_key',
+  'token',
+  'authorization',
+  'sessionToken',
+  'key_pem',
+];
+const redactPaths = secretKeys.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
+
+/** Values of the log level that `--log-level` allows. */
+export const logLevels: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
+
+export function createLogger(options: LoggerOptions): Logger {
+  const fromEnvironment = process.env.DROPSTREAM_LOG_LEVEL as LogLevel | undefined;
+  const level = options.level ?? (fromEnvironment && logLevels.includes(fromEnvironment) ? fromEnvironment : 'info');
+  const text = options.format === 'text' || (options.format !== 'json' && options.destination === undefined && process.stderr.isTTY);
+  // Synchronous, so that the last line before a crash is not lost.
+  const sink = options.destination ?? destination({ dest: 2, sync: true });
+  const stream: DestinationStream = text ? { write: (line) => sink.write(prettyLine(line)) } : sink;
+  return pino(
+    {
+      level,
+      base: { service: options.service, pid: process.pid },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: redactPaths, censor: '[redacted]' },
+      errorKey: 'error',
+    },
+    stream,
+  );
+}
+
+/** Swallows everything: for tests and libraries used without a service. */
+export function silentLogger(): Logger {
+  return pino({ level: 'silent' });
+}
