@@ -1,0 +1,25 @@
+/**
+ * Starting weights: a pure function of (seed, parameter's place in the model, element), so any process makes the same ones.
+ * Philox under purpose 'init'; counter (draw, parameter index, 0, 0); element i uses words 2i and 2i + 1.
+ */
+import { normalQuantile } from '#random/normal.js';
+import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { elements, type Initializer, type Parameter } from './tensor.js';
+
+export const zeros: Initializer = { kind: 'constant', value: 0 };
+export const ones: Initializer = { kind: 'constant', value: 1 };
+/** Normal with mean 0. The reference truncates at ±2, which at these deviations never happens. */
+export const normal = (std: number): Initializer => ({ kind: 'normal', std });
+/** Uniform in (−bound, bound). */
+export const uniform = (bound: number): Initializer => ({ kind: 'uniform', bound });
+
+export function initialValues({ shape, initializer, index }: Parameter, seed: bigint): Float32Array {
+  const values = new Float32Array(elements(shape));
+  if (initializer.kind === 'constant') return values.fill(initializer.value);
+  const draws = new PhiloxDraws(purposeKey(seed, 'init'), index);
+  for (let i = 0; i < values.length; i++) {
+    const u = draws.uniformOpen(i);
+    values[i] = initializer.kind === 'normal' ? initializer.std * normalQuantile(u) : initializer.bound * (2 * u - 1);
+  }
+  return values;
+}

@@ -1,0 +1,30 @@
+/** Top-k accuracy. */
+
+/**
+ * Rank of the label among the logits of one sample, 0 the best: the number of classes with a greater logit plus the number of equal
+ * ones with a lower index. A NaN logit counts as greater, so that a broken model is never right by it.
+ */
+export function labelRank(logits: ArrayLike<number>, sample: number, classes: number, label: number): number {
+  const start = sample * classes;
+  const own = logits[start + label] as number;
+  let rank = 0;
+  for (let c = 0; c < classes; c++) {
+    const other = logits[start + c] as number;
+    if (c !== label && !(other < own || (other === own && c > label))) rank++;
+  }
+  return rank;
+}
+
+/** How many of `labels` have a rank below k. logits: [labels.length, classes]. */
+export function countTopK(logits: ArrayLike<number>, labels: ArrayLike<number>, classes: number, k: number): number {
+  let count = 0;
+  for (let i = 0; i < labels.length; i++) if (labelRank(logits, i, classes, labels[i] as number) < k) count++;
+  return count;
+}
+
+/** Class of the greatest logit of one sample; the lowest index among equals. */
+export function predictedClass(logits: ArrayLike<number>, sample: number, classes: number): number {
+  let best = 0;
+  for (let c = 1; c < classes; c++) if ((logits[sample * classes + c] as number) > (logits[sample * classes + best] as number)) best = c;
+  return best;
+}
