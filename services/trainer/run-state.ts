@@ -1,0 +1,183 @@
+/**
+ * What a run is, as a pure fold of its log. Every process that reads the same records sees the same run; a snapshot is the fold of a
+ * prefix and may stand in for it.
+ */
+import { Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+
+/** A committed checkpoint, as the log knows it. */
+export interface KnownCheckpoint {
+  /** projects/{project}/runs/{run}/checkpoints/{checkpoint} */
+  readonly name: string;
+  /** Optimizer steps in it. */
+  readonly step: number;
+}
+
+export interface RunView {
+  readonly run: Run;
+  /** Owner as of the newest claim: identifies the claim, not the machine. Empty before the first one. */
+  readonly owner: string;
+  /** Samples that an epoch draws from. */
+  readonly trainSamples: number;
+  readonly classes: readonly string[];
+  /** Of the spec as it was asked for. */
+  readonly specDigest: string;
+  /** Claims since the last time that the run got further than ever before in a way that lasts: a checkpoint, or its end. */
+  readonly fruitlessAttempts: number;
+  /** Newest first, at most `rememberedCheckpoints`. */
+  readonly checkpoints: readonly KnownCheckpoint[];
+  /** Checkpoints at epoch boundaries without an evaluation record, oldest first, at most `rememberedCheckpoints`. */
+  readonly unevaluated: readonly KnownCheckpoint[];
+  /** Optimizer steps in the best evaluated checkpoint. */
+  readonly bestStep: number;
+  /** Distinct undecodable samples reported so far. */
+  readonly skippedSamples: number;
+  /** Revision of the schedule in use; 0: none. */
+  readonly scheduleRevision: number;
+}
+
+/** Bounds the view; more than any save_ckpt_num could need to fall back on. */
+export const rememberedCheckpoints = 1024;
+
+const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
+
+/** True for a run that never changes again. */
+export function hasEnded(state: RunState): boolean {
+  return terminal.has(state);
+}
+
+/** A log that does not begin with its created record, or has a record that its state does not allow. */
+export class BrokenRunLog extends Error {
+  override readonly name = 'BrokenRunLog';
+  constructor(
+    readonly run: string,
+    readonly sequence: number,
+    readonly why: string,
+  ) {
+    super(`the log of run ${run} is broken at ${sequence}: ${why}`);
+  }
+}
+
+/** The view after `event`, whose sequence must follow the view's. `view` undefined: before the first record. */
+export function applyEvent(view: RunView | undefined, event: RunEvent, name = ''): RunView {
+  const sequence = Number(event.sequence);
+  const body = event.event;
+  if (view === undefined) {
+    if (body?.$case !== 'created' || body.value.run === undefined) {
+      throw new BrokenRunLog(name, sequence, `it begins with ${body?.$case ?? 'nothing'} instead of created`);
+    }
+    return created(body.value.run, body.value, event);
+  }
+  const next = changed(view, body);
+  return { ...next, run: { ...next.run, logSequence: event.sequence, etag: String(sequence) } };
+}
+
+function created(
+  run: Run,
+  record: { readonly trainSamples: bigint; readonly specDigest: string; readonly classes: readonly string[] },
+  event: RunEvent,
+): RunView {
+  return {
+    run: {
+      ...run,
+      state: RunState.QUEUED,
+      createTime: event.time,
+      logSequence: event.sequence,
+      etag: String(event.sequence),
+    },
+    owner: '',
+    trainSamples: Number(record.trainSamples),
+    classes: record.classes,
+    specDigest: record.specDigest,
+    fruitlessAttempts: 0,
+    checkpoints: [],
+    unevaluated: [],
+    bestStep: 0,
+    skippedSamples: 0,
+    scheduleRevision: Number(run.spec?.scheduleRevision ?? 0n),
+  };
+}
+
+function changed(view: RunView, body: RunEvent['event']): RunView {
+  const { run } = view;
+  const withRun = (part: Partial<Run>, rest: Partial<RunView> = {}): RunView => ({ ...view, ...rest, run: { ...run, ...part } });
+  switch (body?.$case) {
+    case 'claimed':
+      return withRun(
+        { state: RunState.RUNNING, attempt: body.value.attempt },
+        { owner: body.value.worker, fruitlessAttempts: view.fruitlessAttempts + 1 },
+      );
+    case 'resumed':
+      return withRun({ step: body.value.fromStep });
+    case 'steps': {
+      const last = body.value.steps.at(-1);
+      return last === undefined ? view : withRun({ step: last.step + 1n });
+    }
+    case 'checkpoint': {
+      const checkpoint = { name: body.value.checkpoint, step: Number(body.value.step) };
+      // A checkpoint that stands for no more steps than an earlier one is no progress.
+      const further = checkpoint.step > (view.checkpoints[0]?.step ?? 0);
+      const others = view.checkpoints.filter(({ name }) => name !== checkpoint.name);
+      const boundary = Number(run.stepsPerEpoch) > 0 && checkpoint.step > 0 && checkpoint.step % Number(run.stepsPerEpoch) === 0;
+      const waits = boundary && !view.unevaluated.some(({ name }) => name === checkpoint.name);
+      return withRun(
+        { latestCheckpoint: checkpoint.name },
+        {
+          checkpoints: [checkpoint, ...others].slice(0, rememberedCheckpoints),
+          unevaluated: waits ? [...view.unevaluated, checkpoint].slice(-rememberedCheckpoints) : view.unevaluated,
+          fruitlessAttempts: further ? 0 : view.fruitlessAttempts,
+        },
+      );
+    }
+    case 'evaluation': {
+      const { checkpoint, result } = body.value;
+      const step = Number(body.value.step);
+      const unevaluated = view.unevaluated.filter(({ name }) => name !== checkpoint);
+      const top1 = result?.weights?.top1;
+      if (top1 === undefined || !isBest(view, step, top1)) return withRun({}, { unevaluated });
+      return withRun({ bestCheckpoint: checkpoint, bestTop1: top1 }, { unevaluated, bestStep: step });
+    }
+    case 'state': {
+      const { state, reason } = body.value;
+      const given = state === RunState.QUEUED;
+      return withRun(
+        {
+          state,
+          failure: state === RunState.FAILED ? reason : '',
+          pauseRequested: false,
+          // A run given back after its owner failed keeps its count; one that a person queues starts anew.
+        },
+        given && run.state === RunState.PAUSED ? { fruitlessAttempts: 0 } : {},
+      );
+    }
+    case 'scheduleChanged':
+      return withRun({ dropSegments: body.value.segments }, { scheduleRevision: Number(body.value.revision) });
+    case 'dataSkipped':
+      return withRun({}, { skippedSamples: Number(body.value.total) });
+    case 'pauseRequested':
+      return withRun({ pauseRequested: run.state === RunState.RUNNING || run.state === RunState.QUEUED });
+    default:
+      // Epochs change nothing; kinds of a newer release pass.
+      return view;
+  }
+}
+
+/**
+ * Best is decided over step order, not over arrival: the highest top-1, and of equal ones the earliest step, which is what strict
+ * improvement in step order gives.
+ */
+export function isBest(view: RunView, step: number, top1: number): boolean {
+  const { bestTop1 } = view.run;
+  return bestTop1 === undefined || top1 > bestTop1 || (top1 === bestTop1 && step < view.bestStep);
+}
+
+/** A view as JSON text, for snapshots. */
+export function encodeView({ run, ...rest }: RunView): string {
+  return JSON.stringify({ version: 1, run: Run.toJSON(run), ...rest });
+}
+
+/** @throws Error when it is not a snapshot of this release: replay from the start then */
+export function decodeView(text: string): RunView {
+  const { version, run, ...rest } = JSON.parse(text) as { version: number; run: unknown } & Omit<RunView, 'run'>;
+  if (version !== 1) throw new Error(`snapshot version ${version}`);
+  return { ...rest, run: Run.fromJSON(run) };
+}
