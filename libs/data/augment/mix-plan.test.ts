@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Violations } from '#rpc/errors.js';
+import { sharedPath } from '../../../test/support/shared-folder.js';
+import { boxByLambda, type MixOptions, mixKey, planMix, resolveMix, type SlotMix, slotMix, softTargets } from './mix-plan.js';
+
+const jsonPath = sharedPath('fixtures', 'mix.json');
+const tensorPath = sharedPath('fixtures', 'mix.safetensors');
+const skip = jsonPath && tensorPath ? false : 'the shared fixtures are not here';
+
+/** A float64 tensor out of a safetensors file. */
+function float64Tensor(file: Buffer, name: string): Float64Array {
+  const headerLength = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.toString('utf8', 8, 8 + headerLength));
+  const { dtype, data_offsets } = header[name];
+  assert.equal(dtype, 'F64', name);
+  const bytes = file.subarray(8 + headerLength + data_offsets[0], 8 + headerLength + data_offsets[1]);
+  return new Float64Array(new Uint8Array(bytes).buffer);
+}
+
+const edges = (mix: SlotMix | null) =>
+  mix?.box ? [mix.box.top, mix.box.top + mix.box.height, mix.box.left, mix.box.left + mix.box.width] : null;
+
+test('λ, kind and centre give the reference’s boxes, corrected λ and targets', { skip }, () => {
+  const fixture = JSON.parse(readFileSync(jsonPath as string, 'utf8'));
+  const tensors = readFileSync(tensorPath as string);
+  const [slots, , height, width] = fixture.shape;
+  for (const item of fixture.cases) {
+    const drawn = item.lambda.map((lambda: number, k: number) => {
+      const [y, x] = item.centre_y_x[k];
+      return { lambda, cutmix: item.cutmix[k], centre: { y, x } };
+    });
+    const mix = Array.from({ length: slots }, (_, slot) => {
+      const which = item.mode === 'batch' ? 0 : item.mode === 'pair' ? Math.min(slot, slots - 1 - slot) : slot;
+      const result = slotMix(drawn[which], slots - 1 - slot, height, width);
+      assert.deepEqual(edges(result), item.box_y0_y1_x0_x1[which], `${item.name} slot ${slot}`);
+      assert.ok(Math.abs((result?.lambda ?? 1) - item.lambda_used[slot]) < 1e-6, `${item.name} slot ${slot}`);
+      return result;
+    });
+    const targets = softTargets(fixture.labels, mix, fixture.classes, fixture.smoothing);
+    const expected = float64Tensor(tensors, `${item.name}/targets`);
+    assert.equal(targets.length, expected.length);
+    targets.forEach((value, i) => assert.ok(Math.abs(value - expected[i]!) < 1e-6, `${item.name} target ${i}`));
+  }
+  for (const {
+    height: h,
+    width: w,
+    lambda,
+    centre_y_x: [y, x],
+    box_y0_y1_x0_x1,
+    lambda_used,
+  } of fixture.box_geometry) {
+    const box = boxByLambda(lambda, { y, x }, h, w);
+    assert.deepEqual([box.top, box.top + box.height, box.left, box.left + box.width], box_y0_y1_x0_x1);
+    assert.ok(Math.abs(1 - (box.height * box.width) / (h * w) - lambda_used) < 1e-12);
+  }
+});
+
+function mixOf(options: Partial<MixOptions>, inputSize = 32) {
+  const violations = new Violations();
+  const mix = resolveMix({ cutmixMinmax: [], ...options }, inputSize, violations);
+  violations.throwIfAny();
+  return mix;
+}
+
+test('batch mode shares one draw, pair mode one a pair, elem mode none', () => {
+  const lambdas = (mixupMode: string, first = 0) =>
+    planMix(mixOf({ mixupMode, cutmix: 0 }), mixKey(3n), 1, first, 8, 32).map((slot) => slot?.lambda);
+  assert.equal(new Set(lambdas('batch')).size, 1);
+  assert.deepEqual(lambdas('pair'), lambdas('pair').toReversed());
+  assert.equal(new Set(lambdas('pair')).size, 4);
+  assert.equal(new Set(lambdas('elem')).size, 8);
+  assert.deepEqual(lambdas('elem', 4).slice(0, 4), lambdas('elem').slice(4)); // a slot's draw is its position's, whatever the batch
+});
+
+test('partners face each other and λ is what the box leaves', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom('batch', 'pair', 'elem'),
+      fc.nat(1000),
+      fc.integer({ min: 1, max: 16 }),
+      fc.boolean(),
+      (mixupMode, epoch, half, range) => {
+        const mix = mixOf({ mixupMode, ...(range ? { cutmixMinmax: [0.2, 0.8] } : {}) });
+        const plan = planMix(mix, mixKey(9n), epoch, 0, 2 * half, 32);
+        plan.forEach((slot, i) => {
+          if (!slot) return;
+          assert.equal(slot.partner, 2 * half - 1 - i);
+          assert.equal(slot.lambda, Math.fround(slot.lambda));
+          if (!slot.box) return;
+          const { top, left, height, width } = slot.box;
+          assert.ok(top >= 0 && left >= 0 && top + height <= 32 && left + width <= 32 && height > 0 && width > 0);
+          assert.equal(slot.lambda, Math.fround(1 - (height * width) / 1024));
+        });
+      },
+    ),
+  );
+});
+
+test('nothing is mixed where alphas or probability are 0; an odd batch is refused in every mode', () => {
+  for (const options of [{ mixup: 0, cutmix: 0 }, { mixupProb: 0 }])
+    assert.deepEqual(planMix(mixOf(options), mixKey(1n), 0, 0, 3, 32), [null, null, null]);
+  for (const mixupMode of ['batch', 'pair', 'elem']) assert.throws(() => planMix(mixOf({ mixupMode }), mixKey(1n), 0, 0, 3, 32), /even/);
+});
+
+test('options outside their ranges are all named', () => {
+  const violations = new Violations();
+  const wrong = { mixup: -1, cutmix: NaN, cutmixMinmax: [], mixupProb: 2, mixupSwitchProb: -0.1, mixupMode: 'rows', smoothing: 1 };
+  resolveMix(wrong, 32, violations, 'mix.');
+  assert.deepEqual(
+    violations.list.map((violation) => violation.field),
+    ['mix.mixup', 'mix.cutmix', 'mix.mixup_prob', 'mix.mixup_switch_prob', 'mix.mixup_mode', 'mix.smoothing'],
+  );
+  for (const cutmixMinmax of [[0.5], [0.5, 0.5], [0.8, 0.2], [-0.1, 0.5], [0, 2], [0.1, 0.2, 0.3], [0.5, 0.51]])
+    assert.throws(() => mixOf({ cutmixMinmax }, 32), /cutmix_minmax/, String(cutmixMinmax));
+});
+
+test('smoothing applies without mixing, and rows sum to one', () => {
+  assert.deepEqual([...softTargets([1], [null], 4, 0.2)], [0.05, 0.85, 0.05, 0.05].map(Math.fround));
+  const targets = softTargets([0, 2], [{ lambda: 0.25, partner: 1, box: null }, null], 3, 0);
+  assert.deepEqual([...targets], [0.25, 0, 0.75, 0, 0, 1]);
+});
