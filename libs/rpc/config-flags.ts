@@ -1,0 +1,41 @@
+/** `--name value`, `--name=value`, `--name`, `--no-name`; dashes or underscores. Which options there are is the table's business. */
+import type { Violations } from './errors.js';
+
+interface FlagShape {
+  readonly flag?: boolean;
+}
+
+/** Values by option name, in order of appearance, `config` included. Unknown flags and missing values become violations. */
+export function parseFlags(
+  argv: readonly string[],
+  options: Readonly<Record<string, FlagShape>>,
+  violations: Violations,
+): ReadonlyMap<string, readonly string[]> {
+  const values = new Map<string, string[]>();
+  const add = (name: string, value: string): void => {
+    const list = values.get(name);
+    if (list) list.push(value);
+    else values.set(name, [value]);
+  };
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i]!;
+    const match = /^--([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?$/s.exec(word);
+    if (!match) {
+      violations.add('arguments', word, 'options of the form --name value');
+      continue;
+    }
+    const name = camelOf(match[1]!);
+    const inline = match[2];
+    const negated = name.startsWith('no') && lowerFirst(name.slice(2));
+    if (options[name]?.flag) add(name, inline ?? 'true');
+    else if (name in options || name === 'config') {
+      const value = inline ?? argv[++i];
+      if (violations.check(value !== undefined, word, '', 'followed by a value')) add(name, value!);
+    } else if (negated && options[negated]?.flag && inline === undefined) add(negated, 'false');
+    else violations.add(word, inline ?? '', 'an option that --help lists');
+  }
+  return values;
+}
+
+const camelOf = (flag: string): string => flag.replace(/[-_]([a-zA-Z0-9])/g, (_, c: string) => c.toUpperCase());
+const lowerFirst = (text: string): string => text.slice(0, 1).toLowerCase() + text.slice(1);

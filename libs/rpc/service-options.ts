@@ -1,0 +1,70 @@
+/** The options that every service has, and schemas for options of one's own. */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { type LogLevel, logLevels } from '#telemetry/logger.js';
+import type { ConfigOf, OptionTable } from './config.js';
+import { invalid } from './errors.js';
+import type { ServerTls } from './server.js';
+
+/** `true`, `false`, `1`, `0`, `yes`, `no` or a JSON boolean. */
+export const bool = (fallback: boolean) =>
+  z
+    .union([z.boolean(), z.enum(['true', 'false', '1', '0', 'yes', 'no']).transform((t) => t === 'true' || t === '1' || t === 'yes')], {
+      error: 'true or false',
+    })
+    .default(fallback);
+
+export const integer = (min: number, max: number) => z.coerce.number({ error: 'a number' }).int().min(min).max(max);
+
+export interface ServiceDefaults {
+  /** gRPC port where none is given; the admin port is 1000 higher. */
+  readonly port: number;
+}
+
+export function serviceOptions({ port }: ServiceDefaults) {
+  return {
+    host: { schema: z.string().min(1).default('127.0.0.1'), help: 'address to listen on' },
+    port: { schema: integer(0, 65535).default(port), help: 'gRPC port, 0 for any free one' },
+    adminHost: { schema: z.string().min(1).default('127.0.0.1'), help: 'address of /metrics, /livez and /readyz' },
+    adminPort: {
+      schema: integer(0, 65535).default(port === 0 ? 0 : port + 1000),
+      help: 'port of /metrics, /livez and /readyz, 0 for any free one',
+    },
+    allowRemote: { schema: bool(false), help: 'serve plain text to other machines', flag: true },
+    tlsCert: { schema: z.string().default(''), help: 'PEM file with the certificate chain; turns TLS on' },
+    tlsKey: { schema: z.string().default(''), help: 'PEM file with the key of --tls-cert' },
+    tlsClientCa: { schema: z.string().default(''), help: 'PEM file; callers must show a certificate of this authority' },
+    logLevel: {
+      schema: z.enum(logLevels as [LogLevel, ...LogLevel[]]).default('info'),
+      help: `least level to log: ${logLevels.join(', ')}`,
+    },
+    drainMs: { schema: integer(0, 3_600_000).default(25_000), help: 'milliseconds that calls get to finish after SIGTERM' },
+    maxConnectionAgeMs: {
+      schema: integer(0, 86_400_000).default(300_000),
+      help: 'milliseconds until clients are asked to reconnect, 0 for never',
+    },
+  } as const satisfies OptionTable;
+}
+
+export type ServiceConfig = ConfigOf<ReturnType<typeof serviceOptions>>;
+
+/** Reads the PEM files; undefined without TLS. Throws InvalidArgument for half a pair or an unreadable file. */
+export function readTls(config: Pick<ServiceConfig, 'tlsCert' | 'tlsKey' | 'tlsClientCa'>): ServerTls | undefined {
+  const { tlsCert, tlsKey, tlsClientCa } = config;
+  if (tlsCert === '' && tlsKey === '' && tlsClientCa === '') return undefined;
+  if (tlsCert === '' || tlsKey === '')
+    throw invalid(tlsCert === '' ? '--tls-cert' : '--tls-key', '', 'given: --tls-cert and --tls-key belong together');
+  return {
+    certificate: read('--tls-cert', tlsCert),
+    key: read('--tls-key', tlsKey),
+    ...(tlsClientCa === '' ? {} : { clientAuthority: read('--tls-client-ca', tlsClientCa) }),
+  };
+}
+
+function read(option: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw invalid(option, path, `a readable file (${(cause as Error).message})`);
+  }
+}

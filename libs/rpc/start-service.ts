@@ -1,0 +1,100 @@
+/** Puts a service together: registry, gRPC server, admin server, readiness, draining. `main.ts` of every service calls this. */
+import type { Registry } from 'prom-client';
+import { createLogger, type Logger } from '#telemetry/logger.js';
+import { createRegistry } from '#telemetry/metrics.js';
+import { version } from '#telemetry/version.js';
+import { startAdminServer } from './admin-server.js';
+import type { BoundService } from './handlers.js';
+import { createServer, type RpcServer, type ServerOptions } from './server.js';
+import { readTls, type ServiceConfig } from './service-options.js';
+
+export interface ServiceParts {
+  readonly services: readonly BoundService[];
+  /** Runs when draining begins, beside the draining of calls: stop workers, write checkpoints. */
+  readonly drain?: (graceMs: number) => Promise<void>;
+  /** Runs last, when no call is left: close stores and clients. */
+  readonly close?: () => Promise<void>;
+  readonly beforeScrape?: () => void | Promise<void>;
+}
+
+export interface StartOptions {
+  /** `data`, `scheduler`, `trainer` or `evaluator`. */
+  readonly name: string;
+  readonly config: ServiceConfig;
+  /** Builds the service's own parts; an error here ends the start. */
+  readonly build: (deps: {
+    logger: Logger;
+    registry: Registry;
+    setServing: RpcServer['setServing'];
+  }) => ServiceParts | Promise<ServiceParts>;
+  readonly server?: Partial<
+    Pick<ServerOptions, 'authorize' | 'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow'>
+  >;
+  /** Default: from config.logLevel. */
+  readonly logger?: Logger;
+  /** Series of the process; default true. False where several services share a process. */
+  readonly processMetrics?: boolean;
+}
+
+export interface RunningService {
+  readonly name: string;
+  readonly port: number;
+  readonly adminPort: number;
+  readonly registry: Registry;
+  /** Readiness off, then calls and workers get `graceMs` (default: the configured), then everything is closed. */
+  drain(graceMs?: number): Promise<void>;
+  /** drain without grace. */
+  close(): Promise<void>;
+}
+
+export async function startService(options: StartOptions): Promise<RunningService> {
+  const { name, config } = options;
+  const logger = options.logger ?? createLogger({ service: name, level: config.logLevel });
+  const registry = createRegistry({ service: name, version, process: options.processMetrics ?? true });
+  let ready = false;
+  let server: RpcServer | undefined;
+  const parts = await options.build({ logger, registry, setServing: (serving, service) => server?.setServing(serving, service) });
+
+  const undo: (() => Promise<void>)[] = [async () => parts.close?.()];
+  try {
+    const tls = readTls(config);
+    server = createServer({
+      services: parts.services,
+      host: config.host,
+      port: config.port,
+      registry,
+      logger,
+      allowRemote: config.allowRemote,
+      maxConnectionAgeMs: config.maxConnectionAgeMs,
+      ...(tls === undefined ? {} : { tls }),
+      ...options.server,
+    });
+    const started = server;
+    await started.start();
+    undo.unshift(() => started.close());
+    const admin = await startAdminServer({
+      host: config.adminHost,
+      port: config.adminPort,
+      allowRemote: config.allowRemote,
+      registry,
+      isReady: () => ready,
+      ...(parts.beforeScrape === undefined ? {} : { beforeScrape: parts.beforeScrape }),
+    });
+    ready = true;
+    logger.info({ host: config.host, port: started.port, admin_port: admin.port, version }, 'serving');
+
+    let ended: Promise<void> | undefined;
+    const end = async (graceMs: number): Promise<void> => {
+      ready = false;
+      const results = await Promise.allSettled([started.drain(graceMs), parts.drain?.(graceMs)]);
+      const last = await Promise.allSettled([admin.close(), parts.close?.()]);
+      const failed = [...results, ...last].find((r) => r.status === 'rejected');
+      if (failed) throw failed.reason;
+    };
+    const drain = (graceMs = config.drainMs): Promise<void> => (ended ??= end(graceMs));
+    return { name, port: started.port, adminPort: admin.port, registry, drain, close: () => drain(0) };
+  } catch (error) {
+    for (const step of undo) await step().catch(() => {});
+    throw error;
+  }
+}
