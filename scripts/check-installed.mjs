@@ -1,7 +1,7 @@
 // Run by .ci/run inside an empty folder where the packed package was installed: the package's public faces load and its services start.
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const folder = process.argv[2];

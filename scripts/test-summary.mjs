@@ -7,7 +7,8 @@ export default async function* summary(events) {
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     if (data.details?.type === 'suite') continue;
     const name = `${data.file?.replace(`${process.cwd()}/`, '') ?? ''} ${data.name}`.trim();
-    if (data.skip !== undefined) skipped.push({ name, why: typeof data.skip === 'string' && data.skip !== '' ? data.skip : 'no reason given' });
+    if (data.skip !== undefined)
+      skipped.push({ name, why: typeof data.skip === 'string' && data.skip !== '' ? data.skip : 'no reason given' });
     else if (type === 'test:fail') failed.push(name);
     else passed++;
   }
