@@ -1,0 +1,152 @@
+#include "render.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "color.h"
+#include "jpeg.h"
+
+namespace dropstream::pixels {
+namespace {
+
+constexpr size_t kKeptBytes = size_t{32} << 20;
+
+void decode_raw(const Source& source, const Window& window, Image& out) {
+  check_dimensions(source.width, source.height);
+  const size_t channels = source.format == Format::rgb ? 3 : 1;
+  const size_t expected = channels * static_cast<size_t>(source.width) * static_cast<size_t>(source.height);
+  if (source.bytes.size != expected) {
+    throw PixelError("raw image of " + std::to_string(source.bytes.size) + " bytes: " + std::to_string(expected) + " expected");
+  }
+  const Window wanted = window_within(window, source.width, source.height);
+  out.reshape(wanted.width, wanted.height);
+  for (int y = 0; y < wanted.height; y++) {
+    const size_t at = static_cast<size_t>(wanted.top + y) * static_cast<size_t>(source.width) + static_cast<size_t>(wanted.left);
+    const uint8_t* line = source.bytes.data + channels * at;
+    if (channels == 3) {
+      deinterleave(line, wanted.width, out.row(0, y), out.row(1, y), out.row(2, y));
+    } else {
+      for (int c = 0; c < 3; c++) std::memcpy(out.row(c, y), line, static_cast<size_t>(wanted.width));
+    }
+  }
+}
+
+void decode(const Source& source, const Window& window, Image& out, std::vector<uint8_t>& line) {
+  switch (source.format) {
+    case Format::jpeg: return decode_jpeg(source.bytes, source.width, source.height, window, out, line);
+    case Format::png_scanlines:
+      check_declared(source.width, source.height, source.png.width, source.png.height);
+      return decode_png_scanlines(source.png, source.bytes, source.palette, window, out, line);
+    case Format::rgb:
+    case Format::gray: return decode_raw(source, window, out);
+  }
+}
+
+// The size × size part at (top, left) of the image with `padding` zero pixels on every side.
+void padded_crop(const Image& source, const Plan& plan, int size, Image& out) {
+  const int top = plan.window.top - plan.padding, left = plan.window.left - plan.padding;
+  if (plan.padding < 0 || plan.padding > kMaxOutputSide || plan.window.top < 0 || plan.window.left < 0 ||
+      top > source.height + plan.padding - size || left > source.width + plan.padding - size) {
+    throw PixelError("padded crop (padding " + std::to_string(plan.padding) + ", top " + std::to_string(plan.window.top) + ", left " +
+                     std::to_string(plan.window.left) + ", size " + std::to_string(size) + ") leaves the padded image of " +
+                     std::to_string(source.width) + " x " + std::to_string(source.height) + " pixels");
+  }
+  out.reshape(size, size);
+  std::memset(out.plane(0), 0, 3 * out.area());
+  const int first = std::clamp(-left, 0, size), last = std::clamp(source.width - left, first, size);
+  for (int c = 0; c < 3; c++) {
+    for (int y = std::max(0, -top); y < std::min(size, source.height - top); y++) {
+      std::memcpy(out.row(c, y) + first, source.row(c, top + y) + left + first, static_cast<size_t>(last - first));
+    }
+  }
+}
+
+void resize_center_crop(const Image& source, const Plan& plan, int size, Image& out, ResampleScratch& scratch) {
+  check_dimensions(plan.resize_width, plan.resize_height);
+  const Window window = window_within({plan.window.top, plan.window.left, size, size}, plan.resize_width, plan.resize_height);
+  resize(source, plan.resize_width, plan.resize_height, window, plan.interpolation, out, scratch);
+}
+
+void flip(Image& image) {
+  for (int c = 0; c < 3; c++) {
+    for (int y = 0; y < image.height; y++) std::reverse(image.row(c, y), image.row(c, y) + image.width);
+  }
+}
+
+void affine(Image& image, const AffineMatrix& matrix, const Operation& operation, const Fill& fill, Image& spare) {
+  transform(image, matrix, operation.interpolation, fill, spare);
+  std::swap(image, spare);
+}
+
+void apply(Image& image, const Operation& operation, const Fill& fill, Image& spare) {
+  const double argument = operation.argument;
+  const auto factor = static_cast<float>(argument);
+  switch (operation.kind) {
+    case OpKind::auto_contrast: return auto_contrast(image);
+    case OpKind::equalize: return equalize(image);
+    case OpKind::invert: return invert(image);
+    case OpKind::rotate: return affine(image, rotate(argument, image.width, image.height), operation, fill, spare);
+    case OpKind::posterize: return posterize(image, static_cast<int>(argument));
+    case OpKind::solarize: return solarize(image, static_cast<int>(argument));
+    case OpKind::solarize_add: return solarize_add(image, static_cast<int>(argument));
+    case OpKind::color: return saturation(image, factor);
+    case OpKind::contrast: return contrast(image, factor);
+    case OpKind::brightness: return brightness(image, factor);
+    case OpKind::sharpness: return sharpness(image, factor, spare);
+    case OpKind::shear_x: return affine(image, shear_x(argument), operation, fill, spare);
+    case OpKind::shear_y: return affine(image, shear_y(argument), operation, fill, spare);
+    case OpKind::translate_x: return affine(image, translate_x(argument), operation, fill, spare);
+    case OpKind::translate_y: return affine(image, translate_y(argument), operation, fill, spare);
+  }
+}
+
+}  // namespace
+
+void RenderScratch::trim() {
+  for (Image* image : {&decoded, &this->image, &spare, &resample.between}) {
+    if (image->capacity() > kKeptBytes) image->release();
+  }
+}
+
+void decode_source(const Source& source, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size) {
+  decode(source, {}, scratch.decoded, scratch.line);
+  const Image& image = scratch.decoded;
+  if (rgb_size != 3 * image.area()) throw PixelError("image is not of the size announced by its header");
+  interleave(image.plane(0), image.plane(1), image.plane(2), image.area(), rgb);
+}
+
+void render(const Source& source, const Plan& plan, int size, RenderScratch& scratch, uint8_t* out) {
+  const Window square{0, 0, size, size};
+  Image& image = scratch.image;
+  switch (plan.geometry) {
+    case GeometryKind::none:
+      decode(source, {}, image, scratch.line);
+      if (image.width != size || image.height != size) {
+        throw PixelError("image is " + std::to_string(image.width) + " x " + std::to_string(image.height) + " pixels, not " +
+                         std::to_string(size) + " x " + std::to_string(size));
+      }
+      break;
+    case GeometryKind::resized_crop:
+      if (plan.window.height < 1 || plan.window.width < 1) throw PixelError("crop without pixels");
+      decode(source, plan.window, scratch.decoded, scratch.line);
+      resize(scratch.decoded, size, size, square, plan.interpolation, image, scratch.resample);
+      break;
+    case GeometryKind::padded_crop:
+      decode(source, {}, scratch.decoded, scratch.line);
+      padded_crop(scratch.decoded, plan, size, image);
+      break;
+    case GeometryKind::resize_center_crop:
+      decode(source, {}, scratch.decoded, scratch.line);
+      resize_center_crop(scratch.decoded, plan, size, image, scratch.resample);
+      break;
+    case GeometryKind::warp:
+      decode(source, {}, scratch.decoded, scratch.line);
+      resize(scratch.decoded, size, size, square, plan.interpolation, image, scratch.resample);
+      break;
+  }
+  if (plan.flip) flip(image);
+  for (const Operation& operation : plan.operations) apply(image, operation, plan.fill, scratch.spare);
+  std::memcpy(out, image.plane(0), 3 * image.area());
+}
+
+}  // namespace dropstream::pixels

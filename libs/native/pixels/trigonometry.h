@@ -1,0 +1,13 @@
+// cos and sin of a rotation, rounded to 15 decimals as the reference rounds them, with equal bits on every machine (no libm).
+#pragma once
+
+namespace dropstream::pixels {
+
+struct Rotation {
+  double cosine, sine;
+};
+
+// For t = −(degrees mod 360) in radians: (round(cos t, 15), round(sin t, 15)).
+Rotation rotation_of(double degrees);
+
+}  // namespace dropstream::pixels
