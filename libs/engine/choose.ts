@@ -1,0 +1,42 @@
+/** The executors by name. */
+import type { Executor } from './executor.js';
+
+/** native: the addon. tfjs: TensorFlow.js on the best backend installed; -cpu and -tensorflow name one. */
+export const executorNames = ['native', 'tfjs', 'tfjs-cpu', 'tfjs-tensorflow'] as const;
+export type ExecutorName = (typeof executorNames)[number];
+
+export class UnknownExecutor extends Error {
+  override readonly name = 'UnknownExecutor';
+  readonly field = 'executor';
+  constructor(readonly value: string) {
+    super(`executor: ${JSON.stringify(value)} is not allowed; allowed: ${executorNames.join(', ')}`);
+  }
+}
+
+// Imported when used, so that a process that trains natively never loads TensorFlow.js, and the other way round.
+const executors: Readonly<Record<ExecutorName, () => Promise<Executor>>> = {
+  native: async () => (await import('./native/executor.js')).nativeExecutor,
+  tfjs: async () => (await import('./tfjs/executor.js')).tfjsExecutor('best'),
+  'tfjs-cpu': async () => (await import('./tfjs/executor.js')).tfjsExecutor('cpu'),
+  'tfjs-tensorflow': async () => (await import('./tfjs/executor.js')).tfjsExecutor('tensorflow'),
+};
+
+/** Throws UnknownExecutor at once, so that a bad name is refused before any work. */
+export function executorNamed(name: string): Executor {
+  if (!Object.hasOwn(executors, name)) throw new UnknownExecutor(name);
+  const load = executors[name as ExecutorName];
+  return {
+    load: async (graph, samples) => (await load()).load(graph, samples),
+    missing: async () => (await load()).missing(),
+  };
+}
+
+/** Every executor, with what it misses on this machine. */
+export async function listExecutors(): Promise<{ name: ExecutorName; available: boolean; missing?: string }[]> {
+  return Promise.all(
+    executorNames.map(async (name) => {
+      const missing = await executorNamed(name).missing();
+      return missing === undefined ? { name, available: true } : { name, available: false, missing };
+    }),
+  );
+}

@@ -1,0 +1,41 @@
+/** From a model and its shapes to a program on a chosen executor. */
+import { chunkSamples } from '#graph/plan.js';
+import { trace } from '#graph/trace.js';
+import type { Model } from '#nn/model.js';
+import { modelConfig } from '#nn/models/registry.js';
+import { type ExecutorName, executorNamed } from './choose.js';
+import { Program } from './program.js';
+
+export interface CompileShapes {
+  /** Side of the square RGB images in pixels. */
+  imageSize: number;
+  classes: number;
+  /** Samples of the largest micro-batch: bounds the chunks and the memory. Smaller ones are welcome. */
+  batch: number;
+}
+
+export interface CompileOptions {
+  /** Default native. */
+  executor?: ExecutorName;
+  /** Default fp32, the only one so far. */
+  precision?: 'fp32';
+}
+
+const CHANNELS = 3;
+
+/**
+ * Compiles a model, given itself or by its name in the registry. Parameters are zero until `initialize`, `write` or `importState`.
+ * Throws UnknownModel, UnknownExecutor, ExecutorUnavailable, or RangeError for shapes.
+ */
+export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
+  const { imageSize, classes, batch } = shapes;
+  const { executor: name = 'native', precision = 'fp32' } = options;
+  if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`batch: ${batch} is not a positive integer`);
+  if (precision !== 'fp32') throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: fp32`);
+  const executor = executorNamed(name);
+  const built = typeof model === 'string' ? modelConfig(model, { imageSize, classes }) : model;
+  const graph = trace(built, { channels: CHANNELS, imageSize, classes });
+  const samples = chunkSamples(graph, batch);
+  const { program, fingerprint } = await executor.load(graph, samples);
+  return new Program(graph, program, { ...fingerprint, precision }, samples);
+}

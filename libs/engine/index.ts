@@ -1,0 +1,15 @@
+/** The engine's public face. */
+export { type ExecutorName, executorNames, listExecutors, UnknownExecutor } from './choose.js';
+export { type CompileOptions, type CompileShapes, compile } from './compile.js';
+export { ExecutorUnavailable } from './executor.js';
+export type {
+  Fingerprint,
+  NamedTensor,
+  OptimizerStep,
+  ParameterInfo,
+  Program,
+  ProgramState,
+  StepRandom,
+  StepRequest,
+  StepResult,
+} from './program.js';

@@ -1,0 +1,35 @@
+/**
+ * Dropout and drop-path masks as libs/native/program.ts (StepRandomness) fixes them, for executors without native code.
+ * Bit for bit what the addon draws.
+ */
+import type { StepRandomness } from '#native/program.js';
+import { keepThreshold, philoxBlock, seedKey } from '#random/philox.js';
+
+const PATH_SITE = 0x80000000;
+
+/** Whether `path` keeps the sample at position `sample` of the step. */
+export function keepsPath(random: StepRandomness, path: number, sample: number): boolean {
+  const explicit = random.pathMasks?.[path];
+  if (explicit) return explicit[sample] !== 0;
+  const words = new Uint32Array(4);
+  philoxBlock(words, seedKey(random.seed), 0, sample, (PATH_SITE | path) >>> 0, random.step);
+  return (words[0] as number) < keepThreshold(random.pathRates[path] ?? 0);
+}
+
+/** Writes the scaled mask of one sample at a dropout site to `out` (its elements): 1/(1 − p) where kept, 0 where dropped. */
+export function siteMask(out: Float32Array, random: StepRandomness, site: number, sample: number): void {
+  const rate = random.siteRates[site] ?? 0;
+  const scale = 1 / (1 - rate);
+  const explicit = random.siteMasks?.[site];
+  if (explicit) {
+    for (let i = 0; i < out.length; i++) out[i] = explicit[sample * out.length + i] ? scale : 0;
+    return;
+  }
+  const key = seedKey(random.seed);
+  const threshold = keepThreshold(rate);
+  const words = new Uint32Array(4);
+  for (let i = 0; i < out.length; i += 4) {
+    philoxBlock(words, key, i / 4, sample, site, random.step);
+    for (let w = 0; w < 4 && i + w < out.length; w++) out[i + w] = (words[w] as number) < threshold ? scale : 0;
+  }
+}

@@ -1,0 +1,229 @@
+/** A compiled model: its parameters and what can be done with them. The same on every executor. */
+
+import type { Graph } from '#graph/graph.js';
+import type { MicroBatch, NativeProgram, OptimizerScalars, StateName, StepOutput } from '#native/program.js';
+import { initialValues } from '#nn/initialisation.js';
+import { elements, type Shape } from '#nn/tensor.js';
+import { decays } from '#nn/weight-decay-groups.js';
+
+/** What a run's bits depend on besides its inputs. Part of every checkpoint. */
+export interface Fingerprint {
+  executor: string;
+  precision: string;
+  /** Instruction-set path or TensorFlow.js backend. */
+  kernelPath: string;
+  build: string;
+}
+
+export interface ParameterInfo {
+  name: string;
+  shape: Shape;
+  /** Whether weight decay acts on it. */
+  decay: boolean;
+}
+
+export interface StepRandom {
+  seed: bigint;
+  /** Counter of the optimizer step, from 0: the same step draws the same masks. */
+  step: number;
+  /** Drop rate of every dropout site, in [0, 1). Default 0. */
+  dropout?: number;
+  /** Stochastic-depth rate of every block, in [0, 1]. Default: none. */
+  blockRates?: readonly number[];
+  /** Explicit masks instead of drawn ones (for tests), 1 = kept: by site name [samples, ...site]; by `block.branch` [samples]. Scaled by the rates above. */
+  siteMasks?: Readonly<Record<string, Uint8Array>>;
+  pathMasks?: Readonly<Record<string, Uint8Array>>;
+}
+
+export interface OptimizerStep extends Omit<OptimizerScalars, 'learningRate' | 'weightDecay'> {
+  learningRate: number;
+  /** Acts on parameters that decay. */
+  weightDecay: number;
+  /** Per parameter, in order; default 1. */
+  learningRateScale?: ArrayLike<number>;
+}
+
+export interface StepRequest {
+  /** All micro-batches of the optimizer step, in order. */
+  microBatches: MicroBatch[];
+  random: StepRandom;
+  /** Factor of every sample's loss in the gradient: 1 / samples of the whole step gives the gradient of the mean. */
+  lossScale: number;
+  /** Absent: gradients only. */
+  optimizer?: OptimizerStep;
+}
+
+export interface StepResult extends StepOutput {
+  /** Mean loss over all samples, summed in batch order in float64. */
+  loss: number;
+}
+
+export interface NamedTensor {
+  name: string;
+  shape: Shape;
+  data: Float32Array;
+}
+
+/** Everything that training changes. `ema` only where one is kept. */
+export interface ProgramState {
+  weights: NamedTensor[];
+  first_moment: NamedTensor[];
+  second_moment: NamedTensor[];
+  ema?: NamedTensor[];
+}
+
+export class Program {
+  readonly parameters: readonly ParameterInfo[];
+  /** Names of the dropout sites, in counter order. */
+  readonly sites: readonly string[];
+  /** Number of blocks: the length of `blockRates`. */
+  readonly blocks: number;
+  readonly classes: number;
+  /** Floats of one image, C·H·W. */
+  readonly imageFloats: number;
+  readonly #indices: ReadonlyMap<string, number>;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly executor: NativeProgram,
+    readonly fingerprint: Fingerprint,
+    readonly chunkSamples: number,
+  ) {
+    this.parameters = graph.parameters.map(({ name, shape }) => ({ name, shape, decay: decays(name, shape) }));
+    this.sites = graph.sites.map(({ name }) => name);
+    this.blocks = graph.paths.reduce((most, { block }) => Math.max(most, block + 1), 0);
+    this.classes = graph.classes;
+    this.imageFloats = elements(graph.images);
+    this.#indices = new Map(this.parameters.map(({ name }, index) => [name, index]));
+  }
+
+  /** Bytes held outside the JavaScript heap: arena, parameters and optimizer state. */
+  get peakBytes(): number {
+    return this.executor.memoryBytes;
+  }
+
+  /** Starts over from the model's initialisation under a seed: weights and EMA drawn, moments zero. */
+  initialize(seed: bigint): void {
+    for (const parameter of this.graph.parameters) {
+      const values = initialValues(parameter, seed);
+      this.executor.write('weights', parameter.index, values);
+      this.executor.write('ema', parameter.index, values);
+      const zeros = new Float32Array(values.length);
+      this.executor.write('first_moment', parameter.index, zeros);
+      this.executor.write('second_moment', parameter.index, zeros);
+    }
+  }
+
+  /** One optimizer step: forward and backward over every micro-batch, then clip, optimizer and EMA. */
+  async step({ microBatches, random, lossScale, optimizer }: StepRequest): Promise<StepResult> {
+    for (const batch of microBatches) this.#check(batch);
+    const output = await this.executor.step(microBatches, this.#randomness(random), lossScale, optimizer && this.#scalars(optimizer));
+    return { ...output, loss: mean(output.losses) };
+  }
+
+  /** Logits [samples, classes] and losses of a batch, without dropout or stochastic depth. */
+  async evaluate(
+    batch: Omit<MicroBatch, 'firstSample'>,
+    state: 'weights' | 'ema' = 'weights',
+  ): Promise<{ logits: Float32Array; losses: Float32Array }> {
+    this.#check(batch);
+    return this.executor.evaluate({ ...batch, firstSample: 0 }, state);
+  }
+
+  /** A copy of one parameter's values. Refused while a call runs. */
+  read(state: StateName, name: string): Float32Array {
+    return this.executor.read(state, this.#index(name));
+  }
+
+  /** Replaces one parameter's values. Refused while a call runs. */
+  write(state: StateName, name: string, data: Float32Array): void {
+    const index = this.#index(name);
+    const size = elements(this.parameters[index]?.shape ?? []);
+    if (data.length !== size) throw new RangeError(`${state} of ${name}: ${data.length} values given, it has ${size}`);
+    this.executor.write(state, index, data);
+  }
+
+  /** One consistent copy of the training state; no call may run meanwhile. */
+  exportState({ ema }: { ema: boolean }): ProgramState {
+    const all = (state: StateName): NamedTensor[] =>
+      this.parameters.map(({ name, shape }, index) => ({ name, shape, data: this.executor.read(state, index) }));
+    const state: ProgramState = { weights: all('weights'), first_moment: all('first_moment'), second_moment: all('second_moment') };
+    return ema ? { ...state, ema: all('ema') } : state;
+  }
+
+  /** Loads a state: every parameter exactly once, names and shapes equal, refused as a whole otherwise. What is absent stays, `ema` becomes the weights. */
+  importState(state: Partial<ProgramState> & Pick<ProgramState, 'weights'>): void {
+    const given: [StateName, NamedTensor[]][] = [
+      ['weights', state.weights],
+      ['ema', state.ema ?? state.weights],
+      ...(state.first_moment ? [['first_moment', state.first_moment] as [StateName, NamedTensor[]]] : []),
+      ...(state.second_moment ? [['second_moment', state.second_moment] as [StateName, NamedTensor[]]] : []),
+    ];
+    for (const [part, tensors] of given) this.#checkTensors(part, tensors);
+    for (const [part, tensors] of given) for (const { name, data } of tensors) this.write(part, name, data);
+  }
+
+  dispose(): void {
+    this.executor.dispose();
+  }
+
+  #checkTensors(part: StateName, tensors: readonly NamedTensor[]): void {
+    const seen = new Set<string>();
+    for (const { name, shape, data } of tensors) {
+      const wanted = this.parameters[this.#index(name)]?.shape ?? [];
+      if (seen.has(name)) throw new RangeError(`${part}: ${name} is there twice`);
+      if (shape.join() !== wanted.join()) throw new RangeError(`${part} of ${name}: shape [${shape}], the model has [${wanted}]`);
+      if (data.length !== elements(wanted)) throw new RangeError(`${part} of ${name}: ${data.length} values for shape [${shape}]`);
+      seen.add(name);
+    }
+    const missing = this.parameters.find(({ name }) => !seen.has(name));
+    if (missing) throw new RangeError(`${part}: ${missing.name} is missing`);
+  }
+
+  #index(name: string): number {
+    const index = this.#indices.get(name);
+    if (index === undefined) throw new RangeError(`${this.graph.name} has no parameter ${name}`);
+    return index;
+  }
+
+  #check({ images, targets, samples }: Omit<MicroBatch, 'firstSample'>): void {
+    if (!Number.isInteger(samples) || samples < 1) throw new RangeError(`samples: ${samples} is not a positive integer`);
+    if (images.length !== samples * this.imageFloats) {
+      throw new RangeError(`images: ${images.length} floats for ${samples} samples of [${this.graph.images}]`);
+    }
+    if (targets.length !== samples * this.classes) {
+      throw new RangeError(`targets: ${targets.length} floats for ${samples} samples of ${this.classes} classes`);
+    }
+  }
+
+  #randomness({ seed, step, dropout = 0, blockRates = [], siteMasks, pathMasks }: StepRandom): Parameters<NativeProgram['step']>[1] {
+    if (!(dropout >= 0 && dropout < 1)) throw new RangeError(`dropout: ${dropout} is outside [0, 1)`);
+    if (blockRates.length !== 0 && blockRates.length !== this.blocks) {
+      throw new RangeError(`blockRates: ${blockRates.length} rates for ${this.blocks} blocks`);
+    }
+    const bad = blockRates.find((rate) => !(rate >= 0 && rate <= 1));
+    if (bad !== undefined) throw new RangeError(`blockRates: ${bad} is outside [0, 1]`);
+    return {
+      seed: BigInt.asUintN(64, seed),
+      step,
+      siteRates: new Float64Array(this.graph.sites.length).fill(dropout),
+      pathRates: Float64Array.from(this.graph.paths, ({ block }) => blockRates[block] ?? 0),
+      ...(siteMasks && { siteMasks: this.graph.sites.map(({ name }) => siteMasks[name]) }),
+      ...(pathMasks && { pathMasks: this.graph.paths.map(({ block, branch }) => pathMasks[`${block}.${branch}`]) }),
+    };
+  }
+
+  #scalars({ learningRate, weightDecay, learningRateScale, ...scalars }: OptimizerStep): OptimizerScalars {
+    return {
+      ...scalars,
+      learningRate: Float64Array.from(this.parameters, (_, index) => learningRate * (learningRateScale?.[index] ?? 1)),
+      weightDecay: Float64Array.from(this.parameters, ({ decay }) => (decay ? weightDecay : 0)),
+    };
+  }
+}
+
+function mean(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return values.length === 0 ? 0 : sum / values.length;
+}

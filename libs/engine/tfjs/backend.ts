@@ -1,0 +1,39 @@
+/** TensorFlow.js and its backends: `cpu` always, `tensorflow` where @tensorflow/tfjs-node-gpu or tfjs-node is installed. */
+import type { TensorFlow } from '#nn/operation.js';
+import { ExecutorUnavailable } from '../executor.js';
+
+export type BackendName = 'cpu' | 'tensorflow';
+
+const TENSORFLOW_PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
+
+/** The library with the backend registered. There is one engine per process: `useBackend` selects before each synchronous piece of work. */
+export async function loadTensorFlow(wanted: BackendName | 'best'): Promise<{ tf: TensorFlow; backend: BackendName }> {
+  const tf = await import('@tensorflow/tfjs-core');
+  tf.env().set('PROD', true); // no advertisement on the console, no NaN checks
+  const failure = wanted === 'cpu' ? undefined : await registerTensorFlow(tf);
+  if (wanted !== 'cpu' && failure === undefined) return { tf, backend: 'tensorflow' };
+  if (wanted === 'tensorflow') throw new ExecutorUnavailable('tfjs-tensorflow', failure ?? 'unknown');
+  await import('@tensorflow/tfjs-backend-cpu');
+  return { tf, backend: 'cpu' };
+}
+
+/** Makes `backend` the one that operations run on; true from then on until something else asks for another. */
+export async function useBackend(tf: TensorFlow, backend: BackendName): Promise<void> {
+  if (tf.getBackend() !== backend) await tf.setBackend(backend);
+}
+
+/** Undefined on success, else why not. */
+async function registerTensorFlow(tf: TensorFlow): Promise<string | undefined> {
+  const reasons: string[] = [];
+  for (const name of TENSORFLOW_PACKAGES) {
+    try {
+      await import(name);
+      if (tf.findBackend('tensorflow') !== null) return undefined;
+      reasons.push(`${name} brought a TensorFlow.js core of its own`);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      reasons.push(code === 'ERR_MODULE_NOT_FOUND' ? `${name} is not installed` : `${name} does not load (${(error as Error).message})`);
+    }
+  }
+  return reasons.join('; ');
+}

@@ -1,0 +1,51 @@
+import type * as tfjs from '@tensorflow/tfjs-core';
+import type { TensorFlow } from '#nn/operation.js';
+
+/** One state of all parameters, end to end in one vector, on the host, on the device or both; owns its tensor. */
+export class FlatState {
+  #device: tfjs.Tensor1D | undefined;
+  #host: Float32Array | undefined;
+
+  constructor(
+    private readonly tf: TensorFlow,
+    size: number,
+  ) {
+    this.#host = new Float32Array(size);
+  }
+
+  /** The vector as a tensor, which stays this object's. */
+  device(): tfjs.Tensor1D {
+    if (this.#device === undefined) {
+      // A tensor may use the array it is given: it gets one that nobody writes to.
+      this.#device = this.tf.keep(this.tf.tensor1d((this.#host as Float32Array).slice()));
+    }
+    return this.#device;
+  }
+
+  /** Takes over a tensor as the new values. */
+  replace(tensor: tfjs.Tensor1D): void {
+    this.#device?.dispose();
+    this.#device = this.tf.keep(tensor);
+    this.#host = undefined;
+  }
+
+  read(offset: number, size: number): Float32Array {
+    return this.#onHost().slice(offset, offset + size);
+  }
+
+  write(offset: number, data: Float32Array): void {
+    this.#onHost().set(data, offset);
+    this.#device?.dispose();
+    this.#device = undefined;
+  }
+
+  dispose(): void {
+    this.#device?.dispose();
+    this.#device = undefined;
+  }
+
+  #onHost(): Float32Array {
+    this.#host ??= Float32Array.from((this.#device as tfjs.Tensor1D).dataSync());
+    return this.#host;
+  }
+}

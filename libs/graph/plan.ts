@@ -1,0 +1,91 @@
+/** The memory plan of a program: how many samples a chunk has, and where each value lies in the arena. Depends on shapes only. */
+import type { Graph } from './graph.js';
+
+/** Rows of a matrix product that keep the activations of a chunk near the cache: 8 samples of 197 tokens. */
+const CHUNK_ROWS = 1576;
+
+/** Values start at multiples of 64 bytes. */
+const ALIGNMENT_FLOATS = 16;
+
+/** Samples per chunk for batches of `batch` samples: about CHUNK_ROWS rows of the longest sequence, the batch split evenly. */
+export function chunkSamples(graph: Graph, batch: number): number {
+  const rows = Math.max(1, ...graph.forward.map(({ attributes }) => attributes.rows ?? 1));
+  const most = Math.min(batch, Math.max(1, Math.round(CHUNK_ROWS / rows)));
+  return Math.ceil(batch / Math.ceil(batch / most));
+}
+
+/** One kernel call, as far as memory is concerned: the values it touches, by index. */
+export interface MemoryStep {
+  reads: readonly number[];
+  writes: readonly number[];
+  /** `to` (written here) may take the place of `from` (read here) if nothing reads `from` later. */
+  inPlace?: { from: number; to: number } | undefined;
+}
+
+export interface MemoryPlan {
+  /** Offset of each value in floats. Unused values are at 0. */
+  offsets: number[];
+  arenaFloats: number;
+}
+
+interface Block {
+  first: number;
+  last: number;
+  floats: number;
+  offset: number;
+}
+
+/**
+ * Places values of the given sizes so that two that are alive at the same step never overlap. A value lives from the step that
+ * writes it to the last that reads it, both included; `until` makes one live longer.
+ */
+export function planMemory(
+  floats: readonly number[],
+  steps: readonly MemoryStep[],
+  until: ReadonlyMap<number, number> = new Map(),
+): MemoryPlan {
+  const blocks = new Map<number, Block>();
+  const lastRead = new Map<number, number>(until);
+  steps.forEach(({ reads }, at) => {
+    for (const value of reads) lastRead.set(value, Math.max(at, lastRead.get(value) ?? 0));
+  });
+  steps.forEach(({ writes, reads, inPlace }, at) => {
+    for (const value of reads) if (!blocks.has(value)) throw new Error(`value ${value} is read at step ${at} before it is written`);
+    for (const value of writes) {
+      const last = Math.max(at, lastRead.get(value) ?? at);
+      const from = inPlace?.to === value ? inPlace.from : undefined;
+      const taken = from === undefined ? undefined : blocks.get(from);
+      if (from !== undefined && taken !== undefined && lastRead.get(from) === at && floats[from] === floats[value]) {
+        taken.last = Math.max(taken.last, last);
+        blocks.set(value, taken);
+      } else {
+        blocks.set(value, { first: at, last, floats: align(floats[value] ?? 0), offset: 0 });
+      }
+    }
+  });
+  return place(blocks, floats.length);
+}
+
+/** Largest first, each at the lowest place free for its whole life. */
+function place(blocks: ReadonlyMap<number, Block>, count: number): MemoryPlan {
+  const placed: Block[] = [];
+  const order = [...new Set(blocks.values())].sort((a, b) => b.floats - a.floats || a.first - b.first);
+  for (const block of order) {
+    for (const other of placed) {
+      const together = other.first <= block.last && block.first <= other.last;
+      if (together && other.offset < block.offset + block.floats && block.offset < other.offset + other.floats) {
+        block.offset = other.offset + other.floats;
+      }
+    }
+    placed.push(block);
+    placed.sort((a, b) => a.offset - b.offset);
+  }
+  return {
+    offsets: Array.from({ length: count }, (_, value) => blocks.get(value)?.offset ?? 0),
+    arenaFloats: placed.reduce((end, { offset, floats }) => Math.max(end, offset + floats), 0),
+  };
+}
+
+function align(floats: number): number {
+  return Math.ceil(floats / ALIGNMENT_FLOATS) * ALIGNMENT_FLOATS;
+}

@@ -1,0 +1,96 @@
+/** The golden values in shared/fixtures: files, tensors, and the values given by formula (its README §1). */
+import { readFileSync } from 'node:fs';
+import { fnv1a32 } from '#random/philox.js';
+import { sharedPath } from './shared-folder.js';
+
+/** For node:test: `{ skip: withoutFixtures }` says why a test does not run where the fixtures are absent. */
+export const withoutFixtures: string | false =
+  sharedPath('fixtures') === undefined ? 'the shared fixtures are not beside this working copy (DROPSTREAM_SHARED)' : false;
+
+function fixturePath(name: string): string {
+  const path = sharedPath('fixtures', ...name.split('/'));
+  if (path === undefined) throw new Error(`fixture ${name} is not there`);
+  return path;
+}
+
+export function fixtureJson<T>(name: string): T {
+  return JSON.parse(readFileSync(fixturePath(name), 'utf8')) as T;
+}
+
+export interface FixtureTensor {
+  shape: number[];
+  data: Float64Array | Float32Array | Uint8Array;
+}
+
+/** All tensors of a .safetensors fixture by name. Copies, so any alignment will do. */
+export function fixtureTensors(name: string): Map<string, FixtureTensor> {
+  const bytes = readFileSync(fixturePath(name));
+  const headerBytes = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerBytes)) as Record<
+    string,
+    { dtype: string; shape: number[]; data_offsets: [number, number] }
+  >;
+  const tensors = new Map<string, FixtureTensor>();
+  for (const [key, entry] of Object.entries(header)) {
+    if (key === '__metadata__') continue;
+    const [from, to] = entry.data_offsets.map((offset) => offset + 8 + headerBytes) as [number, number];
+    const buffer = Uint8Array.from(bytes.subarray(from, to)).buffer;
+    const arrays = { F64: Float64Array, F32: Float32Array, U8: Uint8Array };
+    const Typed = arrays[entry.dtype as keyof typeof arrays];
+    if (Typed === undefined) throw new Error(`${name}: ${key} is ${entry.dtype}`);
+    tensors.set(key, { shape: entry.shape, data: new Typed(buffer) });
+  }
+  return tensors;
+}
+
+/** u of element i of the tensor with this full name, in [0, 1). */
+export function fillUnits(fullName: string, count: number): Float64Array {
+  const seed = fnv1a32(fullName);
+  return Float64Array.from({ length: count }, (_, i) => {
+    let x = (seed + Math.imul(i, 0x9e3779b9)) >>> 0;
+    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+    return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
+  });
+}
+
+const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+/** A parameter's value by its name. */
+export function fillParameter(salt: string, name: string, shape: readonly number[]): Float32Array {
+  const last = name.split('.').at(-1) ?? '';
+  const units = fillUnits(`${salt}/${name}`, product(shape));
+  const fanIn = product(shape.slice(1));
+  let value: (v: number) => number;
+  if (['pos_embed', 'cls_token', 'relative_position_bias_table'].includes(last)) value = (v) => 0.1 * v;
+  else if (last === 'gamma') value = (v) => 0.5 + 0.1 * v;
+  else if (shape.length >= 2) value = (v) => Math.sqrt(3 / fanIn) * v;
+  else if (last === 'bias') value = (v) => 0.1 * v;
+  else value = (v) => 1 + 0.1 * v;
+  return Float32Array.from(units, (u) => value(2 * u - 1));
+}
+
+/** The input images of a case; `name` is `input`, or `batch<k>/input` in a trajectory. */
+export function fillInput(salt: string, shape: readonly number[], name = 'input'): Float32Array {
+  return Float32Array.from(fillUnits(`${salt}/${name}`, product(shape)), (u) => 1.7 * (2 * u - 1));
+}
+
+export function fillLabels(salt: string, count: number, classes: number, name = 'label'): number[] {
+  return Array.from({ length: count }, (_, i) => (fnv1a32(`${salt}/${name}`) + 7 * i) % classes);
+}
+
+/** A mask by formula: 1 (kept) where u < 1 − rate. */
+export function fillMask(salt: string, name: string, count: number, rate: number): Uint8Array {
+  return Uint8Array.from(fillUnits(`${salt}/${name}`, count), (u) => (u < 1 - rate ? 1 : 0));
+}
+
+/** Targets λ·s(y) + (1 − λ)·s(y reversed along the batch), s the smoothed one-hot. */
+export function fillTargets(labels: readonly number[], classes: number, smoothing: number, lambda: number): Float32Array {
+  const off = smoothing / classes;
+  const on = 1 - smoothing + off;
+  const reversed = labels.toReversed();
+  return Float32Array.from({ length: labels.length * classes }, (_, i) => {
+    const [row, c] = [Math.floor(i / classes), i % classes];
+    return lambda * (labels[row] === c ? on : off) + (1 - lambda) * (reversed[row] === c ? on : off);
+  });
+}
