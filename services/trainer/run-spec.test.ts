@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { Violations } from '#rpc/errors.js';
+import { modelCatalog } from './model-catalog.js';
 import { runOptions } from './run-options.js';
 import {
   asResolved,
@@ -17,12 +18,9 @@ import {
 } from './run-spec.js';
 
 const manifest = 'a'.repeat(64);
-const models = new Map([
-  ['vit_tiny', { depth: 12, patch: 16, inputSize: 224 }],
-  ['vit_small_28', { depth: 4, patch: 7, inputSize: 28 }],
-]);
+const models = modelCatalog;
 const data: DatasetFacts = { samples: 1000, classes: ['cat', 'dog'] };
-const good = RunSpec.fromPartial({ model: 'vit_small_28', trainManifest: manifest, epochs: 10, warmupEpochs: 1 });
+const good = RunSpec.fromPartial({ model: 'vit_nano_p7', trainManifest: manifest, epochs: 10, warmupEpochs: 1 });
 
 function violationsOf(part: Partial<RunSpec>): string[] {
   const violations = new Violations();
@@ -34,7 +32,7 @@ function violationsOf(part: Partial<RunSpec>): string[] {
 
 test("absent options get the reference's defaults; 0 is a value", () => {
   assert.deepEqual(violationsOf({}), []);
-  const spec = resolveRunSpec(good, models.get('vit_small_28')!, data);
+  const spec = resolveRunSpec(good, models, data);
   assert.deepEqual(
     [spec.batchSize, spec.updateFreq, spec.seed, spec.lr, spec.minLr, spec.weightDecay, spec.mixup, spec.cutmix, spec.smoothing],
     [64, 1, 0n, 4e-3, 1e-6, 0.05, 0.8, 1, 0.1],
@@ -42,7 +40,7 @@ test("absent options get the reference's defaults; 0 is a value", () => {
   assert.deepEqual([spec.inputSize, spec.nbClasses, spec.aa, spec.disableEval], [28, 2, 'rand-m9-mstd0.5-inc1', true]);
   assert.deepEqual(spec.optBetas, [0.9, 0.999]);
   assert.equal(spec.clipGrad, undefined);
-  const zeros = resolveRunSpec({ ...good, mixup: 0, smoothing: 0, lr: 0, aa: '' }, models.get('vit_small_28')!, data);
+  const zeros = resolveRunSpec({ ...good, mixup: 0, smoothing: 0, lr: 0, aa: '' }, models, data);
   assert.deepEqual([zeros.mixup, zeros.smoothing, zeros.lr, zeros.aa], [0, 0, 0, '']);
   assert.deepEqual(asResolved(RunSpec.fromJSON(RunSpec.toJSON(zeros))), zeros, 'a resolved spec survives JSON');
 });
@@ -125,7 +123,7 @@ test('evaluation data must have the same classes', () => {
 
 test('a pinned schedule decides the drop options and its revision', () => {
   const spec = { kind: DropKind.DROP_PATH, rate: 0.3, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 4 };
-  const resolved = resolveRunSpec({ ...good, schedule: 'projects/p/schedules/s' }, models.get('vit_small_28')!, data, {
+  const resolved = resolveRunSpec({ ...good, schedule: 'projects/p/schedules/s' }, models, data, {
     revision: 3n,
     spec,
   });

@@ -16,14 +16,17 @@ type MayBeAbsent = 'clipGrad' | 'weightDecayEnd' | 'cropPct';
 /** A spec in which only "none" is absent. */
 export type ResolvedSpec = RunSpec & { [K in Exclude<OptionKey, MayBeAbsent>]-?: NonNullable<RunSpec[K]> };
 
-/** What a spec's rules ask of a model. */
-export interface ModelFacts {
-  /** Residual blocks over all stages. */
-  readonly depth: number;
-  /** Pixels that the image size must be a multiple of. */
-  readonly patch: number;
-  /** Image size in pixels where none is given. */
-  readonly inputSize: number;
+/** What a spec's rules ask of the models there are. */
+export interface ModelCatalog {
+  readonly names: readonly string[];
+  /** Image size in pixels that a name stands for. */
+  inputSize(model: string): number;
+  /** What a model does not take, or undefined where it takes both. `allowed` completes "must be". */
+  refusal(
+    model: string,
+    inputSize: number,
+    classes: number,
+  ): { readonly field: 'input_size' | 'nb_classes'; readonly allowed: string } | undefined;
 }
 
 /** What a spec's rules ask of a data set. */
@@ -53,13 +56,12 @@ export function specDigest(spec: RunSpec): string {
 
 /**
  * Checks everything that needs neither data set nor schedule. Fields of violations start with `spec.`.
- * `models`: facts by name.
  */
-export function checkRunSpec(violations: Violations, spec: RunSpec, project: string, models: ReadonlyMap<string, ModelFacts>): void {
+export function checkRunSpec(violations: Violations, spec: RunSpec, project: string, models: ModelCatalog): void {
   const refuse = (holds: boolean, field: string, value: unknown, allowed: string): boolean =>
     violations.check(holds, `spec.${field}`, value, allowed);
 
-  refuse(models.has(spec.model), 'model', spec.model, `one of ${[...models.keys()].join(', ')}`);
+  const known = refuse(models.names.includes(spec.model), 'model', spec.model, `one of ${models.names.join(', ')}`);
   refuse(manifestPattern.test(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
   refuse(
     spec.evalManifest === '' || manifestPattern.test(spec.evalManifest),
@@ -103,10 +105,10 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
     refuse(value.layerDecay === 1, 'layer_decay', value.layerDecay, '1 for this model: only ConvNeXt has layer decay');
   refuse(value.layerScaleInitValue === 1e-6, 'layer_scale_init_value', value.layerScaleInitValue, 'absent or 1e-6: only ConvNeXt uses it');
   refuse(value.headInitScale === 1, 'head_init_scale', value.headInitScale, 'absent or 1: only ConvNeXt uses it');
-  const model = models.get(spec.model);
-  const size = spec.inputSize ?? model?.inputSize;
-  if (model !== undefined && size !== undefined && sound('inputSize')) {
-    refuse(size % model.patch === 0, 'input_size', size, `a multiple of ${model.patch}, the patch size of ${spec.model}`);
+  if (known && sound('inputSize', 'nbClasses')) {
+    const size = spec.inputSize ?? models.inputSize(spec.model);
+    const refusal = models.refusal(spec.model, size, spec.nbClasses ?? 1);
+    if (refusal) refuse(false, refusal.field, refusal.field === 'input_size' ? size : spec.nbClasses, refusal.allowed);
   }
   if (spec.finetune !== '') {
     const ids = matchName('checkpoint', spec.finetune);
@@ -233,11 +235,11 @@ export function dropScheduleOf(spec: ResolvedSpec): DropScheduleSpec {
 }
 
 /** Fills in everything. The spec must have passed the checks above. */
-export function resolveRunSpec(spec: RunSpec, model: ModelFacts, train: DatasetFacts, pinned?: PinnedSchedule): ResolvedSpec {
+export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: DatasetFacts, pinned?: PinnedSchedule): ResolvedSpec {
   const value = withOptionDefaults(spec);
   return {
     ...value,
-    inputSize: spec.inputSize ?? model.inputSize,
+    inputSize: spec.inputSize ?? models.inputSize(spec.model),
     nbClasses: spec.nbClasses ?? train.classes.length,
     disableEval: spec.disableEval ?? spec.evalManifest === '',
     optBetas: spec.optBetas.length === 0 ? [0.9, 0.999] : spec.optBetas,

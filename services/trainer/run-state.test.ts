@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import { Run, RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { applyEvent, BrokenRunLog, decodeView, encodeView, type RunView } from './run-state.js';
 
@@ -15,6 +16,7 @@ const createdBody: Body = {
     trainSamples: 640n,
     specDigest: 'd',
     classes: ['a', 'b'],
+    dropKind: DropKind.DROPOUT,
   },
 };
 

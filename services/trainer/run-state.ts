@@ -2,7 +2,9 @@
  * What a run is, as a pure fold of its log. Every process that reads the same records sees the same run; a snapshot is the fold of a
  * prefix and may stand in for it.
  */
-import { Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { type DropKind, ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
+import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { ScheduleChange } from './run-rates.js';
 
 /** A committed checkpoint, as the log knows it. */
 export interface KnownCheckpoint {
@@ -31,8 +33,11 @@ export interface RunView {
   readonly bestStep: number;
   /** Distinct undecodable samples reported so far. */
   readonly skippedSamples: number;
-  /** Revision of the schedule in use; 0: none. */
+  /** Newest revision of the schedule in the log; 0: the run follows none. */
   readonly scheduleRevision: number;
+  /** Drop schedules in log order; the first one is the run's own. */
+  readonly scheduleChanges: readonly ScheduleChange[];
+  readonly dropKind: DropKind;
 }
 
 /** Bounds the view; more than any save_ckpt_num could need to fall back on. */
@@ -71,11 +76,7 @@ export function applyEvent(view: RunView | undefined, event: RunEvent, name = ''
   return { ...next, run: { ...next.run, logSequence: event.sequence, etag: String(sequence) } };
 }
 
-function created(
-  run: Run,
-  record: { readonly trainSamples: bigint; readonly specDigest: string; readonly classes: readonly string[] },
-  event: RunEvent,
-): RunView {
+function created(run: Run, record: CreatedRecord, event: RunEvent): RunView {
   return {
     run: {
       ...run,
@@ -94,6 +95,8 @@ function created(
     bestStep: 0,
     skippedSamples: 0,
     scheduleRevision: Number(run.spec?.scheduleRevision ?? 0n),
+    scheduleChanges: [{ effectiveStep: 0, segments: run.dropSegments }],
+    dropKind: record.dropKind,
   };
 }
 
@@ -149,8 +152,14 @@ function changed(view: RunView, body: RunEvent['event']): RunView {
         given && run.state === RunState.PAUSED ? { fruitlessAttempts: 0 } : {},
       );
     }
-    case 'scheduleChanged':
-      return withRun({ dropSegments: body.value.segments }, { scheduleRevision: Number(body.value.revision) });
+    case 'scheduleChanged': {
+      const { segments, revision } = body.value;
+      const change = { effectiveStep: Number(body.value.effectiveStep), segments };
+      return withRun(
+        { dropSegments: segments },
+        { scheduleRevision: Number(revision), scheduleChanges: [...view.scheduleChanges, change] },
+      );
+    }
     case 'dataSkipped':
       return withRun({}, { skippedSamples: Number(body.value.total) });
     case 'pauseRequested':
@@ -171,13 +180,24 @@ export function isBest(view: RunView, step: number, top1: number): boolean {
 }
 
 /** A view as JSON text, for snapshots. */
-export function encodeView({ run, ...rest }: RunView): string {
-  return JSON.stringify({ version: 1, run: Run.toJSON(run), ...rest });
+export function encodeView({ run, scheduleChanges, ...rest }: RunView): string {
+  const changes = scheduleChanges.map(({ effectiveStep, segments }) => ({ effectiveStep, segments: segments.map(ScheduleSegment.toJSON) }));
+  return JSON.stringify({ version: 1, run: Run.toJSON(run), scheduleChanges: changes, ...rest });
 }
 
 /** @throws Error when it is not a snapshot of this release: replay from the start then */
 export function decodeView(text: string): RunView {
-  const { version, run, ...rest } = JSON.parse(text) as { version: number; run: unknown } & Omit<RunView, 'run'>;
+  const { version, run, scheduleChanges, ...rest } = JSON.parse(text) as EncodedView;
   if (version !== 1) throw new Error(`snapshot version ${version}`);
-  return { ...rest, run: Run.fromJSON(run) };
+  const changes = scheduleChanges.map(({ effectiveStep, segments }) => ({
+    effectiveStep,
+    segments: segments.map(ScheduleSegment.fromJSON),
+  }));
+  return { ...rest, run: Run.fromJSON(run), scheduleChanges: changes };
+}
+
+interface EncodedView extends Omit<RunView, 'run' | 'scheduleChanges'> {
+  readonly version: number;
+  readonly run: unknown;
+  readonly scheduleChanges: readonly { readonly effectiveStep: number; readonly segments: readonly unknown[] }[];
 }

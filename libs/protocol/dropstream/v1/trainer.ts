@@ -23,7 +23,7 @@ import {
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { EvaluationResult } from "./evaluator.js";
 import { RunSpec } from "./run_spec.js";
-import { ScheduleSegment } from "./schedule_types.js";
+import { DropKind, dropKindFromJSON, dropKindToJSON, ScheduleSegment } from "./schedule_types.js";
 
 export const protobufPackage = "dropstream.v1";
 
@@ -340,6 +340,8 @@ export interface CreatedRecord {
   specDigest: string;
   /** Classes of the data set, in order of labels. */
   classes: string[];
+  /** What the run's drop rate drops, also where the rate is 0 at first. */
+  dropKind: DropKind;
 }
 
 /** PauseRun asked the worker to checkpoint and stop. */
@@ -2779,7 +2781,7 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
 };
 
 function createBaseCreatedRecord(): CreatedRecord {
-  return { state: 0, reason: "", run: undefined, trainSamples: 0n, specDigest: "", classes: [] };
+  return { state: 0, reason: "", run: undefined, trainSamples: 0n, specDigest: "", classes: [], dropKind: 0 };
 }
 
 export const CreatedRecord: MessageFns<CreatedRecord> = {
@@ -2804,6 +2806,9 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     }
     for (const v of message.classes) {
       writer.uint32(50).string(v!);
+    }
+    if (message.dropKind !== 0) {
+      writer.uint32(56).int32(message.dropKind);
     }
     return writer;
   },
@@ -2869,6 +2874,14 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
             message.classes.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.dropKind = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2897,6 +2910,11 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
         ? globalThis.String(object.spec_digest)
         : "",
       classes: globalThis.Array.isArray(object?.classes) ? object.classes.map((e: any) => globalThis.String(e)) : [],
+      dropKind: isSet(object.dropKind)
+        ? dropKindFromJSON(object.dropKind)
+        : isSet(object.drop_kind)
+        ? dropKindFromJSON(object.drop_kind)
+        : 0,
     };
   },
 
@@ -2920,6 +2938,9 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     if (message.classes?.length) {
       obj.classes = message.classes;
     }
+    if (message.dropKind !== 0) {
+      obj.dropKind = dropKindToJSON(message.dropKind);
+    }
     return obj;
   },
 
@@ -2936,6 +2957,7 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
       : 0n;
     message.specDigest = object.specDigest ?? "";
     message.classes = object.classes?.map((e) => e) || [];
+    message.dropKind = object.dropKind ?? 0;
     return message;
   },
 };
