@@ -1,0 +1,46 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf } from './directory-files.js';
+import type { ListedObject } from './object-store.js';
+
+/**
+ * The objects below `root` whose keys start with `prefix` and come after `after`, in byte order of the whole key, as S3 lists.
+ * Folders are entered only where a wanted key can be below them, so a page costs the folders on its way, not the whole tree.
+ */
+export async function* walkInKeyOrder(root: string, prefix: string, after: string, signal?: AbortSignal): AsyncGenerator<ListedObject> {
+  yield* walk(root, '', prefix, after, signal);
+}
+
+async function* walk(
+  root: string,
+  above: string,
+  prefix: string,
+  after: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ListedObject> {
+  signal?.throwIfAborted();
+  let entries: { key: string; isFolder: boolean }[];
+  try {
+    // A folder sorts as its name with '/', since that is how the keys below it go on. Names that start with a dot are no keys.
+    entries = (await readdir(join(root, above), { withFileTypes: true }))
+      .filter((entry) => !entry.name.startsWith('.') && (entry.isDirectory() || entry.isFile()))
+      .map((entry) => ({ key: above + entry.name + (entry.isDirectory() ? '/' : ''), isFolder: entry.isDirectory() }))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return;
+    throw error;
+  }
+  for (const { key, isFolder } of entries) {
+    if (isFolder) {
+      const onTheWay = key.startsWith(prefix) || prefix.startsWith(key);
+      const hasLater = key > after || after.startsWith(key);
+      if (onTheWay && hasLater) yield* walk(root, key, prefix, after, signal);
+    } else if (key.startsWith(prefix) && key > after) {
+      const stats = await stat(join(root, key)).catch((error) => {
+        if (codeOf(error) === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (stats) yield { key, sizeBytes: stats.size, lastModified: stats.mtime };
+    }
+  }
+}

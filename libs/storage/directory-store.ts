@@ -1,0 +1,271 @@
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, rename, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { codeOf, etagOf, etagOfSmall, sweepTemporary, syncFolder, TEMPORARY_PREFIX, writeTemporary } from './directory-files.js';
+import { walkInKeyOrder } from './directory-listing.js';
+import {
+  type Bytes,
+  checkKey,
+  checkListLimit,
+  checkPrefix,
+  type GetOptions,
+  InvalidKey,
+  type ListOptions,
+  type ListPage,
+  MAX_GET_BYTES,
+  MAX_REPLACE_BYTES,
+  ObjectExists,
+  type ObjectInfo,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  PreconditionFailed,
+  type PutOptions,
+  type SignalOption,
+  StoreUnavailable,
+  sizeOf,
+} from './object-store.js';
+
+/** Temporary files older than this belong to writers that died; they are removed when the store is opened. */
+const LEFTOVER_AGE_MS = 24 * 3600 * 1000;
+/** A lock is held for the time of one small write; one this old was left by a killed process. */
+const LOCK_STALE_MS = 30_000;
+const LOCK_POLL_MS = 5;
+
+/**
+ * Objects as files below one folder on a local file system. A file is written under a temporary name beside its place, fsynced,
+ * and then published by link() (exclusive) or rename(), and the folder is fsynced: a reader sees a whole object or none, and a
+ * power cut loses nothing that a put resolved for.
+ */
+export class DirectoryStore implements ObjectStore {
+  readonly uri: string;
+
+  private constructor(private readonly root: string) {
+    this.uri = pathToFileURL(root).href;
+  }
+
+  /** Creates the folder when missing. @throws StoreUnavailable when it cannot be written or its file system has no link() */
+  static async open(path: string): Promise<DirectoryStore> {
+    const root = resolve(path);
+    await mkdir(root, { recursive: true }).catch((error) => {
+      throw new StoreUnavailable(`directory ${root} cannot be created`, false, error);
+    });
+    await probeLink(root);
+    await sweepTemporary(root, LEFTOVER_AGE_MS);
+    return new DirectoryStore(root);
+  }
+
+  async put(key: string, bytes: Bytes, { ifAbsent = false, signal }: PutOptions = {}): Promise<{ etag: string }> {
+    const path = this.pathOf(key, signal);
+    return this.guard(key, async () => {
+      // Saves writing the bytes of a create that is already lost; link() below is what decides.
+      if (ifAbsent && (await exists(path))) throw new ObjectExists(key);
+      const temporary = await writeTemporary(dirname(path), bytes, signal).catch((error) => {
+        throw ['ENOTDIR', 'EEXIST'].includes(codeOf(error) ?? '') ? new InvalidKey(key, 'one of its folders is an object') : error;
+      });
+      try {
+        if (ifAbsent) await link(temporary, path);
+        else await rename(temporary, path);
+      } catch (error) {
+        if (ifAbsent && codeOf(error) === 'EEXIST') throw new ObjectExists(key);
+        if (codeOf(error) === 'EISDIR') throw new InvalidKey(key, 'it is the folder of other objects');
+        throw error;
+      } finally {
+        await unlink(temporary).catch(() => undefined);
+      }
+      await syncFolder(dirname(path));
+      return { etag: sizeOf(bytes) <= MAX_REPLACE_BYTES ? etagOfSmall(bytes) : await etagOf(path, await stat(path, { bigint: true })) };
+    });
+  }
+
+  async replace(key: string, bytes: Bytes, { ifMatch, signal }: { ifMatch: string } & SignalOption): Promise<{ etag: string }> {
+    if (sizeOf(bytes) > MAX_REPLACE_BYTES) throw new ObjectTooLarge(key, sizeOf(bytes), MAX_REPLACE_BYTES);
+    const path = this.pathOf(key, signal);
+    return this.guard(key, () =>
+      underLock(path, signal, async () => {
+        if ((await etagOf(path, await stat(path, { bigint: true }))) !== ifMatch) throw new PreconditionFailed(key, ifMatch);
+        return this.put(key, bytes, { signal });
+      }),
+    ).catch((error) => {
+      throw error instanceof ObjectNotFound ? new PreconditionFailed(key, ifMatch) : error;
+    });
+  }
+
+  async get(key: string, { maxBytes = MAX_GET_BYTES, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
+    const path = this.pathOf(key, signal);
+    return this.guard(key, async () => {
+      const file = await open(path, 'r');
+      try {
+        const stats = await file.stat({ bigint: true });
+        if (!stats.isFile()) throw new ObjectNotFound(key);
+        if (stats.size > maxBytes) throw new ObjectTooLarge(key, Number(stats.size), maxBytes);
+        const bytes = await readExactly(file, 0, Number(stats.size), signal);
+        return { bytes, etag: bytes.length <= MAX_REPLACE_BYTES ? etagOfSmall(bytes) : await etagOf(path, stats) };
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  async getRange(key: string, offset: number, length: number, { signal }: SignalOption = {}): Promise<Buffer> {
+    const path = this.pathOf(key, signal);
+    return this.guard(key, async () => {
+      const file = await open(path, 'r');
+      try {
+        const stats = await file.stat();
+        if (!stats.isFile()) throw new ObjectNotFound(key);
+        return await readExactly(file, offset, Math.max(0, Math.min(length, stats.size - offset)), signal);
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  async head(key: string, { signal }: SignalOption = {}): Promise<ObjectInfo> {
+    const path = this.pathOf(key, signal);
+    return this.guard(key, async () => {
+      const stats = await stat(path, { bigint: true });
+      if (!stats.isFile()) throw new ObjectNotFound(key);
+      return { key, sizeBytes: Number(stats.size), etag: await etagOf(path, stats), lastModified: stats.mtime };
+    });
+  }
+
+  async list(prefix: string, { after = '', limit, signal }: ListOptions = {}): Promise<ListPage> {
+    checkPrefix(prefix);
+    const most = checkListLimit(limit);
+    const page: ListPage = { objects: [] };
+    for await (const object of walkInKeyOrder(this.root, prefix, after, signal)) {
+      if (page.objects.length === most) return { ...page, next: page.objects[most - 1]!.key };
+      page.objects.push(object);
+    }
+    return page;
+  }
+
+  async delete(key: string, { signal }: SignalOption = {}): Promise<void> {
+    const path = this.pathOf(key, signal);
+    await this.guard(key, async () => {
+      try {
+        await unlink(path);
+      } catch (error) {
+        if (['ENOENT', 'ENOTDIR', 'EISDIR', 'EPERM'].includes(codeOf(error) ?? '')) return;
+        throw error;
+      }
+      await syncFolder(dirname(path));
+      await this.removeEmptyFolders(dirname(path));
+    });
+  }
+
+  async presignGet(key: string, _expirySeconds: number): Promise<string> {
+    return pathToFileURL(this.pathOf(key)).href;
+  }
+
+  async close(): Promise<void> {}
+
+  private pathOf(key: string, signal?: AbortSignal): string {
+    signal?.throwIfAborted();
+    checkKey(key);
+    return join(this.root, key);
+  }
+
+  /** S3 has no folders; leaving them would make every listing slower for ever. rmdir refuses those in use. */
+  private async removeEmptyFolders(from: string): Promise<void> {
+    for (let folder = from; folder.length > this.root.length; folder = dirname(folder)) {
+      try {
+        await rmdir(folder);
+      } catch {
+        return;
+      }
+    }
+  }
+
+  private async guard<T>(key: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      switch (codeOf(error)) {
+        case 'ENOENT':
+        case 'ENOTDIR':
+          throw new ObjectNotFound(key);
+        case 'EACCES':
+        case 'EROFS':
+        case 'ENOSPC':
+        case 'EDQUOT':
+        case 'EIO':
+        case 'EMFILE':
+        case 'ENFILE':
+        case 'ESTALE':
+          throw new StoreUnavailable(`${this.uri} failed on ${key}: ${(error as Error).message}`, codeOf(error) !== 'EROFS', error);
+        default:
+          throw error;
+      }
+    }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function readExactly(file: Awaited<ReturnType<typeof open>>, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+  // Its own memory, never the shared pool: tensors are viewed in place and need the alignment of a fresh allocation.
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let done = 0;
+  while (done < length) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 64 << 20), offset + done);
+    if (bytesRead === 0) throw new StoreUnavailable(`a file ended after ${offset + done} of ${offset + length} bytes`, true);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+/** @throws StoreUnavailable on file systems (FAT, some network mounts) that cannot create exclusively by link() */
+async function probeLink(root: string): Promise<void> {
+  const name = join(root, `${TEMPORARY_PREFIX}probe-${process.pid}-${randomUUID()}`);
+  try {
+    await writeFile(name, 'probe');
+    await link(name, `${name}-link`);
+    const second = await link(name, `${name}-link`).then(
+      () => 'allowed',
+      (error) => codeOf(error),
+    );
+    if (second !== 'EEXIST') throw new Error(`a second link() was ${second}`);
+  } catch (error) {
+    throw new StoreUnavailable(`directory ${root}: its file system cannot create exclusively with link()`, false, error);
+  } finally {
+    await rm(name, { force: true });
+    await rm(`${name}-link`, { force: true });
+  }
+}
+
+/**
+ * One replacement of an object at a time, across processes. A lock left by a killed process is broken by its age; nothing's
+ * safety rests on that, since what must never be lost (logs, manifests, revisions) is only ever created, never replaced.
+ */
+async function underLock<T>(path: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  const lock = join(dirname(path), `${TEMPORARY_PREFIX}lock-${path.slice(dirname(path).length + 1)}`);
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      await writeFile(lock, `${process.pid}`, { flag: 'wx' });
+      break;
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+      const held = await stat(lock).catch(() => undefined);
+      if (held && Date.now() - held.mtimeMs > LOCK_STALE_MS) await rm(lock, { force: true });
+      await delay(LOCK_POLL_MS, undefined, { signal });
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
+}

@@ -1,0 +1,104 @@
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DirectoryStore } from './directory-store.js';
+import { checkKey, type ObjectStore, StorageError } from './object-store.js';
+import { S3Store } from './s3-store.js';
+import type { S3Limits } from './s3-transport.js';
+
+/** A store URI or its credentials cannot be used; `why` never holds a secret. */
+export class InvalidStoreUri extends StorageError {
+  constructor(
+    readonly uri: string,
+    readonly why: string,
+  ) {
+    super(`store ${JSON.stringify(uri)}: ${why}`);
+  }
+}
+
+export type StoreEnvironment = Record<string, string | undefined>;
+
+export interface OpenStoreOptions {
+  /** Default process.env. DROPSTREAM_S3_ACCESS_KEY and …_SECRET_KEY (…_SESSION_TOKEN), else the AWS_* names. */
+  env?: StoreEnvironment;
+  limits?: Partial<S3Limits>;
+  /** Check at once that the S3 store answers and enforces exclusive creates. Default true. */
+  probe?: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * Opens the store that a URI names; the caller closes it.
+ * - `file:///absolute/folder`, `/absolute/folder` or `relative/folder`: created when missing
+ * - `s3://bucket/prefix?endpoint=http://host:9000&region=us-east-1`: endpoint defaults to AWS's of the region, region to
+ *   AWS_REGION or us-east-1
+ * @throws InvalidStoreUri, StoreUnavailable
+ */
+export async function openStore(
+  uri: string,
+  { env = process.env, limits, probe = true, signal }: OpenStoreOptions = {},
+): Promise<ObjectStore> {
+  if (uri.trim() === '') throw new InvalidStoreUri(uri, 'a folder, file:///folder or s3://bucket/prefix?endpoint=… is wanted');
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return DirectoryStore.open(resolve(uri));
+  const url = parse(uri);
+  if (url.protocol === 'file:') {
+    if (url.host !== '' || url.search !== '') throw new InvalidStoreUri(uri, 'file:///absolute/folder has no host and no query');
+    return DirectoryStore.open(fileURLToPath(url));
+  }
+  const store = new S3Store(s3Location(uri, url, env), limits);
+  if (!probe) return store;
+  try {
+    await store.probe(signal);
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+function parse(uri: string): URL {
+  let url: URL;
+  try {
+    url = new URL(uri);
+  } catch {
+    throw new InvalidStoreUri(withoutUserInfo(uri), 'is not a URL');
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new InvalidStoreUri(withoutUserInfo(uri), 'credentials belong in DROPSTREAM_S3_ACCESS_KEY and DROPSTREAM_S3_SECRET_KEY');
+  }
+  if (url.protocol !== 'file:' && url.protocol !== 's3:') throw new InvalidStoreUri(uri, `scheme ${url.protocol} is not file: or s3:`);
+  return url;
+}
+
+const withoutUserInfo = (uri: string): string => uri.replaceAll(/\/\/[^/@?]*@/g, '//…@');
+
+function s3Location(uri: string, url: URL, env: StoreEnvironment) {
+  const refuse = (why: string): never => {
+    throw new InvalidStoreUri(withoutUserInfo(uri), why);
+  };
+  for (const name of url.searchParams.keys()) {
+    if (name !== 'endpoint' && name !== 'region') refuse(`unknown parameter ${JSON.stringify(name)}; endpoint and region are allowed`);
+  }
+  const bucket = url.hostname;
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) || url.port !== '') {
+    refuse(`bucket ${JSON.stringify(url.host)}: 3 to 63 of a-z 0-9 . - are allowed`);
+  }
+  const prefix = url.pathname.replace(/^\/+|\/+$/g, '');
+  if (prefix !== '') checkKey(prefix);
+  if (prefix.length > 100) refuse('a prefix has at most 100 characters');
+  const region = url.searchParams.get('region') ?? env.AWS_REGION ?? 'us-east-1';
+  if (!/^[a-z0-9-]{1,40}$/.test(region)) refuse(`region ${JSON.stringify(region)} is no region name`);
+  const endpointText = url.searchParams.get('endpoint') ?? env.DROPSTREAM_S3_ENDPOINT ?? `https://s3.${region}.amazonaws.com`;
+  const endpoint = URL.canParse(endpointText)
+    ? new URL(endpointText)
+    : refuse(`endpoint ${JSON.stringify(withoutUserInfo(endpointText))} is not a URL`);
+  if (!/^https?:$/.test(endpoint.protocol) || endpoint.username !== '' || !/^\/?$/.test(endpoint.pathname) || endpoint.search !== '') {
+    refuse('endpoint must be http(s)://host[:port] and nothing more');
+  }
+  const own = env.DROPSTREAM_S3_ACCESS_KEY !== undefined;
+  const accessKey = own ? env.DROPSTREAM_S3_ACCESS_KEY : env.AWS_ACCESS_KEY_ID;
+  const secretKey = own ? env.DROPSTREAM_S3_SECRET_KEY : env.AWS_SECRET_ACCESS_KEY;
+  const sessionToken = own ? env.DROPSTREAM_S3_SESSION_TOKEN : env.AWS_SESSION_TOKEN;
+  if (!accessKey || !secretKey)
+    return refuse('set DROPSTREAM_S3_ACCESS_KEY and DROPSTREAM_S3_SECRET_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)');
+  return { endpoint, region, bucket, prefix, accessKey, secretKey, sessionToken };
+}

@@ -1,0 +1,285 @@
+import { randomUUID } from 'node:crypto';
+import type http from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { Client } from 'minio';
+import {
+  type Bytes,
+  checkKey,
+  checkListLimit,
+  checkPrefix,
+  type GetOptions,
+  InvalidKey,
+  type ListOptions,
+  type ListPage,
+  MAX_GET_BYTES,
+  MAX_REPLACE_BYTES,
+  ObjectExists,
+  type ObjectInfo,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  PreconditionFailed,
+  type PutOptions,
+  type SignalOption,
+  StoreUnavailable,
+  sizeOf,
+} from './object-store.js';
+import { blocksOf, concatBytes, readBody } from './s3-bodies.js';
+import { type Attempt, DEFAULT_S3_LIMITS, type S3Limits, S3Transport } from './s3-transport.js';
+
+export interface S3Location {
+  /** http(s)://host[:port] */
+  endpoint: URL;
+  region: string;
+  bucket: string;
+  /** Put before every key, without a slash at its end; '' for none. */
+  prefix: string;
+  accessKey: string;
+  secretKey: string;
+  sessionToken?: string | undefined;
+}
+
+/** One request carries at most this; larger plain puts go in parts. Hashing it keeps the event loop for less than 50 ms. */
+export const S3_PART_BYTES = 16 << 20;
+const SLOWEST_BYTES_PER_MS = 1049;
+const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
+
+/** What kind of call an error came from, which decides what 404, 409 and 412 mean. */
+type Purpose = { kind: 'read' } | { kind: 'create' } | { kind: 'replace'; ifMatch: string } | { kind: 'write' } | { kind: 'list' };
+
+/** Objects in a bucket of MinIO or any other S3 that enforces If-None-Match on single PUTs; `probe` finds out. */
+export class S3Store implements ObjectStore {
+  readonly uri: string;
+  private readonly client: Client;
+  private readonly transport: S3Transport;
+  private readonly bucket: string;
+  private readonly keyPrefix: string;
+
+  constructor(location: S3Location, limits: Partial<S3Limits> = {}) {
+    const { endpoint, region, bucket, prefix } = location;
+    const secure = endpoint.protocol === 'https:';
+    this.transport = new S3Transport(secure, { ...DEFAULT_S3_LIMITS, ...limits });
+    this.bucket = bucket;
+    this.keyPrefix = prefix === '' ? '' : `${prefix}/`;
+    this.uri = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}?endpoint=${endpoint.origin}&region=${region}`;
+    this.client = new Client({
+      endPoint: endpoint.hostname,
+      ...(endpoint.port === '' ? {} : { port: Number(endpoint.port) }),
+      useSSL: secure,
+      accessKey: location.accessKey,
+      secretKey: location.secretKey,
+      ...(location.sessionToken === undefined ? {} : { sessionToken: location.sessionToken }),
+      region,
+      partSize: S3_PART_BYTES,
+      transport: this.transport as unknown as Pick<typeof http, 'request'>,
+      transportAgent: this.transport.agent,
+      retryOptions: { disableRetry: true },
+    });
+  }
+
+  /**
+   * Finds out that the store answers, takes these credentials, and lets only the first of two creates of a key win.
+   * @throws StoreUnavailable (retryable only when it did not answer)
+   */
+  async probe(signal?: AbortSignal): Promise<void> {
+    const key = `probe-${randomUUID()}`;
+    await this.put(key, Buffer.from('first'), { ifAbsent: true, signal });
+    try {
+      const second = await this.put(key, Buffer.from('second'), { ifAbsent: true, signal }).catch((error) => error);
+      if (second instanceof ObjectExists) return;
+      if (second instanceof Error) throw second;
+      throw new StoreUnavailable(`${this.uri} ignores If-None-Match: it cannot keep run logs`, false);
+    } finally {
+      await this.delete(key, { signal }).catch(() => undefined);
+    }
+  }
+
+  async put(key: string, bytes: Bytes, options: PutOptions = {}): Promise<{ etag: string }> {
+    const name = this.nameOf(key);
+    const headers: Record<string, string> = { 'Content-Type': options.contentType ?? DEFAULT_CONTENT_TYPE };
+    const sizeBytes = sizeOf(bytes);
+    if (options.ifAbsent) {
+      // Parts would not be exclusive: the condition is only looked at when an upload starts.
+      if (sizeBytes > S3_PART_BYTES) throw new ObjectTooLarge(key, sizeBytes, S3_PART_BYTES);
+      headers['If-None-Match'] = '*';
+    }
+    if (sizeBytes > S3_PART_BYTES) return this.putParts(key, name, bytes, headers, options.signal);
+    return this.putSingle(key, name, bytes, headers, options.ifAbsent ? { kind: 'create' } : { kind: 'write' }, options.signal);
+  }
+
+  async replace(key: string, bytes: Bytes, { ifMatch, signal }: { ifMatch: string } & SignalOption): Promise<{ etag: string }> {
+    if (sizeOf(bytes) > MAX_REPLACE_BYTES) throw new ObjectTooLarge(key, sizeOf(bytes), MAX_REPLACE_BYTES);
+    const headers = { 'Content-Type': DEFAULT_CONTENT_TYPE, 'If-Match': `"${ifMatch}"` };
+    return this.putSingle(key, this.nameOf(key), bytes, headers, { kind: 'replace', ifMatch }, signal);
+  }
+
+  async get(key: string, { maxBytes = MAX_GET_BYTES, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
+    const name = this.nameOf(key);
+    return this.call(key, { kind: 'read' }, { signal }, async (attempt) => {
+      const response = (await this.client.getObject(this.bucket, name)) as IncomingMessage;
+      const bytes = await readBody(key, response, maxBytes, attempt);
+      return { bytes, etag: bareEtag(response.headers.etag) };
+    });
+  }
+
+  async getRange(key: string, offset: number, length: number, { signal }: SignalOption = {}): Promise<Buffer> {
+    const name = this.nameOf(key);
+    if (length === 0) {
+      await this.head(key, { signal });
+      return Buffer.alloc(0);
+    }
+    return this.call(key, { kind: 'read' }, { signal }, async (attempt) => {
+      try {
+        const response = (await this.client.getPartialObject(this.bucket, name, offset, length)) as IncomingMessage;
+        return await readBody(key, response, length, attempt);
+      } catch (error) {
+        if (attempt.status === 416) return Buffer.alloc(0);
+        throw error;
+      }
+    });
+  }
+
+  async head(key: string, { signal }: SignalOption = {}): Promise<ObjectInfo> {
+    const name = this.nameOf(key);
+    return this.call(key, { kind: 'read' }, { signal }, async () => {
+      const { size, etag, lastModified } = await this.client.statObject(this.bucket, name);
+      return { key, sizeBytes: size, etag, lastModified };
+    });
+  }
+
+  async list(prefix: string, { after, limit, signal }: ListOptions = {}): Promise<ListPage> {
+    checkPrefix(prefix);
+    const most = checkListLimit(limit);
+    const startAfter = after === undefined || after === '' ? '' : this.keyPrefix + after;
+    return this.call(prefix, { kind: 'list' }, { signal }, async () => {
+      const page = await this.client.listObjectsV2Query(this.bucket, this.keyPrefix + prefix, '', '', most, startAfter);
+      const objects = page.objects.map((object) => ({
+        // A key that reads as a number comes out of minio-js's XML parser as one.
+        key: String(object.name).slice(this.keyPrefix.length),
+        sizeBytes: Number(object.size),
+        lastModified: object.lastModified as Date,
+      }));
+      return page.isTruncated && objects.length > 0 ? { objects, next: objects[objects.length - 1]!.key } : { objects };
+    });
+  }
+
+  async delete(key: string, { signal }: SignalOption = {}): Promise<void> {
+    const name = this.nameOf(key);
+    await this.call(key, { kind: 'write' }, { signal }, () => this.client.removeObject(this.bucket, name));
+  }
+
+  async presignGet(key: string, expirySeconds: number): Promise<string> {
+    return this.client.presignedGetObject(this.bucket, this.nameOf(key), expirySeconds);
+  }
+
+  async close(): Promise<void> {
+    this.transport.close();
+  }
+
+  private nameOf(key: string): string {
+    checkKey(key);
+    return this.keyPrefix + key;
+  }
+
+  private async putSingle(
+    key: string,
+    name: string,
+    bytes: Bytes,
+    headers: Record<string, string>,
+    purpose: Purpose,
+    signal?: AbortSignal,
+  ) {
+    const body = concatBytes(bytes);
+    return this.call(key, purpose, { signal, extraMs: body.length / SLOWEST_BYTES_PER_MS }, async () => {
+      const { etag } = await this.client.putObject(this.bucket, name, body, body.length, headers);
+      return { etag };
+    });
+  }
+
+  /** Not minio-js's own multipart: that one joins any unfinished upload of the same key, another writer's too. */
+  private async putParts(
+    key: string,
+    name: string,
+    bytes: Bytes,
+    headers: Record<string, string>,
+    signal?: AbortSignal,
+  ): Promise<{ etag: string }> {
+    const write: Purpose = { kind: 'write' };
+    const uploadID = await this.call(key, write, { signal }, () => this.client.initiateNewMultipartUpload(this.bucket, name, headers));
+    try {
+      const parts: { part: number; etag: string }[] = [];
+      for (const block of blocksOf(bytes, S3_PART_BYTES)) {
+        const partNumber = parts.length + 1;
+        const { etag } = await this.call(key, write, { signal, extraMs: block.length / SLOWEST_BYTES_PER_MS }, () =>
+          this.client.uploadPart({ bucketName: this.bucket, objectName: name, uploadID, partNumber, headers: {} }, block),
+        );
+        parts.push({ part: partNumber, etag });
+      }
+      return await this.completeParts(key, name, uploadID, parts, sizeOf(bytes), signal);
+    } catch (error) {
+      // Also after the caller's abort: unfinished uploads are invisible and cost space. Best effort: the bucket's life cycle rules do the rest.
+      const briefly = AbortSignal.timeout(this.transport.limits.requestTimeoutMs);
+      await this.call(key, write, { signal: briefly }, () => this.client.abortMultipartUpload(this.bucket, name, uploadID)).catch(
+        () => undefined,
+      );
+      throw error;
+    }
+  }
+
+  private completeParts(
+    key: string,
+    name: string,
+    uploadID: string,
+    parts: { part: number; etag: string }[],
+    sizeBytes: number,
+    signal?: AbortSignal,
+  ): Promise<{ etag: string }> {
+    // The server joins the parts before it answers, so this may take longer than other requests.
+    const extraMs = this.transport.limits.requestTimeoutMs;
+    return this.call(key, { kind: 'write' }, { signal, extraMs }, async (attempt) => {
+      try {
+        const { etag } = await this.client.completeMultipartUpload(this.bucket, name, uploadID, parts);
+        return { etag: bareEtag(etag) };
+      } catch (error) {
+        // The upload is unknown once it is complete: an earlier try succeeded and its reply was lost.
+        if (attempt.number === 1 || (error as { code?: unknown }).code !== 'NoSuchUpload') throw error;
+        const found = await this.client.statObject(this.bucket, name);
+        if (found.size !== sizeBytes) throw error;
+        return { etag: found.etag };
+      }
+    });
+  }
+
+  private call<T>(
+    key: string,
+    purpose: Purpose,
+    options: { signal?: AbortSignal | undefined; extraMs?: number },
+    work: (attempt: Attempt) => Promise<T>,
+  ): Promise<T> {
+    return this.transport.run(`${this.uri} ${purpose.kind} ${key}`, options, work, (error, attempt) =>
+      this.classify(key, purpose, error, attempt),
+    );
+  }
+
+  private classify(key: string, purpose: Purpose, error: unknown, attempt: Attempt): { retryable: boolean; error: Error } {
+    const final = (meaning: Error) => ({ retryable: false, error: meaning });
+    if (error instanceof ObjectTooLarge || error instanceof StoreUnavailable)
+      return { retryable: error instanceof StoreUnavailable, error };
+    const { status } = attempt;
+    const code = String((error as { code?: unknown }).code ?? '');
+    const say = `${this.uri} ${purpose.kind} ${key}: ${code || (error as Error).message}${status === undefined ? '' : ` (HTTP ${status})`}`;
+    if (status === 404 && code !== 'NoSuchBucket') {
+      if (purpose.kind === 'read') return final(new ObjectNotFound(key));
+      if (purpose.kind === 'replace') return final(new PreconditionFailed(key, purpose.ifMatch));
+    }
+    if (status === 412 && purpose.kind === 'create') return final(new ObjectExists(key));
+    if (status === 412 && purpose.kind === 'replace') return final(new PreconditionFailed(key, purpose.ifMatch));
+    if (code === 'XMinioParentIsObject' || code === 'XMinioObjectExistsAsDirectory')
+      return final(new InvalidKey(key, 'one of its folders is an object'));
+    // 409: another conditional write of this key is under way; asking again shows who won.
+    const retryable = status === undefined || status >= 500 || [200, 408, 409, 429].includes(status);
+    return { retryable, error: new StoreUnavailable(say, retryable, error) };
+  }
+}
+
+const bareEtag = (etag: string | undefined): string => (etag ?? '').replace(/^W\//, '').replaceAll('"', '');

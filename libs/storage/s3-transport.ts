@@ -1,0 +1,145 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomInt } from 'node:crypto';
+import http from 'node:http';
+import https from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
+import { StoreUnavailable } from './object-store.js';
+
+/** How long and how often the S3 store tries. */
+export interface S3Limits {
+  /** One try may make no progress for this long; a put also gets the time that its bytes take at 1 MiB/s. Default 15 s. */
+  requestTimeoutMs: number;
+  /** Tries in all, at least 1. Default 4. */
+  attempts: number;
+  /** Pause before the second try; doubles up to `maxBackoffMs`, and each pause is drawn from its upper half. Default 100 ms. */
+  backoffMs: number;
+  /** Default 2 s. */
+  maxBackoffMs: number;
+  /** Connections to one endpoint. Default 32. */
+  maxConnections: number;
+}
+
+export const DEFAULT_S3_LIMITS: S3Limits = {
+  requestTimeoutMs: 15_000,
+  attempts: 4,
+  backoffMs: 100,
+  maxBackoffMs: 2_000,
+  maxConnections: 32,
+};
+
+/** One try of one call: what ends it, and the status it got, which minio-js does not always tell. */
+export interface Attempt {
+  readonly signal: AbortSignal;
+  /** From 1. */
+  readonly number: number;
+  status: number | undefined;
+  /** Starts the clock anew: bytes have arrived. */
+  progress(): void;
+}
+
+interface Outcome {
+  retryable: boolean;
+  error: Error;
+}
+
+/**
+ * The transport under minio-js, which by itself has no time-out and no way to pass a signal: every request it makes inside
+ * `run` belongs to that call's attempt, is destroyed with the attempt's signal, and is tried again as `classify` says.
+ */
+export class S3Transport {
+  readonly agent: http.Agent;
+  private readonly attempts = new AsyncLocalStorage<Attempt>();
+  private readonly requester: typeof http.request;
+
+  constructor(
+    secure: boolean,
+    readonly limits: S3Limits,
+  ) {
+    const options = { keepAlive: true, maxSockets: limits.maxConnections, maxFreeSockets: 8 };
+    this.agent = secure ? new https.Agent(options) : new http.Agent(options);
+    this.requester = secure ? (https.request as typeof http.request) : http.request;
+  }
+
+  /** minio-js calls this for every HTTP request. */
+  readonly request = (options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void): http.ClientRequest => {
+    const attempt = this.attempts.getStore();
+    if (!attempt) throw new Error('a request outside of S3Transport.run would have no deadline');
+    return this.requester({ ...options, signal: attempt.signal }, (response) => {
+      attempt.status = response.statusCode;
+      attempt.progress();
+      // minio-js drops the answers that it would retry without reading them, which would keep their connections for ever.
+      if (response.statusCode !== undefined && (response.statusCode >= 500 || [408, 429].includes(response.statusCode))) response.resume();
+      onResponse(response);
+    });
+  };
+
+  /**
+   * @param work makes the minio-js call; runs once a try
+   * @param classify says what an error means: whether to try again, and what to throw at the end
+   * @throws the signal's reason; StoreUnavailable when the time ran out on every try; what `classify` says
+   */
+  async run<T>(
+    what: string,
+    options: { signal?: AbortSignal | undefined; extraMs?: number },
+    work: (attempt: Attempt) => Promise<T>,
+    classify: (error: unknown, attempt: Attempt) => Outcome,
+  ): Promise<T> {
+    for (let number = 1; ; number++) {
+      options.signal?.throwIfAborted();
+      const timer = new ProgressTimer(this.limits.requestTimeoutMs + (options.extraMs ?? 0), options.signal);
+      const attempt: Attempt = { signal: timer.signal, number, status: undefined, progress: () => timer.restart() };
+      let outcome: Outcome;
+      try {
+        return await this.attempts.run(attempt, () => work(attempt));
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        outcome = timer.expired
+          ? { retryable: true, error: new StoreUnavailable(`${what}: no answer within ${timer.timeoutMs} ms`, true, error) }
+          : classify(error, attempt);
+      } finally {
+        timer.end();
+      }
+      if (!outcome.retryable || number >= this.limits.attempts) throw outcome.error;
+      const pauseMs = Math.max(1, Math.min(this.limits.backoffMs * 2 ** (number - 1), this.limits.maxBackoffMs));
+      await delay(pauseMs / 2 + randomInt(Math.ceil(pauseMs / 2)), undefined, { signal: options.signal }).catch(() =>
+        options.signal?.throwIfAborted(),
+      );
+    }
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+}
+
+/** A signal that fires when the caller's does or when nothing restarts it for its time. */
+class ProgressTimer {
+  expired = false;
+  private readonly controller = new AbortController();
+  private readonly timer: NodeJS.Timeout;
+  private readonly onAbort = () => this.controller.abort(this.outer?.reason);
+
+  constructor(
+    readonly timeoutMs: number,
+    private readonly outer: AbortSignal | undefined,
+  ) {
+    outer?.addEventListener('abort', this.onAbort, { once: true });
+    this.timer = setTimeout(() => {
+      this.expired = true;
+      this.controller.abort();
+    }, timeoutMs);
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  restart(): void {
+    if (!this.expired) this.timer.refresh();
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    this.outer?.removeEventListener('abort', this.onAbort);
+  }
+}
