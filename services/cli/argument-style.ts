@@ -1,0 +1,14 @@
+/** Dashes or underscores: both spellings of every option reach the one that its command declares. */
+
+/** `train` declares the reference's names (underscores), all other commands dashes; `serve` passes everything on as it is. */
+export function normaliseArguments(argv: readonly string[]): string[] {
+  const command = argv.find((argument) => !argument.startsWith('-'));
+  if (command === 'serve') return [...argv];
+  const [from, to] = command === 'train' ? (['-', '_'] as const) : (['_', '-'] as const);
+  const end = argv.indexOf('--');
+  return argv.map((argument, k) => {
+    if (!/^--[A-Za-z]/.test(argument) || (end >= 0 && k > end)) return argument;
+    const [name = '', ...value] = argument.slice(2).split('=');
+    return [`--${name.replaceAll(from, to)}`, ...value].join('=');
+  });
+}

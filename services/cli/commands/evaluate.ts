@@ -1,0 +1,92 @@
+/** `dropstream evaluate CHECKPOINT`: loss, top-1 and top-5 by the evaluator service. */
+import { randomUUID } from 'node:crypto';
+import type { Command } from 'commander';
+import { Evaluation, EvaluationSpec, EvaluationState, EvaluatorServiceClient, type Scores } from '#protocol/dropstream/v1/evaluator.js';
+import { invalid } from '#rpc/errors.js';
+import type { Context } from '../context.js';
+import { CommandError } from '../exit-codes.js';
+import { bar, count, duration } from '../output/numbers.js';
+import { tableLines } from '../output/table.js';
+import { parseBoolean } from '../train-spec.js';
+import { checkpointName, printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
+
+interface EvaluateOptions extends SharedOptions {
+  readonly manifest?: string;
+  readonly batchSize?: string;
+  readonly ema?: string | true;
+  readonly cropPct?: string;
+  readonly engine?: string;
+  readonly subsetStride?: string;
+  readonly subsetOffset?: string;
+  readonly detach?: boolean;
+}
+
+export function addEvaluateCommand(program: Command, context: Context): void {
+  withSharedOptions(program.command('evaluate <checkpoint>').description('score RUN, RUN/best or RUN/CHECKPOINT'), ['evaluator'])
+    .option('--manifest <sha256>', "images to score on; default: the run's eval_manifest")
+    .option('--batch-size <n>', "samples in a batch; default: 1.5 times the run's")
+    .option('--ema [true|false]', "score the moving average too; default: the run's model_ema_eval")
+    .option('--crop-pct <share>', 'share kept by the crop')
+    .option('--engine <name>', 'native, tfjs or tensorflow')
+    .option('--subset-stride <n>', 'only every n-th image')
+    .option('--subset-offset <n>', 'first image of the subset')
+    .option('--detach', 'print the name and leave')
+    .action((checkpoint: string, options: EvaluateOptions) =>
+      withClient(EvaluatorServiceClient, 'evaluator', options, context, async (client, call) => {
+        const request = { parent: projectName(options), spec: specOf(checkpoint, options), requestId: randomUUID() };
+        let evaluation = (await client.createEvaluation(request, call)).evaluation!;
+        if (!options.detach) {
+          for await (const next of client.watchEvaluation({ name: evaluation.name }, { signal: context.signal })) {
+            evaluation = next.evaluation ?? evaluation;
+            const { samplesDone: done, samplesTotal: total } = evaluation;
+            context.terminal.status(
+              total > 0n ? `${bar(Number(done) / Number(total))} ${count(done)} of ${count(total)} images` : 'waiting for a worker',
+            );
+          }
+          context.terminal.status('');
+        }
+        show(evaluation, options, context);
+      }),
+    );
+}
+
+function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
+  const number = (field: string, text: string | undefined): number | undefined => {
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    if (text.trim() === '' || Number.isNaN(value)) throw invalid(field, text, 'a number');
+    return value;
+  };
+  const ema = o.ema === undefined ? undefined : parseBoolean(o.ema === true ? 'true' : o.ema);
+  if (o.ema !== undefined && ema === undefined) throw invalid('ema', o.ema, 'true or false');
+  return EvaluationSpec.fromPartial({
+    checkpoint: checkpointName(checkpoint, o),
+    manifest: o.manifest ?? '',
+    batchSize: number('batch_size', o.batchSize),
+    ema,
+    cropPct: number('crop_pct', o.cropPct),
+    engine: o.engine,
+    subsetStride: number('subset_stride', o.subsetStride),
+    subsetOffset: number('subset_offset', o.subsetOffset),
+  });
+}
+
+function show(evaluation: Evaluation, options: SharedOptions, context: Context): void {
+  const { terminal } = context;
+  const { result } = evaluation;
+  if (options.json) printJson(context, Evaluation.toJSON(evaluation));
+  else if (result) {
+    const scores: [string, Scores][] = [];
+    if (result.weights) scores.push(['weights', result.weights]);
+    if (result.ema) scores.push(['ema', result.ema]);
+    const lines = tableLines(scores, [
+      { title: 'OF', value: ([what]) => what },
+      { title: 'TOP-1', value: ([, s]) => `${s.top1.toFixed(2)} %`, align: 'right' },
+      { title: 'TOP-5', value: ([, s]) => `${s.top5.toFixed(2)} %`, align: 'right' },
+      { title: 'LOSS', value: ([, s]) => s.loss.toFixed(4) },
+    ]);
+    for (const line of lines) terminal.out(line);
+    terminal.err(`${evaluation.name}: step ${result.step}, ${count(result.samples)} images in ${duration(result.seconds)}`);
+  } else terminal.out(`${evaluation.name} is ${EvaluationState[evaluation.state]}`);
+  if (evaluation.state === EvaluationState.FAILED) throw new CommandError(`${evaluation.name} failed: ${evaluation.failure}`);
+}

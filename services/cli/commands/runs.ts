@@ -1,0 +1,118 @@
+/** `dropstream runs …`. */
+import type { Command } from 'commander';
+import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import type { Context } from '../context.js';
+import { followRun } from '../follow/follow-run.js';
+import { runEvents } from '../follow/run-events.js';
+import { count, duration } from '../output/numbers.js';
+import { fieldLines, tableLines } from '../output/table.js';
+import {
+  allPages,
+  fullName,
+  printJson,
+  projectName,
+  type SharedOptions,
+  shortName,
+  withClient,
+  withSharedOptions,
+} from './shared-options.js';
+
+export function addRunsCommand(program: Command, context: Context): void {
+  const runs = program.command('runs').description('list, follow and steer training runs');
+
+  withSharedOptions(runs.command('list').description('runs of a project'), ['trainer'])
+    .option('--limit <n>', 'at most this many', '1000')
+    .action(async (options: SharedOptions & { limit: string }) => {
+      const all = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
+        allPages(Number(options.limit), async (pageToken, pageSize) => {
+          const page = await client.listRuns({ parent: projectName(options), pageToken, pageSize }, call);
+          return { items: page.runs, nextPageToken: page.nextPageToken };
+        }),
+      );
+      if (options.json) return printJson(context, all.map(RunCodec.toJSON));
+      if (all.length === 0) return context.terminal.err(`no runs in ${projectName(options)}`);
+      for (const line of tableLines(all, runColumns)) context.terminal.out(line);
+    });
+
+  withSharedOptions(runs.command('get <run>').description('one run'), ['trainer']).action(async (name: string, options: SharedOptions) => {
+    const { run } = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
+      client.getRun({ name: fullName('runs', name, options) }, call),
+    );
+    showRun(run!, options, context);
+  });
+
+  withSharedOptions(runs.command('watch <run>').description('follow a run until it ends; --json prints every event as a line'), ['trainer'])
+    .option('--after <sequence>', 'only events after this one (--json)', '0')
+    .action(async (name: string, options: SharedOptions & { after: string }) => {
+      await withClient(TrainerServiceClient, 'trainer', options, context, async (client) => {
+        const run = fullName('runs', name, options);
+        if (!options.json) {
+          await followRun(client, run, context);
+          return;
+        }
+        const after = /^\d{1,18}$/.test(options.after) ? BigInt(options.after) : 0n;
+        for await (const event of runEvents(client, run, { after, signal: context.signal }))
+          context.terminal.out(JSON.stringify(RunEvent.toJSON(event)));
+      });
+    });
+
+  const steer = (verb: 'pause' | 'resume' | 'cancel', description: string) =>
+    withSharedOptions(runs.command(`${verb} <run>`).description(description), ['trainer']).action(
+      async (name: string, options: SharedOptions) => {
+        const request = { name: fullName('runs', name, options) };
+        const { run } = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) => {
+          if (verb === 'pause') return client.pauseRun(request, call);
+          return verb === 'resume' ? client.resumeRun(request, call) : client.cancelRun(request, call);
+        });
+        showRun(run!, options, context);
+      },
+    );
+  steer('pause', 'checkpoint and stop at the next step');
+  steer('resume', 'queue a paused run again');
+  steer('cancel', 'end a run for good');
+
+  withSharedOptions(runs.command('delete <run>').description('delete a finished run with its log and checkpoints'), ['trainer'])
+    .option('--etag <etag>', 'only if the run has not changed since')
+    .action(async (name: string, options: SharedOptions & { etag?: string }) => {
+      const request = { name: fullName('runs', name, options), etag: options.etag ?? '' };
+      await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) => client.deleteRun(request, call));
+      if (options.json) printJson(context, { deleted: request.name });
+      else context.terminal.err(`deleted ${request.name}`);
+    });
+}
+
+const percent = (value: number | undefined) => (value === undefined ? undefined : `${value.toFixed(2)} %`);
+
+const runColumns = [
+  { title: 'RUN', value: (run: Run) => shortName(run.name) },
+  { title: 'STATE', value: (run: Run) => (run.pauseRequested && run.state === RunState.RUNNING ? 'PAUSING' : RunState[run.state]) },
+  { title: 'MODEL', value: (run: Run) => run.spec?.model },
+  { title: 'STEP', value: (run: Run) => count(run.step) },
+  { title: 'OF', value: (run: Run) => count(run.totalSteps) },
+  { title: 'BEST TOP-1', value: (run: Run) => percent(run.bestTop1), align: 'right' as const },
+  { title: 'AGE', value: (run: Run) => (run.createTime ? duration((Date.now() - run.createTime.getTime()) / 1000) : undefined) },
+  { title: 'WHY', value: (run: Run) => run.failure },
+];
+
+export function showRun(run: Run, options: SharedOptions, context: Context): void {
+  if (options.json) {
+    printJson(context, RunCodec.toJSON(run));
+    return;
+  }
+  const { spec } = run;
+  const drop = spec?.dropPath ? `drop_path ${spec.dropPath}` : `dropout ${spec?.dropout ?? 0}`;
+  const lines = fieldLines([
+    ['name', run.name],
+    ['state', RunState[run.state]],
+    ['model', `${spec?.model} (${count(run.parameters)} parameters)`],
+    ['drop', `${drop}, ${spec?.dropMode ?? 'standard'}, ${spec?.dropSchedule ?? 'constant'}, cutoff_epoch ${spec?.cutoffEpoch ?? 0}`],
+    ['step', `${count(run.step)} of ${count(run.totalSteps)} (${count(run.stepsPerEpoch)} an epoch)`],
+    ['attempt', run.attempt],
+    ['latest checkpoint', run.latestCheckpoint],
+    ['best checkpoint', run.bestCheckpoint && `${run.bestCheckpoint} (top-1 ${percent(run.bestTop1)})`],
+    ['failure', run.failure],
+    ['log sequence', run.logSequence],
+    ['etag', run.etag],
+  ]);
+  for (const line of lines) context.terminal.out(line);
+}

@@ -1,0 +1,74 @@
+/** Options that several commands share, and what they come to. */
+import type { Command } from 'commander';
+import { type ClientClass, connect, type TypedClient } from '#rpc/client.js';
+import { addressOf, type ServiceName } from '../addresses.js';
+import type { Context } from '../context.js';
+
+export interface SharedOptions {
+  readonly project: string;
+  readonly json?: boolean;
+  readonly trainer?: string;
+  readonly data?: string;
+  readonly scheduler?: string;
+  readonly evaluator?: string;
+  readonly timeout: string;
+}
+
+/** Adds --project, --json, --timeout and the address of each service that the command calls. */
+export function withSharedOptions(command: Command, services: readonly ServiceName[]): Command {
+  command.option('--project <id>', 'project', process.env.DROPSTREAM_PROJECT ?? 'default').option('--json', 'print JSON');
+  for (const service of services)
+    command.option(`--${service} <host:port>`, `the ${service} service (or DROPSTREAM_${service.toUpperCase()})`);
+  return command.option('--timeout <seconds>', 'deadline of each call', '30');
+}
+
+export const timeoutMs = (options: Pick<SharedOptions, 'timeout'>): number => Math.max(0.1, Number(options.timeout) || 30) * 1000;
+
+/** Calls `use` with a client of the service and closes it afterwards. */
+export async function withClient<D extends object, R>(
+  type: ClientClass<D>,
+  service: ServiceName,
+  options: SharedOptions,
+  context: Context,
+  use: (client: TypedClient<D>, call: { timeoutMs: number; signal: AbortSignal }) => Promise<R>,
+): Promise<R> {
+  const client = connect(type, addressOf(service, options[service], context));
+  try {
+    return await use(client, { timeoutMs: timeoutMs(options), signal: context.signal });
+  } finally {
+    client.close();
+  }
+}
+
+export const projectName = (options: SharedOptions): string => `projects/${options.project}`;
+
+/** `r` or `projects/p/runs/r`: people may leave the beginning out. */
+export function fullName(collection: string, name: string, options: SharedOptions): string {
+  return name.includes('/') ? name : `${projectName(options)}/${collection}/${name}`;
+}
+
+/** `run/checkpoint`, or the full name. */
+export function checkpointName(name: string, options: SharedOptions): string {
+  if (name.startsWith('projects/')) return name;
+  const [run = '', checkpoint = 'latest'] = name.split('/');
+  return `${projectName(options)}/runs/${run}/checkpoints/${checkpoint}`;
+}
+
+/** The last part of a resource name. */
+export const shortName = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
+
+/** Every item of a list, page by page, up to `limit`. */
+export async function allPages<T>(
+  limit: number,
+  page: (pageToken: string, pageSize: number) => Promise<{ items: T[]; nextPageToken: string }>,
+): Promise<T[]> {
+  const all: T[] = [];
+  for (let token = ''; ; ) {
+    const { items, nextPageToken } = await page(token, Math.min(1000, limit - all.length));
+    all.push(...items);
+    if (nextPageToken === '' || all.length >= limit) return all;
+    token = nextPageToken;
+  }
+}
+
+export const printJson = (context: Context, value: unknown): void => context.terminal.out(JSON.stringify(value, null, 2));

@@ -1,0 +1,128 @@
+/** `dropstream up`: everything on this machine until Ctrl-C. */
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { type ServiceName, serviceNames } from '../addresses.js';
+import { type Context, homeFolder } from '../context.js';
+import { CommandError, exitCodes } from '../exit-codes.js';
+import { tableLines } from '../output/table.js';
+import { paint } from '../output/terminal.js';
+import { forwardLine, logLevelNames } from '../up/forward-line.js';
+import { type RunningServices, startAll } from '../up/start-all.js';
+
+interface UpOptions {
+  readonly dataRoot: string[];
+  readonly store?: string;
+  readonly dataReplicas: string;
+  readonly ports?: string;
+  readonly logLevel: string;
+  readonly json?: boolean;
+}
+
+/** Ports with `--ports default`, those that a service has on its own. */
+const usualPorts: Record<ServiceName, number> = { data: 7011, scheduler: 7012, trainer: 7013, evaluator: 7014 };
+
+export function addUpCommand(program: Command, context: Context): void {
+  program
+    .command('up')
+    .description('run all services on this machine until Ctrl-C; starts again what dies')
+    .option(
+      '--data-root <dir>',
+      'folder that the data service may read; may be repeated',
+      (dir: string, all: string[]) => [...all, dir],
+      [],
+    )
+    .option('--store <uri>', 'folder, file:///folder or s3://bucket/prefix?endpoint=…; default .dropstream/store')
+    .option('--data-replicas <n>', 'data services', '1')
+    .option('--ports <list>', '`default`, or data=7011,scheduler=7012,trainer=7013,evaluator=7014; default: free ports')
+    .addOption(
+      new Option('--log-level <level>', 'least level shown here; the log files have all').choices([...logLevelNames]).default('warn'),
+    )
+    .option('--json', 'print the addresses as JSON')
+    .action((options: UpOptions) => up(options, context));
+}
+
+async function up(options: UpOptions, context: Context): Promise<void> {
+  const { terminal } = context;
+  const home = homeFolder(context);
+  const store = options.store ?? context.env.DROPSTREAM_STORE ?? join(home, 'store');
+  const dataRoots = (options.dataRoot.length > 0 ? options.dataRoot : [join(home, 'data')]).map((dir) => resolve(context.cwd, dir));
+  const replicas = Number(options.dataReplicas);
+  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 64)
+    throw new CommandError(`--data-replicas is ${options.dataReplicas}, must be 1 to 64`, exitCodes.usage);
+  await mkdir(home, { recursive: true });
+  if (options.dataRoot.length === 0) await mkdir(dataRoots[0]!, { recursive: true });
+
+  const interrupted = interruption(context);
+  let running: RunningServices | undefined;
+  try {
+    terminal.err('starting the services …');
+    running = await startAll({
+      home,
+      store: store.includes('://') ? store : resolve(context.cwd, store),
+      dataRoots,
+      dataReplicas: replicas,
+      ports: parsePorts(options.ports),
+      env: context.env,
+      cwd: context.cwd,
+      onLine: (name, line) => forwardLine(terminal, name, line, options.logLevel),
+      onEvent: (event) => {
+        if (event.kind === 'died')
+          terminal.err(paint(terminal, 'yellow', `${event.name} died (${event.how}); it starts again in ${event.restartInMs} ms`));
+        if (event.kind === 'started' && event.restarts > 0) terminal.err(`${event.name} is back (process ${event.pid})`);
+      },
+    });
+    const { state } = running;
+    if (options.json) terminal.out(JSON.stringify(state));
+    else {
+      const lines = tableLines(state.services, [
+        { title: 'SERVICE', value: (s) => s.name },
+        { title: 'gRPC', value: (s) => s.address },
+        { title: 'METRICS', value: (s) => `${s.admin}/metrics` },
+      ]);
+      for (const line of lines) terminal.out(line);
+      terminal.err(`\nstore    ${state.store}\ndata     ${state.dataRoots.join(', ')}\nlogs     ${running.logs}`);
+      terminal.err('Other terminals find these addresses by themselves: try `dropstream runs list`. Ctrl-C stops.');
+    }
+    await interrupted.promise;
+    terminal.err('\nstopping: workers first, they write checkpoints …');
+  } finally {
+    await running?.stop();
+    interrupted.close();
+  }
+  terminal.err('stopped');
+}
+
+/** Resolves at SIGINT or SIGTERM. A second SIGINT ends the process; its children notice. */
+function interruption(context: Context): { promise: Promise<void>; close(): void } {
+  let asked = false;
+  let listener = () => {};
+  const promise = new Promise<void>((resolve) => {
+    listener = () => {
+      if (asked) process.exit(exitCodes.interrupted);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGINT', listener);
+    if (context.signal.aborted) resolve();
+    context.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  return { promise, close: () => void process.off('SIGINT', listener) };
+}
+
+function parsePorts(text: string | undefined): Partial<Record<ServiceName, number>> {
+  if (text === undefined) return {};
+  if (text === 'default') return usualPorts;
+  return Object.fromEntries(
+    text.split(',').map((part) => {
+      const [name = '', port = ''] = part.split('=');
+      if (!serviceNames.includes(name as ServiceName) || !(Number(port) >= 1 && Number(port) <= 64_535)) {
+        throw new CommandError(
+          `--ports has "${part}", must be default or SERVICE=PORT with ${serviceNames.join(', ')} and 1 to 64535`,
+          exitCodes.usage,
+        );
+      }
+      return [name, Number(port)];
+    }),
+  );
+}

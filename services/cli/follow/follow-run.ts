@@ -1,0 +1,114 @@
+/** Shows a run until it ends: the epoch table line by line, a status line on terminals, a line every few seconds elsewhere. */
+import { RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { Context } from '../context.js';
+import { CommandError } from '../exit-codes.js';
+import { askOnInterrupt } from './interrupt.js';
+import { type FollowOptions, runEvents, type TrainerClient } from './run-events.js';
+import { beginProgress, endStates, evaluationOf, type RunProgress, takeEvent } from './run-progress.js';
+import { epochRow, statusLine } from './status-line.js';
+
+/** A line is printed at least this often where there is no status line. */
+const PLAIN_EVERY_MS = 5000;
+
+/**
+ * Follows `name` to its end. Ctrl-C asks once whether to detach or to pause; where nobody can answer it detaches.
+ * @returns what it saw. @throws CommandError (1) where the run failed, (130) after detaching
+ */
+export async function followRun(
+  client: TrainerClient,
+  name: string,
+  context: Context,
+  options: Partial<FollowOptions> = {},
+): Promise<RunProgress> {
+  const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
+  if (run === undefined) throw new CommandError(`${name} has no answer`);
+  const imagesPerStep = (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1);
+  const progress = beginProgress({ ...run, imagesPerStep, state: RunState.QUEUED });
+  const leave = new AbortController();
+  const interrupt = askOnInterrupt(context, name, {
+    pause: async () => void (await client.pauseRun({ name }, { timeoutMs: 30_000 })),
+    detach: () => leave.abort(),
+  });
+  const view = showProgress(progress, context);
+  try {
+    const signal = AbortSignal.any([context.signal, leave.signal]);
+    for await (const event of runEvents(client, name, {
+      onReconnect: (error) => view.note(`waiting for the trainer: ${error.message}`),
+      ...options,
+      signal,
+    })) {
+      takeEvent(progress, event);
+      view.update(event.event?.$case);
+      if (progress.state === RunState.PAUSED) break;
+    }
+  } catch (error) {
+    if (!leave.signal.aborted) throw error;
+  } finally {
+    view.close();
+    interrupt.close();
+  }
+  if (leave.signal.aborted) {
+    throw new CommandError(`detached; the run goes on. Follow it again with \`dropstream runs watch ${name}\``, 130);
+  }
+  if (progress.state === RunState.FAILED) throw new CommandError(`${name} failed: ${progress.reason}`);
+  if (endStates.has(progress.state) || progress.state === RunState.PAUSED) context.terminal.err(`${name} is ${RunState[progress.state]}`);
+  return progress;
+}
+
+export interface ProgressView {
+  update(kind: string | undefined): void;
+  note(line: string): void;
+  /** Stops the timer and shows the last lines. */
+  close(): void;
+}
+
+/** Draws `progress` into the terminal after every event, and by a timer, so that waiting is seen too. */
+export function showProgress(progress: RunProgress, context: Pick<Context, 'terminal'>): ProgressView {
+  const { terminal } = context;
+  let titled = false;
+  let shownEpochs = 0;
+  let shownEvaluations = 0;
+  let lastPlain = performance.now();
+  let noted = '';
+  const rows = (all: boolean) => {
+    const epochs = [...progress.epochs.values()];
+    // A row waits for its evaluation for one epoch, so that top-1 stands in it.
+    for (; shownEpochs < epochs.length; shownEpochs++) {
+      const line = epochs[shownEpochs]!;
+      const top1 = evaluationOf(progress, line.epoch)?.top1;
+      if (top1 === undefined && !all && shownEpochs >= epochs.length - 1) break;
+      if (!titled) terminal.err(epochRow());
+      titled = true;
+      terminal.err(epochRow({ ...line, top1 }));
+      if (top1 !== undefined) shownEvaluations++;
+    }
+  };
+  const draw = () => {
+    terminal.status(statusLine(progress));
+    if (!terminal.interactive && performance.now() - lastPlain > PLAIN_EVERY_MS) {
+      terminal.err(statusLine(progress));
+      lastPlain = performance.now();
+    }
+  };
+  const timer = setInterval(draw, 1000);
+  return {
+    update(kind) {
+      if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} goes on from step ${progress.step}`);
+      rows(false);
+      draw();
+    },
+    note(line) {
+      if (line !== noted) terminal.err(line);
+      noted = line;
+    },
+    close() {
+      clearInterval(timer);
+      rows(true);
+      terminal.status('');
+      // Evaluations that came after their epoch's row.
+      for (const e of progress.evaluations.slice(shownEvaluations)) {
+        terminal.err(`step ${e.step}: top-1 ${e.top1.toFixed(2)} %, top-5 ${e.top5.toFixed(2)} %, loss ${e.loss.toFixed(4)}`);
+      }
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/** Ctrl-C while a run is followed: asked once, because the run itself lives in the service. */
+import { createInterface } from 'node:readline/promises';
+import type { Context } from '../context.js';
+
+export interface InterruptActions {
+  pause(): Promise<void>;
+  detach(): void;
+}
+
+/** Listens for SIGINT until close(). A second Ctrl-C, or one that nobody can answer, detaches. */
+export function askOnInterrupt(context: Pick<Context, 'terminal'>, run: string, actions: InterruptActions): { close(): void } {
+  let asking: AbortController | undefined;
+  const onInterrupt = async () => {
+    if (asking || !context.terminal.interactive || !process.stdin.isTTY) {
+      asking?.abort();
+      return actions.detach();
+    }
+    asking = new AbortController();
+    const readline = createInterface({ input: process.stdin, output: process.stderr });
+    readline.on('SIGINT', () => asking?.abort());
+    try {
+      context.terminal.status('');
+      const answer = await readline.question(`\n${run}: [d]etach (it goes on), [p]ause, or [c]ontinue to watch? `, {
+        signal: asking.signal,
+      });
+      const choice = answer.trim().toLowerCase()[0];
+      if (choice === 'p') await actions.pause();
+      else if (choice !== 'c') actions.detach();
+    } catch {
+      actions.detach();
+    } finally {
+      readline.close();
+      asking = undefined;
+    }
+  };
+  const listener = () => void onInterrupt();
+  process.on('SIGINT', listener);
+  return { close: () => void process.off('SIGINT', listener) };
+}

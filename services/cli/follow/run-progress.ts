@@ -1,0 +1,130 @@
+/** What a run's events come to, for people: a pure fold over the log. */
+import { type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+
+export interface EpochLine {
+  readonly epoch: number;
+  readonly loss: number;
+  readonly lr: number;
+  readonly dropRate: number;
+  readonly imagesPerSecond: number;
+  readonly seconds: number;
+}
+
+export interface EvaluationLine {
+  readonly step: bigint;
+  readonly top1: number;
+  readonly top5: number;
+  readonly loss: number;
+  readonly emaTop1: number | undefined;
+  readonly best: boolean;
+  readonly name: string;
+}
+
+export interface RunProgress {
+  readonly totalSteps: number;
+  readonly stepsPerEpoch: number;
+  /** Images in an optimizer step. */
+  readonly imagesPerStep: number;
+  /** Optimizer steps done in the newest history. */
+  step: number;
+  last: StepMetrics | undefined;
+  /** Mean of the losses of the last steps, as they come. */
+  loss: number | undefined;
+  imagesPerSecond: number | undefined;
+  attempt: number;
+  state: RunState;
+  reason: string;
+  readonly epochs: Map<number, EpochLine>;
+  readonly evaluations: EvaluationLine[];
+  sequence: bigint;
+}
+
+export function beginProgress(run: { totalSteps: bigint; stepsPerEpoch: bigint; imagesPerStep: number; state?: RunState }): RunProgress {
+  return {
+    totalSteps: Number(run.totalSteps),
+    stepsPerEpoch: Number(run.stepsPerEpoch),
+    imagesPerStep: run.imagesPerStep,
+    step: 0,
+    last: undefined,
+    loss: undefined,
+    imagesPerSecond: undefined,
+    attempt: 0,
+    state: run.state ?? RunState.QUEUED,
+    reason: '',
+    epochs: new Map(),
+    evaluations: [],
+    sequence: 0n,
+  };
+}
+
+/** Weight of one step in the shown loss and speed: about the last 30 steps. */
+const SMOOTHING = 1 / 30;
+
+/** Takes one event in. Steps of an earlier attempt beyond a resume are forgotten, as the run forgets them. */
+export function takeEvent(progress: RunProgress, event: RunEvent): void {
+  progress.sequence = event.sequence;
+  const e = event.event;
+  switch (e?.$case) {
+    case 'claimed':
+      progress.attempt = e.value.attempt;
+      progress.state = RunState.RUNNING;
+      break;
+    case 'resumed':
+      progress.step = Number(e.value.fromStep);
+      progress.attempt = e.value.attempt;
+      progress.imagesPerSecond = undefined;
+      break;
+    case 'steps':
+      for (const step of e.value.steps) takeStep(progress, step);
+      break;
+    case 'epoch':
+      progress.epochs.set(e.value.epoch, {
+        epoch: e.value.epoch,
+        loss: e.value.trainLoss,
+        lr: e.value.trainLr,
+        dropRate: e.value.trainDropRate,
+        imagesPerSecond: e.value.imagesPerSecond,
+        seconds: e.value.seconds,
+      });
+      break;
+    case 'evaluation':
+      progress.evaluations.push({
+        step: e.value.step,
+        top1: e.value.result?.weights?.top1 ?? Number.NaN,
+        top5: e.value.result?.weights?.top5 ?? Number.NaN,
+        loss: e.value.result?.weights?.loss ?? Number.NaN,
+        emaTop1: e.value.result?.ema?.top1,
+        best: e.value.best,
+        name: e.value.evaluation,
+      });
+      break;
+    case 'created':
+    case 'state':
+      progress.state = e.value.state;
+      progress.reason = e.value.reason;
+      break;
+  }
+}
+
+function takeStep(progress: RunProgress, step: StepMetrics): void {
+  const speed = progress.imagesPerStep / Math.max(1e-9, step.stepSeconds);
+  const blend = (before: number | undefined, now: number) => (before === undefined ? now : before + (now - before) * SMOOTHING);
+  progress.loss = blend(progress.loss, step.loss);
+  // Seconds, not speeds, are averaged: one slow step weighs what it cost.
+  progress.imagesPerSecond = progress.imagesPerSecond === undefined ? speed : 1 / blend(1 / progress.imagesPerSecond, 1 / speed);
+  progress.last = step;
+  progress.step = Number(step.step) + 1;
+}
+
+/** Seconds until the last step at the present speed; undefined before the first. */
+export function secondsLeft(progress: RunProgress): number | undefined {
+  if (progress.imagesPerSecond === undefined) return undefined;
+  return ((progress.totalSteps - progress.step) * progress.imagesPerStep) / progress.imagesPerSecond;
+}
+
+/** The evaluation of the checkpoint at the end of an epoch (from 0). */
+export function evaluationOf(progress: RunProgress, epoch: number): EvaluationLine | undefined {
+  return progress.evaluations.find((e) => Number(e.step) === (epoch + 1) * progress.stepsPerEpoch);
+}
+
+export const endStates: ReadonlySet<RunState> = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);

@@ -1,0 +1,84 @@
+/** From `dropstream train`'s values to a RunSpec. Types are checked here, all at once; ranges are the trainer's to check. */
+import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { Violations } from '#rpc/errors.js';
+import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from './train-options.js';
+
+/** What was given, by the reference's name: the text of the value, several for lists, `true` for a bare flag. */
+export type GivenOptions = Readonly<Record<string, string | readonly string[] | true | undefined>>;
+
+export interface TrainRequest {
+  readonly spec: RunSpec;
+  /** data_path, eval_data_path, data_set where given. */
+  readonly data: Readonly<Record<string, string>>;
+  /** What was ignored and why, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** 64-bit fields of RunSpec. */
+const bigintFields: ReadonlySet<string> = new Set(['seed', 'scheduleRevision', 'warmupSteps']);
+
+/** @throws InvalidArgument naming every option whose value has the wrong type, and every option that must be dropped */
+export function trainRequest(given: GivenOptions): TrainRequest {
+  const violations = new Violations();
+  const values: Record<string, unknown> = {};
+  const data: Record<string, string> = {};
+  const notes: string[] = [];
+  for (const option of trainOptions) {
+    const raw = given[option.name];
+    if (raw === undefined) continue;
+    const text = raw === true ? 'true' : typeof raw === 'string' ? raw : raw.join(' ');
+    if (isExplainedOption(option)) {
+      if (option.harmless?.includes(text.toLowerCase())) continue;
+      if (option.outcome === 'refuse') violations.add(option.name, text, `left out: ${option.instead}`);
+      else notes.push(`--${option.name} is ignored: ${option.instead}.`);
+    } else if (isSpecOption(option)) {
+      const value = parse(option.kind, text, bigintFields.has(option.field));
+      if (value === undefined) violations.add(option.name, text, rules[option.kind]);
+      else values[option.field] = value;
+    } else data[option.name] = text;
+  }
+  if (!values.model) violations.add('model', '', 'given: `dropstream train --list_models` names them');
+  if (values.trainManifest && data.data_path) violations.add('data_path', data.data_path, 'left out where train_manifest is given');
+  if (!values.trainManifest && !data.data_path) violations.add('data_path', '', 'given, or train_manifest in its place');
+  violations.throwIfAny();
+  return { spec: RunSpec.fromPartial(values as Partial<RunSpec>), data, notes };
+}
+
+const rules: Record<OptionKind, string> = {
+  text: 'text',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+  numbers: 'numbers separated by spaces or commas',
+};
+
+function parse(kind: OptionKind, text: string, wide: boolean): unknown {
+  switch (kind) {
+    case 'text':
+      return text;
+    case 'boolean':
+      return parseBoolean(text);
+    case 'integer':
+      if (!/^[+-]?\d{1,18}$/.test(text)) return undefined;
+      return wide ? BigInt(text) : Number(text);
+    case 'number':
+      return parseNumber(text);
+    case 'numbers': {
+      const parts = text.split(/[\s,]+/).filter((part) => part !== '');
+      const numbers = parts.map(parseNumber);
+      return parts.length === 0 || numbers.includes(undefined) ? undefined : numbers;
+    }
+  }
+}
+
+function parseNumber(text: string): number | undefined {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : undefined;
+}
+
+/** The reference's words for true and false. */
+export function parseBoolean(text: string): boolean | undefined {
+  const word = text.trim().toLowerCase();
+  if (['yes', 'true', 't', 'y', '1', 'on'].includes(word)) return true;
+  if (['no', 'false', 'f', 'n', '0', 'off'].includes(word)) return false;
+  return undefined;
+}

@@ -1,0 +1,34 @@
+/** The command line of each service as `up` starts it: who is told where the others are. */
+import type { ServiceName } from '../addresses.js';
+
+export interface Surroundings {
+  readonly store: string;
+  readonly dataRoots: readonly string[];
+  readonly logLevel: string;
+  readonly drainMs: number;
+  /** gRPC addresses of services that started before. */
+  readonly addresses: Readonly<Partial<Record<ServiceName, readonly string[]>>>;
+  /** Arguments for one service only, as given. */
+  readonly extra?: Readonly<Partial<Record<ServiceName, readonly string[]>>> | undefined;
+}
+
+/** Each one starts after those whose addresses it needs. */
+export const startOrder: readonly ServiceName[] = ['scheduler', 'data', 'evaluator', 'trainer'];
+/** Workers first: they write their checkpoints while the others still answer. */
+export const stopOrder: readonly (readonly ServiceName[])[] = [['trainer'], ['evaluator'], ['data', 'scheduler']];
+
+/** Arguments after `dropstream serve SERVICE`, without ports. */
+export function serviceArguments(service: ServiceName, s: Surroundings): string[] {
+  const common = ['--store', s.store, '--log-level', s.logLevel, '--drain-ms', String(s.drainMs)];
+  const own: Record<ServiceName, () => string[]> = {
+    scheduler: () => [],
+    data: () => s.dataRoots.flatMap((root) => ['--root', root]),
+    evaluator: () => [...(s.addresses.data ?? []).flatMap((address) => ['--data', address])],
+    trainer: () => [
+      ...(s.addresses.data ?? []).flatMap((address) => ['--data', address]),
+      ...(s.addresses.scheduler ?? []).flatMap((address) => ['--scheduler', address]),
+      ...(s.addresses.evaluator ?? []).flatMap((address) => ['--evaluator', address]),
+    ],
+  };
+  return [...common, ...own[service](), ...(s.extra?.[service] ?? [])];
+}

@@ -1,0 +1,122 @@
+/** All services on one machine: starts them in order, keeps them alive, writes where they are, stops them workers first. */
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type RunningService, readUpState, type ServiceName, type UpState, upStatePath } from '../addresses.js';
+import { CommandError, exitCodes } from '../exit-codes.js';
+import { commandLineEntry } from '../service-entry.js';
+import { LogFile } from './log-file.js';
+import { serviceArguments, startOrder, stopOrder } from './service-arguments.js';
+import { type ChildEvent, type Ports, SupervisedChild } from './supervised-child.js';
+
+export interface StartAllOptions {
+  /** Folder of up.json and logs. */
+  readonly home: string;
+  readonly store: string;
+  /** Folders that the data service may read. */
+  readonly dataRoots: readonly string[];
+  /** Default 1. */
+  readonly dataReplicas?: number;
+  /** First gRPC port of each service; default 0, any free one. The admin port is 1000 higher, replicas count up. */
+  readonly ports?: Readonly<Partial<Record<ServiceName, number>>> | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Level of the services' logs; default info. */
+  readonly logLevel?: string;
+  /** Milliseconds that a service gets to finish after SIGTERM; default 25,000. */
+  readonly drainMs?: number;
+  readonly extra?: Readonly<Partial<Record<ServiceName, readonly string[]>>>;
+  /** Each line that a service writes; all of them are in the log file anyway. */
+  readonly onLine?: (name: string, line: string) => void;
+  readonly onEvent?: (event: ChildEvent) => void;
+}
+
+export interface RunningServices {
+  readonly state: UpState;
+  /** Folder of the logs. */
+  readonly logs: string;
+  /** Process ids by name, as of now. */
+  pids(): Readonly<Record<string, number | undefined>>;
+  /** Resolves when all are gone. */
+  stop(): Promise<void>;
+}
+
+/** @throws CommandError where another `up` uses the folder, or a service does not start (those that did are stopped) */
+export async function startAll(options: StartAllOptions): Promise<RunningServices> {
+  const other = readUpState(options.home);
+  if (other) {
+    throw new CommandError(
+      `\`dropstream up\` runs already with ${options.home} (process ${other.pid}); use another folder with DROPSTREAM_HOME`,
+      exitCodes.conflict,
+    );
+  }
+  const logs = join(options.home, 'logs');
+  const files: LogFile[] = [];
+  const children: { child: SupervisedChild; service: ServiceName }[] = [];
+  const addresses: Partial<Record<ServiceName, string[]>> = {};
+  const drainMs = options.drainMs ?? 25_000;
+
+  const stop = async () => {
+    for (const services of stopOrder) {
+      await Promise.all(children.filter(({ service }) => services.includes(service)).map(({ child }) => child.stop()));
+    }
+    await rm(upStatePath(options.home), { force: true });
+    for (const file of files.splice(0)) file.close();
+  };
+
+  const launch = async (service: ServiceName, name: string, ports: Ports) => {
+    const file = new LogFile(join(logs, `${name}.log`));
+    files.push(file);
+    const surroundings = { ...options, addresses, drainMs, logLevel: options.logLevel ?? 'info' };
+    const child = new SupervisedChild({
+      name,
+      argv: [commandLineEntry, 'serve', service, ...serviceArguments(service, surroundings)],
+      ports,
+      env: options.env,
+      cwd: options.cwd,
+      graceMs: drainMs + 10_000,
+      onLine: (line) => {
+        if (files.includes(file)) file.write(line);
+        options.onLine?.(name, line);
+      },
+      onEvent: (event) => options.onEvent?.(event),
+    });
+    children.push({ child, service });
+    const { port } = await child.start();
+    const known = addresses[service] ?? [];
+    known.push(`127.0.0.1:${port}`);
+    addresses[service] = known;
+  };
+
+  try {
+    for (const service of startOrder) {
+      const first = options.ports?.[service] ?? 0;
+      const replicas = service === 'data' ? (options.dataReplicas ?? 1) : 1;
+      await Promise.all(
+        Array.from({ length: replicas }, (_, k) => {
+          const port = first === 0 ? 0 : first + k;
+          return launch(service, replicas === 1 ? service : `${service}-${k + 1}`, { port, adminPort: port === 0 ? 0 : port + 1000 });
+        }),
+      );
+    }
+  } catch (error) {
+    await stop();
+    throw new CommandError((error as Error).message, exitCodes.failure, { cause: error });
+  }
+
+  const services: RunningService[] = children.map(({ child, service }) => ({
+    name: child.name,
+    service,
+    address: `127.0.0.1:${child.ports.port}`,
+    admin: `http://127.0.0.1:${child.ports.adminPort}`,
+  }));
+  const state: UpState = { version: 1, pid: process.pid, store: options.store, dataRoots: options.dataRoots, services };
+  await writeState(options.home, state);
+  return { state, logs, pids: () => Object.fromEntries(children.map(({ child }) => [child.name, child.pid])), stop };
+}
+
+async function writeState(home: string, state: UpState): Promise<void> {
+  await mkdir(home, { recursive: true });
+  const path = upStatePath(home);
+  await writeFile(`${path}.${process.pid}`, `${JSON.stringify(state, null, 2)}\n`);
+  await rename(`${path}.${process.pid}`, path);
+}
