@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { type RunningMinio, startMinio } from '../../test/support/minio.js';
 import { storeConformance } from './conformance.js';
 import { createExclusive } from './exclusive-create.js';
-import { ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge, StoreUnavailable } from './object-store.js';
+import { InvalidKey, ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge, StoreUnavailable } from './object-store.js';
 import { InvalidStoreUri, openStore } from './open-store.js';
 import { S3_PART_BYTES } from './s3-store.js';
 
@@ -36,11 +36,12 @@ storeConformance(
 
 test('without a prefix keys are the names in the bucket', { skip }, async () => {
   const store = await openStore(await freshUri(), { env: minio.env });
-  await store.put('000000000012', Buffer.from('x'));
-  await store.put('a/b', Buffer.from('x'));
+  await assert.rejects(store.put('000000000012', Buffer.from('x')), InvalidKey);
+  await store.put('a/000000000012', Buffer.from('x'));
+  await store.put('b', Buffer.from('x'));
   assert.deepEqual(
     (await store.list('')).objects.map((object) => object.key),
-    ['000000000012', 'a/b'],
+    ['a/000000000012', 'b'],
   );
   await store.close();
 });
@@ -72,7 +73,6 @@ test('store URIs: what is refused, and that no credential is repeated', async ()
     '',
     'ftp://host/x',
     's3://UPPER/x',
-    's3://bucket/../x?endpoint=http://h',
     's3://bucket/a b',
     's3://bucket?endpoint=nowhere',
     's3://bucket?endpoint=http://user:hidden@host',
@@ -99,7 +99,7 @@ test('store URIs: what is refused, and that no credential is repeated', async ()
 });
 
 /** Stands between store and server: passes bytes, holds them, or cuts the server's next answers off. */
-class Proxy {
+class FaultyProxy {
   mode: 'pass' | 'silent' | 'reset' = 'pass';
   /** Answers to PUT still to be lost: the server has done the work, the client hears nothing. */
   repliesToLose = 0;
@@ -107,9 +107,9 @@ class Proxy {
   private readonly sockets = new Set<Socket>();
   private constructor(private readonly server: Server) {}
 
-  static async to(port: number): Promise<Proxy> {
+  static async to(port: number): Promise<FaultyProxy> {
     const server = createServer();
-    const proxy = new Proxy(server);
+    const proxy = new FaultyProxy(server);
     server.on('connection', (client) => proxy.accept(client, port));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return proxy;
@@ -157,10 +157,10 @@ class Proxy {
 
 describe('a network that fails', { skip, timeout: 60_000 }, () => {
   const limits = { requestTimeoutMs: 300, attempts: 2, backoffMs: 5 };
-  let proxy: Proxy;
+  let proxy: FaultyProxy;
   let store: ObjectStore;
   before(async () => {
-    proxy = await Proxy.to(Number(new URL(minio.endpoint).port));
+    proxy = await FaultyProxy.to(Number(new URL(minio.endpoint).port));
     const uri = (await freshUri()).replace(minio.endpoint, `http://127.0.0.1:${proxy.port}`);
     store = await openStore(uri, { env: minio.env, limits: { ...limits, attempts: 4 } });
     await store.put('there', Buffer.from('x'));
@@ -179,7 +179,7 @@ describe('a network that fails', { skip, timeout: 60_000 }, () => {
       () => store.get('there'),
       () => store.head('there'),
       () => store.list(''),
-      () => store.delete('there'),
+      () => store.delete('not-there'),
     ];
     await Promise.all(calls.map((call) => assert.rejects(call(), (error) => error instanceof StoreUnavailable && error.retryable)));
     await assert.rejects(store.get('there', { signal: AbortSignal.timeout(50) }), { name: 'TimeoutError' });

@@ -154,7 +154,6 @@ export class S3Store implements ObjectStore {
     return this.call(prefix, { kind: 'list' }, { signal }, async () => {
       const page = await this.client.listObjectsV2Query(this.bucket, this.keyPrefix + prefix, '', '', most, startAfter);
       const objects = page.objects.map((object) => ({
-        // A key that reads as a number comes out of minio-js's XML parser as one.
         key: String(object.name).slice(this.keyPrefix.length),
         sizeBytes: Number(object.size),
         lastModified: object.lastModified as Date,
@@ -178,6 +177,9 @@ export class S3Store implements ObjectStore {
 
   private nameOf(key: string): string {
     checkKey(key);
+    // minio-js's listing turns whole names that read as numbers into numbers: '000000000012' would come back as '12'.
+    if (this.keyPrefix === '' && /^[-\d][^/]*$/.test(key))
+      throw new InvalidKey(key, 'a store without a prefix takes no top-level key that starts as a number');
     return this.keyPrefix + key;
   }
 

@@ -27,6 +27,9 @@ export const DEFAULT_S3_LIMITS: S3Limits = {
   maxConnections: 32,
 };
 
+/** minio-js drops answers with these statuses without reading them, which would keep their connections for ever. */
+const UNREAD_BY_MINIO = new Set([408, 429, 499, 500, 502, 503, 504, 520]);
+
 /** One try of one call: what ends it, and the status it got, which minio-js does not always tell. */
 export interface Attempt {
   readonly signal: AbortSignal;
@@ -67,8 +70,7 @@ export class S3Transport {
     return this.requester({ ...options, signal: attempt.signal }, (response) => {
       attempt.status = response.statusCode;
       attempt.progress();
-      // minio-js drops the answers that it would retry without reading them, which would keep their connections for ever.
-      if (response.statusCode !== undefined && (response.statusCode >= 500 || [408, 429].includes(response.statusCode))) response.resume();
+      if (UNREAD_BY_MINIO.has(response.statusCode ?? 0)) response.resume();
       onResponse(response);
     });
   };
@@ -90,11 +92,11 @@ export class S3Transport {
       const attempt: Attempt = { signal: timer.signal, number, status: undefined, progress: () => timer.restart() };
       let outcome: Outcome;
       try {
-        return await this.attempts.run(attempt, () => work(attempt));
+        return await timer.race(this.attempts.run(attempt, () => work(attempt)));
       } catch (error) {
         options.signal?.throwIfAborted();
         outcome = timer.expired
-          ? { retryable: true, error: new StoreUnavailable(`${what}: no answer within ${timer.timeoutMs} ms`, true, error) }
+          ? { retryable: true, error: new StoreUnavailable(`${what}: no answer within ${Math.ceil(timer.timeoutMs)} ms`, true, error) }
           : classify(error, attempt);
       } finally {
         timer.end();
@@ -132,6 +134,15 @@ class ProgressTimer {
 
   get signal(): AbortSignal {
     return this.controller.signal;
+  }
+
+  /** The deadline holds even where a library waits for something that the signal does not end. */
+  race<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => undefined);
+    return new Promise<T>((resolve, reject) => {
+      this.signal.addEventListener('abort', () => reject(this.signal.reason), { once: true });
+      work.then(resolve, reject);
+    });
   }
 
   restart(): void {
