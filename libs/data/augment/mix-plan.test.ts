@@ -42,7 +42,7 @@ test('λ, kind and centre give the reference’s boxes, corrected λ and targets
     const targets = softTargets(fixture.labels, mix, fixture.classes, fixture.smoothing);
     const expected = float64Tensor(tensors, `${item.name}/targets`);
     assert.equal(targets.length, expected.length);
-    targets.forEach((value, i) => assert.ok(Math.abs(value - expected[i]!) < 1e-6, `${item.name} target ${i}`));
+    for (const [i, value] of targets.entries()) assert.ok(Math.abs(value - expected[i]!) < 1e-6, `${item.name} target ${i}`);
   }
   for (const {
     height: h,

@@ -31,7 +31,8 @@ const many = (options: Partial<TransformOptions>, size?: [number, number]) =>
 test('magnitude and sign give the reference’s arguments', { skip }, () => {
   const { randaugment, sources } = JSON.parse(readFileSync(path as string, 'utf8'));
   let rows = 0;
-  for (const [name, groups] of Object.entries<any>(randaugment)) {
+  type Row = { argument: number | null; magnitude: number; sign: 1 | -1 | null; interpolation: 'bilinear' | 'bicubic' };
+  for (const [name, groups] of Object.entries<{ source: string; rows: Row[] }[]>(randaugment)) {
     const increasing = name.endsWith('Increasing');
     const op = name.replace('Increasing', '').replace('Rel', '') as (typeof RAND_AUGMENT_OPS)[number];
     assert.ok(RAND_AUGMENT_OPS.includes(op), op);

@@ -1,0 +1,79 @@
+/**
+ * Manifests in the object store: `manifests/<sha256>` never changes; `manifest-locations/<sha256>` says where the data set lay when it was
+ * last indexed, which a replica with other mounts may find elsewhere.
+ */
+import { createHash } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { DataLoss, FailedPrecondition, PermissionDenied } from '#rpc/errors.js';
+import { ObjectExists, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import type { AllowedRoots } from './datasets/allowed-roots.js';
+import type { IndexedDataset } from './datasets/index-dataset.js';
+import { InvalidManifest, Manifest } from './manifest.js';
+
+const manifestKey = (sha256: string) => `manifests/${sha256}`;
+const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
+
+/** Stores a manifest under its name, once, and where its data set lies. */
+export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, signal?: AbortSignal): Promise<void> {
+  await store.put(manifestKey(dataset.sha256), dataset.bytes, { ifAbsent: true, signal }).catch((error) => {
+    // The name is the content: an object that is there already is the same one.
+    if (!(error instanceof ObjectExists)) throw error;
+  });
+  const location = JSON.stringify({ path: dataset.folder });
+  await store.put(locationKey(dataset.sha256), Buffer.from(location), { contentType: 'application/json', signal });
+}
+
+/** @throws FailedPrecondition when the store has no such manifest; DataLoss when its bytes do not have that name */
+export async function loadManifest(store: ObjectStore, sha256: string, signal?: AbortSignal): Promise<Manifest> {
+  const { bytes } = await store.get(manifestKey(sha256), { signal }).catch((error) => {
+    if (!(error instanceof ObjectNotFound)) throw error;
+    throw new FailedPrecondition('manifest', sha256, 'this replica does not have it; run `dropstream data index` over the same store', {
+      cause: error,
+    });
+  });
+  const found = createHash('sha256').update(bytes).digest('hex');
+  if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `its bytes have the SHA-256 ${found}`);
+  try {
+    return new Manifest(bytes, sha256);
+  } catch (error) {
+    if (error instanceof InvalidManifest) throw new DataLoss(`manifest ${sha256}`, error.why, { cause: error });
+    throw error;
+  }
+}
+
+/**
+ * The folder of a manifest's data set on this machine: where it was indexed, or below an allowed root under the end of that path
+ * (indexed at /home/me/sets/birds, here at /data/birds). It has the manifest's first file; every sample's hash is checked when read.
+ * @throws PermissionDenied when it was indexed outside the roots and is not below one; FailedPrecondition when it is not on this machine
+ */
+export async function findDataset(store: ObjectStore, manifest: Manifest, roots: AllowedRoots, signal?: AbortSignal): Promise<string> {
+  const indexed = await readLocation(store, manifest.sha256, signal);
+  const segments = (indexed ?? '').split(sep).filter((segment) => segment !== '');
+  const ends = Array.from({ length: segments.length + 1 }, (_, skipped) => join(...segments.slice(skipped), '.'));
+  const candidates = [...(indexed === undefined ? [] : [indexed]), ...roots.folders.flatMap((root) => ends.map((end) => join(root, end)))];
+  let denied: PermissionDenied | undefined;
+  for (const candidate of candidates) {
+    try {
+      const folder = await roots.resolve(candidate);
+      await access(join(folder, manifest.path(0)));
+      return folder;
+    } catch (error) {
+      if (candidate === indexed && error instanceof PermissionDenied) denied = error;
+    }
+  }
+  throw (
+    denied ?? new FailedPrecondition('manifest', manifest.sha256, `its data set is not below ${roots.folders.join(' or ')} on this replica`)
+  );
+}
+
+async function readLocation(store: ObjectStore, sha256: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+  try {
+    const { bytes } = await store.get(locationKey(sha256), { maxBytes: 1 << 16, signal });
+    const { path } = JSON.parse(bytes.toString('utf8')) as { path?: unknown };
+    return typeof path === 'string' && !path.includes('\0') ? path : undefined;
+  } catch (error) {
+    if (error instanceof ObjectNotFound || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
