@@ -28,9 +28,9 @@ uint8_t bilinear_at(const Image& source, int channel, int x, int y, double dx, d
   const int x0 = std::clamp(x, 0, source.width - 1), x1 = std::clamp(x + 1, 0, source.width - 1);
   const uint8_t* upper = source.row(channel, std::clamp(y, 0, source.height - 1));
   const uint8_t* lower = source.row(channel, std::clamp(y + 1, 0, source.height - 1));
-  const double above = upper[x0] * (1.0 - dx) + upper[x1] * dx;
-  const double below = lower[x0] * (1.0 - dx) + lower[x1] * dx;
-  return static_cast<uint8_t>(above * (1.0 - dy) + below * dy);
+  const double above = upper[x0] + (upper[x1] - upper[x0]) * dx;
+  const double below = lower[x0] + (lower[x1] - lower[x0]) * dx;
+  return static_cast<uint8_t>(above + (below - above) * dy);
 }
 
 // Cubic convolution with a = −1 through four equidistant values, d past the second.

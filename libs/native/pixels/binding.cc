@@ -1,7 +1,8 @@
 // The Node-API edge of the pixel library. Exports:
 //   pixelsInfo() → { jpeg, threads }
 //   pixelsRender(sources: Uint8Array[], palettes: (Uint8Array | null)[], records: Float64Array, size, out, threads, cancel) → Promise<(string | null)[]>
-//   pixelsDecode(source: Uint8Array, palette: Uint8Array | null, record: Float64Array, out) → Promise<(string | null)[]>
+//   pixelsDecode(source: Uint8Array, palette: Uint8Array | null, record: Float64Array, out) → Promise<(string | null)[]>,
+//     the record's flip and operations applied at the source's size
 //   pixelsFinish(pixels, count, size, tables: Float32Array, records: Float64Array, out: Float32Array | Uint16Array, threads) → Promise<(string | null)[]>
 //   pixelsNormalQuantile(p: Float64Array) → Float64Array, pixelsNoise(k0, k1, box, sample, first, count) → Float32Array, pixelsRotation(degrees) → [cos, sin]: for tests
 // Wrong arguments throw TypeError at once. The promise is settled on the calling thread; typed arrays are kept alive until then
@@ -179,17 +180,17 @@ class RenderCall final : public Call {
 
 class DecodeCall final : public Call {
  public:
-  DecodeCall(Environment& environment, Source source, uint8_t* out, size_t out_size)
-      : Call(environment, 1, 1), source_(source), out_(out), out_size_(out_size) {}
+  DecodeCall(Environment& environment, RenderRecord job, uint8_t* out, size_t out_size)
+      : Call(environment, 1, 1), job_(std::move(job)), out_(out), out_size_(out_size) {}
 
  private:
   void work(size_t) override {
-    decode_source(source_, scratch_of_thread(), out_, out_size_);
+    decode_source(job_.source, job_.plan, scratch_of_thread(), out_, out_size_);
     scratch_of_thread().trim();
   }
   void blank(size_t) noexcept override { std::memset(out_, 0, out_size_); }
 
-  const Source source_;
+  const RenderRecord job_;
   uint8_t* const out_;
   const size_t out_size_;
 };
@@ -352,10 +353,11 @@ napi_value decode_one(napi_env env, napi_callback_info callback) {
   const auto record = typed_array<double>(env, arguments.value[2], napi_float64_array, "record: must be a Float64Array");
   const auto out = typed_array<uint8_t>(env, arguments.value[3], napi_uint8_array, "out: must be a Uint8Array");
   RecordReader reader(record.data, record.size);
-  Source source = read_render_record(reader).source;
-  source.bytes = bytes_argument(env, arguments.value[0], "source: must be a Uint8Array");
-  source.palette = optional_bytes(env, arguments.value[1], "palette: must be a Uint8Array or null");
-  return Call::start(*arguments.environment, std::make_unique<DecodeCall>(*arguments.environment, source, out.data, out.size), arguments.kept);
+  RenderRecord job = read_render_record(reader);
+  job.source.bytes = bytes_argument(env, arguments.value[0], "source: must be a Uint8Array");
+  job.source.palette = optional_bytes(env, arguments.value[1], "palette: must be a Uint8Array or null");
+  auto call = std::make_unique<DecodeCall>(*arguments.environment, std::move(job), out.data, out.size);
+  return Call::start(*arguments.environment, std::move(call), arguments.kept);
 }
 
 napi_value finish_batch(napi_env env, napi_callback_info callback) {

@@ -100,6 +100,11 @@ void apply(Image& image, const Operation& operation, const Fill& fill, Image& sp
   }
 }
 
+void adjust(Image& image, const Plan& plan, Image& spare) {
+  if (plan.flip) flip(image);
+  for (const Operation& operation : plan.operations) apply(image, operation, plan.fill, spare);
+}
+
 }  // namespace
 
 void RenderScratch::trim() {
@@ -108,9 +113,10 @@ void RenderScratch::trim() {
   }
 }
 
-void decode_source(const Source& source, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size) {
-  decode(source, {}, scratch.decoded, scratch.line);
-  const Image& image = scratch.decoded;
+void decode_source(const Source& source, const Plan& plan, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size) {
+  Image& image = scratch.image;
+  decode(source, {}, image, scratch.line);
+  adjust(image, plan, scratch.spare);
   if (rgb_size != 3 * image.area()) throw PixelError("image is not of the size announced by its header");
   interleave(image.plane(0), image.plane(1), image.plane(2), image.area(), rgb);
 }
@@ -144,8 +150,7 @@ void render(const Source& source, const Plan& plan, int size, RenderScratch& scr
       resize(scratch.decoded, size, size, square, plan.interpolation, image, scratch.resample);
       break;
   }
-  if (plan.flip) flip(image);
-  for (const Operation& operation : plan.operations) apply(image, operation, plan.fill, scratch.spare);
+  adjust(image, plan, scratch.spare);
   std::memcpy(out, image.plane(0), 3 * image.area());
 }
 

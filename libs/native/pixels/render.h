@@ -49,8 +49,9 @@ struct RenderScratch {
   void trim();
 };
 
-// Whole source, interleaved RGB, to `rgb` (3 · width · height bytes). Throws PixelError.
-void decode_source(const Source& source, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size);
+// Whole source, flipped and with the plan's operations applied, as interleaved RGB to `rgb` (3 · width · height bytes).
+// The plan's geometry is not looked at. Throws PixelError.
+void decode_source(const Source& source, const Plan& plan, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size);
 
 // Writes 3 · size · size bytes (planes R, G, B) to `out`. Throws PixelError.
 void render(const Source& source, const Plan& plan, int size, RenderScratch& scratch, uint8_t* out);
