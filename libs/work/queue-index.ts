@@ -1,0 +1,40 @@
+/**
+ * Which work may be waiting, so that claimants need not read every log there ever was. Entries are hints: they are added before the work
+ * can be claimed and removed after it has ended, and the log alone decides what they stand for.
+ */
+import { listAll, type ObjectStore } from '#storage/object-store.js';
+
+export interface QueueEntry {
+  readonly project: string;
+  readonly id: string;
+}
+
+export class QueueIndex {
+  constructor(
+    private readonly store: ObjectStore,
+    /** e.g. `queue/runs`; entries are `<prefix>/<project>/<id>`. */
+    readonly prefix: string,
+  ) {}
+
+  async add({ project, id }: QueueEntry, signal?: AbortSignal): Promise<void> {
+    await this.store.put(this.#key(project, id), Buffer.from('{}'), { contentType: 'application/json', signal });
+  }
+
+  async remove({ project, id }: QueueEntry, signal?: AbortSignal): Promise<void> {
+    await this.store.delete(this.#key(project, id), { signal });
+  }
+
+  /** All entries, the oldest first as far as the store's clock tells. */
+  async entries(signal?: AbortSignal): Promise<QueueEntry[]> {
+    const found: { entry: QueueEntry; since: number }[] = [];
+    for await (const { key, lastModified } of listAll(this.store, `${this.prefix}/`, { signal })) {
+      const [project, id] = key.slice(this.prefix.length + 1).split('/');
+      if (project !== undefined && id !== undefined) found.push({ entry: { project, id }, since: lastModified.getTime() });
+    }
+    return found.sort((a, b) => a.since - b.since).map(({ entry }) => entry);
+  }
+
+  #key(project: string, id: string): string {
+    return `${this.prefix}/${project}/${id}`;
+  }
+}

@@ -1,0 +1,81 @@
+/** What an evaluation is, as a pure fold of its log. Records are JSON. */
+import { Evaluation, EvaluationResult, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
+
+export type EvaluationEvent = { readonly time: string } & (
+  | { readonly kind: 'created'; readonly evaluation: unknown; readonly specDigest: string }
+  | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string }
+  | { readonly kind: 'progress'; readonly samplesDone: number; readonly samplesTotal: number }
+  /** Given back by its worker: it stops, or the attempt failed in a way that another one may not. */
+  | { readonly kind: 'released'; readonly reason: string; readonly failed: boolean }
+  | { readonly kind: 'succeeded'; readonly result: unknown }
+  | { readonly kind: 'failed'; readonly failure: string }
+  | { readonly kind: 'cancelled' }
+);
+
+export interface EvaluationView {
+  readonly evaluation: Evaluation;
+  /** Identifies the newest claim. */
+  readonly owner: string;
+  readonly attempt: number;
+  /** Attempts that ended without a result. */
+  readonly fruitlessAttempts: number;
+  readonly specDigest: string;
+}
+
+const terminal = new Set([EvaluationState.SUCCEEDED, EvaluationState.FAILED, EvaluationState.CANCELLED]);
+
+export function hasEnded(state: EvaluationState): boolean {
+  return terminal.has(state);
+}
+
+/** The view after an event. `view` undefined: before the first record, which must be `created`. */
+export function applyEvent(view: EvaluationView | undefined, event: EvaluationEvent, sequence: number): EvaluationView {
+  if (view === undefined) {
+    if (event.kind !== 'created') throw new Error(`the log of an evaluation begins with ${event.kind} instead of created`);
+    const evaluation = Evaluation.fromJSON(event.evaluation);
+    return {
+      evaluation: { ...evaluation, state: EvaluationState.PENDING, createTime: new Date(event.time), logSequence: BigInt(sequence) },
+      owner: '',
+      attempt: 0,
+      fruitlessAttempts: 0,
+      specDigest: event.specDigest,
+    };
+  }
+  const next = changed(view, event);
+  return { ...next, evaluation: { ...next.evaluation, logSequence: BigInt(sequence) } };
+}
+
+function changed(view: EvaluationView, event: EvaluationEvent): EvaluationView {
+  const withPart = (part: Partial<Evaluation>, rest: Partial<EvaluationView> = {}): EvaluationView => ({
+    ...view,
+    ...rest,
+    evaluation: { ...view.evaluation, ...part },
+  });
+  switch (event.kind) {
+    case 'claimed':
+      return withPart(
+        { state: EvaluationState.RUNNING, samplesDone: 0n },
+        { owner: event.worker, attempt: event.attempt, fruitlessAttempts: view.fruitlessAttempts + 1 },
+      );
+    case 'progress':
+      return withPart({ samplesDone: BigInt(event.samplesDone), samplesTotal: BigInt(event.samplesTotal) });
+    case 'released':
+      return withPart(
+        { state: EvaluationState.PENDING },
+        { fruitlessAttempts: event.failed ? view.fruitlessAttempts : Math.max(0, view.fruitlessAttempts - 1) },
+      );
+    case 'succeeded': {
+      const result = EvaluationResult.fromJSON(event.result);
+      return withPart({ state: EvaluationState.SUCCEEDED, result, samplesDone: result.samples, samplesTotal: result.samples });
+    }
+    case 'failed':
+      return withPart({ state: EvaluationState.FAILED, failure: event.failure });
+    case 'cancelled':
+      return withPart({ state: EvaluationState.CANCELLED });
+    case 'created':
+      return view;
+    default:
+      // A kind of a newer release.
+      return view;
+  }
+}
