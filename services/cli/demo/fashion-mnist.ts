@@ -24,7 +24,7 @@ export const fashionClasses = [
 const SIDE = 28;
 const TEST_EVERY = 7;
 /** Changes whenever the files' content or layout does. */
-const CACHE_VERSION = 2;
+const CACHE_VERSION = 3;
 
 export interface Conversion {
   /** Folder with {train,t10k}-{images-idx3,labels-idx1}-ubyte. */
@@ -39,11 +39,14 @@ export interface Conversion {
 
 /** The package's folder of class files, or undefined where it is not installed. */
 export function findFashionMnist(): string | undefined {
-  try {
-    return join(dirname(createRequire(import.meta.url).resolve('fashion-mnist/package.json')), 'src', 'clothes');
-  } catch {
-    return undefined;
+  for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
+    try {
+      return join(dirname(createRequire(from).resolve('fashion-mnist/package.json')), 'src', 'clothes');
+    } catch {
+      // Not beside this file: perhaps in the caller's project.
+    }
   }
+  return undefined;
 }
 
 export interface ConversionOptions {
@@ -70,6 +73,7 @@ export async function convertFashionMnist(options: ConversionOptions): Promise<C
   await mkdir(draft);
   try {
     const facts = await convert(options, draft);
+    await writeFile(join(draft, 'classes.txt'), `${fashionClasses.join('\n')}\n`);
     await writeFile(join(draft, 'conversion.json'), JSON.stringify(facts));
     await rm(folder, { recursive: true, force: true });
     await rename(draft, folder);

@@ -1,0 +1,46 @@
+/** `dropstream doctor`: what this machine has, and whether what runs is well. */
+import type { Command } from 'commander';
+import { serviceNames } from '../addresses.js';
+import type { Context } from '../context.js';
+import { addonChecks } from '../doctor/addon.js';
+import { machineChecks } from '../doctor/machine.js';
+import { serviceCheck, storeCheck } from '../doctor/surroundings.js';
+import { CommandError } from '../exit-codes.js';
+import { paint } from '../output/terminal.js';
+import { printJson } from './shared-options.js';
+
+export interface Check {
+  readonly name: string;
+  /** `warn`: works, but less well; `skip`: nothing to check. */
+  readonly outcome: 'ok' | 'warn' | 'fail' | 'skip';
+  readonly detail: string;
+}
+
+export function addDoctorCommand(program: Command, context: Context): void {
+  const command = program
+    .command('doctor')
+    .description('check this machine, the store and the services')
+    .option('--store <uri>', 'store to try')
+    .option('--json', 'print JSON');
+  for (const service of serviceNames) command.option(`--${service} <host:port>`, `the ${service} service`);
+  command.action(async (options: Record<string, string | undefined> & { json?: boolean }) => {
+    const groups = [
+      machineChecks(context),
+      addonChecks(),
+      storeCheck(options.store, context),
+      ...serviceNames.map((s) => serviceCheck(s, options[s], context)),
+    ];
+    const checks = (await Promise.all(groups)).flat();
+    const { terminal } = context;
+    if (options.json) printJson(context, checks);
+    else {
+      const width = Math.max(...checks.map((check) => check.name.length));
+      const colors = { ok: 'green', warn: 'yellow', fail: 'red', skip: 'dim' } as const;
+      for (const { name, outcome, detail } of checks)
+        terminal.out(`${paint(terminal, colors[outcome], outcome.padEnd(4))}  ${name.padEnd(width)}  ${detail}`);
+    }
+    const failed = checks.filter((check) => check.outcome === 'fail');
+    if (failed.length > 0)
+      throw new CommandError(`${failed.length} of ${checks.length} checks failed: ${failed.map((check) => check.name).join(', ')}`);
+  });
+}

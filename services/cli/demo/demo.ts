@@ -1,0 +1,238 @@
+/** `dropstream demo`: real services, real images, one report. */
+import { randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { DataServiceClient, type PreviewImage, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { type Evaluation, EvaluationState, EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
+import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { type Run, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { connect } from '#rpc/client.js';
+import { type Context, homeFolder } from '../context.js';
+import { CommandError } from '../exit-codes.js';
+import { showProgress } from '../follow/follow-run.js';
+import { runEvents } from '../follow/run-events.js';
+import { beginProgress, type RunProgress, takeEvent } from '../follow/run-progress.js';
+import { count, duration } from '../output/numbers.js';
+import { paint } from '../output/terminal.js';
+import { forwardLine } from '../up/forward-line.js';
+import { type RunningServices, startAll } from '../up/start-all.js';
+import { type DemoData, demoDataRoot, prepareData } from './demo-data.js';
+import { demoReport } from './demo-report.js';
+import { demoSpec } from './demo-spec.js';
+import { reportPage } from './report/report.js';
+
+export interface DemoOptions {
+  readonly quick?: boolean;
+  readonly epochs?: string;
+  readonly report?: string;
+  readonly keep?: boolean;
+  readonly validation?: boolean;
+  readonly json?: boolean;
+}
+
+const FULL_EPOCHS = 6;
+const QUICK_EPOCHS = 2;
+const HOLDOUT_STRIDE = 10;
+const CALL_MS = 30_000;
+
+/** What the training phase found. */
+export interface Training {
+  readonly run: Run;
+  readonly progress: RunProgress;
+  readonly steps: readonly StepMetrics[];
+  /** Wall seconds from creation to the end, evaluations included. */
+  readonly seconds: number;
+}
+
+export async function runDemo(options: DemoOptions, context: Context): Promise<void> {
+  const { terminal } = context;
+  const quick = options.quick ?? false;
+  const epochs = options.epochs === undefined ? (quick ? QUICK_EPOCHS : FULL_EPOCHS) : Number(options.epochs);
+  if (!Number.isInteger(epochs) || epochs < 1 || epochs > 1000)
+    throw new CommandError(`--epochs is ${options.epochs}, must be 1 to 1000`, 2);
+  const home = join(homeFolder(context), 'demo');
+  const dataRoot = demoDataRoot(home);
+  const store = join(home, 'store');
+  await mkdir(dataRoot, { recursive: true });
+
+  const began = performance.now();
+  let phases = 0;
+  const phase = (title: string) => terminal.err(paint(terminal, 'bold', `\n${++phases}. ${title}`));
+  let services: RunningServices | undefined;
+  try {
+    phase('Images');
+    const data = await prepareData(quick, dataRoot, store, context);
+
+    phase('Services');
+    services = await startServices(home, store, dataRoot, context);
+    const addressOf = (service: string) => services!.state.services.find((s) => s.service === service)!;
+
+    phase('Training');
+    const trainer = connect(TrainerServiceClient, addressOf('trainer').address);
+    const evaluator = connect(EvaluatorServiceClient, addressOf('evaluator').address);
+    const dataService = connect(DataServiceClient, addressOf('data').address);
+    try {
+      const holdoutStride = options.validation ? HOLDOUT_STRIDE : 0;
+      const samples = data.train.samples - (holdoutStride ? Math.ceil(data.train.samples / holdoutStride) : 0);
+      const evalManifest = options.validation ? '' : data.test.sha256;
+      const spec = demoSpec({ epochs, samples, trainManifest: data.train.sha256, evalManifest, holdoutStride });
+      const training = await train(trainer, spec, context);
+
+      phase('Result');
+      const evaluation = options.validation
+        ? await scoreHoldout(evaluator, training, data, context)
+        : await lastEvaluation(evaluator, training, context);
+      const scores = evaluation.result!.weights!;
+      const preview = await previewImages(dataService, spec, context);
+      const file = resolve(context.cwd, options.report ?? join(home, 'report.html'));
+      const totalSeconds = (performance.now() - began) / 1000;
+      const report = await demoReport({
+        data,
+        spec,
+        training,
+        evaluation,
+        preview,
+        quick,
+        validation: options.validation ?? false,
+        home,
+        store,
+      });
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, reportPage(report));
+
+      const what = options.validation ? 'held-out training images' : 'test images';
+      terminal.out(
+        `top-1 ${scores.top1.toFixed(2)} %, top-5 ${scores.top5.toFixed(2)} %, loss ${scores.loss.toFixed(4)} by the evaluator on ${count(evaluation.result!.samples)} ${what}`,
+      );
+      if (options.json)
+        terminal.out(
+          JSON.stringify({
+            top1: scores.top1,
+            top5: scores.top5,
+            loss: scores.loss,
+            run: training.run.name,
+            report: file,
+            seconds: totalSeconds,
+          }),
+        );
+      terminal.err(`\n${duration(totalSeconds)} in all. Report: ${pathToFileURL(file).href}`);
+      terminal.err(`\nTry next:\n${report.next.map((line) => `  ${line}`).join('\n')}`);
+      if (options.keep) {
+        terminal.err('\nThe services go on until Ctrl-C.');
+        await new Promise<void>((done) => context.signal.addEventListener('abort', () => done(), { once: true }));
+      }
+    } finally {
+      for (const client of [trainer, evaluator, dataService]) client.close();
+    }
+  } finally {
+    terminal.status('');
+    await services?.stop();
+  }
+}
+
+async function startServices(home: string, store: string, dataRoot: string, context: Context): Promise<RunningServices> {
+  const { terminal } = context;
+  terminal.err('starting scheduler, data, evaluator and trainer, each a process of its own');
+  const services = await startAll({
+    home,
+    store,
+    dataRoots: [dataRoot],
+    env: context.env,
+    cwd: context.cwd,
+    drainMs: 5000,
+    onLine: (name, line) => forwardLine(terminal, name, line, 'error'),
+    onEvent: (event) => {
+      if (event.kind === 'died') terminal.err(`${event.name} died (${event.how}); it starts again in ${event.restartInMs} ms`);
+    },
+  });
+  for (const { name, address, admin } of services.state.services)
+    terminal.err(`  ${name.padEnd(10)} gRPC ${address.padEnd(16)} curl ${admin}/metrics`);
+  return services;
+}
+
+async function train(
+  trainer: ReturnType<typeof connect<(typeof TrainerServiceClient)['service']>>,
+  spec: RunSpec,
+  context: Context,
+): Promise<Training> {
+  const { terminal, signal } = context;
+  const began = performance.now();
+  const runId = `demo-${randomUUID().slice(0, 8)}`;
+  const { run } = await trainer.createRun(
+    { parent: 'projects/default', runId, spec, requestId: randomUUID() },
+    { timeoutMs: CALL_MS, signal },
+  );
+  const dropout = `early dropout ${spec.dropout}, ${spec.dropSchedule}, until epoch ${spec.cutoffEpoch}`;
+  terminal.err(
+    `${run!.name}: ${spec.model}, ${count(run!.parameters)} parameters, ${spec.epochs} epochs of ${count(run!.stepsPerEpoch)} steps, ${dropout}`,
+  );
+  const progress = beginProgress({ ...run!, imagesPerStep: spec.batchSize ?? 64 });
+  const steps = new Map<bigint, StepMetrics>();
+  const view = showProgress(progress, context);
+  try {
+    for await (const event of runEvents(trainer, run!.name, { signal, onReconnect: (error) => view.note(error.message) })) {
+      takeEvent(progress, event);
+      if (event.event?.$case === 'steps') for (const step of event.event.value.steps) steps.set(step.step, step);
+      view.update(event.event?.$case);
+    }
+  } finally {
+    view.close();
+  }
+  if (progress.state !== RunState.SUCCEEDED) throw new CommandError(`${run!.name} is ${RunState[progress.state]}: ${progress.reason}`);
+  return { run: run!, progress, steps: [...steps.values()], seconds: (performance.now() - began) / 1000 };
+}
+
+type Evaluator = ReturnType<typeof connect<(typeof EvaluatorServiceClient)['service']>>;
+
+/** The evaluation of the last checkpoint, which the trainer asked for. */
+async function lastEvaluation(evaluator: Evaluator, { run, progress }: Training, context: Context): Promise<Evaluation> {
+  const last = progress.evaluations.reduce((a, b) => (b.step > a.step ? b : a), progress.evaluations[0]!);
+  if (last === undefined) throw new CommandError(`${run.name} was not evaluated`);
+  const { evaluation } = await evaluator.getEvaluation({ name: last.name }, { timeoutMs: CALL_MS, signal: context.signal });
+  if (evaluation?.result?.weights === undefined) throw new CommandError(`${last.name} has no result`);
+  return evaluation;
+}
+
+/** Scores the training images that the run left out. */
+async function scoreHoldout(evaluator: Evaluator, { run }: Training, data: DemoData, context: Context): Promise<Evaluation> {
+  const spec = {
+    checkpoint: `${run.name}/checkpoints/latest`,
+    manifest: data.train.sha256,
+    subsetStride: HOLDOUT_STRIDE,
+    subsetOffset: 0,
+  };
+  const created = await evaluator.createEvaluation(
+    { parent: 'projects/default', spec, requestId: randomUUID() },
+    { timeoutMs: CALL_MS, signal: context.signal },
+  );
+  let { evaluation } = created;
+  for await (const next of evaluator.watchEvaluation({ name: evaluation!.name }, { signal: context.signal })) evaluation = next.evaluation;
+  if (evaluation?.state !== EvaluationState.SUCCEEDED) throw new CommandError(`the evaluation failed: ${evaluation?.failure}`);
+  return evaluation;
+}
+
+async function previewImages(
+  data: ReturnType<typeof connect<(typeof DataServiceClient)['service']>>,
+  spec: RunSpec,
+  context: Context,
+): Promise<PreviewImage[]> {
+  const { inputSize = 28, colorJitter, aa, reprob, cropPadding, imagenetDefaultMeanAndStd } = spec;
+  const plan = {
+    dataset: { manifest: spec.trainManifest },
+    seed: spec.seed ?? 0n,
+    batchSize: spec.batchSize ?? 64,
+    rank: 0,
+    worldSize: 1,
+    order: 'shuffled',
+    transform: TransformSpec.fromPartial({ inputSize, training: true, colorJitter, aa, reprob, cropPadding, imagenetDefaultMeanAndStd }),
+    mix: undefined,
+    pixelSemantics: 0,
+    subsetStride: 0,
+    subsetOffset: 0,
+    subsetInvert: false,
+  };
+  const request = { parent: 'projects/default', plan, epoch: 0, index: 0, limit: 30 };
+  const { images } = await data.previewBatch(request, { timeoutMs: CALL_MS, signal: context.signal });
+  return images;
+}

@@ -1,0 +1,31 @@
+/** The addon and the executors: loaded on demand, so that a machine without them gets an answer instead of a crash. */
+import type { Check } from '../commands/doctor.js';
+
+export async function addonChecks(): Promise<Check[]> {
+  return [...(await attempt('pixels', pixels)), ...(await attempt('engines', engines))];
+}
+
+async function attempt(name: string, run: () => Promise<Check[]>): Promise<Check[]> {
+  try {
+    return await run();
+  } catch (error) {
+    return [{ name, outcome: 'fail', detail: (error as Error).message }];
+  }
+}
+
+async function pixels(): Promise<Check[]> {
+  const { pixelInfo } = await import('#native/pixels.js');
+  const { jpeg, threads } = pixelInfo();
+  const simd = !/without SIMD|plain C/i.test(jpeg);
+  return [{ name: 'pixels', outcome: simd ? 'ok' : 'warn', detail: `${jpeg}, ${threads} threads` }];
+}
+
+async function engines(): Promise<Check[]> {
+  const { listExecutors } = await import('#engine/index.js');
+  const executors = await listExecutors();
+  return executors.map(({ name, available, missing }) => ({
+    name: `engine ${name}`,
+    outcome: available ? 'ok' : name === 'native' ? 'fail' : 'skip',
+    detail: available ? 'available' : (missing ?? 'not available'),
+  }));
+}

@@ -1,0 +1,64 @@
+/** The store and the services, tried as a client would. */
+import { Client, credentials } from '@grpc/grpc-js';
+import { openStore } from '#storage/open-store.js';
+import { addressOf, type ServiceName, storeOf } from '../addresses.js';
+import type { Check } from '../commands/doctor.js';
+import type { Context } from '../context.js';
+
+const TIMEOUT_MS = 5000;
+
+/** Opens the store and, for S3, makes sure that it enforces exclusive creates. */
+export async function storeCheck(flag: string | undefined, context: Context): Promise<Check[]> {
+  const name = 'store';
+  let uri: string;
+  try {
+    uri = storeOf(flag, context);
+  } catch {
+    return [{ name, outcome: 'skip', detail: 'none given, and no `dropstream up` is running' }];
+  }
+  try {
+    const store = await openStore(uri, { env: context.env, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    await store.close();
+    return [{ name, outcome: 'ok', detail: uri }];
+  } catch (error) {
+    return [{ name, outcome: 'fail', detail: `${uri}: ${(error as Error).message}` }];
+  }
+}
+
+export async function serviceCheck(service: ServiceName, flag: string | undefined, context: Context): Promise<Check[]> {
+  let addresses: string[];
+  try {
+    addresses = addressOf(service, flag, context).split(',');
+  } catch {
+    return [{ name: service, outcome: 'skip', detail: 'no address given, and no `dropstream up` is running' }];
+  }
+  return Promise.all(
+    addresses.map(async (address): Promise<Check> => {
+      try {
+        const serving = await health(address);
+        return {
+          name: service,
+          outcome: serving ? 'ok' : 'fail',
+          detail: `${address} ${serving ? 'serves' : 'says that it does not serve'}`,
+        };
+      } catch (error) {
+        return { name: service, outcome: 'fail', detail: `${address}: ${(error as Error).message}` };
+      }
+    }),
+  );
+}
+
+/** grpc.health.v1.Health/Check of the whole server. The request is empty; the answer's one field is an enum: 1 = SERVING. */
+export function health(address: string, timeoutMs = TIMEOUT_MS): Promise<boolean> {
+  const client = new Client(address, credentials.createInsecure());
+  return new Promise<boolean>((resolve, reject) => {
+    client.makeUnaryRequest(
+      '/grpc.health.v1.Health/Check',
+      () => Buffer.alloc(0),
+      (bytes) => bytes[0] === 0x08 && bytes[1] === 1,
+      undefined,
+      { deadline: Date.now() + timeoutMs },
+      (error, serving) => (error ? reject(error) : resolve(serving === true)),
+    );
+  }).finally(() => client.close());
+}
