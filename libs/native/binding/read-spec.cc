@@ -1,0 +1,69 @@
+#include "binding/read-spec.h"
+
+namespace dropstream {
+
+namespace {
+
+constexpr uint64_t kMostIndex = 0xffffffff, kMostSize = (uint64_t)1 << 53;
+
+Operand read_operand(const Field& field) {
+  static const struct {
+    const char* name;
+    OperandKind kind;
+  } kIndexed[] = {{"value", OperandKind::value}, {"param", OperandKind::param}, {"grad", OperandKind::grad}};
+  for (const auto& entry : kIndexed)
+    if (const Field index = field[entry.name]; index.present()) return {entry.kind, (uint32_t)index.whole(kMostIndex)};
+  const Field input = field["input"];
+  if (!input.present()) field.refuse("{ value }, { param }, { grad } or { input }");
+  const std::string name = input.text();
+  if (name != "images" && name != "targets") input.refuse("'images' or 'targets'");
+  return {name == "images" ? OperandKind::images : OperandKind::targets, 0};
+}
+
+std::vector<Operand> read_operands(const Field& list) {
+  std::vector<Operand> operands;
+  for (uint32_t i = 0, n = list.length(); i < n; i++) operands.push_back(read_operand(list.at(i)));
+  return operands;
+}
+
+std::vector<InstructionSpec> read_instructions(const Field& list) {
+  std::vector<InstructionSpec> instructions;
+  for (uint32_t i = 0, n = list.length(); i < n; i++) {
+    const Field field = list.at(i);
+    InstructionSpec in;
+    in.kernel = field["kernel"].text();
+    in.domain = (uint32_t)field["domain"].whole(kMostIndex);
+    in.inputs = read_operands(field["inputs"]);
+    in.outputs = read_operands(field["outputs"]);
+    const Field attributes = field["attributes"];
+    for (const std::string& name : attributes.names()) in.attributes[name] = attributes[name.c_str()].number();
+    if (const Field site = field["site"]; site.present()) in.site = (int64_t)site.whole(kMostIndex);
+    instructions.push_back(std::move(in));
+  }
+  return instructions;
+}
+
+}  // namespace
+
+ProgramSpec read_spec(const Field& field) {
+  ProgramSpec spec;
+  spec.chunk_samples = field["chunkSamples"].whole(kMostSize);
+  spec.arena_floats = field["arenaFloats"].whole(kMostSize);
+  const Field values = field["values"], parameters = field["parameters"], sites = field["sites"];
+  for (uint32_t i = 0, n = values.length(); i < n; i++) {
+    const Field value = values.at(i);
+    spec.values.push_back({value["offset"].whole(kMostSize), value["floatsPerSample"].whole(kMostSize)});
+  }
+  for (uint32_t i = 0, n = parameters.length(); i < n; i++) spec.parameters.push_back(parameters.at(i)["size"].whole(kMostSize));
+  spec.paths = field["paths"].whole(kMostIndex);
+  for (uint32_t i = 0, n = sites.length(); i < n; i++) spec.sites.push_back(sites.at(i)["elementsPerSample"].whole(kMostSize));
+  spec.image_floats = field["imageFloats"].whole(kMostSize);
+  spec.classes = field["classes"].whole(kMostSize);
+  spec.forward = read_instructions(field["forward"]);
+  spec.backward = read_instructions(field["backward"]);
+  spec.logits = (uint32_t)field["logits"].whole(kMostIndex);
+  spec.loss = (uint32_t)field["loss"].whole(kMostIndex);
+  return spec;
+}
+
+}  // namespace dropstream

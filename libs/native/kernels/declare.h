@@ -1,0 +1,49 @@
+// The kernels of this translation unit's instruction set; table.cc collects them.
+#pragma once
+#include "kernels/kernels.h"
+#include "kernels/simd/simd.h"
+
+namespace dropstream {
+namespace DROPSTREAM_ISA {
+
+#if DROPSTREAM_ISA_avx512
+constexpr size_t kPanelVectors = 4;
+#else
+constexpr size_t kPanelVectors = 2;
+#endif
+constexpr size_t kPanelWidth = kPanelVectors * kLanes;
+// Rows of a that stay in the cache while the panels of b pass by: a multiple of every tile height.
+constexpr size_t kRowBlock = 48;
+// Depth of one pass: a panel slice of 512 × 64 floats (128 KiB) and 48 rows of a (96 KiB) share the L2 cache.
+constexpr size_t kDepthBlock = 512;
+
+size_t packed_floats(size_t k, size_t n);
+void pack_rows(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
+void pack_columns(const PackArgs&, size_t panel_begin, size_t panel_end);
+void product(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
+void weight_grad(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);
+size_t attention_scratch(size_t tokens, size_t head_dim, bool backward);
+void attention(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
+void attention_grad(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
+void layer_norm(const LayerNormArgs&, size_t row_begin, size_t row_end);
+void layer_norm_grad(const LayerNormGradArgs&, size_t block);
+void cross_entropy(const CrossEntropyArgs&, size_t row_begin, size_t row_end);
+void dropout(const DropoutArgs&, size_t sample, size_t begin, size_t end);
+void dropout_factors(const DropoutSite&, uint32_t counter_sample, size_t mask_row, size_t begin, size_t count, float* factors);
+void gelu_forward(const float* x, float* y, size_t n);
+void gelu_grad(const float* x, const float* dy, float* dx, size_t n);
+void add(const float* a, const float* b, float* y, size_t n);
+void add_scaled(const float* a, const float* b, float scale, float* y, size_t n);
+void scale(const float* x, float scale, float* y, size_t n);
+void sum_samples(const float* x, size_t samples, size_t stride, float* sum, size_t begin, size_t end);
+void mean_tokens(const float* x, size_t tokens, size_t width, float* y);
+void patches(const PatchesArgs&, size_t sample);
+double sum_squares(const float* x, size_t n);
+void update(const UpdateArgs&, size_t begin, size_t end);
+
+DS_INLINE size_t panel_count(size_t n) { return (n + kPanelWidth - 1) / kPanelWidth; }
+// Floats a row of panel p takes: its columns rounded up to whole vectors.
+DS_INLINE size_t panel_stride(size_t n, size_t p) { return smaller(kPanelWidth, round_up(n - p * kPanelWidth, kLanes)); }
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream

@@ -1,0 +1,173 @@
+// What a kernel is called with. Kernels are pure functions on ranges: no threads, no allocation, no globals, no Node-API. The virtual
+// machine splits the ranges over threads, and only along axes that share no sum; so bits never depend on the number of threads.
+// All matrices are row-major fp32; sizes and strides count floats.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace dropstream {
+
+// Random elements of one dropout site at one step: kept where Philox(key; element >> 2, sample, site, step)[element & 3] ≤ limit,
+// or, for tests, where the mask's byte is not 0.
+struct DropoutSite {
+  bool on = false;
+  uint32_t key0 = 0, key1 = 0;
+  uint32_t site = 0, step = 0;
+  uint32_t limit = 0;            // ⌈(1 − p)·2³²⌉ − 1
+  float scale = 1;               // 1 / (1 − p)
+  const uint8_t* mask = nullptr; // [samples of the step][elements]
+  size_t elements = 0;           // per sample
+};
+
+// Which samples the rows of a chunk's domain are: sample i stands for counter word `first_counter + index[i]` and mask row `first_row + index[i]`.
+struct Samples {
+  const uint32_t* index = nullptr;
+  uint32_t first_counter = 0;
+  size_t first_row = 0;
+};
+
+// A matrix B[k][n] for products, cut into panels of up to panel_width columns; panel p is [k][its width rounded up to whole vectors].
+struct PackArgs {
+  size_t k, n;
+  const float* source;
+  size_t stride;
+  float* packed;
+};
+
+enum class Epilogue { none, gelu, gelu_slope };
+
+// c[m, n] = (c +) a[m, k] · b[k, n] (+ bias[n]), then the epilogue. a is read in place: a(i, p) = a[i·stride + p], or, k-major, a[p·stride + i].
+//   gelu: side[m, n] = the sum, c = gelu(sum) (side may be null);   gelu_slope: c = sum · gelu'(side).
+struct ProductArgs {
+  size_t m, k, n;
+  const float* a;
+  size_t a_stride;
+  bool a_k_major;
+  const float* b;  // packed
+  float* c;
+  size_t c_stride;
+  bool accumulate;
+  const float* bias;
+  Epilogue epilogue;
+  float* side;  // stride as c
+};
+
+// weight[m, n] += dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (may be null).
+struct WeightGradArgs {
+  size_t r, m, n;
+  const float* dy;
+  const float* x_packed;  // pack_rows of x with k = r
+  float* weight;
+  float* bias;
+};
+
+struct LayerNormArgs {
+  size_t width;
+  float eps;
+  const float *x, *weight, *bias;
+  float *y, *mean, *rstd;
+};
+
+// dx per row; partial[block][2][width] takes the sums for weight and bias over rows [block·rows_per_block, …).
+struct LayerNormGradArgs {
+  size_t rows, width, rows_per_block;
+  const float *x, *weight, *mean, *rstd, *dy;
+  float* dx;
+  float* partial;
+};
+
+// qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim], lse[s][heads][token]. One job is one head of one sample: job = s·heads + h.
+struct AttentionArgs {
+  size_t tokens, heads, head_dim;
+  float scale;
+  const float* qkv;
+  float* out;
+  float* lse;
+  const float* dout;  // backward
+  float* dqkv;        // backward
+  DropoutSite site;
+  Samples samples;
+};
+
+struct CrossEntropyArgs {
+  size_t classes;
+  const float *logits, *targets;
+  float* loss;
+  float* dlogits;  // may be null
+  float scale;
+};
+
+struct DropoutArgs {
+  size_t elements;  // per sample
+  const float* x;
+  float* y;
+  DropoutSite site;
+  Samples samples;
+};
+
+struct PatchesArgs {
+  size_t channels, height, width, patch;
+  const float* images;
+  float* y;
+};
+
+enum class OptimizerKind { adamw, sgd, momentum };
+
+// One parameter's share of the optimizer step, all scalars already rounded to fp32 from float64.
+struct UpdateArgs {
+  OptimizerKind kind;
+  float* weight;
+  const float* gradient;
+  float* first;
+  float* second;
+  float* ema;  // null: none
+  float clip_factor;
+  float decay;        // adamw: 1 − lr·wd;  others: wd
+  float step_size;    // adamw: lr / (1 − β1^t);  others: lr
+  float beta1, one_minus_beta1, beta2, one_minus_beta2;
+  float second_scale; // √(1 − β2^t)
+  float eps;
+  float momentum;
+  bool first_step;    // momentum buffer = gradient
+  float ema_decay, one_minus_ema_decay;
+};
+
+struct KernelTable {
+  const char* isa;
+  size_t panel_width;
+  size_t lanes;
+
+  // Floats of a packed B[k][n], and the packers: from B itself (rows) or from its transpose (columns: source[n][k]).
+  size_t (*packed_floats)(size_t k, size_t n);
+  void (*pack_rows)(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
+  void (*pack_columns)(const PackArgs&, size_t panel_begin, size_t panel_end);
+  void (*product)(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
+  // m_end − m_begin ≤ weight_grad_rows; scratch of weight_grad_scratch floats.
+  size_t weight_grad_rows, weight_grad_scratch;
+  void (*weight_grad)(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);
+
+  size_t (*attention_scratch)(size_t tokens, size_t head_dim, bool backward);
+  void (*attention)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
+  void (*attention_grad)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
+
+  void (*layer_norm)(const LayerNormArgs&, size_t row_begin, size_t row_end);
+  void (*layer_norm_grad)(const LayerNormGradArgs&, size_t block);
+  void (*cross_entropy)(const CrossEntropyArgs&, size_t row_begin, size_t row_end);
+  void (*dropout)(const DropoutArgs&, size_t sample, size_t begin, size_t end);
+  void (*dropout_factors)(const DropoutSite&, uint32_t counter_sample, size_t mask_row, size_t begin, size_t count, float* factors);
+
+  void (*gelu)(const float* x, float* y, size_t n);
+  void (*gelu_grad)(const float* x, const float* dy, float* dx, size_t n);
+  void (*add)(const float* a, const float* b, float* y, size_t n);
+  void (*add_scaled)(const float* a, const float* b, float scale, float* y, size_t n);  // a + scale·b
+  void (*scale)(const float* x, float scale, float* y, size_t n);
+  // sum[e] += Σ_s x[s·stride + e], s ascending.
+  void (*sum_samples)(const float* x, size_t samples, size_t stride, float* sum, size_t begin, size_t end);
+  void (*mean_tokens)(const float* x, size_t tokens, size_t width, float* y);
+  void (*patches)(const PatchesArgs&, size_t sample);
+
+  double (*sum_squares)(const float* x, size_t n);
+  void (*update)(const UpdateArgs&, size_t begin, size_t end);
+};
+
+}  // namespace dropstream

@@ -1,0 +1,38 @@
+// Kernels that move or add whole tokens: patches of an image as rows, sums over samples (gradients of the class token and of position
+// embeddings), the mean over tokens.
+#include "kernels/declare.h"
+
+namespace dropstream {
+namespace DROPSTREAM_ISA {
+
+// images[C, H, W] of one sample → y[(H/p)·(W/p), C·p·p], columns in (channel, row, column) order, as a flattened convolution weight.
+void patches(const PatchesArgs& p, size_t sample) {
+  const size_t size = p.patch, down = p.height / size, across = p.width / size;
+  const float* image = p.images + sample * p.channels * p.height * p.width;
+  float* out = p.y + sample * down * across * p.channels * size * size;
+  for (size_t i = 0; i < down; i++)
+    for (size_t j = 0; j < across; j++)
+      for (size_t c = 0; c < p.channels; c++)
+        for (size_t y = 0; y < size; y++, out += size) memcpy(out, image + (c * p.height + i * size + y) * p.width + j * size, size * sizeof(float));
+}
+
+// One owner per element and samples in ascending order: the same sum whichever thread has which elements.
+void sum_samples(const float* x, size_t samples, size_t stride, float* sum, size_t begin, size_t end) {
+  for_vectors(end - begin, [=](size_t e, auto io) {
+    Vec total = zero();
+    for (size_t s = 0; s < samples; s++) total += io.get(x + s * stride + begin + e);
+    io.put(sum + begin + e, io.get(sum + begin + e) + total);
+  });
+}
+
+void mean_tokens(const float* x, size_t tokens, size_t width, float* y) {
+  const Vec factor = splat(1.0f / (float)tokens);
+  for_vectors(width, [=](size_t e, auto io) {
+    Vec total = zero();
+    for (size_t t = 0; t < tokens; t++) total += io.get(x + t * width + e);
+    io.put(y + e, factor * total);
+  });
+}
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream

@@ -1,0 +1,105 @@
+// The register tile that every matrix product ends in: c[MR, NV vectors] (+)= a · b over k, in one FMA chain per element, k ascending.
+//
+// b comes from a packed panel, so every load is whole and contiguous; a is broadcast from where it lies: down its rows, or (k-major, for
+// products with a transposed left side) from MR neighbours in one row. The chain per element does not depend on MR, NV or the position
+// of the tile, so a result has the same bits however rows and columns are split.
+//
+// Tile heights keep 24 accumulators (AVX-512: 6×64, 8×48, 12×32) or 12 (AVX2: 6×16) or 8 (16 128-bit registers: 4×8) live: enough
+// independent chains to cover FMA latency at two a cycle, and registers left for b and the broadcast.
+#pragma once
+#include "kernels/declare.h"
+
+namespace dropstream {
+namespace DROPSTREAM_ISA {
+
+template <int NV>
+constexpr int tile_rows() {
+#if DROPSTREAM_ISA_avx512
+  return NV == 4 ? 6 : NV == 3 ? 8 : 12;
+#elif DROPSTREAM_ISA_avx2
+  return 6;
+#else
+  return 4;
+#endif
+}
+
+template <int MR, int NV, bool KMajor>
+__attribute__((noinline)) void tile(size_t k, const float* __restrict a, size_t stride, const float* __restrict b, float* __restrict c,
+                                    size_t c_stride, size_t last_columns, bool accumulate, const float* __restrict bias) {
+  Vec sum[MR][NV];
+  const bool ragged = last_columns < kLanes;
+  const size_t last = (NV - 1) * kLanes;
+  if (accumulate) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV - 1; v++) sum[i][v] = load(c + i * c_stride + v * kLanes);
+      sum[i][NV - 1] = ragged ? load_part(c + i * c_stride + last, last_columns) : load(c + i * c_stride + last);
+    }
+  } else {
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) {
+      Vec start = zero();
+      if (bias) start = v == NV - 1 && ragged ? load_part(bias + last, last_columns) : load(bias + v * kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; i++) sum[i][v] = start;
+    }
+  }
+  for (size_t p = 0; p < k; p++) {
+    Vec right[NV];
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) right[v] = load(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+      const Vec left = splat(KMajor ? a[i] : a[i * stride]);
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; v++) sum[i][v] = fma(left, right[v], sum[i][v]);
+    }
+    a += KMajor ? stride : 1;
+    b += NV * kLanes;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 4
+    for (int v = 0; v < NV - 1; v++) store(c + i * c_stride + v * kLanes, sum[i][v]);
+    if (ragged)
+      store_part(c + i * c_stride + last, sum[i][NV - 1], last_columns);
+    else
+      store(c + i * c_stride + last, sum[i][NV - 1]);
+  }
+}
+
+// `rows` < MR: the tile of just that height.
+template <int MR, int NV, bool KMajor>
+DS_INLINE void tile_of(size_t rows, size_t k, const float* a, size_t stride, const float* b, float* c, size_t c_stride, size_t last_columns,
+                       bool accumulate, const float* bias) {
+  if (rows == MR) return tile<MR, NV, KMajor>(k, a, stride, b, c, c_stride, last_columns, accumulate, bias);
+  if constexpr (MR > 1) return tile_of<MR - 1, NV, KMajor>(rows, k, a, stride, b, c, c_stride, last_columns, accumulate, bias);
+}
+
+// All rows of one panel slice: c[rows, columns] (+)= a[rows, k] · panel[k, columns].
+template <int NV, bool KMajor>
+void panel_of(size_t rows, size_t k, const float* a, size_t stride, const float* b, float* c, size_t c_stride, size_t columns, bool accumulate,
+              const float* bias) {
+  constexpr int MR = tile_rows<NV>();
+  const size_t last_columns = columns - (NV - 1) * kLanes;
+  for (size_t i = 0; i < rows; i += MR)
+    tile_of<MR, NV, KMajor>(smaller(MR, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns,
+                            accumulate, bias);
+}
+
+template <bool KMajor>
+DS_INLINE void panel_product(size_t rows, size_t k, const float* a, size_t stride, const float* b, float* c, size_t c_stride, size_t columns,
+                             bool accumulate, const float* bias) {
+  switch ((columns + kLanes - 1) / kLanes) {
+    case 1: return panel_of<1, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
+    case 2: return panel_of<2, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
+#if DROPSTREAM_ISA_avx512
+    case 3: return panel_of<3, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
+    default: return panel_of<4, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
+#endif
+  }
+}
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream

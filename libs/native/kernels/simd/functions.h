@@ -1,0 +1,85 @@
+// exp, erfc-based Gaussian and log, written here so that values do not depend on a C library: equal bits wherever the instruction set is
+// the same. The coefficients are minimax fits made for these intervals.
+#pragma once
+#include "kernels/simd/simd.h"
+
+namespace dropstream {
+namespace DROPSTREAM_ISA {
+
+// e^x, relative error ≤ 2e-7 (mostly 1 ulp); 0 below −87.3, saturated above 88.3, NaN stays NaN.
+// x = n·ln 2 + r, |r| ≤ ln 2 / 2; e^r = 1 + r + r²·q(r).
+DS_INLINE Vec exponential(Vec x) {
+  const Vec magic = splat(12582912.0f);  // 1.5·2^23: adding it rounds to an integer held in the low mantissa bits
+  const Vec bounded = lesser(splat(88.3f), larger(splat(-87.3f), x));
+  const Vec shifted = fma(bounded, splat(1.44269504f), magic);
+  const Vec n = shifted - magic;
+  Vec r = fma(n, splat(-0.693145752f), bounded);
+  r = fma(n, splat(-1.42860677e-6f), r);
+  Vec q = splat(0.00139262508f);
+  q = fma(q, r, splat(0.00836323288f));
+  q = fma(q, r, splat(0.0416665542f));
+  q = fma(q, r, splat(0.166665767f));
+  q = fma(q, r, splat(0.5f));
+  const Vec e = fma(r * r, q, r) + splat(1.0f);
+  const IVec exponent = (as_int(shifted) - as_int(magic)) << 23;
+  const Vec scaled = as_float(as_int(e) + exponent);
+  return x < splat(-87.3f) ? zero() : (x != x ? x : scaled);
+}
+
+// The upper tail of the standard normal, P(X > |x|) = erfc(|x|/√2)/2, and e^(−x²/2) that both GELU and its gradient need.
+// erfc(z) = e^(−z²)·t·p(t) with t = 1/(1 + 0.375·z), |error of erf| ≤ 1.2e-7 including rounding.
+struct Tail {
+  Vec tail;
+  Vec gaussian;
+};
+DS_INLINE Tail normal_tail(Vec x) {
+  const Vec magnitude = as_float(as_int(x) & 0x7fffffff);
+  const Vec t = splat(1.0f) / fma(magnitude, splat(0.375f * 0.707106781f), splat(1.0f));
+  Vec p = splat(0.0615385788849f);
+  p = fma(p, t, splat(-0.287330104007f));
+  p = fma(p, t, splat(0.432398661246f));
+  p = fma(p, t, splat(-0.229413396645f));
+  p = fma(p, t, splat(0.273724714052f));
+  p = fma(p, t, splat(0.121504933203f));
+  p = fma(p, t, splat(0.205313494952f));
+  p = fma(p, t, splat(0.21064964716f));
+  p = fma(p, t, splat(0.211613476616f));
+  const Vec gaussian = exponential(x * x * splat(-0.5f));
+  return {splat(0.5f) * gaussian * t * p, gaussian};
+}
+
+// gelu(x) = x·Φ(x), exact (erf) form.
+DS_INLINE Vec gelu(Vec x) {
+  const Vec tail = normal_tail(x).tail;
+  return x < zero() ? x * tail : x * (splat(1.0f) - tail);
+}
+
+// gelu'(x) = Φ(x) + x·φ(x).
+DS_INLINE Vec gelu_slope(Vec x) {
+  const Tail t = normal_tail(x);
+  const Vec below = x < zero() ? t.tail : splat(1.0f) - t.tail;
+  return fma(x * splat(0.398942280f), t.gaussian, below);
+}
+
+// Natural logarithm in double, |error| ≤ 2 ulp: m·2^e with m in [√½, √2), ln m = 2·artanh((m − 1)/(m + 1)). One value per row, so scalar.
+inline double logarithm(double x) {
+  if (!(x > 0)) return x == 0 ? -__builtin_inf() : __builtin_nan("");
+  if (x > 1.7e308) return x;  // infinity
+  uint64_t bits;
+  memcpy(&bits, &x, 8);
+  int64_t exponent = (int64_t)(bits >> 52) - 1023;
+  bits = (bits & 0xfffffffffffffull) | 0x3ff0000000000000ull;
+  double m;
+  memcpy(&m, &bits, 8);
+  if (m > 1.4142135623730951) {
+    m *= 0.5;
+    exponent++;
+  }
+  const double s = (m - 1) / (m + 1), s2 = s * s;
+  double series = 0;
+  for (int k = 21; k >= 1; k -= 2) series = series * s2 + 1.0 / k;
+  return (double)exponent * 0.69314718055994530942 + 2 * s * series;
+}
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream

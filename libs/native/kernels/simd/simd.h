@@ -1,0 +1,148 @@
+// One vector of floats, as wide as the instruction set that this translation unit is compiled for.
+//
+// Arithmetic is the compiler's vector extension (+, −, ·, /, comparisons, selects); here stand only the operations that it has no
+// operator for. Everything lives in a namespace named after the instruction set, so that no inline function compiled for one CPU can be
+// picked by the linker for another. For the same reason kernels use no templates of the standard library.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if DROPSTREAM_ISA_avx512 || DROPSTREAM_ISA_avx2
+#include <immintrin.h>
+#endif
+
+#define DS_INLINE inline __attribute__((always_inline))
+
+namespace dropstream {
+namespace DROPSTREAM_ISA {
+
+#if DROPSTREAM_ISA_avx512
+constexpr size_t kLanes = 16;
+#elif DROPSTREAM_ISA_avx2
+constexpr size_t kLanes = 8;
+#else
+constexpr size_t kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
+
+DS_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+DS_INLINE size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+DS_INLINE Vec zero() { return Vec{}; }
+DS_INLINE Vec splat(float x) { return Vec{} + x; }
+DS_INLINE UVec splat_bits(uint32_t x) { return UVec{} + x; }
+DS_INLINE Vec as_float(IVec x) { return (Vec)x; }
+DS_INLINE IVec as_int(Vec x) { return (IVec)x; }
+
+DS_INLINE Vec load(const float* p) {
+  Vec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+DS_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
+
+// load_part / store_part: the first n < kLanes elements only (the rest reads as 0, nothing beyond them is touched, not even mapped).
+// fma: a·b + c with one rounding where the CPU has it. larger / lesser: the second operand where either is NaN.
+#if DROPSTREAM_ISA_avx512
+DS_INLINE __mmask16 first(size_t n) { return (__mmask16)((1u << n) - 1u); }
+DS_INLINE Vec load_part(const float* p, size_t n) { return (Vec)_mm512_maskz_loadu_ps(first(n), p); }
+DS_INLINE void store_part(float* p, Vec v, size_t n) { _mm512_mask_storeu_ps(p, first(n), (__m512)v); }
+DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
+DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
+DS_INLINE Vec square_root(Vec a) { return (Vec)_mm512_sqrt_ps((__m512)a); }
+DS_INLINE Vec where_at_most(UVec x, UVec limit, Vec kept) {
+  return (Vec)_mm512_maskz_mov_ps(_mm512_cmple_epu32_mask((__m512i)x, (__m512i)limit), (__m512)kept);
+}
+DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
+  const __m512i x = (__m512i)a, y = (__m512i)b;
+  const __m512i even = _mm512_mul_epu32(x, y);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32));
+  high = (UVec)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+  low = (UVec)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+}
+#elif DROPSTREAM_ISA_avx2
+alignas(32) static const int32_t kFirst[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+DS_INLINE __m256i first(size_t n) { return _mm256_loadu_si256((const __m256i*)(kFirst + 8 - n)); }
+DS_INLINE Vec load_part(const float* p, size_t n) { return (Vec)_mm256_maskload_ps(p, first(n)); }
+DS_INLINE void store_part(float* p, Vec v, size_t n) { _mm256_maskstore_ps(p, first(n), (__m256)v); }
+DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps((__m256)a, (__m256)b); }
+DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm256_min_ps((__m256)a, (__m256)b); }
+DS_INLINE Vec square_root(Vec a) { return (Vec)_mm256_sqrt_ps((__m256)a); }
+DS_INLINE Vec where_at_most(UVec x, UVec limit, Vec kept) { return (Vec)((IVec)kept & (IVec)(x <= limit)); }
+DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
+  const __m256i x = (__m256i)a, y = (__m256i)b;
+  const __m256i even = _mm256_mul_epu32(x, y);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(y, 32));
+  high = (UVec)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+  low = (UVec)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+}
+#else
+DS_INLINE Vec load_part(const float* p, size_t n) {
+  float lanes[kLanes] = {};
+  for (size_t i = 0; i < n; i++) lanes[i] = p[i];
+  return load(lanes);
+}
+DS_INLINE void store_part(float* p, Vec v, size_t n) {
+  for (size_t i = 0; i < n; i++) p[i] = v[i];
+}
+DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+DS_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+DS_INLINE Vec lesser(Vec a, Vec b) { return a < b ? a : b; }
+DS_INLINE Vec square_root(Vec a) {
+  Vec r;
+  for (size_t i = 0; i < kLanes; i++) r[i] = __builtin_sqrtf(a[i]);
+  return r;
+}
+DS_INLINE Vec where_at_most(UVec x, UVec limit, Vec kept) { return (Vec)((IVec)kept & (IVec)(x <= limit)); }
+DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
+  for (size_t i = 0; i < kLanes; i++) {
+    const uint64_t product = (uint64_t)a[i] * b[i];
+    high[i] = (uint32_t)(product >> 32);
+    low[i] = (uint32_t)product;
+  }
+}
+#endif
+
+// Sums and maxima over the lanes, halves first: one order on every run.
+DS_INLINE float sum_lanes(Vec v) {
+  float x[kLanes];
+  memcpy(x, &v, sizeof v);
+  for (size_t half = kLanes / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; i++) x[i] += x[i + half];
+  return x[0];
+}
+DS_INLINE float max_lanes(Vec v) {
+  float x[kLanes];
+  memcpy(x, &v, sizeof v);
+  for (size_t half = kLanes / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; i++) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
+  return x[0];
+}
+
+// How a loop body reads and writes one vector: whole, or (at a ragged end) its first n elements.
+struct Whole {
+  DS_INLINE Vec get(const float* p) const { return load(p); }
+  DS_INLINE void put(float* p, Vec v) const { store(p, v); }
+};
+struct Part {
+  size_t n;
+  DS_INLINE Vec get(const float* p) const { return load_part(p, n); }
+  DS_INLINE void put(float* p, Vec v) const { store_part(p, v, n); }
+};
+
+// Calls body(offset, Whole or Part) for every vector of n elements, in order.
+template <class Body>
+DS_INLINE void for_vectors(size_t n, Body body) {
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(i, Whole{});
+  if (i < n) body(i, Part{n - i});
+}
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream

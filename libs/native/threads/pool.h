@@ -1,0 +1,59 @@
+// The process's compute threads. A region is a number of jobs that share nothing; the caller works along and returns when all are done.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace dropstream {
+
+class Pool {
+ public:
+  // `threads` counts the caller: threads − 1 workers are started.
+  explicit Pool(unsigned threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  // The one that programs share, made at first use with compute_threads() and never destroyed (its threads end with the process).
+  static Pool& shared();
+
+  unsigned threads() const { return threads_; }
+
+  // Calls body(job, thread) for every job < jobs, each once, on any thread < threads(). body must not throw or start a region.
+  // Regions of different callers take turns.
+  template <class Body>
+  void run(size_t jobs, Body&& body) {
+    run_jobs(jobs, [](void* context, size_t job, unsigned thread) { (*static_cast<Body*>(context))(job, thread); }, (void*)&body);
+  }
+
+ private:
+  using Function = void (*)(void*, size_t, unsigned);
+  void run_jobs(size_t jobs, Function function, void* context);
+  void work(unsigned thread);
+  bool take_jobs(unsigned thread, uint64_t region);
+
+  const unsigned threads_;
+  std::mutex turn_;  // held for a whole region
+
+  // ticket: region number << 24 | next job; kClosed in the low bits between regions. A worker claims a job by moving the ticket on, which
+  // can only succeed while that region is open, so a worker that wakes late touches nothing.
+  static constexpr uint64_t kClosed = (1u << 24) - 1;
+  std::atomic<uint64_t> ticket_{kClosed};
+  std::atomic<uint64_t> done_{0};
+  std::atomic<uint64_t> jobs_{0};
+  std::atomic<Function> function_{nullptr};
+  std::atomic<void*> context_{nullptr};
+
+  std::mutex sleep_mutex_;
+  std::condition_variable wake_, finished_;
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> caller_sleeps_{false};
+  bool stop_ = false;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace dropstream

@@ -1,0 +1,33 @@
+#include "threads/thread-mode.h"
+
+#include <pthread.h>
+
+#include <cstdint>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#if defined(__linux__)
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace dropstream {
+
+void enter_compute_mode(const char* name) {
+#if defined(__x86_64__)
+  _mm_setcsr(_mm_getcsr() | 0x8040);
+#elif defined(__aarch64__)
+  uint64_t control;
+  asm volatile("mrs %0, fpcr" : "=r"(control));
+  asm volatile("msr fpcr, %0" : : "r"(control | (1ull << 24)));
+#endif
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), name);
+  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);  // on Linux: of this thread; a failure costs nothing but politeness
+#else
+  (void)name;
+#endif
+}
+
+}  // namespace dropstream

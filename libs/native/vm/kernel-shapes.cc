@@ -1,0 +1,167 @@
+#include "vm/kernel-shapes.h"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace dropstream {
+
+namespace {
+
+struct KernelRow {
+  const char* name;
+  std::vector<const char*> attributes;  // a leading ? marks an optional one
+};
+
+// In the order of enum Kernel.
+const std::vector<KernelRow>& rows() {
+  static const std::vector<KernelRow> table = {
+      {"patches", {"channels", "height", "width", "patch"}},
+      {"linear", {"rows", "in", "out", "?gelu", "?bias"}},
+      {"linear_input_grad", {"rows", "in", "out", "?gelu"}},
+      {"linear_weight_grad", {"rows", "in", "out"}},
+      {"gelu", {"rows", "width"}},
+      {"gelu_grad", {"rows", "width"}},
+      {"layer_norm", {"rows", "width", "eps"}},
+      {"layer_norm_grad", {"rows", "width"}},
+      {"attention", {"tokens", "heads", "head_dim", "scale"}},
+      {"attention_grad", {"tokens", "heads", "head_dim", "scale"}},
+      {"prepend_token", {"tokens", "width"}},
+      {"prepend_token_grad", {"tokens", "width"}},
+      {"add_positions", {"tokens", "width"}},
+      {"add_positions_grad", {"tokens", "width"}},
+      {"dropout", {"rows", "width"}},
+      {"keep", {"width", "path", "?scaled"}},
+      {"add_kept", {"width", "path", "?scaled"}},
+      {"take_token", {"tokens", "width", "token"}},
+      {"take_token_grad", {"tokens", "width", "token"}},
+      {"mean_tokens", {"tokens", "width"}},
+      {"mean_tokens_grad", {"tokens", "width"}},
+      {"add", {"rows", "width"}},
+      {"softmax_cross_entropy", {"classes"}},
+  };
+  return table;
+}
+
+// a·b, or the largest size where that overflows: such a product equals no operand's size, so it is refused there.
+size_t times(size_t a, size_t b) {
+  size_t product;
+  return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
+}
+template <class... Rest>
+size_t times(size_t a, size_t b, Rest... rest) {
+  return times(times(a, b), rest...);
+}
+
+[[noreturn]] void refuse_attribute(const std::string& name, double value, const char* allowed) {
+  throw std::invalid_argument("attribute " + name + " is " + std::to_string(value) + ", must be " + allowed);
+}
+
+size_t size_attribute(const std::string& name, double value) {
+  const double least = name == "path" || name == "token" ? 0 : 1;
+  if (!(value >= least && value <= 2147483647.0) || value != std::floor(value)) refuse_attribute(name, value, "a whole number in range");
+  return (size_t)value;
+}
+
+void set_attribute(Dims& d, const std::string& name, double value) {
+  if (name == "eps" || name == "scale") {
+    if (!std::isfinite(value) || value < 0) refuse_attribute(name, value, "finite and not negative");
+    (name == "eps" ? d.eps : d.scale) = (float)value;
+  } else if (name == "gelu" || name == "bias" || name == "scaled") {
+    if (value != 0 && value != 1) refuse_attribute(name, value, "0 or 1");
+    (name == "gelu" ? d.gelu : name == "bias" ? d.bias : d.scaled) = value == 1;
+  } else {
+    const std::map<std::string, size_t*> sizes = {
+        {"rows", &d.rows},     {"in", &d.in},         {"out", &d.out},     {"width", &d.width},       {"height", &d.height},   {"channels", &d.channels},
+        {"patch", &d.patch},   {"tokens", &d.tokens}, {"token", &d.token}, {"heads", &d.heads},       {"head_dim", &d.head_dim}, {"classes", &d.classes},
+        {"path", &d.path}};
+    *sizes.at(name) = size_attribute(name, value);
+  }
+}
+
+}  // namespace
+
+Kernel kernel_by_name(const std::string& name) {
+  for (size_t i = 0; i < rows().size(); i++)
+    if (name == rows()[i].name) return (Kernel)i;
+  throw std::invalid_argument("kernel is \"" + name + "\", must be one of the names in libs/native/program.ts");
+}
+
+Dims read_dims(Kernel kernel, const std::map<std::string, double>& attributes) {
+  Dims dims;
+  std::string known;
+  size_t used = 0;
+  for (const char* entry : rows()[(size_t)kernel].attributes) {
+    const bool optional = *entry == '?';
+    const std::string name = optional ? entry + 1 : entry;
+    known += (known.empty() ? "" : ", ") + name;
+    const auto found = attributes.find(name);
+    if (found == attributes.end()) {
+      if (!optional) throw std::invalid_argument("attribute " + name + " is missing");
+      continue;
+    }
+    set_attribute(dims, name, found->second);
+    used++;
+  }
+  if (used == attributes.size()) return dims;
+  for (const auto& [name, value] : attributes)
+    if ((", " + known + ",").find(", " + name + ",") == std::string::npos)
+      throw std::invalid_argument("attribute " + name + " is not known here, must be one of " + known);
+  return dims;
+}
+
+Signature signature_of(Kernel kernel, const Dims& d) {
+  using R = OperandRule;
+  const size_t rows_in = times(d.rows, d.in), rows_out = times(d.rows, d.out), weight = times(d.in, d.out), map = times(d.rows, d.width);
+  const size_t sequence = times(d.tokens, d.width), heads = times(d.tokens, d.heads, d.head_dim), scores = times(d.heads, d.tokens, d.tokens);
+  switch (kernel) {
+    case Kernel::patches: {
+      if (d.height % d.patch || d.width % d.patch) throw std::invalid_argument("attribute patch must divide height and width");
+      const size_t image = times(d.channels, d.height, d.width);
+      return {{{R::images, image}}, {{R::tensor, image}}, 0, false, 0};
+    }
+    case Kernel::linear: {
+      Signature s{{{R::tensor, rows_in}, {R::parameter, weight}}, {{R::tensor, rows_out}}};
+      if (d.bias) s.inputs.push_back({R::parameter, d.out});
+      if (d.gelu) s.outputs.push_back({R::tensor, rows_out, true});
+      return s;
+    }
+    case Kernel::linear_input_grad: {
+      Signature s{{{R::tensor, rows_out}, {R::parameter, weight}}, {{R::tensor, rows_in}}};
+      if (d.gelu) s.inputs.push_back({R::tensor, rows_in});
+      return s;
+    }
+    case Kernel::linear_weight_grad: return {{{R::tensor, rows_in}, {R::tensor, rows_out}}, {{R::gradient, weight}, {R::gradient, d.out, true}}};
+    case Kernel::gelu: return {{{R::tensor, map}}, {{R::tensor, map}}, 0, false, -1, {0}};
+    case Kernel::gelu_grad: return {{{R::tensor, map}, {R::tensor, map}}, {{R::tensor, map}}, 0, false, -1, {0, 1}};
+    case Kernel::layer_norm:
+      return {{{R::tensor, map}, {R::parameter, d.width}, {R::parameter, d.width}}, {{R::tensor, map}, {R::tensor, d.rows}, {R::tensor, d.rows}}, 0, false, -1, {0}};
+    case Kernel::layer_norm_grad:
+      return {{{R::tensor, map}, {R::parameter, d.width}, {R::tensor, d.rows}, {R::tensor, d.rows}, {R::tensor, map}},
+              {{R::tensor, map}, {R::gradient, d.width}, {R::gradient, d.width}}, 0, false, -1, {0, 4}};
+    case Kernel::attention:
+      return {{{R::tensor, times(3, heads)}}, {{R::tensor, heads}, {R::tensor, times(d.heads, d.tokens)}}, scores};
+    case Kernel::attention_grad:
+      return {{{R::tensor, times(3, heads)}, {R::tensor, heads}, {R::tensor, times(d.heads, d.tokens)}, {R::tensor, heads}}, {{R::tensor, times(3, heads)}}, scores};
+    case Kernel::prepend_token: return {{{R::tensor, sequence}, {R::parameter, d.width}}, {{R::tensor, times(d.tokens + 1, d.width)}}};
+    case Kernel::prepend_token_grad: return {{{R::tensor, times(d.tokens + 1, d.width)}}, {{R::tensor, sequence}, {R::gradient, d.width}}};
+    case Kernel::add_positions: return {{{R::tensor, sequence}, {R::parameter, sequence}}, {{R::tensor, sequence}}, 0, false, -1, {0}};
+    case Kernel::add_positions_grad: return {{{R::tensor, sequence}}, {{R::gradient, sequence}}};
+    case Kernel::dropout: return {{{R::tensor, map}}, {{R::tensor, map}}, map, true, -1, {0}};
+    case Kernel::keep: return {{{R::tensor, d.width}}, {{R::tensor, d.width}}, 0, false, (int64_t)d.path + 1};
+    case Kernel::add_kept: return {{{R::tensor, d.width}, {R::tensor, d.width}}, {{R::tensor, d.width}}, 0, false, 0, {0}};
+    case Kernel::take_token:
+    case Kernel::take_token_grad: {
+      if (d.token >= d.tokens) throw std::invalid_argument("attribute token must be below tokens");
+      const R whole{R::tensor, sequence}, one{R::tensor, d.width};
+      return kernel == Kernel::take_token ? Signature{{whole}, {one}} : Signature{{one}, {whole}};
+    }
+    case Kernel::mean_tokens: return {{{R::tensor, sequence}}, {{R::tensor, d.width}}};
+    case Kernel::mean_tokens_grad: return {{{R::tensor, d.width}}, {{R::tensor, sequence}}};
+    case Kernel::add: return {{{R::tensor, map}, {R::tensor, map}}, {{R::tensor, map}}, 0, false, -1, {0, 1}};
+    case Kernel::softmax_cross_entropy:
+      return {{{R::tensor, d.classes}, {R::targets, d.classes}}, {{R::tensor, 1}, {R::tensor, d.classes, true}}, 0, false, 0};
+  }
+  throw std::invalid_argument("unknown kernel");
+}
+
+}  // namespace dropstream

@@ -1,0 +1,32 @@
+// What every kernel takes and gives: roles and sizes of its operands as functions of its attributes. The one place that knows; the
+// validator and nothing else asks it.
+#pragma once
+#include <vector>
+
+#include "vm/spec.h"
+
+namespace dropstream {
+
+struct OperandRule {
+  enum Role { tensor, parameter, gradient, images, targets } role;
+  size_t elements;        // per sample for tensors and batch data, in all for parameters
+  bool optional = false;  // only trailing operands are
+};
+
+struct Signature {
+  std::vector<OperandRule> inputs, outputs;
+  size_t site_elements = 0;        // per sample, where the kernel draws dropout
+  bool site_required = false;
+  int64_t domain = -1;             // the one domain it may have; −1: any
+  std::vector<int> in_place = {};  // inputs that output 0 may be (exactly)
+};
+
+// Throws std::invalid_argument for an unknown kernel.
+Kernel kernel_by_name(const std::string& name);
+
+// Attributes by name, all required ones there, all in range. Throws std::invalid_argument.
+Dims read_dims(Kernel kernel, const std::map<std::string, double>& attributes);
+
+Signature signature_of(Kernel kernel, const Dims& dims);
+
+}  // namespace dropstream

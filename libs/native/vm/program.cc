@@ -1,0 +1,82 @@
+// Creation: check, place parameters, plan packed weights and scratch, take all memory.
+#include "vm/program.h"
+
+#include <algorithm>
+
+#include "vm/validate.h"
+
+namespace dropstream {
+
+namespace {
+constexpr size_t kBlock = 16384;  // elements of one norm / update block: 64 KiB a stream
+
+size_t up16(size_t n) { return (n + 15) / 16 * 16; }
+}  // namespace
+
+Program::Program(const ProgramSpec& spec, const KernelTable& kernels, Pool& pool) : spec_(spec), kernels_(kernels), pool_(pool) {
+  CheckedProgram checked = check_program(spec);
+  forward_ = std::move(checked.forward);
+  backward_ = std::move(checked.backward);
+  place_parameters();
+  plan_packs(forward_);
+  plan_packs(backward_);
+  plan_scratch();
+  arena_ = Memory(spec_.arena_floats * sizeof(float));
+  kept_ = Memory((spec_.paths + 1) * spec_.chunk_samples * sizeof(uint32_t));
+  chunk_.counts.resize(spec_.paths + 1);
+  chunk_.path_scales.resize(spec_.paths);
+  chunk_.sites.resize(spec_.sites.size());
+}
+
+void Program::place_parameters() {
+  size_t total = 0;
+  for (uint32_t p = 0; p < spec_.parameters.size(); p++) {
+    parameter_offset_.push_back(total);
+    total += up16(spec_.parameters[p]);
+    for (size_t begin = 0; begin < spec_.parameters[p]; begin += kBlock) blocks_.push_back({p, begin, std::min(begin + kBlock, spec_.parameters[p])});
+  }
+  for (Memory* memory : {&weights_, &gradients_, &first_, &second_, &ema_}) *memory = Memory(total * sizeof(float));
+  norms_ = Memory(blocks_.size() * sizeof(double));
+}
+
+void Program::plan_packs(std::vector<Op>& ops) {
+  size_t total = packs_.empty() ? 0 : packed_.bytes() / sizeof(float);
+  for (Op& op : ops) {
+    const bool transposed = op.kernel == Kernel::linear;
+    if (!transposed && op.kernel != Kernel::linear_input_grad) continue;
+    const uint32_t parameter = op.inputs[1].index;
+    const auto same = std::find_if(packs_.begin(), packs_.end(), [&](const Pack& p) {
+      return p.parameter == parameter && p.transposed == transposed && p.in == op.dims.in && p.out == op.dims.out;
+    });
+    op.pack = (size_t)(same - packs_.begin());
+    if (same != packs_.end()) continue;
+    packs_.push_back({parameter, transposed, op.dims.in, op.dims.out, total});
+    total += up16(transposed ? kernels_.packed_floats(op.dims.in, op.dims.out) : kernels_.packed_floats(op.dims.out, op.dims.in));
+  }
+  packed_ = Memory(total * sizeof(float));
+}
+
+void Program::plan_scratch() {
+  size_t shared = 0, each = kernels_.weight_grad_scratch;
+  for (const auto* ops : {&forward_, &backward_})
+    for (const Op& op : *ops) {
+      const Dims& d = op.dims;
+      const size_t rows = spec_.chunk_samples * d.rows;
+      if (op.kernel == Kernel::linear_weight_grad) shared = std::max(shared, kernels_.packed_floats(rows, d.in));
+      if (op.kernel == Kernel::layer_norm_grad) shared = std::max(shared, (rows / 32 + 1) * 2 * d.width);
+      if (op.kernel == Kernel::attention || op.kernel == Kernel::attention_grad)
+        each = std::max(each, kernels_.attention_scratch(d.tokens, d.head_dim, op.kernel == Kernel::attention_grad));
+    }
+  shared_ = Memory(shared * sizeof(float));
+  scratch_floats_ = up16(each);
+  scratch_ = Memory(scratch_floats_ * pool_.threads() * sizeof(float));
+}
+
+size_t Program::memory_bytes() const {
+  size_t total = 0;
+  for (const Memory* memory : {&arena_, &weights_, &gradients_, &first_, &second_, &ema_, &packed_, &shared_, &scratch_, &kept_, &norms_})
+    total += memory->bytes();
+  return total;
+}
+
+}  // namespace dropstream

@@ -1,0 +1,176 @@
+// A program with its memory: created once, then stepped and evaluated. Synchronous and single-threaded at this face (the binding gives it
+// a thread of its own); inside, kernels run on the shared pool. All memory is taken at creation; results grow once, at the first step.
+#pragma once
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "threads/pool.h"
+#include "vm/memory.h"
+#include "vm/spec.h"
+
+namespace dropstream {
+
+struct MicroBatch {
+  const float* images = nullptr;
+  const float* targets = nullptr;
+  size_t samples = 0;
+  uint32_t first_sample = 0;
+};
+
+// Fields as StepRandomness in program.ts. Masks: null where absent.
+struct Randomness {
+  uint64_t seed = 0;
+  uint32_t step = 0;
+  std::vector<double> site_rates, path_rates;
+  std::vector<const uint8_t*> site_masks, path_masks;
+};
+
+struct Optimizer {
+  OptimizerKind kind = OptimizerKind::adamw;
+  double beta1 = 0, beta2 = 0, eps = 0, momentum = 0, clip = 0, ema_decay = -1;
+  uint64_t step = 1;
+  std::vector<double> learning_rate, weight_decay;
+};
+
+struct StepRequest {
+  std::vector<MicroBatch> micro;
+  Randomness random;
+  float loss_scale = 1;
+  bool has_optimizer = false;
+  Optimizer optimizer;
+};
+
+struct StepResult {
+  std::vector<float> losses, logits;
+  double grad_norm = 0;
+  double forward_seconds = 0, backward_seconds = 0, optimizer_seconds = 0;
+};
+
+enum class State { weights, gradients, first_moment, second_moment, ema };
+
+struct Cancelled {};
+
+// The samples and operands of the chunk that runs now.
+struct Chunk {
+  bool training = false;
+  const float* images = nullptr;
+  const float* targets = nullptr;
+  uint32_t first_counter = 0;
+  size_t first_row = 0;              // of the step
+  std::vector<size_t> counts;        // samples per domain
+  std::vector<float> path_scales;    // 1 / (1 − p)
+  std::vector<DropoutSite> sites;
+  const float* parameters = nullptr; // weights or EMA
+  float loss_scale = 1;
+};
+
+// One weight packed for products, made on first use and again when its version is old.
+struct Pack {
+  uint32_t parameter;
+  bool transposed;  // pack of Wᵀ (forward), else of W (input gradient)
+  size_t in, out, offset;
+  uint64_t version = 0;
+};
+
+class Program {
+ public:
+  // Throws std::invalid_argument (a bad spec) or std::bad_alloc.
+  Program(const ProgramSpec& spec, const KernelTable& kernels, Pool& pool);
+
+  // Throws std::invalid_argument naming what is wrong with lengths, rates or scalars.
+  void check(const StepRequest& request) const;
+  void check_evaluation(const MicroBatch& batch) const;
+
+  // After check(); throws Cancelled when cancel() was called.
+  void step(const StepRequest& request, StepResult& result);
+  void evaluate(const MicroBatch& batch, bool ema, StepResult& result);
+
+  // One parameter's elements. Not while a call runs. A write makes packed copies stale.
+  size_t parameter_size(size_t parameter) const { return spec_.parameters.at(parameter); }
+  const float* read(State state, size_t parameter) const;
+  void write(State state, size_t parameter, const float* data);
+
+  void cancel() { cancelled_ = true; }
+  size_t memory_bytes() const;
+  const ProgramSpec& spec() const { return spec_; }
+
+ private:
+  void place_parameters();
+  void plan_packs(std::vector<Op>& ops);
+  void plan_scratch();
+  const Memory& memory_of(State state) const;
+
+  // randomness.cc
+  void begin_chunk(const MicroBatch& micro, size_t start, size_t samples, size_t row, const Randomness* random);
+  void begin_sites(const Randomness& random);
+
+  // step.cc
+  void run(const std::vector<Op>& ops);
+  void run_op(const Op& op);
+  void collect(size_t row, size_t samples, StepResult& result);
+
+  // Operand i of an op in the current chunk.
+  float* input(const Op& op, size_t i) const;
+  float* output(const Op& op, size_t i) const;
+  float* place(const Operand& operand) const;
+  size_t samples(const Op& op) const { return chunk_.counts[op.domain]; }
+  Samples sample_map(const Op& op) const { return {kept_.as<uint32_t>() + op.domain * spec_.chunk_samples, chunk_.first_counter, chunk_.first_row}; }
+  DropoutSite site(const Op& op) const { return op.site < 0 || !chunk_.training ? DropoutSite{} : chunk_.sites[(size_t)op.site]; }
+  float* scratch(unsigned thread) const { return scratch_.floats() + thread * scratch_floats_; }
+
+  // Splits [0, total) into pieces of at least `grain`, a whole number of `unit`.
+  template <class Body>
+  void spread(size_t total, size_t grain, Body body, size_t unit = 1);
+
+  // run-*.cc, one group of kernels each
+  const float* packed(const Op& op, const float* weight);
+  void multiply(const ProductArgs& args);
+  void run_linear(const Op& op);
+  void run_linear_input_grad(const Op& op);
+  void run_linear_weight_grad(const Op& op);
+  void run_attention(const Op& op);
+  void run_rows(const Op& op);
+  void run_layer_norm_grad(const Op& op);
+  void run_layout(const Op& op);
+  void run_kept(const Op& op);
+  void run_dropout(const Op& op);
+
+  // run-optimizer.cc
+  double gradient_norm();
+  void update(const Optimizer& optimizer, double norm);
+
+  struct Block {
+    uint32_t parameter;
+    size_t begin, end;
+  };
+
+  ProgramSpec spec_;
+  const KernelTable& kernels_;
+  Pool& pool_;
+  std::vector<Op> forward_, backward_;
+  std::vector<size_t> parameter_offset_;
+  std::vector<Block> blocks_;  // of parameters, for norm and update
+  std::vector<Pack> packs_;
+  Memory arena_, weights_, gradients_, first_, second_, ema_, packed_, shared_, scratch_, kept_, norms_;
+  size_t scratch_floats_ = 0;
+  uint64_t version_ = 1;
+  Chunk chunk_;
+  std::atomic<bool> cancelled_{false};
+};
+
+template <class Body>
+void Program::spread(size_t total, size_t grain, Body body, size_t unit) {
+  if (total == 0) return;
+  const size_t wanted = 4 * pool_.threads();
+  size_t piece = pool_.threads() == 1 ? total : (total + wanted - 1) / wanted;
+  if (piece < grain) piece = grain;
+  piece = (piece + unit - 1) / unit * unit;
+  pool_.run((total + piece - 1) / piece, [&](size_t job, unsigned thread) {
+    const size_t begin = job * piece, end = begin + piece < total ? begin + piece : total;
+    body(begin, end, thread);
+  });
+}
+
+}  // namespace dropstream

@@ -1,0 +1,69 @@
+// Global gradient norm (float64, blocks in order) and one pass of clip, optimizer and EMA over all parameters.
+#include <cmath>
+
+#include "vm/program.h"
+
+namespace dropstream {
+
+namespace {
+
+// base^n by squaring: exact order, no C library.
+double power(double base, uint64_t n) {
+  double result = 1;
+  for (; n; n >>= 1, base *= base)
+    if (n & 1) result *= base;
+  return result;
+}
+
+}  // namespace
+
+double Program::gradient_norm() {
+  double* partial = norms_.as<double>();
+  spread(blocks_.size(), 1, [&](size_t begin, size_t end, unsigned) {
+    for (size_t i = begin; i < end; i++) {
+      const Block& block = blocks_[i];
+      partial[i] = kernels_.sum_squares(gradients_.floats() + parameter_offset_[block.parameter] + block.begin, block.end - block.begin);
+    }
+  });
+  double total = 0;
+  for (size_t i = 0; i < blocks_.size(); i++) total += partial[i];
+  return std::sqrt(total);
+}
+
+void Program::update(const Optimizer& o, double norm) {
+  const double factor = o.clip > 0 ? o.clip / (norm + 1e-6) : 1;
+  UpdateArgs base{};
+  base.kind = o.kind;
+  base.clip_factor = (float)(factor >= 1 ? 1 : factor);  // NaN stays: a broken gradient must show
+  base.beta1 = (float)o.beta1;
+  base.one_minus_beta1 = (float)(1 - o.beta1);
+  base.beta2 = (float)o.beta2;
+  base.one_minus_beta2 = (float)(1 - o.beta2);
+  base.second_scale = (float)std::sqrt(1 - power(o.beta2, o.step));
+  base.eps = (float)o.eps;
+  base.momentum = (float)o.momentum;
+  base.first_step = o.step == 1;
+  base.ema_decay = (float)o.ema_decay;
+  base.one_minus_ema_decay = (float)(1 - o.ema_decay);
+  const double correction = 1 - power(o.beta1, o.step);
+  const bool adamw = o.kind == OptimizerKind::adamw;
+  spread(blocks_.size(), 1, [&](size_t begin, size_t end, unsigned) {
+    for (size_t i = begin; i < end; i++) {
+      const Block& block = blocks_[i];
+      const size_t at = parameter_offset_[block.parameter];
+      const double rate = o.learning_rate[block.parameter], decay = o.weight_decay[block.parameter];
+      UpdateArgs args = base;
+      args.weight = weights_.floats() + at;
+      args.gradient = gradients_.floats() + at;
+      args.first = first_.floats() + at;
+      args.second = second_.floats() + at;
+      args.ema = o.ema_decay >= 0 ? ema_.floats() + at : nullptr;
+      args.decay = (float)(adamw ? 1 - rate * decay : decay);
+      args.step_size = (float)(adamw ? rate / correction : rate);
+      kernels_.update(args, block.begin, block.end);
+    }
+  });
+  version_++;
+}
+
+}  // namespace dropstream

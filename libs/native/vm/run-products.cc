@@ -1,0 +1,81 @@
+// Linear layers: packed weights, and how a product is cut into jobs. Bits do not depend on the cut: every element is one chain over k.
+#include <algorithm>
+
+#include "vm/program.h"
+
+namespace dropstream {
+
+namespace {
+size_t cut(size_t n, size_t piece) { return (n + piece - 1) / piece; }
+// Below this a product takes less time than waking a thread for it.
+constexpr size_t kSmallProduct = 200000;
+}  // namespace
+
+// The packed form of the op's weight, made again when the parameters changed (or the other state is used) since it was packed.
+const float* Program::packed(const Op& op, const float* weight) {
+  Pack& pack = packs_[op.pack];
+  float* target = packed_.floats() + pack.offset;
+  const uint64_t version = version_ * 2 + (chunk_.parameters == ema_.floats());
+  if (pack.version == version) return target;
+  const PackArgs args = pack.transposed ? PackArgs{pack.in, pack.out, weight, pack.in, target} : PackArgs{pack.out, pack.in, weight, pack.in, target};
+  pool_.run(cut(args.n, kernels_.panel_width), [&](size_t panel, unsigned) {
+    if (pack.transposed)
+      kernels_.pack_columns(args, panel, panel + 1);
+    else
+      kernels_.pack_rows(args, panel, panel + 1, 0, args.k);
+  });
+  pack.version = version;
+  return target;
+}
+
+void Program::multiply(const ProductArgs& args) {
+  if (args.m == 0) return;
+  const size_t threads = pool_.threads(), panels = cut(args.n, kernels_.panel_width);
+  if (threads == 1 || args.m * args.n * args.k < kSmallProduct) return kernels_.product(args, 0, args.m, 0, panels);
+  // Rows in multiples of 24 (every tile height divides it), about four jobs a thread; columns too where rows are few.
+  const size_t rows = std::max<size_t>(24, cut(cut(args.m, 4 * threads), 24) * 24), row_jobs = cut(args.m, rows);
+  const size_t groups = row_jobs >= 2 * threads ? 1 : std::min(panels, cut(2 * threads, row_jobs)), group = cut(panels, groups);
+  const size_t column_jobs = cut(panels, group);
+  pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned) {
+    const size_t row = job / column_jobs * rows, panel = job % column_jobs * group;
+    kernels_.product(args, row, std::min(args.m, row + rows), panel, std::min(panels, panel + group));
+  });
+}
+
+void Program::run_linear(const Op& op) {
+  const Dims& d = op.dims;
+  float* y = output(op, 0);
+  multiply({samples(op) * d.rows, d.in, d.out, input(op, 0), d.in, false, packed(op, input(op, 1)), y, d.out, false, input(op, 2),
+            d.gelu ? Epilogue::gelu : Epilogue::none, output(op, 1)});
+}
+
+void Program::run_linear_input_grad(const Op& op) {
+  const Dims& d = op.dims;
+  multiply({samples(op) * d.rows, d.out, d.in, input(op, 0), d.out, false, packed(op, input(op, 1)), output(op, 0), d.in, false, nullptr,
+            d.gelu ? Epilogue::gelu_slope : Epilogue::none, input(op, 2)});
+}
+
+void Program::run_linear_weight_grad(const Op& op) {
+  const Dims& d = op.dims;
+  const size_t rows = samples(op) * d.rows, threads = pool_.threads(), panels = cut(d.in, kernels_.panel_width);
+  if (rows == 0) return;
+  const float* x = input(op, 0);
+  const float* right = x;
+  // One panel of whole vectors is already in packed order.
+  if (panels > 1 || d.in % kernels_.lanes) {
+    const PackArgs args{rows, d.in, x, d.in, shared_.floats()};
+    spread(rows, 128, [&](size_t begin, size_t end, unsigned) { kernels_.pack_rows(args, 0, panels, begin, end); });
+    right = shared_.floats();
+  }
+  const WeightGradArgs args{rows, d.out, d.in, input(op, 1), right, output(op, 0), output(op, 1)};
+  size_t height = kernels_.weight_grad_rows;
+  while (threads > 1 && height > 12 && cut(d.out, height) * panels < 4 * threads) height /= 2;
+  const size_t row_jobs = cut(d.out, height), groups = threads == 1 ? 1 : std::min(panels, cut(4 * threads, row_jobs)), group = cut(panels, groups);
+  const size_t column_jobs = cut(panels, group);
+  pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned thread) {
+    const size_t row = job / column_jobs * height, panel = job % column_jobs * group;
+    kernels_.weight_grad(args, row, std::min(d.out, row + height), panel, std::min(panels, panel + group), scratch(thread));
+  });
+}
+
+}  // namespace dropstream

@@ -1,0 +1,144 @@
+// One optimizer step or one evaluation: chunks in order, forward and backward each, then norm, clip, optimizer and EMA.
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "vm/program.h"
+
+namespace dropstream {
+
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+void check_rates(const char* field, const std::vector<double>& rates, size_t count) {
+  if (rates.size() != count) throw std::invalid_argument(std::string(field) + " has " + std::to_string(rates.size()) + " entries, must have " + std::to_string(count));
+  for (double rate : rates)
+    if (!(rate >= 0 && rate < 1)) throw std::invalid_argument(std::string(field) + " has " + std::to_string(rate) + ", must be at least 0 and below 1");
+}
+
+void check_finite(const char* field, double value, double least) {
+  if (!std::isfinite(value) || value < least)
+    throw std::invalid_argument(std::string(field) + " is " + std::to_string(value) + ", must be finite and at least " + std::to_string(least));
+}
+
+}  // namespace
+
+void Program::check_evaluation(const MicroBatch& batch) const {
+  if (batch.samples < 1 || batch.samples > (1u << 24)) throw std::invalid_argument("samples is " + std::to_string(batch.samples) + ", must be from 1 to 16777216");
+}
+
+void Program::check(const StepRequest& request) const {
+  if (request.micro.empty()) throw std::invalid_argument("a step needs at least one micro-batch");
+  for (const MicroBatch& micro : request.micro) check_evaluation(micro);
+  check_rates("siteRates", request.random.site_rates, spec_.sites.size());
+  check_rates("pathRates", request.random.path_rates, spec_.paths);
+  if (!std::isfinite(request.loss_scale)) throw std::invalid_argument("lossScale must be finite");
+  if (!request.has_optimizer) return;
+  const Optimizer& o = request.optimizer;
+  if (o.learning_rate.size() != spec_.parameters.size() || o.weight_decay.size() != spec_.parameters.size())
+    throw std::invalid_argument("learningRate and weightDecay must have one entry per parameter");
+  for (const double rate : o.learning_rate) check_finite("learningRate", rate, 0);
+  for (const double decay : o.weight_decay) check_finite("weightDecay", decay, 0);
+  check_finite("eps", o.eps, 0);
+  check_finite("momentum", o.momentum, 0);
+  check_finite("clip", o.clip, 0);
+  if (o.step < 1) throw std::invalid_argument("optimizer.step is 0, must be at least 1");
+  if (!(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1)) throw std::invalid_argument("beta1 and beta2 must be at least 0 and below 1");
+  if (!(o.ema_decay == -1 || (o.ema_decay >= 0 && o.ema_decay <= 1))) throw std::invalid_argument("emaDecay must be from 0 to 1, or -1 for none");
+}
+
+float* Program::place(const Operand& operand) const {
+  switch (operand.kind) {
+    case OperandKind::value: return arena_.floats() + spec_.values[operand.index].offset;
+    case OperandKind::param: return const_cast<float*>(chunk_.parameters) + parameter_offset_[operand.index];
+    case OperandKind::grad: return gradients_.floats() + parameter_offset_[operand.index];
+    case OperandKind::images: return const_cast<float*>(chunk_.images);
+    case OperandKind::targets: return const_cast<float*>(chunk_.targets);
+  }
+  return nullptr;
+}
+
+float* Program::input(const Op& op, size_t i) const { return i < op.inputs.size() ? place(op.inputs[i]) : nullptr; }
+float* Program::output(const Op& op, size_t i) const { return i < op.outputs.size() ? place(op.outputs[i]) : nullptr; }
+
+void Program::run_op(const Op& op) {
+  switch (op.kernel) {
+    case Kernel::linear: return run_linear(op);
+    case Kernel::linear_input_grad: return run_linear_input_grad(op);
+    case Kernel::linear_weight_grad: return run_linear_weight_grad(op);
+    case Kernel::attention:
+    case Kernel::attention_grad: return run_attention(op);
+    case Kernel::layer_norm_grad: return run_layer_norm_grad(op);
+    case Kernel::gelu:
+    case Kernel::gelu_grad:
+    case Kernel::layer_norm:
+    case Kernel::add:
+    case Kernel::softmax_cross_entropy: return run_rows(op);
+    case Kernel::keep:
+    case Kernel::add_kept: return run_kept(op);
+    case Kernel::dropout: return run_dropout(op);
+    default: return run_layout(op);
+  }
+}
+
+void Program::run(const std::vector<Op>& ops) {
+  for (const Op& op : ops) {
+    if (cancelled_.load(std::memory_order_relaxed)) throw Cancelled{};
+    run_op(op);
+  }
+}
+
+void Program::collect(size_t row, size_t samples, StepResult& result) {
+  memcpy(result.logits.data() + row * spec_.classes, place({OperandKind::value, spec_.logits}), samples * spec_.classes * sizeof(float));
+  memcpy(result.losses.data() + row, place({OperandKind::value, spec_.loss}), samples * sizeof(float));
+}
+
+void Program::step(const StepRequest& request, StepResult& result) {
+  size_t total = 0;
+  for (const MicroBatch& micro : request.micro) total += micro.samples;
+  result.losses.resize(total);
+  result.logits.resize(total * spec_.classes);
+  result.forward_seconds = result.backward_seconds = 0;
+  spread(gradients_.bytes() / sizeof(float), 1 << 16, [&](size_t begin, size_t end, unsigned) { memset(gradients_.floats() + begin, 0, (end - begin) * sizeof(float)); });
+  chunk_.training = true;
+  chunk_.parameters = weights_.floats();
+  chunk_.loss_scale = request.loss_scale;
+  begin_sites(request.random);
+  size_t row = 0;
+  for (const MicroBatch& micro : request.micro) {
+    for (size_t start = 0; start < micro.samples; start += spec_.chunk_samples) {
+      const size_t samples = micro.samples - start < spec_.chunk_samples ? micro.samples - start : spec_.chunk_samples;
+      const double began = now();
+      begin_chunk(micro, start, samples, row, &request.random);
+      run(forward_);
+      collect(row, samples, result);
+      const double turned = now();
+      run(backward_);
+      result.forward_seconds += turned - began;
+      result.backward_seconds += now() - turned;
+      row += samples;
+    }
+  }
+  const double began = now();
+  result.grad_norm = gradient_norm();
+  if (request.has_optimizer) update(request.optimizer, result.grad_norm);
+  result.optimizer_seconds = now() - began;
+}
+
+void Program::evaluate(const MicroBatch& batch, bool ema, StepResult& result) {
+  result.losses.resize(batch.samples);
+  result.logits.resize(batch.samples * spec_.classes);
+  chunk_.training = false;
+  chunk_.parameters = (ema ? ema_ : weights_).floats();
+  chunk_.loss_scale = 1;
+  for (size_t start = 0; start < batch.samples; start += spec_.chunk_samples) {
+    const size_t samples = batch.samples - start < spec_.chunk_samples ? batch.samples - start : spec_.chunk_samples;
+    begin_chunk(batch, start, samples, start, nullptr);
+    run(forward_);
+    collect(start, samples, result);
+  }
+}
+
+}  // namespace dropstream
