@@ -1,0 +1,88 @@
+/** One attempt at one batch from one replica: the stream put together and held against what its header says. */
+import { createHash } from 'node:crypto';
+import { type BatchHeader, type GetBatchRequest, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { payloadBytes } from './batch.js';
+import type { Replica } from './replica-set.js';
+
+/** The stream is not what its header or the plan say: the replica or the way to it is broken, another one may do better. */
+export class DamagedBatch extends Error {
+  override readonly name = 'DamagedBatch';
+  constructor(
+    readonly address: string,
+    readonly why: string,
+  ) {
+    super(`batch from ${address}: ${why}`);
+  }
+}
+
+export interface Expected {
+  readonly planDigest: string;
+  readonly inputSize: number;
+  readonly batchSize: number;
+}
+
+/** Memory for a payload of that many bytes, and the way to hand it back unused. */
+export interface PayloadMemory {
+  take(bytes: number): Uint8Array;
+  give(memory: Uint8Array): void;
+}
+
+const MAX_CLASSES = 1 << 20;
+
+/** @throws DamagedBatch, or the call's error */
+export async function fetchBatch(
+  replica: Replica,
+  request: GetBatchRequest,
+  expected: Expected,
+  memory: PayloadMemory,
+  options: { timeoutMs: number; signal: AbortSignal },
+): Promise<{ header: BatchHeader; payload: Uint8Array }> {
+  let header: BatchHeader | undefined;
+  let payload: Uint8Array | undefined;
+  let filled = 0;
+  const hash = createHash('sha256');
+  try {
+    for await (const { part } of replica.client.getBatch(request, options)) {
+      if (part?.$case === 'header') {
+        if (header) throw new DamagedBatch(replica.address, 'a second header');
+        header = part.value;
+        checkHeader(replica.address, header, request, expected);
+        payload = memory.take(Number(header.payloadBytes));
+      } else if (part?.$case === 'chunk') {
+        if (!payload) throw new DamagedBatch(replica.address, 'a chunk before the header');
+        if (filled + part.value.byteLength > payload.byteLength) throw new DamagedBatch(replica.address, 'more bytes than its header says');
+        payload.set(part.value, filled);
+        hash.update(part.value);
+        filled += part.value.byteLength;
+      }
+    }
+    if (!header || !payload) throw new DamagedBatch(replica.address, 'no header');
+    if (filled !== payload.byteLength) throw new DamagedBatch(replica.address, `${filled} of ${payload.byteLength} bytes`);
+    if (!hash.digest().equals(header.payloadSha256)) throw new DamagedBatch(replica.address, 'bytes without the SHA-256 of its header');
+    return { header, payload };
+  } catch (error) {
+    if (payload) memory.give(payload);
+    throw error;
+  }
+}
+
+function checkHeader(address: string, header: BatchHeader, request: GetBatchRequest, expected: Expected): void {
+  const format = request.format === PixelFormat.UNSPECIFIED ? PixelFormat.UINT8 : request.format;
+  const slots = header.samples.length;
+  const facts: [string, unknown, unknown][] = [
+    ['plan_digest', header.planDigest, expected.planDigest],
+    ['epoch', header.epoch, request.epoch],
+    ['index', header.index, request.index],
+    ['format', header.format, format],
+    ['size', header.size, expected.inputSize],
+    ['channels', header.channels, 3],
+    // Also bounds the memory that a header can ask for.
+    ['payload_bytes', header.payloadBytes, BigInt(payloadBytes(format, slots, expected.inputSize, header.classes))],
+  ];
+  for (const [field, found, wanted] of facts)
+    if (found !== wanted) throw new DamagedBatch(address, `${field} is ${found}, must be ${wanted}`);
+  if (slots < 1 || slots > expected.batchSize) throw new DamagedBatch(address, `${slots} samples in a batch of ${expected.batchSize}`);
+  if (header.classes < 1 || header.classes > MAX_CLASSES) throw new DamagedBatch(address, `${header.classes} classes`);
+  const bad = header.samples.find(({ label, mix }) => label >= header.classes || (mix && mix.partner >= slots));
+  if (bad) throw new DamagedBatch(address, `label ${bad.label} or partner ${bad.mix?.partner} outside the batch`);
+}
