@@ -5,6 +5,7 @@ import { createRegistry } from '#telemetry/metrics.js';
 import { version } from '#telemetry/version.js';
 import { startAdminServer } from './admin-server.js';
 import type { BoundService } from './handlers.js';
+import { mapLowerErrors } from './map-lower-errors.js';
 import { createServer, type RpcServer, type ServerOptions } from './server.js';
 import { readTls, type ServiceConfig } from './service-options.js';
 
@@ -27,6 +28,7 @@ export interface StartOptions {
     registry: Registry;
     setServing: RpcServer['setServing'];
   }) => ServiceParts | Promise<ServiceParts>;
+  /** `mapError` comes before mapLowerErrors, which always applies. */
   readonly server?: Partial<
     Pick<ServerOptions, 'authorize' | 'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow'>
   >;
@@ -68,6 +70,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       maxConnectionAgeMs: config.maxConnectionAgeMs,
       ...(tls === undefined ? {} : { tls }),
       ...options.server,
+      mapError: (error) => options.server?.mapError?.(error) ?? mapLowerErrors(error),
     });
     const started = server;
     await started.start();

@@ -16,7 +16,8 @@ import {
 } from './index.js';
 
 const length = fc.record({ epochs: fc.integer({ min: 1, max: 12 }), stepsPerEpoch: fc.integer({ min: 1, max: 9 }) });
-const rate = fc.double({ min: 0, max: 0.999, noNaN: true });
+/** Subnormal rates would only test the rounding of subnormals. */
+const rate = fc.double({ min: 0, max: 0.999, noNaN: true }).map((r) => (r < 1e-12 ? 0 : r));
 const drop = length
   .chain((l) =>
     fc.tuple(

@@ -1,0 +1,53 @@
+/** The scheduler service: names, versions, previews and serves drop-rate schedules over one object store. */
+import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
+import { service } from '#rpc/handlers.js';
+import { runService } from '#rpc/process.js';
+import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { openStore } from '#storage/open-store.js';
+import { type SchedulerConfig, schedulerConfig } from './config.js';
+import { schedulerHandlers } from './handlers.js';
+import { createSchedulerMetrics } from './metrics.js';
+import { RevisionFeed } from './revision-feed.js';
+import { ScheduleStore } from './schedule-store.js';
+
+export type { SchedulerConfig } from './config.js';
+
+/** Starts the service in this process; the caller closes it. */
+export async function start(
+  config: SchedulerConfig,
+  options: Pick<StartOptions, 'logger' | 'processMetrics'> = {},
+): Promise<RunningService> {
+  return await startService({
+    name: 'scheduler',
+    config,
+    ...options,
+    build: async ({ logger, registry }) => {
+      const store = await openStore(config.store);
+      const metrics = createSchedulerMetrics(registry);
+      const feed: RevisionFeed = new RevisionFeed({
+        newest: async (name, signal) => (await schedules.newest(name, signal))?.revision ?? 0,
+        pollMs: config.watchPollMs,
+        maxWatches: config.maxWatches,
+        onError: (error) => logger.warn({ error }, 'a watched schedule could not be read'),
+      });
+      const schedules: ScheduleStore = new ScheduleStore(store, { onRevision: (name, revision) => feed.notify(name, revision) });
+      return {
+        services: [service(SchedulerServiceService, schedulerHandlers({ schedules, feed, metrics }))],
+        beforeScrape: () => metrics.watches.set(feed.watches),
+        close: async () => {
+          feed.close();
+          await store.close();
+        },
+      };
+    },
+  });
+}
+
+/** `dropstream serve scheduler …`. `argv`: without node and script. */
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help')) {
+    process.stdout.write(`Usage: dropstream serve scheduler [options]\n\n${schedulerConfig.help()}\n`);
+    return;
+  }
+  await runService({ name: 'scheduler', start: async () => await start(schedulerConfig.parse({ argv, env: process.env })) });
+}

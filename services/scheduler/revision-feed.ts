@@ -1,0 +1,113 @@
+/**
+ * Wakes watches: at once for revisions stored in this process, within a poll for those of other replicas. One poll per watched schedule,
+ * however many watch it.
+ */
+import { ResourceExhausted } from '#rpc/errors.js';
+
+interface Watched {
+  readonly wakes: Set<(revision: number) => void>;
+  readonly poll: NodeJS.Timeout;
+  polling: boolean;
+}
+
+export interface RevisionFeedOptions {
+  /** The newest revision in the store, 0 where there is none. */
+  readonly newest: (name: string, signal: AbortSignal) => Promise<number>;
+  readonly pollMs: number;
+  readonly maxWatches: number;
+  /** A poll that failed: the next one tries again. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class RevisionFeed {
+  readonly #options: RevisionFeedOptions;
+  readonly #watched = new Map<string, Watched>();
+  readonly #closing = new AbortController();
+  #watches = 0;
+
+  constructor(options: RevisionFeedOptions) {
+    this.#options = options;
+  }
+
+  /** Watches open now. */
+  get watches(): number {
+    return this.#watches;
+  }
+
+  /** Counts a watch until the returned function is called. @throws ResourceExhausted */
+  enter(): () => void {
+    const { maxWatches } = this.#options;
+    if (this.#watches >= maxWatches) throw new ResourceExhausted('WatchSchedule', `${maxWatches} watches per replica`);
+    this.#watches++;
+    let left = false;
+    return () => {
+      if (!left) this.#watches--;
+      left = true;
+    };
+  }
+
+  /** Resolves as soon as a revision above `after` is known of; rejects with the signal's reason. */
+  changed(name: string, after: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const watched = this.#watch(name);
+      const leave = (): void => {
+        signal.removeEventListener('abort', abort);
+        watched.wakes.delete(wake);
+        if (watched.wakes.size === 0 && this.#watched.get(name) === watched) {
+          clearInterval(watched.poll);
+          this.#watched.delete(name);
+        }
+      };
+      const wake = (revision: number): void => {
+        if (revision <= after) return;
+        leave();
+        resolve();
+      };
+      const abort = (): void => {
+        leave();
+        reject(signal.reason);
+      };
+      watched.wakes.add(wake);
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  /** A revision was stored in this process. */
+  notify(name: string, revision: number): void {
+    for (const wake of [...(this.#watched.get(name)?.wakes ?? [])]) wake(revision);
+  }
+
+  /** Ends the polls. Watches end by their signals. */
+  close(): void {
+    this.#closing.abort();
+    for (const { poll } of this.#watched.values()) clearInterval(poll);
+    this.#watched.clear();
+  }
+
+  #watch(name: string): Watched {
+    const known = this.#watched.get(name);
+    if (known) return known;
+    const watched: Watched = {
+      wakes: new Set(),
+      polling: false,
+      poll: setInterval(() => void this.#look(name, watched), this.#options.pollMs),
+    };
+    this.#watched.set(name, watched);
+    return watched;
+  }
+
+  async #look(name: string, watched: Watched): Promise<void> {
+    // A slow store must not pile polls up.
+    if (watched.polling) return;
+    watched.polling = true;
+    try {
+      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(30_000)]);
+      this.notify(name, await this.#options.newest(name, signal));
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#options.onError(error);
+    } finally {
+      watched.polling = false;
+    }
+  }
+}

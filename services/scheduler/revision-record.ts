@@ -1,0 +1,86 @@
+/** One stored revision: the object `projects/P/schedules/S/revisions/<12 digits>.json`. Written once, never changed. */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import {
+  dropKindFromJSON,
+  dropKindToJSON,
+  dropModeFromJSON,
+  dropModeToJSON,
+  dropScheduleFromJSON,
+  dropScheduleToJSON,
+} from '#protocol/dropstream/v1/schedule_types.js';
+import type { Schedule } from '#protocol/dropstream/v1/scheduler.js';
+import { DataLoss } from '#rpc/errors.js';
+
+const recordSchema = z.strictObject({
+  format: z.literal('dropstream.schedule-revision/1'),
+  name: z.string(),
+  revision: z.number().int().min(1),
+  spec: z.strictObject({ kind: z.string(), rate: z.number(), mode: z.string(), schedule: z.string(), cutoff_epoch: z.number().int() }),
+  deleted: z.boolean(),
+  create_time: z.iso.datetime(),
+  /** What the create of this schedule said, carried forward: makes a repeated create the same, or refused. */
+  creation: z.strictObject({ revision: z.number().int().min(1), request_id: z.string(), spec_sha256: z.string() }),
+  /** Tells a retried write of one's own from another's. */
+  writer: z.string(),
+});
+
+export type RevisionRecord = z.output<typeof recordSchema>;
+export type RecordSpec = RevisionRecord['spec'];
+
+export function encodeRecord(record: RevisionRecord): Buffer {
+  return Buffer.from(`${JSON.stringify(record)}\n`);
+}
+
+/** Throws DataLoss for anything but a record of this key. */
+export function decodeRecord(key: string, bytes: Buffer, name: string, revision: number): RevisionRecord {
+  let record: RevisionRecord;
+  try {
+    record = recordSchema.parse(JSON.parse(bytes.toString('utf8')));
+  } catch (cause) {
+    throw new DataLoss(key, 'not a schedule revision', { cause });
+  }
+  if (record.name !== name || record.revision !== revision) throw new DataLoss(key, `holds revision ${record.revision} of ${record.name}`);
+  return record;
+}
+
+export function etagOf(record: RevisionRecord): string {
+  return `${record.revision}-${createHash('sha256').update(encodeRecord(record)).digest('hex').slice(0, 16)}`;
+}
+
+/** Equal for equal specs. */
+export function specDigest(spec: RecordSpec): string {
+  const { kind, rate, mode, schedule, cutoff_epoch } = spec;
+  return createHash('sha256')
+    .update(JSON.stringify([kind, rate, mode, schedule, cutoff_epoch]))
+    .digest('hex');
+}
+
+export function recordSpec(spec: NonNullable<Schedule['spec']>): RecordSpec {
+  return {
+    kind: dropKindToJSON(spec.kind),
+    // −0 would not survive JSON.
+    rate: spec.rate === 0 ? 0 : spec.rate,
+    mode: dropModeToJSON(spec.mode),
+    schedule: dropScheduleToJSON(spec.schedule),
+    cutoff_epoch: spec.cutoffEpoch,
+  };
+}
+
+export function protoSchedule(record: RevisionRecord): Schedule {
+  const { kind, rate, mode, schedule, cutoff_epoch } = record.spec;
+  return {
+    name: record.name,
+    revision: BigInt(record.revision),
+    spec: {
+      kind: dropKindFromJSON(kind),
+      rate,
+      mode: dropModeFromJSON(mode),
+      schedule: dropScheduleFromJSON(schedule),
+      cutoffEpoch: cutoff_epoch,
+    },
+    etag: etagOf(record),
+    createTime: new Date(record.create_time),
+    deleted: record.deleted,
+  };
+}
