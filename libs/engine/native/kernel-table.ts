@@ -1,0 +1,51 @@
+/** From operations to native kernels: which operands a kernel takes and gives, in its own order (libs/native/program.ts). */
+import type { KernelName } from '#native/program.js';
+
+export interface KernelEntry {
+  kernel: KernelName;
+  /** Names of the operation's inputs; a trailing ? marks one that may be absent. */
+  inputs: readonly string[];
+  /** `y`, what the operation saves, or +name for the gradient of the parameter that the operation calls so. */
+  outputs: readonly string[];
+}
+
+const entry = (kernel: KernelName, inputs: string, outputs: string): KernelEntry => ({
+  kernel,
+  inputs: inputs.split(' '),
+  outputs: outputs.split(' '),
+});
+
+const entries: readonly KernelEntry[] = [
+  entry('patches', 'images', 'y'),
+  entry('linear', 'x weight bias?', 'y'),
+  entry('linear_input_grad', 'dy weight', 'y'),
+  entry('linear_weight_grad', 'x dy', '+weight +bias?'),
+  entry('gelu', 'x', 'y'),
+  entry('gelu_grad', 'x dy', 'y'),
+  entry('layer_norm', 'x weight bias', 'y mean rstd'),
+  entry('layer_norm_grad', 'x weight mean rstd dy', 'y +weight +bias'),
+  entry('attention', 'qkv', 'y lse'),
+  entry('attention_grad', 'qkv out lse dy', 'y'),
+  entry('prepend_token', 'x token', 'y'),
+  entry('prepend_token_grad', 'dy', 'y +token'),
+  entry('add_positions', 'x positions', 'y'),
+  entry('add_positions_grad', 'dy', '+positions'),
+  entry('dropout', 'x', 'y'),
+  entry('keep', 'x', 'y'),
+  entry('add_kept', 'x y', 'y'),
+  entry('take_token', 'x', 'y'),
+  entry('take_token_grad', 'dy', 'y'),
+  entry('mean_tokens', 'x', 'y'),
+  entry('mean_tokens_grad', 'dy', 'y'),
+  entry('add', 'a b', 'y'),
+  entry('softmax_cross_entropy', 'logits targets', 'y dlogits'),
+];
+
+const table: ReadonlyMap<string, KernelEntry> = new Map(entries.map((one) => [one.kernel, one]));
+
+/** Throws for an operation without a native kernel. */
+export function kernelOf(operation: string): KernelEntry {
+  const found = table.get(operation);
+  if (found === undefined) throw new Error(`operation ${operation} has no native kernel`);
+  return found;
+}

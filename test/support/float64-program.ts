@@ -1,0 +1,334 @@
+/**
+ * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/native/program.ts in its
+ * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon.
+ */
+import { keepsPath, siteMask } from '#engine/masks.js';
+import type { Instruction, MicroBatch, Operand, ProgramSpec, StepRandomness } from '#native/program.js';
+
+interface Chunk {
+  images: ArrayLike<number>;
+  targets: ArrayLike<number>;
+  /** Step positions of the samples of each domain; domain 0 first. */
+  domains: number[][];
+  /** Chunk positions of the same. */
+  positions: number[][];
+  random: StepRandomness | undefined;
+  lossScale: number;
+}
+
+export interface Float64Result {
+  logits: Float64Array;
+  losses: Float64Array;
+  gradients: Float64Array[];
+}
+
+/** Forward, and with `random` backward, over all micro-batches. Without `random`: as in evaluation. */
+export function runFloat64(
+  spec: ProgramSpec,
+  parameters: readonly ArrayLike<number>[],
+  micro: readonly MicroBatch[],
+  random?: StepRandomness,
+  lossScale = 1,
+): Float64Result {
+  const gradients = spec.parameters.map(({ size }) => new Float64Array(size));
+  const [logits, losses]: [number[], number[]] = [[], []];
+  for (const batch of micro) {
+    for (let start = 0; start < batch.samples; start += spec.chunkSamples) {
+      const n = Math.min(spec.chunkSamples, batch.samples - start);
+      const all = Array.from({ length: n }, (_, i) => i);
+      const first = batch.firstSample + start;
+      const kept = Array.from({ length: spec.paths }, (_, path) => all.filter((i) => !random || keepsPath(random, path, first + i)));
+      const positions = [all, ...kept];
+      const chunk: Chunk = {
+        images: batch.images.subarray(start * spec.imageFloats, (start + n) * spec.imageFloats),
+        targets: batch.targets.subarray(start * spec.classes, (start + n) * spec.classes),
+        positions,
+        domains: positions.map((list) => list.map((i) => first + i)),
+        random,
+        lossScale,
+      };
+      const arena = new Float64Array(spec.arenaFloats).fill(Number.NaN); // nothing may be read before it is written
+      for (const instruction of spec.forward) execute(spec, instruction, arena, parameters, gradients, chunk);
+      logits.push(...arena.subarray(spec.values[spec.logits]!.offset).subarray(0, n * spec.classes));
+      losses.push(...arena.subarray(spec.values[spec.loss]!.offset).subarray(0, n));
+      if (random) for (const instruction of spec.backward) execute(spec, instruction, arena, parameters, gradients, chunk);
+    }
+  }
+  return { logits: Float64Array.from(logits), losses: Float64Array.from(losses), gradients };
+}
+
+type Numbers = ArrayLike<number>;
+type Out = Float64Array;
+
+function execute(
+  spec: ProgramSpec,
+  { kernel, domain, inputs, outputs, attributes, site }: Instruction,
+  arena: Float64Array,
+  parameters: readonly Numbers[],
+  gradients: Float64Array[],
+  chunk: Chunk,
+): void {
+  const samples = chunk.domains[domain] ?? [];
+  const n = samples.length;
+  const place = (value: number) => arena.subarray(spec.values[value]!.offset);
+  const source = (operand: Operand): Numbers => {
+    if ('value' in operand) return place(operand.value);
+    if ('param' in operand) return parameters[operand.param]!;
+    if ('input' in operand) return chunk[operand.input];
+    throw new Error('a gradient cannot be read');
+  };
+  const target = (operand: Operand): Out => {
+    if ('value' in operand) return place(operand.value);
+    if ('grad' in operand) return gradients[operand.grad]!;
+    throw new Error('cannot be written');
+  };
+  const [a, b, c, d, e] = inputs.map(source) as [Numbers, Numbers, Numbers, Numbers, Numbers];
+  const [x, y, z] = outputs.map(target) as [Out, Out, Out];
+  const at = (name: string): number => {
+    const value = attributes[name];
+    if (value === undefined) throw new Error(`${kernel}: attribute ${name} is missing`);
+    return value;
+  };
+  const rows = () => n * at('rows');
+  const mask = (elements: number): Float32Array => {
+    const out = new Float32Array(n * elements).fill(1);
+    const { random } = chunk;
+    if (site !== undefined && random && (random.siteRates[site] ?? 0) > 0) {
+      samples.forEach((sample, i) => {
+        siteMask(out.subarray(i * elements, (i + 1) * elements), random, site, sample);
+      });
+    }
+    return out;
+  };
+  const pathScale = () => (at('scaled') ? 1 / (1 - (chunk.random?.pathRates[at('path')] ?? 0)) : 1);
+
+  switch (kernel) {
+    case 'patches': {
+      const [channels, height, width, p] = [at('channels'), at('height'), at('width'), at('patch')];
+      let to = 0;
+      for (let s = 0; s < n; s++)
+        for (let py = 0; py < height; py += p)
+          for (let px = 0; px < width; px += p)
+            for (let k = 0; k < channels; k++)
+              for (let dy = 0; dy < p; dy++)
+                for (let dx = 0; dx < p; dx++) x[to++] = a[((s * channels + k) * height + py + dy) * width + px + dx]!;
+      return;
+    }
+    case 'linear': {
+      const [k, m] = [at('in'), at('out')];
+      for (let r = 0; r < rows(); r++)
+        for (let j = 0; j < m; j++) {
+          let sum = at('bias') ? c[j]! : 0;
+          for (let i = 0; i < k; i++) sum += a[r * k + i]! * b[j * k + i]!;
+          if (at('gelu')) y[r * m + j] = sum;
+          x[r * m + j] = at('gelu') ? sum * normalDistribution(sum) : sum;
+        }
+      return;
+    }
+    case 'linear_input_grad': {
+      const [k, m] = [at('in'), at('out')];
+      for (let r = 0; r < rows(); r++)
+        for (let i = 0; i < k; i++) {
+          let sum = 0;
+          for (let j = 0; j < m; j++) sum += a[r * m + j]! * b[j * k + i]!;
+          x[r * k + i] = at('gelu') ? sum * geluSlope(c[r * k + i]!) : sum;
+        }
+      return;
+    }
+    case 'linear_weight_grad': {
+      const [k, m] = [at('in'), at('out')];
+      for (let r = 0; r < rows(); r++)
+        for (let j = 0; j < m; j++) {
+          for (let i = 0; i < k; i++) x[j * k + i]! += b[r * m + j]! * a[r * k + i]!;
+          if (y) y[j]! += b[r * m + j]!;
+        }
+      return;
+    }
+    case 'gelu':
+      for (let i = 0; i < rows() * at('width'); i++) x[i] = a[i]! * normalDistribution(a[i]!);
+      return;
+    case 'gelu_grad':
+      for (let i = 0; i < rows() * at('width'); i++) x[i] = b[i]! * geluSlope(a[i]!);
+      return;
+    case 'layer_norm': {
+      const width = at('width');
+      for (let r = 0; r < rows(); r++) {
+        const row = Array.from({ length: width }, (_, i) => a[r * width + i]!);
+        const mean = row.reduce((sum, v) => sum + v, 0) / width;
+        const rstd = 1 / Math.sqrt(row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / width + at('eps'));
+        [y[r], z[r]] = [mean, rstd];
+        row.forEach((v, i) => {
+          x[r * width + i] = (v - mean) * rstd * b[i]! + c[i]!;
+        });
+      }
+      return;
+    }
+    case 'layer_norm_grad': {
+      const width = at('width');
+      for (let r = 0; r < rows(); r++) {
+        const normalized = Array.from({ length: width }, (_, i) => (a[r * width + i]! - c[r]!) * d[r]!);
+        const dy = normalized.map((_, i) => e[r * width + i]!);
+        const g = dy.map((v, i) => v * b[i]!);
+        const meanG = g.reduce((sum, v) => sum + v, 0) / width;
+        const meanGN = g.reduce((sum, v, i) => sum + v * normalized[i]!, 0) / width;
+        normalized.forEach((v, i) => {
+          x[r * width + i] = d[r]! * (g[i]! - meanG - v * meanGN);
+          y[i]! += dy[i]! * v;
+          z[i]! += dy[i]!;
+        });
+      }
+      return;
+    }
+    case 'attention':
+    case 'attention_grad': {
+      const [N, h, hd, scale] = [at('tokens'), at('heads'), at('head_dim'), at('scale')];
+      const kept = mask(h * N * N);
+      const qkv = (s: number, t: number, part: number, head: number, i: number) => ((s * N + t) * 3 + part) * h * hd + head * hd + i;
+      const plain = (s: number, t: number, head: number, i: number) => (s * N + t) * h * hd + head * hd + i;
+      const sum = (f: (i: number) => number) => {
+        let total = 0;
+        for (let i = 0; i < hd; i++) total += f(i);
+        return total;
+      };
+      for (let s = 0; s < n; s++)
+        for (let head = 0; head < h; head++) {
+          const m = kept.subarray((s * h + head) * N * N);
+          const scores = Array.from({ length: N * N }, (_, ij) => {
+            const [i, j] = [Math.floor(ij / N), ij % N];
+            return scale * sum((k) => a[qkv(s, i, 0, head, k)]! * a[qkv(s, j, 1, head, k)]!);
+          });
+          if (kernel === 'attention') {
+            for (let i = 0; i < N; i++) {
+              const row = scores.slice(i * N, (i + 1) * N);
+              const top = Math.max(...row);
+              const lse = top + Math.log(row.reduce((total, v) => total + Math.exp(v - top), 0));
+              y[(s * h + head) * N + i] = lse;
+              for (let k = 0; k < hd; k++) {
+                x[plain(s, i, head, k)] = row.reduce((t, v, j) => t + Math.exp(v - lse) * m[i * N + j]! * a[qkv(s, j, 2, head, k)]!, 0);
+              }
+            }
+            continue;
+          }
+          for (let t = 0; t < N; t++) for (let part = 0; part < 3; part++) for (let k = 0; k < hd; k++) x[qkv(s, t, part, head, k)] = 0;
+          for (let i = 0; i < N; i++) {
+            const delta = sum((k) => b[plain(s, i, head, k)]! * d[plain(s, i, head, k)]!);
+            for (let j = 0; j < N; j++) {
+              const p = Math.exp(scores[i * N + j]! - c[(s * h + head) * N + i]!);
+              const drop = m[i * N + j]!;
+              const g = drop * sum((k) => d[plain(s, i, head, k)]! * a[qkv(s, j, 2, head, k)]!);
+              const ds = p * (g - delta) * scale;
+              for (let k = 0; k < hd; k++) {
+                x[qkv(s, i, 0, head, k)]! += ds * a[qkv(s, j, 1, head, k)]!;
+                x[qkv(s, j, 1, head, k)]! += ds * a[qkv(s, i, 0, head, k)]!;
+                x[qkv(s, j, 2, head, k)]! += p * drop * d[plain(s, i, head, k)]!;
+              }
+            }
+          }
+        }
+      return;
+    }
+    case 'prepend_token':
+    case 'prepend_token_grad': {
+      const [N, width] = [at('tokens'), at('width')];
+      for (let s = 0; s < n; s++)
+        for (let i = 0; i < (N + 1) * width; i++) {
+          const [long, short] = [s * (N + 1) * width + i, s * N * width + i - width];
+          if (kernel === 'prepend_token') x[long] = i < width ? b[i]! : a[short]!;
+          else if (i < width) y[i]! += a[long]!;
+          else x[short] = a[long]!;
+        }
+      return;
+    }
+    case 'add_positions':
+    case 'add_positions_grad': {
+      const size = at('tokens') * at('width');
+      for (let i = 0; i < n * size; i++) {
+        if (kernel === 'add_positions') x[i] = a[i]! + b[i % size]!;
+        else x[i % size]! += a[i]!;
+      }
+      return;
+    }
+    case 'dropout': {
+      const elements = at('rows') * at('width');
+      mask(elements).forEach((v, i) => {
+        x[i] = a[i]! * v;
+      });
+      return;
+    }
+    case 'keep': {
+      const width = at('width');
+      (chunk.positions[domain] ?? []).forEach((from, to) => {
+        for (let i = 0; i < width; i++) x[to * width + i] = a[from * width + i]! * pathScale();
+      });
+      return;
+    }
+    case 'add_kept': {
+      const width = at('width');
+      for (let i = 0; i < n * width; i++) x[i] = a[i]!;
+      (chunk.positions[at('path') + 1] ?? []).forEach((to, from) => {
+        for (let i = 0; i < width; i++) x[to * width + i]! += b[from * width + i]! * pathScale();
+      });
+      return;
+    }
+    case 'take_token':
+    case 'take_token_grad':
+    case 'mean_tokens':
+    case 'mean_tokens_grad': {
+      const [N, width] = [at('tokens'), at('width')];
+      for (let s = 0; s < n; s++)
+        for (let i = 0; i < width; i++) {
+          if (kernel === 'mean_tokens') x[s * width + i] = 0;
+          for (let t = 0; t < N; t++) {
+            const [row, cell] = [s * width + i, (s * N + t) * width + i];
+            if (kernel === 'take_token' && t === at('token')) x[row] = a[cell]!;
+            if (kernel === 'take_token_grad') x[cell] = t === at('token') ? a[row]! : 0;
+            if (kernel === 'mean_tokens') x[row]! += a[cell]! / N;
+            if (kernel === 'mean_tokens_grad') x[cell] = a[row]! / N;
+          }
+        }
+      return;
+    }
+    case 'add':
+      for (let i = 0; i < rows() * at('width'); i++) x[i] = a[i]! + b[i]!;
+      return;
+    case 'softmax_cross_entropy': {
+      const classes = at('classes');
+      for (let s = 0; s < n; s++) {
+        const row = Array.from({ length: classes }, (_, i) => a[s * classes + i]!);
+        const t = row.map((_, i) => b[s * classes + i]!);
+        const top = Math.max(...row);
+        const lse = top + Math.log(row.reduce((sum, v) => sum + Math.exp(v - top), 0));
+        const total = t.reduce((sum, v) => sum + v, 0);
+        x[s] = -row.reduce((sum, v, i) => sum + t[i]! * (v - lse), 0);
+        row.forEach((v, i) => {
+          y[s * classes + i] = (Math.exp(v - lse) * total - t[i]!) * chunk.lossScale;
+        });
+      }
+      return;
+    }
+  }
+}
+
+function normalDistribution(x: number): number {
+  return 0.5 * errorFunctionComplement(-x * Math.SQRT1_2);
+}
+
+function geluSlope(x: number): number {
+  return normalDistribution(x) + (x * Math.exp(-0.5 * x * x)) / Math.sqrt(2 * Math.PI);
+}
+
+/** erfc by its Maclaurin series near 0 and its continued fraction beyond: about 1e-15. */
+function errorFunctionComplement(x: number): number {
+  if (Math.abs(x) > 2.5) {
+    let fraction = 0;
+    for (let k = 120; k >= 1; k--) fraction = k / 2 / (Math.abs(x) + fraction);
+    const tail = Math.exp(-x * x) / (Math.sqrt(Math.PI) * (Math.abs(x) + fraction));
+    return x > 0 ? tail : 2 - tail;
+  }
+  let [term, sum] = [x, x];
+  for (let k = 1; k < 80; k++) {
+    term *= (-x * x) / k;
+    sum += term / (2 * k + 1);
+  }
+  return 1 - (2 / Math.sqrt(Math.PI)) * sum;
+}
