@@ -1,8 +1,9 @@
 // The reference's own return values (../shared/fixtures/README.md §4): relative 1e-12, block rates 1e-7.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { sharedFolder, sharedPath } from '../../test/support/shared-folder.js';
 import {
   blockRates,
   type DropMode,
@@ -14,8 +15,8 @@ import {
   weightDecay,
 } from './index.js';
 
-const folder = join(process.env.DROPSTREAM_SHARED ?? join(import.meta.dirname, '../../../shared'), 'fixtures/schedules');
-const skip = existsSync(folder) ? false : `no fixtures at ${folder} (set DROPSTREAM_SHARED)`;
+const folder = sharedPath('fixtures', 'schedules');
+const skip = folder === undefined ? `no fixtures in ${sharedFolder} (set DROPSTREAM_SHARED)` : false;
 
 type Args = Record<string, number> & { drop_mode: DropMode; drop_schedule: DropShape };
 interface Case {
@@ -29,7 +30,7 @@ interface Fixture {
   reference_fails_on?: ({ args: Args } | Args)[];
 }
 
-const read = (name: string): Fixture => JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')) as Fixture;
+const read = (name: string): Fixture => JSON.parse(readFileSync(join(folder!, `${name}.json`), 'utf8')) as Fixture;
 const lengthOf = (a: Args) => ({ epochs: a.epochs!, stepsPerEpoch: a.steps_per_epoch! });
 
 function close(actual: number, expected: number, relative: number, what: string): void {
