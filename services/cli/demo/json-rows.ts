@@ -27,9 +27,10 @@ export async function* readJsonRows(path: string, signal?: AbortSignal): AsyncGe
     row[length++] = value;
     value = -1;
   };
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      const rows: Uint8Array[] = [];
+  /** Takes one chunk in; its whole rows, also those before a flaw. */
+  const take = (chunk: Buffer): { rows: Uint8Array[]; ended?: boolean; flaw?: unknown } => {
+    const rows: Uint8Array[] = [];
+    try {
       for (let i = 0; i < chunk.length; i++, offset++) {
         const byte = chunk[i]!;
         if (depth === 2 && byte >= ZERO && byte <= NINE) value = value < 0 ? byte - ZERO : Math.min(1000, value * 10 + byte - ZERO);
@@ -38,16 +39,22 @@ export async function* readJsonRows(path: string, signal?: AbortSignal): AsyncGe
           if (++depth > 2) throw refuse('an array inside a row');
         } else if (byte === CLOSE) {
           push();
-          if (depth-- === 2) {
-            rows.push(row.slice(0, length));
-            length = 0;
-          } else {
-            yield* rows;
-            return;
-          }
+          if (depth-- !== 2) return { rows, ended: true };
+          rows.push(row.slice(0, length));
+          length = 0;
         } else if (depth === 2 && byte > 0x20) throw refuse(`"${String.fromCharCode(byte)}" in a row`);
       }
+      return { rows };
+    } catch (flaw) {
+      return { rows, flaw };
+    }
+  };
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      const { rows, ended, flaw } = take(chunk);
       yield* rows;
+      if (flaw) throw flaw;
+      if (ended) return;
     }
     throw refuse('the file ends inside the array');
   } finally {

@@ -11,7 +11,7 @@ p { margin: 0 0 10px; max-width: 78ch; }
 .muted { color: var(--muted); }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 14px; margin: 26px 0 6px; }
 .fact { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 16px; }
-.fact b { display: block; font-size: 26px; font-weight: 600; line-height: 1.2; font-variant-numeric: tabular-nums; }
+.fact b { display: block; font-size: 21px; white-space: nowrap; font-weight: 600; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .fact span { color: var(--muted); font-size: 13px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 16px; }
 @media (max-width: 520px) { .charts { grid-template-columns: 1fr; } }
@@ -32,7 +32,7 @@ svg { width: 100%; height: auto; display: block; overflow: visible; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 6px 16px; overflow-x: auto; }
 th { text-align: left; color: var(--muted); font-weight: 500; font-size: 13px; } th, td { padding: 6px 14px 6px 0; border-bottom: 1px solid var(--rule); } tr:last-child td { border-bottom: 0; }
-td.n, th.n { text-align: right; } td.key { color: var(--muted); white-space: nowrap; width: 1%; padding-right: 24px; vertical-align: top; }
+td.n, th.n { text-align: right; } td.bars { width: 70%; } td.key { color: var(--muted); white-space: nowrap; width: 1%; padding-right: 24px; vertical-align: top; }
 .bar { background: var(--bar-bg); border-radius: 4px; height: 12px; min-width: 160px; } .bar i { display: block; height: 12px; border-radius: 4px; background: var(--bar); }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 16px; align-items: start; }
 code, pre { font: 13px/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }

@@ -154,7 +154,7 @@ function epochTable({ epochs }: Report): string {
 function classTable({ result }: Report): string {
   const rows = result.classes.map(({ name, correct, samples }) => {
     const share = samples === 0 ? 0 : (100 * correct) / samples;
-    return `<tr><td class="key">${escapeHtml(name)}</td><td><div class="bar"><i style="width:${share.toFixed(1)}%"></i></div></td><td class="n">${share.toFixed(1)} %</td><td class="n muted">${count(correct)} of ${count(samples)}</td></tr>`;
+    return `<tr><td class="key">${escapeHtml(name)}</td><td class="bars"><div class="bar"><i style="width:${share.toFixed(1)}%"></i></div></td><td class="n">${share.toFixed(1)} %</td><td class="n muted">${count(correct)} of ${count(samples)}</td></tr>`;
   });
   return `<table>${rows.join('')}</table>`;
 }

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bar, bytes, count, duration, significant } from './numbers.js';
+import { fieldLines, tableLines } from './table.js';
+
+test('a table aligns numbers to the right and shows what is absent', () => {
+  const rows = [
+    { name: 'a', n: 5n, x: undefined },
+    { name: 'long name', n: 1234n, x: 'y\nz' },
+  ];
+  const lines = tableLines(rows, [
+    { title: 'NAME', value: (r) => r.name },
+    { title: 'N', value: (r) => count(r.n) },
+    { title: 'X', value: (r) => r.x },
+  ]);
+  assert.deepEqual(lines, ['NAME           N  X', 'a              5  -', 'long name  1,234  y z']);
+});
+
+test('a table without rows is its title', () => {
+  assert.deepEqual(tableLines([], [{ title: 'A', value: () => 1 }]), ['A']);
+});
+
+test('fields leave out what is absent', () => {
+  assert.deepEqual(
+    fieldLines([
+      ['a', 1],
+      ['bcd', ''],
+      ['ef', false],
+      ['g', undefined],
+    ]),
+    ['a   1', 'ef  false'],
+  );
+});
+
+test('numbers read as people write them', () => {
+  assert.deepEqual([0.44, 9.96, 59.6, 65, 3599.6, 3720].map(duration), [
+    '0.4 s',
+    '10 s',
+    '1 min 00 s',
+    '1 min 05 s',
+    '1 h 00 min',
+    '1 h 02 min',
+  ]);
+  assert.equal(duration(Number.NaN), '-');
+  assert.deepEqual([0, 999, 1000, 149_500_000, 3.2e9].map(bytes), ['0 B', '999 B', '1.0 kB', '150 MB', '3.2 GB']);
+  assert.deepEqual([count(1234567), count(10n)], ['1,234,567', '10']);
+  assert.deepEqual(
+    [0, 0.1 + 0.2, 0.00001234, 4e-3].map((v) => significant(v, 4)),
+    ['0', '0.3', '1.23e-5', '0.004'],
+  );
+  assert.equal(bar(0.5, 4), '██░░');
+  assert.equal(bar(2, 3), '███');
+});
