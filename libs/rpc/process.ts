@@ -4,6 +4,7 @@
  */
 import { createLogger, type Logger } from '#telemetry/logger.js';
 import { InvalidArgument } from './errors.js';
+import { mapLowerErrors } from './map-lower-errors.js';
 
 export interface DrainableService {
   readonly port?: number;
@@ -62,7 +63,8 @@ export async function runService({ name, start, logger = createLogger({ service:
 
   try {
     running = await start();
-  } catch (error) {
+  } catch (thrown) {
+    const error = mapLowerErrors(thrown) ?? thrown;
     if (error instanceof InvalidArgument) {
       for (const { field, value, allowed } of error.violations) logger.fatal({ field, value, allowed }, 'configuration refused');
       process.exit(exitUsage);

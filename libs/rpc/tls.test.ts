@@ -1,0 +1,78 @@
+// TLS through a real handshake; certificates from the openssl command.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { silentLogger } from '#telemetry/logger.js';
+import { createRegistry } from '#telemetry/metrics.js';
+import { type ConnectOptions, connect } from './client.js';
+import { Unavailable } from './errors.js';
+import { service, unary } from './handlers.js';
+import { createServer } from './server.js';
+
+const codec = {
+  requestSerialize: (m: { n: number }) => Buffer.from([m.n]),
+  requestDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
+  responseSerialize: (m: { n: number }) => Buffer.from([m.n]),
+  responseDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
+};
+const definition = {
+  getOne: { path: '/test.v1.Tls/GetOne' as const, requestStream: false as const, responseStream: false as const, ...codec },
+};
+
+function hasOpenssl(): boolean {
+  try {
+    execFileSync('openssl', ['version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('TLS: the authority decides, both ways', {
+  skip: hasOpenssl() ? false : 'no openssl command to make certificates with',
+}, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'dropstream-tls-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const make = async (id: string): Promise<{ certificate: Buffer; key: Buffer }> => {
+    const [key, cert] = [join(folder, `${id}.key`), join(folder, `${id}.pem`)];
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2', '-nodes'];
+    execFileSync(
+      'openssl',
+      ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-keyout', key, '-out', cert, ...subject],
+      { stdio: 'ignore' },
+    );
+    return { certificate: await readFile(cert), key: await readFile(key) };
+  };
+  const [server, caller] = [await make('server'), await make('caller')];
+  const call = async (port: number, tls?: ConnectOptions['tls']): Promise<number> => {
+    const client = connect({ service: definition }, `localhost:${port}`, { retry: { attempts: 1 }, ...(tls && { tls }) });
+    try {
+      return (await client.getOne({ n: 7 }, { timeoutMs: 5000 })).n;
+    } finally {
+      client.close();
+    }
+  };
+  const serve = async (clientAuthority?: Buffer) => {
+    const running = createServer({
+      services: [service(definition, { getOne: unary((request) => request) })],
+      registry: createRegistry({ service: 'test', version: '0', process: false }),
+      logger: silentLogger(),
+      reflection: false,
+      tls: { ...server, ...(clientAuthority && { clientAuthority }) },
+    });
+    t.after(() => running.close());
+    await running.start();
+    return running.port;
+  };
+
+  const oneWay = await serve();
+  assert.equal(await call(oneWay, { authority: server.certificate }), 7);
+  await assert.rejects(call(oneWay, { authority: caller.certificate }), Unavailable);
+  await assert.rejects(call(oneWay), Unavailable);
+  const mutual = await serve(caller.certificate);
+  assert.equal(await call(mutual, { authority: server.certificate, ...caller }), 7);
+  await assert.rejects(call(mutual, { authority: server.certificate }), Unavailable);
+});
