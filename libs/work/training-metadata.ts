@@ -1,16 +1,12 @@
 /**
- * What a training checkpoint says of itself in its manifest: enough to go on with the training exactly, and enough for an evaluator that
- * never met the trainer. JSON; fields of one version never change their meaning.
+ * What a training checkpoint says of itself in its manifest, beside step, sums and fingerprint: enough for an evaluator that never met the
+ * trainer. JSON; fields of one version never change their meaning.
  */
 
 export interface TrainingMetadata {
   readonly version: 1;
   /** projects/{project}/runs/{run} */
   readonly run: string;
-  /** Optimizer steps done. */
-  readonly step: number;
-  /** Epoch that the next step belongs to. */
-  readonly epoch: number;
   /** JSON form of the resolved dropstream.v1.RunSpec. */
   readonly spec: unknown;
   readonly model: {
@@ -24,14 +20,6 @@ export interface TrainingMetadata {
   readonly classNames: readonly string[];
   /** True where the checkpoint has a moving average. */
   readonly ema: boolean;
-  /** Numerics fingerprint as one line. */
-  readonly fingerprint: string;
-  /** Sequence of the newest log record when it was taken. */
-  readonly logSequence: number;
-  /** Sums over the epoch in progress; see the trainer. */
-  readonly epochSums: unknown;
-  /** Best evaluation known when it was taken. */
-  readonly best?: { readonly checkpoint: string; readonly top1: number; readonly step: number } | undefined;
   /** Paths of samples that could not be decoded so far. */
   readonly undecodable: readonly string[];
 }
@@ -56,13 +44,13 @@ export function readTrainingMetadata(checkpoint: string, metadata: unknown): Tra
   const found = metadata as Partial<TrainingMetadata>;
   if (found.version !== 1) return refuse(`its metadata has version ${JSON.stringify(found.version)}, this release reads 1`);
   const count = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-  if (typeof found.run !== 'string' || !count(found.step) || !count(found.epoch)) return refuse('run, step or epoch is missing');
+  if (typeof found.run !== 'string') return refuse('the name of its run is missing');
   if (typeof found.spec !== 'object' || found.spec === null) return refuse('the run spec is missing');
   const { model } = found;
   if (typeof model?.name !== 'string' || !count(model.imageSize) || !count(model.classes)) return refuse('the model is missing');
   if (!Array.isArray(found.classNames) || !found.classNames.every((name) => typeof name === 'string'))
     return refuse('class names are missing');
-  if (typeof found.ema !== 'boolean' || typeof found.fingerprint !== 'string') return refuse('ema or fingerprint is missing');
+  if (typeof found.ema !== 'boolean') return refuse('ema is missing');
   if (!Array.isArray(found.undecodable)) return refuse('the list of undecodable samples is missing');
   return found as TrainingMetadata;
 }

@@ -16,6 +16,8 @@ export interface EvaluationView {
   readonly evaluation: Evaluation;
   /** Identifies the newest claim. */
   readonly owner: string;
+  /** Its sequence; 0 before the first one. */
+  readonly fence: number;
   readonly attempt: number;
   /** Attempts that ended without a result. */
   readonly fruitlessAttempts: number;
@@ -36,16 +38,17 @@ export function applyEvent(view: EvaluationView | undefined, event: EvaluationEv
     return {
       evaluation: { ...evaluation, state: EvaluationState.PENDING, createTime: new Date(event.time), logSequence: BigInt(sequence) },
       owner: '',
+      fence: 0,
       attempt: 0,
       fruitlessAttempts: 0,
       specDigest: event.specDigest,
     };
   }
-  const next = changed(view, event);
+  const next = changed(view, event, sequence);
   return { ...next, evaluation: { ...next.evaluation, logSequence: BigInt(sequence) } };
 }
 
-function changed(view: EvaluationView, event: EvaluationEvent): EvaluationView {
+function changed(view: EvaluationView, event: EvaluationEvent, sequence: number): EvaluationView {
   const withPart = (part: Partial<Evaluation>, rest: Partial<EvaluationView> = {}): EvaluationView => ({
     ...view,
     ...rest,
@@ -55,7 +58,7 @@ function changed(view: EvaluationView, event: EvaluationEvent): EvaluationView {
     case 'claimed':
       return withPart(
         { state: EvaluationState.RUNNING, samplesDone: 0n },
-        { owner: event.worker, attempt: event.attempt, fruitlessAttempts: view.fruitlessAttempts + 1 },
+        { owner: event.worker, fence: sequence, attempt: event.attempt, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'progress':
       return withPart({ samplesDone: BigInt(event.samplesDone), samplesTotal: BigInt(event.samplesTotal) });

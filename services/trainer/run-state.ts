@@ -18,6 +18,8 @@ export interface RunView {
   readonly run: Run;
   /** Owner as of the newest claim: identifies the claim, not the machine. Empty before the first one. */
   readonly owner: string;
+  /** Sequence of the newest claim; 0 before the first one. Whoever appends for an older one is stale. */
+  readonly fence: number;
   /** Samples that an epoch draws from. */
   readonly trainSamples: number;
   readonly classes: readonly string[];
@@ -29,6 +31,8 @@ export interface RunView {
   readonly checkpoints: readonly KnownCheckpoint[];
   /** Checkpoints at epoch boundaries without an evaluation record, oldest first, at most `rememberedCheckpoints`. */
   readonly unevaluated: readonly KnownCheckpoint[];
+  /** Top-1 in percent of evaluated checkpoints among `checkpoints`, by name. */
+  readonly top1ByCheckpoint: Readonly<Record<string, number>>;
   /** Optimizer steps in the best evaluated checkpoint. */
   readonly bestStep: number;
   /** Distinct undecodable samples reported so far. */
@@ -72,7 +76,7 @@ export function applyEvent(view: RunView | undefined, event: RunEvent, name = ''
     }
     return created(body.value.run, body.value, event);
   }
-  const next = changed(view, body);
+  const next = changed(view, body, sequence);
   return { ...next, run: { ...next.run, logSequence: event.sequence, etag: String(sequence) } };
 }
 
@@ -86,12 +90,14 @@ function created(run: Run, record: CreatedRecord, event: RunEvent): RunView {
       etag: String(event.sequence),
     },
     owner: '',
+    fence: 0,
     trainSamples: Number(record.trainSamples),
     classes: record.classes,
     specDigest: record.specDigest,
     fruitlessAttempts: 0,
     checkpoints: [],
     unevaluated: [],
+    top1ByCheckpoint: {},
     bestStep: 0,
     skippedSamples: 0,
     scheduleRevision: Number(run.spec?.scheduleRevision ?? 0n),
@@ -100,14 +106,14 @@ function created(run: Run, record: CreatedRecord, event: RunEvent): RunView {
   };
 }
 
-function changed(view: RunView, body: RunEvent['event']): RunView {
+function changed(view: RunView, body: RunEvent['event'], sequence: number): RunView {
   const { run } = view;
   const withRun = (part: Partial<Run>, rest: Partial<RunView> = {}): RunView => ({ ...view, ...rest, run: { ...run, ...part } });
   switch (body?.$case) {
     case 'claimed':
       return withRun(
         { state: RunState.RUNNING, attempt: body.value.attempt },
-        { owner: body.value.worker, fruitlessAttempts: view.fruitlessAttempts + 1 },
+        { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
       return withRun({ step: body.value.fromStep });
@@ -136,8 +142,11 @@ function changed(view: RunView, body: RunEvent['event']): RunView {
       const step = Number(body.value.step);
       const unevaluated = view.unevaluated.filter(({ name }) => name !== checkpoint);
       const top1 = result?.weights?.top1;
-      if (top1 === undefined || !isBest(view, step, top1)) return withRun({}, { unevaluated });
-      return withRun({ bestCheckpoint: checkpoint, bestTop1: top1 }, { unevaluated, bestStep: step });
+      if (top1 === undefined) return withRun({}, { unevaluated });
+      const remembered = view.checkpoints.map(({ name }) => [name, name === checkpoint ? top1 : view.top1ByCheckpoint[name]] as const);
+      const top1ByCheckpoint = Object.fromEntries(remembered.filter((pair): pair is readonly [string, number] => pair[1] !== undefined));
+      if (!isBest(view, step, top1)) return withRun({}, { unevaluated, top1ByCheckpoint });
+      return withRun({ bestCheckpoint: checkpoint, bestTop1: top1 }, { unevaluated, top1ByCheckpoint, bestStep: step });
     }
     case 'state': {
       const { state, reason } = body.value;
