@@ -1,0 +1,29 @@
+/** Options of the data service: flags, environment or file. */
+import { z } from 'zod';
+import { type ConfigOf, defineConfig } from '#rpc/config.js';
+import { integer, serviceOptions } from '#rpc/service-options.js';
+
+export const dataOptions = {
+  ...serviceOptions({ port: 7011 }),
+  store: { schema: z.string().min(1), help: 'where manifests are kept: a folder, file:///folder or s3://bucket/prefix?endpoint=…' },
+  root: {
+    schema: z.array(z.string().min(1)).min(1, 'at least one'),
+    help: 'folder that data sets may be read from, links resolved',
+    list: true,
+  },
+  concurrency: { schema: integer(1, 256).default(4), help: 'batches made at the same time' },
+  maxWaiting: {
+    schema: integer(0, 100_000).default(256),
+    help: 'calls that wait for their turn; more are refused with RESOURCE_EXHAUSTED',
+  },
+  maxBytes: {
+    schema: integer(1 << 20, 2 ** 40).default(1 << 30),
+    help: 'bytes of batches in memory, from the beginning of their making to the last chunk taken by the caller',
+  },
+  maxDatasets: { schema: integer(1, 1000).default(32), help: 'data sets kept open' },
+  threads: { schema: integer(0, 1024).default(0), help: 'threads that decode and augment, 0 for one a core' },
+} as const;
+
+export type DataConfig = ConfigOf<typeof dataOptions>;
+
+export const dataConfig = defineConfig('data', dataOptions);

@@ -1,0 +1,63 @@
+/** The data service: decodes, augments and mixes; any replica serves any batch. Keeps nothing but caches. */
+import { AllowedRoots } from '#data/datasets/allowed-roots.js';
+import { pixelInfo } from '#native/pixels.js';
+import { DataServiceService } from '#protocol/dropstream/v1/data.js';
+import { service } from '#rpc/handlers.js';
+import { runService } from '#rpc/process.js';
+import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { openStore } from '#storage/open-store.js';
+import { type DataConfig, dataConfig } from './config.js';
+import { Gate } from './gate.js';
+import { dataHandlers } from './handlers.js';
+import { createDataMetrics } from './metrics.js';
+import { OpenDatasets } from './open-datasets.js';
+import { UndecodableLog } from './undecodable-log.js';
+
+export type { DataConfig } from './config.js';
+
+/** Longest that a slow caller may hold a batch. */
+const MAX_STREAM_MS = 10 * 60_000;
+/** Chunks of 1 MiB that may wait in the transport for one caller. */
+const CHUNKS_AHEAD = 4;
+
+/** Starts the service in this process; the caller closes it. */
+export async function start(config: DataConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
+  return await startService({
+    name: 'data',
+    config,
+    ...options,
+    server: { maxStreamMs: MAX_STREAM_MS, streamWindow: CHUNKS_AHEAD },
+    build: async ({ logger, registry }) => {
+      const roots = await AllowedRoots.open(config.root);
+      const store = await openStore(config.store);
+      const metrics = createDataMetrics(registry);
+      const datasets = new OpenDatasets(store, roots, config.maxDatasets);
+      const memory = new Gate('bytes of batches', config.maxBytes, config.maxWaiting);
+      const turns = new Gate('batches made at a time', config.concurrency, config.maxWaiting);
+      const threads = config.threads === 0 ? undefined : config.threads;
+      logger.info({ roots: roots.folders, ...pixelInfo() }, 'pixels');
+      const parts = { datasets, memory, turns, metrics, undecodable: new UndecodableLog(metrics), threads };
+      return {
+        services: [service(DataServiceService, dataHandlers(parts))],
+        beforeScrape: () => {
+          metrics.bytesHeld.set(memory.held);
+          metrics.waiting.set(memory.waiting + turns.waiting);
+          metrics.datasets.set(datasets.size);
+        },
+        close: async () => {
+          await datasets.close();
+          await store.close();
+        },
+      };
+    },
+  });
+}
+
+/** `dropstream serve data …`. `argv`: without node and script. */
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help')) {
+    process.stdout.write(`Usage: dropstream serve data [options]\n\n${dataConfig.help()}\n`);
+    return;
+  }
+  await runService({ name: 'data', start: async () => await start(dataConfig.parse({ argv, env: process.env })) });
+}

@@ -1,0 +1,49 @@
+/** The data service's own series. */
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+export type DataMetrics = ReturnType<typeof createDataMetrics>;
+
+export function createDataMetrics(registry: Registry) {
+  const registers = [registry];
+  const seconds = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30];
+  return {
+    batches: new Counter({
+      name: 'dropstream_data_batches_total',
+      help: 'Batches made, by pixel format.',
+      labelNames: ['format'],
+      registers,
+    }),
+    images: new Counter({ name: 'dropstream_data_images_total', help: 'Images decoded and augmented.', registers }),
+    payloadBytes: new Counter({
+      name: 'dropstream_data_payload_bytes_total',
+      help: 'Bytes of payload handed to the transport.',
+      registers,
+    }),
+    making: new Histogram({
+      name: 'dropstream_data_batch_seconds',
+      help: 'Seconds to make a batch, by part: wait (for a turn), read and render (overlapping), finish, hash.',
+      labelNames: ['part'],
+      buckets: seconds,
+      registers,
+    }),
+    undecodable: new Counter({
+      name: 'dropstream_data_undecodable_images_total',
+      help: 'Images whose bytes match their manifest and that could not be decoded: another one stood in.',
+      registers,
+    }),
+    damaged: new Counter({
+      name: 'dropstream_data_damaged_samples_total',
+      help: 'Samples whose bytes are gone or differ from their manifest.',
+      registers,
+    }),
+    refused: new Counter({
+      name: 'dropstream_data_refused_total',
+      help: 'Calls refused because a bound was reached.',
+      labelNames: ['bound'],
+      registers,
+    }),
+    bytesHeld: new Gauge({ name: 'dropstream_data_batch_bytes', help: 'Bytes of batches in memory.', registers }),
+    waiting: new Gauge({ name: 'dropstream_data_waiting_calls', help: 'Calls that wait for their turn.', registers }),
+    datasets: new Gauge({ name: 'dropstream_data_open_datasets', help: 'Data sets kept open.', registers }),
+  };
+}

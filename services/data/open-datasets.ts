@@ -1,0 +1,89 @@
+/** Manifests and readers of the data sets in use, loaded once, the least recently used one closed when there are too many. */
+import type { AllowedRoots } from '#data/datasets/allowed-roots.js';
+import { DatasetReader } from '#data/datasets/dataset-reader.js';
+import type { Manifest } from '#data/manifest.js';
+import { findDataset, loadManifest } from '#data/manifest-store.js';
+import { orAborted } from '#rpc/bind-handler.js';
+import type { ObjectStore } from '#storage/object-store.js';
+
+export interface OpenDataset {
+  readonly manifest: Manifest;
+  readonly reader: DatasetReader;
+}
+
+interface Entry {
+  readonly opened: Promise<OpenDataset>;
+  users: number;
+  evicted: boolean;
+}
+
+const LOAD_MS = 120_000;
+
+export class OpenDatasets {
+  /** In order of last use. */
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(
+    private readonly store: ObjectStore,
+    private readonly roots: AllowedRoots,
+    private readonly capacity: number,
+  ) {}
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /**
+   * Runs `work` on the data set of a manifest, which stays open as long.
+   * @throws FailedPrecondition (no such manifest or data set here), PermissionDenied (outside the roots), DataLoss, StoreUnavailable
+   */
+  async use<T>(sha256: string, signal: AbortSignal, work: (dataset: OpenDataset) => Promise<T>): Promise<T> {
+    const entry = this.#entry(sha256);
+    entry.users++;
+    try {
+      return await work(await orAborted(entry.opened, signal));
+    } finally {
+      entry.users--;
+      if (entry.evicted && entry.users === 0) await closed(entry);
+    }
+  }
+
+  async close(): Promise<void> {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    await Promise.all(entries.map(closed));
+  }
+
+  #entry(sha256: string): Entry {
+    const known = this.#entries.get(sha256);
+    if (known) {
+      this.#entries.delete(sha256);
+      this.#entries.set(sha256, known);
+      return known;
+    }
+    // Shared by callers, so it has its own deadline and not the signal of one of them.
+    const entry: Entry = { opened: this.#open(sha256, AbortSignal.timeout(LOAD_MS)), users: 0, evicted: false };
+    this.#entries.set(sha256, entry);
+    // A failure is not kept: the manifest may be there for the next call.
+    entry.opened.catch(() => {
+      if (this.#entries.get(sha256) === entry) this.#entries.delete(sha256);
+    });
+    for (const [name, oldest] of this.#entries) {
+      if (this.#entries.size <= this.capacity) break;
+      this.#entries.delete(name);
+      oldest.evicted = true;
+      if (oldest.users === 0) void closed(oldest);
+    }
+    return entry;
+  }
+
+  async #open(sha256: string, signal: AbortSignal): Promise<OpenDataset> {
+    const manifest = await loadManifest(this.store, sha256, signal);
+    const folder = await findDataset(this.store, manifest, this.roots, signal);
+    return { manifest, reader: new DatasetReader(manifest, folder, this.roots) };
+  }
+}
+
+async function closed(entry: Entry): Promise<void> {
+  await entry.opened.then(({ reader }) => reader.close()).catch(() => {});
+}

@@ -1,0 +1,71 @@
+/** Parses requests: every violation at once, before any work. */
+import { type Plan, resolvePlan } from '#data/plan.js';
+import { planDigest } from '#data/plan-digest.js';
+import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
+import {
+  type DescribeDatasetRequest,
+  type GetBatchRequest,
+  PixelFormat,
+  type Plan as PlanMessage,
+  type PreviewBatchRequest,
+} from '#protocol/dropstream/v1/data.js';
+import { FailedPrecondition, Violations } from '#rpc/errors.js';
+import { checkName } from '#rpc/resource-names.js';
+
+export interface BatchQuery {
+  readonly plan: Plan;
+  readonly planDigest: string;
+  readonly epoch: number;
+  readonly index: number;
+}
+
+/** @throws InvalidArgument, FailedPrecondition (other pixel semantics or another plan digest) */
+export function parseGetBatch(request: GetBatchRequest): BatchQuery & { readonly format: PixelFormat } {
+  const violations = new Violations();
+  const formats = [PixelFormat.UNSPECIFIED, PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16];
+  violations.check(formats.includes(request.format), 'format', request.format, 'UINT8, FLOAT32 or BFLOAT16');
+  violations.check(
+    request.planDigest === '' || /^[0-9a-f]{64}$/.test(request.planDigest),
+    'plan_digest',
+    request.planDigest,
+    '64 lower-case hex digits, or empty',
+  );
+  violations.check(request.readAhead <= 64, 'read_ahead', request.readAhead, 'from 0 to 64');
+  const query = parseQuery(request, violations);
+  if (request.planDigest !== '' && request.planDigest !== query.planDigest)
+    throw new FailedPrecondition(
+      'plan',
+      request.planDigest,
+      `this replica understands the plan as ${query.planDigest}: its version is another one`,
+    );
+  return { ...query, format: request.format === PixelFormat.UNSPECIFIED ? PixelFormat.UINT8 : request.format };
+}
+
+/** @throws as parseGetBatch */
+export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { readonly limit: number } {
+  const violations = new Violations();
+  violations.check(request.limit <= 64, 'limit', request.limit, 'from 1 to 64, or 0 for 16');
+  return { ...parseQuery(request, violations), limit: request.limit || 16 };
+}
+
+/** The manifest's name. @throws InvalidArgument */
+export function parseDescribe({ dataset }: DescribeDatasetRequest): string {
+  const violations = new Violations();
+  const manifest = dataset?.manifest ?? '';
+  violations.check(/^[0-9a-f]{64}$/.test(manifest), 'dataset.manifest', manifest, '64 lower-case hex digits');
+  violations.throwIfAny();
+  return manifest;
+}
+
+function parseQuery(
+  request: { parent: string; plan?: PlanMessage | undefined; epoch: number; index: number },
+  violations: Violations,
+): BatchQuery {
+  if (request.parent !== '') checkName(violations, 'project', request.parent, 'parent');
+  const plan = violations.collect(() => resolvePlan(request.plan));
+  violations.throwIfAny();
+  const semantics = request.plan?.pixelSemantics ?? 0;
+  if (semantics !== 0 && semantics !== PIXEL_SEMANTICS_VERSION)
+    throw new FailedPrecondition('pixel semantics', String(semantics), `this replica has version ${PIXEL_SEMANTICS_VERSION}`);
+  return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
+}
