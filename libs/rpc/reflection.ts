@@ -1,21 +1,31 @@
 /** Server reflection and health, so that grpcurl and grpc-health-probe need nothing but the address. */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadFileDescriptorSetFromBuffer, loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import type { PackageDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { protoPath as healthProto } from 'grpc-health-check';
 
 /** `buf build -o libs/protocol/descriptors.binpb`; compiled code finds it from dist/libs/rpc. */
 const places = ['../protocol/descriptors.binpb', '../../../libs/protocol/descriptors.binpb'];
 
-/** Reflection of all our protos, narrowed to the services that this server has. */
+/** Reflection of all our protos and of health, narrowed to the services that this server has. */
 export function reflectionOf(serviceNames: readonly string[]): ReflectionService {
-  const options = { keepCase: true };
-  const definition: PackageDefinition = {
-    ...loadSync(healthProto, options),
-    ...loadFileDescriptorSetFromBuffer(readDescriptors(), options),
-  };
-  return new ReflectionService(definition, { services: [...serviceNames, 'grpc.health.v1.Health'] });
+  // proto-loader would make one file of each package and lose the imports between them, which grpcurl then cannot resolve. Reflection
+  // reads nothing but `fileDescriptorProtos`, so the files of the descriptor set are handed over as buf wrote them.
+  const ours = { fileDescriptorProtos: splitSet(readDescriptors()) } as unknown as PackageDefinition[string];
+  return new ReflectionService({ ours }, { services: [...serviceNames, 'grpc.health.v1.Health'] });
+}
+
+/** The files of a google.protobuf.FileDescriptorSet: its field 1, repeated. */
+function splitSet(set: Uint8Array): Buffer[] {
+  const reader = new BinaryReader(set);
+  const files: Buffer[] = [];
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 1) files.push(Buffer.from(reader.bytes()));
+    else reader.skip(wireType);
+  }
+  return files;
 }
 
 function readDescriptors(): Buffer {
