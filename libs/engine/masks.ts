@@ -16,6 +16,11 @@ export function keepsPath(random: StepRandomness, path: number, sample: number):
   return (words[0] as number) < keepThreshold(random.pathRates[path] ?? 0);
 }
 
+/** Whether dropout acts at a site in this step; otherwise its values pass unchanged. */
+export function dropsAt(random: StepRandomness, site: number): boolean {
+  return (random.siteRates[site] ?? 0) > 0 || random.siteMasks?.[site] !== undefined;
+}
+
 /** Writes the scaled mask of one sample at a dropout site to `out` (its elements): 1/(1 − p) where kept, 0 where dropped. */
 export function siteMask(out: Float32Array, random: StepRandomness, site: number, sample: number): void {
   const rate = random.siteRates[site] ?? 0;

@@ -28,7 +28,7 @@ export interface StepRandom {
   step: number;
   /** Drop rate of every dropout site, in [0, 1). Default 0. */
   dropout?: number;
-  /** Stochastic-depth rate of every block, in [0, 1]. Default: none. */
+  /** Stochastic-depth rate of every block, in [0, 1). Default: none. */
   blockRates?: readonly number[];
   /** Explicit masks instead of drawn ones (for tests), 1 = kept: by site name [samples, ...site]; by `block.branch` [samples]. Scaled by the rates above. */
   siteMasks?: Readonly<Record<string, Uint8Array>>;
@@ -116,6 +116,8 @@ export class Program {
 
   /** One optimizer step: forward and backward over every micro-batch, then clip, optimizer and EMA. */
   async step({ microBatches, random, lossScale, optimizer }: StepRequest): Promise<StepResult> {
+    if (microBatches.length === 0) throw new RangeError('microBatches: a step needs at least one');
+    if (!Number.isFinite(lossScale)) throw new RangeError(`lossScale: ${lossScale} is not finite`);
     for (const batch of microBatches) this.#check(batch);
     const output = await this.executor.step(microBatches, this.#randomness(random), lossScale, optimizer && this.#scalars(optimizer));
     return { ...output, loss: mean(output.losses) };
@@ -201,8 +203,8 @@ export class Program {
     if (blockRates.length !== 0 && blockRates.length !== this.blocks) {
       throw new RangeError(`blockRates: ${blockRates.length} rates for ${this.blocks} blocks`);
     }
-    const bad = blockRates.find((rate) => !(rate >= 0 && rate <= 1));
-    if (bad !== undefined) throw new RangeError(`blockRates: ${bad} is outside [0, 1]`);
+    const bad = blockRates.find((rate) => !(rate >= 0 && rate < 1));
+    if (bad !== undefined) throw new RangeError(`blockRates: ${bad} is outside [0, 1)`);
     return {
       seed: BigInt.asUintN(64, seed),
       step,

@@ -2,7 +2,7 @@
  * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/native/program.ts in its
  * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon.
  */
-import { keepsPath, siteMask } from '#engine/masks.js';
+import { dropsAt, keepsPath, siteMask } from '#engine/masks.js';
 import type { Instruction, MicroBatch, Operand, ProgramSpec, StepRandomness } from '#native/program.js';
 
 interface Chunk {
@@ -93,7 +93,7 @@ function execute(
   const mask = (elements: number): Float32Array => {
     const out = new Float32Array(n * elements).fill(1);
     const { random } = chunk;
-    if (site !== undefined && random && (random.siteRates[site] ?? 0) > 0) {
+    if (site !== undefined && random && dropsAt(random, site)) {
       samples.forEach((sample, i) => {
         siteMask(out.subarray(i * elements, (i + 1) * elements), random, site, sample);
       });

@@ -4,7 +4,7 @@ import type { Graph, Node, Source } from '#graph/graph.js';
 import type { StepRandomness } from '#native/program.js';
 import type { Surroundings, TensorFlow } from '#nn/operation.js';
 import { elements } from '#nn/tensor.js';
-import { keepsPath, siteMask } from '../masks.js';
+import { dropsAt, keepsPath, siteMask } from '../masks.js';
 
 export interface ChunkInputs {
   images: tfjs.Tensor;
@@ -82,7 +82,7 @@ export function runChunk(tf: TensorFlow, graph: Graph, inputs: ChunkInputs, back
   function surroundings({ site, path, domain }: Node, samples: number): Surroundings {
     const result: Surroundings = { lossScale: inputs.lossScale };
     const { random } = inputs;
-    if (site !== undefined && random && (random.siteRates[site.index] ?? 0) > 0) {
+    if (site !== undefined && random && dropsAt(random, site.index)) {
       const size = elements(site.shape);
       const mask = new Float32Array(samples * size);
       for (let i = 0; i < samples; i++) {

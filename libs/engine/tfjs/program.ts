@@ -51,8 +51,7 @@ export class TfjsProgram implements NativeProgram {
     return this.#exclusively(async () => {
       const started = performance.now();
       const passes = await this.#passes(micro, 'weights', random, lossScale);
-      // Without micro-batches the gradients that stand there, written by a test, go to the optimizer.
-      if (micro.length > 0) this.#state.gradients.replace(this.tf.tidy(() => this.#flatten(passes.gradients)));
+      this.#state.gradients.replace(this.tf.tidy(() => this.#flatten(passes.gradients)));
       for (const gradient of passes.gradients) gradient?.dispose();
       const middle = performance.now();
       const gradNorm = this.#gradNorm();
