@@ -1,16 +1,16 @@
 /**
- * Decoding, augmentation and finishing of images in the addon's own threads (as many as the cgroup has cores, at lower priority).
+ * Decoding, augmentation and finishing of images in the addon's own threads (as many as the cgroup has cores or DROPSTREAM_THREADS says, at lower priority).
  * Executes plans and decides nothing. The same plan and bytes give the same values on every machine and with any number of threads.
  * Typed arrays handed over must not be changed or transferred until the promise is settled.
  */
 import { PNG } from 'pngjs';
 import { loadAddon } from './load.js';
-import { readHeader } from './pixels/image-header.js';
+import { MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 import { finishRecord, normalisationTables, renderRecord } from './pixels/plan-record.js';
 import type { FinishPlan, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
 import { inflateScanlines, type PngLayout, readPngLayout } from './pixels/png-scanlines.js';
 
-export { type ImageHeader, ImageHeaderError, readHeader } from './pixels/image-header.js';
+export { type ImageHeader, ImageHeaderError, MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 export type {
   Box,
   EraseBox,
@@ -204,8 +204,8 @@ export async function decode(source: RenderSource): Promise<{ width: number; hei
   try {
     const layout = source.format === 'png' ? pngLayout(source) : undefined;
     const { width, height } = layout ?? (source.format === 'jpeg' ? readHeader(source.bytes) : source);
-    // Most bytes a decoder may fill: checked before they are taken.
-    if (!(width >= 1 && height >= 1 && width * height <= 64_000_000)) throw new DecodeError(`image of ${width} x ${height} pixels`);
+    // Before memory is taken for what a header merely claims.
+    if (!(width >= 1 && height >= 1 && width * height <= MAX_IMAGE_AREA)) throw new DecodeError(`image of ${width} x ${height} pixels`);
     const bytes = layout ? await inflateScanlines(layout) : source.bytes;
     const rgb = new Uint8Array(3 * width * height);
     const record = Float64Array.from(renderRecord(source, NO_PLAN, layout));

@@ -22,6 +22,7 @@
 #include "plan-record.h"
 #include "pool.h"
 #include "render.h"
+#include "threads/cores.h"
 #include "trigonometry.h"
 
 namespace dropstream::pixels {
@@ -35,14 +36,14 @@ void check(napi_status status, const char* what) {
   if (status != napi_ok) throw ArgumentError(what);
 }
 
-// One pool for the process, alive while any environment is.
+// One pool for the process, as many threads as the engine would take (cgroup, DROPSTREAM_THREADS), alive while any environment is.
 std::mutex pool_mutex;
 std::weak_ptr<Pool> shared_pool;
 
 std::shared_ptr<Pool> acquire_pool() {
   const std::lock_guard lock(pool_mutex);
   std::shared_ptr<Pool> pool = shared_pool.lock();
-  if (!pool) shared_pool = pool = std::make_shared<Pool>(available_cores());
+  if (!pool) shared_pool = pool = std::make_shared<Pool>(compute_threads());
   return pool;
 }
 

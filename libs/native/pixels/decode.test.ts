@@ -15,6 +15,7 @@ import {
   sha256,
   tarFiles,
 } from '../../../test/support/image-fixtures.js';
+import { sharedPath } from '../../../test/support/shared-folder.js';
 
 const skip = augmentFolder && imagenetTar ? false : 'the shared folder is absent';
 const fixtures: Fixture = skip ? undefined : augmentFixtures();
@@ -199,6 +200,63 @@ test('PNG: what is wrong is said', async () => {
   await reject(rawPng({ width: 2, height: 1, depth: 4, type: 2 }, [0, 0, 1, 2]), /bit depth 4/);
   await reject(rawPng({ width: 60_000, height: 60_000, depth: 8, type: 0 }, [0]), /60000 x 60000/);
   await reject(Buffer.from('GIF89a'), /no PNG signature/);
+});
+
+test('damaged PNG files decode or fail, and never take the process along', async () => {
+  const originals = [
+    encodePng(
+      Uint8Array.from({ length: 3 * 30 * 20 }, (_, i) => i * 31),
+      30,
+      20,
+      'hwc',
+    ),
+    await rawPng(
+      { width: 5, height: 5, depth: 2, type: 3, interlaced: true },
+      new Array(60).fill(0).map((_, i) => i % 5),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    ),
+    await rawPng({ width: 9, height: 2, depth: 16, type: 6 }, new Array(2 * 73).fill(1)),
+  ];
+  const change = fc.record({ at: fc.noBias(fc.nat(2 ** 30 - 1)), value: fc.nat(255) });
+  const outcomes = { decoded: 0, refused: 0 };
+  await fc.assert(
+    fc.asyncProperty(fc.nat(2), fc.array(change, { minLength: 1, maxLength: 4 }), async (original, changes) => {
+      const bytes = Uint8Array.from(originals[original]!);
+      for (const { at, value } of changes) bytes[8 + Math.floor((at / 2 ** 30) * (bytes.length - 8))] = value;
+      const decoded = await decode(png(bytes)).catch((error) => assert.ok(error instanceof DecodeError, String(error)));
+      outcomes[decoded ? 'decoded' : 'refused']++;
+    }),
+    { seed: 31, numRuns: 500 },
+  );
+  assert.ok(outcomes.decoded > 10 && outcomes.refused > 20, JSON.stringify(outcomes));
+});
+
+const cifarTar = sharedPath('data', 'cifar10-jpeg.tar.gz');
+
+test('small JPEG files of CIFAR: decoded, padded and cropped', { skip: cifarTar ? false : 'the shared folder is absent' }, async () => {
+  const files = [...tarFiles(cifarTar!, (name) => name.endsWith('.jpg'), 200).values()];
+  assert.equal(files.length, 200);
+  const geometry = { kind: 'padded_crop', padding: 4, top: 1, left: 6 } as const;
+  const out = new Uint8Array(files.length * 3072);
+  const jobs = files.map((bytes) => ({
+    source: jpeg(bytes, 32, 32),
+    plan: { geometry, flip: false, ops: [], fill: [0, 0, 0] as [number, number, number] },
+  }));
+  assert.ok((await renderBatch(jobs, 32, out)).every(({ ok }) => ok));
+  for (const [i, bytes] of files.entries()) {
+    const { width, height, rgb } = await decode(jpeg(bytes));
+    assert.deepEqual([width, height], [32, 32]);
+    for (let c = 0; c < 3; c++) {
+      for (let y = 0; y < 32; y++) {
+        for (let x = 0; x < 32; x++) {
+          const [fromY, fromX] = [y + 1 - 4, x + 6 - 4];
+          const inside = fromY >= 0 && fromY < 32 && fromX >= 0 && fromX < 32;
+          const wanted = inside ? rgb[3 * (32 * fromY + fromX) + c] : 0;
+          if (out[i * 3072 + (c * 32 + y) * 32 + x] !== wanted) assert.fail(`file ${i}, channel ${c}, (${y}, ${x})`);
+        }
+      }
+    }
+  }
 });
 
 test('the header reader: any bytes give a header or an ImageHeaderError', () => {

@@ -18,6 +18,11 @@ export class ImageHeaderError extends Error {
   }
 }
 
+/** Pixels of the largest image that is decoded: kMaxArea of image.h. */
+export const MAX_IMAGE_AREA = 64_000_000;
+/** Longest side: kMaxSide of image.h. */
+export const MAX_IMAGE_SIDE = 65_535;
+
 const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 export function isPng(bytes: Uint8Array): boolean {

@@ -3,7 +3,7 @@
  * filters and makes RGB of them. Chunk checksums are not looked at: zlib checks the pixels, the manifest's hash the whole file.
  */
 import { inflate as inflateWithCallback, type ZlibOptions } from 'node:zlib';
-import { isPng } from './image-header.js';
+import { isPng, MAX_IMAGE_AREA, MAX_IMAGE_SIDE } from './image-header.js';
 
 function inflate(data: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
@@ -13,7 +13,6 @@ function inflate(data: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
 
 /** Most inflated bytes of one image; larger images are refused. */
 export const MAX_SCANLINE_BYTES = 256 * 2 ** 20;
-const MAX_AREA = 64_000_000;
 
 const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 const PASSES = [
@@ -80,7 +79,9 @@ export function readPngLayout(file: Uint8Array): PngLayout {
       const [width, height] = [view.getUint32(at + 8), view.getUint32(at + 12)];
       const [bitDepth, colorType, compression, filter, interlace] = [...body.subarray(8)] as [number, number, number, number, number];
       const bits = (CHANNELS[colorType] ?? 0) * bitDepth;
-      if (width < 1 || height < 1 || width * height > MAX_AREA) throw new PngError(`image of ${width} x ${height} pixels`);
+      if (width < 1 || height < 1 || Math.max(width, height) > MAX_IMAGE_SIDE || width * height > MAX_IMAGE_AREA) {
+        throw new PngError(`image of ${width} x ${height} pixels`);
+      }
       if (bits < 1 || bits > 64 || compression !== 0 || filter !== 0 || interlace > 1) throw new PngError('unknown kind of image');
       const bytes = scanlineBytes(width, height, bits, interlace === 1);
       if (bytes > MAX_SCANLINE_BYTES) throw new PngError(`${bytes} bytes inflated: at most ${MAX_SCANLINE_BYTES} are read`);

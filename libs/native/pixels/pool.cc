@@ -1,12 +1,8 @@
 #include "pool.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <fstream>
-#include <string>
 
 #ifdef __linux__
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,54 +20,7 @@ void lower_priority() {
 #endif
 }
 
-#ifdef __linux__
-// Cores the quota in one cgroup directory allows, 0 = no limit stated there.
-double quota_in(const std::string& folder) {
-  std::ifstream v2(folder + "/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (v2 >> quota >> period) return quota == "max" || period <= 0 ? 0 : std::atof(quota.c_str()) / period;
-  std::ifstream v1_quota(folder + "/cpu.cfs_quota_us"), v1_period(folder + "/cpu.cfs_period_us");
-  double allowed = 0;
-  if (v1_quota >> allowed && v1_period >> period && allowed > 0 && period > 0) return allowed / period;
-  return 0;
-}
-
-double cgroup_quota() {
-  double least = 0;
-  const auto consider = [&](double cores) {
-    if (cores > 0 && (least == 0 || cores < least)) least = cores;
-  };
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    if (!controllers.empty() && controllers.find("cpu") == std::string::npos) continue;
-    const std::string root = controllers.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/" + controllers;
-    // A limit may stand on any group above.
-    for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
-      consider(quota_in(root + path));
-      if (path.rfind('/') == std::string::npos || path.empty()) break;
-    }
-    consider(quota_in(root));
-  }
-  return least;
-}
-#endif
-
 }  // namespace
-
-size_t available_cores() {
-  size_t cores = std::max(1u, std::thread::hardware_concurrency());
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) cores = static_cast<size_t>(std::max(1, CPU_COUNT(&set)));
-  const double quota = cgroup_quota();
-  if (quota > 0) cores = std::min(cores, std::max<size_t>(1, static_cast<size_t>(quota + 0.999)));
-#endif
-  return cores;
-}
 
 Pool::Pool(size_t threads) : limit_(std::max<size_t>(1, threads)) {}
 

@@ -1,4 +1,4 @@
-// The threads of pixel jobs: as many as the cgroup has cores, at lower priority, shared by everything in the process.
+// The threads of pixel jobs, at lower priority, shared by everything in the process.
 #pragma once
 #include <condition_variable>
 #include <cstddef>
@@ -26,9 +26,6 @@ class Batch {
   const void* const owner_;
   size_t next_ = 0, active_ = 0;  // guarded by the pool's mutex
 };
-
-// Cores this process may use: affinity and cgroup CPU quota (v1, v2), at least 1.
-size_t available_cores();
 
 class Pool {
  public:
