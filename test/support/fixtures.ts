@@ -46,12 +46,22 @@ export function fixtureTensors(name: string): Map<string, FixtureTensor> {
 /** u of element i of the tensor with this full name, in [0, 1). */
 export function fillUnits(fullName: string, count: number): Float64Array {
   const seed = fnv1a32(fullName);
-  return Float64Array.from({ length: count }, (_, i) => {
-    let x = (seed + Math.imul(i, 0x9e3779b9)) >>> 0;
+  const units = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    let x = seed + Math.imul(i, 0x9e3779b9);
     x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
     x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-    return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
-  });
+    units[i] = ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
+  }
+  return units;
+}
+
+/** value(v) of every element's v = 2u − 1, rounded once. A plain loop: the large models have tens of millions. */
+function fill(fullName: string, count: number, value: (v: number) => number): Float32Array {
+  const units = fillUnits(fullName, count);
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = value(2 * (units[i] as number) - 1);
+  return values;
 }
 
 const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
@@ -59,7 +69,6 @@ const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 /** A parameter's value by its name. */
 export function fillParameter(salt: string, name: string, shape: readonly number[]): Float32Array {
   const last = name.split('.').at(-1) ?? '';
-  const units = fillUnits(`${salt}/${name}`, product(shape));
   const fanIn = product(shape.slice(1));
   let value: (v: number) => number;
   if (['pos_embed', 'cls_token', 'relative_position_bias_table'].includes(last)) value = (v) => 0.1 * v;
@@ -67,12 +76,12 @@ export function fillParameter(salt: string, name: string, shape: readonly number
   else if (shape.length >= 2) value = (v) => Math.sqrt(3 / fanIn) * v;
   else if (last === 'bias') value = (v) => 0.1 * v;
   else value = (v) => 1 + 0.1 * v;
-  return Float32Array.from(units, (u) => value(2 * u - 1));
+  return fill(`${salt}/${name}`, product(shape), value);
 }
 
 /** The input images of a case; `name` is `input`, or `batch<k>/input` in a trajectory. */
 export function fillInput(salt: string, shape: readonly number[], name = 'input'): Float32Array {
-  return Float32Array.from(fillUnits(`${salt}/${name}`, product(shape)), (u) => 1.7 * (2 * u - 1));
+  return fill(`${salt}/${name}`, product(shape), (v) => 1.7 * v);
 }
 
 export function fillLabels(salt: string, count: number, classes: number, name = 'label'): number[] {
