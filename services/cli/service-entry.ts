@@ -12,3 +12,14 @@ export const commandLineEntry = fileURLToPath(new URL(`./main${extension}`, impo
 export function serviceEntry(service: ServiceName): string {
   return new URL(`../${service}/main${extension}`, import.meta.url).href;
 }
+
+/** Options of Node for a child like this process: its own, less the test runner's, with loaders found from anywhere. */
+export function nodeOptions(): string[] {
+  return process.execArgv
+    .filter((option) => !option.startsWith('--test'))
+    .map((option) =>
+      /^[@\w][\w./@-]*$/.test(option) && process.execArgv[process.execArgv.indexOf(option) - 1] === '--import'
+        ? import.meta.resolve(option)
+        : option,
+    );
+}

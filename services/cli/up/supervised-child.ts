@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { nodeOptions } from '../service-entry.js';
 import { Backoff } from './backoff.js';
 
 export interface Ports {
@@ -91,7 +92,7 @@ export class SupervisedChild {
     const { options } = this;
     const began = performance.now();
     const ports = ['--port', String(this.#ports.port), '--admin-port', String(this.#ports.adminPort)];
-    const child = spawn(process.execPath, [...process.execArgv, ...options.argv, ...ports], {
+    const child = spawn(process.execPath, [...nodeOptions(), ...options.argv, ...ports], {
       cwd: options.cwd,
       env: { ...options.env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
