@@ -1,9 +1,10 @@
 /** From a handler of handlers.ts to a grpc-js handler: context, deadline, authorisation, back-pressure, cancellation, errors to status. */
+import { setMaxListeners } from 'node:events';
 import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
 import type { Authorize } from './authorize.js';
-import { Cancelled, DeadlineExceeded, type DomainError, InvalidArgument } from './errors.js';
+import { Cancelled, DeadlineExceeded, DomainError } from './errors.js';
 import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
 import { projectsOf } from './resource-names.js';
 import { type GrpcStatus, toStatus } from './status.js';
@@ -77,6 +78,8 @@ interface CallScope {
 
 function openCall(method: string, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
   const controller = new AbortController();
+  // A handler passes it to everything it starts.
+  setMaxListeners(0, controller.signal);
   const requested = Number(call.getDeadline());
   const deadlineMs = Math.min(requested, Date.now() + maxMs);
   // setTimeout holds 31 bits of milliseconds; maxMs is bounded by the server's options.
@@ -117,8 +120,8 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
     run: (work) => runWithSpan(span, work),
     status: (error) => {
       // Whatever an aborted await threw, the reason of the abort says it better.
-      const aborted = controller.signal.aborted && !(error instanceof InvalidArgument) ? controller.signal.reason : undefined;
-      const known = isAbort(error) || aborted === error ? (aborted ?? error) : (options.mapError(error) ?? error);
+      const reason: unknown = controller.signal.aborted ? controller.signal.reason : undefined;
+      const known = error instanceof DomainError ? error : (reason ?? options.mapError(error) ?? error);
       return toStatus(known, (original) => logger.error({ error: original, traceparent: formatTraceparent(span) }, 'unexpected error'));
     },
     close: () => {
@@ -129,10 +132,6 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
       controller.abort(new Cancelled(method));
     },
   };
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 }
 
 /** `work`, or the signal's reason as soon as it aborts. A later rejection of `work` is not unhandled. */

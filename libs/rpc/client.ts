@@ -8,6 +8,7 @@
  *
  * Every call has a deadline or a signal. Errors are the classes of errors.ts. UNAVAILABLE is retried where the call is idempotent.
  */
+import { setMaxListeners } from 'node:events';
 import { type ChannelCredentials, type ChannelOptions, Client, credentials, type ServiceDefinition } from '@grpc/grpc-js';
 import type { Registry } from 'prom-client';
 import { createGrpcClientMetrics, type GrpcMetrics } from '#telemetry/grpc-metrics.js';
@@ -95,6 +96,8 @@ function checked(method: AnyMethod, options: CallOptions | undefined): CallOptio
   if (options?.timeoutMs === undefined && options?.signal === undefined) throw new TypeError(`${method.path} needs timeoutMs or signal`);
   if (options.timeoutMs !== undefined && !(options.timeoutMs > 0))
     throw new TypeError(`timeoutMs is ${options.timeoutMs}, must be above 0`);
+  // One signal may end any number of calls.
+  if (options.signal) setMaxListeners(0, options.signal);
   return options;
 }
 

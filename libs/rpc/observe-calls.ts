@@ -1,6 +1,6 @@
 /** The interceptor that sees every call, health and reflection too: counts it and writes one log line when it ends. */
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
-import { type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
+import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
 
 export interface CallFacts {
@@ -10,6 +10,9 @@ export interface CallFacts {
 
 /** Calls of these are frequent and say nothing: logged at `trace`. */
 const quiet = /^(grpc\.health|grpc\.reflection)\./;
+/** Reads that went well, or were left: a trainer makes dozens a second. */
+const reading = /^(Get|List|Describe|Preview|Watch)/;
+const uneventful = new Set(['OK', 'CANCELLED', 'DEADLINE_EXCEEDED']);
 /** The caller's business: logged at `info`. The rest is ours: `warn`. */
 const callersFault = new Set([
   'OK',
@@ -35,7 +38,7 @@ export function observeCalls(metrics: GrpcMetrics, logger: Logger, facts: WeakMa
       const name = status[code] ?? String(code);
       observer.handled(name);
       const known = facts.get(metadata);
-      const level = quiet.test(method.service) ? 'trace' : callersFault.has(name) ? 'info' : 'warn';
+      const level = levelOf(method, name);
       const ms = Math.round((performance.now() - begun) * 1000) / 1000;
       const ids = { ...(known?.project === undefined ? {} : { project: known.project }), ...(known ? { trace_id: known.traceId } : {}) };
       logger[level]({ method: definition.path.slice(1), ...ids, code: name, ms }, 'call');
@@ -64,4 +67,10 @@ export function observeCalls(metrics: GrpcMetrics, logger: Logger, facts: WeakMa
       },
     });
   };
+}
+
+function levelOf({ service, method }: GrpcMethod, code: string): 'trace' | 'debug' | 'info' | 'warn' {
+  if (quiet.test(service)) return 'trace';
+  if (reading.test(method) && uneventful.has(code)) return 'debug';
+  return callersFault.has(code) ? 'info' : 'warn';
 }

@@ -304,3 +304,15 @@ test('health follows the server; metrics count calls of both sides', async () =>
   assert.ok(page.includes(`grpc_server_started_total${labels('Watch', 'server_stream')}} 0`));
   assert.ok(page.includes(`grpc_client_msg_received_total${labels('Chunks', 'server_stream')}} 3`));
 });
+
+test('a hundred calls under one signal are no leak', async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error): number => warnings.push(warning);
+  process.on('warning', note);
+  const c = client(await serve({ getOne: unary(async (request, { signal }) => sleep(20, request, { signal })) }));
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 100 }, (_, n) => c.getOne({ n }, { signal })));
+  await sleep(1);
+  process.off('warning', note);
+  assert.deepEqual(warnings, []);
+});

@@ -2,6 +2,7 @@
  * A gRPC server of the project: our handlers with metrics, logs, deadlines, authorisation and mapped errors, plus health and reflection.
  * Loopback only unless TLS or an explicit flag. Readiness and signals belong to process.ts.
  */
+import { setMaxListeners } from 'node:events';
 import { type ChannelOptions, type Metadata, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Registry } from 'prom-client';
@@ -80,6 +81,8 @@ export function createServer(options: ServerOptions): RpcServer {
   });
   const draining = new AbortController();
   const closing = new AbortController();
+  // Every call in flight listens to both: many are no leak.
+  setMaxListeners(0, draining.signal, closing.signal);
 
   const serviceNames: string[] = [];
   for (const { definition, implementation } of options.services) {
