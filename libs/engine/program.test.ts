@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import { UnknownModel } from '#nn/models/registry.js';
+import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
+import { compile } from './compile.js';
+import { ExecutorUnavailable, executorNames, listExecutors, UnknownExecutor } from './index.js';
+import type { OptimizerStep, Program, StepRequest } from './program.js';
+
+const shapes = { imageSize: 14, classes: 5, batch: 6 };
+const draws = new PhiloxDraws(purposeKey(11n, 'program.test'));
+const floats = (count: number, from: number) => Float32Array.from({ length: count }, (_, i) => 2 * draws.uniform(from + i) - 1);
+
+const adamw = (step: number): OptimizerStep => ({
+  kind: 'adamw',
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  momentum: 0,
+  step,
+  clip: 1,
+  learningRate: 1e-3,
+  weightDecay: 0.05,
+  emaDecay: 0.9,
+});
+
+/** Step t of a run with dropout, drop path, clipping and EMA: two micro-batches of 6 and 3 samples. */
+function request(t: number): StepRequest {
+  const batch = (samples: number, firstSample: number) => ({
+    images: floats(samples * 3 * 14 * 14, 1000 * t + firstSample),
+    targets: Float32Array.from({ length: samples * 5 }, (_, i) => (i % 5 === (i + t) % 3 ? 1 : 0)),
+    samples,
+    firstSample,
+  });
+  return {
+    microBatches: [batch(6, 0), batch(3, 6)],
+    random: { seed: 42n, step: t, dropout: 0.1, blockRates: [0, 0.1, 0.2, 0.3] },
+    lossScale: 1 / 9,
+    optimizer: adamw(t + 1),
+  };
+}
+
+function stateHash(program: Program): string {
+  const hash = createHash('sha256');
+  for (const [part, tensors] of Object.entries(program.exportState({ ema: true }))) {
+    for (const { name, data } of tensors)
+      hash
+        .update(part)
+        .update(name)
+        .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest('hex');
+}
+
+for (const executor of testedExecutors) {
+  const skip = withoutExecutor(executor);
+
+  test(`${executor}: a run resumed from its exported state goes on bit for bit`, { skip }, async () => {
+    const whole = await compile('vit_nano_p7', shapes, { executor });
+    const losses: number[] = [];
+    whole.initialize(7n);
+    for (let t = 0; t < 4; t++) losses.push((await whole.step(request(t))).loss);
+    const first = await compile('vit_nano_p7', shapes, { executor });
+    first.initialize(7n);
+    for (let t = 0; t < 2; t++) await first.step(request(t));
+    const state = first.exportState({ ema: true });
+    first.dispose();
+    const second = await compile('vit_nano_p7', shapes, { executor });
+    second.importState(state);
+    for (let t = 2; t < 4; t++) assert.equal((await second.step(request(t))).loss, losses[t]);
+    assert.equal(stateHash(second), stateHash(whole));
+    assert.ok(losses.every(Number.isFinite) && new Set(losses).size === 4);
+    for (const program of [whole, second]) program.dispose();
+  });
+
+  test(`${executor}: losses come in batch order with their mean; EMA is what evaluation asks for`, { skip }, async () => {
+    const program = await compile('vit_nano_p7', shapes, { executor });
+    program.initialize(7n);
+    const { microBatches } = request(0);
+    const before = await program.evaluate(microBatches[0]!);
+    assert.deepEqual(await program.evaluate(microBatches[0]!, 'ema'), before);
+    const result = await program.step({ microBatches, random: { seed: 0n, step: 0 }, lossScale: 1, optimizer: adamw(1) });
+    assert.equal(result.losses.length, 9);
+    assert.deepEqual(result.losses.slice(0, 6), before.losses);
+    assert.ok(Math.abs(result.loss - result.losses.reduce((a, b) => a + b, 0) / 9) < 1e-6);
+    const [weights, ema] = [await program.evaluate(microBatches[0]!), await program.evaluate(microBatches[0]!, 'ema')];
+    assert.notDeepEqual(weights.losses, before.losses);
+    assert.notDeepEqual(ema.losses, weights.losses);
+    assert.deepEqual((await program.evaluate({ ...microBatches[0]!, ...part(microBatches[0]!, 4) })).losses, weights.losses.slice(0, 4));
+    program.dispose();
+  });
+
+  test(`${executor}: what is refused names the field, and leaves the program as it was`, { skip }, async () => {
+    const program = await compile('vit_nano_p7', shapes, { executor });
+    program.initialize(7n);
+    const before = stateHash(program);
+    const good = request(0);
+    const refuse = (change: Partial<StepRequest>, message: RegExp) => assert.rejects(program.step({ ...good, ...change }), message);
+    const [batch] = good.microBatches as [StepRequest['microBatches'][0]];
+    await refuse({ microBatches: [] }, /microBatches/);
+    await refuse({ microBatches: [{ ...batch, samples: 5 }] }, /images: 3528 floats for 5 samples/);
+    await refuse({ microBatches: [{ ...batch, targets: new Float32Array(7) }] }, /targets: 7 floats for 6 samples of 5 classes/);
+    await refuse({ microBatches: [{ ...batch, samples: 0 }] }, /samples: 0/);
+    await refuse({ lossScale: Number.NaN }, /lossScale/);
+    await refuse({ random: { seed: 0n, step: 0, dropout: 1 } }, /dropout: 1 is outside/);
+    await refuse({ random: { seed: 0n, step: 0, blockRates: [0, 0.5] } }, /blockRates: 2 rates for 4 blocks/);
+    await refuse({ random: { seed: 0n, step: 0, blockRates: [0, 0, 0, 1] } }, /blockRates: 1 is outside/);
+    const state = program.exportState({ ema: false });
+    const [head, ...rest] = state.weights as [(typeof state.weights)[0]];
+    assert.throws(() => program.importState({ ...state, weights: rest }), /weights: cls_token is missing/);
+    assert.throws(() => program.importState({ ...state, weights: [head, head, ...rest] }), /cls_token is there twice/);
+    assert.throws(() => program.importState({ ...state, weights: [{ ...head, shape: [64] }, ...rest] }), /cls_token: shape \[64\]/);
+    assert.throws(() => program.importState({ ...state, weights: [{ ...head, name: 'x' }, ...rest] }), /no parameter x/);
+    assert.throws(() => program.write('weights', 'cls_token', new Float32Array(3)), /cls_token: 3 values given, it has 64/);
+    assert.throws(() => program.read('weights', 'nothing'), /no parameter nothing/);
+    assert.equal(stateHash(program), before);
+    program.dispose();
+  });
+
+  test(`${executor}: calls queue up, and state is not touched under a running one`, { skip }, async () => {
+    const program = await compile('vit_nano_p7', shapes, { executor });
+    program.initialize(7n);
+    const calls = [program.step(request(0)), program.step(request(1))];
+    assert.throws(() => program.read('weights', 'cls_token'), /run/);
+    const queued = await Promise.all(calls);
+    const other = await compile('vit_nano_p7', shapes, { executor });
+    other.initialize(7n);
+    for (const [t, { loss }] of queued.entries()) assert.equal((await other.step(request(t))).loss, loss);
+    assert.equal(stateHash(other), stateHash(program));
+    for (const one of [program, other]) one.dispose();
+    assert.throws(() => program.read('weights', 'cls_token'), /disposed/);
+    await assert.rejects(program.step(request(0)), /disposed/);
+  });
+}
+
+function part({ images, targets }: { images: Float32Array; targets: Float32Array }, samples: number) {
+  return { images: images.subarray(0, samples * 3 * 14 * 14), targets: targets.subarray(0, samples * 5), samples };
+}
+
+test('tfjs-cpu: no tensor outlives the call that made it, and none the program', async () => {
+  const program = await compile('vit_nano_p7', shapes, { executor: 'tfjs-cpu' });
+  const empty = tf.memory().numTensors;
+  program.initialize(7n);
+  await program.step(request(0));
+  await program.evaluate(request(0).microBatches[0]!);
+  const standing = tf.memory().numTensors;
+  assert.ok(standing > empty);
+  for (let t = 1; t < 4; t++) await program.step(request(t));
+  await program.evaluate(request(0).microBatches[0]!, 'ema');
+  await assert.rejects(program.step({ ...request(0), microBatches: [] }));
+  assert.equal(tf.memory().numTensors, standing);
+  program.dispose();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(tf.memory().numTensors, empty);
+});
+
+test('native: after the first step no memory is taken', { skip: withoutExecutor('native') }, async () => {
+  const program = await compile('vit_nano_p7', shapes);
+  program.initialize(7n);
+  await program.step(request(0));
+  const bytes = program.peakBytes;
+  for (let t = 1; t < 4; t++) await program.step(request(t));
+  assert.equal(program.peakBytes, bytes);
+  assert.ok(bytes > 0);
+  program.dispose();
+});
+
+test('native: equal bits with 1, 2 and 3 threads', { skip: withoutExecutor('native') }, async () => {
+  const run = async (threads: number) => {
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--conditions=source', '--import', 'tsx', fileURLToPath(new URL('../../test/support/print-training-bits.ts', import.meta.url))],
+      { env: { ...process.env, DROPSTREAM_THREADS: String(threads) }, timeout: 60_000 },
+    );
+    return JSON.parse(stdout) as { threads: number; bits: string };
+  };
+  const [one, two, three] = await Promise.all([run(1), run(2), run(3)]);
+  assert.deepEqual([one.threads, two.threads, three.threads], [1, 2, 3]);
+  assert.equal(one.bits, two.bits);
+  assert.equal(one.bits, three.bits);
+});
+
+test('executors by name: unknown ones are refused, missing ones say what they miss', async () => {
+  await assert.rejects(compile('vit_nano_p7', shapes, { executor: 'abacus' as 'native' }), (error) => {
+    return error instanceof UnknownExecutor && error.value === 'abacus' && /native, tfjs/.test(error.message);
+  });
+  await assert.rejects(compile('vit_nano_p7', { ...shapes, imageSize: 15 }), UnknownModel);
+  await assert.rejects(compile('vit_nano_p7', { ...shapes, batch: 0 }), /batch: 0/);
+  const listed = await listExecutors();
+  assert.deepEqual(
+    listed.map(({ name }) => name),
+    [...executorNames],
+  );
+  assert.ok(listed.find(({ name }) => name === 'tfjs-cpu')?.available);
+  const tensorflow = listed.find(({ name }) => name === 'tfjs-tensorflow');
+  if (tensorflow?.available) return;
+  assert.match(tensorflow?.missing ?? '', /tfjs-node/);
+  await assert.rejects(compile('vit_nano_p7', shapes, { executor: 'tfjs-tensorflow' }), ExecutorUnavailable);
+});
