@@ -4,7 +4,7 @@
  */
 import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
-import { attemptMetadata, waitOrCancelled } from './call-unary.js';
+import { asIs, attemptMetadata, serialize, waitOrCancelled } from './call-unary.js';
 import type { CallOptions, Connection } from './connection.js';
 import { Cancelled } from './errors.js';
 import type { AnyMethod } from './handlers.js';
@@ -19,10 +19,11 @@ export async function* callStream(
 ): AsyncGenerator<unknown, void, void> {
   const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
   const repeatable = options.idempotent ?? isIdempotent(method.path, request);
+  const bytes = serialize(method, request);
   for (let attempt = 1; ; attempt++) {
     let begun = false;
     try {
-      for await (const message of once(connection, method, request, options, deadline)) {
+      for await (const message of once(connection, method, bytes, options, deadline)) {
         begun = true;
         yield message;
       }
@@ -38,7 +39,7 @@ export async function* callStream(
 async function* once(
   connection: Connection,
   method: AnyMethod,
-  request: object,
+  request: Buffer,
   options: CallOptions,
   deadline: number,
 ): AsyncGenerator<unknown, void, void> {
@@ -49,7 +50,7 @@ async function* once(
   observer?.sent();
   const call: ClientReadableStream<unknown> = connection.client.makeServerStreamRequest(
     method.path,
-    method.requestSerialize,
+    asIs,
     method.responseDeserialize,
     request,
     attemptMetadata(connection, options),

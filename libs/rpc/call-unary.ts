@@ -11,9 +11,10 @@ import { fromServiceError } from './status.js';
 export async function callUnary(connection: Connection, method: AnyMethod, request: object, options: CallOptions): Promise<unknown> {
   const deadline = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
   const repeatable = options.idempotent ?? isIdempotent(method.path, request);
+  const bytes = serialize(method, request);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(connection, method, request, options, deadline);
+      return await once(connection, method, bytes, options, deadline);
     } catch (error) {
       const delay = repeatable ? retryDelayMs(error, attempt, connection.retry, deadline - Date.now()) : undefined;
       if (delay === undefined) throw error;
@@ -29,13 +30,24 @@ export async function waitOrCancelled(ms: number, method: AnyMethod, signal: Abo
   });
 }
 
+/** The request as bytes, once for all attempts. @throws TypeError for a value that its proto field cannot hold */
+export function serialize(method: AnyMethod, request: object): Buffer {
+  try {
+    return method.requestSerialize(request);
+  } catch (cause) {
+    throw new TypeError(`the request of ${method.path} cannot be encoded: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export const asIs = (bytes: Buffer): Buffer => bytes;
+
 /** Metadata of one attempt, with its own span. */
 export function attemptMetadata(connection: Connection, options: CallOptions) {
   const traceparent = formatTraceparent(childSpan(activeSpan()));
   return metadataOf(connection.metadata, { [traceparentKey]: traceparent }, options.metadata);
 }
 
-function once(connection: Connection, method: AnyMethod, request: object, options: CallOptions, deadline: number): Promise<unknown> {
+function once(connection: Connection, method: AnyMethod, request: Buffer, options: CallOptions, deadline: number): Promise<unknown> {
   const { signal } = options;
   if (signal?.aborted) return Promise.reject(new Cancelled(method.path.slice(1), { cause: signal.reason }));
   const observer = connection.metrics?.begin(grpcMethod(method.path, false, false));
@@ -43,7 +55,7 @@ function once(connection: Connection, method: AnyMethod, request: object, option
   return new Promise((resolve, reject) => {
     const call = connection.client.makeUnaryRequest(
       method.path,
-      method.requestSerialize,
+      asIs,
       method.responseDeserialize,
       request,
       attemptMetadata(connection, options),

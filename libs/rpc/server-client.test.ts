@@ -126,6 +126,13 @@ test('every call needs a deadline or a signal', async () => {
   assert.throws(() => c.watch({}, { timeoutMs: 0 }), /above 0/);
 });
 
+test('a request that cannot be encoded is a TypeError', async () => {
+  const c = client(await serve());
+  const request = { n: 1n as unknown as number };
+  await assert.rejects(c.getOne(request, in5s), (e) => e instanceof TypeError && /GetOne cannot be encoded/.test(e.message));
+  await assert.rejects(c.chunks(request, in5s)[Symbol.asyncIterator]().next(), TypeError);
+});
+
 test('a deadline ends the call at the client and the work at the server', async () => {
   let reason: unknown;
   let note = (): void => {};
