@@ -2,7 +2,6 @@
  * Manifests in the object store: `manifests/<sha256>` never changes; `manifest-locations/<sha256>` says where the data set lay when it was
  * last indexed, which a replica with other mounts may find elsewhere.
  */
-import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { DataLoss, FailedPrecondition, PermissionDenied } from '#rpc/errors.js';
@@ -10,6 +9,7 @@ import { ObjectExists, ObjectNotFound, type ObjectStore } from '#storage/object-
 import type { AllowedRoots } from './datasets/allowed-roots.js';
 import type { IndexedDataset } from './datasets/index-dataset.js';
 import { InvalidManifest, Manifest } from './manifest.js';
+import { sha256 as hashOf } from './sha256.js';
 
 const manifestKey = (sha256: string) => `manifests/${sha256}`;
 const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
@@ -32,7 +32,7 @@ export async function loadManifest(store: ObjectStore, sha256: string, signal?: 
       cause: error,
     });
   });
-  const found = createHash('sha256').update(bytes).digest('hex');
+  const found = (await hashOf(bytes, signal)).toString('hex');
   if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `its bytes have the SHA-256 ${found}`);
   try {
     return new Manifest(bytes, sha256);

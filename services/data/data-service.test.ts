@@ -1,7 +1,7 @@
 /** The data service through real gRPC, over data sets made here. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -29,6 +29,7 @@ import type { RunningService } from '#rpc/start-service.js';
 import { DirectoryStore } from '#storage/directory-store.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { writeCifar, writeIdx, writeImageFolder } from '../../test/support/sample-datasets.js';
+import { sharedPath } from '../../test/support/shared-folder.js';
 import { dataConfig } from './config.js';
 import { start } from './main.js';
 
@@ -202,6 +203,36 @@ test('seed, epoch, index, rank and options change a batch; threads and replicas 
   assert.equal(hashes[3], await hash({ ...request, index: 1 }));
   other.close();
   await one.close();
+});
+
+const jpegs = sharedPath('fixtures', 'augment', 'jpeg');
+
+test('JPEG files of every kind, gray and CMYK among them, make batches', {
+  skip: jpegs ? false : 'the shared fixtures are not here',
+}, async () => {
+  const names = readdirSync(jpegs as string).filter((name) => name.endsWith('.jpg'));
+  mkdirSync(join(root, 'jpeg', 'some'), { recursive: true });
+  for (const name of names) copyFileSync(join(jpegs as string, name), join(root, 'jpeg', 'some', name));
+  const manifest = await index(join(root, 'jpeg'));
+  const of = plan(manifest, { inputSize: 48 }, { batchSize: names.length });
+  const { header, payload } = await getBatch({ plan: of });
+  assert.deepEqual([header.samples.length, header.replaced], [names.length, []]);
+  const untouched = plan(manifest, { inputSize: 48, training: false }, { batchSize: names.length, order: 'sequential' });
+  const gray = names.toSorted().findIndex((name) => name.startsWith('gray'));
+  const pixels = (await getBatch({ plan: untouched })).payload.subarray(gray * 3 * 48 * 48, (gray + 1) * 3 * 48 * 48);
+  assert.ok(pixels.subarray(0, 48 * 48).equals(pixels.subarray(48 * 48, 2 * 48 * 48)));
+  assert.equal(payload.byteLength, names.length * 3 * 48 * 48);
+});
+
+test('more data sets than may be open are served in turn', async () => {
+  const narrow = await replica('--max-datasets', '1');
+  const from = connectTo(narrow);
+  const rounds = Array.from({ length: 4 }, () => ['folder', 'idx', 'cifar']).flat();
+  const sums = await Promise.all(rounds.map(async (name) => sha256((await getBatch({ plan: plan(name) }, from)).payload)));
+  assert.equal(new Set(sums).size, 3);
+  assert.match(await scrape(narrow), /^dropstream_data_open_datasets 1$/m);
+  from.close();
+  await narrow.close();
 });
 
 test('a preview shows the images with what was done to each', async () => {

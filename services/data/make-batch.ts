@@ -1,10 +1,9 @@
 /** Makes one batch: plans it, renders it, finishes it where asked, and hashes the payload. */
-import { createHash } from 'node:crypto';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SlotMix } from '#data/augment/mix-plan.js';
 import { normalisation } from '#data/augment/transform.js';
 import { finishPlanOf, payloadBytes, softTargetsOf } from '#data/batch.js';
 import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/batch-plan.js';
+import { sha256 } from '#data/sha256.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import type { OpenDataset } from './open-datasets.js';
@@ -45,9 +44,9 @@ export async function makeBatch(job: BatchJob): Promise<MadeBatch> {
   const payload = format === PixelFormat.UINT8 ? rendered.pixels : await finished(header, rendered.pixels, format, job.threads);
   if (format !== PixelFormat.UINT8) timed('finish', clock());
   signal.throwIfAborted();
-  const sha256 = await hashed(payload, signal);
+  const payloadSha256 = await sha256(payload, signal);
   timed('hash', clock());
-  return { header: { ...header, payloadBytes: BigInt(payload.byteLength), payloadSha256: sha256 }, payload };
+  return { header: { ...header, payloadBytes: BigInt(payload.byteLength), payloadSha256 }, payload };
 }
 
 function headerOf(job: BatchJob, plan: BatchPlan, { samples, replaced }: Rendered): BatchHeader {
@@ -101,20 +100,6 @@ async function finished(header: BatchHeader, pixels: Uint8Array, format: PixelFo
   await finishBatch(pixels, samples.length, size, finishPlanOf(header), out, threads === undefined ? {} : { threads });
   payload.set(new Uint8Array(softTargetsOf(header).buffer), out.byteLength);
   return payload;
-}
-
-const HASHED_PER_TURN = 8 << 20;
-
-async function hashed(payload: Uint8Array, signal: AbortSignal): Promise<Buffer> {
-  const hash = createHash('sha256');
-  for (let at = 0; at < payload.byteLength; at += HASHED_PER_TURN) {
-    if (at > 0) {
-      await nextTurn();
-      signal.throwIfAborted();
-    }
-    hash.update(payload.subarray(at, at + HASHED_PER_TURN));
-  }
-  return hash.digest();
 }
 
 /** Seconds since the last call. */

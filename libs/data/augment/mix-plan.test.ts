@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Violations } from '#rpc/errors.js';
 import { sharedPath } from '../../../test/support/shared-folder.js';
+import { canonicalJson, type Json } from '../canonical-json.js';
 import { boxByLambda, type MixOptions, mixKey, planMix, resolveMix, type SlotMix, slotMix, softTargets } from './mix-plan.js';
 
 const jsonPath = sharedPath('fixtures', 'mix.json');
@@ -105,6 +107,14 @@ test('nothing is mixed where alphas or probability are 0; an odd batch is refuse
   for (const mixupMode of ['batch', 'pair', 'elem']) assert.throws(() => planMix(mixOf({ mixupMode }), mixKey(1n), 0, 0, 3, 32), /even/);
 });
 
+test('known plans do not change between versions or machines', () => {
+  const plans = ['batch', 'pair', 'elem'].map((mixupMode) =>
+    Array.from({ length: 20 }, (_, epoch) => planMix(mixOf({ mixupMode, mixup: 0.3 }), mixKey(8n), epoch, 64, 16, 224)),
+  );
+  const text = canonicalJson([plans, planMix(mixOf({ cutmixMinmax: [0.2, 0.8] }), mixKey(8n), 1, 0, 8, 32)] as unknown as Json);
+  assert.equal(createHash('sha256').update(text).digest('hex'), KNOWN_PLANS);
+});
+
 test('options outside their ranges are all named', () => {
   const violations = new Violations();
   const wrong = { mixup: -1, cutmix: NaN, cutmixMinmax: [], mixupProb: 2, mixupSwitchProb: -0.1, mixupMode: 'rows', smoothing: 1 };
@@ -122,3 +132,6 @@ test('smoothing applies without mixing, and rows sum to one', () => {
   const targets = softTargets([0, 2], [{ lambda: 0.25, partner: 1, box: null }, null], 3, 0);
   assert.deepEqual([...targets], [0.25, 0, 0.75, 0, 0, 1]);
 });
+
+/** A change means other mixes for the same plan: raise PLAN_SEMANTICS_VERSION with it. */
+const KNOWN_PLANS = 'd7fcf282161d1f345f4f49060da0b6d5891b0bf0e648ba9ac1fb2a089362a6c3';
