@@ -13,13 +13,13 @@ export function serviceEntry(service: ServiceName): string {
   return new URL(`../${service}/main${extension}`, import.meta.url).href;
 }
 
-/** Options of Node for a child like this process: its own, less the test runner's, with loaders found from anywhere. */
+/** Options of Node for a child like this process: its own, less the test runner's, with loaders found from any working directory. */
 export function nodeOptions(): string[] {
+  const found = (loader: string) => (/^[\w@][\w@./-]*$/.test(loader) ? import.meta.resolve(loader) : loader);
   return process.execArgv
     .filter((option) => !option.startsWith('--test'))
-    .map((option) =>
-      /^[@\w][\w./@-]*$/.test(option) && process.execArgv[process.execArgv.indexOf(option) - 1] === '--import'
-        ? import.meta.resolve(option)
-        : option,
-    );
+    .map((option, k, all) => {
+      if (option.startsWith('--import=')) return `--import=${found(option.slice('--import='.length))}`;
+      return all[k - 1] === '--import' ? found(option) : option;
+    });
 }
