@@ -48,9 +48,29 @@ export interface Instruction {
  * softmax_cross_entropy logits[n,C], targets input[n,C] → loss[n], [dlogits[n,C]] {classes}; loss = −Σ t·log softmax; dlogits = (softmax·Σt − t)·lossScale
  */
 export type KernelName =
-  | 'patches' | 'linear' | 'linear_input_grad' | 'linear_weight_grad' | 'gelu' | 'gelu_grad' | 'layer_norm' | 'layer_norm_grad'
-  | 'attention' | 'attention_grad' | 'prepend_token' | 'prepend_token_grad' | 'add_positions' | 'add_positions_grad' | 'dropout'
-  | 'keep' | 'add_kept' | 'take_token' | 'take_token_grad' | 'mean_tokens' | 'mean_tokens_grad' | 'add' | 'softmax_cross_entropy';
+  | 'patches'
+  | 'linear'
+  | 'linear_input_grad'
+  | 'linear_weight_grad'
+  | 'gelu'
+  | 'gelu_grad'
+  | 'layer_norm'
+  | 'layer_norm_grad'
+  | 'attention'
+  | 'attention_grad'
+  | 'prepend_token'
+  | 'prepend_token_grad'
+  | 'add_positions'
+  | 'add_positions_grad'
+  | 'dropout'
+  | 'keep'
+  | 'add_kept'
+  | 'take_token'
+  | 'take_token_grad'
+  | 'mean_tokens'
+  | 'mean_tokens_grad'
+  | 'add'
+  | 'softmax_cross_entropy';
 
 export interface ProgramSpec {
   /** Samples per chunk; a trailing chunk may be smaller. */

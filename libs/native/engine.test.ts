@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { createProgram, engineInfo } from './engine.js';
+import type { Instruction, MicroBatch, NativeProgram, OptimizerScalars, ProgramSpec, StepRandomness } from './program.js';
+
+const FEATURES = 12;
+const CLASSES = 5;
+const SAMPLES = 7;
+const CHUNK = 3;
+
+/** images[n, 1, 3, 4] → patches → dropout → linear → cross-entropy, and a drop path around the dropped features. */
+function classifier(): ProgramSpec {
+  const floats = [FEATURES, FEATURES, FEATURES, FEATURES, CLASSES, 1, CLASSES, FEATURES];
+  let offset = 0;
+  const values = floats.map((floatsPerSample) => {
+    const value = { offset, floatsPerSample };
+    offset += Math.ceil((floatsPerSample * CHUNK) / 16) * 16;
+    return value;
+  });
+  const [x, dropped, kept, sum, logits, loss, dlogits] = values.keys();
+  const instruction = (
+    kernel: Instruction['kernel'],
+    domain: number,
+    inputs: Instruction['inputs'],
+    outputs: Instruction['outputs'],
+    attributes: Instruction['attributes'],
+    site?: number,
+  ): Instruction =>
+    site === undefined ? { kernel, domain, inputs, outputs, attributes } : { kernel, domain, inputs, outputs, attributes, site };
+  const value = (index: number | undefined) => ({ value: index as number });
+  return {
+    chunkSamples: CHUNK,
+    arenaFloats: offset,
+    values,
+    parameters: [{ size: CLASSES * FEATURES }, { size: CLASSES }],
+    paths: 1,
+    sites: [{ elementsPerSample: FEATURES }],
+    imageFloats: FEATURES,
+    classes: CLASSES,
+    forward: [
+      instruction('patches', 0, [{ input: 'images' }], [value(x)], { channels: 1, height: 3, width: 4, patch: 1 }),
+      instruction('dropout', 0, [value(x)], [value(dropped)], { rows: 1, width: FEATURES }, 0),
+      instruction('keep', 1, [value(dropped)], [value(kept)], { width: FEATURES, path: 0 }),
+      instruction('add_kept', 0, [value(x), value(kept)], [value(sum)], { width: FEATURES, path: 0, scaled: 1 }),
+      instruction('linear', 0, [value(sum), { param: 0 }, { param: 1 }], [value(logits)], { rows: 1, in: FEATURES, out: CLASSES, bias: 1 }),
+      instruction('softmax_cross_entropy', 0, [value(logits), { input: 'targets' }], [value(loss), value(dlogits)], { classes: CLASSES }),
+    ],
+    backward: [
+      instruction('linear_weight_grad', 0, [value(sum), value(dlogits)], [{ grad: 0 }, { grad: 1 }], {
+        rows: 1,
+        in: FEATURES,
+        out: CLASSES,
+      }),
+    ],
+    logits: logits as number,
+    loss: loss as number,
+  };
+}
+
+const wave = (length: number, phase: number) => Float32Array.from({ length }, (_, i) => Math.sin(1.7 * i + phase));
+
+function batch(samples = SAMPLES, firstSample = 20): MicroBatch {
+  const targets = new Float32Array(samples * CLASSES);
+  for (let i = 0; i < samples; i++) targets[i * CLASSES + (i % CLASSES)] = 1;
+  return { images: wave(samples * FEATURES, 0), targets, samples, firstSample };
+}
+
+const randomness = (site = 0, path = 0, step = 3): StepRandomness => ({
+  seed: 0x0123456789abcdefn,
+  step,
+  siteRates: Float64Array.of(site),
+  pathRates: Float64Array.of(path),
+});
+
+const adamw = (step: number): OptimizerScalars => ({
+  kind: 'adamw',
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  momentum: 0.9,
+  step,
+  clip: 1,
+  learningRate: Float64Array.of(0.01, 0.01),
+  weightDecay: Float64Array.of(0.05, 0),
+  emaDecay: 0.99,
+});
+
+function start(): NativeProgram {
+  const program = createProgram(classifier());
+  program.write('weights', 0, wave(CLASSES * FEATURES, 1));
+  program.write('weights', 1, wave(CLASSES, 2));
+  return program;
+}
+
+/** Word of Philox 4x32-10 at `element`, written with BigInt from the algorithm's definition, independent of both implementations in use. */
+function philoxWord(seed: bigint, site: number, sample: number, step: number, element: number): number {
+  const low = 0xffffffffn;
+  let counter = [BigInt(element >>> 2), BigInt(sample), BigInt(site), BigInt(step)] as [bigint, bigint, bigint, bigint];
+  let k0 = seed & low;
+  let k1 = (seed >> 32n) & low;
+  for (let round = 0; round < 10; round++) {
+    const a = 0xd2511f53n * counter[0];
+    const b = 0xcd9e8d57n * counter[2];
+    counter = [(b >> 32n) ^ counter[1] ^ k0, b & low, (a >> 32n) ^ counter[3] ^ k1, a & low];
+    k0 = (k0 + 0x9e3779b9n) & low;
+    k1 = (k1 + 0xbb67ae85n) & low;
+  }
+  return Number(counter[element & 3]);
+}
+
+test('gradients equal finite differences of the loss', async () => {
+  const program = start();
+  const scale = 1 / SAMPLES;
+  const mean = async () => {
+    const { losses } = await program.step([batch()], randomness(0.2, 0.3), scale);
+    return losses.reduce((a, b) => a + b, 0) * scale;
+  };
+  for (const parameter of [0, 1]) {
+    await mean();
+    const gradient = program.read('gradients', parameter);
+    const weights = program.read('weights', parameter);
+    for (let i = 0; i < weights.length; i += 7) {
+      const side = [];
+      for (const step of [1e-2, -1e-2]) {
+        const moved = weights.slice();
+        moved[i] = weights[i]! + step;
+        program.write('weights', parameter, moved);
+        side.push(await mean());
+      }
+      program.write('weights', parameter, weights);
+      assert.ok(Math.abs((side[0]! - side[1]!) / 2e-2 - gradient[i]!) < 2e-4, `parameter ${parameter} element ${i}`);
+    }
+  }
+  program.dispose();
+});
+
+test('masks come from the counter: dropout and drop path equal a plain Philox, over chunks and micro-batches', async () => {
+  const program = start();
+  const identity = new Float32Array(CLASSES * FEATURES);
+  for (let c = 0; c < CLASSES; c++) identity[c * FEATURES + c] = 1; // logits show the first features
+  program.write('weights', 0, identity);
+  program.write('weights', 1, new Float32Array(CLASSES));
+  const random = randomness(0.4, 0.5);
+  const first = batch(4, 20);
+  const second = batch(5, 24);
+  const { logits } = await program.step([first, second], random, 1);
+  const limit = (p: number) => Math.ceil((1 - p) * 2 ** 32);
+  for (let sample = 0; sample < 9; sample++) {
+    const image = sample < 4 ? first.images.subarray(sample * FEATURES) : second.images.subarray((sample - 4) * FEATURES);
+    const branch = philoxWord(random.seed, 0x80000000, 20 + sample, random.step, 0) < limit(0.5);
+    for (let c = 0; c < CLASSES; c++) {
+      const kept = philoxWord(random.seed, 0, 20 + sample, random.step, c) < limit(0.4);
+      const expected = image[c]! + (branch && kept ? image[c]! / 0.6 / 0.5 : 0);
+      assert.ok(Math.abs(logits[sample * CLASSES + c]! - expected) < 1e-6, `sample ${sample} class ${c}`);
+    }
+  }
+  // Explicit masks replace the draws: rows count over all micro-batches.
+  const siteMask = Uint8Array.from({ length: 9 * FEATURES }, (_, i) => ((i * 7) % 3 === 0 ? 1 : 0));
+  const pathMask = Uint8Array.from({ length: 9 }, (_, i) => i % 2);
+  const masked = await program.step([first, second], { ...random, siteMasks: [siteMask], pathMasks: [pathMask] }, 1);
+  for (let sample = 0; sample < 9; sample++) {
+    const image = sample < 4 ? first.images.subarray(sample * FEATURES) : second.images.subarray((sample - 4) * FEATURES);
+    for (let c = 0; c < CLASSES; c++) {
+      const expected = image[c]! + (pathMask[sample] && siteMask[sample * FEATURES + c] ? image[c]! / 0.6 / 0.5 : 0);
+      assert.ok(Math.abs(masked.logits[sample * CLASSES + c]! - expected) < 1e-6, `masked sample ${sample} class ${c}`);
+    }
+  }
+  program.dispose();
+});
+
+test('AdamW, clipping and EMA follow their formulas; evaluation uses the state asked for', async () => {
+  const program = start();
+  const before = [0, 1].map((parameter) => program.read('weights', parameter));
+  for (const parameter of [0, 1]) program.write('ema', parameter, before[parameter]!);
+  const { gradNorm } = await program.step([batch()], randomness(), 1, adamw(1));
+  const gradients = [0, 1].map((parameter) => program.read('gradients', parameter));
+  const norm = Math.sqrt(gradients.flatMap((g) => [...g]).reduce((a, g) => a + g * g, 0));
+  assert.ok(Math.abs(gradNorm - norm) < 1e-6 * norm);
+  const factor = Math.min(1, 1 / (norm + 1e-6));
+  for (const parameter of [0, 1]) {
+    const weights = program.read('weights', parameter);
+    const ema = program.read('ema', parameter);
+    for (let i = 0; i < weights.length; i++) {
+      const g = gradients[parameter]![i]! * factor;
+      const decayed = before[parameter]![i]! * (1 - 0.01 * (parameter === 0 ? 0.05 : 0));
+      const expected = decayed - ((0.01 / 0.1) * (0.1 * g)) / (Math.sqrt(0.001 * g * g) / Math.sqrt(1 - 0.999) + 1e-8);
+      assert.ok(Math.abs(weights[i]! - expected) < 1e-6, `weight ${i}`);
+      assert.ok(Math.abs(ema[i]! - (0.99 * before[parameter]![i]! + 0.01 * expected)) < 1e-6, `ema ${i}`);
+    }
+  }
+  const current = await program.evaluate(batch(), 'weights');
+  const smooth = await program.evaluate(batch(), 'ema');
+  assert.notDeepEqual(current.logits, smooth.logits);
+  for (const parameter of [0, 1]) program.write('weights', parameter, program.read('ema', parameter));
+  assert.deepEqual((await program.evaluate(batch(), 'weights')).logits, smooth.logits);
+  program.dispose();
+});
+
+test('equal bits for 1, 2 and 3 threads, on every instruction set', () => {
+  const child = fileURLToPath(new URL('./engine-bits.ts', import.meta.url));
+  const bits = (isa: string, threads: number) => {
+    const env = { ...process.env, DROPSTREAM_ISA: isa, DROPSTREAM_THREADS: String(threads) };
+    const result = spawnSync(process.execPath, ['--conditions=source', '--import', 'tsx', child], {
+      env,
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    assert.equal(result.status, 0, result.stderr);
+    return JSON.parse(result.stdout) as { isa: string; threads: number; sha256: string };
+  };
+  for (const isa of engineInfo().available) {
+    const [one, two, three] = [1, 2, 3].map((threads) => bits(isa, threads));
+    assert.deepEqual(one, { isa, threads: 1, sha256: one!.sha256 });
+    assert.deepEqual(two, { ...one, threads: 2 });
+    assert.deepEqual(three, { ...one, threads: 3 });
+  }
+});
+
+test('a wrong program is refused with the place and what is allowed', () => {
+  const refused = (change: (spec: ProgramSpec) => void, pattern: RegExp) => {
+    const spec = classifier();
+    change(spec);
+    assert.throws(() => createProgram(spec), pattern);
+  };
+  refused((s) => (s.values[4]!.offset += 1), /values\[4\]\.offset is \d+, must be a multiple of 16/);
+  refused((s) => (s.values[4]!.offset += 1600), /values\[4\] ends beyond arenaFloats/);
+  refused((s) => (s.chunkSamples = 0), /chunkSamples is 0, must be from 1/);
+  refused((s) => (s.forward[4]!.attributes.in = 13), /forward\[4\] linear: input 0 has 12 elements, must have 13/);
+  refused((s) => (s.forward[4]!.attributes.rows = 0.5), /forward\[4\] linear: attribute rows is 0\.5/);
+  refused((s) => delete s.forward[4]!.attributes.out, /forward\[4\] linear: attribute out is missing/);
+  refused((s) => (s.forward[4]!.attributes.speed = 1), /attribute speed is not known here/);
+  refused((s) => (s.forward[4]!.inputs[1] = { param: 9 }), /input 1 is parameter 9, must be below 2/);
+  refused((s) => (s.forward[4]!.inputs[1] = { value: 0 }), /input 1 must be a parameter/);
+  refused((s) => (s.forward[4]!.outputs[0] = { value: 99 }), /output 0 is value 99, must be below 8/);
+  refused((s) => (s.forward[4]!.outputs = []), /outputs number 0, must be 1/);
+  refused((s) => (s.forward[4]!.domain = 4), /domain is 4, must be at most paths = 1/);
+  refused((s) => (s.forward[1]!.site = 3), /site is 3, must be below 1/);
+  refused((s) => delete s.forward[1]!.site, /site is missing/);
+  refused((s) => (s.forward[2]!.domain = 0), /keep: domain is 0, must be 1/);
+  refused((s) => (s.values[4]!.offset = s.values[3]!.offset), /linear: output 0 overlaps input 0/);
+  refused((s) => (s.backward[0]!.outputs[1] = { grad: 0 }), /output 1 has 60 elements, must have 5/);
+  refused((s) => ((s.forward[0] as { kernel: string }).kernel = 'rm'), /forward\[0\] rm: kernel is "rm"/);
+  refused((s) => (s.logits = 3), /logits must name a value/);
+  refused((s) => (s.loss = 1e9), /loss must name a value/);
+  refused((s) => ((s as { sites: unknown }).sites = 5), /spec\.sites must be an array/);
+});
+
+test('a wrong call rejects and changes nothing', async () => {
+  const program = start();
+  const ok = batch();
+  const rejected = (micro: MicroBatch[], random: StepRandomness, optimizer: OptimizerScalars | undefined, pattern: RegExp) =>
+    assert.rejects(program.step(micro, random, 1, optimizer), pattern);
+  await rejected([{ ...ok, images: ok.images.subarray(1) }], randomness(), undefined, /micro\[0\]\.images must be of 84 elements, has 83/);
+  await rejected([{ ...ok, samples: 0 }], randomness(), undefined, /images must be of 0 elements/);
+  await rejected([], randomness(), undefined, /at least one micro-batch/);
+  await rejected([ok], randomness(1), undefined, /siteRates has 1\.0+, must be at least 0 and below 1/);
+  await rejected([ok], { ...randomness(), pathRates: new Float64Array(2) }, undefined, /pathRates has 2 entries, must have 1/);
+  await rejected([ok], { ...randomness(), siteMasks: [new Uint8Array(3)] }, undefined, /siteMasks\[0\] must be of 84 bytes, has 3/);
+  await rejected([ok], randomness(), { ...adamw(1), learningRate: new Float64Array(1) }, /one entry per parameter/);
+  await rejected([ok], randomness(), { ...adamw(1), step: 0 }, /optimizer\.step is 0/);
+  assert.throws(() => program.read('weights', 2), /parameter must be a whole number from 0 to 1/);
+  assert.throws(() => program.read('velocity' as 'ema', 0), /state must be/);
+  assert.throws(() => program.write('weights', 1, new Float32Array(4)), /data must be of 5 elements, has 4/);
+  assert.deepEqual(program.read('weights', 1), wave(CLASSES, 2));
+  program.dispose();
+});
+
+test('calls queue, reads wait their turn, dispose frees after the running call', async () => {
+  const program = start();
+  const calls = [1, 2, 3].map((step) => program.step([batch()], randomness(0.1, 0.1, step), 1, adamw(step)));
+  assert.throws(() => program.read('weights', 0), /a call runs on this program/);
+  const outputs = await Promise.all(calls);
+  assert.equal(new Set(outputs.map((output) => output.gradNorm)).size, 3);
+  assert.ok(program.memoryBytes > 0);
+  const last = program.step([batch()], randomness(), 1);
+  program.dispose();
+  await last.catch((error: Error) => assert.match(error.message, /disposed/));
+  assert.equal(program.memoryBytes, 0);
+  program.dispose();
+  await assert.rejects(program.step([batch()], randomness(), 1), /the program was disposed/);
+});
+
+test('neither steps nor programs leak native memory', async () => {
+  const resident = () => process.memoryUsage().rss;
+  const program = start();
+  const one = batch();
+  for (let i = 1; i <= 200; i++) await program.step([one], randomness(0.1, 0.1, i), 1, adamw(i));
+  const stepped = resident();
+  for (let i = 1; i <= 2000; i++) await program.step([one], randomness(0.1, 0.1, i), 1, adamw(i));
+  assert.ok(resident() - stepped < 48e6, `steps grew by ${resident() - stepped} bytes`);
+  program.dispose();
+  // 64 programs of 16 MB each, touched everywhere by a write: 1 GB if dispose kept them.
+  const spec = { ...classifier(), parameters: [...classifier().parameters, { size: 4_000_000 }] };
+  const data = new Float32Array(4_000_000).fill(1);
+  const before = resident();
+  for (let i = 0; i < 64; i++) {
+    const big = createProgram(spec);
+    big.write('weights', 2, data);
+    big.dispose();
+  }
+  assert.ok(resident() - before < 200e6, `programs grew by ${resident() - before} bytes`);
+});

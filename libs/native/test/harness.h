@@ -1,0 +1,103 @@
+// Test support: arrays between inaccessible pages, random values by formula, and checks that count and report.
+#pragma once
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "ref/reference.h"
+
+namespace dropstream::test {
+
+// Floats that end exactly at a page nobody may touch (and begin after another), so reading or writing one too many crashes.
+// `slack` floats more are allowed where a kernel's contract says "rounded up".
+class Array {
+ public:
+  explicit Array(size_t count) : count_(count) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = count * sizeof(float), body = (bytes + page - 1) / page * page;
+    total_ = body + 2 * page;
+    base_ = (char*)mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base_ == MAP_FAILED || mprotect(base_, page, PROT_NONE) || mprotect(base_ + page + body, page, PROT_NONE)) abort();
+    data_ = (float*)(base_ + page + body - bytes);
+    for (size_t i = 0; i < count; i++) data_[i] = NAN;  // an element nobody wrote shows
+  }
+  ~Array() { munmap(base_, total_); }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  operator float*() { return data_; }
+  float* data() { return data_; }
+  size_t size() const { return count_; }
+  ref::Values values() const { return ref::Values(data_, data_ + count_); }
+  void fill(float x) {
+    for (size_t i = 0; i < count_; i++) data_[i] = x;
+  }
+
+ private:
+  size_t count_, total_;
+  char* base_;
+  float* data_;
+};
+
+// Uniform words and values by a counter: the same on every machine.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15ull + 1) {}
+  uint64_t word() {
+    uint64_t z = (state_ += 0x9E3779B97F4A7C15ull);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+  }
+  size_t upto(size_t least, size_t most) { return least + word() % (most - least + 1); }
+  float value() { return (float)((double)(word() >> 11) / 9007199254740992.0 * 2 - 1); }
+  void fill(Array& array, float scale = 1) {
+    for (size_t i = 0; i < array.size(); i++) array[i] = value() * scale;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+inline int& failures() {
+  static int count = 0;
+  return count;
+}
+inline int& checks() {
+  static int count = 0;
+  return count;
+}
+
+inline void check(bool ok, const std::string& what) {
+  checks()++;
+  if (ok) return;
+  if (failures()++ < 20) printf("FAILED %s\n", what.c_str());
+}
+
+// |got − want| ≤ absolute + relative·|want| (+ per_element·magnitude) for all.
+inline void check_close(const std::string& what, const float* got, const ref::Values& want, double absolute, double relative,
+                        const ref::Values* magnitude = nullptr) {
+  for (size_t i = 0; i < want.size(); i++) {
+    const double bound = absolute + relative * (magnitude ? (*magnitude)[i] : std::fabs(want[i]));
+    if (std::fabs(got[i] - want[i]) <= bound) continue;
+    return check(false, what + "[" + std::to_string(i) + "]: " + std::to_string(got[i]) + ", expected " + std::to_string(want[i]) + " ± " + std::to_string(bound));
+  }
+  check(true, what);
+}
+
+inline void check_same_bits(const std::string& what, const float* a, const float* b, size_t count) { check(memcmp(a, b, count * sizeof(float)) == 0, what); }
+
+void test_products(const KernelTable& kernels);
+void test_functions(const KernelTable& kernels);
+void test_attention(const KernelTable& kernels);
+void test_rows(const KernelTable& kernels);
+void test_layout(const KernelTable& kernels);
+void test_optimizer(const KernelTable& kernels);
+void test_program(const KernelTable& kernels);
+
+}  // namespace dropstream::test
