@@ -12,7 +12,7 @@ import {
   Plan,
   TransformSpec,
 } from '#protocol/dropstream/v1/data.js';
-import { DataLoss, InvalidArgument, invalid, RemoteError, Unavailable } from '#rpc/errors.js';
+import { Cancelled, DataLoss, InvalidArgument, invalid, RemoteError, Unavailable } from '#rpc/errors.js';
 import { type CallContext, serverStream, service, unary } from '#rpc/handlers.js';
 import { createServer, type RpcServer } from '#rpc/server.js';
 import { silentLogger } from '#telemetry/logger.js';
@@ -150,6 +150,19 @@ test('a replica that never answers costs one deadline, not the run', async () =>
     EXPECTED,
   );
   assert.ok(failures.every(({ address }) => address === silent));
+});
+
+test('leaving ends a batch that is awaited', async () => {
+  const silent = await replica(async function* (_, { signal }) {
+    yield* [];
+    await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  });
+  const client = new BatchClient({ addresses: [silent] });
+  const batches = client.batches({ plan, signal: AbortSignal.timeout(30_000) });
+  const awaited = assert.rejects(batches.next(), Cancelled);
+  assert.deepEqual(await batches.return(), { done: true, value: undefined });
+  await awaited;
+  client.close();
 });
 
 test('a replica that breaks off in the middle of a payload is resumed elsewhere', async () => {

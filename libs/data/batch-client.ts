@@ -72,8 +72,23 @@ export class BatchClient {
     this.#replicas = new ReplicaSet(options.addresses, options.connect);
   }
 
-  /** In order of epoch and index. Leaving the loop ends the calls in flight. @throws InvalidArgument, Unavailable, Cancelled, … */
-  async *batches(request: BatchesRequest): AsyncGenerator<Batch, void, void> {
+  /**
+   * In order of epoch and index. Leaving the loop, or `return` while a batch is awaited, ends the calls in flight.
+   * @throws InvalidArgument, Unavailable, Cancelled, …
+   */
+  batches(request: BatchesRequest): AsyncGenerator<Batch, void, void> {
+    const leaving = new AbortController();
+    const batches = this.#read(request, leaving);
+    const end = batches.return.bind(batches);
+    // A generator's own return waits for the batch that is awaited, which may be minutes where no replica answers.
+    batches.return = (value) => {
+      leaving.abort(new Cancelled('reading of batches'));
+      return end(value);
+    };
+    return batches;
+  }
+
+  async *#read(request: BatchesRequest, leaving: AbortController): AsyncGenerator<Batch, void, void> {
     const { epochs = Number.POSITIVE_INFINITY, from = { epoch: 0, index: 0 } } = request;
     const plan = { ...request.plan, pixelSemantics: PIXEL_SEMANTICS_VERSION };
     const resolved = resolvePlan(plan);
@@ -88,7 +103,6 @@ export class BatchClient {
     const bytes = payloadBytes(format, resolved.batchSize, expected.inputSize, 0);
     const window = Math.max(1, Math.min(this.options.inFlight ?? 4, Math.floor((this.options.inFlightBytes ?? 256 << 20) / bytes)));
     const pool = new PayloadPool(window + 1);
-    const leaving = new AbortController();
     const signal = AbortSignal.any([leaving.signal, request.signal]);
 
     let perEpoch = request.batchesPerEpoch;
