@@ -113,6 +113,8 @@ export function createServer(options: ServerOptions): RpcServer {
   let port = options.port ?? 0;
   let state: 'new' | 'serving' | 'ended' = 'new';
   const setServing = (serving: boolean, service?: string): void => {
+    // A late probe must not undo draining.
+    if (serving && state === 'ended') return;
     for (const name of service === undefined ? ['', ...serviceNames] : [service])
       health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
   };

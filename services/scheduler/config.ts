@@ -10,6 +10,10 @@ export const schedulerOptions = {
     schema: integer(10, 60_000).default(1000),
     help: 'milliseconds between looks at a watched schedule, for revisions of other replicas',
   },
+  healthProbeMs: {
+    schema: integer(10, 600_000).default(5000),
+    help: 'milliseconds between looks at the object store, for the gRPC health status',
+  },
   maxWatches: { schema: integer(1, 100_000).default(1000), help: 'watches at the same time' },
 } as const;
 

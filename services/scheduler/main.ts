@@ -1,6 +1,7 @@
 /** The scheduler service: names, versions, previews and serves drop-rate schedules over one object store. */
 import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { service } from '#rpc/handlers.js';
+import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
@@ -21,7 +22,7 @@ export async function start(
     name: 'scheduler',
     config,
     ...options,
-    build: async ({ logger, registry }) => {
+    build: async ({ logger, registry, setServing }) => {
       const store = await openStore(config.store);
       const metrics = createSchedulerMetrics(registry);
       const feed: RevisionFeed = new RevisionFeed({
@@ -31,10 +32,17 @@ export async function start(
         onError: (error) => logger.warn({ error }, 'a watched schedule could not be read'),
       });
       const schedules: ScheduleStore = new ScheduleStore(store, { onRevision: (name, revision) => feed.notify(name, revision) });
+      const health = startHealthProbe({
+        probe: (signal) => store.list('projects/', { limit: 1, signal }),
+        setServing,
+        intervalMs: config.healthProbeMs,
+        onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'the object store does not answer'),
+      });
       return {
         services: [service(SchedulerServiceService, schedulerHandlers({ schedules, feed, metrics }))],
         beforeScrape: () => metrics.watches.set(feed.watches),
         close: async () => {
+          health.close();
           feed.close();
           await store.close();
         },

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
+import { HealthCheckResponse_ServingStatus, HealthClient } from '#protocol/grpc/health/v1/health.js';
 import { connect } from '#rpc/client.js';
 import { Aborted, Unavailable } from '#rpc/errors.js';
 import { silentLogger } from '#telemetry/logger.js';
@@ -16,7 +17,9 @@ import { schedulerConfig } from './config.js';
 import { start } from './main.js';
 
 const configOf = (store: string) =>
-  schedulerConfig.parse({ argv: ['--port', '0', '--admin-port', '0', '--watch-poll-ms', '50', '--store', store] });
+  schedulerConfig.parse({
+    argv: ['--port', '0', '--admin-port', '0', '--watch-poll-ms', '50', '--health-probe-ms', '50', '--store', store],
+  });
 const spec = { kind: 1, rate: 0.1, mode: 2, schedule: 2, cutoffEpoch: 5 };
 const t10 = { timeoutMs: 10_000 };
 
@@ -27,10 +30,12 @@ test('over MinIO: one winner per etag, watches across replicas, UNAVAILABLE with
   Object.assign(process.env, minio.env);
   const uri = await minio.createBucket('schedules', 'somewhere');
   const clients = [];
+  let address = '';
   for (let i = 0; i < 2; i++) {
     const replica = await start(configOf(uri), { logger: silentLogger(), processMetrics: false });
     t.after(() => replica.close());
-    const client = connect(SchedulerServiceClient, `127.0.0.1:${replica.port}`, { retry: { attempts: 1 } });
+    address = `127.0.0.1:${replica.port}`;
+    const client = connect(SchedulerServiceClient, address, { retry: { attempts: 1 } });
     t.after(() => client.close());
     clients.push(client);
   }
@@ -47,11 +52,22 @@ test('over MinIO: one winner per etag, watches across replicas, UNAVAILABLE with
   assert.equal((await next).value.schedule!.revision, 2n);
   await watch.return!();
 
+  const health = connect(HealthClient, address);
+  t.after(() => health.close());
+  const statuses: HealthCheckResponse_ServingStatus[] = [];
+  const turned = (async () => {
+    for await (const { status } of health.watch({ service: 'dropstream.v1.SchedulerService' }, { timeoutMs: 60_000 })) {
+      statuses.push(status);
+      if (statuses.length === 2) return;
+    }
+  })();
   await minio.stop();
   await assert.rejects(
     b.getSchedule({ name: 'projects/p/schedules/other' }, { timeoutMs: 60_000 }),
     (e) => e instanceof Unavailable && e.retryAfterMs > 0,
   );
+  await turned;
+  assert.deepEqual(statuses, [HealthCheckResponse_ServingStatus.SERVING, HealthCheckResponse_ServingStatus.NOT_SERVING]);
 });
 
 test('grpcurl lists and calls it by reflection alone', async (t) => {

@@ -183,7 +183,7 @@ export interface Rate {
   step: bigint;
   /** Rate, in [0, 1). */
   rate: number;
-  /** With length.depth > 0 and kind DROP_PATH: rate * k / (depth - 1) for block k; with DROPOUT: the rate for every block. */
+  /** With length.depth > 0 and kind DROP_PATH: rate * k / (depth - 1) for block k, the last one the rate itself; with DROPOUT: the rate for every block. */
   blockRates: number[];
 }
 
