@@ -119,7 +119,10 @@ export interface TransformSpec {
   trainInterpolation?:
     | string
     | undefined;
-  /** Share of the resized short side that the evaluation crop keeps, (0, 1]. Default 0.875; at input_size >= 384 absent means a square warp. */
+  /**
+   * Share of the resized short side that the evaluation crop keeps, 0.05 to 1. Default 0.875. As in the reference not used at
+   * input_size >= 384 (a warp to a square) and at input_size <= 32 (neither resized nor cropped).
+   */
   cropPct?:
     | number
     | undefined;
