@@ -1,7 +1,8 @@
 /** What an evaluation is, as a pure fold of its log. Records are JSON. */
 import { Evaluation, EvaluationResult, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 
-export type EvaluationEvent = { readonly time: string } & (
+/** `at`: wall time of the record in milliseconds, put there by the log; information only. */
+export type EvaluationEvent = { readonly at?: number } & (
   | { readonly kind: 'created'; readonly evaluation: unknown; readonly specDigest: string }
   | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string }
   | { readonly kind: 'progress'; readonly samplesDone: number; readonly samplesTotal: number }
@@ -36,7 +37,12 @@ export function applyEvent(view: EvaluationView | undefined, event: EvaluationEv
     if (event.kind !== 'created') throw new Error(`the log of an evaluation begins with ${event.kind} instead of created`);
     const evaluation = Evaluation.fromJSON(event.evaluation);
     return {
-      evaluation: { ...evaluation, state: EvaluationState.PENDING, createTime: new Date(event.time), logSequence: BigInt(sequence) },
+      evaluation: {
+        ...evaluation,
+        state: EvaluationState.PENDING,
+        createTime: event.at === undefined ? undefined : new Date(event.at),
+        logSequence: BigInt(sequence),
+      },
       owner: '',
       fence: 0,
       attempt: 0,

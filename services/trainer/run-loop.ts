@@ -4,6 +4,7 @@
  */
 import type { Program } from '#engine/index.js';
 import { countTopK } from '#nn/metrics.js';
+import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import type { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { blockRates } from '#schedule/index.js';
@@ -22,6 +23,7 @@ export interface LoopOptions {
   readonly batches: MicroBatches;
   readonly rates: (step: number) => StepRates;
   readonly dropKind: DropKind;
+  /** Ends the loop between two steps, also while it waits for data; never inside a step. */
   readonly signal: AbortSignal;
 }
 
@@ -37,7 +39,14 @@ export class NonFiniteLoss extends Error {
   }
 }
 
-export async function* trainSteps(options: LoopOptions): AsyncGenerator<StepMetrics, void, void> {
+export interface TrainedStep {
+  readonly metrics: StepMetrics;
+  readonly images: number;
+  /** Samples of the step that could not be decoded. */
+  readonly replaced: readonly ReplacedSample[];
+}
+
+export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedStep, void, void> {
   const { program, spec, stepsPerEpoch, batches, rates, signal } = options;
   const mixed = mixes(spec);
   const [beta1, beta2] = spec.optBetas as [number, number];
@@ -92,7 +101,7 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<StepMetr
         stepSeconds: (performance.now() - begun) / 1000,
         batchSha256: micro.map(({ sha256 }) => Buffer.from(sha256)),
       };
-      yield metrics;
+      yield { metrics, images: samples, replaced: micro.flatMap(({ replaced }) => replaced) };
     } finally {
       for (const batch of micro) batch.release();
     }

@@ -1,0 +1,54 @@
+/** The evaluator service: its api role answers for evaluations over the store, its worker role scores checkpoints. */
+import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import { InvalidArgument } from '#rpc/errors.js';
+import { service } from '#rpc/handlers.js';
+import { runService } from '#rpc/process.js';
+import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { openStore } from '#storage/open-store.js';
+import { type EvaluatorConfig, evaluatorConfig } from './config.js';
+import { EvaluationWorker } from './evaluation-worker.js';
+import { Evaluations } from './evaluations.js';
+import { evaluatorHandlers } from './evaluator-service.js';
+import { createEvaluatorMetrics } from './metrics.js';
+
+export type { EvaluatorConfig } from './config.js';
+
+/** Starts the service in this process; the caller closes it. */
+export async function start(
+  config: EvaluatorConfig,
+  options: Pick<StartOptions, 'logger' | 'processMetrics'> = {},
+): Promise<RunningService> {
+  const [answers, works] = [config.role !== 'worker', config.role !== 'api'];
+  if (works && config.data.length === 0) {
+    throw new InvalidArgument([{ field: '--data', value: '', allowed: 'the host:port of at least one data replica, for a worker' }]);
+  }
+  return await startService({
+    name: 'evaluator',
+    config,
+    ...options,
+    build: async ({ logger, registry }) => {
+      const store = await openStore(config.store);
+      const metrics = createEvaluatorMetrics(registry);
+      const evaluations = new Evaluations(store, Math.min(config.pollMs, 500));
+      const worker = works ? new EvaluationWorker({ store, config, metrics, logger }) : undefined;
+      worker?.start();
+      return {
+        services: answers ? [service(EvaluatorServiceService, evaluatorHandlers(store, evaluations))] : [],
+        drain: async () => await worker?.stop(),
+        close: async () => {
+          await worker?.stop();
+          await store.close();
+        },
+      };
+    },
+  });
+}
+
+/** `dropstream serve evaluator …`. `argv`: without node and script. */
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help')) {
+    process.stdout.write(`Usage: dropstream serve evaluator [options]\n\n${evaluatorConfig.help()}\n`);
+    return;
+  }
+  await runService({ name: 'evaluator', start: async () => await start(evaluatorConfig.parse({ argv, env: process.env })) });
+}

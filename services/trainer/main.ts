@@ -1,0 +1,61 @@
+/** The trainer service: its api role answers for runs over the store, its worker role trains them. */
+import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
+import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
+import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
+import { connect } from '#rpc/client.js';
+import { InvalidArgument } from '#rpc/errors.js';
+import { service } from '#rpc/handlers.js';
+import { runService } from '#rpc/process.js';
+import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { openStore } from '#storage/open-store.js';
+import { type TrainerConfig, trainerConfig } from './config.js';
+import { Datasets } from './dataset-facts.js';
+import { createTrainerMetrics } from './metrics.js';
+import { RunWorker } from './run-worker.js';
+import { Runs } from './runs.js';
+import { trainerHandlers } from './runs-service.js';
+
+export type { TrainerConfig } from './config.js';
+
+/** Starts the service in this process; the caller closes it. Closing gives runs back with a checkpoint, as SIGTERM does. */
+export async function start(config: TrainerConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
+  const [answers, works] = [config.role !== 'worker', config.role !== 'api'];
+  if (works && config.data.length === 0) {
+    throw new InvalidArgument([{ field: '--data', value: '', allowed: 'the host:port of at least one data replica, for a worker' }]);
+  }
+  return await startService({
+    name: 'trainer',
+    config,
+    ...options,
+    build: async ({ logger, registry }) => {
+      const store = await openStore(config.store);
+      const metrics = createTrainerMetrics(registry);
+      const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry });
+      const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry });
+      const runs = new Runs({ store, watchPollMs: Math.min(config.pollMs, 500) });
+      const worker = works ? new RunWorker({ store, config, evaluator, scheduler, metrics, logger }) : undefined;
+      worker?.start();
+      const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler });
+      return {
+        services: answers ? [service(TrainerServiceService, handlers)] : [],
+        // However little grace: a run that is given back needs its checkpoint.
+        drain: async () => await worker?.stop(),
+        close: async () => {
+          await worker?.stop();
+          scheduler?.close();
+          evaluator?.close();
+          await store.close();
+        },
+      };
+    },
+  });
+}
+
+/** `dropstream serve trainer …`. `argv`: without node and script. */
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help')) {
+    process.stdout.write(`Usage: dropstream serve trainer [options]\n\n${trainerConfig.help()}\n`);
+    return;
+  }
+  await runService({ name: 'trainer', start: async () => await start(trainerConfig.parse({ argv, env: process.env })) });
+}

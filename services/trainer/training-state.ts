@@ -1,0 +1,103 @@
+/** The training state as a checkpoint, and back: weights, both moments, moving average, sums of the epoch, undecodable samples. */
+import type { NamedTensor, Program, ProgramState } from '#engine/index.js';
+import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { CheckpointSnapshot, LoadedCheckpoint } from '#storage/checkpoint.js';
+import type { JsonObject, JsonValue } from '#storage/record-log.js';
+import type { Tensor } from '#storage/tensor.js';
+import { fingerprintLine, readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
+import { type EpochSums, emptySums } from './epoch-means.js';
+import type { ResolvedSpec } from './run-spec.js';
+import type { RunView } from './run-state.js';
+
+/** What training knows beside the program's tensors. */
+export interface Progress {
+  /** Optimizer steps done. */
+  readonly step: number;
+  readonly sums: EpochSums;
+  /** Paths of samples that could not be decoded, distinct. */
+  readonly undecodable: readonly string[];
+}
+
+const moments = ['first_moment', 'second_moment'] as const;
+
+/** A snapshot of the program between two steps; its tensors are copies. */
+export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, progress: Progress): CheckpointSnapshot {
+  const state = program.exportState({ ema: spec.modelEma });
+  const tensor = ({ name, shape, data }: NamedTensor): Tensor => ({ name, dtype: 'F32', shape, data: data as Float32Array<ArrayBuffer> });
+  const { run } = view;
+  const metadata: TrainingMetadata = {
+    version: 1,
+    run: run.name,
+    spec: RunSpec.toJSON(spec),
+    model: { name: spec.model, imageSize: spec.inputSize, classes: spec.nbClasses, parameters: Number(run.parameters) },
+    classNames: view.classes,
+    ema: spec.modelEma,
+    undecodable: progress.undecodable,
+  };
+  const best = run.bestTop1 === undefined ? null : { checkpoint: run.bestCheckpoint, top1: run.bestTop1, step: view.bestStep };
+  return {
+    step: progress.step,
+    epoch: Math.floor(progress.step / Number(run.stepsPerEpoch)),
+    logSequence: Number(run.logSequence),
+    fingerprint: fingerprintLine(program.fingerprint),
+    epochAccumulators: progress.sums as unknown as JsonValue,
+    best,
+    metadata: metadata as unknown as JsonObject,
+    weights: state.weights.map(tensor),
+    ...(state.ema && { ema: state.ema.map(tensor) }),
+    optimizer: moments.flatMap((moment) => state[moment].map((part) => tensor({ ...part, name: `${moment}.${part.name}` }))),
+  };
+}
+
+/** Loads a checkpoint into the program. @throws NotATrainingCheckpoint; RangeError where it is of another model */
+export function restore(program: Program, name: string, { manifest, tensors }: LoadedCheckpoint): Progress {
+  const { undecodable } = readTrainingMetadata(name, manifest.metadata);
+  const named = (group: readonly Tensor[] | undefined): NamedTensor[] => (group ?? []).map(named32);
+  const optimizer = named(tensors.optimizer);
+  const momentOf = (moment: (typeof moments)[number]): NamedTensor[] =>
+    optimizer.filter((part) => part.name.startsWith(`${moment}.`)).map((part) => ({ ...part, name: part.name.slice(moment.length + 1) }));
+  const state: ProgramState = {
+    weights: named(tensors.weights),
+    first_moment: momentOf('first_moment'),
+    second_moment: momentOf('second_moment'),
+    ...(tensors.ema && { ema: named(tensors.ema) }),
+  };
+  program.importState(state);
+  const sums = (manifest.epochAccumulators as unknown as EpochSums | null) ?? emptySums(Math.floor(manifest.epoch));
+  return { step: manifest.step, sums, undecodable };
+}
+
+/**
+ * Starts from another run's weights: every parameter of equal shape is taken; a head of another shape keeps its initialisation.
+ * @throws Error naming any other parameter that is missing or has another shape
+ */
+export function finetuneFrom(program: Program, name: string, { tensors }: LoadedCheckpoint): void {
+  const given = new Map((tensors.weights ?? []).map((tensor) => [tensor.name, named32(tensor)]));
+  for (const parameter of program.parameters) {
+    const found = given.get(parameter.name);
+    if (found !== undefined && found.shape.join() === parameter.shape.join()) {
+      program.write('weights', parameter.name, found.data);
+      program.write('ema', parameter.name, found.data);
+    } else if (!/^head\./.test(parameter.name)) {
+      const shape = found === undefined ? 'is not in it' : `has shape [${found.shape}] there`;
+      throw new FinetuneMismatch(name, parameter.name, `${shape}, [${parameter.shape}] in this model`);
+    }
+  }
+}
+
+/** A checkpoint to finetune from that is of another architecture. */
+export class FinetuneMismatch extends Error {
+  override readonly name = 'FinetuneMismatch';
+  constructor(
+    readonly checkpoint: string,
+    readonly parameter: string,
+    readonly why: string,
+  ) {
+    super(`cannot finetune from ${checkpoint}: ${parameter} ${why}`);
+  }
+}
+
+function named32({ name, dtype, shape, data }: Tensor): NamedTensor {
+  if (dtype !== 'F32') throw new RangeError(`tensor ${name} is ${dtype}, must be F32`);
+  return { name, shape: [...shape], data: data as Float32Array };
+}
