@@ -66,7 +66,7 @@ async function* once(
     }
   } catch (error) {
     if (signal?.aborted) throw cancelled();
-    throw isServiceError(error) ? fromServiceError(error) : error;
+    throw isServiceError(error) ? fromServiceError(error, method.path.slice(1)) : error;
   } finally {
     signal?.removeEventListener('abort', abort);
     // After a normal end this does nothing. Cancelling emits an error that has nobody left to go to.

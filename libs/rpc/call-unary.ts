@@ -63,7 +63,10 @@ function once(connection: Connection, method: AnyMethod, request: Buffer, option
       (error: ServiceError | null, response?: unknown) => {
         signal?.removeEventListener('abort', abort);
         observer?.handled(status[error?.code ?? status.OK]);
-        if (error) return reject(signal?.aborted ? new Cancelled(method.path.slice(1), { cause: signal.reason }) : fromServiceError(error));
+        if (error)
+          return reject(
+            signal?.aborted ? new Cancelled(method.path.slice(1), { cause: signal.reason }) : fromServiceError(error, method.path.slice(1)),
+          );
         observer?.received();
         resolve(response);
       },

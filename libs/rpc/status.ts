@@ -173,7 +173,7 @@ export function toStatus(error: unknown, unexpected: (error: unknown) => void): 
 }
 
 /** The way back: the class the server threw, its ids restored, or RemoteError for a status that none stands for. `cause` is the original. */
-export function fromServiceError(error: ServiceError): DomainError | RemoteError {
+export function fromServiceError(error: ServiceError, method = 'the call'): DomainError | RemoteError {
   const found = statusTable.find((r) => r.code === error.code);
   if (!found) return new RemoteError(error.code, error.details, { cause: error });
   const details = readDetails(error.metadata);
@@ -183,11 +183,11 @@ export function fromServiceError(error: ServiceError): DomainError | RemoteError
   // From grpc-js itself or another server: no details, only text.
   switch (error.code) {
     case status.UNAVAILABLE:
-      return new Unavailable(error.details, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
+      return new Unavailable(`${method} (${error.details})`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
     case status.CANCELLED:
-      return new Cancelled(undefined, { cause: error });
+      return new Cancelled(method, { cause: error });
     case status.DEADLINE_EXCEEDED:
-      return new DeadlineExceeded(undefined, { cause: error });
+      return new DeadlineExceeded(method, { cause: error });
     default:
       return new RemoteError(error.code, error.details, { cause: error });
   }
