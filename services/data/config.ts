@@ -21,6 +21,10 @@ export const dataOptions = {
     help: 'bytes of batches in memory, from the beginning of their making to the last chunk taken by the caller',
   },
   maxDatasets: { schema: integer(1, 1000).default(32), help: 'data sets kept open' },
+  healthProbeMs: {
+    schema: integer(10, 600_000).default(5000),
+    help: 'milliseconds between looks at the roots, for the gRPC health status',
+  },
   threads: { schema: integer(0, 1024).default(0), help: 'threads that decode and augment, 0 for one a core' },
 } as const;
 

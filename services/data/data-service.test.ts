@@ -23,6 +23,7 @@ import {
   Plan as PlanMessage,
   TransformSpec,
 } from '#protocol/dropstream/v1/data.js';
+import { HealthCheckResponse_ServingStatus, HealthClient } from '#protocol/grpc/health/v1/health.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { DataLoss, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted, Unavailable } from '#rpc/errors.js';
 import type { RunningService } from '#rpc/start-service.js';
@@ -462,6 +463,27 @@ test('without any replica reading ends as UNAVAILABLE after the total time; a re
   await assert.rejects(both.batches({ plan: plan('idx', { reprob: 3 }), signal: signal() }).next(), InvalidArgument);
   both.close();
   await elsewhere.close();
+});
+
+test('health follows the roots', async () => {
+  const mount = join(base, 'mount');
+  mkdirSync(mount);
+  const watching = await replica('--root', mount, '--health-probe-ms', '20');
+  const health = connect(HealthClient as ClientClass<typeof HealthClient.service>, addressOf(watching));
+  const becomes = async (wanted: HealthCheckResponse_ServingStatus) => {
+    for (let i = 0; i < 200; i++) {
+      if ((await health.check({ service: '' }, { timeoutMs: 5000 })).status === wanted) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.fail(`never ${HealthCheckResponse_ServingStatus[wanted]}`);
+  };
+  await becomes(HealthCheckResponse_ServingStatus.SERVING);
+  rmSync(mount, { recursive: true });
+  await becomes(HealthCheckResponse_ServingStatus.NOT_SERVING);
+  mkdirSync(mount);
+  await becomes(HealthCheckResponse_ServingStatus.SERVING);
+  health.close();
+  await watching.close();
 });
 
 test('a slow reader holds its bytes back at the server and gets them right; leaving frees them', async () => {

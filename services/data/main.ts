@@ -3,6 +3,7 @@ import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { pixelInfo } from '#native/pixels.js';
 import { DataServiceService } from '#protocol/dropstream/v1/data.js';
 import { service } from '#rpc/handlers.js';
+import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
@@ -27,7 +28,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
     config,
     ...options,
     server: { maxStreamMs: MAX_STREAM_MS, streamWindow: CHUNKS_AHEAD },
-    build: async ({ logger, registry }) => {
+    build: async ({ logger, registry, setServing }) => {
       const roots = await AllowedRoots.open(config.root);
       const store = await openStore(config.store);
       const metrics = createDataMetrics(registry);
@@ -36,6 +37,13 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       const turns = new Gate('batches made at a time', config.concurrency, config.maxWaiting);
       const threads = config.threads === 0 ? undefined : config.threads;
       logger.info({ roots: roots.folders, ...pixelInfo() }, 'pixels');
+      // The store is needed for data sets that are not open yet only: its absence must not empty a pool that trains.
+      const health = startHealthProbe({
+        probe: async () => await roots.check(),
+        setServing,
+        intervalMs: config.healthProbeMs,
+        onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'a root cannot be read'),
+      });
       const parts = { datasets, memory, turns, metrics, undecodable: new UndecodableLog(metrics), threads };
       return {
         services: [service(DataServiceService, dataHandlers(parts))],
@@ -45,6 +53,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
           metrics.datasets.set(datasets.size);
         },
         close: async () => {
+          health.close();
           await datasets.close();
           await store.close();
         },

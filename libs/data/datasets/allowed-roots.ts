@@ -1,5 +1,5 @@
 /** Files are read only inside folders that the operator allows, symbolic links resolved. */
-import { realpath } from 'node:fs/promises';
+import { access, constants, realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { NotFound, PermissionDenied } from '#rpc/errors.js';
 
@@ -28,6 +28,11 @@ export class AllowedRoots {
     if (real !== undefined) return real;
     if (inside.length > 0 && reals.every((one) => one === undefined)) return missing(path);
     throw new PermissionDenied(path, `it is outside the allowed folders ${this.folders.join(', ')}`);
+  }
+
+  /** @throws when a root cannot be read now (a mount that went away) */
+  async check(): Promise<void> {
+    await Promise.all(this.folders.map((folder) => access(folder, constants.R_OK | constants.X_OK)));
   }
 
   #contains(path: string): boolean {
