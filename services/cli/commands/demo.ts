@@ -9,7 +9,7 @@ export function addDemoCommand(program: Command, context: Context): void {
     .command('demo')
     .description('start all services, train a small vision transformer with early dropout on Fashion-MNIST, write a report')
     .option('--quick', 'part of the images, half a minute')
-    .option('--epochs <n>', 'epochs (default: 6; 2 with --quick)')
+    .option('--epochs <n>', 'epochs (default: 6; 4 with --quick)')
     .option('--report <file>', 'where the report goes (default: .dropstream/demo/report.html)')
     .option('--keep', 'keep the services running afterwards, until Ctrl-C')
     .option('--json', 'print the result as JSON too')

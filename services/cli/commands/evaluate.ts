@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { Evaluation, EvaluationSpec, EvaluationState, EvaluatorServiceClient, type Scores } from '#protocol/dropstream/v1/evaluator.js';
+import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { invalid } from '#rpc/errors.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
@@ -22,7 +23,7 @@ interface EvaluateOptions extends SharedOptions {
 }
 
 export function addEvaluateCommand(program: Command, context: Context): void {
-  withSharedOptions(program.command('evaluate <checkpoint>').description('score RUN, RUN/best or RUN/CHECKPOINT'), ['evaluator'])
+  withSharedOptions(program.command('evaluate <checkpoint>').description('score RUN, RUN/best or RUN/CHECKPOINT'), ['evaluator', 'trainer'])
     .option('--manifest <sha256>', "images to score on; default: the run's eval_manifest")
     .option('--batch-size <n>', "samples in a batch; default: 1.5 times the run's")
     .option('--ema [true|false]', "score the moving average too; default: the run's model_ema_eval")
@@ -31,8 +32,9 @@ export function addEvaluateCommand(program: Command, context: Context): void {
     .option('--subset-stride <n>', 'only every n-th image')
     .option('--subset-offset <n>', 'first image of the subset')
     .option('--detach', 'print the name and leave')
-    .action((checkpoint: string, options: EvaluateOptions) =>
-      withClient(EvaluatorServiceClient, 'evaluator', options, context, async (client, call) => {
+    .action(async (given: string, options: EvaluateOptions) => {
+      const checkpoint = await storedName(checkpointName(given, options), options, context);
+      await withClient(EvaluatorServiceClient, 'evaluator', options, context, async (client, call) => {
         const request = { parent: projectName(options), spec: specOf(checkpoint, options), requestId: randomUUID() };
         let evaluation = (await client.createEvaluation(request, call)).evaluation!;
         if (!options.detach) {
@@ -46,8 +48,20 @@ export function addEvaluateCommand(program: Command, context: Context): void {
           context.terminal.status('');
         }
         show(evaluation, options, context);
-      }),
-    );
+      });
+    });
+}
+
+/** `latest` and `best` are names that only the trainer knows; all others are stored names already. */
+async function storedName(name: string, options: SharedOptions, context: Context): Promise<string> {
+  if (!/\/(latest|best)$/.test(name)) return name;
+  return withClient(
+    TrainerServiceClient,
+    'trainer',
+    options,
+    context,
+    async (client, call) => (await client.getCheckpoint({ name }, call)).checkpoint!.name,
+  );
 }
 
 function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
@@ -60,7 +74,7 @@ function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
   const ema = o.ema === undefined ? undefined : parseBoolean(o.ema === true ? 'true' : o.ema);
   if (o.ema !== undefined && ema === undefined) throw invalid('ema', o.ema, 'true or false');
   return EvaluationSpec.fromPartial({
-    checkpoint: checkpointName(checkpoint, o),
+    checkpoint,
     manifest: o.manifest ?? '',
     batchSize: number('batch_size', o.batchSize),
     ema,

@@ -32,7 +32,7 @@ export interface DemoOptions {
 }
 
 const FULL_EPOCHS = 6;
-const QUICK_EPOCHS = 2;
+const QUICK_EPOCHS = 4;
 const HOLDOUT_STRIDE = 10;
 const CALL_MS = 30_000;
 
@@ -81,7 +81,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
 
       phase('Result');
       const evaluation = options.validation
-        ? await scoreHoldout(evaluator, training, data, context)
+        ? await scoreHoldout(trainer, evaluator, training, data, context)
         : await lastEvaluation(evaluator, training, context);
       const scores = evaluation.result!.weights!;
       const preview = await previewImages(dataService, spec, context);
@@ -151,11 +151,7 @@ async function startServices(home: string, store: string, dataRoot: string, cont
   return services;
 }
 
-async function train(
-  trainer: ReturnType<typeof connect<(typeof TrainerServiceClient)['service']>>,
-  spec: RunSpec,
-  context: Context,
-): Promise<Training> {
+async function train(trainer: Trainer, spec: RunSpec, context: Context): Promise<Training> {
   const { terminal, signal } = context;
   const began = performance.now();
   const runId = `demo-${randomUUID().slice(0, 8)}`;
@@ -167,7 +163,7 @@ async function train(
   terminal.err(
     `${run!.name}: ${spec.model}, ${count(run!.parameters)} parameters, ${spec.epochs} epochs of ${count(run!.stepsPerEpoch)} steps, ${dropout}`,
   );
-  const progress = beginProgress({ ...run!, imagesPerStep: spec.batchSize ?? 64 });
+  const progress = beginProgress({ ...run!, imagesPerStep: spec.batchSize ?? 64, evaluated: spec.evalManifest !== '' });
   const steps = new Map<bigint, StepMetrics>();
   const view = showProgress(progress, context);
   try {
@@ -183,6 +179,7 @@ async function train(
   return { run: run!, progress, steps: [...steps.values()], seconds: (performance.now() - began) / 1000 };
 }
 
+type Trainer = ReturnType<typeof connect<(typeof TrainerServiceClient)['service']>>;
 type Evaluator = ReturnType<typeof connect<(typeof EvaluatorServiceClient)['service']>>;
 
 /** The evaluation of the last checkpoint, which the trainer asked for. */
@@ -195,9 +192,19 @@ async function lastEvaluation(evaluator: Evaluator, { run, progress }: Training,
 }
 
 /** Scores the training images that the run left out. */
-async function scoreHoldout(evaluator: Evaluator, { run }: Training, data: DemoData, context: Context): Promise<Evaluation> {
+async function scoreHoldout(
+  trainer: Trainer,
+  evaluator: Evaluator,
+  { run }: Training,
+  data: DemoData,
+  context: Context,
+): Promise<Evaluation> {
+  const { checkpoint } = await trainer.getCheckpoint(
+    { name: `${run.name}/checkpoints/latest` },
+    { timeoutMs: CALL_MS, signal: context.signal },
+  );
   const spec = {
-    checkpoint: `${run.name}/checkpoints/latest`,
+    checkpoint: checkpoint!.name,
     manifest: data.train.sha256,
     subsetStride: HOLDOUT_STRIDE,
     subsetOffset: 0,

@@ -23,7 +23,7 @@ export async function followRun(
   const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
   if (run === undefined) throw new CommandError(`${name} has no answer`);
   const imagesPerStep = (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1);
-  const progress = beginProgress({ ...run, imagesPerStep, state: RunState.QUEUED });
+  const progress = beginProgress({ ...run, imagesPerStep, evaluated: !run.spec?.disableEval, state: RunState.QUEUED });
   const leave = new AbortController();
   const interrupt = askOnInterrupt(context, name, {
     pause: async () => void (await client.pauseRun({ name }, { timeoutMs: 30_000 })),
@@ -76,7 +76,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
     for (; shownEpochs < epochs.length; shownEpochs++) {
       const line = epochs[shownEpochs]!;
       const top1 = evaluationOf(progress, line.epoch)?.top1;
-      if (top1 === undefined && !all && shownEpochs >= epochs.length - 1) break;
+      if (top1 === undefined && progress.evaluated && !all && shownEpochs >= epochs.length - 1) break;
       if (!titled) terminal.err(epochRow());
       titled = true;
       terminal.err(epochRow({ ...line, top1 }));
@@ -86,7 +86,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
   const draw = () => {
     terminal.status(statusLine(progress));
     if (!terminal.interactive && performance.now() - lastPlain > PLAIN_EVERY_MS) {
-      terminal.err(statusLine(progress));
+      terminal.err(statusLine(progress, 0));
       lastPlain = performance.now();
     }
   };

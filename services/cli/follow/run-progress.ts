@@ -23,6 +23,8 @@ export interface EvaluationLine {
 export interface RunProgress {
   readonly totalSteps: number;
   readonly stepsPerEpoch: number;
+  /** Whether checkpoints are evaluated. */
+  readonly evaluated: boolean;
   /** Images in an optimizer step. */
   readonly imagesPerStep: number;
   /** Optimizer steps done in the newest history. */
@@ -39,11 +41,18 @@ export interface RunProgress {
   sequence: bigint;
 }
 
-export function beginProgress(run: { totalSteps: bigint; stepsPerEpoch: bigint; imagesPerStep: number; state?: RunState }): RunProgress {
+export function beginProgress(run: {
+  totalSteps: bigint;
+  stepsPerEpoch: bigint;
+  imagesPerStep: number;
+  evaluated?: boolean;
+  state?: RunState;
+}): RunProgress {
   return {
     totalSteps: Number(run.totalSteps),
     stepsPerEpoch: Number(run.stepsPerEpoch),
     imagesPerStep: run.imagesPerStep,
+    evaluated: run.evaluated ?? false,
     step: 0,
     last: undefined,
     loss: undefined,

@@ -9,7 +9,7 @@ export function statusLine(progress: RunProgress, barWidth = 16): string {
   const share = progress.totalSteps === 0 ? 0 : progress.step / progress.totalSteps;
   const left = secondsLeft(progress);
   return [
-    `${bar(share, barWidth)} ${Math.floor(share * 100)} %`,
+    `${bar(share, barWidth)} ${Math.floor(share * 100)} %`.trim(),
     `epoch ${progress.last.epoch + 1}`,
     `step ${count(progress.step)}/${count(progress.totalSteps)}`,
     `loss ${(progress.loss ?? Number.NaN).toFixed(3)}`,
