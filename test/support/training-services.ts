@@ -1,0 +1,142 @@
+/**
+ * Data, trainer and evaluator in this process over one directory store, with a tiny indexed data set: what trainer and evaluator tests
+ * start from. Everything is closed with the test.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AllowedRoots } from '#data/datasets/allowed-roots.js';
+import { indexDataset } from '#data/datasets/index-dataset.js';
+import { saveManifest } from '#data/manifest-store.js';
+import { EvaluatorServiceClient, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { type RunEvent, TrainerServiceClient, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
+import { connect, type TypedClient } from '#rpc/client.js';
+import type { RunningService } from '#rpc/start-service.js';
+import type { ObjectStore } from '#storage/object-store.js';
+import { openStore } from '#storage/open-store.js';
+import { silentLogger } from '#telemetry/logger.js';
+import { dataConfig } from '../../services/data/config.js';
+import { start as startData } from '../../services/data/main.js';
+import { evaluatorConfig } from '../../services/evaluator/config.js';
+import { start as startEvaluator } from '../../services/evaluator/main.js';
+import { trainerConfig } from '../../services/trainer/config.js';
+import { start as startTrainer } from '../../services/trainer/main.js';
+import { writeTinyDataset } from './tiny-dataset.js';
+
+export type Trainer = TypedClient<typeof TrainerServiceService>;
+export type Evaluator = TypedClient<typeof EvaluatorServiceService>;
+
+const free = ['--port', '0', '--admin-port', '0', '--log-level', 'silent'];
+const quick = ['--poll-ms', '50', '--lease-ttl-ms', '600', '--backoff-ms', '50'];
+
+export class TrainingServices {
+  readonly #closing: (() => Promise<unknown> | unknown)[] = [];
+
+  private constructor(
+    readonly folder: string,
+    readonly store: ObjectStore,
+    readonly trainManifest: string,
+    readonly evalManifest: string,
+  ) {}
+
+  /** Without services: only the store and the data set. */
+  static async open(sizes: { train?: number; test?: number } = { train: 96, test: 40 }): Promise<TrainingServices> {
+    const folder = await mkdtemp(join(tmpdir(), 'training-'));
+    writeTinyDataset(join(folder, 'tiny'), { size: 28, classes: 5, ...sizes });
+    const store = await openStore(join(folder, 'store'));
+    const roots = await AllowedRoots.open([folder]);
+    const manifests: string[] = [];
+    for (const split of ['train', 'test']) {
+      const dataset = await indexDataset(roots, join(folder, 'tiny'), { split });
+      await saveManifest(store, dataset);
+      manifests.push(dataset.sha256);
+    }
+    const services = new TrainingServices(folder, store, manifests[0]!, manifests[1]!);
+    services.#closing.push(
+      () => rm(folder, { recursive: true, force: true }),
+      () => store.close(),
+    );
+    return services;
+  }
+
+  get storeUri(): string {
+    return join(this.folder, 'store');
+  }
+
+  /** @returns its address */
+  async data(): Promise<string> {
+    return this.#address(await startData(dataConfig.parse({ argv: [...free, '--store', this.storeUri, '--root', this.folder] }), quiet));
+  }
+
+  async trainer(argv: string[]): Promise<{ service: RunningService; client: Trainer }> {
+    const service = await startTrainer(trainerConfig.parse({ argv: [...free, ...quick, '--store', this.storeUri, ...argv] }), quiet);
+    const client = connect(TrainerServiceClient, this.#address(service));
+    this.#closing.push(() => client.close());
+    return { service, client };
+  }
+
+  async evaluator(argv: string[]): Promise<{ service: RunningService; client: Evaluator; address: string }> {
+    const service = await startEvaluator(evaluatorConfig.parse({ argv: [...free, ...quick, '--store', this.storeUri, ...argv] }), quiet);
+    const address = this.#address(service);
+    const client = connect(EvaluatorServiceClient, address);
+    this.#closing.push(() => client.close());
+    return { service, client, address };
+  }
+
+  async close(): Promise<void> {
+    for (const end of this.#closing.reverse()) await end();
+  }
+
+  #address(service: RunningService): string {
+    this.#closing.push(() => service.close());
+    return `127.0.0.1:${service.port}`;
+  }
+
+  /** A spec that trains in a second or two: 5 classes of 28 × 28 stripes. */
+  spec(part: Partial<RunSpec> = {}): RunSpec {
+    return {
+      model: 'vit_nano_p7',
+      trainManifest: this.trainManifest,
+      evalManifest: '',
+      epochs: 2,
+      batchSize: 16,
+      warmupEpochs: 1,
+      lr: 1e-3,
+      schedule: '',
+      scheduleRevision: 0n,
+      optBetas: [],
+      cutmixMinmax: [],
+      finetune: '',
+      ...part,
+    };
+  }
+}
+
+const quiet = { logger: silentLogger(), processMetrics: false };
+
+/** Every event of a run until it ends, or until `until` says so. */
+export async function follow(
+  client: Trainer,
+  name: string,
+  until: (event: RunEvent) => boolean = () => false,
+  timeoutMs = 60_000,
+): Promise<RunEvent[]> {
+  const events: RunEvent[] = [];
+  for await (const { event } of client.watchRun({ name }, { timeoutMs })) {
+    if (event === undefined) continue;
+    events.push(event);
+    if (until(event)) break;
+  }
+  return events;
+}
+
+/** The loss of every step of the run's history: what a later attempt did again replaces what an earlier one did. */
+export function lossesOf(events: readonly RunEvent[]): number[] {
+  const losses: number[] = [];
+  for (const { event } of events) {
+    if (event?.$case === 'resumed') losses.length = Number(event.value.fromStep);
+    if (event?.$case === 'steps') for (const { step, loss } of event.value.steps) losses[Number(step)] = loss;
+  }
+  return losses;
+}
