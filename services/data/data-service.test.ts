@@ -12,6 +12,7 @@ import { BatchClient, type BatchFailure } from '#data/batch-client.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest-store.js';
+import { PLAN_SEMANTICS_VERSION } from '#data/plan-digest.js';
 import { finishBatch, PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import {
   type BatchHeader,
@@ -175,6 +176,20 @@ test('finished batches equal the uint8 batch finished by the caller', async () =
     assert.ok(payload.subarray(values.byteLength).equals(Buffer.from(softTargetsOf(raw.header).buffer)));
     assert.equal(Buffer.from(header.payloadSha256).toString('hex'), sha256(payload));
   }
+});
+
+test('known batches have known bytes, on every machine and in every version with these semantics', async () => {
+  const of = plan(
+    'cifar',
+    { inputSize: 48, trainInterpolation: 'random', reprob: 0.9, recount: 2 },
+    { batchSize: 10, mix: { ...MixSpec.create(), mixupMode: 'elem' } },
+  );
+  const hashes: string[] = [];
+  for (const format of [PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16]) {
+    for (let index = 0; index < 3; index++) hashes.push(sha256((await getBatch({ plan: of, epoch: 1, index, format })).payload));
+  }
+  assert.equal(manifests.cifar, KNOWN_MANIFEST);
+  assert.deepEqual([PIXEL_SEMANTICS_VERSION, PLAN_SEMANTICS_VERSION, sha256(Buffer.from(hashes.join()))], KNOWN_BATCHES);
 });
 
 test('chunks are at most 1 MiB', async () => {
@@ -524,3 +539,7 @@ test('reading ends with its signal', async () => {
   }, /cancelled/);
   reader.close();
 });
+
+const KNOWN_MANIFEST = '31234ef96c90bb034dac1d1ba2914a6483bb65b5b75240fbe0c0ecc57e93169c';
+/** Pixel semantics, plan semantics, and the SHA-256 over the SHA-256s of nine payloads: the last changes with a version before it only. */
+const KNOWN_BATCHES = [1, 1, 'e2ba57c74c94fd0f696a4d1cf96020275f69713d7da523be7b285f810ba8c0b0'];
