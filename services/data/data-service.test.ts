@@ -480,6 +480,13 @@ test('without any replica reading ends as UNAVAILABLE after the total time; a re
   await elsewhere.close();
 });
 
+test('a root that is not there is refused at the start', async () => {
+  await assert.rejects(
+    replica('--root', join(base, 'none')),
+    (error) => error instanceof InvalidArgument && error.violations[0]?.field === '--root',
+  );
+});
+
 test('health follows the roots', async () => {
   const mount = join(base, 'mount');
   mkdirSync(mount);

@@ -2,6 +2,7 @@
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { pixelInfo } from '#native/pixels.js';
 import { DataServiceService } from '#protocol/dropstream/v1/data.js';
+import { invalid, NotFound } from '#rpc/errors.js';
 import { service } from '#rpc/handlers.js';
 import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
@@ -29,7 +30,9 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
     ...options,
     server: { maxStreamMs: MAX_STREAM_MS, streamWindow: CHUNKS_AHEAD },
     build: async ({ logger, registry, setServing }) => {
-      const roots = await AllowedRoots.open(config.root);
+      const roots = await AllowedRoots.open(config.root).catch((error) => {
+        throw error instanceof NotFound ? invalid('--root', error.resource, 'a folder that exists') : error;
+      });
       const store = await openStore(config.store);
       const metrics = createDataMetrics(registry);
       const datasets = new OpenDatasets(store, roots, config.maxDatasets);
