@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const cliPath = fileURLToPath(new URL('../../services/cli/main.ts', import.meta.url));
-export const sourceFlags = ['--conditions=source', '--import=tsx'];
+export const sourceFlags = ['--conditions=source', `--import=${import.meta.resolve('tsx')}`];
 
 export type ServiceName = 'data' | 'scheduler' | 'trainer' | 'evaluator';
 
