@@ -1,5 +1,5 @@
 /** What a command may use of the world, so that tests can pass their own. */
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { processTerminal, type Terminal } from './output/terminal.js';
 
 export interface Context {
@@ -16,5 +16,5 @@ export function processContext(signal: AbortSignal): Context {
 
 /** The folder of what `up` and `demo` keep: DROPSTREAM_HOME, else .dropstream in the working directory. */
 export function homeFolder(context: Pick<Context, 'env' | 'cwd'>): string {
-  return context.env.DROPSTREAM_HOME ?? join(context.cwd, '.dropstream');
+  return resolve(context.cwd, context.env.DROPSTREAM_HOME ?? '.dropstream');
 }

@@ -7,6 +7,7 @@ import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { version } from '#telemetry/version.js';
 import { cgroupCores } from '../doctor/machine.js';
 import { evaluationOf } from '../follow/run-progress.js';
+import { invocation } from '../invocation.js';
 import { count } from '../output/numbers.js';
 import type { Training } from './demo.js';
 import type { DemoData } from './demo-data.js';
@@ -33,6 +34,7 @@ export async function demoReport(facts: DemoFacts): Promise<Report> {
   const scored = facts.validation
     ? 'every tenth training image, left out of training'
     : 'every seventh image, never used for training or for choosing settings';
+  const command = invocation();
   const home = relative(process.cwd(), facts.home) || '.';
   return {
     title: `Early dropout on ${data.name}`,
@@ -72,12 +74,12 @@ export async function demoReport(facts: DemoFacts): Promise<Report> {
       ['system', `${process.platform} ${process.arch}`],
     ],
     next: [
-      `npx dropstream up --store ${home}/store --data-root ${home}/data   # the services again, with this run in the store`,
-      'npx dropstream runs list                                 # in another terminal, as are the following',
-      `npx dropstream checkpoints list ${run.name.split('/').at(-1)}`,
-      `npx dropstream train --model vit_nano_p7 --data_path ${relative(process.cwd(), data.folder)} --epochs 6 --warmup_epochs 1 --lr 3e-3 --batch_size 64 --drop_path 0.1 --drop_mode late --cutoff_epoch 3 --aa "" --color_jitter 0 --mixup 0 --cutmix 0 --reprob 0`,
-      'npx dropstream schedule preview --rate 0.1 --mode early --drop-schedule linear --cutoff-epoch 50',
-      'curl http://127.0.0.1:PORT/metrics                       # the ports that `up` prints',
+      `${command} up --store ${home}/store --data-root ${home}/data  # the services again, with this run`,
+      `${command} runs list  # in another terminal, as are the following`,
+      `${command} checkpoints list ${run.name.split('/').at(-1)}`,
+      `${command} train --model vit_nano_p7 --data_path ${relative(process.cwd(), data.folder)} --epochs 6 --warmup_epochs 1 --lr 3e-3 --batch_size 64 --drop_path 0.1 --drop_mode late --cutoff_epoch 3 --aa "" --color_jitter 0 --mixup 0 --cutmix 0 --reprob 0`,
+      `${command} schedule preview --rate 0.1 --mode early --drop-schedule linear --cutoff-epoch 50`,
+      'curl http://127.0.0.1:PORT/metrics  # the ports that `up` prints',
     ],
   };
 }

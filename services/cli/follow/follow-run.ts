@@ -67,20 +67,20 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
   const { terminal } = context;
   let titled = false;
   let shownEpochs = 0;
-  let shownEvaluations = 0;
+  const shownSteps = new Set<bigint>();
   let lastPlain = performance.now();
   let noted = '';
   const rows = (all: boolean) => {
     const epochs = [...progress.epochs.values()];
-    // A row waits for its evaluation for one epoch, so that top-1 stands in it.
+    // A row waits for its evaluation, two epochs at most, so that top-1 stands in it.
     for (; shownEpochs < epochs.length; shownEpochs++) {
       const line = epochs[shownEpochs]!;
-      const top1 = evaluationOf(progress, line.epoch)?.top1;
-      if (top1 === undefined && progress.evaluated && !all && shownEpochs >= epochs.length - 1) break;
+      const found = evaluationOf(progress, line.epoch);
+      if (found === undefined && progress.evaluated && !all && shownEpochs >= epochs.length - 2) break;
       if (!titled) terminal.err(epochRow());
       titled = true;
-      terminal.err(epochRow({ ...line, top1 }));
-      if (top1 !== undefined) shownEvaluations++;
+      terminal.err(epochRow({ ...line, top1: found?.top1 }));
+      if (found !== undefined) shownSteps.add(found.step);
     }
   };
   const draw = () => {
@@ -106,7 +106,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       rows(true);
       terminal.status('');
       // Evaluations that came after their epoch's row.
-      for (const e of progress.evaluations.slice(shownEvaluations)) {
+      for (const e of progress.evaluations.filter(({ step }) => !shownSteps.has(step))) {
         terminal.err(`step ${e.step}: top-1 ${e.top1.toFixed(2)} %, top-5 ${e.top5.toFixed(2)} %, loss ${e.loss.toFixed(4)}`);
       }
     },

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startLocalServices } from '../../test/support/local-services.js';
+import { readUpState, type UpState } from './addresses.js';
+import type { Context } from './context.js';
+import { main } from './main.js';
+import { commandLineEntry, nodeOptions } from './service-entry.js';
+
+/** Runs a command line in this process. */
+async function cli(env: Readonly<Record<string, string>>, ...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  const [out, err]: [string[], string[]] = [[], []];
+  const terminal = {
+    out: (line: string) => void out.push(line),
+    err: (line: string) => void err.push(line),
+    status() {},
+    interactive: false,
+    color: false,
+    columns: 100,
+  };
+  const context: Context = { terminal, env, cwd: tmpdir(), signal: AbortSignal.timeout(120_000) };
+  const code = await main(argv, context);
+  return { code, out: out.join('\n'), err: err.join('\n') };
+}
+
+/** A command line as a process of its own. */
+function cliProcess(env: Readonly<Record<string, string>>, ...argv: string[]) {
+  const child = spawn(process.execPath, [...nodeOptions(), commandLineEntry, ...argv], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const lines: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (line) => lines.push(line));
+  return { child, lines, exit: once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]> };
+}
+
+async function until<T>(what: string, find: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+  for (const end = performance.now() + 60_000; performance.now() < end; await delay(50)) {
+    const found = await find();
+    if (found) return found;
+  }
+  return assert.fail(`waited for ${what}`);
+}
+
+const small =
+  '--model vit_nano_p7 --batch_size 60 --lr 3e-3 --warmup-epochs 0 --warmup_steps 2 --aa= --color_jitter 0 --reprob 0 --mixup 0 --cutmix 0'.split(
+    ' ',
+  );
+
+test('the command line against real services', async (t) => {
+  const local = await startLocalServices();
+  t.after(() => local.stop());
+  const { env } = local;
+  const images = join(local.folder, 'data', (await readdir(join(local.folder, 'data')))[0]!);
+  // Only the home folder is known, as after `dropstream up`: addresses and store come from its up.json.
+  const home = { DROPSTREAM_HOME: env.DROPSTREAM_HOME! };
+  const trainOne = (...argv: string[]) =>
+    cli(home, 'train', '--data_path', images, ...small, '--dropout', '0.1', '--drop-mode', 'early', '--cutoff_epoch', '1', ...argv);
+
+  await t.test('train indexes, trains, shows the epoch table and ends with 0', async () => {
+    const { code, err } = await trainOne('--run_id', 'first', '--epochs', '2');
+    assert.equal(code, 0, err);
+    assert.match(err, /training images: 600 in 10 classes; evaluation images: 100/);
+    assert.match(err, /epoch +loss +lr +drop rate +images\/s +top-1\n +1 +[\d.]+ +[\d.]+ +0\.1 +[\d,]+(?: +[\d.]+ %)?\n +2 .*%/);
+    assert.match(err, /runs\/first is SUCCEEDED/);
+  });
+
+  await t.test('runs are listed, shown and watched', async () => {
+    const list = await cli(home, 'runs', 'list');
+    assert.match(list.out, /^RUN +STATE +MODEL +STEP +OF +BEST TOP-1 +AGE +WHY\nfirst +SUCCEEDED +vit_nano_p7 +20 +20 +[\d.]+ %/);
+    assert.match((await cli(home, 'runs', 'get', 'first')).out, /drop +dropout 0\.1, early, constant, cutoff_epoch 1/);
+    const watched = await cli(home, 'runs', 'watch', 'first', '--json');
+    const events = watched.out.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(
+      events.map((event) => Number(event.sequence)),
+      Array.from(events, (_, k) => k + 1),
+    );
+    assert.ok(events.some((event) => event.steps) && events.some((event) => event.evaluation));
+  });
+
+  await t.test('checkpoints are listed, shown and evaluated', async () => {
+    const list = JSON.parse((await cli(home, 'checkpoints', 'list', 'first', '--json')).out) as {
+      name: string;
+      files: { sha256: string }[];
+    }[];
+    assert.equal(list.length, 2);
+    assert.match((await cli(home, 'checkpoints', 'get', 'first/latest')).out, /step +20\n[\s\S]*weights .* sha256 [0-9a-f]{64}\n +file:/);
+    const { code, out, err } = await cli(home, 'evaluate', 'first', '--batch_size', '32');
+    assert.equal(code, 0, err);
+    assert.match(out, /^OF +TOP-1 +TOP-5 +LOSS\nweights +[\d.]+ % +[\d.]+ % +[\d.]+$/);
+    assert.match(err, /step 20, 100 images/);
+  });
+
+  await t.test('exit codes say what was wrong', async () => {
+    assert.equal((await cli(home, 'runs', 'get', 'nope')).code, 4);
+    assert.equal((await cli(home, 'runs', 'pause', 'first')).code, 5);
+    assert.equal((await cli(home, 'evaluate', 'nope/latest')).code, 4);
+    assert.equal((await cli(home, 'nonsense')).code, 2);
+    assert.equal((await cli(home, 'runs', 'get')).code, 2);
+    assert.equal((await cli({}, 'runs', 'list')).code, 3, 'no address');
+    assert.equal((await cli({ DROPSTREAM_TRAINER: '127.0.0.1:9' }, 'runs', 'list', '--timeout', '1')).code, 3, 'nobody there');
+    const bad = await trainOne('--run_id', 'bad', '--epochs', '2', '--drop_path', '0.1', '--smoothing', '1');
+    assert.equal(bad.code, 2);
+    assert.match(bad.err, /\d values are refused:\n(?=[\s\S]*smoothing)(?=[\s\S]*drop_path|dropout)/);
+  });
+
+  await t.test('schedules are created, changed, previewed and used', async () => {
+    const spec = ['--rate', '0.2', '--mode', 'early', '--drop_schedule', 'linear', '--cutoff-epoch', '1'];
+    assert.equal((await cli(home, 'schedule', 'create', 'falling', ...spec)).code, 0);
+    const { code, err } = await cli(home, 'schedule', 'update', 'falling', '--rate', '0.3', '--etag', 'stale');
+    assert.equal(code, 5, err);
+    assert.match((await cli(home, 'schedule', 'update', 'falling', '--rate', '0.3')).out, /revision +2\n[\s\S]*rate +0\.3\n[\s\S]*LINEAR/);
+    const preview = await cli(home, 'schedule', 'preview', ...spec, '--epochs', '2', '--steps-per-epoch', '10', '--samples', '0');
+    assert.match(preview.out, /^FIRST STEP +LAST STEP +FORMULA +FROM +TO\n +0 +9 +LINEAR_TO_ZERO +0\.2 +0\n +10 +19 +CONSTANT +0 +0$/);
+    const validated = await cli(
+      home,
+      'train',
+      '--data_path',
+      images,
+      ...small,
+      '--epochs',
+      '2',
+      '--schedule',
+      'projects/default/schedules/falling',
+      '--validate_only',
+    );
+    assert.deepEqual([validated.code, validated.err.split('\n').at(-1)], [0, 'the options are good: 20 optimizer steps, 10 an epoch']);
+    assert.equal((await cli(home, 'schedule', 'delete', 'falling')).code, 0);
+    assert.equal((await cli(home, 'schedule', 'get', 'falling')).code, 4);
+  });
+
+  await t.test('doctor finds the services of `up`', async () => {
+    const { out } = await cli(home, 'doctor', '--json');
+    const checks = JSON.parse(out) as { name: string; outcome: string }[];
+    for (const name of ['store', 'data', 'scheduler', 'trainer', 'evaluator', 'pixels', 'engine native']) {
+      assert.equal(checks.find((check) => check.name === name)?.outcome.replace('warn', 'ok'), 'ok', name);
+    }
+  });
+
+  await t.test('Ctrl-C without a terminal detaches: 130, and the run goes on', async () => {
+    const started = await trainOne('--run_id', 'long', '--epochs', '400', '--disable_eval', 'true', '--save_ckpt_freq', '400', '--detach');
+    assert.deepEqual([started.code, started.out], [0, 'projects/default/runs/long']);
+    const watch = cliProcess(home, 'runs', 'watch', 'long');
+    await until('a step', () => watch.lines.some((line) => /step [\d,]+\//.test(line) || /^ +\d+ +[\d.]+/.test(line)));
+    watch.child.kill('SIGINT');
+    const [code] = await watch.exit;
+    assert.equal(code, 130, watch.lines.join('\n'));
+    assert.match(watch.lines.join('\n'), /detached; the run goes on/);
+    assert.match((await cli(home, 'runs', 'get', 'long')).out, /state +RUNNING/);
+    assert.equal((await cli(home, 'runs', 'pause', 'long')).code, 0);
+    await until('the pause', async () => (await cli(home, 'runs', 'get', 'long')).out.includes('PAUSED'));
+    assert.equal((await cli(home, 'runs', 'cancel', 'long')).code, 0);
+    assert.equal((await cli(home, 'runs', 'delete', 'long')).code, 0);
+  });
+});
+
+test('up starts everything, brings back what dies, refuses a second one, and leaves nothing behind', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'dropstream-home-'));
+  const env = { DROPSTREAM_HOME: home };
+  const up = cliProcess(env, 'up', '--json', '--data-replicas', '2', '--log-level', 'error');
+  try {
+    const state = await until('the addresses', () => {
+      const line = up.lines.find((text) => text.startsWith('{'));
+      return line === undefined ? undefined : (JSON.parse(line) as UpState);
+    });
+    assert.deepEqual(state.services.map((s) => s.name).sort(), ['data-1', 'data-2', 'evaluator', 'scheduler', 'trainer']);
+    assert.deepEqual(readUpState(home), state);
+    for (const { admin } of state.services) assert.equal((await fetch(`${admin}/readyz`)).status, 200);
+
+    const second = await cli(env, 'up');
+    assert.equal(second.code, 5, second.err);
+
+    const trainer = state.services.find((s) => s.service === 'trainer')!;
+    const log = await readFile(join(home, 'logs', 'trainer.log'), 'utf8');
+    process.kill(Number(/"pid":(\d+)/.exec(log)?.[1]), 'SIGKILL');
+    await until('the restart', () => up.lines.some((line) => line.startsWith('trainer is back')));
+    assert.ok(up.lines.some((line) => line.startsWith('trainer died (SIGKILL)')));
+    assert.equal((await fetch(`${trainer.admin}/readyz`)).status, 200, 'on the same port');
+
+    up.child.kill('SIGTERM');
+    const [code] = await up.exit;
+    assert.equal(code, 0, up.lines.join('\n'));
+    assert.equal(readUpState(home), undefined);
+    for (const { admin } of state.services) await assert.rejects(fetch(`${admin}/livez`));
+  } finally {
+    up.child.kill('SIGKILL');
+    await rm(home, { recursive: true, force: true });
+  }
+});
