@@ -7,13 +7,14 @@ import { InvalidArgument } from '#rpc/errors.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import { unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { Claimant } from '#work/claimant.js';
 import { ClaimedLog, ClaimLost, WorkEnded } from '#work/claimed-log.js';
 import type { QueueEntry } from '#work/queue-index.js';
 import { NotATrainingCheckpoint } from '#work/training-metadata.js';
 import type { EvaluatorConfig } from './config.js';
 import { type EvaluationLog, evaluationPrefix, evaluationQueue, heartbeatPrefix, openEvaluationLog, standingOf } from './evaluation-log.js';
-import type { EvaluationEvent, EvaluationView } from './evaluation-state.js';
+import { type EvaluationEvent, type EvaluationView, hasEnded } from './evaluation-state.js';
 import type { EvaluatorMetrics } from './metrics.js';
 import { scoreCheckpoint } from './score-checkpoint.js';
 
@@ -98,6 +99,7 @@ export class EvaluationWorker {
       logger.error({ error }, 'the end of the attempt could not be written');
     } finally {
       await claimed.stop();
+      await this.#unpin(claimed.view, id);
     }
     return true;
   }
@@ -143,6 +145,12 @@ export class EvaluationWorker {
       await claimed.append(() => (hopeless ? { kind: 'failed', failure: reason } : { kind: 'released', reason, failed: true }));
       return hopeless ? 'failed' : 'retried';
     }
+  }
+
+  /** A pin that stays behind only keeps a checkpoint longer. */
+  async #unpin({ evaluation }: EvaluationView, id: string): Promise<void> {
+    if (!hasEnded(evaluation.state) || evaluation.spec === undefined) return;
+    await unpinCheckpoint(this.#deps.store, evaluation.spec.checkpoint, id, AbortSignal.timeout(10_000)).catch(() => {});
   }
 
   #log(project: string, id: string): EvaluationLog {

@@ -4,6 +4,7 @@ import { Evaluation as EvaluationMessage } from '#protocol/dropstream/v1/evaluat
 import { AlreadyExists, NotFound } from '#rpc/errors.js';
 import { wait } from '#rpc/retry.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
+import { pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
 import type { QueueIndex } from '#work/queue-index.js';
 import type { NewEvaluation } from './create-evaluation.js';
 import { type EvaluationLog, evaluationPrefix, evaluationQueue, openEvaluationLog } from './evaluation-log.js';
@@ -29,7 +30,9 @@ export class Evaluations {
     await this.store.put(indexKey(project, id), Buffer.from('{}'), { signal });
     await this.#queue.add({ project, id }, signal);
     const log = this.#log(project, id);
-    await log.refresh(signal);
+    const known = await log.refresh(signal);
+    // Before it can be worked on, and not again for one that has ended.
+    if (known === undefined) await pinCheckpoint(this.store, checkpointOf(evaluation), id, signal);
     const event: EvaluationEvent = { kind: 'created', evaluation: EvaluationMessage.toJSON(evaluation), specDigest };
     const view = await log.append((now) => (now === undefined ? event : undefined), signal);
     if (view?.specDigest !== specDigest) throw new AlreadyExists('evaluation', evaluation.name, 'it was created with another spec');
@@ -65,7 +68,9 @@ export class Evaluations {
   ): Promise<Evaluation> {
     await this.get(project, id, signal);
     const view = await this.#log(project, id).append((now) => decide((now as EvaluationView).evaluation), signal);
-    return (view as EvaluationView).evaluation;
+    const { evaluation } = view as EvaluationView;
+    if (hasEnded(evaluation.state)) await unpinCheckpoint(this.store, checkpointOf(evaluation), id, signal);
+    return evaluation;
   }
 
   /** The evaluation now and at every change until it has ended. @throws NotFound */
@@ -92,5 +97,6 @@ export class Evaluations {
   }
 }
 
+const checkpointOf = (evaluation: Evaluation): string => evaluation.spec?.checkpoint ?? '';
 const indexFolder = (project: string): string => `projects/${project}/evaluation-index`;
 const indexKey = (project: string, id: string): string => `${indexFolder(project)}/${id}`;

@@ -43,6 +43,22 @@ export function trainingPlan(spec: ResolvedSpec): Plan {
   };
 }
 
+/** The plan of an evaluation, as far as whether the data fits it: order and batch are the evaluator's own. */
+export function evaluationPlan(spec: ResolvedSpec): Plan {
+  const training = trainingPlan(spec);
+  const transform: TransformSpec = { inputSize: spec.inputSize, training: false, cropPct: spec.cropPct };
+  return {
+    ...training,
+    dataset: { manifest: spec.evalManifest },
+    order: 'sequential',
+    transform,
+    mix: undefined,
+    subsetStride: 0,
+    subsetOffset: 0,
+    subsetInvert: false,
+  };
+}
+
 /** True where a run's checkpoints are scored on the samples that its training left out. */
 export function evaluatesHeldOut(spec: ResolvedSpec): boolean {
   return spec.holdoutStride > 0 && spec.evalManifest === spec.trainManifest;

@@ -4,6 +4,7 @@ import { checkPlanFits, resolvePlan } from '#data/plan.js';
 import { trace } from '#graph/trace.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { elements } from '#nn/tensor.js';
+import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import type { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
@@ -14,7 +15,7 @@ import { checkId, checkName } from '#rpc/resource-names.js';
 import { readManifest } from '#storage/checkpoint.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { specField, trainingPlan } from './batch-plans.js';
+import { evaluationPlan, specField, trainingPlan } from './batch-plans.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
 import { modelCatalog } from './model-catalog.js';
 import { manifestKeyOf, runPrefix } from './run-log.js';
@@ -74,7 +75,7 @@ export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, si
   if (train && evaluation && !(train instanceof NotFound) && !(evaluation instanceof NotFound)) {
     checkEvaluationData(violations, spec, train, evaluation);
   }
-  checkPlan(violations, spec, train instanceof NotFound ? undefined : train);
+  checkPlans(violations, spec, train instanceof NotFound ? undefined : train, evaluation instanceof NotFound ? undefined : evaluation);
   violations.throwIfAny();
   for (const found of [train, evaluation]) if (found instanceof NotFound) throw found;
   if (length === undefined || project === undefined || train === undefined || train instanceof NotFound) throw new Error('unreachable');
@@ -118,21 +119,19 @@ export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, si
 }
 
 /** Rules of augmentation, mixing and image sizes, which are the data library's own. A field that was refused already is not named twice. */
-function checkPlan(violations: Violations, spec: NonNullable<CreateRunRequest['spec']>, train: KnownDataset | undefined): void {
+function checkPlans(violations: Violations, spec: RunSpec, train: KnownDataset | undefined, evaluation: KnownDataset | undefined): void {
   const named = new Set(violations.list.map(({ field }) => field));
-  if (named.has('spec.model') || named.has('spec.train_manifest')) return;
-  const add = (found: Violations): void => {
-    for (const { field, value, allowed } of found.list) {
-      const own = specField(field);
-      if (!named.has(own)) violations.add(own, value, allowed);
-      named.add(own);
-    }
-  };
+  if (named.has('spec.model') || named.has('spec.train_manifest') || named.has('spec.eval_manifest')) return;
   const resolved = resolveRunSpec(spec, modelCatalog, train ?? { samples: 1, classes: ['?'] });
   const found = new Violations();
   const plan = found.collect(() => resolvePlan(trainingPlan(resolved)));
   if (plan && train) found.collect(() => checkPlanFits(plan, train));
-  add(found);
+  if (evaluation && !resolved.disableEval) found.collect(() => checkPlanFits(resolvePlan(evaluationPlan(resolved)), evaluation));
+  for (const { field, value, allowed } of found.list) {
+    const own = specField(field);
+    if (!named.has(own)) violations.add(own, value, allowed);
+    named.add(own);
+  }
 }
 
 async function pinSchedule(

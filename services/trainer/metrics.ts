@@ -3,6 +3,8 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { removeSeries } from '#telemetry/run-series.js';
 
 const runLabels = ['project', 'run'] as const;
+/** How attempts end; every series begins at 0, so that increases count from the first one. */
+const outcomes = ['trained', 'paused', 'stopped', 'lost', 'failed', 'retried', 'unknown'] as const;
 const secondsBuckets = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
 
 export type TrainerMetrics = ReturnType<typeof createTrainerMetrics>;
@@ -12,6 +14,13 @@ export function createTrainerMetrics(registry: Registry) {
   const histogram = (name: string, help: string) =>
     new Histogram({ name: `dropstream_trainer_${name}_seconds`, help, buckets: secondsBuckets, registers });
   const runGauge = (name: string, help: string) => new Gauge({ name: `dropstream_run_${name}`, help, labelNames: runLabels, registers });
+  const attempts = new Counter({
+    name: 'dropstream_trainer_attempts_total',
+    help: 'Attempts at runs that ended, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of outcomes) attempts.inc({ outcome }, 0);
   return {
     step: histogram('step', 'Seconds of an optimizer step, waiting for data included.'),
     dataWait: histogram('data_wait', 'Seconds of an optimizer step that were spent waiting for batches.'),
@@ -19,12 +28,7 @@ export function createTrainerMetrics(registry: Registry) {
     checkpointStall: histogram('checkpoint_stall', 'Seconds that training stood still for a checkpoint.'),
     evaluation: histogram('evaluation', 'Seconds from the commit of a checkpoint to its evaluation.'),
     images: new Counter({ name: 'dropstream_trainer_images_total', help: 'Images trained on.', registers }),
-    attempts: new Counter({
-      name: 'dropstream_trainer_attempts_total',
-      help: 'Attempts at runs that ended, by outcome.',
-      labelNames: ['outcome'],
-      registers,
-    }),
+    attempts,
     queueDepth: new Gauge({ name: 'dropstream_trainer_queue_depth', help: 'Runs that wait for a worker.', registers }),
     runsActive: new Gauge({ name: 'dropstream_trainer_runs_active', help: 'Runs that this process trains.', registers }),
     loss: runGauge('loss', 'Mean training loss of the newest step.'),

@@ -5,7 +5,7 @@
 import { BatchClient } from '#data/batch-client.js';
 import { compile, type Program } from '#engine/index.js';
 import type { CheckpointRecord } from '#protocol/dropstream/v1/trainer.js';
-import { loadCheckpoint, loadLatestValid, retainCheckpoints, type SavedCheckpoint } from '#storage/checkpoint.js';
+import { loadCheckpoint, loadLatestValid, type SavedCheckpoint } from '#storage/checkpoint.js';
 import { Checkpointer } from '#storage/checkpointer.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -18,6 +18,7 @@ import { addStep, type EpochSums, emptySums, epochRecord } from './epoch-means.j
 import { CheckpointEvaluations, type EvaluatorClient } from './evaluations.js';
 import type { TrainerMetrics } from './metrics.js';
 import { MicroBatches } from './micro-batches.js';
+import { deleteOldCheckpoints } from './retention.js';
 import { checkpointPrefix, type EventBody, type EventBodyAt, manifestKeyOf } from './run-log.js';
 import { type TrainedStep, trainSteps } from './run-loop.js';
 import { dropSegments, runRates } from './run-rates.js';
@@ -324,7 +325,7 @@ class Attempt {
   }
 
   async #committed(saved: SavedCheckpoint): Promise<void> {
-    const { claimed, metrics, store, project, run } = this.#options;
+    const { claimed, metrics, store, project, run, logger } = this.#options;
     const seconds = (performance.now() - (this.#stagedAt.get(saved.step) ?? performance.now())) / 1000;
     this.#stagedAt.delete(saved.step);
     const checkpoint = `${claimed.view.run.name}/checkpoints/${saved.id}`;
@@ -333,14 +334,14 @@ class Attempt {
     metrics.checkpoint.observe(seconds);
     const { view } = claimed;
     if (view.unevaluated.some(({ name }) => name === checkpoint)) this.#evaluations?.begin({ name: checkpoint, step: saved.step });
-    await retainCheckpoints(store, checkpointPrefix(project, run), { keep: 1, pinned: this.#retained(view), signal: claimed.signal });
-  }
-
-  /** Ids that stay: the newest ones, the best one, those that wait for their evaluation. */
-  #retained(view: RunView): Set<string> {
-    const waiting = this.#evaluations === undefined ? [] : view.unevaluated.map(({ name }) => name);
-    const newest = view.checkpoints.slice(0, this.#spec.saveCkptNum).map(({ name }) => name);
-    return new Set([...newest, ...waiting, view.run.bestCheckpoint].map((name) => name.slice(name.lastIndexOf('/') + 1)));
+    const gone = await deleteOldCheckpoints(store, {
+      prefix: checkpointPrefix(project, run),
+      view,
+      keep: this.#spec.saveCkptNum,
+      evaluates: this.#evaluations !== undefined,
+      signal: claimed.signal,
+    });
+    if (gone.length > 0) logger.debug({ checkpoints: gone }, 'old checkpoints were deleted');
   }
 
   async #reportUndecodable(undecodable: Undecodable, { replaced }: TrainedStep): Promise<void> {

@@ -1,6 +1,6 @@
 /** TrainerService: each handler validates, calls, answers. */
 import { type Run, RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
-import { FailedPrecondition, invalid, Violations } from '#rpc/errors.js';
+import { FailedPrecondition, invalid, NotFound, Violations } from '#rpc/errors.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { checkPage, nextPageToken, pageOf } from '#rpc/pagination.js';
 import { checkName, parseName } from '#rpc/resource-names.js';
@@ -90,7 +90,11 @@ export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerPar
       const keyed = newestFirst.map((id) => ({ id, key: descending(id) })).sort((a, b) => (a.key < b.key ? -1 : 1));
       const { items, nextPageToken: token } = pageOf(keyed, ({ key }) => key, page, binding);
       const checkpoints = [];
-      for (const { id } of items) checkpoints.push(await describeCheckpoint(store, view, id, signal));
+      for (const { id } of items) {
+        // One that was deleted between the listing and here is left out.
+        const checkpoint = await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted);
+        if (checkpoint) checkpoints.push(checkpoint);
+      }
       return { checkpoints, nextPageToken: token };
     }),
 
@@ -136,6 +140,10 @@ function refuseEnded({ name, state }: Run, what: string): void {
     string
   >;
   throw new FailedPrecondition('run', name, `it ${text[state]} and cannot be ${what}`);
+}
+
+function absentIfDeleted(error: unknown): undefined {
+  if (!(error instanceof NotFound)) throw error;
 }
 
 /** Ids begin with a step of 12 digits; its complement sorts the other way round. */

@@ -108,7 +108,7 @@ export class Runs {
     await this.#store.delete(indexKey(project, id), { signal });
     await this.#queue.remove({ project, id }, signal);
     // Snapshots before the log: a view must never come back from one.
-    for (const part of ['log-snapshots', 'log', 'heartbeats', 'checkpoints']) {
+    for (const part of ['log-snapshots', 'log', 'heartbeats', 'checkpoints', 'checkpoint-pins']) {
       for await (const { key } of listAll(this.#store, `${name}/${part}/`, { signal })) await this.#store.delete(key, { signal });
     }
   }
