@@ -11,7 +11,7 @@ import { openStore } from '#storage/open-store.js';
 import { type DataConfig, dataConfig } from './config.js';
 import { Gate } from './gate.js';
 import { dataHandlers } from './handlers.js';
-import { createDataMetrics } from './metrics.js';
+import { bounds, createDataMetrics } from './metrics.js';
 import { OpenDatasets } from './open-datasets.js';
 import { UndecodableLog } from './undecodable-log.js';
 
@@ -36,8 +36,8 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       const store = await openStore(config.store);
       const metrics = createDataMetrics(registry);
       const datasets = new OpenDatasets(store, roots, config.maxDatasets);
-      const memory = new Gate('bytes of batches', config.maxBytes, config.maxWaiting);
-      const turns = new Gate('batches made at a time', config.concurrency, config.maxWaiting);
+      const memory = new Gate(bounds.bytes, config.maxBytes, config.maxWaiting);
+      const turns = new Gate(bounds.turns, config.concurrency, config.maxWaiting);
       const threads = config.threads === 0 ? undefined : config.threads;
       logger.info({ roots: roots.folders, ...pixelInfo() }, 'pixels');
       // The store is needed for data sets that are not open yet only: its absence must not empty a pool that trains.

@@ -1,11 +1,22 @@
 /** The data service's own series. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
+/** What calls are refused for; named in the error and in the series. */
+export const bounds = { bytes: 'bytes of batches', turns: 'batches made at a time' } as const;
+
 export type DataMetrics = ReturnType<typeof createDataMetrics>;
 
 export function createDataMetrics(registry: Registry) {
   const registers = [registry];
   const seconds = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30];
+  const refused = new Counter({
+    name: 'dropstream_data_refused_total',
+    help: 'Calls refused because a bound was reached: bytes of batches in memory, or calls that wait.',
+    labelNames: ['bound'],
+    registers,
+  });
+  // Series begin at 0, so that rates count from the first refusal.
+  for (const bound of Object.values(bounds)) refused.inc({ bound }, 0);
   return {
     batches: new Counter({
       name: 'dropstream_data_batches_total',
@@ -36,12 +47,7 @@ export function createDataMetrics(registry: Registry) {
       help: 'Samples whose bytes are gone or differ from their manifest.',
       registers,
     }),
-    refused: new Counter({
-      name: 'dropstream_data_refused_total',
-      help: 'Calls refused because a bound was reached.',
-      labelNames: ['bound'],
-      registers,
-    }),
+    refused,
     bytesHeld: new Gauge({ name: 'dropstream_data_batch_bytes', help: 'Bytes of batches in memory.', registers }),
     waiting: new Gauge({ name: 'dropstream_data_waiting_calls', help: 'Calls that wait for their turn.', registers }),
     datasets: new Gauge({ name: 'dropstream_data_open_datasets', help: 'Data sets kept open.', registers }),
