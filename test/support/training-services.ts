@@ -10,6 +10,7 @@ import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest-store.js';
 import { EvaluatorServiceClient, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { type RunEvent, TrainerServiceClient, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { connect, type TypedClient } from '#rpc/client.js';
 import type { RunningService } from '#rpc/start-service.js';
@@ -20,11 +21,14 @@ import { dataConfig } from '../../services/data/config.js';
 import { start as startData } from '../../services/data/main.js';
 import { evaluatorConfig } from '../../services/evaluator/config.js';
 import { start as startEvaluator } from '../../services/evaluator/main.js';
+import { schedulerConfig } from '../../services/scheduler/config.js';
+import { start as startScheduler } from '../../services/scheduler/main.js';
 import { trainerConfig } from '../../services/trainer/config.js';
 import { start as startTrainer } from '../../services/trainer/main.js';
 import { writeTinyDataset } from './tiny-dataset.js';
 
 export type Trainer = TypedClient<typeof TrainerServiceService>;
+export type Scheduler = TypedClient<typeof SchedulerServiceService>;
 export type Evaluator = TypedClient<typeof EvaluatorServiceService>;
 
 const free = ['--port', '0', '--admin-port', '0', '--log-level', 'silent'];
@@ -74,6 +78,24 @@ export class TrainingServices {
     const client = connect(TrainerServiceClient, this.#address(service));
     this.#closing.push(() => client.close());
     return { service, client };
+  }
+
+  async scheduler(): Promise<{ client: Scheduler; address: string }> {
+    const service = await startScheduler(
+      schedulerConfig.parse({ argv: [...free, '--store', this.storeUri, '--watch-poll-ms', '50'] }),
+      quiet,
+    );
+    const address = this.#address(service);
+    const client = connect(SchedulerServiceClient, address);
+    this.#closing.push(() => client.close());
+    return { client, address };
+  }
+
+  /** Indexes another data set below the services' folder. @returns the manifest */
+  async index(path: string, split = ''): Promise<string> {
+    const dataset = await indexDataset(await AllowedRoots.open([this.folder]), path, { split });
+    await saveManifest(this.store, dataset);
+    return dataset.sha256;
   }
 
   async evaluator(argv: string[]): Promise<{ service: RunningService; client: Evaluator; address: string }> {
