@@ -1,9 +1,8 @@
 /** How this program was started, so that commands that it suggests can be pasted. */
 import { relative, sep } from 'node:path';
-import { nodeOptions } from './service-entry.js';
 
 /** `npx dropstream` for an installed package, else `node bin/dropstream.js` with the path from the working directory. */
 export function invocation(script: string | undefined = process.argv[1], cwd: string = process.cwd()): string {
   if (script === undefined || script.split(sep).some((part) => part === 'node_modules' || part === '.bin')) return 'npx dropstream';
-  return ['node', ...nodeOptions(), relative(cwd, script)].join(' ');
+  return ['node', ...process.execArgv, relative(cwd, script)].join(' ');
 }

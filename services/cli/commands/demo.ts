@@ -12,6 +12,7 @@ export function addDemoCommand(program: Command, context: Context): void {
     .option('--epochs <n>', 'epochs (default: 6; 4 with --quick)')
     .option('--report <file>', 'where the report goes (default: .dropstream/demo/report.html)')
     .option('--keep', 'keep the services running afterwards, until Ctrl-C')
+    .option('--synthetic', 'images made on the spot instead of Fashion-MNIST')
     .option('--json', 'print the result as JSON too')
     .addOption(new Option('--validation', 'score on training images that were left out, for choosing settings').hideHelp())
     .action(async (options: DemoOptions) => {

