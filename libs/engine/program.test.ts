@@ -78,6 +78,20 @@ for (const executor of testedExecutors) {
     for (const program of [whole, second]) program.dispose();
   });
 
+  test(`${executor}: initialising and exporting gradually give the same as at once, and leave the event loop turns`, { skip }, async () => {
+    const [one, other] = [await compile('vit_nano_p7', shapes, { executor }), await compile('vit_nano_p7', shapes, { executor })];
+    one.initialize(7n);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    await other.initializeGradually(7n).finally(() => clearInterval(timer));
+    assert.ok(turns > 0);
+    await one.step(request(0));
+    await other.step(request(0));
+    assert.deepEqual(await other.exportGradually({ ema: true }), one.exportState({ ema: true }));
+    await assert.rejects(other.initializeGradually(7n, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+    for (const program of [one, other]) program.dispose();
+  });
+
   test(`${executor}: losses come in batch order with their mean; EMA is what evaluation asks for`, { skip }, async () => {
     const program = await compile('vit_nano_p7', shapes, { executor });
     program.initialize(7n);
