@@ -8,6 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { UnknownModel } from '#nn/models/registry.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
+import { maxAbsoluteDifference } from '../../test/support/golden-model.js';
 import { compile } from './compile.js';
 import { ExecutorUnavailable, executorNames, listExecutors, UnknownExecutor } from './index.js';
 import type { OptimizerStep, Program, StepRequest } from './program.js';
@@ -100,12 +101,14 @@ for (const executor of testedExecutors) {
     assert.deepEqual(await program.evaluate(microBatches[0]!, 'ema'), before);
     const result = await program.step({ microBatches, random: { seed: 0n, step: 0 }, lossScale: 1, optimizer: adamw(1) });
     assert.equal(result.losses.length, 9);
-    assert.deepEqual(result.losses.slice(0, 6), before.losses);
+    assert.ok(maxAbsoluteDifference(result.losses.slice(0, 6), before.losses) <= (executor === 'native' ? 0 : 1e-6));
     assert.ok(Math.abs(result.loss - result.losses.reduce((a, b) => a + b, 0) / 9) < 1e-6);
     const [weights, ema] = [await program.evaluate(microBatches[0]!), await program.evaluate(microBatches[0]!, 'ema')];
     assert.notDeepEqual(weights.losses, before.losses);
     assert.notDeepEqual(ema.losses, weights.losses);
-    assert.deepEqual((await program.evaluate({ ...microBatches[0]!, ...part(microBatches[0]!, 4) })).losses, weights.losses.slice(0, 4));
+    // A sample's loss does not depend on its company: to the bit natively; TensorFlow's products may round by their size.
+    const fewer = await program.evaluate(part(microBatches[0]!, 4));
+    assert.ok(maxAbsoluteDifference(fewer.losses, weights.losses.slice(0, 4)) <= (executor === 'native' ? 0 : 1e-6));
     program.dispose();
   });
 
