@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { normal } from '#nn/initialisation.js';
 import { type Model, model } from '#nn/model.js';
-import { linearWith } from '#nn/ops/linear.js';
+import { linear } from '#nn/ops/linear.js';
 import { patches } from '#nn/ops/patches.js';
 import { takeToken } from '#nn/ops/take-token.js';
 import { buildTargets } from '#nn/targets.js';
@@ -21,11 +20,7 @@ interface LossFile {
 // The first pixels of an image, unchanged, are the logits: weight is the identity. The bias then has the gradient at the logits.
 const SIDE = 3;
 const lookThrough = (classes: number): Model =>
-  model('look-through', ({ images, param }) => {
-    const weight = param('weight').declare([classes, 3 * SIDE * SIDE], normal(1));
-    const bias = param('bias').declare([classes], normal(1));
-    return linearWith(takeToken(patches(images, SIDE), 0), weight, bias);
-  });
+  model('look-through', ({ images, param }) => linear(takeToken(patches(images, SIDE), 0), classes, param));
 
 for (const executor of testedExecutors) {
   test(`${executor}: losses and their gradients at the logits, smoothed and mixed, at small and large logits`, {

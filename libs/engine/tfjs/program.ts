@@ -57,6 +57,7 @@ export class TfjsProgram implements NativeProgram {
       const gradNorm = this.#gradNorm();
       if (optimizer) this.#optimize(gradNorm, optimizer);
       const optimizing = (performance.now() - middle) / 1000;
+      // Each chunk goes forward and backward in one piece: both are counted as forward.
       const { losses, logits } = passes;
       return { losses, logits, gradNorm, seconds: { forward: (middle - started) / 1000, backward: 0, optimizer: optimizing } };
     });

@@ -1,7 +1,7 @@
 import { normal, zeros } from '../initialisation.js';
 import type { ParamScope } from '../model.js';
 import { operation } from '../operation.js';
-import type { Initializer, Parameter, Tensor } from '../tensor.js';
+import type { Initializer, Tensor } from '../tensor.js';
 import { elements, rowsOf } from '../tensor.js';
 
 type Sizes = 'rows' | 'in' | 'out';
@@ -61,10 +61,4 @@ export function linear(x: Tensor, out: number, param: ParamScope, options: Linea
   const weight = param('weight').declare(shape, options.weight ?? normal(0.02));
   const bias = options.bias === null ? undefined : param('bias').declare([out], options.bias ?? zeros);
   return apply({ x, weight, bias }, { rows, in: width, out }).y;
-}
-
-/** The operation itself, over parameters declared elsewhere. */
-export function linearWith(x: Tensor, weight: Parameter, bias?: Parameter): Tensor {
-  const { rows, width } = rowsOf(x.shape);
-  return apply({ x, weight, bias }, { rows, in: width, out: weight.shape[0] ?? 0 }).y;
 }
