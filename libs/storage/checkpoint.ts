@@ -1,0 +1,269 @@
+import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path/posix';
+import {
+  CheckpointDamaged,
+  type CheckpointManifest,
+  type CheckpointPart,
+  type CheckpointState,
+  decodeManifest,
+  encodeManifest,
+  FORMAT_VERSION,
+  GROUPS,
+  type Group,
+} from './checkpoint-manifest.js';
+import { sha256Of } from './content-hash.js';
+import { createExclusive } from './exclusive-create.js';
+import {
+  listAll,
+  ObjectExists,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  type SignalOption,
+  StorageError,
+  sizeOf,
+} from './object-store.js';
+import { decodeSafetensors, encodeSafetensors } from './safetensors.js';
+import type { Tensor } from './tensor.js';
+
+/** Everything a run needs to go on, at one optimizer-step boundary. The tensors must not change while it is being saved. */
+export interface CheckpointSnapshot extends CheckpointState {
+  weights: readonly Tensor[];
+  ema?: readonly Tensor[];
+  optimizer?: readonly Tensor[];
+}
+
+export interface SavedCheckpoint {
+  /** `<step, 12 digits>-<short id>`: names the checkpoint below its prefix. */
+  id: string;
+  step: number;
+  manifestKey: string;
+  manifestSha256: string;
+  manifest: CheckpointManifest;
+  sizeBytes: number;
+}
+
+export interface LoadedCheckpoint {
+  manifestKey: string;
+  manifestSha256: string;
+  manifest: CheckpointManifest;
+  /** Only the groups that were asked for and are there. */
+  tensors: { [group in Group]?: Tensor[] };
+}
+
+export interface CheckpointName {
+  id: string;
+  step: number;
+  manifestKey: string;
+}
+
+export interface SaveOptions extends SignalOption {
+  /** Largest part; one tensor must fit. Default 1 GiB − 16 MiB. */
+  maxPartBytes?: number;
+  /** After each part. */
+  onProgress?: (doneBytes: number, totalBytes: number) => void;
+}
+
+const MANIFEST = 'manifest.json';
+const DEFAULT_PART_BYTES = (1 << 30) - (16 << 20);
+const MAX_MANIFEST_BYTES = 16 << 20;
+const ORPHAN_AGE_MS = 24 * 3600 * 1000;
+const ID = /^(\d{12})-[0-9a-f]{8}$/;
+
+/**
+ * Writes the parts, then the manifest by one exclusive create: until that, nobody sees the checkpoint. Each save has a folder
+ * of its own, so a late owner's save cannot mix with its successor's of the same step; which one counts is for the run's log.
+ * @param prefix projects/P/runs/R/checkpoints
+ */
+export async function saveCheckpoint(
+  store: ObjectStore,
+  prefix: string,
+  snapshot: CheckpointSnapshot,
+  options: SaveOptions = {},
+): Promise<SavedCheckpoint> {
+  const { signal, maxPartBytes = DEFAULT_PART_BYTES, onProgress } = options;
+  const { weights, ema, optimizer, ...state } = snapshot;
+  const id = `${String(state.step).padStart(12, '0')}-${randomBytes(4).toString('hex')}`;
+  const groups = { weights, ema, optimizer };
+  const pieces = GROUPS.flatMap((group) => (groups[group] === undefined ? [] : splitParts(group, groups[group], maxPartBytes)));
+  const totalBytes = pieces.reduce((sum, { tensors }) => sum + dataBytes(tensors), 0);
+  const parts: CheckpointPart[] = [];
+  let doneBytes = 0;
+  for (const { group, index, tensors } of pieces) {
+    const file = encodeSafetensors(tensors, { format: 'pt' });
+    const sha256 = await sha256Of(file, signal);
+    const key = `${prefix}/${id}/${group}${index === 0 ? '' : `-${index + 1}`}.${sha256.slice(0, 16)}.safetensors`;
+    await store.put(key, file, { signal });
+    parts.push({ group, key, sha256, sizeBytes: sizeOf(file), tensors: tensors.map(({ name }) => name) });
+    doneBytes += dataBytes(tensors);
+    onProgress?.(doneBytes, totalBytes);
+  }
+  const manifest: CheckpointManifest = { formatVersion: FORMAT_VERSION, ...state, parts };
+  const encoded = encodeManifest(manifest);
+  const manifestKey = `${prefix}/${id}/${MANIFEST}`;
+  if ((await createExclusive(store, manifestKey, encoded.bytes, { contentType: 'application/json', signal })) === 'exists') {
+    throw new ObjectExists(manifestKey);
+  }
+  return {
+    id,
+    step: state.step,
+    manifestKey,
+    manifestSha256: encoded.sha256,
+    manifest,
+    sizeBytes: parts.reduce((sum, part) => sum + part.sizeBytes, 0),
+  };
+}
+
+const dataBytes = (tensors: readonly Tensor[]): number => tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+
+function splitParts(group: Group, tensors: readonly Tensor[], maxPartBytes: number): { group: Group; index: number; tensors: Tensor[] }[] {
+  const parts: Tensor[][] = [[]];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    if (tensor.data.byteLength > maxPartBytes)
+      throw new StorageError(`tensor ${tensor.name} has ${tensor.data.byteLength} bytes, a part at most ${maxPartBytes}`);
+    if (bytes + tensor.data.byteLength > maxPartBytes) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts[parts.length - 1]!.push(tensor);
+    bytes += tensor.data.byteLength;
+  }
+  return parts.map((part, index) => ({ group, index, tensors: part }));
+}
+
+/** Reads and checks only the manifest. @throws ObjectNotFound(manifestKey), CheckpointDamaged */
+export async function readManifest(
+  store: ObjectStore,
+  manifestKey: string,
+  { signal }: SignalOption = {},
+): Promise<{ manifest: CheckpointManifest; sha256: string }> {
+  const { bytes } = await store.get(manifestKey, { maxBytes: MAX_MANIFEST_BYTES, signal });
+  return decodeManifest(manifestKey, bytes);
+}
+
+/**
+ * Reads a checkpoint and verifies the SHA-256 of everything read.
+ * @param options.groups default all; an evaluation asks for weights or ema only
+ * @throws ObjectNotFound(manifestKey) when there is none, also when it is deleted meanwhile; CheckpointDamaged names the part
+ */
+export async function loadCheckpoint(
+  store: ObjectStore,
+  manifestKey: string,
+  { groups = GROUPS, signal }: { groups?: readonly Group[] } & SignalOption = {},
+): Promise<LoadedCheckpoint> {
+  const { manifest, sha256 } = await readManifest(store, manifestKey, { signal });
+  const tensors: LoadedCheckpoint['tensors'] = {};
+  for (const part of manifest.parts) {
+    if (!groups.includes(part.group)) continue;
+    tensors[part.group] = [...(tensors[part.group] ?? []), ...(await loadPart(store, manifestKey, part, signal))];
+  }
+  return { manifestKey, manifestSha256: sha256, manifest, tensors };
+}
+
+async function loadPart(store: ObjectStore, manifestKey: string, part: CheckpointPart, signal?: AbortSignal): Promise<Tensor[]> {
+  let bytes: Buffer;
+  try {
+    ({ bytes } = await store.get(part.key, { maxBytes: part.sizeBytes, signal }));
+  } catch (error) {
+    if (error instanceof ObjectTooLarge) throw new CheckpointDamaged(part.key, part.sha256, `${error.sizeBytes} bytes`, error);
+    if (!(error instanceof ObjectNotFound)) throw error;
+    await store.head(manifestKey, { signal });
+    throw new CheckpointDamaged(part.key, part.sha256, 'nothing', error);
+  }
+  const actual = await sha256Of(bytes, signal);
+  if (actual !== part.sha256) throw new CheckpointDamaged(part.key, part.sha256, actual);
+  return decodeSafetensors(bytes).tensors;
+}
+
+/**
+ * The first checkpoint of a list, newest first, that is whole.
+ * @param onDamaged told of every one passed over: damaged, or gone
+ * @returns undefined when none is
+ */
+export async function loadLatestValid(
+  store: ObjectStore,
+  manifestKeys: readonly string[],
+  onDamaged: (manifestKey: string, error: CheckpointDamaged | ObjectNotFound) => void,
+  options: { groups?: readonly Group[] } & SignalOption = {},
+): Promise<LoadedCheckpoint | undefined> {
+  for (const manifestKey of manifestKeys) {
+    try {
+      return await loadCheckpoint(store, manifestKey, options);
+    } catch (error) {
+      if (!(error instanceof CheckpointDamaged || error instanceof ObjectNotFound)) throw error;
+      onDamaged(manifestKey, error);
+    }
+  }
+  return undefined;
+}
+
+/** The committed checkpoints below a prefix, by step, newest first. */
+export async function listCheckpoints(store: ObjectStore, prefix: string, options: SignalOption = {}): Promise<CheckpointName[]> {
+  return (await listFolders(store, prefix, options.signal))
+    .filter(({ committed }) => committed)
+    .map(({ id, step, manifestKey }) => ({ id, step, manifestKey }));
+}
+
+interface Folder extends CheckpointName {
+  committed: boolean;
+  keys: string[];
+  newestMs: number;
+}
+
+async function listFolders(store: ObjectStore, prefix: string, signal?: AbortSignal): Promise<Folder[]> {
+  const folders = new Map<string, Folder>();
+  for await (const { key, lastModified } of listAll(store, `${prefix}/`, { signal })) {
+    const id = key.slice(prefix.length + 1).split('/')[0]!;
+    const step = ID.exec(id)?.[1];
+    if (step === undefined) continue;
+    const manifestKey = `${prefix}/${id}/${MANIFEST}`;
+    const folder = folders.get(id) ?? { id, step: Number(step), manifestKey, committed: false, keys: [], newestMs: 0 };
+    folders.set(id, folder);
+    if (key === manifestKey) folder.committed = true;
+    else folder.keys.push(key);
+    folder.newestMs = Math.max(folder.newestMs, lastModified.getTime());
+  }
+  return [...folders.values()].sort((a, b) => b.step - a.step || (a.id < b.id ? 1 : -1));
+}
+
+export interface RetainOptions extends SignalOption {
+  /** How many of the newest steps stay, at least 1. */
+  keep: number;
+  /** Ids or steps that stay whatever their age: the best, those that an evaluation still needs. */
+  pinned?: ReadonlySet<string | number>;
+  /** Parts without a manifest, of saves that died, go when nothing was written to them for this long. Default 24 hours. */
+  orphanAgeMs?: number;
+  wallClock?: () => number;
+}
+
+/**
+ * Deletes old checkpoints: the manifest first, so that each is whole or invisible at every moment, then the parts.
+ * @returns the ids of the committed checkpoints that are gone
+ */
+export async function retainCheckpoints(store: ObjectStore, prefix: string, options: RetainOptions): Promise<string[]> {
+  const { keep, pinned = new Set(), orphanAgeMs = ORPHAN_AGE_MS, wallClock = Date.now, signal } = options;
+  if (!Number.isInteger(keep) || keep < 1) throw new RangeError(`keep ${keep}: at least 1 is allowed`);
+  const folders = await listFolders(store, prefix, signal);
+  const committed = folders.filter((folder) => folder.committed);
+  const old = committed.slice(keep).filter(({ id, step }) => !pinned.has(id) && !pinned.has(step));
+  const orphans = folders.filter((folder) => !folder.committed && wallClock() - folder.newestMs > orphanAgeMs);
+  for (const folder of [...old, ...orphans]) {
+    if (folder.committed) await store.delete(folder.manifestKey, { signal });
+    for (const key of folder.keys) await store.delete(key, { signal });
+  }
+  return old.map(({ id }) => id);
+}
+
+/** A URL for each part of a checkpoint, with what is needed to check the bytes. */
+export async function presignCheckpoint(store: ObjectStore, manifest: CheckpointManifest, expirySeconds: number) {
+  return Promise.all(
+    manifest.parts.map(async ({ group, key, sha256, sizeBytes }) => ({
+      group,
+      name: key.slice(dirname(key).length + 1),
+      url: await store.presignGet(key, expirySeconds),
+      sha256,
+      sizeBytes,
+    })),
+  );
+}

@@ -1,0 +1,289 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createExclusive } from './exclusive-create.js';
+import { checkKey, listAll, ObjectNotFound, type ObjectStore, type SignalOption, StorageError } from './object-store.js';
+
+export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue | undefined };
+export type JsonObject = { [name: string]: JsonValue | undefined };
+
+/** One entry. Everything but seq, writer, kind and at is the appender's. */
+export type LogRecord = JsonObject & {
+  /** 1, 2, 3 … without gaps; the cursor of watchers and, in a claim, the fence. */
+  seq: number;
+  /** Who appended it: tells an own record, whose reply was lost, from another writer's. */
+  writer: string;
+  kind: string;
+  /** Wall time in ms. Information for people; nothing is decided by it. */
+  at?: number;
+};
+
+export interface LogSnapshot {
+  seq: number;
+  state: JsonValue;
+}
+
+/** Another writer appended at this place first: whoever writes from what it knew before is stale. */
+export class LogConflict extends StorageError {
+  constructor(
+    readonly prefix: string,
+    readonly seq: number,
+    readonly winner: LogRecord,
+  ) {
+    super(`log ${prefix}: record ${seq} is another writer's (${winner.kind})`);
+  }
+}
+
+export class LogDamaged extends StorageError {
+  constructor(
+    readonly key: string,
+    readonly why: string,
+    cause?: unknown,
+  ) {
+    super(`log record ${key}: ${why}`, cause === undefined ? undefined : { cause });
+  }
+}
+
+export class RecordTooLarge extends StorageError {
+  constructor(
+    readonly kind: string,
+    readonly sizeBytes: number,
+    readonly maxBytes: number,
+  ) {
+    super(`a ${kind} record has ${sizeBytes} bytes, at most ${maxBytes} are allowed`);
+  }
+}
+
+export interface RecordLogOptions {
+  /** The token of this writer: unique for every process and attempt. Default a random one. */
+  writer?: string;
+  /** Largest record, in bytes of JSON. Default 1 MiB. */
+  maxRecordBytes?: number;
+  /** Largest snapshot, in bytes of JSON. Default 16 MiB. */
+  maxSnapshotBytes?: number;
+  /** Wall clock in ms for `at`. Default Date.now; undefined results leave `at` out. */
+  wallClock?: () => number | undefined;
+}
+
+const RESERVED = ['seq', 'writer', 'kind', 'at'] as const;
+const SEQ_DIGITS = 12;
+const MAX_SEQ = 10 ** SEQ_DIGITS - 1;
+const READ_AHEAD = 8;
+const SNAPSHOTS_KEPT = 2;
+
+const seqKey = (prefix: string, seq: number): string => `${prefix}/${String(seq).padStart(SEQ_DIGITS, '0')}`;
+
+/**
+ * An append-only log below `prefix`, one object a record. An append creates the object of the next sequence number exclusively,
+ * so there is one linear history whatever dies or is late. An appender knows the log up to `head`: it appends right after it,
+ * and gets LogConflict when the log has gone on without it.
+ */
+export class RecordLog {
+  readonly writer: string;
+  private readonly maxRecordBytes: number;
+  private readonly maxSnapshotBytes: number;
+  private readonly wallClock: () => number | undefined;
+  private known = 0;
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly store: ObjectStore,
+    readonly prefix: string,
+    options: RecordLogOptions = {},
+  ) {
+    checkKey(prefix);
+    this.writer = options.writer ?? randomUUID();
+    this.maxRecordBytes = options.maxRecordBytes ?? 1 << 20;
+    this.maxSnapshotBytes = options.maxSnapshotBytes ?? 16 << 20;
+    this.wallClock = options.wallClock ?? Date.now;
+  }
+
+  /** The newest sequence number that this object has read or written; 0 before any. */
+  get head(): number {
+    return this.known;
+  }
+
+  /**
+   * Appends at head + 1. Calls on one RecordLog take their turns.
+   * @param payload JSON; must not have the fields seq, writer, kind or at
+   * @throws LogConflict when another writer has that place: `read` on to learn what happened, or stop
+   * @throws StoreUnavailable when the outcome is unknown: the same append again is safe and never appends twice in a row
+   * @throws RecordTooLarge, TypeError (payload)
+   */
+  append(kind: string, payload: JsonObject = {}, options: SignalOption = {}): Promise<LogRecord> {
+    const turn = this.last.then(() => this.appendNext(kind, payload, options.signal));
+    this.last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private async appendNext(kind: string, payload: JsonObject, signal?: AbortSignal): Promise<LogRecord> {
+    for (const name of RESERVED) if (name in payload) throw new TypeError(`a ${kind} record cannot have a field of its own named ${name}`);
+    const content = JSON.stringify(payload);
+    for (;;) {
+      const seq = this.known + 1;
+      const at = this.wallClock();
+      const record: LogRecord = { seq, writer: this.writer, kind, ...(at === undefined ? {} : { at }), ...payload };
+      const bytes = Buffer.from(JSON.stringify(record));
+      if (bytes.length > this.maxRecordBytes) throw new RecordTooLarge(kind, bytes.length, this.maxRecordBytes);
+      const key = seqKey(this.prefix, seq);
+      if ((await createExclusive(this.store, key, bytes, { contentType: 'application/json', signal })) === 'created') {
+        this.known = seq;
+        return parseRecord(key, seq, bytes);
+      }
+      const found = await this.readOne(seq, signal);
+      if (!found) throw new LogDamaged(key, 'it was refused as existing and does not exist');
+      if (found.writer !== this.writer) throw new LogConflict(this.prefix, seq, found);
+      // An earlier append of our own that failed without an answer, and did happen.
+      this.known = seq;
+      if (found.kind === kind && JSON.stringify(payloadOf(found)) === content) return found;
+    }
+  }
+
+  /**
+   * Every record after a sequence number, in order, up to the end of the log as it is now.
+   * @param options.after default 0: from the start
+   * @throws LogDamaged when a record is missing between others or unreadable
+   */
+  async *read({ after = 0, signal }: { after?: number } & SignalOption = {}): AsyncGenerator<LogRecord, void> {
+    let seq = after;
+    let window: Promise<LogRecord>[] = [];
+    try {
+      for await (const { key } of listAll(this.store, `${this.prefix}/`, { after: seqKey(this.prefix, after), signal })) {
+        seq++;
+        if (key !== seqKey(this.prefix, seq)) throw new LogDamaged(seqKey(this.prefix, seq), `it is missing, and ${key} is there`);
+        window.push(quietly(this.readListed(seq, signal)));
+        if (window.length === READ_AHEAD) yield this.seen(await window.shift()!);
+      }
+      while (window.length > 0) yield this.seen(await window.shift()!);
+    } finally {
+      window = [];
+    }
+  }
+
+  /**
+   * Every record after a sequence number, then new ones as they come, until the signal ends it (without an error).
+   * @param options.pollMs pause before looking again at the end of the log. Default 500.
+   */
+  async *watch({
+    after = 0,
+    pollMs = 500,
+    signal,
+  }: { after?: number; pollMs?: number } & SignalOption = {}): AsyncGenerator<LogRecord, void> {
+    try {
+      let seq = after;
+      for await (const record of this.read({ after, signal })) {
+        seq = record.seq;
+        yield record;
+      }
+      while (!signal?.aborted) {
+        const record = await this.readOne(seq + 1, signal);
+        if (record) {
+          seq = record.seq;
+          yield this.seen(record);
+        } else await delay(pollMs, undefined, { signal });
+      }
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+    }
+  }
+
+  /** Reads on from head, so that the next append goes after everything that is there. @returns the new records */
+  async catchUp(options: SignalOption = {}): Promise<LogRecord[]> {
+    const records: LogRecord[] = [];
+    for await (const record of this.read({ after: this.known, ...options })) records.push(record);
+    return records;
+  }
+
+  /**
+   * Stores what folding the log up to `seq` gives, so that later readers start there. The fold must be a pure function of the
+   * records: whoever writes a snapshot of the same sequence number writes the same, and the first one stays.
+   */
+  async writeSnapshot(seq: number, state: JsonValue, { signal }: SignalOption = {}): Promise<void> {
+    const bytes = Buffer.from(JSON.stringify({ seq, state }));
+    if (bytes.length > this.maxSnapshotBytes) throw new RecordTooLarge('snapshot', bytes.length, this.maxSnapshotBytes);
+    await createExclusive(this.store, seqKey(this.snapshotPrefix, seq), bytes, { contentType: 'application/json', signal });
+    const keys = await this.snapshotKeys(signal);
+    for (const key of keys.slice(0, -SNAPSHOTS_KEPT)) await this.store.delete(key, { signal });
+  }
+
+  /** The newest readable snapshot; go on with `read({ after: snapshot.seq })`. */
+  async readSnapshot({ signal }: SignalOption = {}): Promise<LogSnapshot | undefined> {
+    for (const key of (await this.snapshotKeys(signal)).reverse()) {
+      try {
+        const { bytes } = await this.store.get(key, { maxBytes: this.maxSnapshotBytes, signal });
+        const snapshot = JSON.parse(bytes.toString('utf8')) as LogSnapshot;
+        if (key === seqKey(this.snapshotPrefix, snapshot?.seq)) {
+          this.known = Math.max(this.known, snapshot.seq);
+          return snapshot;
+        }
+      } catch (error) {
+        // Gone meanwhile, or not JSON: an older one, or the log from its start, says the same.
+        if (!(error instanceof ObjectNotFound || error instanceof SyntaxError)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  private get snapshotPrefix(): string {
+    return `${this.prefix}-snapshots`;
+  }
+
+  private async snapshotKeys(signal?: AbortSignal): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const { key } of listAll(this.store, `${this.snapshotPrefix}/`, { signal })) keys.push(key);
+    return keys;
+  }
+
+  private seen(record: LogRecord): LogRecord {
+    if (record.seq === this.known + 1) this.known = record.seq;
+    return record;
+  }
+
+  private async readListed(seq: number, signal?: AbortSignal): Promise<LogRecord> {
+    const record = await this.readOne(seq, signal);
+    if (!record) throw new LogDamaged(seqKey(this.prefix, seq), 'it was listed and is gone');
+    return record;
+  }
+
+  private async readOne(seq: number, signal?: AbortSignal): Promise<LogRecord | undefined> {
+    if (seq > MAX_SEQ) throw new RangeError(`log ${this.prefix} is full at ${MAX_SEQ} records`);
+    const key = seqKey(this.prefix, seq);
+    try {
+      const { bytes } = await this.store.get(key, { maxBytes: this.maxRecordBytes, signal });
+      return parseRecord(key, seq, bytes);
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Read ahead of the consumer, who may never ask for it: its failure is thrown where it is awaited and nowhere else. */
+function quietly<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+function payloadOf(record: LogRecord): JsonObject {
+  const { seq: _seq, writer: _writer, kind: _kind, at: _at, ...payload } = record;
+  return payload;
+}
+
+function parseRecord(key: string, seq: number, bytes: Buffer): LogRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new LogDamaged(key, 'it is not JSON', error);
+  }
+  const record = value as LogRecord | null;
+  if (
+    typeof record !== 'object' ||
+    record === null ||
+    record.seq !== seq ||
+    typeof record.writer !== 'string' ||
+    typeof record.kind !== 'string'
+  ) {
+    throw new LogDamaged(key, `it is not record ${seq} of a log`);
+  }
+  return record;
+}

@@ -1,0 +1,162 @@
+import { StorageError } from './object-store.js';
+import { bytesOf, bytesPerElement, DTYPES, elementCount, isDtype, isViewOf, type Tensor, viewAs } from './tensor.js';
+
+/**
+ * The safetensors format (huggingface/safetensors): u64 little-endian header length N, N bytes of JSON that start with '{' and may
+ * end in spaces, then the tensors' bytes without gaps. Only on little-endian machines, which all of Node's releases run on.
+ */
+export class SafetensorsError extends StorageError {
+  constructor(
+    /** The tensor concerned, where it is one. */
+    readonly tensor: string | undefined,
+    why: string,
+    cause?: unknown,
+  ) {
+    super(
+      `safetensors${tensor === undefined ? '' : ` tensor ${JSON.stringify(tensor.slice(0, 200))}`}: ${why}`,
+      cause === undefined ? undefined : { cause },
+    );
+  }
+}
+
+export interface SafetensorsFile {
+  tensors: Tensor[];
+  metadata: Record<string, string>;
+}
+
+export const MAX_HEADER_BYTES = 100_000_000;
+const PREFIX_BYTES = 8;
+const METADATA = '__metadata__';
+
+/**
+ * @returns the header, then each tensor's own memory, in the given order: not copied, so it must stay unchanged while in use
+ * @throws SafetensorsError for names given twice and for data that does not have its shape or type
+ */
+export function encodeSafetensors(tensors: readonly Tensor[], metadata: Readonly<Record<string, string>> = {}): Uint8Array[] {
+  // A Map, since object keys such as "1" would not keep their order and "__proto__" would vanish.
+  const entries = new Map<string, string>();
+  if (Object.keys(metadata).length > 0) entries.set(METADATA, JSON.stringify(metadata));
+  let offset = 0;
+  for (const { name, dtype, shape, data } of tensors) {
+    if (entries.has(name) || name === METADATA) throw new SafetensorsError(name, 'the name is taken');
+    if (!isViewOf(dtype, data)) throw new SafetensorsError(name, `${dtype} data cannot be a ${data.constructor.name}`);
+    if (elementCount(shape) !== data.length) throw new SafetensorsError(name, `shape [${shape}] does not have ${data.length} elements`);
+    const end = offset + data.byteLength;
+    entries.set(name, JSON.stringify({ dtype, shape, data_offsets: [offset, end] }));
+    offset = end;
+  }
+  const json = `{${[...entries].map(([name, value]) => `${JSON.stringify(name)}:${value}`).join(',')}}`;
+  const jsonBytes = Buffer.byteLength(json);
+  const headerBytes = Math.ceil(jsonBytes / 8) * 8;
+  if (headerBytes > MAX_HEADER_BYTES)
+    throw new SafetensorsError(undefined, `a header of ${headerBytes} bytes, at most ${MAX_HEADER_BYTES} are allowed`);
+  const header = Buffer.alloc(PREFIX_BYTES + headerBytes, ' ');
+  header.writeBigUInt64LE(BigInt(headerBytes), 0);
+  header.write(json, PREFIX_BYTES, 'utf8');
+  return [header, ...tensors.map(({ data }) => bytesOf(data))];
+}
+
+/**
+ * Reads a whole file. Tensors are views of `bytes`, or copies where those lie unaligned, in the order of their bytes.
+ * @throws SafetensorsError for anything that the format forbids, whatever the bytes are
+ */
+export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
+  const header = readHeader(bytes);
+  const data = bytes.subarray(PREFIX_BYTES + header.lengthBytes);
+  const tensors = header.entries.map(([name, value]) => ({ name, ...checkEntry(name, value, data.byteLength) }));
+  // Empty tensors first at their offset, so that a neighbour's bytes follow on.
+  tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let end = 0;
+  for (const tensor of tensors) {
+    if (tensor.begin !== end)
+      throw new SafetensorsError(tensor.name, `bytes from ${tensor.begin}, where ${end} was due: they overlap or leave a hole`);
+    end = tensor.end;
+  }
+  if (end !== data.byteLength) throw new SafetensorsError(undefined, `tensors end at ${end}, the file's data at ${data.byteLength}`);
+  return {
+    metadata: header.metadata,
+    tensors: tensors.map(({ name, dtype, shape, begin, end }) => ({ name, dtype, shape, data: viewAs(dtype, data.subarray(begin, end)) })),
+  };
+}
+
+function readHeader(bytes: Uint8Array): { lengthBytes: number; entries: [string, unknown][]; metadata: Record<string, string> } {
+  if (bytes.byteLength < PREFIX_BYTES + 2) throw new SafetensorsError(undefined, `${bytes.byteLength} bytes are too few for a file`);
+  const length = new DataView(bytes.buffer, bytes.byteOffset, PREFIX_BYTES).getBigUint64(0, true);
+  if (length > BigInt(MAX_HEADER_BYTES))
+    throw new SafetensorsError(undefined, `header length ${length}, at most ${MAX_HEADER_BYTES} is allowed`);
+  const lengthBytes = Number(length);
+  if (lengthBytes > bytes.byteLength - PREFIX_BYTES)
+    throw new SafetensorsError(undefined, `header length ${length} is beyond the file's end`);
+  const raw = bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + lengthBytes);
+  if (raw[0] !== 0x7b) throw new SafetensorsError(undefined, "the header does not start with '{'");
+  let json: string;
+  let value: Record<string, unknown>;
+  try {
+    json = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
+    value = JSON.parse(json) as Record<string, unknown>;
+  } catch (error) {
+    throw new SafetensorsError(undefined, 'the header is not JSON in UTF-8', error);
+  }
+  const twice = firstDuplicateKey(json);
+  if (twice !== undefined) throw new SafetensorsError(twice, 'the header has this key twice');
+  const { [METADATA]: metadata = {}, ...rest } = value;
+  if (!isObject(metadata) || Object.values(metadata).some((text) => typeof text !== 'string')) {
+    throw new SafetensorsError(undefined, `${METADATA} must be a map of strings`);
+  }
+  return { lengthBytes, entries: Object.entries(rest), metadata: metadata as Record<string, string> };
+}
+
+function checkEntry(name: string, value: unknown, dataBytes: number) {
+  if (!isObject(value)) throw new SafetensorsError(name, 'its entry must be an object');
+  const { dtype, shape, data_offsets: offsets, ...unknown } = value;
+  if (Object.keys(unknown).length > 0) throw new SafetensorsError(name, `unknown field ${JSON.stringify(Object.keys(unknown)[0])}`);
+  if (!isDtype(dtype)) throw new SafetensorsError(name, `dtype ${JSON.stringify(dtype)?.slice(0, 40)} is not one of ${DTYPES.join(' ')}`);
+  if (!Array.isArray(shape)) throw new SafetensorsError(name, 'shape must be a list of counts');
+  const elements = elementCount(shape);
+  if (elements === undefined)
+    throw new SafetensorsError(name, `shape ${JSON.stringify(shape).slice(0, 100)} must be a list of counts with a product below 2^53`);
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every((offset) => Number.isSafeInteger(offset) && offset >= 0)) {
+    throw new SafetensorsError(name, 'data_offsets must be two byte offsets');
+  }
+  const [begin, end] = offsets as [number, number];
+  if (begin > end || end > dataBytes)
+    throw new SafetensorsError(name, `data_offsets ${begin}..${end} are not within the ${dataBytes} bytes of data`);
+  if (end - begin !== elements * bytesPerElement(dtype))
+    throw new SafetensorsError(name, `${end - begin} bytes for [${shape}] of ${dtype}`);
+  return { dtype, shape: shape as number[], begin, end };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** JSON.parse keeps the last of two equal keys without a word. @param json valid JSON */
+function firstDuplicateKey(json: string): string | undefined {
+  const open: Set<string>[] = [];
+  let text: string | undefined;
+  for (let i = 0; i < json.length; i++) {
+    switch (json.charCodeAt(i)) {
+      case 0x7b: // { and [ open a scope each, so that } and ] can close the same stack
+      case 0x5b:
+        open.push(new Set());
+        break;
+      case 0x7d:
+      case 0x5d:
+        open.pop();
+        break;
+      case 0x22: {
+        const start = i++;
+        while (json.charCodeAt(i) !== 0x22) i += json.charCodeAt(i) === 0x5c ? 2 : 1;
+        text = json.slice(start, i + 1);
+        break;
+      }
+      case 0x3a: {
+        // A colon outside of strings follows a key.
+        const key = JSON.parse(text!) as string;
+        const keys = open[open.length - 1]!;
+        if (keys.has(key)) return key;
+        keys.add(key);
+        break;
+      }
+    }
+  }
+  return undefined;
+}
