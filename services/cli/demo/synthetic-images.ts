@@ -1,17 +1,21 @@
-/** A small data set without any download: gratings of ten orientations under noise, as IDX files. For `demo --quick` where Fashion-MNIST is not installed. */
+/** A small data set without any download: stripes of ten kinds under noise, as IDX files. For `demo --quick` where Fashion-MNIST is not installed. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Conversion } from './fashion-mnist.js';
 import { IdxFile } from './idx-file.js';
 
 const SIDE = 28;
-const CLASSES = 10;
+/** Pixels from stripe to stripe. */
+const PERIODS = [3.5, 5, 7, 10, 15];
 
-export const syntheticClasses: readonly string[] = Array.from({ length: CLASSES }, (_, k) => `${k * 18}°`);
+/** Two directions in five widths: a flip changes none of them into another. */
+export const syntheticClasses: readonly string[] = ['upright', 'level'].flatMap((direction) =>
+  PERIODS.map((period) => `${direction}, ${period} px`),
+);
 
 /** Writes `perClass` images of each class; every seventh is a test image. */
 export async function writeSyntheticImages(cacheRoot: string, perClass: number): Promise<Conversion> {
-  const folder = join(cacheRoot, `gratings-v1-${perClass}`);
+  const folder = join(cacheRoot, `stripes-v1-${perClass}`);
   const draft = `${folder}.${process.pid}.draft`;
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true });
@@ -21,8 +25,8 @@ export async function writeSyntheticImages(cacheRoot: string, perClass: number):
     const labels = await IdxFile.create(join(draft, `${split}-labels-idx1-ubyte`), []);
     for (let k = 0; k < perClass; k++) {
       if ((k % 7 === 6) !== (split === 't10k')) continue;
-      for (let label = 0; label < CLASSES; label++) {
-        await images.append(grating(label, k));
+      for (let label = 0; label < syntheticClasses.length; label++) {
+        await images.append(stripes(label, k));
         await labels.append(Uint8Array.of(label));
       }
     }
@@ -36,13 +40,13 @@ export async function writeSyntheticImages(cacheRoot: string, perClass: number):
   return { folder, train: counts.train, test: counts.t10k, empty: [], cached: false };
 }
 
-/** Image k of a class: a wave of orientation label · 18°, its phase and noise a function of (label, k). */
-export function grating(label: number, k: number): Uint8Array {
-  const angle = (label * Math.PI) / CLASSES;
-  const [dx, dy] = [Math.cos(angle), Math.sin(angle)];
+/** Image k of a class: stripes somewhat tilted, their phase, tilt and noise a function of (label, k). */
+export function stripes(label: number, k: number): Uint8Array {
   const draw = mixer(label * 100_003 + k);
+  const angle = (label < PERIODS.length ? 0 : Math.PI / 2) + 0.5 * (draw() - 0.5);
+  const [dx, dy] = [Math.cos(angle), Math.sin(angle)];
   const phase = draw() * 2 * Math.PI;
-  const frequency = 0.45 + 0.3 * draw();
+  const frequency = (2 * Math.PI) / (PERIODS[label % PERIODS.length]! * (0.93 + 0.14 * draw()));
   return Uint8Array.from({ length: SIDE * SIDE }, (_, i) => {
     const wave = Math.sin(frequency * ((i % SIDE) * dx + Math.floor(i / SIDE) * dy) + phase);
     return Math.max(0, Math.min(255, Math.round(128 + 70 * wave + 120 * (draw() - 0.5))));

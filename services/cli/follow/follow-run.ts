@@ -107,7 +107,9 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       terminal.status('');
       // Evaluations that came after their epoch's row.
       for (const e of progress.evaluations.filter(({ step }) => !shownSteps.has(step))) {
-        terminal.err(`step ${e.step}: top-1 ${e.top1.toFixed(2)} %, top-5 ${e.top5.toFixed(2)} %, loss ${e.loss.toFixed(4)}`);
+        const epochs = Number(e.step) / progress.stepsPerEpoch;
+        const where = Number.isInteger(epochs) ? `epoch ${epochs}` : `step ${e.step}`;
+        terminal.err(`${where}: top-1 ${e.top1.toFixed(2)} %, top-5 ${e.top5.toFixed(2)} %, loss ${e.loss.toFixed(4)}`);
       }
     },
   };

@@ -6,6 +6,7 @@ import { type RunProgress, secondsLeft } from './run-progress.js';
 /** `█████░░░ 52 %  epoch 3  loss 0.412  lr 0.0012  drop 0.05  2,410 images/s  1 min 20 s left`. */
 export function statusLine(progress: RunProgress, barWidth = 16): string {
   if (progress.last === undefined) return progress.state === RunState.QUEUED ? 'waiting for a worker' : 'starting';
+  if (progress.step === progress.totalSteps && progress.evaluated) return 'trained; waiting for the evaluations';
   const share = progress.totalSteps === 0 ? 0 : progress.step / progress.totalSteps;
   const left = secondsLeft(progress);
   return [

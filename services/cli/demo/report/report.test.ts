@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { PNG } from 'pngjs';
-import { grating, syntheticClasses } from '../synthetic-images.js';
+import { stripes, syntheticClasses } from '../synthetic-images.js';
 import { lineChart, niceTicks } from './line-chart.js';
 import { type Report, reportPage } from './report.js';
 
@@ -13,7 +13,7 @@ function sampleReport(): Report {
   const total = EPOCHS * STEPS;
   const image = (label: number, k: number) => {
     const png = new PNG({ width: 28, height: 28 });
-    grating(label, k).forEach((value, i) => void png.data.set([value, value, value, 255], 4 * i));
+    stripes(label, k).forEach((value, i) => void png.data.set([value, value, value, 255], 4 * i));
     return PNG.sync.write(png);
   };
   return {
