@@ -302,3 +302,13 @@ test('neither steps nor programs leak native memory', async () => {
   }
   assert.ok(resident() - before < 200e6, `programs grew by ${resident() - before} bytes`);
 });
+
+test('a collected program frees its memory, and an environment may end while its program runs', { timeout: 60_000 }, async () => {
+  const child = fileURLToPath(new URL('./engine-endings.ts', import.meta.url));
+  for (const ending of ['collect', 'exit', 'thread']) {
+    const args = ['--expose-gc', '--conditions=source', '--import', 'tsx', child, ending];
+    const result = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 30_000 });
+    assert.equal(result.status, 0, `${ending}: ${result.signal} ${result.stderr}`);
+    assert.equal(result.stdout, `${ending} ok`);
+  }
+});

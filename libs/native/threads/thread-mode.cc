@@ -24,7 +24,10 @@ void enter_compute_mode(const char* name) {
 #endif
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), name);
-  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);  // on Linux: of this thread; a failure costs nothing but politeness
+  // On Linux both calls speak of one thread. A failure costs nothing but politeness.
+  const id_t thread = (id_t)syscall(SYS_gettid);
+  const int inherited = getpriority(PRIO_PROCESS, thread);
+  setpriority(PRIO_PROCESS, thread, inherited > 14 ? 19 : inherited + 5);
 #else
   (void)name;
 #endif

@@ -64,7 +64,7 @@ size_t size_attribute(const std::string& name, double value) {
 
 void set_attribute(Dims& d, const std::string& name, double value) {
   if (name == "eps" || name == "scale") {
-    if (!std::isfinite(value) || value < 0) refuse_attribute(name, value, "finite and not negative");
+    if (!std::isfinite(value) || value < 0 || (name == "scale" && (float)value == 0)) refuse_attribute(name, value, "finite and positive");
     (name == "eps" ? d.eps : d.scale) = (float)value;
   } else if (name == "gelu" || name == "bias" || name == "scaled") {
     if (value != 0 && value != 1) refuse_attribute(name, value, "0 or 1");

@@ -41,7 +41,7 @@ void attention_grad(const AttentionArgs& p, size_t job_begin, size_t job_end, fl
   float* upstream_rows = carve.take(packed_floats(kQueryBlockGrad, d));
   float* scores = carve.take(kQueryBlockGrad * stride);
   float* upstream = carve.take(kQueryBlockGrad * stride);
-  float* factors = carve.take(stride);
+  float* factor_buffer = carve.take(factor_floats(n));
   for (size_t job = job_begin; job < job_end; job++) {
     const Head h(p, job);
     pack_columns({d, n, h.k, h.row, keys_across}, 0, panel_count(n));
@@ -55,11 +55,10 @@ void attention_grad(const AttentionArgs& p, size_t job_begin, size_t job_end, fl
       const float* dout = p.dout + (h.sample * n + i) * out_row + h.head * d;
       head_product(rows, d, n, h.q + i * h.row, h.row, false, keys_across, scores, stride, false);
       head_product(rows, d, n, dout, out_row, false, values_across, upstream, stride, false);
-      for (size_t r = 0; r < rows; r++) {
-        if (p.site.on) row_factors(p, h, i + r, factors);
-        grad_row(scores + r * stride, upstream + r * stride, p.site.on ? factors : nullptr, n, p.scale, p.lse[job * n + i + r],
+      RowFactors row_factors(p, h, i, i + rows, factor_buffer);
+      for (size_t r = 0; r < rows; r++)
+        grad_row(scores + r * stride, upstream + r * stride, row_factors.of(i + r), n, p.scale, p.lse[job * n + i + r],
                  dot_product(out + r * out_row, dout + r * out_row, d));
-      }
       pack_rows({rows, d, dout, out_row, upstream_rows}, 0, panel_count(d), 0, rows);
       pack_rows({rows, d, h.q + i * h.row, h.row, queries}, 0, panel_count(d), 0, rows);
       head_product(n, rows, d, scores, stride, true, upstream_rows, dv, h.row, i > 0);

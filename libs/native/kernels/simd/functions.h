@@ -60,7 +60,24 @@ DS_INLINE Vec gelu_slope(Vec x) {
   return fma(x * splat(0.398942280f), t.gaussian, below);
 }
 
-// Natural logarithm in double, |error| ≤ 2 ulp: m·2^e with m in [√½, √2), ln m = 2·artanh((m − 1)/(m + 1)). One value per row, so scalar.
+// ln x of positive normal numbers, |error| ≤ 1 ulp of the larger of x's logarithm and ½: x = m·2^e with m in [⅔, 4⁄3),
+// ln m = 2·artanh(s), s = (m − 1)/(m + 1), |s| ≤ 1/5.
+DS_INLINE Vec log_positive(Vec x) {
+  const IVec offset = as_int(x) - as_int(splat(0.666666687f));
+  const IVec exponent = offset >> 23;
+  const Vec m = as_float(as_int(x) - (exponent << 23));
+  const Vec s = (m - splat(1.0f)) / (m + splat(1.0f)), s2 = s * s;
+  Vec series = splat(0.111111111f);
+  series = fma(series, s2, splat(0.142857143f));
+  series = fma(series, s2, splat(0.2f));
+  series = fma(series, s2, splat(0.333333333f));
+  const Vec twice = s + s, e = __builtin_convertvector(exponent, Vec);
+  const Vec small = fma(series * s2, twice, e * splat(-2.12194440e-4f));
+  return fma(e, splat(0.693359375f), twice + small);
+}
+
+// Natural logarithm in double, |error| ≤ 2 ulp: m·2^e with m in [√½, √2), ln m = 2·artanh((m − 1)/(m + 1)). For a value per
+// row of the loss, so scalar.
 inline double logarithm(double x) {
   if (!(x > 0)) return x == 0 ? -__builtin_inf() : __builtin_nan("");
   if (x > 1.7e308) return x;  // infinity

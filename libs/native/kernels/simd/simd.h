@@ -45,11 +45,12 @@ DS_INLINE Vec load(const float* p) {
 }
 DS_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 
-// load_part / store_part: the first n < kLanes elements only (the rest reads as 0, nothing beyond them is touched, not even mapped).
+// load_part / store_part: the first n < kLanes elements only (the rest reads as 0, or as that of `rest`; nothing beyond is touched, not even mapped).
 // fma: a·b + c with one rounding where the CPU has it. larger / lesser: the second operand where either is NaN.
 #if DROPSTREAM_ISA_avx512
 DS_INLINE __mmask16 first(size_t n) { return (__mmask16)((1u << n) - 1u); }
 DS_INLINE Vec load_part(const float* p, size_t n) { return (Vec)_mm512_maskz_loadu_ps(first(n), p); }
+DS_INLINE Vec load_part_or(const float* p, size_t n, Vec rest) { return (Vec)_mm512_mask_loadu_ps((__m512)rest, first(n), p); }
 DS_INLINE void store_part(float* p, Vec v, size_t n) { _mm512_mask_storeu_ps(p, first(n), (__m512)v); }
 DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
@@ -69,6 +70,9 @@ DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
 alignas(32) static const int32_t kFirst[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 DS_INLINE __m256i first(size_t n) { return _mm256_loadu_si256((const __m256i*)(kFirst + 8 - n)); }
 DS_INLINE Vec load_part(const float* p, size_t n) { return (Vec)_mm256_maskload_ps(p, first(n)); }
+DS_INLINE Vec load_part_or(const float* p, size_t n, Vec rest) {
+  return (Vec)_mm256_blendv_ps((__m256)rest, _mm256_maskload_ps(p, first(n)), _mm256_castsi256_ps(first(n)));
+}
 DS_INLINE void store_part(float* p, Vec v, size_t n) { _mm256_maskstore_ps(p, first(n), (__m256)v); }
 DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps((__m256)a, (__m256)b); }
@@ -87,6 +91,10 @@ DS_INLINE Vec load_part(const float* p, size_t n) {
   float lanes[kLanes] = {};
   for (size_t i = 0; i < n; i++) lanes[i] = p[i];
   return load(lanes);
+}
+DS_INLINE Vec load_part_or(const float* p, size_t n, Vec rest) {
+  for (size_t i = 0; i < n; i++) rest[i] = p[i];
+  return rest;
 }
 DS_INLINE void store_part(float* p, Vec v, size_t n) {
   for (size_t i = 0; i < n; i++) p[i] = v[i];
@@ -109,20 +117,45 @@ DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
 }
 #endif
 
-// Sums and maxima over the lanes, halves first: one order on every run.
-DS_INLINE float sum_lanes(Vec v) {
-  float x[kLanes];
-  memcpy(x, &v, sizeof v);
-  for (size_t half = kLanes / 2; half > 0; half /= 2)
-    for (size_t i = 0; i < half; i++) x[i] += x[i + half];
-  return x[0];
+// 0, 1 … N − 1 as a pack, and a shuffle by such a pack. GCC before 12 has only __builtin_shuffle, Clang only __builtin_shufflevector.
+template <size_t... I>
+struct Indices {};
+template <size_t N, size_t... I>
+struct IndicesTo : IndicesTo<N - 1, N - 1, I...> {};
+template <size_t... I>
+struct IndicesTo<0, I...> {
+  typedef Indices<I...> type;
+};
+
+#ifdef __clang__
+#define DS_SHUFFLE(a, b, lane) __builtin_shufflevector(a, b, (int)(lane)...)
+#else
+#define DS_SHUFFLE(a, b, lane) __builtin_shuffle(a, b, UVec{(uint32_t)(lane)...})
+#endif
+typedef IndicesTo<kLanes>::type AllLanes;
+
+// Lane i becomes lane i + Step, around the end.
+template <size_t Step, size_t... I>
+DS_INLINE Vec rotate(Vec v, Indices<I...>) {
+  return DS_SHUFFLE(v, v, (I + Step) % kLanes);
 }
+
+// Sums and maxima over the lanes, halves first: one order on every run.
+template <size_t Step = kLanes / 2>
+DS_INLINE float sum_lanes(Vec v) {
+  v += rotate<Step>(v, AllLanes{});
+  if constexpr (Step > 1)
+    return sum_lanes<Step / 2>(v);
+  else
+    return v[0];
+}
+template <size_t Step = kLanes / 2>
 DS_INLINE float max_lanes(Vec v) {
-  float x[kLanes];
-  memcpy(x, &v, sizeof v);
-  for (size_t half = kLanes / 2; half > 0; half /= 2)
-    for (size_t i = 0; i < half; i++) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
-  return x[0];
+  v = larger(v, rotate<Step>(v, AllLanes{}));
+  if constexpr (Step > 1)
+    return max_lanes<Step / 2>(v);
+  else
+    return v[0];
 }
 
 // How a loop body reads and writes one vector: whole, or (at a ragged end) its first n elements.
