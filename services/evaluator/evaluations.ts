@@ -1,6 +1,5 @@
 /** Evaluations in the store, as the api role sees them: any replica, no state but caches of logs that only grow. */
-import type { Evaluation } from '#protocol/dropstream/v1/evaluator.js';
-import { Evaluation as EvaluationMessage } from '#protocol/dropstream/v1/evaluator.js';
+import { type Evaluation, Evaluation as EvaluationMessage, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { AlreadyExists, NotFound } from '#rpc/errors.js';
 import { wait } from '#rpc/retry.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
@@ -71,6 +70,16 @@ export class Evaluations {
     const { evaluation } = view as EvaluationView;
     if (hasEnded(evaluation.state)) await unpinCheckpoint(this.store, checkpointOf(evaluation), id, signal);
     return evaluation;
+  }
+
+  /** How many wait for a worker: what workers are scaled on. */
+  async waiting(signal: AbortSignal): Promise<number> {
+    let count = 0;
+    for (const { project, id } of await this.#queue.entries(signal)) {
+      const view = await this.#log(project, id).refresh(signal);
+      if (view?.evaluation.state === EvaluationState.PENDING) count++;
+    }
+    return count;
   }
 
   /** The evaluation now and at every change until it has ended. @throws NotFound */

@@ -13,6 +13,9 @@ import { createEvaluatorMetrics } from './metrics.js';
 
 export type { EvaluatorConfig } from './config.js';
 
+/** How long a scrape may wait for the store. */
+const scrapeMs = 3000;
+
 /** Starts the service in this process; the caller closes it. */
 export async function start(
   config: EvaluatorConfig,
@@ -34,6 +37,13 @@ export async function start(
       worker?.start();
       return {
         services: answers ? [service(EvaluatorServiceService, evaluatorHandlers(store, evaluations))] : [],
+        beforeScrape: async () => {
+          // A store that does not answer leaves the last value standing.
+          await evaluations.waiting(AbortSignal.timeout(scrapeMs)).then(
+            (count) => metrics.queueDepth.set(count),
+            () => {},
+          );
+        },
         drain: async () => await worker?.stop(),
         close: async () => {
           await worker?.stop();

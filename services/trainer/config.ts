@@ -22,6 +22,10 @@ export const trainerOptions = {
   backoffMs: { schema: integer(0, 600_000).default(1000), help: 'first wait after an attempt without progress, doubled each time' },
   prefetch: { schema: integer(1, 64).default(4), help: 'batches in flight' },
   prefetchBytes: { schema: integer(1 << 20, 2 ** 31).default(256 << 20), help: 'bytes of batches in flight' },
+  dataWaitMs: {
+    schema: integer(100, 86_400_000).default(300_000),
+    help: 'milliseconds that a batch is asked for, on all replicas, before the attempt saves and ends',
+  },
   evaluationWaitMs: {
     schema: integer(0, 86_400_000).default(600_000),
     help: 'milliseconds that a trained run waits for evaluations without any progress of theirs',

@@ -17,6 +17,9 @@ import { trainerHandlers } from './runs-service.js';
 
 export type { TrainerConfig } from './config.js';
 
+/** How long a scrape may wait for the store. */
+const scrapeMs = 3000;
+
 /** Starts the service in this process; the caller closes it. Closing gives runs back with a checkpoint, as SIGTERM does. */
 export async function start(config: TrainerConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
   const [answers, works] = [config.role !== 'worker', config.role !== 'api'];
@@ -38,6 +41,13 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
       const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler });
       return {
         services: answers ? [service(TrainerServiceService, handlers)] : [],
+        beforeScrape: async () => {
+          // A store that does not answer leaves the last value standing.
+          await runs.waiting(AbortSignal.timeout(scrapeMs)).then(
+            (count) => metrics.queueDepth.set(count),
+            () => {},
+          );
+        },
         // However little grace: a run that is given back needs its checkpoint.
         drain: async () => await worker?.stop(),
         close: async () => {

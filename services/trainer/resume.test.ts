@@ -3,12 +3,14 @@ import { after, before, test } from 'node:test';
 import { Registry } from 'prom-client';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { readManifest } from '#storage/checkpoint.js';
+import { encodeManifest } from '#storage/checkpoint-manifest.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { freezableStore } from '../../test/support/freezable-store.js';
 import { follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
-import { checkpointPrefix } from './run-log.js';
+import { checkpointPrefix, manifestKeyOf } from './run-log.js';
 import { RunWorker } from './run-worker.js';
 
 let services: TrainingServices;
@@ -180,4 +182,47 @@ test('owners that vanish again and again without getting further end the run', {
   assert.match(done!.failure, /TooManyAttempts: 5 attempts/);
   for (const victim of victims) victim.destroy();
   await Promise.all([...victims.map(({ worker }) => worker.stop()), last.service.close()]);
+});
+
+test('without any data replica an attempt saves and ends; the next one goes on when there is one again', { timeout: 60_000 }, async () => {
+  const { run } = await trainer.createRun({ parent, runId: 'starved', spec: { ...spec, saveCkpt: false } }, soon);
+  const replica = await services.dataReplica();
+  const argv = ['--role', 'worker', '--data', replica.address, '--data-wait-ms', '500', '--max-attempts', '50'];
+  const worker = await services.trainer(argv);
+  await follow(trainer, run!.name, ({ event }) => event?.$case === 'steps');
+  await replica.service.close();
+  const before = await follow(trainer, run!.name, ({ event }) => event?.$case === 'state' && event.value.state === RunState.QUEUED);
+  assert.ok(before.some(({ event }) => event?.$case === 'checkpoint'));
+  const last = before.at(-1)?.event;
+  assert.ok(last?.$case === 'state' && /Unavailable/.test(last.value.reason), 'it says why');
+  await services.dataReplica(replica.service.port);
+  const events = await follow(trainer, run!.name);
+  assert.ok(resumedOf(events)[0]!.fromStep > 0n);
+  assertUndisturbed(events);
+  await worker.service.close();
+});
+
+test('a run that asks for exact numerics is not carried on by others; one that does not says that they differ', {
+  timeout: 60_000,
+}, async () => {
+  const resumedAs: boolean[] = [];
+  for (const exact of [false, true]) {
+    const { run } = await trainer.createRun({ parent, runId: `exact-${exact}`, spec: { ...spec, exact } }, soon);
+    const name = run!.name;
+    const first = await services.trainer(['--role', 'worker', '--data', data]);
+    await follow(trainer, name, ({ event }) => event?.$case === 'steps');
+    await first.service.drain();
+    // As if another executor had made it.
+    const { latestCheckpoint } = (await trainer.getRun({ name }, soon)).run!;
+    const { manifest } = await readManifest(services.store, manifestKeyOf(latestCheckpoint));
+    await services.store.put(manifestKeyOf(latestCheckpoint), encodeManifest({ ...manifest, fingerprint: 'abacus/fp32/beads/1' }).bytes);
+    const second = await services.trainer(['--role', 'worker', '--data', data, '--max-attempts', '2']);
+    const events = await follow(trainer, name);
+    await second.service.close();
+    const { state, failure } = (await trainer.getRun({ name }, soon)).run!;
+    resumedAs.push(...resumedOf(events).map(({ fingerprintChanged }) => fingerprintChanged));
+    assert.equal(state, exact ? RunState.FAILED : RunState.SUCCEEDED);
+    assert.equal(/OtherNumerics.*abacus/.test(failure), exact);
+  }
+  assert.deepEqual(resumedAs, [true]);
 });

@@ -5,6 +5,7 @@
 import { BatchClient } from '#data/batch-client.js';
 import { compile, type Program } from '#engine/index.js';
 import type { CheckpointRecord } from '#protocol/dropstream/v1/trainer.js';
+import { DomainError } from '#rpc/errors.js';
 import { loadCheckpoint, loadLatestValid, type SavedCheckpoint } from '#storage/checkpoint.js';
 import { Checkpointer } from '#storage/checkpointer.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -34,7 +35,12 @@ export interface AttemptOptions {
   readonly project: string;
   readonly run: string;
   readonly claimed: ClaimedLog<EventBodyAt, RunView>;
-  readonly data: { readonly addresses: readonly string[]; readonly inFlight: number; readonly inFlightBytes: number };
+  readonly data: {
+    readonly addresses: readonly string[];
+    readonly inFlight: number;
+    readonly inFlightBytes: number;
+    readonly totalMs: number;
+  };
   readonly evaluator: EvaluatorClient | undefined;
   readonly scheduler: SchedulerClient | undefined;
   readonly evaluationWaitMs: number;
@@ -221,7 +227,7 @@ class Attempt {
     await this.#append({ $case: 'resumed', value: { fromStep: BigInt(fromStep), attempt, checkpoint, fingerprintChanged } });
   }
 
-  /** Trains to the end; saves on the way. @throws Interrupted after saving what there is */
+  /** Trains to the end; saves on the way. @throws Interrupted, or what the data service refuses with, after saving what there is */
   async #train(program: Program, from: Progress): Promise<Progress> {
     const { claimed, data, project, logger } = this.#options;
     const spec = this.#spec;
@@ -281,9 +287,10 @@ class Attempt {
         await this.#follow(follower, step);
       }
     } catch (error) {
-      if (!(error instanceof Interrupted)) throw error;
-      // Between two steps: what there is can be saved whole. A checkpoint of this very step needs no second one.
-      if (step > from.step) {
+      // Both come between two steps: what there is can be saved whole, and an attempt that waits for data in vain keeps what it did.
+      // A checkpoint of this very step needs no second one.
+      if (!(error instanceof Interrupted || error instanceof DomainError)) throw error;
+      if (step > from.step && !claimed.signal.aborted) {
         await this.#save(program, progress());
         await this.#checkpointer.drain({ signal: claimed.signal });
         this.#throwSaveFailure();

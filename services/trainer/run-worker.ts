@@ -24,7 +24,16 @@ export interface WorkerDeps {
   readonly store: ObjectStore;
   readonly config: Pick<
     TrainerConfig,
-    'data' | 'workers' | 'pollMs' | 'leaseTtlMs' | 'maxAttempts' | 'backoffMs' | 'prefetch' | 'prefetchBytes' | 'evaluationWaitMs'
+    | 'data'
+    | 'workers'
+    | 'pollMs'
+    | 'leaseTtlMs'
+    | 'maxAttempts'
+    | 'backoffMs'
+    | 'prefetch'
+    | 'prefetchBytes'
+    | 'dataWaitMs'
+    | 'evaluationWaitMs'
   >;
   readonly evaluator: EvaluatorClient | undefined;
   readonly scheduler: SchedulerClient | undefined;
@@ -113,14 +122,14 @@ export class RunWorker {
     entry: { project: string; run: string; logger: Logger; stopping: AbortSignal },
   ): Promise<string> {
     const { store, config, evaluator, scheduler, metrics } = this.#deps;
-    const { data, prefetch, prefetchBytes, evaluationWaitMs, maxAttempts } = config;
+    const { data, prefetch, prefetchBytes, dataWaitMs, evaluationWaitMs, maxAttempts } = config;
     try {
       if (claimed.view.fruitlessAttempts > maxAttempts) throw new TooManyAttempts(maxAttempts);
       const outcome = await attemptRun({
         ...entry,
         store,
         claimed,
-        data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes },
+        data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
         evaluator,
         scheduler,
         evaluationWaitMs,

@@ -113,6 +113,16 @@ export class Runs {
     }
   }
 
+  /** How many runs wait for a worker: what workers are scaled on. */
+  async waiting(signal: AbortSignal): Promise<number> {
+    let count = 0;
+    for (const { project, id } of await this.#queue.entries(signal)) {
+      const view = await this.#log(project, id).refresh(signal);
+      if (view?.run.state === RunState.QUEUED) count++;
+    }
+    return count;
+  }
+
   /** Events after a sequence, then new ones as they come; ends after the event that ends the run. @throws NotFound */
   async *watch(project: string, id: string, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
     const log = recordLog(this.#store, project, id);

@@ -70,7 +70,14 @@ export class TrainingServices {
 
   /** @returns its address */
   async data(): Promise<string> {
-    return this.#address(await startData(dataConfig.parse({ argv: [...free, '--store', this.storeUri, '--root', this.folder] }), quiet));
+    return (await this.dataReplica()).address;
+  }
+
+  /** A replica that the test may end; on a free port unless one is given. */
+  async dataReplica(port = 0): Promise<{ service: RunningService; address: string }> {
+    const argv = [...free, '--port', String(port), '--store', this.storeUri, '--root', this.folder];
+    const service = await startData(dataConfig.parse({ argv }), quiet);
+    return { service, address: this.#address(service) };
   }
 
   async trainer(argv: string[]): Promise<{ service: RunningService; client: Trainer }> {

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { ObjectStore } from '#storage/object-store.js';
+import { openStore } from '#storage/open-store.js';
+import { RecordLog } from '#storage/record-log.js';
+import { silentLogger } from '#telemetry/logger.js';
+import { Claimant } from './claimant.js';
+import { ClaimedLog, ClaimLost, type Standing, WorkEnded } from './claimed-log.js';
+import { FoldedLog, type LogCodec } from './folded-log.js';
+import { type QueueEntry, QueueIndex } from './queue-index.js';
+
+/** The smallest work there is: created, claimed, done. */
+type Event = { kind: 'created' } | { kind: 'claimed'; owner: string } | { kind: 'note'; text: string } | { kind: 'done' };
+interface View extends Standing {
+  readonly owner: string;
+  readonly notes: string;
+}
+const codec: LogCodec<Event> = { encode: ({ kind, ...payload }) => ({ kind, payload }), decode: (record) => record as unknown as Event };
+function apply(view: View | undefined, event: Event, sequence: number): View {
+  if (view === undefined) return { state: 'waiting', fence: 0, fruitlessAttempts: 0, owner: '', notes: '' };
+  if (event.kind === 'claimed')
+    return { ...view, state: 'owned', fence: sequence, owner: event.owner, fruitlessAttempts: view.fruitlessAttempts + 1 };
+  if (event.kind === 'note') return { ...view, notes: `${view.notes}${event.text}` };
+  return event.kind === 'done' ? { ...view, state: 'over' } : view;
+}
+
+let folder: string;
+let store: ObjectStore;
+let queues = 0;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'claimant-'));
+  store = await openStore(folder);
+});
+after(async () => {
+  await store.close();
+  await rm(folder, { recursive: true });
+});
+
+const prefixOf = ({ project, id }: QueueEntry): string => `projects/${project}/work/${id}`;
+const logOf = (entry: QueueEntry) => new FoldedLog<Event, View>({ log: new RecordLog(store, `${prefixOf(entry)}/log`), codec, apply });
+
+async function enqueue(queue: QueueIndex, entry: QueueEntry): Promise<void> {
+  await queue.add(entry);
+  await logOf(entry).append((view) => (view === undefined ? { kind: 'created' } : undefined));
+}
+
+function claimant(
+  queue: QueueIndex,
+  name: string,
+  work: (claimed: ClaimedLog<Event, View>, stopping: AbortSignal) => Promise<void>,
+  ttlMs = 300,
+): Claimant {
+  const heartbeatPrefix = (entry: QueueEntry): string => `${prefixOf(entry)}/heartbeats`;
+  return new Claimant({
+    queue,
+    store,
+    ttlMs,
+    pollMs: 10,
+    slots: 2,
+    backOff: { firstMs: 10, maxAttempts: 3 },
+    logger: silentLogger(),
+    heartbeatPrefix,
+    standing: async (entry, signal) => {
+      const log = logOf(entry);
+      const view = await log.refresh(signal);
+      return view && { ...view, sequence: log.sequence };
+    },
+    work: async (entry, seenFence, stopping) => {
+      const log = logOf(entry);
+      await log.refresh();
+      const owner = `${name}-${seenFence}`;
+      const view = await log.append((now) =>
+        now && now.state !== 'over' && now.fence === seenFence ? { kind: 'claimed', owner } : undefined,
+      );
+      if (view?.owner !== owner) return false;
+      const claimed = await ClaimedLog.start({
+        work: prefixOf(entry),
+        log,
+        fence: view.fence,
+        standing: (seen) => seen,
+        store,
+        heartbeatPrefix: heartbeatPrefix(entry),
+        owner,
+        ttlMs,
+        pollMs: 10,
+        onHeartbeatLost: () => {},
+      });
+      try {
+        await work(claimed, stopping);
+      } finally {
+        await claimed.stop();
+      }
+      return true;
+    },
+  });
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await holds()); tries++) {
+    assert.ok(tries < 500, 'it never came');
+    await new Promise((done) => setTimeout(done, 10));
+  }
+}
+
+test('several claimants do every piece of work once, and take it off the queue', async () => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  const entries = Array.from({ length: 9 }, (_, k) => ({ project: 'once', id: `w${k}` }));
+  for (const entry of entries) await enqueue(queue, entry);
+  const work = async (claimed: ClaimedLog<Event, View>) => {
+    await claimed.append(() => ({ kind: 'note', text: 'x' }));
+    await claimed.append(() => ({ kind: 'done' }));
+  };
+  const claimants = ['a', 'b', 'c'].map((name) => claimant(queue, name, work, 5000));
+  for (const c of claimants) c.start();
+  await until(async () => (await queue.entries()).length === 0);
+  await Promise.all(claimants.map((c) => c.stop()));
+  for (const entry of entries) assert.equal((await logOf(entry).refresh())?.notes, 'x');
+});
+
+test('an owner without a heartbeat is replaced after a TTL, and its late append is refused', async () => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  const entry = { project: 'stale', id: 'w' };
+  await enqueue(queue, entry);
+  // An owner that claimed and never beat.
+  const late = logOf(entry);
+  await late.refresh();
+  const fence = (await late.append(() => ({ kind: 'claimed', owner: 'gone' })))!.fence;
+  const stale = new Claimed(late, fence);
+  const begun = performance.now();
+  const successor = claimant(queue, 'next', async (claimed) => {
+    await claimed.append(() => ({ kind: 'note', text: 'mine' }));
+    await assert.rejects(stale.append(), ClaimLost);
+    await claimed.append(() => ({ kind: 'done' }));
+  });
+  successor.start();
+  await until(async () => (await logOf(entry).refresh())?.state === 'over');
+  await successor.stop();
+  assert.ok(performance.now() - begun >= 300, 'not before a whole TTL');
+  assert.equal((await logOf(entry).refresh())?.notes, 'mine');
+  await assert.rejects(stale.append(), ClaimLost);
+});
+
+test('an owner that beats keeps its work, and learns when somebody ends it', async () => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  const entry = { project: 'alive', id: 'w' };
+  await enqueue(queue, entry);
+  const reasons: unknown[] = [];
+  const owner = claimant(queue, 'owner', async ({ signal }) => {
+    await new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
+    reasons.push(signal.reason);
+  });
+  const other = claimant(queue, 'other', async () => assert.fail('it was taken over'));
+  owner.start();
+  await until(async () => (await logOf(entry).refresh())?.state === 'owned');
+  other.start();
+  await new Promise((done) => setTimeout(done, 900));
+  const outsider = logOf(entry);
+  await outsider.refresh();
+  await outsider.append(() => ({ kind: 'done' }));
+  await until(async () => reasons.length === 1);
+  assert.ok(reasons[0] instanceof WorkEnded);
+  await Promise.all([owner.stop(), other.stop()]);
+});
+
+/** What ClaimedLog's append does for an owner whose heartbeat is not of interest here. */
+class Claimed {
+  constructor(
+    private readonly log: FoldedLog<Event, View>,
+    private readonly fence: number,
+  ) {}
+  async append(): Promise<void> {
+    await this.log.append((view) => {
+      if (view!.fence !== this.fence) throw new ClaimLost('w', this.fence, view!.fence);
+      return { kind: 'note', text: 'late' };
+    });
+  }
+}
