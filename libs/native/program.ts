@@ -44,6 +44,18 @@ export interface Instruction {
  * add_kept              x[n,E], y[kept,E] → out[n,E] {width E, path, scaled 0|1}; domain 0; out = x, out[kept[i]] += y[i]·(scaled ? 1/(1−p) : 1); out may alias x
  * take_token            x[n,N,D] → y[n,D] {tokens, width, token};   take_token_grad  dy[n,D] → dx[n,N,D] (zero elsewhere)
  * mean_tokens           x[n,N,D] → y[n,D] {tokens, width};          mean_tokens_grad
+ * transpose_tokens      x[n,N,D] → y[n,D,N] {tokens, width}; its gradient is itself with the two exchanged
+ * layer_scale           x[R,D], gamma param[D] → y = x·gamma {rows, width};   layer_scale_grad  x, gamma, dy → dx, grad gamma (+=)
+ * depthwise_conv        x[n,H·W,C], w param[C,1,k,k], b param[C] → y[n,H·W,C] {height, width, channels, kernel}; zero padding k÷2, stride 1
+ * depthwise_conv_input_grad   dy, w → dx;   depthwise_conv_weight_grad  x, dy → grad w (+=), grad b (+=)
+ * merge_patches         x[n,H·W,C] → y[n,(H/2)(W/2),4C] {height, width, channels, order}: 2×2 neighbours side by side;
+ *                       order 0: columns (c, dy, dx), like a 2×2 conv weight flattened; order 1: (dx, dy, c) with dy fastest of the two: Swin's
+ *                       (0,0), (1,0), (0,1), (1,1) as (dy, dx), each of C columns.   merge_patches_grad  dy → dx {same}
+ * window_attention      qkv[n,H·W,3·h·d], table param[(2w−1)²,h] → out[n,H·W,h·d], lse[n,windows,h,w²]
+ *                       {height, width, window w, shift, heads, head_dim, scale} site?; tokens are rolled by −shift, cut into w×w windows in row
+ *                       order, attended with bias table[(y_i−y_j+w−1)(2w−1) + (x_i−x_j+w−1)], with −100 between the 3×3 regions that the roll
+ *                       joined (shift > 0), and put back; site elements per sample: [windows, h, w², w²].   A window as large as the map has shift 0
+ * window_attention_grad qkv, table, out, lse, dout → dqkv, grad table (+=) {same} site?
  * add                   a, b → y {rows, width}
  * softmax_cross_entropy logits[n,C], targets input[n,C] → loss[n], [dlogits[n,C]] {classes}; loss = −Σ t·log softmax; dlogits = (softmax·Σt − t)·lossScale
  */
@@ -69,6 +81,16 @@ export type KernelName =
   | 'take_token_grad'
   | 'mean_tokens'
   | 'mean_tokens_grad'
+  | 'transpose_tokens'
+  | 'layer_scale'
+  | 'layer_scale_grad'
+  | 'depthwise_conv'
+  | 'depthwise_conv_input_grad'
+  | 'depthwise_conv_weight_grad'
+  | 'merge_patches'
+  | 'merge_patches_grad'
+  | 'window_attention'
+  | 'window_attention_grad'
   | 'add'
   | 'softmax_cross_entropy';
 
