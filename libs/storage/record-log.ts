@@ -186,6 +186,12 @@ export class RecordLog {
     }
   }
 
+  /** The record right after a sequence number; undefined at the log's end. One request, where `read` lists. */
+  async recordAfter(seq: number, { signal }: SignalOption = {}): Promise<LogRecord | undefined> {
+    const record = await this.readOne(seq + 1, signal);
+    return record && this.seen(record);
+  }
+
   /** Reads on from head, so that the next append goes after everything that is there. @returns the new records */
   async catchUp(options: SignalOption = {}): Promise<LogRecord[]> {
     const records: LogRecord[] = [];

@@ -45,6 +45,8 @@ export class TooManyCollisions extends Error {
 
 const firstPauseMs = 100;
 const longestPauseMs = 3000;
+/** Records read one by one before the rest is listed and read ahead. */
+const looksAhead = 16;
 
 export class FoldedLog<E, V> {
   readonly #options: FoldedLogOptions<E, V>;
@@ -104,7 +106,14 @@ export class FoldedLog<E, V> {
 
   async #read(signal: AbortSignal | undefined): Promise<V | undefined> {
     const { log } = this.#options;
-    if (!this.#started) await this.#readSnapshot(signal);
+    if (this.#started) {
+      // At the end of a long log a look at the next record costs less than a listing.
+      for (let looks = 0; looks < looksAhead; looks++) {
+        const record = await log.recordAfter(this.#sequence, { signal });
+        if (record === undefined) return this.#view;
+        this.#take(record);
+      }
+    } else await this.#readSnapshot(signal);
     this.#started = true;
     for await (const record of log.read({ after: this.#sequence, signal })) this.#take(record);
     return this.#view;

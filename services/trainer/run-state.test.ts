@@ -28,7 +28,7 @@ function fold(bodies: readonly Body[], from?: RunView): RunView {
 }
 
 const claimed = (attempt: number): Body => ({ $case: 'claimed', value: { attempt, worker: `w${attempt}` } });
-const state = (to: RunState, reason = ''): Body => ({ $case: 'state', value: { state: to, reason } });
+const state = (to: RunState, reason = '', released = false): Body => ({ $case: 'state', value: { state: to, reason, released } });
 const checkpoint = (step: number): Body => ({
   $case: 'checkpoint',
   value: { checkpoint: `${name}/checkpoints/c${step}`, step: BigInt(step), sizeBytes: 1n, seconds: 0 },
@@ -77,7 +77,9 @@ test('attempts without a further checkpoint are counted; a person who resumes re
   view = fold([checkpoint(5), claimed(4), checkpoint(5)], view);
   assert.equal(view.fruitlessAttempts, 1, 'the same step again is no progress');
   view = fold([state(RunState.QUEUED), claimed(5)], view);
-  assert.equal(view.fruitlessAttempts, 2, 'given back by its owner');
+  assert.equal(view.fruitlessAttempts, 2, 'given back after a failure');
+  view = fold([state(RunState.QUEUED, '', true), claimed(6)], view);
+  assert.equal(view.fruitlessAttempts, 2, 'an attempt that was given back because its worker stops does not count');
   view = fold([state(RunState.PAUSED), state(RunState.QUEUED)], view);
   assert.equal(view.fruitlessAttempts, 0);
 });

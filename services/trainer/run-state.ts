@@ -149,16 +149,10 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
       return withRun({ bestCheckpoint: checkpoint, bestTop1: top1 }, { unevaluated, top1ByCheckpoint, bestStep: step });
     }
     case 'state': {
-      const { state, reason } = body.value;
-      const given = state === RunState.QUEUED;
+      const { state, reason, released } = body.value;
       return withRun(
-        {
-          state,
-          failure: state === RunState.FAILED ? reason : '',
-          pauseRequested: false,
-          // A run given back after its owner failed keeps its count; one that a person queues starts anew.
-        },
-        given && run.state === RunState.PAUSED ? { fruitlessAttempts: 0 } : {},
+        { state, failure: state === RunState.FAILED ? reason : '', pauseRequested: false },
+        { fruitlessAttempts: fruitlessAfter(view, state, released) },
       );
     }
     case 'scheduleChanged': {
@@ -177,6 +171,13 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
       // Epochs change nothing; kinds of a newer release pass.
       return view;
   }
+}
+
+/** A person who resumes a run starts its count anew; a worker that stops takes its own attempt back; one that failed does not. */
+function fruitlessAfter({ run, fruitlessAttempts }: RunView, state: RunState, released: boolean): number {
+  if (state !== RunState.QUEUED) return fruitlessAttempts;
+  if (run.state === RunState.PAUSED) return 0;
+  return released ? Math.max(0, fruitlessAttempts - 1) : fruitlessAttempts;
 }
 
 /**

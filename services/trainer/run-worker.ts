@@ -181,11 +181,11 @@ function endOf(outcome: AttemptOutcome, view: RunView): EventBody {
   if (outcome.kind === 'trained') return stateBody(RunState.SUCCEEDED, outcome.note).body;
   // A request that arrived while the worker was stopping is honoured here.
   if (outcome.kind === 'paused' || view.run.pauseRequested) return stateBody(RunState.PAUSED, 'paused by request').body;
-  return stateBody(RunState.QUEUED, 'given back: its worker is stopping').body;
+  return stateBody(RunState.QUEUED, 'given back: its worker is stopping', true).body;
 }
 
-function stateBody(state: RunState, reason: string): { body: EventBody } {
-  return { body: { $case: 'state', value: { state, reason } } };
+function stateBody(state: RunState, reason: string, released = false): { body: EventBody } {
+  return { body: { $case: 'state', value: { state, reason, released } } };
 }
 
 /** Failures that every further attempt would meet again. */

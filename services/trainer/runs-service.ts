@@ -115,7 +115,8 @@ export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerPar
 function pause({ run }: RunView): EventBody | undefined {
   if (run.state === RunState.PAUSED || run.pauseRequested) return undefined;
   refuseEnded(run, 'paused');
-  if (run.state === RunState.QUEUED) return { $case: 'state', value: { state: RunState.PAUSED, reason: 'paused before a worker took it' } };
+  if (run.state === RunState.QUEUED)
+    return { $case: 'state', value: { state: RunState.PAUSED, reason: 'paused before a worker took it', released: false } };
   return { $case: 'pauseRequested', value: {} };
 }
 
@@ -124,13 +125,13 @@ function resume({ run }: RunView): EventBody | undefined {
   if (run.state === RunState.QUEUED) return undefined;
   if (run.state === RunState.RUNNING && !run.pauseRequested) return undefined;
   if (run.state === RunState.RUNNING) throw new FailedPrecondition('run', run.name, 'it is about to pause: resume it once it has');
-  return { $case: 'state', value: { state: RunState.QUEUED, reason: 'resumed' } };
+  return { $case: 'state', value: { state: RunState.QUEUED, reason: 'resumed', released: false } };
 }
 
 function cancel({ run }: RunView): EventBody | undefined {
   if (run.state === RunState.CANCELLED) return undefined;
   refuseEnded(run, 'cancelled');
-  return { $case: 'state', value: { state: RunState.CANCELLED, reason: 'cancelled by request' } };
+  return { $case: 'state', value: { state: RunState.CANCELLED, reason: 'cancelled by request', released: false } };
 }
 
 function refuseEnded({ name, state }: Run, what: string): void {

@@ -127,18 +127,21 @@ export class Runs {
   async *watch(project: string, id: string, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
     const log = recordLog(this.#store, project, id);
     let cursor = after;
+    // What is there already, read ahead; then one look at a time.
+    for await (const record of log.read({ after, signal })) {
+      cursor = record.seq;
+      yield eventOf(record);
+    }
     for (;;) {
-      // The view first: whatever it has seen, the records below are at least as new.
+      const record = await log.recordAfter(cursor, { signal });
+      if (record !== undefined) {
+        cursor = record.seq;
+        yield eventOf(record);
+        continue;
+      }
       const { run } = await this.get(project, id, signal);
-      if (Number(run.logSequence) > cursor) {
-        for await (const record of log.read({ after: cursor, signal })) {
-          cursor = record.seq;
-          const event = eventOf(record);
-          yield event;
-          if (event.event?.$case === 'state' && hasEnded(event.event.value.state)) return;
-        }
-      } else if (hasEnded(run.state)) return;
-      else await wait(this.#watchPollMs, signal);
+      if (hasEnded(run.state) && Number(run.logSequence) <= cursor) return;
+      if (Number(run.logSequence) <= cursor) await wait(this.#watchPollMs, signal);
     }
   }
 

@@ -354,6 +354,8 @@ export interface StateRecord {
   state: RunState;
   /** Why; for FAILED, what to do. */
   reason: string;
+  /** True where a worker that stops gave the run back: the attempt did not fail. */
+  released: boolean;
 }
 
 /** The run's drop schedule changed. */
@@ -3015,7 +3017,7 @@ export const PauseRequestedRecord: MessageFns<PauseRequestedRecord> = {
 };
 
 function createBaseStateRecord(): StateRecord {
-  return { state: 0, reason: "" };
+  return { state: 0, reason: "", released: false };
 }
 
 export const StateRecord: MessageFns<StateRecord> = {
@@ -3025,6 +3027,9 @@ export const StateRecord: MessageFns<StateRecord> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.released !== false) {
+      writer.uint32(24).bool(message.released);
     }
     return writer;
   },
@@ -3058,6 +3063,14 @@ export const StateRecord: MessageFns<StateRecord> = {
             message.reason = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.released = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3074,6 +3087,7 @@ export const StateRecord: MessageFns<StateRecord> = {
     return {
       state: isSet(object.state) ? runStateFromJSON(object.state) : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      released: isSet(object.released) ? globalThis.Boolean(object.released) : false,
     };
   },
 
@@ -3085,6 +3099,9 @@ export const StateRecord: MessageFns<StateRecord> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.released !== false) {
+      obj.released = message.released;
+    }
     return obj;
   },
 
@@ -3095,6 +3112,7 @@ export const StateRecord: MessageFns<StateRecord> = {
     const message = createBaseStateRecord();
     message.state = object.state ?? 0;
     message.reason = object.reason ?? "";
+    message.released = object.released ?? false;
     return message;
   },
 };
