@@ -54,7 +54,7 @@ function sourceFiles(folder) {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {
       const path = join(folder, entry.name);
-      if (entry.isDirectory()) return path === build || ['ref', 'test'].includes(relative(source, path)) ? [] : sourceFiles(path);
+      if (entry.isDirectory()) return path === build || ['ref', 'test', 'bench'].includes(relative(source, path)) ? [] : sourceFiles(path);
       return /\.(cc|h|c|inc)$|^CMakeLists\.txt$/.test(entry.name) ? [path] : [];
     });
 }
@@ -112,6 +112,9 @@ const stamp = [
   `node-api-8 ${process.platform}-${process.arch} modules-${process.versions.modules}`,
   compiler.version,
   cmakeVersion,
+  // Which JPEG decoder is built hangs on these two.
+  `nasm ${versionOf('nasm', '-v') ?? 'none'}`,
+  `jpeg-turbo ${JSON.parse(readFileSync(join(packageFolder('@julusian/jpeg-turbo'), 'package.json'), 'utf8')).version}`,
 ].join('\n');
 if (!force && existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) {
   console.log('dropstream: native addon is up to date');

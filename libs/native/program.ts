@@ -139,7 +139,10 @@ export interface StepRandomness {
   siteRates: Float64Array;
   /** Drop rate per path, in path order. */
   pathRates: Float64Array;
-  /** Explicit masks for tests: per site one byte per element [samples, elementsPerSample]; per path one byte per sample. */
+  /**
+   * Explicit masks for tests, 0 = dropped: per site one byte per element [samples, elementsPerSample]; per path one byte per sample; samples
+   * counted over all micro-batches of the step. Kept values are scaled by the rates, as drawn ones are.
+   */
   siteMasks?: (Uint8Array | undefined)[];
   pathMasks?: (Uint8Array | undefined)[];
 }
@@ -174,7 +177,11 @@ export interface StepOutput {
 
 export type StateName = 'weights' | 'gradients' | 'first_moment' | 'second_moment' | 'ema';
 
-/** A compiled program with its parameters. Calls are queued: one runs at a time. dispose() frees everything once the running call ended. */
+/**
+ * A compiled program with its parameters, all states zero at first. Calls are queued (at most 64): one runs at a time. Their arrays are read
+ * in place: do not change or transfer them before the promise settles. dispose() frees everything once the running call ended and rejects
+ * those behind it; a program that is collected frees itself. Gradients stay readable until the next step: summed, before clipping.
+ */
 export interface NativeProgram {
   /** forward + backward over all micro-batches (gradient of Σ loss · lossScale), then the optimizer. Without `optimizer`: gradients only. */
   step(micro: MicroBatch[], random: StepRandomness, lossScale: number, optimizer?: OptimizerScalars): Promise<StepOutput>;

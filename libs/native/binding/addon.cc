@@ -1,7 +1,7 @@
 // The addon's entry: engine information, programs, and the pixel functions where they are built in.
 #include <cstdlib>
 
-#include "binding/program-object.h"
+#include "binding/program-functions.h"
 #include "binding/values.h"
 #include "dispatch.h"
 #include "threads/pool.h"

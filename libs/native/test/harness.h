@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -72,6 +73,9 @@ inline int& checks() {
   static int count = 0;
   return count;
 }
+
+// Calls of operator new so far (main.cc).
+extern std::atomic<size_t> allocations;
 
 inline void check(bool ok, const std::string& what) {
   checks()++;

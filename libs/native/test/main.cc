@@ -1,7 +1,22 @@
 // Runs every kernel test on every instruction set of this build that this CPU has. Exit code 1 where one fails.
+#include <atomic>
+#include <new>
+
 #include "dispatch.h"
 #include "test/harness.h"
 #include "threads/thread-mode.h"
+
+// Counts allocations of the whole process, for the promise that a program takes all its memory before its second step.
+namespace dropstream::test {
+std::atomic<size_t> allocations{0};
+}
+void* operator new(size_t bytes) {
+  dropstream::test::allocations++;
+  if (void* memory = malloc(bytes ? bytes : 1)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { free(memory); }
+void operator delete(void* memory, size_t) noexcept { free(memory); }
 
 int main() {
   using namespace dropstream;

@@ -147,12 +147,15 @@ void test_program(const KernelTable& k) {
     auto program = program_of(s, k, pool);
     StepRequest r = request_of(s, batch, true);
     std::vector<float> bits;
+    StepResult result;
     for (int step = 1; step <= 3; step++) {
-      StepResult result;
       r.optimizer.step = (uint64_t)step;
       r.random.step = (uint32_t)step;
       program->check(r);
+      const size_t before = allocations;
       program->step(r, result);
+      const size_t allocated = allocations - before;
+      if (step > 1) check(allocated == 0, isa + " step " + std::to_string(step) + " allocates");
       bits.insert(bits.end(), result.losses.begin(), result.losses.end());
       bits.push_back((float)result.grad_norm);
     }

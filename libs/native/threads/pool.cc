@@ -51,7 +51,7 @@ bool Pool::take_jobs(unsigned thread, uint64_t region) {
 
 void Pool::run_jobs(size_t jobs, Function function, void* context) {
   if (jobs == 0) return;
-  if (threads_ == 1 || jobs == 1) {
+  if (threads_ == 1 || jobs == 1 || jobs >= kClosed) {
     for (size_t job = 0; job < jobs; job++) function(context, job, 0);
     return;
   }

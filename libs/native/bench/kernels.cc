@@ -1,0 +1,107 @@
+// Speed of the kernels on one thread, at the shapes of ViT-T/16 at 224 (8 samples of 197 tokens) and of a small ViT (64 of 17):
+//   cmake -S libs/native -B /tmp/bench -DDROPSTREAM_ADDON=OFF -DDROPSTREAM_BENCH=ON && cmake --build /tmp/bench -j && taskset -c 1 /tmp/bench/Release/dropstream_kernel_bench
+// Best of seven rounds. Compare with the peak: lanes · 2 FMAs · 2 · clock.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "dispatch.h"
+#include "threads/thread-mode.h"
+
+namespace {
+
+using namespace dropstream;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+template <class Body>
+double best_seconds(Body body) {
+  double best = 1e9;
+  for (int round = 0; round < 7; round++) {
+    double began = now();
+    body();
+    const int times = (int)(0.02 / (now() - began + 1e-9)) + 1;
+    began = now();
+    for (int i = 0; i < times; i++) body();
+    const double each = (now() - began) / times;
+    if (each < best) best = each;
+  }
+  return best;
+}
+
+struct Floats : std::vector<float> {
+  explicit Floats(size_t n) : std::vector<float>(n) {
+    for (size_t i = 0; i < n; i++) (*this)[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
+  }
+  operator float*() { return data(); }
+};
+
+void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
+  const size_t panels = (n + k.panel_width - 1) / k.panel_width, x_panels = (depth + k.panel_width - 1) / k.panel_width;
+  Floats x(m * depth), w(n * depth), packed(k.packed_floats(depth, n)), y(m * n), pre(m * n), bias(n), x_packed(k.packed_floats(m, depth)), scratch(k.weight_grad_scratch);
+  k.pack_columns({depth, n, w, depth, packed}, 0, panels);
+  k.pack_rows({m, depth, x, depth, x_packed}, 0, x_panels, 0, m);
+  const ProductArgs plain{m, depth, n, x, depth, false, packed, y, n, false, bias, Epilogue::none, nullptr};
+  ProductArgs fused = plain;
+  fused.epilogue = Epilogue::gelu;
+  fused.side = pre;
+  const double forward = best_seconds([&] { k.product(plain, 0, m, 0, panels); });
+  const double gelu = best_seconds([&] { k.product(fused, 0, m, 0, panels); });
+  const double weight = best_seconds([&] {
+    for (size_t i = 0; i < n; i += k.weight_grad_rows)
+      k.weight_grad({m, n, depth, y, x_packed, w, bias}, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
+  });
+  const double work = 2.0 * (double)(m * n * depth) / 1e9;
+  printf("%4zu x %4zu x %4zu: product %4.0f GFLOP/s, with GELU %4.0f, weight gradient %4.0f\n", m, depth, n, work / forward, work / gelu, work / weight);
+}
+
+void attention(const KernelTable& k, size_t tokens, size_t head_dim, double rate) {
+  const size_t heads = 4, samples = 4, jobs = heads * samples, width = heads * head_dim;
+  Floats qkv(samples * tokens * 3 * width), out(samples * tokens * width), lse(jobs * tokens), dout(samples * tokens * width), dqkv(samples * tokens * 3 * width);
+  Floats scratch(k.attention_scratch(tokens, head_dim, true) + k.attention_scratch(tokens, head_dim, false));
+  const uint32_t index[samples] = {0, 1, 2, 3};
+  DropoutSite site;
+  site.on = rate > 0;
+  site.limit = (uint32_t)((1 - rate) * 4294967295.0);
+  site.elements = heads * tokens * tokens;
+  const AttentionArgs args{tokens, heads, head_dim, 0.125f, qkv, out, lse, dout, dqkv, site, {index, 0, 0}};
+  const double forward = best_seconds([&] { k.attention(args, 0, jobs, scratch); }), backward = best_seconds([&] { k.attention_grad(args, 0, jobs, scratch); });
+  printf("attention %3zu tokens x %2zu, dropout %.1f: forward %6.1f µs a head, backward %6.1f\n", tokens, head_dim, rate, forward * 1e6 / (double)jobs, backward * 1e6 / (double)jobs);
+}
+
+void maps(const KernelTable& k) {
+  const size_t rows = 1576, width = 192, n = rows * width;
+  Floats x(n), y(n), z(n), mean(rows), rstd(rows), weight(width), partial((rows / 32 + 1) * 2 * width), m(n), v(n);
+  const uint32_t index[1] = {0};
+  DropoutSite site;
+  site.on = true;
+  site.limit = 0xe0000000u;
+  site.elements = n;
+  const auto show = [&](const char* name, double seconds) { printf("%-20s %.2f ns an element\n", name, seconds * 1e9 / (double)n); };
+  show("gelu", best_seconds([&] { k.gelu(x, y, n); }));
+  show("gelu gradient", best_seconds([&] { k.gelu_grad(x, y, z, n); }));
+  show("layer norm", best_seconds([&] { k.layer_norm({width, 1e-6f, x, weight, weight, y, mean, rstd}, 0, rows); }));
+  show("layer norm gradient", best_seconds([&] {
+         for (size_t block = 0; block * 32 < rows; block++) k.layer_norm_grad({rows, width, 32, x, weight, mean, rstd, y, z, partial}, block);
+       }));
+  show("dropout", best_seconds([&] { k.dropout({n, x, y, site, {index, 0, 0}}, 0, 0, n); }));
+  const UpdateArgs update{OptimizerKind::adamw, x, y, m, v, z, 1, 1, 0, 0.9f, 0.1f, 0.999f, 0.001f, 1, 1e-8f, 0, false, 0.99f, 0.01f};
+  show("adamw and ema", best_seconds([&] { k.update(update, 0, n); }));
+}
+
+}  // namespace
+
+int main() {
+  enter_compute_mode("kernel-bench");
+  for (const KernelTable* k : available_kernels()) {
+    printf("%s\n", k->isa);
+    const size_t shapes[][3] = {{1576, 192, 576}, {1576, 192, 192}, {1576, 192, 768}, {1576, 768, 192}, {1088, 64, 192}, {1088, 64, 64}, {1088, 64, 256}, {1088, 256, 64}};
+    for (const auto& s : shapes) products(*k, s[0], s[1], s[2]);
+    for (const double rate : {0.0, 0.1}) {
+      attention(*k, 197, 64, rate);
+      attention(*k, 17, 16, rate);
+    }
+    maps(*k);
+  }
+}
