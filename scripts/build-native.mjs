@@ -113,7 +113,7 @@ const stamp = [
   compiler.version,
   cmakeVersion,
   // Which JPEG decoder is built hangs on these two.
-  `nasm ${versionOf('nasm', '-v') ?? 'none'}`,
+  `nasm ${versionOf('nasm') ?? 'none'}`,
   `jpeg-turbo ${JSON.parse(readFileSync(join(packageFolder('@julusian/jpeg-turbo'), 'package.json'), 'utf8')).version}`,
 ].join('\n');
 if (!force && existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) {
