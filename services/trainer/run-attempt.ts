@@ -4,10 +4,8 @@
  */
 import { BatchClient } from '#data/batch-client.js';
 import { compile, type Program } from '#engine/index.js';
-import type { CheckpointRecord } from '#protocol/dropstream/v1/trainer.js';
 import { DomainError } from '#rpc/errors.js';
-import { loadCheckpoint, loadLatestValid, type SavedCheckpoint } from '#storage/checkpoint.js';
-import { Checkpointer } from '#storage/checkpointer.js';
+import { loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { ClaimedLog } from '#work/claimed-log.js';
@@ -19,15 +17,15 @@ import { addStep, type EpochSums, emptySums, epochRecord } from './epoch-means.j
 import { CheckpointEvaluations, type EvaluatorClient } from './evaluations.js';
 import type { TrainerMetrics } from './metrics.js';
 import { MicroBatches } from './micro-batches.js';
-import { deleteOldCheckpoints } from './retention.js';
-import { checkpointPrefix, type EventBody, type EventBodyAt, manifestKeyOf } from './run-log.js';
+import { RunCheckpoints } from './run-checkpoints.js';
+import { type EventBody, type EventBodyAt, manifestKeyOf } from './run-log.js';
 import { type TrainedStep, trainSteps } from './run-loop.js';
 import { dropSegments, runRates } from './run-rates.js';
 import { asResolved, dropOptions, type ResolvedSpec } from './run-spec.js';
 import { isBest, type RunView } from './run-state.js';
 import { ScheduleFollower } from './schedule-follower.js';
 import { StepsRecorder } from './steps-recorder.js';
-import { finetuneFrom, type Progress, restore, snapshotOf } from './training-state.js';
+import { finetuneFrom, type Progress, restore } from './training-state.js';
 import { Undecodable } from './undecodable.js';
 
 export interface AttemptOptions {
@@ -104,14 +102,12 @@ class Attempt {
   readonly #interrupt = new AbortController();
   readonly #requests: NodeJS.Timeout;
   readonly #recorder: StepsRecorder;
-  readonly #checkpointer: Checkpointer;
+  readonly #checkpoints: RunCheckpoints;
   readonly #evaluations: CheckpointEvaluations | undefined;
-  readonly #stagedAt = new Map<number, number>();
   #program: Program | undefined;
-  #saveFailure: { readonly error: unknown } | undefined;
 
   constructor(options: AttemptOptions) {
-    const { claimed, store, project, run, evaluator, logger, metrics, stopping } = options;
+    const { claimed, project, run, evaluator, logger, metrics, stopping } = options;
     this.#options = options;
     const { view } = claimed;
     this.#spec = asResolved(view.run.spec!);
@@ -124,15 +120,6 @@ class Attempt {
     look();
     this.#requests = setInterval(look, requestPollMs);
     this.#recorder = new StepsRecorder({ append: (steps) => this.#append({ $case: 'steps', value: { steps } }) });
-    this.#checkpointer = new Checkpointer({
-      store,
-      prefix: checkpointPrefix(project, run),
-      onCommitted: (saved) => this.#committed(saved),
-      onFailed: (step, error) => {
-        this.#saveFailure = { error };
-        logger.error({ error, step }, 'a checkpoint could not be saved');
-      },
-    });
     this.#evaluations =
       evaluator === undefined || this.#spec.disableEval || this.#spec.evalManifest === ''
         ? undefined
@@ -154,6 +141,13 @@ class Attempt {
               if (result?.weights) metrics.top1.set({ project, run }, result.weights.top1 / 100);
             },
           });
+    const evaluations = this.#evaluations;
+    this.#checkpoints = new RunCheckpoints({
+      ...options,
+      spec: this.#spec,
+      flush: () => this.#recorder.flush(),
+      evaluate: evaluations && ((checkpoint) => evaluations.begin(checkpoint)),
+    });
   }
 
   async run(): Promise<AttemptOutcome> {
@@ -164,8 +158,7 @@ class Attempt {
     logger.info({ step: progress.step, total_steps: this.#totalSteps, attempt: claimed.view.run.attempt }, 'training');
     try {
       if (progress.step < this.#totalSteps) progress = await this.#train(program, progress);
-      await this.#checkpointer.drain({ signal: claimed.signal });
-      this.#throwSaveFailure();
+      await this.#checkpoints.drain();
       const unsettled = (await this.#evaluations?.settle(this.#options.evaluationWaitMs, this.#signal())) ?? [];
       const note = unsettled.length === 0 ? '' : `evaluations without an answer: ${unsettled.join(', ')}`;
       return { kind: 'trained', note };
@@ -178,7 +171,7 @@ class Attempt {
   async close(): Promise<void> {
     clearInterval(this.#requests);
     this.#recorder.close();
-    await this.#checkpointer.close();
+    await this.#checkpoints.close();
     await this.#evaluations?.close();
     this.#program?.dispose();
   }
@@ -253,7 +246,7 @@ class Attempt {
     const follower = this.#follower();
     let step = from.step;
     let sums = from.sums;
-    let [epochImages, epochBegun, savedAt] = [0, performance.now(), performance.now()];
+    let [epochImages, epochBegun] = [0, performance.now()];
     const progress = (): Progress => ({ step, sums, undecodable: undecodable.paths });
     const steps = trainSteps({
       program,
@@ -275,15 +268,11 @@ class Attempt {
         this.#observe(trained);
         await this.#recorder.add(trained.metrics);
         await this.#reportUndecodable(undecodable, trained);
-        const ended = step % this.#stepsPerEpoch === 0;
-        if (ended) {
+        if (step % this.#stepsPerEpoch === 0) {
           sums = await this.#endEpoch(sums, epochImages, (performance.now() - epochBegun) / 1000);
           [epochImages, epochBegun] = [0, performance.now()];
         }
-        if (this.#saveIsDue(step, ended, savedAt)) {
-          await this.#save(program, progress());
-          savedAt = performance.now();
-        }
+        if (this.#checkpoints.isDue(step)) await this.#checkpoints.save(program, progress());
         await this.#follow(follower, step);
       }
     } catch (error) {
@@ -291,9 +280,8 @@ class Attempt {
       // A checkpoint of this very step needs no second one.
       if (!(error instanceof Interrupted || error instanceof DomainError)) throw error;
       if (step > from.step && !claimed.signal.aborted) {
-        await this.#save(program, progress());
-        await this.#checkpointer.drain({ signal: claimed.signal });
-        this.#throwSaveFailure();
+        await this.#checkpoints.save(program, progress());
+        await this.#checkpoints.drain();
       }
       throw error;
     } finally {
@@ -309,46 +297,6 @@ class Attempt {
     await this.#recorder.flush();
     await this.#append({ $case: 'epoch', value: epochRecord(sums, images, seconds) });
     return emptySums(sums.epoch + 1);
-  }
-
-  #saveIsDue(step: number, epochEnded: boolean, savedAt: number): boolean {
-    const { saveCkpt, saveCkptFreq, saveCkptSeconds } = this.#spec;
-    if (!saveCkpt) return false;
-    const epoch = step / this.#stepsPerEpoch;
-    if (epochEnded && (epoch % saveCkptFreq === 0 || step === this.#totalSteps)) return true;
-    // By time only where none is under way: training never waits for one of those.
-    const due = saveCkptSeconds > 0 && performance.now() - savedAt >= saveCkptSeconds * 1000;
-    return due && this.#checkpointer.status.inFlightStep === undefined;
-  }
-
-  /** Copies the state; it is written beside the training. Steps it stands for are in the log before it. */
-  async #save(program: Program, progress: Progress): Promise<void> {
-    const begun = performance.now();
-    await this.#recorder.flush();
-    const { claimed, metrics } = this.#options;
-    await this.#checkpointer.stage(snapshotOf(program, this.#spec, claimed.view, progress), { signal: claimed.signal });
-    this.#stagedAt.set(progress.step, begun);
-    metrics.checkpointStall.observe((performance.now() - begun) / 1000);
-  }
-
-  async #committed(saved: SavedCheckpoint): Promise<void> {
-    const { claimed, metrics, store, project, run, logger } = this.#options;
-    const seconds = (performance.now() - (this.#stagedAt.get(saved.step) ?? performance.now())) / 1000;
-    this.#stagedAt.delete(saved.step);
-    const checkpoint = `${claimed.view.run.name}/checkpoints/${saved.id}`;
-    const value: CheckpointRecord = { checkpoint, step: BigInt(saved.step), sizeBytes: BigInt(saved.sizeBytes), seconds };
-    await this.#append({ $case: 'checkpoint', value });
-    metrics.checkpoint.observe(seconds);
-    const { view } = claimed;
-    if (view.unevaluated.some(({ name }) => name === checkpoint)) this.#evaluations?.begin({ name: checkpoint, step: saved.step });
-    const gone = await deleteOldCheckpoints(store, {
-      prefix: checkpointPrefix(project, run),
-      view,
-      keep: this.#spec.saveCkptNum,
-      evaluates: this.#evaluations !== undefined,
-      signal: claimed.signal,
-    });
-    if (gone.length > 0) logger.debug({ checkpoints: gone }, 'old checkpoints were deleted');
   }
 
   async #reportUndecodable(undecodable: Undecodable, { replaced }: TrainedStep): Promise<void> {
@@ -407,10 +355,6 @@ class Attempt {
   /** Interrupts between steps, or the end of the claim. */
   #signal(): AbortSignal {
     return AbortSignal.any([this.#options.claimed.signal, this.#interrupt.signal]);
-  }
-
-  #throwSaveFailure(): void {
-    if (this.#saveFailure !== undefined) throw this.#saveFailure.error;
   }
 
   async #append(body: EventBody): Promise<void> {
