@@ -15,17 +15,23 @@ import { type Model, type ModelInputs, model } from '#nn/model.js';
 import { vit } from '#nn/models/vit.js';
 import { add } from '#nn/ops/add.js';
 import { addPositions } from '#nn/ops/add-positions.js';
+import { depthwiseConv } from '#nn/ops/depthwise-conv.js';
 import { dropout } from '#nn/ops/dropout.js';
 import { gelu } from '#nn/ops/gelu.js';
 import { layerNorm } from '#nn/ops/layer-norm.js';
+import { layerScale } from '#nn/ops/layer-scale.js';
 import { linear } from '#nn/ops/linear.js';
 import { meanTokens } from '#nn/ops/mean-tokens.js';
+import { mergePatches } from '#nn/ops/merge-patches.js';
+import { patches } from '#nn/ops/patches.js';
 import { prependToken } from '#nn/ops/prepend-token.js';
 import { residual } from '#nn/ops/residual.js';
 import { takeToken } from '#nn/ops/take-token.js';
+import { transposeTokens } from '#nn/ops/transpose-tokens.js';
+import { type Windows, windowAttention } from '#nn/ops/window-attention.js';
 import { elements, type Tensor } from '#nn/tensor.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
-import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
+import { testedExecutors, withoutExecutor, withoutKernels } from '../../test/support/executors.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
 import { assertGradients, maxAbsoluteDifference } from '../../test/support/golden-model.js';
 import { compile } from './compile.js';
@@ -42,7 +48,37 @@ function around(name: string, body: (x: Tensor, inputs: ModelInputs) => Tensor):
   return [name, model(name, build)];
 }
 
+/** Images → a map of IMAGE × IMAGE tokens of so many channels → `body` → GELU → mean of tokens → head. */
+function onMap(name: string, channels: number, body: (x: Tensor, inputs: ModelInputs) => Tensor): [string, Model] {
+  const build = (inputs: ModelInputs) => {
+    const x = body(linear(patches(inputs.images, 1), channels, inputs.param('embed')), inputs);
+    return linear(meanTokens(gelu(x)), CLASSES, inputs.param('head'));
+  };
+  return [name, model(name, build)];
+}
+
+const grid = { height: IMAGE, width: IMAGE };
+
+function windowed(windows: Windows): (x: Tensor, inputs: ModelInputs) => Tensor {
+  return (x, { param, drop }) => {
+    const table = param('table').declare([(2 * windows.window - 1) ** 2, 2], normal(1));
+    return windowAttention(linear(x, 12, param('qkv')), table, windows, 2, drop('attn_drop'));
+  };
+}
+
 const models = new Map<string, Model>([
+  around('transpose_tokens', (x, { param }) => transposeTokens(linear(transposeTokens(linear(x, 5, param('a'))), 3, param('b')))),
+  around('layer_scale', (x, { param }) => layerScale(gelu(x), param('gamma').declare([WIDTH], normal(1)))),
+  onMap('depthwise_conv', 2, (x, { param }) => depthwiseConv(depthwiseConv(x, grid, 3, param('a')), grid, 7, param('b'))),
+  onMap('merge_patches', 3, (x, { param }) => {
+    const half = linear(mergePatches(x, grid, 'as convolution'), 2, param('a'));
+    return add(half, linear(mergePatches(x, grid, 'as Swin'), 2, param('b')));
+  }),
+  onMap('window_attention', 4, windowed({ ...grid, window: 3, shift: 0 })),
+  onMap('window_attention, shifted', 4, windowed({ ...grid, window: 3, shift: 1 })),
+  onMap('window_attention, one window, in a residual', 4, (x, inputs) =>
+    residual(x, inputs.drop.path(1, 0), (y) => windowed({ ...grid, window: 6, shift: 0 })(y, inputs)),
+  ),
   around('linear without bias, twice read', (x, { param }) => add(linear(x, WIDTH, param('a'), { bias: null }), x)),
   around('gelu after linear and alone', (x, { param }) => gelu(add(gelu(linear(x, 9, param('a'))), linear(x, 9, param('b'))))),
   around('layer_norm', (x, { param }) => layerNorm(x, param('norm'), { eps: 1e-5 })),
@@ -126,9 +162,15 @@ for (const [name, model] of models) {
 for (const executor of testedExecutors) {
   test(`${executor}: losses and gradients equal the float64 machine's for any model, masks drawn from the same counters`, {
     skip: withoutExecutor(executor),
-  }, async () => {
+  }, async (t) => {
+    const names: string[] = [];
+    for (const [name, model] of models) {
+      const lacking = await withoutKernels(executor, model, { imageSize: IMAGE, classes: CLASSES, batch: BATCH });
+      if (lacking) t.diagnostic(`${name}: ${lacking}`);
+      else names.push(name);
+    }
     const setting = fc.record({
-      name: fc.constantFrom(...models.keys()),
+      name: fc.constantFrom(...names),
       seed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
       dropout: fc.constantFrom(0, 0.1, 0.5, 0.9),
       path: fc.constantFrom(0, 0.3, 0.95),
@@ -159,7 +201,7 @@ for (const executor of testedExecutors) {
         assert.ok(maxAbsoluteDifference(evaluated.logits, plain.logits) <= 1e-4 * scale, 'evaluation');
         program.dispose();
       }),
-      { numRuns: 40 },
+      { numRuns: 60 },
     );
   });
 }

@@ -64,3 +64,18 @@ export function rowsOf(shape: Shape): { rows: number; width: number } {
   if (width === undefined) throw new Error('A tensor without axes has no rows');
   return { rows: elements(shape) / width, width };
 }
+
+/** Sides of a map whose cells are the rows of a tensor, row by row. */
+export interface Grid {
+  height: number;
+  width: number;
+}
+
+/** Channels of a token map [H·W, C]; refuses tensors of another shape. */
+export function gridOf(x: Tensor, { height, width }: Grid): number {
+  const [tokens, channels] = x.shape;
+  if (x.shape.length !== 2 || tokens !== height * width || channels === undefined) {
+    throw new Error(`[${x.shape}] is not a map of ${height}×${width} tokens`);
+  }
+  return channels;
+}

@@ -288,6 +288,129 @@ function execute(
         }
       return;
     }
+    case 'transpose_tokens': {
+      const [N, width] = [at('tokens'), at('width')];
+      for (let s = 0; s < n; s++)
+        for (let t = 0; t < N; t++) for (let i = 0; i < width; i++) x[(s * width + i) * N + t] = a[(s * N + t) * width + i]!;
+      return;
+    }
+    case 'layer_scale':
+      for (let i = 0; i < rows() * at('width'); i++) x[i] = a[i]! * b[i % at('width')]!;
+      return;
+    case 'layer_scale_grad':
+      for (let i = 0; i < rows() * at('width'); i++) {
+        x[i] = c[i]! * b[i % at('width')]!;
+        y[i % at('width')]! += c[i]! * a[i]!;
+      }
+      return;
+    case 'depthwise_conv':
+    case 'depthwise_conv_input_grad':
+    case 'depthwise_conv_weight_grad': {
+      const [H, W, C, k] = [at('height'), at('width'), at('channels'), at('kernel')];
+      const cell = (s: number, row: number, column: number, channel: number) => ((s * H + row) * W + column) * C + channel;
+      if (kernel === 'depthwise_conv') for (let i = 0; i < n * H * W * C; i++) x[i] = c[i % C]!;
+      if (kernel === 'depthwise_conv_input_grad') for (let i = 0; i < n * H * W * C; i++) x[i] = 0;
+      if (kernel === 'depthwise_conv_weight_grad') for (let i = 0; i < n * H * W * C; i++) y[i % C]! += b[i]!;
+      for (let s = 0; s < n; s++)
+        for (let oy = 0; oy < H; oy++)
+          for (let ox = 0; ox < W; ox++)
+            for (let ky = 0; ky < k; ky++)
+              for (let kx = 0; kx < k; kx++) {
+                const [iy, ix] = [oy + ky - (k - 1) / 2, ox + kx - (k - 1) / 2];
+                if (iy < 0 || iy >= H || ix < 0 || ix >= W) continue;
+                for (let channel = 0; channel < C; channel++) {
+                  const [to, from, tap] = [cell(s, oy, ox, channel), cell(s, iy, ix, channel), (channel * k + ky) * k + kx];
+                  if (kernel === 'depthwise_conv') x[to]! += a[from]! * b[tap]!;
+                  else if (kernel === 'depthwise_conv_input_grad') x[from]! += a[to]! * b[tap]!;
+                  else x[tap]! += b[to]! * a[from]!;
+                }
+              }
+      return;
+    }
+    case 'merge_patches':
+    case 'merge_patches_grad': {
+      const [H, W, C] = [at('height'), at('width'), at('channels')];
+      for (let s = 0; s < n; s++)
+        for (let row = 0; row < H; row++)
+          for (let column = 0; column < W; column++)
+            for (let channel = 0; channel < C; channel++) {
+              const [dy, dx] = [row % 2, column % 2];
+              const place = at('order') === 0 ? (channel * 2 + dy) * 2 + dx : (dx * 2 + dy) * C + channel;
+              const cell = ((s * H + row) * W + column) * C + channel;
+              const merged = ((s * (H / 2) + (row - dy) / 2) * (W / 2) + (column - dx) / 2) * 4 * C + place;
+              if (kernel === 'merge_patches') x[merged] = a[cell]!;
+              else x[cell] = a[merged]!;
+            }
+      return;
+    }
+    case 'window_attention':
+    case 'window_attention_grad': {
+      const [H, W, w, shift] = [at('height'), at('width'), at('window'), at('shift')];
+      const [h, hd, scale] = [at('heads'), at('head_dim'), at('scale')];
+      const [size, windows] = [w * w, (H / w) * (W / w)];
+      const kept = mask(windows * h * size * size);
+      // Places of a window in the rolled map; a token's own place is `shift` further down and right.
+      const place = (window: number, i: number): [number, number] => [
+        Math.floor(window / (W / w)) * w + Math.floor(i / w),
+        (window % (W / w)) * w + (i % w),
+      ];
+      const token = (window: number, i: number) => {
+        const [row, column] = place(window, i);
+        return ((row + shift) % H) * W + ((column + shift) % W);
+      };
+      const region = (window: number, i: number) => {
+        const [row, column] = place(window, i);
+        const third = (p: number, side: number) => (shift === 0 || p < side - w ? 0 : p < side - shift ? 1 : 2);
+        return 3 * third(row, H) + third(column, W);
+      };
+      const qkv = (s: number, t: number, part: number, head: number) => ((s * H * W + t) * 3 + part) * h * hd + head * hd;
+      const plain = (s: number, t: number, head: number) => (s * H * W + t) * h * hd + head * hd;
+      const dot = (p: Numbers, from: number, q: Numbers, to: number) => {
+        let total = 0;
+        for (let k = 0; k < hd; k++) total += p[from + k]! * q[to + k]!;
+        return total;
+      };
+      if (kernel === 'window_attention_grad') for (let i = 0; i < n * H * W * 3 * h * hd; i++) x[i] = 0;
+      for (let s = 0; s < n; s++)
+        for (let window = 0; window < windows; window++)
+          for (let head = 0; head < h; head++) {
+            const group = (s * windows + window) * h + head;
+            for (let i = 0; i < size; i++) {
+              const ti = token(window, i);
+              const row = Array.from({ length: size }, (_, j) => {
+                const bias = (Math.floor(i / w) - Math.floor(j / w) + w - 1) * (2 * w - 1) + (i % w) - (j % w) + w - 1;
+                const apart = region(window, i) === region(window, j) ? 0 : -100;
+                const score = scale * dot(a, qkv(s, ti, 0, head), a, qkv(s, token(window, j), 1, head));
+                return { tj: token(window, j), bias: bias * h + head, score: score + b[bias * h + head]! + apart };
+              });
+              const drop = kept.subarray((group * size + i) * size);
+              if (kernel === 'window_attention') {
+                const top = Math.max(...row.map(({ score }) => score));
+                const lse = top + Math.log(row.reduce((total, { score }) => total + Math.exp(score - top), 0));
+                y[group * size + i] = lse;
+                for (let k = 0; k < hd; k++) {
+                  x[plain(s, ti, head) + k] = row.reduce(
+                    (total, { tj, score }, j) => total + Math.exp(score - lse) * drop[j]! * a[qkv(s, tj, 2, head) + k]!,
+                    0,
+                  );
+                }
+                continue;
+              }
+              const delta = dot(c, plain(s, ti, head), e, plain(s, ti, head));
+              row.forEach(({ tj, bias, score }, j) => {
+                const p = Math.exp(score - d[group * size + i]!);
+                const ds = p * (drop[j]! * dot(e, plain(s, ti, head), a, qkv(s, tj, 2, head)) - delta);
+                y[bias]! += ds;
+                for (let k = 0; k < hd; k++) {
+                  x[qkv(s, ti, 0, head) + k]! += ds * scale * a[qkv(s, tj, 1, head) + k]!;
+                  x[qkv(s, tj, 1, head) + k]! += ds * scale * a[qkv(s, ti, 0, head) + k]!;
+                  x[qkv(s, tj, 2, head) + k]! += p * drop[j]! * e[plain(s, ti, head) + k]!;
+                }
+              });
+            }
+          }
+      return;
+    }
     case 'add':
       for (let i = 0; i < rows() * at('width'); i++) x[i] = a[i]! + b[i]!;
       return;
