@@ -1,46 +1,22 @@
 /** The golden values in shared/fixtures: files, tensors, and the values given by formula (its README §1). */
-import { readFileSync } from 'node:fs';
 import { fnv1a32 } from '#random/philox.js';
-import { sharedPath } from './shared-folder.js';
+import { FixtureFolder, type FixtureTensors } from './fixture-folder.js';
+import { sharedFolder, sharedPath } from './shared-folder.js';
 
 /** For node:test: `{ skip: withoutFixtures }` says why a test does not run where the fixtures are absent. */
 export const withoutFixtures: string | false =
   sharedPath('fixtures') === undefined ? 'the shared fixtures are not beside this working copy (DROPSTREAM_SHARED)' : false;
 
-function fixturePath(name: string): string {
-  const path = sharedPath('fixtures', ...name.split('/'));
-  if (path === undefined) throw new Error(`fixture ${name} is not there`);
-  return path;
-}
+/** The public set; reading from it throws where it is absent. */
+export const publicFixtures = new FixtureFolder(`${sharedFolder}/fixtures`);
 
 export function fixtureJson<T>(name: string): T {
-  return JSON.parse(readFileSync(fixturePath(name), 'utf8')) as T;
+  return publicFixtures.json<T>(name);
 }
 
-export interface FixtureTensor {
-  shape: number[];
-  data: Float64Array | Float32Array | Uint8Array;
-}
-
-/** All tensors of a .safetensors fixture by name. Copies, so any alignment will do. */
-export function fixtureTensors(name: string): Map<string, FixtureTensor> {
-  const bytes = readFileSync(fixturePath(name));
-  const headerBytes = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerBytes)) as Record<
-    string,
-    { dtype: string; shape: number[]; data_offsets: [number, number] }
-  >;
-  const tensors = new Map<string, FixtureTensor>();
-  for (const [key, entry] of Object.entries(header)) {
-    if (key === '__metadata__') continue;
-    const [from, to] = entry.data_offsets.map((offset) => offset + 8 + headerBytes) as [number, number];
-    const buffer = Uint8Array.from(bytes.subarray(from, to)).buffer;
-    const arrays = { F64: Float64Array, F32: Float32Array, U8: Uint8Array };
-    const Typed = arrays[entry.dtype as keyof typeof arrays];
-    if (Typed === undefined) throw new Error(`${name}: ${key} is ${entry.dtype}`);
-    tensors.set(key, { shape: entry.shape, data: new Typed(buffer) });
-  }
-  return tensors;
+/** All tensors of a .safetensors fixture by name. */
+export function fixtureTensors(name: string): FixtureTensors {
+  return publicFixtures.tensors(name);
 }
 
 /** u of element i of the tensor with this full name, in [0, 1). */
