@@ -8,6 +8,7 @@ const layers = {
   native: ['random'],
   rpc: ['protocol', 'telemetry'],
   data: ['random', 'protocol', 'telemetry', 'storage', 'native', 'rpc'],
+  interchange: ['storage', 'telemetry'],
   work: ['protocol', 'telemetry', 'storage', 'rpc'],
   nn: ['random'],
   graph: ['nn', 'random'],

@@ -1,0 +1,90 @@
+/**
+ * The Python names that a pickle may mention, each with the data that it stands for. Nothing is looked up or called outside of this
+ * table, and every other name is refused by its own.
+ */
+import { type Dtype, elementCount } from '#storage/tensor.js';
+import { PickleDict, PickleNamespace, PickleStorage, PickleTensor, PickleTuple, type PickleValue } from './pickle-values.js';
+import { PthError, quoted } from './pth-error.js';
+
+/** A Python name on the machine's stack: no value of a file, so it can only be applied. */
+export class PickleGlobal {
+  constructor(
+    readonly name: string,
+    readonly rule: GlobalRule,
+  ) {}
+}
+
+interface GlobalRule {
+  /** What calling it with these arguments gives. */
+  readonly call?: (args: readonly PickleValue[], part: string) => PickleValue;
+  /** What creating an object of this class without arguments gives. */
+  readonly create?: () => PickleValue;
+  readonly storage?: Dtype;
+}
+
+const MAX_DIMENSIONS = 64;
+
+const rules: Readonly<Record<string, GlobalRule>> = {
+  'collections.OrderedDict': {
+    call(args, part) {
+      if (args.length !== 0) throw new PthError(part, 'an OrderedDict with arguments; torch writes its items afterwards');
+      return new PickleDict();
+    },
+  },
+  'argparse.Namespace': { create: () => new PickleNamespace() },
+  'torch._utils._rebuild_tensor_v2': { call: rebuildTensor },
+  'torch._utils._rebuild_parameter': {
+    call([tensor], part) {
+      if (!(tensor instanceof PickleTensor)) throw new PthError(part, 'a parameter that is no tensor');
+      return tensor;
+    },
+  },
+  'torch.DoubleStorage': { storage: 'F64' },
+  'torch.FloatStorage': { storage: 'F32' },
+  'torch.HalfStorage': { storage: 'F16' },
+  'torch.BFloat16Storage': { storage: 'BF16' },
+  'torch.LongStorage': { storage: 'I64' },
+  'torch.IntStorage': { storage: 'I32' },
+  'torch.ByteStorage': { storage: 'U8' },
+  'torch.BoolStorage': { storage: 'BOOL' },
+};
+
+/** @throws PthError that names it, where it is not in the table */
+export function globalOf(module: string, name: string, part: string): PickleGlobal {
+  const full = `${module}.${name}`;
+  const rule = Object.hasOwn(rules, full) ? rules[full] : undefined;
+  if (rule === undefined) throw new PthError(part, `the Python name ${quoted(full)} is refused; allowed: ${Object.keys(rules).join(', ')}`);
+  return new PickleGlobal(full, rule);
+}
+
+/** The tuple ('storage', class, key, location, elements) that torch.save gives as a persistent id. */
+export function storageOf(id: unknown, part: string): PickleStorage {
+  const items: readonly unknown[] = id instanceof PickleTuple ? id.items : [];
+  const [kind, type, key, , elements] = items;
+  if (items.length !== 5 || kind !== 'storage' || typeof key !== 'string') throw new PthError(part, 'a persistent id that is no storage');
+  if (!(type instanceof PickleGlobal) || type.rule.storage === undefined) throw new PthError(part, 'a storage of no known type');
+  if (!isCount(elements)) throw new PthError(part, `storage ${quoted(key)} has no number of elements`);
+  return new PickleStorage(type.rule.storage, key, elements);
+}
+
+/** _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks[, metadata]) */
+function rebuildTensor(args: readonly PickleValue[], part: string): PickleTensor {
+  const [storage, offset, size, stride] = args;
+  if (args.length < 6 || args.length > 7 || !(storage instanceof PickleStorage)) throw new PthError(part, 'a tensor without a storage');
+  const shape = size instanceof PickleTuple ? size.items : undefined;
+  const strides = stride instanceof PickleTuple ? stride.items : undefined;
+  if (!shape?.every(isCount) || !strides?.every(isCount) || shape.length !== strides.length || shape.length > MAX_DIMENSIONS)
+    throw new PthError(part, `a tensor's shape and strides must be equally many counts, at most ${MAX_DIMENSIONS}`);
+  if (!isCount(offset)) throw new PthError(part, "a tensor's offset must be a count");
+  const elements = elementCount(shape);
+  if (elements === undefined) throw new PthError(part, `a tensor of shape [${shape}] is too large`);
+  const last = shape.reduce((sum, count, k) => sum + (count - 1) * strides[k]!, offset);
+  if (elements > 0 && !(last < storage.elements))
+    throw new PthError(
+      part,
+      `a tensor of shape [${shape}] and strides [${strides}] from ${offset} lies beyond its ${storage.elements} elements`,
+    );
+  return new PickleTensor(storage, offset, shape, strides);
+}
+
+const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
