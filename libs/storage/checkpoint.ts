@@ -139,7 +139,12 @@ export async function readManifest(
   { signal }: SignalOption = {},
 ): Promise<{ manifest: CheckpointManifest; sha256: string }> {
   const { bytes } = await store.get(manifestKey, { maxBytes: MAX_MANIFEST_BYTES, signal });
-  return decodeManifest(manifestKey, bytes);
+  const decoded = decodeManifest(manifestKey, bytes);
+  // Nobody who can write a manifest reads, by it, what lies elsewhere in the store.
+  const folder = `${dirname(manifestKey)}/`;
+  const outside = decoded.manifest.parts.find(({ key }) => !key.startsWith(folder) || key.slice(folder.length).includes('/'));
+  if (outside) throw new CheckpointDamaged(manifestKey, `parts below ${folder}`, outside.key);
+  return decoded;
 }
 
 /**
@@ -228,7 +233,7 @@ async function listFolders(store: ObjectStore, prefix: string, signal?: AbortSig
 }
 
 export interface RetainOptions extends SignalOption {
-  /** How many of the newest steps stay, at least 1. */
+  /** How many of the newest checkpoints by step stay, at least 1. */
   keep: number;
   /** Ids or steps that stay whatever their age: the best, those that an evaluation still needs. */
   pinned?: ReadonlySet<string | number>;

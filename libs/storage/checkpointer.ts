@@ -72,6 +72,7 @@ export class Checkpointer {
     const neededBytes = GROUPS.flatMap((group) => snapshot[group] ?? []).reduce((sum, { data }) => sum + data.byteLength, 0);
     const maxStagingBytes = this.options.maxStagingBytes ?? 4 * 2 ** 30;
     if (neededBytes > maxStagingBytes) throw new StagingTooSmall(neededBytes, maxStagingBytes);
+    this.dropUnused(snapshot);
     const copy: CheckpointSnapshot = { ...snapshot };
     for (const group of GROUPS) {
       const tensors = snapshot[group];
@@ -91,6 +92,12 @@ export class Checkpointer {
     this.ending.abort(new StorageError('the checkpointer was closed'));
     await this.saving;
     this.staging.clear();
+  }
+
+  /** Memory of tensors that this snapshot does not have would otherwise add to the bound. */
+  private dropUnused(snapshot: CheckpointSnapshot): void {
+    const used = new Set(GROUPS.flatMap((group) => (snapshot[group] ?? []).map(({ name }) => `${group}/${name}`)));
+    for (const key of this.staging.keys()) if (!used.has(key)) this.staging.delete(key);
   }
 
   private async copyGroup(group: Group, tensors: readonly Tensor[], signal?: AbortSignal): Promise<Tensor[]> {

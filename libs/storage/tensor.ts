@@ -51,7 +51,8 @@ export const bytesOf = (data: TensorData): Uint8Array => new Uint8Array(data.buf
 /** Bytes as elements: a view where the bytes lie aligned, else a copy. `bytes.length` must be a multiple of the element's size. */
 export function viewAs(dtype: Dtype, bytes: Uint8Array): TensorData {
   const View = VIEWS[dtype];
-  const aligned = bytes.byteOffset % View.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  // Not slice(), which copies a Uint8Array and only views a Buffer.
+  const aligned = bytes.byteOffset % View.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   return new View(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / View.BYTES_PER_ELEMENT);
 }
 

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { freshDirectoryStore } from '../../test/support/fresh-store.js';
+import { type CheckpointSnapshot, listCheckpoints, loadCheckpoint, type SavedCheckpoint } from './checkpoint.js';
+import { Checkpointer, StagingTooSmall } from './checkpointer.js';
+import { type ObjectStore, StoreUnavailable } from './object-store.js';
+
+const PREFIX = 'projects/p/runs/r/checkpoints';
+const data = new Float32Array(1000);
+const snapshot = (step: number): CheckpointSnapshot => ({
+  step,
+  epoch: 0,
+  logSequence: step,
+  fingerprint: 'f',
+  epochAccumulators: null,
+  best: null,
+  weights: [{ name: 'w', dtype: 'F32', shape: [1000], data: data.fill(step) }],
+});
+
+/** Unlike AbortSignal.timeout, its timer keeps the process alive, which nothing else does while a put is held. */
+function soon(): AbortSignal {
+  const ending = new AbortController();
+  setTimeout(() => ending.abort(new Error('long enough')), 20);
+  return ending.signal;
+}
+
+/** The store with puts held until they are let go. */
+async function heldStore() {
+  const { store } = await freshDirectoryStore();
+  let letGo = () => {};
+  let held = Promise.resolve();
+  let running = 0;
+  let most = 0;
+  const hold = () => {
+    held = new Promise((resolve) => {
+      letGo = resolve;
+    });
+  };
+  const wrapped: ObjectStore = Object.create(store, {
+    put: {
+      value: async (...args: Parameters<ObjectStore['put']>) => {
+        most = Math.max(most, ++running);
+        await Promise.race([
+          held,
+          new Promise((_, reject) => args[2]?.signal?.addEventListener('abort', () => reject(args[2]?.signal?.reason))),
+        ]);
+        running--;
+        return store.put(...args);
+      },
+    },
+  });
+  return { store, wrapped, hold, letGo: () => letGo(), most: () => most };
+}
+
+test('training goes on over the staged copy: what is saved is the snapshot, whatever happens to its tensors', async () => {
+  const { store, wrapped, hold, letGo, most } = await heldStore();
+  const committed: SavedCheckpoint[] = [];
+  const checkpointer = new Checkpointer({
+    store: wrapped,
+    prefix: PREFIX,
+    onCommitted: async (saved) => void committed.push(saved),
+    onFailed: assert.fail,
+  });
+  hold();
+  await checkpointer.stage(snapshot(1));
+  data.fill(-1);
+  assert.equal(checkpointer.status.inFlightStep, 1);
+  assert.equal(checkpointer.status.totalBytes, 4000);
+  let secondStaged = false;
+  const second = checkpointer.stage(snapshot(2)).then(() => {
+    secondStaged = true;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(secondStaged, false, 'one in flight');
+  letGo();
+  await second;
+  data.fill(-1);
+  await checkpointer.drain();
+  assert.deepEqual(
+    committed.map(({ step }) => step),
+    [1, 2],
+  );
+  for (const { manifestKey, step } of committed) {
+    const { tensors } = await loadCheckpoint(store, manifestKey);
+    assert.ok((tensors.weights![0]!.data as Float32Array).every((value) => value === step));
+  }
+  assert.equal(most(), 1);
+  assert.deepEqual(
+    { ...checkpointer.status, savedBytes: 0 },
+    { inFlightStep: undefined, savedBytes: 0, totalBytes: 4000, committed: 2, failed: 0, lastError: undefined },
+  );
+  await checkpointer.close();
+});
+
+test('a failed save is told, shows in the status, and the next one is tried', async () => {
+  const { store } = await freshDirectoryStore();
+  let failing = true;
+  const unreliable: ObjectStore = Object.create(store, {
+    put: {
+      value: async (...args: Parameters<ObjectStore['put']>) => {
+        if (failing) throw new StoreUnavailable('down', true);
+        return store.put(...args);
+      },
+    },
+  });
+  const failed: number[] = [];
+  const checkpointer = new Checkpointer({
+    store: unreliable,
+    prefix: PREFIX,
+    onCommitted: async () => {},
+    onFailed: (step) => failed.push(step),
+  });
+  await checkpointer.stage(snapshot(1));
+  await checkpointer.drain();
+  assert.deepEqual(failed, [1]);
+  assert.ok(checkpointer.status.lastError instanceof StoreUnavailable);
+  failing = false;
+  await checkpointer.stage(snapshot(2));
+  await checkpointer.drain();
+  assert.deepEqual(
+    (await listCheckpoints(store, PREFIX)).map(({ step }) => step),
+    [2],
+  );
+  await checkpointer.close();
+});
+
+test('a log record that cannot be appended is a failed save', async () => {
+  const { store } = await freshDirectoryStore();
+  const failed: unknown[] = [];
+  const checkpointer = new Checkpointer({
+    store,
+    prefix: PREFIX,
+    onCommitted: async () => {
+      throw new Error('fence lost');
+    },
+    onFailed: (_, error) => failed.push(error),
+  });
+  await checkpointer.stage(snapshot(1));
+  await checkpointer.drain();
+  assert.match(String(failed[0]), /fence lost/);
+  assert.equal(checkpointer.status.committed, 0);
+});
+
+test('waiting ends with the caller signal; closing ends a save under way, which stays invisible', async () => {
+  const { store, wrapped, hold } = await heldStore();
+  const failed: number[] = [];
+  const checkpointer = new Checkpointer({
+    store: wrapped,
+    prefix: PREFIX,
+    onCommitted: async () => {},
+    onFailed: (step) => failed.push(step),
+  });
+  hold();
+  await checkpointer.stage(snapshot(1));
+  await assert.rejects(checkpointer.stage(snapshot(2), { signal: soon() }), /long enough/);
+  await assert.rejects(checkpointer.drain({ signal: soon() }), /long enough/);
+  await checkpointer.close();
+  assert.deepEqual(failed, [1]);
+  assert.deepEqual(await listCheckpoints(store, PREFIX), []);
+  await assert.rejects(checkpointer.stage(snapshot(3)), /closed/);
+});
+
+test('staging is bounded', async () => {
+  const { store } = await freshDirectoryStore();
+  const checkpointer = new Checkpointer({
+    store,
+    prefix: PREFIX,
+    maxStagingBytes: 3999,
+    onCommitted: async () => {},
+    onFailed: assert.fail,
+  });
+  await assert.rejects(checkpointer.stage(snapshot(1)), (error) => error instanceof StagingTooSmall && error.neededBytes === 4000);
+  await checkpointer.close();
+});
