@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trace } from '#graph/trace.js';
 import { assertChecks } from '../../test/support/checks.js';
-import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
+import { testedExecutors, withoutKernels } from '../../test/support/executors.js';
 import { fillParameter, fixtureJson, fixtureTensors, publicFixtures, withoutFixtures } from '../../test/support/fixtures.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
 import {
   assertGradients,
+  compileShapes,
   goldenStep,
   maxAbsoluteDifference,
   modelOf,
@@ -14,26 +15,23 @@ import {
   type ReducedFile,
   reducedChecks,
   reducedRandom,
-  unbuiltFamily,
 } from '../../test/support/golden-model.js';
 import { lower } from './native/lower.js';
 
 const cases = withoutFixtures ? [] : publicFixtures.files().flatMap((file) => /^models\/(.+)\.json$/.exec(file)?.slice(1) ?? []);
 
 for (const name of cases) {
-  const { config } = fixtureJson<ReducedFile>(`models/${name}.json`);
-  const unbuilt = unbuiltFamily(config.family) ?? false;
+  const file = fixtureJson<ReducedFile>(`models/${name}.json`);
   for (const executor of testedExecutors) {
     test(`${executor}: the reduced ${name} has PyTorch's logits, loss and gradients in every mode`, {
-      skip: unbuilt || withoutExecutor(executor),
+      skip: await withoutKernels(executor, modelOf(file.config), compileShapes(file)),
     }, async () => {
-      for (const mode of modesOf(fixtureJson<ReducedFile>(`models/${name}.json`)))
+      for (const mode of modesOf(file))
         assertChecks(await reducedChecks(publicFixtures, name, mode, { executor, precision: 'fp32' }), mode);
     });
   }
 
-  test(`the program lowered from ${name} has the golden values in float64, whole and in chunks`, { skip: unbuilt }, () => {
-    const file = fixtureJson<ReducedFile>(`models/${name}.json`);
+  test(`the program lowered from ${name} has the golden values in float64, whole and in chunks`, () => {
     const tensors = fixtureTensors(`models/${name}.safetensors`);
     const graph = trace(modelOf(file.config), { channels: 3, imageSize: file.config.image, classes: file.config.classes });
     const parameters = graph.parameters.map(({ name, shape }) => fillParameter(file.salt, name, shape));

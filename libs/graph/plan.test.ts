@@ -82,4 +82,8 @@ test('chunks depend on shapes only: 8 samples of 197 tokens, more of short seque
   assert.equal(chunkSamples(graph('vit_nano_p7', 28), 64), 64);
   assert.equal(chunkSamples(graph('vit_nano_p7', 28), 100), 50);
   assert.equal(chunkSamples(graph('vit_tiny', 512), 64), 2);
+  // Later stages have few rows and most of the weights; the first has 56·56.
+  assert.equal(chunkSamples(graph('swin_tiny', 224), 64), 4);
+  assert.equal(chunkSamples(graph('convnext_femto', 224), 64), 4);
+  assert.equal(chunkSamples(graph('mixer_s16', 224), 64), 8);
 });

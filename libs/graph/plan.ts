@@ -4,14 +4,26 @@ import type { Graph } from './graph.js';
 /** Rows of a matrix product that keep the activations of a chunk near the cache: 8 samples of 197 tokens. */
 const CHUNK_ROWS = 1576;
 
+/** The same for the longest sequence of a model that shortens it: its early, narrow maps may exceed the cache, its memory stays bounded. */
+const MOST_CHUNK_ROWS = 8 * CHUNK_ROWS;
+
 /** Values start at multiples of 64 bytes. */
 const ALIGNMENT_FLOATS = 16;
 
-/** Samples per chunk for batches of `batch` samples: about CHUNK_ROWS rows of the longest sequence, the batch split evenly. */
+/** Samples per chunk for batches of `batch` samples: about CHUNK_ROWS rows where the work is, the batch split evenly. */
 export function chunkSamples(graph: Graph, batch: number): number {
-  const rows = Math.max(1, ...graph.forward.map(({ attributes }) => attributes.rows ?? 1));
-  const most = Math.min(batch, Math.max(1, Math.round(CHUNK_ROWS / rows)));
+  const longest = Math.max(1, ...graph.forward.map(({ attributes }) => attributes.rows ?? 1));
+  const fitting = Math.min(CHUNK_ROWS / rowsAtWork(graph), MOST_CHUNK_ROWS / longest);
+  const most = Math.min(batch, Math.max(1, Math.round(fitting)));
   return Math.ceil(batch / Math.ceil(batch / most));
+}
+
+/** Rows per sample of the matrix products, each weighed by the size of its weight: tokens, where the model keeps their number. */
+function rowsAtWork(graph: Graph): number {
+  const products = graph.forward.filter(({ operation }) => operation.name === 'linear').map(({ attributes }) => attributes);
+  const size = ({ in: k = 0, out = 0 }: (typeof products)[0]) => k * out;
+  const weights = products.reduce((sum, one) => sum + size(one), 0);
+  return weights === 0 ? 1 : products.reduce((sum, one) => sum + (one.rows ?? 0) * size(one), 0) / weights;
 }
 
 /** One kernel call, as far as memory is concerned: the values it touches, by index. */

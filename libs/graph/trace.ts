@@ -16,9 +16,9 @@ export interface TraceShapes {
 
 /** The graph of a model with its loss and gradients. Throws where the shapes do not fit the model. */
 export function trace(model: Model, { channels, imageSize, classes }: TraceShapes): Graph {
-  const tracing = new Tracing();
-  const images = tracing.input('images', [channels, imageSize, imageSize]);
-  const logits = model.build({ images, param: tracing.paramScope(''), drop: tracing.dropScope('') });
+  const shape = [channels, imageSize, imageSize];
+  const tracing = new Tracing(model.parameterOrder && orderedNames(model, shape, model.parameterOrder));
+  const { images, logits } = tracing.run(model, shape);
   if (logits.shape.length !== 1 || logits.shape[0] !== classes || logits.domain !== 0) {
     throw new Error(`${model.name} returns [${logits.shape}] for each sample, not ${classes} logits`);
   }
@@ -41,6 +41,17 @@ export function trace(model: Model, { channels, imageSize, classes }: TraceShape
   };
 }
 
+/** Names of a model's parameters in its own order: found by running it once for them alone. */
+function orderedNames(model: Model, images: Shape, order: readonly string[]): string[] {
+  const trial = new Tracing();
+  trial.run(model, images);
+  const names = trial.parameters.map(({ name }) => name);
+  const groupOf = (name: string) => order.indexOf(name.split('.', 1)[0] ?? '');
+  const stray = names.find((name) => groupOf(name) === -1);
+  if (stray !== undefined) throw new Error(`${model.name}: parameter ${stray} belongs to none of ${order.join(', ')}`);
+  return names.sort((a, b) => groupOf(a) - groupOf(b));
+}
+
 class Tracing implements Recorder {
   readonly values: Value[] = [];
   readonly parameters: Parameter[] = [];
@@ -48,6 +59,14 @@ class Tracing implements Recorder {
   readonly paths: Path[] = [];
   readonly #inputs = new Map<Tensor, 'images' | 'targets'>();
   #calls: RecordedCall[] = [];
+
+  /** `names`: every parameter in its order; absent: they are ordered as declared. */
+  constructor(private readonly names?: readonly string[]) {}
+
+  run(model: Model, shape: Shape): { images: Tensor; logits: Tensor } {
+    const images = this.input('images', shape);
+    return { images, logits: model.build({ images, param: this.paramScope(''), drop: this.dropScope('') }) };
+  }
 
   /** The calls since the last take, in order. */
   take(): RecordedCall[] {
@@ -106,8 +125,9 @@ class Tracing implements Recorder {
     const declare: ParamScope['declare'] = (shape, initializer) => {
       if (this.parameters.some(({ name }) => name === path)) throw new Error(`parameter ${path} is declared twice`);
       if (elements(shape) < 1) throw new Error(`parameter ${path} has no elements: [${shape}]`);
-      const parameter: Parameter = { kind: 'parameter', index: this.parameters.length, name: path, shape, initializer };
-      this.parameters.push(parameter);
+      const index = this.names?.indexOf(path) ?? this.parameters.length;
+      const parameter: Parameter = { kind: 'parameter', index, name: path, shape, initializer };
+      this.parameters[index] = parameter;
       return parameter;
     };
     return Object.assign(deeper, { path, declare });

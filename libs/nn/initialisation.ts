@@ -6,12 +6,16 @@ import { normalQuantile } from '#random/normal.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { elements, type Initializer, type Parameter } from './tensor.js';
 
-export const zeros: Initializer = { kind: 'constant', value: 0 };
-export const ones: Initializer = { kind: 'constant', value: 1 };
+export const constant = (value: number): Initializer => ({ kind: 'constant', value });
+export const zeros = constant(0);
+export const ones = constant(1);
 /** Normal with mean 0. The reference truncates at ±2, which at these deviations never happens. */
 export const normal = (std: number): Initializer => ({ kind: 'normal', std });
 /** Uniform in (−bound, bound). */
 export const uniform = (bound: number): Initializer => ({ kind: 'uniform', bound });
+
+/** Glorot and Bengio (2010): uniform with variance 2/(fan_in + fan_out). */
+export const xavierUniform = (fanIn: number, fanOut: number): Initializer => uniform(Math.sqrt(6 / (fanIn + fanOut)));
 
 export function initialValues({ shape, initializer, index }: Parameter, seed: bigint): Float32Array {
   const values = new Float32Array(elements(shape));

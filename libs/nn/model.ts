@@ -29,8 +29,13 @@ export interface Model {
   readonly name: string;
   /** Returns logits [B, classes]. */
   readonly build: (inputs: ModelInputs) => Tensor;
+  /**
+   * First parts of parameter names, where parameters are not ordered as the model declares them: they come group by group in this
+   * order, as declared within a group.
+   */
+  readonly parameterOrder?: readonly string[];
 }
 
-export function model(name: string, build: (inputs: ModelInputs) => Tensor): Model {
-  return { name, build };
+export function model(name: string, build: Model['build'], options: Pick<Model, 'parameterOrder'> = {}): Model {
+  return { name, build, ...options };
 }

@@ -1,10 +1,14 @@
 /** The golden models of shared/fixtures as steps for the engine, and their comparison at the tolerances of its README §10. */
 import { type CompileShapes, compile, type ExecutorName, type Program, type StepRequest } from '#engine/index.js';
 import type { Model } from '#nn/model.js';
+import { convnext } from '#nn/models/convnext.js';
+import { mixer } from '#nn/models/mixer.js';
+import { swin } from '#nn/models/swin.js';
 import { vit } from '#nn/models/vit.js';
 import { absolute, assertChecks, type Check, largestDifference, relative, same } from './checks.js';
 import type { FixtureFolder, FixtureTensors } from './fixture-folder.js';
 import { fillInput, fillParameter, fillTargets } from './fixtures.js';
+import { inSiteOrder } from './swin-masks.js';
 
 /** What every config has; the rest is its family's own: depth or depths, dim or dims, heads, patch. */
 export interface FamilyConfig {
@@ -16,6 +20,9 @@ export interface FamilyConfig {
 /** From a fixture's config to the model: one line a family. */
 const families: Readonly<Record<string, (config: never) => Model>> = {
   vit,
+  mixer,
+  swin,
+  convnext,
 };
 
 /** Families of the recipe: what a fixture of one that is not built yet is skipped for. */
@@ -130,14 +137,16 @@ export function goldenStep(golden: Golden, random: Omit<StepRequest['random'], '
 }
 
 export function reducedRandom(
-  { modes }: ReducedFile,
+  { modes, batch }: ReducedFile,
   tensors: FixtureTensors,
   mode: ReducedMode,
 ): Omit<StepRequest['random'], 'seed' | 'step'> {
   if (mode === 'drop_path' && modes.drop_path) return pathRandom(modes.drop_path);
   if (mode !== 'dropout' || !modes.dropout) return {};
-  const sites = Object.keys(modes.dropout.sites);
-  const masks = sites.map((site) => [site, tensors.get(`dropout/mask/${site}`).data as Uint8Array] as const);
+  const masks = Object.entries(modes.dropout.sites).map(([site, shape]) => {
+    const mask = tensors.get(`dropout/mask/${site}`).data as Uint8Array;
+    return [site, inSiteOrder(site, mask, shape, batch)] as const;
+  });
   return { dropout: modes.dropout.rate, siteMasks: Object.fromEntries(masks) };
 }
 

@@ -1,12 +1,21 @@
 import { uniform } from '../initialisation.js';
 import type { ParamScope } from '../model.js';
-import { linear } from '../ops/linear.js';
+import { type LinearOptions, linear } from '../ops/linear.js';
 import { patches } from '../ops/patches.js';
 import { rowsOf, type Tensor } from '../tensor.js';
 
-/** Images [C, H, W] → patch embeddings [N, width]. Stored and initialised as PyTorch's convolution: weight [width, C, p, p], U(±1/√fan_in). */
-export function patchEmbed(images: Tensor, patch: number, width: number, param: ParamScope): Tensor {
+/**
+ * Images [C, H, W] → patch embeddings [N, width]: a convolution with stride and kernel `patch`, stored as one, weight [width, C, p, p].
+ * Initialised as PyTorch's, weight and bias U(±1/√fan_in), unless given.
+ */
+export function patchEmbed(
+  images: Tensor,
+  patch: number,
+  width: number,
+  param: ParamScope,
+  init: Pick<LinearOptions, 'weight' | 'bias'> = {},
+): Tensor {
   const cut = patches(images, patch);
   const bound = uniform(1 / Math.sqrt(rowsOf(cut.shape).width));
-  return linear(cut, width, param, { weight: bound, bias: bound, weightShape: [width, images.shape[0] ?? 0, patch, patch] });
+  return linear(cut, width, param, { weight: bound, bias: bound, ...init, weightShape: [width, images.shape[0] ?? 0, patch, patch] });
 }

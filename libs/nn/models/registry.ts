@@ -1,5 +1,8 @@
 /** The models by name. */
 import type { Model } from '../model.js';
+import { convnext } from './convnext.js';
+import { mixer } from './mixer.js';
+import { swin } from './swin.js';
 import { vit } from './vit.js';
 
 export interface ModelSizes {
@@ -8,29 +11,119 @@ export interface ModelSizes {
   classes: number;
 }
 
-interface Entry {
-  /** Side of a patch: image sizes are its multiples. */
-  patch: number;
-  /** Image size that the name stands for. */
-  imageSize: number;
-  build: (classes: number) => Model;
+/** What a run may ask of a model's beginning. ConvNeXt only: elsewhere they say nothing. */
+export interface ModelOptions {
+  /** Start of every gamma; where it is not above 0 there is none. Default 1e-6. */
+  layerScaleInitValue?: number | undefined;
+  /** Factor of the head's initial weight. Default 1. */
+  headInitScale?: number | undefined;
 }
 
+export type Family = 'vit' | 'mixer' | 'swin' | 'convnext';
+
+interface Entry {
+  family: Family;
+  /** Image size that the name stands for. */
+  imageSize: number;
+  /** Image sizes that divide as the architecture needs. */
+  takes: (imageSize: number) => boolean;
+  /** `takes` in words. */
+  sizes: string;
+  build: (classes: number, options: ModelOptions) => Model;
+}
+
+const MOST_PIXELS = 1024;
+
+const multiplesOf = (step: number, what: string) => ({
+  takes: (imageSize: number) => imageSize % step === 0,
+  sizes: `multiples of ${step}, ${what}, up to ${MOST_PIXELS}`,
+});
+
 const vitEntry = (dim: number, depth: number, heads: number, patch: number, imageSize: number): Entry => ({
-  patch,
+  family: 'vit',
   imageSize,
+  ...multiplesOf(patch, 'the patch'),
   build: (classes) => vit({ dim, depth, heads, patch, classes }),
 });
+
+const mixerEntry = (dim: number, depth: number, patch: number, imageSize: number): Entry => ({
+  family: 'mixer',
+  imageSize,
+  ...multiplesOf(patch, 'the patch'),
+  build: (classes) => mixer({ dim, depth, patch, classes }),
+});
+
+function swinEntry(
+  dim: number,
+  depths: readonly number[],
+  heads: readonly number[],
+  { imageSize = 224, patch = 4, window = 7 }: { imageSize?: number; patch?: number; window?: number } = {},
+): Entry {
+  const takes = (size: number) =>
+    depths.every((_, stage) => {
+      const side = size / patch / 2 ** stage;
+      return Number.isInteger(side) && (side <= window || side % window === 0);
+    });
+  const first = Array.from({ length: MOST_PIXELS }, (_, i) => i + 1).filter(takes);
+  return {
+    family: 'swin',
+    imageSize,
+    takes,
+    sizes: `${first.slice(0, 6).join(', ')}${first.length > 6 ? ', …' : ''}: every stage's map must divide into windows of ${window} tokens`,
+    build: (classes) => swin({ dim, depths, heads, patch, window, classes }),
+  };
+}
+
+function convnextEntry(
+  depths: readonly number[],
+  dims: readonly number[],
+  { imageSize = 224, patch = 4 }: { imageSize?: number; patch?: number } = {},
+): Entry {
+  return {
+    family: 'convnext',
+    imageSize,
+    ...multiplesOf(patch * 2 ** (depths.length - 1), 'so that every stage halves whole maps'),
+    build: (classes, options) => convnext({ depths, dims, patch, classes, ...given(options) }),
+  };
+}
+
+const doubling = (first: number) => [first, 2 * first, 4 * first, 8 * first];
 
 const models: Readonly<Record<string, Entry>> = {
   vit_tiny: vitEntry(192, 12, 3, 16, 224),
   vit_small: vitEntry(384, 12, 6, 16, 224),
   vit_base: vitEntry(768, 12, 12, 16, 224),
   vit_large: vitEntry(1024, 24, 16, 16, 224),
-  // For small images: 28 (MNIST family) and 32 to 64 pixels (CIFAR, Tiny ImageNet).
+  mixer_t32: mixerEntry(256, 8, 32, 224),
+  mixer_s32: mixerEntry(512, 8, 32, 224),
+  mixer_s16: mixerEntry(512, 8, 16, 224),
+  mixer_b32: mixerEntry(768, 12, 32, 224),
+  mixer_b16: mixerEntry(768, 12, 16, 224),
+  swin_femto: swinEntry(40, [2, 2, 6, 2], [2, 4, 8, 16]),
+  swin_tiny: swinEntry(96, [2, 2, 6, 2], [3, 6, 12, 24]),
+  swin_small: swinEntry(96, [2, 2, 18, 2], [3, 6, 12, 24]),
+  convnext_atto: convnextEntry([2, 2, 6, 2], doubling(40)),
+  convnext_mini: convnextEntry([2, 2, 4, 2], doubling(48)),
+  convnext_femto: convnextEntry([2, 2, 6, 2], doubling(48)),
+  convnext_pico: convnextEntry([2, 2, 6, 2], doubling(64)),
+  convnext_tiny: convnextEntry([3, 3, 9, 3], doubling(96)),
+  convnext_small: convnextEntry([3, 3, 27, 3], doubling(96)),
+  convnext_base: convnextEntry([3, 3, 27, 3], doubling(128)),
+  convnext_large: convnextEntry([3, 3, 27, 3], doubling(192)),
+  convnext_xlarge: convnextEntry([3, 3, 27, 3], doubling(256)),
+  // Not the reference's, for small images: 28 (MNIST family) and 32 to 64 pixels (CIFAR, Tiny ImageNet). p: patch or stem, w: window.
   vit_nano_p7: vitEntry(64, 4, 4, 7, 28),
   vit_micro_p4: vitEntry(128, 6, 4, 4, 32),
   vit_micro_p8: vitEntry(128, 6, 4, 8, 64),
+  mixer_nano_p7: mixerEntry(64, 4, 7, 28),
+  mixer_micro_p4: mixerEntry(128, 6, 4, 32),
+  mixer_micro_p8: mixerEntry(128, 6, 8, 64),
+  swin_nano_p2: swinEntry(32, [2, 2], [2, 4], { imageSize: 28, patch: 2 }),
+  swin_micro_p2_w4: swinEntry(48, [2, 2, 2], [3, 6, 12], { imageSize: 32, patch: 2, window: 4 }),
+  swin_micro_p4_w4: swinEntry(48, [2, 2, 2], [3, 6, 12], { imageSize: 64, window: 4 }),
+  convnext_nano_p2: convnextEntry([2, 2], [32, 64], { imageSize: 28, patch: 2 }),
+  convnext_micro_p2: convnextEntry([2, 2, 2], [48, 96, 192], { imageSize: 32, patch: 2 }),
+  convnext_micro_p4: convnextEntry([2, 2, 2], [48, 96, 192], { imageSize: 64 }),
 };
 
 /** A model or a size of it that does not exist: which field, its value, and what is allowed. */
@@ -54,18 +147,27 @@ export function defaultImageSize(name: string): number {
   return entryOf(name).imageSize;
 }
 
+/** Throws UnknownModel. */
+export function modelFamily(name: string): Family {
+  return entryOf(name).family;
+}
+
 /** The model of a name for images of imageSize × imageSize. Throws UnknownModel. */
-export function modelConfig(name: string, { imageSize, classes }: ModelSizes): Model {
+export function modelConfig(name: string, { imageSize, classes }: ModelSizes, options: ModelOptions = {}): Model {
   const entry = entryOf(name);
-  if (!Number.isInteger(imageSize) || imageSize < entry.patch || imageSize > 1024 || imageSize % entry.patch !== 0) {
-    throw new UnknownModel('imageSize', imageSize, `multiples of ${entry.patch}, the patch of ${name}, up to 1024`);
+  if (!Number.isInteger(imageSize) || imageSize < 1 || imageSize > MOST_PIXELS || !entry.takes(imageSize)) {
+    throw new UnknownModel('imageSize', imageSize, `for ${name}: ${entry.sizes}`);
   }
   if (!Number.isInteger(classes) || classes < 1 || classes > 100_000) throw new UnknownModel('classes', classes, '1 to 100000');
-  return { ...entry.build(classes), name };
+  return { ...entry.build(classes, options), name };
 }
 
 function entryOf(name: string): Entry {
   const entry = Object.hasOwn(models, name) ? models[name] : undefined;
   if (entry === undefined) throw new UnknownModel('model', name, modelNames().join(', '));
   return entry;
+}
+
+function given({ layerScaleInitValue, headInitScale }: ModelOptions): { layerScaleInitValue?: number; headInitScale?: number } {
+  return { ...(layerScaleInitValue !== undefined && { layerScaleInitValue }), ...(headInitScale !== undefined && { headInitScale }) };
 }

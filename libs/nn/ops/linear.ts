@@ -45,8 +45,8 @@ const weightGradient = operation<{ inputs: 'x' | 'dy' | 'weight'; optional: 'bia
 });
 
 export interface LinearOptions {
-  /** Default: normal, deviation 0.02. */
-  weight?: Initializer;
+  /** From the shape, or the same for every shape. Default: normal, deviation 0.02. */
+  weight?: Initializer | ((fanIn: number, fanOut: number) => Initializer);
   /** Default: zeros; null for no bias. */
   bias?: Initializer | null;
   /** Shape the weight is stored in, [out, ...], where it is a convolution's. */
@@ -58,7 +58,8 @@ export function linear(x: Tensor, out: number, param: ParamScope, options: Linea
   const { rows, width } = rowsOf(x.shape);
   const shape = options.weightShape ?? [out, width];
   if (elements(shape) !== out * width) throw new Error(`${param.path}.weight: [${shape}] does not fit ${width} → ${out}`);
-  const weight = param('weight').declare(shape, options.weight ?? normal(0.02));
+  const { weight: init = normal(0.02) } = options;
+  const weight = param('weight').declare(shape, typeof init === 'function' ? init(width, out) : init);
   const bias = options.bias === null ? undefined : param('bias').declare([out], options.bias ?? zeros);
   return apply({ x, weight, bias }, { rows, in: width, out }).y;
 }
