@@ -1,9 +1,24 @@
 /** Every kind of fixture, quick ones first. */
 import type { ParitySource } from '../parity-case.js';
 import { fill } from './fill.js';
+import { loss } from './loss.js';
+import { mix } from './mix.js';
 import { models, modelsFull, trajectories } from './models.js';
+import { normalisation } from './normalisation.js';
+import { optimizer } from './optimizer.js';
 import { blockRateTable, schedules } from './schedules.js';
 
-export const sources: readonly ParitySource[] = [fill, schedules, blockRateTable, models, modelsFull, trajectories];
+export const sources: readonly ParitySource[] = [
+  fill,
+  schedules,
+  blockRateTable,
+  optimizer,
+  loss,
+  mix,
+  normalisation,
+  models,
+  modelsFull,
+  trajectories,
+];
 
 export const groupNames: readonly string[] = [...new Set(sources.map(({ group }) => group))];
