@@ -23,8 +23,8 @@ export function windowTokens({ height, width, window, shift }: Windows): Int32Ar
   return places({ height, width, window }, (y, x) => ((y + shift) % height) * width + ((x + shift) % width));
 }
 
-/** Region of every place of the windows [windows, w²]: what the roll joins lies in different ones of 3×3 regions. */
-function windowRegions({ height, width, window, shift }: Windows): Int32Array {
+/** Region of every place of the windows [windows, w²]: what the roll joins lies in different ones of 3×3 regions. For shifts above 0. */
+export function windowRegions({ height, width, window, shift }: Windows): Int32Array {
   const band = (at: number, side: number) => (at < side - window ? 0 : at < side - shift ? 1 : 2);
   return places({ height, width, window }, (y, x) => 3 * band(y, height) + band(x, width));
 }
@@ -38,7 +38,7 @@ function places({ height, width, window }: Omit<Windows, 'shift'>, value: (y: nu
 }
 
 /** Row of the bias table for every pair (i, j) of a window's places: [w², w²]. */
-function biasRows(window: number): Int32Array {
+export function biasRows(window: number): Int32Array {
   const size = window ** 2;
   return Int32Array.from({ length: size * size }, (_, pair) => {
     const [i, j] = [Math.floor(pair / size), pair % size];
