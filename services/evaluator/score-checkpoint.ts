@@ -1,9 +1,11 @@
 /** Scores one checkpoint: every sample of the data set once, in order, with the weights and, where asked for, their moving average. */
+
 import { softTargets } from '#data/augment/mix-plan.js';
 import { finishPlanOf } from '#data/batch.js';
 import { BatchClient } from '#data/batch-client.js';
 import { compile, type ExecutorName, type NamedTensor, type Program } from '#engine/index.js';
 import { finishBatch } from '#native/pixels.js';
+import { modelConfig } from '#nn/models/registry.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
 import type { EvaluationResult, EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
@@ -35,15 +37,17 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
     signal,
   });
   const { model, spec: runSpec } = readTrainingMetadata(spec.checkpoint, loaded.manifest.metadata);
+  const trained = RunSpec.fromJSON(runSpec);
   const program = await compile(
-    model.name,
+    // Without layer scale a ConvNeXt has other parameters.
+    modelConfig(model.name, model, { layerScaleInitValue: trained.layerScaleInitValue }),
     { imageSize: model.imageSize, classes: model.classes, batch: spec.batchSize as number },
     { executor: executorOf(spec.engine as string) },
   );
   try {
     const { weights, ema } = loaded.tensors;
     program.importState({ weights: named(weights), ...(ema && { ema: named(ema) }) });
-    const plan = evaluationPlan(spec, RunSpec.fromJSON(runSpec), model.imageSize);
+    const plan = evaluationPlan(spec, trained, model.imageSize);
     const scores = await scoreAll(program, plan, wantsEma && ema !== undefined, options);
     return {
       samples: BigInt(scores.weights.samples),

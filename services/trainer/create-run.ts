@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { checkPlanFits, resolvePlan } from '#data/plan.js';
 import { trace } from '#graph/trace.js';
-import { modelConfig } from '#nn/models/registry.js';
 import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
@@ -17,7 +16,7 @@ import { readManifest } from '#storage/checkpoint.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { evaluationPlan, specField, trainingPlan } from './batch-plans.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
-import { modelCatalog } from './model-catalog.js';
+import { modelCatalog, modelOf } from './model-catalog.js';
 import { manifestKeyOf, runPrefix } from './run-log.js';
 import { dropSegments } from './run-rates.js';
 import {
@@ -82,6 +81,10 @@ export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, si
 
   const pinned = spec.schedule === '' ? undefined : await pinSchedule(deps.scheduler, spec.schedule, spec.scheduleRevision, signal);
   const resolved = resolveRunSpec(spec, modelCatalog, train, pinned);
+  if (pinned && pinned.spec.kind !== DropKind.DROP_PATH && !modelCatalog.takes(spec.model).dropout) {
+    violations.add('spec.schedule', spec.schedule, 'a schedule of drop_path: ConvNeXt has no dropout');
+    violations.throwIfAny();
+  }
   if (pinned && resolved.dropMode !== 'standard') {
     violations.check(
       resolved.cutoffEpoch <= resolved.epochs,
@@ -154,6 +157,6 @@ async function checkFinetune(store: ObjectStore, name: string, signal: AbortSign
 
 function parameterCount(spec: ResolvedSpec): number {
   const shapes = { imageSize: spec.inputSize, classes: spec.nbClasses };
-  const { parameters } = trace(modelConfig(spec.model, shapes), { channels: 3, ...shapes });
+  const { parameters } = trace(modelOf(spec), { channels: 3, ...shapes });
   return parameters.reduce((sum, { shape }) => sum + elements(shape), 0);
 }

@@ -17,6 +17,7 @@ import { addStep, type EpochSums, emptySums, epochRecord } from './epoch-means.j
 import { CheckpointEvaluations, type EvaluatorClient } from './evaluations.js';
 import type { TrainerMetrics } from './metrics.js';
 import { MicroBatches } from './micro-batches.js';
+import { modelOf } from './model-catalog.js';
 import { RunCheckpoints } from './run-checkpoints.js';
 import { type EventBody, type EventBodyAt, manifestKeyOf } from './run-log.js';
 import { type TrainedStep, trainSteps } from './run-loop.js';
@@ -177,8 +178,9 @@ class Attempt {
   }
 
   async #compile(): Promise<Program> {
-    const { model, inputSize, nbClasses, batchSize, engine } = this.#spec;
-    this.#program = await compile(model, { imageSize: inputSize, classes: nbClasses, batch: batchSize }, { executor: executorOf(engine) });
+    const { inputSize, nbClasses, batchSize, engine } = this.#spec;
+    const shapes = { imageSize: inputSize, classes: nbClasses, batch: batchSize };
+    this.#program = await compile(modelOf(this.#spec), shapes, { executor: executorOf(engine) });
     return this.#program;
   }
 

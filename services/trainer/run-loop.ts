@@ -3,6 +3,7 @@
  * steps decides between two of them whether to save, stop or go on. Nothing of the program runs while the consumer holds a step.
  */
 import type { Program } from '#engine/index.js';
+import { layerDecayScales } from '#nn/layer-decay.js';
 import { countTopK } from '#nn/metrics.js';
 import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
@@ -50,6 +51,8 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
   const { program, spec, stepsPerEpoch, batches, rates, signal } = options;
   const mixed = mixes(spec);
   const [beta1, beta2] = spec.optBetas as [number, number];
+  const names = program.parameters.map(({ name }) => name);
+  const learningRateScale = layerDecayScales(spec.model, names, spec.layerDecay);
   for (let step = options.fromStep; step < options.toStep; step++) {
     signal.throwIfAborted();
     const begun = performance.now();
@@ -82,6 +85,7 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
           step: step + 1,
           clip: spec.clipGrad ?? 0,
           learningRate: lr,
+          learningRateScale,
           weightDecay,
           emaDecay: spec.modelEma ? spec.modelEmaDecay : -1,
         },

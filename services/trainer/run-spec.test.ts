@@ -76,7 +76,9 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['unknown precision', { precision: 'fp8' }, ['precision']],
   ['clip of 0', { clipGrad: 0 }, ['clip_grad']],
   ['layer decay', { layerDecay: 0.8 }, ['layer_decay']],
+  ['layer decay of another ConvNeXt', { model: 'convnext_tiny', layerDecay: 0.8 }, ['layer_decay']],
   ['layer scale', { layerScaleInitValue: 0.1 }, ['layer_scale_init_value']],
+  ["a ConvNeXt's dropout", { model: 'convnext_femto', dropout: 0.1 }, ['dropout']],
   ['EMA evaluation without EMA', { modelEmaEval: true }, ['model_ema_eval']],
   ['malformed schedule', { schedule: 'early' }, ['schedule']],
   ["another project's schedule", { schedule: 'projects/q/schedules/s' }, ['schedule']],
@@ -92,6 +94,12 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
 for (const [what, part, fields] of refused) {
   test(`refused: ${what}`, () => assert.deepEqual(violationsOf(part), fields));
 }
+
+test('a ConvNeXt takes what only ConvNeXt knows, and stochastic depth', () => {
+  const part = { layerScaleInitValue: 0, headInitScale: 0.001, dropPath: 0.1 };
+  assert.deepEqual(violationsOf({ ...part, model: 'convnext_small', layerDecay: 0.8 }), []);
+  assert.deepEqual(violationsOf({ ...part, model: 'convnext_nano_p2' }), []);
+});
 
 test('warm-up by steps makes warmup_epochs irrelevant, as long as the training', () => {
   assert.deepEqual(violationsOf({ warmupEpochs: undefined, warmupSteps: 150n }), []);

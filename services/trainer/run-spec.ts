@@ -21,6 +21,8 @@ export interface ModelCatalog {
   readonly names: readonly string[];
   /** Image size in pixels that a name stands for. */
   inputSize(model: string): number;
+  /** What only some models know: dropout, layer_scale_init_value and head_init_scale, layer decay. */
+  takes(model: string): { readonly dropout: boolean; readonly initOptions: boolean; readonly layerDecay: boolean };
   /** What a model does not take, or undefined where it takes both. `allowed` completes "must be". */
   refusal(
     model: string,
@@ -101,10 +103,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
   }
   refuse(!(value.modelEmaEval && !value.modelEma), 'model_ema_eval', value.modelEmaEval, 'false where model_ema is false');
   refuse(!(spec.disableEval === false && spec.evalManifest === ''), 'disable_eval', false, 'absent or true where eval_manifest is empty');
-  if (sound('layerDecay'))
-    refuse(value.layerDecay === 1, 'layer_decay', value.layerDecay, '1 for this model: only ConvNeXt has layer decay');
-  refuse(value.layerScaleInitValue === 1e-6, 'layer_scale_init_value', value.layerScaleInitValue, 'absent or 1e-6: only ConvNeXt uses it');
-  refuse(value.headInitScale === 1, 'head_init_scale', value.headInitScale, 'absent or 1: only ConvNeXt uses it');
+  if (known) checkModelOptions(refuse, value, models, sound);
   if (known && sound('inputSize', 'nbClasses')) {
     const size = spec.inputSize ?? models.inputSize(spec.model);
     const refusal = models.refusal(spec.model, size, spec.nbClasses ?? 1);
@@ -114,6 +113,23 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
     const ids = matchName('checkpoint', spec.finetune);
     refuse(ids !== undefined, 'finetune', spec.finetune, `empty or ${namePatterns.checkpoint}`);
     if (ids !== undefined) refuse(ids.project === project, 'finetune', spec.finetune, `a checkpoint of project ${project}`);
+  }
+}
+
+/** Options that only some models know. */
+function checkModelOptions(refuse: Refuse, value: ResolvedSpec, models: ModelCatalog, sound: (...keys: OptionKey[]) => boolean): void {
+  const takes = models.takes(value.model);
+  if (sound('layerDecay') && !takes.layerDecay) {
+    const owners = models.names.filter((name) => models.takes(name).layerDecay).join(', ');
+    refuse(value.layerDecay === 1, 'layer_decay', value.layerDecay, `1 for this model: only ${owners} have layer decay`);
+  }
+  if (!takes.initOptions) {
+    const { layerScaleInitValue, headInitScale } = value;
+    refuse(layerScaleInitValue === 1e-6, 'layer_scale_init_value', layerScaleInitValue, 'absent or 1e-6: only ConvNeXt uses it');
+    refuse(headInitScale === 1, 'head_init_scale', headInitScale, 'absent or 1: only ConvNeXt uses it');
+  }
+  if (!takes.dropout && value.schedule === '' && sound('dropout')) {
+    refuse(value.dropout === 0, 'dropout', value.dropout, '0 for this model: ConvNeXt has stochastic depth (drop_path) only');
   }
 }
 
