@@ -202,6 +202,14 @@ test('native: equal bits with 1, 2 and 3 threads', { skip: withoutExecutor('nati
   assert.equal(one.bits, three.bits);
 });
 
+test('dropout is refused by a model that has none', async () => {
+  const program = await compile('convnext_nano_p2', { ...shapes, imageSize: 8 }, { executor: 'tfjs-cpu' });
+  const batch = { images: new Float32Array(3 * 8 * 8), targets: new Float32Array(5), samples: 1, firstSample: 0 };
+  const step = { microBatches: [batch], random: { seed: 0n, step: 0, dropout: 0.1 }, lossScale: 1 };
+  await assert.rejects(program.step(step), /dropout: 0.1 has no effect on convnext_nano_p2/);
+  program.dispose();
+});
+
 test('executors by name: unknown ones are refused, missing ones say what they miss', async () => {
   await assert.rejects(compile('vit_nano_p7', shapes, { executor: 'abacus' as 'native' }), (error) => {
     return error instanceof UnknownExecutor && error.value === 'abacus' && /native, tfjs/.test(error.message);

@@ -231,6 +231,8 @@ export class Program {
 
   #randomness({ seed, step, dropout = 0, blockRates = [], siteMasks, pathMasks }: StepRandom): Parameters<NativeProgram['step']>[1] {
     if (!(dropout >= 0 && dropout < 1)) throw new RangeError(`dropout: ${dropout} is outside [0, 1)`);
+    if (dropout > 0 && this.sites.length === 0)
+      throw new RangeError(`dropout: ${dropout} has no effect on ${this.graph.name}, which has no dropout site`);
     if (blockRates.length !== 0 && blockRates.length !== this.blocks) {
       throw new RangeError(`blockRates: ${blockRates.length} rates for ${this.blocks} blocks`);
     }
