@@ -1,5 +1,6 @@
 /** Every kind of fixture, quick ones first. */
 import type { ParitySource } from '../parity-case.js';
+import { augment } from './augment.js';
 import { fill } from './fill.js';
 import { loss } from './loss.js';
 import { mix } from './mix.js';
@@ -7,6 +8,8 @@ import { models, modelsFull, trajectories } from './models.js';
 import { normalisation } from './normalisation.js';
 import { optimizer } from './optimizer.js';
 import { blockRateTable, schedules } from './schedules.js';
+import { statistics } from './statistics.js';
+import { tables } from './tables.js';
 
 export const sources: readonly ParitySource[] = [
   fill,
@@ -16,6 +19,9 @@ export const sources: readonly ParitySource[] = [
   loss,
   mix,
   normalisation,
+  augment,
+  ...tables,
+  statistics,
   models,
   modelsFull,
   trajectories,
