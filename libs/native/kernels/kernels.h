@@ -89,6 +89,55 @@ struct AttentionArgs {
   Samples samples;
 };
 
+// Attention inside windows of a map that is rolled by −shift: qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim],
+// lse[s][window][head][place]. bias: from window_bias, one per head.
+struct WindowArgs {
+  size_t height, width, window, shift, heads, head_dim;
+  float scale;
+  const float* qkv;
+  const float* bias;  // [heads][window²][window_stride]
+  float* out;
+  float* lse;
+  const float* dout;  // backward
+  float* dqkv;        // backward
+  float* partial;     // backward: [groups of windows_per_partial windows][(2·window − 1)²][heads]
+  size_t windows_per_partial;
+  DropoutSite site;
+  Samples samples;
+};
+
+// y[s][token][channel] = bias + Σ taps. turned: the taps in reverse order, which makes it the input gradient.
+struct DepthwiseArgs {
+  size_t height, width, channels, kernel;
+  bool turned;
+  const float* x;
+  const float* weight;  // [kernel²][channels]
+  const float* bias;    // may be null
+  float* y;
+};
+
+// partial[s][kernel² taps, then the bias][channels].
+struct DepthwiseGradArgs {
+  size_t height, width, channels, kernel;
+  const float *x, *dy;
+  float* partial;
+};
+
+// order 0: columns (c, dy, dx);  1: (dx, dy, c). The map [s][height·width][channels] is `from` in the forward direction, `to` in the other.
+struct MergeArgs {
+  size_t height, width, channels, order;
+  const float* from;
+  float* to;
+};
+
+// dx per row; partial[block][width] takes the sum for gamma over rows [block·rows_per_block, …).
+struct LayerScaleGradArgs {
+  size_t rows, width, rows_per_block;
+  const float *x, *gamma, *dy;
+  float* dx;
+  float* partial;
+};
+
 struct CrossEntropyArgs {
   size_t classes;
   const float *logits, *targets;
@@ -149,6 +198,28 @@ struct KernelTable {
   size_t (*attention_scratch)(size_t tokens, size_t head_dim, bool backward);
   void (*attention)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
   void (*attention_grad)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
+
+  // Floats of a row of window_bias's table for one head, and that table's maker: bias[window²][window_stride].
+  size_t (*window_stride)(size_t window);
+  void (*window_bias)(const float* table, size_t window, size_t heads, size_t head, float* bias);
+  size_t (*window_scratch)(size_t window, size_t head_dim, bool backward);
+  // One job is one head of one window: job = (s·windows + window)·heads + head.
+  void (*window_attention)(const WindowArgs&, size_t job_begin, size_t job_end, float* scratch);
+  // One job is one head of one group of windows: job = group·heads + head.
+  void (*window_attention_grad)(const WindowArgs&, size_t samples, size_t job, float* scratch);
+
+  // Rows of the maps of all samples: s·height + row.
+  void (*depthwise_conv)(const DepthwiseArgs&, size_t row_begin, size_t row_end);
+  void (*depthwise_weight_grad)(const DepthwiseGradArgs&, size_t sample, size_t channel_begin, size_t channel_end);
+  // weight[channel][kernel²] += Σ partials, bias[channel] += the same, samples in order.
+  void (*depthwise_weight_sum)(const DepthwiseGradArgs&, size_t samples, float* weight, float* bias, size_t channel_begin, size_t channel_end);
+
+  void (*transpose)(const float* x, size_t rows, size_t columns, float* y, size_t row_begin, size_t row_end);
+  // Rows of the merged maps of all samples: s·height/2 + row.
+  void (*merge_patches)(const MergeArgs&, size_t row_begin, size_t row_end);
+  void (*merge_patches_grad)(const MergeArgs&, size_t row_begin, size_t row_end);
+  void (*layer_scale)(const float* x, const float* gamma, float* y, size_t rows, size_t width);
+  void (*layer_scale_grad)(const LayerScaleGradArgs&, size_t block);
 
   void (*layer_norm)(const LayerNormArgs&, size_t row_begin, size_t row_end);
   void (*layer_norm_grad)(const LayerNormGradArgs&, size_t block);

@@ -101,6 +101,8 @@ void test_functions(const KernelTable& kernels);
 void test_attention(const KernelTable& kernels);
 void test_rows(const KernelTable& kernels);
 void test_layout(const KernelTable& kernels);
+void test_maps(const KernelTable& kernels);
+void test_windows(const KernelTable& kernels);
 void test_optimizer(const KernelTable& kernels);
 void test_program(const KernelTable& kernels);
 

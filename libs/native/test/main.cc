@@ -28,6 +28,8 @@ int main() {
     test::test_attention(*kernels);
     test::test_rows(*kernels);
     test::test_layout(*kernels);
+    test::test_maps(*kernels);
+    test::test_windows(*kernels);
     test::test_optimizer(*kernels);
     test::test_program(*kernels);
     printf("%s: %d checks, %d failed\n", kernels->isa, test::checks() - ran, test::failures() - before);

@@ -38,6 +38,16 @@ const std::vector<KernelRow>& rows() {
       {"mean_tokens_grad", {"tokens", "width"}},
       {"add", {"rows", "width"}},
       {"softmax_cross_entropy", {"classes"}},
+      {"transpose_tokens", {"tokens", "width"}},
+      {"layer_scale", {"rows", "width"}},
+      {"layer_scale_grad", {"rows", "width"}},
+      {"depthwise_conv", {"height", "width", "channels", "kernel"}},
+      {"depthwise_conv_input_grad", {"height", "width", "channels", "kernel"}},
+      {"depthwise_conv_weight_grad", {"height", "width", "channels", "kernel"}},
+      {"merge_patches", {"height", "width", "channels", "order"}},
+      {"merge_patches_grad", {"height", "width", "channels", "order"}},
+      {"window_attention", {"height", "width", "window", "shift", "heads", "head_dim", "scale"}},
+      {"window_attention_grad", {"height", "width", "window", "shift", "heads", "head_dim", "scale"}},
   };
   return table;
 }
@@ -57,7 +67,7 @@ size_t times(size_t a, size_t b, Rest... rest) {
 }
 
 size_t size_attribute(const std::string& name, double value) {
-  const double least = name == "path" || name == "token" ? 0 : 1;
+  const double least = name == "path" || name == "token" || name == "order" || name == "shift" ? 0 : 1;
   if (!(value >= least && value <= 2147483647.0) || value != std::floor(value)) refuse_attribute(name, value, "a whole number in range");
   return (size_t)value;
 }
@@ -73,9 +83,33 @@ void set_attribute(Dims& d, const std::string& name, double value) {
     const std::map<std::string, size_t*> sizes = {
         {"rows", &d.rows},     {"in", &d.in},         {"out", &d.out},     {"width", &d.width},       {"height", &d.height},   {"channels", &d.channels},
         {"patch", &d.patch},   {"tokens", &d.tokens}, {"token", &d.token}, {"heads", &d.heads},       {"head_dim", &d.head_dim}, {"classes", &d.classes},
-        {"path", &d.path}};
+        {"path", &d.path},     {"kernel", &d.kernel}, {"order", &d.order}, {"window", &d.window},     {"shift", &d.shift}};
     *sizes.at(name) = size_attribute(name, value);
   }
+}
+
+// Above this a window's scores would outgrow every cache, and the scratch of a thread its purpose.
+constexpr size_t kMostWindow = 32, kMostConvolution = 31;
+
+[[noreturn]] void refuse_size(const char* name, size_t value, const std::string& allowed) {
+  throw std::invalid_argument("attribute " + std::string(name) + " is " + std::to_string(value) + ", must be " + allowed);
+}
+
+std::string map_text(const Dims& d) { return "height " + std::to_string(d.height) + " and width " + std::to_string(d.width); }
+
+void check_convolution(const Dims& d) {
+  if (d.kernel % 2 == 0 || d.kernel > kMostConvolution) refuse_size("kernel", d.kernel, "odd and at most " + std::to_string(kMostConvolution));
+}
+
+void check_merge(const Dims& d) {
+  if (d.height % 2 || d.width % 2) throw std::invalid_argument("attributes are " + map_text(d) + ", must both be even");
+  if (d.order > 1) refuse_size("order", d.order, "0 or 1");
+}
+
+void check_windows(const Dims& d) {
+  if (d.window > kMostWindow) refuse_size("window", d.window, "at most " + std::to_string(kMostWindow));
+  if (d.height % d.window || d.width % d.window) refuse_size("window", d.window, "a divisor of " + map_text(d));
+  if (d.shift >= d.window) refuse_size("shift", d.shift, "below window = " + std::to_string(d.window));
 }
 
 }  // namespace
@@ -113,6 +147,7 @@ Signature signature_of(Kernel kernel, const Dims& d) {
   using R = OperandRule;
   const size_t rows_in = times(d.rows, d.in), rows_out = times(d.rows, d.out), weight = times(d.in, d.out), map = times(d.rows, d.width);
   const size_t sequence = times(d.tokens, d.width), heads = times(d.tokens, d.heads, d.head_dim), scores = times(d.heads, d.tokens, d.tokens);
+  const size_t grid = times(d.height, d.width, d.channels), taps = times(d.channels, d.kernel, d.kernel);
   switch (kernel) {
     case Kernel::patches: {
       if (d.height % d.patch || d.width % d.patch) throw std::invalid_argument("attribute patch must divide height and width");
@@ -160,6 +195,29 @@ Signature signature_of(Kernel kernel, const Dims& d) {
     case Kernel::add: return {{{R::tensor, map}, {R::tensor, map}}, {{R::tensor, map}}, 0, false, -1, {0, 1}};
     case Kernel::softmax_cross_entropy:
       return {{{R::tensor, d.classes}, {R::targets, d.classes}}, {{R::tensor, 1}, {R::tensor, d.classes, true}}, 0, false, 0};
+    case Kernel::transpose_tokens: return {{{R::tensor, sequence}}, {{R::tensor, sequence}}};
+    case Kernel::layer_scale: return {{{R::tensor, map}, {R::parameter, d.width}}, {{R::tensor, map}}, 0, false, -1, {0}};
+    case Kernel::layer_scale_grad:
+      return {{{R::tensor, map}, {R::parameter, d.width}, {R::tensor, map}}, {{R::tensor, map}, {R::gradient, d.width}}, 0, false, -1, {0, 2}};
+    case Kernel::depthwise_conv:
+      check_convolution(d);
+      return {{{R::tensor, grid}, {R::parameter, taps}, {R::parameter, d.channels}}, {{R::tensor, grid}}};
+    case Kernel::depthwise_conv_input_grad: check_convolution(d); return {{{R::tensor, grid}, {R::parameter, taps}}, {{R::tensor, grid}}};
+    case Kernel::depthwise_conv_weight_grad:
+      check_convolution(d);
+      return {{{R::tensor, grid}, {R::tensor, grid}}, {{R::gradient, taps}, {R::gradient, d.channels}}};
+    case Kernel::merge_patches:
+    case Kernel::merge_patches_grad: check_merge(d); return {{{R::tensor, grid}}, {{R::tensor, grid}}};
+    case Kernel::window_attention:
+    case Kernel::window_attention_grad: {
+      check_windows(d);
+      const size_t places = d.window * d.window, tokens = times(d.height, d.width), out = times(tokens, d.heads, d.head_dim), side = 2 * d.window - 1;
+      const size_t pairs = times(tokens, d.heads, places);  // windows · w² = tokens
+      const R qkv{R::tensor, times(3, out)}, table_in{R::parameter, times(side * side, d.heads)}, table_grad{R::gradient, times(side * side, d.heads)};
+      const R lse{R::tensor, times(tokens, d.heads)}, y{R::tensor, out};
+      if (kernel == Kernel::window_attention) return {{qkv, table_in}, {y, lse}, pairs};
+      return {{qkv, table_in, y, lse, y}, {qkv, table_grad}, pairs};
+    }
   }
   throw std::invalid_argument("unknown kernel");
 }

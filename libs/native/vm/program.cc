@@ -66,6 +66,9 @@ void Program::plan_scratch() {
       if (op.kernel == Kernel::layer_norm_grad) shared = std::max(shared, (rows / 32 + 1) * 2 * d.width);
       if (op.kernel == Kernel::attention || op.kernel == Kernel::attention_grad)
         each = std::max(each, kernels_.attention_scratch(d.tokens, d.head_dim, op.kernel == Kernel::attention_grad));
+      if (op.kernel == Kernel::window_attention || op.kernel == Kernel::window_attention_grad)
+        each = std::max(each, kernels_.window_scratch(d.window, d.head_dim, op.kernel == Kernel::window_attention_grad));
+      shared = std::max({shared, map_shared_floats(op), window_shared_floats(op)});
     }
   shared_ = Memory(shared * sizeof(float));
   scratch_floats_ = up16(each);

@@ -136,6 +136,15 @@ class Program {
   void run_layout(const Op& op);
   void run_kept(const Op& op);
   void run_dropout(const Op& op);
+  void run_maps(const Op& op);
+  void run_layer_scale_grad(const Op& op);
+  void run_depthwise(const Op& op);
+  void run_depthwise_weight_grad(const Op& op);
+  void run_windows(const Op& op);
+  void run_windows_grad(const Op& op);
+  WindowArgs window_args(const Op& op);
+  size_t map_shared_floats(const Op& op) const;     // of shared_, for the kernels on token maps
+  size_t window_shared_floats(const Op& op) const;
 
   // run-optimizer.cc
   double gradient_norm();

@@ -79,6 +79,16 @@ void Program::run_op(const Op& op) {
     case Kernel::keep:
     case Kernel::add_kept: return run_kept(op);
     case Kernel::dropout: return run_dropout(op);
+    case Kernel::transpose_tokens:
+    case Kernel::merge_patches:
+    case Kernel::merge_patches_grad:
+    case Kernel::layer_scale: return run_maps(op);
+    case Kernel::layer_scale_grad: return run_layer_scale_grad(op);
+    case Kernel::depthwise_conv:
+    case Kernel::depthwise_conv_input_grad: return run_depthwise(op);
+    case Kernel::depthwise_conv_weight_grad: return run_depthwise_weight_grad(op);
+    case Kernel::window_attention: return run_windows(op);
+    case Kernel::window_attention_grad: return run_windows_grad(op);
     default: return run_layout(op);
   }
 }

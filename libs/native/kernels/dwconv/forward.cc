@@ -1,0 +1,75 @@
+// Depthwise k×k convolution of a token map, stride 1, zero padding k÷2; with the weights turned, its input gradient. Every sum is one FMA
+// chain over the taps in row order, whatever strip it is in.
+#include "kernels/dwconv/strip.h"
+
+namespace dropstream {
+namespace DROPSTREAM_ISA {
+
+// Taps in the order of the sum: forward as they lie, for the input gradient from the last to the first.
+struct Taps {
+  const float* first;
+  ptrdiff_t step;
+  DS_INLINE explicit Taps(const DepthwiseArgs& p)
+      : first(p.turned ? p.weight + (p.kernel * p.kernel - 1) * p.channels : p.weight), step(p.turned ? -(ptrdiff_t)p.channels : (ptrdiff_t)p.channels) {}
+};
+
+template <size_t K, size_t S, class Io>
+static DS_INLINE void convolve_strip(const DepthwiseArgs& p, const Taps& taps, const float* map, float* out, size_t y, size_t x, size_t c, Io io) {
+  Vec sum[S];
+  const Vec start = p.bias ? io.get(p.bias + c) : zero();
+#pragma GCC unroll 16
+  for (size_t s = 0; s < S; s++) sum[s] = start;
+  for (size_t i = 0; i < K; i++) {
+    const size_t row = y + i - K / 2;  // wraps below 0, so one comparison finds both edges
+    if (row >= p.height) continue;
+    Vec weight[K];
+#pragma GCC unroll 16
+    for (size_t k = 0; k < K; k++) weight[k] = io.get(taps.first + (ptrdiff_t)(i * K + k) * taps.step + c);
+    const float* in = map + row * p.width * p.channels + c;
+#pragma GCC unroll 16
+    for (size_t j = 0; j < S + K - 1; j++) {
+      const size_t column = x + j - K / 2;
+      if (column >= p.width) continue;
+      const Vec token = io.get(in + column * p.channels);
+#pragma GCC unroll 16
+      for (size_t k = 0; k < K; k++)
+        if (j >= k && j - k < S) sum[j - k] = fma(token, weight[k], sum[j - k]);
+    }
+  }
+#pragma GCC unroll 16
+  for (size_t s = 0; s < S; s++) io.put(out + (y * p.width + x + s) * p.channels + c, sum[s]);
+}
+
+// Any kernel, one sum at a time.
+template <class Io>
+static DS_INLINE void convolve_token(const DepthwiseArgs& p, const Taps& taps, const float* map, float* out, size_t y, size_t x, size_t c, Io io) {
+  Vec sum = p.bias ? io.get(p.bias + c) : zero();
+  for (size_t i = 0; i < p.kernel; i++)
+    for (size_t k = 0; k < p.kernel; k++) {
+      const size_t row = y + i - p.kernel / 2, column = x + k - p.kernel / 2;
+      if (row >= p.height || column >= p.width) continue;
+      sum = fma(io.get(map + (row * p.width + column) * p.channels + c), io.get(taps.first + (ptrdiff_t)(i * p.kernel + k) * taps.step + c), sum);
+    }
+  io.put(out + (y * p.width + x) * p.channels + c, sum);
+}
+
+void depthwise_conv(const DepthwiseArgs& p, size_t row_begin, size_t row_end) {
+  const Taps taps(p);
+  const size_t columns = strip_columns(p.width), map_floats = p.height * p.width * p.channels;
+  for (size_t block = 0; block < p.channels; block += kChannelBlock)
+    for (size_t r = row_begin; r < row_end; r++) {
+      const size_t sample = r / p.height, y = r % p.height;
+      const float* map = p.x + sample * map_floats;
+      float* out = p.y + sample * map_floats;
+      for (size_t x = 0; x < p.width; x += columns)
+        with_columns(smaller(columns, p.width - x), [&](auto width) {
+          for_vectors(smaller(kChannelBlock, p.channels - block), [&](size_t v, auto io) {
+            if (p.kernel == 7) return convolve_strip<7, decltype(width)::value>(p, taps, map, out, y, x, block + v, io);
+            for (size_t s = 0; s < width.value; s++) convolve_token(p, taps, map, out, y, x + s, block + v, io);
+          });
+        });
+    }
+}
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream

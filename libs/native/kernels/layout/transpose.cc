@@ -1,0 +1,33 @@
+// y[columns, rows] = xᵀ[rows, columns], in squares of one vector a side that are turned in registers.
+#include "kernels/declare.h"
+#include "kernels/layout/interleave.h"
+
+namespace dropstream {
+namespace DROPSTREAM_ISA {
+
+// Rows [row_begin, row_end) of x: a strip of up to kLanes of them at a time, so a line of y is written whole where rows allow it.
+void transpose(const float* x, size_t rows, size_t columns, float* y, size_t row_begin, size_t row_end) {
+  for (size_t r = row_begin; r < row_end; r += kLanes) {
+    const size_t height = smaller(kLanes, row_end - r);
+    const float* in = x + r * columns;
+    for (size_t c = 0; c < columns; c += kLanes) {
+      const size_t width = smaller(kLanes, columns - c);
+      float* out = y + c * rows + r;
+      Vec square[kLanes];
+      if (height == kLanes && width == kLanes) {
+#pragma GCC unroll 16
+        for (size_t i = 0; i < kLanes; i++) square[i] = load(in + i * columns + c);
+        transpose_lanes(square);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < kLanes; i++) store(out + i * rows, square[i]);
+      } else {
+        for (size_t i = 0; i < kLanes; i++) square[i] = i < height ? width < kLanes ? load_part(in + i * columns + c, width) : load(in + i * columns + c) : zero();
+        transpose_lanes(square);
+        for (size_t i = 0; i < width; i++) height < kLanes ? store_part(out + i * rows, square[i], height) : store(out + i * rows, square[i]);
+      }
+    }
+  }
+}
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream
