@@ -84,9 +84,9 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
     }
   };
   const draw = () => {
-    terminal.status(statusLine(progress));
+    terminal.status(statusLine(progress, terminal.columns));
     if (!terminal.interactive && performance.now() - lastPlain > PLAIN_EVERY_MS) {
-      terminal.err(statusLine(progress, 0));
+      terminal.err(statusLine(progress));
       lastPlain = performance.now();
     }
   };

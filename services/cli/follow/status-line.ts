@@ -3,22 +3,27 @@ import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { bar, count, duration, significant } from '../output/numbers.js';
 import { type RunProgress, secondsLeft } from './run-progress.js';
 
-/** `█████░░░ 52 %  epoch 3  loss 0.412  lr 0.0012  drop 0.05  2,410 images/s  1 min 20 s left`. */
-export function statusLine(progress: RunProgress, barWidth = 16): string {
+/**
+ * `█████░░░ 52 %  1 min 20 s left  2,410 images/s  loss 0.412  lr 0.0012  drop 0.05  epoch 3  step 1,203/5,622`, in the order of what is
+ * missed most where `columns` cut it off. `columns` undefined: without the bar, all of it.
+ */
+export function statusLine(progress: RunProgress, columns?: number): string {
   if (progress.last === undefined) return progress.state === RunState.QUEUED ? 'waiting for a worker' : 'starting';
   if (progress.step === progress.totalSteps && progress.evaluated) return 'trained; waiting for the evaluations';
   const share = progress.totalSteps === 0 ? 0 : progress.step / progress.totalSteps;
   const left = secondsLeft(progress);
-  return [
-    `${bar(share, barWidth)} ${Math.floor(share * 100)} %`.trim(),
+  const parts = [
+    `${columns === undefined ? '' : `${bar(share, columns < 100 ? 8 : 16)} `}${Math.floor(share * 100)} %`,
+    ...(left === undefined ? [] : [`${duration(left)} left`]),
+    `${count(progress.imagesPerSecond ?? 0)} images/s`,
+    `loss ${(progress.loss ?? Number.NaN).toFixed(3)}`,
+    `lr ${significant(progress.last.lr, 2)}`,
+    `drop ${significant(progress.last.dropRate, 2)}`,
     `epoch ${progress.last.epoch + 1}`,
     `step ${count(progress.step)}/${count(progress.totalSteps)}`,
-    `loss ${(progress.loss ?? Number.NaN).toFixed(3)}`,
-    `lr ${significant(progress.last.lr, 3)}`,
-    `drop ${significant(progress.last.dropRate, 3)}`,
-    `${count(progress.imagesPerSecond ?? 0)} images/s`,
-    ...(left === undefined ? [] : [`${duration(left)} left`]),
-  ].join('  ');
+  ];
+  while (columns !== undefined && parts.length > 1 && parts.join('  ').length >= columns) parts.pop();
+  return parts.join('  ');
 }
 
 /** One line of the epoch table, or its title where `line` is absent. Widths are fixed, because rows come one by one. */

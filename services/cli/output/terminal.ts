@@ -37,7 +37,7 @@ export function processTerminal(): Terminal {
     },
     interactive,
     color,
-    columns: process.stdout.columns || 100,
+    columns: process.stderr.columns || 80,
   };
 }
 
