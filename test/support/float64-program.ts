@@ -349,20 +349,14 @@ function execute(
       const [h, hd, scale] = [at('heads'), at('head_dim'), at('scale')];
       const [size, windows] = [w * w, (H / w) * (W / w)];
       const kept = mask(windows * h * size * size);
-      // Places of a window in the rolled map; a token's own place is `shift` further down and right.
-      const place = (window: number, i: number): [number, number] => [
-        Math.floor(window / (W / w)) * w + Math.floor(i / w),
-        (window % (W / w)) * w + (i % w),
-      ];
-      const token = (window: number, i: number) => {
-        const [row, column] = place(window, i);
-        return ((row + shift) % H) * W + ((column + shift) % W);
-      };
-      const region = (window: number, i: number) => {
-        const [row, column] = place(window, i);
-        const third = (p: number, side: number) => (shift === 0 || p < side - w ? 0 : p < side - shift ? 1 : 2);
-        return 3 * third(row, H) + third(column, W);
-      };
+      // Every place of every window: its token, `shift` further down and right than in the rolled map, and its region of that map.
+      const third = (p: number, side: number) => (shift === 0 || p < side - w ? 0 : p < side - shift ? 1 : 2);
+      const places = Array.from({ length: windows * size }, (_, at) => {
+        const [window, i] = [Math.floor(at / size), at % size];
+        const row = Math.floor(window / (W / w)) * w + Math.floor(i / w);
+        const column = (window % (W / w)) * w + (i % w);
+        return { token: ((row + shift) % H) * W + ((column + shift) % W), region: 3 * third(row, H) + third(column, W) };
+      });
       const qkv = (s: number, t: number, part: number, head: number) => ((s * H * W + t) * 3 + part) * h * hd + head * hd;
       const plain = (s: number, t: number, head: number) => (s * H * W + t) * h * hd + head * hd;
       const dot = (p: Numbers, from: number, q: Numbers, to: number) => {
@@ -375,13 +369,12 @@ function execute(
         for (let window = 0; window < windows; window++)
           for (let head = 0; head < h; head++) {
             const group = (s * windows + window) * h + head;
-            for (let i = 0; i < size; i++) {
-              const ti = token(window, i);
-              const row = Array.from({ length: size }, (_, j) => {
+            const inside = places.slice(window * size, (window + 1) * size);
+            for (const [i, { token: ti, region }] of inside.entries()) {
+              const row = inside.map(({ token: tj, region: other }, j) => {
                 const bias = (Math.floor(i / w) - Math.floor(j / w) + w - 1) * (2 * w - 1) + (i % w) - (j % w) + w - 1;
-                const apart = region(window, i) === region(window, j) ? 0 : -100;
-                const score = scale * dot(a, qkv(s, ti, 0, head), a, qkv(s, token(window, j), 1, head));
-                return { tj: token(window, j), bias: bias * h + head, score: score + b[bias * h + head]! + apart };
+                const score = scale * dot(a, qkv(s, ti, 0, head), a, qkv(s, tj, 1, head));
+                return { tj, bias: bias * h + head, score: score + b[bias * h + head]! + (region === other ? 0 : -100) };
               });
               const drop = kept.subarray((group * size + i) * size);
               if (kernel === 'window_attention') {
