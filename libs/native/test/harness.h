@@ -105,5 +105,6 @@ void test_maps(const KernelTable& kernels);
 void test_windows(const KernelTable& kernels);
 void test_optimizer(const KernelTable& kernels);
 void test_program(const KernelTable& kernels);
+void test_map_program(const KernelTable& kernels);
 
 }  // namespace dropstream::test

@@ -32,6 +32,7 @@ int main() {
     test::test_windows(*kernels);
     test::test_optimizer(*kernels);
     test::test_program(*kernels);
+    test::test_map_program(*kernels);
     printf("%s: %d checks, %d failed\n", kernels->isa, test::checks() - ran, test::failures() - before);
   }
   return test::failures() ? 1 : 0;
