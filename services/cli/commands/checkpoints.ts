@@ -4,6 +4,7 @@ import { Checkpoint, TrainerServiceClient } from '#protocol/dropstream/v1/traine
 import type { Context } from '../context.js';
 import { bytes, count } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
+import { addCheckpointFileCommands } from './checkpoint-files.js';
 import {
   allPages,
   checkpointName,
@@ -59,6 +60,8 @@ export function addCheckpointsCommand(program: Command, context: Context): void 
         terminal.out(`  ${file.url || file.key}`);
       }
     });
+
+  addCheckpointFileCommands(checkpoints, context);
 }
 
 const columns = [

@@ -1,0 +1,210 @@
+/** `dropstream checkpoints export` and `import`: weights to and from files of other programs. */
+import { open, unlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { loadManifest } from '#data/manifest-store.js';
+import { openFileSource } from '#interchange/byte-source.js';
+import { type ExportDtype, exportDtypes, exportWeights } from '#interchange/export-weights.js';
+import { importWeights } from '#interchange/import-weights.js';
+import type { Convention } from '#interchange/names/timm-names.js';
+import { openWeightFile, type WeightFile } from '#interchange/weight-file.js';
+import { defaultImageSize } from '#nn/models/registry.js';
+import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { NotFound, Violations } from '#rpc/errors.js';
+import { checkId, checkName } from '#rpc/resource-names.js';
+import { loadCheckpoint } from '#storage/checkpoint.js';
+import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { openStore } from '#storage/open-store.js';
+import { encodeSafetensors } from '#storage/safetensors.js';
+import type { Tensor } from '#storage/tensor.js';
+import { readTrainingMetadata } from '#work/training-metadata.js';
+import { storeOf } from '../addresses.js';
+import type { Context } from '../context.js';
+import { CommandError, exitCodes } from '../exit-codes.js';
+import { importedRunId, modelParameters, saveImported } from '../imported-checkpoint.js';
+import { count } from '../output/numbers.js';
+import { fieldLines } from '../output/table.js';
+import { checkpointName, printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
+
+interface ExportOptions extends SharedOptions {
+  readonly store?: string;
+  readonly format: Convention;
+  readonly dtype: ExportDtype;
+  readonly out: string;
+  readonly ema?: boolean;
+}
+
+interface ImportOptions extends SharedOptions {
+  readonly store?: string;
+  readonly model: string;
+  readonly inputSize?: string;
+  readonly nbClasses?: string;
+  readonly manifest?: string;
+  readonly modelKey: string;
+  readonly modelPrefix: string;
+  readonly run?: string;
+  readonly out?: string;
+}
+
+export function addCheckpointFileCommands(checkpoints: Command, context: Context): void {
+  const storeHelp = "where checkpoints are kept; default: DROPSTREAM_STORE, or the running `up`'s";
+
+  withSharedOptions(
+    checkpoints.command('export <checkpoint>').description('weights of RUN, RUN/best or RUN/CHECKPOINT as a safetensors file'),
+    ['trainer'],
+  )
+    .requiredOption('--out <file>', 'file to write; it must not exist yet')
+    .addOption(new Option('--format <names>', "timm's names, or the reference's").choices(['timm', 'reference']).default('timm'))
+    .addOption(new Option('--dtype <type>', 'type of the elements').choices(Object.keys(exportDtypes)).default('float32'))
+    .option('--ema', 'the moving average instead of the weights')
+    .option('--store <uri>', storeHelp)
+    .action(async (name: string, options: ExportOptions) => {
+      const group = options.ema ? 'ema' : 'weights';
+      const exported = await withStore(options.store, context, async (store) => {
+        const checkpoint = await resolveCheckpoint(name, options, context);
+        const { manifest, tensors } = await loadCheckpoint(store, `${checkpoint}/manifest.json`, {
+          groups: [group],
+          signal: context.signal,
+        }).catch((cause) => {
+          throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', checkpoint, { cause }) : cause;
+        });
+        const { model } = readTrainingMetadata(checkpoint, manifest.metadata);
+        const weights = tensors[group];
+        if (weights === undefined)
+          throw new CommandError(`checkpoint ${checkpoint} has no moving average: its run has no model_ema`, exitCodes.usage);
+        const file = exportWeights(weights, model.name, options.format, options.dtype);
+        const size = { input_size: String(model.imageSize), num_classes: String(model.classes) };
+        const about = { format: 'pt', checkpoint, weights: group, names: options.format, model: model.name, ...size };
+        return { checkpoint, model: model.name, tensors: file, bytes: await writeWeights(options.out, file, about, context) };
+      });
+      report(
+        {
+          checkpoint: exported.checkpoint,
+          model: exported.model,
+          weights: group,
+          names: options.format,
+          dtype: options.dtype,
+          tensors: exported.tensors.length,
+          bytes: exported.bytes,
+          file: options.out,
+        },
+        options,
+        context,
+      );
+    });
+
+  withSharedOptions(
+    checkpoints.command('import <file>').description("weights of a .safetensors or .pth file (timm's, the reference's) as a checkpoint"),
+    [],
+  )
+    .requiredOption('--model <name>', 'model that the weights are of')
+    .option('--input-size <pixels>', "height and width; default: the model's own")
+    .option('--nb-classes <n>', 'classes of the head; default: those of --manifest, else 1000')
+    .option('--manifest <sha256>', 'data set with the classes of the head: an evaluation asks for the same ones')
+    .option('--model-key <keys>', 'where the weights are in a .pth file: the first of these that is there', 'model|module')
+    .option('--model-prefix <text>', 'beginning of the names to take, and to take off', '')
+    .option('--run <id>', 'name to keep it under; default: imported-MODEL-HASH')
+    .option('--out <file>', 'write a safetensors file with our names instead of storing a checkpoint')
+    .option('--store <uri>', storeHelp)
+    .action(async (path: string, options: ImportOptions) => {
+      checkImport(options);
+      const source = await openFileSource(resolve(context.cwd, path));
+      try {
+        const { modelKey, modelPrefix } = options;
+        const file = await openWeightFile(source, { modelKey, modelPrefix });
+        if (options.out !== undefined && options.manifest === undefined) await importTo(file, options, undefined, context);
+        else await withStore(options.store, context, (store) => importTo(file, options, store, context));
+      } finally {
+        await source.close();
+      }
+    });
+}
+
+async function importTo(file: WeightFile, options: ImportOptions, store: ObjectStore | undefined, context: Context): Promise<void> {
+  const { model, manifest, out } = options;
+  const imageSize = options.inputSize === undefined ? defaultImageSize(model) : Number(options.inputSize);
+  const known = manifest === undefined ? undefined : (await loadManifest(store as ObjectStore, manifest, context.signal)).classes;
+  const classes = options.nbClasses === undefined ? (known?.length ?? 1000) : Number(options.nbClasses);
+  if (known !== undefined && known.length !== classes)
+    new Violations().add('nb_classes', classes, `${known.length}, the classes of --manifest`).throwIfAny();
+  const expected = await modelParameters(model, imageSize, classes);
+  const { tensors, convention, notices } = await importWeights(file, { expected });
+  for (const notice of notices) context.terminal.err(notice);
+  const facts = { format: file.format, names: convention, model, tensors: tensors.length };
+  if (out !== undefined) {
+    const about = { format: 'pt', names: 'reference', model, input_size: String(imageSize), num_classes: String(classes) };
+    const bytes = await writeWeights(out, tensors, about, context);
+    return report({ file: out, ...facts, bytes }, options, context);
+  }
+  const run = `${projectName(options)}/runs/${options.run ?? importedRunId(model, tensors)}`;
+  const classNames = known === undefined ? Array.from({ length: classes }, (_, label) => String(label)) : [...known];
+  const checkpoint = await saveImported(store as ObjectStore, run, { name: model, imageSize, classNames }, tensors, context.signal);
+  report({ checkpoint, ...facts }, options, context);
+}
+
+function checkImport({ inputSize, nbClasses, manifest, run, project }: ImportOptions): void {
+  const violations = new Violations();
+  const number = (field: string, text: string | undefined) =>
+    violations.check(text === undefined || /^[1-9]\d{0,5}$/.test(text), field, text, 'a whole number from 1');
+  number('input_size', inputSize);
+  number('nb_classes', nbClasses);
+  violations.check(manifest === undefined || /^[0-9a-f]{64}$/.test(manifest), 'manifest', manifest, 'a SHA-256: 64 of 0-9 and a-f');
+  checkId(violations, project, 'project');
+  if (run !== undefined) checkId(violations, run, 'run');
+  violations.throwIfAny();
+}
+
+/** `latest` and `best` are the trainer's to know; other names, imported ones among them, are only looked for in the store. */
+async function resolveCheckpoint(name: string, options: SharedOptions, context: Context): Promise<string> {
+  const full = checkpointName(name, options);
+  const violations = new Violations();
+  checkName(violations, 'checkpoint', full, 'checkpoint');
+  violations.throwIfAny();
+  if (!/\/(latest|best)$/.test(full)) return full;
+  const { checkpoint } = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
+    client.getCheckpoint({ name: full, urlExpirySeconds: 0 }, call),
+  );
+  return checkpoint!.name;
+}
+
+async function withStore<R>(flag: string | undefined, context: Context, use: (store: ObjectStore) => Promise<R>): Promise<R> {
+  const store = await openStore(storeOf(flag, context), { env: context.env, signal: context.signal });
+  try {
+    return await use(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** @returns bytes written; nothing is left of a file that could not be written whole */
+async function writeWeights(out: string, tensors: readonly Tensor[], about: Record<string, string>, context: Context): Promise<number> {
+  const path = resolve(context.cwd, out);
+  const pieces = encodeSafetensors(tensors, about);
+  const handle = await open(path, 'wx').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'EEXIST') throw new CommandError(`${out} exists already: give another --out`, exitCodes.conflict, { cause });
+    throw new CommandError(`${out} cannot be written: ${cause.code}`, exitCodes.usage, { cause });
+  });
+  try {
+    for (const piece of pieces) {
+      context.signal.throwIfAborted();
+      // writeFile on a handle writes on from where the last one ended, and all of it.
+      await handle.writeFile(piece);
+    }
+    await handle.sync();
+  } catch (error) {
+    await unlink(path);
+    throw error;
+  } finally {
+    await handle.close();
+  }
+  return pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+}
+
+function report(facts: Record<string, string | number>, { json }: SharedOptions, context: Context): void {
+  if (json) {
+    printJson(context, facts);
+    return;
+  }
+  const shown = Object.entries(facts).map(([key, value]) => [key, typeof value === 'number' ? count(value) : value] as const);
+  for (const line of fieldLines(shown)) context.terminal.out(line);
+}
