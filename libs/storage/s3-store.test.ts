@@ -3,10 +3,13 @@ import http from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type RunningMinio, startMinio } from '../../test/support/minio.js';
+import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
+import { CheckpointDamaged } from './checkpoint-manifest.js';
 import { storeConformance } from './conformance.js';
 import { createExclusive } from './exclusive-create.js';
 import { InvalidKey, ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge, StoreUnavailable } from './object-store.js';
 import { InvalidStoreUri, openStore } from './open-store.js';
+import { LogConflict, RecordLog } from './record-log.js';
 import { S3_PART_BYTES } from './s3-store.js';
 
 const started = await startMinio();
@@ -33,6 +36,32 @@ storeConformance(
   },
   skip,
 );
+
+test('ten claimants of one log over MinIO leave one history, and a checkpoint of several parts is verified', { skip }, async () => {
+  const store = await openStore(await freshUri('s'), { env: minio.env });
+  const claims = Array.from({ length: 10 }, () => new RecordLog(store, 'projects/p/runs/r/log').append('claimed'));
+  const results = await Promise.allSettled(claims);
+  assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
+  for (const result of results) assert.ok(result.status === 'fulfilled' || result.reason instanceof LogConflict);
+  const data = Float32Array.from({ length: 6_000_000 }, (_, i) => i);
+  const weights = [0, 1, 2].map((i) => ({
+    name: `w${i}`,
+    dtype: 'F32' as const,
+    shape: [2_000_000],
+    data: data.subarray(i * 2e6, (i + 1) * 2e6),
+  }));
+  const state = { step: 7, epoch: 1, logSequence: 1, fingerprint: 'f', epochAccumulators: null, best: null };
+  const saved = await saveCheckpoint(store, 'projects/p/runs/r/checkpoints', { ...state, weights }, { maxPartBytes: 20_000_000 });
+  assert.equal(saved.manifest.parts.length, 2);
+  const loaded = await loadCheckpoint(store, saved.manifestKey);
+  assert.deepEqual(
+    loaded.tensors.weights?.map((tensor) => (tensor.data as Float32Array)[1_999_999]),
+    [1_999_999, 3_999_999, 5_999_999],
+  );
+  await store.delete(saved.manifest.parts[1]!.key);
+  await assert.rejects(loadCheckpoint(store, saved.manifestKey), CheckpointDamaged);
+  await store.close();
+});
 
 test('without a prefix keys are the names in the bucket', { skip }, async () => {
   const store = await openStore(await freshUri(), { env: minio.env });
