@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trace } from '#graph/trace.js';
 import { assertChecks } from '../../test/support/checks.js';
-import { testedExecutors, withoutKernels } from '../../test/support/executors.js';
+import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { fillParameter, fixtureJson, fixtureTensors, publicFixtures, withoutFixtures } from '../../test/support/fixtures.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
 import {
   assertGradients,
-  compileShapes,
   goldenStep,
   maxAbsoluteDifference,
   modelOf,
@@ -24,7 +23,7 @@ for (const name of cases) {
   const file = fixtureJson<ReducedFile>(`models/${name}.json`);
   for (const executor of testedExecutors) {
     test(`${executor}: the reduced ${name} has PyTorch's logits, loss and gradients in every mode`, {
-      skip: await withoutKernels(executor, modelOf(file.config), compileShapes(file)),
+      skip: withoutExecutor(executor),
     }, async () => {
       for (const mode of modesOf(file))
         assertChecks(await reducedChecks(publicFixtures, name, mode, { executor, precision: 'fp32' }), mode);
