@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertChecks } from '../../test/support/checks.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
@@ -5,6 +6,8 @@ import { publicFixtures, withoutFixtures } from '../../test/support/fixtures.js'
 import { trajectoryChecks } from '../../test/support/golden-trajectory.js';
 
 const names = withoutFixtures ? [] : publicFixtures.files().flatMap((file) => /^trajectories\/(.+)\.json$/.exec(file)?.slice(1) ?? []);
+
+test('there are trajectories to follow', { skip: withoutFixtures }, () => assert.ok(names.length > 0));
 
 for (const name of names) {
   for (const executor of testedExecutors) {

@@ -276,7 +276,7 @@ export function gradientChecks(
     const whole = (part: ByName) => names.flatMap((name) => Array.from(part(name)));
     return wholeGradientChecks(whole(actual), whole(expected));
   }
-  const largest = Math.max(...names.map((name) => norm(expected(name))));
+  const largest = Math.max(...names.map((name) => norm(expected(name))).filter(Number.isFinite));
   return names.map((name) => {
     const [a, b] = [actual(name), expected(name)];
     const error = a.length === b.length ? norm(Float64Array.from(b, (value, i) => a[i]! - value)) : Number.NaN;

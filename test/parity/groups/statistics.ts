@@ -9,8 +9,14 @@ import { Violations } from '#rpc/errors.js';
 import { type Check, holds, same } from '../../support/checks.js';
 import { listed, type ParityCase, type ParitySource, short } from '../parity-case.js';
 
-/** Draws of ours for each distribution. */
-const N = 50_000;
+/** Draws of ours for each distribution: more than there, so that the margin is theirs. */
+const DRAWS = 200_000;
+
+/** What every comparison needs: the levels of the quantiles, and how often we draw. */
+interface Scale {
+  levels: readonly number[];
+  draws: number;
+}
 
 interface Distribution {
   n: number;
@@ -95,7 +101,7 @@ export interface StatisticsFile {
 }
 
 const drawsOf = (purpose: string, position: number) => new Draws(purposeKey(11n, purpose), 0, position);
-const times = <T>(make: (i: number) => T): T[] => Array.from({ length: N }, (_, i) => make(i));
+const times = <T>(draws: number, make: (i: number) => T): T[] => Array.from({ length: draws }, (_, i) => make(i));
 
 /** 4·√(2p(1 − p)/n), n the smaller number of draws. */
 const margin = (p: number, ours: number, theirs: number) => 4 * Math.sqrt((2 * p * (1 - p)) / Math.min(ours, theirs)) + 1e-9;
@@ -141,10 +147,10 @@ function distribution(levels: readonly number[], what: string, values: readonly 
 
 type Compare = (what: string, values: readonly number[], expected: Distribution) => Check[];
 
-export function cropChecks(levels: readonly number[], item: CropItem): Check[] {
+export function cropChecks({ levels, draws }: Scale, item: CropItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { height, width } = item.args;
-  const boxes = times((i) => randomResizedCrop(drawsOf(`crop ${width}x${height}`, i), width, height));
+  const boxes = times(draws, (i) => randomResizedCrop(drawsOf(`crop ${width}x${height}`, i), width, height));
   const [top, left, h, w] = item.fallback_box_top_left_height_width;
   const fallbacks = boxes.filter((box) => box.top === top && box.left === left && box.height === h && box.width === w).length;
   const inside = boxes.every((box) => box.top >= 0 && box.left >= 0 && box.top + box.height <= height && box.left + box.width <= width);
@@ -153,7 +159,7 @@ export function cropChecks(levels: readonly number[], item: CropItem): Check[] {
   return [
     same('fallback box', fallbackCrop(width, height), { top, left, height: h, width: w }),
     holds('inside the image', inside),
-    share('fallbacks', fallbacks, N, item.fraction_equal_to_fallback_box, item.draws),
+    share('fallbacks', fallbacks, draws, item.fraction_equal_to_fallback_box, item.draws),
     ...compare(
       'area',
       boxes.map((box) => (box.height * box.width) / (height * width)),
@@ -179,15 +185,15 @@ export function cropChecks(levels: readonly number[], item: CropItem): Check[] {
   ];
 }
 
-export function erasingChecks(levels: readonly number[], item: ErasingItem): Check[] {
+export function erasingChecks({ levels, draws }: Scale, item: ErasingItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { probability, height, width, max_count } = item.args;
   const erasing = { probability, mode: 'pixel', maxCount: max_count } as const;
-  const images = times((i) => randomErasing(drawsOf(`erase ${width} ${max_count}`, i), erasing, width, height));
+  const images = times(draws, (i) => randomErasing(drawsOf(`erase ${width} ${max_count}`, i), erasing, width, height));
   const boxes = images.flat();
   return [
     ...Object.entries(item.boxes_per_image).map(([count, expected]) =>
-      share(`images of ${count} boxes`, images.filter((of) => of.length === Number(count)).length, N, expected, item.draws),
+      share(`images of ${count} boxes`, images.filter((of) => of.length === Number(count)).length, draws, expected, item.draws),
     ),
     ...compare(
       'area',
@@ -241,11 +247,11 @@ const reported: Readonly<Record<string, (argument: number) => number>> = {
 };
 const ours = (name: string) => name.replace(/Increasing$|Rel$/, '');
 
-export function randAugmentChecks(levels: readonly number[], item: AugmentItem): Check[] {
+export function randAugmentChecks({ levels, draws }: Scale, item: AugmentItem): Check[] {
   const policy = parseRandAugment(item.config);
   if (!policy.ok || policy.value === null) throw new Error(`${item.config}: ${policy.ok ? 'no augmentation' : policy.allowed}`);
   const { value } = policy;
-  const images = times((i) => drawRandAugment(drawsOf(item.config, i), value, SIDE, () => 'bicubic'));
+  const images = times(draws, (i) => drawRandAugment(drawsOf(item.config, i), value, SIDE, () => 'bicubic'));
   const ops = images.flat();
   // Several operations an image: the share is of applications, so the margin is of a share of them all.
   const total = Object.values(item.applications_per_image).reduce((a, b) => a + b, 0);
@@ -256,7 +262,7 @@ export function randAugmentChecks(levels: readonly number[], item: AugmentItem):
       ops.every(({ op }) => known.has(op)),
     ),
     ...Object.entries(item.ops_applied_per_image).map(([count, expected]) =>
-      share(`images of ${count} operations`, images.filter((of) => of.length === Number(count)).length, N, expected, item.draws),
+      share(`images of ${count} operations`, images.filter((of) => of.length === Number(count)).length, draws, expected, item.draws),
     ),
   ];
   for (const [name, expected] of Object.entries(item.applications_per_image)) {
@@ -301,12 +307,12 @@ function mixOf({ mixup_alpha, cutmix_alpha, cutmix_minmax, prob, switch_prob, mo
   return mix;
 }
 
-export function batchMixChecks(levels: readonly number[], item: BatchMixItem): Check[] {
+export function batchMixChecks({ levels, draws }: Scale, item: BatchMixItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { height, width } = item.args;
   const mix = mixOf(item.args, height);
   // Our images are square; the same draw at both sides' lengths is that of an oblong one.
-  const drawn = times((i): DrawnMix => {
+  const drawn = times(draws, (i): DrawnMix => {
     const draw = (side: number) => drawMix(mix, drawsOf(JSON.stringify(item.args), i), side);
     const [tall, wide] = [draw(height), draw(width)];
     const range = tall.range && wide.range && { ...tall.range, left: wide.range.left, width: wide.range.width };
@@ -325,7 +331,7 @@ export function batchMixChecks(levels: readonly number[], item: BatchMixItem): C
   const full = boxes.flatMap((one) => (one?.box ? [one.box] : []));
   const empty = boxes.filter((one) => one === null).length;
   const checks = [
-    ...Object.entries(item.fractions).map(([name, expected]) => share(name, kind(name).length, N, expected, item.draws)),
+    ...Object.entries(item.fractions).map(([name, expected]) => share(name, kind(name).length, draws, expected, item.draws)),
     ...Object.entries(item.lambda_drawn).flatMap(([name, expected]) =>
       compare(
         `lambda of ${name}`,
@@ -369,11 +375,11 @@ export function batchMixChecks(levels: readonly number[], item: BatchMixItem): C
 
 const IMAGE = 224;
 
-export function elementMixChecks(levels: readonly number[], item: ElementMixItem): Check[] {
+export function elementMixChecks({ levels, draws }: Scale, item: ElementMixItem): Check[] {
   const { batch, mode } = item.args;
   const mix = mixOf(item.args, IMAGE);
   const key = purposeKey(5n, `mix ${mode}`);
-  const batches = Math.ceil(N / (mode === 'pair' ? batch / 2 : batch));
+  const batches = Math.ceil(draws / (mode === 'pair' ? batch / 2 : batch));
   const slots = Array.from({ length: batches }, (_, k) => {
     const plans = planMix(mix, key, 0, k * batch, batch, IMAGE);
     return mode === 'pair' ? plans.slice(0, batch / 2) : plans;
@@ -381,7 +387,7 @@ export function elementMixChecks(levels: readonly number[], item: ElementMixItem
   const unmixed = slots.filter((slot) => slot === null).length;
   const mixups = slots.filter((slot) => slot !== null && slot.box === null);
   const mixed = slots.length - unmixed;
-  const drawn = times((i) => drawMix(mix, new Draws(key, 0, i), IMAGE)).filter((one) => one.cutmix && one.lambda < 1);
+  const drawn = times(draws, (i) => drawMix(mix, new Draws(key, 0, i), IMAGE)).filter((one) => one.cutmix && one.lambda < 1);
   const none = share('unmixed', unmixed, slots.length, item.fraction_unmixed, item.draws);
   return [
     // An empty box counts as unmixed here and as mixed there: less than 1 in 1,000.
@@ -403,8 +409,8 @@ export function elementMixChecks(levels: readonly number[], item: ElementMixItem
 }
 
 /** Every case of a file; the unit tests of the draws run the same. */
-export function statisticsCases(file: string, golden: StatisticsFile): ParityCase[] {
-  const levels = listed(file, 'quantile levels', golden.quantile_levels);
+export function statisticsCases(file: string, golden: StatisticsFile, draws = DRAWS): ParityCase[] {
+  const scale: Scale = { levels: listed(file, 'quantile levels', golden.quantile_levels), draws };
   const each = <T>(what: string, items: readonly T[] | undefined, nameOf: (item: T) => string, run: (item: T) => Check[]) =>
     items === undefined
       ? []
@@ -414,31 +420,31 @@ export function statisticsCases(file: string, golden: StatisticsFile): ParityCas
       'random_resized_crop',
       golden.random_resized_crop,
       ({ args }) => short(args),
-      (item) => cropChecks(levels, item),
+      (item) => cropChecks(scale, item),
     ),
     ...each(
       'random_erasing',
       golden.random_erasing,
       ({ args }) => short(args),
-      (item) => erasingChecks(levels, item),
+      (item) => erasingChecks(scale, item),
     ),
     ...each(
       'rand_augment',
       golden.rand_augment,
       ({ config }) => config,
-      (item) => randAugmentChecks(levels, item),
+      (item) => randAugmentChecks(scale, item),
     ),
     ...each(
       'mixup_batch',
       golden.mixup_batch,
       ({ args }) => short(args),
-      (item) => batchMixChecks(levels, item),
+      (item) => batchMixChecks(scale, item),
     ),
     ...each(
       'mixup_elementwise',
       golden.mixup_elementwise,
       ({ args }) => short(args),
-      (item) => elementMixChecks(levels, item),
+      (item) => elementMixChecks(scale, item),
     ),
   ];
 }
