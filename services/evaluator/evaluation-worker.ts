@@ -1,6 +1,4 @@
 /** Claims evaluations and sees each attempt to its end in the log. */
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import { UnknownModel } from '#nn/models/registry.js';
 import { EvaluationResult, type EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { InvalidArgument } from '#rpc/errors.js';
@@ -8,12 +6,11 @@ import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { unpinCheckpoint } from '#work/checkpoint-pins.js';
-import { Claimant } from '#work/claimant.js';
-import { ClaimedLog, ClaimLost, WorkEnded } from '#work/claimed-log.js';
-import type { QueueEntry } from '#work/queue-index.js';
+import { type ClaimedLog, ClaimLost, WorkEnded } from '#work/claimed-log.js';
+import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import { NotATrainingCheckpoint } from '#work/training-metadata.js';
 import type { EvaluatorConfig } from './config.js';
-import { type EvaluationLog, evaluationPrefix, evaluationQueue, heartbeatPrefix, openEvaluationLog, standingOf } from './evaluation-log.js';
+import { evaluationPrefix, evaluationQueue, heartbeatPrefix, openEvaluationLog, standingOf } from './evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from './evaluation-state.js';
 import type { EvaluatorMetrics } from './metrics.js';
 import { scoreCheckpoint } from './score-checkpoint.js';
@@ -28,138 +25,77 @@ export interface EvaluationWorkerDeps {
   readonly logger: Logger;
 }
 
-const keptLogs = 1024;
 const progressEveryMs = 1000;
 
-export class EvaluationWorker {
-  readonly #deps: EvaluationWorkerDeps;
-  readonly #claimant: Claimant;
-  readonly #logs = new Map<string, EvaluationLog>();
+export type EvaluationWorker = ClaimedWorker<EvaluationEvent, EvaluationView>;
 
-  constructor(deps: EvaluationWorkerDeps) {
-    this.#deps = deps;
-    const { store, config, metrics, logger } = deps;
-    this.#claimant = new Claimant({
-      queue: evaluationQueue(store),
+/** Whoever starts it stops it: that gives every evaluation back, to be started anew elsewhere. */
+export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWorker {
+  const { store, config, metrics, logger } = deps;
+  return new ClaimedWorker({
+    kind: 'evaluation',
+    queue: evaluationQueue(store),
+    store,
+    config,
+    logger,
+    openLog: ({ project, id }) => openEvaluationLog(store, project, id),
+    name: ({ project, id }) => evaluationPrefix(project, id),
+    heartbeatPrefix: ({ project, id }) => heartbeatPrefix(project, id),
+    standing: standingOf,
+    claim: (view, worker): EvaluationEvent => ({ kind: 'claimed', attempt: view.attempt + 1, worker }),
+    attempt: (attempt) => attemptAndRecord(deps, attempt),
+    release: ({ id }, view) => unpin(store, view, id),
+    onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
+    onDepth: (waiting) => metrics.queueDepth.set(waiting),
+    onActive: (active) => metrics.active.set(active),
+  });
+}
+
+/** Scores once and writes the end. */
+async function attemptAndRecord(
+  { store, config, metrics }: EvaluationWorkerDeps,
+  { claimed, logger, project, stopping }: Attempt<EvaluationEvent, EvaluationView>,
+): Promise<string> {
+  const { maxAttempts, data, prefetch, prefetchBytes } = config;
+  const { evaluation, fruitlessAttempts } = claimed.view;
+  const progress = new ProgressWriter(claimed, Number(evaluation.samplesTotal));
+  try {
+    if (fruitlessAttempts > maxAttempts) throw new TooManyAttempts(maxAttempts);
+    const result = await scoreCheckpoint({
       store,
-      ttlMs: config.leaseTtlMs,
-      pollMs: config.pollMs,
-      slots: config.workers,
-      backOff: { firstMs: config.backoffMs, maxAttempts: config.maxAttempts },
-      logger,
-      standing: async ({ project, id }, signal) => {
-        const log = this.#log(project, id);
-        const view = await log.refresh(signal);
-        return view && { ...standingOf(view), sequence: log.sequence };
-      },
-      heartbeatPrefix: ({ project, id }) => heartbeatPrefix(project, id),
-      work: (entry, seenFence, stopping) => this.#work(entry, seenFence, stopping),
-      onDepth: (waiting) => metrics.queueDepth.set(waiting),
-      onActive: (active) => metrics.active.set(active),
+      parent: `projects/${project}`,
+      spec: evaluation.spec as EvaluationSpec,
+      data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes },
+      onProgress: (samples) => progress.note(samples),
+      onImages: (count) => metrics.images.inc(count),
+      signal: AbortSignal.any([claimed.signal, stopping]),
     });
-  }
-
-  start(): void {
-    this.#claimant.start();
-  }
-
-  /** Gives every evaluation back and resolves once that is done: it starts anew elsewhere. */
-  async stop(): Promise<void> {
-    await this.#claimant.stop();
-  }
-
-  async #work({ project, id }: QueueEntry, seenFence: number, stopping: AbortSignal): Promise<boolean> {
-    const { store, config, metrics } = this.#deps;
-    const logger = this.#deps.logger.child({ project, evaluation: id });
-    const log = this.#log(project, id);
-    this.#logs.delete(`${project}/${id}`);
-    const worker = `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}`;
-    const view = await log.append((now) =>
-      now && mayClaim(now, seenFence) ? { kind: 'claimed', attempt: now.attempt + 1, worker } : undefined,
-    );
-    if (view?.owner !== worker) return false;
-    const claimed = await ClaimedLog.start({
-      work: evaluationPrefix(project, id),
-      log,
-      fence: view.fence,
-      standing: standingOf,
-      store,
-      heartbeatPrefix: heartbeatPrefix(project, id),
-      owner: worker,
-      ttlMs: config.leaseTtlMs,
-      pollMs: config.pollMs,
-      onHeartbeatLost: (error) => logger.warn({ error }, 'no heartbeat could be written; others may take the evaluation over'),
-    });
-    try {
-      const outcome = await this.#attempt(claimed, project, logger, stopping);
-      metrics.attempts.inc({ outcome });
-      logger.info({ outcome }, 'the attempt ended');
-    } catch (error) {
-      metrics.attempts.inc({ outcome: 'unknown' });
-      logger.error({ error }, 'the end of the attempt could not be written');
-    } finally {
-      await claimed.stop();
-      await this.#unpin(claimed.view, id);
+    await progress.settled();
+    await claimed.append(() => ({ kind: 'succeeded', result: EvaluationResult.toJSON(result) }));
+    metrics.seconds.observe(result.seconds);
+    return 'succeeded';
+  } catch (error) {
+    if (error instanceof ClaimLost || error instanceof WorkEnded || claimed.signal.aborted) {
+      logger.info('the evaluation is no longer ours');
+      return 'lost';
     }
-    return true;
-  }
-
-  async #attempt(
-    claimed: ClaimedLog<EvaluationEvent, EvaluationView>,
-    project: string,
-    logger: Logger,
-    stopping: AbortSignal,
-  ): Promise<string> {
-    const { store, config, metrics } = this.#deps;
-    const { maxAttempts, data, prefetch, prefetchBytes } = config;
-    const { evaluation, fruitlessAttempts } = claimed.view;
-    const progress = new ProgressWriter(claimed, Number(evaluation.samplesTotal));
-    try {
-      if (fruitlessAttempts > maxAttempts) throw new TooManyAttempts(maxAttempts);
-      const result = await scoreCheckpoint({
-        store,
-        parent: `projects/${project}`,
-        spec: evaluation.spec as EvaluationSpec,
-        data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes },
-        onProgress: (samples) => progress.note(samples),
-        onImages: (count) => metrics.images.inc(count),
-        signal: AbortSignal.any([claimed.signal, stopping]),
-      });
-      await progress.settled();
-      await claimed.append(() => ({ kind: 'succeeded', result: EvaluationResult.toJSON(result) }));
-      metrics.seconds.observe(result.seconds);
-      return 'succeeded';
-    } catch (error) {
-      if (error instanceof ClaimLost || error instanceof WorkEnded || claimed.signal.aborted) {
-        logger.info('the evaluation is no longer ours');
-        return 'lost';
-      }
-      await progress.settled().catch(() => {});
-      if (stopping.aborted) {
-        await claimed.append(() => ({ kind: 'released', reason: 'given back: its worker is stopping', failed: false }));
-        return 'stopped';
-      }
-      const hopeless = isDeterministic(error) || fruitlessAttempts >= maxAttempts;
-      const reason = describe(error);
-      logger.error({ error, hopeless }, 'the attempt failed');
-      await claimed.append(() => (hopeless ? { kind: 'failed', failure: reason } : { kind: 'released', reason, failed: true }));
-      return hopeless ? 'failed' : 'retried';
+    await progress.settled().catch(() => {});
+    if (stopping.aborted) {
+      await claimed.append(() => ({ kind: 'released', reason: 'given back: its worker is stopping', failed: false }));
+      return 'stopped';
     }
+    const hopeless = isDeterministic(error) || fruitlessAttempts >= maxAttempts;
+    const reason = describe(error);
+    logger.error({ error, hopeless }, 'the attempt failed');
+    await claimed.append(() => (hopeless ? { kind: 'failed', failure: reason } : { kind: 'released', reason, failed: true }));
+    return hopeless ? 'failed' : 'retried';
   }
+}
 
-  /** A pin that stays behind only keeps a checkpoint longer. */
-  async #unpin({ evaluation }: EvaluationView, id: string): Promise<void> {
-    if (!hasEnded(evaluation.state) || evaluation.spec === undefined) return;
-    await unpinCheckpoint(this.#deps.store, evaluation.spec.checkpoint, id, AbortSignal.timeout(10_000)).catch(() => {});
-  }
-
-  #log(project: string, id: string): EvaluationLog {
-    const key = `${project}/${id}`;
-    const known = this.#logs.get(key) ?? openEvaluationLog(this.#deps.store, project, id);
-    this.#logs.set(key, known);
-    if (this.#logs.size > keptLogs) this.#logs.delete(this.#logs.keys().next().value as string);
-    return known;
-  }
+/** A pin that stays behind only keeps a checkpoint longer. */
+async function unpin(store: ObjectStore, { evaluation }: EvaluationView, id: string): Promise<void> {
+  if (!hasEnded(evaluation.state) || evaluation.spec === undefined) return;
+  await unpinCheckpoint(store, evaluation.spec.checkpoint, id, AbortSignal.timeout(10_000)).catch(() => {});
 }
 
 /** Writes progress at most once a second, beside the scoring. */
@@ -197,11 +133,6 @@ class TooManyAttempts extends Error {
   constructor(readonly attempts: number) {
     super(`${attempts} attempts in a row ended without a result; the workers' logs say why`);
   }
-}
-
-function mayClaim(view: EvaluationView, seenFence: number): boolean {
-  const { state, fence } = standingOf(view);
-  return state !== 'over' && fence === seenFence;
 }
 
 /** Failures that every further attempt would meet again. */

@@ -6,7 +6,7 @@ import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
 import { type EvaluatorConfig, evaluatorConfig } from './config.js';
-import { EvaluationWorker } from './evaluation-worker.js';
+import { createEvaluationWorker } from './evaluation-worker.js';
 import { Evaluations } from './evaluations.js';
 import { evaluatorHandlers } from './evaluator-service.js';
 import { createEvaluatorMetrics } from './metrics.js';
@@ -33,7 +33,7 @@ export async function start(
       const store = await openStore(config.store);
       const metrics = createEvaluatorMetrics(registry);
       const evaluations = new Evaluations(store, Math.min(config.pollMs, 500));
-      const worker = works ? new EvaluationWorker({ store, config, metrics, logger }) : undefined;
+      const worker = works ? createEvaluationWorker({ store, config, metrics, logger }) : undefined;
       worker?.start();
       return {
         services: answers ? [service(EvaluatorServiceService, evaluatorHandlers(store, evaluations))] : [],

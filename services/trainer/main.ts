@@ -11,7 +11,7 @@ import { openStore } from '#storage/open-store.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
 import { Datasets } from './dataset-facts.js';
 import { createTrainerMetrics } from './metrics.js';
-import { RunWorker } from './run-worker.js';
+import { createRunWorker } from './run-worker.js';
 import { Runs } from './runs.js';
 import { trainerHandlers } from './runs-service.js';
 
@@ -36,7 +36,7 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
       const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry });
       const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry });
       const runs = new Runs({ store, watchPollMs: Math.min(config.pollMs, 500) });
-      const worker = works ? new RunWorker({ store, config, evaluator, scheduler, metrics, logger }) : undefined;
+      const worker = works ? createRunWorker({ store, config, evaluator, scheduler, metrics, logger }) : undefined;
       worker?.start();
       const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler });
       return {

@@ -11,7 +11,7 @@ import { follow, lossesOf, type Trainer, TrainingServices } from '../../test/sup
 import { trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
 import { checkpointPrefix, manifestKeyOf } from './run-log.js';
-import { RunWorker } from './run-worker.js';
+import { createRunWorker } from './run-worker.js';
 
 let services: TrainingServices;
 let data: string;
@@ -68,7 +68,7 @@ function frozenWorker() {
   const config = trainerConfig.parse({
     argv: ['--store', 'unused', '--data', data, '--poll-ms', '50', '--lease-ttl-ms', '600', '--backoff-ms', '50'],
   });
-  const worker = new RunWorker({
+  const worker = createRunWorker({
     store: frozen.store,
     config,
     evaluator: undefined,
