@@ -66,7 +66,7 @@ test("the reference's form: key, buffers passed over, order and names of the mod
   // `module` where there is no `model`; the file itself where there is neither.
   for (const file of [writePth({ module: dict(weights) }), writePth(dict(weights)), writePth({ ...weights, epoch: 3 })])
     assert.equal((await importWeights(await open(file), { expected })).tensors.length, 3);
-  await assert.rejects(open(writePth({ state: dict(weights), epoch: 3 })), /holds no tensors by name; keys of the file: state, epoch/);
+  await assert.rejects(open(writePth({ state: dict(weights), epoch: 3 })), /holds no tensors by name; keys of the file: "state", "epoch"/);
   await assert.rejects(open(writePth({ model: 3 })), /key "model": it holds no dict/);
   await assert.rejects(open(Buffer.from('neither of both')), /no zip file/);
 });

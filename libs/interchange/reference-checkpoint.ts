@@ -35,10 +35,13 @@ export function findWeights(root: PickleValue, query: WeightsQuery = {}): FoundW
   }
   const where = key === undefined ? 'the file itself' : quoted(key);
   if (tensors.size === 0) {
-    const keys = [...root.entries.keys()].slice(0, 20).map(String).join(', ');
+    const keys = [...root.entries.keys()]
+      .slice(0, 20)
+      .map((name) => quoted(String(name)))
+      .join(', ');
     throw new PthError('', `${where} holds no tensors by name; keys of the file: ${keys}; say which with --model-key`);
   }
-  const notices = others.length === 0 ? [] : [`no tensors, passed over: ${others.slice(0, 20).join(', ')}`];
+  const notices = others.length === 0 ? [] : [`no tensors, passed over: ${others.slice(0, 20).map(quoted).join(', ')}`];
   return { key, tensors, notices };
 }
 
