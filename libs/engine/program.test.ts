@@ -187,6 +187,26 @@ test('native: after the first step no memory is taken', { skip: withoutExecutor(
   program.dispose();
 });
 
+test("native: in every family a sample's loss is the same to the bit in any company", { skip: withoutExecutor('native') }, async () => {
+  for (const [name, imageSize] of [
+    ['mixer_nano_p7', 28],
+    ['swin_nano_p2', 28],
+    ['convnext_nano_p2', 28],
+  ] as const) {
+    const program = await compile(name, { imageSize, classes: 5, batch: 6 });
+    program.initialize(7n);
+    const size = 3 * imageSize ** 2;
+    const batch = { images: floats(6 * size, 0), targets: floats(30, 90_000).map(Math.abs), samples: 6 };
+    const { losses } = await program.evaluate(batch);
+    assert.equal(new Set(losses).size, 6);
+    for (let i = 0; i < 6; i++) {
+      const alone = { images: batch.images.slice(i * size, (i + 1) * size), targets: batch.targets.slice(5 * i, 5 * i + 5), samples: 1 };
+      assert.deepEqual((await program.evaluate(alone)).losses, losses.slice(i, i + 1), `${name}: sample ${i}`);
+    }
+    program.dispose();
+  }
+});
+
 test('native: equal bits with 1, 2 and 3 threads', { skip: withoutExecutor('native') }, async () => {
   const run = async (threads: number) => {
     const { stdout } = await promisify(execFile)(

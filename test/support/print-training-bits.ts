@@ -1,42 +1,48 @@
-/** A program of its own, for tests that need another environment: trains a few steps and prints {threads, bits: SHA-256 of all state and losses}. */
+/** A program of its own, for tests that need another environment: trains a model of each family for a few steps and prints {threads, bits: SHA-256 of all state and losses}. */
 import { createHash } from 'node:crypto';
-import { compile } from '#engine/index.js';
+import { compile, type Program } from '#engine/index.js';
 import { engineInfo } from '#native/engine.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 
-const samples = 40;
-const program = await compile('vit_nano_p7', { imageSize: 28, classes: 10, batch: samples });
-program.initialize(1n);
+const samples = 24;
 const hash = createHash('sha256');
 const add = (values: Float32Array) => hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-for (let step = 0; step < 3; step++) {
-  const draws = new PhiloxDraws(purposeKey(BigInt(step), 'images'));
-  const result = await program.step({
-    microBatches: [
-      {
-        images: Float32Array.from({ length: samples * 3 * 28 * 28 }, (_, i) => 2 * draws.uniform(i) - 1),
-        targets: Float32Array.from({ length: samples * 10 }, (_, i) => (i % 10 === Math.floor(i / 10) % 10 ? 1 : 0)),
-        samples,
-        firstSample: 0,
-      },
-    ],
-    random: { seed: 5n, step, dropout: 0.1, blockRates: [0, 0.1, 0.2, 0.3] },
-    lossScale: 1 / samples,
-    optimizer: {
-      kind: 'adamw',
-      beta1: 0.9,
-      beta2: 0.999,
-      eps: 1e-8,
-      momentum: 0,
-      step: step + 1,
-      clip: 1,
-      learningRate: 1e-3,
-      weightDecay: 0.05,
-      emaDecay: 0.99,
-    },
-  });
-  add(result.losses);
+for (const model of ['vit_nano_p7', 'mixer_nano_p7', 'swin_nano_p2', 'convnext_nano_p2']) {
+  const program = await compile(model, { imageSize: 28, classes: 10, batch: samples });
+  await train(program, model === 'convnext_nano_p2' ? 0 : 0.1);
+  for (const tensors of Object.values(program.exportState({ ema: true }))) for (const { data } of tensors) add(data);
+  program.dispose();
 }
-for (const tensors of Object.values(program.exportState({ ema: true }))) for (const { data } of tensors) add(data);
-program.dispose();
 console.log(JSON.stringify({ threads: engineInfo().threads, bits: hash.digest('hex') }));
+
+async function train(program: Program, dropout: number): Promise<void> {
+  program.initialize(1n);
+  for (let step = 0; step < 3; step++) {
+    const draws = new PhiloxDraws(purposeKey(BigInt(step), 'images'));
+    const result = await program.step({
+      microBatches: [
+        {
+          images: Float32Array.from({ length: samples * 3 * 28 * 28 }, (_, i) => 2 * draws.uniform(i) - 1),
+          targets: Float32Array.from({ length: samples * 10 }, (_, i) => (i % 10 === Math.floor(i / 10) % 10 ? 1 : 0)),
+          samples,
+          firstSample: 0,
+        },
+      ],
+      random: { seed: 5n, step, dropout, blockRates: [0, 0.1, 0.2, 0.3] },
+      lossScale: 1 / samples,
+      optimizer: {
+        kind: 'adamw',
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        momentum: 0,
+        step: step + 1,
+        clip: 1,
+        learningRate: 1e-3,
+        weightDecay: 0.05,
+        emaDecay: 0.99,
+      },
+    });
+    add(result.losses);
+  }
+}
