@@ -47,6 +47,15 @@ test('a named schedule is pinned at creation and decides the rates', { timeout: 
   });
 });
 
+test('a schedule of dropout is refused for a ConvNeXt, which has none', async () => {
+  const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.STANDARD, schedule: DropSchedule.CONSTANT, cutoffEpoch: 0 };
+  await scheduler.createSchedule({ parent, scheduleId: 'of-dropout', spec }, soon);
+  const asked = services.spec({ model: 'convnext_nano_p2', schedule: 'projects/p/schedules/of-dropout' });
+  await assert.rejects(trainer.createRun({ parent, spec: asked }, soon), (error: Error) =>
+    /spec\.schedule is .*of-dropout.* must be a schedule of drop_path/.test(error.message),
+  );
+});
+
 test('a followed schedule changes the rate from a step that the log names first', { timeout: 60_000 }, async () => {
   const name = 'projects/p/schedules/live';
   const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.STANDARD, schedule: DropSchedule.CONSTANT, cutoffEpoch: 0 };
