@@ -1,41 +1,17 @@
 // Speed of the kernels on one thread, at the shapes of ViT-T/16 at 224 (8 samples of 197 tokens) and of a small ViT (64 of 17):
 //   cmake -S libs/native -B /tmp/bench -DDROPSTREAM_ADDON=OFF -DDROPSTREAM_BENCH=ON && cmake --build /tmp/bench -j && taskset -c 1 /tmp/bench/Release/dropstream_kernel_bench
 // Best of seven rounds. Compare with the peak: lanes · 2 FMAs · 2 · clock.
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <vector>
 
+#include "bench/timing.h"
 #include "dispatch.h"
 #include "threads/thread-mode.h"
 
 namespace {
 
 using namespace dropstream;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-template <class Body>
-double best_seconds(Body body) {
-  double best = 1e9;
-  for (int round = 0; round < 7; round++) {
-    double began = now();
-    body();
-    const int times = (int)(0.02 / (now() - began + 1e-9)) + 1;
-    began = now();
-    for (int i = 0; i < times; i++) body();
-    const double each = (now() - began) / times;
-    if (each < best) best = each;
-  }
-  return best;
-}
-
-struct Floats : std::vector<float> {
-  explicit Floats(size_t n) : std::vector<float>(n) {
-    for (size_t i = 0; i < n; i++) (*this)[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
-  }
-  operator float*() { return data(); }
-};
+using namespace dropstream::bench;
 
 void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
   const size_t panels = (n + k.panel_width - 1) / k.panel_width, x_panels = (depth + k.panel_width - 1) / k.panel_width;
@@ -103,5 +79,6 @@ int main() {
       attention(*k, 17, 16, rate);
     }
     maps(*k);
+    bench::token_maps(*k);
   }
 }

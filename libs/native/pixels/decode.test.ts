@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { DecodeError, decode, encodePng, ImageHeaderError, pixelInfo, readHeader, renderBatch } from '#native/pixels.js';
+import { augment } from '../../../test/parity/groups/augment.js';
+import { assertPublic } from '../../../test/parity/public-cases.js';
 import {
   augmentFixtures,
   augmentFolder,
@@ -25,26 +27,11 @@ const png = (bytes: Uint8Array, width = 0, height = 0) => ({ format: 'png', byte
 
 test('JPEG files of ImageNet, six of them gray', { skip }, async (t) => {
   t.diagnostic(pixelInfo().jpeg);
-  const wanted = new Map<string, Fixture>(fixtures.jpeg_decode.map((row: Fixture) => [row.name, row]));
-  const files = tarFiles(imagenetTar!, (name) => wanted.has(name));
-  assert.equal(files.size, 20);
-  for (const [name, bytes] of files) {
-    const { width, height, file_sha256, rgb_sha256 } = wanted.get(name);
-    assert.equal(sha256(bytes), file_sha256);
-    assert.deepEqual(readHeader(bytes), { format: 'jpeg', width, height });
-    const decoded = await decode(jpeg(bytes, width, height));
-    assert.deepEqual([decoded.width, decoded.height, sha256(decoded.rgb)], [width, height, rgb_sha256], name);
-  }
+  assert.equal((await assertPublic(augment, (name) => name.startsWith('augment/jpeg_decode '))).cases, 20);
 });
 
 test('JPEG of every kind: sampling, progressive, gray, CMYK, restarts, EXIF, one pixel, RGB', { skip }, async () => {
-  for (const { file, expected, width, height, rgb_sha256 } of fixtures.jpeg_special) {
-    const bytes = special(file);
-    assert.deepEqual(readHeader(bytes), { format: 'jpeg', width, height }, file);
-    const { rgb } = await decode(jpeg(bytes, width, height));
-    assert.equal(sha256(readPng(join(augmentFolder!, expected)).rgb), rgb_sha256);
-    assert.equal(sha256(rgb), rgb_sha256, file);
-  }
+  assert.equal((await assertPublic(augment, (name) => name.startsWith('augment/jpeg_special '))).cases, 12);
 });
 
 test('a truncated JPEG is an error that says so, wherever it is cut', { skip }, async () => {

@@ -8,8 +8,10 @@ import { finishRecord, normalisationTables } from '#native/pixels/plan-record.js
 import { type FinishPlan, type FinishSample, finishBatch, type RenderPlan, renderBatch } from '#native/pixels.js';
 import { normalQuantile } from '#random/normal.js';
 import { philoxBlock } from '#random/philox.js';
-import { augmentFixtures, augmentFolder, type Fixture, imagenetTar, tarFiles } from '../../../test/support/image-fixtures.js';
-import { sharedPath } from '../../../test/support/shared-folder.js';
+import { mix } from '../../../test/parity/groups/mix.js';
+import { normalisation } from '../../../test/parity/groups/normalisation.js';
+import { assertPublic } from '../../../test/parity/public-cases.js';
+import { withoutFixtures } from '../../../test/support/fixtures.js';
 
 interface FinishAddon {
   pixelsNormalQuantile(p: Float64Array): Float64Array;
@@ -46,128 +48,12 @@ async function finished(
   return out;
 }
 
-const augmentSkip = augmentFolder && imagenetTar ? false : 'the shared folder is absent';
-const normalisationFile = sharedPath('fixtures', 'normalisation.json');
-
-test('normalisation is the table of the fixtures, rounded to float32', {
-  skip: normalisationFile ? false : 'the shared folder is absent',
-}, async () => {
-  const { imagenet, inception } = JSON.parse(readFileSync(normalisationFile!, 'utf8'));
-  for (const { mean, std, of, values } of [imagenet, inception]) {
-    const pixels = new Uint8Array(3 * 16);
-    for (let c = 0; c < 3; c++) pixels.set(of, 16 * c);
-    const out = await finished(pixels, 4, [PLAIN], { mean, std });
-    for (let c = 0; c < 3; c++) assert.deepEqual([...out.subarray(16 * c, 16 * c + of.length)], values[c].map(Math.fround));
-  }
+test('normalisation is the table of the fixtures, rounded to float32', { skip: withoutFixtures }, async () => {
+  await assertPublic(normalisation);
 });
 
-test('the pipeline fixtures: rendered, normalised, a rectangle set to 0', { skip: augmentSkip }, async () => {
-  const images = tarFiles(imagenetTar!, () => true);
-  for (const row of augmentFixtures().pipeline as Fixture[]) {
-    const { image, top, left, height, width, size, flip, ops_magnitude_sign } = row;
-    const ops = ops_magnitude_sign.map(([name, magnitude, sign]: [string, number, number]) => {
-      const level = magnitude / 10;
-      const op = name.replace(/Increasing$|Rel$/, '');
-      const argument =
-        { Rotate: 30 * level, Contrast: 1 + 0.9 * level * sign, ShearX: 0.3 * level, TranslateX: 0.45 * level * size }[op] ?? 0;
-      return { op, argument: op === 'Contrast' ? argument : argument * sign, interpolation: 'bicubic' };
-    });
-    const [bytes] = [...images].find(([name]) => name.endsWith(`/${image}.JPEG`))!.slice(1) as [Uint8Array];
-    const planes = new Uint8Array(3 * size * size);
-    const plan: RenderPlan = {
-      geometry: { kind: 'resized_crop', top, left, height, width, interpolation: 'bicubic' },
-      flip,
-      ops,
-      fill: [124, 116, 104],
-    };
-    await renderBatch([{ source: { format: 'jpeg', bytes, width: 0, height: 0 }, plan }], size, planes);
-    const [eraseTop, eraseLeft, eraseHeight, eraseWidth] = row.erase_top_left_height_width;
-    const box = {
-      top: eraseTop,
-      left: eraseLeft,
-      height: eraseHeight,
-      width: eraseWidth,
-      mode: 'const' as const,
-      key: [0, 0] as [number, number],
-      box: 0,
-    };
-    const out = await finished(planes, size, [{ ...PLAIN, erase: [box] }]);
-    for (const [i, at] of row.tensor_at.entries()) assert.equal(out[at], Math.fround(row.tensor_values[i]), `element ${at}`);
-    for (let c = 0; c < 3; c++) {
-      const sum = out.subarray(c * size * size, (c + 1) * size * size).reduce((total, value) => total + value, 0);
-      assert.ok(Math.abs(sum - row.tensor_channel_sums[c]) < 1e-2, `channel ${c}: ${sum}`);
-    }
-  }
-});
-
-// --- mix.json: float images of 8 × 10, through tables that hold each value once
-
-const mixFile = sharedPath('fixtures', 'mix.json');
-
-/** fixtures/README.md §1: value i of the tensor `name`. */
-function filled(salt: string, name: string, count: number, scale: number): Float32Array {
-  let seed = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(`${salt}/${name}`)) seed = Math.imul(seed ^ byte, 0x01000193);
-  return Float32Array.from({ length: count }, (_, i) => {
-    let x = (seed + Math.imul(i, 0x9e3779b9)) >>> 0;
-    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
-    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-    return scale * (((x ^ (x >>> 16)) >>> 0) / 2 ** 31 - 1);
-  });
-}
-
-function safetensorsFloats(path: string): (name: string) => Float32Array {
-  const file = readFileSync(path);
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.toString('utf8', 8, 8 + length));
-  return (name) => {
-    const [from, to] = header[name].data_offsets;
-    assert.equal(header[name].dtype, 'F32');
-    return new Float32Array(new Uint8Array(file.subarray(8 + length + from, 8 + length + to)).buffer);
-  };
-}
-
-test('mixup and cutmix in every mode give the images of the fixtures', {
-  skip: mixFile ? false : 'the shared folder is absent',
-}, async () => {
-  const { salt, shape, cases } = JSON.parse(readFileSync(mixFile!, 'utf8'));
-  const [n, , height, width] = shape as [number, number, number, number];
-  const input = filled(salt, 'input', n * 3 * height * width, 1.7);
-  const expectedImages = safetensorsFloats(sharedPath('fixtures', 'mix.safetensors')!);
-  const size = width; // a square canvas, its last rows unused
-  const half = height / 2;
-  assert.ok(n * half * width <= 256 && height <= size);
-  for (const { name, lambda, cutmix, box_y0_y1_x0_x1: boxes } of cases) {
-    const expected = expectedImages(`${name}/images`);
-    const entryOf = (i: number) => (lambda.length === n ? i : lambda.length === 1 ? 0 : Math.min(i, n - 1 - i));
-    const samples = Array.from({ length: n }, (_, i): FinishSample => {
-      const entry = entryOf(i);
-      const corners = cutmix[entry] ? boxes[entry] : null;
-      const box = corners && { top: corners[0], left: corners[2], height: corners[1] - corners[0], width: corners[3] - corners[2] };
-      return { erase: [], mix: { lambda: lambda[entry], partner: n - 1 - i, box } };
-    });
-    for (const first of [0, half]) {
-      const tables = new Float32Array(768);
-      const pixels = new Uint8Array(n * 3 * size * size);
-      const each = (visit: (sample: number, channel: number, y: number, x: number, code: number) => void) => {
-        for (let i = 0; i < n; i++)
-          for (let c = 0; c < 3; c++)
-            for (let y = first; y < first + half; y++)
-              for (let x = 0; x < width; x++) visit(i, c, y, x, (i * half + y - first) * width + x);
-      };
-      each((i, c, y, x, code) => {
-        tables[256 * c + code] = input[((i * 3 + c) * height + y) * width + x]!;
-        pixels[((i * 3 + c) * size + y) * size + x] = code;
-      });
-      const out = new Float32Array(pixels.length);
-      const outcomes = await addon.pixelsFinish(pixels, n, size, tables, Float64Array.from(samples.flatMap(finishRecord)), out, 2);
-      assert.ok(outcomes.every((outcome) => outcome === null));
-      each((i, c, y, x) => {
-        const [actual, wanted] = [out[((i * 3 + c) * size + y) * size + x]!, expected[((i * 3 + c) * height + y) * width + x]!];
-        assert.ok(Math.abs(actual - wanted) <= 1e-6, `${name}: sample ${i}, channel ${c}, (${y}, ${x}): ${actual}, expected ${wanted}`);
-      });
-    }
-  }
+test('mixup and cutmix in every mode give the images of the fixtures', { skip: withoutFixtures }, async () => {
+  await assertPublic(mix);
 });
 
 // --- noise

@@ -3,19 +3,10 @@
 // matrix lie next to each other in the counter, so its kernels draw several rows in one call. 0.35 ns an element
 // with AVX-512 on Zen 5.
 #include "kernels/declare.h"
+#include "kernels/layout/interleave.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
-
-// a0 b0 a1 b1 … of the lower or upper halves.
-template <size_t... I>
-DS_INLINE UVec interleave_low(UVec a, UVec b, Indices<I...>) {
-  return DS_SHUFFLE(a, b, I / 2 + (I % 2) * kLanes);
-}
-template <size_t... I>
-DS_INLINE UVec interleave_high(UVec a, UVec b, Indices<I...>) {
-  return DS_SHUFFLE(a, b, I / 2 + kLanes / 2 + (I % 2) * kLanes);
-}
 
 // Groups of 4·lanes elements drawn side by side: ten dependent rounds leave the multipliers idle otherwise.
 #if DROPSTREAM_ISA_avx512

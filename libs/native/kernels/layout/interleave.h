@@ -1,24 +1,24 @@
-// Rearranging the lanes of vectors against each other: the steps that transposes and 2×2 merges are made of.
+// Rearranging the lanes of two vectors against each other: a0 b0 a1 b1 … of their lower or upper halves; the even or odd lanes of a, then b.
 #pragma once
 #include "kernels/simd/simd.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-template <size_t... I>
-DS_INLINE Vec interleave_low(Vec a, Vec b, Indices<I...>) {
+template <class V, size_t... I>
+DS_INLINE V interleave_low(V a, V b, Indices<I...>) {
   return DS_SHUFFLE(a, b, I / 2 + (I % 2) * kLanes);
 }
-template <size_t... I>
-DS_INLINE Vec interleave_high(Vec a, Vec b, Indices<I...>) {
+template <class V, size_t... I>
+DS_INLINE V interleave_high(V a, V b, Indices<I...>) {
   return DS_SHUFFLE(a, b, I / 2 + kLanes / 2 + (I % 2) * kLanes);
 }
-template <size_t... I>
-DS_INLINE Vec even_lanes(Vec a, Vec b, Indices<I...>) {
+template <class V, size_t... I>
+DS_INLINE V even_lanes(V a, V b, Indices<I...>) {
   return DS_SHUFFLE(a, b, 2 * I);
 }
-template <size_t... I>
-DS_INLINE Vec odd_lanes(Vec a, Vec b, Indices<I...>) {
+template <class V, size_t... I>
+DS_INLINE V odd_lanes(V a, V b, Indices<I...>) {
   return DS_SHUFFLE(a, b, 2 * I + 1);
 }
 

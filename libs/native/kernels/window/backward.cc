@@ -37,21 +37,22 @@ static void scatter_bias(const WindowArgs& p, size_t head, const float* total, f
 }
 
 void window_attention_grad(const WindowArgs& p, size_t samples, size_t job, float* scratch) {
-  const size_t n = p.window * p.window, d = p.head_dim, stride = score_stride(n), block = query_block(n), width = p.heads * d;
+  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride(d), stride = score_stride(n), block = query_block(n), width = p.heads * d;
   const size_t tokens = p.height * p.width, windows = samples * (tokens / n), head = job % p.heads, group = job / p.heads;
   Carve carve{scratch};
   float* keys_across = carve.take(packed_floats(d, n));
   float* values_across = carve.take(packed_floats(d, n));
-  float* keys = carve.take(packed_floats(n, d));
-  float* queries = carve.take(packed_floats(block, d));
-  float* upstream_rows = carve.take(packed_floats(block, d));
-  float* q = carve.take(n * d);
-  float* other = carve.take(n * d);
-  float* out = carve.take(n * d);
-  float* dout = carve.take(n * d);
-  float* dq = carve.take(n * d);
-  float* dk = carve.take(n * d);
-  float* dv = carve.take(n * d);
+  float* keys_packed = carve.take(packed_floats(n, d));
+  float* queries_packed = carve.take(packed_floats(block, d));
+  float* dout_packed = carve.take(packed_floats(block, d));
+  float* q = carve.take(n * ld);
+  float* k = carve.take(n * ld);
+  float* v = carve.take(n * ld);
+  float* out = carve.take(n * ld);
+  float* dout = carve.take(n * ld);
+  float* dq = carve.take(n * ld);
+  float* dk = carve.take(n * ld);
+  float* dv = carve.take(n * ld);
   float* scores = carve.take(block * stride);
   float* upstream = carve.take(block * stride);
   float* total = carve.take(n * stride);
@@ -66,19 +67,19 @@ void window_attention_grad(const WindowArgs& p, size_t samples, size_t job, floa
     const size_t first = w.sample * tokens;
     const float* qkv = p.qkv + first * 3 * width + head * d;
     gather(p, w, qkv, 3 * width, p.scale, q);
-    gather(p, w, qkv + width, 3 * width, 1, other);
-    pack_columns({d, n, other, d, keys_across}, 0, panel_count(n));
-    pack_rows({n, d, other, d, keys}, 0, panel_count(d), 0, n);
-    gather(p, w, qkv + 2 * width, 3 * width, 1, other);
-    pack_columns({d, n, other, d, values_across}, 0, panel_count(n));
+    gather(p, w, qkv + width, 3 * width, 1, k);
+    gather(p, w, qkv + 2 * width, 3 * width, 1, v);
+    pack_columns({d, n, k, ld, keys_across}, 0, panel_count(n));
+    pack_columns({d, n, v, ld, values_across}, 0, panel_count(n));
+    const float* keys = as_panels(k, n, d, keys_packed);
     gather(p, w, p.out + first * width + head * d, width, 1, out);
     gather(p, w, p.dout + first * width + head * d, width, 1, dout);
     const bool joined = w.joined(p);
     if (joined) region_row(p, w, regions);
     for (size_t i = 0; i < n; i += block) {
       const size_t rows = smaller(block, n - i);
-      head_product(rows, d, n, q + i * d, d, false, keys_across, scores, stride, false);
-      head_product(rows, d, n, dout + i * d, d, false, values_across, upstream, stride, false);
+      head_product(rows, d, n, q + i * ld, ld, false, keys_across, scores, stride, false);
+      head_product(rows, d, n, dout + i * ld, ld, false, values_across, upstream, stride, false);
       if (p.site.on) {
         window_factors(p, w, i, i + rows, factors);
         for (size_t r = 0; r < rows; r++)
@@ -87,19 +88,18 @@ void window_attention_grad(const WindowArgs& p, size_t samples, size_t job, floa
       for (size_t r = 0; r < rows; r++) {
         float* row = scores + r * stride;
         grad_row(row, upstream + r * stride, total + (i + r) * stride, stride, p.bias + (head * n + i + r) * stride, joined ? regions : nullptr, i + r,
-                 p.lse[(at * p.heads + head) * n + i + r], dot_product(out + (i + r) * d, dout + (i + r) * d, d));
+                 p.lse[(at * p.heads + head) * n + i + r], dot_product(out + (i + r) * ld, dout + (i + r) * ld, ld));
         if (p.site.on) for_vectors(n, [&](size_t j, auto io) { io.put(row + j, io.get(row + j) * io.get(factors + r * n + j)); });
       }
-      pack_rows({rows, d, dout + i * d, d, upstream_rows}, 0, panel_count(d), 0, rows);
-      pack_rows({rows, d, q + i * d, d, queries}, 0, panel_count(d), 0, rows);
-      head_product(n, rows, d, scores, stride, true, upstream_rows, dv, d, i > 0);
-      head_product(n, rows, d, upstream, stride, true, queries, dk, d, i > 0);
-      head_product(rows, n, d, upstream, stride, false, keys, dq + i * d, d, false);
+      head_product(n, rows, d, scores, stride, true, as_panels(dout + i * ld, rows, d, dout_packed), dv, ld, i > 0);
+      head_product(n, rows, d, upstream, stride, true, as_panels(q + i * ld, rows, d, queries_packed), dk, ld, i > 0);
+      head_product(rows, n, d, upstream, stride, false, keys, dq + i * ld, ld, false);
     }
     float* dqkv = p.dqkv + first * 3 * width + head * d;
-    scatter(p, w, dq, p.scale, dqkv, 3 * width);
-    scatter(p, w, dk, 1, dqkv + width, 3 * width);
-    scatter(p, w, dv, 1, dqkv + 2 * width, 3 * width);
+    const auto one = [](size_t) { return 1.0f; };
+    scatter(p, w, dq, [&](size_t) { return p.scale; }, dqkv, 3 * width);
+    scatter(p, w, dk, one, dqkv + width, 3 * width);
+    scatter(p, w, dv, one, dqkv + 2 * width, 3 * width);
   }
   scatter_bias(p, head, total, p.partial + group * (2 * p.window - 1) * (2 * p.window - 1) * p.heads);
 }

@@ -12,9 +12,11 @@ size_t window_stride(size_t window) { return score_stride(window * window); }
 
 size_t window_scratch(size_t window, size_t head_dim, bool backward) {
   const size_t n = window * window, stride = score_stride(n), block = query_block(n);
-  const size_t by_key = packed_floats(head_dim, n), by_channel = packed_floats(n, head_dim), tokens = n * head_dim;
-  const size_t common = by_key + by_channel + 3 * tokens + block * stride + stride + block * n;
-  return common + (backward ? by_key + 2 * packed_floats(block, head_dim) + 5 * tokens + block * stride + n * stride : 0) + 20 * 16;
+  const size_t by_key = packed_floats(head_dim, n), by_channel = packed_floats(n, head_dim), tokens = n * place_stride(head_dim);
+  const size_t rows = block * stride + stride + block * n;  // scores, regions, dropout factors
+  const size_t floats = backward ? 2 * by_key + by_channel + 2 * packed_floats(block, head_dim) + 8 * tokens + block * stride + n * stride
+                                 : by_key + by_channel + 3 * tokens + 2 * n;
+  return rows + floats + 20 * 16;  // each rounded up
 }
 
 // bias[i][j] = table[(y_i − y_j + w − 1)(2w − 1) + (x_i − x_j + w − 1)][head].
@@ -29,76 +31,94 @@ void window_bias(const float* table, size_t window, size_t heads, size_t head, f
   }
 }
 
-// scores[n] + bias (+ mask) → exp(score − max) in place, whole vectors; returns Σ and the maximum.
+// scores + bias (+ mask) → exp(score − max) in place, whole vectors; returns Σ and the maximum. Up to `Vectors` of them stay in registers.
+template <size_t Vectors>
 static DS_INLINE float softmax_row(float* scores, size_t stride, const float* bias, const float* regions, size_t query, float* peak) {
-  Vec top = splat(-__builtin_inff());
+  Vec top = splat(-__builtin_inff()), sum = zero();
   const Vec own = regions ? splat(regions[query]) : zero();
+  const auto biased = [&](size_t j) {
+    const Vec s = load(scores + j) + load(bias + j);
+    return regions ? s + (load(regions + j) == own ? zero() : splat(kApart)) : s;
+  };
+  if constexpr (Vectors > 0) {
+    Vec s[Vectors];
+#pragma GCC unroll 8
+    for (size_t v = 0; v < Vectors; v++) s[v] = biased(v * kLanes);
+#pragma GCC unroll 8
+    for (size_t v = 0; v < Vectors; v++) top = larger(top, s[v]);
+    *peak = max_lanes(top);
+#pragma GCC unroll 8
+    for (size_t v = 0; v < Vectors; v++) {
+      s[v] = exponential(s[v] - splat(*peak));
+      sum += s[v];
+      store(scores + v * kLanes, s[v]);
+    }
+    return sum_lanes(sum);
+  }
   for (size_t j = 0; j < stride; j += kLanes) {
-    Vec s = load(scores + j) + load(bias + j);
-    if (regions) s += load(regions + j) == own ? zero() : splat(kApart);
+    const Vec s = biased(j);
     store(scores + j, s);
     top = larger(top, s);
   }
-  const float highest = max_lanes(top);
-  const Vec shift = splat(highest);
-  Vec sum = zero();
+  *peak = max_lanes(top);
   for (size_t j = 0; j < stride; j += kLanes) {
-    const Vec e = exponential(load(scores + j) - shift);
+    const Vec e = exponential(load(scores + j) - splat(*peak));
     store(scores + j, e);
     sum += e;
   }
-  *peak = highest;
   return sum_lanes(sum);
 }
 
 void window_attention(const WindowArgs& p, size_t job_begin, size_t job_end, float* scratch) {
-  const size_t n = p.window * p.window, d = p.head_dim, stride = score_stride(n), block = query_block(n), width = p.heads * d;
+  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride(d), stride = score_stride(n), block = query_block(n), width = p.heads * d;
   const size_t tokens = p.height * p.width;
   Carve carve{scratch};
-  float* keys = carve.take(packed_floats(d, n));
-  float* values = carve.take(packed_floats(n, d));
-  float* q = carve.take(n * d);
-  float* other = carve.take(n * d);
-  float* out = carve.take(n * d);
+  float* keys_across = carve.take(packed_floats(d, n));
+  float* values_packed = carve.take(packed_floats(n, d));
+  float* q = carve.take(n * ld);
+  float* k = carve.take(n * ld);
+  float* v = carve.take(n * ld);
+  float* out = k;  // the keys are packed by then
   float* scores = carve.take(block * stride);
   float* regions = carve.take(stride);
+  float* sums = carve.take(n);
+  float* peaks = carve.take(n);
   float* factors = carve.take(block * n);
   memset(scores, 0, block * stride * sizeof(float));  // products write n columns: the padding stays finite
   memset(regions, 0, stride * sizeof(float));
+  constexpr size_t kWindow7 = 64 / kLanes;  // vectors of a row of 49 scores, rounded up
   for (size_t job = job_begin; job < job_end; job++) {
     const Window w(p, job);
     const float* qkv = p.qkv + w.sample * tokens * 3 * width + w.head * d;
     gather(p, w, qkv, 3 * width, p.scale, q);
-    gather(p, w, qkv + width, 3 * width, 1, other);
-    pack_columns({d, n, other, d, keys}, 0, panel_count(n));
-    gather(p, w, qkv + 2 * width, 3 * width, 1, other);
-    pack_rows({n, d, other, d, values}, 0, panel_count(d), 0, n);
+    gather(p, w, qkv + width, 3 * width, 1, k);
+    gather(p, w, qkv + 2 * width, 3 * width, 1, v);
+    pack_columns({d, n, k, ld, keys_across}, 0, panel_count(n));
+    const float* values = as_panels(v, n, d, values_packed);
     const bool joined = w.joined(p);
     if (joined) region_row(p, w, regions);
+    const float* bias = p.bias + w.head * n * stride;
     for (size_t i = 0; i < n; i += block) {
       const size_t rows = smaller(block, n - i);
-      float sums[kQueryBlockGrad], peaks[kQueryBlockGrad];
-      head_product(rows, d, n, q + i * d, d, false, keys, scores, stride, false);
-      if (p.site.on) window_factors(p, w, i, i + rows, factors);
-      for (size_t r = 0; r < rows; r++) {
-        float* row = scores + r * stride;
-        sums[r] = softmax_row(row, stride, p.bias + (w.head * n + i + r) * stride, joined ? regions : nullptr, i + r, &peaks[r]);
-        if (p.site.on) for_vectors(n, [&](size_t j, auto io) { io.put(row + j, io.get(row + j) * io.get(factors + r * n + j)); });
+      head_product(rows, d, n, q + i * ld, ld, false, keys_across, scores, stride, false);
+      const float* mask = joined ? regions : nullptr;
+      if (stride == kWindow7 * kLanes)
+        for (size_t r = 0; r < rows; r++) sums[i + r] = softmax_row<kWindow7>(scores + r * stride, stride, bias + (i + r) * stride, mask, i + r, &peaks[i + r]);
+      else
+        for (size_t r = 0; r < rows; r++) sums[i + r] = softmax_row<0>(scores + r * stride, stride, bias + (i + r) * stride, mask, i + r, &peaks[i + r]);
+      if (p.site.on) {
+        window_factors(p, w, i, i + rows, factors);
+        for (size_t r = 0; r < rows; r++)
+          for_vectors(n, [&](size_t j, auto io) { io.put(scores + r * stride + j, io.get(scores + r * stride + j) * io.get(factors + r * n + j)); });
       }
-      float* lse = p.lse + job * n + i;
-      for_vectors(rows, [&](size_t r, auto io) {
-        const Vec sum = io.get(sums + r);
-        io.put(lse + r, io.get(peaks + r) + log_positive(sum));
-        io.put(sums + r, splat(1.0f) / sum);
-      });
-      head_product(rows, n, d, scores, stride, false, values, out + i * d, d, false);
-      for (size_t r = 0; r < rows; r++) {
-        const Vec f = splat(sums[r]);
-        float* row = out + (i + r) * d;
-        for_vectors(d, [&](size_t j, auto io) { io.put(row + j, io.get(row + j) * f); });
-      }
+      head_product(rows, n, d, scores, stride, false, values, out + i * ld, ld, false);
     }
-    scatter(p, w, out, 1, p.out + w.sample * tokens * width + w.head * d, width);
+    for_vectors(n, [&](size_t i, auto io) {
+      const Vec sum = io.get(sums + i);
+      io.put(p.lse + job * n + i, io.get(peaks + i) + log_positive(sum));
+      io.put(sums + i, splat(1.0f) / sum);
+    });
+    scatter(p, w, out, [&](size_t place) { return sums[place]; }, p.out + w.sample * tokens * width + w.head * d, width);
   }
 }
 

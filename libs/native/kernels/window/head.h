@@ -41,22 +41,34 @@ DS_INLINE void region_row(const WindowArgs& p, const Window& w, float* regions) 
     for (size_t x = 0; x < p.window; x++) regions[y * p.window + x] = (float)(3 * band(w.top + y, p.height) + band(w.left + x, p.width));
 }
 
-// to[place][head_dim] = factor · from[token][…], from of rows of `row` floats.
+// Floats of a gathered token: whole vectors, so that up to kPanelWidth channels of gathered tokens are in packed order as they are.
+DS_INLINE size_t place_stride(size_t head_dim) { return round_up(head_dim, kLanes); }
+
+// to[place][place_stride] = factor · from[token][head_dim], padded with zeros; from: rows of `row` floats.
 DS_INLINE void gather(const WindowArgs& p, const Window& w, const float* from, size_t row, float factor, float* to) {
   const Vec f = splat(factor);
   w.places(p, [&](size_t place, size_t token) {
     const float* in = from + token * row;
-    float* out = to + place * p.head_dim;
+    float* out = to + place * place_stride(p.head_dim);
+    for_vectors(p.head_dim, [&](size_t i, auto io) { store(out + i, io.get(in + i) * f); });
+  });
+}
+// to[token][head_dim] = factor(place) · from[place][place_stride].
+template <class Factor>
+DS_INLINE void scatter(const WindowArgs& p, const Window& w, const float* from, Factor factor, float* to, size_t row) {
+  w.places(p, [&](size_t place, size_t token) {
+    const float* in = from + place * place_stride(p.head_dim);
+    float* out = to + token * row;
+    const Vec f = splat(factor(place));
     for_vectors(p.head_dim, [&](size_t i, auto io) { io.put(out + i, io.get(in + i) * f); });
   });
 }
-DS_INLINE void scatter(const WindowArgs& p, const Window& w, const float* from, float factor, float* to, size_t row) {
-  const Vec f = splat(factor);
-  w.places(p, [&](size_t place, size_t token) {
-    const float* in = from + place * p.head_dim;
-    float* out = to + token * row;
-    for_vectors(p.head_dim, [&](size_t i, auto io) { io.put(out + i, io.get(in + i) * f); });
-  });
+
+// Gathered tokens as the right side of a product.
+DS_INLINE const float* as_panels(const float* places, size_t count, size_t head_dim, float* packed) {
+  if (head_dim <= kPanelWidth) return places;
+  pack_rows({count, head_dim, places, place_stride(head_dim), packed}, 0, panel_count(head_dim), 0, count);
+  return packed;
 }
 
 // Queries worked on at once: blocks of equal height, at most 96.

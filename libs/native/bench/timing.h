@@ -1,0 +1,37 @@
+// Timing of one kernel, and arrays to time it on.
+#pragma once
+#include <chrono>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace dropstream::bench {
+
+inline double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+template <class Body>
+double best_seconds(Body body) {
+  double best = 1e9;
+  for (int round = 0; round < 7; round++) {
+    double began = now();
+    body();
+    const int times = (int)(0.02 / (now() - began + 1e-9)) + 1;
+    began = now();
+    for (int i = 0; i < times; i++) body();
+    const double each = (now() - began) / times;
+    if (each < best) best = each;
+  }
+  return best;
+}
+
+struct Floats : std::vector<float> {
+  explicit Floats(size_t n) : std::vector<float>(n) {
+    for (size_t i = 0; i < n; i++) (*this)[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
+  }
+  operator float*() { return data(); }
+};
+
+// The kernels on token maps (maps.cc).
+void token_maps(const KernelTable& kernels);
+
+}  // namespace dropstream::bench
