@@ -25,14 +25,6 @@ const families: Readonly<Record<string, (config: never) => Model>> = {
   convnext,
 };
 
-/** Families of the recipe: what a fixture of one that is not built yet is skipped for. */
-const recipeFamilies = ['vit', 'mixer', 'swin', 'convnext'];
-
-/** Why a family's fixtures cannot run yet; undefined where they can, and for families that the recipe does not know: those fail. */
-export function unbuiltFamily(family: string): string | undefined {
-  return recipeFamilies.includes(family) && !Object.hasOwn(families, family) ? `no model of family ${family} is built yet` : undefined;
-}
-
 export function modelOf(config: FamilyConfig): Model {
   const family = Object.hasOwn(families, config.family) ? families[config.family] : undefined;
   if (family === undefined) throw new Error(`no model of family ${config.family}`);

@@ -1,63 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Violations } from '#rpc/errors.js';
-import { sharedPath } from '../../../test/support/shared-folder.js';
+import { mix } from '../../../test/parity/groups/mix.js';
+import { assertPublic } from '../../../test/parity/public-cases.js';
+import { withoutFixtures } from '../../../test/support/fixtures.js';
 import { canonicalJson, type Json } from '../canonical-json.js';
-import { boxByLambda, type MixOptions, mixKey, planMix, resolveMix, type SlotMix, slotMix, softTargets } from './mix-plan.js';
+import { type MixOptions, mixKey, planMix, resolveMix, softTargets } from './mix-plan.js';
 
-const jsonPath = sharedPath('fixtures', 'mix.json');
-const tensorPath = sharedPath('fixtures', 'mix.safetensors');
-const skip = jsonPath && tensorPath ? false : 'the shared fixtures are not here';
-
-/** A float64 tensor out of a safetensors file. */
-function float64Tensor(file: Buffer, name: string): Float64Array {
-  const headerLength = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.toString('utf8', 8, 8 + headerLength));
-  const { dtype, data_offsets } = header[name];
-  assert.equal(dtype, 'F64', name);
-  const bytes = file.subarray(8 + headerLength + data_offsets[0], 8 + headerLength + data_offsets[1]);
-  return new Float64Array(new Uint8Array(bytes).buffer);
-}
-
-const edges = (mix: SlotMix | null) =>
-  mix?.box ? [mix.box.top, mix.box.top + mix.box.height, mix.box.left, mix.box.left + mix.box.width] : null;
-
-test('λ, kind and centre give the reference’s boxes, corrected λ and targets', { skip }, () => {
-  const fixture = JSON.parse(readFileSync(jsonPath as string, 'utf8'));
-  const tensors = readFileSync(tensorPath as string);
-  const [slots, , height, width] = fixture.shape;
-  for (const item of fixture.cases) {
-    const drawn = item.lambda.map((lambda: number, k: number) => {
-      const [y, x] = item.centre_y_x[k];
-      return { lambda, cutmix: item.cutmix[k], centre: { y, x } };
-    });
-    const mix = Array.from({ length: slots }, (_, slot) => {
-      const which = item.mode === 'batch' ? 0 : item.mode === 'pair' ? Math.min(slot, slots - 1 - slot) : slot;
-      const result = slotMix(drawn[which], slots - 1 - slot, height, width);
-      assert.deepEqual(edges(result), item.box_y0_y1_x0_x1[which], `${item.name} slot ${slot}`);
-      assert.ok(Math.abs((result?.lambda ?? 1) - item.lambda_used[slot]) < 1e-6, `${item.name} slot ${slot}`);
-      return result;
-    });
-    const targets = softTargets(fixture.labels, mix, fixture.classes, fixture.smoothing);
-    const expected = float64Tensor(tensors, `${item.name}/targets`);
-    assert.equal(targets.length, expected.length);
-    for (const [i, value] of targets.entries()) assert.ok(Math.abs(value - expected[i]!) < 1e-6, `${item.name} target ${i}`);
-  }
-  for (const {
-    height: h,
-    width: w,
-    lambda,
-    centre_y_x: [y, x],
-    box_y0_y1_x0_x1,
-    lambda_used,
-  } of fixture.box_geometry) {
-    const box = boxByLambda(lambda, { y, x }, h, w);
-    assert.deepEqual([box.top, box.top + box.height, box.left, box.left + box.width], box_y0_y1_x0_x1);
-    assert.ok(Math.abs(1 - (box.height * box.width) / (h * w) - lambda_used) < 1e-12);
-  }
+test('λ, kind and centre give the reference’s boxes, corrected λ and targets', { skip: withoutFixtures }, async () => {
+  await assertPublic(mix);
 });
 
 function mixOf(options: Partial<MixOptions>, inputSize = 32) {

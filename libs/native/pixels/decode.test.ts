@@ -8,15 +8,7 @@ import { PNG } from 'pngjs';
 import { DecodeError, decode, encodePng, ImageHeaderError, pixelInfo, readHeader, renderBatch } from '#native/pixels.js';
 import { augment } from '../../../test/parity/groups/augment.js';
 import { assertPublic } from '../../../test/parity/public-cases.js';
-import {
-  augmentFixtures,
-  augmentFolder,
-  type Fixture,
-  imagenetTar,
-  readPng,
-  sha256,
-  tarFiles,
-} from '../../../test/support/image-fixtures.js';
+import { augmentFixtures, augmentFolder, type Fixture, imagenetTar, tarFiles } from '../../../test/support/image-fixtures.js';
 import { sharedPath } from '../../../test/support/shared-folder.js';
 
 const skip = augmentFolder && imagenetTar ? false : 'the shared folder is absent';

@@ -1,11 +1,10 @@
 /** From uint8 to what the model reads: normalisation, erasing, noise, mixing, bfloat16. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadAddon } from '#native/load.js';
-import { finishRecord, normalisationTables } from '#native/pixels/plan-record.js';
-import { type FinishPlan, type FinishSample, finishBatch, type RenderPlan, renderBatch } from '#native/pixels.js';
+import { normalisationTables } from '#native/pixels/plan-record.js';
+import { type FinishPlan, type FinishSample, finishBatch } from '#native/pixels.js';
 import { normalQuantile } from '#random/normal.js';
 import { philoxBlock } from '#random/philox.js';
 import { mix } from '../../../test/parity/groups/mix.js';

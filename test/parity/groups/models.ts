@@ -1,15 +1,6 @@
 /** models/, models_full/ and trajectories/ on the engine. */
 import { modelNames } from '#nn/models/registry.js';
-import {
-  type FamilyConfig,
-  type FullFile,
-  fullChecks,
-  modelOf,
-  modesOf,
-  type ReducedFile,
-  reducedChecks,
-  unbuiltFamily,
-} from '../../support/golden-model.js';
+import { type FullFile, fullChecks, modelOf, modesOf, type ReducedFile, reducedChecks } from '../../support/golden-model.js';
 import { trajectoryChecks } from '../../support/golden-trajectory.js';
 import { listed, onEngine, type ParitySource } from '../parity-case.js';
 
@@ -24,10 +15,8 @@ export const models: ParitySource = {
     const golden = context.folder.json<ReducedFile>(file);
     const unknown = Object.keys(golden.modes).filter((mode) => !(modesOf(golden) as string[]).includes(mode));
     if (unknown.length > 0) throw new Error(`${file}: modes ${unknown.join(', ')} are not known`);
-    const unbuilt = unbuiltFamily(golden.config.family);
     return listed(file, 'modes', modesOf(golden)).map((mode) => {
       const name = `models/${nameOf(file)} ${mode}`;
-      if (unbuilt !== undefined) return { name, skip: unbuilt };
       return onEngine(context, name, () => reducedChecks(context.folder, nameOf(file), mode, context.engine));
     });
   },
@@ -42,8 +31,6 @@ export const modelsFull: ParitySource = {
     const name = nameOf(file);
     const parity = `models_full/${name}`;
     listed(file, 'gradients', Object.keys(grads));
-    const unbuilt = unbuiltFamily(config.family);
-    if (unbuilt !== undefined) return [{ name: parity, skip: unbuilt }];
     if (context.engine.executor === 'tfjs-cpu') return [{ name: parity, skip: 'a full-size model takes minutes on the cpu engine' }];
     // By its name where the registry has it: the registry's sizes are what is compared. Else by its config.
     const registered = /^[^+@]+/.exec(name)![0];
@@ -57,11 +44,9 @@ export const trajectories: ParitySource = {
   file: /^trajectories\/[^/]+\.json$/,
   companionOf: (file) => (file.startsWith('trajectories/') ? jsonOf(file) : undefined),
   cases(file, context) {
-    const { config, steps } = context.folder.json<{ config: FamilyConfig; steps: unknown[] }>(file);
+    const { steps } = context.folder.json<{ steps: unknown[] }>(file);
     listed(file, 'steps', steps);
     const name = `trajectories/${nameOf(file)}`;
-    const unbuilt = unbuiltFamily(config.family);
-    if (unbuilt !== undefined) return [{ name, skip: unbuilt }];
     return [onEngine(context, name, () => trajectoryChecks(context.folder, nameOf(file), context.engine))];
   },
 };
