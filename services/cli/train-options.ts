@@ -57,7 +57,7 @@ export const trainOptions: readonly TrainOption[] = [
     ['seed', 'integer', '0', 'key of initialisation, order, augmentation and drops', 'seed'],
   ]),
   ...spec('Model', [
-    ['model', 'text', 'required', 'vit_tiny, vit_small, vit_base, vit_large or a small one (--list_models)', 'model'],
+    ['model', 'text', 'required', 'vit_, mixer_, swin_ or convnext_ and a size, or a small one (--list_models)', 'model'],
     ['input_size', 'integer', "the model's", 'height and width of images, what the patch divides', 'inputSize'],
     ['nb_classes', 'integer', "the data set's", 'classes', 'nbClasses'],
     ['layer_scale_init_value', 'number', '1e-6', 'initial layer scale (ConvNeXt)', 'layerScaleInitValue'],

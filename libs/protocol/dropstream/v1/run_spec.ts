@@ -13,7 +13,7 @@ export const protobufFileName = "dropstream/v1/run_spec.proto";
 
 /** What to train: the options of the reference recipe under its names, with its defaults. Absent means the default; 0 is a value. */
 export interface RunSpec {
-  /** Model name: vit_tiny, vit_small, vit_base, vit_large or a small one (`dropstream train --list-models`). Required: there is no default. */
+  /** Model name: vit_, mixer_, swin_ or convnext_ and a size, or a small one (`dropstream train --list-models`). Required: there is no default. */
   model: string;
   /** Height and width of images in pixels, 8 to 1,024; what the model's patch divides. Default: the model's own (224). */
   inputSize?:
