@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <stdexcept>
 
 #include "test/harness.h"
@@ -113,10 +114,65 @@ void check_refusal(const char* kernel, const char* attribute, double wrong, cons
   check(said.find(message) != std::string::npos, std::string(kernel) + " with " + attribute + " = " + std::to_string(wrong) + " must say \"" + message + "\", says \"" + said + "\"");
 }
 
+// All gradients of one step, then its losses. `site_mask`, `path_mask`: null to draw.
+std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, const std::vector<float>& images, size_t samples, const uint8_t* site_mask, const uint8_t* path_mask) {
+  Pool pool(2);
+  Program program(spec, k, pool);
+  Random random(8);
+  for (size_t i = 0; i < spec.parameters.size(); i++) {
+    std::vector<float> data(spec.parameters[i]);
+    for (float& x : data) x = random.value() * 0.2f;
+    program.write(State::weights, i, data.data());
+  }
+  const std::vector<float> targets(samples * spec.classes, 0.1f);
+  StepRequest request;
+  request.micro = {{images.data(), targets.data(), samples, 40}};
+  request.random.seed = 0x1234567890abcdefull;
+  request.random.step = 2;
+  request.random.site_rates = {0.2};
+  request.random.path_rates = {0.3};
+  if (site_mask) request.random.site_masks = {site_mask};
+  if (path_mask) request.random.path_masks = {path_mask};
+  StepResult result;
+  program.check(request);
+  program.step(request, result);
+  std::vector<float> all;
+  for (size_t i = 0; i < spec.parameters.size(); i++) all.insert(all.end(), program.read(State::gradients, i), program.read(State::gradients, i) + spec.parameters[i]);
+  all.insert(all.end(), result.losses.begin(), result.losses.end());
+  return all;
+}
+
+// Masks that say what the counter draws give the same bits; a branch that keeps no sample has gradients of zero, and the rest is finite.
+void check_masks(const KernelTable& k) {
+  const ProgramSpec spec = map_spec();
+  const size_t samples = 7, elements = spec.sites[0];
+  std::vector<float> images(samples * spec.image_floats);
+  Random random(3);
+  for (float& x : images) x = random.value();
+  std::vector<uint8_t> site(samples * elements), path(samples);
+  const uint64_t seed = 0x1234567890abcdefull, site_bound = (uint64_t)std::ceil(0.8 * 4294967296.0), path_bound = (uint64_t)std::ceil(0.7 * 4294967296.0);
+  for (uint32_t s = 0; s < samples; s++) {
+    path[s] = ref::dropout_word(seed, 0x80000000u, 40 + s, 2, 0) < path_bound;
+    for (size_t e = 0; e < elements; e++) site[s * elements + e] = ref::dropout_word(seed, 0, 40 + s, 2, e) < site_bound;
+  }
+  const std::string isa = k.isa;
+  const std::vector<float> drawn = gradients(k, spec, images, samples, nullptr, nullptr), given = gradients(k, spec, images, samples, site.data(), path.data());
+  check_same_bits(isa + " map program with the masks it draws", drawn.data(), given.data(), drawn.size());
+  std::fill(path.begin(), path.end(), 0);
+  const std::vector<float> none = gradients(k, spec, images, samples, nullptr, path.data());
+  bool finite = true, zero = true;
+  for (const float x : none) finite &= std::isfinite(x);
+  size_t offset = spec.parameters[0] + spec.parameters[1];  // the branch's parameters follow those of the first layer
+  const size_t end = offset + spec.parameters[2] + spec.parameters[3] + spec.parameters[4] + spec.parameters[5];
+  for (; offset < end; offset++) zero &= none[offset] == 0;
+  check(finite && zero, isa + " map program with an empty branch");
+}
+
 }  // namespace
 
 void test_map_program(const KernelTable& k) {
   check_runs("map program", k, map_spec());
+  check_masks(k);
   check_refusal("window_attention", "window", 5, "attribute window is 5, must be a divisor of height 8 and width 12");
   check_refusal("window_attention", "window", 33, "attribute window is 33, must be at most 32");
   check_refusal("window_attention", "shift", 4, "attribute shift is 4, must be below window = 4");

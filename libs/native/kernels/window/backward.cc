@@ -3,6 +3,7 @@
 //
 // The table's gradient sums dS over samples, windows and pairs of places. A job is one head of `windows_per_partial` windows that follow
 // each other: it adds up their dS in scratch, then scatters that into its own part of a partial table; the caller adds the partials in order.
+// 6 to 9 µs a head of 49 × 32 with AVX-512 on one Zen 5 core, 10 to 12 with AVX2 (bench/maps.cc).
 #include "kernels/window/head.h"
 
 namespace dropstream {
