@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { withoutExecutor } from '../support/executors.js';
 import { publicFixtures, withoutFixtures } from '../support/fixtures.js';
 import { imagenetTar } from '../support/image-fixtures.js';
+import { modelFixture } from './float64-models.js';
 import { lossFixture, mixFixture, scheduleFixtures } from './plain-fixtures.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -257,4 +258,25 @@ test('other salts, sizes, rates and steps, from plain arithmetic written a secon
     assert.equal(code, 0, lines.join('\n'));
     assert.ok(lines.filter((line) => line.startsWith('pass')).length > 25);
   }
+});
+
+test('other salts, sizes, rates and masks of every family, from the float64 machine', { skip: withoutExecutor('native') }, async () => {
+  const folder = join(temporary, 'other-models');
+  mkdirSync(join(folder, 'models'), { recursive: true });
+  const configs = [
+    { family: 'vit', dim: 32, depth: 2, heads: 2, patch: 4, image: 20, classes: 7 },
+    { family: 'mixer', dim: 16, depth: 4, patch: 8, image: 40, classes: 3 },
+    { family: 'swin', dim: 8, depths: [2, 1], heads: [1, 2], image: 56, classes: 5 },
+    { family: 'convnext', depths: [1, 2], dims: [8, 12], image: 24, classes: 6 },
+  ];
+  for (const [k, config] of configs.entries()) {
+    const settings = { config, batch: 3 + k, rate: 0.3 + 0.1 * k, smoothing: 0.05 * k, lambda: 0.35 + 0.1 * k };
+    const { json, tensors } = modelFixture(`elsewhere/${k}`, settings);
+    writeFileSync(join(folder, 'models', `${config.family}_other.json`), JSON.stringify(json));
+    writeFileSync(join(folder, 'models', `${config.family}_other.safetensors`), tensors);
+  }
+  const { code, failing, lines } = await parity('--fixtures', folder);
+  assert.deepEqual(failing, []);
+  assert.equal(code, 0, lines.join('\n'));
+  assert.equal(lines.at(-1), '10 passed, 0 failed');
 });

@@ -109,7 +109,7 @@ export function mixFixture(salt: string): { json: object; tensors: Buffer } {
   const [height, width, classes, smoothing] = [3 + below(salt, 'height', 20), 3 + below(salt, 'width', 20), 4, unit(salt, 'smooth') / 2];
   const labels = fillLabels(salt, slots, classes);
   const input = Float32Array.from(fillUnits(`${salt}/input`, slots * 3 * height * width), (u) => 1.7 * (2 * u - 1));
-  const tensors = new Map<string, { dtype: string; shape: number[]; data: Float32Array | Float64Array }>();
+  const tensors: Tensors = new Map();
   const cases = ['batch', 'pair', 'elem'].flatMap((mode) =>
     ['mixup', 'cutmix', 'unmixed'].map((kind) => {
       const name = `${mode}_${kind}`;
@@ -157,7 +157,9 @@ function boxOf(lambda: number, [y, x]: [number, number], height: number, width: 
   return [Math.max(0, y - h), Math.min(height, y + h), Math.max(0, x - w), Math.min(width, x + w)];
 }
 
-function safetensors(tensors: Map<string, { dtype: string; shape: number[]; data: Float32Array | Float64Array }>): Buffer {
+export type Tensors = Map<string, { dtype: 'F64' | 'F32' | 'U8'; shape: number[]; data: Float64Array | Float32Array | Uint8Array }>;
+
+export function safetensors(tensors: Tensors): Buffer {
   let at = 0;
   const header: Record<string, object> = {};
   for (const [name, { dtype, shape, data }] of tensors) {

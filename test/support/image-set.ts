@@ -13,10 +13,12 @@ export class ImageSet {
   /** `name`: the path inside, or the file's name with or without its ending. Throws where it is nowhere. */
   find(name: string): Uint8Array {
     this.#files ??= this.#index();
+    const read = (image: Uint8Array | string) => (typeof image === 'string' ? new Uint8Array(readFileSync(image)) : image);
+    const exact = this.#files.get(name);
+    if (exact !== undefined) return read(exact);
     for (const [path, image] of this.#files) {
       const base = path.split('/').at(-1) as string;
-      if (path !== name && base !== name && base.replace(/\.[^.]+$/, '') !== name) continue;
-      return typeof image === 'string' ? new Uint8Array(readFileSync(image)) : image;
+      if (base === name || base.replace(/\.[^.]+$/, '') === name) return read(image);
     }
     throw new Error(`image ${name} is in none of ${this.places.join(', ')} (--images, DROPSTREAM_SHARED)`);
   }
