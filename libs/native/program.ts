@@ -46,7 +46,7 @@ export interface Instruction {
  * mean_tokens           x[n,N,D] → y[n,D] {tokens, width};          mean_tokens_grad
  * transpose_tokens      x[n,N,D] → y[n,D,N] {tokens, width}; its gradient is itself with the two exchanged
  * layer_scale           x[R,D], gamma param[D] → y = x·gamma {rows, width};   layer_scale_grad  x, gamma, dy → dx, grad gamma (+=)
- * depthwise_conv        x[n,H·W,C], w param[C,1,k,k], b param[C] → y[n,H·W,C] {height, width, channels, kernel}; zero padding k÷2, stride 1
+ * depthwise_conv        x[n,H·W,C], w param[C,1,k,k], b param[C] → y[n,H·W,C] {height, width, channels, kernel}; zero padding k÷2, stride 1; k odd, ≤ 31
  * depthwise_conv_input_grad   dy, w → dx;   depthwise_conv_weight_grad  x, dy → grad w (+=), grad b (+=)
  * merge_patches         x[n,H·W,C] → y[n,(H/2)(W/2),4C] {height, width, channels, order}: 2×2 neighbours side by side;
  *                       order 0: columns (c, dy, dx), like a 2×2 conv weight flattened; order 1: (dx, dy, c) with dy fastest of the two: Swin's
@@ -55,6 +55,7 @@ export interface Instruction {
  *                       {height, width, window w, shift, heads, head_dim, scale} site?; tokens are rolled by −shift, cut into w×w windows in row
  *                       order, attended with bias table[(y_i−y_j+w−1)(2w−1) + (x_i−x_j+w−1)], with −100 between the 3×3 regions that the roll
  *                       joined (shift > 0), and put back; site elements per sample: [windows, h, w², w²].   A window as large as the map has shift 0
+ *                       w divides height and width and is at most 32; shift < w
  * window_attention_grad qkv, table, out, lse, dout → dqkv, grad table (+=) {same} site?
  * add                   a, b → y {rows, width}
  * softmax_cross_entropy logits[n,C], targets input[n,C] → loss[n], [dlogits[n,C]] {classes}; loss = −Σ t·log softmax; dlogits = (softmax·Σt − t)·lossScale
