@@ -102,6 +102,23 @@ export async function indexForTraining(
   }
 }
 
+/**
+ * The evaluation images that the reference would take: eval_data_path, else val/ or test/ in data_path, else the test part of a file set.
+ * A folder without val/ or test/ holds the classes itself.
+ */
+export async function indexForEvaluation(
+  data: Readonly<Record<string, string>>,
+  store: string,
+  context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
+): Promise<IndexedDataset> {
+  const kind = datasetKind(data.data_set);
+  const path = data.eval_data_path ?? data.data_path ?? '';
+  const inside = await foldersIn(resolve(context.cwd, path));
+  const classesInside = kind === 'image_folder' || (kind === undefined && inside.length > 0);
+  const split = classesInside && !inside.includes('val') && !inside.includes('test') ? '' : 'val';
+  return await indexAndSave({ path, split, kind, store }, context);
+}
+
 async function foldersIn(path: string): Promise<string[]> {
   try {
     return (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => entry.name);

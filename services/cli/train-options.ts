@@ -56,6 +56,12 @@ export const trainOptions: readonly TrainOption[] = [
     ['update_freq', 'integer', '1', 'micro-batches accumulated into an optimizer step', 'updateFreq'],
     ['seed', 'integer', '0', 'key of initialisation, order, augmentation and drops', 'seed'],
   ]),
+  ...command('Run', [
+    ['world', 'integer', '1', "the reference's processes, folded into accumulation: update_freq · world micro-batches of batch_size", true],
+    ['world_size', 'integer', '1', 'as world', true],
+    ['nodes', 'integer', 'none', "machines of the reference's launcher: world is nodes · ngpus", true],
+    ['ngpus', 'integer', 'none', 'processes on each of them', true],
+  ]),
   ...spec('Model', [
     ['model', 'text', 'required', 'vit_, mixer_, swin_ or convnext_ and a size, or a small one (--list_models)', 'model'],
     ['input_size', 'integer', "the model's", 'height and width of images, what the patch divides', 'inputSize'],
@@ -109,9 +115,11 @@ export const trainOptions: readonly TrainOption[] = [
     ['crop_pct', 'number', '0.875', 'share of the short side that the evaluation crop keeps', 'cropPct'],
     ['disable_eval', 'boolean', 'false', 'do not evaluate checkpoints', 'disableEval'],
   ]),
+  ...command('Evaluation', [
+    ['eval', 'boolean', 'false', 'train nothing: print loss, top-1 and top-5 of the checkpoint of --resume', true],
+  ]),
   ...explained('Evaluation', [
-    ['eval', 'boolean', 'false', 'evaluate only', refuse('score a checkpoint with `dropstream evaluate CHECKPOINT`', off)],
-    ['dist_eval', 'boolean', 'true', 'distributed evaluation', note('each sample is scored once by the evaluator service', on)],
+    ['dist_eval', 'boolean', 'true', 'distributed evaluation', note('the evaluator service scores each sample once either way', on)],
   ]),
   ...spec('Erasing', [
     ['reprob', 'number', '0.25', 'probability of random erasing', 'reprob'],
@@ -170,16 +178,12 @@ export const trainOptions: readonly TrainOption[] = [
     ['save_ckpt_seconds', 'integer', '300', 'seconds between checkpoints within an epoch; 0: none', 'saveCkptSeconds'],
     ['exact', 'boolean', 'false', 'refuse to resume where the last bits could differ', 'exact'],
   ]),
+  ...command('Checkpoints', [
+    ['output_dir', 'text', 'none', 'folder for log.txt, one JSON line an epoch; checkpoints stay in the object store', true],
+    ['auto_resume', 'boolean', 'true', 'go on with the run of the same run_id or output_dir; false: refuse where there is one', true],
+    ['resume', 'text', 'none', 'with --eval: RUN/best, RUN/CHECKPOINT, or a .pth or .safetensors file', true],
+  ]),
   ...explained('Checkpoints', [
-    ['output_dir', 'text', '""', 'folder of checkpoints', note('runs live in the object store: `dropstream checkpoints list RUN`')],
-    [
-      'resume',
-      'text',
-      '""',
-      'checkpoint to resume from',
-      refuse('a run resumes by itself; a paused one with `dropstream runs resume RUN`', ['']),
-    ],
-    ['auto_resume', 'boolean', 'true', 'resume from the last checkpoint', refuse('runs always resume from their last checkpoint', on)],
     ['start_epoch', 'integer', '0', 'epoch to start at', refuse('a resumed run knows its step; begin a new one with --finetune', ['0'])],
   ]),
   ...spec('Engine', [
@@ -187,21 +191,15 @@ export const trainOptions: readonly TrainOption[] = [
     ['precision', 'text', 'fp32', 'fp32', 'precision'],
   ]),
   ...explained('Engine', [
-    ['use_amp', 'boolean', 'false', 'mixed precision', refuse('only --precision fp32 exists so far', off)],
+    ['use_amp', 'boolean', 'false', 'mixed precision', note('training is in fp32 so far', off)],
     ['device', 'text', 'cuda', 'device', note('this version computes on the CPU', ['cpu'])],
-    ['world_size', 'integer', '1', 'processes', refuse('one worker trains a run; raise --update_freq for a larger total batch', ['1'])],
     ['local_rank', 'integer', '-1', 'rank', note('workers claim runs; there are no ranks', ['-1', '0'])],
     ['dist_on_itp', 'boolean', 'false', 'cluster launcher', note('workers claim runs; there is no launcher', off)],
     ['dist_url', 'text', 'env://', 'rendezvous', note('workers claim runs; there is no rendezvous')],
   ]),
+  ...command('Log', [['log_dir', 'text', 'none', 'folder for a TensorBoard event file', true]]),
   ...explained('Log', [
-    [
-      'log_dir',
-      'text',
-      'none',
-      'TensorBoard folder',
-      note('metrics are at /metrics, and `dropstream runs watch RUN --json` prints every step'),
-    ],
+    ['job_dir', 'text', 'none', "the launcher's folder", note('give --output_dir')],
     [
       'enable_wandb',
       'boolean',

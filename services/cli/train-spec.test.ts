@@ -8,7 +8,7 @@ import { normaliseArguments } from './argument-style.js';
 import { isExplainedOption, isSpecOption, trainOptions } from './train-options.js';
 import { type GivenOptions, parseBoolean, trainRequest } from './train-spec.js';
 
-const base = { model: 'vit_tiny', train_manifest: 'a'.repeat(64) };
+const base = { model: 'vit_tiny', train_manifest: 'a'.repeat(64), lr: '1e-3' };
 const refused = (given: GivenOptions): Record<string, string> => {
   try {
     trainRequest(given);
@@ -65,7 +65,7 @@ test('defaults said in the table are those of the proto comments', () => {
 test('absent options stay absent, and 0 is a value', () => {
   const { spec } = trainRequest({ ...base, dropout: '0', warmup_epochs: '0', smoothing: '0.0', aa: '' });
   assert.deepEqual([spec.dropout, spec.warmupEpochs, spec.smoothing, spec.aa], [0, 0, 0, '']);
-  assert.deepEqual([spec.lr, spec.epochs, spec.modelEma, spec.optBetas], [undefined, undefined, undefined, []]);
+  assert.deepEqual([spec.minLr, spec.epochs, spec.modelEma, spec.optBetas], [undefined, undefined, undefined, []]);
 });
 
 test("the reference's spellings are understood", () => {
@@ -103,10 +103,26 @@ test('a model and a data set are needed, the latter once', () => {
 test('options without a counterpart are explained: noted where results stay, refused where they would not', () => {
   assert.match(trainRequest({ ...base, num_workers: '10' }).notes.join(), /--num_workers is ignored: .*data-replicas/);
   assert.match(refused({ ...base, resume: 'x.pth' }).resume!, /left out: .*runs resume/);
-  assert.ok(refused({ ...base, use_amp: 'true' }).use_amp);
+  assert.match(trainRequest({ ...base, use_amp: 'true' }).notes.join(), /--use_amp is ignored: training is in fp32/);
+  assert.match(refused({ ...base, start_epoch: '3' }).start_epoch!, /left out: a resumed run knows its step/);
+  assert.match(trainRequest({ ...base, dist_eval: 'false' }).notes.join(), /scores each sample once/);
   for (const option of trainOptions.filter(isExplainedOption)) {
     for (const value of option.harmless ?? []) assert.deepEqual(trainRequest({ ...base, [option.name]: value }).notes, [], option.name);
   }
+});
+
+test('--eval scores a checkpoint, which has to be named; without it --resume is no way to go on', () => {
+  assert.deepEqual(Object.keys(refused({ model: 'vit_tiny', eval: 'true' })), ['resume']);
+  const { evalOnly, resume, data } = trainRequest({ model: 'vit_tiny', eval: true, resume: 'first/best' });
+  assert.deepEqual([evalOnly, resume, data], [true, 'first/best', {}]);
+  assert.equal(trainRequest({ ...base, eval: 'false', resume: '' }).evalOnly, false);
+  assert.deepEqual([trainRequest(base).autoResume, trainRequest({ ...base, auto_resume: 'no' }).autoResume], [true, false]);
+});
+
+test('processes become micro-batches, so that groups of mixed images stay those of one process', () => {
+  const { spec, world } = trainRequest({ ...base, batch_size: '128', update_freq: '2', world: '16' });
+  assert.deepEqual([spec.batchSize, spec.updateFreq, world], [128, 32, 16]);
+  assert.equal(trainRequest(base).spec.updateFreq, undefined);
 });
 
 test('dashes and underscores reach the same option', () => {

@@ -1,6 +1,7 @@
 /** From `dropstream train`'s values to a RunSpec. Types are checked here, all at once; ranges are the trainer's to check. */
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { Violations } from '#rpc/errors.js';
+import { batchWarning, type Processes, processCount } from './total-batch.js';
 import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from './train-options.js';
 
 /** What was given, by the reference's name: the text of the value, several for lists, `true` for a bare flag. */
@@ -10,7 +11,17 @@ export interface TrainRequest {
   readonly spec: RunSpec;
   /** data_path, eval_data_path, data_set where given. */
   readonly data: Readonly<Record<string, string>>;
-  /** What was ignored and why, one sentence each. */
+  /** The reference's processes, folded into spec.updateFreq. */
+  readonly world: number;
+  /** Score `resume` instead of training. */
+  readonly evalOnly: boolean;
+  /** Checkpoint or file to score; '' where none is named. */
+  readonly resume: string;
+  readonly autoResume: boolean;
+  /** Folders for log.txt and for TensorBoard; '' where none is wanted. */
+  readonly outputDir: string;
+  readonly logDir: string;
+  /** What was ignored and why, and what looks wrong: one sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -21,7 +32,7 @@ const bigintFields: ReadonlySet<string> = new Set(['seed', 'scheduleRevision', '
 export function trainRequest(given: GivenOptions): TrainRequest {
   const violations = new Violations();
   const values: Record<string, unknown> = {};
-  const data: Record<string, string> = {};
+  const own: Record<string, unknown> = {};
   const notes: string[] = [];
   for (const option of trainOptions) {
     const raw = given[option.name];
@@ -31,17 +42,44 @@ export function trainRequest(given: GivenOptions): TrainRequest {
       if (option.harmless?.includes(text.toLowerCase())) continue;
       if (option.outcome === 'refuse') violations.add(option.name, text, `left out: ${option.instead}`);
       else notes.push(`--${option.name} is ignored: ${option.instead}.`);
-    } else if (isSpecOption(option)) {
-      const value = parse(option.kind, text, bigintFields.has(option.field));
+    } else {
+      const value = parse(option.kind, text, isSpecOption(option) && bigintFields.has(option.field));
       if (value === undefined) violations.add(option.name, text, rules[option.kind]);
-      else values[option.field] = value;
-    } else data[option.name] = text;
+      else if (isSpecOption(option)) values[option.field] = value;
+      else own[option.name] = value;
+    }
   }
+  const text = (name: string): string => (own[name] as string | undefined) ?? '';
+  const data = Object.fromEntries(['data_path', 'eval_data_path', 'data_set'].flatMap((name) => (text(name) ? [[name, text(name)]] : [])));
+  const evalOnly = own.eval === true;
+  const world = processCount(violations, own as Processes);
   if (!values.model) violations.add('model', '', 'given: `dropstream train --list_models` names them');
   if (values.trainManifest && data.data_path) violations.add('data_path', data.data_path, 'left out where train_manifest is given');
-  if (!values.trainManifest && !data.data_path) violations.add('data_path', '', 'given, or train_manifest in its place');
+  if (!evalOnly && !values.trainManifest && !data.data_path) violations.add('data_path', '', 'given, or train_manifest in its place');
+  if (evalOnly && !text('resume')) violations.add('resume', '', 'given with --eval: RUN/best, RUN/CHECKPOINT or a file');
+  if (!evalOnly && text('resume'))
+    violations.add(
+      'resume',
+      text('resume'),
+      'left out: a run resumes by itself, a paused one with `dropstream runs resume RUN`; --eval scores a checkpoint, --finetune begins from one',
+    );
   violations.throwIfAny();
-  return { spec: RunSpec.fromPartial(values as Partial<RunSpec>), data, notes };
+  const spec = RunSpec.fromPartial(values as Partial<RunSpec>);
+  const { batchSize = 64, updateFreq = 1, lr = 4e-3 } = spec;
+  const warning = evalOnly ? undefined : batchWarning({ batchSize, updateFreq, world, lr });
+  if (warning) notes.push(warning);
+  if (world > 1) spec.updateFreq = updateFreq * world;
+  return {
+    spec,
+    data,
+    world,
+    evalOnly,
+    resume: text('resume'),
+    autoResume: own.auto_resume !== false,
+    outputDir: text('output_dir'),
+    logDir: text('log_dir'),
+    notes,
+  };
 }
 
 const rules: Record<OptionKind, string> = {

@@ -34,26 +34,35 @@ export function addEvaluateCommand(program: Command, context: Context): void {
     .option('--detach', 'print the name and leave')
     .action(async (given: string, options: EvaluateOptions) => {
       const checkpoint = await storedName(checkpointName(given, options), options, context);
-      await withClient(EvaluatorServiceClient, 'evaluator', options, context, async (client, call) => {
-        const request = { parent: projectName(options), spec: specOf(checkpoint, options), requestId: randomUUID() };
-        let evaluation = (await client.createEvaluation(request, call)).evaluation!;
-        if (!options.detach) {
-          for await (const next of client.watchEvaluation({ name: evaluation.name }, { signal: context.signal })) {
-            evaluation = next.evaluation ?? evaluation;
-            const { samplesDone: done, samplesTotal: total } = evaluation;
-            context.terminal.status(
-              total > 0n ? `${bar(Number(done) / Number(total))} ${count(done)} of ${count(total)} images` : 'waiting for a worker',
-            );
-          }
-          context.terminal.status('');
-        }
-        show(evaluation, options, context);
-      });
+      await scoreCheckpoint(specOf(checkpoint, options), options, context);
     });
 }
 
+/** Asks for an evaluation, waits for it unless detached, and prints it. @throws CommandError (1) where it failed */
+export async function scoreCheckpoint(
+  spec: EvaluationSpec,
+  options: SharedOptions & { readonly detach?: boolean },
+  context: Context,
+): Promise<void> {
+  await withClient(EvaluatorServiceClient, 'evaluator', options, context, async (client, call) => {
+    const request = { parent: projectName(options), spec, requestId: randomUUID() };
+    let evaluation = (await client.createEvaluation(request, call)).evaluation!;
+    if (!options.detach) {
+      for await (const next of client.watchEvaluation({ name: evaluation.name }, { signal: context.signal })) {
+        evaluation = next.evaluation ?? evaluation;
+        const { samplesDone: done, samplesTotal: total } = evaluation;
+        context.terminal.status(
+          total > 0n ? `${bar(Number(done) / Number(total))} ${count(done)} of ${count(total)} images` : 'waiting for a worker',
+        );
+      }
+      context.terminal.status('');
+    }
+    show(evaluation, options, context);
+  });
+}
+
 /** `latest` and `best` are names that only the trainer knows; all others are stored names already. */
-async function storedName(name: string, options: SharedOptions, context: Context): Promise<string> {
+export async function storedName(name: string, options: SharedOptions, context: Context): Promise<string> {
   if (!/\/(latest|best)$/.test(name)) return name;
   return withClient(
     TrainerServiceClient,

@@ -12,6 +12,7 @@ import { followRun } from '../follow/follow-run.js';
 import { count } from '../output/numbers.js';
 import { isExplainedOption, type TrainOption, trainOptions } from '../train-options.js';
 import { type GivenOptions, trainRequest } from '../train-spec.js';
+import { evaluateOnly } from './evaluate-only.js';
 import { printJson, projectName, type SharedOptions, shortName, withClient, withSharedOptions } from './shared-options.js';
 
 interface TrainOwnOptions extends SharedOptions {
@@ -53,8 +54,10 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
     for (const name of modelNames()) terminal.out(name);
     return;
   }
-  const { spec, data, notes } = trainRequest(given);
+  const asked = trainRequest(given);
+  const { spec, data, notes } = asked;
   for (const note of notes) terminal.err(note);
+  if (asked.evalOnly) return await evaluateOnly(asked, given, context);
   if (data.data_path) {
     const { train, evaluation } = await indexForTraining(data, storeOf(given.store, context), context);
     for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, context);

@@ -1,0 +1,95 @@
+/** `dropstream train --eval`: the reference's way to score a checkpoint. */
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { openFileSource } from '#interchange/byte-source.js';
+import { importWeights } from '#interchange/import-weights.js';
+import { openWeightFile } from '#interchange/weight-file.js';
+import { defaultImageSize } from '#nn/models/registry.js';
+import { EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
+import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { invalid, NotFound } from '#rpc/errors.js';
+import { openStore } from '#storage/open-store.js';
+import { storeOf } from '../addresses.js';
+import type { Context } from '../context.js';
+import { indexForEvaluation } from '../data-sets.js';
+import { importedRunId, modelParameters, saveImported } from '../imported-checkpoint.js';
+import { count } from '../output/numbers.js';
+import type { TrainRequest } from '../train-spec.js';
+import { scoreCheckpoint, storedName } from './evaluate.js';
+import { checkpointName, projectName, type SharedOptions, withClient } from './shared-options.js';
+
+interface EvaluateOnlyOptions extends SharedOptions {
+  readonly store?: string;
+  readonly detach?: boolean;
+}
+
+interface Images {
+  readonly sha256: string;
+  readonly classes: readonly string[];
+}
+
+/** Scores `resume`: a stored checkpoint, or a file, which is imported first. Prints loss, top-1 and top-5. */
+export async function evaluateOnly(request: TrainRequest, options: EvaluateOnlyOptions, context: Context): Promise<void> {
+  const { spec, data, resume } = request;
+  if (/^https?:/.test(resume)) throw invalid('resume', resume, 'a checkpoint or a file: fetch it first');
+  const indexed =
+    data.data_path || data.eval_data_path ? await indexForEvaluation(data, storeOf(options.store, context), context) : undefined;
+  if (indexed) context.terminal.err(`evaluation images: ${count(indexed.samples)} in ${indexed.classes.length} classes`);
+  const path = resolve(context.cwd, resume);
+  const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
+  if (!isFile && /\.(pth|pt|safetensors)$/.test(resume)) throw new NotFound('file', path);
+  let checkpoint: string;
+  if (isFile) {
+    if (indexed === undefined) throw invalid('data_path', '', 'given where --resume is a file: its images have the classes of the head');
+    checkpoint = await importFile(path, request, indexed, options, context);
+  } else {
+    checkpoint = await storedName(checkpointName(resume, options), options, context);
+    await checkModel(checkpoint, spec.model, options, context);
+  }
+  const evaluation = EvaluationSpec.fromPartial({
+    checkpoint,
+    manifest: indexed?.sha256 ?? spec.evalManifest,
+    ...(spec.batchSize !== undefined && { batchSize: spec.batchSize }),
+    ...(spec.modelEmaEval !== undefined && { ema: spec.modelEmaEval }),
+    ...(spec.cropPct !== undefined && { cropPct: spec.cropPct }),
+    ...(spec.engine !== undefined && { engine: spec.engine }),
+  });
+  await scoreCheckpoint(evaluation, options, context);
+}
+
+async function importFile(path: string, { spec }: TrainRequest, { classes }: Images, options: EvaluateOnlyOptions, context: Context) {
+  const imageSize = spec.inputSize ?? defaultImageSize(spec.model);
+  const expected = await modelParameters(spec.model, imageSize, classes.length);
+  const source = await openFileSource(path);
+  try {
+    const file = await openWeightFile(source, { modelKey: 'model|module', modelPrefix: '' });
+    const { tensors, notices } = await importWeights(file, { expected });
+    for (const notice of notices) context.terminal.err(notice);
+    const store = await openStore(storeOf(options.store, context), { env: context.env, signal: context.signal });
+    try {
+      const run = `${projectName(options)}/runs/${importedRunId(spec.model, tensors)}`;
+      const model = { name: spec.model, imageSize, classNames: [...classes] };
+      const checkpoint = await saveImported(store, run, model, tensors, context.signal);
+      context.terminal.err(`imported ${path} as ${checkpoint}`);
+      return checkpoint;
+    } finally {
+      await store.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+/** A checkpoint of another model than the one named would be scored without a word. Imported ones belong to no run that can be asked. */
+async function checkModel(checkpoint: string, model: string, options: SharedOptions, context: Context): Promise<void> {
+  const name = checkpoint.replace(/\/checkpoints\/.*$/, '');
+  const trained = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {
+    try {
+      return (await client.getRun({ name }, call)).run?.spec?.model;
+    } catch (error) {
+      if (error instanceof NotFound) return undefined;
+      throw error;
+    }
+  });
+  if (trained !== undefined && trained !== model) throw invalid('model', model, `${trained}, the model of ${checkpoint}`);
+}
