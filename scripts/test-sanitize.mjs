@@ -57,7 +57,7 @@ async function build(name, flags) {
     '-DDROPSTREAM_ADDON=OFF',
     '-DDROPSTREAM_TESTS=ON',
     '-DCMAKE_BUILD_TYPE=Sanitize',
-    `-DCMAKE_CXX_FLAGS_SANITIZE=-O2 -g1 -fno-omit-frame-pointer ${flags}`,
+    `-DCMAKE_CXX_FLAGS_SANITIZE=-O1 -g1 -fno-omit-frame-pointer ${flags}`,
   ];
   await must('cmake', ['-S', source, '-B', folder, ...configure], MINUTE_MS);
   await must('cmake', ['--build', folder, '--parallel', String(Math.min(availableParallelism(), 16))], 10 * MINUTE_MS);

@@ -1,0 +1,157 @@
+/** The engine's side of the benchmark: a compiled program that steps for so many seconds and says where they went. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { type CompileOptions, compile, type Program } from '#engine/index.js';
+import { type FinishPlan, finishBatch } from '#native/pixels.js';
+import type { MicroBatch } from '#native/program.js';
+import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { blockRates } from '#schedule/index.js';
+import type { TrainingCase } from './training-case.js';
+
+const CLASSES = 1000;
+const WARM_UP_STEPS = 3;
+
+/** Seconds of one step; the parts need not make up the whole. */
+export interface StepTimes {
+  step: number;
+  finish: number;
+  forward: number;
+  backward: number;
+  optimizer: number;
+}
+
+/** Every image mixed with another; every fourth erased in a box, the recipe's share. In evaluation only normalised. */
+function finishPlan({ batch, imageSize, forward }: TrainingCase): FinishPlan {
+  const side = Math.floor(imageSize / 3);
+  return {
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+    samples: Array.from({ length: batch }, (_, i) => ({
+      erase:
+        forward || i % 4 !== 0 ? [] : [{ mode: 'pixel' as const, key: [i, 1], box: 0, top: side, left: side, height: side, width: side }],
+      mix: forward ? { lambda: 1, partner: i, box: null } : { lambda: 0.7, partner: batch - 1 - i, box: null },
+    })),
+  };
+}
+
+function pixelsOf(length: number, micro: number): Uint8Array {
+  const draws = new PhiloxDraws(purposeKey(BigInt(micro), 'pixels'));
+  return Uint8Array.from({ length }, (_, i) => 256 * draws.uniform(i));
+}
+
+/** Kibibytes of a line of /proc/self/status, as bytes; undefined where there is no such file. */
+function processBytes(line: 'VmRSS' | 'VmHWM'): number | undefined {
+  try {
+    const [, kibibytes] = new RegExp(`^${line}:\\s+(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Starts the process's peak over at what is resident now, where the system can. */
+function forgetPeak(): void {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5');
+  } catch {
+    // The peak then includes the start of the process.
+  }
+}
+
+export class EngineBlocks {
+  #step = 0;
+  #residentBefore: number | undefined;
+
+  private constructor(
+    private readonly options: TrainingCase,
+    readonly program: Program,
+    private readonly plan: FinishPlan,
+    private readonly pixels: readonly Uint8Array[],
+    private readonly batches: readonly MicroBatch[],
+  ) {}
+
+  static async create(options: TrainingCase): Promise<EngineBlocks> {
+    const { model, imageSize, batch, precision, updateFreq } = options;
+    const shapes = { imageSize, classes: CLASSES, batch };
+    const program = await compile(model, shapes, { precision: precision as NonNullable<CompileOptions['precision']> });
+    program.initialize(1n);
+    const floats = batch * program.imageFloats;
+    const pixels = Array.from({ length: updateFreq }, (_, micro) => pixelsOf(floats, micro));
+    const batches = pixels.map((_, micro) => ({
+      images: new Float32Array(floats),
+      targets: Float32Array.from({ length: batch * CLASSES }, (_, i) => {
+        const [label, other] = [(7 * Math.floor(i / CLASSES)) % CLASSES, (13 * Math.floor(i / CLASSES) + 1) % CLASSES];
+        return (i % CLASSES === label ? 0.7 : 0) + (i % CLASSES === other ? 0.3 : 0);
+      }),
+      samples: batch,
+      firstSample: micro * batch,
+    }));
+    return new EngineBlocks(options, program, finishPlan(options), pixels, batches);
+  }
+
+  /** Steps for at least `seconds` (and 8 steps), after a few that warm up. */
+  async block(seconds: number): Promise<StepTimes[]> {
+    if (this.#residentBefore === undefined) {
+      forgetPeak();
+      this.#residentBefore = processBytes('VmRSS');
+    }
+    for (let i = 0; i < WARM_UP_STEPS; i++) await this.#one();
+    const times: StepTimes[] = [];
+    for (let spent = 0; spent < seconds || times.length < 8; ) {
+      const one = await this.#one();
+      times.push(one);
+      spent += one.step;
+    }
+    return times;
+  }
+
+  /** How much the process grew over what it held before its first step: bytes at the peak; null where the system does not tell. */
+  get grownBytes(): number | null {
+    const peak = processBytes('VmHWM');
+    return peak === undefined || this.#residentBefore === undefined ? null : peak - this.#residentBefore;
+  }
+
+  dispose(): void {
+    this.program.dispose();
+  }
+
+  async #one(): Promise<StepTimes> {
+    const { batch, imageSize, forward } = this.options;
+    const began = performance.now();
+    for (const [micro, pixels] of this.pixels.entries())
+      await finishBatch(pixels, batch, imageSize, this.plan, this.batches[micro]!.images);
+    const finished = performance.now();
+    const phases = forward ? await this.#evaluate() : await this.#train();
+    const ended = performance.now();
+    const finish = (finished - began) / 1000;
+    const step = (ended - began) / 1000;
+    return { step, finish, forward: step - finish, backward: 0, optimizer: 0, ...phases };
+  }
+
+  async #evaluate(): Promise<Partial<StepTimes>> {
+    for (const batch of this.batches) await this.program.evaluate(batch);
+    return {};
+  }
+
+  async #train(): Promise<Partial<StepTimes>> {
+    const { batch, updateFreq, dropout, dropPath, clip, ema } = this.options;
+    const step = this.#step++;
+    const { seconds } = await this.program.step({
+      microBatches: [...this.batches],
+      random: { seed: 1n, step, dropout, blockRates: [...blockRates(dropPath, this.program.blocks)] },
+      lossScale: 1 / (batch * updateFreq),
+      optimizer: {
+        kind: 'adamw',
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        momentum: 0,
+        step: step + 1,
+        clip,
+        learningRate: 1e-4,
+        weightDecay: 0.05,
+        emaDecay: ema ? 0.9999 : -1,
+      },
+    });
+    return seconds;
+  }
+}

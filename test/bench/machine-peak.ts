@@ -1,0 +1,35 @@
+/** The processor of this machine, and the multiply-adds that it can do. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { sharedPath } from '../support/shared-folder.js';
+
+const run = promisify(execFile);
+
+export const processor = (): string => cpus()[0]?.model.trim() ?? 'unknown';
+
+/**
+ * GFLOP/s of fused multiply-adds on registers alone, on `threads` cores, measured now by shared/peers/peak.c, which knows AVX-512 only and
+ * two threads at most (more are taken as multiples of one); the best of seven rounds, as a limit. Undefined where that is not there or the machine has no AVX-512.
+ */
+export async function peakGflops(precision: string, threads: number, hasAvx512: boolean): Promise<number | undefined> {
+  const source = sharedPath('peers', 'peak.c');
+  if (source === undefined || !hasAvx512) return undefined;
+  const folder = await mkdtemp(join(tmpdir(), 'dropstream-peak-'));
+  try {
+    const program = join(folder, 'peak');
+    await run('cc', ['-O3', '-march=native', '-pthread', source, '-o', program], { timeout: 60_000 });
+    const { stdout } = await run(program, { timeout: 120_000 });
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { max: number; threads: number; dtype: string });
+    const of = (count: number) => rows.find((row) => row.dtype === precision && row.threads === count)?.max;
+    const single = of(1);
+    return of(threads) ?? (single === undefined ? undefined : single * threads);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

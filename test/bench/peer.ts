@@ -1,0 +1,187 @@
+/** PyTorch's side: ../shared/peers/train_step.py in its best configuration for the case, found once per processor. */
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { sharedPath } from '../support/shared-folder.js';
+import { processor } from './machine-peak.js';
+import { median } from './statistics.js';
+import type { TrainingCase } from './training-case.js';
+
+/** Seconds of each configuration in the sweep, after its warm-up and compilation. */
+const SWEEP_SECONDS = 8;
+const MINUTE_MS = 60_000;
+const cacheFolder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'dropstream');
+
+export interface PeerConfig {
+  /** fp32; bf16: autocast; bf16pure: bf16 weights with fp32 masters. */
+  dtype: string;
+  compile: 0 | 1;
+  fusedAttention: 0 | 1;
+  /** Allocator put before the program, or empty. */
+  preload: string;
+}
+
+/** What train_step.py prints, as far as it is used. */
+interface PeerLine {
+  value: number;
+  p10: number;
+  p90: number;
+  steps: number;
+  version: string;
+  phase_ms?: Record<string, number>;
+}
+
+export interface PeerBlock extends PeerLine {
+  /** Peak resident bytes of the whole Python process; null where the system does not tell. */
+  peakBytes: number | null;
+}
+
+/** The configurations that may be the fastest. Attention is fused or not only where a model has any. */
+export function candidates({ model, precision }: Pick<TrainingCase, 'model' | 'precision'>, preload: string): PeerConfig[] {
+  const dtypes = precision === 'fp32' ? ['fp32'] : ['bf16', 'bf16pure'];
+  const attentions: readonly (0 | 1)[] = /^(vit|swin)/.test(model) ? [1, 0] : [1];
+  return dtypes.flatMap((dtype) =>
+    ([0, 1] as const).flatMap((compile) => attentions.map((fusedAttention) => ({ dtype, compile, fusedAttention, preload }))),
+  );
+}
+
+function findTcmalloc(): string {
+  const folders = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64', '/usr/lib'];
+  return folders.map((folder) => join(folder, 'libtcmalloc_minimal.so.4')).find((path) => existsSync(path)) ?? '';
+}
+
+export class Peer {
+  private constructor(
+    private readonly options: TrainingCase,
+    private readonly threads: number,
+    private readonly python: string,
+    private readonly script: string,
+    readonly config: PeerConfig,
+  ) {}
+
+  /** Makes the virtual environment where there is none (2 GB; DROPSTREAM_PEERS_VENV names another), sweeps where nothing is known yet. */
+  static async prepare(options: TrainingCase, threads: number): Promise<Peer> {
+    const script = sharedPath('peers', 'train_step.py');
+    const setup = sharedPath('peers', 'setup');
+    if (script === undefined || setup === undefined)
+      throw new Error('--peer needs shared/peers beside the working copy (DROPSTREAM_SHARED)');
+    const venv = process.env.DROPSTREAM_PEERS_VENV ?? join(cacheFolder, 'peers-venv');
+    const python = join(venv, 'bin', 'python');
+    if (!existsSync(python)) {
+      console.log(`peer: PyTorch into ${venv} (about 2 GB, a minute or more)`);
+      mkdirSync(dirname(venv), { recursive: true });
+      await promisify(execFile)(setup, [venv], { timeout: 30 * MINUTE_MS, maxBuffer: 2 ** 26 });
+    }
+    const preload = findTcmalloc();
+    if (preload === '') console.log('peer: libtcmalloc_minimal is not installed; PyTorch may be 3 to 8 % slower without');
+    const withConfig = (config: PeerConfig) => new Peer(options, threads, python, script, config);
+    const known = new KnownChoices(options, threads, preload);
+    const config = known.read() ?? known.write(await sweep(candidates(options, preload), withConfig));
+    console.log(`peer: ${JSON.stringify(config)}`);
+    return withConfig(config);
+  }
+
+  /** One run of the script: it warms up, compiles, then measures for `seconds`. */
+  async block(seconds: number): Promise<PeerBlock> {
+    const { model, batch, dropPath, dropout, ema, clip, forward } = this.options;
+    const { dtype, compile, fusedAttention, preload } = this.config;
+    const settings: Record<string, string | number> = {
+      model,
+      dtype,
+      compile,
+      batch,
+      seconds,
+      clip,
+      dropout,
+      threads: this.threads,
+      ema: ema ? 1 : 0,
+      'drop-path': dropPath,
+      'fused-attention': fusedAttention,
+    };
+    const args = [this.script, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`])];
+    const env = { ...process.env, ...(preload && { LD_PRELOAD: preload }) };
+    const child = spawn(this.python, [...args, ...(forward ? ['--forward'] : [])], { env, timeout: 10 * MINUTE_MS + 1500 * seconds });
+    let [out, log] = ['', ''];
+    child.stdout.on('data', (chunk) => (out += chunk));
+    child.stderr.on('data', (chunk) => (log = (log + chunk).slice(-4000)));
+    let peakBytes: number | null = null;
+    const watch = setInterval(() => (peakBytes = peakOf(child.pid) ?? peakBytes), 500);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        child.on('error', reject);
+        child.on('close', (code, signal) =>
+          code === 0 ? resolve() : reject(new Error(`train_step.py ended with ${code ?? signal}:\n${log}`)),
+        );
+      });
+    } finally {
+      clearInterval(watch);
+    }
+    return { ...(JSON.parse(out.trim().split('\n').at(-1)!) as PeerLine), peakBytes };
+  }
+}
+
+function peakOf(pid: number | undefined): number | undefined {
+  try {
+    const [, kibibytes] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+async function sweep(configs: readonly PeerConfig[], withConfig: (config: PeerConfig) => Peer): Promise<PeerConfig> {
+  let best: { config: PeerConfig; value: number } | undefined;
+  for (const config of configs) {
+    try {
+      const { value } = await withConfig(config).block(SWEEP_SECONDS);
+      console.log(`peer sweep: ${JSON.stringify(config)} ${value} images/s`);
+      if (best === undefined || value > best.value) best = { config, value };
+    } catch (error) {
+      console.log(`peer sweep: ${JSON.stringify(config)} failed: ${(error as Error).message.split('\n')[0]}`);
+    }
+  }
+  if (best === undefined) throw new Error('no configuration of train_step.py runs here');
+  return best.config;
+}
+
+/** The best configurations so far, by everything that they depend on, in a file of the cache folder. */
+class KnownChoices {
+  readonly #file = join(cacheFolder, 'peer-choices.json');
+  readonly #key: string;
+
+  constructor({ model, precision, batch, forward, dropPath, dropout }: TrainingCase, threads: number, preload: string) {
+    this.#key = JSON.stringify({ processor: processor(), threads, model, precision, batch, forward, dropPath, dropout, preload });
+  }
+
+  #all(): Record<string, PeerConfig> {
+    return existsSync(this.#file) ? (JSON.parse(readFileSync(this.#file, 'utf8')) as Record<string, PeerConfig>) : {};
+  }
+
+  read(): PeerConfig | undefined {
+    return this.#all()[this.#key];
+  }
+
+  write(config: PeerConfig): PeerConfig {
+    mkdirSync(cacheFolder, { recursive: true });
+    const unfinished = `${this.#file}.${process.pid}`;
+    writeFileSync(unfinished, JSON.stringify({ ...this.#all(), [this.#key]: config }, null, 2));
+    renameSync(unfinished, this.#file);
+    return config;
+  }
+}
+
+/** The blocks as one: medians of the blocks' figures. */
+export function peerSummary(blocks: readonly PeerBlock[]) {
+  return {
+    img_per_s: median(blocks.map(({ value }) => value)),
+    blocks: blocks.map(({ value, p10, p90, steps }) => ({ img_per_s: value, p10, p90, steps })),
+    phase_ms: blocks.at(-1)?.phase_ms ?? null,
+    peak_rss_bytes: blocks.reduce<number | null>(
+      (most, { peakBytes }) => (peakBytes === null ? most : Math.max(most ?? 0, peakBytes)),
+      null,
+    ),
+    version: blocks.at(-1)?.version ?? '',
+  };
+}

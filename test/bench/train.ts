@@ -1,0 +1,103 @@
+/** npm run bench:train: speed of a training step (or of evaluation), where it goes, and PyTorch's on the same machine in the same minutes. */
+import { trace } from '#graph/trace.js';
+import { engineInfo } from '#native/engine.js';
+import { modelConfig } from '#nn/models/registry.js';
+import { blockRates } from '#schedule/index.js';
+import { EngineBlocks, type StepTimes } from './engine-blocks.js';
+import { peakGflops, processor } from './machine-peak.js';
+import { flopPerSample } from './multiply-adds.js';
+import { Peer, type PeerBlock, peerSummary } from './peer.js';
+import { median, quantile, rounded } from './statistics.js';
+import { type TrainingCase, trainingCase, UsageError, usage } from './training-case.js';
+
+const CLASSES = 1000;
+
+/** Blocks of both sides, A B B A, so that a machine that gets slower or faster meanwhile hurts both alike. Without a peer: one block. */
+async function measure(options: TrainingCase, engine: EngineBlocks, peer: Peer | undefined) {
+  const { seconds, batch, updateFreq } = options;
+  const [ours, theirs]: [StepTimes[][], PeerBlock[]] = [[], []];
+  for (const side of peer ? 'ABBA' : 'A') {
+    if (side === 'A') {
+      ours.push(await engine.block(seconds));
+      const speed = (batch * updateFreq) / median(ours.at(-1)!.map(({ step }) => step));
+      console.log(`engine: ${rounded(speed)} images/s (${ours.at(-1)!.length} steps)`);
+    } else {
+      theirs.push(await peer!.block(seconds));
+      console.log(`peer: ${theirs.at(-1)!.value} images/s (${theirs.at(-1)!.steps} steps)`);
+    }
+  }
+  return { ours, theirs };
+}
+
+async function bench(options: TrainingCase): Promise<object> {
+  const { model, precision, batch, updateFreq, imageSize, forward, dropPath } = options;
+  const { threads, isa, available } = engineInfo();
+  const engine = await EngineBlocks.create(options);
+  try {
+    const peer = options.peer ? await Peer.prepare(options, threads) : undefined;
+    const peak = await peakGflops(precision, threads, available.includes('avx512'));
+    const { ours, theirs } = await measure(options, engine, peer);
+    const steps = ours.flat();
+    const of = (part: keyof StepTimes, q = 0.5) =>
+      rounded(
+        1000 *
+          quantile(
+            steps.map((step) => step[part]),
+            q,
+          ),
+      );
+    // The median of the blocks' medians, on both sides.
+    const seconds = median(ours.map((block) => median(block.map(({ step }) => step))));
+    const samples = batch * updateFreq;
+    const graph = trace(modelConfig(model, { imageSize, classes: CLASSES }), { channels: 3, imageSize, classes: CLASSES });
+    const rates = blockRates(forward ? 0 : dropPath, engine.program.blocks);
+    const gflops = (samples * flopPerSample(graph, { backward: !forward, blockRates: rates })) / seconds / 1e9;
+    const summary = peer && peerSummary(theirs);
+    const speed = samples / seconds;
+    return {
+      model,
+      precision,
+      batch,
+      update_freq: updateFreq,
+      drop_path: dropPath,
+      dropout: options.dropout,
+      ema: options.ema,
+      clip: options.clip,
+      forward,
+      processor: processor(),
+      threads,
+      isa,
+      img_per_s: rounded(speed),
+      step_ms: rounded(1000 * seconds),
+      step_ms_p10: of('step', 0.1),
+      step_ms_p90: of('step', 0.9),
+      steps: steps.length,
+      chunk_samples: engine.program.chunkSamples,
+      breakdown: { finish: of('finish'), forward: of('forward'), backward: of('backward'), optimizer: of('optimizer') },
+      peak_bytes: engine.grownBytes,
+      program_bytes: engine.program.peakBytes,
+      gflops: rounded(gflops),
+      peak_gflops: peak === undefined ? null : rounded(peak),
+      fraction_of_peak: peak === undefined ? null : rounded(gflops / peak, 3),
+      ratio: summary === undefined ? null : rounded(speed / summary.img_per_s),
+      peer_config: peer && summary ? { ...peer.config, ...summary } : null,
+    };
+  } finally {
+    engine.dispose();
+  }
+}
+
+try {
+  const args = process.argv.slice(2);
+  if (args.includes('--help')) {
+    console.log(usage);
+  } else {
+    const options = trainingCase(args);
+    console.log('The step of the engine includes finishing the images from uint8; that of the peer gets them finished.');
+    console.log(JSON.stringify(await bench(options)));
+  }
+} catch (error) {
+  if (!(error instanceof UsageError) && !(error instanceof RangeError)) throw error;
+  console.error(`bench:train: ${error.message}\n\n${error instanceof UsageError ? usage : ''}`.trim());
+  process.exitCode = 2;
+}
