@@ -4,8 +4,20 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { dataConfig } from '../../services/data/config.js';
+import { evaluatorConfig } from '../../services/evaluator/config.js';
+import { schedulerConfig } from '../../services/scheduler/config.js';
+import { trainerConfig } from '../../services/trainer/config.js';
 import { findTool } from '../support/tool.js';
 import { dashboardQueries, deployPath, ruleQueries } from './dashboard-queries.js';
+
+/** Each service's options, and its ports. */
+const configs = {
+  data: { parse: dataConfig.parse, usual: [7011, 8011] },
+  scheduler: { parse: schedulerConfig.parse, usual: [7012, 8012] },
+  trainer: { parse: trainerConfig.parse, usual: [7013, 8013] },
+  evaluator: { parse: evaluatorConfig.parse, usual: [7014, 8014] },
+};
 
 test('the rules file holds every expression of the dashboard, and no other', () => {
   assert.ok(dashboardQueries().length > 20);
@@ -49,8 +61,58 @@ test('the image has neither root nor a compiler in its final stage', () => {
   const final = stages.at(-1)!;
   assert.equal(stages.length, 2);
   assert.match(final, /^node:20-bookworm-slim\n/);
-  assert.match(final, /^USER node$/m);
+  assert.match(final, /^USER 1000:1000$/m, "a number, for Kubernetes' runAsNonRoot");
   assert.doesNotMatch(final, /apt-get|g\+\+|npm /);
+  assert.match(final, /libs\/protocol\/descriptors\.binpb/, 'reflection reads it');
+});
+
+/** Its services by name, as text; `<<: *service` stands for the block `x-service`. */
+function composeServices(): Map<string, string> {
+  const text = readFileSync(deployPath('compose.yaml'), 'utf8');
+  const shared = /^x-service: .*\n((?: {2}.*\n|\n)+)/m.exec(text)![1]!;
+  const services = text.slice(text.indexOf('\nservices:\n'), text.indexOf('\nvolumes:\n'));
+  return new Map(
+    services
+      .split(/^ {2}(?=[\w-]+:$)/m)
+      .slice(1)
+      .map((block) => [block.slice(0, block.indexOf(':')), block.includes('<<: *service') ? `${block}\n${shared}` : block]),
+  );
+}
+
+test('what the compose file gives a service is what the service takes', async () => {
+  const services = composeServices();
+  const served = [...services].flatMap(([name, block]) => {
+    const [, service, line] = /^ {4}command: serve (\w+)(.*)$/m.exec(block) ?? [];
+    return service === undefined ? [] : [{ name, service, argv: line!.trim().split(/\s+/).filter(Boolean), block }];
+  });
+  assert.deepEqual([...new Set(served.map(({ service }) => service))].sort(), Object.keys(configs).sort());
+  for (const { name, service, argv, block } of served) {
+    const { parse, usual } = configs[service as keyof typeof configs];
+    const env = Object.fromEntries(
+      [...block.matchAll(/^ {4}(DROPSTREAM_\w+): (?:&\w+ )?"?([^"\n]+)"?$/gm)].map(([, key, value]) => [key!, value!]),
+    );
+    const config = parse({ argv, env });
+    assert.equal(config.host, '0.0.0.0', name);
+    assert.equal(config.adminHost, '0.0.0.0', name);
+    assert.equal(config.allowRemote, true, name);
+    assert.match(config.store, /^s3:\/\/dropstream\?/, name);
+    assert.deepEqual([config.port, config.adminPort], usual, name);
+    assert.match(block, new RegExp(`http://127\\.0\\.0\\.1:${config.adminPort}/readyz`), `${name}: its health check`);
+    for (const [, host, port] of argv.join(' ').matchAll(/ (\S+):(\d+)/g)) {
+      assert.match(services.get(host!) ?? '', new RegExp(`127\\.0\\.0\\.1:${port}:${port}`), `${name} calls ${host}:${port}`);
+    }
+    const grace = Number(/stop_grace_period: (\d+)s/.exec(block)![1]);
+    assert.ok(grace * 1000 > config.drainMs, `${name} is killed after ${grace} s and drains for ${config.drainMs} ms`);
+  }
+});
+
+test('there is no password in the compose file, and ports are on loopback', () => {
+  const compose = readFileSync(deployPath('compose.yaml'), 'utf8');
+  for (const [line] of compose.matchAll(/^.*PASSWORD.*$/gm)) assert.doesNotMatch(line, /PASSWORD:-|PASSWORD: [^*$]/);
+  assert.match(compose, /SECRET_KEY: &password \$\{MINIO_ROOT_PASSWORD:\?/);
+  for (const [, ports] of compose.matchAll(/^ {4}ports: \[(.*)\]$/gm))
+    for (const port of ports!.split(', ')) assert.match(port, /^"127\.0\.0\.1:/);
+  for (const file of ['.gitignore', 'Dockerfile.dockerignore']) assert.match(readFileSync(deployPath(file), 'utf8'), /^(\*\*\/)?\.env$/m);
 });
 
 test('every file that the compose file mounts exists', () => {
