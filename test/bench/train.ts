@@ -29,6 +29,13 @@ async function measure(options: TrainingCase, engine: EngineBlocks, peer: Peer |
   return { ours, theirs };
 }
 
+/** Whether something else ran: in some block the slowest tenth of the steps took a quarter longer than the median. */
+function wasDisturbed(ours: readonly StepTimes[][], theirs: readonly PeerBlock[]): boolean {
+  const uneven = (middle: number, slow: number) => slow > 1.25 * middle;
+  const times = ours.map((block) => block.map(({ step }) => step));
+  return times.some((block) => uneven(median(block), quantile(block, 0.9))) || theirs.some(({ value, p10 }) => uneven(1 / value, 1 / p10));
+}
+
 async function bench(options: TrainingCase): Promise<object> {
   const { model, precision, batch, updateFreq, imageSize, forward, dropPath } = options;
   const { threads, isa, available } = engineInfo();
@@ -54,6 +61,8 @@ async function bench(options: TrainingCase): Promise<object> {
     const gflops = (samples * flopPerSample(graph, { backward: !forward, blockRates: rates })) / seconds / 1e9;
     const summary = peer && peerSummary(theirs);
     const speed = samples / seconds;
+    const disturbed = wasDisturbed(ours, theirs);
+    if (disturbed) console.log('Something else ran meanwhile: single steps were much slower than the median. These figures say little.');
     return {
       model,
       precision,
@@ -72,6 +81,7 @@ async function bench(options: TrainingCase): Promise<object> {
       step_ms_p10: of('step', 0.1),
       step_ms_p90: of('step', 0.9),
       steps: steps.length,
+      disturbed,
       chunk_samples: engine.program.chunkSamples,
       breakdown: { finish: of('finish'), forward: of('forward'), backward: of('backward'), optimizer: of('optimizer') },
       peak_bytes: engine.grownBytes,

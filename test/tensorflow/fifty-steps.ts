@@ -3,8 +3,7 @@
  * given as argument, with dropout, stochastic depth, clipping and EMA, and prints one JSON line (FiftySteps).
  */
 
-import { compile } from '#engine/compile.js';
-import { type ExecutorName, executorNames, type NamedTensor, type Program, type StepRequest } from '#engine/index.js';
+import { compile, type ExecutorName, executorNames, type NamedTensor, type Program, type StepRequest } from '#engine/index.js';
 import { vit } from '#nn/models/vit.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 
