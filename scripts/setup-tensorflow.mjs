@@ -78,7 +78,11 @@ function run(command, args, { cwd = root, timeout = 10 * MINUTE_MS, env = {} } =
  * not load or a step that does not lower the loss is an error. @returns a line about the backend
  */
 function checkTrains(name) {
+  // Two functions that the package calls left node:util in Node 23; libs/engine/tfjs/backend.ts puts them back too.
   const program = `
+    const util = (await import('node:util')).default;
+    util.isNullOrUndefined ??= (value) => value === null || value === undefined;
+    util.isArray ??= Array.isArray;
     const tf = await import('@tensorflow/tfjs-core');
     await import('${name}');
     if (tf.findBackend('tensorflow') === null) throw new Error('${name} brought a TensorFlow.js core of its own');

@@ -1,5 +1,6 @@
 /** The processor of this machine, and the multiply-adds that it can do. */
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,11 +9,23 @@ import { sharedPath } from '../support/shared-folder.js';
 
 const run = promisify(execFile);
 
-export const processor = (): string => cpus()[0]?.model.trim() ?? 'unknown';
+/** Its name, with family and model where the system tells them: clouds call several generations by one name. */
+export function processor(): string {
+  const name = cpus()[0]?.model.trim() ?? 'unknown';
+  try {
+    const facts = readFileSync('/proc/cpuinfo', 'utf8');
+    const fact = (field: string) => new RegExp(`^${field}\\s*: (\\S+)$`, 'm').exec(facts)?.[1];
+    const [family, model] = [fact('cpu family'), fact('model')];
+    return family && model ? `${name} (family ${family} model ${model})` : name;
+  } catch {
+    return name;
+  }
+}
 
 /**
  * GFLOP/s of fused multiply-adds on registers alone, on `threads` cores, measured now by shared/peers/peak.c, which knows AVX-512 only and
- * two threads at most (more are taken as multiples of one); the best of seven rounds, as a limit. Undefined where that is not there or the machine has no AVX-512.
+ * two threads at most (more are taken as multiples of one); the best of its seven rounds, since it is a limit. Undefined where that is not
+ * there or the machine has no AVX-512.
  */
 export async function peakGflops(precision: string, threads: number, hasAvx512: boolean): Promise<number | undefined> {
   const source = sharedPath('peers', 'peak.c');

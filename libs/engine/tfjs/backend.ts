@@ -1,4 +1,5 @@
 /** TensorFlow.js and its backends: `cpu` always, `tensorflow` where @tensorflow/tfjs-node-gpu or tfjs-node is installed. */
+import { createRequire } from 'node:module';
 import type { TensorFlow } from '#nn/operation.js';
 import { ExecutorUnavailable } from '../executor.js';
 
@@ -25,6 +26,7 @@ export async function useBackend(tf: TensorFlow, backend: BackendName): Promise<
 /** Undefined on success, else why not. */
 async function registerTensorFlow(tf: TensorFlow): Promise<string | undefined> {
   const reasons: string[] = [];
+  restoreUtil();
   for (const name of TENSORFLOW_PACKAGES) {
     try {
       await import(name);
@@ -36,4 +38,11 @@ async function registerTensorFlow(tf: TensorFlow): Promise<string | undefined> {
     }
   }
   return reasons.join('; ');
+}
+
+/** tfjs-node 4.22 calls two functions of node:util that Node 23 took away. */
+function restoreUtil(): void {
+  const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
+  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  util.isArray ??= Array.isArray;
 }
