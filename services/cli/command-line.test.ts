@@ -97,6 +97,103 @@ test('the command line against real services', async (t) => {
     assert.match(err, /step 20, 100 images/);
   });
 
+  await t.test('a command that is repeated goes on with its run and completes its logs', async () => {
+    const [folder, board] = [join(local.folder, 'results'), join(local.folder, 'board')];
+    const line = ['--output_dir', folder, '--log_dir', board, '--epochs', '2', '--model_ema', 'true', '--model_ema_eval', 'true'];
+    const once = await trainOne(...line);
+    assert.equal(once.code, 0, once.err);
+    const log = await readFile(join(folder, 'log.txt'), 'utf8');
+    const lines = log
+      .trimEnd()
+      .split('\n')
+      .map((text) => JSON.parse(text) as Record<string, number>);
+    const keys =
+      'train_lr train_min_lr train_loss train_class_acc train_weight_decay train_dropout train_grad_norm test_loss test_acc1 test_acc5 epoch n_parameters test_loss_ema test_acc1_ema test_acc5_ema';
+    assert.deepEqual(
+      lines.map((one) => Object.keys(one).join(' ')),
+      [keys, keys],
+    );
+    assert.deepEqual(
+      lines.map(({ epoch, train_dropout: rate }) => [epoch, Number(rate?.toFixed(9))]),
+      [
+        [0, 0.1],
+        [1, 0],
+      ],
+    );
+    const [events = ''] = await readdir(board);
+    const bytes = await readFile(join(board, events));
+
+    const again = await trainOne(...line);
+    assert.equal(again.code, 0, again.err);
+    assert.match(again.err, /run run-\w+ goes on from step 20 of 20 steps/);
+    const { run } = JSON.parse(await readFile(join(folder, 'run.json'), 'utf8')) as { run: string };
+    await rm(join(folder, 'log.txt'));
+    const watched = await cli(home, 'runs', 'watch', run, '--output-dir', folder, '--log_dir', board);
+    assert.equal(watched.code, 0, watched.err);
+    assert.equal(await readFile(join(folder, 'log.txt'), 'utf8'), log);
+    assert.deepEqual(await readFile(join(board, events)), bytes);
+
+    assert.equal((await trainOne(...line, '--auto_resume', 'false')).code, 5);
+    assert.equal((await trainOne(...line, '--smoothing', '0')).code, 5, 'another spec is another run');
+    assert.equal((await cli(home, 'runs', 'watch', 'first', '--output-dir', folder)).code, 5);
+  });
+
+  await t.test('train --eval scores a checkpoint and trains nothing', async () => {
+    const before = (await cli(home, 'runs', 'list')).out.split('\n').length;
+    const evaluate = (...argv: string[]) => cli(home, 'train', '--model', 'vit_nano_p7', '--eval', 'true', ...argv);
+    const { code, out, err } = await evaluate(
+      '--resume',
+      'first/latest',
+      '--data_path',
+      images,
+      '--batch_size',
+      '32',
+      '--dist_eval',
+      'false',
+    );
+    assert.equal(code, 0, err);
+    assert.equal(out, (await cli(home, 'evaluate', 'first/latest', '--batch_size', '32')).out);
+    assert.match(err, /--dist_eval is ignored[\s\S]*evaluation images: 100 in 10 classes/);
+    const file = join(local.folder, 'weights.safetensors');
+    assert.equal((await cli(home, 'checkpoints', 'export', 'first/latest', '--out', file)).code, 0);
+    const scored = await evaluate('--resume', file, '--data_path', images, '--imagenet_default_mean_and_std', 'true');
+    assert.equal(scored.code, 0, scored.err);
+    assert.equal(scored.out, out);
+    assert.equal((await evaluate('--resume', 'first/latest', '--model', 'vit_tiny')).code, 2, 'a checkpoint of another model');
+    assert.equal((await evaluate('--resume', '/nowhere/x.pth', '--data_path', images)).code, 4);
+    assert.equal((await cli(home, 'runs', 'list')).out.split('\n').length, before);
+  });
+
+  await t.test('a dry run prints the plan and stores no run', async () => {
+    const before = (await cli(home, 'runs', 'list')).out;
+    const line = ['--epochs', '4', '--world', '2', '--dry_run'];
+    const { code, out, err } = await trainOne(...line);
+    assert.equal(code, 0, err);
+    assert.match(out, /total batch +120: 2 micro-batches \(update_freq 1 · world 2\) of 60\nsteps +5 an epoch, 20 in 4 epochs\ndropout /);
+    assert.match(out, /\nmemory +[\d.]+ MB.*\ntime +about .*\n +measured here/);
+    const plan = JSON.parse((await trainOne(...line, '--json')).out) as {
+      totalBatch: number;
+      cost: { seconds: number };
+      curves: unknown[];
+    };
+    assert.deepEqual([plan.totalBatch, plan.curves.length, plan.cost.seconds > 0], [120, 3, true]);
+    assert.equal((await trainOne(...line, '--world', '11')).code, 2, 'more than there is');
+    assert.equal((await cli(home, 'runs', 'list')).out, before);
+    const alone = await cli(
+      { DROPSTREAM_HOME: join(local.folder, 'nobody') },
+      'train',
+      '--data_path',
+      images,
+      ...small,
+      '--epochs',
+      '4',
+      '--dry_run',
+    );
+    assert.equal(alone.code, 0, alone.err);
+    assert.match(alone.err, /no trainer service runs: starting services for this plan/);
+    assert.match(alone.out, /steps +10 an epoch, 40 in 4 epochs/);
+  });
+
   await t.test('exit codes say what was wrong', async () => {
     assert.equal((await cli(home, 'runs', 'get', 'nope')).code, 4);
     assert.equal((await cli(home, 'runs', 'pause', 'first')).code, 5);

@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { followRun } from '../follow/follow-run.js';
-import { runEvents } from '../follow/run-events.js';
+import { runEvents, type TrainerClient } from '../follow/run-events.js';
+import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
 import { count, duration } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
 import {
@@ -43,16 +44,17 @@ export function addRunsCommand(program: Command, context: Context): void {
 
   withSharedOptions(runs.command('watch <run>').description('follow a run until it ends; --json prints every event as a line'), ['trainer'])
     .option('--after <sequence>', 'only events after this one (--json)', '0')
-    .action(async (name: string, options: SharedOptions & { after: string }) => {
+    .option('--output-dir <folder>', 'folder for log.txt, one JSON line an epoch: completed where it is there already')
+    .option('--log-dir <folder>', 'folder for a TensorBoard event file, completed likewise')
+    .action(async (name: string, options: SharedOptions & { after: string; outputDir?: string; logDir?: string }) => {
+      const folders = { outputDir: options.outputDir ?? '', logDir: options.logDir ?? '' };
       await withClient(TrainerServiceClient, 'trainer', options, context, async (client) => {
         const run = fullName('runs', name, options);
         if (!options.json) {
-          await followRun(client, run, context);
+          await followRun(client, run, context, { folders });
           return;
         }
-        const after = /^\d{1,18}$/.test(options.after) ? BigInt(options.after) : 0n;
-        for await (const event of runEvents(client, run, { after, signal: context.signal }))
-          context.terminal.out(JSON.stringify(RunEvent.toJSON(event)));
+        await printEvents(client, run, /^\d{1,18}$/.test(options.after) ? BigInt(options.after) : 0n, folders, context);
       });
     });
 
@@ -79,6 +81,20 @@ export function addRunsCommand(program: Command, context: Context): void {
       if (options.json) printJson(context, { deleted: request.name });
       else context.terminal.err(`deleted ${request.name}`);
     });
+}
+
+/** Every event after `after` as a line; log files take those before it too. */
+async function printEvents(client: TrainerClient, name: string, after: bigint, folders: LogFolders, context: Context): Promise<void> {
+  const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
+  const logs = await RunLogs.open(folders, run!, context.cwd);
+  try {
+    for await (const event of runEvents(client, name, { after: logs ? 0n : after, signal: context.signal })) {
+      await logs?.take(event);
+      if (event.sequence > after) context.terminal.out(JSON.stringify(RunEvent.toJSON(event)));
+    }
+  } finally {
+    await logs?.close();
+  }
 }
 
 const percent = (value: number | undefined) => (value === undefined ? undefined : `${value.toFixed(2)} %`);

@@ -1,18 +1,24 @@
 /** `dropstream train`: the reference's command line, as a run of the trainer service. */
 import { randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { modelNames } from '#nn/models/registry.js';
-import { Run, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { NotFound } from '#rpc/errors.js';
 import { readUpState, storeOf } from '../addresses.js';
 import { type Context, homeFolder } from '../context.js';
 import { indexForTraining } from '../data-sets.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { followRun } from '../follow/follow-run.js';
+import type { TrainerClient } from '../follow/run-events.js';
+import { runOfFolder } from '../log-files/output-folder.js';
 import { count } from '../output/numbers.js';
+import { withServicesFor } from '../plan/services-for-plan.js';
 import { isExplainedOption, type TrainOption, trainOptions } from '../train-options.js';
-import { type GivenOptions, trainRequest } from '../train-spec.js';
+import { type GivenOptions, type TrainRequest, trainRequest } from '../train-spec.js';
 import { evaluateOnly } from './evaluate-only.js';
+import { printPlan } from './print-plan-of-run.js';
 import { printJson, projectName, type SharedOptions, shortName, withClient, withSharedOptions } from './shared-options.js';
 
 interface TrainOwnOptions extends SharedOptions {
@@ -20,6 +26,7 @@ interface TrainOwnOptions extends SharedOptions {
   readonly store?: string;
   readonly detach?: boolean;
   readonly validate_only?: boolean;
+  readonly dry_run?: boolean;
   readonly list_models?: boolean;
 }
 
@@ -32,6 +39,7 @@ export function addTrainCommand(program: Command, context: Context): void {
     .option('--store <uri>', "store that data_path is indexed into; default: DROPSTREAM_STORE, or the running `up`'s")
     .option('--detach', 'print the name of the run and leave')
     .option('--validate_only', 'only check the options; nothing is stored')
+    .option('--dry_run', 'print the plan: batch, steps, curves, memory, time; nothing is trained')
     .option('--list_models', 'print the names of the models');
   for (const option of trainOptions) train.addOption(commandOption(option));
   train.addHelpText(
@@ -55,40 +63,84 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
     return;
   }
   const asked = trainRequest(given);
-  const { spec, data, notes } = asked;
+  const { spec, notes } = asked;
   for (const note of notes) terminal.err(note);
   if (asked.evalOnly) return await evaluateOnly(asked, given, context);
-  if (data.data_path) {
-    const { train, evaluation } = await indexForTraining(data, storeOf(given.store, context), context);
-    for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, context);
-    spec.trainManifest = train.sha256;
-    spec.evalManifest ||= evaluation?.sha256 ?? '';
-    terminal.err(
-      `training images: ${count(train.samples)} in ${train.classes.length} classes; evaluation images: ${evaluation ? count(evaluation.samples) : 'none'}`,
-    );
+  if (given.dry_run) {
+    await withServicesFor(given, context, async (there) => {
+      await indexData(asked, given.store, there);
+      await printPlan(asked, given, there);
+    });
+    return;
   }
+  await indexData(asked, given.store, context);
+  const folders = { outputDir: asked.outputDir, logDir: asked.logDir };
   await withClient(TrainerServiceClient, 'trainer', given, context, async (client, call) => {
-    const request = {
-      parent: projectName(given),
-      runId: given.run_id ?? '',
-      spec,
-      requestId: randomUUID(),
-      validateOnly: given.validate_only ?? false,
-    };
-    const { run } = await client.createRun(request, call);
-    if (given.validate_only) {
-      if (given.json) printJson(context, Run.toJSON(run!));
-      else terminal.err(`the options are good: ${count(run?.totalSteps ?? 0)} optimizer steps, ${count(run?.stepsPerEpoch ?? 0)} an epoch`);
+    const validateOnly = given.validate_only ?? false;
+    const runId = validateOnly ? (given.run_id ?? '') : await runIdOf(asked, given, context);
+    const before = runId === '' || validateOnly ? undefined : await existingRun(client, `${projectName(given)}/runs/${runId}`, call);
+    if (before && !asked.autoResume) {
+      throw new CommandError(`${before.name} exists already, and --auto_resume is false: give another --run_id`, exitCodes.conflict);
+    }
+    const request = { parent: projectName(given), runId, spec, requestId: randomUUID(), validateOnly };
+    let run = (await client.createRun(request, call)).run!;
+    if (validateOnly) {
+      if (given.json) printJson(context, Run.toJSON(run));
+      else terminal.err(`the options are good: ${count(run.totalSteps)} optimizer steps, ${count(run.stepsPerEpoch)} an epoch`);
       return;
     }
+    if (run.state === RunState.PAUSED) run = (await client.resumeRun({ name: run.name }, call)).run!;
     if (given.detach || given.json) {
-      if (given.json) printJson(context, Run.toJSON(run!));
-      else terminal.out(run!.name);
-      if (given.detach) return;
+      if (given.json) printJson(context, Run.toJSON(run));
+      else terminal.out(run.name);
+      if (given.detach) return detachedNote(asked, run.name, context);
     }
-    terminal.err(`run ${shortName(run!.name)}: ${spec.model}, ${count(run!.parameters)} parameters, ${count(run!.totalSteps)} steps`);
-    await followRun(client, run!.name, context);
+    const begun = before ? `goes on from step ${count(run.step)} of` : `${spec.model}, ${count(run.parameters)} parameters,`;
+    terminal.err(`run ${shortName(run.name)}${before ? '' : ':'} ${begun} ${count(run.totalSteps)} steps`);
+    await followRun(client, run.name, context, { folders });
   });
+}
+
+/** Indexes data_path, and eval_data_path or what lies beside it, and writes the manifests into the spec. */
+async function indexData({ spec, data }: TrainRequest, store: string | undefined, context: Context): Promise<void> {
+  if (!data.data_path) return;
+  const { train, evaluation } = await indexForTraining(data, storeOf(store, context), context);
+  for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, context);
+  spec.trainManifest = train.sha256;
+  spec.evalManifest ||= evaluation?.sha256 ?? '';
+  context.terminal.err(
+    `training images: ${count(train.samples)} in ${train.classes.length} classes; evaluation images: ${evaluation ? count(evaluation.samples) : 'none'}`,
+  );
+}
+
+/** The id to create or to go on with: that of --run_id, or of the run that output_dir belongs to; '' for a new one. */
+async function runIdOf({ outputDir, autoResume }: TrainRequest, given: TrainOwnOptions, context: Context): Promise<string> {
+  const owner = outputDir ? await runOfFolder(resolve(context.cwd, outputDir)) : undefined;
+  const asked = given.run_id ?? '';
+  if (owner === undefined) return asked;
+  const fits = autoResume && owner.startsWith(`${projectName(given)}/runs/`) && (asked === '' || asked === shortName(owner));
+  if (!fits) throw new CommandError(`${outputDir} belongs to ${owner}: give another --output_dir`, exitCodes.conflict);
+  return shortName(owner);
+}
+
+async function existingRun(
+  client: TrainerClient,
+  name: string,
+  call: { timeoutMs: number; signal: AbortSignal },
+): Promise<Run | undefined> {
+  try {
+    return (await client.getRun({ name }, call)).run;
+  } catch (error) {
+    if (error instanceof NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Whoever leaves a run leaves its log files to the next who follows it. */
+function detachedNote({ outputDir, logDir }: TrainRequest, name: string, { terminal }: Context): void {
+  const wanted = [...(outputDir ? [`--output-dir ${outputDir}`] : []), ...(logDir ? [`--log-dir ${logDir}`] : [])];
+  if (wanted.length > 0)
+    terminal.err(`logs are written by whoever follows: \`dropstream runs watch ${shortName(name)} ${wanted.join(' ')}\``);
 }
 
 /** The data service of a running `up` refuses folders outside its roots; said here, before a run fails of it. */

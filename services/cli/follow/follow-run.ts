@@ -2,6 +2,7 @@
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
+import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
 import { askOnInterrupt } from './interrupt.js';
 import { type FollowOptions, runEvents, type TrainerClient } from './run-events.js';
 import { beginProgress, endStates, evaluationOf, type RunProgress, takeEvent } from './run-progress.js';
@@ -11,19 +12,20 @@ import { epochRow, statusLine } from './status-line.js';
 const PLAIN_EVERY_MS = 5000;
 
 /**
- * Follows `name` to its end. Ctrl-C asks once whether to detach or to pause; where nobody can answer it detaches.
+ * Follows `name` to its end, keeping log files in `folders`. Ctrl-C asks once whether to detach or to pause; where nobody can answer it detaches.
  * @returns what it saw. @throws CommandError (1) where the run failed, (130) after detaching
  */
 export async function followRun(
   client: TrainerClient,
   name: string,
   context: Context,
-  options: Partial<FollowOptions> = {},
+  { folders, ...options }: Partial<FollowOptions> & { readonly folders?: LogFolders } = {},
 ): Promise<RunProgress> {
   const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
   if (run === undefined) throw new CommandError(`${name} has no answer`);
   const imagesPerStep = (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1);
   const progress = beginProgress({ ...run, imagesPerStep, evaluated: !run.spec?.disableEval, state: RunState.QUEUED });
+  const logs = folders && (await RunLogs.open(folders, run, context.cwd));
   const leave = new AbortController();
   const interrupt = askOnInterrupt(context, name, {
     pause: async () => void (await client.pauseRun({ name }, { timeoutMs: 30_000 })),
@@ -38,14 +40,17 @@ export async function followRun(
       signal,
     })) {
       takeEvent(progress, event);
+      await logs?.take(event);
       view.update(event.event?.$case);
-      if (progress.state === RunState.PAUSED) break;
+      // A pause that the log has left behind is none.
+      if (progress.state === RunState.PAUSED && event.sequence >= run.logSequence) break;
     }
   } catch (error) {
     if (!leave.signal.aborted) throw error;
   } finally {
     view.close();
     interrupt.close();
+    await logs?.close();
   }
   if (leave.signal.aborted) {
     throw new CommandError(`detached; the run goes on. Follow it again with \`dropstream runs watch ${name}\``, 130);

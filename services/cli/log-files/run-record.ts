@@ -1,0 +1,86 @@
+/** What a run's log comes to for log.txt: a pure fold, so that the same events always make the same lines. */
+import type { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
+import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import type { EpochRecord, RunEvent } from '#protocol/dropstream/v1/trainer.js';
+
+/** Layers between the stem and the head where layer decay acts: the stem's factor is the decay to this power. */
+const DECAYED_LAYERS = 13;
+
+export interface RunRecord {
+  run: string;
+  parameters: number;
+  stepsPerEpoch: number;
+  drop: 'dropout' | 'drop_path' | undefined;
+  /** Smallest of the factors that layer decay gives to parameters. */
+  smallestScale: number;
+  /** By epoch from 0; an epoch that a later attempt ended again counts once, as it was last. */
+  readonly epochs: Map<number, EpochRecord>;
+  /** By the epoch at whose end the checkpoint was taken. */
+  readonly evaluations: Map<number, EvaluationResult>;
+}
+
+export function emptyRecord(): RunRecord {
+  return { run: '', parameters: 0, stepsPerEpoch: 0, drop: undefined, smallestScale: 1, epochs: new Map(), evaluations: new Map() };
+}
+
+/** The epoch (from 0) at whose end `step` lies, or undefined within an epoch. */
+export function endedEpoch(record: Pick<RunRecord, 'stepsPerEpoch'>, step: bigint): number | undefined {
+  const epochs = Number(step) / record.stepsPerEpoch;
+  return Number.isInteger(epochs) && epochs > 0 ? epochs - 1 : undefined;
+}
+
+/** Takes one event in. @returns whether the lines changed */
+export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
+  switch (event?.$case) {
+    case 'created': {
+      const { run, dropKind } = event.value;
+      const spec = run?.spec;
+      const drops = (spec?.dropout ?? 0) > 0 || (spec?.dropPath ?? 0) > 0 || spec?.schedule;
+      record.run = run?.name ?? '';
+      record.parameters = Number(run?.parameters ?? 0);
+      record.stepsPerEpoch = Number(run?.stepsPerEpoch ?? 0);
+      record.drop = drops ? (dropKind === DropKind.DROP_PATH ? 'drop_path' : 'dropout') : undefined;
+      record.smallestScale = (spec?.layerDecay ?? 1) ** DECAYED_LAYERS;
+      return false;
+    }
+    case 'resumed':
+      // Epochs after the checkpoint are trained again.
+      for (const epoch of record.epochs.keys()) {
+        if (BigInt(epoch + 1) * BigInt(record.stepsPerEpoch) > event.value.fromStep) record.epochs.delete(epoch);
+      }
+      return true;
+    case 'epoch':
+      record.epochs.set(event.value.epoch, event.value);
+      return true;
+    case 'evaluation': {
+      const epoch = endedEpoch(record, event.value.step);
+      if (epoch === undefined || event.value.result === undefined) return false;
+      record.evaluations.set(epoch, event.value.result);
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+/** log.txt as the reference writes it: one JSON object an epoch, in order. */
+export function logLines(record: RunRecord): string[] {
+  return [...record.epochs.values()]
+    .sort((a, b) => a.epoch - b.epoch)
+    .map((epoch) => {
+      const { weights, ema } = record.evaluations.get(epoch.epoch) ?? {};
+      return JSON.stringify({
+        train_lr: epoch.trainLr,
+        train_min_lr: epoch.trainLr * record.smallestScale,
+        train_loss: epoch.trainLoss,
+        ...(epoch.trainClassAcc !== undefined && { train_class_acc: epoch.trainClassAcc }),
+        train_weight_decay: epoch.trainWeightDecay,
+        ...(record.drop && { [`train_${record.drop}`]: epoch.trainDropRate }),
+        train_grad_norm: epoch.trainGradNorm,
+        ...(weights && { test_loss: weights.loss, test_acc1: weights.top1, test_acc5: weights.top5 }),
+        epoch: epoch.epoch,
+        n_parameters: record.parameters,
+        ...(ema && { test_loss_ema: ema.loss, test_acc1_ema: ema.top1, test_acc5_ema: ema.top5 }),
+      });
+    });
+}
