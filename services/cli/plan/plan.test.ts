@@ -40,7 +40,7 @@ test('the plan has the lengths, the batch and the curves of the run', () => {
   for (const samples of [drop, lr, decay]) assert.deepEqual([samples?.[0]?.step, samples?.at(-1)?.step], [0, 300 * S - 1]);
   assert.deepEqual([drop?.[0]?.value, drop?.[60]?.value, lr?.[0]?.value], [0.1, 0, 0]);
   assert.ok(Math.abs(lr![50]!.value - 4e-3) < 1e-5 && lr!.at(-1)!.value > 1e-6 && lr!.at(-1)!.value < 1.01e-6);
-  assert.equal(decay![0]!.value, 0.05);
+  assert.ok(Math.abs(decay![0]!.value - 0.05) < 1e-12);
   assert.ok(Math.abs(decay!.at(-1)!.value - 0.2) < 1e-6);
 });
 
@@ -61,10 +61,10 @@ test('a curve of zeros is flat', () => {
   assert.equal(sparkline({ samples: [0, 0, 0].map((value, step) => ({ step, value })) }), '▁▁▁');
 });
 
-test('memory and time come from steps of the program itself, for every family and optimizer', async () => {
+test('memory and time come from steps of the program itself, for any family and optimizer', async () => {
   for (const [model, opt] of [
     ['vit_nano_p7', 'adamw'],
-    ['convnext_nano_p4', 'sgd'],
+    ['convnext_nano_p2', 'sgd'],
     ['mixer_nano_p7', 'momentum'],
   ] as const) {
     const spec = RunSpec.fromPartial({

@@ -48,6 +48,8 @@ export function sparkline({ samples }: Pick<Curve, 'samples'>): string {
 function range({ samples, segments }: Curve): string {
   const [first, last] = [samples[0]!.value, samples.at(-1)!.value];
   const most = Math.max(...segments.flatMap(({ startValue, endValue }) => [startValue, endValue]));
-  const ends = [first, ...(most > first && most > last ? [most] : []), last].map((value) => significant(value, 3));
-  return new Set(ends).size === 1 ? ends[0]! : ends.join(' → ');
+  // As printed: a cosine comes near its end without reaching it.
+  const [from, peak, to] = [first, Math.max(first, most, last), last].map((value) => significant(value, 3));
+  if (from === to && peak === from) return String(from);
+  return peak === from || peak === to ? `${from} → ${to}` : `${from} → ${peak} → ${to}`;
 }
