@@ -15,6 +15,7 @@ import type { SchedulerClient } from './create-run.js';
 import { executorOf } from './engine-choice.js';
 import { addStep, type EpochSums, emptySums, epochRecord } from './epoch-means.js';
 import { CheckpointEvaluations, type EvaluatorClient } from './evaluations.js';
+import { finetuneFrom } from './finetune.js';
 import type { TrainerMetrics } from './metrics.js';
 import { MicroBatches } from './micro-batches.js';
 import { modelOf } from './model-catalog.js';
@@ -26,7 +27,7 @@ import { asResolved, dropOptions, type ResolvedSpec } from './run-spec.js';
 import { isBest, type RunView } from './run-state.js';
 import { ScheduleFollower } from './schedule-follower.js';
 import { StepsRecorder } from './steps-recorder.js';
-import { finetuneFrom, type Progress, restore } from './training-state.js';
+import { type Progress, restore } from './training-state.js';
 import { Undecodable } from './undecodable.js';
 
 export interface AttemptOptions {
@@ -197,13 +198,7 @@ class Attempt {
       // Training silently from the start again would hide the loss.
       if (names.length > 0) throw new NoWholeCheckpoint(names);
       program.initialize(this.#spec.seed);
-      if (this.#spec.finetune !== '') {
-        finetuneFrom(
-          program,
-          this.#spec.finetune,
-          await loadCheckpoint(store, manifestKeyOf(this.#spec.finetune), { groups: ['weights'], signal }),
-        );
-      }
+      if (this.#spec.finetune !== '') await this.#finetune(program);
       if (view.run.attempt > 1) await this.#resumed(0, '', false);
       return { step: 0, sums: emptySums(0), undecodable: [] };
     }
@@ -215,6 +210,13 @@ class Attempt {
     const progress = restore(program, name, loaded);
     await this.#resumed(progress.step, name, changed);
     return progress;
+  }
+
+  async #finetune(program: Program): Promise<void> {
+    const { store, claimed, logger } = this.#options;
+    const { finetune } = this.#spec;
+    const loaded = await loadCheckpoint(store, manifestKeyOf(finetune), { groups: ['weights'], signal: claimed.signal });
+    for (const notice of await finetuneFrom(program, finetune, loaded)) logger.info({ checkpoint: finetune, notice }, 'finetuning');
   }
 
   async #resumed(fromStep: number, checkpoint: string, fingerprintChanged: boolean): Promise<void> {

@@ -9,12 +9,12 @@ import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { TrainerConfig } from './config.js';
 import type { SchedulerClient } from './create-run.js';
 import type { EvaluatorClient } from './evaluations.js';
+import { FinetuneMismatch } from './finetune.js';
 import type { TrainerMetrics } from './metrics.js';
 import { type AttemptOutcome, attemptRun } from './run-attempt.js';
 import { type EventBody, type EventBodyAt, heartbeatPrefix, openRunLog, runPrefix, runQueue, standingOf } from './run-log.js';
 import { NonFiniteLoss } from './run-loop.js';
 import type { RunView } from './run-state.js';
-import { FinetuneMismatch } from './training-state.js';
 import { TooManyUndecodable } from './undecodable.js';
 
 export interface WorkerDeps {

@@ -67,36 +67,6 @@ export function restore(program: Program, name: string, { manifest, tensors }: L
   return { step: manifest.step, sums, undecodable };
 }
 
-/**
- * Starts from another run's weights: every parameter of equal shape is taken; a head of another shape keeps its initialisation.
- * @throws Error naming any other parameter that is missing or has another shape
- */
-export function finetuneFrom(program: Program, name: string, { tensors }: LoadedCheckpoint): void {
-  const given = new Map((tensors.weights ?? []).map((tensor) => [tensor.name, named32(tensor)]));
-  for (const parameter of program.parameters) {
-    const found = given.get(parameter.name);
-    if (found !== undefined && found.shape.join() === parameter.shape.join()) {
-      program.write('weights', parameter.name, found.data);
-      program.write('ema', parameter.name, found.data);
-    } else if (!/^head\./.test(parameter.name)) {
-      const shape = found === undefined ? 'is not in it' : `has shape [${found.shape}] there`;
-      throw new FinetuneMismatch(name, parameter.name, `${shape}, [${parameter.shape}] in this model`);
-    }
-  }
-}
-
-/** A checkpoint to finetune from that is of another architecture. */
-export class FinetuneMismatch extends Error {
-  override readonly name = 'FinetuneMismatch';
-  constructor(
-    readonly checkpoint: string,
-    readonly parameter: string,
-    readonly why: string,
-  ) {
-    super(`cannot finetune from ${checkpoint}: ${parameter} ${why}`);
-  }
-}
-
 function named32({ name, dtype, shape, data }: Tensor): NamedTensor {
   if (dtype !== 'F32') throw new RangeError(`tensor ${name} is ${dtype}, must be F32`);
   return { name, shape: [...shape], data: data as Float32Array };
