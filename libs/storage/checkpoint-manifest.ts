@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { StorageError } from './object-store.js';
 import type { JsonObject, JsonValue } from './record-log.js';
+import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
 
 /** A part, or the manifest, is not what was committed. `actual` is the SHA-256 found, or what is wrong in words. */
 export class CheckpointDamaged extends StorageError {
@@ -73,24 +73,37 @@ const schema = z.object({
     .max(10_000),
 });
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+/** A manifest is created in one request and read whole. */
+export const MAX_MANIFEST_BYTES = 16 << 20;
+const SEAL = 'manifestSha256';
 
-/** The manifest as JSON with its own SHA-256 as the last field. */
+/** What would be committed could not be read back: refused before anything refers to it. */
+export class InvalidManifest extends StorageError {
+  constructor(readonly why: string) {
+    super(`a checkpoint's manifest is refused: ${why}`);
+  }
+}
+
+/** The manifest as JSON with its own SHA-256 as the last field. @throws InvalidManifest for what `decodeManifest` would not take */
 export function encodeManifest(manifest: CheckpointManifest): { bytes: Buffer; sha256: string } {
-  const body = JSON.stringify(manifest);
-  const hash = sha256(body);
-  return { bytes: Buffer.from(`${body.slice(0, -1)},"manifestSha256":"${hash}"}`), sha256: hash };
+  const sealed = sealJson(manifest, SEAL);
+  if (sealed.bytes.length > MAX_MANIFEST_BYTES)
+    throw new InvalidManifest(`${sealed.bytes.length} bytes, at most ${MAX_MANIFEST_BYTES} are allowed`);
+  const parsed = schema.safeParse(unsealJson(sealed.bytes, SEAL).value);
+  if (!parsed.success) throw new InvalidManifest(z.prettifyError(parsed.error));
+  return sealed;
 }
 
 /** @throws CheckpointDamaged when it is not exactly what was written, or of a format version that this build cannot read */
 export function decodeManifest(key: string, bytes: Buffer): { manifest: CheckpointManifest; sha256: string } {
-  const text = bytes.toString('utf8');
-  const found = /^(.*),"manifestSha256":"([0-9a-f]{64})"\}$/s.exec(text);
-  if (!found) throw new CheckpointDamaged(key, 'a manifest with its hash', 'other text');
-  const [, body, expected] = found;
-  const actual = sha256(`${body}}`);
-  if (actual !== expected) throw new CheckpointDamaged(key, expected!, actual);
-  const parsed = schema.safeParse(JSON.parse(`${body}}`));
+  let unsealed: { value: unknown; sha256: string };
+  try {
+    unsealed = unsealJson(bytes, SEAL);
+  } catch (error) {
+    if (error instanceof SealBroken) throw new CheckpointDamaged(key, error.expected, error.actual, error);
+    throw error;
+  }
+  const parsed = schema.safeParse(unsealed.value);
   if (!parsed.success) throw new CheckpointDamaged(key, `format version ${FORMAT_VERSION}`, z.prettifyError(parsed.error), parsed.error);
-  return { manifest: parsed.data as CheckpointManifest, sha256: actual };
+  return { manifest: parsed.data as CheckpointManifest, sha256: unsealed.sha256 };
 }

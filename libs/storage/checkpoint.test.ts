@@ -9,10 +9,10 @@ import {
   loadLatestValid,
   presignCheckpoint,
   readManifest,
-  retainCheckpoints,
   saveCheckpoint,
 } from './checkpoint.js';
 import { CheckpointDamaged } from './checkpoint-manifest.js';
+import { deleteCheckpoints } from './checkpoint-retention.js';
 import { ObjectNotFound, type ObjectStore, StoreUnavailable } from './object-store.js';
 import type { Tensor } from './tensor.js';
 
@@ -153,7 +153,7 @@ test('the newest whole checkpoint is taken, and each damaged one before it is re
   assert.equal(await loadLatestValid(store, keys.slice(0, 2), () => undefined), undefined);
 });
 
-test('retention keeps the newest steps and what is pinned, by step order and not by arrival', async () => {
+test('retention is asked about committed checkpoints by step order, not by arrival, and deletes what it says', async () => {
   const { store } = await freshDirectoryStore();
   const ids = new Map<number, string>();
   for (const step of [30, 10, 50, 20, 40]) ids.set(step, (await saveCheckpoint(store, PREFIX, snapshot(step))).id);
@@ -161,14 +161,20 @@ test('retention keeps the newest steps and what is pinned, by step order and not
     (await listCheckpoints(store, PREFIX)).map(({ step }) => step),
     [50, 40, 30, 20, 10],
   );
-  const gone = await retainCheckpoints(store, PREFIX, { keep: 2, pinned: new Set<string | number>([ids.get(10)!, 20]) });
+  const asked: number[] = [];
+  const gone = await deleteCheckpoints(store, PREFIX, {
+    unneeded: (committed) => {
+      asked.push(...committed.map(({ step }) => step));
+      return committed.filter(({ step }) => step === 30);
+    },
+  });
+  assert.deepEqual(asked, [50, 40, 30, 20, 10]);
   assert.deepEqual(gone, [ids.get(30)]);
   assert.deepEqual(
     (await listCheckpoints(store, PREFIX)).map(({ step }) => step),
     [50, 40, 20, 10],
   );
   assert.deepEqual((await store.list(`${PREFIX}/${ids.get(30)}`)).objects, []);
-  await assert.rejects(retainCheckpoints(store, PREFIX, { keep: 0 }), RangeError);
 });
 
 test('a reader of a checkpoint that is being deleted gets it whole or ObjectNotFound, at every moment', async () => {
@@ -193,7 +199,7 @@ test('a reader of a checkpoint that is being deleted gets it whole or ObjectNotF
         ({ tensors }) => assert.deepEqual([tensors.weights, deleted.length], [snapshot(1).weights, 0]),
         (error) => assert.ok(error instanceof ObjectNotFound && deleted[0] === old.manifestKey, String(error)),
       );
-    await retainCheckpoints(probing, PREFIX, { keep: 1 });
+    await deleteCheckpoints(probing, PREFIX, { unneeded: (committed) => committed.slice(1) });
     await look();
   }
   // And one that had read the manifest just before it went.
@@ -219,9 +225,9 @@ test('parts of saves that died go when they are old, never those of a save under
   const { store } = await freshDirectoryStore();
   await store.put(`${PREFIX}/000000000001-0123abcd/weights.0011223344556677.safetensors`, Buffer.from('half'));
   await store.put(`${PREFIX}/notes/readme`, Buffer.from('not ours'));
-  assert.deepEqual(await retainCheckpoints(store, PREFIX, { keep: 1 }), []);
+  assert.deepEqual(await deleteCheckpoints(store, PREFIX, { unneeded: () => [] }), []);
   assert.equal((await store.list(PREFIX)).objects.length, 2);
-  await retainCheckpoints(store, PREFIX, { keep: 1, wallClock: () => Date.now() + 25 * 3600 * 1000 });
+  await deleteCheckpoints(store, PREFIX, { unneeded: () => [], wallClock: () => Date.now() + 25 * 3600 * 1000 });
   assert.deepEqual(
     (await store.list(PREFIX)).objects.map(({ key }) => key),
     [`${PREFIX}/notes/readme`],

@@ -10,6 +10,7 @@ import {
   FORMAT_VERSION,
   GROUPS,
   type Group,
+  MAX_MANIFEST_BYTES,
 } from './checkpoint-manifest.js';
 import { sha256Of } from './content-hash.js';
 import { createExclusive } from './exclusive-create.js';
@@ -23,7 +24,7 @@ import {
   StorageError,
   sizeOf,
 } from './object-store.js';
-import { decodeSafetensors, encodeSafetensors } from './safetensors.js';
+import { decodeSafetensors, encodeSafetensors, SafetensorsError } from './safetensors.js';
 import type { Tensor } from './tensor.js';
 
 /** Everything a run needs to go on, at one optimizer-step boundary. The tensors must not change while it is being saved. */
@@ -66,8 +67,6 @@ export interface SaveOptions extends SignalOption {
 
 const MANIFEST = 'manifest.json';
 const DEFAULT_PART_BYTES = (1 << 30) - (16 << 20);
-const MAX_MANIFEST_BYTES = 16 << 20;
-const ORPHAN_AGE_MS = 24 * 3600 * 1000;
 const ID = /^(\d{12})-[0-9a-f]{8}$/;
 
 /**
@@ -138,7 +137,7 @@ export async function readManifest(
   manifestKey: string,
   { signal }: SignalOption = {},
 ): Promise<{ manifest: CheckpointManifest; sha256: string }> {
-  const { bytes } = await store.get(manifestKey, { maxBytes: MAX_MANIFEST_BYTES, signal });
+  const bytes = await getBounded(store, manifestKey, `at most ${MAX_MANIFEST_BYTES} bytes`, MAX_MANIFEST_BYTES, signal);
   const decoded = decodeManifest(manifestKey, bytes);
   // Nobody who can write a manifest reads, by it, what lies elsewhere in the store.
   const folder = `${dirname(manifestKey)}/`;
@@ -169,16 +168,30 @@ export async function loadCheckpoint(
 async function loadPart(store: ObjectStore, manifestKey: string, part: CheckpointPart, signal?: AbortSignal): Promise<Tensor[]> {
   let bytes: Buffer;
   try {
-    ({ bytes } = await store.get(part.key, { maxBytes: part.sizeBytes, signal }));
+    bytes = await getBounded(store, part.key, part.sha256, part.sizeBytes, signal);
   } catch (error) {
-    if (error instanceof ObjectTooLarge) throw new CheckpointDamaged(part.key, part.sha256, `${error.sizeBytes} bytes`, error);
     if (!(error instanceof ObjectNotFound)) throw error;
     await store.head(manifestKey, { signal });
     throw new CheckpointDamaged(part.key, part.sha256, 'nothing', error);
   }
   const actual = await sha256Of(bytes, signal);
   if (actual !== part.sha256) throw new CheckpointDamaged(part.key, part.sha256, actual);
-  return decodeSafetensors(bytes).tensors;
+  try {
+    return decodeSafetensors(bytes).tensors;
+  } catch (error) {
+    if (!(error instanceof SafetensorsError)) throw error;
+    throw new CheckpointDamaged(part.key, 'a safetensors file', error.message, error);
+  }
+}
+
+/** An object that has outgrown its bound is damaged, not a reason to stop looking for a whole checkpoint. */
+async function getBounded(store: ObjectStore, key: string, expected: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer> {
+  try {
+    return (await store.get(key, { maxBytes, signal })).bytes;
+  } catch (error) {
+    if (error instanceof ObjectTooLarge) throw new CheckpointDamaged(key, expected, `${error.sizeBytes} bytes`, error);
+    throw error;
+  }
 }
 
 /**
@@ -210,54 +223,31 @@ export async function listCheckpoints(store: ObjectStore, prefix: string, option
     .map(({ id, step, manifestKey }) => ({ id, step, manifestKey }));
 }
 
-interface Folder extends CheckpointName {
+/** Everything of one save, also of one that died. */
+export interface CheckpointFolder extends CheckpointName {
+  /** Whether the manifest is there. */
   committed: boolean;
+  /** All but the manifest's. */
   keys: string[];
+  /** When the last object was written, by the store's clock, in ms. */
   newestMs: number;
 }
 
-async function listFolders(store: ObjectStore, prefix: string, signal?: AbortSignal): Promise<Folder[]> {
-  const folders = new Map<string, Folder>();
+/** By step, newest first. */
+export async function listFolders(store: ObjectStore, prefix: string, signal?: AbortSignal): Promise<CheckpointFolder[]> {
+  const folders = new Map<string, CheckpointFolder>();
   for await (const { key, lastModified } of listAll(store, `${prefix}/`, { signal })) {
     const id = key.slice(prefix.length + 1).split('/')[0]!;
     const step = ID.exec(id)?.[1];
     if (step === undefined) continue;
     const manifestKey = `${prefix}/${id}/${MANIFEST}`;
-    const folder = folders.get(id) ?? { id, step: Number(step), manifestKey, committed: false, keys: [], newestMs: 0 };
+    const folder: CheckpointFolder = folders.get(id) ?? { id, step: Number(step), manifestKey, committed: false, keys: [], newestMs: 0 };
     folders.set(id, folder);
     if (key === manifestKey) folder.committed = true;
     else folder.keys.push(key);
     folder.newestMs = Math.max(folder.newestMs, lastModified.getTime());
   }
   return [...folders.values()].sort((a, b) => b.step - a.step || (a.id < b.id ? 1 : -1));
-}
-
-export interface RetainOptions extends SignalOption {
-  /** How many of the newest checkpoints by step stay, at least 1. */
-  keep: number;
-  /** Ids or steps that stay whatever their age: the best, those that an evaluation still needs. */
-  pinned?: ReadonlySet<string | number>;
-  /** Parts without a manifest, of saves that died, go when nothing was written to them for this long. Default 24 hours. */
-  orphanAgeMs?: number;
-  wallClock?: () => number;
-}
-
-/**
- * Deletes old checkpoints: the manifest first, so that each is whole or invisible at every moment, then the parts.
- * @returns the ids of the committed checkpoints that are gone
- */
-export async function retainCheckpoints(store: ObjectStore, prefix: string, options: RetainOptions): Promise<string[]> {
-  const { keep, pinned = new Set(), orphanAgeMs = ORPHAN_AGE_MS, wallClock = Date.now, signal } = options;
-  if (!Number.isInteger(keep) || keep < 1) throw new RangeError(`keep ${keep}: at least 1 is allowed`);
-  const folders = await listFolders(store, prefix, signal);
-  const committed = folders.filter((folder) => folder.committed);
-  const old = committed.slice(keep).filter(({ id, step }) => !pinned.has(id) && !pinned.has(step));
-  const orphans = folders.filter((folder) => !folder.committed && wallClock() - folder.newestMs > orphanAgeMs);
-  for (const folder of [...old, ...orphans]) {
-    if (folder.committed) await store.delete(folder.manifestKey, { signal });
-    for (const key of folder.keys) await store.delete(key, { signal });
-  }
-  return old.map(({ id }) => id);
 }
 
 /** A URL for each part of a checkpoint, with what is needed to check the bytes. */

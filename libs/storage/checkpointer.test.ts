@@ -172,3 +172,18 @@ test('staging is bounded', async () => {
   await assert.rejects(checkpointer.stage(snapshot(1)), (error) => error instanceof StagingTooSmall && error.neededBytes === 4000);
   await checkpointer.close();
 });
+
+test('a second snapshot is refused while one is being copied, so that no step gets tensors of another', async () => {
+  const { store } = await freshDirectoryStore();
+  const committed: number[] = [];
+  const checkpointer = new Checkpointer(store, PREFIX, {
+    onCommitted: async ({ manifest }: SavedCheckpoint) => void committed.push(manifest.step),
+    onFailed: (error) => assert.fail(String(error)),
+  });
+  const first = checkpointer.stage(snapshot(1));
+  await assert.rejects(checkpointer.stage(snapshot(2)), /while another one is/);
+  await first;
+  await checkpointer.drain();
+  await checkpointer.close();
+  assert.deepEqual(committed, [1]);
+});

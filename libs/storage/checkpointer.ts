@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type CheckpointSnapshot, type SavedCheckpoint, type SaveOptions, saveCheckpoint } from './checkpoint.js';
 import { GROUPS, type Group } from './checkpoint-manifest.js';
 import { type ObjectStore, type SignalOption, StorageError } from './object-store.js';
-import { bytesOf, type Tensor, viewAs } from './tensor.js';
+import { bytesOf, type Tensor, type TensorData, viewAs } from './tensor.js';
 
 export class StagingTooSmall extends StorageError {
   constructor(
@@ -46,6 +46,8 @@ export class Checkpointer {
   private readonly staging = new Map<string, Uint8Array>();
   private readonly ending = new AbortController();
   private saving: Promise<void> = Promise.resolve();
+  private isStaging = false;
+  private sinceTurn = 0;
   private state: CheckpointerStatus = {
     inFlightStep: undefined,
     savedBytes: 0,
@@ -63,23 +65,26 @@ export class Checkpointer {
 
   /**
    * Resolves when the snapshot is copied: the caller may then change its tensors. Waits first until the save before is done.
-   * Calls must not overlap.
-   * @throws StagingTooSmall; the signal's reason; an error when closed
+   * One call at a time.
+   * @throws StagingTooSmall; the signal's reason; StorageError when closed, or when another call is under way
    */
   async stage(snapshot: CheckpointSnapshot, { signal }: SignalOption = {}): Promise<void> {
-    await settledOrAborted(this.saving, signal);
-    if (this.ending.signal.aborted) throw new StorageError('the checkpointer is closed');
-    const neededBytes = GROUPS.flatMap((group) => snapshot[group] ?? []).reduce((sum, { data }) => sum + data.byteLength, 0);
-    const maxStagingBytes = this.options.maxStagingBytes ?? 4 * 2 ** 30;
-    if (neededBytes > maxStagingBytes) throw new StagingTooSmall(neededBytes, maxStagingBytes);
-    this.dropUnused(snapshot);
-    const copy: CheckpointSnapshot = { ...snapshot };
-    for (const group of GROUPS) {
-      const tensors = snapshot[group];
-      if (tensors !== undefined) copy[group] = await this.copyGroup(group, tensors, signal);
+    if (this.isStaging) throw new StorageError(`step ${snapshot.step} cannot be staged while another one is`);
+    this.isStaging = true;
+    try {
+      await settledOrAborted(this.saving, signal);
+      this.refuseWhenClosed();
+      const neededBytes = GROUPS.flatMap((group) => snapshot[group] ?? []).reduce((sum, { data }) => sum + data.byteLength, 0);
+      const maxStagingBytes = this.options.maxStagingBytes ?? 4 * 2 ** 30;
+      if (neededBytes > maxStagingBytes) throw new StagingTooSmall(neededBytes, maxStagingBytes);
+      const copy = await this.copied(snapshot, signal);
+      this.refuseWhenClosed();
+      this.state = { ...this.state, inFlightStep: snapshot.step, savedBytes: 0, totalBytes: neededBytes };
+      this.saving = this.save(copy);
+    } finally {
+      this.isStaging = false;
+      if (this.ending.signal.aborted) this.staging.clear();
     }
-    this.state = { ...this.state, inFlightStep: snapshot.step, savedBytes: 0, totalBytes: neededBytes };
-    this.saving = this.save(copy);
   }
 
   /** Waits until what was staged is committed or has failed. */
@@ -94,33 +99,43 @@ export class Checkpointer {
     this.staging.clear();
   }
 
-  /** Memory of tensors that this snapshot does not have would otherwise add to the bound. */
-  private dropUnused(snapshot: CheckpointSnapshot): void {
-    const used = new Set(GROUPS.flatMap((group) => (snapshot[group] ?? []).map(({ name }) => `${group}/${name}`)));
-    for (const key of this.staging.keys()) if (!used.has(key)) this.staging.delete(key);
+  private refuseWhenClosed(): void {
+    if (this.ending.signal.aborted) throw new StorageError('the checkpointer is closed');
   }
 
-  private async copyGroup(group: Group, tensors: readonly Tensor[], signal?: AbortSignal): Promise<Tensor[]> {
-    const copies: Tensor[] = [];
-    let sinceTurn = 0;
-    for (const tensor of tensors) {
-      const key = `${group}/${tensor.name}`;
-      const bytes = bytesOf(tensor.data);
-      let target = this.staging.get(key);
-      if (target?.byteLength !== bytes.byteLength) {
-        target = new Uint8Array(bytes.byteLength);
-        this.staging.set(key, target);
-      }
-      target.set(bytes);
-      copies.push({ ...tensor, data: viewAs(tensor.dtype, target) });
-      sinceTurn += bytes.byteLength;
-      if (sinceTurn >= STRETCH_BYTES) {
-        sinceTurn = 0;
+  private async copied(snapshot: CheckpointSnapshot, signal?: AbortSignal): Promise<CheckpointSnapshot> {
+    const wanted = new Map<string, number>();
+    for (const group of GROUPS) for (const { name, data } of snapshot[group] ?? []) wanted.set(`${group}/${name}`, data.byteLength);
+    // What the last snapshot had and this one has not would come on top of the bound.
+    for (const [key, { byteLength }] of this.staging) if (wanted.get(key) !== byteLength) this.staging.delete(key);
+    const copy: CheckpointSnapshot = { ...snapshot };
+    for (const group of GROUPS) {
+      const tensors = snapshot[group];
+      if (tensors === undefined) continue;
+      const copies: Tensor[] = [];
+      for (const tensor of tensors) copies.push({ ...tensor, data: await this.copiedData(group, tensor, signal) });
+      copy[group] = copies;
+    }
+    return copy;
+  }
+
+  private async copiedData(group: Group, { name, dtype, data }: Tensor, signal?: AbortSignal): Promise<TensorData> {
+    const key = `${group}/${name}`;
+    const bytes = bytesOf(data);
+    const target = this.staging.get(key) ?? new Uint8Array(bytes.byteLength);
+    this.staging.set(key, target);
+    for (let at = 0; at < bytes.byteLength; at += STRETCH_BYTES) {
+      const piece = bytes.subarray(at, at + STRETCH_BYTES);
+      target.set(piece, at);
+      this.sinceTurn += piece.byteLength;
+      if (this.sinceTurn >= STRETCH_BYTES) {
+        this.sinceTurn = 0;
         await nextTurn();
         signal?.throwIfAborted();
+        this.refuseWhenClosed();
       }
     }
-    return copies;
+    return viewAs(dtype, target);
   }
 
   private async save(snapshot: CheckpointSnapshot): Promise<void> {

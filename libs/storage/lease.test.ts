@@ -90,3 +90,14 @@ test('an owner whose beats fail or hang hears of it once, though beats go on and
     assert.equal(lost.length, 1);
   }
 });
+
+test('two looks either side of an outage do not make a living owner stale', () => {
+  let now = 0;
+  const watch = new StaleWatch(1000, () => now);
+  const beat = Buffer.from('beat 1');
+  assert.equal(watch.observe(1, beat), 'watching');
+  now = 5000;
+  assert.equal(watch.observe(1, beat), 'watching', 'the owner could not reach the store either');
+  now = 5600;
+  assert.equal(watch.observe(1, beat), 'stale');
+});

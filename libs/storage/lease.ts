@@ -1,143 +1,99 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ObjectNotFound, type ObjectStore, type SignalOption, StorageError } from './object-store.js';
-import { type JsonObject, LogConflict, type LogRecord, type RecordLog } from './record-log.js';
+import { ObjectNotFound, type ObjectStore, type SignalOption } from './object-store.js';
 
 /**
- * Who works on a run. Safety: the claim is a record of the run's log, so of any number of claimants one gets it, and whoever
- * claimed before collides at its next append and stops; the claim's sequence number is the fence. Liveness: the owner overwrites
- * a heartbeat object of its fence, and others claim when they have seen the same heartbeat for a whole TTL on their own
- * monotonic clock. Nothing compares clocks of two machines.
+ * Who works on something that has a log. Safety: a claim is a record of the log, so of any number of claimants one gets it, and
+ * whoever claimed before collides at its next append and stops; the claim's sequence number is the fence. Liveness, which is what
+ * is here: the owner overwrites a heartbeat object of its fence, and others claim when they have seen the same heartbeat for a
+ * whole TTL on their own monotonic clock. Nothing compares clocks of two machines.
  */
-export interface Claim {
-  /** Sequence number of the claim record; grows with every claim. */
-  fence: number;
-  record: LogRecord;
-}
 
 /** Monotonic milliseconds. Default performance.now. */
 export type MonotonicClock = () => number;
-
-/**
- * Claims at the log's head; the caller has read the log up to there and found it claimable.
- * @returns undefined when the log has gone on meanwhile: somebody else claimed, or something happened that must be read first
- */
-export async function claim(
-  log: RecordLog,
-  owner: string,
-  payload: JsonObject = {},
-  options: SignalOption = {},
-): Promise<Claim | undefined> {
-  try {
-    const record = await log.append('claimed', { ...payload, owner }, options);
-    return { fence: record.seq, record };
-  } catch (error) {
-    if (error instanceof LogConflict) return undefined;
-    throw error;
-  }
-}
-
-/** Somebody claimed after this owner: it must stop at once and touch nothing more. */
-export class FenceLost extends StorageError {
-  constructor(
-    readonly prefix: string,
-    readonly fence: number,
-    readonly newerFence: number,
-  ) {
-    super(`log ${prefix}: the claim ${fence} was superseded by ${newerFence}`);
-  }
-}
-
-/**
- * Appends for the owner of a claim, in a log that others may add requests to. Records that came in between are handed over
- * in order, then the append is tried after them; a newer claim among them ends it.
- * @throws FenceLost, and what RecordLog.append throws but LogConflict
- */
-export async function appendAsOwner(
-  log: RecordLog,
-  fence: number,
-  kind: string,
-  payload: JsonObject,
-  onRecord: (record: LogRecord) => void,
-  options: SignalOption = {},
-): Promise<LogRecord> {
-  for (;;) {
-    try {
-      return await log.append(kind, payload, options);
-    } catch (error) {
-      if (!(error instanceof LogConflict)) throw error;
-      for (const record of await log.catchUp(options)) {
-        if (record.kind === 'claimed' && record.seq > fence) throw new FenceLost(log.prefix, fence, record.seq);
-        onRecord(record);
-      }
-    }
-  }
-}
 
 /** A heartbeat belongs to one claim, so a late owner's beats never make its successor look alive. */
 export const heartbeatKey = (prefix: string, fence: number): string => `${prefix}/${String(fence).padStart(12, '0')}`;
 
 export interface HeartbeatOptions {
   owner: string;
-  /** Between beats, in ms; a third of the claimants' TTL or less. */
+  /** From the start of one beat to the start of the next, in ms; a third of the claimants' TTL or less. */
   intervalMs: number;
   /** How long no beat may succeed before `onLost` is called: less than the claimants' TTL. */
   lostAfterMs: number;
-  /** Called once: claimants may now take over, so the owner had better stop. */
+  /** Called at most once, and must not throw: claimants may now take over. Beats go on, should the store come back. */
   onLost(error: unknown): void;
-  clock?: MonotonicClock;
 }
+
+/** A put that hangs is given up after this or the interval, whichever is longer, and the next beat is sent. */
+const SHORTEST_DEADLINE_MS = 1000;
 
 /** Beats until it is stopped; whoever starts it stops it. */
 export class Heartbeat {
   private readonly ending = new AbortController();
   private readonly running: Promise<void>;
+  private lostTimer: NodeJS.Timeout | undefined;
   private lost = false;
+  private lastError: unknown;
 
   private constructor(
     private readonly store: ObjectStore,
     private readonly key: string,
     private readonly options: HeartbeatOptions,
+    firstSentAtMs: number,
   ) {
-    this.running = this.beatOn();
+    this.expectNext(firstSentAtMs);
+    this.running = this.beatOn(firstSentAtMs);
   }
 
   /** Resolves once the first beat is in the store. */
   static async start(store: ObjectStore, key: string, options: HeartbeatOptions, { signal }: SignalOption = {}): Promise<Heartbeat> {
+    const sentAtMs = performance.now();
     await store.put(key, beatBytes(options.owner, 0), { contentType: 'application/json', signal });
-    return new Heartbeat(store, key, options);
+    return new Heartbeat(store, key, options, sentAtMs);
   }
 
   /** Ends the beats and removes the heartbeat object, which tells claimants nothing: they still wait a full TTL. */
   async stop({ signal }: SignalOption = {}): Promise<void> {
     this.ending.abort();
+    clearTimeout(this.lostTimer);
     await this.running;
     await this.store.delete(this.key, { signal });
   }
 
-  private async beatOn(): Promise<void> {
-    const { owner, intervalMs, lostAfterMs, onLost, clock = () => performance.now() } = this.options;
+  private async beatOn(firstSentAtMs: number): Promise<void> {
+    const { owner, intervalMs } = this.options;
     const { signal } = this.ending;
-    let lastSuccess = clock();
-    let lastError: unknown;
+    let sentAtMs = firstSentAtMs;
     for (let beat = 1; ; beat++) {
-      await delay(intervalMs, undefined, { signal }).catch(() => undefined);
+      await delay(Math.max(1, sentAtMs + intervalMs - performance.now()), undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
-      // Counted from before the put: a claimant may have seen these bytes as early as that.
-      const sentAt = clock();
+      sentAtMs = performance.now();
       try {
         await this.store.put(this.key, beatBytes(owner, beat), {
           contentType: 'application/json',
-          signal: AbortSignal.any([signal, AbortSignal.timeout(Math.max(intervalMs, 1000))]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(Math.max(intervalMs, SHORTEST_DEADLINE_MS))]),
         });
-        lastSuccess = sentAt;
+        this.expectNext(sentAtMs);
       } catch (error) {
-        lastError = error;
+        this.lastError = error;
       }
-      if (!signal.aborted && !this.lost && clock() - lastSuccess >= lostAfterMs) {
-        this.lost = true;
-        onLost(lastError ?? new Error(`no beat of ${this.key} succeeded for ${lostAfterMs} ms`));
-      }
+      if (signal.aborted) return;
     }
+  }
+
+  /** @param sentAtMs when the put that succeeded was sent: a claimant may have seen its bytes as early as that */
+  private expectNext(sentAtMs: number): void {
+    clearTimeout(this.lostTimer);
+    if (this.lost || this.ending.signal.aborted) return;
+    const { lostAfterMs, onLost } = this.options;
+    // A timer of its own, since the put under way may hang for longer than is left.
+    this.lostTimer = setTimeout(
+      () => {
+        this.lost = true;
+        onLost(this.lastError ?? new Error(`no beat of ${this.key} succeeded for ${lostAfterMs} ms`));
+      },
+      Math.max(0, sentAtMs + lostAfterMs - performance.now()),
+    );
   }
 }
 
@@ -145,10 +101,11 @@ const beatBytes = (owner: string, beat: number): Buffer => Buffer.from(JSON.stri
 
 /**
  * Decides that an owner is gone: only after seeing one and the same heartbeat (or none at all) from first to last over a full
- * TTL of this process's own clock. Another fence or other bytes start the time anew.
+ * TTL of this process's own clock. Another fence or other bytes start the time anew. What lies between two looks counts for half
+ * a TTL at most: where the store was away, or this process stood still, an owner that could not beat either gets time to do so.
  */
 export class StaleWatch {
-  private seen: { fence: number; bytes: string; sinceMs: number } | undefined;
+  private seen: { fence: number; bytes: string; lastMs: number; watchedMs: number } | undefined;
 
   constructor(
     private readonly ttlMs: number,
@@ -161,8 +118,14 @@ export class StaleWatch {
    */
   observe(fence: number, heartbeat: Uint8Array | undefined, askedAtMs = this.clock()): 'watching' | 'stale' {
     const bytes = heartbeat === undefined ? '' : `=${Buffer.from(heartbeat).toString('base64')}`;
-    if (!this.seen || this.seen.fence !== fence || this.seen.bytes !== bytes) this.seen = { fence, bytes, sinceMs: this.clock() };
-    return askedAtMs - this.seen.sinceMs >= this.ttlMs ? 'stale' : 'watching';
+    if (this.seen?.fence !== fence || this.seen.bytes !== bytes) {
+      // Counted from the answer's arrival: it may have come true just before.
+      this.seen = { fence, bytes, lastMs: this.clock(), watchedMs: 0 };
+      return 'watching';
+    }
+    this.seen.watchedMs += Math.min(Math.max(0, askedAtMs - this.seen.lastMs), this.ttlMs / 2);
+    this.seen.lastMs = Math.max(this.seen.lastMs, askedAtMs);
+    return this.seen.watchedMs >= this.ttlMs ? 'stale' : 'watching';
   }
 
   /** Looks at the store once. */

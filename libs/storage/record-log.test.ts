@@ -172,3 +172,33 @@ test('a snapshot stands for the records up to it; old ones go, damaged ones are 
   assert.deepEqual(await new RecordLog(store, PREFIX).readSnapshot(), { seq: 6, state: { sum: 21 } });
   await assert.rejects(new RecordLog(store, PREFIX, { maxSnapshotBytes: 10 }).writeSnapshot(10, 'long text'), RecordTooLarge);
 });
+
+test('a changed byte that leaves valid JSON is noticed, in a record and in a snapshot', async () => {
+  const { store } = await freshDirectoryStore();
+  const log = new RecordLog(store, PREFIX);
+  await log.append('steps', { loss: 125 });
+  const key = `${PREFIX}/000000000001`;
+  const written = (await store.get(key)).bytes.toString();
+  assert.match(written, /"loss":125/);
+  await store.put(key, Buffer.from(written.replace('"loss":125', '"loss":725')));
+  await assert.rejects(collect(new RecordLog(store, PREFIX).read()), (error) => error instanceof LogDamaged && error.message.includes(key));
+});
+
+test('a listing that misses a record, as one that runs beside appends may, hides nothing', async () => {
+  const { store } = await freshDirectoryStore();
+  const log = new RecordLog(store, PREFIX);
+  for (let i = 0; i < 5; i++) await log.append('metrics', { i });
+  const forgetful: ObjectStore = Object.create(store, {
+    list: {
+      value: async (...args: Parameters<ObjectStore['list']>) => {
+        const page = await store.list(...args);
+        return { ...page, objects: page.objects.filter(({ key }) => !key.endsWith('3')) };
+      },
+    },
+  });
+  const records = await collect(new RecordLog(forgetful, PREFIX).read());
+  assert.deepEqual(
+    records.map(({ i }) => i),
+    [0, 1, 2, 3, 4],
+  );
+});

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createExclusive } from './exclusive-create.js';
-import { checkKey, listAll, ObjectNotFound, type ObjectStore, type SignalOption, StorageError } from './object-store.js';
+import { checkKey, listAll, ObjectNotFound, type ObjectStore, ObjectTooLarge, type SignalOption, StorageError } from './object-store.js';
+import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue | undefined };
 export type JsonObject = { [name: string]: JsonValue | undefined };
 
-/** One entry. Everything but seq, writer, kind and at is the appender's. */
+/** One entry. Everything but seq, writer, kind and at is the appender's. Stored with its SHA-256 as a last field, `sha256`. */
 export type LogRecord = JsonObject & {
   /** 1, 2, 3 … without gaps; the cursor of watchers and, in a claim, the fence. */
   seq: number;
@@ -64,11 +65,14 @@ export interface RecordLogOptions {
   wallClock?: () => number | undefined;
 }
 
-const RESERVED = ['seq', 'writer', 'kind', 'at'] as const;
+const SEAL = 'sha256';
+const RESERVED = ['seq', 'writer', 'kind', 'at', SEAL] as const;
 const SEQ_DIGITS = 12;
 const MAX_SEQ = 10 ** SEQ_DIGITS - 1;
 const READ_AHEAD = 8;
 const SNAPSHOTS_KEPT = 2;
+
+const SEQ_KEY = new RegExp(`^\\d{${SEQ_DIGITS}}$`);
 
 const seqKey = (prefix: string, seq: number): string => `${prefix}/${String(seq).padStart(SEQ_DIGITS, '0')}`;
 
@@ -83,6 +87,8 @@ export class RecordLog {
   private readonly maxSnapshotBytes: number;
   private readonly wallClock: () => number | undefined;
   private known = 0;
+  /** Whether everything up to `known` was once seen to be the whole log. */
+  private atEnd = false;
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -104,7 +110,7 @@ export class RecordLog {
 
   /**
    * Appends at head + 1. Calls on one RecordLog take their turns.
-   * @param payload JSON; must not have the fields seq, writer, kind or at
+   * @param payload JSON; must not have the fields seq, writer, kind, at or sha256
    * @throws LogConflict when another writer has that place: `read` on to learn what happened, or stop
    * @throws StoreUnavailable when the outcome is unknown: the same append again is safe and never appends twice in a row
    * @throws RecordTooLarge, TypeError (payload)
@@ -122,7 +128,7 @@ export class RecordLog {
       const seq = this.known + 1;
       const at = this.wallClock();
       const record: LogRecord = { seq, writer: this.writer, kind, ...(at === undefined ? {} : { at }), ...payload };
-      const bytes = Buffer.from(JSON.stringify(record));
+      const { bytes } = sealJson(record, SEAL);
       if (bytes.length > this.maxRecordBytes) throw new RecordTooLarge(kind, bytes.length, this.maxRecordBytes);
       const key = seqKey(this.prefix, seq);
       if ((await createExclusive(this.store, key, bytes, { contentType: 'application/json', signal })) === 'created') {
@@ -144,19 +150,22 @@ export class RecordLog {
    * @throws LogDamaged when a record is missing between others or unreadable
    */
   async *read({ after = 0, signal }: { after?: number } & SignalOption = {}): AsyncGenerator<LogRecord, void> {
+    // Where everything is known, one small read tells that nothing is new; a listing costs what the log has grown to.
+    if (this.atEnd && after === this.known && !(await this.readOne(after + 1, signal))) return;
     let seq = after;
-    let window: Promise<LogRecord>[] = [];
-    try {
-      for await (const { key } of listAll(this.store, `${this.prefix}/`, { after: seqKey(this.prefix, after), signal })) {
+    const ahead: Promise<LogRecord>[] = [];
+    for await (const { key } of listAll(this.store, `${this.prefix}/`, { after: seqKey(this.prefix, after), signal })) {
+      const name = key.slice(this.prefix.length + 1);
+      if (!SEQ_KEY.test(name)) throw new LogDamaged(key, 'it is no record of a log');
+      // A listing that runs while others append may show a record and not the one before: what it left out is asked for.
+      while (seq < Number(name)) {
         seq++;
-        if (key !== seqKey(this.prefix, seq)) throw new LogDamaged(seqKey(this.prefix, seq), `it is missing, and ${key} is there`);
-        window.push(quietly(this.readListed(seq, signal)));
-        if (window.length === READ_AHEAD) yield this.seen(await window.shift()!);
+        ahead.push(quietly(this.readListed(seq, key, signal)));
+        if (ahead.length === READ_AHEAD) yield this.seen(await ahead.shift()!);
       }
-      while (window.length > 0) yield this.seen(await window.shift()!);
-    } finally {
-      window = [];
     }
+    while (ahead.length > 0) yield this.seen(await ahead.shift()!);
+    if (this.known === seq) this.atEnd = true;
   }
 
   /**
@@ -204,26 +213,25 @@ export class RecordLog {
    * records: whoever writes a snapshot of the same sequence number writes the same, and the first one stays.
    */
   async writeSnapshot(seq: number, state: JsonValue, { signal }: SignalOption = {}): Promise<void> {
-    const bytes = Buffer.from(JSON.stringify({ seq, state }));
+    const { bytes } = sealJson({ seq, state }, SEAL);
     if (bytes.length > this.maxSnapshotBytes) throw new RecordTooLarge('snapshot', bytes.length, this.maxSnapshotBytes);
     await createExclusive(this.store, seqKey(this.snapshotPrefix, seq), bytes, { contentType: 'application/json', signal });
     const keys = await this.snapshotKeys(signal);
     for (const key of keys.slice(0, -SNAPSHOTS_KEPT)) await this.store.delete(key, { signal });
   }
 
-  /** The newest readable snapshot; go on with `read({ after: snapshot.seq })`. */
+  /** The newest whole snapshot; go on with `read({ after: snapshot.seq })`. */
   async readSnapshot({ signal }: SignalOption = {}): Promise<LogSnapshot | undefined> {
     for (const key of (await this.snapshotKeys(signal)).reverse()) {
       try {
         const { bytes } = await this.store.get(key, { maxBytes: this.maxSnapshotBytes, signal });
-        const snapshot = JSON.parse(bytes.toString('utf8')) as LogSnapshot;
-        if (key === seqKey(this.snapshotPrefix, snapshot?.seq)) {
-          this.known = Math.max(this.known, snapshot.seq);
-          return snapshot;
-        }
+        const { seq, state } = unsealJson(bytes, SEAL).value as LogSnapshot;
+        if (key !== seqKey(this.snapshotPrefix, seq)) continue;
+        if (seq > this.known) [this.known, this.atEnd] = [seq, false];
+        return { seq, state };
       } catch (error) {
-        // Gone meanwhile, or not JSON: an older one, or the log from its start, says the same.
-        if (!(error instanceof ObjectNotFound || error instanceof SyntaxError)) throw error;
+        // Gone meanwhile, or damaged: an older one, or the log from its start, says the same.
+        if (!(error instanceof ObjectNotFound || error instanceof SealBroken || error instanceof ObjectTooLarge)) throw error;
       }
     }
     return undefined;
@@ -244,9 +252,9 @@ export class RecordLog {
     return record;
   }
 
-  private async readListed(seq: number, signal?: AbortSignal): Promise<LogRecord> {
+  private async readListed(seq: number, listed: string, signal?: AbortSignal): Promise<LogRecord> {
     const record = await this.readOne(seq, signal);
-    if (!record) throw new LogDamaged(seqKey(this.prefix, seq), 'it was listed and is gone');
+    if (!record) throw new LogDamaged(seqKey(this.prefix, seq), `it is missing, and ${listed} is there`);
     return record;
   }
 
@@ -258,6 +266,8 @@ export class RecordLog {
       return parseRecord(key, seq, bytes);
     } catch (error) {
       if (error instanceof ObjectNotFound) return undefined;
+      if (error instanceof ObjectTooLarge)
+        throw new LogDamaged(key, `it has ${error.sizeBytes} bytes, at most ${error.maxBytes} are allowed`, error);
       throw error;
     }
   }
@@ -277,9 +287,10 @@ function payloadOf(record: LogRecord): JsonObject {
 function parseRecord(key: string, seq: number, bytes: Buffer): LogRecord {
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = unsealJson(bytes, SEAL).value;
   } catch (error) {
-    throw new LogDamaged(key, 'it is not JSON', error);
+    if (!(error instanceof SealBroken)) throw error;
+    throw new LogDamaged(key, `it is not what was written: ${error.message}`, error);
   }
   const record = value as LogRecord | null;
   if (

@@ -192,3 +192,11 @@ test('a file written by the reference library is read, and written again has the
   assert.deepEqual(plain(again.tensors), plain(tensors));
   for (const { data } of tensors) if (data instanceof Float32Array || data instanceof Float64Array) assert.ok(data.every(Number.isFinite));
 });
+
+test('a header nested a million deep is refused, not parsed', () => {
+  const header = Buffer.from(`{"a":{"dtype":"F32","shape":${'['.repeat(1e6)}${']'.repeat(1e6)},"data_offsets":[0,0]}}`);
+  const file = Buffer.alloc(8 + header.length);
+  file.writeBigUInt64LE(BigInt(header.length));
+  header.copy(file, 8);
+  assert.throws(() => decodeSafetensors(file), SafetensorsError);
+});

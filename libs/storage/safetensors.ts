@@ -26,6 +26,8 @@ export interface SafetensorsFile {
 
 export const MAX_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
+/** The header, a tensor's entry, its shape: nothing valid is nested deeper. */
+const MAX_NESTING = 3;
 const METADATA = '__metadata__';
 
 /**
@@ -40,7 +42,8 @@ export function encodeSafetensors(tensors: readonly Tensor[], metadata: Readonly
   for (const { name, dtype, shape, data } of tensors) {
     if (entries.has(name) || name === METADATA) throw new SafetensorsError(name, 'the name is taken');
     if (!isViewOf(dtype, data)) throw new SafetensorsError(name, `${dtype} data cannot be a ${data.constructor.name}`);
-    if (elementCount(shape) !== data.length) throw new SafetensorsError(name, `shape [${shape}] does not have ${data.length} elements`);
+    if (elementCount(shape) !== data.length)
+      throw new SafetensorsError(name, `shape ${inShort(shape)} does not have ${data.length} elements`);
     const end = offset + data.byteLength;
     entries.set(name, JSON.stringify({ dtype, shape, data_offsets: [offset, end] }));
     offset = end;
@@ -89,6 +92,7 @@ function readHeader(bytes: Uint8Array): { lengthBytes: number; entries: [string,
     throw new SafetensorsError(undefined, `header length ${length} is beyond the file's end`);
   const raw = bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + lengthBytes);
   if (raw[0] !== 0x7b) throw new SafetensorsError(undefined, "the header does not start with '{'");
+  if (nestingBeyond(raw, MAX_NESTING)) throw new SafetensorsError(undefined, `the header is nested deeper than ${MAX_NESTING}`);
   let json: string;
   let value: Record<string, unknown>;
   try {
@@ -109,12 +113,12 @@ function readHeader(bytes: Uint8Array): { lengthBytes: number; entries: [string,
 function checkEntry(name: string, value: unknown, dataBytes: number) {
   if (!isObject(value)) throw new SafetensorsError(name, 'its entry must be an object');
   const { dtype, shape, data_offsets: offsets, ...unknown } = value;
-  if (Object.keys(unknown).length > 0) throw new SafetensorsError(name, `unknown field ${JSON.stringify(Object.keys(unknown)[0])}`);
-  if (!isDtype(dtype)) throw new SafetensorsError(name, `dtype ${JSON.stringify(dtype)?.slice(0, 40)} is not one of ${DTYPES.join(' ')}`);
+  if (Object.keys(unknown).length > 0) throw new SafetensorsError(name, `unknown field ${inShort(Object.keys(unknown)[0])}`);
+  if (!isDtype(dtype)) throw new SafetensorsError(name, `dtype ${inShort(dtype)} is not one of ${DTYPES.join(' ')}`);
   if (!Array.isArray(shape)) throw new SafetensorsError(name, 'shape must be a list of counts');
   const elements = elementCount(shape);
   if (elements === undefined)
-    throw new SafetensorsError(name, `shape ${JSON.stringify(shape).slice(0, 100)} must be a list of counts with a product below 2^53`);
+    throw new SafetensorsError(name, `shape ${inShort(shape)} must be a list of counts with a product below 2^53`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every((offset) => Number.isSafeInteger(offset) && offset >= 0)) {
     throw new SafetensorsError(name, 'data_offsets must be two byte offsets');
   }
@@ -122,21 +126,45 @@ function checkEntry(name: string, value: unknown, dataBytes: number) {
   if (begin > end || end > dataBytes)
     throw new SafetensorsError(name, `data_offsets ${begin}..${end} are not within the ${dataBytes} bytes of data`);
   if (end - begin !== elements * bytesPerElement(dtype))
-    throw new SafetensorsError(name, `${end - begin} bytes for [${shape}] of ${dtype}`);
+    throw new SafetensorsError(name, `${end - begin} bytes for ${inShort(shape)} of ${dtype}`);
   return { dtype, shape: shape as number[], begin, end };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** A value of the header for a message, whatever its size. */
+function inShort(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
+  if (!Array.isArray(value)) return isObject(value) ? '{…}' : String(value);
+  const first = value.slice(0, 8).map((item) => (typeof item === 'number' ? String(item) : typeof item));
+  return `[${[...first, ...(value.length > 8 ? ['…'] : [])].join()}]`;
+}
+
+/** Looked at before parsing: millions of nested brackets would become millions of objects. @param raw UTF-8, JSON or not */
+function nestingBeyond(raw: Uint8Array, deepest: number): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < raw.length; i++) {
+    const byte = raw[i];
+    if (byte === 0x22) inString = !inString;
+    else if (inString) {
+      if (byte === 0x5c) i++;
+    } else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > deepest) return true;
+    } else if (byte === 0x7d || byte === 0x5d) depth--;
+  }
+  return false;
+}
+
 /** JSON.parse keeps the last of two equal keys without a word. @param json valid JSON */
 function firstDuplicateKey(json: string): string | undefined {
-  const open: Set<string>[] = [];
+  const open: (Set<string> | undefined)[] = [];
   let text: string | undefined;
   for (let i = 0; i < json.length; i++) {
     switch (json.charCodeAt(i)) {
       case 0x7b: // { and [ open a scope each, so that } and ] can close the same stack
       case 0x5b:
-        open.push(new Set());
+        open.push(undefined);
         break;
       case 0x7d:
       case 0x5d:
@@ -151,7 +179,8 @@ function firstDuplicateKey(json: string): string | undefined {
       case 0x3a: {
         // A colon outside of strings follows a key.
         const key = JSON.parse(text!) as string;
-        const keys = open[open.length - 1]!;
+        const keys = open[open.length - 1] ?? new Set();
+        open[open.length - 1] = keys;
         if (keys.has(key)) return key;
         keys.add(key);
         break;
