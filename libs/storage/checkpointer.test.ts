@@ -176,7 +176,9 @@ test('staging is bounded', async () => {
 test('a second snapshot is refused while one is being copied, so that no step gets tensors of another', async () => {
   const { store } = await freshDirectoryStore();
   const committed: number[] = [];
-  const checkpointer = new Checkpointer(store, PREFIX, {
+  const checkpointer = new Checkpointer({
+    store,
+    prefix: PREFIX,
     onCommitted: async ({ manifest }: SavedCheckpoint) => void committed.push(manifest.step),
     onFailed: (error) => assert.fail(String(error)),
   });
