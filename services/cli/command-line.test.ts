@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -133,6 +133,10 @@ test('the command line against real services', async (t) => {
     assert.equal(await readFile(join(folder, 'log.txt'), 'utf8'), log);
     assert.deepEqual(await readFile(join(board, events)), bytes);
 
+    const runs = (await cli(home, 'runs', 'list')).out.split('\n').length;
+    await writeFile(join(local.folder, 'log.txt'), '{}\n');
+    assert.equal((await trainOne('--epochs', '2', '--output_dir', local.folder)).code, 5, 'a log of something else');
+    assert.equal((await cli(home, 'runs', 'list')).out.split('\n').length, runs, 'refused before a run is created');
     assert.equal((await trainOne(...line, '--auto_resume', 'false')).code, 5);
     assert.equal((await trainOne(...line, '--smoothing', '0')).code, 5, 'another spec is another run');
     assert.equal((await cli(home, 'runs', 'watch', 'first', '--output-dir', folder)).code, 5);

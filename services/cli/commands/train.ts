@@ -12,7 +12,7 @@ import { indexForTraining } from '../data-sets.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { followRun } from '../follow/follow-run.js';
 import type { TrainerClient } from '../follow/run-events.js';
-import { runOfFolder } from '../log-files/output-folder.js';
+import { ownerOfFolder } from '../log-files/output-folder.js';
 import { count } from '../output/numbers.js';
 import { withServicesFor } from '../plan/services-for-plan.js';
 import { isExplainedOption, type TrainOption, trainOptions } from '../train-options.js';
@@ -115,7 +115,7 @@ async function indexData({ spec, data }: TrainRequest, store: string | undefined
 
 /** The id to create or to go on with: that of --run_id, or of the run that output_dir belongs to; '' for a new one. */
 async function runIdOf({ outputDir, autoResume }: TrainRequest, given: TrainOwnOptions, context: Context): Promise<string> {
-  const owner = outputDir ? await runOfFolder(resolve(context.cwd, outputDir)) : undefined;
+  const owner = outputDir ? await ownerOfFolder(resolve(context.cwd, outputDir)) : undefined;
   const asked = given.run_id ?? '';
   if (owner === undefined) return asked;
   const fits = autoResume && owner.startsWith(`${projectName(given)}/runs/`) && (asked === '' || asked === shortName(owner));

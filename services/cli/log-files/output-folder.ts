@@ -5,8 +5,7 @@ import { CommandError, exitCodes } from '../exit-codes.js';
 
 const MARKER = 'run.json';
 
-/** Name of the run that the folder belongs to; undefined for a new or other folder. @throws CommandError (7) where run.json is damaged */
-export async function runOfFolder(folder: string): Promise<string | undefined> {
+async function runOfFolder(folder: string): Promise<string | undefined> {
   const path = join(folder, MARKER);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
@@ -22,14 +21,23 @@ export async function runOfFolder(folder: string): Promise<string | undefined> {
   throw new CommandError(`${path} names no run: remove it, or give another folder`, exitCodes.dataLoss);
 }
 
-/** Makes the folder the run's own. @throws CommandError (5) where it holds another run's log, (2) where it cannot be written */
-export async function claimFolder(folder: string, run: string): Promise<void> {
+/**
+ * The run that the folder belongs to, or undefined where a new run may have it.
+ * @throws CommandError (5) where a log.txt of something else lies there, (7) where run.json is damaged
+ */
+export async function ownerOfFolder(folder: string): Promise<string | undefined> {
   const owner = await runOfFolder(folder);
-  if (owner === run) return;
-  if (owner !== undefined) throw new CommandError(`${folder} belongs to ${owner}: give another folder`, exitCodes.conflict);
-  if (await stat(join(folder, 'log.txt')).catch(() => undefined)) {
+  if (owner === undefined && (await stat(join(folder, 'log.txt')).catch(() => undefined))) {
     throw new CommandError(`${folder} holds a log.txt already, of something else: give another folder`, exitCodes.conflict);
   }
+  return owner;
+}
+
+/** Makes the folder the run's own. @throws CommandError (5) where it holds another run's log, (2) where it cannot be written */
+export async function claimFolder(folder: string, run: string): Promise<void> {
+  const owner = await ownerOfFolder(folder);
+  if (owner === run) return;
+  if (owner !== undefined) throw new CommandError(`${folder} belongs to ${owner}: give another folder`, exitCodes.conflict);
   try {
     await mkdir(folder, { recursive: true });
   } catch (cause) {

@@ -71,9 +71,9 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
       await program.step({ microBatches: [batch], random: { seed: 0n, step: 0 }, lossScale: 1 / samples, ...(learn && { optimizer }) });
       return (performance.now() - begun) / 1000;
     };
-    // The first step also touches the memory for the first time.
-    const first = await step(1, false);
-    const samples = first * program.chunkSamples < PATIENCE_SECONDS ? program.chunkSamples : 1;
+    // The first step also touches the memory for the first time: the second one says what a step takes.
+    await step(1, false);
+    const samples = (await step(1, false)) * program.chunkSamples < PATIENCE_SECONDS ? program.chunkSamples : 1;
     const gradients = Math.min(await step(samples, false), await step(samples, false));
     const update = Math.max(0, (await step(samples, true)) - gradients);
     return {
