@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { sharedPath } from '../support/shared-folder.js';
 import { processor } from './machine-peak.js';
-import { median } from './statistics.js';
+import { median, uneven } from './statistics.js';
 import type { TrainingCase } from './training-case.js';
 
 /** Seconds of each configuration in the sweep, after its warm-up and compilation. */
@@ -78,7 +78,13 @@ export class Peer {
     if (preload === '') console.log('peer: libtcmalloc_minimal is not installed; PyTorch may be 3 to 8 % slower without');
     const withConfig = (config: PeerConfig) => new Peer(options, threads, python, script, config);
     const known = new KnownChoices(options, threads, preload);
-    const config = known.read() ?? known.write(await sweep(candidates(options, preload), withConfig));
+    let config = known.read();
+    if (config === undefined) {
+      const found = await sweep(candidates(options, preload), withConfig);
+      config = found.config;
+      if (found.disturbed) console.log('peer sweep: something else ran meanwhile, so its choice is not kept for the next time');
+      else known.write(config);
+    }
     console.log(`peer: ${JSON.stringify(config)}`);
     return withConfig(config);
   }
@@ -131,11 +137,14 @@ function peakOf(pid: number | undefined): number | undefined {
   }
 }
 
-async function sweep(configs: readonly PeerConfig[], withConfig: (config: PeerConfig) => Peer): Promise<PeerConfig> {
+/** The fastest, and whether any run was so uneven that the choice may be wrong. */
+async function sweep(configs: readonly PeerConfig[], withConfig: (config: PeerConfig) => Peer) {
   let best: { config: PeerConfig; value: number } | undefined;
+  let disturbed = false;
   for (const config of configs) {
     try {
-      const { value } = await withConfig(config).block(SWEEP_SECONDS);
+      const { value, p10 } = await withConfig(config).block(SWEEP_SECONDS);
+      disturbed ||= uneven(value, p10);
       console.log(`peer sweep: ${JSON.stringify(config)} ${value} images/s`);
       if (best === undefined || value > best.value) best = { config, value };
     } catch (error) {
@@ -143,7 +152,7 @@ async function sweep(configs: readonly PeerConfig[], withConfig: (config: PeerCo
     }
   }
   if (best === undefined) throw new Error('no configuration of train_step.py runs here');
-  return best.config;
+  return { config: best.config, disturbed };
 }
 
 /** The best configurations so far, by everything that they depend on, in a file of the cache folder. */
@@ -163,12 +172,11 @@ class KnownChoices {
     return this.#all()[this.#key];
   }
 
-  write(config: PeerConfig): PeerConfig {
+  write(config: PeerConfig): void {
     mkdirSync(cacheFolder, { recursive: true });
     const unfinished = `${this.#file}.${process.pid}`;
     writeFileSync(unfinished, JSON.stringify({ ...this.#all(), [this.#key]: config }, null, 2));
     renameSync(unfinished, this.#file);
-    return config;
   }
 }
 

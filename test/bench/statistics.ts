@@ -9,5 +9,8 @@ export function quantile(values: readonly number[], q: number): number {
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
+/** Whether two measurements of the same thing are so far apart that something else must have run. */
+export const uneven = (large: number, small: number): boolean => large > 1.25 * small;
+
 /** To `digits` significant digits, for people to read. */
 export const rounded = (value: number, digits = 4): number => Number(value.toPrecision(digits));

@@ -7,7 +7,7 @@ import { EngineBlocks, type StepTimes } from './engine-blocks.js';
 import { peakGflops, processor } from './machine-peak.js';
 import { flopPerSample } from './multiply-adds.js';
 import { Peer, type PeerBlock, peerSummary } from './peer.js';
-import { median, quantile, rounded } from './statistics.js';
+import { median, quantile, rounded, uneven } from './statistics.js';
 import { type TrainingCase, trainingCase, UsageError, usage } from './training-case.js';
 
 const CLASSES = 1000;
@@ -29,11 +29,15 @@ async function measure(options: TrainingCase, engine: EngineBlocks, peer: Peer |
   return { ours, theirs };
 }
 
-/** Whether something else ran: in some block the slowest tenth of the steps took a quarter longer than the median. */
+/** Whether something else ran: the blocks of one side differ by a quarter, or so does the slowest tenth of a block from its median. */
 function wasDisturbed(ours: readonly StepTimes[][], theirs: readonly PeerBlock[]): boolean {
-  const uneven = (middle: number, slow: number) => slow > 1.25 * middle;
-  const times = ours.map((block) => block.map(({ step }) => step));
-  return times.some((block) => uneven(median(block), quantile(block, 0.9))) || theirs.some(({ value, p10 }) => uneven(1 / value, 1 / p10));
+  const blocks = ours.map((block) => block.map(({ step }) => step));
+  const middles = blocks.map(median);
+  return (
+    middles.some((middle, i) => uneven(quantile(blocks[i]!, 0.9), middle)) ||
+    theirs.some(({ value, p10 }) => uneven(value, p10)) ||
+    [middles, theirs.map(({ value }) => value)].some((side) => side.length > 0 && uneven(Math.max(...side), Math.min(...side)))
+  );
 }
 
 async function bench(options: TrainingCase): Promise<object> {
@@ -62,7 +66,8 @@ async function bench(options: TrainingCase): Promise<object> {
     const summary = peer && peerSummary(theirs);
     const speed = samples / seconds;
     const disturbed = wasDisturbed(ours, theirs);
-    if (disturbed) console.log('Something else ran meanwhile: single steps were much slower than the median. These figures say little.');
+    if (disturbed)
+      console.log('Something else ran meanwhile: single steps or whole blocks were much slower than others. These figures say little.');
     return {
       model,
       precision,
