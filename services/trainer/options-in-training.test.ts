@@ -122,7 +122,10 @@ test('finetuning takes every weight but a head of another shape', { timeout: 60_
   }
   const other = await trainer.createRun({ parent, runId: 'other', spec: services.spec({ finetune, model: 'vit_micro_p4' }) }, soon);
   await follow(trainer, other.run!.name);
-  assert.match((await stateOf(other.run!.name)).failure, /^FinetuneMismatch: cannot finetune from .*\n {2}PARAMETER .*\bpos_embed +shape +\[1, 17, 64\] +\[1, 65, 128\]/s);
+  assert.match(
+    (await stateOf(other.run!.name)).failure,
+    /^FinetuneMismatch: cannot finetune from .*\n {2}PARAMETER .*\bpos_embed +shape +\[1, 17, 64\] +\[1, 65, 128\]/s,
+  );
 });
 
 test('accumulation over micro-batches is the same step as one large batch, without mixing', { timeout: 60_000 }, async () => {
