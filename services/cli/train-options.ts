@@ -144,9 +144,15 @@ export const trainOptions: readonly TrainOption[] = [
       'text',
       'model|module',
       'key in a .pth file',
-      refuse('checkpoints are safetensors and have no keys', ['model|module', '']),
+      refuse('checkpoints have no keys: `checkpoints import --model-key` takes them from the file', ['model|module', '']),
     ],
-    ['model_prefix', 'text', '""', 'prefix of names in a .pth file', refuse('checkpoints carry timm names without a prefix', [''])],
+    [
+      'model_prefix',
+      'text',
+      '""',
+      'prefix of names in a .pth file',
+      refuse('checkpoints have no prefix: `checkpoints import --model-prefix` takes it off', ['']),
+    ],
   ]),
   ...command('Data', [
     ['data_path', 'text', 'none', 'training images: a folder (or file set) that is indexed before the run', true],
