@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { asChunks, type Bytes, MAX_REPLACE_BYTES } from './object-store.js';
+import { asChunks, type Bytes, MAX_REPLACE_BYTES, StoreUnavailable } from './object-store.js';
 
 /** Names that start so are never keys: files being written, and locks. */
 export const TEMPORARY_PREFIX = '.tmp-';
@@ -37,14 +37,20 @@ export async function writeTemporary(folder: string, bytes: Bytes, signal?: Abor
   return path;
 }
 
-/** Creates the folder when it is missing; a concurrent delete may take it away again, so the pair is tried a few times. */
+/** Deletes that share the folder lose this race at once or a few times in a row; never so often. */
+const FOLDER_ATTEMPTS = 100;
+
+/** Creates the folder when it is missing. A concurrent delete may take it, or a folder above it, away again: then once more. */
 async function openInFolder(path: string, folder: string): Promise<FileHandle> {
-  for (let attempt = 0; ; attempt++) {
+  for (let attempt = 1; ; attempt++) {
     try {
       return await open(path, 'wx', 0o644);
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT' || attempt === 5) throw error;
-      await makeFolder(folder);
+      if (codeOf(error) !== 'ENOENT') throw error;
+      if (attempt === FOLDER_ATTEMPTS) throw new StoreUnavailable(`folder ${folder} vanished ${attempt} times`, true, error);
+      await makeFolder(folder).catch((failure) => {
+        if (codeOf(failure) !== 'ENOENT') throw failure;
+      });
     }
   }
 }

@@ -178,3 +178,40 @@ class Claimed {
     });
   }
 }
+
+test('work that is queued anew while its entry is taken off is not lost', { timeout: 20_000 }, async () => {
+  const entry = { project: 'p', id: 'again' };
+  let queuedAnew = false;
+  // The paused work is resumed, and its entry added for the last time, just before the claimant's removal arrives.
+  class LateQueue extends QueueIndex {
+    override async remove(...args: Parameters<QueueIndex['remove']>): Promise<void> {
+      queuedAnew = true;
+      await this.add(entry);
+      await super.remove(...args);
+    }
+  }
+  const queue = new LateQueue(store, `queue/t${queues++}`);
+  await queue.add(entry);
+  let finish = () => {};
+  const worked = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const worker = new Claimant({
+    queue,
+    store,
+    ttlMs: 300,
+    pollMs: 10,
+    slots: 1,
+    backOff: { firstMs: 10, maxAttempts: 3 },
+    logger: silentLogger(),
+    heartbeatPrefix: prefixOf,
+    standing: async () => ({ state: queuedAnew ? 'waiting' : 'over', fence: 0, fruitlessAttempts: 0, sequence: 1 }),
+    work: async () => {
+      finish();
+      return true;
+    },
+  });
+  worker.start();
+  await worked;
+  await worker.stop();
+});

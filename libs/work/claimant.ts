@@ -86,7 +86,7 @@ export class Claimant {
         const found = await this.#options.standing(entry, signal);
         if (found === undefined) continue;
         if (found.state === 'over') {
-          await queue.remove(entry, signal);
+          await this.#retire(entry, signal);
           continue;
         }
         if (found.state === 'waiting') waiting++;
@@ -97,6 +97,17 @@ export class Claimant {
       }
     }
     onDepth?.(waiting);
+  }
+
+  /**
+   * Takes an entry off that stands for nothing. Work that is queued anew has its entry added before and after its record, and the last of
+   * these may come just before the removal here: so the log is looked at once more after it, and one of the two sees the other.
+   */
+  async #retire(entry: QueueEntry, signal: AbortSignal): Promise<void> {
+    const { queue, standing } = this.#options;
+    await queue.remove(entry, signal);
+    const now = await standing(entry, signal);
+    if (now !== undefined && now.state !== 'over') await queue.add(entry, signal);
   }
 
   async #mayClaim(entry: QueueEntry, found: Standing & { readonly sequence: number }, signal: AbortSignal): Promise<boolean> {
