@@ -87,8 +87,6 @@ export class RecordLog {
   private readonly maxSnapshotBytes: number;
   private readonly wallClock: () => number | undefined;
   private known = 0;
-  /** Whether everything up to `known` was once seen to be the whole log. */
-  private atEnd = false;
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -150,8 +148,6 @@ export class RecordLog {
    * @throws LogDamaged when a record is missing between others or unreadable
    */
   async *read({ after = 0, signal }: { after?: number } & SignalOption = {}): AsyncGenerator<LogRecord, void> {
-    // Where everything is known, one small read tells that nothing is new; a listing costs what the log has grown to.
-    if (this.atEnd && after === this.known && !(await this.readOne(after + 1, signal))) return;
     let seq = after;
     const ahead: Promise<LogRecord>[] = [];
     for await (const { key } of listAll(this.store, `${this.prefix}/`, { after: seqKey(this.prefix, after), signal })) {
@@ -165,7 +161,6 @@ export class RecordLog {
       }
     }
     while (ahead.length > 0) yield this.seen(await ahead.shift()!);
-    if (this.known === seq) this.atEnd = true;
   }
 
   /**
@@ -227,7 +222,7 @@ export class RecordLog {
         const { bytes } = await this.store.get(key, { maxBytes: this.maxSnapshotBytes, signal });
         const { seq, state } = unsealJson(bytes, SEAL).value as LogSnapshot;
         if (key !== seqKey(this.snapshotPrefix, seq)) continue;
-        if (seq > this.known) [this.known, this.atEnd] = [seq, false];
+        this.known = Math.max(this.known, seq);
         return { seq, state };
       } catch (error) {
         // Gone meanwhile, or damaged: an older one, or the log from its start, says the same.

@@ -1,5 +1,5 @@
 /** torch's .pth files: a zip of one pickle, and one entry of raw elements for each storage. */
-import { bytesPerElement, elementCount, type TensorData } from '#storage/tensor.js';
+import type { TensorData } from '#storage/tensor.js';
 import type { ByteSource } from '../byte-source.js';
 import type { PickleTensor, PickleValue } from './pickle-values.js';
 import { PthError, quoted } from './pth-error.js';
@@ -13,8 +13,6 @@ export interface PthFile {
   /** A tensor's elements, read now. @throws PthError where they are not in the file */
   read(tensor: PickleTensor): Promise<TensorData>;
 }
-
-export const sizeOfTensor = ({ storage, shape }: PickleTensor): number => elementCount(shape)! * bytesPerElement(storage.dtype);
 
 /** Where a file begins like this, it was written by torch before 1.6, or with _use_new_zipfile_serialization=False. */
 const LEGACY_MAGIC = Buffer.from('8002 8a0a 6cfc 9c46 f920 6aa8 5019'.replaceAll(' ', ''), 'hex');
