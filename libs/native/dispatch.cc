@@ -8,6 +8,9 @@ namespace portable { const KernelTable& kernel_table(); }
 #if DROPSTREAM_HAS_avx2
 namespace avx2 { const KernelTable& kernel_table(); }
 #endif
+#if DROPSTREAM_HAS_avx512_bf16
+namespace avx512_bf16 { const KernelTable& kernel_table(); }
+#endif
 #if DROPSTREAM_HAS_avx512
 namespace avx512 { const KernelTable& kernel_table(); }
 #endif
@@ -17,8 +20,12 @@ const std::vector<const KernelTable*>& available_kernels() {
     std::vector<const KernelTable*> found;
 #if DROPSTREAM_HAS_avx512
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512vl")) {
+#if DROPSTREAM_HAS_avx512_bf16
+      if (__builtin_cpu_supports("avx512bf16")) found.push_back(&avx512_bf16::kernel_table());
+#endif
       found.push_back(&avx512::kernel_table());
+    }
 #endif
 #if DROPSTREAM_HAS_avx2
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::kernel_table());

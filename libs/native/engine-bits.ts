@@ -11,9 +11,9 @@ const chunkSamples = 4;
 
 const values: ProgramSpec['values'] = [];
 let arenaFloats = 0;
-function value(floatsPerSample: number): Operand {
-  values.push({ offset: arenaFloats, floatsPerSample });
-  arenaFloats += Math.ceil((floatsPerSample * chunkSamples) / 16) * 16;
+function value(elementsPerSample: number): Operand {
+  values.push({ offset: arenaFloats, elementsPerSample });
+  arenaFloats += Math.ceil((elementsPerSample * chunkSamples) / 16) * 16;
   return { value: values.length - 1 };
 }
 const [x, dropped, normed, mean, rstd, act, pre, out, pooled, logits, loss, dlogits] = [

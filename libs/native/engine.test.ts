@@ -14,9 +14,9 @@ const CHUNK = 3;
 function classifier(): ProgramSpec {
   const floats = [FEATURES, FEATURES, FEATURES, FEATURES, CLASSES, 1, CLASSES, FEATURES];
   let offset = 0;
-  const values = floats.map((floatsPerSample) => {
-    const value = { offset, floatsPerSample };
-    offset += Math.ceil((floatsPerSample * CHUNK) / 16) * 16;
+  const values = floats.map((elementsPerSample) => {
+    const value = { offset, elementsPerSample };
+    offset += Math.ceil((elementsPerSample * CHUNK) / 16) * 16;
     return value;
   });
   const [x, dropped, kept, sum, logits, loss, dlogits] = values.keys();

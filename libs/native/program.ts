@@ -12,6 +12,9 @@
 /** Where an operand lives. `value`: index into ProgramSpec.values; `param` / `grad`: index into ProgramSpec.parameters; `input`: batch data. */
 export type Operand = { value: number } | { param: number } | { grad: number } | { input: 'images' | 'targets' };
 
+/** How a value is stored. bf16: the upper half of an fp32, rounded to nearest even. */
+export type ElementType = 'fp32' | 'bf16';
+
 /** One kernel call. `rows`: rows per sample of the kernel's main operand (so R = count(domain) · rows). Unused attributes are absent. */
 export interface Instruction {
   kernel: KernelName;
@@ -100,8 +103,8 @@ export interface ProgramSpec {
   chunkSamples: number;
   /** Floats of the arena; values are placed inside it for a full chunk. */
   arenaFloats: number;
-  /** Offset in floats (multiple of 16) and floats per sample of every value. */
-  values: { offset: number; floatsPerSample: number }[];
+  /** Offset in floats (multiple of 16), elements per sample and their type (default fp32; two bf16 take one float) of every value. */
+  values: { offset: number; elementsPerSample: number; type?: ElementType }[];
   /** Elements of every parameter, in order. */
   parameters: { size: number }[];
   /** Number of drop-path paths (domains − 1). */
@@ -196,7 +199,7 @@ export interface NativeProgram {
 }
 
 export interface NativeEngineInfo {
-  /** Instruction-set path in use: 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA forces one). */
+  /** Instruction-set path in use: 'avx512_bf16' | 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA forces one). */
   isa: string;
   available: string[];
   /** Threads in use: DROPSTREAM_THREADS, else the cgroup's cores. */

@@ -11,15 +11,15 @@ export function lower(graph: Graph, chunkSamples: number): ProgramSpec {
   const backward = fuse(graph.backward);
   const lowered = [...forward, ...backward].map((step) => lowerStep(graph, step));
   const memory = lowered.map(({ memory }) => memory);
-  const floatsPerSample = graph.values.map(({ shape }) => elements(shape));
-  const floats = floatsPerSample.map((count) => count * chunkSamples);
+  const elementsPerSample = graph.values.map(({ shape }) => elements(shape));
+  const floats = elementsPerSample.map((count) => count * chunkSamples);
   const endOfForward = forward.length; // both are copied out before the backward pass
   const plan = planMemory(floats, memory, new Map([graph.logits, graph.loss].map((value) => [value, endOfForward])));
   const instructions = lowered.map(({ instruction }) => instruction);
   return {
     chunkSamples,
     arenaFloats: plan.arenaFloats,
-    values: floatsPerSample.map((count, value) => ({ offset: plan.offsets[value] ?? 0, floatsPerSample: count })),
+    values: elementsPerSample.map((count, value) => ({ offset: plan.offsets[value] ?? 0, elementsPerSample: count })),
     parameters: graph.parameters.map(({ shape }) => ({ size: elements(shape) })),
     paths: graph.paths.length,
     sites: graph.sites.map(({ shape }) => ({ elementsPerSample: elements(shape) })),

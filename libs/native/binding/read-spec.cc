@@ -52,7 +52,10 @@ ProgramSpec read_spec(const Field& field) {
   const Field values = field["values"], parameters = field["parameters"], sites = field["sites"];
   for (uint32_t i = 0, n = values.length(); i < n; i++) {
     const Field value = values.at(i);
-    spec.values.push_back({value["offset"].whole(kMostSize), value["floatsPerSample"].whole(kMostSize)});
+    const Field type = value["type"];
+    const std::string name = type.present() ? type.text() : "fp32";
+    if (name != "fp32" && name != "bf16") throw std::invalid_argument("values[" + std::to_string(i) + "].type is \"" + name + "\", must be fp32 or bf16");
+    spec.values.push_back({value["offset"].whole(kMostSize), value["elementsPerSample"].whole(kMostSize), name == "bf16" ? Type::bf16 : Type::fp32});
   }
   for (uint32_t i = 0, n = parameters.length(); i < n; i++) spec.parameters.push_back(parameters.at(i)["size"].whole(kMostSize));
   spec.paths = field["paths"].whole(kMostIndex);

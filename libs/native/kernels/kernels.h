@@ -1,9 +1,11 @@
 // What a kernel is called with. Kernels are pure functions on ranges: no threads, no allocation, no globals, no Node-API. The virtual
 // machine splits the ranges over threads, and only along axes that share no sum; so bits never depend on the number of threads.
-// All matrices are row-major fp32; sizes and strides count floats.
+// All matrices are row-major; sizes and strides count elements. `float*` is fp32 always, In and Out are fp32 or bf16.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/types.h"
 
 namespace dropstream {
 

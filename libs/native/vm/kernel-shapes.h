@@ -11,6 +11,7 @@ struct OperandRule {
   enum Role { tensor, parameter, gradient, images, targets } role;
   size_t elements;        // per sample for tensors and batch data, in all for parameters
   bool optional = false;  // only trailing operands are
+  bool half = false;      // may be bf16
 };
 
 struct Signature {

@@ -111,7 +111,10 @@ class Program {
   void run_op(const Op& op);
   void collect(size_t row, size_t samples, StepResult& result);
 
-  // Operand i of an op in the current chunk.
+  // Operand i of an op in the current chunk: of either type, or, where only fp32 is allowed, as floats. Null where it is absent.
+  In in(const Op& op, size_t i) const;
+  Out out(const Op& op, size_t i) const;
+  Type type_of(const Operand& operand) const;
   float* input(const Op& op, size_t i) const;
   float* output(const Op& op, size_t i) const;
   float* place(const Operand& operand) const;

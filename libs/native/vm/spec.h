@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/types.h"
+
 namespace dropstream {
 
 enum class OperandKind { value, param, grad, images, targets };
@@ -24,7 +26,8 @@ struct InstructionSpec {
 };
 
 struct ValueSpec {
-  size_t offset = 0, floats_per_sample = 0;
+  size_t offset = 0, elements_per_sample = 0;  // offset in floats
+  Type type = Type::fp32;
 };
 
 struct ProgramSpec {

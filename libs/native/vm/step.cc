@@ -60,6 +60,10 @@ float* Program::place(const Operand& operand) const {
   return nullptr;
 }
 
+Type Program::type_of(const Operand& operand) const { return operand.kind == OperandKind::value ? spec_.values[operand.index].type : Type::fp32; }
+
+In Program::in(const Op& op, size_t i) const { return i < op.inputs.size() ? In(place(op.inputs[i]), type_of(op.inputs[i])) : In(); }
+Out Program::out(const Op& op, size_t i) const { return i < op.outputs.size() ? Out(place(op.outputs[i]), type_of(op.outputs[i])) : Out(); }
 float* Program::input(const Op& op, size_t i) const { return i < op.inputs.size() ? place(op.inputs[i]) : nullptr; }
 float* Program::output(const Op& op, size_t i) const { return i < op.outputs.size() ? place(op.outputs[i]) : nullptr; }
 

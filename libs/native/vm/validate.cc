@@ -17,6 +17,11 @@ void check_range(const char* field, size_t value, size_t least, size_t most) {
   if (value < least || value > most) refuse(std::string(field) + " is " + text(value) + ", must be from " + text(least) + " to " + text(most));
 }
 
+// Floats of the arena that a value takes for a full chunk.
+size_t floats_of(const ProgramSpec& s, const ValueSpec& v) {
+  return (v.elements_per_sample * s.chunk_samples * size_of(v.type) + sizeof(float) - 1) / sizeof(float);
+}
+
 void check_layout(const ProgramSpec& s) {
   check_range("chunkSamples", s.chunk_samples, 1, kMostChunk);
   check_range("arenaFloats", s.arena_floats, 1, kMostFloats);
@@ -30,8 +35,8 @@ void check_layout(const ProgramSpec& s) {
     const ValueSpec& v = s.values[i];
     const std::string name = "values[" + text(i) + "]";
     if (v.offset % 16) refuse(name + ".offset is " + text(v.offset) + ", must be a multiple of 16");
-    check_range((name + ".floatsPerSample").c_str(), v.floats_per_sample, 1, s.arena_floats);
-    if (v.floats_per_sample > kMostFloats / s.chunk_samples || v.offset > s.arena_floats || v.floats_per_sample * s.chunk_samples > s.arena_floats - v.offset)
+    check_range((name + ".elementsPerSample").c_str(), v.elements_per_sample, 1, 2 * s.arena_floats);
+    if (v.elements_per_sample > kMostFloats / s.chunk_samples || v.offset > s.arena_floats || floats_of(s, v) > s.arena_floats - v.offset)
       refuse(name + " ends beyond arenaFloats = " + text(s.arena_floats) + " for a full chunk");
   }
   size_t total = 0;
@@ -41,8 +46,8 @@ void check_layout(const ProgramSpec& s) {
     if (total > kMostFloats) refuse("parameters have too many elements in all");
   }
   for (size_t i = 0; i < s.sites.size(); i++) check_range(("sites[" + text(i) + "].elementsPerSample").c_str(), s.sites[i], 1, (size_t)1 << 34);
-  if (s.logits >= s.values.size() || s.values[s.logits].floats_per_sample != s.classes) refuse("logits must name a value of `classes` floats per sample");
-  if (s.loss >= s.values.size() || s.values[s.loss].floats_per_sample != 1) refuse("loss must name a value of one float per sample");
+  if (s.logits >= s.values.size() || s.values[s.logits].elements_per_sample != s.classes) refuse("logits must name a value of `classes` elements per sample");
+  if (s.loss >= s.values.size() || s.values[s.loss].elements_per_sample != 1) refuse("loss must name a value of one element per sample");
 }
 
 void check_operand(const ProgramSpec& s, const Operand& operand, const OperandRule& rule, const std::string& place) {
@@ -53,7 +58,7 @@ void check_operand(const ProgramSpec& s, const Operand& operand, const OperandRu
   switch (operand.kind) {
     case OperandKind::value:
       if (operand.index >= s.values.size()) refuse(place + " is value " + text(operand.index) + ", must be below " + text(s.values.size()));
-      elements = s.values[operand.index].floats_per_sample;
+      elements = s.values[operand.index].elements_per_sample;
       break;
     case OperandKind::param:
     case OperandKind::grad:
@@ -63,6 +68,7 @@ void check_operand(const ProgramSpec& s, const Operand& operand, const OperandRu
     case OperandKind::images: elements = s.image_floats; break;
     case OperandKind::targets: elements = s.classes; break;
   }
+  if (operand.kind == OperandKind::value && s.values[operand.index].type == Type::bf16 && !rule.half) refuse(place + " is bf16, must be fp32");
   if (elements != rule.elements) refuse(place + " has " + text(elements) + " elements, must have " + text(rule.elements) + " by the attributes");
 }
 
@@ -79,7 +85,7 @@ bool overlap(const ProgramSpec& s, const Operand& a, const Operand& b) {
   if (a.kind == OperandKind::grad) return a.index == b.index;
   if (a.kind != OperandKind::value) return false;
   const ValueSpec &x = s.values[a.index], &y = s.values[b.index];
-  return x.offset < y.offset + y.floats_per_sample * s.chunk_samples && y.offset < x.offset + x.floats_per_sample * s.chunk_samples;
+  return x.offset < y.offset + floats_of(s, y) && y.offset < x.offset + floats_of(s, x);
 }
 
 void check_aliases(const ProgramSpec& s, const InstructionSpec& in, const Signature& signature, const std::string& place) {
@@ -89,7 +95,8 @@ void check_aliases(const ProgramSpec& s, const InstructionSpec& in, const Signat
       bool allowed = false;
       if (o == 0)
         for (int entry : signature.in_place)
-          allowed |= (size_t)entry == i && s.values[in.inputs[i].index].offset == s.values[in.outputs[0].index].offset;
+          allowed |= (size_t)entry == i && s.values[in.inputs[i].index].offset == s.values[in.outputs[0].index].offset &&
+                     s.values[in.inputs[i].index].type == s.values[in.outputs[0].index].type;
       if (!allowed) refuse(place + ": output " + text(o) + " overlaps input " + text(i));
     }
     for (size_t other = 0; other < o; other++)

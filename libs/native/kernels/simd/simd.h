@@ -12,7 +12,7 @@
 #include <immintrin.h>
 #endif
 
-#define DS_INLINE inline __attribute__((always_inline))
+#include "kernels/types.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -45,6 +45,36 @@ DS_INLINE Vec load(const float* p) {
 }
 DS_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 
+// bf16 in memory, fp32 in registers; stores round to nearest even and keep NaN.
+typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));
+DS_INLINE Vec widen(HalfVec halves) { return (Vec)(__builtin_convertvector(halves, UVec) << 16); }
+DS_INLINE HalfVec narrow(Vec v) {
+#if DROPSTREAM_ISA_avx512_bf16
+  return (HalfVec)_mm512_cvtneps_pbh((__m512)v);
+#else
+  const UVec bits = (UVec)v, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 0x40;
+  return __builtin_convertvector(v == v ? rounded : quiet, HalfVec);
+#endif
+}
+DS_INLINE Vec load(const bf16* p) {
+  HalfVec halves;
+  memcpy(&halves, p, sizeof halves);
+  return widen(halves);
+}
+DS_INLINE void store(bf16* p, Vec v) {
+  const HalfVec halves = narrow(v);
+  memcpy(p, &halves, sizeof halves);
+}
+DS_INLINE float to_float(float x) { return x; }
+DS_INLINE float to_float(bf16 x) {
+  const uint32_t bits = (uint32_t)x.bits << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+DS_INLINE void set(float* p, float x) { *p = x; }
+DS_INLINE void set(bf16* p, float x) { p->bits = narrow(splat(x))[0]; }
+
 // load_part / store_part: the first n < kLanes elements only (the rest reads as 0, or as that of `rest`; nothing beyond is touched, not even mapped).
 // fma: a·b + c with one rounding where the CPU has it. larger / lesser: the second operand where either is NaN.
 #if DROPSTREAM_ISA_avx512
@@ -52,6 +82,8 @@ DS_INLINE __mmask16 first(size_t n) { return (__mmask16)((1u << n) - 1u); }
 DS_INLINE Vec load_part(const float* p, size_t n) { return (Vec)_mm512_maskz_loadu_ps(first(n), p); }
 DS_INLINE Vec load_part_or(const float* p, size_t n, Vec rest) { return (Vec)_mm512_mask_loadu_ps((__m512)rest, first(n), p); }
 DS_INLINE void store_part(float* p, Vec v, size_t n) { _mm512_mask_storeu_ps(p, first(n), (__m512)v); }
+DS_INLINE Vec load_part(const bf16* p, size_t n) { return widen((HalfVec)_mm256_maskz_loadu_epi16(first(n), p)); }
+DS_INLINE void store_part(bf16* p, Vec v, size_t n) { _mm256_mask_storeu_epi16(p, first(n), (__m256i)narrow(v)); }
 DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
 DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
@@ -117,6 +149,18 @@ DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
 }
 #endif
 
+#if !DROPSTREAM_ISA_avx512
+DS_INLINE Vec load_part(const bf16* p, size_t n) {
+  HalfVec halves{};
+  for (size_t i = 0; i < n; i++) halves[i] = p[i].bits;
+  return widen(halves);
+}
+DS_INLINE void store_part(bf16* p, Vec v, size_t n) {
+  const HalfVec halves = narrow(v);
+  for (size_t i = 0; i < n; i++) p[i].bits = halves[i];
+}
+#endif
+
 // 0, 1 … N − 1 as a pack, and a shuffle by such a pack. GCC before 12 has only __builtin_shuffle, Clang only __builtin_shufflevector.
 template <size_t... I>
 struct Indices {};
@@ -160,13 +204,25 @@ DS_INLINE float max_lanes(Vec v) {
 
 // How a loop body reads and writes one vector: whole, or (at a ragged end) its first n elements.
 struct Whole {
-  DS_INLINE Vec get(const float* p) const { return load(p); }
-  DS_INLINE void put(float* p, Vec v) const { store(p, v); }
+  template <class T>
+  DS_INLINE Vec get(const T* p) const {
+    return load(p);
+  }
+  template <class T>
+  DS_INLINE void put(T* p, Vec v) const {
+    store(p, v);
+  }
 };
 struct Part {
   size_t n;
-  DS_INLINE Vec get(const float* p) const { return load_part(p, n); }
-  DS_INLINE void put(float* p, Vec v) const { store_part(p, v, n); }
+  template <class T>
+  DS_INLINE Vec get(const T* p) const {
+    return load_part(p, n);
+  }
+  template <class T>
+  DS_INLINE void put(T* p, Vec v) const {
+    store_part(p, v, n);
+  }
 };
 
 // Calls body(offset, Whole or Part) for every vector of n elements, in order.
