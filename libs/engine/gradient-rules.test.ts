@@ -31,10 +31,12 @@ import { transposeTokens } from '#nn/ops/transpose-tokens.js';
 import { type Windows, windowAttention } from '#nn/ops/window-attention.js';
 import { elements, type Tensor } from '#nn/tensor.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { assertChecks, passes } from '../../test/support/checks.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
-import { assertGradients, maxAbsoluteDifference } from '../../test/support/golden-model.js';
+import { roundingChecks, runWithRoundings } from '../../test/support/rounding.js';
 import { compile } from './compile.js';
+import { siteMask } from './masks.js';
 import { lower } from './native/lower.js';
 
 const [IMAGE, PATCH, WIDTH, CLASSES, BATCH] = [6, 3, 6, 3, 5];
@@ -174,29 +176,51 @@ for (const executor of testedExecutors) {
       fc.asyncProperty(setting, async ({ name, seed, dropout, path, step }) => {
         const model = models.get(name)!;
         const { graph, spec, parameters, micro, random } = prepare({ model, seed, dropout, path, chunk: 4, step });
-        const expected = runFloat64(spec, parameters, micro, random, 0.5);
+        const expected = runWithRoundings(spec, parameters, micro, random, 0.5);
         const program = await compile(model, { imageSize: IMAGE, classes: CLASSES, batch: BATCH }, { executor });
         graph.parameters.forEach(({ name }, k) => {
           program.write('weights', name, parameters[k]!);
         });
         const blockRates = Array.from({ length: program.blocks }, (_, block) => (block === 0 ? path / 2 : path));
         const rates = { blockRates, ...(program.sites.length > 0 && { dropout }) };
-        const result = await program.step({ microBatches: micro, random: { seed, step, ...rates }, lossScale: 0.5 });
-        const scale = Math.max(1, ...expected.losses);
-        assert.ok(maxAbsoluteDifference(result.losses, expected.losses) <= 1e-5 * scale, 'losses');
-        const index = new Map(graph.parameters.map(({ name }, k) => [name, k]));
-        assertGradients(
-          [...index.keys()],
-          (parameter) => program.read('gradients', parameter),
-          (parameter) => expected.gradients[index.get(parameter)!]!,
-          1e-4,
-        );
+        const { logits, losses } = await program.step({ microBatches: micro, random: { seed, step, ...rates }, lossScale: 0.5 });
+        const names = graph.parameters.map(({ name }) => name);
+        const gradients = names.map((parameter) => program.read('gradients', parameter));
+        assertChecks(roundingChecks(expected, { logits, losses, gradients }, names));
         const evaluated = await program.evaluate(micro[0]!);
-        const plain = runFloat64(spec, parameters, [micro[0]!]);
-        assert.ok(maxAbsoluteDifference(evaluated.logits, plain.logits) <= 1e-4 * scale, 'evaluation');
+        assertChecks(roundingChecks(runWithRoundings(spec, parameters, [micro[0]!]), evaluated, names), 'evaluation');
         program.dispose();
       }),
       { numRuns: 60 },
     );
   });
 }
+
+test('these comparisons see a gradient off by one part in 10 000, and one wrong bit of a dropout mask', () => {
+  for (const seed of [1n, 2n, 3n]) {
+    const setting = { model: models.get('vit')!, seed, dropout: 0.1, path: 0, chunk: 4, step: 5 };
+    const { graph, spec, parameters, micro, random } = prepare(setting);
+    const names = graph.parameters.map(({ name }) => name);
+    const expected = runWithRoundings(spec, parameters, micro, random, 0.5);
+    const failures = (gradients: readonly ArrayLike<number>[]) =>
+      roundingChecks(expected, { gradients }, names).filter((check) => !passes(check)).length;
+    assert.equal(failures(expected.exact.gradients.map((values) => Float32Array.from(values))), 0);
+    const off = expected.exact.gradients.map((values) => Float32Array.from(values, (value) => value * (1 + 1e-4)));
+    assert.equal(failures(off), names.length);
+    const samples = micro.reduce((total, batch) => total + batch.samples, 0);
+    const { shape } = graph.sites[0]!;
+    const bits = new Uint8Array(samples * elements(shape));
+    for (let sample = 0; sample < samples; sample++) {
+      const scales = new Float32Array(elements(shape)).fill(1);
+      siteMask(scales, random, 0, sample);
+      bits.set(Uint8Array.from(scales, Number), sample * elements(shape));
+    }
+    const masked = (siteMasks: Uint8Array[]) => runFloat64(spec, parameters, micro, { ...random, siteMasks }, 0.5).gradients;
+    assert.equal(failures(masked([bits])), 0);
+    for (const bit of [0, 7, bits.length >> 1, bits.length - 1]) {
+      const wrong = bits.slice();
+      wrong[bit] = 1 - wrong[bit]!;
+      assert.ok(failures(masked([wrong])) > 0, `bit ${bit}`);
+    }
+  }
+});

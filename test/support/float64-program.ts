@@ -22,13 +22,17 @@ export interface Float64Result {
   gradients: Float64Array[];
 }
 
-/** Forward, and with `random` backward, over all micro-batches. Without `random`: as in evaluation. */
+/**
+ * Forward, and with `random` backward, over all micro-batches. Without `random`: as in evaluation. `stored`, if given, may change what each
+ * kernel just wrote: rounding.ts does, to see what roundings do to the results.
+ */
 export function runFloat64(
   spec: ProgramSpec,
   parameters: readonly ArrayLike<number>[],
   micro: readonly MicroBatch[],
   random?: StepRandomness,
   lossScale = 1,
+  stored?: (written: Float64Array) => void,
 ): Float64Result {
   const gradients = spec.parameters.map(({ size }) => new Float64Array(size));
   const [logits, losses]: [number[], number[]] = [[], []];
@@ -48,10 +52,20 @@ export function runFloat64(
         lossScale,
       };
       const arena = new Float64Array(spec.arenaFloats).fill(Number.NaN); // nothing may be read before it is written
-      for (const instruction of spec.forward) execute(spec, instruction, arena, parameters, gradients, chunk);
+      const run = (instruction: Instruction) => {
+        execute(spec, instruction, arena, parameters, gradients, chunk);
+        if (stored) for (const output of instruction.outputs) stored(writtenBy(output));
+      };
+      const writtenBy = (output: Operand) => {
+        if ('grad' in output) return gradients[output.grad]!;
+        if (!('value' in output)) throw new Error('cannot be written');
+        const { offset, elementsPerSample } = spec.values[output.value]!;
+        return arena.subarray(offset, offset + n * elementsPerSample);
+      };
+      for (const instruction of spec.forward) run(instruction);
       logits.push(...arena.subarray(spec.values[spec.logits]!.offset).subarray(0, n * spec.classes));
       losses.push(...arena.subarray(spec.values[spec.loss]!.offset).subarray(0, n));
-      if (random) for (const instruction of spec.backward) execute(spec, instruction, arena, parameters, gradients, chunk);
+      if (random) for (const instruction of spec.backward) run(instruction);
     }
   }
   return { logits: Float64Array.from(logits), losses: Float64Array.from(losses), gradients };
