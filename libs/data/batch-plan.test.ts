@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { MixSpec, Plan as PlanMessage, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { InvalidArgument } from '#rpc/errors.js';
 import { BatchPlanner, MAX_REPLACEMENTS } from './batch-plan.js';
-import { encodeManifest, Manifest } from './manifest.js';
+import { Manifest } from './manifest.js';
+import { encodeManifest } from './manifest-builder.js';
 import { checkPlanFits, resolvePlan } from './plan.js';
 import { planDigest, planText } from './plan-digest.js';
 

@@ -5,10 +5,11 @@
 import { access } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { DataLoss, FailedPrecondition, PermissionDenied } from '#rpc/errors.js';
-import { ObjectExists, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
 import type { AllowedRoots } from './datasets/allowed-roots.js';
 import type { IndexedDataset } from './datasets/index-dataset.js';
-import { InvalidManifest, Manifest } from './manifest.js';
+import { Manifest } from './manifest.js';
+import { InvalidManifest } from './manifest-header.js';
 import { sha256 as hashOf } from './sha256.js';
 
 const manifestKey = (sha256: string) => `manifests/${sha256}`;
@@ -16,12 +17,21 @@ const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
 
 /** Stores a manifest under its name, once, and where its data set lies. */
 export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, signal?: AbortSignal): Promise<void> {
-  await store.put(manifestKey(dataset.sha256), dataset.bytes, { ifAbsent: true, signal }).catch((error) => {
-    // The name is the content: an object that is there already is the same one.
-    if (!(error instanceof ObjectExists)) throw error;
-  });
+  await putOnce(store, manifestKey(dataset.sha256), dataset.bytes, signal);
   const location = JSON.stringify({ path: dataset.folder });
   await store.put(locationKey(dataset.sha256), Buffer.from(location), { contentType: 'application/json', signal });
+}
+
+/** The name is the content: an object that is there already is the same one, and to write it twice does no harm. */
+async function putOnce(store: ObjectStore, key: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await store.put(key, bytes, { ifAbsent: true, signal });
+  } catch (error) {
+    if (error instanceof ObjectExists) return;
+    // S3 creates exclusively up to one part only; a manifest of 200,000 images is larger.
+    if (!(error instanceof ObjectTooLarge)) throw error;
+    await store.put(key, bytes, { signal });
+  }
 }
 
 /** @throws FailedPrecondition when the store has no such manifest; DataLoss when its bytes do not have that name */
@@ -35,7 +45,7 @@ export async function loadManifest(store: ObjectStore, sha256: string, signal?: 
   const found = (await hashOf(bytes, signal)).toString('hex');
   if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `its bytes have the SHA-256 ${found}`);
   try {
-    return new Manifest(bytes, sha256);
+    return await Manifest.read(bytes, sha256, signal);
   } catch (error) {
     if (error instanceof InvalidManifest) throw new DataLoss(`manifest ${sha256}`, error.why, { cause: error });
     throw error;

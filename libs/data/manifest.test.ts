@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { encodeManifest, InvalidManifest, isInnerPath, Manifest, type ManifestEntry } from './manifest.js';
+import { Manifest } from './manifest.js';
+import { encodeManifest, ManifestBuilder, type ManifestEntry } from './manifest-builder.js';
+import { InvalidManifest, isInnerPath } from './manifest-header.js';
 
 const entry = (path: string, label: number, record = 0, byteLength = 10): ManifestEntry => ({
   path,
@@ -28,9 +30,20 @@ const records = {
   layout,
   entries: [entry('a.gz', 0, 4), entry('b', 0, 2), entry('a.gz', 0, 0)],
 };
+const shard = { sizeBytes: 512 * 12, sha256: 'ab'.repeat(32) };
+const tar = {
+  kind: 'tar' as const,
+  split: 'val',
+  classes: ['x', 'y'],
+  shards: new Map([
+    ['0.tar', shard],
+    ['1.tar', { sizeBytes: 512 * 5, sha256: 'cd'.repeat(32) }],
+  ]),
+  entries: [entry('0.tar', 0, 1, 300), entry('0.tar', 1, 4, 600), entry('1.tar', 1, 1, 512)],
+};
 
 test('a manifest reads back as it was written', () => {
-  for (const dataset of [folder, records]) {
+  for (const dataset of [folder, records, tar]) {
     const { bytes, sha256 } = encodeManifest(dataset);
     const manifest = new Manifest(bytes, sha256);
     assert.deepEqual(
@@ -49,6 +62,14 @@ test('a manifest reads back as it was written', () => {
   assert.deepEqual(new Manifest(encodeManifest(folder).bytes, '').classCounts(), [1, 1]);
 });
 
+test('shards are pinned by size and hash, and hold their samples', () => {
+  const manifest = new Manifest(encodeManifest(tar).bytes, '');
+  assert.deepEqual([manifest.fileOf(1), manifest.fileOf(2), manifest.shard(0)], [0, 1, { path: '0.tar', ...shard }]);
+  assert.equal(manifest.name(1), '0.tar@2048');
+  const { bytes } = encodeManifest({ ...tar, entries: [entry('0.tar', 0, 11, 513)] });
+  assert.throws(() => new Manifest(bytes, ''), /ends at byte 6145 of its shard/);
+});
+
 test('equal data sets have equal manifests; any change gives another name', () => {
   const name = (entries: ManifestEntry[]) => encodeManifest({ ...folder, entries }).sha256;
   assert.equal(name(folder.entries), encodeManifest(folder).sha256);
@@ -61,8 +82,35 @@ test('a sample of an ImageNet-like folder takes less than 200 bytes', () => {
   assert.ok(encodeManifest({ ...folder, entries }).bytes.byteLength / 1000 < 110);
 });
 
+test('1.3 million samples are columns over the bytes, under 200 a sample, checked in turns', async () => {
+  const n = 1_300_000;
+  const builder = new ManifestBuilder(true);
+  const sha256 = Uint8Array.from({ length: 32 }, (_, i) => i);
+  const classes = Array.from({ length: 1000 }, (_, k) => `n${10_000_000 + k}`);
+  const pathOf = (i: number) => `${classes[Math.floor(i / 1300)]}/${classes[Math.floor(i / 1300)]}_${i % 1300}.JPEG`;
+  for (let i = 0; i < n; i++)
+    builder.add({ path: pathOf(i), record: 0, label: Math.floor(i / 1300), width: 500, height: 375, byteLength: 110_000, sha256 });
+  const bytes = builder.bytes({ kind: 'image_folder', split: 'train', classes });
+  assert.ok(bytes.byteLength / n < 100, `${bytes.byteLength / n} bytes a sample`);
+  let turns = 0;
+  const counting = setInterval(() => turns++, 0);
+  const held = process.memoryUsage();
+  const manifest = await Manifest.read(bytes, '');
+  clearInterval(counting);
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  assert.ok(turns > 2, 'others had their turn');
+  assert.ok((heapUsed - held.heapUsed + Math.max(0, arrayBuffers - held.arrayBuffers)) / n < 100, 'nothing is kept for each sample');
+  assert.equal(manifest.labels.buffer, bytes.buffer);
+  for (const i of [0, 1, 1299, 1300, 777_777, n - 1])
+    assert.deepEqual([manifest.path(i), manifest.labels[i]], [pathOf(i), Math.floor(i / 1300)]);
+  const damaged = bytes.slice();
+  new DataView(damaged.buffer).setUint32(manifest.labels.byteOffset + 4 * (n - 1), 1000, true);
+  await assert.rejects(Manifest.read(damaged, ''), InvalidManifest);
+  await assert.rejects(Manifest.read(bytes, '', AbortSignal.abort(new Error('enough'))), /enough/);
+});
+
 test('damaged manifests are refused, never misread', () => {
-  for (const { bytes } of [encodeManifest(folder), encodeManifest(records)]) {
+  for (const { bytes } of [encodeManifest(folder), encodeManifest(records), encodeManifest(tar)]) {
     const reads = (input: Uint8Array) => {
       try {
         const manifest = new Manifest(input, '');

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { type IndexedDataset, indexDataset } from '#data/datasets/index-dataset.js';
-import type { DatasetKind } from '#data/manifest.js';
+import type { DatasetKind } from '#data/manifest-header.js';
 import { saveManifest } from '#data/manifest-store.js';
 import { InvalidArgument, invalid, NotFound } from '#rpc/errors.js';
 import { openStore } from '#storage/open-store.js';

@@ -1,9 +1,22 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied } from '#rpc/errors.js';
 import { DirectoryStore } from '#storage/directory-store.js';
@@ -15,6 +28,9 @@ import { CIFAR, cifarLabels, InvalidCifar } from './cifar.js';
 import { DatasetReader } from './dataset-reader.js';
 import { InvalidIdx, idxImages, idxLabels } from './idx.js';
 import { type IndexOptions, indexDataset } from './index-dataset.js';
+import { indexImageFolder } from './index-image-folder.js';
+import { IndexMemory } from './index-memory.js';
+import { LocalTree } from './local-tree.js';
 
 const base = mkdtempSync(join(tmpdir(), 'dropstream-data-'));
 after(() => rmSync(base, { recursive: true, force: true }));
@@ -183,6 +199,38 @@ test('manifests in a store: found again, moved with their data set, refused when
   await store.put(`manifests/${'1'.repeat(64)}`, damaged);
   await assert.rejects(loadManifest(store, '1'.repeat(64)), DataLoss);
   await store.close();
+});
+
+test('files that have not changed are not read again; a stopped index goes on where it was', async () => {
+  const [folder, memory] = [newFolder(), newFolder()];
+  const classes = ['ant', 'bee', 'cat', 'dog'];
+  writeImageFolder(folder, { classes, perClass: 30 });
+  await delay(1100); // what changed within the last second is not trusted
+  const stop = new AbortController();
+  const onProgress = (done: number) => done >= 20 && stop.abort(new Error('enough'));
+  const plain = await indexed(folder);
+  assert.equal(plain.dataset.unchanged, 0);
+  const options = { memory: await IndexMemory.open(memory, folder), signal: stop.signal, onProgress };
+  await assert.rejects(indexImageFolder(new LocalTree(folder), options), /enough/);
+  const resumed = await indexed(folder, { memory });
+  assert.ok(resumed.dataset.unchanged >= 20 && resumed.dataset.unchanged < 120, `${resumed.dataset.unchanged} known`);
+  assert.equal(resumed.dataset.sha256, plain.dataset.sha256);
+  assert.equal((await indexed(folder, { memory })).dataset.unchanged, 120);
+  // Another image of the same size under the same name, and its old time: known by the time of the entry.
+  const changed = join(folder, 'bee', '3.png');
+  const { atime, mtime } = statSync(changed);
+  const bytes = readFileSync(changed);
+  bytes[bytes.length - 20]! ^= 1;
+  writeFileSync(changed, bytes);
+  utimesSync(changed, atime, mtime);
+  rmSync(join(folder, 'dog', '0.png'));
+  const again = await indexed(folder, { memory });
+  assert.deepEqual([again.dataset.samples, again.dataset.unchanged], [119, 118]);
+  assert.equal(again.dataset.sha256, (await indexed(folder)).dataset.sha256);
+  for (const file of readdirSync(memory, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.json')))
+    writeFileSync(join(memory, file), '{"format": "dropstream.index-memory.v1", "facts": [["bee/3.png", 1]]}');
+  const forgotten = await indexed(folder, { memory });
+  assert.deepEqual([forgotten.dataset.unchanged, forgotten.dataset.sha256], [0, again.dataset.sha256]);
 });
 
 test('an index stops with its signal', async () => {

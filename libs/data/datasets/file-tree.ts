@@ -1,0 +1,27 @@
+/** The files of a data set while it is indexed: on this machine or in an object store. */
+
+/** What shows that a file has not changed since it was read. */
+export interface FileStamp {
+  readonly sizeBytes: number;
+  /** Milliseconds since 1970 as the place tells them, with fractions; of the content, and of the entry where the place has one. */
+  readonly mtimeMs: number;
+  readonly ctimeMs: number;
+}
+
+export interface TreeFile {
+  /** Folder within the tree, '/' between segments; '' for the tree itself. */
+  readonly folder: string;
+  readonly name: string;
+}
+
+export interface FileTree {
+  /** For messages, and the place's name in an index memory: an absolute folder or a store's URI. */
+  readonly place: string;
+  /** Names in the tree itself, links followed. Names that start with a dot are left out. */
+  list(signal?: AbortSignal): Promise<{ readonly folders: readonly string[]; readonly files: readonly string[] }>;
+  /** Every file below a folder, in any order. */
+  walk(folder: string, signal?: AbortSignal): AsyncIterable<TreeFile>;
+  stamp(path: string, signal?: AbortSignal): Promise<FileStamp>;
+  /** `length` bytes from `offset`, fewer at the end. */
+  read(path: string, offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
+}

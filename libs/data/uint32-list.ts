@@ -1,0 +1,37 @@
+/** A list of unsigned 32-bit integers of four bytes each, whatever its length. */
+export class Uint32List {
+  #values: Uint32Array;
+  #length = 0;
+
+  constructor(capacity = 1024) {
+    this.#values = new Uint32Array(Math.max(1, capacity));
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(value: number): void {
+    if (this.#length === this.#values.length) {
+      const grown = new Uint32Array(2 * this.#length);
+      grown.set(this.#values);
+      this.#values = grown;
+    }
+    this.#values[this.#length++] = value;
+  }
+
+  /** `index` below length. */
+  at(index: number): number {
+    return this.#values[index] as number;
+  }
+
+  /** A view, valid until the next push. */
+  get values(): Uint32Array {
+    return this.#values.subarray(0, this.#length);
+  }
+
+  /** As they lie in memory (little endian on every machine here): a view, valid until the next push. */
+  get bytes(): Uint8Array {
+    return new Uint8Array(this.#values.buffer, 0, 4 * this.#length);
+  }
+}
