@@ -52,6 +52,20 @@ function findTcmalloc(): string {
   return folders.map((folder) => join(folder, 'libtcmalloc_minimal.so.4')).find((path) => existsSync(path)) ?? '';
 }
 
+/** Python with everything that the peers' scripts import; the virtual environment is made where there is none (2 GB; DROPSTREAM_PEERS_VENV names another). */
+export async function peersPython(): Promise<string> {
+  const setup = sharedPath('peers', 'setup');
+  if (setup === undefined) throw new Error('--peer needs shared/peers beside the working copy (DROPSTREAM_SHARED)');
+  const venv = process.env.DROPSTREAM_PEERS_VENV ?? join(cacheFolder, 'peers-venv');
+  const python = join(venv, 'bin', 'python');
+  if (!existsSync(python)) {
+    console.log(`peer: PyTorch into ${venv} (about 2 GB, a minute or more)`);
+    mkdirSync(dirname(venv), { recursive: true });
+    await promisify(execFile)(setup, [venv], { timeout: 30 * MINUTE_MS, maxBuffer: 2 ** 26 });
+  }
+  return python;
+}
+
 export class Peer {
   private constructor(
     private readonly options: TrainingCase,
@@ -61,19 +75,11 @@ export class Peer {
     readonly config: PeerConfig,
   ) {}
 
-  /** Makes the virtual environment where there is none (2 GB; DROPSTREAM_PEERS_VENV names another), sweeps where nothing is known yet. */
+  /** Sweeps where nothing is known yet. */
   static async prepare(options: TrainingCase, threads: number): Promise<Peer> {
     const script = sharedPath('peers', 'train_step.py');
-    const setup = sharedPath('peers', 'setup');
-    if (script === undefined || setup === undefined)
-      throw new Error('--peer needs shared/peers beside the working copy (DROPSTREAM_SHARED)');
-    const venv = process.env.DROPSTREAM_PEERS_VENV ?? join(cacheFolder, 'peers-venv');
-    const python = join(venv, 'bin', 'python');
-    if (!existsSync(python)) {
-      console.log(`peer: PyTorch into ${venv} (about 2 GB, a minute or more)`);
-      mkdirSync(dirname(venv), { recursive: true });
-      await promisify(execFile)(setup, [venv], { timeout: 30 * MINUTE_MS, maxBuffer: 2 ** 26 });
-    }
+    if (script === undefined) throw new Error('--peer needs shared/peers beside the working copy (DROPSTREAM_SHARED)');
+    const python = await peersPython();
     const preload = findTcmalloc();
     if (preload === '') console.log('peer: libtcmalloc_minimal is not installed; PyTorch may be 3 to 8 % slower without');
     const withConfig = (config: PeerConfig) => new Peer(options, threads, python, script, config);

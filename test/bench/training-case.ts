@@ -36,7 +36,7 @@ export interface TrainingCase {
 
 export class UsageError extends Error {}
 
-function numberOf(option: string, text: string, allowed: string, allows: (value: number) => boolean): number {
+export function numberOf(option: string, text: string, allowed: string, allows: (value: number) => boolean): number {
   const value = Number(text);
   if (text.trim() === '' || !allows(value))
     throw new UsageError(`--${option}: ${JSON.stringify(text)} is not allowed; allowed: ${allowed}`);

@@ -24,7 +24,7 @@ export interface ServiceProcess {
 
 /** Starts one service on free ports and waits until it serves. Killed with the test. */
 export async function startService(
-  t: TestContext,
+  t: Pick<TestContext, 'after'>,
   service: ServiceName,
   argv: string[],
   env: Record<string, string> = {},
