@@ -1,7 +1,7 @@
 /** A compiled model: its parameters and what can be done with them. The same on every executor. */
 import { setImmediate } from 'node:timers/promises';
 import type { Graph } from '#graph/graph.js';
-import type { MicroBatch, NativeProgram, OptimizerScalars, StateName, StepOutput } from '#native/program.js';
+import type { MicroBatch, NativeProgram, OptimizerScalars, Profiler, StateName, StepOutput } from '#native/program.js';
 import { initialValues } from '#nn/initialisation.js';
 import { elements, type Parameter, type Shape } from '#nn/tensor.js';
 import { decays } from '#nn/weight-decay-groups.js';
@@ -100,6 +100,11 @@ export class Program {
   /** Bytes held outside the JavaScript heap: arena, parameters and optimizer state. */
   get peakBytes(): number {
     return this.executor.memoryBytes;
+  }
+
+  /** Where the time of steps and evaluations goes, kernel by kernel; undefined where the executor cannot tell. */
+  get profiler(): Profiler | undefined {
+    return this.executor.profiler;
   }
 
   /**

@@ -3,11 +3,13 @@
  * Arrays given to step and evaluate are read while the call runs: do not change or transfer them before its promise settles.
  */
 import { loadAddon } from './load.js';
+import { createProfiler, type RecordedSlices } from './profiler.js';
 import type {
   MicroBatch,
   NativeEngineInfo,
   NativeProgram,
   OptimizerScalars,
+  Profiler,
   ProgramSpec,
   StateName,
   StepOutput,
@@ -31,6 +33,8 @@ interface EngineAddon {
   programWrite(handle: Handle, state: StateName, parameter: number, data: Float32Array): void;
   programDispose(handle: Handle): void;
   programMemory(handle: Handle): number;
+  programProfile(handle: Handle, calls: number): void;
+  programTakeProfile(handle: Handle): RecordedSlices;
 }
 
 const addon = (): EngineAddon => loadAddon() as unknown as EngineAddon;
@@ -45,14 +49,23 @@ export function engineInfo(): NativeEngineInfo {
  * overlap), naming the field. All parameters and states start as zeros. Optimizer state and EMA take memory when first used.
  */
 export function createProgram(spec: ProgramSpec): NativeProgram {
-  return new AddonProgram(addon(), addon().createProgram(spec));
+  return new AddonProgram(addon(), addon().createProgram(spec), spec);
 }
 
 class AddonProgram implements NativeProgram {
+  readonly profiler: Profiler;
+
   constructor(
     private readonly native: EngineAddon,
     private readonly handle: Handle,
-  ) {}
+    spec: ProgramSpec,
+  ) {
+    this.profiler = createProfiler(
+      spec,
+      (calls) => native.programProfile(handle, calls),
+      () => native.programTakeProfile(handle),
+    );
+  }
 
   // async, so that refused arguments reject the promise like every other failure.
   async step(micro: MicroBatch[], random: StepRandomness, lossScale: number, optimizer?: OptimizerScalars): Promise<StepOutput> {

@@ -181,6 +181,38 @@ export interface StepOutput {
 
 export type StateName = 'weights' | 'gradients' | 'first_moment' | 'second_moment' | 'ema';
 
+/** One kernel call of a recorded step or evaluation. */
+export interface KernelCall {
+  /** `pack`: a weight packed for products, inside the call that first needed it. */
+  part: 'forward' | 'backward' | 'update' | 'pack';
+  kernel: KernelName | 'pack_weight' | 'zero_gradients' | 'gradient_norm' | 'optimizer';
+  /** Of the instruction; sizes per sample. */
+  attributes: Readonly<Record<string, number>>;
+  /** Of its domain in the chunk; 0 in `update` and `pack`. */
+  samples: number;
+  /** What its operands hold (gradients count twice: read and written); 0 for the optimizer. */
+  bytes: number;
+  /** Seconds of the monotonic clock, the one of process.hrtime. */
+  begin: number;
+  end: number;
+}
+
+/** A part of a call on one thread of the compute pool, where several shared it. */
+export interface ThreadJob {
+  thread: number;
+  begin: number;
+  end: number;
+}
+
+/** Records kernel calls into memory taken at start; costs nothing while stopped. Every method is refused while a call runs. */
+export interface Profiler {
+  /** Room for so many kernel calls, and as many jobs of every thread; later ones are lost. At most 2^24. */
+  start(calls: number): void;
+  stop(): void;
+  /** What was recorded since the last take, calls in order of their ends, and how many calls found no room. */
+  take(): { calls: KernelCall[]; jobs: ThreadJob[]; lost: number };
+}
+
 /**
  * A compiled program with its parameters, all states zero at first. Calls are queued (at most 64): one runs at a time. Their arrays are read
  * in place: do not change or transfer them before the promise settles. dispose() frees everything once the running call ended and rejects
@@ -196,6 +228,8 @@ export interface NativeProgram {
   write(state: StateName, parameter: number, data: Float32Array): void;
   dispose(): void;
   readonly memoryBytes: number;
+  /** Where the time of calls goes. Absent where an executor cannot tell. */
+  readonly profiler?: Profiler;
 }
 
 export interface NativeEngineInfo {

@@ -110,6 +110,33 @@ napi_value memory(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value profile(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments args(env, info);
+    idle_object(env, args.values[0])->program->start_profile(Field(env, args.values[1], "calls").whole(1 << 24));
+    return nullptr;
+  });
+}
+
+// RecordedSlices of libs/native/profiler.ts.
+napi_value take_profile(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments args(env, info);
+    Profile& profile = idle_object(env, args.values[0])->program->profile();
+    std::vector<double> slices, jobs;
+    for (const Profile::Slice& s : profile.slices()) slices.insert(slices.end(), {(double)s.part, (double)s.index, (double)s.samples, s.begin, s.end});
+    for (size_t thread = 0; thread < profile.jobs().jobs().size(); thread++)
+      for (const JobLog::Job& job : profile.jobs().jobs()[thread]) jobs.insert(jobs.end(), {(double)thread, job.begin, job.end});
+    napi_value output;
+    require_ok(env, napi_create_object(env, &output));
+    set_property(env, output, "slices", make_doubles(env, slices.data(), slices.size()));
+    set_property(env, output, "jobs", make_doubles(env, jobs.data(), jobs.size()));
+    set_property(env, output, "lost", make_number(env, (double)profile.lost()));
+    profile.clear();
+    return output;
+  });
+}
+
 }  // namespace
 
 void register_programs(napi_env env, napi_value exports) {
@@ -117,7 +144,8 @@ void register_programs(napi_env env, napi_value exports) {
     const char* name;
     napi_callback callback;
   } kFunctions[] = {{"createProgram", create}, {"programStep", step},       {"programEvaluate", evaluate}, {"programRead", read},
-                    {"programWrite", write},   {"programDispose", dispose}, {"programMemory", memory}};
+                    {"programWrite", write},   {"programDispose", dispose}, {"programMemory", memory},
+                    {"programProfile", profile}, {"programTakeProfile", take_profile}};
   for (const auto& entry : kFunctions) {
     napi_value function;
     require_ok(env, napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.callback, nullptr, &function));

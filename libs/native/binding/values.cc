@@ -116,14 +116,22 @@ napi_value make_text(napi_env env, const std::string& text) {
   return result;
 }
 
-napi_value make_floats(napi_env env, const float* data, size_t count) {
+namespace {
+
+template <class Number>
+napi_value make_array(napi_env env, napi_typedarray_type type, const Number* data, size_t count) {
   napi_value buffer, array;
   void* bytes;
-  require_ok(env, napi_create_arraybuffer(env, count * sizeof(float), &bytes, &buffer));
-  if (count) std::char_traits<char>::copy(static_cast<char*>(bytes), reinterpret_cast<const char*>(data), count * sizeof(float));
-  require_ok(env, napi_create_typedarray(env, napi_float32_array, count, buffer, 0, &array));
+  require_ok(env, napi_create_arraybuffer(env, count * sizeof(Number), &bytes, &buffer));
+  if (count) std::char_traits<char>::copy(static_cast<char*>(bytes), reinterpret_cast<const char*>(data), count * sizeof(Number));
+  require_ok(env, napi_create_typedarray(env, type, count, buffer, 0, &array));
   return array;
 }
+
+}  // namespace
+
+napi_value make_floats(napi_env env, const float* data, size_t count) { return make_array(env, napi_float32_array, data, count); }
+napi_value make_doubles(napi_env env, const double* data, size_t count) { return make_array(env, napi_float64_array, data, count); }
 
 void set_property(napi_env env, napi_value object, const char* name, napi_value value) {
   require_ok(env, napi_set_named_property(env, object, name, value));

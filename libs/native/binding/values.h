@@ -52,6 +52,7 @@ class Field {
 napi_value make_number(napi_env env, double value);
 napi_value make_text(napi_env env, const std::string& text);
 napi_value make_floats(napi_env env, const float* data, size_t count);
+napi_value make_doubles(napi_env env, const double* data, size_t count);
 void set_property(napi_env env, napi_value object, const char* name, napi_value value);
 napi_value make_error(napi_env env, const std::string& message);
 

@@ -28,6 +28,11 @@ Pool::~Pool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
+void Pool::record(JobLog* log) {
+  std::lock_guard<std::mutex> turn(turn_);
+  log_.store(log, std::memory_order_relaxed);
+}
+
 // Works on the open region until its jobs are taken. False: it was closed or had nothing left.
 bool Pool::take_jobs(unsigned thread, uint64_t region) {
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
@@ -38,7 +43,10 @@ bool Pool::take_jobs(unsigned thread, uint64_t region) {
     const Function function = function_.load(std::memory_order_relaxed);
     void* context = context_.load(std::memory_order_relaxed);
     if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+    JobLog* log = log_.load(std::memory_order_relaxed);
+    const double began = log ? steady_seconds() : 0;
     function(context, job, thread);
+    if (log) log->add(thread, began, steady_seconds());
     worked = true;
     if (done_.fetch_add(1) + 1 == jobs && caller_sleeps_.load()) {
       std::lock_guard<std::mutex> lock(sleep_mutex_);

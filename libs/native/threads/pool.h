@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "threads/job-log.h"
+
 namespace dropstream {
 
 class Pool {
@@ -30,6 +32,9 @@ class Pool {
     run_jobs(jobs, [](void* context, size_t job, unsigned thread) { (*static_cast<Body*>(context))(job, thread); }, (void*)&body);
   }
 
+  // Jobs that threads share are written to `log`, made for threads(), until it is set to null; waits for the region that runs.
+  void record(JobLog* log);
+
  private:
   using Function = void (*)(void*, size_t, unsigned);
   void run_jobs(size_t jobs, Function function, void* context);
@@ -47,6 +52,7 @@ class Pool {
   std::atomic<uint64_t> jobs_{0};
   std::atomic<Function> function_{nullptr};
   std::atomic<void*> context_{nullptr};
+  std::atomic<JobLog*> log_{nullptr};
 
   std::mutex sleep_mutex_;
   std::condition_variable wake_, finished_;

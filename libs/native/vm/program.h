@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "threads/pool.h"
 #include "vm/memory.h"
+#include "vm/profile.h"
 #include "vm/spec.h"
 
 namespace dropstream {
@@ -94,6 +95,9 @@ class Program {
 
   void cancel() { cancelled_ = true; }
   size_t memory_bytes() const;
+  // Not while a call runs. start_profile: room for so many kernel calls and for so many jobs of every thread, 0 for off.
+  void start_profile(size_t calls) { profile_.start(calls, pool_.threads()); }
+  Profile& profile() { return profile_; }
   const ProgramSpec& spec() const { return spec_; }
 
  private:
@@ -107,8 +111,9 @@ class Program {
   void begin_sites(const Randomness& random);
 
   // step.cc
-  void run(const std::vector<Op>& ops);
+  void run(const std::vector<Op>& ops, Profile::Part part);
   void run_op(const Op& op);
+  void zero_gradients();
   void collect(size_t row, size_t samples, StepResult& result);
 
   // Operand i of an op in the current chunk: of either type, or, where only fp32 is allowed, as floats. Null where it is absent.
@@ -169,6 +174,7 @@ class Program {
   size_t scratch_floats_ = 0;
   uint64_t version_ = 1;
   Chunk chunk_;
+  Profile profile_;
   std::atomic<bool> cancelled_{false};
 };
 

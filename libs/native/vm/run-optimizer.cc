@@ -18,6 +18,7 @@ double power(double base, uint64_t n) {
 }  // namespace
 
 double Program::gradient_norm() {
+  const Profile::Span span(profile_, Profile::Part::update, 1, 0);
   double* partial = norms_.as<double>();
   spread(blocks_.size(), 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t i = begin; i < end; i++) {
@@ -31,6 +32,7 @@ double Program::gradient_norm() {
 }
 
 void Program::update(const Optimizer& o, double norm) {
+  const Profile::Span span(profile_, Profile::Part::update, 2, 0);
   const double factor = o.clip > 0 ? o.clip / (norm + 1e-6) : 1;
   UpdateArgs base{};
   base.kind = o.kind;

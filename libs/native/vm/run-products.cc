@@ -17,6 +17,7 @@ const float* Program::packed(const Op& op, const float* weight) {
   float* target = packed_.floats() + pack.offset;
   const uint64_t version = version_ * 2 + (chunk_.parameters == ema_.floats());
   if (pack.version == version) return target;
+  const Profile::Span span(profile_, Profile::Part::pack, pack.parameter, 0);
   const PackArgs args = pack.transposed ? PackArgs{pack.in, pack.out, weight, pack.in, target} : PackArgs{pack.out, pack.in, weight, pack.in, target};
   pool_.run(cut(args.n, kernels_.panel_width), [&](size_t panel, unsigned) {
     if (pack.transposed)

@@ -97,10 +97,11 @@ void Program::run_op(const Op& op) {
   }
 }
 
-void Program::run(const std::vector<Op>& ops) {
-  for (const Op& op : ops) {
+void Program::run(const std::vector<Op>& ops, Profile::Part part) {
+  for (size_t i = 0; i < ops.size(); i++) {
     if (cancelled_.load(std::memory_order_relaxed)) throw Cancelled{};
-    run_op(op);
+    const Profile::Span span(profile_, part, i, samples(ops[i]));
+    run_op(ops[i]);
   }
 }
 
@@ -109,13 +110,19 @@ void Program::collect(size_t row, size_t samples, StepResult& result) {
   memcpy(result.losses.data() + row, place({OperandKind::value, spec_.loss}), samples * sizeof(float));
 }
 
+void Program::zero_gradients() {
+  const Profile::Span span(profile_, Profile::Part::update, 0, 0);
+  spread(gradients_.bytes() / sizeof(float), 1 << 16, [&](size_t begin, size_t end, unsigned) { memset(gradients_.floats() + begin, 0, (end - begin) * sizeof(float)); });
+}
+
 void Program::step(const StepRequest& request, StepResult& result) {
+  const Profile::Recording recording(profile_, pool_);
   size_t total = 0;
   for (const MicroBatch& micro : request.micro) total += micro.samples;
   result.losses.resize(total);
   result.logits.resize(total * spec_.classes);
   result.forward_seconds = result.backward_seconds = 0;
-  spread(gradients_.bytes() / sizeof(float), 1 << 16, [&](size_t begin, size_t end, unsigned) { memset(gradients_.floats() + begin, 0, (end - begin) * sizeof(float)); });
+  zero_gradients();
   chunk_.training = true;
   chunk_.parameters = weights_.floats();
   chunk_.loss_scale = request.loss_scale;
@@ -126,10 +133,10 @@ void Program::step(const StepRequest& request, StepResult& result) {
       const size_t samples = micro.samples - start < spec_.chunk_samples ? micro.samples - start : spec_.chunk_samples;
       const double began = now();
       begin_chunk(micro, start, samples, row, &request.random);
-      run(forward_);
+      run(forward_, Profile::Part::forward);
       collect(row, samples, result);
       const double turned = now();
-      run(backward_);
+      run(backward_, Profile::Part::backward);
       result.forward_seconds += turned - began;
       result.backward_seconds += now() - turned;
       row += samples;
@@ -142,6 +149,7 @@ void Program::step(const StepRequest& request, StepResult& result) {
 }
 
 void Program::evaluate(const MicroBatch& batch, bool ema, StepResult& result) {
+  const Profile::Recording recording(profile_, pool_);
   result.losses.resize(batch.samples);
   result.logits.resize(batch.samples * spec_.classes);
   chunk_.training = false;
@@ -150,7 +158,7 @@ void Program::evaluate(const MicroBatch& batch, bool ema, StepResult& result) {
   for (size_t start = 0; start < batch.samples; start += spec_.chunk_samples) {
     const size_t samples = batch.samples - start < spec_.chunk_samples ? batch.samples - start : spec_.chunk_samples;
     begin_chunk(batch, start, samples, start, nullptr);
-    run(forward_);
+    run(forward_, Profile::Part::forward);
     collect(start, samples, result);
   }
 }

@@ -1,0 +1,36 @@
+// When the threads of a pool worked: one entry per job, in memory taken beforehand. Each thread writes its own list.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
+namespace dropstream {
+
+inline double steady_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+class JobLog {
+ public:
+  struct Job {
+    double begin, end;
+  };
+
+  // Room for so many jobs of every thread; throws std::bad_alloc. What was recorded is forgotten.
+  void start(unsigned threads, size_t most) {
+    jobs_.assign(threads, {});
+    for (auto& list : jobs_) list.reserve(most);
+  }
+
+  void add(unsigned thread, double begin, double end) {
+    if (thread < jobs_.size() && jobs_[thread].size() < jobs_[thread].capacity()) jobs_[thread].push_back({begin, end});
+  }
+
+  const std::vector<std::vector<Job>>& jobs() const { return jobs_; }
+  void clear() {
+    for (auto& list : jobs_) list.clear();
+  }
+
+ private:
+  std::vector<std::vector<Job>> jobs_;
+};
+
+}  // namespace dropstream
