@@ -58,7 +58,7 @@ function forgetPeak(): void {
 }
 
 export class EngineBlocks {
-  #step = 0;
+  #steps = 0;
   #residentBefore: number | undefined;
 
   private constructor(
@@ -94,10 +94,10 @@ export class EngineBlocks {
       forgetPeak();
       this.#residentBefore = processBytes('VmRSS');
     }
-    for (let i = 0; i < WARM_UP_STEPS; i++) await this.#one();
+    for (let i = 0; i < WARM_UP_STEPS; i++) await this.step();
     const times: StepTimes[] = [];
     for (let spent = 0; spent < seconds || times.length < 8; ) {
-      const one = await this.#one();
+      const one = await this.step();
       times.push(one);
       spent += one.step;
     }
@@ -114,7 +114,8 @@ export class EngineBlocks {
     this.program.dispose();
   }
 
-  async #one(): Promise<StepTimes> {
+  /** One step (or evaluation) with its images finished from uint8 first. */
+  async step(): Promise<StepTimes> {
     const { batch, imageSize, forward } = this.options;
     const began = performance.now();
     for (const [micro, pixels] of this.pixels.entries())
@@ -134,7 +135,7 @@ export class EngineBlocks {
 
   async #train(): Promise<Partial<StepTimes>> {
     const { batch, updateFreq, dropout, dropPath, clip, ema } = this.options;
-    const step = this.#step++;
+    const step = this.#steps++;
     const { seconds } = await this.program.step({
       microBatches: [...this.batches],
       random: { seed: 1n, step, dropout, blockRates: [...blockRates(dropPath, this.program.blocks)] },

@@ -38,6 +38,9 @@ const counts: Readonly<Record<string, Count>> = {
   depthwise_conv_weight_grad: convolution,
 };
 
+/** Those of one sample in one call of a kernel; 0 for what is not counted. */
+export const flopOfKernel = (kernel: string, attributes: Readonly<Record<string, number>>): number => counts[kernel]?.(attributes) ?? 0;
+
 /** Floating-point operations of one sample, a multiply-add being two. Branches count by the share of samples that `blockRates` keeps. */
 export function flopPerSample(graph: Graph, { backward, blockRates }: { backward: boolean; blockRates: ArrayLike<number> }): number {
   const share = ({ domain }: Node) => {
@@ -45,5 +48,5 @@ export function flopPerSample(graph: Graph, { backward, blockRates }: { backward
     return 1 - (path === undefined ? 0 : (blockRates[path.block] ?? 0));
   };
   const nodes = backward ? [...graph.forward, ...graph.backward] : graph.forward;
-  return nodes.reduce((sum, node) => sum + (counts[node.operation.name]?.(node.attributes) ?? 0) * share(node), 0);
+  return nodes.reduce((sum, node) => sum + flopOfKernel(node.operation.name, node.attributes) * share(node), 0);
 }

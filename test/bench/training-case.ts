@@ -2,9 +2,8 @@
 import { parseArgs } from 'node:util';
 import { defaultImageSize, modelNames } from '#nn/models/registry.js';
 
-export const usage = `npm run bench:train -- [options]
-
-  --model NAME       (default vit_tiny)
+/** The lines of a usage text for the options that parseCase reads. */
+export const caseUsage = `  --model NAME       (default vit_tiny)
   --precision NAME   fp32, or bf16 where the engine has it (default fp32)
   --batch N          samples of a micro-batch (default 32)
   --update_freq N    micro-batches of an optimizer step (default 1)
@@ -12,7 +11,11 @@ export const usage = `npm run bench:train -- [options]
   --dropout P        rate of every dropout site (default 0)
   --ema              keep a moving average of the weights
   --clip N           clip the gradient to this norm
-  --forward          evaluation: the forward pass only
+  --forward          evaluation: the forward pass only`;
+
+export const usage = `npm run bench:train -- [options]
+
+${caseUsage}
   --seconds N        length of a block (default 20)
   --peer             measure PyTorch in turns with the engine: blocks A B B A of --seconds each
 
@@ -43,8 +46,17 @@ export function numberOf(option: string, text: string, allowed: string, allows: 
   return value;
 }
 
+/** A whole number from 1 to 4096. Throws UsageError. */
+export const countOf = (option: string, text: string): number =>
+  numberOf(option, text, 'whole numbers from 1 to 4096', (n) => Number.isInteger(n) && n >= 1 && n <= 4096);
+
 /** Throws UsageError. */
-export function trainingCase(args: string[]): TrainingCase {
+export const trainingCase = (args: string[]): TrainingCase => parseCase(args, {}).options;
+
+type OwnOptions = Readonly<Record<string, { type: 'string' | 'boolean' }>>;
+
+/** The case, and the values of a command's own options. Throws UsageError. */
+export function parseCase(args: string[], own: OwnOptions): { options: TrainingCase; own: Record<string, string | boolean | undefined> } {
   let values: Record<string, string | boolean | undefined>;
   try {
     ({ values } = parseArgs({
@@ -61,14 +73,14 @@ export function trainingCase(args: string[]): TrainingCase {
         forward: { type: 'boolean' },
         seconds: { type: 'string' },
         peer: { type: 'boolean' },
+        ...own,
       },
     }));
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
   const text = (option: string, otherwise: string) => String(values[option] ?? otherwise);
-  const count = (option: string, otherwise: string) =>
-    numberOf(option, text(option, otherwise), 'whole numbers from 1 to 4096', (n) => Number.isInteger(n) && n >= 1 && n <= 4096);
+  const count = (option: string, otherwise: string) => countOf(option, text(option, otherwise));
   const rate = (option: string) => numberOf(option, text(option, '0'), '[0, 1)', (p) => p >= 0 && p < 1);
   const model = text('model', 'vit_tiny');
   if (!modelNames().includes(model)) throw new UsageError(`--model: ${model} is not one of ${modelNames().join(', ')}`);
@@ -89,5 +101,5 @@ export function trainingCase(args: string[]): TrainingCase {
     imageSize: defaultImageSize(model),
   };
   if (result.peer && result.updateFreq > 1) throw new UsageError('--peer: PyTorch is measured with --update_freq 1 only');
-  return result;
+  return { options: result, own: values };
 }
