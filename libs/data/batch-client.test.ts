@@ -56,7 +56,7 @@ function messages(request: GetBatchRequest, change: (header: BatchHeader) => Par
     epoch: request.epoch,
     index: request.index,
     batchesPerEpoch: BATCHES,
-    samples: [0, 1].map((label) => ({ sample: BigInt(label), label, erase: [], mix: undefined })),
+    samples: [0, 1].map((label) => ({ sample: BigInt(label), label, erase: [], mix: undefined, padding: false })),
     channels: 3,
     size: SIZE,
     classes: 2,

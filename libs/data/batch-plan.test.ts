@@ -89,6 +89,35 @@ test('sequential epochs keep the order of the manifest and end with a short batc
   assert.throws(() => one.batch(0, 4), RangeError);
 });
 
+test('padded epochs fill the last batches up and mark it', () => {
+  const ranks = [0, 1].map((rank) => planner({ order: 'padded', batchSize: 30, worldSize: 2, rank }));
+  assert.deepEqual(
+    ranks.map(({ batchesPerEpoch }) => batchesPerEpoch),
+    [2, 2],
+  );
+  const last = ranks[1]!.batch(0, 1);
+  assert.deepEqual([last.firstPosition, last.samples.length], [90, 30]);
+  assert.deepEqual(
+    last.samples.map(({ sample, padding }) => [sample, padding]),
+    Array.from({ length: 30 }, (_, slot) => [(90 + slot) % 100, slot >= 10]),
+  );
+  assert.ok(ranks[0]!.batch(0, 1).samples.every(({ padding }) => !padding));
+});
+
+test('blocks are part of the plan and of its digest, and of those of no other order', () => {
+  const blocks = resolvePlan(message({ order: 'blocks' }));
+  assert.deepEqual(blocks.blocks, { blockSamples: 1024, blocksMixed: 16 });
+  const digests = [
+    blocks,
+    resolvePlan(message({ order: 'blocks', blockSamples: 8 })),
+    resolvePlan(message({ order: 'blocks', blocksMixed: 8 })),
+  ];
+  assert.equal(new Set(digests.map((plan) => planDigest(plan, 1))).size, 3);
+  assert.doesNotMatch(planText(resolvePlan(message()), 1), /blocks/);
+  assert.throws(() => resolvePlan(message({ blockSamples: 8 })), /plan\.block_samples/);
+  assert.throws(() => resolvePlan(message({ order: 'blocks', blocksMixed: 0 })), /plan\.blocks_mixed/);
+});
+
 test('the digest changes with everything that decides a batch, and with nothing else', () => {
   const digest = (changes: Partial<PlanMessage> = {}, transform: Partial<TransformSpec> = {}, semantics = 1) =>
     planDigest(resolvePlan(message(changes, transform)), semantics);

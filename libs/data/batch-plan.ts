@@ -4,8 +4,18 @@ import { purposeKey } from '#random/philox.js';
 import { Draws } from './augment/draws.js';
 import { mixKey, planMix, type SlotMix } from './augment/mix-plan.js';
 import { planSample, type SampleKeys, type SamplePlan, sampleKeys } from './augment/sample-plan.js';
+import { blockPermutation } from './block-order.js';
 import type { Manifest } from './manifest.js';
-import { batchesPerEpoch, batchSlots, epochPermutation, firstPosition, type Permutation, subsetSample, subsetSize } from './order.js';
+import {
+  batchesPerEpoch,
+  batchSlots,
+  epochPermutation,
+  firstPosition,
+  isShuffled,
+  type Permutation,
+  subsetSample,
+  subsetSize,
+} from './order.js';
 import type { Plan } from './plan.js';
 
 export interface PlannedSample {
@@ -15,6 +25,8 @@ export interface PlannedSample {
   readonly position: number;
   readonly label: number;
   readonly plan: SamplePlan;
+  /** True: it only fills its batch up. */
+  readonly padding: boolean;
 }
 
 export interface BatchPlan {
@@ -67,10 +79,8 @@ export class BatchPlanner {
   /** The manifest index of the sample at a position of an epoch. */
   sampleAt(epoch: number, position: number): number {
     const { plan } = this;
-    if (plan.order === 'sequential') return subsetSample(position, plan.subset);
-    if (this.#permutation?.epoch !== epoch) {
-      this.#permutation = { epoch, at: epochPermutation(plan.manifest, plan.subset, plan.seed, epoch, this.samples) };
-    }
+    if (!isShuffled(plan.order)) return subsetSample(position % this.samples, plan.subset);
+    if (this.#permutation?.epoch !== epoch) this.#permutation = { epoch, at: this.#orderOf(epoch) };
     return subsetSample(this.#permutation.at(position), plan.subset);
   }
 
@@ -81,6 +91,13 @@ export class BatchPlanner {
     return this.#planned(epoch, position, subsetSample(index, this.plan.subset), attempt);
   }
 
+  #orderOf(epoch: number): Permutation {
+    const { manifest, subset, seed, blocks } = this.plan;
+    return blocks
+      ? blockPermutation(manifest, subset, seed, epoch, this.samples, blocks)
+      : epochPermutation(manifest, subset, seed, epoch, this.samples);
+  }
+
   #planned(epoch: number, position: number, sample: number, attempt: number): PlannedSample {
     const { manifest, plan } = this;
     const [width, height] = [manifest.widths[sample] as number, manifest.heights[sample] as number];
@@ -89,6 +106,7 @@ export class BatchPlanner {
       position,
       label: manifest.labels[sample] as number,
       plan: planSample(plan.transform, this.#sampleKeys, { epoch, position, attempt }, width, height),
+      padding: position >= this.samples,
     };
   }
 }

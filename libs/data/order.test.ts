@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { batchesPerEpoch, batchSlots, type Dealing, epochPermutation, firstPosition, subsetSample, subsetSize } from './order.js';
+import { blockPermutation } from './block-order.js';
+import {
+  batchesPerEpoch,
+  batchSlots,
+  type Dealing,
+  epochPermutation,
+  firstPosition,
+  isShuffled,
+  subsetSample,
+  subsetSize,
+} from './order.js';
 
 const all = { stride: 0, offset: 0, invert: false };
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
@@ -73,6 +83,82 @@ const chiSquare = (counts: number[]) => {
   return counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
 };
 
+const anyBlocks = fc.record({ blockSamples: fc.integer({ min: 1, max: 400 }), blocksMixed: fc.integer({ min: 1, max: 20 }) });
+
+test('an epoch in blocks holds every sample once, and a window of it only its blocks', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 3000 }), anyBlocks, fc.nat(1e6), (n, blocks, epoch) => {
+      const order = range(n).map(blockPermutation('m', all, 3n, epoch, n, blocks));
+      assert.deepEqual(
+        [...order].sort((a, b) => a - b),
+        range(n),
+      );
+      const { blockSamples, blocksMixed } = blocks;
+      const window = order.slice(0, blockSamples * blocksMixed).sort((a, b) => a - b);
+      const runs = window.filter((sample, i) => i === 0 || sample !== window[i - 1]! + 1).length;
+      // Each block is one run of neighbours, or two where the turn cuts it.
+      if (Math.floor(n / blockSamples) > blocksMixed) assert.ok(runs <= blocksMixed + 1, `${runs} runs of ${blocksMixed} blocks`);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('every order is a bijection of more than a million, at any position and in any sequence', () => {
+  const n = 1_281_167;
+  const orders = () => [
+    epochPermutation('m', all, 5n, 7, n),
+    blockPermutation('m', all, 5n, 7, n, { blockSamples: 1024, blocksMixed: 16 }),
+  ];
+  const again = orders();
+  for (const [i, at] of orders().entries()) {
+    const seen = new Uint8Array(n);
+    for (let position = 0; position < n; position++) seen[at(position)]!++;
+    assert.ok(seen.every((count) => count === 1));
+    // Resumed anywhere, in another sequence: the same.
+    for (const position of [n - 1, 0, 16_384, 16_383, n >> 1, 3]) assert.equal(again[i]!(position), at(position));
+  }
+});
+
+test('the blocks of an epoch differ in cuts, order and what is left over from those of another', () => {
+  const order = (epoch: number, blocks = { blockSamples: 10, blocksMixed: 2 }) =>
+    range(105).map(blockPermutation('m', all, 1n, epoch, 105, blocks));
+  const last = new Set(range(200).flatMap((epoch) => order(epoch).slice(-5)));
+  assert.equal(last.size, 105, 'any sample may be the one that drop-last leaves out');
+  const firsts = new Map<number, number>();
+  for (let epoch = 0; epoch < 10_500; epoch++) {
+    const sample = blockPermutation('m', all, 1n, epoch, 105, { blockSamples: 10, blocksMixed: 2 })(0);
+    firsts.set(sample, (firsts.get(sample) ?? 0) + 1);
+  }
+  assert.ok(chiSquare([...firsts.values()]) < 175, 'first sample'); // 104 degrees of freedom
+  assert.notDeepEqual(order(0), order(0, { blockSamples: 10, blocksMixed: 3 }));
+  assert.deepEqual(range(12).map(blockPermutation('0'.repeat(64), all, 7n, 3, 12, { blockSamples: 2, blocksMixed: 2 })), KNOWN_BLOCKS);
+});
+
+test('padded batches are full and equally many on every rank; what is past the end is marked by its position', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 300 }),
+      fc.integer({ min: 1, max: 20 }),
+      fc.integer({ min: 1, max: 5 }),
+      (samples, batchSize, worldSize) => {
+        const ranks = range(worldSize).map((rank): Dealing => ({ order: 'padded', batchSize, rank, worldSize }));
+        const counts = new Set(ranks.map((dealing) => batchesPerEpoch(samples, dealing)));
+        assert.equal(counts.size, 1);
+        const positions = ranks.flatMap((dealing) =>
+          range(batchesPerEpoch(samples, dealing)).flatMap((index) => {
+            assert.equal(batchSlots(samples, index, dealing), batchSize);
+            return range(batchSize).map((slot) => firstPosition(index, dealing) + slot);
+          }),
+        );
+        assert.deepEqual(
+          positions.sort((a, b) => a - b),
+          range(Math.ceil(samples / (batchSize * worldSize)) * batchSize * worldSize),
+        );
+      },
+    ),
+  );
+});
+
 test('a subset and its inverse part the data set', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 2, max: 30 }), fc.nat(29), (n, stride, o) => {
@@ -99,7 +185,7 @@ test('batches over all ranks hold each position once; training drops the last pa
       fc.integer({ min: 1, max: 300 }),
       fc.integer({ min: 1, max: 20 }),
       fc.integer({ min: 1, max: 5 }),
-      fc.constantFrom('shuffled' as const, 'sequential' as const),
+      fc.constantFrom('shuffled' as const, 'blocks' as const, 'sequential' as const),
       (samples, batchSize, worldSize, order) => {
         const positions: number[] = [];
         for (let rank = 0; rank < worldSize; rank++) {
@@ -108,7 +194,7 @@ test('batches over all ranks hold each position once; training drops the last pa
             for (let slot = 0; slot < batchSlots(samples, index, dealing); slot++) positions.push(firstPosition(index, dealing) + slot);
         }
         const round = batchSize * worldSize;
-        const expected = order === 'shuffled' ? Math.floor(samples / round) * round : samples;
+        const expected = isShuffled(order) ? Math.floor(samples / round) * round : samples;
         assert.deepEqual(
           positions.sort((a, b) => a - b),
           range(expected),
@@ -119,3 +205,4 @@ test('batches over all ranks hold each position once; training drops the last pa
 });
 
 const KNOWN_ORDER = [8, 11, 5, 0, 2, 9, 1, 10, 7, 6, 4, 3];
+const KNOWN_BLOCKS = [4, 7, 6, 5, 11, 10, 2, 3, 9, 0, 8, 1];

@@ -18,6 +18,7 @@ export function planText(plan: Plan, pixelSemantics: number): string {
     pixelSemantics,
     manifest: plan.manifest,
     order: plan.order,
+    blocks: plan.blocks && { ...plan.blocks },
     subset: { ...plan.subset },
     batchSize: plan.batchSize,
     rank: plan.rank,

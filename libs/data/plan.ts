@@ -4,10 +4,10 @@ import { Violations } from '#rpc/errors.js';
 import { type Mix, mixes, resolveMix } from './augment/mix-plan.js';
 import { refusedSize } from './augment/sample-plan.js';
 import { resolveTransform, type Transform } from './augment/transform.js';
+import type { Blocks } from './block-order.js';
 import type { ManifestExtent } from './manifest.js';
-import { batchesPerEpoch, type Dealing, type Subset, subsetSize } from './order.js';
+import { batchesPerEpoch, type Dealing, isShuffled, ORDERS, type Subset, subsetSize } from './order.js';
 
-export const ORDERS = ['shuffled', 'sequential'] as const;
 export const MAX_BATCH = 65_536;
 
 export interface Plan extends Dealing {
@@ -17,6 +17,8 @@ export interface Plan extends Dealing {
   readonly transform: Transform;
   readonly mix: Mix | undefined;
   readonly subset: Subset;
+  /** With order blocks only. */
+  readonly blocks?: Blocks | undefined;
 }
 
 /** The plan a message asks for. Says nothing about the data set: see `checkPlanFits`. @throws InvalidArgument with every violation */
@@ -25,7 +27,8 @@ export function resolvePlan(message: PlanMessage | undefined, prefix = 'plan.'):
   const manifest = message?.dataset?.manifest ?? '';
   violations.check(/^[0-9a-f]{64}$/.test(manifest), `${prefix}dataset.manifest`, manifest, '64 lower-case hex digits');
   const order = (message?.order || 'shuffled') as Plan['order'];
-  violations.check(ORDERS.includes(order), `${prefix}order`, order, ORDERS.join(' or '));
+  violations.check(ORDERS.includes(order), `${prefix}order`, order, ORDERS.join(', '));
+  const blocks = resolveBlocks(message, order, violations, prefix);
   const batchSize = message?.batchSize ?? 0;
   violations.check(batchSize >= 1 && batchSize <= MAX_BATCH, `${prefix}batch_size`, batchSize, `from 1 to ${MAX_BATCH}`);
   const worldSize = message?.worldSize || 1;
@@ -51,14 +54,27 @@ export function resolvePlan(message: PlanMessage | undefined, prefix = 'plan.'):
   if (mixes(mix)) {
     violations.check(batchSize % 2 === 0, `${prefix}batch_size`, batchSize, 'even with mixup or cutmix: images are mixed in pairs');
     violations.check(
-      order === 'shuffled',
+      isShuffled(order),
       `${prefix}order`,
       order,
-      'shuffled with mixup or cutmix: the last batch of a sequential epoch may be odd',
+      'shuffled or blocks with mixup or cutmix: the last batch of an evaluation may be odd or padded',
     );
   }
   violations.throwIfAny();
-  return { manifest, order, batchSize, rank, worldSize, seed: message?.seed ?? 0n, transform, mix, subset };
+  return { manifest, order, batchSize, rank, worldSize, seed: message?.seed ?? 0n, transform, mix, subset, blocks };
+}
+
+function resolveBlocks(message: PlanMessage | undefined, order: Plan['order'], violations: Violations, prefix: string): Blocks | undefined {
+  const { blockSamples, blocksMixed } = message ?? {};
+  for (const [field, value, most] of [
+    ['block_samples', blockSamples, 2 ** 24],
+    ['blocks_mixed', blocksMixed, 65_536],
+  ] as const) {
+    if (value === undefined) continue;
+    violations.check(order === 'blocks', `${prefix}${field}`, value, 'given with order blocks only');
+    violations.check(value >= 1 && value <= most, `${prefix}${field}`, value, `from 1 to ${most}`);
+  }
+  return order === 'blocks' ? { blockSamples: blockSamples ?? 1024, blocksMixed: blocksMixed ?? 16 } : undefined;
 }
 
 /**
@@ -74,7 +90,7 @@ export function checkPlanFits(plan: Plan, dataset: { readonly samples: number; r
     plan.subset.offset,
     `such that samples remain: the data set has ${dataset.samples}`,
   );
-  if (plan.order === 'shuffled' && samples > 0) {
+  if (isShuffled(plan.order) && samples > 0) {
     violations.check(
       batchesPerEpoch(samples, plan) > 0,
       `${prefix}batch_size`,

@@ -77,12 +77,13 @@ function headerOf(job: BatchJob, plan: BatchPlan, { samples, replaced }: Rendere
   };
 }
 
-export function batchSample({ sample, label, plan }: PlannedSample, mix: SlotMix | null): BatchSample {
+export function batchSample({ sample, label, plan, padding }: PlannedSample, mix: SlotMix | null): BatchSample {
   return {
     sample: BigInt(sample),
     label,
     erase: plan.erase.map(({ key: [low, high], ...box }) => ({ ...box, key: (BigInt(high) << 32n) | BigInt(low) })),
     mix: mix ? mixParameters(mix) : undefined,
+    padding,
   };
 }
 

@@ -91,7 +91,7 @@ export interface DescribeDatasetRequest {
 export interface DescribeDatasetResponse {
   /** SHA-256 of the manifest. */
   manifest: string;
-  /** image_folder, cifar10, cifar100 or idx. */
+  /** image_folder, tar, cifar10, cifar100 or idx. */
   kind: string;
   /** Number of samples. */
   samples: bigint;
@@ -192,7 +192,15 @@ export interface Plan {
   rank: number;
   /** Readers that share an epoch; 0 means 1. */
   worldSize: number;
-  /** shuffled (training: keyed permutation, last partial batch dropped) or sequential (evaluation: each sample once, last batch short). */
+  /**
+   * How samples follow each other; docs/epoch-order.md says it to the last bit. Default shuffled.
+   * shuffled: a keyed permutation of all samples, another one each epoch; the last partial round of batches is dropped (training).
+   * blocks: runs of block_samples neighbours in keyed order, blocks_mixed of them shuffled together, so that shards are read in long runs;
+   * otherwise as shuffled.
+   * sequential: the manifest's order, each sample once, the last batch short (evaluation).
+   * padded: as sequential, but every rank has equally many batches, all full: slots past the end hold samples from the beginning again,
+   * marked `padding`.
+   */
   order: string;
   /** What happens to each image; required. */
   transform?:
@@ -210,6 +218,12 @@ export interface Plan {
   subsetOffset: number;
   /** True: the samples that stride and offset do not name (a training part beside a held-out part). */
   subsetInvert: boolean;
+  /** Samples of a block, 1 to 16,777,216; only with order blocks. Default 1024. */
+  blockSamples?:
+    | number
+    | undefined;
+  /** Blocks that are shuffled together, 1 to 65,536; only with order blocks. Default 16. */
+  blocksMixed?: number | undefined;
 }
 
 /** Asks for one batch. */
@@ -277,7 +291,11 @@ export interface BatchSample {
   /** Erased rectangles; empty for most. */
   erase: EraseBox[];
   /** Mixing; absent: none. */
-  mix?: MixParameters | undefined;
+  mix?:
+    | MixParameters
+    | undefined;
+  /** True: this slot only fills its batch up (order padded) and counts for nothing. */
+  padding: boolean;
 }
 
 /** A sample that could not be decoded and what stands in its place. */
@@ -1169,6 +1187,8 @@ function createBasePlan(): Plan {
     subsetStride: 0,
     subsetOffset: 0,
     subsetInvert: false,
+    blockSamples: undefined,
+    blocksMixed: undefined,
   };
 }
 
@@ -1212,6 +1232,12 @@ export const Plan: MessageFns<Plan> = {
     }
     if (message.subsetInvert !== false) {
       writer.uint32(96).bool(message.subsetInvert);
+    }
+    if (message.blockSamples !== undefined) {
+      writer.uint32(104).uint32(message.blockSamples);
+    }
+    if (message.blocksMixed !== undefined) {
+      writer.uint32(112).uint32(message.blocksMixed);
     }
     return writer;
   },
@@ -1325,6 +1351,22 @@ export const Plan: MessageFns<Plan> = {
             message.subsetInvert = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.blockSamples = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.blocksMixed = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1375,6 +1417,16 @@ export const Plan: MessageFns<Plan> = {
         : isSet(object.subset_invert)
         ? globalThis.Boolean(object.subset_invert)
         : false,
+      blockSamples: isSet(object.blockSamples)
+        ? globalThis.Number(object.blockSamples)
+        : isSet(object.block_samples)
+        ? globalThis.Number(object.block_samples)
+        : undefined,
+      blocksMixed: isSet(object.blocksMixed)
+        ? globalThis.Number(object.blocksMixed)
+        : isSet(object.blocks_mixed)
+        ? globalThis.Number(object.blocks_mixed)
+        : undefined,
     };
   },
 
@@ -1416,6 +1468,12 @@ export const Plan: MessageFns<Plan> = {
     if (message.subsetInvert !== false) {
       obj.subsetInvert = message.subsetInvert;
     }
+    if (message.blockSamples !== undefined) {
+      obj.blockSamples = Math.round(message.blockSamples);
+    }
+    if (message.blocksMixed !== undefined) {
+      obj.blocksMixed = Math.round(message.blocksMixed);
+    }
     return obj;
   },
 
@@ -1440,6 +1498,8 @@ export const Plan: MessageFns<Plan> = {
     message.subsetStride = object.subsetStride ?? 0;
     message.subsetOffset = object.subsetOffset ?? 0;
     message.subsetInvert = object.subsetInvert ?? false;
+    message.blockSamples = object.blockSamples ?? undefined;
+    message.blocksMixed = object.blocksMixed ?? undefined;
     return message;
   },
 };
@@ -1951,7 +2011,7 @@ export const MixParameters: MessageFns<MixParameters> = {
 };
 
 function createBaseBatchSample(): BatchSample {
-  return { sample: 0n, label: 0, erase: [], mix: undefined };
+  return { sample: 0n, label: 0, erase: [], mix: undefined, padding: false };
 }
 
 export const BatchSample: MessageFns<BatchSample> = {
@@ -1970,6 +2030,9 @@ export const BatchSample: MessageFns<BatchSample> = {
     }
     if (message.mix !== undefined) {
       MixParameters.encode(message.mix, writer.uint32(34).fork()).join();
+    }
+    if (message.padding !== false) {
+      writer.uint32(40).bool(message.padding);
     }
     return writer;
   },
@@ -2019,6 +2082,14 @@ export const BatchSample: MessageFns<BatchSample> = {
             message.mix = MixParameters.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.padding = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2037,6 +2108,7 @@ export const BatchSample: MessageFns<BatchSample> = {
       label: isSet(object.label) ? globalThis.Number(object.label) : 0,
       erase: globalThis.Array.isArray(object?.erase) ? object.erase.map((e: any) => EraseBox.fromJSON(e)) : [],
       mix: isSet(object.mix) ? MixParameters.fromJSON(object.mix) : undefined,
+      padding: isSet(object.padding) ? globalThis.Boolean(object.padding) : false,
     };
   },
 
@@ -2054,6 +2126,9 @@ export const BatchSample: MessageFns<BatchSample> = {
     if (message.mix !== undefined) {
       obj.mix = MixParameters.toJSON(message.mix);
     }
+    if (message.padding !== false) {
+      obj.padding = message.padding;
+    }
     return obj;
   },
 
@@ -2066,6 +2141,7 @@ export const BatchSample: MessageFns<BatchSample> = {
     message.label = object.label ?? 0;
     message.erase = object.erase?.map((e) => EraseBox.fromPartial(e)) || [];
     message.mix = (object.mix !== undefined && object.mix !== null) ? MixParameters.fromPartial(object.mix) : undefined;
+    message.padding = object.padding ?? false;
     return message;
   },
 };
