@@ -26,7 +26,7 @@ export function executorNamed(name: string): Executor {
   if (!Object.hasOwn(executors, name)) throw new UnknownExecutor(name);
   const load = executors[name as ExecutorName];
   return {
-    load: async (graph, samples) => (await load()).load(graph, samples),
+    load: async (graph, samples, options) => (await load()).load(graph, samples, options),
     missing: async () => (await load()).missing(),
   };
 }

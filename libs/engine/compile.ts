@@ -4,6 +4,7 @@ import { trace } from '#graph/trace.js';
 import type { Model } from '#nn/model.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { type ExecutorName, executorNamed } from './choose.js';
+import { type Precision, precisions } from './precision.js';
 import { Program } from './program.js';
 
 export interface CompileShapes {
@@ -17,25 +18,29 @@ export interface CompileShapes {
 export interface CompileOptions {
   /** Default native. */
   executor?: ExecutorName;
-  /** Default fp32, the only one so far. */
-  precision?: 'fp32';
+  /** Default fp32. bf16 (native only): products and what they read in bf16; residual stream, weights, optimizer, norms' sums, losses in fp32. */
+  precision?: Precision;
+  /** Less memory for a second forward pass (native only): keeps only what enters each block. Equal bits. Default false. */
+  checkpointBlocks?: boolean;
 }
 
 const CHANNELS = 3;
 
 /**
  * Compiles a model, given itself or by its name in the registry. Parameters are zero until `initialize`, `write` or `importState`.
- * Throws UnknownModel, UnknownExecutor, ExecutorUnavailable, or RangeError for shapes.
+ * Throws UnknownModel, UnknownExecutor, ExecutorUnavailable, or RangeError for shapes and for options that the executor lacks.
  */
 export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
   const { imageSize, classes, batch } = shapes;
-  const { executor: name = 'native', precision = 'fp32' } = options;
+  const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false } = options;
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`batch: ${batch} is not a positive integer`);
-  if (precision !== 'fp32') throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: fp32`);
+  if (!precisions.includes(precision)) {
+    throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: ${precisions.join(', ')}`);
+  }
   const executor = executorNamed(name);
   const built = typeof model === 'string' ? modelConfig(model, { imageSize, classes }) : model;
   const graph = trace(built, { channels: CHANNELS, imageSize, classes });
   const samples = chunkSamples(graph, batch);
-  const { program, fingerprint } = await executor.load(graph, samples);
+  const { program, fingerprint } = await executor.load(graph, samples, { precision, checkpointBlocks });
   return new Program(graph, program, { ...fingerprint, precision }, samples);
 }

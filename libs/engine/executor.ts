@@ -1,6 +1,7 @@
 /** What an executor is: a graph goes in, a program that holds its parameters comes out. */
 import type { Graph } from '#graph/graph.js';
 import type { NativeProgram } from '#native/program.js';
+import type { Precision } from './precision.js';
 import type { Fingerprint } from './program.js';
 
 export interface Loaded {
@@ -8,9 +9,14 @@ export interface Loaded {
   fingerprint: Omit<Fingerprint, 'precision'>;
 }
 
+export interface LoadOptions {
+  precision: Precision;
+  checkpointBlocks: boolean;
+}
+
 export interface Executor {
-  /** Makes a program of the graph for chunks of `samples`. Throws ExecutorUnavailable. */
-  load(graph: Graph, samples: number): Promise<Loaded>;
+  /** Makes a program of the graph for chunks of `samples`. Throws ExecutorUnavailable, or RangeError for an option that it lacks. */
+  load(graph: Graph, samples: number, options: LoadOptions): Promise<Loaded>;
   /** Undefined where it can run here, else what is missing. */
   missing(): Promise<string | undefined>;
 }

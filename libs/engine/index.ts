@@ -2,6 +2,7 @@
 export { type ExecutorName, executorNames, listExecutors, UnknownExecutor } from './choose.js';
 export { type CompileOptions, type CompileShapes, compile } from './compile.js';
 export { ExecutorUnavailable } from './executor.js';
+export { type Precision, precisions } from './precision.js';
 export type {
   Fingerprint,
   NamedTensor,

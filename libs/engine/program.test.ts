@@ -236,6 +236,13 @@ test('executors by name: unknown ones are refused, missing ones say what they mi
   });
   await assert.rejects(compile('vit_nano_p7', { ...shapes, imageSize: 15 }), UnknownModel);
   await assert.rejects(compile('vit_nano_p7', { ...shapes, batch: 0 }), /batch: 0/);
+  await assert.rejects(
+    compile('vit_nano_p7', shapes, { precision: 'fp8' as 'bf16' }),
+    /precision: "fp8" is not allowed; allowed: fp32, bf16/,
+  );
+  const tfjs = { executor: 'tfjs-cpu' } as const;
+  await assert.rejects(compile('vit_nano_p7', shapes, { ...tfjs, precision: 'bf16' }), /precision: bf16 is not allowed on executor tfjs/);
+  await assert.rejects(compile('vit_nano_p7', shapes, { ...tfjs, checkpointBlocks: true }), /checkpoint_blocks: true is not allowed/);
   const listed = await listExecutors();
   assert.deepEqual(
     listed.map(({ name }) => name),

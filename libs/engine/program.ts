@@ -5,11 +5,12 @@ import type { MicroBatch, NativeProgram, OptimizerScalars, Profiler, StateName, 
 import { initialValues } from '#nn/initialisation.js';
 import { elements, type Parameter, type Shape } from '#nn/tensor.js';
 import { decays } from '#nn/weight-decay-groups.js';
+import type { Precision } from './precision.js';
 
 /** What a run's bits depend on besides its inputs. Part of every checkpoint. */
 export interface Fingerprint {
   executor: string;
-  precision: string;
+  precision: Precision;
   /** Instruction-set path or TensorFlow.js backend. */
   kernelPath: string;
   build: string;

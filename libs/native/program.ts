@@ -5,8 +5,14 @@
  * A step runs forward and backward over the batch in chunks of `chunkSamples`, in order, adding every chunk's parameter
  * gradients into one fp32 gradient buffer; then norm, clip, optimizer and EMA. All of it is one asynchronous call.
  *
- * Values are fp32 [count(domain), ...perSample]. Domain 0 is all samples of the chunk; domain k ≥ 1 is the kept samples of drop path
+ * Values are [count(domain), ...perSample], fp32 or bf16. Domain 0 is all samples of the chunk; domain k ≥ 1 is the kept samples of drop path
  * k − 1 (a compact tensor in ascending sample order). Space is planned for all kept.
+ *
+ * Which operands may be bf16 is said once, by libs/engine/native/kernel-table.ts; the addon refuses others. Of a product (linear and its
+ * gradients, attention) all operands but dx of an input gradient and y of a linear layer have one type, and that is the type it multiplies
+ * in; sums are fp32 and rounded once, where they are stored. Copies and dropout on the stream keep the type; whatever works row by row or
+ * element by element computes in fp32 and takes and gives either. Always fp32: mean, rstd, lse, logits, losses, parameters and their
+ * gradients, and the residual stream with its gradient (prepend_token, add_positions, add, x and out of add_kept, x of keep).
  */
 
 /** Where an operand lives. `value`: index into ProgramSpec.values; `param` / `grad`: index into ProgramSpec.parameters; `input`: batch data. */

@@ -119,7 +119,7 @@ async function engineMissing({ executor, precision }: Engine): Promise<string | 
   const missing = withoutExecutor(executor);
   if (missing) return missing;
   try {
-    const program = await compile('vit_nano_p7', { imageSize: 28, classes: 10, batch: 1 }, { executor, precision: precision as 'fp32' });
+    const program = await compile('vit_nano_p7', { imageSize: 28, classes: 10, batch: 1 }, { executor, precision });
     program.dispose();
     return undefined;
   } catch (error) {

@@ -134,7 +134,7 @@ function execute(
         for (let j = 0; j < m; j++) {
           let sum = at('bias') ? c[j]! : 0;
           for (let i = 0; i < k; i++) sum += a[r * k + i]! * b[j * k + i]!;
-          if (at('gelu')) y[r * m + j] = sum;
+          if (y) y[r * m + j] = sum;
           x[r * m + j] = at('gelu') ? sum * normalDistribution(sum) : sum;
         }
       return;

@@ -99,7 +99,7 @@ export async function withProgram<T>(
   { executor, precision }: Engine,
   use: (program: Program) => Promise<T>,
 ): Promise<T> {
-  const program = await compile(model, shapes, { executor, precision: precision as 'fp32' });
+  const program = await compile(model, shapes, { executor, precision });
   try {
     return await use(program);
   } finally {

@@ -5,11 +5,11 @@ import { lower } from './lower.js';
 
 /** The graph on the C++ addon. */
 export const nativeExecutor: Executor = {
-  async load(graph, samples) {
+  async load(graph, samples, options) {
     const missing = await this.missing();
     if (missing !== undefined) throw new ExecutorUnavailable('native', missing);
     const { isa, build } = engineInfo();
-    return { program: createProgram(lower(graph, samples)), fingerprint: { executor: 'native', kernelPath: isa, build } };
+    return { program: createProgram(lower(graph, samples, options)), fingerprint: { executor: 'native', kernelPath: isa, build } };
   },
   async missing() {
     try {

@@ -1,0 +1,104 @@
+/** Nodes of a graph as kernel calls with operands by name, which the passes of lowering rewrite before they are put in a kernel's order. */
+import type { Graph, Node } from '#graph/graph.js';
+import type { ElementType, Instruction, KernelName, Operand } from '#native/program.js';
+import { elements } from '#nn/tensor.js';
+import { type KernelEntry, kernelOf, type Slot } from './kernel-table.js';
+
+export interface KernelCall {
+  readonly kernel: KernelName;
+  readonly domain: number;
+  /** By the names of the kernel table. */
+  readonly inputs: Readonly<Record<string, Operand>>;
+  readonly outputs: Readonly<Record<string, Operand>>;
+  readonly attributes: Readonly<Record<string, number>>;
+  readonly site?: number;
+  /** The input whose memory `y` may take over when nothing reads that input later. */
+  readonly inPlace?: string;
+}
+
+/** A value of the program: those of the graph first, in its order, then those that a pass adds. */
+export interface LoweredValue {
+  readonly elementsPerSample: number;
+  readonly domain: number;
+  type: ElementType;
+}
+
+/** The calls of a program, in order. */
+export interface Passes {
+  readonly forward: readonly KernelCall[];
+  readonly backward: readonly KernelCall[];
+}
+
+export function valuesOf(graph: Graph): LoweredValue[] {
+  return graph.values.map(({ shape, domain }) => ({ elementsPerSample: elements(shape), domain, type: 'fp32' }));
+}
+
+export function callOf(node: Node): KernelCall {
+  const { operation, domain, site } = node;
+  const entry = kernelOf(operation.name);
+  return {
+    kernel: entry.kernel,
+    domain,
+    inputs: named(entry.inputs, (slot) => node.inputs[slot.name]),
+    outputs: named(entry.outputs, (slot) => resultOf(node, slot)),
+    attributes: node.attributes,
+    ...(site && { site: site.index }),
+    ...(operation.inPlace !== undefined && { inPlace: operation.inPlace }),
+  };
+}
+
+function resultOf(node: Node, { name, gradient }: Slot): Operand | undefined {
+  if (gradient) {
+    const grad = node.gradients[name];
+    return grad === undefined ? undefined : { grad };
+  }
+  const value = name === 'y' ? node.result : node.saved[name];
+  return value === undefined ? undefined : { value };
+}
+
+function named(slots: readonly Slot[], operand: (slot: Slot) => Operand | undefined): Record<string, Operand> {
+  return Object.fromEntries(
+    slots.flatMap((slot) => {
+      const found = operand(slot);
+      return found === undefined ? [] : [[slot.name, found]];
+    }),
+  );
+}
+
+/** The operands in the kernel's order. Throws where one is missing. */
+export function instructionOf(call: KernelCall): Instruction {
+  const { kernel, domain, site } = call;
+  const entry = kernelOf(kernel);
+  const attributes = { ...call.attributes };
+  if (kernel === 'linear' || kernel === 'linear_input_grad') attributes.gelu ??= 0;
+  if (kernel === 'linear') attributes.bias = call.inputs.bias === undefined ? 0 : 1;
+  return {
+    kernel,
+    domain,
+    inputs: ordered(entry, entry.inputs, call.inputs),
+    outputs: ordered(entry, entry.outputs, call.outputs),
+    attributes,
+    ...(site !== undefined && { site }),
+  };
+}
+
+function ordered({ kernel }: KernelEntry, slots: readonly Slot[], operands: Readonly<Record<string, Operand>>): Operand[] {
+  return slots.flatMap(({ name, optional }) => {
+    const operand = operands[name];
+    if (operand === undefined && !optional) throw new Error(`${kernel}: operand ${name} is missing`);
+    return operand === undefined ? [] : [operand];
+  });
+}
+
+/** The slots of a call that hold a value, with its index. */
+export function valueSlots(call: KernelCall): { slot: Slot; value: number; written: boolean }[] {
+  const { inputs, outputs } = kernelOf(call.kernel);
+  return [...inputs, ...outputs].flatMap((slot, at) => {
+    const written = at >= inputs.length;
+    const operand = (written ? call.outputs : call.inputs)[slot.name];
+    return operand !== undefined && 'value' in operand ? [{ slot, value: operand.value, written }] : [];
+  });
+}
+
+export const valueIn = (operand: Operand | undefined): number | undefined =>
+  operand !== undefined && 'value' in operand ? operand.value : undefined;
