@@ -1,7 +1,8 @@
 /** The replicas of the data service that a client knows: which one to ask next, and which ones to leave alone for a while. */
 
-import { DataServiceClient, type DataServiceService } from '#protocol/dropstream/v1/data.js';
+import type { DataServiceService } from '#protocol/dropstream/v1/data.js';
 import { type ConnectOptions, connect, type TypedClient } from '#rpc/client.js';
+import { BatchServiceClient } from './batch-message.js';
 
 export interface Replica {
   readonly address: string;
@@ -29,7 +30,7 @@ export class ReplicaSet {
     if (addresses.length === 0) throw new RangeError('a data client needs the address of at least one replica');
     // Failing over is done here, by batch: a retry inside the channel would only wait for the same replica.
     this.#all = addresses.map((address) => ({
-      replica: { address, client: connect(DataServiceClient, address, { ...options, retry: { attempts: 1 } }) },
+      replica: { address, client: connect(BatchServiceClient, address, { ...options, retry: { attempts: 1 } }) },
       inFlight: 0,
       failures: 0,
       excludedUntil: 0,

@@ -6,8 +6,10 @@ import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan
 import type { Authorize } from './authorize.js';
 import { Cancelled, DeadlineExceeded, DomainError } from './errors.js';
 import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
+import { orAborted } from './or-aborted.js';
 import { projectsOf } from './resource-names.js';
 import { type GrpcStatus, toStatus } from './status.js';
+import { StreamPump } from './stream-pump.js';
 
 export interface BindOptions {
   readonly logger: Logger;
@@ -58,7 +60,8 @@ export function bindHandler(
     scope
       .run(async () => {
         await scope.authorize();
-        await pump(run(call.request, scope.ctx), call, scope.ctx.signal, options.streamWindow);
+        const pump = new StreamPump(call, scope.ctx.signal, options.streamWindow);
+        await pump.run(run(call.request, { ...scope.ctx, flushed: () => pump.flushed() }));
       })
       .then(
         () => call.end(),
@@ -109,6 +112,7 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
     method,
     peer: call.getPeer(),
     traceId: span.traceId,
+    flushed: async () => {},
   };
 
   return {
@@ -132,50 +136,4 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
       controller.abort(new Cancelled(method));
     },
   };
-}
-
-/** `work`, or the signal's reason as soon as it aborts. A later rejection of `work` is not unhandled. */
-export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
-}
-
-/** Writes what the handler yields, no more than `window` messages ahead of the transport (whose own mark is 16 of any size). */
-async function pump(
-  source: AsyncIterable<unknown>,
-  call: ServerWritableStream<unknown, unknown>,
-  signal: AbortSignal,
-  window: number,
-): Promise<void> {
-  const iterator = source[Symbol.asyncIterator]();
-  let pending = 0;
-  let wake: (() => void) | undefined;
-  const written = (): void => {
-    pending--;
-    wake?.();
-  };
-  try {
-    for (;;) {
-      const next = await orAborted(iterator.next(), signal);
-      if (next.done) return;
-      pending++;
-      call.write(next.value, written);
-      while (pending >= window) {
-        await orAborted(
-          new Promise<void>((resolve) => {
-            wake = resolve;
-          }),
-          signal,
-        );
-      }
-    }
-  } catch (error) {
-    // Not awaited: a generator that ignores its signal would hold the answer back.
-    iterator.return?.().then(undefined, () => {});
-    throw error;
-  }
 }

@@ -22,6 +22,8 @@ export interface CallContext {
   readonly peer: string;
   /** Pass on to other services. */
   readonly traceId: string;
+  /** Streams: resolves when everything yielded so far has left for the socket. @throws the signal's reason */
+  readonly flushed: () => Promise<void>;
 }
 
 export type UnaryFunction<Q, R> = (request: Q, ctx: CallContext) => Promise<R> | R;

@@ -1,11 +1,13 @@
 /** The calls of the data service: validate, make, answer. */
+import type { BatchService } from '#data/batch-message.js';
 import { BatchPlanner } from '#data/batch-plan.js';
 import { checkPlanFits } from '#data/plan.js';
-import { type BatchHeader, type DataServiceService, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import { DataLoss, invalid, ResourceExhausted } from '#rpc/errors.js';
 import { type CallContext, type HandlersOf, serverStream, unary } from '#rpc/handlers.js';
 import type { Gate } from './gate.js';
 import { batchBytes, type MadeBatch, makeBatch } from './make-batch.js';
+import type { MemoryPool } from './memory-pool.js';
 import type { DataMetrics } from './metrics.js';
 import type { OpenDataset, OpenDatasets } from './open-datasets.js';
 import { previewBatch } from './preview-batch.js';
@@ -16,6 +18,8 @@ export interface HandlerParts {
   readonly datasets: OpenDatasets;
   /** Bytes of batches in memory. */
   readonly memory: Gate;
+  /** Memory of batches, used again. */
+  readonly memories: MemoryPool;
   /** Batches being made. */
   readonly turns: Gate;
   readonly metrics: DataMetrics;
@@ -24,10 +28,8 @@ export interface HandlerParts {
   readonly threads: number | undefined;
 }
 
-const CHUNK_BYTES = 1 << 20;
-
-export function dataHandlers(parts: HandlerParts): HandlersOf<typeof DataServiceService> {
-  const { datasets, memory, metrics } = parts;
+export function dataHandlers(parts: HandlerParts): HandlersOf<typeof BatchService> {
+  const { datasets, memory, memories, metrics } = parts;
   return {
     describeDataset: unary(async (request, ctx) => {
       const sha256 = parseDescribe(request);
@@ -45,20 +47,22 @@ export function dataHandlers(parts: HandlerParts): HandlersOf<typeof DataService
       const { signal } = ctx;
       const release: (() => void)[] = [];
       try {
-        const { header, payload } = await counted(parts, () =>
+        const made = await counted(parts, () =>
           datasets.use(query.plan.manifest, signal, async (dataset) => {
             const planner = plannerOf(query, dataset);
             const bytes = batchBytes(query.format, query.plan.batchSize, query.plan.transform.inputSize, dataset.manifest.classes.length);
             release.push(await waited(parts, () => memory.enter(bytes, signal)));
-            return await inTurn(parts, signal, () => made(parts, query, query.format, planner, dataset, ctx));
+            return await inTurn(parts, signal, () => make(parts, query, query.format, planner, dataset, ctx));
           }),
         );
-        yield headerPart(header);
-        for (let at = 0; at < payload.byteLength; at += CHUNK_BYTES) {
-          const value = payload.subarray(at, at + CHUNK_BYTES);
-          metrics.payloadBytes.inc(value.byteLength);
-          yield { part: { $case: 'chunk' as const, value: Buffer.from(value.buffer, value.byteOffset, value.byteLength) } };
+        yield headerPart(made.header);
+        for (const chunk of made.memory.chunks()) {
+          metrics.payloadBytes.inc(chunk.part.value.byteLength);
+          yield chunk;
         }
+        // Until then chunks may still be serialized in it: the memory of a call that ends early is not used again.
+        await ctx.flushed();
+        memories.give(made.memory);
       } finally {
         for (const leave of release) leave();
       }
@@ -94,7 +98,7 @@ function plannerOf({ plan, index }: BatchQuery, { manifest }: OpenDataset): Batc
   return planner;
 }
 
-async function made(
+async function make(
   parts: HandlerParts,
   query: BatchQuery,
   format: PixelFormat,
@@ -102,10 +106,10 @@ async function made(
   dataset: OpenDataset,
   ctx: CallContext,
 ): Promise<MadeBatch> {
-  const { metrics, threads } = parts;
+  const { metrics, memories, threads } = parts;
   const { planDigest, epoch, index } = query;
   const timed = (part: string, seconds: number) => metrics.making.observe({ part }, seconds);
-  const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal: ctx.signal, timed });
+  const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal: ctx.signal, memories, timed });
   metrics.batches.inc({ format: PixelFormat[format] });
   metrics.images.inc(batch.header.samples.length);
   for (const replaced of batch.header.replaced) parts.undecodable.note(query.plan.manifest, replaced, ctx.logger);

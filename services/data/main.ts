@@ -1,7 +1,8 @@
 /** The data service: decodes, augments and mixes; any replica serves any batch. Keeps nothing but caches. */
+
+import { BatchService } from '#data/batch-message.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { pixelInfo } from '#native/pixels.js';
-import { DataServiceService } from '#protocol/dropstream/v1/data.js';
 import { invalid, NotFound } from '#rpc/errors.js';
 import { service } from '#rpc/handlers.js';
 import { startHealthProbe } from '#rpc/health-probe.js';
@@ -11,6 +12,7 @@ import { openStore } from '#storage/open-store.js';
 import { type DataConfig, dataConfig } from './config.js';
 import { Gate } from './gate.js';
 import { dataHandlers } from './handlers.js';
+import { MemoryPool } from './memory-pool.js';
 import { bounds, createDataMetrics } from './metrics.js';
 import { OpenDatasets } from './open-datasets.js';
 import { UndecodableLog } from './undecodable-log.js';
@@ -37,6 +39,8 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       const metrics = createDataMetrics(registry);
       const datasets = new OpenDatasets(store, roots, config.maxDatasets);
       const memory = new Gate(bounds.bytes, config.maxBytes, config.maxWaiting);
+      // What is kept unused fits into the budget too.
+      const memories = new MemoryPool(() => config.maxBytes - memory.held);
       const turns = new Gate(bounds.turns, config.concurrency, config.maxWaiting);
       const threads = config.threads === 0 ? undefined : config.threads;
       logger.info({ roots: roots.folders, ...pixelInfo() }, 'pixels');
@@ -47,9 +51,9 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
         intervalMs: config.healthProbeMs,
         onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'a root cannot be read'),
       });
-      const parts = { datasets, memory, turns, metrics, undecodable: new UndecodableLog(metrics), threads };
+      const parts = { datasets, memory, memories, turns, metrics, undecodable: new UndecodableLog(metrics), threads };
       return {
-        services: [service(DataServiceService, dataHandlers(parts))],
+        services: [service(BatchService, dataHandlers(parts))],
         beforeScrape: () => {
           metrics.bytesHeld.set(memory.held);
           metrics.waiting.set(memory.waiting + turns.waiting);

@@ -2,10 +2,12 @@
 import type { SlotMix } from '#data/augment/mix-plan.js';
 import { normalisation } from '#data/augment/transform.js';
 import { finishPlanOf, payloadBytes, softTargetsOf } from '#data/batch.js';
+import type { BatchMemory } from '#data/batch-message.js';
 import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/batch-plan.js';
 import { sha256 } from '#data/sha256.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import type { MemoryPool } from './memory-pool.js';
 import type { OpenDataset } from './open-datasets.js';
 import { type Rendered, renderSamples } from './render-samples.js';
 
@@ -19,13 +21,15 @@ export interface BatchJob {
   readonly format: PixelFormat;
   readonly threads: number | undefined;
   readonly signal: AbortSignal;
+  readonly memories: MemoryPool;
   /** Seconds of a part, for metrics. */
   readonly timed: (part: 'render' | 'finish' | 'hash', seconds: number) => void;
 }
 
 export interface MadeBatch {
   readonly header: BatchHeader;
-  readonly payload: Uint8Array;
+  /** To be given back by whoever sends it. */
+  readonly memory: BatchMemory;
 }
 
 /** Bytes in memory while a batch of a format is made and sent. */
@@ -35,18 +39,31 @@ export function batchBytes(format: PixelFormat, slots: number, size: number, cla
 }
 
 export async function makeBatch(job: BatchJob): Promise<MadeBatch> {
-  const { planner, dataset, epoch, index, format, signal, timed } = job;
+  const { planner, dataset, epoch, index, format, signal, timed, memories, threads } = job;
   const clock = stopwatch();
   const plan = planner.batch(epoch, index);
-  const rendered = await renderSamples(plan.samples, { planner, reader: dataset.reader, epoch, threads: job.threads, signal });
-  timed('render', clock());
-  const header = headerOf(job, plan, rendered);
-  const payload = format === PixelFormat.UINT8 ? rendered.pixels : await finished(header, rendered.pixels, format, job.threads);
-  if (format !== PixelFormat.UINT8) timed('finish', clock());
-  signal.throwIfAborted();
-  const payloadSha256 = await sha256(payload, signal);
-  timed('hash', clock());
-  return { header: { ...header, payloadBytes: BigInt(payload.byteLength), payloadSha256 }, payload };
+  const [slots, size] = [plan.samples.length, planner.plan.transform.inputSize];
+  const held = [memories.take(payloadBytes(PixelFormat.UINT8, slots, size, 0))];
+  try {
+    const pixels = held[0]!.payload;
+    const rendered = await renderSamples(plan.samples, { planner, reader: dataset.reader, epoch, threads, signal, pixels });
+    timed('render', clock());
+    const header = headerOf(job, plan, rendered);
+    if (format !== PixelFormat.UINT8) {
+      held.push(memories.take(payloadBytes(format, slots, size, header.classes)));
+      await finish(header, pixels, held[1]!.payload, format, threads);
+      timed('finish', clock());
+      memories.give(held.shift()!);
+    }
+    signal.throwIfAborted();
+    const memory = held[0]!;
+    const payloadSha256 = await sha256(memory.payload, signal);
+    timed('hash', clock());
+    held.pop();
+    return { header: { ...header, payloadBytes: BigInt(memory.bytes), payloadSha256 }, memory };
+  } finally {
+    for (const memory of held) memories.give(memory);
+  }
 }
 
 function headerOf(job: BatchJob, plan: BatchPlan, { samples, replaced }: Rendered): BatchHeader {
@@ -93,14 +110,13 @@ function mixParameters({ lambda, partner, box }: SlotMix): MixParameters {
 }
 
 /** Normalised, erased, mixed images, then their soft targets; little endian, as every machine here is. */
-async function finished(header: BatchHeader, pixels: Uint8Array, format: PixelFormat, threads: number | undefined): Promise<Uint8Array> {
-  const { size, classes, samples } = header;
-  const payload = new Uint8Array(payloadBytes(format, samples.length, size, classes));
+async function finish(header: BatchHeader, pixels: Uint8Array, payload: Uint8Array, format: PixelFormat, threads: number | undefined) {
+  const { size, samples } = header;
   const values = samples.length * 3 * size * size;
-  const out = format === PixelFormat.FLOAT32 ? new Float32Array(payload.buffer, 0, values) : new Uint16Array(payload.buffer, 0, values);
+  const { buffer, byteOffset } = payload;
+  const out = format === PixelFormat.FLOAT32 ? new Float32Array(buffer, byteOffset, values) : new Uint16Array(buffer, byteOffset, values);
   await finishBatch(pixels, samples.length, size, finishPlanOf(header), out, threads === undefined ? {} : { threads });
   payload.set(new Uint8Array(softTargetsOf(header).buffer), out.byteLength);
-  return payload;
 }
 
 /** Seconds since the last call. */

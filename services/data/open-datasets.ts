@@ -3,7 +3,7 @@ import type { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
 import type { Manifest } from '#data/manifest.js';
 import { findDataset, loadManifest } from '#data/manifest-store.js';
-import { orAborted } from '#rpc/bind-handler.js';
+import { orAborted } from '#rpc/or-aborted.js';
 import type { ObjectStore } from '#storage/object-store.js';
 
 export interface OpenDataset {

@@ -34,6 +34,8 @@ export interface RenderOptions {
   /** Most threads; undefined: one a core. */
   readonly threads: number | undefined;
   readonly signal: AbortSignal;
+  /** Where the pixels go, [samples, 3, size, size]; default: fresh memory. */
+  readonly pixels?: Uint8Array;
 }
 
 /** @throws DataLoss when bytes are gone or changed, or when even the stand-ins cannot be decoded */
@@ -41,7 +43,7 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
   const { planner, signal } = options;
   const size = planner.plan.transform.inputSize;
   const each = 3 * size * size;
-  const pixels = new Uint8Array(planned.length * each);
+  const { pixels = new Uint8Array(planned.length * each) } = options;
   const samples = [...planned];
   const replaced: Replaced[] = [];
   const groups = Array.from({ length: Math.ceil(planned.length / GROUP) }, (_, g) => planned.slice(g * GROUP, (g + 1) * GROUP));

@@ -1,0 +1,37 @@
+/** Memory of batches, used again: a fresh 20 MB for each would cost its page faults and a garbage collection every few batches. */
+import { BatchMemory } from '#data/batch-message.js';
+
+export class MemoryPool {
+  /** Oldest first. */
+  readonly #free: BatchMemory[] = [];
+  #freeBytes = 0;
+
+  /** `allowance`: how many bytes may be kept unused right now. */
+  constructor(private readonly allowance: () => number) {}
+
+  get freeBytes(): number {
+    return this.#freeBytes;
+  }
+
+  /** Old content is not cleared. */
+  take(bytes: number): BatchMemory {
+    const at = this.#free.findLastIndex((memory) => memory.bytes === bytes);
+    const [found] = at < 0 ? [] : this.#free.splice(at, 1);
+    if (found) this.#freeBytes -= bytes;
+    this.trim();
+    return found ?? new BatchMemory(bytes);
+  }
+
+  /** It must not be used afterwards. */
+  give(memory: BatchMemory): void {
+    this.#free.push(memory);
+    this.#freeBytes += memory.bytes;
+    this.trim();
+  }
+
+  /** Forgets the oldest beyond the allowance. */
+  trim(): void {
+    const allowed = Math.max(0, this.allowance());
+    while (this.#freeBytes > allowed) this.#freeBytes -= this.#free.shift()!.bytes;
+  }
+}
