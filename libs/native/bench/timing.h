@@ -29,6 +29,8 @@ struct Floats : std::vector<float> {
     for (size_t i = 0; i < n; i++) (*this)[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
   }
   operator float*() { return data(); }
+  operator In() const { return data(); }
+  operator Out() { return data(); }
 };
 
 // The kernels on token maps (maps.cc).

@@ -5,26 +5,36 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-void gelu_forward(const float* x, float* y, size_t n) {
-  for_vectors(n, [=](size_t i, auto io) { io.put(y + i, gelu(io.get(x + i))); });
+void gelu_forward(In from, Out to, size_t n) {
+  with_types(from, to, [=](auto* x, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, gelu(io.get(x + i))); }); });
 }
 
-void gelu_grad(const float* x, const float* dy, float* dx, size_t n) {
-  for_vectors(n, [=](size_t i, auto io) { io.put(dx + i, io.get(dy + i) * gelu_slope(io.get(x + i))); });
+void gelu_grad(In from, In upstream, Out to, size_t n) {
+  with_types(from, upstream, to, [=](auto* x, auto* dy, auto* dx) {
+    for_vectors(n, [=](size_t i, auto io) { io.put(dx + i, io.get(dy + i) * gelu_slope(io.get(x + i))); });
+  });
 }
 
-void add(const float* a, const float* b, float* y, size_t n) {
-  for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(a + i) + io.get(b + i)); });
+void add(In left, In right, Out to, size_t n) {
+  with_types(left, right, to, [=](auto* a, auto* b, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(a + i) + io.get(b + i)); }); });
 }
 
-void add_scaled(const float* a, const float* b, float factor, float* y, size_t n) {
+void add_scaled(In left, In right, float factor, Out to, size_t n) {
   const Vec f = splat(factor);
-  for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(a + i) + f * io.get(b + i)); });
+  with_types(left, right, to, [=](auto* a, auto* b, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(a + i) + f * io.get(b + i)); }); });
 }
 
-void scale(const float* x, float factor, float* y, size_t n) {
+void scale(In from, float factor, Out to, size_t n) {
   const Vec f = splat(factor);
-  for_vectors(n, [=](size_t i, auto io) { io.put(y + i, f * io.get(x + i)); });
+  with_types(from, to, [=](auto* x, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, f * io.get(x + i)); }); });
+}
+
+void copy(In from, Out to, size_t n) {
+  if (from.type == to.type) {
+    memmove(to.at, from.at, n * size_of(to.type));
+    return;
+  }
+  with_types(from, to, [=](auto* x, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(x + i)); }); });
 }
 
 }  // namespace DROPSTREAM_ISA

@@ -66,15 +66,19 @@ struct WeightGradArgs {
 struct LayerNormArgs {
   size_t width;
   float eps;
-  const float *x, *weight, *bias;
-  float *y, *mean, *rstd;
+  In x;
+  const float *weight, *bias;
+  Out y;
+  float *mean, *rstd;
 };
 
 // dx per row; partial[block][2][width] takes the sums for weight and bias over rows [block·rows_per_block, …).
 struct LayerNormGradArgs {
   size_t rows, width, rows_per_block;
-  const float *x, *weight, *mean, *rstd, *dy;
-  float* dx;
+  In x;
+  const float *weight, *mean, *rstd;
+  In dy;
+  Out dx;
   float* partial;
 };
 
@@ -112,31 +116,33 @@ struct WindowArgs {
 struct DepthwiseArgs {
   size_t height, width, channels, kernel;
   bool turned;
-  const float* x;
+  In x;
   const float* weight;  // [kernel²][channels]
   const float* bias;    // may be null
-  float* y;
+  Out y;
 };
 
 // partial[s][kernel² taps, then the bias][channels].
 struct DepthwiseGradArgs {
   size_t height, width, channels, kernel;
-  const float *x, *dy;
+  In x, dy;
   float* partial;
 };
 
 // order 0: columns (c, dy, dx);  1: (dx, dy, c). The map [s][height·width][channels] is `from` in the forward direction, `to` in the other.
 struct MergeArgs {
   size_t height, width, channels, order;
-  const float* from;
-  float* to;
+  In from;
+  Out to;
 };
 
 // dx per row; partial[block][width] takes the sum for gamma over rows [block·rows_per_block, …).
 struct LayerScaleGradArgs {
   size_t rows, width, rows_per_block;
-  const float *x, *gamma, *dy;
-  float* dx;
+  In x;
+  const float* gamma;
+  In dy;
+  Out dx;
   float* partial;
 };
 
@@ -144,14 +150,14 @@ struct CrossEntropyArgs {
   size_t classes;
   const float *logits, *targets;
   float* loss;
-  float* dlogits;  // may be null
+  Out dlogits;  // may be null
   float scale;
 };
 
 struct DropoutArgs {
   size_t elements;  // per sample
-  const float* x;
-  float* y;
+  In x;
+  Out y;
   DropoutSite site;
   Samples samples;
 };
@@ -159,7 +165,7 @@ struct DropoutArgs {
 struct PatchesArgs {
   size_t channels, height, width, patch;
   const float* images;
-  float* y;
+  Out y;
 };
 
 enum class OptimizerKind { adamw, sgd, momentum };
@@ -216,11 +222,11 @@ struct KernelTable {
   // weight[channel][kernel²] += Σ partials, bias[channel] += the same, samples in order.
   void (*depthwise_weight_sum)(const DepthwiseGradArgs&, size_t samples, float* weight, float* bias, size_t channel_begin, size_t channel_end);
 
-  void (*transpose)(const float* x, size_t rows, size_t columns, float* y, size_t row_begin, size_t row_end);
+  void (*transpose)(In x, size_t rows, size_t columns, Out y, size_t row_begin, size_t row_end);
   // Rows of the merged maps of all samples: s·height/2 + row.
   void (*merge_patches)(const MergeArgs&, size_t row_begin, size_t row_end);
   void (*merge_patches_grad)(const MergeArgs&, size_t row_begin, size_t row_end);
-  void (*layer_scale)(const float* x, const float* gamma, float* y, size_t rows, size_t width);
+  void (*layer_scale)(In x, const float* gamma, Out y, size_t rows, size_t width);
   void (*layer_scale_grad)(const LayerScaleGradArgs&, size_t block);
 
   void (*layer_norm)(const LayerNormArgs&, size_t row_begin, size_t row_end);
@@ -229,14 +235,15 @@ struct KernelTable {
   void (*dropout)(const DropoutArgs&, size_t sample, size_t begin, size_t end);
   void (*dropout_factors)(const DropoutSite&, uint32_t counter_sample, size_t mask_row, size_t begin, size_t count, float* factors);
 
-  void (*gelu)(const float* x, float* y, size_t n);
-  void (*gelu_grad)(const float* x, const float* dy, float* dx, size_t n);
-  void (*add)(const float* a, const float* b, float* y, size_t n);
-  void (*add_scaled)(const float* a, const float* b, float scale, float* y, size_t n);  // a + scale·b
-  void (*scale)(const float* x, float scale, float* y, size_t n);
+  void (*gelu)(In x, Out y, size_t n);
+  void (*gelu_grad)(In x, In dy, Out dx, size_t n);
+  void (*add)(In a, In b, Out y, size_t n);
+  void (*add_scaled)(In a, In b, float scale, Out y, size_t n);  // a + scale·b
+  void (*scale)(In x, float scale, Out y, size_t n);
+  void (*copy)(In x, Out y, size_t n);
   // sum[e] += Σ_s x[s·stride + e], s ascending.
   void (*sum_samples)(const float* x, size_t samples, size_t stride, float* sum, size_t begin, size_t end);
-  void (*mean_tokens)(const float* x, size_t tokens, size_t width, float* y);
+  void (*mean_tokens)(In x, size_t tokens, size_t width, Out y);
   void (*patches)(const PatchesArgs&, size_t sample);
 
   double (*sum_squares)(const float* x, size_t n);

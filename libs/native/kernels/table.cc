@@ -46,6 +46,7 @@ const KernelTable& kernel_table() {
     t.add = add;
     t.add_scaled = add_scaled;
     t.scale = scale;
+    t.copy = copy;
     t.sum_samples = sum_samples;
     t.mean_tokens = mean_tokens;
     t.patches = patches;

@@ -16,34 +16,68 @@
 
 namespace dropstream::test {
 
-// Floats that end exactly at a page nobody may touch (and begin after another), so reading or writing one too many crashes.
-// `slack` floats more are allowed where a kernel's contract says "rounded up".
+// To nearest even, NaN kept: by way of the carry, unlike the kernels' vectors.
+inline bf16 to_bf16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if (std::isnan(x)) return {(uint16_t)(bits >> 16 | 0x40)};
+  const uint32_t rest = bits & 0xffff, odd = bits >> 16 & 1;
+  return {(uint16_t)((bits >> 16) + (rest > 0x8000 || (rest == 0x8000 && odd)))};
+}
+inline float from_bf16(bf16 x) {
+  const uint32_t bits = (uint32_t)x.bits << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// Elements that end exactly at a page nobody may touch (and begin after another), so reading or writing one too many crashes.
 class Array {
  public:
-  explicit Array(size_t count) : count_(count) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = count * sizeof(float), body = (bytes + page - 1) / page * page;
+  explicit Array(size_t count, Type type = Type::fp32) : count_(count), type_(type) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = count * size_of(type), body = (bytes + page - 1) / page * page;
     total_ = body + 2 * page;
     base_ = (char*)mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base_ == MAP_FAILED || mprotect(base_, page, PROT_NONE) || mprotect(base_ + page + body, page, PROT_NONE)) abort();
-    data_ = (float*)(base_ + page + body - bytes);
-    for (size_t i = 0; i < count; i++) data_[i] = NAN;  // an element nobody wrote shows
+    data_ = base_ + page + body - bytes;
+    fill(NAN);  // an element nobody wrote shows
   }
   ~Array() { munmap(base_, total_); }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
-  operator float*() { return data_; }
-  float* data() { return data_; }
+  operator float*() { return data(); }
+  operator In() const { return {data_, type_}; }
+  operator Out() { return {data_, type_}; }
+  float* data() {
+    if (type_ != Type::fp32) abort();
+    return (float*)data_;
+  }
   size_t size() const { return count_; }
-  ref::Values values() const { return ref::Values(data_, data_ + count_); }
+  Type type() const { return type_; }
+  float get(size_t i) const { return type_ == Type::fp32 ? ((const float*)data_)[i] : from_bf16(((const bf16*)data_)[i]); }
+  void put(size_t i, float x) {
+    if (type_ == Type::fp32)
+      ((float*)data_)[i] = x;
+    else
+      ((bf16*)data_)[i] = to_bf16(x);
+  }
+  ref::Values values() const {
+    ref::Values all(count_);
+    for (size_t i = 0; i < count_; i++) all[i] = get(i);
+    return all;
+  }
   void fill(float x) {
-    for (size_t i = 0; i < count_; i++) data_[i] = x;
+    for (size_t i = 0; i < count_; i++) put(i, x);
   }
 
  private:
   size_t count_, total_;
-  char* base_;
-  float* data_;
+  Type type_;
+  char *base_, *data_;
 };
+
+constexpr Type kTypes[] = {Type::fp32, Type::bf16};
+inline const char* name_of(Type type) { return type == Type::fp32 ? " fp32" : " bf16"; }
 
 // Uniform words and values by a counter: the same on every machine.
 class Random {
@@ -58,7 +92,7 @@ class Random {
   size_t upto(size_t least, size_t most) { return least + word() % (most - least + 1); }
   float value() { return (float)((double)(word() >> 11) / 9007199254740992.0 * 2 - 1); }
   void fill(Array& array, float scale = 1) {
-    for (size_t i = 0; i < array.size(); i++) array[i] = value() * scale;
+    for (size_t i = 0; i < array.size(); i++) array.put(i, value() * scale);
   }
 
  private:
@@ -90,6 +124,17 @@ inline void check_close(const std::string& what, const float* got, const ref::Va
     const double bound = absolute + relative * (magnitude ? (*magnitude)[i] : std::fabs(want[i]));
     if (std::fabs(got[i] - want[i]) <= bound) continue;
     return check(false, what + "[" + std::to_string(i) + "]: " + std::to_string(got[i]) + ", expected " + std::to_string(want[i]) + " ± " + std::to_string(bound));
+  }
+  check(true, what);
+}
+
+// The same of stored elements: where they are bf16, half a unit in the last of their 8 bits more.
+inline void check_close(const std::string& what, const Array& got, const ref::Values& want, double absolute, double relative) {
+  const double rounding = got.type() == Type::bf16 ? 1.002 / 256 : 0;
+  for (size_t i = 0; i < want.size(); i++) {
+    const double bound = absolute * (1 + rounding) + (relative + rounding) * std::fabs(want[i]);
+    if (std::fabs(got.get(i) - want[i]) <= bound) continue;
+    return check(false, what + name_of(got.type()) + "[" + std::to_string(i) + "]: " + std::to_string(got.get(i)) + ", expected " + std::to_string(want[i]) + " ± " + std::to_string(bound));
   }
   check(true, what);
 }

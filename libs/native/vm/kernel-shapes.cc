@@ -145,6 +145,7 @@ Dims read_dims(Kernel kernel, const std::map<std::string, double>& attributes) {
 
 Signature signature_of(Kernel kernel, const Dims& d) {
   using R = OperandRule;
+  const auto half = [](size_t elements, bool optional = false) { return R{R::tensor, elements, optional, true}; };  // fp32 or bf16
   const size_t rows_in = times(d.rows, d.in), rows_out = times(d.rows, d.out), weight = times(d.in, d.out), map = times(d.rows, d.width);
   const size_t sequence = times(d.tokens, d.width), heads = times(d.tokens, d.heads, d.head_dim), scores = times(d.heads, d.tokens, d.tokens);
   const size_t grid = times(d.height, d.width, d.channels), taps = times(d.channels, d.kernel, d.kernel);
@@ -152,7 +153,7 @@ Signature signature_of(Kernel kernel, const Dims& d) {
     case Kernel::patches: {
       if (d.height % d.patch || d.width % d.patch) throw std::invalid_argument("attribute patch must divide height and width");
       const size_t image = times(d.channels, d.height, d.width);
-      return {{{R::images, image}}, {{R::tensor, image}}, 0, false, 0};
+      return {{{R::images, image}}, {half(image)}, 0, false, 0};
     }
     case Kernel::linear: {
       Signature s{{{R::tensor, rows_in}, {R::parameter, weight}}, {{R::tensor, rows_out}}};
@@ -166,48 +167,48 @@ Signature signature_of(Kernel kernel, const Dims& d) {
       return s;
     }
     case Kernel::linear_weight_grad: return {{{R::tensor, rows_in}, {R::tensor, rows_out}}, {{R::gradient, weight}, {R::gradient, d.out, true}}};
-    case Kernel::gelu: return {{{R::tensor, map}}, {{R::tensor, map}}, 0, false, -1, {0}};
-    case Kernel::gelu_grad: return {{{R::tensor, map}, {R::tensor, map}}, {{R::tensor, map}}, 0, false, -1, {0, 1}};
+    case Kernel::gelu: return {{half(map)}, {half(map)}, 0, false, -1, {0}};
+    case Kernel::gelu_grad: return {{half(map), half(map)}, {half(map)}, 0, false, -1, {0, 1}};
     case Kernel::layer_norm:
-      return {{{R::tensor, map}, {R::parameter, d.width}, {R::parameter, d.width}}, {{R::tensor, map}, {R::tensor, d.rows}, {R::tensor, d.rows}}, 0, false, -1, {0}};
+      return {{half(map), {R::parameter, d.width}, {R::parameter, d.width}}, {half(map), {R::tensor, d.rows}, {R::tensor, d.rows}}, 0, false, -1, {0}};
     case Kernel::layer_norm_grad:
-      return {{{R::tensor, map}, {R::parameter, d.width}, {R::tensor, d.rows}, {R::tensor, d.rows}, {R::tensor, map}},
-              {{R::tensor, map}, {R::gradient, d.width}, {R::gradient, d.width}}, 0, false, -1, {0, 4}};
+      return {{half(map), {R::parameter, d.width}, {R::tensor, d.rows}, {R::tensor, d.rows}, half(map)},
+              {half(map), {R::gradient, d.width}, {R::gradient, d.width}}, 0, false, -1, {0, 4}};
     case Kernel::attention:
       return {{{R::tensor, times(3, heads)}}, {{R::tensor, heads}, {R::tensor, times(d.heads, d.tokens)}}, scores};
     case Kernel::attention_grad:
       return {{{R::tensor, times(3, heads)}, {R::tensor, heads}, {R::tensor, times(d.heads, d.tokens)}, {R::tensor, heads}}, {{R::tensor, times(3, heads)}}, scores};
-    case Kernel::prepend_token: return {{{R::tensor, sequence}, {R::parameter, d.width}}, {{R::tensor, times(d.tokens + 1, d.width)}}};
-    case Kernel::prepend_token_grad: return {{{R::tensor, times(d.tokens + 1, d.width)}}, {{R::tensor, sequence}, {R::gradient, d.width}}};
-    case Kernel::add_positions: return {{{R::tensor, sequence}, {R::parameter, sequence}}, {{R::tensor, sequence}}, 0, false, -1, {0}};
+    case Kernel::prepend_token: return {{half(sequence), {R::parameter, d.width}}, {{R::tensor, times(d.tokens + 1, d.width)}}};
+    case Kernel::prepend_token_grad: return {{{R::tensor, times(d.tokens + 1, d.width)}}, {half(sequence), {R::gradient, d.width}}};
+    case Kernel::add_positions: return {{half(sequence), {R::parameter, sequence}}, {{R::tensor, sequence}}, 0, false, -1, {0}};
     case Kernel::add_positions_grad: return {{{R::tensor, sequence}}, {{R::gradient, sequence}}};
-    case Kernel::dropout: return {{{R::tensor, map}}, {{R::tensor, map}}, map, true, -1, {0}};
-    case Kernel::keep: return {{{R::tensor, d.width}}, {{R::tensor, d.width}}, 0, false, (int64_t)d.path + 1};
-    case Kernel::add_kept: return {{{R::tensor, d.width}, {R::tensor, d.width}}, {{R::tensor, d.width}}, 0, false, 0, {0}};
+    case Kernel::dropout: return {{half(map)}, {half(map)}, map, true, -1, {0}};
+    case Kernel::keep: return {{{R::tensor, d.width}}, {half(d.width)}, 0, false, (int64_t)d.path + 1};
+    case Kernel::add_kept: return {{{R::tensor, d.width}, half(d.width)}, {{R::tensor, d.width}}, 0, false, 0, {0}};
     case Kernel::take_token:
     case Kernel::take_token_grad: {
       if (d.token >= d.tokens) throw std::invalid_argument("attribute token must be below tokens");
-      const R whole{R::tensor, sequence}, one{R::tensor, d.width};
+      const R whole = half(sequence), one = half(d.width);
       return kernel == Kernel::take_token ? Signature{{whole}, {one}} : Signature{{one}, {whole}};
     }
-    case Kernel::mean_tokens: return {{{R::tensor, sequence}}, {{R::tensor, d.width}}};
-    case Kernel::mean_tokens_grad: return {{{R::tensor, d.width}}, {{R::tensor, sequence}}};
-    case Kernel::add: return {{{R::tensor, map}, {R::tensor, map}}, {{R::tensor, map}}, 0, false, -1, {0, 1}};
+    case Kernel::mean_tokens: return {{half(sequence)}, {half(d.width)}};
+    case Kernel::mean_tokens_grad: return {{half(d.width)}, {half(sequence)}};
+    case Kernel::add: return {{half(map), half(map)}, {half(map)}, 0, false, -1, {0, 1}};
     case Kernel::softmax_cross_entropy:
-      return {{{R::tensor, d.classes}, {R::targets, d.classes}}, {{R::tensor, 1}, {R::tensor, d.classes, true}}, 0, false, 0};
-    case Kernel::transpose_tokens: return {{{R::tensor, sequence}}, {{R::tensor, sequence}}};
-    case Kernel::layer_scale: return {{{R::tensor, map}, {R::parameter, d.width}}, {{R::tensor, map}}, 0, false, -1, {0}};
+      return {{{R::tensor, d.classes}, {R::targets, d.classes}}, {{R::tensor, 1}, half(d.classes, true)}, 0, false, 0};
+    case Kernel::transpose_tokens: return {{half(sequence)}, {half(sequence)}};
+    case Kernel::layer_scale: return {{half(map), {R::parameter, d.width}}, {half(map)}, 0, false, -1, {0}};
     case Kernel::layer_scale_grad:
-      return {{{R::tensor, map}, {R::parameter, d.width}, {R::tensor, map}}, {{R::tensor, map}, {R::gradient, d.width}}, 0, false, -1, {0, 2}};
+      return {{half(map), {R::parameter, d.width}, half(map)}, {half(map), {R::gradient, d.width}}, 0, false, -1, {0, 2}};
     case Kernel::depthwise_conv:
       check_convolution(d);
-      return {{{R::tensor, grid}, {R::parameter, taps}, {R::parameter, d.channels}}, {{R::tensor, grid}}};
-    case Kernel::depthwise_conv_input_grad: check_convolution(d); return {{{R::tensor, grid}, {R::parameter, taps}}, {{R::tensor, grid}}};
+      return {{half(grid), {R::parameter, taps}, {R::parameter, d.channels}}, {half(grid)}};
+    case Kernel::depthwise_conv_input_grad: check_convolution(d); return {{half(grid), {R::parameter, taps}}, {half(grid)}};
     case Kernel::depthwise_conv_weight_grad:
       check_convolution(d);
-      return {{{R::tensor, grid}, {R::tensor, grid}}, {{R::gradient, taps}, {R::gradient, d.channels}}};
+      return {{half(grid), half(grid)}, {{R::gradient, taps}, {R::gradient, d.channels}}};
     case Kernel::merge_patches:
-    case Kernel::merge_patches_grad: check_merge(d); return {{{R::tensor, grid}}, {{R::tensor, grid}}};
+    case Kernel::merge_patches_grad: check_merge(d); return {{half(grid)}, {half(grid)}};
     case Kernel::window_attention:
     case Kernel::window_attention_grad: {
       check_windows(d);

@@ -28,8 +28,8 @@ size_t Program::map_shared_floats(const Op& op) const {
 void Program::run_maps(const Op& op) {
   const Dims& d = op.dims;
   const size_t n = samples(op);
-  const float* x = input(op, 0);
-  float* y = output(op, 0);
+  const In x = in(op, 0);
+  const Out y = out(op, 0);
   switch (op.kernel) {
     case Kernel::transpose_tokens: {
       // Pieces of 16 tokens: a whole number of vectors on every instruction set, so no line of y is written by two.
@@ -59,7 +59,7 @@ void Program::run_layer_scale_grad(const Op& op) {
   const Dims& d = op.dims;
   const size_t rows = samples(op) * d.rows, blocks = cut(rows, kRowsPerPartial);
   if (rows == 0) return;
-  const LayerScaleGradArgs args{rows, d.width, kRowsPerPartial, input(op, 0), input(op, 1), input(op, 2), output(op, 0), shared_.floats()};
+  const LayerScaleGradArgs args{rows, d.width, kRowsPerPartial, in(op, 0), input(op, 1), in(op, 2), out(op, 0), shared_.floats()};
   spread(blocks, kGrain / (kRowsPerPartial * d.width) + 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t block = begin; block < end; block++) kernels_.layer_scale_grad(args, block);
   });
@@ -71,7 +71,7 @@ void Program::run_depthwise(const Op& op) {
   if (samples(op) == 0) return;
   float* weight = shared_.floats();
   kernels_.transpose(input(op, 1), d.channels, d.kernel * d.kernel, weight, 0, d.channels);
-  const DepthwiseArgs args{d.height, d.width, d.channels, d.kernel, op.kernel == Kernel::depthwise_conv_input_grad, input(op, 0), weight, input(op, 2), output(op, 0)};
+  const DepthwiseArgs args{d.height, d.width, d.channels, d.kernel, op.kernel == Kernel::depthwise_conv_input_grad, in(op, 0), weight, input(op, 2), out(op, 0)};
   spread(samples(op) * d.height, kGrain / (4 * d.width * d.channels) + 1, [&](size_t begin, size_t end, unsigned) { kernels_.depthwise_conv(args, begin, end); });
 }
 
@@ -79,7 +79,7 @@ void Program::run_depthwise_weight_grad(const Op& op) {
   const Dims& d = op.dims;
   const size_t n = samples(op), blocks = cut(d.channels, kChannelsPerJob);
   if (n == 0) return;
-  const DepthwiseGradArgs args{d.height, d.width, d.channels, d.kernel, input(op, 0), input(op, 1), shared_.floats()};
+  const DepthwiseGradArgs args{d.height, d.width, d.channels, d.kernel, in(op, 0), in(op, 1), shared_.floats()};
   const auto channels = [&](size_t block, auto body) { body(block * kChannelsPerJob, std::min(d.channels, (block + 1) * kChannelsPerJob)); };
   spread(n * blocks, 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t job = begin; job < end; job++) channels(job % blocks, [&](size_t first, size_t last) { kernels_.depthwise_weight_grad(args, job / blocks, first, last); });

@@ -10,19 +10,19 @@ constexpr size_t kGrain = 8192;         // elements worth a job
 
 void Program::run_rows(const Op& op) {
   const Dims& d = op.dims;
-  const float *a = input(op, 0), *b = input(op, 1);
-  float* y = output(op, 0);
+  const In a = in(op, 0), b = in(op, 1);
+  const Out y = out(op, 0);
   const size_t elements = samples(op) * d.rows * d.width;
   switch (op.kernel) {
     case Kernel::gelu: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.gelu(a + i, y + i, end - i); }, 16);
     case Kernel::gelu_grad: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.gelu_grad(a + i, b + i, y + i, end - i); }, 16);
     case Kernel::add: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.add(a + i, b + i, y + i, end - i); }, 16);
     case Kernel::layer_norm: {
-      const LayerNormArgs args{d.width, d.eps, a, b, input(op, 2), y, output(op, 1), output(op, 2)};
+      const LayerNormArgs args{d.width, d.eps, a, input(op, 1), input(op, 2), y, output(op, 1), output(op, 2)};
       return spread(samples(op) * d.rows, kGrain / d.width + 1, [&](size_t begin, size_t end, unsigned) { kernels_.layer_norm(args, begin, end); });
     }
     case Kernel::softmax_cross_entropy: {
-      const CrossEntropyArgs args{d.classes, a, b, y, output(op, 1), chunk_.loss_scale};
+      const CrossEntropyArgs args{d.classes, input(op, 0), input(op, 1), output(op, 0), out(op, 1), chunk_.loss_scale};
       return spread(samples(op), kGrain / d.classes + 1, [&](size_t begin, size_t end, unsigned) { kernels_.cross_entropy(args, begin, end); });
     }
     default: return;
@@ -33,7 +33,7 @@ void Program::run_layer_norm_grad(const Op& op) {
   const Dims& d = op.dims;
   const size_t rows = samples(op) * d.rows, blocks = (rows + kRowsPerPartial - 1) / kRowsPerPartial;
   if (rows == 0) return;
-  const LayerNormGradArgs args{rows, d.width, kRowsPerPartial, input(op, 0), input(op, 1), input(op, 2), input(op, 3), input(op, 4), output(op, 0), shared_.floats()};
+  const LayerNormGradArgs args{rows, d.width, kRowsPerPartial, in(op, 0), input(op, 1), input(op, 2), input(op, 3), in(op, 4), out(op, 0), shared_.floats()};
   const size_t together = kGrain / (kRowsPerPartial * d.width) + 1;
   spread(blocks, together, [&](size_t begin, size_t end, unsigned) {
     for (size_t block = begin; block < end; block++) kernels_.layer_norm_grad(args, block);

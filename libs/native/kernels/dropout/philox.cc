@@ -84,9 +84,9 @@ void dropout(const DropoutArgs& p, size_t sample, size_t begin, size_t end) {
   for (size_t e = begin; e < end; e += kPiece) {
     const size_t count = smaller(kPiece, end - e);
     dropout_factors(p.site, p.samples.first_counter + index, p.samples.first_row + index, e, count, factors);
-    const float* x = p.x + sample * p.elements + e;
-    float* y = p.y + sample * p.elements + e;
-    for_vectors(count, [&](size_t i, auto io) { io.put(y + i, io.get(x + i) * io.get(factors + i)); });
+    with_types(p.x + (sample * p.elements + e), p.y + (sample * p.elements + e), [&](auto* x, auto* y) {
+      for_vectors(count, [&](size_t i, auto io) { io.put(y + i, io.get(x + i) * io.get(factors + i)); });
+    });
   }
 }
 

@@ -14,8 +14,8 @@ struct Taps {
       : first(p.turned ? p.weight + (p.kernel * p.kernel - 1) * p.channels : p.weight), step(p.turned ? -(ptrdiff_t)p.channels : (ptrdiff_t)p.channels) {}
 };
 
-template <size_t K, size_t S, class Io>
-static DS_INLINE void convolve_strip(const DepthwiseArgs& p, const Taps& taps, const float* map, float* out, size_t y, size_t x, size_t c, Io io) {
+template <size_t K, size_t S, class X, class Y, class Io>
+static DS_INLINE void convolve_strip(const DepthwiseArgs& p, const Taps& taps, const X* map, Y* out, size_t y, size_t x, size_t c, Io io) {
   Vec sum[S];
   const Vec start = p.bias ? io.get(p.bias + c) : zero();
 #pragma GCC unroll 16
@@ -26,7 +26,7 @@ static DS_INLINE void convolve_strip(const DepthwiseArgs& p, const Taps& taps, c
     Vec weight[K];
 #pragma GCC unroll 16
     for (size_t k = 0; k < K; k++) weight[k] = io.get(taps.first + (ptrdiff_t)(i * K + k) * taps.step + c);
-    const float* in = map + row * p.width * p.channels + c;
+    const X* in = map + row * p.width * p.channels + c;
 #pragma GCC unroll 16
     for (size_t j = 0; j < S + K - 1; j++) {
       const size_t column = x + j - K / 2;
@@ -42,8 +42,8 @@ static DS_INLINE void convolve_strip(const DepthwiseArgs& p, const Taps& taps, c
 }
 
 // Any kernel, one sum at a time.
-template <class Io>
-static DS_INLINE void convolve_token(const DepthwiseArgs& p, const Taps& taps, const float* map, float* out, size_t y, size_t x, size_t c, Io io) {
+template <class X, class Y, class Io>
+static DS_INLINE void convolve_token(const DepthwiseArgs& p, const Taps& taps, const X* map, Y* out, size_t y, size_t x, size_t c, Io io) {
   Vec sum = p.bias ? io.get(p.bias + c) : zero();
   for (size_t i = 0; i < p.kernel; i++)
     for (size_t k = 0; k < p.kernel; k++) {
@@ -54,14 +54,15 @@ static DS_INLINE void convolve_token(const DepthwiseArgs& p, const Taps& taps, c
   io.put(out + (y * p.width + x) * p.channels + c, sum);
 }
 
-void depthwise_conv(const DepthwiseArgs& p, size_t row_begin, size_t row_end) {
+template <class X, class Y>
+static void convolve(const DepthwiseArgs& p, const X* from, Y* to, size_t row_begin, size_t row_end) {
   const Taps taps(p);
-  const size_t columns = strip_columns(p.width), map_floats = p.height * p.width * p.channels;
+  const size_t columns = strip_columns(p.width), map_elements = p.height * p.width * p.channels;
   for (size_t block = 0; block < p.channels; block += kChannelBlock)
     for (size_t r = row_begin; r < row_end; r++) {
       const size_t sample = r / p.height, y = r % p.height;
-      const float* map = p.x + sample * map_floats;
-      float* out = p.y + sample * map_floats;
+      const X* map = from + sample * map_elements;
+      Y* out = to + sample * map_elements;
       for (size_t x = 0; x < p.width; x += columns)
         with_columns(smaller(columns, p.width - x), [&](auto width) {
           for_vectors(smaller(kChannelBlock, p.channels - block), [&](size_t v, auto io) {
@@ -70,6 +71,10 @@ void depthwise_conv(const DepthwiseArgs& p, size_t row_begin, size_t row_end) {
           });
         });
     }
+}
+
+void depthwise_conv(const DepthwiseArgs& p, size_t row_begin, size_t row_end) {
+  with_types(p.x, p.y, [&](auto* x, auto* y) { convolve(p, x, y, row_begin, row_end); });
 }
 
 }  // namespace DROPSTREAM_ISA

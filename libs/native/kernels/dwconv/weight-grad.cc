@@ -6,15 +6,16 @@ namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 // Row i of the taps, K sums at once: partial[i·K + k][channels].
-template <size_t K, size_t S, class Io>
-static DS_INLINE void tap_row(const DepthwiseGradArgs& p, const float* map, const float* upstream, float* partial, size_t i, size_t c, Io io) {
+template <size_t K, size_t S, class X, class G, class Io>
+static DS_INLINE void tap_row(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t i, size_t c, Io io) {
   Vec sum[K];
 #pragma GCC unroll 16
   for (size_t k = 0; k < K; k++) sum[k] = zero();
   for (size_t y = 0; y < p.height; y++) {
     const size_t row = y + i - K / 2;
     if (row >= p.height) continue;
-    const float *in = map + row * p.width * p.channels + c, *up = upstream + y * p.width * p.channels + c;
+    const X* in = map + row * p.width * p.channels + c;
+    const G* up = upstream + y * p.width * p.channels + c;
     for (size_t x = 0; x < p.width; x += S) {
       Vec dy[S];
 #pragma GCC unroll 16
@@ -35,8 +36,8 @@ static DS_INLINE void tap_row(const DepthwiseGradArgs& p, const float* map, cons
 }
 
 // Any kernel, one sum at a time.
-template <class Io>
-static DS_INLINE void one_tap(const DepthwiseGradArgs& p, const float* map, const float* upstream, float* partial, size_t i, size_t k, size_t c, Io io) {
+template <class X, class G, class Io>
+static DS_INLINE void one_tap(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t i, size_t k, size_t c, Io io) {
   Vec sum = zero();
   for (size_t y = 0; y < p.height; y++)
     for (size_t x = 0; x < p.width; x++) {
@@ -47,9 +48,11 @@ static DS_INLINE void one_tap(const DepthwiseGradArgs& p, const float* map, cons
   io.put(partial + (i * p.kernel + k) * p.channels + c, sum);
 }
 
-void depthwise_weight_grad(const DepthwiseGradArgs& p, size_t sample, size_t c_begin, size_t c_end) {
+template <class X, class G>
+static void taps_of_sample(const DepthwiseGradArgs& p, const X* from, const G* dy, size_t sample, size_t c_begin, size_t c_end) {
   const size_t tokens = p.height * p.width, taps = p.kernel * p.kernel;
-  const float *map = p.x + sample * tokens * p.channels, *upstream = p.dy + sample * tokens * p.channels;
+  const X* map = from + sample * tokens * p.channels;
+  const G* upstream = dy + sample * tokens * p.channels;
   float* partial = p.partial + sample * (taps + 1) * p.channels;
   with_columns(strip_columns(p.width), [&](auto width) {
     for_vectors(c_end - c_begin, [&](size_t v, auto io) {
@@ -65,6 +68,10 @@ void depthwise_weight_grad(const DepthwiseGradArgs& p, size_t sample, size_t c_b
       io.put(partial + taps * p.channels + c, bias);
     });
   });
+}
+
+void depthwise_weight_grad(const DepthwiseGradArgs& p, size_t sample, size_t c_begin, size_t c_end) {
+  with_types(p.x, p.dy, [&](auto* x, auto* dy) { taps_of_sample(p, x, dy, sample, c_begin, c_end); });
 }
 
 void depthwise_weight_sum(const DepthwiseGradArgs& p, size_t samples, float* weight, float* bias, size_t c_begin, size_t c_end) {

@@ -6,11 +6,11 @@ namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 // The four tokens of one merged token, as (dy, dx): 00, 01, 10, 11.
-template <class Float>
+template <class T>
 struct Neighbours {
-  Float* at[4];
-  DS_INLINE Neighbours(Float* map, const MergeArgs& p, size_t row, size_t column) {
-    Float* corner = map + (2 * row * p.width + 2 * column) * p.channels;
+  T* at[4];
+  DS_INLINE Neighbours(T* map, const MergeArgs& p, size_t row, size_t column) {
+    T* corner = map + (2 * row * p.width + 2 * column) * p.channels;
     at[0] = corner;
     at[1] = corner + p.channels;
     at[2] = corner + p.width * p.channels;
@@ -21,15 +21,16 @@ struct Neighbours {
 // Columns (dx, dy, c), dy faster: block b holds neighbour kSwinOrder[b].
 constexpr size_t kSwinOrder[4] = {0, 2, 1, 3};
 
-void merge_patches(const MergeArgs& p, size_t row_begin, size_t row_end) {
+template <class X, class Y>
+static void merge(const MergeArgs& p, const X* map, Y* rows, size_t row_begin, size_t row_end) {
   const AllLanes all{};
   const size_t across = p.width / 2;
   for (size_t row = row_begin; row < row_end; row++)  // over samples: H is even, so merged rows of all samples follow each other
     for (size_t column = 0; column < across; column++) {
-      const Neighbours<const float> n(p.from, p, row, column);
-      float* to = p.to + (row * across + column) * 4 * p.channels;
+      const Neighbours<const X> n(map, p, row, column);
+      Y* to = rows + (row * across + column) * 4 * p.channels;
       if (p.order == 1) {
-        for (size_t b = 0; b < 4; b++) memcpy(to + b * p.channels, n.at[kSwinOrder[b]], p.channels * sizeof(float));
+        for (size_t b = 0; b < 4; b++) copy(n.at[kSwinOrder[b]], to + b * p.channels, p.channels);
         continue;
       }
       size_t c = 0;
@@ -42,19 +43,20 @@ void merge_patches(const MergeArgs& p, size_t row_begin, size_t row_end) {
         store(to + 4 * c + 3 * kLanes, interleave_high(ad2, be2, all));
       }
       for (; c < p.channels; c++)
-        for (size_t i = 0; i < 4; i++) to[4 * c + i] = n.at[i][c];
+        for (size_t i = 0; i < 4; i++) set(to + 4 * c + i, to_float(n.at[i][c]));
     }
 }
 
-void merge_patches_grad(const MergeArgs& p, size_t row_begin, size_t row_end) {
+template <class X, class Y>
+static void unmerge(const MergeArgs& p, const X* rows, Y* map, size_t row_begin, size_t row_end) {
   const AllLanes all{};
   const size_t across = p.width / 2;
   for (size_t row = row_begin; row < row_end; row++)
     for (size_t column = 0; column < across; column++) {
-      const Neighbours<float> n(p.to, p, row, column);
-      const float* from = p.from + (row * across + column) * 4 * p.channels;
+      const Neighbours<Y> n(map, p, row, column);
+      const X* from = rows + (row * across + column) * 4 * p.channels;
       if (p.order == 1) {
-        for (size_t b = 0; b < 4; b++) memcpy(n.at[kSwinOrder[b]], from + b * p.channels, p.channels * sizeof(float));
+        for (size_t b = 0; b < 4; b++) copy(from + b * p.channels, n.at[kSwinOrder[b]], p.channels);
         continue;
       }
       size_t c = 0;
@@ -67,8 +69,16 @@ void merge_patches_grad(const MergeArgs& p, size_t row_begin, size_t row_end) {
         store(n.at[3] + c, odd_lanes(be, be2, all));
       }
       for (; c < p.channels; c++)
-        for (size_t i = 0; i < 4; i++) n.at[i][c] = from[4 * c + i];
+        for (size_t i = 0; i < 4; i++) set(n.at[i] + c, to_float(from[4 * c + i]));
     }
+}
+
+void merge_patches(const MergeArgs& p, size_t row_begin, size_t row_end) {
+  with_types(p.from, p.to, [&](auto* from, auto* to) { merge(p, from, to, row_begin, row_end); });
+}
+
+void merge_patches_grad(const MergeArgs& p, size_t row_begin, size_t row_end) {
+  with_types(p.from, p.to, [&](auto* from, auto* to) { unmerge(p, from, to, row_begin, row_end); });
 }
 
 }  // namespace DROPSTREAM_ISA

@@ -9,11 +9,15 @@ namespace DROPSTREAM_ISA {
 void patches(const PatchesArgs& p, size_t sample) {
   const size_t size = p.patch, down = p.height / size, across = p.width / size;
   const float* image = p.images + sample * p.channels * p.height * p.width;
-  float* out = p.y + sample * down * across * p.channels * size * size;
-  for (size_t i = 0; i < down; i++)
-    for (size_t j = 0; j < across; j++)
-      for (size_t c = 0; c < p.channels; c++)
-        for (size_t y = 0; y < size; y++, out += size) memcpy(out, image + (c * p.height + i * size + y) * p.width + j * size, size * sizeof(float));
+  with_types(p.y + sample * down * across * p.channels * size * size, [&](auto* out) {
+    for (size_t i = 0; i < down; i++)
+      for (size_t j = 0; j < across; j++)
+        for (size_t c = 0; c < p.channels; c++)
+          for (size_t y = 0; y < size; y++, out += size) {
+            const float* row = image + (c * p.height + i * size + y) * p.width + j * size;
+            for_vectors(size, [&](size_t e, auto io) { io.put(out + e, io.get(row + e)); });
+          }
+  });
 }
 
 // One owner per element and samples in ascending order: the same sum whichever thread has which elements.
@@ -25,12 +29,14 @@ void sum_samples(const float* x, size_t samples, size_t stride, float* sum, size
   });
 }
 
-void mean_tokens(const float* x, size_t tokens, size_t width, float* y) {
+void mean_tokens(In from, size_t tokens, size_t width, Out to) {
   const Vec factor = splat(1.0f / (float)tokens);
-  for_vectors(width, [=](size_t e, auto io) {
-    Vec total = zero();
-    for (size_t t = 0; t < tokens; t++) total += io.get(x + t * width + e);
-    io.put(y + e, factor * total);
+  with_types(from, to, [=](auto* x, auto* y) {
+    for_vectors(width, [=](size_t e, auto io) {
+      Vec total = zero();
+      for (size_t t = 0; t < tokens; t++) total += io.get(x + t * width + e);
+      io.put(y + e, factor * total);
+    });
   });
 }
 

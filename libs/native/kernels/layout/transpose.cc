@@ -6,13 +6,14 @@ namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 // Rows [row_begin, row_end) of x: a strip of up to kLanes of them at a time, so a line of y is written whole where rows allow it.
-void transpose(const float* x, size_t rows, size_t columns, float* y, size_t row_begin, size_t row_end) {
+template <class X, class Y>
+static void turn(const X* x, size_t rows, size_t columns, Y* y, size_t row_begin, size_t row_end) {
   for (size_t r = row_begin; r < row_end; r += kLanes) {
     const size_t height = smaller(kLanes, row_end - r);
-    const float* in = x + r * columns;
+    const X* in = x + r * columns;
     for (size_t c = 0; c < columns; c += kLanes) {
       const size_t width = smaller(kLanes, columns - c);
-      float* out = y + c * rows + r;
+      Y* out = y + c * rows + r;
       Vec square[kLanes];
       if (height == kLanes && width == kLanes) {
 #pragma GCC unroll 16
@@ -27,6 +28,10 @@ void transpose(const float* x, size_t rows, size_t columns, float* y, size_t row
       }
     }
   }
+}
+
+void transpose(In from, size_t rows, size_t columns, Out to, size_t row_begin, size_t row_end) {
+  with_types(from, to, [=](auto* x, auto* y) { turn(x, rows, columns, y, row_begin, row_end); });
 }
 
 }  // namespace DROPSTREAM_ISA

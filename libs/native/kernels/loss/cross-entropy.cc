@@ -28,8 +28,8 @@ void cross_entropy(const CrossEntropyArgs& p, size_t row_begin, size_t row_end) 
     p.loss[r] = (float)(logarithm(sum) * mass - dot);
     if (!p.dlogits) continue;
     const Vec factor = splat((float)(mass / sum)), loss_scale = splat(p.scale);
-    for_vectors(n, [&](size_t j, auto io) {
-      io.put(p.dlogits + r * n + j, fma(exponential(io.get(x + j) - top), factor, -io.get(t + j)) * loss_scale);
+    with_types(p.dlogits + r * n, [&](auto* dlogits) {
+      for_vectors(n, [&](size_t j, auto io) { io.put(dlogits + j, fma(exponential(io.get(x + j) - top), factor, -io.get(t + j)) * loss_scale); });
     });
   }
 }

@@ -7,12 +7,13 @@ namespace DROPSTREAM_ISA {
 
 static float row_rstd(float variance_plus_eps) { return 1.0f / __builtin_sqrtf(variance_plus_eps); }
 
-void layer_norm(const LayerNormArgs& p, size_t row_begin, size_t row_end) {
+template <class X, class Y>
+static void normalize(const LayerNormArgs& p, const X* from, Y* to, size_t row_begin, size_t row_end) {
   const size_t d = p.width;
   const float inverse = 1.0f / (float)d;
   for (size_t r = row_begin; r < row_end; r++) {
-    const float* x = p.x + r * d;
-    float* y = p.y + r * d;
+    const X* x = from + r * d;
+    Y* y = to + r * d;
     Vec total = zero();
     for_vectors(d, [&](size_t i, auto io) { total += io.get(x + i); });
     const float mean = sum_lanes(total) * inverse;
@@ -25,7 +26,7 @@ void layer_norm(const LayerNormArgs& p, size_t row_begin, size_t row_end) {
     }
     if (i < d) {
       float rest[kLanes] = {};
-      for (size_t j = i; j < d; j++) rest[j - i] = x[j] - mean;  // lanes beyond the row must stay out of the variance
+      for (size_t j = i; j < d; j++) rest[j - i] = to_float(x[j]) - mean;  // lanes beyond the row must stay out of the variance
       const Vec c = load(rest);
       squares = fma(c, c, squares);
     }
@@ -37,15 +38,22 @@ void layer_norm(const LayerNormArgs& p, size_t row_begin, size_t row_end) {
   }
 }
 
+void layer_norm(const LayerNormArgs& p, size_t row_begin, size_t row_end) {
+  with_types(p.x, p.y, [&](auto* x, auto* y) { normalize(p, x, y, row_begin, row_end); });
+}
+
 // With n = (x − mean)·rstd and g = dy·weight: dx = rstd·(g − mean(g) − n·mean(g·n)); dweight = Σ dy·n, dbias = Σ dy.
 // Sums over rows: one partial per fixed block of rows, added up in block order by the caller, so threads do not matter.
-void layer_norm_grad(const LayerNormGradArgs& p, size_t block) {
+template <class X, class G, class D>
+static void normalize_grad(const LayerNormGradArgs& p, const X* from, const G* upstream, D* to, size_t block) {
   const size_t d = p.width, begin = block * p.rows_per_block, end = smaller(p.rows, begin + p.rows_per_block);
   const float inverse = 1.0f / (float)d;
   float *dweight = p.partial + block * 2 * d, *dbias = dweight + d;
   memset(dweight, 0, 2 * d * sizeof(float));
   for (size_t r = begin; r < end; r++) {
-    const float *x = p.x + r * d, *dy = p.dy + r * d;
+    const X* x = from + r * d;
+    const G* dy = upstream + r * d;
+    D* dx = to + r * d;
     const Vec centre = splat(p.mean[r]), factor = splat(p.rstd[r]);
     Vec sum_g = zero(), sum_gn = zero();
     for_vectors(d, [&](size_t i, auto io) {
@@ -58,9 +66,13 @@ void layer_norm_grad(const LayerNormGradArgs& p, size_t block) {
     const Vec mean_g = splat(sum_lanes(sum_g) * inverse), mean_gn = splat(sum_lanes(sum_gn) * inverse);
     for_vectors(d, [&](size_t i, auto io) {
       const Vec n = (io.get(x + i) - centre) * factor, g = io.get(dy + i) * io.get(p.weight + i);
-      io.put(p.dx + r * d + i, factor * (g - mean_g - n * mean_gn));
+      io.put(dx + i, factor * (g - mean_g - n * mean_gn));
     });
   }
+}
+
+void layer_norm_grad(const LayerNormGradArgs& p, size_t block) {
+  with_types(p.x, p.dy, p.dx, [&](auto* x, auto* dy, auto* dx) { normalize_grad(p, x, dy, dx, block); });
 }
 
 }  // namespace DROPSTREAM_ISA

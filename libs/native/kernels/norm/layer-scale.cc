@@ -5,12 +5,11 @@ namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 // y[r, c] = x[r, c] · gamma[c].
-void layer_scale(const float* x, const float* gamma, float* y, size_t rows, size_t width) {
-  for (size_t r = 0; r < rows; r++) {
-    const float* in = x + r * width;
-    float* out = y + r * width;
-    for_vectors(width, [&](size_t i, auto io) { io.put(out + i, io.get(in + i) * io.get(gamma + i)); });
-  }
+void layer_scale(In from, const float* gamma, Out to, size_t rows, size_t width) {
+  with_types(from, to, [=](auto* x, auto* y) {
+    for (size_t r = 0; r < rows; r++)
+      for_vectors(width, [=](size_t i, auto io) { io.put(y + r * width + i, io.get(x + r * width + i) * io.get(gamma + i)); });
+  });
 }
 
 // dx = dy · gamma; partial[block][width] = Σ dy · x over the block's rows.
@@ -18,15 +17,14 @@ void layer_scale_grad(const LayerScaleGradArgs& p, size_t block) {
   const size_t d = p.width, begin = block * p.rows_per_block, end = smaller(p.rows, begin + p.rows_per_block);
   float* dgamma = p.partial + block * d;
   memset(dgamma, 0, d * sizeof(float));
-  for (size_t r = begin; r < end; r++) {
-    const float *x = p.x + r * d, *dy = p.dy + r * d;
-    float* dx = p.dx + r * d;
-    for_vectors(d, [&](size_t i, auto io) {
-      const Vec up = io.get(dy + i);
-      io.put(dgamma + i, fma(up, io.get(x + i), io.get(dgamma + i)));
-      io.put(dx + i, up * io.get(p.gamma + i));
-    });
-  }
+  with_types(p.x, p.dy, p.dx, [&](auto* x, auto* dy, auto* dx) {
+    for (size_t r = begin; r < end; r++)
+      for_vectors(d, [&](size_t i, auto io) {
+        const Vec up = io.get(dy + r * d + i);
+        io.put(dgamma + i, fma(up, io.get(x + r * d + i), io.get(dgamma + i)));
+        io.put(dx + r * d + i, up * io.get(p.gamma + i));
+      });
+  });
 }
 
 }  // namespace DROPSTREAM_ISA
