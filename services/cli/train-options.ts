@@ -194,10 +194,17 @@ export const trainOptions: readonly TrainOption[] = [
   ]),
   ...spec('Engine', [
     ['engine', 'text', 'native', 'native, tfjs (cpu) or tensorflow', 'engine'],
-    ['precision', 'text', 'fp32', 'fp32', 'precision'],
+    ['precision', 'text', 'fp32', 'fp32; or bf16 (native): products in bf16, residual stream and weights in fp32', 'precision'],
+    [
+      'checkpoint_blocks',
+      'boolean',
+      'false',
+      'compute blocks again in the backward pass: less memory, equal bits (native)',
+      'checkpointBlocks',
+    ],
   ]),
   ...explained('Engine', [
-    ['use_amp', 'boolean', 'false', 'mixed precision', note('training is in fp32 so far', off)],
+    ['use_amp', 'boolean', 'false', 'mixed precision', note('give --precision bf16', off)],
     ['device', 'text', 'cuda', 'device', note('this version computes on the CPU', ['cpu'])],
     ['local_rank', 'integer', '-1', 'rank', note('workers claim runs; there are no ranks', ['-1', '0'])],
     ['dist_on_itp', 'boolean', 'false', 'cluster launcher', note('workers claim runs; there is no launcher', off)],

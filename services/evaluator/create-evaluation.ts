@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { loadManifest } from '#data/manifest-store.js';
 import { subsetSize } from '#data/order.js';
+import { precisions } from '#engine/precision.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#rpc/errors.js';
@@ -41,13 +42,18 @@ export async function prepareEvaluation(request: CreateEvaluationRequest, store:
   const manifest = spec.manifest || run.evalManifest;
   if (manifest === '')
     throw new InvalidArgument(violations.add('spec.manifest', '', 'given: the run of this checkpoint has no eval_manifest').list);
+  const engine = spec.engine ?? run.engine ?? 'native';
+  const precision = spec.precision ?? (engine === 'native' ? (run.precision ?? 'fp32') : 'fp32');
+  if (engine !== 'native' && precision !== 'fp32')
+    throw new InvalidArgument(violations.add('spec.precision', precision, `fp32 on engine ${engine}`).list);
   const resolved: EvaluationSpec = {
     checkpoint: spec.checkpoint,
     manifest,
     batchSize: spec.batchSize ?? Math.min(maxBatch, Math.max(1, Math.floor(1.5 * (run.batchSize ?? 64)))),
     ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
     cropPct: spec.cropPct ?? run.cropPct,
-    engine: spec.engine ?? run.engine ?? 'native',
+    engine,
+    precision,
     subsetStride: spec.subsetStride ?? 0,
     subsetOffset: spec.subsetOffset ?? 0,
   };
@@ -75,7 +81,7 @@ function checkSpec(violations: Violations, spec: EvaluationSpec, project: string
     spec.manifest,
     'empty or the SHA-256 of a manifest: 64 of 0-9 and a-f',
   );
-  const { batchSize, cropPct, engine, subsetStride = 0, subsetOffset = 0 } = spec;
+  const { batchSize, cropPct, engine, precision, subsetStride = 0, subsetOffset = 0 } = spec;
   violations.check(
     batchSize === undefined || (batchSize >= 1 && batchSize <= maxBatch),
     'spec.batch_size',
@@ -84,6 +90,12 @@ function checkSpec(violations: Violations, spec: EvaluationSpec, project: string
   );
   violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), 'spec.crop_pct', cropPct, 'from 0.05 to 1');
   violations.check(engine === undefined || engines.includes(engine), 'spec.engine', engine, `one of ${engines.join(', ')}`);
+  violations.check(
+    precision === undefined || (precisions as readonly string[]).includes(precision),
+    'spec.precision',
+    precision,
+    `one of ${precisions.join(', ')}`,
+  );
   violations.check(
     subsetOffset < Math.max(1, subsetStride),
     'spec.subset_offset',

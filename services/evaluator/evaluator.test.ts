@@ -89,6 +89,7 @@ test('bad input comes back with every field', async () => {
     batchSize: 5000,
     cropPct: 2,
     engine: 'abacus',
+    precision: 'fp8',
     subsetOffset: 1,
   };
   const error = await evaluator.createEvaluation({ parent, evaluationId: 'A', requestId: '!', spec }, soon).catch((e: unknown) => e);
@@ -103,9 +104,12 @@ test('bad input comes back with every field', async () => {
       'spec.batch_size',
       'spec.crop_pct',
       'spec.engine',
+      'spec.precision',
       'spec.subset_offset',
     ],
   );
+  const half = await score({ engine: 'tfjs', precision: 'bf16' }).catch((e: unknown) => e);
+  assert.ok(half instanceof InvalidArgument && half.violations[0]?.field === 'spec.precision', String(half));
   await assert.rejects(score({ manifest: 'e'.repeat(64) }), { name: 'NotFound', kind: 'manifest' });
 });
 

@@ -3,7 +3,7 @@
 import { softTargets } from '#data/augment/mix-plan.js';
 import { finishPlanOf } from '#data/batch.js';
 import { BatchClient } from '#data/batch-client.js';
-import { compile, type ExecutorName, type NamedTensor, type Program } from '#engine/index.js';
+import { compile, type ExecutorName, type NamedTensor, type Precision, type Program } from '#engine/index.js';
 import { finishBatch } from '#native/pixels.js';
 import { modelConfig } from '#nn/models/registry.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
@@ -42,7 +42,7 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
     // Without layer scale a ConvNeXt has other parameters.
     modelConfig(model.name, model, { layerScaleInitValue: trained.layerScaleInitValue }),
     { imageSize: model.imageSize, classes: model.classes, batch: spec.batchSize as number },
-    { executor: executorOf(spec.engine as string) },
+    { executor: executorOf(spec.engine as string), precision: (spec.precision ?? 'fp32') as Precision },
   );
   try {
     const { weights, ema } = loaded.tensors;

@@ -144,6 +144,7 @@ export class CheckpointEvaluations {
       ema: spec.modelEmaEval,
       cropPct: spec.cropPct,
       engine: undefined,
+      precision: undefined,
       subsetStride: heldOut ? spec.holdoutStride : undefined,
       subsetOffset: heldOut ? spec.holdoutOffset : undefined,
     };

@@ -37,6 +37,7 @@ export function createTrainerMetrics(registry: Registry) {
     weightDecay: runGauge('weight_decay', 'Weight decay of the newest step.'),
     gradNorm: runGauge('gradient_norm', 'Global L2 norm of the newest gradient before clipping.'),
     runStep: runGauge('step', 'Optimizer steps done.'),
+    engineBytes: runGauge('engine_bytes', 'Bytes that the engine holds: values of a chunk, parameters, gradients, optimizer state.'),
     top1: runGauge('top1_ratio', 'Top-1 accuracy of the newest evaluation, 0 to 1.'),
     lastStep: runGauge('last_step_timestamp_seconds', 'Unix time of the newest step.'),
     /** Ends the series of a run. */

@@ -3,7 +3,7 @@
  * Everything is decided between two optimizer steps; what ends an attempt in the middle of one loses that step and nothing else.
  */
 import { BatchClient } from '#data/batch-client.js';
-import { compile, type Program } from '#engine/index.js';
+import { compile, type Precision, type Program } from '#engine/index.js';
 import { DomainError } from '#rpc/errors.js';
 import { loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -179,9 +179,11 @@ class Attempt {
   }
 
   async #compile(): Promise<Program> {
-    const { inputSize, nbClasses, batchSize, engine } = this.#spec;
+    const { inputSize, nbClasses, batchSize, engine, precision, checkpointBlocks } = this.#spec;
     const shapes = { imageSize: inputSize, classes: nbClasses, batch: batchSize };
-    this.#program = await compile(modelOf(this.#spec), shapes, { executor: executorOf(engine) });
+    const options = { executor: executorOf(engine), precision: precision as Precision, checkpointBlocks };
+    this.#program = await compile(modelOf(this.#spec), shapes, options);
+    this.#options.metrics.engineBytes.set({ project: this.#options.project, run: this.#options.run }, this.#program.peakBytes);
     return this.#program;
   }
 

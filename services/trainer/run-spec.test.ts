@@ -74,6 +74,11 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['unknown optimizer', { opt: 'lion' }, ['opt']],
   ['unknown engine', { engine: 'abacus' }, ['engine']],
   ['unknown precision', { precision: 'fp8' }, ['precision']],
+  [
+    'bf16 and blocks run again on TensorFlow.js',
+    { engine: 'tfjs', precision: 'bf16', checkpointBlocks: true },
+    ['precision', 'checkpoint_blocks'],
+  ],
   ['clip of 0', { clipGrad: 0 }, ['clip_grad']],
   ['layer decay', { layerDecay: 0.8 }, ['layer_decay']],
   ['layer decay of another ConvNeXt', { model: 'convnext_tiny', layerDecay: 0.8 }, ['layer_decay']],

@@ -101,6 +101,10 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
       value.holdoutStride === 0 ? '0 where holdout_stride is 0' : `below ${value.holdoutStride} (holdout_stride)`,
     );
   }
+  if (sound('engine') && value.engine !== 'native') {
+    if (sound('precision')) refuse(value.precision === 'fp32', 'precision', value.precision, `fp32 on engine ${value.engine}`);
+    if (sound('checkpointBlocks')) refuse(!value.checkpointBlocks, 'checkpoint_blocks', true, `false on engine ${value.engine}`);
+  }
   refuse(!(value.modelEmaEval && !value.modelEma), 'model_ema_eval', value.modelEmaEval, 'false where model_ema is false');
   refuse(!(spec.disableEval === false && spec.evalManifest === ''), 'disable_eval', false, 'absent or true where eval_manifest is empty');
   if (known) checkModelOptions(refuse, value, models, sound);

@@ -53,6 +53,7 @@ export async function evaluateOnly(request: TrainRequest, options: EvaluateOnlyO
     ...(spec.modelEmaEval !== undefined && { ema: spec.modelEmaEval }),
     ...(spec.cropPct !== undefined && { cropPct: spec.cropPct }),
     ...(spec.engine !== undefined && { engine: spec.engine }),
+    ...(spec.precision !== undefined && { precision: spec.precision }),
   });
   await scoreCheckpoint(evaluation, options, context);
 }

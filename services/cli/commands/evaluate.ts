@@ -17,6 +17,7 @@ interface EvaluateOptions extends SharedOptions {
   readonly ema?: string | true;
   readonly cropPct?: string;
   readonly engine?: string;
+  readonly precision?: string;
   readonly subsetStride?: string;
   readonly subsetOffset?: string;
   readonly detach?: boolean;
@@ -29,6 +30,7 @@ export function addEvaluateCommand(program: Command, context: Context): void {
     .option('--ema [true|false]', "score the moving average too; default: the run's model_ema_eval")
     .option('--crop-pct <share>', 'share kept by the crop')
     .option('--engine <name>', 'native, tfjs or tensorflow')
+    .option('--precision <name>', "fp32, or bf16 on engine native; default: the run's")
     .option('--subset-stride <n>', 'only every n-th image')
     .option('--subset-offset <n>', 'first image of the subset')
     .option('--detach', 'print the name and leave')
@@ -89,6 +91,7 @@ function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
     ema,
     cropPct: number('crop_pct', o.cropPct),
     engine: o.engine,
+    precision: o.precision,
     subsetStride: number('subset_stride', o.subsetStride),
     subsetOffset: number('subset_offset', o.subsetOffset),
   });

@@ -1,5 +1,6 @@
 /** What a run would take of this machine: memory of the compiled program, and time from a few steps of it. */
 import { freemem } from 'node:os';
+import type { Precision } from '#engine/index.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 
 export interface RunCost {
@@ -47,7 +48,12 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
     };
   }
   const executor = spec.engine === 'tensorflow' ? 'tfjs-tensorflow' : spec.engine === 'tfjs' ? 'tfjs-cpu' : 'native';
-  const program = await compile(model, { ...shapes, batch: batchSize }, { executor });
+  const options = {
+    executor,
+    precision: (spec.precision ?? 'fp32') as Precision,
+    checkpointBlocks: spec.checkpointBlocks ?? false,
+  } as const;
+  const program = await compile(model, { ...shapes, batch: batchSize }, options);
   try {
     const kind: 'adamw' | 'sgd' | 'momentum' = spec.opt === 'sgd' || spec.opt === 'momentum' ? spec.opt : 'adamw';
     const step = async (samples: number, learn: boolean): Promise<number> => {
@@ -80,7 +86,7 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
       memoryBytes: program.peakBytes,
       secondsPerStep: (gradients / samples) * images + update,
       measured: true,
-      how: `measured here: steps of ${samples} ${samples === 1 ? 'image' : 'images'} on ${program.fingerprint.executor} (${program.fingerprint.kernelPath}); waiting for data and evaluations come on top`,
+      how: `measured here: steps of ${samples} ${samples === 1 ? 'image' : 'images'} on ${program.fingerprint.executor} (${program.fingerprint.precision}, ${program.fingerprint.kernelPath}); waiting for data and evaluations come on top`,
     };
   } finally {
     program.dispose();

@@ -117,7 +117,11 @@ export interface EvaluationSpec {
     | number
     | undefined;
   /** First sample of the subset, below subset_stride. */
-  subsetOffset?: number | undefined;
+  subsetOffset?:
+    | number
+    | undefined;
+  /** fp32, or bf16 on engine native. Default: the run's on native, else fp32. */
+  precision?: string | undefined;
 }
 
 /** Scores of one set of weights. */
@@ -264,6 +268,7 @@ function createBaseEvaluationSpec(): EvaluationSpec {
     engine: undefined,
     subsetStride: undefined,
     subsetOffset: undefined,
+    precision: undefined,
   };
 }
 
@@ -292,6 +297,9 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
     }
     if (message.subsetOffset !== undefined) {
       writer.uint32(64).uint32(message.subsetOffset);
+    }
+    if (message.precision !== undefined) {
+      writer.uint32(74).string(message.precision);
     }
     return writer;
   },
@@ -373,6 +381,14 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
             message.subsetOffset = reader.uint32();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.precision = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -411,6 +427,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
         : isSet(object.subset_offset)
         ? globalThis.Number(object.subset_offset)
         : undefined,
+      precision: isSet(object.precision) ? globalThis.String(object.precision) : undefined,
     };
   },
 
@@ -440,6 +457,9 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
     if (message.subsetOffset !== undefined) {
       obj.subsetOffset = Math.round(message.subsetOffset);
     }
+    if (message.precision !== undefined) {
+      obj.precision = message.precision;
+    }
     return obj;
   },
 
@@ -456,6 +476,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
     message.engine = object.engine ?? undefined;
     message.subsetStride = object.subsetStride ?? undefined;
     message.subsetOffset = object.subsetOffset ?? undefined;
+    message.precision = object.precision ?? undefined;
     return message;
   },
 };

@@ -229,7 +229,10 @@ export interface RunSpec {
   engine?:
     | string
     | undefined;
-  /** fp32. Default fp32. */
+  /**
+   * fp32, or bf16 on engine native: matrix products and what they read in bf16; residual stream, weights, optimizer, statistics of norms and
+   * losses in fp32. Default fp32.
+   */
   precision?:
     | string
     | undefined;
@@ -246,7 +249,14 @@ export interface RunSpec {
     | number
     | undefined;
   /** First held-out sample, below holdout_stride. Default 0. */
-  holdoutOffset?: number | undefined;
+  holdoutOffset?:
+    | number
+    | undefined;
+  /**
+   * Keeps only what enters each block and computes the block again before its backward pass: less memory for a second forward pass, equal
+   * bits. Engine native only. Default false.
+   */
+  checkpointBlocks?: boolean | undefined;
 }
 
 function createBaseRunSpec(): RunSpec {
@@ -314,6 +324,7 @@ function createBaseRunSpec(): RunSpec {
     maxUndecodable: undefined,
     holdoutStride: undefined,
     holdoutOffset: undefined,
+    checkpointBlocks: undefined,
   };
 }
 
@@ -524,6 +535,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.holdoutOffset !== undefined) {
       writer.uint32(504).uint32(message.holdoutOffset);
+    }
+    if (message.checkpointBlocks !== undefined) {
+      writer.uint32(512).bool(message.checkpointBlocks);
     }
     return writer;
   },
@@ -1065,6 +1079,14 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.holdoutOffset = reader.uint32();
             continue;
           }
+          case 64: {
+            if (tag !== 512) {
+              break;
+            }
+
+            message.checkpointBlocks = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1314,6 +1336,11 @@ export const RunSpec: MessageFns<RunSpec> = {
         : isSet(object.holdout_offset)
         ? globalThis.Number(object.holdout_offset)
         : undefined,
+      checkpointBlocks: isSet(object.checkpointBlocks)
+        ? globalThis.Boolean(object.checkpointBlocks)
+        : isSet(object.checkpoint_blocks)
+        ? globalThis.Boolean(object.checkpoint_blocks)
+        : undefined,
     };
   },
 
@@ -1508,6 +1535,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.holdoutOffset !== undefined) {
       obj.holdoutOffset = Math.round(message.holdoutOffset);
     }
+    if (message.checkpointBlocks !== undefined) {
+      obj.checkpointBlocks = message.checkpointBlocks;
+    }
     return obj;
   },
 
@@ -1583,6 +1613,7 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.maxUndecodable = object.maxUndecodable ?? undefined;
     message.holdoutStride = object.holdoutStride ?? undefined;
     message.holdoutOffset = object.holdoutOffset ?? undefined;
+    message.checkpointBlocks = object.checkpointBlocks ?? undefined;
     return message;
   },
 };
