@@ -2,13 +2,16 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type CompileOptions, compile, type Program } from '#engine/index.js';
 import { type FinishPlan, finishBatch } from '#native/pixels.js';
-import type { MicroBatch } from '#native/program.js';
+import type { KernelCall, MicroBatch } from '#native/program.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { blockRates } from '#schedule/index.js';
+import { groupMilliseconds, type KernelGroup } from './kernel-times.js';
 import type { TrainingCase } from './training-case.js';
 
 const CLASSES = 1000;
 const WARM_UP_STEPS = 3;
+/** Kernel calls of one step that are recorded: chunks of a few hundred calls each. */
+export const MOST_CALLS = 1 << 20;
 
 /** Seconds of one step; the parts need not make up the whole. */
 export interface StepTimes {
@@ -108,6 +111,20 @@ export class EngineBlocks {
   get grownBytes(): number | null {
     const peak = processBytes('VmHWM');
     return peak === undefined || this.#residentBefore === undefined ? null : peak - this.#residentBefore;
+  }
+
+  /** Milliseconds a step by group of kernels, over steps that are not part of any block. */
+  async kernelMilliseconds(steps: number): Promise<Record<KernelGroup, number>> {
+    const { profiler } = this.program;
+    if (profiler === undefined) throw new Error('the engine in use records no profile');
+    profiler.start(MOST_CALLS);
+    const calls: KernelCall[] = [];
+    for (let i = 0; i < steps; i++) {
+      await this.step();
+      calls.push(...profiler.take().calls);
+    }
+    profiler.stop();
+    return groupMilliseconds(calls, steps);
   }
 
   dispose(): void {

@@ -3,6 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { sharedPath } from '../support/shared-folder.js';
 import { processor } from './machine-peak.js';
@@ -12,6 +13,7 @@ import type { TrainingCase } from './training-case.js';
 /** Seconds of each configuration in the sweep, after its warm-up and compilation. */
 const SWEEP_SECONDS = 8;
 const MINUTE_MS = 60_000;
+const memoryWatch = fileURLToPath(new URL('peer-memory.py', import.meta.url));
 const cacheFolder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'dropstream');
 
 export interface PeerConfig {
@@ -33,9 +35,18 @@ interface PeerLine {
   phase_ms?: Record<string, number>;
 }
 
+/** Resident bytes of the Python process (peer-memory.py). */
+interface PeerMemory {
+  /** With model, images and targets made, before the first step. */
+  before: number;
+  /** Since then; compiled, the compiler's memory is part of it. */
+  peak: number;
+  peakAfterWarmUp: number;
+}
+
 export interface PeerBlock extends PeerLine {
-  /** Peak resident bytes of the whole Python process; null where the system does not tell. */
-  peakBytes: number | null;
+  /** Null where the system does not tell. */
+  memory: PeerMemory | null;
 }
 
 /** The configurations that may be the fastest. Attention is fused or not only where a model has any. */
@@ -67,6 +78,13 @@ export async function peersPython(): Promise<string> {
 }
 
 export class Peer {
+  /** Models that the script knows, undefined where there is no script. */
+  static models(): string[] | undefined {
+    const script = sharedPath('peers', 'train_step.py');
+    if (script === undefined) return undefined;
+    return [...readFileSync(script, 'utf8').matchAll(/^ {4}"(\w+)": lambda /gm)].map(([, name]) => name!);
+  }
+
   private constructor(
     private readonly options: TrainingCase,
     private readonly threads: number,
@@ -112,35 +130,25 @@ export class Peer {
       'drop-path': dropPath,
       'fused-attention': fusedAttention,
     };
-    const args = [this.script, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`])];
+    const args = [memoryWatch, this.script, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`])];
     const env = { ...process.env, ...(preload && { LD_PRELOAD: preload }) };
     const child = spawn(this.python, [...args, ...(forward ? ['--forward'] : [])], { env, timeout: 10 * MINUTE_MS + 1500 * seconds });
     let [out, log] = ['', ''];
     child.stdout.on('data', (chunk) => (out += chunk));
     child.stderr.on('data', (chunk) => (log = (log + chunk).slice(-4000)));
-    let peakBytes: number | null = null;
-    const watch = setInterval(() => (peakBytes = peakOf(child.pid) ?? peakBytes), 500);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        child.on('error', reject);
-        child.on('close', (code, signal) =>
-          code === 0 ? resolve() : reject(new Error(`train_step.py ended with ${code ?? signal}:\n${log}`)),
-        );
-      });
-    } finally {
-      clearInterval(watch);
-    }
-    return { ...(JSON.parse(out.trim().split('\n').at(-1)!) as PeerLine), peakBytes };
+    await new Promise<void>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code, signal) =>
+        code === 0 ? resolve() : reject(new Error(`train_step.py ended with ${code ?? signal}:\n${log}`)),
+      );
+    });
+    return { ...(JSON.parse(out.trim().split('\n').at(-1)!) as PeerLine), memory: memoryIn(log) };
   }
 }
 
-function peakOf(pid: number | undefined): number | undefined {
-  try {
-    const [, kibibytes] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
-  } catch {
-    return undefined;
-  }
+function memoryIn(log: string): PeerMemory | null {
+  const line = log.match(/^\{"before".*\}$/m)?.[0];
+  return line === undefined ? null : (JSON.parse(line) as PeerMemory);
 }
 
 /** The fastest, and whether any run was so uneven that the choice may be wrong. */
@@ -188,14 +196,17 @@ class KnownChoices {
 
 /** The blocks as one: medians of the blocks' figures. */
 export function peerSummary(blocks: readonly PeerBlock[]) {
+  const most = (bytes: (memory: PeerMemory) => number) => {
+    const known = blocks.flatMap(({ memory }) => (memory === null ? [] : [bytes(memory)]));
+    return known.length === 0 ? null : Math.max(...known);
+  };
   return {
     img_per_s: median(blocks.map(({ value }) => value)),
     blocks: blocks.map(({ value, p10, p90, steps }) => ({ img_per_s: value, p10, p90, steps })),
     phase_ms: blocks.at(-1)?.phase_ms ?? null,
-    peak_rss_bytes: blocks.reduce<number | null>(
-      (most, { peakBytes }) => (peakBytes === null ? most : Math.max(most ?? 0, peakBytes)),
-      null,
-    ),
+    peak_bytes: most(({ peak, before }) => peak - before),
+    peak_bytes_after_warm_up: most(({ peakAfterWarmUp, before }) => peakAfterWarmUp - before),
+    peak_rss_bytes: most(({ peak }) => peak),
     version: blocks.at(-1)?.version ?? '',
   };
 }

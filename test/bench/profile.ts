@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { engineInfo } from '#native/engine.js';
 import type { KernelCall, ThreadJob } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
-import { EngineBlocks } from './engine-blocks.js';
+import { EngineBlocks, MOST_CALLS } from './engine-blocks.js';
 import { type KernelTime, kernelTimes, shapeOf } from './kernel-times.js';
 import { chromeTrace, type Span } from './trace-file.js';
 import { caseUsage, countOf, parseCase, type TrainingCase, UsageError } from './training-case.js';
@@ -20,8 +20,6 @@ const usage = `npm run profile -- [options]
 ${caseUsage}`;
 
 const WARM_UP_STEPS = 3;
-/** Kernel calls of one step: chunks of a few hundred calls each. */
-const MOST_CALLS = 1 << 20;
 const now = () => Number(process.hrtime.bigint()) / 1e9;
 
 interface Recording {

@@ -11,6 +11,8 @@ import { median, quantile, rounded, uneven } from './statistics.js';
 import { type TrainingCase, trainingCase, UsageError, usage } from './training-case.js';
 
 const CLASSES = 1000;
+/** Steps after the blocks whose kernel calls are recorded. */
+const PROFILED_STEPS = 5;
 
 /** Blocks of both sides, A B B A, so that a machine that gets slower or faster meanwhile hurts both alike. Without a peer: one block. */
 async function measure(options: TrainingCase, engine: EngineBlocks, peer: Peer | undefined) {
@@ -40,12 +42,20 @@ function wasDisturbed(ours: readonly StepTimes[][], theirs: readonly PeerBlock[]
   );
 }
 
+/** Why there is no peer for this model, if so. */
+function withoutPeer(model: string): string | undefined {
+  const known = Peer.models();
+  return known === undefined || known.includes(model) ? undefined : `shared/peers/train_step.py has no ${model}, only ${known.join(', ')}`;
+}
+
 async function bench(options: TrainingCase): Promise<object> {
   const { model, precision, batch, updateFreq, imageSize, forward, dropPath } = options;
   const { threads, isa, available } = engineInfo();
   const engine = await EngineBlocks.create(options);
   try {
-    const peer = options.peer ? await Peer.prepare(options, threads) : undefined;
+    const missing = options.peer ? withoutPeer(model) : undefined;
+    if (missing) console.log(`Only the engine is measured: ${missing}.`);
+    const peer = options.peer && !missing ? await Peer.prepare(options, threads) : undefined;
     const peak = await peakGflops(precision, threads, available.includes('avx512'));
     const { ours, theirs } = await measure(options, engine, peer);
     const steps = ours.flat();
@@ -66,6 +76,8 @@ async function bench(options: TrainingCase): Promise<object> {
     const summary = peer && peerSummary(theirs);
     const speed = samples / seconds;
     const disturbed = wasDisturbed(ours, theirs);
+    const grown = engine.grownBytes; // before the profile below takes memory of its own
+    const kernels = await engine.kernelMilliseconds(PROFILED_STEPS);
     if (disturbed)
       console.log('Something else ran meanwhile: single steps or whole blocks were much slower than others. These figures say little.');
     return {
@@ -88,14 +100,19 @@ async function bench(options: TrainingCase): Promise<object> {
       steps: steps.length,
       disturbed,
       chunk_samples: engine.program.chunkSamples,
-      breakdown: { finish: of('finish'), forward: of('forward'), backward: of('backward'), optimizer: of('optimizer') },
-      peak_bytes: engine.grownBytes,
+      breakdown: {
+        ...{ finish: of('finish'), forward: of('forward'), backward: of('backward'), optimizer: of('optimizer') },
+        kernels: Object.fromEntries(Object.entries(kernels).map(([group, ms]) => [group, rounded(ms)])),
+      },
+      peak_bytes: grown,
       program_bytes: engine.program.peakBytes,
       gflops: rounded(gflops),
       peak_gflops: peak === undefined ? null : rounded(peak),
       fraction_of_peak: peak === undefined ? null : rounded(gflops / peak, 3),
       ratio: summary === undefined ? null : rounded(speed / summary.img_per_s),
+      memory_ratio: grown !== null && summary?.peak_bytes ? rounded(grown / summary.peak_bytes, 3) : null,
       peer_config: peer && summary ? { ...peer.config, ...summary } : null,
+      peer_missing: missing ?? null,
     };
   } finally {
     engine.dispose();

@@ -4,7 +4,7 @@ import { defaultImageSize, modelNames } from '#nn/models/registry.js';
 
 /** The lines of a usage text for the options that parseCase reads. */
 export const caseUsage = `  --model NAME       (default vit_tiny)
-  --precision NAME   fp32, or bf16 where the engine has it (default fp32)
+  --precision NAME   fp32 or bf16 (default fp32)
   --batch N          samples of a micro-batch (default 32)
   --update_freq N    micro-batches of an optimizer step (default 1)
   --drop_path P      stochastic depth of the last block, linear over blocks (default 0)
@@ -17,7 +17,7 @@ export const usage = `npm run bench:train -- [options]
 
 ${caseUsage}
   --seconds N        length of a block (default 20)
-  --peer             measure PyTorch in turns with the engine: blocks A B B A of --seconds each
+  --peer             measure PyTorch in turns with the engine, where its script has the model: blocks A B B A of --seconds each
 
 DROPSTREAM_THREADS and DROPSTREAM_ISA choose threads and instruction set. Nothing else should run meanwhile. A step of the engine includes
 finishing the images from uint8 (normalise, erase, mix); PyTorch's step gets them finished. The last line is one JSON object.`;
