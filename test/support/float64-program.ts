@@ -1,6 +1,7 @@
 /**
  * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/native/program.ts in its
- * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon.
+ * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon. What a program stores as
+ * bf16 is rounded to it, and so are the parameters that a bf16 product reads; nothing else is.
  */
 import { dropsAt, keepsPath, siteMask } from '#engine/masks.js';
 import type { Instruction, MicroBatch, Operand, ProgramSpec, StepRandomness } from '#native/program.js';
@@ -35,6 +36,7 @@ export function runFloat64(
   stored?: (written: Float64Array) => void,
 ): Float64Result {
   const gradients = spec.parameters.map(({ size }) => new Float64Array(size));
+  const halves = spec.values.some(({ type }) => type === 'bf16') ? parameters.map((values) => Float64Array.from(values, bf16)) : parameters;
   const [logits, losses]: [number[], number[]] = [[], []];
   for (const batch of micro) {
     for (let start = 0; start < batch.samples; start += spec.chunkSamples) {
@@ -51,24 +53,50 @@ export function runFloat64(
         random,
         lossScale,
       };
-      const arena = new Float64Array(spec.arenaFloats).fill(Number.NaN); // nothing may be read before it is written
+      const arena = new Float64Array(spec.arenaFloats * CELLS).fill(Number.NaN); // nothing may be read before it is written
       const run = (instruction: Instruction) => {
-        execute(spec, instruction, arena, parameters, gradients, chunk);
+        execute(spec, instruction, arena, parameters, isHalfProduct(spec, instruction) ? halves : parameters, gradients, chunk);
+        for (const output of instruction.outputs) if (isHalf(spec, output)) writtenBy(output).forEach(roundToBf16);
         if (stored) for (const output of instruction.outputs) stored(writtenBy(output));
       };
       const writtenBy = (output: Operand) => {
         if ('grad' in output) return gradients[output.grad]!;
         if (!('value' in output)) throw new Error('cannot be written');
         const { offset, elementsPerSample } = spec.values[output.value]!;
-        return arena.subarray(offset, offset + n * elementsPerSample);
+        return arena.subarray(offset * CELLS, offset * CELLS + n * elementsPerSample);
       };
       for (const instruction of spec.forward) run(instruction);
-      logits.push(...arena.subarray(spec.values[spec.logits]!.offset).subarray(0, n * spec.classes));
-      losses.push(...arena.subarray(spec.values[spec.loss]!.offset).subarray(0, n));
+      logits.push(...writtenBy({ value: spec.logits }));
+      losses.push(...writtenBy({ value: spec.loss }));
       if (random) for (const instruction of spec.backward) run(instruction);
     }
   }
   return { logits: Float64Array.from(logits), losses: Float64Array.from(losses), gradients };
+}
+
+/** Cells of the arena for a float: two bf16 take one, an fp32 leaves the second empty. */
+const CELLS = 2;
+
+const isHalf = (spec: ProgramSpec, operand: Operand | undefined): boolean =>
+  operand !== undefined && 'value' in operand && spec.values[operand.value]?.type === 'bf16';
+
+/** A linear layer or its input gradient in bf16: its weight is too. Its bias is fp32. */
+const isHalfProduct = (spec: ProgramSpec, { kernel, inputs }: Instruction): boolean =>
+  (kernel === 'linear' || kernel === 'linear_input_grad') && isHalf(spec, inputs[0]);
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/** The nearest bf16, ties to even, by way of fp32. */
+export function bf16(value: number): number {
+  bits.setFloat32(0, value);
+  const whole = bits.getUint32(0);
+  if (!Number.isFinite(value)) return value;
+  bits.setUint32(0, (whole + 0x7fff + ((whole >>> 16) & 1)) & 0xffff0000);
+  return bits.getFloat32(0);
+}
+
+function roundToBf16(value: number, at: number, values: Float64Array): void {
+  values[at] = bf16(value);
 }
 
 type Numbers = ArrayLike<number>;
@@ -79,15 +107,17 @@ function execute(
   { kernel, domain, inputs, outputs, attributes, site }: Instruction,
   arena: Float64Array,
   parameters: readonly Numbers[],
+  /** Parameters as products read their weight. */
+  weights: readonly Numbers[],
   gradients: Float64Array[],
   chunk: Chunk,
 ): void {
   const samples = chunk.domains[domain] ?? [];
   const n = samples.length;
-  const place = (value: number) => arena.subarray(spec.values[value]!.offset);
-  const source = (operand: Operand): Numbers => {
+  const place = (value: number) => arena.subarray(spec.values[value]!.offset * CELLS);
+  const source = (operand: Operand, index: number): Numbers => {
     if ('value' in operand) return place(operand.value);
-    if ('param' in operand) return parameters[operand.param]!;
+    if ('param' in operand) return (index === 1 ? weights : parameters)[operand.param]!;
     if ('input' in operand) return chunk[operand.input];
     throw new Error('a gradient cannot be read');
   };

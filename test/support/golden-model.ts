@@ -247,7 +247,7 @@ function outputChecks(
   ];
 }
 
-function logitsChecks(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>, precision: Precision): Check[] {
+export function logitsChecks(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>, precision: Precision): Check[] {
   const most = largestDifference(what, actual, expected, modelTolerances[precision].logits);
   if (precision === 'fp32') return [most];
   const off = norm(Float64Array.from(expected, (value, i) => actual[i]! - value));
