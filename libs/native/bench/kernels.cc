@@ -1,8 +1,9 @@
 // Speed of the kernels on one thread, at the shapes of ViT-T/16 at 224 (8 samples of 197 tokens) and of a small ViT (64 of 17):
 //   cmake -S libs/native -B /tmp/bench -DDROPSTREAM_ADDON=OFF -DDROPSTREAM_BENCH=ON && cmake --build /tmp/bench -j && taskset -c 1 /tmp/bench/Release/dropstream_kernel_bench
-// Best of seven rounds. Compare with the peak: lanes · 2 FMAs · 2 · clock.
+// An argument names the one instruction set to measure. Best of seven rounds. Compare with the peak: lanes · 2 FMAs · 2 · clock.
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "bench/timing.h"
 #include "dispatch.h"
@@ -13,23 +14,30 @@ namespace {
 using namespace dropstream;
 using namespace dropstream::bench;
 
+template <class T>
 void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
   const size_t panels = (n + k.panel_width - 1) / k.panel_width, x_panels = (depth + k.panel_width - 1) / k.panel_width;
-  Floats x(m * depth), w(n * depth), packed(k.packed_floats(depth, n)), y(m * n), pre(m * n), bias(n), x_packed(k.packed_floats(m, depth)), scratch(k.weight_grad_scratch);
-  k.pack_columns({depth, n, w, depth, packed}, 0, panels);
-  k.pack_rows({m, depth, x, depth, x_packed}, 0, x_panels, 0, m);
-  const ProductArgs plain{m, depth, n, x, depth, false, packed, y, n, false, bias, Epilogue::none, nullptr};
+  const Type type = sizeof(T) == sizeof(float) ? Type::fp32 : Type::bf16;
+  Floats x(m * depth), w(n * depth), dw(n * depth), packed(k.packed_floats(depth, n, type)), y(m * n), pre(m * n), dy(m * n), bias(n);
+  Floats x_packed(k.packed_floats(m, depth, type)), scratch(k.weight_grad_scratch);
+  x.narrow<T>();
+  dy.narrow<T>();
+  const auto as = [&](Floats& floats) { return Out(floats.data(), type); };
+  k.pack_columns({depth, n, w, depth, as(packed)}, 0, panels);
+  const ProductArgs plain{m, depth, n, as(x), depth, false, as(packed), as(y), n, false, bias, Epilogue::none, nullptr};
   ProductArgs fused = plain;
   fused.epilogue = Epilogue::gelu;
-  fused.side = pre;
+  fused.side = as(pre);
   const double forward = best_seconds([&] { k.product(plain, 0, m, 0, panels); });
   const double gelu = best_seconds([&] { k.product(fused, 0, m, 0, panels); });
+  const double pack = best_seconds([&] { k.pack_rows({m, depth, as(x), depth, as(x_packed)}, 0, x_panels, 0, m); });
   const double weight = best_seconds([&] {
     for (size_t i = 0; i < n; i += k.weight_grad_rows)
-      k.weight_grad({m, n, depth, y, x_packed, w, bias}, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
+      k.weight_grad({m, n, depth, as(dy), as(x_packed), dw, bias}, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
   });
   const double work = 2.0 * (double)(m * n * depth) / 1e9;
-  printf("%4zu x %4zu x %4zu: product %4.0f GFLOP/s, with GELU %4.0f, weight gradient %4.0f\n", m, depth, n, work / forward, work / gelu, work / weight);
+  printf("%s %4zu x %4zu x %4zu: product %4.0f GFLOP/s, with GELU %4.0f, weight gradient %4.0f, with its packing %4.0f\n", type == Type::fp32 ? "fp32" : "bf16", m, depth, n,
+         work / forward, work / gelu, work / weight, work / (weight + pack));
 }
 
 void attention(const KernelTable& k, size_t tokens, size_t head_dim, double rate) {
@@ -68,12 +76,20 @@ void maps(const KernelTable& k) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
   enter_compute_mode("kernel-bench");
   for (const KernelTable* k : available_kernels()) {
+    if (count > 1 && strcmp(arguments[1], k->isa)) continue;
     printf("%s\n", k->isa);
-    const size_t shapes[][3] = {{1576, 192, 576}, {1576, 192, 192}, {1576, 192, 768}, {1576, 768, 192}, {1088, 64, 192}, {1088, 64, 64}, {1088, 64, 256}, {1088, 256, 64}};
-    for (const auto& s : shapes) products(*k, s[0], s[1], s[2]);
+    // ViT-T, a small ViT, Mixer-S/16 (channels, tokens), Swin's and ConvNeXt's femto widths, a head.
+    const size_t shapes[][3] = {{1576, 192, 576}, {1576, 192, 192}, {1576, 192, 768}, {1576, 768, 192}, {1088, 64, 192}, {1088, 64, 64},
+                                {1088, 64, 256},  {1088, 256, 64},  {1568, 512, 2048}, {1568, 2048, 512}, {4096, 196, 256}, {4096, 256, 196},
+                                {6272, 40, 120},  {6272, 80, 320},  {1568, 320, 80},  {6272, 48, 192},  {1568, 192, 48},  {392, 384, 1536},
+                                {392, 1536, 384}, {32, 192, 1000}};
+    for (const auto& s : shapes) {
+      products<float>(*k, s[0], s[1], s[2]);
+      products<bf16>(*k, s[0], s[1], s[2]);
+    }
     for (const double rate : {0.0, 0.1}) {
       attention(*k, 197, 64, rate);
       attention(*k, 17, 16, rate);

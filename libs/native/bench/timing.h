@@ -1,6 +1,7 @@
 // Timing of one kernel, and arrays to time it on.
 #pragma once
 #include <chrono>
+#include <cstring>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -27,6 +28,17 @@ double best_seconds(Body body) {
 struct Floats : std::vector<float> {
   explicit Floats(size_t n) : std::vector<float>(n) {
     for (size_t i = 0; i < n; i++) (*this)[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
+  }
+  // Half as many bf16 in the same memory, where T is that.
+  template <class T>
+  void narrow() {
+    if (sizeof(T) == sizeof(float)) return;
+    bf16* halves = reinterpret_cast<bf16*>(data());
+    for (size_t i = 0; i < size(); i++) {
+      uint32_t bits;
+      memcpy(&bits, data() + i, sizeof bits);
+      halves[i].bits = (uint16_t)(bits >> 16);
+    }
   }
   operator float*() { return data(); }
   operator In() const { return data(); }

@@ -14,10 +14,30 @@ constexpr size_t kPanelVectors = 2;
 constexpr size_t kPanelWidth = kPanelVectors * kLanes;
 // Rows of a that stay in the cache while the panels of b pass by: a multiple of every tile height.
 constexpr size_t kRowBlock = 48;
+
+// What products of T are packed in: a word is one step over k.
+template <class T>
+struct WordOf {
+  typedef float type;
+};
+template <>
+struct WordOf<bf16> {
+  typedef Pair type;
+};
+template <class Word>
+constexpr size_t kSpan = 1;  // elements along k of a word
+template <>
+constexpr size_t kSpan<Pair> = 2;
+template <class Word>
+DS_INLINE constexpr size_t steps_of(size_t k) {
+  return (k + kSpan<Word> - 1) / kSpan<Word>;
+}
+
 // Depth of one pass: a panel slice of 512 × 64 floats (128 KiB) and 48 rows of a (96 KiB) share the L2 cache.
+template <class T>
 constexpr size_t kDepthBlock = 512;
 
-size_t packed_floats(size_t k, size_t n);
+size_t packed_floats(size_t k, size_t n, Type type = Type::fp32);
 void pack_rows(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
 void pack_columns(const PackArgs&, size_t panel_begin, size_t panel_end);
 void product(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);

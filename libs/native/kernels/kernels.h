@@ -28,37 +28,40 @@ struct Samples {
   size_t first_row = 0;
 };
 
-// A matrix B[k][n] for products, cut into panels of up to panel_width columns; panel p is [k][its width rounded up to whole vectors].
+// A matrix B[k][n] for products, cut into panels of up to panel_width columns; panel p is [k][its width rounded up to whole vectors], or,
+// where packed is bf16, [⌈k/2⌉][that width] Pairs (the second of an odd k's last pair is 0). fp32 is rounded on the way; bf16 into fp32 is
+// not offered.
 struct PackArgs {
   size_t k, n;
-  const float* source;
+  In source;
   size_t stride;
-  float* packed;
+  Out packed;
 };
 
 enum class Epilogue { none, gelu, gelu_slope };
 
-// c[m, n] = (c +) a[m, k] · b[k, n] (+ bias[n]), then the epilogue. a is read in place: a(i, p) = a[i·stride + p], or, k-major, a[p·stride + i].
+// c[m, n] = (c +) a[m, k] · b[k, n] (+ bias[n]), then the epilogue. a is read in place: a(i, p) = a[i·stride + p], or, k-major, a[p·stride + i],
+// which for bf16 is in Pairs: [⌈k/2⌉][stride]. Products of bf16 are exact, sums fp32; a bf16 c is rounded once, after the epilogue.
 //   gelu: side[m, n] = the sum, c = gelu(sum) (side may be null);   gelu_slope: c = sum · gelu'(side).
 struct ProductArgs {
   size_t m, k, n;
-  const float* a;
+  In a;
   size_t a_stride;
   bool a_k_major;
-  const float* b;  // packed
-  float* c;
+  In b;  // packed, of a's type
+  Out c;
   size_t c_stride;
-  bool accumulate;
+  bool accumulate;  // c must be fp32
   const float* bias;
   Epilogue epilogue;
-  float* side;  // stride as c
+  Out side;  // stride as c
 };
 
 // weight[m, n] += dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (may be null).
 struct WeightGradArgs {
   size_t r, m, n;
-  const float* dy;
-  const float* x_packed;  // pack_rows of x with k = r
+  In dy;
+  In x_packed;  // pack_rows of x with k = r, of dy's type
   float* weight;
   float* bias;
 };
@@ -194,8 +197,9 @@ struct KernelTable {
   size_t panel_width;
   size_t lanes;
 
-  // Floats of a packed B[k][n], and the packers: from B itself (rows) or from its transpose (columns: source[n][k]).
-  size_t (*packed_floats)(size_t k, size_t n);
+  // Floats of memory for a packed B[k][n], and the packers: from B itself (rows) or from its transpose (columns: source[n][k]).
+  // row_begin must be even where packed is bf16.
+  size_t (*packed_floats)(size_t k, size_t n, Type type);
   void (*pack_rows)(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
   void (*pack_columns)(const PackArgs&, size_t panel_begin, size_t panel_end);
   void (*product)(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);

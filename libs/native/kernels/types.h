@@ -14,6 +14,11 @@ struct bf16 {
   uint16_t bits;
 };
 
+// Two neighbours along k of a packed bf16 matrix: one 32-bit word, `first` in its lower half.
+struct Pair {
+  bf16 first, second;
+};
+
 enum class Type : uint8_t { fp32, bf16 };
 
 DS_INLINE constexpr size_t size_of(Type type) { return type == Type::fp32 ? 4 : 2; }
@@ -24,6 +29,7 @@ struct In {
   Type type = Type::fp32;
 
   DS_INLINE In() {}
+  DS_INLINE In(decltype(nullptr)) {}
   DS_INLINE In(const void* memory, Type element) : at(memory), type(element) {}
   DS_INLINE In(const float* memory) : at(memory) {}
   DS_INLINE In(const bf16* memory) : at(memory), type(Type::bf16) {}
@@ -38,6 +44,7 @@ struct Out {
   Type type = Type::fp32;
 
   DS_INLINE Out() {}
+  DS_INLINE Out(decltype(nullptr)) {}
   DS_INLINE Out(void* memory, Type element) : at(memory), type(element) {}
   DS_INLINE Out(float* memory) : at(memory) {}
   DS_INLINE Out(bf16* memory) : at(memory), type(Type::bf16) {}

@@ -1,36 +1,47 @@
 // weight[m, n] += dyᵀ · x and bias += column sums of dy: the gradient of a linear layer's parameters over one chunk.
 //
 // The sum runs over the chunk's rows, in slices of 256: a slice of dy's columns is copied next to each other (so that six broadcasts come
-// from one cache line, and the TLB sees 48 KiB instead of 256 rows apart), then every panel of x passes over it. One job owns its tile
-// of the result: nothing is shared, rows are summed in order.
+// from one cache line, and the TLB sees 48 KiB instead of 256 rows apart; bf16 two rows to a word), then every panel of x passes over it.
+// One job owns its tile of the result: nothing is shared, rows are summed in order.
 #include "kernels/micro/tile.h"
+#include "kernels/pack/pairs.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 constexpr size_t kSlice = 256;
 
-void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
+DS_INLINE Vec add_word(Vec sum, const float* words) { return sum + load(words); }
+DS_INLINE Vec add_word(Vec sum, const Pair* words) {
+  const UVec both = (UVec)load((const float*)words);
+  return sum + (Vec)(both << 16) + (Vec)(both & 0xffff0000u);
+}
+
+template <class T>
+static void weight_grad_of(const WeightGradArgs& p, const T* dy, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
+  typedef typename WordOf<T>::type Word;
+  const Word* x = static_cast<const Word*>(p.x_packed.at);
+  Word* left = (Word*)scratch;
   const size_t rows = m_end - m_begin;
   for (size_t r = 0; r < p.r; r += kSlice) {
     const size_t slice = smaller(kSlice, p.r - r);
-    for (size_t d = 0; d < slice; d++) {
-      const float* in = p.dy + (r + d) * p.m + m_begin;
-      float* out = scratch + d * kRowBlock;
-      for_vectors(rows, [&](size_t i, auto io) { io.put(out + i, io.get(in + i)); });
-    }
+    pack_block(slice, rows, dy + r * p.m + m_begin, p.m, left, kRowBlock);
     if (p.bias && panel_begin == 0)
       for_vectors(rows, [&](size_t i, auto io) {
         Vec sum = zero();
-        for (size_t d = 0; d < slice; d++) sum += io.get(scratch + d * kRowBlock + i);
+        for (size_t step = 0; step < steps_of<Word>(slice); step++) sum = add_word(sum, left + step * kRowBlock + i);
         io.put(p.bias + m_begin + i, io.get(p.bias + m_begin + i) + sum);
       });
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth, columns = smaller(kPanelWidth, p.n - j);
-      panel_product<true>(rows, slice, scratch, kRowBlock, p.x_packed + j * p.r + r * panel_stride(p.n, panel), p.weight + m_begin * p.n + j,
-                          p.n, columns, true, nullptr);
+      panel_product<true>(rows, slice, left, kRowBlock, x + j * steps_of<Word>(p.r) + steps_of<Word>(r) * panel_stride(p.n, panel),
+                          p.weight + m_begin * p.n + j, p.n, columns, true, nullptr);
     }
   }
+}
+
+void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
+  with_types(p.dy, [&](auto* dy) { weight_grad_of(p, dy, m_begin, m_end, panel_begin, panel_end, scratch); });
 }
 
 }  // namespace DROPSTREAM_ISA

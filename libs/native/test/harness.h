@@ -129,10 +129,11 @@ inline void check_close(const std::string& what, const float* got, const ref::Va
 }
 
 // The same of stored elements: where they are bf16, half a unit in the last of their 8 bits more.
-inline void check_close(const std::string& what, const Array& got, const ref::Values& want, double absolute, double relative) {
+inline void check_close(const std::string& what, const Array& got, const ref::Values& want, double absolute, double relative,
+                        const ref::Values* magnitude = nullptr) {
   const double rounding = got.type() == Type::bf16 ? 1.002 / 256 : 0;
   for (size_t i = 0; i < want.size(); i++) {
-    const double bound = absolute * (1 + rounding) + (relative + rounding) * std::fabs(want[i]);
+    const double exact = absolute + relative * (magnitude ? (*magnitude)[i] : std::fabs(want[i])), bound = exact + rounding * (exact + std::fabs(want[i]));
     if (std::fabs(got.get(i) - want[i]) <= bound) continue;
     return check(false, what + name_of(got.type()) + "[" + std::to_string(i) + "]: " + std::to_string(got.get(i)) + ", expected " + std::to_string(want[i]) + " ± " + std::to_string(bound));
   }
@@ -140,6 +141,9 @@ inline void check_close(const std::string& what, const Array& got, const ref::Va
 }
 
 inline void check_same_bits(const std::string& what, const float* a, const float* b, size_t count) { check(memcmp(a, b, count * sizeof(float)) == 0, what); }
+inline void check_same_bits(const std::string& what, const Array& a, const Array& b) {
+  check(a.size() == b.size() && a.type() == b.type() && memcmp(In(a).at, In(b).at, a.size() * size_of(a.type())) == 0, what);
+}
 
 void test_products(const KernelTable& kernels);
 void test_functions(const KernelTable& kernels);

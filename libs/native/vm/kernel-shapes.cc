@@ -149,6 +149,7 @@ Signature signature_of(Kernel kernel, const Dims& d) {
   const size_t rows_in = times(d.rows, d.in), rows_out = times(d.rows, d.out), weight = times(d.in, d.out), map = times(d.rows, d.width);
   const size_t sequence = times(d.tokens, d.width), heads = times(d.tokens, d.heads, d.head_dim), scores = times(d.heads, d.tokens, d.tokens);
   const size_t grid = times(d.height, d.width, d.channels), taps = times(d.channels, d.kernel, d.kernel);
+  const auto alike = [](size_t elements, bool optional = false) { return R{R::tensor, elements, optional, true, true}; };
   switch (kernel) {
     case Kernel::patches: {
       if (d.height % d.patch || d.width % d.patch) throw std::invalid_argument("attribute patch must divide height and width");
@@ -156,17 +157,17 @@ Signature signature_of(Kernel kernel, const Dims& d) {
       return {{{R::images, image}}, {half(image)}, 0, false, 0};
     }
     case Kernel::linear: {
-      Signature s{{{R::tensor, rows_in}, {R::parameter, weight}}, {{R::tensor, rows_out}}};
+      Signature s{{alike(rows_in), {R::parameter, weight}}, {half(rows_out)}};
       if (d.bias) s.inputs.push_back({R::parameter, d.out});
-      if (d.gelu) s.outputs.push_back({R::tensor, rows_out, true});
+      if (d.gelu) s.outputs.push_back(alike(rows_out, true));
       return s;
     }
     case Kernel::linear_input_grad: {
-      Signature s{{{R::tensor, rows_out}, {R::parameter, weight}}, {{R::tensor, rows_in}}};
-      if (d.gelu) s.inputs.push_back({R::tensor, rows_in});
+      Signature s{{alike(rows_out), {R::parameter, weight}}, {half(rows_in)}};
+      if (d.gelu) s.inputs.push_back(alike(rows_in));
       return s;
     }
-    case Kernel::linear_weight_grad: return {{{R::tensor, rows_in}, {R::tensor, rows_out}}, {{R::gradient, weight}, {R::gradient, d.out, true}}};
+    case Kernel::linear_weight_grad: return {{alike(rows_in), alike(rows_out)}, {{R::gradient, weight}, {R::gradient, d.out, true}}};
     case Kernel::gelu: return {{half(map)}, {half(map)}, 0, false, -1, {0}};
     case Kernel::gelu_grad: return {{half(map), half(map)}, {half(map)}, 0, false, -1, {0, 1}};
     case Kernel::layer_norm:

@@ -12,6 +12,7 @@ struct OperandRule {
   size_t elements;        // per sample for tensors and batch data, in all for parameters
   bool optional = false;  // only trailing operands are
   bool half = false;      // may be bf16
+  bool alike = false;     // has the type of the other operands that say so
 };
 
 struct Signature {

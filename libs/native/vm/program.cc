@@ -45,13 +45,14 @@ void Program::plan_packs(std::vector<Op>& ops) {
     const bool transposed = op.kernel == Kernel::linear;
     if (!transposed && op.kernel != Kernel::linear_input_grad) continue;
     const uint32_t parameter = op.inputs[1].index;
+    const Type type = type_of(op.inputs[0]);
     const auto same = std::find_if(packs_.begin(), packs_.end(), [&](const Pack& p) {
-      return p.parameter == parameter && p.transposed == transposed && p.in == op.dims.in && p.out == op.dims.out;
+      return p.parameter == parameter && p.transposed == transposed && p.type == type && p.in == op.dims.in && p.out == op.dims.out;
     });
     op.pack = (size_t)(same - packs_.begin());
     if (same != packs_.end()) continue;
-    packs_.push_back({parameter, transposed, op.dims.in, op.dims.out, total});
-    total += up16(transposed ? kernels_.packed_floats(op.dims.in, op.dims.out) : kernels_.packed_floats(op.dims.out, op.dims.in));
+    packs_.push_back({parameter, transposed, type, op.dims.in, op.dims.out, total});
+    total += up16(transposed ? kernels_.packed_floats(op.dims.in, op.dims.out, type) : kernels_.packed_floats(op.dims.out, op.dims.in, type));
   }
   packed_ = Memory(total * sizeof(float));
 }
@@ -62,7 +63,7 @@ void Program::plan_scratch() {
     for (const Op& op : *ops) {
       const Dims& d = op.dims;
       const size_t rows = spec_.chunk_samples * d.rows;
-      if (op.kernel == Kernel::linear_weight_grad) shared = std::max(shared, kernels_.packed_floats(rows, d.in));
+      if (op.kernel == Kernel::linear_weight_grad) shared = std::max(shared, kernels_.packed_floats(rows, d.in, type_of(op.inputs[0])));
       if (op.kernel == Kernel::layer_norm_grad) shared = std::max(shared, (rows / 32 + 1) * 2 * d.width);
       if (op.kernel == Kernel::attention || op.kernel == Kernel::attention_grad)
         each = std::max(each, kernels_.attention_scratch(d.tokens, d.head_dim, op.kernel == Kernel::attention_grad));

@@ -71,6 +71,7 @@ struct Chunk {
 struct Pack {
   uint32_t parameter;
   bool transposed;  // pack of Wᵀ (forward), else of W (input gradient)
+  Type type;
   size_t in, out, offset;
   uint64_t version = 0;
 };
@@ -133,7 +134,7 @@ class Program {
   void spread(size_t total, size_t grain, Body body, size_t unit = 1);
 
   // run-*.cc, one group of kernels each
-  const float* packed(const Op& op, const float* weight);
+  In packed(const Op& op, const float* weight);
   void multiply(const ProductArgs& args);
   void run_linear(const Op& op);
   void run_linear_input_grad(const Op& op);

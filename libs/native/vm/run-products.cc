@@ -12,9 +12,9 @@ constexpr size_t kSmallProduct = 200000;
 }  // namespace
 
 // The packed form of the op's weight, made again when the parameters changed (or the other state is used) since it was packed.
-const float* Program::packed(const Op& op, const float* weight) {
+In Program::packed(const Op& op, const float* weight) {
   Pack& pack = packs_[op.pack];
-  float* target = packed_.floats() + pack.offset;
+  const Out target{packed_.floats() + pack.offset, pack.type};
   const uint64_t version = version_ * 2 + (chunk_.parameters == ema_.floats());
   if (pack.version == version) return target;
   const Profile::Span span(profile_, Profile::Part::pack, pack.parameter, 0);
@@ -45,30 +45,30 @@ void Program::multiply(const ProductArgs& args) {
 
 void Program::run_linear(const Op& op) {
   const Dims& d = op.dims;
-  float* y = output(op, 0);
-  multiply({samples(op) * d.rows, d.in, d.out, input(op, 0), d.in, false, packed(op, input(op, 1)), y, d.out, false, input(op, 2),
-            d.gelu ? Epilogue::gelu : Epilogue::none, output(op, 1)});
+  multiply({samples(op) * d.rows, d.in, d.out, in(op, 0), d.in, false, packed(op, input(op, 1)), out(op, 0), d.out, false, input(op, 2),
+            d.gelu ? Epilogue::gelu : Epilogue::none, out(op, 1)});
 }
 
 void Program::run_linear_input_grad(const Op& op) {
   const Dims& d = op.dims;
-  multiply({samples(op) * d.rows, d.out, d.in, input(op, 0), d.out, false, packed(op, input(op, 1)), output(op, 0), d.in, false, nullptr,
-            d.gelu ? Epilogue::gelu_slope : Epilogue::none, input(op, 2)});
+  const In pre = in(op, 2);
+  multiply({samples(op) * d.rows, d.out, d.in, in(op, 0), d.out, false, packed(op, input(op, 1)), out(op, 0), d.in, false, nullptr,
+            d.gelu ? Epilogue::gelu_slope : Epilogue::none, {const_cast<void*>(pre.at), pre.type}});
 }
 
 void Program::run_linear_weight_grad(const Op& op) {
   const Dims& d = op.dims;
   const size_t rows = samples(op) * d.rows, threads = pool_.threads(), panels = cut(d.in, kernels_.panel_width);
   if (rows == 0) return;
-  const float* x = input(op, 0);
-  const float* right = x;
-  // One panel of whole vectors is already in packed order.
-  if (panels > 1 || d.in % kernels_.lanes) {
-    const PackArgs args{rows, d.in, x, d.in, shared_.floats()};
-    spread(rows, 128, [&](size_t begin, size_t end, unsigned) { kernels_.pack_rows(args, 0, panels, begin, end); });
-    right = shared_.floats();
+  const In x = in(op, 0);
+  In right = x;
+  // One panel of whole vectors is already in packed order, if words are elements.
+  if (panels > 1 || d.in % kernels_.lanes || x.type == Type::bf16) {
+    const PackArgs args{rows, d.in, x, d.in, {shared_.floats(), x.type}};
+    spread(rows, 128, [&](size_t begin, size_t end, unsigned) { kernels_.pack_rows(args, 0, panels, begin, end); }, 2);
+    right = args.packed;
   }
-  const WeightGradArgs args{rows, d.out, d.in, input(op, 1), right, output(op, 0), output(op, 1)};
+  const WeightGradArgs args{rows, d.out, d.in, in(op, 1), right, output(op, 0), output(op, 1)};
   size_t height = kernels_.weight_grad_rows;
   while (threads > 1 && height > 12 && cut(d.out, height) * panels < 4 * threads) height /= 2;
   const size_t row_jobs = cut(d.out, height), groups = threads == 1 ? 1 : std::min(panels, cut(4 * threads, row_jobs)), group = cut(panels, groups);

@@ -48,6 +48,7 @@ void check_layout(const ProgramSpec& s) {
   for (size_t i = 0; i < s.sites.size(); i++) check_range(("sites[" + text(i) + "].elementsPerSample").c_str(), s.sites[i], 1, (size_t)1 << 34);
   if (s.logits >= s.values.size() || s.values[s.logits].elements_per_sample != s.classes) refuse("logits must name a value of `classes` elements per sample");
   if (s.loss >= s.values.size() || s.values[s.loss].elements_per_sample != 1) refuse("loss must name a value of one element per sample");
+  if (s.values[s.logits].type != Type::fp32 || s.values[s.loss].type != Type::fp32) refuse("logits and loss must be fp32");
 }
 
 void check_operand(const ProgramSpec& s, const Operand& operand, const OperandRule& rule, const std::string& place) {
@@ -78,6 +79,20 @@ void check_operands(const ProgramSpec& s, const std::vector<Operand>& operands, 
   if (operands.size() < required || operands.size() > rules.size())
     refuse(place + "s number " + text(operands.size()) + ", must be " + text(required) + (required < rules.size() ? " to " + text(rules.size()) : ""));
   for (size_t i = 0; i < operands.size(); i++) check_operand(s, operands[i], rules[i], place + " " + text(i));
+}
+
+// The operands of one product are stored alike.
+void check_types(const ProgramSpec& s, const InstructionSpec& in, const Signature& signature) {
+  const Operand* first = nullptr;
+  const auto check = [&](const std::vector<Operand>& operands, const std::vector<OperandRule>& rules, const char* side) {
+    for (size_t i = 0; i < operands.size(); i++) {
+      if (!rules[i].alike) continue;
+      if (!first) first = &operands[i];
+      if (s.values[operands[i].index].type != s.values[first->index].type) refuse(std::string(side) + " " + text(i) + " must be of the type of input 0");
+    }
+  };
+  check(in.inputs, signature.inputs, "input");
+  check(in.outputs, signature.outputs, "output");
 }
 
 bool overlap(const ProgramSpec& s, const Operand& a, const Operand& b) {
@@ -115,6 +130,7 @@ Op check_instruction(const ProgramSpec& s, const InstructionSpec& in, const std:
     if (signature.domain >= 0 && in.domain != (uint64_t)signature.domain) refuse("domain is " + text(in.domain) + ", must be " + text((size_t)signature.domain));
     check_operands(s, in.inputs, signature.inputs, "input");
     check_operands(s, in.outputs, signature.outputs, "output");
+    check_types(s, in, signature);
     if (signature.site_required && in.site < 0) refuse("site is missing");
     if (in.site >= 0) {
       if (!signature.site_elements) refuse("site must be absent: this kernel draws nothing");

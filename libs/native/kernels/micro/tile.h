@@ -1,8 +1,12 @@
-// The register tile that every matrix product ends in: c[MR, NV vectors] (+)= a · b over k, in one FMA chain per element, k ascending.
+// The register tile that every matrix product ends in: c[MR, NV vectors] (+)= a · b over k, in one chain per element, k ascending.
 //
 // b comes from a packed panel, so every load is whole and contiguous; a is broadcast from where it lies: down its rows, or (k-major, for
 // products with a transposed left side) from MR neighbours in one row. The chain per element does not depend on MR, NV or the position
 // of the tile, so a result has the same bits however rows and columns are split.
+//
+// bf16 goes in pairs along k, one 32-bit word a pair: b is packed in words, a k-major left side lies in words, a left side in place is
+// broadcast a word at a time (the last word of an odd k is put together from its one element). One vdpbf16ps takes a pair; without it two
+// FMAs do, on the halves widened in registers.
 //
 // Tile heights keep 24 accumulators (AVX-512: 6×64, 8×48, 12×32) or 12 (AVX2: 6×16) or 8 (16 128-bit registers: 4×8) live: enough
 // independent chains to cover FMA latency at two a cycle, and registers left for b and the broadcast. On one Zen 5 core (peak 265 GFLOP/s
@@ -24,9 +28,58 @@ constexpr int tile_rows() {
 #endif
 }
 
-template <int MR, int NV, bool KMajor>
-__attribute__((noinline)) void tile(size_t k, const float* __restrict a, size_t stride, const float* __restrict b, float* __restrict c,
-                                    size_t c_stride, size_t last_columns, bool accumulate, const float* __restrict bias) {
+DS_INLINE float left_word(const float* a) { return *a; }
+template <class A>  // bf16 or Pair
+DS_INLINE uint32_t left_word(const A* a) {
+  uint32_t word;
+  memcpy(&word, a, sizeof word);
+  return word;
+}
+
+// One step over k: sum[i] += left(i) · b, for one float or one pair.
+template <int MR, int NV, class Left>
+DS_INLINE void multiply_step(Vec (&sum)[MR][NV], const Left& left, const float* b) {
+  Vec right[NV];
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; v++) right[v] = load(b + v * kLanes);
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+    const Vec factor = splat(left(i));
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) sum[i][v] = fma(factor, right[v], sum[i][v]);
+  }
+}
+template <int MR, int NV, class Left>
+DS_INLINE void multiply_step(Vec (&sum)[MR][NV], const Left& left, const Pair* b) {
+  UVec words[NV];
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; v++) memcpy(&words[v], b + v * kLanes, sizeof(UVec));
+#if DROPSTREAM_ISA_avx512_bf16
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+    const __m512bh factor = (__m512bh)splat_bits(left(i));
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) sum[i][v] = (Vec)_mm512_dpbf16_ps((__m512)sum[i][v], factor, (__m512bh)words[v]);
+  }
+#else
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+    const Vec factor = (Vec)(splat_bits(left(i)) << 16);
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) sum[i][v] = fma(factor, (Vec)(words[v] << 16), sum[i][v]);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+    const Vec factor = (Vec)(splat_bits(left(i)) & 0xffff0000u);
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) sum[i][v] = fma(factor, (Vec)(words[v] & 0xffff0000u), sum[i][v]);
+  }
+#endif
+}
+
+template <int MR, int NV, bool KMajor, class A, class Word, class C>
+__attribute__((noinline)) void tile(size_t k, const A* __restrict a, size_t stride, const Word* __restrict b, C* __restrict c, size_t c_stride,
+                                    size_t last_columns, bool accumulate, const float* __restrict bias) {
   Vec sum[MR][NV];
   const bool ragged = last_columns < kLanes;
   const size_t last = (NV - 1) * kLanes;
@@ -46,19 +99,15 @@ __attribute__((noinline)) void tile(size_t k, const float* __restrict a, size_t 
       for (int i = 0; i < MR; i++) sum[i][v] = start;
     }
   }
-  for (size_t p = 0; p < k; p++) {
-    Vec right[NV];
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; v++) right[v] = load(b + v * kLanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
-      const Vec left = splat(KMajor ? a[i] : a[i * stride]);
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; v++) sum[i][v] = fma(left, right[v], sum[i][v]);
-    }
-    a += KMajor ? stride : 1;
+  constexpr size_t span = kSpan<Word>;
+  const size_t whole = KMajor ? steps_of<Word>(k) : k / span;
+  for (size_t p = 0; p < whole; p++) {
+    multiply_step(sum, [=](int i) { return left_word(KMajor ? a + i : a + i * stride); }, b);
+    a += KMajor ? stride : span;
     b += NV * kLanes;
   }
+  if constexpr (!KMajor && span == 2)
+    if (k % 2) multiply_step(sum, [=](int i) { return (uint32_t)a[i * stride].bits; }, b);
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4
@@ -71,16 +120,16 @@ __attribute__((noinline)) void tile(size_t k, const float* __restrict a, size_t 
 }
 
 // `rows` < MR: the tile of just that height.
-template <int MR, int NV, bool KMajor>
-DS_INLINE void tile_of(size_t rows, size_t k, const float* a, size_t stride, const float* b, float* c, size_t c_stride, size_t last_columns,
+template <int MR, int NV, bool KMajor, class A, class Word, class C>
+DS_INLINE void tile_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t last_columns,
                        bool accumulate, const float* bias) {
   if (rows == MR) return tile<MR, NV, KMajor>(k, a, stride, b, c, c_stride, last_columns, accumulate, bias);
   if constexpr (MR > 1) return tile_of<MR - 1, NV, KMajor>(rows, k, a, stride, b, c, c_stride, last_columns, accumulate, bias);
 }
 
 // All rows of one panel slice: c[rows, columns] (+)= a[rows, k] · panel[k, columns].
-template <int NV, bool KMajor>
-void panel_of(size_t rows, size_t k, const float* a, size_t stride, const float* b, float* c, size_t c_stride, size_t columns, bool accumulate,
+template <int NV, bool KMajor, class A, class Word, class C>
+void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns, bool accumulate,
               const float* bias) {
   constexpr int MR = tile_rows<NV>();
   const size_t last_columns = columns - (NV - 1) * kLanes;
@@ -89,8 +138,11 @@ void panel_of(size_t rows, size_t k, const float* a, size_t stride, const float*
                             accumulate, bias);
 }
 
-template <bool KMajor>
-DS_INLINE void panel_product(size_t rows, size_t k, const float* a, size_t stride, const float* b, float* c, size_t c_stride, size_t columns,
+// c[rows, columns] = (c +) a · b (+ bias), columns ≤ kPanelWidth; b is one panel: words [steps_of(k)][columns rounded up to vectors].
+//   fp32: a float, b float.   bf16: b Pair; a bf16 in place (KMajor false), or Pair [steps_of(k)][stride] (KMajor; the second of an odd
+//   k's last pair must be 0). stride counts elements of a.   c: float, or bf16, rounded once (then never with accumulate).
+template <bool KMajor, class A, class Word, class C>
+DS_INLINE void panel_product(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns,
                              bool accumulate, const float* bias) {
   switch ((columns + kLanes - 1) / kLanes) {
     case 1: return panel_of<1, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);

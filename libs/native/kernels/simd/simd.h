@@ -65,6 +65,12 @@ DS_INLINE void store(bf16* p, Vec v) {
   const HalfVec halves = narrow(v);
   memcpy(p, &halves, sizeof halves);
 }
+// Words of two bf16, lane by lane: `first` in the lower half. Of fp32 rounded here, or of what was loaded from bf16.
+template <class Source>
+DS_INLINE Vec pair_up(Vec first, Vec second) {
+  if constexpr (sizeof(Source) == sizeof(bf16)) return (Vec)((UVec)first >> 16 | (UVec)second);
+  return (Vec)(__builtin_convertvector(narrow(first), UVec) | __builtin_convertvector(narrow(second), UVec) << 16);
+}
 DS_INLINE float to_float(float x) { return x; }
 DS_INLINE float to_float(bf16 x) {
   const uint32_t bits = (uint32_t)x.bits << 16;
