@@ -6,6 +6,7 @@
  *     for await (const batch of client.batches({ plan, from: { epoch: 0, index: 0 }, epochs: 5, signal })) { …; batch.release(); }
  *     client.close();
  */
+import { randomUUID } from 'node:crypto';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import { type DescribeDatasetResponse, type GetBatchRequest, PixelFormat, type Plan as PlanMessage } from '#protocol/dropstream/v1/data.js';
 import type { ConnectOptions } from '#rpc/client.js';
@@ -67,6 +68,8 @@ export interface BatchesRequest {
 
 export class BatchClient {
   readonly #replicas: ReplicaSet;
+  /** One share of a service, however many connections lead there. */
+  readonly #name = randomUUID();
 
   constructor(private readonly options: BatchClientOptions) {
     this.#replicas = new ReplicaSet(options.addresses, options.connect);
@@ -98,7 +101,14 @@ export class BatchClient {
       batchSize: resolved.batchSize,
     };
     const format = request.format ?? PixelFormat.UINT8;
-    const call = { parent: request.parent ?? 'projects/default', plan, format, planDigest: expected.planDigest, readAhead: 0 };
+    const call = {
+      parent: request.parent ?? 'projects/default',
+      plan,
+      format,
+      planDigest: expected.planDigest,
+      readAhead: 0,
+      client: this.#name,
+    };
     // Targets of finished formats come on top of it; their size is known with the first batch only.
     const bytes = payloadBytes(format, resolved.batchSize, expected.inputSize, 0);
     const window = Math.max(1, Math.min(this.options.inFlight ?? 4, Math.floor((this.options.inFlightBytes ?? 256 << 20) / bytes)));

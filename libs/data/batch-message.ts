@@ -8,7 +8,8 @@ import { DataServiceClient, DataServiceService, GetBatchResponse } from '#protoc
 const CHUNK_TAG = 0x12;
 /** Tag and varint length before a chunk. */
 const HEAD_ROOM = 8;
-export const CHUNK_BYTES = 1 << 20;
+/** The proto allows 1 MiB. Both sides together take 0.106 ms of processor for 150 KB in chunks of 256 KiB, 0.113 to 0.2 in chunks of 1 MiB. */
+export const CHUNK_BYTES = 1 << 18;
 
 /** Marks a chunk that lies in the memory of a BatchMemory, and so may be preceded by its field. */
 const inPlace: unique symbol = Symbol('in place');
@@ -26,7 +27,7 @@ export class BatchMemory {
   }
 
   /**
-   * The payload in chunks of 1 MiB, once: serializing a chunk overwrites the last bytes of the one before, which has been serialized (and so
+   * The payload in chunks of CHUNK_BYTES, once: serializing a chunk overwrites the last bytes of the one before, which has been serialized (and so
    * copied by the transport) by then, since messages of a stream are serialized in their order.
    */
   *chunks(): Generator<GetBatchResponse & { part: { $case: 'chunk' } }, void, void> {

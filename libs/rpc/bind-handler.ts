@@ -4,6 +4,7 @@ import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, Un
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
 import type { Authorize } from './authorize.js';
+import { connectionSignal } from './connection-signal.js';
 import { Cancelled, DeadlineExceeded, DomainError } from './errors.js';
 import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
 import { orAborted } from './or-aborted.js';
@@ -111,6 +112,7 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
     project,
     method,
     peer: call.getPeer(),
+    connectionClosed: connectionSignal(call),
     traceId: span.traceId,
     flushed: async () => {},
   };

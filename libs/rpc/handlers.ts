@@ -20,6 +20,8 @@ export interface CallContext {
   /** e.g. `dropstream.v1.SchedulerService/GetRates`. */
   readonly method: string;
   readonly peer: string;
+  /** Aborts when the connection of the call closes; where the transport does not tell, never. */
+  readonly connectionClosed: AbortSignal;
   /** Pass on to other services. */
   readonly traceId: string;
   /** Streams: resolves when everything yielded so far has left for the socket. @throws the signal's reason */

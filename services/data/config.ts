@@ -13,12 +13,17 @@ export const dataOptions = {
   },
   concurrency: { schema: integer(1, 256).default(4), help: 'batches made at the same time' },
   maxWaiting: {
-    schema: integer(0, 100_000).default(256),
+    schema: integer(0, 100_000).default(4096),
     help: 'calls that wait for their turn; more are refused with RESOURCE_EXHAUSTED',
   },
+  maxClientWaiting: { schema: integer(0, 100_000).default(64), help: 'those of one client' },
   maxBytes: {
     schema: integer(1 << 20, 2 ** 40).default(1 << 30),
     help: 'bytes of batches in memory, from the beginning of their making to the last chunk taken by the caller',
+  },
+  maxClientBytes: {
+    schema: integer(1 << 20, 2 ** 40).default(256 << 20),
+    help: 'those of one client, or one batch where that is larger: a slow one holds nobody else back',
   },
   maxDatasets: { schema: integer(1, 1000).default(32), help: 'data sets kept open' },
   healthProbeMs: {

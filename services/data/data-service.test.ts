@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { finishPlanOf, softTargetsOf } from '#data/batch.js';
 import { BatchClient, type BatchFailure } from '#data/batch-client.js';
+import { CHUNK_BYTES } from '#data/batch-message.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest-store.js';
@@ -192,10 +193,11 @@ test('known batches have known bytes, on every machine and in every version with
   assert.deepEqual([PIXEL_SEMANTICS_VERSION, PLAN_SEMANTICS_VERSION, sha256(Buffer.from(hashes.join()))], KNOWN_BATCHES);
 });
 
-test('chunks are at most 1 MiB', async () => {
+test('chunks are of 256 KiB', async () => {
   const { chunks, payload } = await getBatch({ plan: plan('folder', { inputSize: 400 }, { batchSize: 6 }) });
   assert.equal(payload.byteLength, 6 * 3 * 400 * 400);
-  assert.deepEqual(chunks, [1 << 20, 1 << 20, payload.byteLength - (2 << 20)]);
+  const whole = Math.floor(payload.byteLength / CHUNK_BYTES);
+  assert.deepEqual(chunks, [...new Array<number>(whole).fill(CHUNK_BYTES), payload.byteLength - whole * CHUNK_BYTES]);
 });
 
 test('seed, epoch, index, rank and options change a batch; threads and replicas do not', async () => {
@@ -520,11 +522,11 @@ test('a slow reader holds its bytes back at the server and gets them right; leav
     hash.update(part.value);
     if (chunks++ < 5) await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  assert.equal(chunks, Math.ceil((12 * 3 * 640 * 640) / (1 << 20)));
+  assert.equal(chunks, Math.ceil((12 * 3 * 640 * 640) / CHUNK_BYTES));
   assert.equal(hash.digest('hex'), expected);
   const leaving = from.getBatch({ plan: large }, { signal: signal() })[Symbol.asyncIterator]();
   await leaving.next();
-  assert.match(await scrape(slow), new RegExp(`^dropstream_data_batch_bytes ${12 * 3 * 640 * 640}$`, 'm'));
+  assert.match(await scrape(slow), new RegExp(`^dropstream_data_batch_bytes ${12 * 3 * 640 * 640 + CHUNK_BYTES}$`, 'm'));
   await leaving.return?.();
   for (let i = 0; i < 100 && !/^dropstream_data_batch_bytes 0$/m.test(await scrape(slow)); i++)
     await new Promise((resolve) => setTimeout(resolve, 20));

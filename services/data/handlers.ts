@@ -5,23 +5,24 @@ import { checkPlanFits } from '#data/plan.js';
 import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import { DataLoss, invalid, ResourceExhausted } from '#rpc/errors.js';
 import { type CallContext, type HandlersOf, serverStream, unary } from '#rpc/handlers.js';
-import type { Gate } from './gate.js';
-import { batchBytes, type MadeBatch, makeBatch } from './make-batch.js';
+import type { Logger } from '#telemetry/logger.js';
+import type { Admission, Needs } from './admission.js';
+import type { Ahead, TakenBatch } from './ahead.js';
+import { followingBatches } from './following-batches.js';
+import { batchNeeds, type MadeBatch, makeBatch } from './make-batch.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { DataMetrics } from './metrics.js';
 import type { OpenDataset, OpenDatasets } from './open-datasets.js';
 import { previewBatch } from './preview-batch.js';
-import { type BatchQuery, parseDescribe, parseGetBatch, parsePreviewBatch } from './requests.js';
+import { type BatchQuery, type GetBatchQuery, parseDescribe, parseGetBatch, parsePreviewBatch } from './requests.js';
 import type { UndecodableLog } from './undecodable-log.js';
 
 export interface HandlerParts {
   readonly datasets: OpenDatasets;
-  /** Bytes of batches in memory. */
-  readonly memory: Gate;
+  readonly admission: Admission;
   /** Memory of batches, used again. */
   readonly memories: MemoryPool;
-  /** Batches being made. */
-  readonly turns: Gate;
+  readonly ahead: Ahead;
   readonly metrics: DataMetrics;
   readonly undecodable: UndecodableLog;
   /** Most threads of one batch; undefined: one a core. */
@@ -29,7 +30,7 @@ export interface HandlerParts {
 }
 
 export function dataHandlers(parts: HandlerParts): HandlersOf<typeof BatchService> {
-  const { datasets, memory, memories, metrics } = parts;
+  const { datasets, admission, ahead, memories, metrics } = parts;
   return {
     describeDataset: unary(async (request, ctx) => {
       const sha256 = parseDescribe(request);
@@ -44,27 +45,37 @@ export function dataHandlers(parts: HandlerParts): HandlersOf<typeof BatchServic
 
     getBatch: serverStream(async function* (request, ctx) {
       const query = parseGetBatch(request);
-      const { signal } = ctx;
-      const release: (() => void)[] = [];
+      const client = query.client || ctx.peer;
+      const announced: string[] = [];
+      const announce = (header: Pick<BatchHeader, 'batchesPerEpoch' | 'classes'>): void => {
+        const following = followingBatches(query, header.batchesPerEpoch).map((next) => ({
+          key: keyOf(next, client),
+          client,
+          needs: needsOf(next, header.classes),
+          make: (signal: AbortSignal) =>
+            datasets.use(next.plan.manifest, signal, (dataset) => make(parts, next, plannerOf(next, dataset), dataset, signal, ctx.logger)),
+        }));
+        announced.push(...following.map(({ key }) => key));
+        ahead.announce(following, ctx.connectionClosed);
+      };
+      let taken: TakenBatch | undefined;
+      let finished = false;
       try {
-        const made = await counted(parts, () =>
-          datasets.use(query.plan.manifest, signal, async (dataset) => {
-            const planner = plannerOf(query, dataset);
-            const bytes = batchBytes(query.format, query.plan.batchSize, query.plan.transform.inputSize, dataset.manifest.classes.length);
-            release.push(await waited(parts, () => memory.enter(bytes, signal)));
-            return await inTurn(parts, signal, () => make(parts, query, query.format, planner, dataset, ctx));
-          }),
-        );
-        yield headerPart(made.header);
-        for (const chunk of made.memory.chunks()) {
+        taken = await ahead.take(keyOf(query, client), ctx.signal);
+        if (taken) announce(taken.batch.header);
+        else taken = await counted(parts, () => admittedBatch(parts, query, client, announce, ctx));
+        yield headerPart(taken.batch.header);
+        for (const chunk of taken.batch.memory.chunks()) {
           metrics.payloadBytes.inc(chunk.part.value.byteLength);
           yield chunk;
         }
         // Until then chunks may still be serialized in it: the memory of a call that ends early is not used again.
         await ctx.flushed();
-        memories.give(made.memory);
+        memories.give(taken.batch.memory);
+        finished = true;
       } finally {
-        for (const leave of release) leave();
+        taken?.admitted.left();
+        if (!finished) ahead.drop(announced);
       }
     }),
 
@@ -75,12 +86,13 @@ export function dataHandlers(parts: HandlerParts): HandlersOf<typeof BatchServic
         datasets.use(query.plan.manifest, signal, async (dataset) => {
           const planner = plannerOf(query, dataset);
           const slots = Math.min(query.plan.batchSize, 2 * query.limit);
-          const leave = await memory.enter(batchBytes(PixelFormat.FLOAT32, slots, query.plan.transform.inputSize, 0), signal);
+          const needs = batchNeeds(PixelFormat.FLOAT32, slots, query.plan.transform.inputSize, 0);
+          const admitted = await waited(parts, () => admission.enter(ctx.peer, needs, signal));
           try {
             const job = { planner, dataset, epoch: query.epoch, index: query.index, threads: parts.threads, signal };
-            return { images: await inTurn(parts, signal, () => previewBatch(job, query.limit)) };
+            return { images: await previewBatch(job, query.limit) };
           } finally {
-            leave();
+            admitted.left();
           }
         }),
       );
@@ -89,6 +101,9 @@ export function dataHandlers(parts: HandlerParts): HandlersOf<typeof BatchServic
 }
 
 const headerPart = (value: BatchHeader): GetBatchResponse => ({ part: { $case: 'header', value } });
+const needsOf = ({ format, plan }: GetBatchQuery, classes: number): Needs =>
+  batchNeeds(format, plan.batchSize, plan.transform.inputSize, classes);
+const keyOf = ({ planDigest, epoch, index, format }: GetBatchQuery, client: string) => [planDigest, epoch, index, format, client].join('/');
 
 /** @throws InvalidArgument where the plan does not fit the data set or the index is past the end of an epoch */
 function plannerOf({ plan, index }: BatchQuery, { manifest }: OpenDataset): BatchPlanner {
@@ -98,32 +113,46 @@ function plannerOf({ plan, index }: BatchQuery, { manifest }: OpenDataset): Batc
   return planner;
 }
 
-async function make(
+/** Waits for its turn, then makes the batch; what it holds is the caller's to leave. `announce`: called when the turn has come. */
+async function admittedBatch(
   parts: HandlerParts,
-  query: BatchQuery,
-  format: PixelFormat,
-  planner: BatchPlanner,
-  dataset: OpenDataset,
-  ctx: CallContext,
-): Promise<MadeBatch> {
-  const { metrics, memories, threads } = parts;
-  const { planDigest, epoch, index } = query;
-  const timed = (part: string, seconds: number) => metrics.making.observe({ part }, seconds);
-  const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal: ctx.signal, memories, timed });
-  metrics.batches.inc({ format: PixelFormat[format] });
-  metrics.images.inc(batch.header.samples.length);
-  for (const replaced of batch.header.replaced) parts.undecodable.note(query.plan.manifest, replaced, ctx.logger);
-  return batch;
+  query: GetBatchQuery,
+  client: string,
+  announce: (epoch: { batchesPerEpoch: number; classes: number }) => void,
+  { signal, logger }: CallContext,
+): Promise<TakenBatch> {
+  return await parts.datasets.use(query.plan.manifest, signal, async (dataset) => {
+    const planner = plannerOf(query, dataset);
+    const classes = dataset.manifest.classes.length;
+    const admitted = await waited(parts, () => parts.admission.enter(client, needsOf(query, classes), signal));
+    try {
+      announce({ batchesPerEpoch: planner.batchesPerEpoch, classes });
+      const batch = await make(parts, query, planner, dataset, signal, logger);
+      admitted.made();
+      return { batch, admitted };
+    } catch (error) {
+      admitted.left();
+      throw error;
+    }
+  });
 }
 
-/** Runs `work` when it is its turn. */
-async function inTurn<T>(parts: HandlerParts, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  const leave = await waited(parts, () => parts.turns.enter(1, signal));
-  try {
-    return await work();
-  } finally {
-    leave();
-  }
+async function make(
+  parts: HandlerParts,
+  query: GetBatchQuery,
+  planner: BatchPlanner,
+  dataset: OpenDataset,
+  signal: AbortSignal,
+  logger: Logger,
+): Promise<MadeBatch> {
+  const { metrics, memories, threads } = parts;
+  const { planDigest, epoch, index, format } = query;
+  const timed = (part: string, seconds: number) => metrics.making.observe({ part }, seconds);
+  const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal, memories, timed });
+  metrics.batches.inc({ format: PixelFormat[format] });
+  metrics.images.inc(batch.header.samples.length);
+  for (const replaced of batch.header.replaced) parts.undecodable.note(query.plan.manifest, replaced, logger);
+  return batch;
 }
 
 async function waited<T>({ metrics }: HandlerParts, enter: () => Promise<T>): Promise<T> {

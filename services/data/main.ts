@@ -9,11 +9,12 @@ import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
+import { Admission } from './admission.js';
+import { Ahead } from './ahead.js';
 import { type DataConfig, dataConfig } from './config.js';
-import { Gate } from './gate.js';
 import { dataHandlers } from './handlers.js';
 import { MemoryPool } from './memory-pool.js';
-import { bounds, createDataMetrics } from './metrics.js';
+import { createDataMetrics } from './metrics.js';
 import { OpenDatasets } from './open-datasets.js';
 import { UndecodableLog } from './undecodable-log.js';
 
@@ -21,7 +22,7 @@ export type { DataConfig } from './config.js';
 
 /** Longest that a slow caller may hold a batch. */
 const MAX_STREAM_MS = 10 * 60_000;
-/** Chunks of 1 MiB that may wait in the transport for one caller. */
+/** Chunks of a batch that may wait for the transport; they are views of its memory until one is written. */
 const CHUNKS_AHEAD = 4;
 
 /** Starts the service in this process; the caller closes it. */
@@ -38,10 +39,15 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       const store = await openStore(config.store);
       const metrics = createDataMetrics(registry);
       const datasets = new OpenDatasets(store, roots, config.maxDatasets);
-      const memory = new Gate(bounds.bytes, config.maxBytes, config.maxWaiting);
       // What is kept unused fits into the budget too.
-      const memories = new MemoryPool(() => config.maxBytes - memory.held);
-      const turns = new Gate(bounds.turns, config.concurrency, config.maxWaiting);
+      const memories = new MemoryPool(() => config.maxBytes - admission.held);
+      const { maxBytes, maxClientBytes, maxWaiting, maxClientWaiting, concurrency: turns } = config;
+      const admission: Admission = new Admission({
+        ...{ maxBytes, maxClientBytes, maxWaiting, maxClientWaiting, turns },
+        onShortage: () => ahead.evict(),
+        onIdle: () => ahead.start(),
+      });
+      const ahead: Ahead = new Ahead(admission, memories, metrics);
       const threads = config.threads === 0 ? undefined : config.threads;
       logger.info({ roots: roots.folders, ...pixelInfo() }, 'pixels');
       // The store is needed for data sets that are not open yet only: its absence must not empty a pool that trains.
@@ -51,16 +57,18 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
         intervalMs: config.healthProbeMs,
         onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'a root cannot be read'),
       });
-      const parts = { datasets, memory, memories, turns, metrics, undecodable: new UndecodableLog(metrics), threads };
+      const parts = { datasets, admission, memories, ahead, metrics, undecodable: new UndecodableLog(metrics), threads };
       return {
         services: [service(BatchService, dataHandlers(parts))],
         beforeScrape: () => {
-          metrics.bytesHeld.set(memory.held);
-          metrics.waiting.set(memory.waiting + turns.waiting);
+          metrics.bytesHeld.set(admission.held);
+          metrics.waiting.set(admission.waiting);
+          metrics.clients.set(admission.clients);
           metrics.datasets.set(datasets.size);
         },
         close: async () => {
           health.close();
+          ahead.close();
           await datasets.close();
           await store.close();
         },

@@ -2,11 +2,12 @@
 import type { SlotMix } from '#data/augment/mix-plan.js';
 import { normalisation } from '#data/augment/transform.js';
 import { finishPlanOf, payloadBytes, softTargetsOf } from '#data/batch.js';
-import type { BatchMemory } from '#data/batch-message.js';
+import { type BatchMemory, CHUNK_BYTES } from '#data/batch-message.js';
 import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/batch-plan.js';
 import { sha256 } from '#data/sha256.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import type { Needs } from './admission.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { OpenDataset } from './open-datasets.js';
 import { type Rendered, renderSamples } from './render-samples.js';
@@ -32,10 +33,12 @@ export interface MadeBatch {
   readonly memory: BatchMemory;
 }
 
-/** Bytes in memory while a batch of a format is made and sent. */
-export function batchBytes(format: PixelFormat, slots: number, size: number, classes: number): number {
+/** Bytes in memory while a batch of a format is made and sent (with a chunk in the transport), and its work, in bytes of uint8 pixels. */
+export function batchNeeds(format: PixelFormat, slots: number, size: number, classes: number): Needs {
   const payload = payloadBytes(format, slots, size, classes);
-  return format === PixelFormat.UINT8 ? payload : payload + payloadBytes(PixelFormat.UINT8, slots, size, classes);
+  const cost = payloadBytes(PixelFormat.UINT8, slots, size, classes);
+  const inTransport = Math.min(payload, CHUNK_BYTES);
+  return { bytes: inTransport + (format === PixelFormat.UINT8 ? payload : payload + cost), cost };
 }
 
 export async function makeBatch(job: BatchJob): Promise<MadeBatch> {

@@ -2,7 +2,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /** What calls are refused for; named in the error and in the series. */
-export const bounds = { bytes: 'bytes of batches', turns: 'batches made at a time' } as const;
+export const bounds = { bytes: 'bytes of batches', waiting: 'calls that wait' } as const;
 
 export type DataMetrics = ReturnType<typeof createDataMetrics>;
 
@@ -48,6 +48,13 @@ export function createDataMetrics(registry: Registry) {
       registers,
     }),
     refused,
+    ahead: new Counter({
+      name: 'dropstream_data_ahead_total',
+      help: 'Batches made before they were asked for, by whether they were then asked for (taken) or not (dropped).',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    clients: new Gauge({ name: 'dropstream_data_clients', help: 'Clients that hold bytes of batches or wait for them.', registers }),
     bytesHeld: new Gauge({ name: 'dropstream_data_batch_bytes', help: 'Bytes of batches in memory.', registers }),
     waiting: new Gauge({ name: 'dropstream_data_waiting_calls', help: 'Calls that wait for their turn.', registers }),
     datasets: new Gauge({ name: 'dropstream_data_open_datasets', help: 'Data sets kept open.', registers }),

@@ -19,8 +19,16 @@ export interface BatchQuery {
   readonly index: number;
 }
 
+/** Asked for by GetBatch. */
+export interface GetBatchQuery extends BatchQuery {
+  readonly format: PixelFormat;
+  readonly readAhead: number;
+  /** '': the connection. */
+  readonly client: string;
+}
+
 /** @throws InvalidArgument, FailedPrecondition (other pixel semantics or another plan digest) */
-export function parseGetBatch(request: GetBatchRequest): BatchQuery & { readonly format: PixelFormat } {
+export function parseGetBatch(request: GetBatchRequest): GetBatchQuery {
   const violations = new Violations();
   const formats = [PixelFormat.UNSPECIFIED, PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16];
   violations.check(formats.includes(request.format), 'format', request.format, 'UINT8, FLOAT32 or BFLOAT16');
@@ -30,6 +38,7 @@ export function parseGetBatch(request: GetBatchRequest): BatchQuery & { readonly
     request.planDigest,
     '64 lower-case hex digits, or empty',
   );
+  violations.check(request.client.length <= 128, 'client', request.client, 'at most 128 characters');
   violations.check(request.readAhead <= 64, 'read_ahead', request.readAhead, 'from 0 to 64');
   const query = parseQuery(request, violations);
   if (request.planDigest !== '' && request.planDigest !== query.planDigest)
@@ -38,7 +47,8 @@ export function parseGetBatch(request: GetBatchRequest): BatchQuery & { readonly
       request.planDigest,
       `this replica understands the plan as ${query.planDigest}: its version is another one`,
     );
-  return { ...query, format: request.format === PixelFormat.UNSPECIFIED ? PixelFormat.UINT8 : request.format };
+  const { readAhead, client } = request;
+  return { ...query, readAhead, client, format: request.format === PixelFormat.UNSPECIFIED ? PixelFormat.UINT8 : request.format };
 }
 
 /** @throws as parseGetBatch */

@@ -242,8 +242,17 @@ export interface GetBatchRequest {
   format: PixelFormat;
   /** SHA-256 of the canonical plan; FAILED_PRECONDITION where the replica computes another one; empty: not checked. */
   planDigest: string;
-  /** The caller will ask for this many following batches soon, 0 to 64; a hint. */
+  /**
+   * The caller will ask this replica for that many following batches (across the end of the epoch), 0 to 64, default 0. A hint: they are made
+   * one at a time while no call waits, within the caller's share of memory, and kept for it for at most a minute. Forgotten when this call is
+   * cancelled or the connection closes. For callers with one call at a time; several calls in flight do the same.
+   */
   readAhead: number;
+  /**
+   * Name of the caller among those that share this service fairly, at most 128 characters. Default: the connection, so that callers behind
+   * one proxy should name themselves. No secret, and no protection.
+   */
+  client: string;
 }
 
 /** One erased rectangle. */
@@ -1505,7 +1514,7 @@ export const Plan: MessageFns<Plan> = {
 };
 
 function createBaseGetBatchRequest(): GetBatchRequest {
-  return { parent: "", plan: undefined, epoch: 0, index: 0, format: 0, planDigest: "", readAhead: 0 };
+  return { parent: "", plan: undefined, epoch: 0, index: 0, format: 0, planDigest: "", readAhead: 0, client: "" };
 }
 
 export const GetBatchRequest: MessageFns<GetBatchRequest> = {
@@ -1530,6 +1539,9 @@ export const GetBatchRequest: MessageFns<GetBatchRequest> = {
     }
     if (message.readAhead !== 0) {
       writer.uint32(56).uint32(message.readAhead);
+    }
+    if (message.client !== "") {
+      writer.uint32(66).string(message.client);
     }
     return writer;
   },
@@ -1603,6 +1615,14 @@ export const GetBatchRequest: MessageFns<GetBatchRequest> = {
             message.readAhead = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.client = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1632,6 +1652,7 @@ export const GetBatchRequest: MessageFns<GetBatchRequest> = {
         : isSet(object.read_ahead)
         ? globalThis.Number(object.read_ahead)
         : 0,
+      client: isSet(object.client) ? globalThis.String(object.client) : "",
     };
   },
 
@@ -1658,6 +1679,9 @@ export const GetBatchRequest: MessageFns<GetBatchRequest> = {
     if (message.readAhead !== 0) {
       obj.readAhead = Math.round(message.readAhead);
     }
+    if (message.client !== "") {
+      obj.client = message.client;
+    }
     return obj;
   },
 
@@ -1673,6 +1697,7 @@ export const GetBatchRequest: MessageFns<GetBatchRequest> = {
     message.format = object.format ?? 0;
     message.planDigest = object.planDigest ?? "";
     message.readAhead = object.readAhead ?? 0;
+    message.client = object.client ?? "";
     return message;
   },
 };

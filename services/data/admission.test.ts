@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ResourceExhausted } from '#rpc/errors.js';
+import { Admission, type AdmissionOptions, type Admitted } from './admission.js';
+
+const never = new AbortController().signal;
+const settled = async (promise: Promise<unknown>) => {
+  const marker = {};
+  return (await Promise.race([promise, new Promise((resolve) => setImmediate(() => resolve(marker)))])) !== marker;
+};
+const needs = (bytes: number) => ({ bytes, cost: bytes });
+const admissionOf = (options: Partial<AdmissionOptions> = {}) =>
+  new Admission({ maxBytes: 100, maxClientBytes: 100, turns: 100, maxWaiting: 100, maxClientWaiting: 100, ...options });
+
+test("a client's calls enter in their order, as bytes get free", async () => {
+  const admission = admissionOf({ maxBytes: 10 });
+  const first = await admission.enter('a', needs(6), never);
+  const large = admission.enter('a', needs(8), never);
+  const small = admission.enter('a', needs(1), never);
+  assert.equal(await settled(small), false); // 1 would fit, but 8 came first
+  first.left();
+  first.left(); // does nothing
+  (await large).left();
+  (await small).left();
+  assert.deepEqual([admission.held, admission.waiting, admission.clients], [0, 0, 0]);
+});
+
+test('a turn is free when the batch is made, its bytes when it has left', async () => {
+  const admission = admissionOf({ turns: 1 });
+  const first = await admission.enter('a', needs(60), never);
+  const second = admission.enter('b', needs(30), never);
+  assert.equal(await settled(second), false);
+  first.made();
+  await second;
+  assert.equal(admission.held, 90);
+  (await second).left(); // never made: the turn comes back too
+  first.left();
+  await admission.enter('a', needs(100), never);
+});
+
+test('whoever was given least goes first: one call at a time gets as much as thirty in flight', async () => {
+  const admission = admissionOf({ turns: 1 });
+  const given: Record<string, number> = { modest: 0, greedy: 0 };
+  const running: Admitted = await admission.enter('other', needs(1), never);
+  const order: [string, Admitted][] = [];
+  const ask = (client: string) =>
+    void admission.enter(client, needs(1), never).then((admitted) => {
+      given[client]!++;
+      order.push([client, admitted]);
+    });
+  for (let i = 0; i < 30; i++) ask('greedy');
+  ask('modest');
+  running.left();
+  for (let i = 0; i < 40; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const [client, admitted] = order.shift()!;
+    // The modest one asks again only when it has got its batch.
+    if (client === 'modest') ask('modest');
+    else ask('greedy');
+    await new Promise((resolve) => setImmediate(resolve));
+    admitted.left();
+  }
+  assert.ok(Math.abs(given.modest! - given.greedy!) <= 2, JSON.stringify(given));
+});
+
+test('who stayed away has saved nothing up', async () => {
+  const admission = admissionOf({ turns: 1 });
+  for (let i = 0; i < 50; i++) (await admission.enter('busy', needs(1), never)).left();
+  const running = await admission.enter('busy', needs(1), never);
+  const order: string[] = [];
+  const ask = async (client: string): Promise<void> => {
+    const admitted = await admission.enter(client, needs(1), never);
+    order.push(client);
+    admitted.left();
+  };
+  const all = Array.from({ length: 6 }, () => [ask('busy'), ask('late')]).flat();
+  running.left();
+  await Promise.all(all);
+  assert.deepEqual(order.slice(0, 6).filter((client) => client === 'late').length, 3, order.join(' '));
+});
+
+test("a client within its own bytes is not held back by one at its bound; a batch over a client's bound enters alone", async () => {
+  const admission = admissionOf({ maxClientBytes: 20 });
+  const slow = await admission.enter('slow', needs(20), never);
+  const next = admission.enter('slow', needs(1), never);
+  assert.equal(await settled(next), false);
+  (await admission.enter('fast', needs(20), never)).left();
+  slow.left();
+  (await next).left();
+  (await admission.enter('slow', needs(50), never)).left();
+});
+
+test('a large batch that waits for bytes in all is not passed by small ones', async () => {
+  const admission = admissionOf();
+  const held = await admission.enter('a', needs(50), never);
+  const large = admission.enter('b', needs(60), never);
+  const small = admission.enter('c', needs(1), never);
+  assert.equal(await settled(small), false);
+  held.left();
+  await large;
+  await small;
+});
+
+test('what can never fit and what finds a queue full is refused', async () => {
+  const admission = admissionOf({ maxWaiting: 2, maxClientWaiting: 1 });
+  await assert.rejects(admission.enter('a', needs(101), never), ResourceExhausted);
+  const held = await admission.enter('a', needs(100), never);
+  const first = admission.enter('a', needs(1), never);
+  await assert.rejects(admission.enter('a', needs(1), never), /one client/);
+  const second = admission.enter('b', needs(1), never);
+  await assert.rejects(admission.enter('c', needs(1), never), ResourceExhausted);
+  held.left();
+  (await first).left();
+  (await second).left();
+  assert.equal(admission.waiting, 0);
+});
+
+test('an aborted wait leaves the queue, and those behind it move up', async () => {
+  const admission = admissionOf({ maxBytes: 10 });
+  await admission.enter('a', needs(6), never);
+  const controller = new AbortController();
+  const large = admission.enter('a', needs(8), controller.signal);
+  const small = admission.enter('a', needs(2), never);
+  controller.abort(new Error('gone'));
+  await assert.rejects(large, /gone/);
+  await small;
+});
+
+test('work that nobody waits for enters only beside free turns and half of the bytes; it is given up when bytes are short', async () => {
+  let ahead: Admitted | undefined;
+  const admission = admissionOf({
+    turns: 2,
+    onShortage: () => {
+      const had = ahead !== undefined;
+      ahead?.left();
+      ahead = undefined;
+      return had;
+    },
+  });
+  assert.equal(admission.tryEnter('a', needs(51)), undefined);
+  ahead = admission.tryEnter('a', needs(50));
+  assert.ok(ahead);
+  const real = await admission.enter('b', needs(90), never);
+  assert.equal(ahead, undefined);
+  assert.equal(admission.tryEnter('a', needs(1)), undefined);
+  real.left();
+  assert.equal(admission.held, 0);
+});
+
+test('whatever clients do, bounds hold and all is given back', async () => {
+  const call = fc.record({ client: fc.constantFrom('a', 'b', 'c'), bytes: fc.integer({ min: 1, max: 40 }), abort: fc.boolean() });
+  await fc.assert(
+    fc.asyncProperty(fc.array(call, { minLength: 1, maxLength: 40 }), fc.infiniteStream(fc.nat(3)), async (calls, choices) => {
+      const admission = admissionOf({ maxClientBytes: 50, turns: 3 });
+      const inside: Admitted[] = [];
+      let [turns, done] = [0, 0];
+      for (const { client, bytes, abort } of calls) {
+        const controller = new AbortController();
+        admission.enter(client, needs(bytes), controller.signal).then(
+          (admitted) => {
+            turns++;
+            assert.ok(turns <= 3);
+            inside.push(admitted);
+          },
+          () => done++,
+        );
+        await Promise.resolve();
+        if (abort) controller.abort(new Error('gone'));
+      }
+      for (let i = 0; done < calls.length && i < 1000; i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        assert.ok(admission.held <= 100);
+        const leaving = inside.splice((choices.next().value as number) % Math.max(1, inside.length), 1)[0];
+        if (!leaving) continue;
+        turns--;
+        done++;
+        leaving.left();
+      }
+      assert.deepEqual([done, admission.held, admission.waiting, admission.clients], [calls.length, 0, 0, 0]);
+    }),
+    { numRuns: 100 },
+  );
+});
