@@ -19,11 +19,11 @@ Table table_of(Function value) {
   return table;
 }
 
-void apply(uint8_t* values, size_t count, const Table& table) {
+void map_values(uint8_t* values, size_t count, const Table& table) {
   for (size_t i = 0; i < count; i++) values[i] = table[values[i]];
 }
 
-void apply(Image& image, const Table& table) { apply(image.plane(0), 3 * image.area(), table); }
+void map_values(Image& image, const Table& table) { map_values(image.plane(0), 3 * image.area(), table); }
 
 Histogram histogram_of(const uint8_t* values, size_t count) {
   Histogram counts{};
@@ -44,7 +44,7 @@ void blend_rows(uint8_t* __restrict values, const uint8_t* __restrict base, size
 }
 
 void blend_constant(Image& image, float base, float factor) {
-  apply(image, table_of([&](int i) { return blend(base, static_cast<float>(i), factor); }));
+  map_values(image, table_of([&](int i) { return blend(base, static_cast<float>(i), factor); }));
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ void auto_contrast(Image& image) {
     while (high > 0 && counts[static_cast<size_t>(high)] == 0) high--;
     if (high <= low) continue;
     const double scale = 255.0 / (high - low), offset = -low * scale;
-    apply(image.plane(c), image.area(), table_of([&](int i) { return std::clamp(static_cast<int>(i * scale + offset), 0, 255); }));
+    map_values(image.plane(c), image.area(), table_of([&](int i) { return std::clamp(static_cast<int>(i * scale + offset), 0, 255); }));
   }
 }
 
@@ -75,25 +75,25 @@ void equalize(Image& image) {
       table[i] = static_cast<uint8_t>(std::min<uint64_t>(255, n / step));
       n += counts[i];
     }
-    apply(image.plane(c), image.area(), table);
+    map_values(image.plane(c), image.area(), table);
   }
 }
 
 void invert(Image& image) {
-  apply(image, table_of([](int i) { return 255 - i; }));
+  map_values(image, table_of([](int i) { return 255 - i; }));
 }
 
 void posterize(Image& image, int bits) {
   const int mask = bits == 0 ? 0 : ~((1 << (8 - bits)) - 1);
-  apply(image, table_of([&](int i) { return i & mask; }));
+  map_values(image, table_of([&](int i) { return i & mask; }));
 }
 
 void solarize(Image& image, int threshold) {
-  apply(image, table_of([&](int i) { return i < threshold ? i : 255 - i; }));
+  map_values(image, table_of([&](int i) { return i < threshold ? i : 255 - i; }));
 }
 
 void solarize_add(Image& image, int addend) {
-  apply(image, table_of([&](int i) { return i < 128 ? std::min(255, i + addend) : i; }));
+  map_values(image, table_of([&](int i) { return i < 128 ? std::min(255, i + addend) : i; }));
 }
 
 void brightness(Image& image, float factor) { blend_constant(image, 0.0f, factor); }

@@ -2,9 +2,12 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "kernels.h"
 
 namespace dropstream::pixels {
 
@@ -34,7 +37,7 @@ class Image {
   void reshape(int new_width, int new_height) {
     width = new_width;
     height = new_height;
-    const size_t needed = 3 * area();
+    const size_t needed = 3 * area() + kReadSlack;
     if (bytes_.size() < needed) bytes_.resize(needed);
   }
   size_t area() const { return static_cast<size_t>(width) * static_cast<size_t>(height); }
@@ -42,6 +45,7 @@ class Image {
   const uint8_t* plane(int channel) const { return bytes_.data() + static_cast<size_t>(channel) * area(); }
   uint8_t* row(int channel, int y) { return plane(channel) + static_cast<size_t>(y) * static_cast<size_t>(width); }
   const uint8_t* row(int channel, int y) const { return plane(channel) + static_cast<size_t>(y) * static_cast<size_t>(width); }
+  Planes planes() { return {plane(0), static_cast<size_t>(width), area(), width, height}; }
   size_t capacity() const { return bytes_.size(); }
   void release() { std::vector<uint8_t>().swap(bytes_); }
 
@@ -76,6 +80,9 @@ inline Window window_within(const Window& window, int width, int height) {
   }
   return window;
 }
+
+// What part of an image of this size to decode; throws PixelError to refuse it.
+using ChooseWindow = std::function<Window(int width, int height)>;
 
 // Interleaved RGB pixels to three plane rows.
 inline void deinterleave(const uint8_t* __restrict rgb, int count, uint8_t* __restrict r, uint8_t* __restrict g, uint8_t* __restrict b) {

@@ -133,6 +133,7 @@ bool run(Session& session, const Request& request) {
 struct Target {
   Image& out;
   std::vector<uint8_t>& line;
+  const ChooseWindow& choose;
   Window wanted;
   int declared_width, declared_height;
 };
@@ -142,7 +143,7 @@ bool accept(void* context, int width, int height, int line_bytes, char* message,
   try {
     check_dimensions(width, height);
     check_declared(target.declared_width, target.declared_height, width, height);
-    target.wanted = window_within(target.wanted, width, height);
+    target.wanted = target.choose(width, height);
     target.out.reshape(target.wanted.width, target.wanted.height);
     if (target.line.size() < static_cast<size_t>(line_bytes)) target.line.resize(static_cast<size_t>(line_bytes));
     return true;
@@ -163,9 +164,9 @@ void keep_line(void* context, int y, bool cmyk) {
 
 }  // namespace
 
-void decode_jpeg(Bytes file, int declared_width, int declared_height, const Window& window, Image& out, std::vector<uint8_t>& line) {
+void decode_jpeg(Bytes file, int declared_width, int declared_height, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line) {
   if (file.size == 0) throw PixelError("jpeg: empty file");
-  Target target{out, line, window, declared_width, declared_height};
+  Target target{out, line, choose, {}, declared_width, declared_height};
   const Request request{file, accept, keep_line, [](void* context) { return static_cast<Target*>(context)->line.data(); }, &target};
   Session session;
   if (!run(session, request)) throw PixelError(std::string("jpeg: ") + session.message);

@@ -7,10 +7,10 @@
 
 namespace dropstream::pixels {
 
-// Decodes the whole file and keeps `window` of it (empty window: everything) in `out`. `line` is scratch.
+// Decodes `out` as the window that `choose` wants of the image, whose size it is told. `line` is scratch.
 // declared_*: the size the caller believes, 0 = unknown. A truncated file is an error; other warnings of the decoder are not
 // (the reference's decoder accepts such files too). Throws PixelError.
-void decode_jpeg(Bytes file, int declared_width, int declared_height, const Window& window, Image& out, std::vector<uint8_t>& line);
+void decode_jpeg(Bytes file, int declared_width, int declared_height, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line);
 
 // "libjpeg-turbo 2.1.3" and how it was built.
 const char* jpeg_library();

@@ -110,10 +110,10 @@ constexpr Pass kInterlaced[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0,
 
 }  // namespace
 
-void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palette, const Window& window, Image& out,
+void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palette, const ChooseWindow& choose, Image& out,
                           std::vector<uint8_t>& line) {
   check_header(header);
-  const Window wanted = window_within(window, header.width, header.height);
+  const Window wanted = choose(header.width, header.height);
   out.reshape(wanted.width, wanted.height);
   const size_t bits = static_cast<size_t>(channels_of(header.color_type) * header.bit_depth);
   const size_t step = bits < 8 ? 1 : bits / 8;

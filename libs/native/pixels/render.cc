@@ -11,14 +11,14 @@ namespace {
 
 constexpr size_t kKeptBytes = size_t{32} << 20;
 
-void decode_raw(const Source& source, const Window& window, Image& out) {
+void decode_raw(const Source& source, const ChooseWindow& choose, Image& out) {
   check_dimensions(source.width, source.height);
   const size_t channels = source.format == Format::rgb ? 3 : 1;
   const size_t expected = channels * static_cast<size_t>(source.width) * static_cast<size_t>(source.height);
   if (source.bytes.size != expected) {
     throw PixelError("raw image of " + std::to_string(source.bytes.size) + " bytes: " + std::to_string(expected) + " expected");
   }
-  const Window wanted = window_within(window, source.width, source.height);
+  const Window wanted = choose(source.width, source.height);
   out.reshape(wanted.width, wanted.height);
   for (int y = 0; y < wanted.height; y++) {
     const size_t at = static_cast<size_t>(wanted.top + y) * static_cast<size_t>(source.width) + static_cast<size_t>(wanted.left);
@@ -31,14 +31,14 @@ void decode_raw(const Source& source, const Window& window, Image& out) {
   }
 }
 
-void decode(const Source& source, const Window& window, Image& out, std::vector<uint8_t>& line) {
+void decode(const Source& source, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line) {
   switch (source.format) {
-    case Format::jpeg: return decode_jpeg(source.bytes, source.width, source.height, window, out, line);
+    case Format::jpeg: return decode_jpeg(source.bytes, source.width, source.height, choose, out, line);
     case Format::png_scanlines:
       check_declared(source.width, source.height, source.png.width, source.png.height);
-      return decode_png_scanlines(source.png, source.bytes, source.palette, window, out, line);
+      return decode_png_scanlines(source.png, source.bytes, source.palette, choose, out, line);
     case Format::rgb:
-    case Format::gray: return decode_raw(source, window, out);
+    case Format::gray: return decode_raw(source, choose, out);
   }
 }
 
@@ -61,10 +61,29 @@ void padded_crop(const Image& source, const Plan& plan, int size, Image& out) {
   }
 }
 
-void resize_center_crop(const Image& source, const Plan& plan, int size, Image& out, ResampleScratch& scratch) {
-  check_dimensions(plan.resize_width, plan.resize_height);
-  const Window window = window_within({plan.window.top, plan.window.left, size, size}, plan.resize_width, plan.resize_height);
-  resize(source, plan.resize_width, plan.resize_height, window, plan.interpolation, out, scratch);
+Window whole(int width, int height) { return {0, 0, height, width}; }
+
+// Decodes what the resized part needs and resizes it into `out`, size × size; mirrored with the plan's flip.
+void decode_resized(const Source& source, const Plan& plan, int size, RenderScratch& scratch, Image& out) {
+  const auto choose = [&](int width, int height) {
+    Window crop = whole(width, height), part{0, 0, size, size};
+    int full_width = size, full_height = size;
+    if (plan.geometry == GeometryKind::resized_crop) {
+      if (plan.window.height < 1 || plan.window.width < 1) throw PixelError("crop without pixels");
+      crop = window_within(plan.window, width, height);
+    } else if (plan.geometry == GeometryKind::resize_center_crop) {
+      check_dimensions(plan.resize_width, plan.resize_height);
+      full_width = plan.resize_width;
+      full_height = plan.resize_height;
+      part = window_within({plan.window.top, plan.window.left, size, size}, full_width, full_height);
+    }
+    plan_resize(crop.width, crop.height, full_width, full_height, part, plan.interpolation, plan.flip, scratch.resize);
+    const Window& reads = scratch.resize.reads;
+    return Window{crop.top + reads.top, crop.left + reads.left, reads.height, reads.width};
+  };
+  decode(source, std::ref(choose), scratch.decoded, scratch.line);
+  out.reshape(size, size);
+  resize(scratch.resize, scratch.decoded.planes(), out.planes(), scratch.resample);
 }
 
 void flip(Image& image) {
@@ -100,57 +119,43 @@ void apply(Image& image, const Operation& operation, const Fill& fill, Image& sp
   }
 }
 
-void adjust(Image& image, const Plan& plan, Image& spare) {
-  if (plan.flip) flip(image);
+void adjust(Image& image, const Plan& plan, bool flipped, Image& spare) {
+  if (plan.flip && !flipped) flip(image);
   for (const Operation& operation : plan.operations) apply(image, operation, plan.fill, spare);
 }
 
 }  // namespace
 
 void RenderScratch::trim() {
-  for (Image* image : {&decoded, &this->image, &spare, &resample.between}) {
+  for (Image* image : {&decoded, &this->image, &spare, &resample.between, &resample.turned}) {
     if (image->capacity() > kKeptBytes) image->release();
   }
 }
 
 void decode_source(const Source& source, const Plan& plan, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size) {
   Image& image = scratch.image;
-  decode(source, {}, image, scratch.line);
-  adjust(image, plan, scratch.spare);
+  decode(source, whole, image, scratch.line);
+  adjust(image, plan, false, scratch.spare);
   if (rgb_size != 3 * image.area()) throw PixelError("image is not of the size announced by its header");
   interleave(image.plane(0), image.plane(1), image.plane(2), image.area(), rgb);
 }
 
 void render(const Source& source, const Plan& plan, int size, RenderScratch& scratch, uint8_t* out) {
-  const Window square{0, 0, size, size};
   Image& image = scratch.image;
-  switch (plan.geometry) {
-    case GeometryKind::none:
-      decode(source, {}, image, scratch.line);
-      if (image.width != size || image.height != size) {
-        throw PixelError("image is " + std::to_string(image.width) + " x " + std::to_string(image.height) + " pixels, not " +
-                         std::to_string(size) + " x " + std::to_string(size));
-      }
-      break;
-    case GeometryKind::resized_crop:
-      if (plan.window.height < 1 || plan.window.width < 1) throw PixelError("crop without pixels");
-      decode(source, plan.window, scratch.decoded, scratch.line);
-      resize(scratch.decoded, size, size, square, plan.interpolation, image, scratch.resample);
-      break;
-    case GeometryKind::padded_crop:
-      decode(source, {}, scratch.decoded, scratch.line);
-      padded_crop(scratch.decoded, plan, size, image);
-      break;
-    case GeometryKind::resize_center_crop:
-      decode(source, {}, scratch.decoded, scratch.line);
-      resize_center_crop(scratch.decoded, plan, size, image, scratch.resample);
-      break;
-    case GeometryKind::warp:
-      decode(source, {}, scratch.decoded, scratch.line);
-      resize(scratch.decoded, size, size, square, plan.interpolation, image, scratch.resample);
-      break;
+  const bool resized = plan.geometry != GeometryKind::none && plan.geometry != GeometryKind::padded_crop;
+  if (resized) {
+    decode_resized(source, plan, size, scratch, image);
+  } else if (plan.geometry == GeometryKind::padded_crop) {
+    decode(source, whole, scratch.decoded, scratch.line);
+    padded_crop(scratch.decoded, plan, size, image);
+  } else {
+    decode(source, whole, image, scratch.line);
+    if (image.width != size || image.height != size) {
+      throw PixelError("image is " + std::to_string(image.width) + " x " + std::to_string(image.height) + " pixels, not " +
+                       std::to_string(size) + " x " + std::to_string(size));
+    }
   }
-  adjust(image, plan, scratch.spare);
+  adjust(image, plan, resized, scratch.spare);
   std::memcpy(out, image.plane(0), 3 * image.area());
 }
 

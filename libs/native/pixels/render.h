@@ -43,6 +43,7 @@ struct Plan {
 // What one thread keeps between samples.
 struct RenderScratch {
   Image decoded, image, spare;
+  Resize resize;
   ResampleScratch resample;
   std::vector<uint8_t> line;
   // Gives memory back after an unusually large image.

@@ -3,26 +3,36 @@
 #include <vector>
 
 #include "image.h"
+#include "kernels.h"
 
 namespace dropstream::pixels {
 
 enum class Interpolation { bilinear, bicubic };
 
-// For each output position: where its taps start, how many there are, and their integer weights (22 fractional bits).
-struct Taps {
+struct TapsOfAxis {
   int stride = 0;
   std::vector<int> first, count;
   std::vector<int32_t> weights;
+  Taps view() const { return {stride, first.data(), count.data(), weights.data()}; }
+};
+
+// The part `window` of a whole image resized to full_width × full_height, perhaps mirrored: which part of the image it reads, and how.
+struct Resize {
+  Window reads;  // of the image
+  TapsOfAxis across, down;  // counted inside `reads`; an axis of unchanged size has none
+  bool resamples_across = false, resamples_down = false, mirrored = false;
+  std::vector<double> exact;  // scratch
 };
 
 struct ResampleScratch {
-  Taps taps;
-  Image between;
-  std::vector<int32_t> sums;
+  Image between, turned;
+  std::vector<uint8_t> strips;
 };
 
-// Resizes `source` to full_width × full_height and writes the part `window` of that to `out`.
-void resize(const Image& source, int full_width, int full_height, const Window& window, Interpolation interpolation, Image& out,
-            ResampleScratch& scratch);
+void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored,
+                 Resize& plan);
+
+// `source`: the pixels of plan.reads, with kReadSlack bytes readable behind them. `out`: of the window's size, elsewhere.
+void resize(const Resize& plan, const Planes& source, const Planes& out, ResampleScratch& scratch);
 
 }  // namespace dropstream::pixels

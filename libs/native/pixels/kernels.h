@@ -1,0 +1,51 @@
+// The vectorised inner loops of the pixel library: pure functions on planes, one table per instruction set, equal bytes from each.
+// Integer arithmetic, or IEEE arithmetic one operation at a time: lanes never meet in a sum that rounds.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace dropstream::pixels {
+
+// Three planes of bytes: sample (c, y, x) at data[c · plane + y · stride + x].
+struct Planes {
+  uint8_t* data = nullptr;
+  size_t stride = 0, plane = 0;
+  int width = 0, height = 0;
+
+  // Always inlined, as everything that kernels of several instruction sets share must be: the linker keeps one copy of what is not.
+  __attribute__((always_inline)) uint8_t* row(int channel, int y) const { return data + static_cast<size_t>(channel) * plane + static_cast<size_t>(y) * stride; }
+};
+
+// What a kernel may read (never write) past the last row of a plane's memory. Buffers handed over as a source hold that much more.
+constexpr size_t kReadSlack = 128;
+
+// For each output position of an axis: where its taps start, how many there are, and their integer weights (22 fractional bits),
+// `stride` a position.
+struct Taps {
+  int stride = 0;
+  const int *first = nullptr, *count = nullptr;
+  const int32_t* weights = nullptr;
+  __attribute__((always_inline)) const int32_t* of(int position) const { return weights + static_cast<ptrdiff_t>(position) * stride; }
+};
+constexpr int kWeightBits = 22;
+
+struct PixelKernels {
+  const char* isa;
+  // out(c, y, x) = round(Σ_k source(c, y, first[x] + k) · weight[x][k]), clamped, for the rows of `out`. `scratch`: across_scratch(source.width, out.width) bytes.
+  void (*resample_across)(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch);
+  // out(c, y, x) = round(Σ_k source(c, first[y] + k, x) · weight[y][k]), clamped.
+  void (*resample_down)(const Planes& source, const Taps& taps, const Planes& out);
+  // Each row left to right; `out` is another image, of the same size.
+  void (*mirror)(const Planes& source, const Planes& out);
+};
+
+// Strips of 16 rows, turned, of the source and of the output.
+constexpr size_t across_scratch(int source_width, int out_width) { return 16 * (static_cast<size_t>(source_width) + static_cast<size_t>(out_width) + 64); }
+
+// Those that this build has and this CPU runs, fastest first.
+const std::vector<const PixelKernels*>& available_pixel_kernels();
+// The process's choice: the fastest, or by DROPSTREAM_ISA "portable" or "avx2"; any other name of the engine's means the fastest here.
+const PixelKernels& pixel_kernels();
+
+}  // namespace dropstream::pixels

@@ -1,0 +1,22 @@
+#include "vector/declare.h"
+
+namespace dropstream::pixels {
+namespace DROPSTREAM_PIXELS {
+
+#define DS_TEXT_OF(x) #x
+#define DS_TEXT(x) DS_TEXT_OF(x)
+
+const PixelKernels& pixel_table() {
+  static const PixelKernels table = [] {
+    PixelKernels t{};
+    t.isa = DS_TEXT(DROPSTREAM_PIXELS);
+    t.resample_across = resample_across;
+    t.resample_down = resample_down;
+    t.mirror = mirror;
+    return t;
+  }();
+  return table;
+}
+
+}  // namespace DROPSTREAM_PIXELS
+}  // namespace dropstream::pixels
