@@ -164,9 +164,13 @@ void keep_line(void* context, int y, bool cmyk) {
 
 }  // namespace
 
-void decode_jpeg(Bytes file, int declared_width, int declared_height, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line) {
+void decode_jpeg(Bytes file, int declared_width, int declared_height, const ChooseWindow& choose, Image& out, JpegScratch& scratch) {
   if (file.size == 0) throw PixelError("jpeg: empty file");
-  Target target{out, line, choose, {}, declared_width, declared_height};
+  try {
+    if (scratch.plain && decode_plain_jpeg(file, declared_width, declared_height, choose, out, *scratch.plain)) return;
+  } catch (const PixelError&) {  // said again, and better, below
+  }
+  Target target{out, scratch.line, choose, {}, declared_width, declared_height};
   const Request request{file, accept, keep_line, [](void* context) { return static_cast<Target*>(context)->line.data(); }, &target};
   Session session;
   if (!run(session, request)) throw PixelError(std::string("jpeg: ") + session.message);

@@ -30,6 +30,8 @@ struct Taps {
 };
 constexpr int kWeightBits = 22;
 
+struct ScanJob;
+
 struct PixelKernels {
   const char* isa;
   // out(c, y, x) = round(Σ_k source(c, y, first[x] + k) · weight[x][k]), clamped, for the rows of `out`. `scratch`: across_scratch(source.width, out.width) bytes.
@@ -38,6 +40,15 @@ struct PixelKernels {
   void (*resample_down)(const Planes& source, const Taps& taps, const Planes& out);
   // Each row left to right; `out` is another image, of the same size.
   void (*mirror)(const Planes& source, const Planes& out);
+
+  // Entropy decoding and inverse transform of the MCUs of a window of a plain JPEG (jpeg/plain.h). False: it is not one after all.
+  bool (*decode_scan)(const ScanJob& job);
+  // `count` pixels of one row. Sources: kReadSlack bytes may be read behind them.
+  void (*ycc_row)(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int count, uint8_t* r, uint8_t* g, uint8_t* b);
+  // out[x] = (3 · near[x] + far[x] + bias) >> 2; `out` is written up to a whole 16.
+  void (*blend_chroma_rows)(const uint8_t* near, const uint8_t* far, int bias, int count, uint8_t* out);
+  // Twice as many samples as `count`, written up to a whole 32, by the triangle filter; `far`: the second nearest row, or null. Reads one sample before the row.
+  void (*widen_chroma_row)(const uint8_t* near, const uint8_t* far, int count, uint8_t* out);
 };
 
 // Strips of 16 rows, turned, of the source and of the output.

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "color.h"
-#include "jpeg.h"
 
 namespace dropstream::pixels {
 namespace {
@@ -31,12 +30,12 @@ void decode_raw(const Source& source, const ChooseWindow& choose, Image& out) {
   }
 }
 
-void decode(const Source& source, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line) {
+void decode(const Source& source, const ChooseWindow& choose, RenderScratch& scratch, Image& out) {
   switch (source.format) {
-    case Format::jpeg: return decode_jpeg(source.bytes, source.width, source.height, choose, out, line);
+    case Format::jpeg: return decode_jpeg(source.bytes, source.width, source.height, choose, out, scratch.jpeg);
     case Format::png_scanlines:
       check_declared(source.width, source.height, source.png.width, source.png.height);
-      return decode_png_scanlines(source.png, source.bytes, source.palette, choose, out, line);
+      return decode_png_scanlines(source.png, source.bytes, source.palette, choose, out, scratch.line);
     case Format::rgb:
     case Format::gray: return decode_raw(source, choose, out);
   }
@@ -81,7 +80,7 @@ void decode_resized(const Source& source, const Plan& plan, int size, RenderScra
     const Window& reads = scratch.resize.reads;
     return Window{crop.top + reads.top, crop.left + reads.left, reads.height, reads.width};
   };
-  decode(source, std::ref(choose), scratch.decoded, scratch.line);
+  decode(source, std::ref(choose), scratch, scratch.decoded);
   out.reshape(size, size);
   resize(scratch.resize, scratch.decoded.planes(), out.planes(), scratch.resample);
 }
@@ -134,7 +133,7 @@ void RenderScratch::trim() {
 
 void decode_source(const Source& source, const Plan& plan, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size) {
   Image& image = scratch.image;
-  decode(source, whole, image, scratch.line);
+  decode(source, whole, scratch, image);
   adjust(image, plan, false, scratch.spare);
   if (rgb_size != 3 * image.area()) throw PixelError("image is not of the size announced by its header");
   interleave(image.plane(0), image.plane(1), image.plane(2), image.area(), rgb);
@@ -146,10 +145,10 @@ void render(const Source& source, const Plan& plan, int size, RenderScratch& scr
   if (resized) {
     decode_resized(source, plan, size, scratch, image);
   } else if (plan.geometry == GeometryKind::padded_crop) {
-    decode(source, whole, scratch.decoded, scratch.line);
+    decode(source, whole, scratch, scratch.decoded);
     padded_crop(scratch.decoded, plan, size, image);
   } else {
-    decode(source, whole, image, scratch.line);
+    decode(source, whole, scratch, image);
     if (image.width != size || image.height != size) {
       throw PixelError("image is " + std::to_string(image.width) + " x " + std::to_string(image.height) + " pixels, not " +
                        std::to_string(size) + " x " + std::to_string(size));

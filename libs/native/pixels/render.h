@@ -4,6 +4,7 @@
 
 #include "affine.h"
 #include "image.h"
+#include "jpeg.h"
 #include "png.h"
 #include "resample.h"
 
@@ -45,6 +46,7 @@ struct RenderScratch {
   Image decoded, image, spare;
   Resize resize;
   ResampleScratch resample;
+  JpegScratch jpeg;
   std::vector<uint8_t> line;
   // Gives memory back after an unusually large image.
   void trim();

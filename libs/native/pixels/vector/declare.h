@@ -8,6 +8,10 @@ namespace DROPSTREAM_PIXELS {
 void resample_across(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch);
 void resample_down(const Planes& source, const Taps& taps, const Planes& out);
 void mirror(const Planes& source, const Planes& out);
+bool decode_scan(const ScanJob& job);
+void ycc_row(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int count, uint8_t* r, uint8_t* g, uint8_t* b);
+void blend_chroma_rows(const uint8_t* near, const uint8_t* far, int bias, int count, uint8_t* out);
+void widen_chroma_row(const uint8_t* near, const uint8_t* far, int count, uint8_t* out);
 
 }  // namespace DROPSTREAM_PIXELS
 }  // namespace dropstream::pixels

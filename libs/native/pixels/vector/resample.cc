@@ -12,8 +12,6 @@ namespace {
 
 constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
-DS_INLINE Bytes16 to_bytes(Int16 sum) { return narrow(clamp_byte(sum >> kWeightBits)); }
-
 #if DROPSTREAM_PIXELS_avx512
 
 constexpr int kDigits = 3;
@@ -142,6 +140,10 @@ void run_outputs(const Planes& source, const Taps& taps, int x, int count, const
   }
 }
 
+#else
+
+DS_INLINE Bytes16 to_bytes(Int16 sum) { return narrow_clamped(sum >> kWeightBits); }
+
 #endif
 
 }  // namespace
@@ -223,8 +225,8 @@ void resample_across(const Planes& source, const Taps& taps, const Planes& out, 
       for (int x = 0; x < out.width; x++) {
         const uint8_t* from = turned + static_cast<size_t>(16 * taps.first[x]);
         const int32_t* weights = taps.of(x);
-        Int16 sum = Int16{} + kHalf;
-        for (int k = 0; k < taps.count[x]; k++) sum += widen(load<Bytes16>(from + 16 * k)) * weights[k];
+        Int16 sum = splat(kHalf);
+        for (int k = 0; k < taps.count[x]; k++) sum = sum + widen(load<Bytes16>(from + 16 * k)) * weights[k];
         store(results + static_cast<size_t>(16 * x), to_bytes(sum));
       }
       for (int x = 0; x < out.width; x += kLanes) {
@@ -244,8 +246,8 @@ void resample_down(const Planes& source, const Taps& taps, const Planes& out) {
       const uint8_t* from = source.row(c, first);
       uint8_t* to = out.row(c, y);
       for (int x = 0; x < out.width; x += kLanes) {
-        Int16 sum = Int16{} + kHalf;
-        for (int k = 0; k < count; k++) sum += widen(load<Bytes16>(from + static_cast<size_t>(k) * source.stride + x)) * weights[k];
+        Int16 sum = splat(kHalf);
+        for (int k = 0; k < count; k++) sum = sum + widen(load<Bytes16>(from + static_cast<size_t>(k) * source.stride + x)) * weights[k];
         store_part(to + x, to_bytes(sum), out.width - x);
       }
     }

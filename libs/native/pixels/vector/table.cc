@@ -13,6 +13,10 @@ const PixelKernels& pixel_table() {
     t.resample_across = resample_across;
     t.resample_down = resample_down;
     t.mirror = mirror;
+    t.decode_scan = decode_scan;
+    t.ycc_row = ycc_row;
+    t.blend_chroma_rows = blend_chroma_rows;
+    t.widen_chroma_row = widen_chroma_row;
     return t;
   }();
   return table;
