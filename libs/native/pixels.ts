@@ -30,7 +30,7 @@ export type {
 export const PIXEL_SEMANTICS_VERSION = 1;
 
 interface PixelAddon {
-  pixelsInfo(): { jpeg: string; threads: number };
+  pixelsInfo(): PixelInfo;
   pixelsRender(
     sources: Uint8Array[],
     palettes: (Uint8Array | null)[],
@@ -70,8 +70,16 @@ export class DecodeError extends Error {
   }
 }
 
-/** Library and threads in use, for logs: { jpeg: 'libjpeg-turbo 2.1.3, with SIMD', threads: 2 }. */
-export function pixelInfo(): { jpeg: string; threads: number } {
+export interface PixelInfo {
+  /** 'libjpeg-turbo 2.1.3, with SIMD' */
+  jpeg: string;
+  /** The kernels in use: 'avx512', 'avx2' or 'portable'. */
+  path: string;
+  threads: number;
+}
+
+/** Library, kernels and threads in use, for logs. */
+export function pixelInfo(): PixelInfo {
   return addon().pixelsInfo();
 }
 

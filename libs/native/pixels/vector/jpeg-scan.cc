@@ -111,6 +111,7 @@ __attribute__((noinline)) bool read_block(Reader& state, const HuffmanTable& dc_
   if (__builtin_expect(dc != block[0], 0)) return false;
   uint32_t k = 1;
   while (true) {
+    reader.refill();
     for (int turn = 0; turn < 2; turn++) {
       const uint32_t entry = look_up(reader, ac_table);
       if (__builtin_expect(entry == 0, 0)) return false;
@@ -125,7 +126,6 @@ __attribute__((noinline)) bool read_block(Reader& state, const HuffmanTable& dc_
       }
       k = next;
     }
-    reader.refill();
   }
 }
 
