@@ -7,6 +7,7 @@ import type { KernelCall, ThreadJob } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
 import { EngineBlocks, MOST_CALLS } from './engine-blocks.js';
 import { type KernelTime, kernelTimes, shapeOf } from './kernel-times.js';
+import { textTable } from './text-table.js';
 import { chromeTrace, type Span } from './trace-file.js';
 import { caseUsage, countOf, parseCase, type TrainingCase, UsageError } from './training-case.js';
 
@@ -63,10 +64,7 @@ function table(rows: readonly KernelTime[], steps: number, stepSeconds: number):
     rate(flop, seconds),
     rate(bytes, seconds),
   ]);
-  const all = [['kernel', 'calls', 'ms', 'share', 'GFLOP/s', 'GB/s'], ...cells];
-  const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  const aligned = (cell: string, column: number) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!));
-  return all.map((row) => row.map(aligned).join('  ').trimEnd()).join('\n');
+  return textTable([['kernel', 'calls', 'ms', 'share', 'GFLOP/s', 'GB/s'], ...cells]);
 }
 
 function report({ spans, calls, jobs }: Recording, engine: EngineBlocks, options: TrainingCase, steps: number, shapes: boolean): void {

@@ -1,0 +1,146 @@
+// What one core of this machine can do at most, on every instruction set it has: multiply-adds on registers alone, and bytes a second of
+// y = x · a through arrays of growing size. One JSON object a line; bench:kernels puts each kernel beside them. Best of seven rounds: a limit.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "bench/timing.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+using dropstream::bench::best_seconds;
+
+// Twelve chains hide the latency of a multiply-add (4 cycles, two a cycle) and fit the registers of each set (AVX2 has 16).
+#define CHAINS(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
+constexpr long kRounds = 100000;
+constexpr double kChains = 12;
+
+volatile float sink;
+float* volatile place;  // the compiler must take what it points to as read
+
+#define START(i) Vector c##i = b;
+#define KEEP(i) asm volatile("" : "+" VECTOR_REGISTER(c##i));
+#define TOTAL(i) total = total + c##i;
+
+// `TARGET` functions of one instruction set: Vector is its fp32 vector, MULTIPLY_ADD(c) one step of a chain.
+#define PEAKS(NAME, TARGET)                                      \
+  TARGET void fma_##NAME() {                                     \
+    const Vector a = Vector{} + 1e-9f, b = Vector{} + 0.5f;      \
+    CHAINS(START)                                                \
+    for (long round = 0; round < kRounds; round++) {             \
+      CHAINS(STEP)                                               \
+      CHAINS(KEEP)                                               \
+    }                                                            \
+    Vector total = a;                                            \
+    CHAINS(TOTAL)                                                \
+    sink = total[0];                                             \
+  }                                                              \
+  TARGET void scale_##NAME(const float* x, float* y, size_t n) { \
+    constexpr size_t kLanes = sizeof(Vector) / sizeof(float);    \
+    for (size_t i = 0; i < n; i += kLanes) {                     \
+      Vector v;                                                  \
+      memcpy(&v, x + i, sizeof v);                               \
+      v = v * 0.999f;                                            \
+      memcpy(y + i, &v, sizeof v);                               \
+    }                                                            \
+  }
+
+#if defined(__x86_64__)
+#define VECTOR_REGISTER "v"
+namespace sets_of_64_bytes {
+typedef float Vector __attribute__((vector_size(64)));
+#define STEP(i) c##i = (Vector)_mm512_fmadd_ps((__m512)c##i, (__m512)b, (__m512)a);
+PEAKS(avx512, __attribute__((target("avx512f"))))
+#undef STEP
+}  // namespace sets_of_64_bytes
+
+__attribute__((target("avx512f,avx512bf16"))) void dot_bf16() {
+  typedef __m512 Vector;
+  const __m512 half = _mm512_set1_ps(0.5f), b = half;
+  const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(1e-9f), _mm512_set1_ps(1e-9f));
+#define STEP(i) c##i = _mm512_dpbf16_ps(c##i, a, a);
+  CHAINS(START)
+  for (long round = 0; round < kRounds; round++) {
+    CHAINS(STEP)
+    CHAINS(KEEP)
+  }
+  Vector total = half;
+  CHAINS(TOTAL)
+  sink = total[0];
+#undef STEP
+}
+
+namespace sets_of_32_bytes {
+typedef float Vector __attribute__((vector_size(32)));
+#define STEP(i) c##i = (Vector)_mm256_fmadd_ps((__m256)c##i, (__m256)b, (__m256)a);
+PEAKS(avx2, __attribute__((target("avx2,fma"))))
+#undef STEP
+}  // namespace sets_of_32_bytes
+#undef VECTOR_REGISTER
+#define VECTOR_REGISTER "x"
+#else
+#define VECTOR_REGISTER "w"
+#endif
+
+namespace sets_of_16_bytes {
+typedef float Vector __attribute__((vector_size(16)));
+#define STEP(i) c##i = c##i * b + a;
+PEAKS(portable, )
+#undef STEP
+}  // namespace sets_of_16_bytes
+
+void print_flops(const char* isa, const char* type, double flop_per_step, void (*kernel)()) {
+  double seconds = best_seconds(kernel);
+  for (int again = 0; again < 2; again++) seconds = std::min(seconds, best_seconds(kernel));  // a limit, so more tries
+  printf("{\"peak\": \"multiply-add\", \"isa\": \"%s\", \"type\": \"%s\", \"gflops\": %.1f}\n", isa, type, flop_per_step * kChains * kRounds / seconds / 1e9);
+}
+
+// From first-level caches to memory: what an elementwise kernel that reads one array and writes another can reach at that size of both.
+void print_bandwidths(const char* isa, void (*kernel)(const float*, float*, size_t)) {
+  for (size_t bytes = 16 << 10; bytes <= (256u << 20); bytes *= 4) {
+    const size_t floats = bytes / 2 / sizeof(float);
+    std::vector<float> x(floats + 16, 1.0f), y(floats + 16);
+    float *from = x.data(), *to = y.data();
+    while ((size_t)from % 64) from++;
+    while ((size_t)to % 64) to++;
+    const double seconds = best_seconds([&] {
+      place = to;
+      kernel(from, to, floats);
+      sink = place[0];
+    });
+    printf("{\"peak\": \"bandwidth\", \"isa\": \"%s\", \"bytes\": %zu, \"gb_per_s\": %.1f}\n", isa, bytes, (double)bytes / seconds / 1e9);
+    fflush(stdout);
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const auto wanted = [&](const char* isa) { return count < 2 || !strcmp(arguments[1], isa); };
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && (wanted("avx512") || wanted("avx512_bf16"))) {
+    for (const char* isa : {"avx512_bf16", "avx512"}) {
+      if (!wanted(isa)) continue;
+      const bool dots = !strcmp(isa, "avx512_bf16");
+      if (dots && !__builtin_cpu_supports("avx512bf16")) continue;
+      print_flops(isa, "fp32", 32, sets_of_64_bytes::fma_avx512);
+      // Without instructions of their own, bf16 operands are widened and multiplied in fp32.
+      print_flops(isa, "bf16", dots ? 64 : 32, dots ? dot_bf16 : sets_of_64_bytes::fma_avx512);
+      print_bandwidths(isa, sets_of_64_bytes::scale_avx512);
+    }
+  }
+  if (wanted("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    for (const char* type : {"fp32", "bf16"}) print_flops("avx2", type, 16, sets_of_32_bytes::fma_avx2);
+    print_bandwidths("avx2", sets_of_32_bytes::scale_avx2);
+  }
+#endif
+  if (wanted("portable")) {
+    for (const char* type : {"fp32", "bf16"}) print_flops("portable", type, 8, sets_of_16_bytes::fma_portable);
+    print_bandwidths("portable", sets_of_16_bytes::scale_portable);
+  }
+}

@@ -1,0 +1,99 @@
+/** npm run bench:kernels: every kernel on one core, beside what that core can do at most. */
+import { execFile } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { compare, type KernelRow, type Peak, parseLines } from './kernel-rows.js';
+import { processor } from './machine-peak.js';
+import { textTable } from './text-table.js';
+
+const usage = `npm run bench:kernels -- [options]
+
+  --isa NAME       one instruction set of avx512_bf16, avx512, avx2, portable (default: all that this processor has)
+  --filter TEXT    kernels whose line contains this
+  --json           one JSON object a line instead of tables
+
+Built into libs/native/build/bench, run on one thread. Nothing else should run meanwhile.`;
+
+const MINUTE_MS = 60_000;
+const run = promisify(execFile);
+const source = fileURLToPath(new URL('../../libs/native', import.meta.url));
+const build = join(source, 'build', 'bench');
+
+async function compile(): Promise<void> {
+  mkdirSync(build, { recursive: true });
+  const settings = ['-DDROPSTREAM_ADDON=OFF', '-DDROPSTREAM_BENCH=ON', '-DCMAKE_BUILD_TYPE=Release'];
+  await run('cmake', ['-S', source, '-B', build, ...settings], { timeout: 2 * MINUTE_MS });
+  const parallel = ['--parallel', String(availableParallelism())];
+  await run('cmake', ['--build', build, ...parallel], { timeout: 20 * MINUTE_MS, maxBuffer: 2 ** 26 });
+}
+
+async function lines<Row>(program: string, isa: string | undefined): Promise<{ rows: Row[]; other: string[] }> {
+  const { stdout } = await run(join(build, 'Release', program), isa === undefined ? [] : [isa], {
+    timeout: 20 * MINUTE_MS,
+    maxBuffer: 2 ** 26,
+  });
+  return parseLines<Row>(stdout);
+}
+
+function printPeaks(peaks: readonly Peak[]): void {
+  for (const isa of new Set(peaks.map((peak) => peak.isa))) {
+    const own = peaks.filter((peak) => peak.isa === isa);
+    const products = own.flatMap((peak) => (peak.peak === 'multiply-add' ? [`${peak.type} ${peak.gflops} GFLOP/s`] : []));
+    const bandwidth = own.flatMap((peak) => (peak.peak === 'bandwidth' ? [`${peak.bytes >> 10} KiB ${peak.gb_per_s}`] : []));
+    console.log(`${isa}: multiply-adds ${products.join(', ')}\n  GB/s at ${bandwidth.join(', ')}`);
+  }
+}
+
+const percent = (share: number | undefined) => (share === undefined ? '' : `${(100 * share).toFixed(0)} %`);
+const rate = (value: number) => (value > 0 ? value.toFixed(value < 10 ? 1 : 0) : '');
+
+function printRows(rows: readonly KernelRow[], peaks: readonly Peak[]): void {
+  for (const isa of new Set(rows.map((row) => row.isa))) {
+    const cells = rows
+      .filter((row) => row.isa === isa)
+      .map((row) => compare(row, peaks))
+      .map((row) => [
+        row.kernel,
+        row.shape,
+        row.type,
+        row.us.toFixed(row.us < 100 ? 2 : 0),
+        rate(row.gflops),
+        percent(row.ofMultiplyAdds),
+        rate(row.gb_per_s),
+        percent(row.ofBandwidth),
+      ]);
+    console.log(`\n${textTable([[isa, 'shape', 'type', 'µs', 'GFLOP/s', 'of peak', 'GB/s', 'of bandwidth'], ...cells])}`);
+  }
+}
+
+async function bench({ isa, filter, json }: { isa?: string | undefined; filter?: string | undefined; json?: boolean | undefined }) {
+  await compile();
+  const { rows: peaks } = await lines<Peak>('dropstream_machine_peak', isa);
+  if (peaks.length === 0) throw new RangeError(`--isa: this processor has no ${isa}`);
+  const measured = await lines<KernelRow>('dropstream_kernel_bench', isa);
+  const rows = measured.rows.filter((row) => filter === undefined || `${row.kernel} ${row.shape} ${row.type}`.includes(filter));
+  if (json) {
+    for (const line of [...peaks, ...rows.map((row) => compare(row, peaks))])
+      console.log(JSON.stringify({ processor: processor(), ...line }));
+    return;
+  }
+  console.log(processor());
+  printPeaks(peaks);
+  printRows(rows, peaks);
+  if (measured.other.length > 0) console.log(`\n${measured.other.join('\n')}`);
+}
+
+try {
+  const { values } = parseArgs({
+    options: { isa: { type: 'string' }, filter: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
+  });
+  if (values.help) console.log(usage);
+  else await bench(values);
+} catch (error) {
+  if (!(error instanceof RangeError) && !(error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')) throw error;
+  console.error(`bench:kernels: ${(error as Error).message}\n\n${usage}`);
+  process.exitCode = 2;
+}
