@@ -1,10 +1,11 @@
 // Speed of the kernels on one thread, at the shapes of ViT-T/16 at 224 (8 samples of 197 tokens) and of a small ViT (64 of 17):
-//   cmake -S libs/native -B /tmp/bench -DDROPSTREAM_ADDON=OFF -DDROPSTREAM_BENCH=ON && cmake --build /tmp/bench -j && taskset -c 1 /tmp/bench/Release/dropstream_kernel_bench
-// An argument names the one instruction set to measure. Best of seven rounds. Compare with the peak: lanes · 2 FMAs · 2 · clock.
+// npm run bench:kernels builds and runs this and prints its lines beside the machine's peaks (peak.cc).
+// An argument names the one instruction set to measure. Best of seven rounds.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "bench/report.h"
 #include "bench/timing.h"
 #include "dispatch.h"
 #include "threads/thread-mode.h"
@@ -35,9 +36,12 @@ void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
     for (size_t i = 0; i < n; i += k.weight_grad_rows)
       k.weight_grad({m, n, depth, as(dy), as(x_packed), dw, bias}, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
   });
-  const double work = 2.0 * (double)(m * n * depth) / 1e9;
-  printf("%s %4zu x %4zu x %4zu: product %4.0f GFLOP/s, with GELU %4.0f, weight gradient %4.0f, with its packing %4.0f\n", type == Type::fp32 ? "fp32" : "bf16", m, depth, n,
-         work / forward, work / gelu, work / weight, work / (weight + pack));
+  const double work = 2.0 * (double)(m * n * depth);
+  const std::string shape = std::to_string(m) + " x " + std::to_string(depth) + " x " + std::to_string(n);
+  report(k.isa, "product", shape, type, forward, work, 0);
+  report(k.isa, "product with GELU", shape, type, gelu, work, 0);
+  report(k.isa, "weight gradient", shape, type, weight, work, 0);
+  report(k.isa, "weight gradient and its packing", shape, type, weight + pack, work, 0);
 }
 
 void attention(const KernelTable& k, size_t tokens, size_t head_dim, double rate) {
@@ -80,7 +84,6 @@ int main(int count, char** arguments) {
   enter_compute_mode("kernel-bench");
   for (const KernelTable* k : available_kernels()) {
     if (count > 1 && strcmp(arguments[1], k->isa)) continue;
-    printf("%s\n", k->isa);
     // ViT-T, a small ViT, Mixer-S/16 (channels, tokens), Swin's and ConvNeXt's femto widths, a head.
     const size_t shapes[][3] = {{1576, 192, 576}, {1576, 192, 192}, {1576, 192, 768}, {1576, 768, 192}, {1088, 64, 192}, {1088, 64, 64},
                                 {1088, 64, 256},  {1088, 256, 64},  {1568, 512, 2048}, {1568, 2048, 512}, {4096, 196, 256}, {4096, 256, 196},
