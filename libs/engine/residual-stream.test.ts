@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { trace } from '#graph/trace.js';
+import { createProgram } from '#native/engine.js';
+import type { Instruction, MicroBatch, Operand, ProgramSpec } from '#native/program.js';
+import { constant, initialValues, xavierUniform } from '#nn/initialisation.js';
+import { mlp } from '#nn/layers/mlp.js';
+import { patchEmbed } from '#nn/layers/patch-embed.js';
+import { model } from '#nn/model.js';
+import { addPositions } from '#nn/ops/add-positions.js';
+import { layerNorm } from '#nn/ops/layer-norm.js';
+import { layerScale } from '#nn/ops/layer-scale.js';
+import { meanTokens } from '#nn/ops/mean-tokens.js';
+import { residual } from '#nn/ops/residual.js';
+import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { withoutExecutor } from '../../test/support/executors.js';
+import { runFloat64 } from '../../test/support/float64-program.js';
+import { norm } from '../../test/support/golden-model.js';
+import { lower } from './native/lower.js';
+
+// What blocks do to the stream at ConvNeXt's initial layer scale, 1e-6, as the difference to a scale of 0. The model's logits are the mean of
+// its stream and its first parameter lies on it, so that nothing but the stream stands between the blocks and what is measured.
+const LAYER_SCALE = 1e-6;
+const [classes, samples, imageSize, patch, depth] = [16, 4, 28, 4, 4];
+const tokens = (imageSize / patch) ** 2;
+
+const stream = model('stream', ({ images, param, drop }) => {
+  let x = patchEmbed(images, patch, classes, param('stem'));
+  x = addPositions(x, param('positions').declare([tokens, classes], constant(0)));
+  for (let k = 0; k < depth; k++) {
+    const p = param(`blocks.${k}`);
+    x = residual(x, drop.path(k, 0), (y) => {
+      const mixed = mlp(layerNorm(y, p('norm')), 4 * classes, p('mlp'), drop(`blocks.${k}`), { weight: xavierUniform });
+      return layerScale(mixed, p('gamma').declare([classes], constant(LAYER_SCALE)));
+    });
+  }
+  return meanTokens(x);
+});
+const graph = trace(stream, { channels: 3, imageSize, classes });
+const positions = graph.parameters.findIndex(({ name }) => name === 'positions');
+
+const draws = new PhiloxDraws(purposeKey(31n, 'residual-stream.test'));
+const batch: MicroBatch = {
+  images: Float32Array.from({ length: samples * 3 * imageSize ** 2 }, (_, i) => 3 * draws.uniform(i) - 1.5),
+  targets: Float32Array.from({ length: samples * classes }, (_, i) => (i % classes === Math.floor(i / classes) ? 1 : 0)),
+  samples,
+  firstSample: 0,
+};
+const random = { seed: 0n, step: 0, siteRates: new Float64Array(graph.sites.length), pathRates: new Float64Array(graph.paths.length) };
+
+/** Logits, and the gradient of the positions. */
+type Run = (spec: ProgramSpec, parameters: Float32Array[]) => Promise<Float64Array[]>;
+
+const inFloat64: Run = async (spec, parameters) => {
+  const { logits, gradients } = runFloat64(spec, parameters, [batch], random, 1);
+  return [logits, gradients[positions]!];
+};
+
+const natively: Run = async (spec, parameters) => {
+  const program = createProgram(spec);
+  try {
+    for (const [index, values] of parameters.entries()) program.write('weights', index, values);
+    const { logits } = await program.step([batch], random, 1);
+    return [Float64Array.from(logits), Float64Array.from(program.read('gradients', positions))];
+  } finally {
+    program.dispose();
+  }
+};
+
+/** What the blocks add to logits and gradient. */
+async function effect(spec: ProgramSpec, run: Run): Promise<Float64Array[]> {
+  const parameters = graph.parameters.map((parameter) => initialValues(parameter, 5n));
+  const without = graph.parameters.map(({ name }, index) => parameters[index]!.map((value) => (name.endsWith('gamma') ? 0 : value)));
+  const [on, off] = [await run(spec, parameters), await run(spec, without)];
+  return on.map((values, part) => values.map((value, i) => value - off[part]![i]!));
+}
+
+/** The spec with every value of the stream, forward and backward, rounded to bf16 behind each kernel that writes it. */
+function withRoundedStream(spec: ProgramSpec): ProgramSpec {
+  const values = [...spec.values];
+  let { arenaFloats } = spec;
+  const round = (operand: Operand, domain: number): Instruction[] => {
+    const { elementsPerSample } = values[(operand as { value: number }).value]!;
+    const rounded = { value: values.push({ offset: arenaFloats, elementsPerSample, type: 'bf16' }) - 1 };
+    arenaFloats += Math.ceil((elementsPerSample * spec.chunkSamples) / 32) * 16;
+    const copy = { kernel: 'take_token', domain, attributes: { tokens: 1, width: elementsPerSample, token: 0 } } as const;
+    return [
+      { ...copy, inputs: [operand], outputs: [rounded] },
+      { ...copy, inputs: [rounded], outputs: [operand] },
+    ];
+  };
+  const writesStream = new Set(['add_positions', 'add_kept', 'mean_tokens_grad']);
+  const rounded = (instructions: readonly Instruction[]) =>
+    instructions.flatMap((one) => (writesStream.has(one.kernel) ? [one, ...round(one.outputs[0]!, one.domain)] : [one]));
+  const [forward, backward] = [rounded(spec.forward), rounded(spec.backward)];
+  return { ...spec, values, arenaFloats, forward, backward };
+}
+
+/** The spec with the loss's gradient in fp32: where it is bf16, a millionth may tip a rounding there, which is no matter of the stream. */
+function withExactLossGradient(spec: ProgramSpec): ProgramSpec {
+  const { value } = spec.forward.at(-1)!.outputs[1] as { value: number };
+  const values = spec.values.map((one, index) => (index === value ? { ...one, offset: spec.arenaFloats, type: 'fp32' as const } : one));
+  return { ...spec, values, arenaFloats: spec.arenaFloats + samples * classes };
+}
+
+const spec = withExactLossGradient(lower(graph, samples, { precision: 'bf16' }));
+const exact = effect(lower(graph, samples), inFloat64);
+
+for (const [machine, run, skip] of [
+  ['float64', inFloat64, false],
+  ['native', natively, withoutExecutor('native')],
+] as const) {
+  test(`${machine}: in bf16 blocks at layer scale 1e-6 reach logits and gradients; in a stream of bf16 they would vanish`, {
+    skip,
+  }, async () => {
+    const wanted = await exact;
+    const errors = (found: Float64Array[]) =>
+      found.map((values, part) => norm(values.map((value, i) => value - wanted[part]![i]!)) / norm(wanted[part]!));
+    assert.ok(wanted.every((values) => norm(values) > 0));
+    const found = errors(await effect(spec, run));
+    assert.ok(
+      found.every((error) => error < 0.05),
+      `relative errors of ${found}`,
+    );
+    const vanished = errors(await effect(withRoundedStream(spec), run));
+    assert.ok(
+      vanished.every((error) => error > 0.5),
+      `relative errors of ${vanished} on a rounded stream`,
+    );
+  });
+}
+
+test('the addon refuses a stream of bf16', { skip: withoutExecutor('native') }, () => {
+  const sum = spec.forward.find(({ kernel }) => kernel === 'add_kept')!.outputs[0] as { value: number };
+  const values = spec.values.map((value, index) => (index === sum.value ? { ...value, type: 'bf16' as const } : value));
+  assert.throws(() => createProgram({ ...spec, values }), /is bf16, must be fp32/);
+});
