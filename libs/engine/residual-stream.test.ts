@@ -106,9 +106,9 @@ function withExactLossGradient(spec: ProgramSpec): ProgramSpec {
 const spec = withExactLossGradient(lower(graph, samples, { precision: 'bf16' }));
 const exact = effect(lower(graph, samples), inFloat64);
 
-for (const [machine, run, skip] of [
-  ['float64', inFloat64, false],
-  ['native', natively, withoutExecutor('native')],
+for (const [machine, run, allowed, skip] of [
+  ['float64', inFloat64, 0.05, false],
+  ['native', natively, 0.15, withoutExecutor('native')], // fp32 itself is good to 6e-8 of the stream
 ] as const) {
   test(`${machine}: in bf16 blocks at layer scale 1e-6 reach logits and gradients; in a stream of bf16 they would vanish`, {
     skip,
@@ -119,7 +119,7 @@ for (const [machine, run, skip] of [
     assert.ok(wanted.every((values) => norm(values) > 0));
     const found = errors(await effect(spec, run));
     assert.ok(
-      found.every((error) => error < 0.05),
+      found.every((error) => error < allowed),
       `relative errors of ${found}`,
     );
     const vanished = errors(await effect(withRoundedStream(spec), run));
