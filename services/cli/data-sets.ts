@@ -15,6 +15,8 @@ import { bar, count } from './output/numbers.js';
 const kinds: Readonly<Record<string, DatasetKind>> = {
   imnet: 'image_folder',
   image_folder: 'image_folder',
+  tar: 'tar',
+  webdataset: 'tar',
   cifar: 'cifar100',
   cifar100: 'cifar100',
   cifar10: 'cifar10',
@@ -29,7 +31,7 @@ export function datasetKind(name: string | undefined): DatasetKind | undefined {
 }
 
 function refuseKind(name: string): never {
-  throw invalid('data_set', name, 'IMNET, image_folder, CIFAR, cifar10, cifar100 or idx');
+  throw invalid('data_set', name, 'IMNET, image_folder, tar, CIFAR, cifar10, cifar100 or idx');
 }
 
 export interface IndexRequest {
@@ -92,7 +94,9 @@ export async function indexForTraining(
   const evalPath = data.eval_data_path ?? (folders && !hasSplit ? undefined : path);
   if (evalPath === undefined) return { train, evaluation: undefined };
   const evalInside = await foldersIn(resolve(context.cwd, evalPath));
-  const split = folders && !evalInside.includes('val') && !evalInside.includes('test') ? '' : 'val';
+  // A folder that is named for evaluation alone holds nothing else.
+  const wholeFolder = folders || (train.kind === 'tar' && data.eval_data_path !== undefined);
+  const split = wholeFolder && !evalInside.includes('val') && !evalInside.includes('test') ? '' : 'val';
   try {
     return { train, evaluation: await indexAndSave({ path: evalPath, split, kind: train.kind, store }, context) };
   } catch (error) {
@@ -115,8 +119,14 @@ export async function indexForEvaluation(
   const path = data.eval_data_path ?? data.data_path ?? '';
   const inside = await foldersIn(resolve(context.cwd, path));
   const classesInside = kind === 'image_folder' || (kind === undefined && inside.length > 0);
-  const split = classesInside && !inside.includes('val') && !inside.includes('test') ? '' : 'val';
+  const shards =
+    data.eval_data_path !== undefined && (kind === 'tar' || (kind === undefined && (await holdsShards(resolve(context.cwd, path)))));
+  const split = (classesInside || shards) && !inside.includes('val') && !inside.includes('test') ? '' : 'val';
   return await indexAndSave({ path, split, kind, store }, context);
+}
+
+async function holdsShards(path: string): Promise<boolean> {
+  return (await readdir(path)).some((name) => /\.tar$/i.test(name));
 }
 
 async function foldersIn(path: string): Promise<string[]> {

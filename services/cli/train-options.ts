@@ -157,7 +157,7 @@ export const trainOptions: readonly TrainOption[] = [
   ...command('Data', [
     ['data_path', 'text', 'none', 'training images: a folder (or file set) that is indexed before the run', true],
     ['eval_data_path', 'text', 'val/ or test', 'evaluation images', true],
-    ['data_set', 'text', 'by content', 'IMNET or image_folder, CIFAR (100), cifar10, cifar100, idx', true],
+    ['data_set', 'text', 'by content', 'IMNET or image_folder, tar, CIFAR (100), cifar10, cifar100, idx', true],
   ]),
   ...spec('Data', [
     ['train_manifest', 'text', 'none', 'SHA-256 of an indexed data set, instead of data_path', 'trainManifest'],

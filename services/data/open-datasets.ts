@@ -1,6 +1,7 @@
 /** Manifests and readers of the data sets in use, loaded once, the least recently used one closed when there are too many. */
 import type { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
+import { FolderSource } from '#data/datasets/folder-source.js';
 import type { Manifest } from '#data/manifest.js';
 import { findDataset, loadManifest } from '#data/manifest-store.js';
 import { orAborted } from '#rpc/or-aborted.js';
@@ -80,7 +81,7 @@ export class OpenDatasets {
   async #open(sha256: string, signal: AbortSignal): Promise<OpenDataset> {
     const manifest = await loadManifest(this.store, sha256, signal);
     const folder = await findDataset(this.store, manifest, this.roots, signal);
-    return { manifest, reader: new DatasetReader(manifest, folder, this.roots) };
+    return { manifest, reader: new DatasetReader(manifest, new FolderSource(manifest, folder, this.roots)) };
   }
 }
 

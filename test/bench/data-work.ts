@@ -7,6 +7,7 @@ import { BatchClient } from '#data/batch-client.js';
 import { BatchPlanner } from '#data/batch-plan.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
+import { FolderSource } from '#data/datasets/folder-source.js';
 import type { Manifest } from '#data/manifest.js';
 import { loadManifest } from '#data/manifest-store.js';
 import { resolvePlan } from '#data/plan.js';
@@ -98,7 +99,7 @@ const STATISTICS = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 /** As the data service makes a batch: files read and checked against the manifest, rendered. */
 async function reading(task: PlannedTask, { manifest, planner }: Source) {
-  const reader = new DatasetReader(manifest, task.folder, await AllowedRoots.open([task.folder]));
+  const reader = new DatasetReader(manifest, new FolderSource(manifest, task.folder, await AllowedRoots.open([task.folder])));
   const signal = new AbortController().signal;
   const one = async (epoch: number, index: number): Promise<number> =>
     (await renderSamples(planner.batch(epoch, index).samples, { planner, reader, epoch, threads: undefined, signal })).samples.length;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { encodePng } from '#native/pixels.js';
 import { philoxBlock } from '#random/philox.js';
+import { tarBytes } from './tar-writer.js';
 
 /** `count` bytes that depend on `key` alone: a smooth gradient with noise, so that images differ and compress. */
 export function patternBytes(count: number, key: number): Uint8Array {
@@ -26,6 +27,24 @@ export function writeImageFolder(folder: string, { classes = ['ant', 'bee', 'cat
     }
   });
   return paths;
+}
+
+/** Tar shards of PNGs with .cls files; returns the names. Sample k of shard s has the label (s + k) % classes. */
+export function writeTarShards(folder: string, { shards = 3, perShard = 5, classes = 4, prefix = 'train', size = 40 } = {}): string[] {
+  mkdirSync(folder, { recursive: true });
+  return Array.from({ length: shards }, (_, s) => {
+    const files = Array.from({ length: perShard }, (_, k) => {
+      const [width, height] = [size + k, size + 2 * s];
+      const key = `${s}-${String(k).padStart(4, '0')}`;
+      return [
+        { name: `${key}.png`, bytes: encodePng(patternBytes(3 * width * height, 100 * s + k), width, height, 'hwc') },
+        { name: `${key}.cls`, bytes: Buffer.from(String((s + k) % classes)) },
+      ];
+    });
+    const name = `${prefix}-${String(s).padStart(4, '0')}.tar`;
+    writeFileSync(join(folder, name), tarBytes(files.flat()));
+    return name;
+  });
 }
 
 /** CIFAR binary files of `perFile` records each. */

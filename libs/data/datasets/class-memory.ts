@@ -1,13 +1,7 @@
 /** What is known about the files of one class folder: by path, its stamp and what its bytes were. */
 import type { FileStamp } from './file-tree.js';
+import type { ImageFacts } from './image-facts.js';
 import { type IndexMemory, sameStamp } from './index-memory.js';
-
-export interface ImageFacts {
-  /** Pixels. */
-  readonly width: number;
-  readonly height: number;
-  readonly sha256: Uint8Array;
-}
 
 /** path, size, mtime, ctime, width, height, SHA-256 in base64 */
 type Row = readonly [string, number, number, number, number, number, string];

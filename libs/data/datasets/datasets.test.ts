@@ -26,6 +26,7 @@ import { findDataset, loadManifest, saveManifest } from '../manifest-store.js';
 import { AllowedRoots } from './allowed-roots.js';
 import { CIFAR, cifarLabels, InvalidCifar } from './cifar.js';
 import { DatasetReader } from './dataset-reader.js';
+import { FolderSource } from './folder-source.js';
 import { InvalidIdx, idxImages, idxLabels } from './idx.js';
 import { type IndexOptions, indexDataset } from './index-dataset.js';
 import { indexImageFolder } from './index-image-folder.js';
@@ -45,7 +46,7 @@ async function indexed(folder: string, options: IndexOptions = {}) {
   const roots = await AllowedRoots.open([base]);
   const dataset = await indexDataset(roots, folder, options);
   const manifest = new Manifest(dataset.bytes, dataset.sha256);
-  return { dataset, manifest, roots, reader: new DatasetReader(manifest, dataset.folder, roots) };
+  return { dataset, manifest, roots, reader: new DatasetReader(manifest, new FolderSource(manifest, dataset.folder, roots)) };
 }
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
@@ -170,7 +171,7 @@ test('nothing outside the roots is read, not by a path and not by a link', async
   // A file exchanged for a link after indexing.
   const dataset = await indexDataset(roots, 'set');
   const manifest = new Manifest(dataset.bytes, dataset.sha256);
-  const reader = new DatasetReader(manifest, dataset.folder, roots);
+  const reader = new DatasetReader(manifest, new FolderSource(manifest, dataset.folder, roots));
   rmSync(join(root, 'set', 'ant', '0.png'));
   symlinkSync(join(other, 'ant', '0.png'), join(root, 'set', 'ant', '0.png'));
   await assert.rejects(reader.read(0), PermissionDenied);

@@ -10,6 +10,7 @@ import { CIFAR } from './cifar.js';
 import { indexImageFolder } from './index-image-folder.js';
 import { IndexMemory } from './index-memory.js';
 import { indexCifar, indexIdx } from './index-records.js';
+import { type IndexedShards, indexTarShards, shardsOf } from './index-tar.js';
 import { LocalTree } from './local-tree.js';
 
 export interface IndexOptions {
@@ -46,6 +47,7 @@ interface Found {
   readonly classes: readonly string[];
   readonly builder: ManifestBuilder;
   readonly layout?: RecordLayout;
+  readonly shards?: IndexedShards['shards'];
   readonly skipped?: IndexedDataset['skipped'];
   readonly ignored?: number;
   readonly unchanged?: number;
@@ -55,10 +57,10 @@ interface Found {
 export async function indexDataset(roots: AllowedRoots, path: string, options: IndexOptions = {}): Promise<IndexedDataset> {
   const root = await roots.resolve(path);
   const split = normalSplit(options.split ?? '');
-  const kind = options.kind ?? (await detectKind(root));
+  const kind = options.kind ?? (await detectKind(root, split));
   const found = await find(kind, root, split, { ...options, onProgress: throttled(options.onProgress) });
   const { folder, classes, builder, layout, skipped = [], ignored = 0, unchanged = 0 } = found;
-  const bytes = builder.bytes({ kind, split, classes, layout });
+  const bytes = builder.bytes({ kind, split, classes, layout, shards: found.shards });
   const name = (await sha256(bytes, options.signal)).toString('hex');
   return { sha256: name, bytes, folder, kind, samples: builder.samples, classes, skipped, ignored, unchanged };
 }
@@ -69,8 +71,19 @@ async function find(kind: DatasetKind, root: string, split: Split, options: Inde
     const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, folder);
     return { folder, ...(await indexImageFolder(new LocalTree(folder), { ...options, memory })) };
   }
-  if (kind === 'tar') throw invalid('data_set', kind, 'image_folder, cifar10, cifar100 or idx');
+  if (kind === 'tar') return await indexShards(root, split, options);
   return kind === 'idx' ? await indexIdx(root, split || 'train', options) : await indexCifar(kind, root, split || 'train', options);
+}
+
+async function indexShards(root: string, split: Split, options: IndexOptions): Promise<Found> {
+  const inside = split === '' ? undefined : await splitFolder(root, split).catch(() => undefined);
+  const folder = inside ?? root;
+  const tree = new LocalTree(folder);
+  const names = shardsOf((await tree.list()).files, inside === undefined ? split : '');
+  if (names.length === 0)
+    throw invalid('data_path', folder, `a folder with .tar files${split === '' ? '' : ` that have ${split} in their names`}`);
+  const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, folder);
+  return { folder, ...(await indexTarShards(tree, names, { ...options, memory })) };
 }
 
 type Split = '' | 'train' | 'val';
@@ -81,7 +94,7 @@ function normalSplit(split: string): Split {
   throw invalid('split', split, 'train, val or test, or empty');
 }
 
-async function detectKind(root: string): Promise<DatasetKind> {
+async function detectKind(root: string, split: Split): Promise<DatasetKind> {
   const names = await readdir(root).catch((cause) => {
     throw invalid('data_path', root, `a folder (${(cause as Error).message})`);
   });
@@ -89,6 +102,9 @@ async function detectKind(root: string): Promise<DatasetKind> {
     const { files, folder } = CIFAR[kind];
     if (names.includes(folder) || [...files.train, ...files.val].some((file) => names.includes(file))) return kind;
   }
+  // An archive beside class folders is what they were unpacked from.
+  const { folders, files } = await new LocalTree((split && (await splitFolder(root, split).catch(() => undefined))) || root).list();
+  if (folders.length === 0 && files.some((name) => /\.tar$/i.test(name))) return 'tar';
   return names.some((name) => /[-_.]idx[134][-_.]ubyte(\.gz)?$/i.test(name)) ? 'idx' : 'image_folder';
 }
 

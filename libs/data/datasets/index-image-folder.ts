@@ -1,10 +1,9 @@
 /** Reads every image of a class folder tree once, many at a time, and writes down what it is. */
-import { createHash } from 'node:crypto';
-import { readHeader } from '#native/pixels.js';
 import { invalid } from '#rpc/errors.js';
 import { ManifestBuilder } from '../manifest-builder.js';
-import { ClassMemory, type ImageFacts } from './class-memory.js';
+import { ClassMemory } from './class-memory.js';
 import type { FileTree } from './file-tree.js';
+import { imageFacts, MAX_IMAGE_BYTES } from './image-facts.js';
 import { listImageFolder } from './image-folder.js';
 import { type IndexMemory, isSettled } from './index-memory.js';
 
@@ -25,13 +24,6 @@ export interface ImageIndexOptions {
 
 /** Files read at a time. */
 const PARALLEL = 16;
-export const MAX_IMAGE_BYTES = 512 << 20;
-
-/** Width, height and hash of an image's bytes. @throws when its header cannot be read */
-export function imageFacts(bytes: Uint8Array): ImageFacts {
-  const { width, height } = readHeader(bytes);
-  return { width, height, sha256: createHash('sha256').update(bytes).digest() };
-}
 
 /** @throws InvalidArgument (no classes, no readable image), the signal's reason */
 export async function indexImageFolder(tree: FileTree, { memory, signal, onProgress }: ImageIndexOptions): Promise<IndexedImages> {

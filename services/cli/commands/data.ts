@@ -16,7 +16,7 @@ export function addDataCommand(program: Command, context: Context): void {
   data
     .command('index <path>')
     .description('read every image once and store the manifest; prints its SHA-256')
-    .option('--kind <kind>', 'IMNET or image_folder, CIFAR (100), cifar10, cifar100, idx; default: by content')
+    .option('--kind <kind>', 'IMNET or image_folder, tar, CIFAR (100), cifar10, cifar100, idx; default: by content')
     .option('--split <split>', 'train, val or test; default: the folder itself, or train', '')
     .option('--store <uri>', "where manifests are kept; default: DROPSTREAM_STORE, or the running `up`'s")
     .option('--json', 'print JSON')

@@ -1,0 +1,19 @@
+/** What a manifest says of an image's bytes. */
+import { createHash } from 'node:crypto';
+import { readHeader } from '#native/pixels.js';
+
+export interface ImageFacts {
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
+  readonly sha256: Uint8Array;
+}
+
+/** Larger files are not read. */
+export const MAX_IMAGE_BYTES = 512 << 20;
+
+/** @throws when its header cannot be read */
+export function imageFacts(bytes: Uint8Array): ImageFacts {
+  const { width, height } = readHeader(bytes);
+  return { width, height, sha256: createHash('sha256').update(bytes).digest() };
+}

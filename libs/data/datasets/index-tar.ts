@@ -1,0 +1,129 @@
+/** Reads every tar shard of a folder once, some at a time, and writes down where its samples lie. */
+import { invalid } from '#rpc/errors.js';
+import { ManifestBuilder } from '../manifest-builder.js';
+import type { FileTree } from './file-tree.js';
+import { byCodePoint } from './image-folder.js';
+import type { ImageIndexOptions, IndexedImages } from './index-image-folder.js';
+import { type IndexMemory, isSettled, sameStamp } from './index-memory.js';
+import { readShard, ShardSamples, type Skipped } from './shard-samples.js';
+import { InvalidTar } from './tar.js';
+
+export interface IndexedShards extends IndexedImages {
+  /** Size and SHA-256 by shard. */
+  readonly shards: ReadonlyMap<string, { readonly sizeBytes: number; readonly sha256: string }>;
+}
+
+/** Shards read at a time. */
+const PARALLEL = 4;
+
+/** The shards of a folder. '' : all, or the training ones where names tell them from others. */
+export function shardsOf(names: readonly string[], split: '' | 'train' | 'val'): string[] {
+  const tars = names.filter((name) => /\.tar$/i.test(name)).sort(byCodePoint);
+  const train = tars.filter((name) => /(^|[-_.])train[-_.]/i.test(name));
+  const val = tars.filter((name) => /(^|[-_.])(val|valid|validation|test)[-_.]/i.test(name));
+  if (split === 'val') return val;
+  if (split === 'train') return train;
+  return train.length > 0 && val.length > 0 ? train : tars;
+}
+
+/**
+ * Samples are in the order of the shards' names, then of their places. Progress counts shards.
+ * @throws InvalidArgument (a file that is no archive, no labelled image, labels that do not fit together), the signal's reason
+ */
+export async function indexTarShards(
+  tree: FileTree,
+  names: readonly string[],
+  { memory, signal, onProgress }: ImageIndexOptions,
+): Promise<IndexedShards> {
+  const found = new Array<ShardSamples>(names.length);
+  let [next, done, unchanged] = [0, 0, 0];
+  onProgress?.(0, names.length);
+  const work = async (): Promise<void> => {
+    for (let index = next++; index < names.length; index = next++) {
+      signal?.throwIfAborted();
+      const name = names[index] as string;
+      const { samples, known } = await shardSamples(tree, name, memory, signal);
+      if (known) unchanged += samples.length;
+      found[index] = samples;
+      onProgress?.(++done, names.length);
+    }
+  };
+  const outcomes = await Promise.allSettled(Array.from({ length: PARALLEL }, work));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) throw failed.reason;
+  const skipped = found.flatMap((samples): Skipped[] => samples.skipped);
+  const classes = await classesOf(tree, found, skipped);
+  const labelOf = new Map<string | number, number>(
+    classes.named ? classes.names.map((name, label) => [name, label]) : classes.names.map((_, label) => [label, label]),
+  );
+  const builder = new ManifestBuilder(false);
+  for (const [i, samples] of found.entries()) {
+    for (let k = 0; k < samples.length; k++) {
+      const { label, ...sample } = samples.at(k);
+      builder.add({ ...sample, path: names[i] as string, label: labelOf.get(label) as number });
+    }
+  }
+  const shards = new Map(found.map(({ sizeBytes, sha256 }, i) => [names[i] as string, { sizeBytes, sha256 }]));
+  return { builder, shards, classes: classes.names, skipped, ignored: found.reduce((sum, { ignored }) => sum + ignored, 0), unchanged };
+}
+
+async function shardSamples(
+  tree: FileTree,
+  name: string,
+  memory: IndexMemory | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ samples: ShardSamples; known: boolean }> {
+  const readAtMs = Date.now();
+  const stamp = await tree.stamp(name, signal);
+  const recalled = (await memory?.recall(name)) as { stamp?: typeof stamp; samples?: unknown } | undefined;
+  if (recalled?.stamp && sameStamp(stamp, recalled.stamp)) {
+    const samples = ShardSamples.from(recalled.samples);
+    if (samples?.sizeBytes === stamp.sizeBytes) return { samples, known: true };
+  }
+  try {
+    const samples = await readShard(tree, name, stamp.sizeBytes, signal);
+    if (isSettled(stamp, readAtMs)) await memory?.remember(name, { stamp, samples });
+    return { samples, known: false };
+  } catch (error) {
+    if (error instanceof InvalidTar) throw invalid('data_path', `${tree.place}/${name}`, `an uncompressed tar archive (${error.why})`);
+    throw error;
+  }
+}
+
+/** Class names in order of their labels: folders by name; numbers with the lines of classes.txt, or as themselves. */
+async function classesOf(
+  tree: FileTree,
+  found: readonly ShardSamples[],
+  skipped: readonly Skipped[],
+): Promise<{ named: boolean; names: string[] }> {
+  const labels = new Set(found.flatMap((samples) => samples.labels));
+  if (labels.size === 0) {
+    const first = skipped[0];
+    throw invalid(
+      'data_path',
+      tree.place,
+      `tar shards with labelled images${first ? `; the first fails: ${first.path}: ${first.reason}` : ''}`,
+    );
+  }
+  const numbers = [...labels].filter((label): label is number => typeof label === 'number');
+  const folders = [...labels].filter((label): label is string => typeof label === 'string');
+  if (numbers.length > 0 && folders.length > 0)
+    throw invalid('data_path', tree.place, `samples that all have a number (.cls, .json) or all lie in a class folder; found both`);
+  if (folders.length > 0) {
+    const odd = folders.find((name) => name.includes('\uFFFD'));
+    if (odd !== undefined) throw invalid('data_path', odd, 'folder names of UTF-8 text');
+    return { named: true, names: folders.sort(byCodePoint) };
+  }
+  const count = numbers.reduce((most, label) => Math.max(most, label), 0) + 1;
+  const names = await namesIn(tree);
+  if (names && names.length < count) throw invalid('data_path', `${tree.place}/classes.txt`, `a line for each of the ${count} classes`);
+  return { named: false, names: names ?? Array.from({ length: count }, (_, label) => String(label)) };
+}
+
+/** A name a line. */
+async function namesIn(tree: FileTree): Promise<string[] | undefined> {
+  if (!(await tree.list()).files.includes('classes.txt')) return undefined;
+  const { sizeBytes } = await tree.stamp('classes.txt');
+  const text = (await tree.read('classes.txt', 0, Math.min(sizeBytes, 16 << 20))).toString('utf8');
+  return text.split(/\r?\n/).flatMap((line) => line.trim() || []);
+}

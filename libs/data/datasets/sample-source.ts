@@ -1,0 +1,15 @@
+/** Where the bytes of samples come from: a folder, or objects in a store. */
+
+export interface SourceReadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** True where samples that lie beside this one will be read soon, so that reading more at once pays. Default false. */
+  readonly nearby?: boolean | undefined;
+}
+
+export interface SampleSource {
+  /** The bytes that the manifest names, unchecked; others or fewer where a file has changed. @throws DataLoss when they are gone */
+  read(sample: number, options?: SourceReadOptions): Promise<Uint8Array>;
+  /** Told that `read` gave other bytes than the manifest's. True: whatever was kept has been dropped, so that reading again may help. */
+  forget(sample: number): Promise<boolean>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,50 @@
+/**
+ * How samples lie in tar shards (the WebDataset layout): successive files whose names are equal up to the first dot after the last slash are
+ * one sample. It has one image, KEY.jpg, KEY.jpeg or KEY.png, and its label in KEY.cls (a number from 0), else in KEY.json (`label` or `cls`, a
+ * number from 0), else as the first folder of its name. Files with other endings are passed over.
+ */
+
+/** A class: its number, or the name of its folder. */
+export type TarLabel = number | string;
+
+export type MemberKind = 'image' | 'cls' | 'json' | 'other';
+
+export const MAX_TAR_CLASSES = 100_000;
+/** Largest .cls or .json file. */
+export const MAX_LABEL_BYTES = 1 << 20;
+
+export function memberOf(name: string): { key: string; kind: MemberKind } {
+  const slash = name.lastIndexOf('/') + 1;
+  const dot = name.indexOf('.', slash);
+  if (dot < 0) return { key: name, kind: 'other' };
+  const ending = name.slice(dot + 1).toLowerCase();
+  const kind = ['jpg', 'jpeg', 'png'].includes(ending) ? 'image' : ending === 'cls' || ending === 'json' ? ending : 'other';
+  return { key: name.slice(0, dot), kind };
+}
+
+/** The class that a .cls or .json file says; undefined: a .json that says none. @throws Error with what is wrong */
+export function labelIn(kind: 'cls' | 'json', bytes: Uint8Array): number | undefined {
+  const text = Buffer.from(bytes).toString('utf8');
+  if (kind === 'cls') return classNumber(/^\s*\d{1,6}\s*$/.test(text) ? Number(text) : text.slice(0, 40), '.cls');
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new Error('its .json is not JSON');
+  }
+  if (typeof parsed !== 'object' || parsed === null) throw new Error('its .json is not an object');
+  const { label, cls } = parsed as { label?: unknown; cls?: unknown };
+  const value = label ?? cls;
+  return value === undefined ? undefined : classNumber(value, '.json');
+}
+
+function classNumber(value: unknown, where: string): number {
+  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_TAR_CLASSES) return value as number;
+  throw new Error(`its ${where} says ${JSON.stringify(value)}, a number from 0 to ${MAX_TAR_CLASSES - 1} is wanted`);
+}
+
+/** The class that a key's first folder names. */
+export function labelOfFolder(key: string): string | undefined {
+  const slash = key.indexOf('/');
+  return slash > 0 ? key.slice(0, slash) : undefined;
+}
