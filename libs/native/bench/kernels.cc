@@ -44,20 +44,6 @@ void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
   report(k.isa, "weight gradient and its packing", shape, type, weight + pack, work, 0);
 }
 
-void attention(const KernelTable& k, size_t tokens, size_t head_dim, double rate) {
-  const size_t heads = 4, samples = 4, jobs = heads * samples, width = heads * head_dim;
-  Floats qkv(samples * tokens * 3 * width), out(samples * tokens * width), lse(jobs * tokens), dout(samples * tokens * width), dqkv(samples * tokens * 3 * width);
-  Floats scratch(k.attention_scratch(tokens, head_dim, true) + k.attention_scratch(tokens, head_dim, false));
-  const uint32_t index[samples] = {0, 1, 2, 3};
-  DropoutSite site;
-  site.on = rate > 0;
-  site.limit = (uint32_t)((1 - rate) * 4294967295.0);
-  site.elements = heads * tokens * tokens;
-  const AttentionArgs args{tokens, heads, head_dim, 0.125f, qkv, out, lse, dout, dqkv, site, {index, 0, 0}};
-  const double forward = best_seconds([&] { k.attention(args, 0, jobs, scratch); }), backward = best_seconds([&] { k.attention_grad(args, 0, jobs, scratch); });
-  printf("attention %3zu tokens x %2zu, dropout %.1f: forward %6.1f µs a head, backward %6.1f\n", tokens, head_dim, rate, forward * 1e6 / (double)jobs, backward * 1e6 / (double)jobs);
-}
-
 void maps(const KernelTable& k) {
   const size_t rows = 1576, width = 192, n = rows * width;
   Floats x(n), y(n), z(n), mean(rows), rstd(rows), weight(width), partial((rows / 32 + 1) * 2 * width), m(n), v(n);
@@ -93,10 +79,7 @@ int main(int count, char** arguments) {
       products<float>(*k, s[0], s[1], s[2]);
       products<bf16>(*k, s[0], s[1], s[2]);
     }
-    for (const double rate : {0.0, 0.1}) {
-      attention(*k, 197, 64, rate);
-      attention(*k, 17, 16, rate);
-    }
+    attentions(*k);
     maps(*k);
     bench::token_maps(*k);
   }

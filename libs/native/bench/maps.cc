@@ -7,27 +7,6 @@ namespace dropstream::bench {
 
 namespace {
 
-void window(const KernelTable& k, size_t side, size_t heads, size_t head_dim, size_t shift, double rate) {
-  const size_t window = 7, samples = 2, n = window * window, windows = side / window * (side / window), width = heads * head_dim, tokens = samples * side * side;
-  const size_t jobs = samples * windows * heads, entries = 169 * heads, together = 8, groups = (samples * windows + together - 1) / together;
-  Floats qkv(tokens * 3 * width), out(tokens * width), lse(jobs * n), dout(tokens * width), dqkv(tokens * 3 * width), table(entries), partial(groups * entries);
-  Floats bias(heads * n * k.window_stride(window)), scratch(k.window_scratch(window, head_dim, true) + k.window_scratch(window, head_dim, false));
-  for (size_t h = 0; h < heads; h++) k.window_bias(table, window, heads, h, bias + h * n * k.window_stride(window));
-  const uint32_t index[samples] = {0, 1};
-  DropoutSite site;
-  site.on = rate > 0;
-  site.limit = (uint32_t)((1 - rate) * 4294967295.0);
-  site.elements = windows * heads * n * n;
-  const WindowArgs args{side, side, window, shift, heads, head_dim, 0.2f, qkv, bias, out, lse, dout, dqkv, partial, together, site, {index, 0, 0}};
-  const double forward = best_seconds([&] { k.window_attention(args, 0, jobs, scratch); });
-  const double backward = best_seconds([&] {
-    for (size_t job = 0; job < groups * heads; job++) k.window_attention_grad(args, samples, job, scratch);
-  });
-  const double work = 4.0 * (double)(n * n * head_dim) / 1e3;
-  printf("window attention %zux%zu, %zu heads of %zu, shift %zu, dropout %.1f: forward %5.2f µs a head (%.0f GFLOP/s), backward %5.2f (%.0f)\n", side, side, heads, head_dim,
-         shift, rate, forward * 1e6 / (double)jobs, work / (forward * 1e6 / (double)jobs) , backward * 1e6 / (double)jobs, 2.5 * work / (backward * 1e6 / (double)jobs));
-}
-
 void convolution(const KernelTable& k, size_t side, size_t channels) {
   const size_t samples = 2, floats = samples * side * side * channels;
   Floats x(floats), dy(floats), y(floats), weight(49 * channels), bias(channels), partial(samples * 50 * channels), dweight(49 * channels);
@@ -63,9 +42,6 @@ void moves(const KernelTable& k) {
 }  // namespace
 
 void token_maps(const KernelTable& k) {
-  for (const double rate : {0.0, 0.1}) window(k, 56, 3, 16, 3, rate);
-  window(k, 56, 3, 32, 0, 0);
-  window(k, 14, 12, 32, 3, 0);
   const size_t maps[][2] = {{56, 48}, {28, 96}, {14, 192}, {7, 384}, {56, 96}};
   for (const auto& m : maps) convolution(k, m[0], m[1]);
   moves(k);

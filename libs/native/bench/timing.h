@@ -45,6 +45,8 @@ struct Floats : std::vector<float> {
   operator Out() { return data(); }
 };
 
+// Attention, whole and in windows (attention.cc).
+void attentions(const KernelTable& kernels);
 // The kernels on token maps (maps.cc).
 void token_maps(const KernelTable& kernels);
 

@@ -42,12 +42,14 @@ void pack_rows(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row
 void pack_columns(const PackArgs&, size_t panel_begin, size_t panel_end);
 void product(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
 void weight_grad(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);
-size_t attention_scratch(size_t tokens, size_t head_dim, bool backward);
+size_t attention_scratch(size_t tokens, size_t head_dim, Type type);
+size_t attention_grad_scratch(size_t tokens, size_t head_dim, Type type);
 void attention(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
 void attention_grad(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
 size_t window_stride(size_t window);
 void window_bias(const float* table, size_t window, size_t heads, size_t head, float* bias);
-size_t window_scratch(size_t window, size_t head_dim, bool backward);
+size_t window_scratch(size_t window, size_t head_dim, Type type);
+size_t window_grad_scratch(size_t window, size_t head_dim, Type type);
 void window_attention(const WindowArgs&, size_t job_begin, size_t job_end, float* scratch);
 void window_attention_grad(const WindowArgs&, size_t samples, size_t job, float* scratch);
 void depthwise_conv(const DepthwiseArgs&, size_t row_begin, size_t row_end);

@@ -86,29 +86,31 @@ struct LayerNormGradArgs {
 };
 
 // qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim], lse[s][heads][token]. One job is one head of one sample: job = s·heads + h.
+// qkv, out, dout and dqkv are of one type. Where that is bf16: scores, softmax and sums are fp32; probabilities and their gradients are
+// rounded on their way into the second products.
 struct AttentionArgs {
   size_t tokens, heads, head_dim;
   float scale;
-  const float* qkv;
-  float* out;
+  In qkv;
+  Out out;
   float* lse;
-  const float* dout;  // backward
-  float* dqkv;        // backward
+  In dout;   // backward
+  Out dqkv;  // backward
   DropoutSite site;
   Samples samples;
 };
 
 // Attention inside windows of a map that is rolled by −shift: qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim],
-// lse[s][window][head][place]. bias: from window_bias, one per head.
+// lse[s][window][head][place]. bias: from window_bias, one per head. Types as in AttentionArgs.
 struct WindowArgs {
   size_t height, width, window, shift, heads, head_dim;
   float scale;
-  const float* qkv;
+  In qkv;
   const float* bias;  // [heads][window²][window_stride]
-  float* out;
+  Out out;
   float* lse;
-  const float* dout;  // backward
-  float* dqkv;        // backward
+  In dout;            // backward
+  Out dqkv;           // backward
   float* partial;     // backward: [groups of windows_per_partial windows][(2·window − 1)²][heads]
   size_t windows_per_partial;
   DropoutSite site;
@@ -207,14 +209,16 @@ struct KernelTable {
   size_t weight_grad_rows, weight_grad_scratch;
   void (*weight_grad)(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);
 
-  size_t (*attention_scratch)(size_t tokens, size_t head_dim, bool backward);
+  size_t (*attention_scratch)(size_t tokens, size_t head_dim, Type type);
+  size_t (*attention_grad_scratch)(size_t tokens, size_t head_dim, Type type);
   void (*attention)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
   void (*attention_grad)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
 
   // Floats of a row of window_bias's table for one head, and that table's maker: bias[window²][window_stride].
   size_t (*window_stride)(size_t window);
   void (*window_bias)(const float* table, size_t window, size_t heads, size_t head, float* bias);
-  size_t (*window_scratch)(size_t window, size_t head_dim, bool backward);
+  size_t (*window_scratch)(size_t window, size_t head_dim, Type type);
+  size_t (*window_grad_scratch)(size_t window, size_t head_dim, Type type);
   // One job is one head of one window: job = (s·windows + window)·heads + head.
   void (*window_attention)(const WindowArgs&, size_t job_begin, size_t job_end, float* scratch);
   // One job is one head of one group of windows: job = group·heads + head.

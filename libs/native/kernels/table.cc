@@ -21,11 +21,13 @@ const KernelTable& kernel_table() {
     t.weight_grad_scratch = 256 * kRowBlock;
     t.weight_grad = weight_grad;
     t.attention_scratch = attention_scratch;
+    t.attention_grad_scratch = attention_grad_scratch;
     t.attention = attention;
     t.attention_grad = attention_grad;
     t.window_stride = window_stride;
     t.window_bias = window_bias;
     t.window_scratch = window_scratch;
+    t.window_grad_scratch = window_grad_scratch;
     t.window_attention = window_attention;
     t.window_attention_grad = window_attention_grad;
     t.depthwise_conv = depthwise_conv;

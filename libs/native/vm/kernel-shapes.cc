@@ -176,9 +176,11 @@ Signature signature_of(Kernel kernel, const Dims& d) {
       return {{half(map), {R::parameter, d.width}, {R::tensor, d.rows}, {R::tensor, d.rows}, half(map)},
               {half(map), {R::gradient, d.width}, {R::gradient, d.width}}, 0, false, -1, {0, 4}};
     case Kernel::attention:
-      return {{{R::tensor, times(3, heads)}}, {{R::tensor, heads}, {R::tensor, times(d.heads, d.tokens)}}, scores};
-    case Kernel::attention_grad:
-      return {{{R::tensor, times(3, heads)}, {R::tensor, heads}, {R::tensor, times(d.heads, d.tokens)}, {R::tensor, heads}}, {{R::tensor, times(3, heads)}}, scores};
+    case Kernel::attention_grad: {
+      const R qkv = alike(times(3, heads)), y = alike(heads), lse{R::tensor, times(d.heads, d.tokens)};
+      if (kernel == Kernel::attention) return {{qkv}, {y, lse}, scores};
+      return {{qkv, y, lse, y}, {qkv}, scores};
+    }
     case Kernel::prepend_token: return {{half(sequence), {R::parameter, d.width}}, {{R::tensor, times(d.tokens + 1, d.width)}}};
     case Kernel::prepend_token_grad: return {{{R::tensor, times(d.tokens + 1, d.width)}}, {half(sequence), {R::gradient, d.width}}};
     case Kernel::add_positions: return {{half(sequence), {R::parameter, sequence}}, {{R::tensor, sequence}}, 0, false, -1, {0}};
@@ -215,8 +217,8 @@ Signature signature_of(Kernel kernel, const Dims& d) {
       check_windows(d);
       const size_t places = d.window * d.window, tokens = times(d.height, d.width), out = times(tokens, d.heads, d.head_dim), side = 2 * d.window - 1;
       const size_t pairs = times(tokens, d.heads, places);  // windows · w² = tokens
-      const R qkv{R::tensor, times(3, out)}, table_in{R::parameter, times(side * side, d.heads)}, table_grad{R::gradient, times(side * side, d.heads)};
-      const R lse{R::tensor, times(tokens, d.heads)}, y{R::tensor, out};
+      const R qkv = alike(times(3, out)), table_in{R::parameter, times(side * side, d.heads)}, table_grad{R::gradient, times(side * side, d.heads)};
+      const R lse{R::tensor, times(tokens, d.heads)}, y = alike(out);
       if (kernel == Kernel::window_attention) return {{qkv, table_in}, {y, lse}, pairs};
       return {{qkv, table_in, y, lse, y}, {qkv, table_grad}, pairs};
     }

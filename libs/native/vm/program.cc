@@ -65,10 +65,10 @@ void Program::plan_scratch() {
       const size_t rows = spec_.chunk_samples * d.rows;
       if (op.kernel == Kernel::linear_weight_grad) shared = std::max(shared, kernels_.packed_floats(rows, d.in, type_of(op.inputs[0])));
       if (op.kernel == Kernel::layer_norm_grad) shared = std::max(shared, (rows / 32 + 1) * 2 * d.width);
-      if (op.kernel == Kernel::attention || op.kernel == Kernel::attention_grad)
-        each = std::max(each, kernels_.attention_scratch(d.tokens, d.head_dim, op.kernel == Kernel::attention_grad));
-      if (op.kernel == Kernel::window_attention || op.kernel == Kernel::window_attention_grad)
-        each = std::max(each, kernels_.window_scratch(d.window, d.head_dim, op.kernel == Kernel::window_attention_grad));
+      if (op.kernel == Kernel::attention) each = std::max(each, kernels_.attention_scratch(d.tokens, d.head_dim, type_of(op.inputs[0])));
+      if (op.kernel == Kernel::attention_grad) each = std::max(each, kernels_.attention_grad_scratch(d.tokens, d.head_dim, type_of(op.inputs[0])));
+      if (op.kernel == Kernel::window_attention) each = std::max(each, kernels_.window_scratch(d.window, d.head_dim, type_of(op.inputs[0])));
+      if (op.kernel == Kernel::window_attention_grad) each = std::max(each, kernels_.window_grad_scratch(d.window, d.head_dim, type_of(op.inputs[0])));
       shared = std::max({shared, map_shared_floats(op), window_shared_floats(op)});
     }
   shared_ = Memory(shared * sizeof(float));

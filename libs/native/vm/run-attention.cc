@@ -10,14 +10,14 @@ void Program::run_attention(const Op& op) {
   args.heads = d.heads;
   args.head_dim = d.head_dim;
   args.scale = d.scale;
-  args.qkv = input(op, 0);
+  args.qkv = in(op, 0);
   args.site = site(op);
   args.samples = sample_map(op);
   const bool backward = op.kernel == Kernel::attention_grad;
-  args.out = backward ? input(op, 1) : output(op, 0);
+  args.out = backward ? Out(input(op, 1), args.qkv.type) : out(op, 0);
   args.lse = backward ? input(op, 2) : output(op, 1);
-  args.dout = backward ? input(op, 3) : nullptr;
-  args.dqkv = backward ? output(op, 0) : nullptr;
+  args.dout = backward ? in(op, 3) : In();
+  args.dqkv = backward ? out(op, 0) : Out();
   spread(samples(op) * d.heads, 1, [&](size_t begin, size_t end, unsigned thread) {
     (backward ? kernels_.attention_grad : kernels_.attention)(args, begin, end, scratch(thread));
   });

@@ -37,7 +37,7 @@ WindowArgs Program::window_args(const Op& op) {
   args.heads = d.heads;
   args.head_dim = d.head_dim;
   args.scale = d.scale;
-  args.qkv = input(op, 0);
+  args.qkv = in(op, 0);
   args.bias = bias;
   args.partial = bias + d.heads * each;
   args.windows_per_partial = kWindowsPerPartial;
@@ -49,7 +49,7 @@ WindowArgs Program::window_args(const Op& op) {
 void Program::run_windows(const Op& op) {
   if (samples(op) == 0) return;
   WindowArgs args = window_args(op);
-  args.out = output(op, 0);
+  args.out = out(op, 0);
   args.lse = output(op, 1);
   spread(samples(op) * window_count(op.dims) * op.dims.heads, 4,
          [&](size_t begin, size_t end, unsigned thread) { kernels_.window_attention(args, begin, end, scratch(thread)); });
@@ -58,10 +58,10 @@ void Program::run_windows(const Op& op) {
 void Program::run_windows_grad(const Op& op) {
   if (samples(op) == 0) return;
   WindowArgs args = window_args(op);
-  args.out = input(op, 2);
+  args.out = Out(input(op, 2), args.qkv.type);
   args.lse = input(op, 3);
-  args.dout = input(op, 4);
-  args.dqkv = output(op, 0);
+  args.dout = in(op, 4);
+  args.dqkv = out(op, 0);
   const size_t n = samples(op), groups = groups_of(n * window_count(op.dims)), entries = table_rows(op.dims) * op.dims.heads;
   spread(groups * op.dims.heads, 1, [&](size_t begin, size_t end, unsigned thread) {
     for (size_t job = begin; job < end; job++) kernels_.window_attention_grad(args, n, job, scratch(thread));

@@ -1,19 +1,27 @@
 // One head of one sample inside qkv[s][token][3][heads][head_dim], and the scratch that a thread works in.
 #pragma once
-#include "kernels/declare.h"
+#include "kernels/dropout/draw.h"
+#include "kernels/micro/tile.h"
+#include "kernels/simd/functions.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Rows of the score matrix worked on at once: at 197 tokens the backward pass's two blocks of 96 × 208 floats and the packed operands
-// share the L2 cache.
-constexpr size_t kQueryBlock = 48, kQueryBlockGrad = 96;
+// Rows of the score matrix worked on at once: at 197 tokens blocks of 48 × 208 floats and the packed operands share the L2 cache. Backward, a
+// whole block's probabilities and their gradients are the left sides of the products that sum over queries: fp32 in place of the scores, bf16
+// in half the memory, so that most sequences are one block.
+constexpr size_t kQueryBlock = 48;
+template <class T>
+constexpr size_t kScoreRows = sizeof(T) == sizeof(float) ? 96 : 48;
+template <class T>
+constexpr size_t kGradRows = sizeof(T) == sizeof(float) ? 96 : 240;
 
+template <class T>
 struct Head {
-  size_t sample, head, row;  // row: floats from one token to the next in qkv
-  const float *q, *k, *v;
-  DS_INLINE Head(const AttentionArgs& p, size_t job) : sample(job / p.heads), head(job % p.heads), row(3 * p.heads * p.head_dim) {
-    q = p.qkv + sample * p.tokens * row + head * p.head_dim;
+  size_t sample, head, row;  // row: elements from one token to the next in qkv
+  const T *q, *k, *v;
+  DS_INLINE Head(const AttentionArgs& p, const T* qkv, size_t job) : sample(job / p.heads), head(job % p.heads), row(3 * p.heads * p.head_dim) {
+    q = qkv + sample * p.tokens * row + head * p.head_dim;
     k = q + p.heads * p.head_dim;
     v = k + p.heads * p.head_dim;
   }
@@ -21,47 +29,84 @@ struct Head {
 
 DS_INLINE size_t score_stride(size_t tokens) { return round_up(tokens, 16); }
 
-struct Carve {
-  float* next;
-  DS_INLINE float* take(size_t floats) {
-    float* at = next;
-    next += round_up(floats, 16);
-    return at;
-  }
-};
-
-DS_INLINE void head_product(size_t m, size_t k, size_t n, const float* a, size_t a_stride, bool a_k_major, const float* b, float* c, size_t c_stride,
-                            bool accumulate) {
-  product({m, k, n, a, a_stride, a_k_major, b, c, c_stride, accumulate, nullptr, Epilogue::none, nullptr}, 0, m, 0, panel_count(n));
-}
-
-// The dropout factors of one head's rows of probabilities, drawn about a thousand at a time: rows are neighbours in the counter
-// (element = (head·tokens + query)·tokens + key), and a draw of one short row would mostly be thrown away.
-constexpr size_t kFactorsAtOnce = 1024;
-DS_INLINE size_t factor_floats(size_t tokens) { return round_up(tokens > kFactorsAtOnce ? tokens : kFactorsAtOnce, 16); }
-
-class RowFactors {
+// Takes pieces of a thread's scratch; without any it only counts them.
+class Carve {
  public:
-  DS_INLINE RowFactors(const AttentionArgs& p, const Head& h, size_t first, size_t end, float* buffer)
-      : p_(p), h_(h), begin_(first), ready_(first), end_(end), buffer_(buffer) {}
-  // Of query `row`; asked for in ascending order. Null where dropout is off.
-  DS_INLINE const float* of(size_t row) {
-    if (!p_.site.on) return nullptr;
-    if (row >= ready_) {
-      const size_t fit = kFactorsAtOnce / p_.tokens, rows = smaller(fit ? fit : 1, end_ - row);
-      const uint32_t index = p_.samples.index[h_.sample];
-      dropout_factors(p_.site, p_.samples.first_counter + index, p_.samples.first_row + index, (h_.head * p_.tokens + row) * p_.tokens, rows * p_.tokens, buffer_);
-      begin_ = row;
-      ready_ = row + rows;
-    }
-    return buffer_ + (row - begin_) * p_.tokens;
+  DS_INLINE explicit Carve(float* scratch) : scratch_(scratch) {}
+  template <class T = float>
+  DS_INLINE T* take(size_t count) {
+    float* at = scratch_ ? scratch_ + floats_ : nullptr;
+    floats_ += round_up((count * sizeof(T) + sizeof(float) - 1) / sizeof(float), 16);
+    return (T*)at;
   }
+  DS_INLINE size_t floats() const { return floats_; }
 
  private:
-  const AttentionArgs& p_;
-  const Head& h_;
-  size_t begin_, ready_, end_;
-  float* buffer_;
+  float* scratch_;
+  size_t floats_ = 0;
+};
+
+template <class T>
+using Word = typename WordOf<T>::type;
+template <class T>
+constexpr Type kTypeOf = sizeof(T) == sizeof(float) ? Type::fp32 : Type::bf16;
+// Words of a packed b[k][n].
+template <class T>
+DS_INLINE size_t packed_words(size_t k, size_t n) {
+  return packed_floats(k, n, kTypeOf<T>);
+}
+// b[k][n] from itself, or from its transpose.
+template <class T>
+DS_INLINE void pack_right(size_t k, size_t n, const T* source, size_t stride, Word<T>* packed) {
+  pack_rows({k, n, source, stride, Out(packed, kTypeOf<T>)}, 0, panel_count(n), 0, k);
+}
+template <class T>
+DS_INLINE void pack_right_turned(size_t k, size_t n, const T* source, size_t stride, Word<T>* packed) {
+  pack_columns({k, n, source, stride, Out(packed, kTypeOf<T>)}, 0, panel_count(n));
+}
+
+// c[m, n] (+)= a[m, k] · b[k, n].
+template <bool KMajor, class A, class W, class C>
+DS_INLINE void head_product(size_t m, size_t k, size_t n, const A* a, size_t a_stride, const W* b, C* c, size_t c_stride, bool accumulate = false) {
+  for (size_t j = 0; j < n; j += kPanelWidth)
+    panel_product<KMajor>(m, k, a, a_stride, b + j * steps_of<W>(k), c + j, c_stride, smaller(kPanelWidth, n - j), accumulate, nullptr);
+}
+
+// Exponentials of scores times a scale: fp32 to the last place in base e, for bf16 in base 2, which saves the way back.
+template <class T>
+constexpr float kBase = sizeof(T) == sizeof(float) ? 1.0f : 1.44269504f;
+template <class T>
+DS_INLINE Vec raise(Vec x) {
+  if constexpr (sizeof(T) == sizeof(float))
+    return exponential(x);
+  else
+    return power_of_two(x);
+}
+
+template <class T>
+DS_INLINE float dot_product(const T* a, const T* b, size_t n) {
+  Vec sum = zero();
+  for_vectors(n, [&](size_t i, auto io) { sum = fma(io.get(a + i), io.get(b + i), sum); });
+  return sum_lanes(sum);
+}
+
+// Which of one head's probabilities are kept, drawn for many rows at once: rows are neighbours in the counter
+// (element = (head·tokens + query)·tokens + key), and a draw of one short row would mostly be thrown away.
+class KeptRows {
+ public:
+  template <class H>
+  DS_INLINE KeptRows(const AttentionArgs& p, const H& h, size_t first, size_t rows, uint8_t* bits) : bits_(p.site.on ? bits : nullptr), tokens_(p.tokens) {
+    if (!bits_) return;
+    const uint32_t index = p.samples.index[h.sample];
+    place_ = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, (h.head * tokens_ + first) * tokens_, rows * tokens_, bits_);
+  }
+  DS_INLINE explicit operator bool() const { return bits_; }
+  // Bits of keys [key, key + kLanes) of row `row` after the first.
+  DS_INLINE uint32_t of(size_t row, size_t key) const { return element_bits(bits_, place_ + row * tokens_ + key); }
+
+ private:
+  uint8_t* bits_;
+  size_t tokens_, place_ = 0;
 };
 
 }  // namespace DROPSTREAM_ISA

@@ -26,6 +26,29 @@ DS_INLINE Vec exponential(Vec x) {
   return x < splat(-87.3f) ? zero() : (x != x ? x : scaled);
 }
 
+// 2^x, relative error ≤ 2e-7; 0 below −126, infinity from 128 on, NaN stays NaN. x = n + r, r from 0 to 1; 2^r = 1 + r·q(r).
+DS_INLINE Vec power_of_two(Vec x) {
+#if DROPSTREAM_ISA_avx512
+  const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+  const Vec magic = splat(12582912.0f);
+  const Vec bounded = lesser(splat(128.0f), larger(splat(-126.0f), x));
+  const Vec shifted = bounded - splat(0.5f) + magic, r = bounded - (shifted - magic);
+#endif
+  Vec q = splat(0.00186713005f);
+  q = fma(q, r, splat(0.00901703071f));
+  q = fma(q, r, splat(0.0557999127f));
+  q = fma(q, r, splat(0.240164444f));
+  q = fma(q, r, splat(0.693151295f));
+  const Vec e = fma(q, r, splat(1.0f));
+#if DROPSTREAM_ISA_avx512
+  return (Vec)_mm512_scalef_ps((__m512)e, (__m512)x);
+#else
+  const Vec scaled = as_float(as_int(e) + ((as_int(shifted) - as_int(magic)) << 23));
+  return x < splat(-126.0f) ? zero() : (x < splat(128.0f) ? scaled : x + splat(__builtin_inff()));
+#endif
+}
+
 // The upper tail of the standard normal, P(X > |x|) = erfc(|x|/√2)/2, and e^(−x²/2) that both GELU and its gradient need.
 // erfc(z) = e^(−z²)·(1 + w·q(w)) with w = z/(z + 2): w is exact to 1 ulp where z is small, so erf is, too (|error| ≤ 2e-7 with rounding).
 struct Tail {

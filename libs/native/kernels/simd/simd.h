@@ -10,6 +10,8 @@
 
 #if DROPSTREAM_ISA_avx512 || DROPSTREAM_ISA_avx2
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #include "kernels/types.h"
@@ -28,6 +30,7 @@ constexpr size_t kLanes = 4;
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
 typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
+typedef uint64_t WideVec __attribute__((vector_size(kLanes * 4)));  // kLanes / 2 lanes
 
 DS_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 DS_INLINE size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -69,6 +72,12 @@ DS_INLINE void store(bf16* p, Vec v) {
 template <class Source>
 DS_INLINE Vec pair_up(Vec first, Vec second) {
   if constexpr (sizeof(Source) == sizeof(bf16)) return (Vec)((UVec)first >> 16 | (UVec)second);
+#if DROPSTREAM_ISA_avx512_bf16
+  // Rounded side by side, then shuffled: 0 16 1 17 …
+  const __m512i turn = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005,
+                                        0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
+  return (Vec)_mm512_permutexvar_epi16(turn, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
+#endif
   return (Vec)(__builtin_convertvector(narrow(first), UVec) | __builtin_convertvector(narrow(second), UVec) << 16);
 }
 DS_INLINE float to_float(float x) { return x; }
@@ -83,6 +92,7 @@ DS_INLINE void set(bf16* p, float x) { p->bits = narrow(splat(x))[0]; }
 
 // load_part / store_part: the first n < kLanes elements only (the rest reads as 0, or as that of `rest`; nothing beyond is touched, not even mapped).
 // fma: a·b + c with one rounding where the CPU has it. larger / lesser: the second operand where either is NaN.
+// multiply_low: the lower 32 bits of every 64-bit lane. bits_at_most: bit i is lane i's x ≤ limit; keep: x where lane i's bit is 1, else 0.
 #if DROPSTREAM_ISA_avx512
 DS_INLINE __mmask16 first(size_t n) { return (__mmask16)((1u << n) - 1u); }
 DS_INLINE Vec load_part(const float* p, size_t n) { return (Vec)_mm512_maskz_loadu_ps(first(n), p); }
@@ -104,6 +114,9 @@ DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
   high = (UVec)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
   low = (UVec)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
 }
+DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return _cvtmask16_u32(_mm512_cmple_epu32_mask((__m512i)x, (__m512i)limit)); }
+DS_INLINE Vec keep(Vec x, uint32_t bits) { return (Vec)_mm512_maskz_mov_ps((__mmask16)bits, (__m512)x); }
 #elif DROPSTREAM_ISA_avx2
 alignas(32) static const int32_t kFirst[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 DS_INLINE __m256i first(size_t n) { return _mm256_loadu_si256((const __m256i*)(kFirst + 8 - n)); }
@@ -123,6 +136,12 @@ DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
   const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(y, 32));
   high = (UVec)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
   low = (UVec)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+}
+DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
+DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return (uint32_t)_mm256_movemask_ps((__m256)(x <= limit)); }
+DS_INLINE Vec keep(Vec x, uint32_t bits) {
+  const UVec lane = {1, 2, 4, 8, 16, 32, 64, 128};
+  return (Vec)((UVec)x & (UVec)((splat_bits(bits) & lane) == lane));
 }
 #else
 DS_INLINE Vec load_part(const float* p, size_t n) {
@@ -152,6 +171,23 @@ DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
     high[i] = (uint32_t)(product >> 32);
     low[i] = (uint32_t)product;
   }
+}
+#if defined(__SSE2__)
+DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm_mul_epu32((__m128i)a, (__m128i)b); }
+DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return (uint32_t)_mm_movemask_ps((__m128)(x <= limit)); }
+#else
+DS_INLINE WideVec multiply_low(WideVec a, WideVec b) {
+  const WideVec low = WideVec{} + 0xffffffffu;
+  return (a & low) * (b & low);
+}
+DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) {
+  const UVec at_most = (UVec)(x <= limit) & UVec{1, 2, 4, 8};
+  return at_most[0] | at_most[1] | at_most[2] | at_most[3];
+}
+#endif
+DS_INLINE Vec keep(Vec x, uint32_t bits) {
+  const UVec lane = {1, 2, 4, 8};
+  return (Vec)((UVec)x & (UVec)((splat_bits(bits) & lane) == lane));
 }
 #endif
 
@@ -218,9 +254,12 @@ struct Whole {
   DS_INLINE void put(T* p, Vec v) const {
     store(p, v);
   }
+  // The elements of v, and zeros beyond the end.
+  DS_INLINE Vec only(Vec v) const { return v; }
 };
 struct Part {
   size_t n;
+  DS_INLINE Vec only(Vec v) const { return keep(v, (1u << n) - 1); }
   template <class T>
   DS_INLINE Vec get(const T* p) const {
     return load_part(p, n);

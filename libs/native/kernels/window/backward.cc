@@ -9,27 +9,87 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-static DS_INLINE float dot_product(const float* a, const float* b, size_t n) {
-  Vec sum = zero();
-  for_vectors(n, [&](size_t i, auto io) { sum = fma(io.get(a + i), io.get(b + i), sum); });
-  return sum_lanes(sum);
-}
+namespace {
 
-// One query's row: scores → probabilities (·factors), upstream (dout·vᵀ) → dS, added to `total`.
-static DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t stride, const float* bias, const float* regions, size_t query, float lse, float dot) {
-  const Vec shift = splat(lse), d = splat(dot), own = regions ? splat(regions[query]) : zero();
+template <class T>
+struct BackwardScratch {
+  Word<T>*keys_across, *values_across, *keys_packed, *queries_packed, *dout_packed;
+  T *q, *k, *v, *dout;
+  float *dq, *dk, *dv, *scores, *upstream, *total, *regions;
+  Word<T>*shares, *gradients;  // P·F and dS by pairs of queries, as in attention/backward.cc
+  T* gradient_rows;
+  uint8_t* bits;
+  DS_INLINE BackwardScratch(Carve& carve, size_t n, size_t d) {
+    const size_t ld = place_stride(d), stride = score_stride(n), block = query_block(n);
+    keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
+    values_across = carve.take<Word<T>>(packed_words<T>(d, n));
+    keys_packed = carve.take<Word<T>>(packed_words<T>(n, d));
+    queries_packed = carve.take<Word<T>>(packed_words<T>(block, d));
+    dout_packed = carve.take<Word<T>>(packed_words<T>(block, d));
+    q = carve.take<T>(n * ld);
+    k = carve.take<T>(n * ld);
+    v = carve.take<T>(n * ld);
+    dout = carve.take<T>(n * ld);
+    dq = carve.take(n * ld);
+    dk = carve.take(n * ld);
+    dv = carve.take(n * ld);
+    scores = carve.take(block * stride);
+    upstream = carve.take(block * stride);
+    if constexpr (sizeof(T) == sizeof(float)) {
+      shares = scores;
+      gradients = gradient_rows = upstream;
+    } else {
+      shares = carve.take<Pair>(steps_of<Pair>(block) * stride);
+      gradients = carve.take<Pair>(steps_of<Pair>(block) * stride);
+      gradient_rows = carve.take<T>(block * stride);
+    }
+    total = carve.take(n * stride);
+    regions = carve.take(stride);
+    bits = carve.take<uint8_t>(kept_bytes(block, n));
+  }
+};
+
+// One query's row, fp32: scores → probabilities (·factors), upstream (dout·vᵀ) → dS, added to `total`.
+DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t stride, const Biased<float>& biased, const KeptPlaces& kept, size_t row, float factor,
+                        float lse, float dot) {
+  const Vec shift = splat(lse), d = splat(dot);
   for (size_t j = 0; j < stride; j += kLanes) {
-    Vec s = load(scores + j) + load(bias + j);
-    if (regions) s += load(regions + j) == own ? zero() : splat(kApart);
-    const Vec p = exponential(s - shift), ds = p * (load(upstream + j) - d);
-    store(scores + j, p);
+    const Vec p = raise_from<float>(biased(scores, j), shift), up = load(upstream + j);
+    const Vec f = kept ? keep(splat(factor), kept.of(row, j)) : splat(1.0f), ds = p * ((kept ? up * f : up) - d);
+    store(scores + j, kept ? p * f : p);
     store(upstream + j, ds);
     store(total + j, load(total + j) + ds);
   }
 }
 
+// Two queries' rows (or the last one, and zeros), bf16.
+DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, float* total, size_t stride, const Biased<bf16> (&biased)[2], const KeptPlaces& kept,
+                         size_t row, float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
+  const size_t next = two ? 1 : 0;
+  const Vec shift[2] = {splat(lse[0]), splat(lse[next])}, d[2] = {splat(dot[0]), splat(dot[next])}, f = splat(factor);
+  for (size_t j = 0; j < stride; j += kLanes) {
+    Vec p[2], ds[2];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < 2; r++) {
+      const size_t at = r * next * stride;
+      const Vec raised = raise_from<bf16>(biased[r](scores + at, j), shift[r]), up = load(upstream + at + j);
+      const Vec fr = kept ? keep(f, kept.of(row + r * next, j)) : zero();
+      p[r] = kept ? raised * fr : raised;
+      ds[r] = raised * ((kept ? up * fr : up) - d[r]);
+    }
+    if (!two) p[1] = ds[1] = zero();
+    store((float*)(shares + j), pair_up<float>(p[0], p[1]));
+    store((float*)(gradients + j), pair_up<float>(ds[0], ds[1]));
+    store(gradient_rows + j, ds[0]);
+    store(total + j, load(total + j) + ds[0]);
+    if (!two) continue;
+    store(gradient_rows + stride + j, ds[1]);
+    store(total + stride + j, load(total + stride + j) + ds[1]);
+  }
+}
+
 // total[w²][stride] → partial[(2w − 1)²][heads], this head's column.
-static void scatter_bias(const WindowArgs& p, size_t head, const float* total, float* partial) {
+void scatter_bias(const WindowArgs& p, size_t head, const float* total, float* partial) {
   const size_t w = p.window, n = w * w, stride = score_stride(n), side = 2 * w - 1;
   for (size_t row = 0; row < side * side; row++) partial[row * p.heads + head] = 0;
   for (size_t i = 0; i < n; i++)
@@ -37,72 +97,83 @@ static void scatter_bias(const WindowArgs& p, size_t head, const float* total, f
       for (size_t x = 0; x < w; x++) partial[((i / w + w - 1 - y) * side + i % w + w - 1 - x) * p.heads + head] += total[i * stride + y * w + x];
 }
 
-void window_attention_grad(const WindowArgs& p, size_t samples, size_t job, float* scratch) {
+template <class T>
+void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result, const T* dresult, T* dall, size_t samples, size_t job, float* scratch) {
+  constexpr bool kHalf = sizeof(T) == sizeof(bf16);
   const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride(d), stride = score_stride(n), block = query_block(n), width = p.heads * d;
   const size_t tokens = p.height * p.width, windows = samples * (tokens / n), head = job % p.heads, group = job / p.heads;
   Carve carve{scratch};
-  float* keys_across = carve.take(packed_floats(d, n));
-  float* values_across = carve.take(packed_floats(d, n));
-  float* keys_packed = carve.take(packed_floats(n, d));
-  float* queries_packed = carve.take(packed_floats(block, d));
-  float* dout_packed = carve.take(packed_floats(block, d));
-  float* q = carve.take(n * ld);
-  float* k = carve.take(n * ld);
-  float* v = carve.take(n * ld);
-  float* out = carve.take(n * ld);
-  float* dout = carve.take(n * ld);
-  float* dq = carve.take(n * ld);
-  float* dk = carve.take(n * ld);
-  float* dv = carve.take(n * ld);
-  float* scores = carve.take(block * stride);
-  float* upstream = carve.take(block * stride);
-  float* total = carve.take(n * stride);
-  float* regions = carve.take(stride);
-  float* factors = carve.take(block * n);
-  memset(scores, 0, block * stride * sizeof(float));  // products write n columns: the padding stays finite
-  memset(upstream, 0, block * stride * sizeof(float));
-  memset(total, 0, n * stride * sizeof(float));
-  memset(regions, 0, stride * sizeof(float));
+  const BackwardScratch<T> s(carve, n, d);
+  memset(s.scores, 0, block * stride * sizeof(float));  // products write n columns: the padding stays finite
+  memset(s.upstream, 0, block * stride * sizeof(float));
+  memset(s.total, 0, n * stride * sizeof(float));
+  memset(s.regions, 0, stride * sizeof(float));
   for (size_t at = group * p.windows_per_partial; at < smaller(windows, (group + 1) * p.windows_per_partial); at++) {
     const Window w(p, at * p.heads + head);
     const size_t first = w.sample * tokens;
-    const float* qkv = p.qkv + first * 3 * width + head * d;
-    gather(p, w, qkv, 3 * width, p.scale, q);
-    gather(p, w, qkv + width, 3 * width, 1, k);
-    gather(p, w, qkv + 2 * width, 3 * width, 1, v);
-    pack_columns({d, n, k, ld, keys_across}, 0, panel_count(n));
-    pack_columns({d, n, v, ld, values_across}, 0, panel_count(n));
-    const float* keys = as_panels(k, n, d, keys_packed);
-    gather(p, w, p.out + first * width + head * d, width, 1, out);
-    gather(p, w, p.dout + first * width + head * d, width, 1, dout);
+    const T* qkv = all + first * 3 * width + head * d;
+    const T* out = result + first * width + head * d;
+    gather(p, w, qkv, 3 * width, query_factor<T>(p), s.q);
+    gather(p, w, qkv + width, 3 * width, 1, s.k);
+    gather(p, w, qkv + 2 * width, 3 * width, 1, s.v);
+    gather(p, w, dresult + first * width + head * d, width, 1, s.dout);
+    pack_right_turned(d, n, s.k, ld, s.keys_across);
+    pack_right_turned(d, n, s.v, ld, s.values_across);
+    const Word<T>* keys = as_panels(s.k, n, d, s.keys_packed);
+    float dots[kMostPlaces];
+    w.places(p, [&](size_t place, size_t token) { dots[place] = dot_product(out + token * width, s.dout + place * ld, d); });
     const bool joined = w.joined(p);
-    if (joined) region_row(p, w, regions);
+    if (joined) region_row(p, w, s.regions);
     for (size_t i = 0; i < n; i += block) {
       const size_t rows = smaller(block, n - i);
-      head_product(rows, d, n, q + i * ld, ld, false, keys_across, scores, stride, false);
-      head_product(rows, d, n, dout + i * ld, ld, false, values_across, upstream, stride, false);
-      if (p.site.on) {
-        window_factors(p, w, i, i + rows, factors);
+      head_product<false>(rows, d, n, s.q + i * ld, ld, s.keys_across, s.scores, stride);
+      head_product<false>(rows, d, n, s.dout + i * ld, ld, s.values_across, s.upstream, stride);
+      const KeptPlaces kept(p, w, i, rows, s.bits);
+      const float* lse = p.lse + (at * p.heads + head) * n + i;
+      const auto biased = [&](size_t r) { return Biased<T>(p, p.bias + (head * n + i + r) * stride, joined ? s.regions : nullptr, i + r); };
+      if constexpr (kHalf)
+        for (size_t r = 0; r < rows; r += 2) {
+          const bool two = r + 1 < rows;
+          const Biased<T> both[2] = {biased(r), biased(two ? r + 1 : r)};
+          grad_rows(two, s.scores + r * stride, s.upstream + r * stride, s.total + (i + r) * stride, stride, both, kept, r, p.site.scale, lse + r, dots + i + r,
+                    s.shares + r / 2 * stride, s.gradients + r / 2 * stride, s.gradient_rows + r * stride);
+        }
+      else
         for (size_t r = 0; r < rows; r++)
-          for_vectors(n, [&](size_t j, auto io) { io.put(upstream + r * stride + j, io.get(upstream + r * stride + j) * io.get(factors + r * n + j)); });
-      }
-      for (size_t r = 0; r < rows; r++) {
-        float* row = scores + r * stride;
-        grad_row(row, upstream + r * stride, total + (i + r) * stride, stride, p.bias + (head * n + i + r) * stride, joined ? regions : nullptr, i + r,
-                 p.lse[(at * p.heads + head) * n + i + r], dot_product(out + (i + r) * ld, dout + (i + r) * ld, ld));
-        if (p.site.on) for_vectors(n, [&](size_t j, auto io) { io.put(row + j, io.get(row + j) * io.get(factors + r * n + j)); });
-      }
-      head_product(n, rows, d, scores, stride, true, as_panels(dout + i * ld, rows, d, dout_packed), dv, ld, i > 0);
-      head_product(n, rows, d, upstream, stride, true, as_panels(q + i * ld, rows, d, queries_packed), dk, ld, i > 0);
-      head_product(rows, n, d, upstream, stride, false, keys, dq + i * ld, ld, false);
+          grad_row(s.scores + r * stride, s.upstream + r * stride, s.total + (i + r) * stride, stride, biased(r), kept, r, p.site.scale, lse[r], dots[i + r]);
+      head_product<true>(n, rows, d, s.shares, stride, as_panels(s.dout + i * ld, rows, d, s.dout_packed), s.dv, ld, i > 0);
+      head_product<true>(n, rows, d, s.gradients, stride, as_panels(s.q + i * ld, rows, d, s.queries_packed), s.dk, ld, i > 0);
+      head_product<false>(rows, n, d, s.gradient_rows, stride, keys, s.dq + i * ld, ld);
     }
-    float* dqkv = p.dqkv + first * 3 * width + head * d;
+    T* dqkv = dall + first * 3 * width + head * d;
     const auto one = [](size_t) { return 1.0f; };
-    scatter(p, w, dq, [&](size_t) { return p.scale; }, dqkv, 3 * width);
-    scatter(p, w, dk, one, dqkv + width, 3 * width);
-    scatter(p, w, dv, one, dqkv + 2 * width, 3 * width);
+    const auto scale = [&](size_t) { return p.scale; };
+    scatter(p, w, s.dq, scale, dqkv, 3 * width);
+    if constexpr (kHalf)
+      scatter(p, w, s.dk, scale, dqkv + width, 3 * width);
+    else
+      scatter(p, w, s.dk, one, dqkv + width, 3 * width);
+    scatter(p, w, s.dv, one, dqkv + 2 * width, 3 * width);
   }
-  scatter_bias(p, head, total, p.partial + group * (2 * p.window - 1) * (2 * p.window - 1) * p.heads);
+  scatter_bias(p, head, s.total, p.partial + group * (2 * p.window - 1) * (2 * p.window - 1) * p.heads);
+}
+
+}  // namespace
+
+void window_attention_grad(const WindowArgs& p, size_t samples, size_t job, float* scratch) {
+  if (p.qkv.type == Type::fp32)
+    window_attention_grad_of(p, p.qkv.floats(), p.out.floats(), p.dout.floats(), p.dqkv.floats(), samples, job, scratch);
+  else
+    window_attention_grad_of(p, p.qkv.halves(), p.out.halves(), p.dout.halves(), p.dqkv.halves(), samples, job, scratch);
+}
+
+size_t window_grad_scratch(size_t window, size_t head_dim, Type type) {
+  Carve carve{nullptr};
+  if (type == Type::fp32)
+    BackwardScratch<float>(carve, window * window, head_dim);
+  else
+    BackwardScratch<bf16>(carve, window * window, head_dim);
+  return carve.floats();
 }
 
 }  // namespace DROPSTREAM_ISA

@@ -10,15 +10,6 @@ namespace DROPSTREAM_ISA {
 
 size_t window_stride(size_t window) { return score_stride(window * window); }
 
-size_t window_scratch(size_t window, size_t head_dim, bool backward) {
-  const size_t n = window * window, stride = score_stride(n), block = query_block(n);
-  const size_t by_key = packed_floats(head_dim, n), by_channel = packed_floats(n, head_dim), tokens = n * place_stride(head_dim);
-  const size_t rows = block * stride + stride + block * n;  // scores, regions, dropout factors
-  const size_t floats = backward ? 2 * by_key + by_channel + 2 * packed_floats(block, head_dim) + 8 * tokens + block * stride + n * stride
-                                 : by_key + by_channel + 3 * tokens + 2 * n;
-  return rows + floats + 20 * 16;  // each rounded up
-}
-
 // bias[i][j] = table[(y_i − y_j + w − 1)(2w − 1) + (x_i − x_j + w − 1)][head].
 void window_bias(const float* table, size_t window, size_t heads, size_t head, float* bias) {
   const size_t n = window * window, stride = score_stride(n), side = 2 * window - 1;
@@ -31,95 +22,132 @@ void window_bias(const float* table, size_t window, size_t heads, size_t head, f
   }
 }
 
-// scores + bias (+ mask) → exp(score − max) in place, whole vectors; returns Σ and the maximum. Up to `Vectors` of them stay in registers.
-template <size_t Vectors>
-static DS_INLINE float softmax_row(float* scores, size_t stride, const float* bias, const float* regions, size_t query, float* peak) {
+namespace {
+
+template <size_t N>
+struct Count {
+  static constexpr size_t value = N;
+};
+
+template <class T>
+struct ForwardScratch {
+  Word<T>*keys_across, *values_packed;
+  T *q, *k, *v;
+  float *out, *scores;
+  T* probabilities;
+  float *regions, *sums, *peaks;
+  uint8_t* bits;
+  DS_INLINE ForwardScratch(Carve& carve, size_t n, size_t d) {
+    const size_t ld = place_stride(d), stride = score_stride(n), block = query_block(n);
+    keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
+    values_packed = carve.take<Word<T>>(packed_words<T>(n, d));
+    q = carve.take<T>(n * ld);
+    k = carve.take<T>(n * ld);
+    v = carve.take<T>(n * ld);
+    scores = carve.take(block * stride);
+    if constexpr (sizeof(T) == sizeof(float)) {
+      out = k;  // the keys are packed by then
+      probabilities = scores;
+    } else {
+      out = carve.take(n * ld);
+      probabilities = carve.take<T>(block * stride);
+    }
+    regions = carve.take(stride);
+    sums = carve.take(n);
+    peaks = carve.take(n);
+    bits = carve.take<uint8_t>(kept_bytes(block, n));
+  }
+};
+
+// scores → probabilities exp(score − max) (kept ones · factor), whole vectors; returns Σ without dropout and the maximum. Up to `Vectors` of
+// them stay in registers.
+template <size_t Vectors, class T>
+DS_INLINE float softmax_row(float* scores, T* probabilities, size_t stride, const Biased<T>& biased, const KeptPlaces& kept, size_t row, float factor, float* peak) {
   Vec top = splat(-__builtin_inff()), sum = zero();
-  const Vec own = regions ? splat(regions[query]) : zero();
-  const auto biased = [&](size_t j) {
-    const Vec s = load(scores + j) + load(bias + j);
-    return regions ? s + (load(regions + j) == own ? zero() : splat(kApart)) : s;
+  const auto put = [&](size_t j, Vec score) {
+    const Vec e = raise_from<T>(score, splat(*peak));
+    sum += e;
+    store(probabilities + j, kept ? e * keep(splat(factor), kept.of(row, j)) : e);
   };
   if constexpr (Vectors > 0) {
     Vec s[Vectors];
 #pragma GCC unroll 8
-    for (size_t v = 0; v < Vectors; v++) s[v] = biased(v * kLanes);
+    for (size_t v = 0; v < Vectors; v++) s[v] = biased(scores, v * kLanes);
 #pragma GCC unroll 8
     for (size_t v = 0; v < Vectors; v++) top = larger(top, s[v]);
     *peak = max_lanes(top);
 #pragma GCC unroll 8
-    for (size_t v = 0; v < Vectors; v++) {
-      s[v] = exponential(s[v] - splat(*peak));
-      sum += s[v];
-      store(scores + v * kLanes, s[v]);
+    for (size_t v = 0; v < Vectors; v++) put(v * kLanes, s[v]);
+  } else {
+    for (size_t j = 0; j < stride; j += kLanes) {
+      const Vec s = biased(scores, j);
+      store(scores + j, s);
+      top = larger(top, s);
     }
-    return sum_lanes(sum);
-  }
-  for (size_t j = 0; j < stride; j += kLanes) {
-    const Vec s = biased(j);
-    store(scores + j, s);
-    top = larger(top, s);
-  }
-  *peak = max_lanes(top);
-  for (size_t j = 0; j < stride; j += kLanes) {
-    const Vec e = exponential(load(scores + j) - splat(*peak));
-    store(scores + j, e);
-    sum += e;
+    *peak = max_lanes(top);
+    for (size_t j = 0; j < stride; j += kLanes) put(j, load(scores + j));
   }
   return sum_lanes(sum);
 }
 
-void window_attention(const WindowArgs& p, size_t job_begin, size_t job_end, float* scratch) {
+template <class T>
+void window_attention_of(const WindowArgs& p, const T* all, T* result, size_t job_begin, size_t job_end, float* scratch) {
   const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride(d), stride = score_stride(n), block = query_block(n), width = p.heads * d;
   const size_t tokens = p.height * p.width;
   Carve carve{scratch};
-  float* keys_across = carve.take(packed_floats(d, n));
-  float* values_packed = carve.take(packed_floats(n, d));
-  float* q = carve.take(n * ld);
-  float* k = carve.take(n * ld);
-  float* v = carve.take(n * ld);
-  float* out = k;  // the keys are packed by then
-  float* scores = carve.take(block * stride);
-  float* regions = carve.take(stride);
-  float* sums = carve.take(n);
-  float* peaks = carve.take(n);
-  float* factors = carve.take(block * n);
-  memset(scores, 0, block * stride * sizeof(float));  // products write n columns: the padding stays finite
-  memset(regions, 0, stride * sizeof(float));
+  const ForwardScratch<T> s(carve, n, d);
+  memset(s.scores, 0, block * stride * sizeof(float));  // products write n columns: the padding stays finite
+  memset(s.regions, 0, stride * sizeof(float));
   constexpr size_t kWindow7 = 64 / kLanes;  // vectors of a row of 49 scores, rounded up
   for (size_t job = job_begin; job < job_end; job++) {
     const Window w(p, job);
-    const float* qkv = p.qkv + w.sample * tokens * 3 * width + w.head * d;
-    gather(p, w, qkv, 3 * width, p.scale, q);
-    gather(p, w, qkv + width, 3 * width, 1, k);
-    gather(p, w, qkv + 2 * width, 3 * width, 1, v);
-    pack_columns({d, n, k, ld, keys_across}, 0, panel_count(n));
-    const float* values = as_panels(v, n, d, values_packed);
+    const T* qkv = all + w.sample * tokens * 3 * width + w.head * d;
+    gather(p, w, qkv, 3 * width, query_factor<T>(p), s.q);
+    gather(p, w, qkv + width, 3 * width, 1, s.k);
+    gather(p, w, qkv + 2 * width, 3 * width, 1, s.v);
+    pack_right_turned(d, n, s.k, ld, s.keys_across);
+    const Word<T>* values = as_panels(s.v, n, d, s.values_packed);
     const bool joined = w.joined(p);
-    if (joined) region_row(p, w, regions);
+    if (joined) region_row(p, w, s.regions);
     const float* bias = p.bias + w.head * n * stride;
     for (size_t i = 0; i < n; i += block) {
       const size_t rows = smaller(block, n - i);
-      head_product(rows, d, n, q + i * ld, ld, false, keys_across, scores, stride, false);
-      const float* mask = joined ? regions : nullptr;
-      if (stride == kWindow7 * kLanes)
-        for (size_t r = 0; r < rows; r++) sums[i + r] = softmax_row<kWindow7>(scores + r * stride, stride, bias + (i + r) * stride, mask, i + r, &peaks[i + r]);
-      else
-        for (size_t r = 0; r < rows; r++) sums[i + r] = softmax_row<0>(scores + r * stride, stride, bias + (i + r) * stride, mask, i + r, &peaks[i + r]);
-      if (p.site.on) {
-        window_factors(p, w, i, i + rows, factors);
-        for (size_t r = 0; r < rows; r++)
-          for_vectors(n, [&](size_t j, auto io) { io.put(scores + r * stride + j, io.get(scores + r * stride + j) * io.get(factors + r * n + j)); });
+      head_product<false>(rows, d, n, s.q + i * ld, ld, s.keys_across, s.scores, stride);
+      const KeptPlaces kept(p, w, i, rows, s.bits);
+      for (size_t r = 0; r < rows; r++) {
+        const Biased<T> biased(p, bias + (i + r) * stride, joined ? s.regions : nullptr, i + r);
+        const auto softmax = [&](auto vectors) {
+          return softmax_row<vectors.value>(s.scores + r * stride, s.probabilities + r * stride, stride, biased, kept, r, p.site.scale, &s.peaks[i + r]);
+        };
+        s.sums[i + r] = stride == kWindow7 * kLanes ? softmax(Count<kWindow7>{}) : softmax(Count<0>{});
       }
-      head_product(rows, n, d, scores, stride, false, values, out + i * ld, ld, false);
+      head_product<false>(rows, n, d, s.probabilities, stride, values, s.out + i * ld, ld);
     }
     for_vectors(n, [&](size_t i, auto io) {
-      const Vec sum = io.get(sums + i);
-      io.put(p.lse + job * n + i, io.get(peaks + i) + log_positive(sum));
-      io.put(sums + i, splat(1.0f) / sum);
+      const Vec sum = io.get(s.sums + i);
+      io.put(p.lse + job * n + i, io.get(s.peaks + i) + log_positive(sum));
+      io.put(s.sums + i, splat(1.0f) / sum);
     });
-    scatter(p, w, out, [&](size_t place) { return sums[place]; }, p.out + w.sample * tokens * width + w.head * d, width);
+    scatter(p, w, s.out, [&](size_t place) { return s.sums[place]; }, result + w.sample * tokens * width + w.head * d, width);
   }
+}
+
+}  // namespace
+
+void window_attention(const WindowArgs& p, size_t job_begin, size_t job_end, float* scratch) {
+  if (p.qkv.type == Type::fp32)
+    window_attention_of(p, p.qkv.floats(), p.out.floats(), job_begin, job_end, scratch);
+  else
+    window_attention_of(p, p.qkv.halves(), p.out.halves(), job_begin, job_end, scratch);
+}
+
+size_t window_scratch(size_t window, size_t head_dim, Type type) {
+  Carve carve{nullptr};
+  if (type == Type::fp32)
+    ForwardScratch<float>(carve, window * window, head_dim);
+  else
+    ForwardScratch<bf16>(carve, window * window, head_dim);
+  return carve.floats();
 }
 
 }  // namespace DROPSTREAM_ISA

@@ -2,11 +2,12 @@
 // which of them only the roll brought together.
 #pragma once
 #include "kernels/attention/head.h"
-#include "kernels/simd/functions.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
+constexpr size_t kMostQueries = 96;
+constexpr size_t kMostPlaces = 32 * 32;  // vm/kernel-shapes.cc allows no larger window
 constexpr float kApart = -100;  // added to the score between two regions: exp() makes (next to) nothing of it
 
 struct Window {
@@ -41,48 +42,90 @@ DS_INLINE void region_row(const WindowArgs& p, const Window& w, float* regions) 
     for (size_t x = 0; x < p.window; x++) regions[y * p.window + x] = (float)(3 * band(w.top + y, p.height) + band(w.left + x, p.width));
 }
 
-// Floats of a gathered token: whole vectors, so that up to kPanelWidth channels of gathered tokens are in packed order as they are.
+// Elements of a gathered token: whole vectors, so that up to kPanelWidth fp32 channels of gathered tokens are in packed order as they are.
 DS_INLINE size_t place_stride(size_t head_dim) { return round_up(head_dim, kLanes); }
 
-// to[place][place_stride] = factor · from[token][head_dim], padded with zeros; from: rows of `row` floats.
-DS_INLINE void gather(const WindowArgs& p, const Window& w, const float* from, size_t row, float factor, float* to) {
+// to[place][place_stride] = factor · from[token][head_dim], padded with zeros; from: rows of `row` elements.
+template <class T>
+DS_INLINE void gather(const WindowArgs& p, const Window& w, const T* from, size_t row, float factor, T* to) {
   const Vec f = splat(factor);
   w.places(p, [&](size_t place, size_t token) {
-    const float* in = from + token * row;
-    float* out = to + place * place_stride(p.head_dim);
+    const T* in = from + token * row;
+    T* out = to + place * place_stride(p.head_dim);
     for_vectors(p.head_dim, [&](size_t i, auto io) { store(out + i, io.get(in + i) * f); });
   });
 }
 // to[token][head_dim] = factor(place) · from[place][place_stride].
-template <class Factor>
-DS_INLINE void scatter(const WindowArgs& p, const Window& w, const float* from, Factor factor, float* to, size_t row) {
+template <class T, class Factor>
+DS_INLINE void scatter(const WindowArgs& p, const Window& w, const float* from, Factor factor, T* to, size_t row) {
   w.places(p, [&](size_t place, size_t token) {
     const float* in = from + place * place_stride(p.head_dim);
-    float* out = to + token * row;
+    T* out = to + token * row;
     const Vec f = splat(factor(place));
     for_vectors(p.head_dim, [&](size_t i, auto io) { io.put(out + i, io.get(in + i) * f); });
   });
 }
 
 // Gathered tokens as the right side of a product.
-DS_INLINE const float* as_panels(const float* places, size_t count, size_t head_dim, float* packed) {
-  if (head_dim <= kPanelWidth) return places;
-  pack_rows({count, head_dim, places, place_stride(head_dim), packed}, 0, panel_count(head_dim), 0, count);
+template <class T>
+DS_INLINE const Word<T>* as_panels(const T* places, size_t count, size_t head_dim, Word<T>* packed) {
+  if constexpr (sizeof(T) == sizeof(float))
+    if (head_dim <= kPanelWidth) return places;
+  pack_right(count, head_dim, places, place_stride(head_dim), packed);
   return packed;
 }
 
-// Queries worked on at once: blocks of equal height, at most 96.
+// What the scale of the scores is applied to: the queries where they are fp32, the sums where that would round bf16 a second time.
+template <class T>
+DS_INLINE float query_factor(const WindowArgs& p) {
+  return sizeof(T) == sizeof(float) ? p.scale : 1;
+}
+
+// A vector of one query's scores with bias, and with the mask where the roll joined regions (else null).
+template <class T>
+struct Biased {
+  const float *bias, *regions;
+  Vec scale, own;
+  DS_INLINE Biased(const WindowArgs& p, const float* bias_row, const float* region_row, size_t query)
+      : bias(bias_row), regions(region_row), scale(splat(p.scale)), own(region_row ? splat(region_row[query]) : zero()) {}
+  DS_INLINE Vec operator()(const float* scores, size_t j) const {
+    const Vec s = sizeof(T) == sizeof(float) ? load(scores + j) + load(bias + j) : fma(load(scores + j), scale, load(bias + j));
+    return regions ? s + (load(regions + j) == own ? zero() : splat(kApart)) : s;
+  }
+};
+
+// exp(score − shift).
+template <class T>
+DS_INLINE Vec raise_from(Vec score, Vec shift) {
+  if constexpr (sizeof(T) == sizeof(float))
+    return exponential(score - shift);
+  else
+    return power_of_two((score - shift) * splat(kBase<T>));
+}
+
+// Queries worked on at once: blocks of equal height.
 DS_INLINE size_t query_block(size_t places) {
-  const size_t blocks = (places + kQueryBlockGrad - 1) / kQueryBlockGrad;
+  const size_t blocks = (places + kMostQueries - 1) / kMostQueries;
   return (places + blocks - 1) / blocks;
 }
 
-// The dropout factors of rows [begin, end) of the window's probabilities, row after row.
-DS_INLINE void window_factors(const WindowArgs& p, const Window& w, size_t begin, size_t end, float* factors) {
-  const size_t places = p.window * p.window;
-  const uint32_t index = p.samples.index[w.sample];
-  dropout_factors(p.site, p.samples.first_counter + index, p.samples.first_row + index, ((w.window * p.heads + w.head) * places + begin) * places, (end - begin) * places, factors);
-}
+// Which of the window's probabilities in rows [first, first + rows) are kept.
+class KeptPlaces {
+ public:
+  DS_INLINE KeptPlaces(const WindowArgs& p, const Window& w, size_t first, size_t rows, uint8_t* bits) : bits_(p.site.on ? bits : nullptr), places_(p.window * p.window) {
+    if (!bits_) return;
+    const uint32_t index = p.samples.index[w.sample];
+    place_ = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, ((w.window * p.heads + w.head) * places_ + first) * places_, rows * places_, bits_);
+  }
+  DS_INLINE explicit operator bool() const { return bits_; }
+  DS_INLINE uint32_t of(size_t row, size_t key) const { return element_bits(bits_, place_ + row * places_ + key); }
+
+ private:
+  uint8_t* bits_;
+  size_t places_, place_ = 0;
+};
+// Rows of whole vectors may ask for bits beyond the last key of the last row.
+DS_INLINE size_t kept_bytes(size_t rows, size_t places) { return drawn_bytes(rows * places + 64); }
 
 }  // namespace DROPSTREAM_ISA
 }  // namespace dropstream
