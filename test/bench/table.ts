@@ -1,0 +1,84 @@
+/** npm run bench:table: measures the rows of docs/performance.md in rounds, keeps every line, and writes the tables from all that is kept. */
+import { spawn } from 'node:child_process';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { sourceFlags } from '../support/processes.js';
+import { putTables, renderTables, type TableLine } from './render-table.js';
+import { type TableRow, tableRows } from './table-rows.js';
+import { countOf, UsageError } from './training-case.js';
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const [document, results, bench] = [at('../../docs/performance.md'), at('../../docs/performance.jsonl'), at('train.ts')];
+
+const usage = `npm run bench:table -- [options]
+
+  --rounds N       runs of every row, one round of all rows after the other (default 3)
+  --row TEXT       only rows whose name contains this; may be given several times
+  --seconds N      length of bench:train's blocks (default its own)
+  --render         measure nothing, write the tables from what is kept
+  --list           the rows
+
+Every run is a process of its own. Its line is kept in docs/performance.jsonl at once, so that a long measurement can be stopped and continued;
+delete the file to start over. A round of all rows takes about three quarters of an hour, the first one longer: PyTorch's configurations are
+tried once per case. Nothing else should run meanwhile.`;
+
+const MINUTE_MS = 60_000;
+
+/** The last line that bench:train prints, as its output goes by. */
+async function measure(row: TableRow, round: number, seconds: string | undefined): Promise<TableLine> {
+  const args = [...sourceFlags, bench, ...row.args, ...(seconds === undefined ? [] : ['--seconds', seconds])];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60 * MINUTE_MS });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    process.stdout.write(text);
+  });
+  const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
+  if (code !== 0) throw new Error(`bench:train ${row.args.join(' ')} ended with ${code}`);
+  const line = JSON.parse(output.trim().split('\n').at(-1)!) as Omit<TableLine, 'row' | 'round'>;
+  return { row: row.name, round, ...line };
+}
+
+function keptLines(): TableLine[] {
+  if (!existsSync(results)) return [];
+  const lines = readFileSync(results, 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as TableLine);
+}
+
+async function table(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string' },
+      row: { type: 'string', multiple: true },
+      seconds: { type: 'string' },
+      render: { type: 'boolean' },
+      list: { type: 'boolean' },
+    },
+  });
+  const wanted = tableRows.filter(({ name }) => values.row === undefined || values.row.some((text) => name.includes(text)));
+  if (wanted.length === 0) throw new UsageError(`--row: none of the rows contains ${values.row?.join(' or ')}`);
+  if (values.list) return console.log(wanted.map(({ name, args }) => `${name}: ${args.join(' ')}`).join('\n'));
+  const rounds = values.render ? 0 : countOf('rounds', values.rounds ?? '3');
+  const before = Math.max(0, ...keptLines().map(({ round }) => round));
+  for (let round = 1; round <= rounds; round++) {
+    for (const row of wanted) {
+      console.log(`\nround ${round} of ${rounds}: ${row.name}`);
+      appendFileSync(results, `${JSON.stringify(await measure(row, before + round, values.seconds))}\n`);
+    }
+  }
+  writeFileSync(document, putTables(readFileSync(document, 'utf8'), renderTables(tableRows, keptLines())));
+  console.log(`\nwritten: docs/performance.md`);
+}
+
+try {
+  const args = process.argv.slice(2);
+  if (args.includes('--help')) console.log(usage);
+  else await table(args);
+} catch (error) {
+  const wrongOption = (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS');
+  if (!(error instanceof UsageError) && !wrongOption) throw error;
+  console.error(`bench:table: ${(error as Error).message}\n\n${usage}`);
+  process.exitCode = 2;
+}
