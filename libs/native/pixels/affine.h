@@ -20,6 +20,7 @@ AffineMatrix translate_x(double pixels);
 AffineMatrix translate_y(double pixels);
 AffineMatrix rotate(double degrees, int width, int height);
 
-void transform(const Image& source, const AffineMatrix& matrix, Interpolation interpolation, const Fill& fill, Image& out);
+// `out`: another image of the same size.
+void transform(const Planes& source, const AffineMatrix& matrix, Interpolation interpolation, const Fill& fill, const Planes& out);
 
 }  // namespace dropstream::pixels

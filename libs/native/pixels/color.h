@@ -1,23 +1,24 @@
-// Colour operations in place, equal to Pillow's ImageOps and ImageEnhance.
+// Colour operations, equal to Pillow's ImageOps and ImageEnhance: in place, but for sharpness, which writes another image of the same size.
+// Planes stand in memory without gaps, with kReadSlack bytes readable behind them.
 #pragma once
-#include "image.h"
+#include "kernels.h"
 
 namespace dropstream::pixels {
 
-void auto_contrast(Image& image);
-void equalize(Image& image);
-void invert(Image& image);
+void auto_contrast(const Planes& image);
+void equalize(const Planes& image);
+void invert(const Planes& image);
 // Keeps the `bits` top bits, 0 (black) to 8.
-void posterize(Image& image, int bits);
+void posterize(const Planes& image, int bits);
 // Inverts values at or above `threshold`, 0 to 256.
-void solarize(Image& image, int threshold);
+void solarize(const Planes& image, int threshold);
 // Adds `addend` (0 to 255) to values below 128, at most 255.
-void solarize_add(Image& image, int addend);
+void solarize_add(const Planes& image, int addend);
 
 // base + factor · (value − base) in float32, clamped, truncated; the base is:
-void brightness(Image& image, float factor);                 // black
-void saturation(Image& image, float factor);                 // each pixel's luma
-void contrast(Image& image, float factor);                   // the rounded mean luma
-void sharpness(Image& image, float factor, Image& scratch);  // the smoothed image
+void brightness(const Planes& image, float factor);                         // black
+void saturation(const Planes& image, float factor);                         // each pixel's luma
+void contrast(const Planes& image, float factor);                           // the rounded mean luma
+void sharpness(const Planes& image, float factor, const Planes& sharpened);  // the smoothed image
 
 }  // namespace dropstream::pixels

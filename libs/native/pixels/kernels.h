@@ -49,6 +49,16 @@ struct PixelKernels {
   void (*blend_chroma_rows)(const uint8_t* near, const uint8_t* far, int bias, int count, uint8_t* out);
   // Twice as many samples as `count`, written up to a whole 32, by the triangle filter; `far`: the second nearest row, or null. Reads one sample before the row.
   void (*widen_chroma_row)(const uint8_t* near, const uint8_t* far, int count, uint8_t* out);
+
+  // Output pixel (x, y) is the source at (m0(x+½) + m1(y+½) + m2, m3(x+½) + m4(y+½) + m5), or `fill` outside; bilinear or cubic (affine.h).
+  void (*transform)(const Planes& source, const double* matrix, bool cubic, const uint8_t* fill, const Planes& out);
+  // values[i] = table[values[i]].
+  void (*look_up)(uint8_t* values, size_t count, const uint8_t* table);
+  // Each channel v to l + factor · (v − l), l the pixel's luma; in place, kReadSlack bytes readable behind each plane.
+  void (*blend_luma)(uint8_t* r, uint8_t* g, uint8_t* b, size_t count, float factor);
+  uint64_t (*luma_sum)(const uint8_t* r, const uint8_t* g, const uint8_t* b, size_t count);
+  // Each value v to s + factor · (v − s), s the rounded mean of the 3 × 3 around it, its own weight 5 of 13; at the border v itself.
+  void (*sharpen)(const Planes& source, float factor, const Planes& out);
 };
 
 // Strips of 16 rows, turned, of the source and of the output.

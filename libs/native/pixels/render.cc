@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "color.h"
 
@@ -85,42 +86,58 @@ void decode_resized(const Source& source, const Plan& plan, int size, RenderScra
   resize(scratch.resize, scratch.decoded.planes(), out.planes(), scratch.resample);
 }
 
-void flip(Image& image) {
-  for (int c = 0; c < 3; c++) {
-    for (int y = 0; y < image.height; y++) std::reverse(image.row(c, y), image.row(c, y) + image.width);
+// An image and a spare of the same size: what cannot be done in place goes from one to the other.
+class Adjusting {
+ public:
+  Adjusting(const Planes& image, const Planes& spare, const Plan& plan) : image_(image), spare_(spare), plan_(plan) {}
+
+  // Returns where the result is.
+  Planes run(bool flipped) {
+    if (plan_.flip && !flipped) {
+      pixel_kernels().mirror(image_, spare_);
+      std::swap(image_, spare_);
+    }
+    for (const Operation& operation : plan_.operations) apply_operation(operation);
+    return image_;
   }
-}
 
-void affine(Image& image, const AffineMatrix& matrix, const Operation& operation, const Fill& fill, Image& spare) {
-  transform(image, matrix, operation.interpolation, fill, spare);
-  std::swap(image, spare);
-}
-
-void apply(Image& image, const Operation& operation, const Fill& fill, Image& spare) {
-  const double argument = operation.argument;
-  const auto factor = static_cast<float>(argument);
-  switch (operation.kind) {
-    case OpKind::auto_contrast: return auto_contrast(image);
-    case OpKind::equalize: return equalize(image);
-    case OpKind::invert: return invert(image);
-    case OpKind::rotate: return affine(image, rotate(argument, image.width, image.height), operation, fill, spare);
-    case OpKind::posterize: return posterize(image, static_cast<int>(argument));
-    case OpKind::solarize: return solarize(image, static_cast<int>(argument));
-    case OpKind::solarize_add: return solarize_add(image, static_cast<int>(argument));
-    case OpKind::color: return saturation(image, factor);
-    case OpKind::contrast: return contrast(image, factor);
-    case OpKind::brightness: return brightness(image, factor);
-    case OpKind::sharpness: return sharpness(image, factor, spare);
-    case OpKind::shear_x: return affine(image, shear_x(argument), operation, fill, spare);
-    case OpKind::shear_y: return affine(image, shear_y(argument), operation, fill, spare);
-    case OpKind::translate_x: return affine(image, translate_x(argument), operation, fill, spare);
-    case OpKind::translate_y: return affine(image, translate_y(argument), operation, fill, spare);
+ private:
+  void affine(const AffineMatrix& matrix, const Operation& operation) {
+    transform(image_, matrix, operation.interpolation, plan_.fill, spare_);
+    std::swap(image_, spare_);
   }
-}
 
-void adjust(Image& image, const Plan& plan, bool flipped, Image& spare) {
-  if (plan.flip && !flipped) flip(image);
-  for (const Operation& operation : plan.operations) apply(image, operation, plan.fill, spare);
+  void apply_operation(const Operation& operation) {
+    const double argument = operation.argument;
+    const auto factor = static_cast<float>(argument);
+    switch (operation.kind) {
+      case OpKind::auto_contrast: return auto_contrast(image_);
+      case OpKind::equalize: return equalize(image_);
+      case OpKind::invert: return invert(image_);
+      case OpKind::rotate: return affine(rotate(argument, image_.width, image_.height), operation);
+      case OpKind::posterize: return posterize(image_, static_cast<int>(argument));
+      case OpKind::solarize: return solarize(image_, static_cast<int>(argument));
+      case OpKind::solarize_add: return solarize_add(image_, static_cast<int>(argument));
+      case OpKind::color: return saturation(image_, factor);
+      case OpKind::contrast: return contrast(image_, factor);
+      case OpKind::brightness: return brightness(image_, factor);
+      case OpKind::sharpness:
+        sharpness(image_, factor, spare_);
+        return std::swap(image_, spare_);
+      case OpKind::shear_x: return affine(shear_x(argument), operation);
+      case OpKind::shear_y: return affine(shear_y(argument), operation);
+      case OpKind::translate_x: return affine(translate_x(argument), operation);
+      case OpKind::translate_y: return affine(translate_y(argument), operation);
+    }
+  }
+
+  Planes image_, spare_;
+  const Plan& plan_;
+};
+
+Planes adjust(Image& image, const Plan& plan, bool flipped, Image& spare) {
+  spare.reshape(image.width, image.height);
+  return Adjusting(image.planes(), spare.planes(), plan).run(flipped);
 }
 
 }  // namespace
@@ -134,9 +151,9 @@ void RenderScratch::trim() {
 void decode_source(const Source& source, const Plan& plan, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size) {
   Image& image = scratch.image;
   decode(source, whole, scratch, image);
-  adjust(image, plan, false, scratch.spare);
   if (rgb_size != 3 * image.area()) throw PixelError("image is not of the size announced by its header");
-  interleave(image.plane(0), image.plane(1), image.plane(2), image.area(), rgb);
+  const Planes result = adjust(image, plan, false, scratch.spare);
+  interleave(result.row(0, 0), result.row(1, 0), result.row(2, 0), image.area(), rgb);
 }
 
 void render(const Source& source, const Plan& plan, int size, RenderScratch& scratch, uint8_t* out) {
@@ -154,8 +171,7 @@ void render(const Source& source, const Plan& plan, int size, RenderScratch& scr
                        std::to_string(size) + " x " + std::to_string(size));
     }
   }
-  adjust(image, plan, resized, scratch.spare);
-  std::memcpy(out, image.plane(0), 3 * image.area());
+  std::memcpy(out, adjust(image, plan, resized, scratch.spare).data, 3 * image.area());
 }
 
 }  // namespace dropstream::pixels

@@ -12,6 +12,11 @@ bool decode_scan(const ScanJob& job);
 void ycc_row(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int count, uint8_t* r, uint8_t* g, uint8_t* b);
 void blend_chroma_rows(const uint8_t* near, const uint8_t* far, int bias, int count, uint8_t* out);
 void widen_chroma_row(const uint8_t* near, const uint8_t* far, int count, uint8_t* out);
+void transform(const Planes& source, const double* matrix, bool cubic, const uint8_t* fill, const Planes& out);
+void look_up(uint8_t* values, size_t count, const uint8_t* table);
+void blend_luma(uint8_t* r, uint8_t* g, uint8_t* b, size_t count, float factor);
+uint64_t luma_sum(const uint8_t* r, const uint8_t* g, const uint8_t* b, size_t count);
+void sharpen(const Planes& source, float factor, const Planes& out);
 
 }  // namespace DROPSTREAM_PIXELS
 }  // namespace dropstream::pixels

@@ -31,12 +31,16 @@ typedef uint8_t Bytes16 __attribute__((vector_size(16)));
 typedef int16_t Short8 __attribute__((vector_size(16)));
 typedef int32_t IntPart __attribute__((vector_size(64 / kParts)));
 typedef float FloatPart __attribute__((vector_size(64 / kParts)));
+typedef double DoublePart __attribute__((vector_size(64 / kParts)));
 
 struct Int16 {
   IntPart part[kParts];
 };
 struct Float16 {
   FloatPart part[kParts];
+};
+struct Double8 {
+  DoublePart part[kParts];
 };
 
 #define DS_EACH for (int i = 0; i < kParts; i++)
@@ -57,6 +61,10 @@ DS_OPERATOR(Int16, int32_t, <<)
 DS_OPERATOR(Float16, float, +)
 DS_OPERATOR(Float16, float, -)
 DS_OPERATOR(Float16, float, *)
+DS_OPERATOR(Double8, double, +)
+DS_OPERATOR(Double8, double, -)
+DS_OPERATOR(Double8, double, *)
+DS_OPERATOR(Double8, double, /)
 #undef DS_OPERATOR
 
 DS_INLINE Int16 splat(int32_t x) {
@@ -146,6 +154,84 @@ DS_INLINE Int16 absolute(Int16 v) {
   return v;
 }
 
+#endif
+
+DS_INLINE Float16 to_float(Int16 v) {
+  Float16 f;
+  DS_EACH f.part[i] = __builtin_convertvector(v.part[i], FloatPart);
+  return f;
+}
+DS_INLINE Double8 splat(double x) {
+  Double8 v;
+  DS_EACH v.part[i] = DoublePart{} + x;
+  return v;
+}
+
+// to_byte_range: values cut to 0 … 255 and then to whole numbers. to_doubles: of 8 integers.
+#if DROPSTREAM_PIXELS_avx512
+DS_INLINE Int16 to_byte_range(Float16 v) {
+  const __m512 low = _mm512_max_ps((__m512)v.part[0], _mm512_setzero_ps());
+  return {{(IntPart)_mm512_cvttps_epi32(_mm512_min_ps(low, _mm512_set1_ps(255.0f)))}};
+}
+DS_INLINE void store_byte_range(uint8_t* to, Double8 v) {
+  const __m512d cut = _mm512_min_pd(_mm512_max_pd((__m512d)v.part[0], _mm512_setzero_pd()), _mm512_set1_pd(255.0));
+  _mm_storel_epi64((__m128i*)to, _mm256_cvtepi32_epi8(_mm512_cvttpd_epi32(cut)));
+}
+DS_INLINE Double8 to_doubles(const int32_t* from) { return {{(DoublePart)_mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i*)from))}}; }
+DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
+  return {{(DoublePart)_mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)))}};
+}
+#elif DROPSTREAM_PIXELS_avx2
+DS_INLINE Int16 to_byte_range(Float16 v) {
+  Int16 r;
+  DS_EACH {
+    const __m256 low = _mm256_max_ps((__m256)v.part[i], _mm256_setzero_ps());
+    r.part[i] = (IntPart)_mm256_cvttps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255.0f)));
+  }
+  return r;
+}
+DS_INLINE void store_byte_range(uint8_t* to, Double8 v) {
+  __m128i whole[2];
+  DS_EACH {
+    const __m256d low = _mm256_max_pd((__m256d)v.part[i], _mm256_setzero_pd());
+    whole[i] = _mm256_cvttpd_epi32(_mm256_min_pd(low, _mm256_set1_pd(255.0)));
+  }
+  const __m128i shorts = _mm_packs_epi32(whole[0], whole[1]);
+  _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(shorts, shorts));
+}
+DS_INLINE Double8 to_doubles(const int32_t* from) {
+  Double8 v;
+  DS_EACH v.part[i] = (DoublePart)_mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i*)(from + 4 * i)));
+  return v;
+}
+DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
+  const __m128i bytes = _mm_loadl_epi64((const __m128i*)from);
+  return {{(DoublePart)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(bytes)), (DoublePart)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_srli_si128(bytes, 4)))}};
+}
+#else
+DS_INLINE Int16 to_byte_range(Float16 v) {
+  Int16 r;
+  DS_EACH {
+    const FloatPart low = v.part[i] > 0.0f ? v.part[i] : FloatPart{};
+    r.part[i] = __builtin_convertvector(low < 255.0f ? low : FloatPart{} + 255.0f, IntPart);
+  }
+  return r;
+}
+DS_INLINE void store_byte_range(uint8_t* to, Double8 v) {
+  double lanes[8];
+  memcpy(lanes, &v, sizeof lanes);
+  for (int i = 0; i < 8; i++) to[i] = static_cast<uint8_t>(lanes[i] <= 0.0 ? 0.0 : lanes[i] >= 255.0 ? 255.0 : lanes[i]);
+}
+DS_INLINE Double8 to_doubles(const int32_t* from) {
+  double lanes[8];
+  for (int i = 0; i < 8; i++) lanes[i] = from[i];
+  return load<Double8>(lanes);
+}
+DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
+  double lanes[8];
+  for (int i = 0; i < 8; i++) lanes[i] = from[i];
+  return load<Double8>(lanes);
+}
 #endif
 
 // Turns 16 × 16 bytes: row i of the input becomes column i of the output.

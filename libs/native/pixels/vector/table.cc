@@ -17,6 +17,11 @@ const PixelKernels& pixel_table() {
     t.ycc_row = ycc_row;
     t.blend_chroma_rows = blend_chroma_rows;
     t.widen_chroma_row = widen_chroma_row;
+    t.transform = transform;
+    t.look_up = look_up;
+    t.blend_luma = blend_luma;
+    t.luma_sum = luma_sum;
+    t.sharpen = sharpen;
     return t;
   }();
   return table;
