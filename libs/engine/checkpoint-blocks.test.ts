@@ -23,7 +23,7 @@ const step = (program: Program, imageSize: number, dropout: number) =>
     lossScale: 1 / samples,
   });
 
-for (const precision of ['fp32'] satisfies Precision[]) {
+for (const precision of ['fp32', 'bf16'] satisfies Precision[]) {
   for (const [name, imageSize, dropout] of [
     ['vit_nano_p7', 28, 0.1],
     ['mixer_nano_p7', 28, 0.1],
