@@ -26,11 +26,15 @@ import { DamagedBatch, type Expected, fetchBatch } from './fetch-batch.js';
 import { PayloadPool } from './payload-pool.js';
 import { resolvePlan } from './plan.js';
 import { planDigest } from './plan-digest.js';
+import { type Discover, isDiscovered, ReplicaDiscovery, resolveAddresses } from './replica-discovery.js';
 import { type Replica, ReplicaSet } from './replica-set.js';
 
 export interface BatchClientOptions {
-  /** One for each replica: `host:port` or a gRPC target. */
+  /** One for each replica, `host:port` or a gRPC target; `dns:///host:port` stands for all replicas behind that name, asked for every 5 s. */
   readonly addresses: readonly string[];
+  /** Says which replicas there are instead, every `discoverMs` (default 5 s), beginning with `addresses`. */
+  readonly discover?: Discover;
+  readonly discoverMs?: number;
   readonly connect?: ConnectOptions;
   /** Calls in flight and batches waiting for their turn; default 4. */
   readonly inFlight?: number;
@@ -68,11 +72,15 @@ export interface BatchesRequest {
 
 export class BatchClient {
   readonly #replicas: ReplicaSet;
+  readonly #discovery: ReplicaDiscovery | undefined;
   /** One share of a service, however many connections lead there. */
   readonly #name = randomUUID();
 
   constructor(private readonly options: BatchClientOptions) {
     this.#replicas = new ReplicaSet(options.addresses, options.connect);
+    const { addresses, discoverMs } = options;
+    const discover = options.discover ?? (addresses.some(isDiscovered) ? () => resolveAddresses(addresses) : undefined);
+    if (discover) this.#discovery = new ReplicaDiscovery(discover, (found) => this.#replicas.update(found), discoverMs);
   }
 
   /**
@@ -158,6 +166,7 @@ export class BatchClient {
 
   /** Ends the connections; to be called when no iteration is left. */
   close(): void {
+    this.#discovery?.close();
     this.#replicas.close();
   }
 
@@ -220,7 +229,11 @@ export class BatchClient {
         if (verdict === 'refused') {
           this.#replicas.ended(replica);
           refused.add(replica.address);
-        } else this.#replicas.failed(replica, error instanceof Unavailable ? error.retryAfterMs : 0);
+        } else {
+          this.#replicas.failed(replica, error instanceof Unavailable ? error.retryAfterMs : 0);
+          // It may be gone for good, and another one there.
+          void this.#discovery?.look();
+        }
         onFailure(replica, error);
       }
     }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { resolveAddresses } from './replica-discovery.js';
 import { FIRST_EXCLUSION_MS, LONGEST_EXCLUSION_MS, type Replica, ReplicaSet } from './replica-set.js';
 
 const sets: ReplicaSet[] = [];
@@ -67,4 +68,29 @@ test('where all are excluded the first to return is named with the wait; where a
   assert.equal(chosen(set, 100, new Set([second.address])).replica, first);
   assert.equal(set.choose(new Set(set.addresses), 100), undefined);
   assert.throws(() => new ReplicaSet([]), RangeError);
+});
+
+test('replicas that are added are chosen, those that are gone only finish their calls', () => {
+  const set = new ReplicaSet(['a:1', 'b:1']);
+  const first = set.choose(new Set())!.replica;
+  set.begin(first);
+  set.update(['b:1', 'c:1'].filter((address) => address !== first.address).concat('d:1'));
+  assert.equal(set.addresses.includes(first.address), false);
+  const chosen = new Set<string>();
+  for (let i = 0; i < 20; i++) chosen.add(set.choose(new Set())!.replica.address);
+  assert.deepEqual([...chosen].sort(), [...set.addresses].sort());
+  // Its call ends well or badly: nothing is left of it.
+  set.failed(first);
+  set.update([]); // nothing found is no reason to leave all
+  assert.equal(set.size, set.addresses.length);
+  assert.ok(set.size > 0);
+  set.close();
+});
+
+test('a name stands for all of its addresses', async () => {
+  assert.deepEqual(await resolveAddresses(['127.0.0.9:7', 'dns:///127.0.0.1:7011', 'dns:///127.0.0.1:7011']), [
+    '127.0.0.1:7011',
+    '127.0.0.9:7',
+  ]);
+  await assert.rejects(resolveAddresses(['dns:///no-such-name.invalid:1']));
 });

@@ -22,19 +22,38 @@ export const FIRST_EXCLUSION_MS = 200;
 export const LONGEST_EXCLUSION_MS = 10_000;
 
 export class ReplicaSet {
-  readonly #all: Health[];
+  #all: Health[];
+  /** No longer chosen; closed with their last call. */
+  readonly #leaving = new Set<Health>();
   #turn = 0;
+  #closed = false;
 
   /** One address a replica, `host:port` or a gRPC target. Connects lazily; to be closed by the owner. */
-  constructor(addresses: readonly string[], options: ConnectOptions = {}) {
+  constructor(
+    addresses: readonly string[],
+    private readonly options: ConnectOptions = {},
+  ) {
     if (addresses.length === 0) throw new RangeError('a data client needs the address of at least one replica');
+    this.#all = addresses.map((address) => this.#connected(address));
+  }
+
+  #connected(address: string): Health {
     // Failing over is done here, by batch: a retry inside the channel would only wait for the same replica.
-    this.#all = addresses.map((address) => ({
-      replica: { address, client: connect(BatchServiceClient, address, { ...options, retry: { attempts: 1 } }) },
-      inFlight: 0,
-      failures: 0,
-      excludedUntil: 0,
-    }));
+    const client = connect(BatchServiceClient, address, { ...this.options, retry: { attempts: 1 } });
+    return { replica: { address, client }, inFlight: 0, failures: 0, excludedUntil: 0 };
+  }
+
+  /** The replicas that there are now: new ones are used from the next choice on, calls to those that are gone may finish. */
+  update(addresses: readonly string[]): void {
+    if (this.#closed || addresses.length === 0) return;
+    const kept = this.#all.filter(({ replica }) => addresses.includes(replica.address));
+    const known = new Set(kept.map(({ replica }) => replica.address));
+    const gone = this.#all.filter((health) => !kept.includes(health));
+    this.#all = [...kept, ...addresses.filter((address) => !known.has(address)).map((address) => this.#connected(address))];
+    for (const health of gone) {
+      this.#leaving.add(health);
+      this.#letGo(health);
+    }
   }
 
   get size(): number {
@@ -67,21 +86,19 @@ export class ReplicaSet {
   }
 
   succeeded(replica: Replica): void {
-    const health = this.#health(replica);
-    health.inFlight--;
+    const health = this.#end(replica);
     health.failures = 0;
     health.excludedUntil = 0;
   }
 
   /** The call ended for a reason that is not the replica's. */
   ended(replica: Replica): void {
-    this.#health(replica).inFlight--;
+    this.#end(replica);
   }
 
   /** Excludes the replica for 200 ms, doubled with each failure in a row up to 10 s, and at least for `retryAfterMs`. */
   failed(replica: Replica, retryAfterMs = 0, now = performance.now()): void {
-    const health = this.#health(replica);
-    health.inFlight--;
+    const health = this.#end(replica);
     const own = FIRST_EXCLUSION_MS * 2 ** Math.min(health.failures, 10);
     // Calls that failed together count once.
     if (health.excludedUntil <= now) health.failures++;
@@ -89,10 +106,23 @@ export class ReplicaSet {
   }
 
   close(): void {
-    for (const { replica } of this.#all) replica.client.close();
+    this.#closed = true;
+    for (const { replica } of [...this.#all, ...this.#leaving]) replica.client.close();
+    this.#leaving.clear();
+  }
+
+  #end(replica: Replica): Health {
+    const health = this.#health(replica);
+    health.inFlight--;
+    this.#letGo(health);
+    return health;
+  }
+
+  #letGo(health: Health): void {
+    if (health.inFlight === 0 && this.#leaving.delete(health)) health.replica.client.close();
   }
 
   #health(replica: Replica): Health {
-    return this.#all.find((health) => health.replica === replica) as Health;
+    return [...this.#all, ...this.#leaving].find((health) => health.replica === replica) as Health;
   }
 }

@@ -1,0 +1,60 @@
+/** Which replicas there are, asked again and again: those added during an epoch are used, those that are gone are let go. */
+import { lookup } from 'node:dns/promises';
+
+/** The addresses of replicas right now, `host:port` or gRPC targets. */
+export type Discover = () => Promise<readonly string[]>;
+
+const DNS_PREFIX = 'dns:///';
+const DEFAULT_INTERVAL_MS = 5000;
+
+/** True where an address names all replicas behind a name (`dns:///data:7011`). */
+export const isDiscovered = (address: string): boolean => address.startsWith(DNS_PREFIX);
+
+/** Each `dns:///host:port` becomes one address for each of its records; other addresses stay. @throws where no name resolves */
+export async function resolveAddresses(addresses: readonly string[]): Promise<string[]> {
+  const resolved = await Promise.all(
+    addresses.map(async (address) => {
+      if (!isDiscovered(address)) return [address];
+      const at = address.lastIndexOf(':');
+      const [host, port] = [address.slice(DNS_PREFIX.length, at).replace(/^\[|\]$/g, ''), address.slice(at + 1)];
+      const found = await lookup(host, { all: true });
+      return found.map((record) => (record.family === 6 ? `[${record.address}]:${port}` : `${record.address}:${port}`));
+    }),
+  );
+  return [...new Set(resolved.flat())].sort();
+}
+
+/** Tells `found` of the addresses every few seconds until closed; a look that fails, or finds none, changes nothing. */
+export class ReplicaDiscovery {
+  readonly #timer: NodeJS.Timeout;
+  #looking: Promise<void> | undefined;
+
+  constructor(
+    private readonly discover: Discover,
+    private readonly found: (addresses: readonly string[]) => void,
+    intervalMs = DEFAULT_INTERVAL_MS,
+  ) {
+    this.#timer = setInterval(() => void this.look(), intervalMs);
+    this.#timer.unref();
+    void this.look();
+  }
+
+  /** Looks now; one look at a time. Never rejects. */
+  look(): Promise<void> {
+    this.#looking ??= this.discover()
+      .then(
+        (addresses) => {
+          if (addresses.length > 0) this.found(addresses);
+        },
+        () => {},
+      )
+      .finally(() => {
+        this.#looking = undefined;
+      });
+    return this.#looking;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
