@@ -39,7 +39,9 @@ export class ReplicaSet {
 
   #connected(address: string): Health {
     // Failing over is done here, by batch: a retry inside the channel would only wait for the same replica.
-    const client = connect(BatchServiceClient, address, { ...this.options, retry: { attempts: 1 } });
+    // A connection of its own: readers that share one share its window, and one that stops reading would stop the others.
+    const channel = { 'grpc.use_local_subchannel_pool': 1, ...this.options.channel };
+    const client = connect(BatchServiceClient, address, { ...this.options, channel, retry: { attempts: 1 } });
     return { replica: { address, client }, inFlight: 0, failures: 0, excludedUntil: 0 };
   }
 
