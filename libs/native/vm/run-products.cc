@@ -9,6 +9,13 @@ namespace {
 size_t cut(size_t n, size_t piece) { return (n + piece - 1) / piece; }
 // Below this a product takes less time than waking a thread for it.
 constexpr size_t kSmallProduct = 200000;
+
+// Rows of a job: at most about `most`, and as many jobs for every thread as for the others, or a short last one would leave a thread idle.
+// A multiple of 6, the height of the tiles that do most of the work.
+size_t even_piece(size_t n, size_t most, size_t threads) {
+  const size_t jobs = cut(cut(n, most), threads) * threads;
+  return cut(cut(n, jobs), 6) * 6;
+}
 }  // namespace
 
 // The packed form of the op's weight, made again when the parameters changed (or the other state is used) since it was packed.
@@ -33,8 +40,8 @@ void Program::multiply(const ProductArgs& args) {
   if (args.m == 0) return;
   const size_t threads = pool_.threads(), panels = cut(args.n, kernels_.panel_width);
   if (threads == 1 || args.m * args.n * args.k < kSmallProduct) return kernels_.product(args, 0, args.m, 0, panels);
-  // Rows in multiples of 24 (every tile height divides it), about four jobs a thread; columns too where rows are few.
-  const size_t rows = std::max<size_t>(24, cut(cut(args.m, 4 * threads), 24) * 24), row_jobs = cut(args.m, rows);
+  // About four jobs a thread; columns too where rows are few.
+  const size_t rows = even_piece(args.m, std::max<size_t>(24, cut(args.m, 4 * threads)), threads), row_jobs = cut(args.m, rows);
   const size_t groups = row_jobs >= 2 * threads ? 1 : std::min(panels, cut(2 * threads, row_jobs)), group = cut(panels, groups);
   const size_t column_jobs = cut(panels, group);
   pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned) {
@@ -69,9 +76,11 @@ void Program::run_linear_weight_grad(const Op& op) {
     right = args.packed;
   }
   const WeightGradArgs args{rows, d.out, d.in, in(op, 1), right, output(op, 0), output(op, 1)};
+  // Every group of panels packs its slice of dy again, so columns are split only where rows give too few jobs.
   size_t height = kernels_.weight_grad_rows;
-  while (threads > 1 && height > 12 && cut(d.out, height) * panels < 4 * threads) height /= 2;
-  const size_t row_jobs = cut(d.out, height), groups = threads == 1 ? 1 : std::min(panels, cut(4 * threads, row_jobs)), group = cut(panels, groups);
+  while (threads > 1 && height > 12 && cut(d.out, height) * panels < 2 * threads) height /= 2;
+  height = std::min(height, even_piece(d.out, height, threads));
+  const size_t row_jobs = cut(d.out, height), groups = threads == 1 || row_jobs >= 2 * threads ? 1 : std::min(panels, cut(2 * threads, row_jobs)), group = cut(panels, groups);
   const size_t column_jobs = cut(panels, group);
   pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned thread) {
     const size_t row = job / column_jobs * height, panel = job % column_jobs * group;

@@ -17,15 +17,15 @@ void apply_epilogue(Epilogue epilogue, const float* sum, size_t sum_stride, C* c
     if (epilogue == Epilogue::none)
       for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, io.get(from + j)); });
     else if (epilogue == Epilogue::gelu_slope)
-      for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, io.get(from + j) * gelu_slope(io.get(other + j))); });
+      for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, io.get(from + j) * gelu_slope_for<C>(io.get(other + j))); });
     else if (other)
       for_vectors(columns, [&](size_t j, auto io) {
         const Vec x = io.get(from + j);
         io.put(other + j, x);
-        io.put(row + j, gelu(x));
+        io.put(row + j, gelu_for<C>(x));
       });
     else
-      for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, gelu(io.get(from + j))); });
+      for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, gelu_for<C>(io.get(from + j))); });
   }
 }
 

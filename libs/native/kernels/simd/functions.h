@@ -83,6 +83,42 @@ DS_INLINE Vec gelu_slope(Vec x) {
   return fma(x * splat(0.398942280f), t.gaussian, below);
 }
 
+// The same two for results that become bf16 (half a unit: 2e-3), in 40 % of the instructions: relative error ≤ 4e-5 in the lower tail,
+// too. With z = |x|, r = 1/(1 + 0.375·z): P(X > z) = e^(−z²/2)·R(r).
+struct ShortTail {
+  Vec z, ratio, gaussian;  // z ≤ 13: beyond, e^(−z²/2) is 0 in any sum
+};
+DS_INLINE ShortTail short_tail(Vec x) {
+  const Vec z = lesser(splat(13.0f), as_float(as_int(x) & 0x7fffffff));
+  const Vec r = splat(1.0f) / fma(z, splat(0.375f), splat(1.0f));
+  Vec ratio = splat(-0.09135329f);
+  ratio = fma(ratio, r, splat(0.20186178f));
+  ratio = fma(ratio, r, splat(0.0823388f));
+  ratio = fma(ratio, r, splat(0.15812141f));
+  ratio = fma(ratio, r, splat(0.14901941f));
+  const Vec exponent = z * splat(-0.72134752f) * z, magic = splat(12582912.0f);  // −z²/2 over ln 2; as in exponential()
+  const Vec shifted = exponent + magic, f = exponent - (shifted - magic);
+  Vec power = splat(0.00956995f);
+  power = fma(power, f, splat(0.05591778f));
+  power = fma(power, f, splat(0.24024747f));
+  power = fma(power, f, splat(0.69312183f));
+  power = fma(power, f, splat(0.99999926f));
+  return {z, ratio * r, as_float(as_int(power) + (as_int(shifted) << 23))};
+}
+template <class Result>
+DS_INLINE Vec gelu_for(Vec x) {
+  if constexpr (sizeof(Result) == sizeof(float)) return gelu(x);
+  const ShortTail t = short_tail(x);
+  return larger(zero(), x) - t.z * (t.gaussian * t.ratio);
+}
+template <class Result>
+DS_INLINE Vec gelu_slope_for(Vec x) {
+  if constexpr (sizeof(Result) == sizeof(float)) return gelu_slope(x);
+  const ShortTail t = short_tail(x);
+  const Vec below = t.gaussian * fma(t.z, splat(-0.398942280f), t.ratio);
+  return x < zero() ? below : splat(1.0f) - below;
+}
+
 // ln x of positive normal numbers, |error| ≤ 1 ulp of the larger of x's logarithm and ½: x = m·2^e with m in [⅔, 4⁄3),
 // ln m = 2·artanh(s), s = (m − 1)/(m + 1), |s| ≤ 1/5.
 DS_INLINE Vec log_positive(Vec x) {
