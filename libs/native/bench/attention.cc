@@ -1,6 +1,8 @@
 // Attention of ViT-T (197 tokens, heads of 64) and of a small ViT, window attention of Swin-F's stages and of Swin-T's.
 #include <cstdio>
+#include <string>
 
+#include "bench/report.h"
 #include "bench/timing.h"
 
 namespace dropstream::bench {
@@ -8,9 +10,15 @@ namespace dropstream::bench {
 namespace {
 
 template <class T>
-constexpr const char* kName = sizeof(T) == sizeof(float) ? "fp32" : "bf16";
-template <class T>
 constexpr Type kType = sizeof(T) == sizeof(float) ? Type::fp32 : Type::bf16;
+
+// Seconds and operations of one head (of one window); the backward pass computes the scores once more, then dv, dp, dq and dk.
+void report_head(const char* isa, const std::string& kernel, const std::string& shape, Type type, double rate, double work, double forward, double backward) {
+  char dropout[32] = "";
+  if (rate > 0) snprintf(dropout, sizeof dropout, ", dropout %.1f", rate);
+  report(isa, kernel, shape + dropout, type, forward, work, 0);
+  report(isa, kernel + " gradient", shape + dropout, type, backward, 2.5 * work, 0);
+}
 
 DropoutSite site_of(double rate, size_t elements) {
   DropoutSite site;
@@ -32,9 +40,8 @@ void whole(const KernelTable& k, size_t tokens, size_t head_dim, double rate) {
   const uint32_t index[samples] = {0, 1, 2, 3};
   const AttentionArgs args{tokens, heads, head_dim, 0.125f, as(qkv), as(out), lse, as(dout), as(dqkv), site_of(rate, heads * tokens * tokens), {index, 0, 0}};
   const double forward = best_seconds([&] { k.attention(args, 0, jobs, scratch); }), backward = best_seconds([&] { k.attention_grad(args, 0, jobs, scratch); });
-  const double work = 4e-3 * (double)(tokens * tokens * head_dim), each = 1e6 / (double)jobs;
-  printf("%s attention %3zu tokens x %2zu, dropout %.1f: forward %6.1f µs a head (%3.0f GFLOP/s), backward %6.1f (%3.0f)\n", kName<T>, tokens, head_dim, rate, forward * each,
-         work / (forward * each), backward * each, 2.5 * work / (backward * each));
+  const double work = 4.0 * (double)(tokens * tokens * head_dim), count = (double)jobs;
+  report_head(k.isa, "attention", std::to_string(tokens) + " x " + std::to_string(head_dim), kType<T>, rate, work, forward / count, backward / count);
 }
 
 template <class T>
@@ -54,9 +61,9 @@ void window(const KernelTable& k, size_t side, size_t heads, size_t head_dim, si
   const double backward = best_seconds([&] {
     for (size_t job = 0; job < groups * heads; job++) k.window_attention_grad(args, samples, job, scratch);
   });
-  const double work = 4e-3 * (double)(n * n * head_dim), each = 1e6 / (double)jobs;
-  printf("%s window attention %zux%zu, %zu heads of %zu, shift %zu, dropout %.1f: forward %5.2f µs a head (%3.0f GFLOP/s), backward %5.2f (%3.0f)\n", kName<T>, side, side,
-         heads, head_dim, shift, rate, forward * each, work / (forward * each), backward * each, 2.5 * work / (backward * each));
+  const double work = 4.0 * (double)(n * n * head_dim), count = (double)jobs;
+  const std::string map = std::to_string(side) + " x " + std::to_string(side), shape = map + ", " + std::to_string(heads) + " x " + std::to_string(head_dim);
+  report_head(k.isa, "window attention", shape + (shift ? ", shifted" : ""), kType<T>, rate, work, forward / count, backward / count);
 }
 
 template <class T>
