@@ -1,62 +1,70 @@
 #include "finish.h"
 
-#include <cstring>
+#include <algorithm>
 
+#include "kernels.h"
 #include "noise.h"
 
 namespace dropstream::pixels {
 namespace {
 
-// One row of the normalised, erased image of sample `index`.
-void erased_row(const FinishBatch& batch, int index, int channel, int y, float* __restrict row) {
-  const auto size = static_cast<size_t>(batch.size);
-  const uint8_t* pixels = batch.pixels + ((static_cast<size_t>(index) * 3 + static_cast<size_t>(channel)) * size + static_cast<size_t>(y)) * size;
-  const float* table = batch.tables + 256 * channel;
-  for (size_t x = 0; x < size; x++) row[x] = table[pixels[x]];
-  for (const EraseBox& erase : batch.samples[static_cast<size_t>(index)].erase) {
-    const Window& box = erase.box;
-    if (y < box.top || y >= box.top + box.height) continue;
-    float* const target = row + box.left;
-    const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
-    switch (erase.mode) {
-      case EraseMode::constant:
-        for (int x = 0; x < box.width; x++) target[x] = 0.0f;
-        break;
-      case EraseMode::per_channel: {
-        float value;
-        noise.fill(static_cast<uint64_t>(channel), 1, &value);
-        for (int x = 0; x < box.width; x++) target[x] = value;
-        break;
-      }
-      case EraseMode::per_pixel:
-        noise.fill((static_cast<uint64_t>(channel) * static_cast<uint64_t>(box.height) + static_cast<uint64_t>(y - box.top)) *
-                       static_cast<uint64_t>(box.width),
-                   box.width, target);
-        break;
+constexpr int kNoiseAtOnce = 4096;
+
+const uint8_t* plane_of(const FinishBatch& batch, int index, int channel) {
+  return batch.pixels + (static_cast<size_t>(index) * 3 + static_cast<size_t>(channel)) * static_cast<size_t>(batch.size) * static_cast<size_t>(batch.size);
+}
+
+// Rows of noise, as many at a time as `buffer` is for: a box is one run of elements, whatever its width.
+void fill_with_noise(const EraseBox& erase, int index, int channel, int size, float* plane, std::vector<float>& buffer) {
+  const Window& box = erase.box;
+  const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
+  const int most = std::max(1, kNoiseAtOnce / std::max(1, box.width));
+  buffer.resize(static_cast<size_t>(most) * static_cast<size_t>(box.width));
+  for (int y = 0; y < box.height; y += most) {
+    const int rows = std::min(most, box.height - y);
+    noise.fill((static_cast<uint64_t>(channel) * static_cast<uint64_t>(box.height) + static_cast<uint64_t>(y)) * static_cast<uint64_t>(box.width),
+               rows * box.width, buffer.data());
+    for (int r = 0; r < rows; r++) {
+      std::copy_n(buffer.data() + static_cast<size_t>(r) * static_cast<size_t>(box.width), box.width,
+                  plane + static_cast<size_t>(box.top + y + r) * static_cast<size_t>(size) + box.left);
     }
   }
 }
 
-void finished_row(const FinishBatch& batch, int index, int channel, int y, float* __restrict row, float* __restrict other) {
-  const FinishSample& sample = batch.samples[static_cast<size_t>(index)];
-  erased_row(batch, index, channel, y, row);
-  if (sample.has_box) {
-    if (y < sample.box.top || y >= sample.box.top + sample.box.height) return;
-    erased_row(batch, sample.partner, channel, y, other);
-    for (int x = sample.box.left; x < sample.box.left + sample.box.width; x++) row[x] = other[x];
-    return;
+// One plane of the normalised, erased image of sample `index`.
+void erased_plane(const FinishBatch& batch, int index, int channel, float* plane, std::vector<float>& buffer) {
+  const auto size = static_cast<size_t>(batch.size);
+  pixel_kernels().look_up_floats(plane_of(batch, index, channel), size * size, batch.tables + 256 * channel, plane);
+  for (const EraseBox& erase : batch.samples[static_cast<size_t>(index)].erase) {
+    const Window& box = erase.box;
+    if (erase.mode == EraseMode::per_pixel) {
+      fill_with_noise(erase, index, channel, batch.size, plane, buffer);
+      continue;
+    }
+    float value = 0.0f;
+    if (erase.mode == EraseMode::per_channel) {
+      const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
+      noise.fill(static_cast<uint64_t>(channel), 1, &value);
+    }
+    for (int y = box.top; y < box.top + box.height; y++) std::fill_n(plane + static_cast<size_t>(y) * size + box.left, box.width, value);
   }
-  if (sample.lambda == 1.0) return;
-  erased_row(batch, sample.partner, channel, y, other);
-  const auto own_share = static_cast<float>(sample.lambda), other_share = static_cast<float>(1.0 - sample.lambda);
-  for (int x = 0; x < batch.size; x++) row[x] = row[x] * own_share + other[x] * other_share;
 }
 
-uint16_t to_bfloat16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>((bits >> 16) | 0x40);  // NaN stays NaN
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+void finished_plane(const FinishBatch& batch, int index, int channel, FinishScratch& scratch, float* plane) {
+  const FinishSample& sample = batch.samples[static_cast<size_t>(index)];
+  const auto size = static_cast<size_t>(batch.size);
+  erased_plane(batch, index, channel, plane, scratch.noise);
+  if (sample.has_box ? sample.box.height == 0 || sample.box.width == 0 : sample.lambda == 1.0) return;
+  scratch.partner.resize(size * size);
+  erased_plane(batch, sample.partner, channel, scratch.partner.data(), scratch.noise);
+  if (!sample.has_box) {
+    return pixel_kernels().mix_floats(plane, scratch.partner.data(), size * size, static_cast<float>(sample.lambda),
+                                      static_cast<float>(1.0 - sample.lambda));
+  }
+  for (int y = sample.box.top; y < sample.box.top + sample.box.height; y++) {
+    const size_t at = static_cast<size_t>(y) * size + static_cast<size_t>(sample.box.left);
+    std::copy_n(scratch.partner.data() + at, sample.box.width, plane + at);
+  }
 }
 
 void check_box(const Window& box, int size, const char* what, int index) {
@@ -84,21 +92,31 @@ void check_finish(const FinishBatch& batch) {
 }
 
 void finish_float32(const FinishBatch& batch, int index, FinishScratch& scratch, float* out) {
-  const auto size = static_cast<size_t>(batch.size);
-  scratch.partner.resize(size);
-  for (int c = 0; c < 3; c++) {
-    for (int y = 0; y < batch.size; y++, out += size) finished_row(batch, index, c, y, out, scratch.partner.data());
-  }
+  const size_t area = static_cast<size_t>(batch.size) * static_cast<size_t>(batch.size);
+  for (int c = 0; c < 3; c++) finished_plane(batch, index, c, scratch, out + static_cast<size_t>(c) * area);
 }
 
 void finish_bfloat16(const FinishBatch& batch, int index, FinishScratch& scratch, uint16_t* out) {
-  const auto size = static_cast<size_t>(batch.size);
-  scratch.own.resize(size);
-  scratch.partner.resize(size);
+  const size_t area = static_cast<size_t>(batch.size) * static_cast<size_t>(batch.size);
+  scratch.own.resize(area);
   for (int c = 0; c < 3; c++) {
-    for (int y = 0; y < batch.size; y++, out += size) {
-      finished_row(batch, index, c, y, scratch.own.data(), scratch.partner.data());
-      for (size_t x = 0; x < size; x++) out[x] = to_bfloat16(scratch.own[x]);
+    finished_plane(batch, index, c, scratch, scratch.own.data());
+    pixel_kernels().round_to_bfloat16(scratch.own.data(), area, out + static_cast<size_t>(c) * area);
+  }
+}
+
+void mix_uint8(const std::vector<Bytes>& images, int size, const FinishSample& sample, int index, uint8_t* out) {
+  const auto side = static_cast<size_t>(size);
+  const uint8_t *own = images[static_cast<size_t>(index)].data, *partner = images[static_cast<size_t>(sample.partner)].data;
+  if (!sample.has_box && sample.lambda != 1.0) {
+    return pixel_kernels().mix_bytes(own, partner, 3 * side * side, static_cast<float>(sample.lambda), static_cast<float>(1.0 - sample.lambda), out);
+  }
+  std::copy_n(own, 3 * side * side, out);
+  if (!sample.has_box) return;
+  for (size_t c = 0; c < 3; c++) {
+    for (int y = sample.box.top; y < sample.box.top + sample.box.height; y++) {
+      const size_t at = (c * side + static_cast<size_t>(y)) * side + static_cast<size_t>(sample.box.left);
+      std::copy_n(partner + at, sample.box.width, out + at);
     }
   }
 }

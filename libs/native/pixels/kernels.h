@@ -32,6 +32,12 @@ constexpr int kWeightBits = 22;
 
 struct ScanJob;
 
+// Of a stream of noise (noise.h): Philox key and counter words.
+struct NoiseKey {
+  uint32_t key[2];
+  uint32_t box, sample, purpose;
+};
+
 struct PixelKernels {
   const char* isa;
   // out(c, y, x) = round(Σ_k source(c, y, first[x] + k) · weight[x][k]), clamped, for the rows of `out`. `scratch`: across_scratch(source.width, out.width) bytes.
@@ -59,6 +65,16 @@ struct PixelKernels {
   uint64_t (*luma_sum)(const uint8_t* r, const uint8_t* g, const uint8_t* b, size_t count);
   // Each value v to s + factor · (v − s), s the rounded mean of the 3 × 3 around it, its own weight 5 of 13; at the border v itself.
   void (*sharpen)(const Planes& source, float factor, const Planes& out);
+
+  void (*look_up_floats)(const uint8_t* values, size_t count, const float* table, float* out);
+  // own = own · own_share + other · other_share.
+  void (*mix_floats)(float* own, const float* other, size_t count, float own_share, float other_share);
+  // To nearest, ties to even.
+  void (*round_to_bfloat16)(const float* values, size_t count, uint16_t* out);
+  // own · own_share + other · other_share in float32, rounded to nearest, ties to even.
+  void (*mix_bytes)(const uint8_t* own, const uint8_t* other, size_t count, float own_share, float other_share, uint8_t* out);
+  // Values first … first + count − 1 of a stream.
+  void (*noise)(const NoiseKey& key, uint64_t first, int count, float* out);
 };
 
 // Strips of 16 rows, turned, of the source and of the output.

@@ -10,12 +10,6 @@
 
 namespace dropstream::pixels {
 
-struct Block {
-  uint32_t word[4];
-};
-
-Block philox(const uint32_t counter[4], const uint32_t key[2]);
-
 // The x with Φ(x) = p for p strictly inside (0, 1).
 double normal_quantile(double p);
 
