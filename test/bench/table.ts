@@ -34,7 +34,10 @@ async function measure(row: TableRow, round: number, seconds: string | undefined
     output += text;
     process.stdout.write(text);
   });
+  const end = () => child.kill();
+  process.once('SIGTERM', end).once('SIGINT', end);
   const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
+  process.off('SIGTERM', end).off('SIGINT', end);
   if (code !== 0) throw new Error(`bench:train ${row.args.join(' ')} ended with ${code}`);
   const line = JSON.parse(output.trim().split('\n').at(-1)!) as Omit<TableLine, 'row' | 'round'>;
   return { row: row.name, round, ...line };
