@@ -1,6 +1,6 @@
 /**
  * Manifests in the object store: `manifests/<sha256>` never changes; `manifest-locations/<sha256>` says where the data set lay when it was
- * last indexed, which a replica with other mounts may find elsewhere.
+ * last indexed (a folder, or a store), which a replica with other mounts may find elsewhere.
  */
 import { access } from 'node:fs/promises';
 import { join, sep } from 'node:path';
@@ -18,7 +18,7 @@ const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
 /** Stores a manifest under its name, once, and where its data set lies. */
 export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, signal?: AbortSignal): Promise<void> {
   await putOnce(store, manifestKey(dataset.sha256), dataset.bytes, signal);
-  const location = JSON.stringify({ path: dataset.folder });
+  const location = JSON.stringify(dataset.folder.startsWith('s3://') ? { store: dataset.folder } : { path: dataset.folder });
   await store.put(locationKey(dataset.sha256), Buffer.from(location), { contentType: 'application/json', signal });
 }
 
@@ -58,7 +58,7 @@ export async function loadManifest(store: ObjectStore, sha256: string, signal?: 
  * @throws PermissionDenied when it was indexed outside the roots and is not below one; FailedPrecondition when it is not on this machine
  */
 export async function findDataset(store: ObjectStore, manifest: Manifest, roots: AllowedRoots, signal?: AbortSignal): Promise<string> {
-  const indexed = await readLocation(store, manifest.sha256, signal);
+  const { path: indexed } = await readLocation(store, manifest.sha256, signal);
   const segments = (indexed ?? '').split(sep).filter((segment) => segment !== '');
   const ends = Array.from({ length: segments.length + 1 }, (_, skipped) => join(...segments.slice(skipped), '.'));
   const candidates = [...(indexed === undefined ? [] : [indexed]), ...roots.folders.flatMap((root) => ends.map((end) => join(root, end)))];
@@ -77,13 +77,24 @@ export async function findDataset(store: ObjectStore, manifest: Manifest, roots:
   );
 }
 
-async function readLocation(store: ObjectStore, sha256: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+export interface DatasetLocation {
+  /** Folder on the machine that indexed it. */
+  readonly path?: string;
+  /** URI of the store that it was indexed in. */
+  readonly store?: string;
+}
+
+/** Where the data set lay when it was last indexed; nothing where that is not known. */
+export async function readLocation(store: ObjectStore, sha256: string, signal: AbortSignal | undefined): Promise<DatasetLocation> {
   try {
     const { bytes } = await store.get(locationKey(sha256), { maxBytes: 1 << 16, signal });
-    const { path } = JSON.parse(bytes.toString('utf8')) as { path?: unknown };
-    return typeof path === 'string' && !path.includes('\0') ? path : undefined;
+    const { path, store: uri } = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+    return {
+      ...(typeof path === 'string' && !path.includes('\0') ? { path } : {}),
+      ...(typeof uri === 'string' && uri.startsWith('s3://') ? { store: uri } : {}),
+    };
   } catch (error) {
-    if (error instanceof ObjectNotFound || error instanceof SyntaxError) return undefined;
+    if (error instanceof ObjectNotFound || error instanceof SyntaxError) return {};
     throw error;
   }
 }

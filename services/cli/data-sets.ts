@@ -1,13 +1,14 @@
 /** Indexing of data sets from the command line, into the store that the services use. */
 import { readdir } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
-import { type IndexedDataset, indexDataset } from '#data/datasets/index-dataset.js';
+import { type IndexedDataset, type IndexOptions, indexDataset } from '#data/datasets/index-dataset.js';
 import type { DatasetKind } from '#data/manifest-header.js';
 import { saveManifest } from '#data/manifest-store.js';
+import { indexInStore } from '#data/sources/index-in-store.js';
 import { InvalidArgument, invalid, NotFound } from '#rpc/errors.js';
 import { openStore } from '#storage/open-store.js';
-import type { Context } from './context.js';
+import { type Context, homeFolder } from './context.js';
 import { CommandError } from './exit-codes.js';
 import { bar, count } from './output/numbers.js';
 
@@ -41,29 +42,13 @@ export interface IndexRequest {
   readonly store: string;
 }
 
-/** Reads every sample once and stores the manifest. Shows progress; files that are no images are said. */
+/** Reads every sample that is not known from earlier and stores the manifest. Shows progress; files that are no images are said. */
 export async function indexAndSave(
   request: IndexRequest,
   context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
 ): Promise<IndexedDataset> {
-  const { terminal, signal } = context;
-  const path = resolve(context.cwd, request.path);
-  const roots = await AllowedRoots.open([path]);
-  let lastLine = performance.now();
-  const dataset = await indexDataset(roots, path, {
-    kind: request.kind,
-    split: request.split,
-    signal,
-    onProgress: (done, total) => {
-      terminal.status(`indexing ${path}  ${bar(done / total)} ${count(done)} of ${count(total)}`);
-      if (terminal.interactive || performance.now() - lastLine < 5000) return;
-      lastLine = performance.now();
-      terminal.err(`indexing ${path}: ${count(done)} of ${count(total)} images`);
-    },
-  });
-  terminal.status('');
-  for (const { path: file, reason } of dataset.skipped.slice(0, 5)) terminal.err(`left out ${file}: ${reason}`);
-  if (dataset.skipped.length > 5) terminal.err(`left out ${dataset.skipped.length} files in all`);
+  const { signal } = context;
+  const dataset = await indexAt(request, context);
   const store = await openStore(request.store, { env: context.env, signal });
   try {
     await saveManifest(store, dataset, signal);
@@ -71,6 +56,50 @@ export async function indexAndSave(
     await store.close();
   }
   return dataset;
+}
+
+/** As indexAndSave, without storing anything. A path is a folder, or s3://bucket/prefix?endpoint=… for a data set that lies in a store. */
+export async function indexAt(
+  { path: given, kind, split }: Omit<IndexRequest, 'store'>,
+  context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
+): Promise<IndexedDataset> {
+  const { terminal, signal } = context;
+  const inStore = given.startsWith('s3://');
+  const path = inStore ? given : resolve(context.cwd, given);
+  const onProgress = progressLines(terminal, `indexing ${path}`, (done, total) => `${count(done)} of ${count(total)}`);
+  const options = { kind, signal, onProgress, memory: join(homeFolder(context), 'index') };
+  const dataset = inStore
+    ? await indexStore(path, split, options, context)
+    : await indexDataset(await AllowedRoots.open([path]), path, { ...options, split });
+  terminal.status('');
+  for (const { path: file, reason } of dataset.skipped.slice(0, 5)) terminal.err(`left out ${file}: ${reason}`);
+  if (dataset.skipped.length > 5) terminal.err(`left out ${dataset.skipped.length} files in all`);
+  return dataset;
+}
+
+async function indexStore(uri: string, split: string, options: IndexOptions, { env, signal }: Pick<Context, 'env' | 'signal'>) {
+  if (split !== '') throw invalid('split', split, 'none in a store: name the folder of the split in the URI');
+  const store = await openStore(uri, { env, signal, probe: false });
+  try {
+    return await indexInStore(store, options);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Shows how far something is: a bar on a terminal, otherwise a line every five seconds. */
+export function progressLines<Counts extends [number, number, ...number[]]>(
+  terminal: Context['terminal'],
+  title: string,
+  say: (...counts: Counts) => string,
+): (...counts: Counts) => void {
+  let lastLine = performance.now();
+  return (...counts) => {
+    terminal.status(`${title}  ${bar(counts[0] / Math.max(1, counts[1]))} ${say(...counts)}`);
+    if (terminal.interactive || performance.now() - lastLine < 5000) return;
+    lastLine = performance.now();
+    terminal.err(`${title}: ${say(...counts)}`);
+  };
 }
 
 export interface Manifests {

@@ -11,6 +11,16 @@ export const dataOptions = {
     help: 'folder that data sets may be read from, links resolved',
     list: true,
   },
+  source: {
+    schema: z.array(z.string().min(1)).default([]),
+    help: 'store that data sets may be read from, besides what was pushed to --store: s3://bucket/prefix?endpoint=…',
+    list: true,
+  },
+  cache: {
+    schema: z.string().default(''),
+    help: 'folder for what was read from stores, shared by replicas on this machine; default: none',
+  },
+  cacheBytes: { schema: integer(2 ** 30, 2 ** 50).default(2 ** 36), help: 'bytes in that folder' },
   concurrency: { schema: integer(1, 256).default(4), help: 'batches made at the same time' },
   maxWaiting: {
     schema: integer(0, 100_000).default(4096),

@@ -2,6 +2,7 @@
 
 import { BatchService } from '#data/batch-message.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
+import { DataSources } from '#data/sources/data-sources.js';
 import { pixelInfo } from '#native/pixels.js';
 import { invalid, NotFound } from '#rpc/errors.js';
 import { service } from '#rpc/handlers.js';
@@ -38,7 +39,14 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       });
       const store = await openStore(config.store);
       const metrics = createDataMetrics(registry);
-      const datasets = new OpenDatasets(store, roots, config.maxDatasets);
+      const sources = await DataSources.open({
+        store,
+        roots,
+        stores: config.source,
+        cacheFolder: config.cache || undefined,
+        cacheBytes: config.cacheBytes,
+      });
+      const datasets = new OpenDatasets(store, sources, config.maxDatasets);
       // What is kept unused fits into the budget too.
       const memories = new MemoryPool(() => config.maxBytes - admission.held);
       const { maxBytes, maxClientBytes, maxWaiting, maxClientWaiting, concurrency: turns } = config;
@@ -70,6 +78,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
           health.close();
           ahead.close();
           await datasets.close();
+          await sources.close();
           await store.close();
         },
       };

@@ -1,9 +1,8 @@
 /** Manifests and readers of the data sets in use, loaded once, the least recently used one closed when there are too many. */
-import type { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
-import { FolderSource } from '#data/datasets/folder-source.js';
 import type { Manifest } from '#data/manifest.js';
-import { findDataset, loadManifest } from '#data/manifest-store.js';
+import { loadManifest } from '#data/manifest-store.js';
+import type { DataSources } from '#data/sources/data-sources.js';
 import { orAborted } from '#rpc/or-aborted.js';
 import type { ObjectStore } from '#storage/object-store.js';
 
@@ -26,7 +25,7 @@ export class OpenDatasets {
 
   constructor(
     private readonly store: ObjectStore,
-    private readonly roots: AllowedRoots,
+    private readonly sources: DataSources,
     private readonly capacity: number,
   ) {}
 
@@ -80,8 +79,7 @@ export class OpenDatasets {
 
   async #open(sha256: string, signal: AbortSignal): Promise<OpenDataset> {
     const manifest = await loadManifest(this.store, sha256, signal);
-    const folder = await findDataset(this.store, manifest, this.roots, signal);
-    return { manifest, reader: new DatasetReader(manifest, new FolderSource(manifest, folder, this.roots)) };
+    return { manifest, reader: new DatasetReader(manifest, await this.sources.find(manifest, signal)) };
   }
 }
 

@@ -71,11 +71,12 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
 
 const renderOptions = ({ threads, signal }: RenderOptions) => (threads === undefined ? { signal } : { threads, signal });
 
-async function readGroup(group: readonly PlannedSample[], { reader, signal }: RenderOptions): Promise<RenderSource[]> {
+async function readGroup(group: readonly PlannedSample[], { planner, reader, signal }: RenderOptions): Promise<RenderSource[]> {
   const sources = new Array<RenderSource>(group.length);
+  const nearby = planner.plan.order !== 'shuffled';
   let next = 0;
   const work = async (): Promise<void> => {
-    for (let i = next++; i < group.length; i = next++) sources[i] = await reader.read((group[i] as PlannedSample).sample, signal);
+    for (let i = next++; i < group.length; i = next++) sources[i] = await reader.read((group[i] as PlannedSample).sample, signal, nearby);
   };
   await Promise.all(Array.from({ length: Math.min(READS, group.length) }, work));
   return sources;

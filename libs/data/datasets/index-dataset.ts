@@ -29,7 +29,7 @@ export interface IndexedDataset {
   /** SHA-256 of the manifest: its name. */
   readonly sha256: string;
   readonly bytes: Uint8Array;
-  /** The folder that the manifest's paths are relative to; real path. */
+  /** What the manifest's paths are relative to: the real path of a folder, or the URI of a store. */
   readonly folder: string;
   readonly kind: DatasetKind;
   readonly samples: number;
@@ -42,7 +42,7 @@ export interface IndexedDataset {
   readonly unchanged: number;
 }
 
-interface Found {
+export interface FoundSamples {
   readonly folder: string;
   readonly classes: readonly string[];
   readonly builder: ManifestBuilder;
@@ -59,13 +59,18 @@ export async function indexDataset(roots: AllowedRoots, path: string, options: I
   const split = normalSplit(options.split ?? '');
   const kind = options.kind ?? (await detectKind(root, split));
   const found = await find(kind, root, split, { ...options, onProgress: throttled(options.onProgress) });
-  const { folder, classes, builder, layout, skipped = [], ignored = 0, unchanged = 0 } = found;
-  const bytes = builder.bytes({ kind, split, classes, layout, shards: found.shards });
-  const name = (await sha256(bytes, options.signal)).toString('hex');
+  return await finishIndex(kind, split, found, options.signal);
+}
+
+/** Writes down what was found. */
+export async function finishIndex(kind: DatasetKind, split: string, found: FoundSamples, signal?: AbortSignal): Promise<IndexedDataset> {
+  const { folder, classes, builder, layout, shards, skipped = [], ignored = 0, unchanged = 0 } = found;
+  const bytes = builder.bytes({ kind, split, classes, layout, shards });
+  const name = (await sha256(bytes, signal)).toString('hex');
   return { sha256: name, bytes, folder, kind, samples: builder.samples, classes, skipped, ignored, unchanged };
 }
 
-async function find(kind: DatasetKind, root: string, split: Split, options: IndexOptions): Promise<Found> {
+async function find(kind: DatasetKind, root: string, split: Split, options: IndexOptions): Promise<FoundSamples> {
   if (kind === 'image_folder') {
     const folder = split === '' ? root : await splitFolder(root, split);
     const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, folder);
@@ -75,7 +80,7 @@ async function find(kind: DatasetKind, root: string, split: Split, options: Inde
   return kind === 'idx' ? await indexIdx(root, split || 'train', options) : await indexCifar(kind, root, split || 'train', options);
 }
 
-async function indexShards(root: string, split: Split, options: IndexOptions): Promise<Found> {
+async function indexShards(root: string, split: Split, options: IndexOptions): Promise<FoundSamples> {
   const inside = split === '' ? undefined : await splitFolder(root, split).catch(() => undefined);
   const folder = inside ?? root;
   const tree = new LocalTree(folder);
@@ -116,7 +121,8 @@ async function splitFolder(root: string, split: 'train' | 'val'): Promise<string
   return join(root, name);
 }
 
-function throttled(report: IndexOptions['onProgress']): IndexOptions['onProgress'] {
+/** At most ten reports a second, and the last one. */
+export function throttled(report: IndexOptions['onProgress']): IndexOptions['onProgress'] {
   if (!report) return undefined;
   let last = 0;
   return (done, total) => {

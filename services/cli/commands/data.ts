@@ -8,23 +8,28 @@ import type { Context } from '../context.js';
 import { datasetKind, indexAndSave } from '../data-sets.js';
 import { count } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
+import { addDataPush, interruptible } from './data-push.js';
 import { printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
 
 export function addDataCommand(program: Command, context: Context): void {
-  const data = program.command('data').description('index, describe and preview data sets');
+  const data = program.command('data').description('index, push, describe and preview data sets');
 
   data
     .command('index <path>')
-    .description('read every image once and store the manifest; prints its SHA-256')
+    .description(
+      'read every image that is new or has changed and store the manifest; prints its SHA-256. Ctrl-C: the same command goes on later',
+    )
     .option('--kind <kind>', 'IMNET or image_folder, tar, CIFAR (100), cifar10, cifar100, idx; default: by content')
     .option('--split <split>', 'train, val or test; default: the folder itself, or train', '')
     .option('--store <uri>', "where manifests are kept; default: DROPSTREAM_STORE, or the running `up`'s")
     .option('--json', 'print JSON')
     .action(async (path: string, options: { kind?: string; split: string; store?: string; json?: boolean }) => {
       const store = storeOf(options.store, context);
-      const dataset = await indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store }, context);
-      const { sha256, kind, folder, samples, classes, skipped, ignored } = dataset;
-      if (options.json) return printJson(context, { manifest: sha256, kind, folder, samples, classes, skipped, ignored });
+      const dataset = await interruptible(context, (stoppable) =>
+        indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store }, stoppable),
+      );
+      const { sha256, kind, folder, samples, classes, skipped, ignored, unchanged } = dataset;
+      if (options.json) return printJson(context, { manifest: sha256, kind, folder, samples, classes, skipped, ignored, unchanged });
       const lines = fieldLines([
         ['manifest', sha256],
         ['kind', kind],
@@ -33,9 +38,12 @@ export function addDataCommand(program: Command, context: Context): void {
         ['classes', `${classes.length}: ${classes.slice(0, 12).join(', ')}${classes.length > 12 ? ', …' : ''}`],
         ['left out', skipped.length || undefined],
         ['other files', ignored || undefined],
+        ['unchanged', unchanged > 0 ? `${count(unchanged)} samples, not read again` : undefined],
       ]);
       for (const line of lines) context.terminal.out(line);
     });
+
+  addDataPush(data, context);
 
   withSharedOptions(data.command('describe <manifest>').description('classes and counts of an indexed data set'), ['data']).action(
     async (manifest: string, options: SharedOptions) => {

@@ -1,0 +1,81 @@
+/** `dropstream data push`: a data set into an object store, where every data replica finds it. */
+import type { Command } from 'commander';
+import { LocalTree } from '#data/datasets/local-tree.js';
+import { Manifest } from '#data/manifest.js';
+import { saveManifest } from '#data/manifest-store.js';
+import { pushDataset } from '#data/sources/push-dataset.js';
+import { openStore } from '#storage/open-store.js';
+import { storeOf } from '../addresses.js';
+import type { Context } from '../context.js';
+import { datasetKind, indexAt, progressLines } from '../data-sets.js';
+import { CommandError, exitCodes } from '../exit-codes.js';
+import { bytes, count } from '../output/numbers.js';
+import { fieldLines } from '../output/table.js';
+import { printJson } from './shared-options.js';
+
+interface PushCommandOptions {
+  readonly kind?: string;
+  readonly split: string;
+  readonly store?: string;
+  readonly to?: string;
+  readonly json?: boolean;
+}
+
+export function addDataPush(data: Command, context: Context): void {
+  data
+    .command('push <path>')
+    .description('index a folder and upload its images or shards, those that are not there yet. Ctrl-C: the same command goes on later')
+    .option('--kind <kind>', 'IMNET or image_folder, tar; default: by content')
+    .option('--split <split>', 'train, val or test; default: the folder itself', '')
+    .option('--store <uri>', "where manifests are kept; default: DROPSTREAM_STORE, or the running `up`'s")
+    .option('--to <uri>', 'where the files go, a --source of the data service; default: --store, which every data service may read')
+    .option('--json', 'print JSON')
+    .action(async (path: string, options: PushCommandOptions) => {
+      await interruptible(context, (stoppable) => push(path, options, stoppable));
+    });
+}
+
+async function push(path: string, options: PushCommandOptions, context: Context): Promise<void> {
+  const { env, signal, terminal } = context;
+  const storeUri = storeOf(options.store, context);
+  if (path.startsWith('s3://')) throw new CommandError(`${path} is in a store already: \`data index\` is enough`, exitCodes.usage);
+  const dataset = await indexAt({ path, split: options.split, kind: datasetKind(options.kind) }, context);
+  const manifest = await Manifest.read(dataset.bytes, dataset.sha256, signal);
+  const store = await openStore(storeUri, { env, signal });
+  const target = options.to === undefined ? store : await openStore(options.to, { env, signal });
+  try {
+    const onProgress = progressLines(
+      terminal,
+      `pushing to ${target.uri}`,
+      (done: number, total: number, uploaded: number) => `${count(done)} of ${count(total)} files, ${bytes(uploaded)} uploaded`,
+    );
+    const pushed = await pushDataset(manifest, new LocalTree(dataset.folder), target, { signal, onProgress });
+    // Last: whoever finds the manifest finds its files.
+    await saveManifest(store, dataset, signal);
+    terminal.status('');
+    const { sha256, kind, samples } = dataset;
+    if (options.json) return printJson(context, { manifest: sha256, kind, samples, to: target.uri, ...pushed });
+    for (const line of fieldLines([
+      ['manifest', sha256],
+      ['samples', count(samples)],
+      ['to', target.uri],
+      ['uploaded', `${count(pushed.uploaded)} of ${count(pushed.files)} files, ${bytes(pushed.uploadedBytes)}`],
+    ]))
+      terminal.out(line);
+  } finally {
+    await store.close();
+    if (target !== store) await target.close();
+  }
+}
+
+/** Runs something that Ctrl-C stops in an orderly way: what it has found out by then is kept. */
+export async function interruptible<T>(context: Context, work: (stoppable: Context) => Promise<T>): Promise<T> {
+  const stopped = new AbortController();
+  const stop = () => stopped.abort(new CommandError('stopped; the same command goes on from here', exitCodes.interrupted));
+  process.once('SIGINT', stop);
+  try {
+    return await work({ ...context, signal: AbortSignal.any([context.signal, stopped.signal]) });
+  } finally {
+    process.off('SIGINT', stop);
+  }
+}
