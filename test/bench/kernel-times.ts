@@ -20,6 +20,8 @@ export interface KernelTime {
   name: string;
   calls: number;
   seconds: number;
+  /** As if every call had taken as long as the fastest of the same shape: what a busy machine hides. */
+  atBest: number;
   /** Of products, attention and convolutions; 0 otherwise. */
   flop: number;
   bytes: number;
@@ -44,11 +46,16 @@ export function ownTimes(calls: readonly KernelCall[]): { call: KernelCall; seco
 /** Totals by `nameOf`, the longest first. `optimizerBytes`: moved by one optimizer call, which the engine does not know. */
 export function kernelTimes(calls: readonly KernelCall[], nameOf: (call: KernelCall) => string, optimizerBytes = 0): KernelTime[] {
   const totals = new Map<string, KernelTime>();
-  for (const { call, seconds } of ownTimes(calls)) {
+  const own = ownTimes(calls);
+  const fastest = new Map<string, number>();
+  const alike = (call: KernelCall) => `${shapeOf(call)} ${call.samples} ${call.bytes}`;
+  for (const { call, seconds } of own) fastest.set(alike(call), Math.min(seconds, fastest.get(alike(call)) ?? seconds));
+  for (const { call, seconds } of own) {
     const name = nameOf(call);
-    const total = totals.get(name) ?? { name, calls: 0, seconds: 0, flop: 0, bytes: 0 };
+    const total = totals.get(name) ?? { name, calls: 0, seconds: 0, atBest: 0, flop: 0, bytes: 0 };
     total.calls += 1;
     total.seconds += seconds;
+    total.atBest += fastest.get(alike(call)) ?? seconds;
     total.flop += call.samples * flopOfKernel(call.kernel, call.attributes);
     total.bytes += call.kernel === 'optimizer' ? optimizerBytes : call.bytes;
     totals.set(name, total);
