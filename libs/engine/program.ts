@@ -1,7 +1,7 @@
 /** A compiled model: its parameters and what can be done with them. The same on every executor. */
 import { setImmediate } from 'node:timers/promises';
 import type { Graph } from '#graph/graph.js';
-import type { MicroBatch, NativeProgram, OptimizerScalars, Profiler, StateName, StepOutput } from '#native/program.js';
+import type { MicroBatch, NativeProgram, OptimizerScalars, Profiler, StateName, StepOutput, StepRandomness } from '#native/program.js';
 import { initialValues } from '#nn/initialisation.js';
 import { elements, type Parameter, type Shape } from '#nn/tensor.js';
 import { decays } from '#nn/weight-decay-groups.js';
@@ -73,6 +73,14 @@ export interface ProgramState {
   ema?: NamedTensor[];
 }
 
+/** Rates of one step by site, path and parameter: taken over from step to step, so that steps allocate nothing but their results. */
+interface StepRates {
+  siteRates: Float64Array;
+  pathRates: Float64Array;
+  learningRate: Float64Array;
+  weightDecay: Float64Array;
+}
+
 export class Program {
   readonly parameters: readonly ParameterInfo[];
   /** Names of the dropout sites, in counter order. */
@@ -83,6 +91,8 @@ export class Program {
   /** Floats of one image, C·H·W. */
   readonly imageFloats: number;
   readonly #indices: ReadonlyMap<string, number>;
+  /** Of no step that runs or waits. */
+  #freeRates: StepRates | undefined;
 
   constructor(
     private readonly graph: Graph,
@@ -130,7 +140,14 @@ export class Program {
     if (microBatches.length === 0) throw new RangeError('microBatches: a step needs at least one');
     if (!Number.isFinite(lossScale)) throw new RangeError(`lossScale: ${lossScale} is not finite`);
     for (const batch of microBatches) this.#check(batch);
-    const output = await this.executor.step(microBatches, this.#randomness(random), lossScale, optimizer && this.#scalars(optimizer));
+    const rates = this.#takeRates();
+    const output = await this.executor.step(
+      microBatches,
+      this.#randomness(random, rates),
+      lossScale,
+      optimizer && this.#scalars(optimizer, rates),
+    );
+    this.#freeRates = rates;
     return { ...output, loss: mean(output.losses) };
   }
 
@@ -235,7 +252,22 @@ export class Program {
     }
   }
 
-  #randomness({ seed, step, dropout = 0, blockRates = [], siteMasks, pathMasks }: StepRandom): Parameters<NativeProgram['step']>[1] {
+  #takeRates(): StepRates {
+    const { sites, paths, parameters } = this.graph;
+    const rates = this.#freeRates ?? {
+      siteRates: new Float64Array(sites.length),
+      pathRates: new Float64Array(paths.length),
+      learningRate: new Float64Array(parameters.length),
+      weightDecay: new Float64Array(parameters.length),
+    };
+    this.#freeRates = undefined;
+    return rates;
+  }
+
+  #randomness(
+    { seed, step, dropout = 0, blockRates = [], siteMasks, pathMasks }: StepRandom,
+    { siteRates, pathRates }: StepRates,
+  ): StepRandomness {
     if (!(dropout >= 0 && dropout < 1)) throw new RangeError(`dropout: ${dropout} is outside [0, 1)`);
     if (dropout > 0 && this.sites.length === 0)
       throw new RangeError(`dropout: ${dropout} has no effect on ${this.graph.name}, which has no dropout site`);
@@ -244,22 +276,23 @@ export class Program {
     }
     const bad = blockRates.find((rate) => !(rate >= 0 && rate < 1));
     if (bad !== undefined) throw new RangeError(`blockRates: ${bad} is outside [0, 1)`);
+    for (const { index, block } of this.graph.paths) pathRates[index] = blockRates[block] ?? 0;
     return {
       seed: BigInt.asUintN(64, seed),
       step,
-      siteRates: new Float64Array(this.graph.sites.length).fill(dropout),
-      pathRates: Float64Array.from(this.graph.paths, ({ block }) => blockRates[block] ?? 0),
+      siteRates: siteRates.fill(dropout),
+      pathRates,
       ...(siteMasks && { siteMasks: this.graph.sites.map(({ name }) => siteMasks[name]) }),
       ...(pathMasks && { pathMasks: this.graph.paths.map(({ block, branch }) => pathMasks[`${block}.${branch}`]) }),
     };
   }
 
-  #scalars({ learningRate, weightDecay, learningRateScale, ...scalars }: OptimizerStep): OptimizerScalars {
-    return {
-      ...scalars,
-      learningRate: Float64Array.from(this.parameters, (_, index) => learningRate * (learningRateScale?.[index] ?? 1)),
-      weightDecay: Float64Array.from(this.parameters, ({ decay }) => (decay ? weightDecay : 0)),
-    };
+  #scalars({ learningRate, weightDecay, learningRateScale, ...scalars }: OptimizerStep, rates: StepRates): OptimizerScalars {
+    for (const [index, { decay }] of this.parameters.entries()) {
+      rates.learningRate[index] = learningRate * (learningRateScale?.[index] ?? 1);
+      rates.weightDecay[index] = decay ? weightDecay : 0;
+    }
+    return { ...scalars, learningRate: rates.learningRate, weightDecay: rates.weightDecay };
   }
 }
 

@@ -1,14 +1,18 @@
-/** A program of its own, for tests that need another environment: trains a model of each family for a few steps and prints {threads, bits: SHA-256 of all state and losses}. */
+/**
+ * A program of its own, for tests that need another environment: trains a model of each family for as many steps as the first argument says
+ * in the precision of the second, and prints {threads, bits: SHA-256 of all state and losses}.
+ */
 import { createHash } from 'node:crypto';
-import { compile, type Program } from '#engine/index.js';
+import { compile, type Precision, type Program } from '#engine/index.js';
 import { engineInfo } from '#native/engine.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 
-const samples = 24;
+const [steps, precision] = [Number(process.argv[2]), process.argv[3] as Precision];
+const samples = steps > 10 ? 8 : 24;
 const hash = createHash('sha256');
 const add = (values: Float32Array) => hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 for (const model of ['vit_nano_p7', 'mixer_nano_p7', 'swin_nano_p2', 'convnext_nano_p2']) {
-  const program = await compile(model, { imageSize: 28, classes: 10, batch: samples });
+  const program = await compile(model, { imageSize: 28, classes: 10, batch: samples }, { precision });
   await train(program, model === 'convnext_nano_p2' ? 0 : 0.1);
   for (const tensors of Object.values(program.exportState({ ema: true }))) for (const { data } of tensors) add(data);
   program.dispose();
@@ -17,7 +21,7 @@ console.log(JSON.stringify({ threads: engineInfo().threads, bits: hash.digest('h
 
 async function train(program: Program, dropout: number): Promise<void> {
   program.initialize(1n);
-  for (let step = 0; step < 3; step++) {
+  for (let step = 0; step < steps; step++) {
     const draws = new PhiloxDraws(purposeKey(BigInt(step), 'images'));
     const result = await program.step({
       microBatches: [
