@@ -44,26 +44,6 @@ void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
   report(k.isa, "weight gradient and its packing", shape, type, weight + pack, work, 0);
 }
 
-void maps(const KernelTable& k) {
-  const size_t rows = 1576, width = 192, n = rows * width;
-  Floats x(n), y(n), z(n), mean(rows), rstd(rows), weight(width), partial((rows / 32 + 1) * 2 * width), m(n), v(n);
-  const uint32_t index[1] = {0};
-  DropoutSite site;
-  site.on = true;
-  site.limit = 0xe0000000u;
-  site.elements = n;
-  const auto show = [&](const char* name, double seconds) { printf("%-20s %.2f ns an element\n", name, seconds * 1e9 / (double)n); };
-  show("gelu", best_seconds([&] { k.gelu(x, y, n); }));
-  show("gelu gradient", best_seconds([&] { k.gelu_grad(x, y, z, n); }));
-  show("layer norm", best_seconds([&] { k.layer_norm({width, 1e-6f, x, weight, weight, y, mean, rstd}, 0, rows); }));
-  show("layer norm gradient", best_seconds([&] {
-         for (size_t block = 0; block * 32 < rows; block++) k.layer_norm_grad({rows, width, 32, x, weight, mean, rstd, y, z, partial}, block);
-       }));
-  show("dropout", best_seconds([&] { k.dropout({n, x, y, site, {index, 0, 0}}, 0, 0, n); }));
-  const UpdateArgs update{OptimizerKind::adamw, x, y, m, v, z, 1, 1, 0, 0.9f, 0.1f, 0.999f, 0.001f, 1, 1e-8f, 0, false, 0.99f, 0.01f};
-  show("adamw and ema", best_seconds([&] { k.update(update, 0, n); }));
-}
-
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -80,7 +60,7 @@ int main(int count, char** arguments) {
       products<bf16>(*k, s[0], s[1], s[2]);
     }
     attentions(*k);
-    maps(*k);
+    bench::rows(*k);
     bench::token_maps(*k);
   }
 }

@@ -45,9 +45,20 @@ struct Floats : std::vector<float> {
   operator Out() { return data(); }
 };
 
+// The same values as elements of either type.
+struct Elements : Floats {
+  Type type;
+  Elements(size_t n, Type element) : Floats(n), type(element) {
+    if (type == Type::bf16) narrow<bf16>();
+  }
+  operator In() const { return {data(), type}; }
+  operator Out() { return {data(), type}; }
+};
+
 // Attention, whole and in windows (attention.cc).
 void attentions(const KernelTable& kernels);
-// The kernels on token maps (maps.cc).
+// The kernels on rows and elements (rows.cc) and on token maps (maps.cc).
+void rows(const KernelTable& kernels);
 void token_maps(const KernelTable& kernels);
 
 }  // namespace dropstream::bench

@@ -1,12 +1,16 @@
-// A row of a token map [H·W, C] is convolved in strips of up to 8 neighbouring columns for one vector of channels: every token of the map
-// that is loaded then serves up to 7 sums at once, all of them in registers (8 sums, 7 weights, 1 token).
+// A token map [H·W, C] is convolved in strips of neighbouring columns for one vector of channels, so that every token that is loaded serves
+// many sums, all of them in registers: 8 sums, 7 weights, 1 token; where there are 32 registers, two rows of 7 sums and 7 weights.
 #pragma once
 #include "kernels/declare.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
+#if DROPSTREAM_ISA_avx512
+constexpr size_t kMostColumns = 7;
+#else
 constexpr size_t kMostColumns = 8;
+#endif
 // Channels worked on before the next ones: 49 weights and the 7 × 14 tokens of a strip of 64 channels share the L1 cache.
 constexpr size_t kChannelBlock = 64;
 
@@ -16,14 +20,14 @@ DS_INLINE size_t strip_columns(size_t width) {
   return (width + strips - 1) / strips;
 }
 
-// Calls body(Columns<columns>) for a strip of 1 to Most columns.
+// Calls body(Number<columns>) for a strip of 1 to Most columns.
 template <size_t N>
-struct Columns {
+struct Number {
   static constexpr size_t value = N;
 };
 template <size_t Most = kMostColumns, class Body>
 DS_INLINE void with_columns(size_t columns, Body body) {
-  if (columns == Most) return body(Columns<Most>{});
+  if (columns == Most) return body(Number<Most>{});
   if constexpr (Most > 1) with_columns<Most - 1>(columns, body);
 }
 
