@@ -64,7 +64,6 @@ void layer_norm(const LayerNormArgs&, size_t row_begin, size_t row_end);
 void layer_norm_grad(const LayerNormGradArgs&, size_t block);
 void cross_entropy(const CrossEntropyArgs&, size_t row_begin, size_t row_end);
 void dropout(const DropoutArgs&, size_t sample, size_t begin, size_t end);
-void dropout_factors(const DropoutSite&, uint32_t counter_sample, size_t mask_row, size_t begin, size_t count, float* factors);
 void gelu_forward(In x, Out y, size_t n);
 void gelu_grad(In x, In dy, Out dx, size_t n);
 void add(In a, In b, Out y, size_t n);

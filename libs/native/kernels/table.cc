@@ -42,7 +42,6 @@ const KernelTable& kernel_table() {
     t.layer_norm_grad = layer_norm_grad;
     t.cross_entropy = cross_entropy;
     t.dropout = dropout;
-    t.dropout_factors = dropout_factors;
     t.gelu = gelu_forward;
     t.gelu_grad = gelu_grad;
     t.add = add;

@@ -26,15 +26,27 @@ DS_INLINE UVec interleave_pairs(UVec a, UVec b, size_t from, Indices<I...>) {
 template <size_t G>
 DS_INLINE void draw_words(const DropoutSite& s, uint32_t first, uint32_t sample, UVec word[2 * G]) {
   WideVec c0[G], c1[G], c2[G], c3[G];
+  // Only the first word differs from counter to counter, so half of the first two rounds is the same for all.
+  uint32_t k0 = s.key0, k1 = s.key1;
+  const uint64_t from_site = (uint64_t)0xcd9e8d57u * s.site;
+  const uint32_t step_key = s.step ^ k1, word0 = (uint32_t)(from_site >> 32) ^ sample ^ k0;
+  k0 += 0x9e3779b9u;
+  k1 += 0xbb67ae85u;
+  const uint64_t from_word0 = (uint64_t)0xd2511f53u * word0;
+  const uint32_t site_key = (uint32_t)from_site ^ k0, word0_key = (uint32_t)(from_word0 >> 32) ^ k1;
+  k0 += 0x9e3779b9u;
+  k1 += 0xbb67ae85u;
 #pragma GCC unroll 4
   for (size_t g = 0; g < G; g++) {
-    for (size_t i = 0; i < kLanes / 2; i++) c0[g][i] = first + (uint32_t)(g * kLanes / 2 + i);
-    c1[g] = WideVec{} + sample;
-    c2[g] = WideVec{} + s.site;
-    c3[g] = WideVec{} + s.step;
+    WideVec counter;
+    for (size_t i = 0; i < kLanes / 2; i++) counter[i] = first + (uint32_t)(g * kLanes / 2 + i);
+    const WideVec a = multiply_low(counter, WideVec{} + 0xd2511f53u), b = multiply_low((a >> 32) ^ (WideVec{} + step_key), WideVec{} + 0xcd9e8d57u);
+    c0[g] = (b >> 32) ^ (WideVec{} + site_key);
+    c1[g] = b;
+    c2[g] = a ^ (WideVec{} + word0_key);
+    c3[g] = WideVec{} + (uint32_t)from_word0;
   }
-  uint32_t k0 = s.key0, k1 = s.key1;
-  for (int round = 0; round < 10; round++, k0 += 0x9e3779b9u, k1 += 0xbb67ae85u) {
+  for (int round = 2; round < 10; round++, k0 += 0x9e3779b9u, k1 += 0xbb67ae85u) {
     const WideVec key0 = WideVec{} + k0, key1 = WideVec{} + k1;
 #pragma GCC unroll 4
     for (size_t g = 0; g < G; g++) {

@@ -112,16 +112,6 @@ DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, 
 DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
 DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
 DS_INLINE Vec square_root(Vec a) { return (Vec)_mm512_sqrt_ps((__m512)a); }
-DS_INLINE Vec where_at_most(UVec x, UVec limit, Vec kept) {
-  return (Vec)_mm512_maskz_mov_ps(_mm512_cmple_epu32_mask((__m512i)x, (__m512i)limit), (__m512)kept);
-}
-DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
-  const __m512i x = (__m512i)a, y = (__m512i)b;
-  const __m512i even = _mm512_mul_epu32(x, y);
-  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32));
-  high = (UVec)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
-  low = (UVec)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
-}
 DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return _cvtmask16_u32(_mm512_cmple_epu32_mask((__m512i)x, (__m512i)limit)); }
 DS_INLINE Vec keep(Vec x, uint32_t bits) { return (Vec)_mm512_maskz_mov_ps((__mmask16)bits, (__m512)x); }
@@ -137,14 +127,6 @@ DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, 
 DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps((__m256)a, (__m256)b); }
 DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm256_min_ps((__m256)a, (__m256)b); }
 DS_INLINE Vec square_root(Vec a) { return (Vec)_mm256_sqrt_ps((__m256)a); }
-DS_INLINE Vec where_at_most(UVec x, UVec limit, Vec kept) { return (Vec)((IVec)kept & (IVec)(x <= limit)); }
-DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
-  const __m256i x = (__m256i)a, y = (__m256i)b;
-  const __m256i even = _mm256_mul_epu32(x, y);
-  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(y, 32));
-  high = (UVec)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
-  low = (UVec)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-}
 DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return (uint32_t)_mm256_movemask_ps((__m256)(x <= limit)); }
 DS_INLINE Vec keep(Vec x, uint32_t bits) {
@@ -171,14 +153,6 @@ DS_INLINE Vec square_root(Vec a) {
   Vec r;
   for (size_t i = 0; i < kLanes; i++) r[i] = __builtin_sqrtf(a[i]);
   return r;
-}
-DS_INLINE Vec where_at_most(UVec x, UVec limit, Vec kept) { return (Vec)((IVec)kept & (IVec)(x <= limit)); }
-DS_INLINE void wide_multiply(UVec a, UVec b, UVec& high, UVec& low) {
-  for (size_t i = 0; i < kLanes; i++) {
-    const uint64_t product = (uint64_t)a[i] * b[i];
-    high[i] = (uint32_t)(product >> 32);
-    low[i] = (uint32_t)product;
-  }
 }
 #if defined(__SSE2__)
 DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm_mul_epu32((__m128i)a, (__m128i)b); }
