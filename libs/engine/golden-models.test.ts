@@ -34,6 +34,14 @@ for (const name of cases) {
     });
   }
 
+  test(`native: the reduced ${name} in bf16 has them within the tolerances of mixed precision`, {
+    skip: withoutExecutor('native'),
+  }, async () => {
+    for (const mode of modesOf(file)) {
+      assertChecks(await reducedChecks(publicFixtures, name, mode, { executor: 'native', precision: 'bf16' }), mode);
+    }
+  });
+
   test(`the program lowered from ${name} has the golden values in float64, whole and in chunks`, () => {
     for (const mode of modesOf(file)) {
       for (const chunk of [4, 3]) {

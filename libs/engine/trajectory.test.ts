@@ -19,4 +19,8 @@ for (const name of names) {
       async () => assertChecks(await trajectoryChecks(publicFixtures, name, { executor, precision: 'fp32' })),
     );
   }
+
+  test(`native: in bf16 it follows ${name} within the tolerances of mixed precision`, { skip: withoutExecutor('native') }, async () =>
+    assertChecks(await trajectoryChecks(publicFixtures, name, { executor: 'native', precision: 'bf16' })),
+  );
 }

@@ -10,7 +10,10 @@ const MOST_CHUNK_ROWS = 8 * CHUNK_ROWS;
 /** Values start at multiples of 64 bytes. */
 const ALIGNMENT_FLOATS = 16;
 
-/** Samples per chunk for batches of `batch` samples: about CHUNK_ROWS rows where the work is, the batch split evenly. */
+/**
+ * Samples per chunk for batches of `batch` samples: about CHUNK_ROWS rows where the work is, the batch split evenly. In bf16 as well: on one core,
+ * chunks of 4, 8 and 16 differ by 5 % at most (swin_femto 54.8, 53.8, 51.6 images/s), and with two cores fewer rows leave them less to share.
+ */
 export function chunkSamples(graph: Graph, batch: number): number {
   const longest = Math.max(1, ...graph.forward.map(({ attributes }) => attributes.rows ?? 1));
   const fitting = Math.min(CHUNK_ROWS / rowsAtWork(graph), MOST_CHUNK_ROWS / longest);
