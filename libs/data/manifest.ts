@@ -37,7 +37,7 @@ export class Manifest {
   readonly #records: Uint32Array | undefined;
   readonly #files: readonly string[];
   readonly #header: ManifestHeader;
-  #extent: ManifestExtent | undefined;
+  #extent: ManifestExtent = { minWidth: Infinity, maxWidth: 0, minHeight: Infinity, maxHeight: 0 };
 
   /** @throws InvalidManifest */
   constructor(bytes: Uint8Array, sha256: string);
@@ -143,23 +143,14 @@ export class Manifest {
     return counts;
   }
 
-  /** Smallest and largest sides. Computed once. */
+  /** Smallest and largest sides. */
   get extent(): ManifestExtent {
-    if (this.#extent) return this.#extent;
-    const extent = { minWidth: Infinity, maxWidth: 0, minHeight: Infinity, maxHeight: 0 };
-    for (let i = 0; i < this.samples; i++) {
-      const [w, h] = [this.widths[i] as number, this.heights[i] as number];
-      if (w < extent.minWidth) extent.minWidth = w;
-      if (w > extent.maxWidth) extent.maxWidth = w;
-      if (h < extent.minHeight) extent.minHeight = h;
-      if (h > extent.maxHeight) extent.maxHeight = h;
-    }
-    this.#extent = extent;
-    return extent;
+    return this.#extent;
   }
 
   *#check(): Generator<void> {
     const [ends, files] = [this.#pathEnds, this.#fileOf];
+    let [minWidth, maxWidth, minHeight, maxHeight] = [Infinity, 0, Infinity, 0];
     let last = 0;
     for (let i = 0; i < this.samples; i++) {
       if (i > 0 && i % CHECKED_PER_TURN === 0) yield;
@@ -167,6 +158,10 @@ export class Manifest {
         throw new InvalidManifest(`label ${this.labels[i]} of sample ${i}: there are ${this.classes.length} classes`);
       const [w, h] = [this.widths[i] as number, this.heights[i] as number];
       if (w < 1 || h < 1 || w > MAX_DIMENSION || h > MAX_DIMENSION) throw new InvalidManifest(`sample ${i} of ${w} x ${h} pixels`);
+      if (w < minWidth) minWidth = w;
+      if (w > maxWidth) maxWidth = w;
+      if (h < minHeight) minHeight = h;
+      if (h > maxHeight) maxHeight = h;
       if (ends) {
         const end = ends[i] as number;
         if (end <= last || end > this.#paths.byteLength) throw new InvalidManifest(`path of sample ${i} ends at ${end}`);
@@ -179,6 +174,7 @@ export class Manifest {
         throw new InvalidManifest(`record of ${this.byteLengths[i]} bytes of sample ${i}`);
     }
     if (ends && last !== this.#paths.byteLength) throw new InvalidManifest('bytes follow the last path');
+    this.#extent = { minWidth, maxWidth, minHeight, maxHeight };
   }
 }
 

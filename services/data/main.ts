@@ -15,7 +15,7 @@ import { Ahead } from './ahead.js';
 import { type DataConfig, dataConfig } from './config.js';
 import { dataHandlers } from './handlers.js';
 import { MemoryPool } from './memory-pool.js';
-import { createDataMetrics } from './metrics.js';
+import { countCache, createDataMetrics } from './metrics.js';
 import { OpenDatasets } from './open-datasets.js';
 import { UndecodableLog } from './undecodable-log.js';
 
@@ -73,6 +73,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
           metrics.waiting.set(admission.waiting);
           metrics.clients.set(admission.clients);
           metrics.datasets.set(datasets.size);
+          countCache(metrics, sources.cacheCounts);
         },
         close: async () => {
           health.close();

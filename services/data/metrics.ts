@@ -1,5 +1,6 @@
 /** The data service's own series. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { CacheCounts } from '#data/sources/disk-cache.js';
 
 /** What calls are refused for; named in the error and in the series. */
 export const bounds = { bytes: 'bytes of batches', waiting: 'calls that wait' } as const;
@@ -57,6 +58,29 @@ export function createDataMetrics(registry: Registry) {
     clients: new Gauge({ name: 'dropstream_data_clients', help: 'Clients that hold bytes of batches or wait for them.', registers }),
     bytesHeld: new Gauge({ name: 'dropstream_data_batch_bytes', help: 'Bytes of batches in memory.', registers }),
     waiting: new Gauge({ name: 'dropstream_data_waiting_calls', help: 'Calls that wait for their turn.', registers }),
+    cacheReads: new Counter({
+      name: 'dropstream_data_cache_reads_total',
+      help: 'Reads of the disk cache before a store was asked, by outcome: hit or miss. None without --cache.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    cacheBytes: new Counter({
+      name: 'dropstream_data_cache_bytes_total',
+      help: 'Bytes that this replica has written to the disk cache or evicted from it, by what.',
+      labelNames: ['what'],
+      registers,
+    }),
     datasets: new Gauge({ name: 'dropstream_data_open_datasets', help: 'Data sets kept open.', registers }),
   };
+}
+
+/** Brings the cache's counters to what the cache counts itself. */
+export function countCache({ cacheReads, cacheBytes }: DataMetrics, counts: CacheCounts | undefined): void {
+  if (!counts) return;
+  cacheReads.reset();
+  cacheReads.inc({ outcome: 'hit' }, counts.hits);
+  cacheReads.inc({ outcome: 'miss' }, counts.misses);
+  cacheBytes.reset();
+  cacheBytes.inc({ what: 'written' }, counts.writtenBytes);
+  cacheBytes.inc({ what: 'evicted' }, counts.evictedBytes);
 }

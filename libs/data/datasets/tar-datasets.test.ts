@@ -86,11 +86,11 @@ test('labels from .json or folders, with names; what cannot be used is named', a
   );
   assert.match(one.dataset.skipped[1]!.reason, /\.cls says "-1"/);
   shard(folders, '1.tar', [
-    { name: './wolf/a.png', bytes: png(1) },
+    { name: './train/wolf/a.png', bytes: png(1) },
     { name: 'ant/b.jpeg', bytes: png(2) },
   ]);
   shard(folders, '0.tar', [
-    { name: 'bee/inner/c.png', bytes: png(3) },
+    { name: 'above/bee/c.png', bytes: png(3) },
     { name: 'alone.png', bytes: png(4) },
   ]);
   const two = await indexed(folders);

@@ -1,7 +1,7 @@
 /**
  * How samples lie in tar shards (the WebDataset layout): successive files whose names are equal up to the first dot after the last slash are
  * one sample. It has one image, KEY.jpg, KEY.jpeg or KEY.png, and its label in KEY.cls (a number from 0), else in KEY.json (`label` or `cls`, a
- * number from 0), else as the first folder of its name. Files with other endings are passed over.
+ * number from 0), else as the folder that it lies in. Files with other endings are passed over.
  */
 
 /** A class: its number, or the name of its folder. */
@@ -43,8 +43,8 @@ function classNumber(value: unknown, where: string): number {
   throw new Error(`its ${where} says ${JSON.stringify(value)}, a number from 0 to ${MAX_TAR_CLASSES - 1} is wanted`);
 }
 
-/** The class that a key's first folder names. */
+/** The class that a key's folder names: the last one, since archives are made with and without the folders above. */
 export function labelOfFolder(key: string): string | undefined {
-  const slash = key.indexOf('/');
-  return slash > 0 ? key.slice(0, slash) : undefined;
+  const folder = key.split('/').at(-2);
+  return folder === '' ? undefined : folder;
 }
