@@ -16,7 +16,7 @@ function value(elementsPerSample: number): Operand {
   arenaFloats += Math.ceil((elementsPerSample * chunkSamples) / 16) * 16;
   return { value: values.length - 1 };
 }
-const [x, dropped, normed, mean, rstd, act, pre, out, pooled, logits, loss, dlogits] = [
+const [x, dropped, normed, mean, rstd, act, slope, out, pooled, logits, loss, dlogits] = [
   rows * width,
   rows * width,
   rows * width,
@@ -70,7 +70,7 @@ const spec: ProgramSpec = {
       kernel: 'linear',
       domain: 0,
       inputs: [normed, param(2), param(3)],
-      outputs: [act, pre],
+      outputs: [act, slope],
       attributes: { rows, in: width, out: hidden, gelu: 1, bias: 1 },
     },
     {
@@ -122,7 +122,7 @@ const spec: ProgramSpec = {
     {
       kernel: 'linear_input_grad',
       domain: 0,
-      inputs: [dout, param(4), pre],
+      inputs: [dout, param(4), slope],
       outputs: [dpre],
       attributes: { rows, in: hidden, out: width, gelu: 1 },
     },

@@ -36,9 +36,9 @@ export interface Instruction {
  * The kernels, with R = count(domain)·rows. Inputs → outputs; [brackets] optional (pass fewer operands); attributes in braces.
  *
  * patches               images[n,C,H,W] → y[R=n·N, C·p·p] {channels, height, width, patch}; column order (c, py, px), like a conv weight flattened
- * linear                x[R,K], w param[M,K], [b param[M]] → y[R,M], [pre[R,M]] {rows, in, out, gelu 0|1, bias 0|1}
- *                       gelu = 1: y = gelu(pre), pre kept for the gradient (exact erf)
- * linear_input_grad     dy[R,M], w param[M,K], [pre[R,K]] → dx[R,K] {rows, in, out, gelu 0|1}; gelu = 1: dx·gelu'(pre)  (pre is that of the *input* side)
+ * linear                x[R,K], w param[M,K], [b param[M]] → y[R,M], [slope[R,M]] {rows, in, out, gelu 0|1, bias 0|1}
+ *                       gelu = 1: y = gelu(sum) (exact erf), slope = gelu'(sum) kept for the gradient
+ * linear_input_grad     dy[R,M], w param[M,K], [slope[R,K]] → dx[R,K] {rows, in, out, gelu 0|1}; gelu = 1: dx·slope  (of the *input* side)
  * linear_weight_grad    x[R,K], dy[R,M] → grad w[M,K] (+=), [grad b[M] (+=)] {rows, in, out}
  * gelu, gelu_grad       x → y ; x, dy → dx {rows, width}
  * layer_norm            x[R,D], w, b → y, mean[R], rstd[R] {rows, width, eps}
@@ -67,6 +67,7 @@ export interface Instruction {
  *                       w divides height and width and is at most 32; shift < w
  * window_attention_grad qkv, table, out, lse, dout → dqkv, grad table (+=) {same} site?
  * add                   a, b → y {rows, width}
+ * multiply              a, b → y {rows, width}
  * softmax_cross_entropy logits[n,C], targets input[n,C] → loss[n], [dlogits[n,C]] {classes}; loss = −Σ t·log softmax; dlogits = (softmax·Σt − t)·lossScale
  */
 export type KernelName =
@@ -102,6 +103,7 @@ export type KernelName =
   | 'window_attention'
   | 'window_attention_grad'
   | 'add'
+  | 'multiply'
   | 'softmax_cross_entropy';
 
 export interface ProgramSpec {

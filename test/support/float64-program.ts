@@ -164,7 +164,7 @@ function execute(
         for (let j = 0; j < m; j++) {
           let sum = at('bias') ? c[j]! : 0;
           for (let i = 0; i < k; i++) sum += a[r * k + i]! * b[j * k + i]!;
-          if (y) y[r * m + j] = sum;
+          if (y) y[r * m + j] = geluSlope(sum);
           x[r * m + j] = at('gelu') ? sum * normalDistribution(sum) : sum;
         }
       return;
@@ -175,7 +175,7 @@ function execute(
         for (let i = 0; i < k; i++) {
           let sum = 0;
           for (let j = 0; j < m; j++) sum += a[r * m + j]! * b[j * k + i]!;
-          x[r * k + i] = at('gelu') ? sum * geluSlope(c[r * k + i]!) : sum;
+          x[r * k + i] = at('gelu') ? sum * c[r * k + i]! : sum;
         }
       return;
     }
@@ -190,6 +190,9 @@ function execute(
     }
     case 'gelu':
       for (let i = 0; i < rows() * at('width'); i++) x[i] = a[i]! * normalDistribution(a[i]!);
+      return;
+    case 'multiply':
+      for (let i = 0; i < rows() * at('width'); i++) x[i] = a[i]! * b[i]!;
       return;
     case 'gelu_grad':
       for (let i = 0; i < rows() * at('width'); i++) x[i] = b[i]! * geluSlope(a[i]!);

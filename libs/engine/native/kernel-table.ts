@@ -8,7 +8,7 @@ import type { KernelName } from '#native/program.js';
 export type Storage = 'fp32' | 'own' | 'alike';
 
 export interface Slot {
-  /** An operation's input, `y`, what it saves, `pre` (what goes into a GELU that the kernel does), or a parameter whose gradient grows. */
+  /** An operation's input, `y`, what it saves, `slope` (of the GELU that the kernel does), or a parameter whose gradient grows. */
   name: string;
   optional: boolean;
   /** Whether it is a parameter's gradient. */
@@ -43,8 +43,8 @@ const entry = (kernel: KernelName, inputs: string, outputs: string): KernelEntry
 // Stricter than the kernels in two places: a sum (add) is the residual stream, and dropout on it is it too.
 const entries: readonly KernelEntry[] = [
   entry('patches', 'images', 'y~'),
-  entry('linear', 'x= weight bias?', 'y~ pre=?'),
-  entry('linear_input_grad', 'dy= weight pre=?', 'y~'),
+  entry('linear', 'x= weight bias?', 'y~ slope=?'),
+  entry('linear_input_grad', 'dy= weight slope=?', 'y~'),
   entry('linear_weight_grad', 'x= dy=', '+weight +bias?'),
   entry('gelu', 'x~', 'y~'),
   entry('gelu_grad', 'x~ dy~', 'y~'),
@@ -73,6 +73,7 @@ const entries: readonly KernelEntry[] = [
   entry('merge_patches_grad', 'dy=', 'y='),
   entry('window_attention', 'qkv= table', 'y= lse'),
   entry('window_attention_grad', 'qkv= table out= lse dy=', 'y= +table'),
+  entry('multiply', 'a~ b~', 'y~'),
   entry('add', 'a~ b~', 'y'),
   entry('softmax_cross_entropy', 'logits targets', 'y dlogits~'),
 ];

@@ -4,7 +4,7 @@ import { type MemoryStep, planMemory } from '#graph/plan.js';
 import type { ProgramSpec } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
 import type { Precision } from '../precision.js';
-import { callOf, instructionOf, type KernelCall, type LoweredValue, type Passes, valueIn, valueSlots, valuesOf } from './calls.js';
+import { callOf, instructionOf, type KernelCall, type LoweredValue, valueIn, valueSlots, valuesOf } from './calls.js';
 import { fuse } from './fuse.js';
 import { recomputeBlocks } from './recompute.js';
 import { assignTypes } from './value-types.js';
@@ -25,7 +25,7 @@ export function lower(
   { precision = 'fp32', checkpointBlocks = false }: LowerOptions = {},
 ): ProgramSpec {
   const values = valuesOf(graph);
-  let passes: Passes = { forward: fuse(graph.forward.map(callOf)), backward: fuse(graph.backward.map(callOf)) };
+  let passes = fuse({ forward: graph.forward.map(callOf), backward: graph.backward.map(callOf) });
   if (precision === 'bf16') passes = assignTypes(passes, values);
   if (checkpointBlocks) passes = recomputeBlocks(passes, values, graph.paths);
   const { forward, backward } = passes;

@@ -67,6 +67,7 @@ void dropout(const DropoutArgs&, size_t sample, size_t begin, size_t end);
 void gelu_forward(In x, Out y, size_t n);
 void gelu_grad(In x, In dy, Out dx, size_t n);
 void add(In a, In b, Out y, size_t n);
+void multiply(In a, In b, Out y, size_t n);
 void add_scaled(In a, In b, float scale, Out y, size_t n);
 void scale(In x, float scale, Out y, size_t n);
 void copy(In x, Out y, size_t n);

@@ -19,6 +19,10 @@ void add(In left, In right, Out to, size_t n) {
   with_types(left, right, to, [=](auto* a, auto* b, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(a + i) + io.get(b + i)); }); });
 }
 
+void multiply(In left, In right, Out to, size_t n) {
+  with_types(left, right, to, [=](auto* a, auto* b, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(a + i) * io.get(b + i)); }); });
+}
+
 void add_scaled(In left, In right, float factor, Out to, size_t n) {
   const Vec f = splat(factor);
   with_types(left, right, to, [=](auto* a, auto* b, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, io.get(a + i) + f * io.get(b + i)); }); });

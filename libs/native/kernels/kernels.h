@@ -38,11 +38,11 @@ struct PackArgs {
   Out packed;
 };
 
-enum class Epilogue { none, gelu, gelu_slope };
+enum class Epilogue { none, gelu, times_side };
 
 // c[m, n] = (c +) a[m, k] · b[k, n] (+ bias[n]), then the epilogue. a is read in place: a(i, p) = a[i·stride + p], or, k-major, a[p·stride + i],
 // which for bf16 is in Pairs: [⌈k/2⌉][stride]. Products of bf16 are exact, sums fp32; a bf16 c is rounded once, after the epilogue.
-//   gelu: side[m, n] = the sum, c = gelu(sum) (side may be null);   gelu_slope: c = sum · gelu'(side).
+//   gelu: c = gelu(sum), side[m, n] = gelu'(sum) (side may be null);   times_side: c = sum · side.
 struct ProductArgs {
   size_t m, k, n;
   In a;
@@ -245,6 +245,7 @@ struct KernelTable {
   void (*gelu)(In x, Out y, size_t n);
   void (*gelu_grad)(In x, In dy, Out dx, size_t n);
   void (*add)(In a, In b, Out y, size_t n);
+  void (*multiply)(In a, In b, Out y, size_t n);
   void (*add_scaled)(In a, In b, float scale, Out y, size_t n);  // a + scale·b
   void (*scale)(In x, float scale, Out y, size_t n);
   void (*copy)(In x, Out y, size_t n);

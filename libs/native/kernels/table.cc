@@ -45,6 +45,7 @@ const KernelTable& kernel_table() {
     t.gelu = gelu_forward;
     t.gelu_grad = gelu_grad;
     t.add = add;
+    t.multiply = multiply;
     t.add_scaled = add_scaled;
     t.scale = scale;
     t.copy = copy;

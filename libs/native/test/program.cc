@@ -31,7 +31,7 @@ ProgramSpec block_spec() {
                  ow = param(d * d), ob = param(d), mw = param(hidden * d), mb = param(hidden), vw = param(d * hidden), vb = param(d), hw = param(classes * d), hb = param(classes);
   const Operand cols = value(n * 16), emb = value(n * d), seq = value(t * d), pos = value(t * d), x0 = value(t * d), kept = value(t * d), ln = value(t * d), mean = value(t),
                 rstd = value(t), qkv = value(3 * t * d), att = value(t * d), lse = value(h * t), proj = value(t * d), x1 = value(t * d), act = value(t * hidden),
-                pre = value(t * hidden), mlp = value(t * d), x2 = value(t * d), cls = value(d), logits = value(classes), loss = value(1), dlogits = value(classes),
+                slope = value(t * hidden), mlp = value(t * d), x2 = value(t * d), cls = value(d), logits = value(classes), loss = value(1), dlogits = value(classes),
                 dcls = value(d), dx2 = value(t * d), dpre = value(t * hidden), dmlp = value(t * d), dx1 = value(t * d), dk = value(t * d), datt = value(t * d),
                 dqkv = value(3 * t * d), dln = value(t * d), dx0 = value(t * d), dscat = value(t * d), demb = value(n * d);
   s.arena_floats = offset;
@@ -59,7 +59,7 @@ ProgramSpec block_spec() {
       {"attention", 1, {qkv}, {att, lse}, heads, 1},
       {"linear", 1, {att, p(ow), p(ob)}, {proj}, with(linear(t, d, d), "bias"), -1},
       {"add_kept", 0, {x0, proj}, {x1}, path, -1},
-      {"linear", 0, {x1, p(mw), p(mb)}, {act, pre}, with(with(linear(t, d, hidden), "bias"), "gelu"), -1},
+      {"linear", 0, {x1, p(mw), p(mb)}, {act, slope}, with(with(linear(t, d, hidden), "bias"), "gelu"), -1},
       {"linear", 0, {act, p(vw), p(vb)}, {mlp}, with(linear(t, hidden, d), "bias"), -1},
       {"add", 0, {x1, mlp}, {x2}, map, -1},
       {"take_token", 0, {x2}, {cls}, first, -1},
@@ -71,7 +71,7 @@ ProgramSpec block_spec() {
       {"linear_input_grad", 0, {dlogits, p(hw)}, {dcls}, linear(1, d, classes), -1},
       {"take_token_grad", 0, {dcls}, {dx2}, first, -1},
       {"linear_weight_grad", 0, {act, dx2}, {g(vw), g(vb)}, linear(t, hidden, d), -1},
-      {"linear_input_grad", 0, {dx2, p(vw), pre}, {dpre}, with(linear(t, hidden, d), "gelu"), -1},
+      {"linear_input_grad", 0, {dx2, p(vw), slope}, {dpre}, with(linear(t, hidden, d), "gelu"), -1},
       {"linear_weight_grad", 0, {x1, dpre}, {g(mw), g(mb)}, linear(t, d, hidden), -1},
       {"linear_input_grad", 0, {dpre, p(mw)}, {dmlp}, linear(t, d, hidden), -1},
       {"add", 0, {dx2, dmlp}, {dx1}, map, -1},

@@ -79,11 +79,12 @@ void elementwise_case(const KernelTable& k, Random& random, size_t n, const Type
   Array a(n, types.x), b(n, types.dy), y(n, types.y);
   random.fill(a, 3);
   random.fill(b);
-  ref::Values gelu(n), slope(n), sum(n), scaled_sum(n), scaled(n);
+  ref::Values gelu(n), slope(n), sum(n), product(n), scaled_sum(n), scaled(n);
   for (size_t i = 0; i < n; i++) {
     gelu[i] = ref::gelu(a.get(i));
     slope[i] = b.get(i) * ref::gelu_slope(a.get(i));
     sum[i] = a.get(i) + b.get(i);
+    product[i] = (double)a.get(i) * b.get(i);
     scaled_sum[i] = a.get(i) + 1.5 * b.get(i);
     scaled[i] = a.get(i) * 1.5;
   }
@@ -93,6 +94,8 @@ void elementwise_case(const KernelTable& k, Random& random, size_t n, const Type
   check_close(isa + " gelu_grad", y, slope, 4e-7, 1e-6);
   k.add(a, b, y, n);
   check_close(isa + " add", y, sum, 0, 1e-7);
+  k.multiply(a, b, y, n);
+  check_close(isa + " multiply", y, product, 0, 1e-7);
   k.add_scaled(a, b, 1.5f, y, n);
   check_close(isa + " add_scaled", y, scaled_sum, 4e-7, 1e-7);
   k.scale(a, 1.5f, y, n);

@@ -37,6 +37,7 @@ const std::vector<KernelRow>& rows() {
       {"mean_tokens", {"tokens", "width"}},
       {"mean_tokens_grad", {"tokens", "width"}},
       {"add", {"rows", "width"}},
+      {"multiply", {"rows", "width"}},
       {"softmax_cross_entropy", {"classes"}},
       {"transpose_tokens", {"tokens", "width"}},
       {"layer_scale", {"rows", "width"}},
@@ -196,7 +197,8 @@ Signature signature_of(Kernel kernel, const Dims& d) {
     }
     case Kernel::mean_tokens: return {{half(sequence)}, {half(d.width)}};
     case Kernel::mean_tokens_grad: return {{half(d.width)}, {half(sequence)}};
-    case Kernel::add: return {{half(map), half(map)}, {half(map)}, 0, false, -1, {0, 1}};
+    case Kernel::add:
+    case Kernel::multiply: return {{half(map), half(map)}, {half(map)}, 0, false, -1, {0, 1}};
     case Kernel::softmax_cross_entropy:
       return {{{R::tensor, d.classes}, {R::targets, d.classes}}, {{R::tensor, 1}, half(d.classes, true)}, 0, false, 0};
     case Kernel::transpose_tokens: return {{half(sequence)}, {half(sequence)}};

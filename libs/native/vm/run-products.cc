@@ -58,9 +58,9 @@ void Program::run_linear(const Op& op) {
 
 void Program::run_linear_input_grad(const Op& op) {
   const Dims& d = op.dims;
-  const In pre = in(op, 2);
+  const In slope = in(op, 2);
   multiply({samples(op) * d.rows, d.out, d.in, in(op, 0), d.out, false, packed(op, input(op, 1)), out(op, 0), d.in, false, nullptr,
-            d.gelu ? Epilogue::gelu_slope : Epilogue::none, {const_cast<void*>(pre.at), pre.type}});
+            d.gelu ? Epilogue::times_side : Epilogue::none, {const_cast<void*>(slope.at), slope.type}});
 }
 
 void Program::run_linear_weight_grad(const Op& op) {

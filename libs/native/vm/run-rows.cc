@@ -16,6 +16,7 @@ void Program::run_rows(const Op& op) {
   switch (op.kernel) {
     case Kernel::gelu: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.gelu(a + i, y + i, end - i); }, 16);
     case Kernel::gelu_grad: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.gelu_grad(a + i, b + i, y + i, end - i); }, 16);
+    case Kernel::multiply: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.multiply(a + i, b + i, y + i, end - i); }, 16);
     case Kernel::add: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.add(a + i, b + i, y + i, end - i); }, 16);
     case Kernel::layer_norm: {
       const LayerNormArgs args{d.width, d.eps, a, input(op, 1), input(op, 2), y, output(op, 1), output(op, 2)};

@@ -44,7 +44,7 @@ struct ProgramSpec {
 enum class Kernel {
   patches, linear, linear_input_grad, linear_weight_grad, gelu, gelu_grad, layer_norm, layer_norm_grad, attention, attention_grad,
   prepend_token, prepend_token_grad, add_positions, add_positions_grad, dropout, keep, add_kept, take_token, take_token_grad, mean_tokens,
-  mean_tokens_grad, add, softmax_cross_entropy, transpose_tokens, layer_scale, layer_scale_grad, depthwise_conv, depthwise_conv_input_grad,
+  mean_tokens_grad, add, multiply, softmax_cross_entropy, transpose_tokens, layer_scale, layer_scale_grad, depthwise_conv, depthwise_conv_input_grad,
   depthwise_conv_weight_grad, merge_patches, merge_patches_grad, window_attention, window_attention_grad
 };
 

@@ -79,6 +79,7 @@ void Program::run_op(const Op& op) {
     case Kernel::gelu_grad:
     case Kernel::layer_norm:
     case Kernel::add:
+    case Kernel::multiply:
     case Kernel::softmax_cross_entropy: return run_rows(op);
     case Kernel::keep:
     case Kernel::add_kept: return run_kept(op);

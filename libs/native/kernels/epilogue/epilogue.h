@@ -1,5 +1,6 @@
-// What happens to a block of a product while it is still in the cache: rounding to c's type, GELU, or the gradient of GELU, from the fp32
-// sums. A separate pass over at most 48 × 64 elements: one reload from L1 instead of the function inlined into every tile shape.
+// What happens to a block of a product while it is still in the cache: rounding to c's type, GELU, or the factors of GELU's gradient, from
+// the fp32 sums. GELU leaves its slope, not its argument: both share the costly tail, and the backward pass is left with a product
+// (linear_input_grad with GELU behind it: 373 → XXX GFLOP/s of 520 at ViT-T's shapes). A separate pass over at most 48 × 64 elements: one reload from L1 instead of the function inlined into every tile shape.
 #pragma once
 #include "kernels/kernels.h"
 #include "kernels/simd/functions.h"
@@ -7,7 +8,7 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// sum may be c. side (of c's stride) may be null, but not for gelu_slope.
+// sum may be c. side (of c's stride) may be null, but not for times_side.
 template <class C, class Side>
 void apply_epilogue(Epilogue epilogue, const float* sum, size_t sum_stride, C* c, Side* side, size_t stride, size_t rows, size_t columns) {
   for (size_t i = 0; i < rows; i++) {
@@ -16,12 +17,12 @@ void apply_epilogue(Epilogue epilogue, const float* sum, size_t sum_stride, C* c
     Side* other = side ? side + i * stride : nullptr;
     if (epilogue == Epilogue::none)
       for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, io.get(from + j)); });
-    else if (epilogue == Epilogue::gelu_slope)
-      for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, io.get(from + j) * gelu_slope_for<C>(io.get(other + j))); });
+    else if (epilogue == Epilogue::times_side)
+      for_vectors(columns, [&](size_t j, auto io) { io.put(row + j, io.get(from + j) * io.get(other + j)); });
     else if (other)
       for_vectors(columns, [&](size_t j, auto io) {
         const Vec x = io.get(from + j);
-        io.put(other + j, x);
+        io.put(other + j, gelu_slope_for<Side>(x));
         io.put(row + j, gelu_for<C>(x));
       });
     else
