@@ -15,6 +15,8 @@ interface Chunk {
   positions: number[][];
   random: StepRandomness | undefined;
   lossScale: number;
+  /** Called with what a kernel rounds inside, before it goes on: see runFloat64. */
+  stored: ((written: Float64Array) => void) | undefined;
 }
 
 export interface Float64Result {
@@ -25,7 +27,7 @@ export interface Float64Result {
 
 /**
  * Forward, and with `random` backward, over all micro-batches. Without `random`: as in evaluation. `stored`, if given, may change what each
- * kernel just wrote: rounding.ts does, to see what roundings do to the results.
+ * kernel just wrote, and the sums that a fused GELU goes on from: rounding.ts does, to see what roundings do to the results.
  */
 export function runFloat64(
   spec: ProgramSpec,
@@ -52,6 +54,7 @@ export function runFloat64(
         domains: positions.map((list) => list.map((i) => first + i)),
         random,
         lossScale,
+        stored,
       };
       const arena = new Float64Array(spec.arenaFloats * CELLS).fill(Number.NaN); // nothing may be read before it is written
       const run = (instruction: Instruction) => {
@@ -164,9 +167,14 @@ function execute(
         for (let j = 0; j < m; j++) {
           let sum = at('bias') ? c[j]! : 0;
           for (let i = 0; i < k; i++) sum += a[r * k + i]! * b[j * k + i]!;
-          if (y) y[r * m + j] = geluSlope(sum);
-          x[r * m + j] = at('gelu') ? sum * normalDistribution(sum) : sum;
+          x[r * m + j] = sum;
         }
+      if (!at('gelu')) return;
+      chunk.stored?.(x.subarray(0, rows() * m));
+      for (let i = 0; i < rows() * m; i++) {
+        if (y) y[i] = geluSlope(x[i]!);
+        x[i]! *= normalDistribution(x[i]!);
+      }
       return;
     }
     case 'linear_input_grad': {
