@@ -1,6 +1,7 @@
 // What happens to a block of a product while it is still in the cache: rounding to c's type, GELU, or the factors of GELU's gradient, from
 // the fp32 sums. GELU leaves its slope, not its argument: both share the costly tail, and the backward pass is left with a product
-// (linear_input_grad with GELU behind it: 374 → 486 GFLOP/s of 520 at ViT-T's shapes, forward 468 → 446). A separate pass over at most 48 × 64 elements: one reload from L1 instead of the function inlined into every tile shape.
+// (linear_input_grad at ViT-T's shapes: 374 → 486 GFLOP/s of 520, forward 468 → 446). A separate pass over at most 48 × 64 elements: one
+// reload from L1 instead of the function inlined into every tile shape.
 #pragma once
 #include "kernels/kernels.h"
 #include "kernels/simd/functions.h"
