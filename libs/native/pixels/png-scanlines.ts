@@ -82,7 +82,9 @@ export function readPngLayout(file: Uint8Array): PngLayout {
       if (width < 1 || height < 1 || Math.max(width, height) > MAX_IMAGE_SIDE || width * height > MAX_IMAGE_AREA) {
         throw new PngError(`image of ${width} x ${height} pixels`);
       }
-      if (bits < 1 || bits > 64 || compression !== 0 || filter !== 0 || interlace > 1) throw new PngError('unknown kind of image');
+      // Which depth goes with which colour type the addon checks.
+      if (bits < 1 || ![1, 2, 4, 8, 16].includes(bitDepth) || compression !== 0 || filter !== 0 || interlace > 1)
+        throw new PngError('unknown kind of image');
       const bytes = scanlineBytes(width, height, bits, interlace === 1);
       if (bytes > MAX_SCANLINE_BYTES) throw new PngError(`${bytes} bytes inflated: at most ${MAX_SCANLINE_BYTES} are read`);
       header = { width, height, bitDepth, colorType, interlaced: interlace === 1, scanlineBytes: bytes };

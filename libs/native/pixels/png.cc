@@ -88,7 +88,9 @@ Pixel pixel_at(const PngHeader& header, const uint8_t* line, int x, Bytes palett
     }
     case 3: {
       const size_t entry = 3 * static_cast<size_t>(line[at]);
+#ifndef DROPSTREAM_PLANTED_BUG  // npm run test:fuzz must notice when this is missing
       if (entry + 2 >= palette.size) throw PixelError("png: palette index " + std::to_string(line[at]) + " has no entry");
+#endif
       return {palette.data[entry], palette.data[entry + 1], palette.data[entry + 2]};
     }
     case 4: {

@@ -1,0 +1,135 @@
+/** The formats that are damaged: where whole files come from, and what the readers make of a damaged one. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { deflateSync } from 'node:zlib';
+import { AllowedRoots } from '#data/datasets/allowed-roots.js';
+import { DatasetReader } from '#data/datasets/dataset-reader.js';
+import { FolderSource } from '#data/datasets/folder-source.js';
+import { indexDataset } from '#data/datasets/index-dataset.js';
+import { Manifest } from '#data/manifest.js';
+import type { RenderSource } from '#native/pixels/plan-types.js';
+import { inflateScanlines, readPngLayout } from '#native/pixels/png-scanlines.js';
+import { readHeader } from '#native/pixels.js';
+import { writeCifar, writeIdx } from '../support/sample-datasets.js';
+import type { Damage } from './mutate.js';
+
+const corpus = fileURLToPath(new URL('./corpus/', import.meta.url));
+const corpusFiles = (ending: string) =>
+  readdirSync(corpus)
+    .filter((name) => name.endsWith(ending))
+    .sort();
+
+export const FORMATS = ['jpeg', 'png', 'idx', 'cifar', 'tar'] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** A damaged file as its reader takes it. */
+export interface Damaged {
+  readonly name: string;
+  readonly bytes: Buffer;
+  /** The images in it; throws what refuses it. */
+  readonly images: () => Promise<RenderSource[]>;
+}
+
+export interface FormatUnderTest {
+  damage(damage: Damage): Promise<Damaged>;
+  close(): void;
+}
+
+/** At most this many images of a data set are decoded. */
+const MOST_IMAGES = 4;
+
+function images(ending: '.jpg' | '.png', damageTo: (file: Buffer, other: Buffer, damage: Damage) => Promise<Buffer>): FormatUnderTest {
+  const files = corpusFiles(ending).map((name) => ({ name, bytes: readFileSync(join(corpus, name)) }));
+  const format = ending === '.jpg' ? 'jpeg' : 'png';
+  return {
+    async damage(damage) {
+      const { name, bytes } = damage.pick(files);
+      const damaged = await damageTo(bytes, damage.pick(files).bytes, damage);
+      return {
+        name,
+        bytes: damaged,
+        images: async () => {
+          const { width, height } = readHeader(damaged);
+          return [{ format, bytes: damaged, width, height }];
+        },
+      };
+    },
+    close: () => {},
+  };
+}
+
+/** In three of four files the damage is done to the scanlines, which are then packed again: zlib would refuse nearly all of it otherwise. */
+async function damagedPng(file: Buffer, other: Buffer, damage: Damage): Promise<Buffer> {
+  if (damage.chance(0.25)) return damage.apply(file, other);
+  const packed = deflateSync(damage.apply(await inflateScanlines(readPngLayout(file)), other));
+  const [before, after] = [file.indexOf('IDAT') - 4, file.indexOf('IEND') - 4];
+  const chunk = Buffer.alloc(12 + packed.length);
+  chunk.writeUInt32BE(packed.length, 0);
+  chunk.write('IDAT', 4, 'latin1');
+  packed.copy(chunk, 8);
+  return Buffer.concat([file.subarray(0, before), chunk, file.subarray(after)]);
+}
+
+/** A data set in a folder of which one file is damaged each time. */
+function dataset(write: (folder: string) => void, split: string, damagedFiles: RegExp): FormatUnderTest {
+  const base = mkdtempSync(join(tmpdir(), 'dropstream-fuzz-'));
+  const folder = join(base, 'set');
+  mkdirSync(folder);
+  write(folder);
+  const whole = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+  const names = [...whole.keys()].filter((name) => damagedFiles.test(name)).sort();
+  return {
+    async damage(damage) {
+      const name = damage.pick(names);
+      const bytes = damage.apply(whole.get(name)!, whole.get(damage.pick(names))!);
+      return {
+        name,
+        bytes,
+        images: async () => {
+          writeFileSync(join(folder, name), bytes);
+          try {
+            return await readImages(folder, split);
+          } finally {
+            writeFileSync(join(folder, name), whole.get(name)!);
+          }
+        },
+      };
+    },
+    close: () => rmSync(base, { recursive: true, force: true }),
+  };
+}
+
+async function readImages(folder: string, split: string): Promise<RenderSource[]> {
+  const roots = await AllowedRoots.open([folder]);
+  const indexed = await indexDataset(roots, folder, { split });
+  const manifest = new Manifest(indexed.bytes, indexed.sha256);
+  const reader = new DatasetReader(manifest, new FolderSource(manifest, indexed.folder, roots));
+  try {
+    return await Promise.all(Array.from({ length: Math.min(MOST_IMAGES, manifest.samples) }, (_, sample) => reader.read(sample)));
+  } finally {
+    await reader.close();
+  }
+}
+
+export function openFormat(format: Format): FormatUnderTest {
+  switch (format) {
+    case 'jpeg':
+      return images('.jpg', async (file, other, damage) => damage.apply(file, other));
+    case 'png':
+      return images('.png', damagedPng);
+    case 'idx':
+      return dataset((folder) => writeIdx(folder, { count: 6, side: 12 }), 'train', /^train-/);
+    case 'cifar':
+      return dataset((folder) => writeCifar(folder, 'cifar10', 1), 'train', /^data_batch/);
+    case 'tar':
+      return dataset(
+        (folder) => {
+          for (const name of corpusFiles('.tar')) writeFileSync(join(folder, name), readFileSync(join(corpus, name)));
+        },
+        '',
+        /\.tar$/,
+      );
+  }
+}
