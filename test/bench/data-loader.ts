@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
 import { sourceFlags } from '../support/processes.js';
+import type { TrainingTask } from './data-training.js';
 
 export interface PlannedTask {
   readonly seconds: number;
@@ -17,7 +18,10 @@ export interface PlannedTask {
   /** grpc only. */
   readonly addresses: readonly string[];
 }
-export type LoaderTask = PlannedTask | { readonly kind: 'mix'; readonly seconds: number; readonly bfloat16: boolean };
+export type LoaderTask =
+  | PlannedTask
+  | ({ readonly kind: 'train'; readonly seconds: number } & TrainingTask)
+  | { readonly kind: 'mix'; readonly seconds: number; readonly bfloat16: boolean };
 
 export interface LoaderDone {
   readonly images: number;
@@ -26,6 +30,8 @@ export interface LoaderDone {
   readonly cpuSeconds: number;
   /** Images a second of tenths of the block; mix: milliseconds of each batch. */
   readonly rates: readonly number[];
+  /** Training only: seconds without a batch to train on. */
+  readonly waitedSeconds: number;
   readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
 

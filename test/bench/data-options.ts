@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { numberOf, UsageError } from './training-case.js';
 
 /** The rows of the benchmark, in their order. */
-export const ROWS = ['decode', 'augment', 'finish', 'evaluate', 'mix', 'grpc'] as const;
+export const ROWS = ['decode', 'augment', 'finish', 'evaluate', 'mix', 'grpc', 'training'] as const;
 export type Row = (typeof ROWS)[number];
 
 export const usage = `npm run bench:data -- --images DIR [options]
@@ -14,6 +14,7 @@ export const usage = `npm run bench:data -- --images DIR [options]
   --cases LIST       of ${ROWS.join(',')} (default all)
   --count N          the first N images are used (default 512)
   --batch N          images of a batch (default 128)
+  --precision NAME   of training: fp32 or bf16 (default fp32)
   --seconds N        length of a block (default 5)
   --peer             measure Pillow, Pillow-SIMD and torchvision v2 in turns with ours: blocks A B B A
 
@@ -22,6 +23,8 @@ export const usage = `npm run bench:data -- --images DIR [options]
   finish             the same, normalised, erased (0.25, noise): float32
   evaluate           decode, resize 256, centre crop 224: uint8
   mix                milliseconds to normalise and mix one batch of 128 uint8 images (peer: timm's collate and mix, uint8)
+  training           milliseconds an image of training vit_tiny with one replica on the same cores (all of the machine), over training alone
+                     and decoding alone (the plan of finish) together; at most 1.05 is wanted
   grpc               case decode from files through 1 and 2 replicas of the data service, over the same in this process
 
 Rows but grpc run in a process pinned to N cores (where taskset exists), as the peer's do. DROPSTREAM_PEERS_VENV names the peer's virtual
@@ -35,6 +38,7 @@ export interface DataBenchOptions {
   readonly batch: number;
   readonly seconds: number;
   readonly peer: boolean;
+  readonly precision: string;
 }
 
 /** @throws UsageError */
@@ -49,6 +53,7 @@ export function dataBenchOptions(args: string[]): DataBenchOptions {
       count: text,
       batch: text,
       seconds: text,
+      precision: text,
       peer: { type: 'boolean' },
     } as const;
     ({ values } = parseArgs({ args, options }));
@@ -63,6 +68,8 @@ export function dataBenchOptions(args: string[]): DataBenchOptions {
       (n) => Number.isInteger(n) && n >= 1 && n <= most,
     );
   if (typeof values.images !== 'string') throw new UsageError('--images: a folder of JPEGs is needed');
+  const precision = String(values.precision ?? 'fp32');
+  if (!['fp32', 'bf16'].includes(precision)) throw new UsageError(`--precision: ${precision} is not one of fp32, bf16`);
   const rows = String(values.cases ?? ROWS.join(',')).split(',') as Row[];
   const unknown = rows.find((row) => !ROWS.includes(row));
   if (unknown !== undefined) throw new UsageError(`--cases: ${JSON.stringify(unknown)} is not one of ${ROWS.join(', ')}`);
@@ -74,5 +81,6 @@ export function dataBenchOptions(args: string[]): DataBenchOptions {
     batch: count('batch', 128, 4096),
     seconds: numberOf('seconds', String(values.seconds ?? 5), '0.5 to 600', (n) => n >= 0.5 && n <= 600),
     peer: values.peer === true,
+    precision,
   };
 }

@@ -17,6 +17,7 @@ import { DirectoryStore } from '#storage/directory-store.js';
 import { batchSample } from '../../services/data/make-batch.js';
 import { renderSamples } from '../../services/data/render-samples.js';
 import type { LoaderDone, LoaderTask, PlannedTask } from './data-loader.js';
+import { training } from './data-training.js';
 
 /** Batches in flight: one is planned and read while another is rendered. */
 const AHEAD = 2;
@@ -149,9 +150,15 @@ async function work(task: LoaderTask): Promise<LoaderDone> {
   };
   if (task.kind === 'mix') {
     begin();
-    return { images: 0, seconds: 0, cpuSeconds: 0, rates: await mixing(task, isOver), loopDelayMs: { p50: 0, p99: 0, max: 0 } };
+    return {
+      images: 0,
+      seconds: 0,
+      cpuSeconds: 0,
+      rates: await mixing(task, isOver),
+      waitedSeconds: 0,
+      loopDelayMs: { p50: 0, p99: 0, max: 0 },
+    };
   }
-  const source = await open(task);
   const ends: End[] = [];
   const delay = monitorEventLoopDelay({ resolution: 1 });
   let warm = 0;
@@ -164,10 +171,12 @@ async function work(task: LoaderTask): Promise<LoaderDone> {
     const { user, system } = process.cpuUsage();
     ends.push({ at: performance.now(), images, cpu: (user + system) / 1e6 });
   };
-  if (task.kind === 'render') await inFlight(source, AHEAD, isOver, rendering(task, source), done);
+  let waitedSeconds = 0;
+  if (task.kind === 'train') waitedSeconds = await training(task, isOver, done);
   else if (task.kind === 'grpc') await fetching(task.plan, task.addresses, isOver, done);
   else {
-    const { one, close } = await reading(task, source);
+    const source = await open(task);
+    const { one, close } = task.kind === 'render' ? { one: rendering(task, source), close: async () => {} } : await reading(task, source);
     await inFlight(source, AHEAD, isOver, one, done);
     await close();
   }
@@ -179,6 +188,7 @@ async function work(task: LoaderTask): Promise<LoaderDone> {
     seconds: (last.at - first.at) / 1000,
     cpuSeconds: last.cpu - first.cpu,
     rates: windows(ends, Math.max(2, Math.ceil(ends.length / 10))),
+    waitedSeconds,
     loopDelayMs: { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 },
   };
 }

@@ -1,4 +1,5 @@
 /** npm run bench:data: images a second through the pixel code and through the data service, beside Pillow's and torchvision's in the same minutes. */
+import { availableParallelism } from 'node:os';
 import { pixelInfo } from '#native/pixels.js';
 import { type Plan, Plan as PlanMessage, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { startService } from '../support/processes.js';
@@ -12,6 +13,7 @@ import { median, quantile, rounded, uneven } from './statistics.js';
 import { UsageError } from './training-case.js';
 
 const SIZE = 224;
+const TRAINING_BATCH = 32;
 const NO_OPERATIONS = { aa: '', colorJitter: 0, reprob: 0 };
 /** Transform of each row; the peers' settings in data_pipeline.py. */
 const TRANSFORMS: Record<Exclude<Row, 'mix'>, Partial<TransformSpec>> = {
@@ -20,6 +22,7 @@ const TRANSFORMS: Record<Exclude<Row, 'mix'>, Partial<TransformSpec>> = {
   finish: { training: true },
   evaluate: { training: false },
   grpc: { training: true, ...NO_OPERATIONS },
+  training: { training: true },
 };
 
 interface Bench {
@@ -102,7 +105,7 @@ async function alternate<A, B>(bench: Bench, a: () => Promise<A>, b: () => Promi
   return [as, bs];
 }
 
-async function pixelRow(bench: Bench, loader: Loader, row: Exclude<Row, 'mix' | 'grpc'>) {
+async function pixelRow(bench: Bench, loader: Loader, row: Exclude<Row, 'mix' | 'grpc' | 'training'>) {
   const { workers } = bench.options;
   const [mine, theirs] = await alternate(
     bench,
@@ -187,6 +190,62 @@ async function serviceRow(bench: Bench, replicas: number, pinned: boolean) {
   }
 }
 
+/** Training, decoding, and both with one replica, each with all cores of the machine, in turns A B C C B A. */
+async function trainingRow(bench: Bench) {
+  const { options, images } = bench;
+  const { seconds, precision } = options;
+  const threads = availableParallelism();
+  const ended: (() => unknown)[] = [];
+  try {
+    const argv = ['--store', images.store, '--root', images.folder, '--log-level', 'warn'];
+    const env = { DROPSTREAM_THREADS: String(threads) };
+    const service = await startService({ after: (close) => ended.push(close as () => unknown) }, 'data', argv, env);
+    const loader = await Loader.start(threads, undefined);
+    ended.push(() => loader.close());
+    const plan = { ...planOf(bench, 'training'), batchSize: Math.min(TRAINING_BATCH, images.samples) };
+    const train = { kind: 'train', seconds, plan, model: 'vit_tiny', precision, addresses: [service.address] } as const;
+    const tasks: readonly [string, LoaderTask][] = [
+      ['training', { ...train, stream: false }],
+      ['decoding', taskOf(bench, 'training', { kind: 'read', plan })],
+      ['together', { ...train, stream: true }],
+    ];
+    const done = new Map<string, LoaderDone[]>(tasks.map(([name]) => [name, []]));
+    const replica = { cpuSeconds: 0, images: 0 };
+    for (const [name, task] of [...tasks, ...[...tasks].reverse()]) {
+      const before = await scrapeReplica(service);
+      done.get(name)!.push(await loader.run(task));
+      const after = await scrapeReplica(service);
+      if (name !== 'together') continue;
+      replica.cpuSeconds += after.cpuSeconds - before.cpuSeconds;
+      replica.images += after.images - before.images;
+    }
+    const blocks = Object.fromEntries([...done].map(([name, all]) => [name, all.map((one) => (1000 * one.seconds) / one.images)]));
+    const ms = (name: string) => median(blocks[name]!);
+    const together = done.get('together')!;
+    const total = (of: (one: LoaderDone) => number) => together.reduce((sum, one) => sum + of(one), 0);
+    return {
+      case: 'training',
+      model: train.model,
+      precision,
+      batch: plan.batchSize,
+      threads,
+      training_ms: rounded(ms('training')),
+      decoding_ms: rounded(ms('decoding')),
+      together_ms: rounded(ms('together')),
+      ratio: rounded(ms('together') / (ms('training') + ms('decoding'))),
+      split: {
+        data_wait_share: rounded(total((one) => one.waitedSeconds) / total((one) => one.seconds), 3),
+        trainer_cpu_ms_per_image: rounded((1000 * total((one) => one.cpuSeconds)) / total((one) => one.images), 3),
+        replica_cpu_ms_per_image: rounded((1000 * replica.cpuSeconds) / replica.images, 3),
+      },
+      blocks: Object.fromEntries(Object.entries(blocks).map(([name, all]) => [name, all.map((one) => rounded(one))])),
+      disturbed: Object.values(blocks).some((all) => uneven(Math.max(...all), Math.min(...all))),
+    };
+  } finally {
+    for (const end of ended.reverse()) await end();
+  }
+}
+
 async function bench(options: DataBenchOptions): Promise<object> {
   const { workers, seconds, rows } = options;
   const images = await benchImages(options.images, options.count);
@@ -203,7 +262,7 @@ async function bench(options: DataBenchOptions): Promise<object> {
     try {
       for (const row of rows) {
         if (row === 'mix') note(await mixRow(all, loader));
-        else if (row !== 'grpc') note(await pixelRow(all, loader, row));
+        else if (row !== 'grpc' && row !== 'training') note(await pixelRow(all, loader, row));
       }
     } finally {
       loader.close();
@@ -213,6 +272,7 @@ async function bench(options: DataBenchOptions): Promise<object> {
       note(await serviceRow(all, 2, false));
       if (cores !== undefined) note(await serviceRow(all, 1, true));
     }
+    if (rows.includes('training')) note(await trainingRow(all));
   } finally {
     images.remove();
   }

@@ -1,0 +1,68 @@
+/** Training for bench:data: optimizer steps on batches that come through the data service, or on one batch again and again. */
+
+import { type Batch, finishPlanOf, softTargetsOf } from '#data/batch.js';
+import { BatchClient } from '#data/batch-client.js';
+import { type CompileOptions, compile } from '#engine/index.js';
+import { finishBatch } from '#native/pixels.js';
+import type { Plan } from '#protocol/dropstream/v1/data.js';
+
+export interface TrainingTask {
+  readonly plan: Plan;
+  readonly model: string;
+  readonly precision: string;
+  readonly addresses: readonly string[];
+  /** False: the first batch is taken again and again, and the service rests. */
+  readonly stream: boolean;
+}
+
+/** Seconds that training waited for batches; `done` is told of each step's images. */
+export async function training(task: TrainingTask, isOver: () => boolean, done: (images: number) => void): Promise<number> {
+  const { plan, model, precision, addresses, stream } = task;
+  const { batchSize } = plan;
+  const imageSize = plan.transform!.inputSize;
+  const client = new BatchClient({ addresses, inFlight: 2 });
+  const batches = client.batches({ plan, signal: new AbortController().signal });
+  try {
+    let batch = (await batches.next()).value as Batch;
+    if (!stream) await batches.return();
+    const shapes = { imageSize, classes: 1000, batch: batchSize };
+    const program = await compile(model, shapes, { precision: precision as NonNullable<CompileOptions['precision']> });
+    program.initialize(1n);
+    const images = new Float32Array(batchSize * program.imageFloats);
+    let waited = 0;
+    for (let step = 0; ; step++) {
+      await finishBatch(batch.payload, batchSize, imageSize, finishPlanOf(batch.header), images);
+      const targets = softTargetsOf({ ...batch.header, classes: shapes.classes });
+      await program.step({
+        microBatches: [{ images, targets, samples: batchSize, firstSample: 0 }],
+        random: { seed: 1n, step, dropout: 0, blockRates: program.blocks === 0 ? [] : new Array<number>(program.blocks).fill(0) },
+        lossScale: 1 / batchSize,
+        optimizer: { ...ADAMW, step: step + 1 },
+      });
+      done(batchSize);
+      if (isOver()) break;
+      if (!stream) continue;
+      batch.release();
+      const asked = performance.now();
+      batch = (await batches.next()).value as Batch;
+      waited += (performance.now() - asked) / 1000;
+    }
+    program.dispose();
+    return waited;
+  } finally {
+    await batches.return();
+    client.close();
+  }
+}
+
+const ADAMW = {
+  kind: 'adamw',
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  momentum: 0,
+  clip: 0,
+  learningRate: 1e-4,
+  weightDecay: 0.05,
+  emaDecay: -1,
+} as const;
