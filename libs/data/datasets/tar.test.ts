@@ -114,7 +114,7 @@ test('sizes beyond octal, and hostile ones', async () => {
   );
 });
 
-test('damaged archives are refused, never misread: every cut, and thousands of changes', async () => {
+test('damaged archives are refused, never misread: every cut, and ten thousand changes', async () => {
   const files = [
     { name: `${'long/'.repeat(30)}a.jpg`, bytes: Buffer.alloc(100, 1) },
     { name: 'b.cls', bytes: Buffer.from('7') },
@@ -150,7 +150,7 @@ test('damaged archives are refused, never misread: every cut, and thousands of c
       if (seal) sealed(bytes.subarray(at, at + 512));
       return bytes;
     });
-  await fc.assert(fc.asyncProperty(changed, reads), { numRuns: 3000 });
+  await fc.assert(fc.asyncProperty(changed, reads), { numRuns: 10_000 });
   await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 2000 }), reads), { numRuns: 300 });
   assert.equal(parseTarHeader(new Uint8Array(512), 0), undefined);
 });
