@@ -76,8 +76,15 @@ async function metricIs(service: ServiceProcess, series: string, wanted: number,
   }
 }
 
-const residentBytes = (service: ServiceProcess) =>
-  1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${service.process.pid}/status`, 'utf8'))![1]);
+/** 0 where the process is gone. */
+function residentBytes({ process: child }: ServiceProcess): number {
+  try {
+    const [, kibibytes = '0'] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')) ?? [];
+    return 1024 * Number(kibibytes);
+  } catch {
+    return 0;
+  }
+}
 
 test('fifty clients, with one to eight calls in flight each, are served alike and none fails', { timeout: 120_000 }, async (t) => {
   const service = await replica(t, '--concurrency', '2');
@@ -154,6 +161,7 @@ test('clients that do not read hold their own bytes only: the service stays with
   // 48 calls ask for 450 MiB; each client gets two batches made.
   assert.equal(await metricIs(service, 'dropstream_data_waiting_calls', 40, 30_000), 40);
   await read(40);
+  clearInterval(watch);
   const held = await metric(service, 'dropstream_data_batch_bytes');
   t.diagnostic(
     `${Math.round(held / MIB)} MiB held for 48 calls, resident memory grew by ${Math.round((most - before) / MIB)} MiB of ${budget / MIB}`,

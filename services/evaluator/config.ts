@@ -10,7 +10,11 @@ export const evaluatorOptions = {
     help: 'where checkpoints and evaluations are kept: a folder, file:///folder or s3://bucket/prefix?endpoint=…',
   },
   role: { schema: z.enum(['api', 'worker', 'all']).default('all'), help: 'api answers calls, worker scores, all does both' },
-  data: { schema: z.array(z.string().min(1)).default([]), help: 'host:port of every data replica', list: true },
+  data: {
+    schema: z.array(z.string().min(1)).default([]),
+    help: 'host:port of every data replica, or dns:///host:port for all behind a name',
+    list: true,
+  },
   workers: { schema: integer(1, 16).default(1), help: 'evaluations that this process does at the same time' },
   pollMs: { schema: integer(20, 60_000).default(1000), help: 'milliseconds between looks at the queue' },
   leaseTtlMs: {

@@ -12,7 +12,11 @@ export const trainerOptions = {
     help: 'where runs and checkpoints are kept: a folder, file:///folder or s3://bucket/prefix?endpoint=…',
   },
   role: { schema: z.enum(['api', 'worker', 'all']).default('all'), help: 'api answers calls, worker trains, all does both' },
-  data: { schema: z.array(z.string().min(1)).default([]), help: 'host:port of every data replica', list: true },
+  data: {
+    schema: z.array(z.string().min(1)).default([]),
+    help: 'host:port of every data replica, or dns:///host:port for all behind a name',
+    list: true,
+  },
   evaluator: { schema: address.default(''), help: 'host:port of the evaluator; empty: checkpoints are not evaluated' },
   scheduler: { schema: address.default(''), help: 'host:port of the scheduler; empty: runs cannot name schedules' },
   workers: { schema: integer(1, 16).default(1), help: 'runs that this process trains at the same time' },
