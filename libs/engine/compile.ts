@@ -22,6 +22,8 @@ export interface CompileOptions {
   precision?: Precision;
   /** Less memory for a second forward pass (native only): keeps only what enters each block. Equal bits. Default false. */
   checkpointBlocks?: boolean;
+  /** The program is only evaluated, never stepped: on native it takes a fraction of the memory then. Equal bits. Default false. */
+  evaluateOnly?: boolean;
 }
 
 const CHANNELS = 3;
@@ -32,7 +34,7 @@ const CHANNELS = 3;
  */
 export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
   const { imageSize, classes, batch } = shapes;
-  const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false } = options;
+  const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`batch: ${batch} is not a positive integer`);
   if (!precisions.includes(precision)) {
     throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: ${precisions.join(', ')}`);
@@ -41,6 +43,6 @@ export async function compile(model: Model | string, shapes: CompileShapes, opti
   const built = typeof model === 'string' ? modelConfig(model, { imageSize, classes }) : model;
   const graph = trace(built, { channels: CHANNELS, imageSize, classes });
   const samples = chunkSamples(graph, batch);
-  const { program, fingerprint } = await executor.load(graph, samples, { precision, checkpointBlocks });
-  return new Program(graph, program, { ...fingerprint, precision }, samples);
+  const { program, fingerprint } = await executor.load(graph, samples, { precision, checkpointBlocks, evaluateOnly });
+  return new Program(graph, program, { ...fingerprint, precision }, samples, !evaluateOnly);
 }

@@ -12,6 +12,7 @@ export interface Loaded {
 export interface LoadOptions {
   precision: Precision;
   checkpointBlocks: boolean;
+  evaluateOnly: boolean;
 }
 
 export interface Executor {

@@ -99,6 +99,7 @@ export class Program {
     private readonly executor: NativeProgram,
     readonly fingerprint: Fingerprint,
     readonly chunkSamples: number,
+    private readonly trains = true,
   ) {
     this.parameters = graph.parameters.map(({ name, shape }) => ({ name, shape, decay: decays(name, shape) }));
     this.sites = graph.sites.map(({ name }) => name);
@@ -137,6 +138,7 @@ export class Program {
 
   /** One optimizer step: forward and backward over every micro-batch, then clip, optimizer and EMA. */
   async step({ microBatches, random, lossScale, optimizer }: StepRequest): Promise<StepResult> {
+    if (!this.trains) throw new Error(`${this.graph.name} was compiled with evaluateOnly: it takes no step`);
     if (microBatches.length === 0) throw new RangeError('microBatches: a step needs at least one');
     if (!Number.isFinite(lossScale)) throw new RangeError(`lossScale: ${lossScale} is not finite`);
     for (const batch of microBatches) this.#check(batch);

@@ -42,7 +42,7 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
     // Without layer scale a ConvNeXt has other parameters.
     modelConfig(model.name, model, { layerScaleInitValue: trained.layerScaleInitValue }),
     { imageSize: model.imageSize, classes: model.classes, batch: spec.batchSize as number },
-    { executor: executorOf(spec.engine as string), precision: (spec.precision ?? 'fp32') as Precision },
+    { executor: executorOf(spec.engine as string), precision: (spec.precision ?? 'fp32') as Precision, evaluateOnly: true },
   );
   try {
     const { weights, ema } = loaded.tensors;

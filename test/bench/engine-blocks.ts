@@ -73,9 +73,10 @@ export class EngineBlocks {
   ) {}
 
   static async create(options: TrainingCase): Promise<EngineBlocks> {
-    const { model, imageSize, batch, precision, updateFreq } = options;
+    const { model, imageSize, batch, precision, updateFreq, forward } = options;
     const shapes = { imageSize, classes: CLASSES, batch };
-    const program = await compile(model, shapes, { precision: precision as NonNullable<CompileOptions['precision']> });
+    const chosen = { precision: precision as NonNullable<CompileOptions['precision']>, evaluateOnly: forward };
+    const program = await compile(model, shapes, chosen);
     program.initialize(1n);
     const floats = batch * program.imageFloats;
     const pixels = Array.from({ length: updateFreq }, (_, micro) => pixelsOf(floats, micro));

@@ -102,3 +102,30 @@ export function valueSlots(call: KernelCall): { slot: Slot; value: number; writt
 
 export const valueIn = (operand: Operand | undefined): number | undefined =>
   operand !== undefined && 'value' in operand ? operand.value : undefined;
+
+export const writtenBy = (call: KernelCall): number[] => valueSlots(call).flatMap(({ value, written }) => (written ? [value] : []));
+export const readBy = (call: KernelCall): number[] => valueSlots(call).flatMap(({ value, written }) => (written ? [] : [value]));
+
+/** The call with other values in the place of some. */
+export function renamed(call: KernelCall, names: ReadonlyMap<number, number>): KernelCall {
+  const rename = (operands: Readonly<Record<string, Operand>>) =>
+    Object.fromEntries(
+      Object.entries(operands).map(([name, operand]) => [
+        name,
+        'value' in operand ? { value: names.get(operand.value) ?? operand.value } : operand,
+      ]),
+    );
+  return { ...call, inputs: rename(call.inputs), outputs: rename(call.outputs) };
+}
+
+/** The calls without optional results that neither they nor `later` read: the slope of a GELU. */
+export function withoutUnread(calls: readonly KernelCall[], later: readonly KernelCall[] = []): KernelCall[] {
+  const read = new Set([...calls, ...later].flatMap(readBy));
+  return calls.map((call) => {
+    const optional = new Set(kernelOf(call.kernel).outputs.flatMap(({ name, optional }) => (optional ? [name] : [])));
+    const outputs = Object.entries(call.outputs).filter(
+      ([name, operand]) => !optional.has(name) || !('value' in operand) || read.has(operand.value),
+    );
+    return { ...call, outputs: Object.fromEntries(outputs) };
+  });
+}

@@ -5,6 +5,7 @@ import type { ProgramSpec } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
 import type { Precision } from '../precision.js';
 import { callOf, instructionOf, type KernelCall, type LoweredValue, valueIn, valueSlots, valuesOf } from './calls.js';
+import { evaluationPass } from './evaluation.js';
 import { fuse } from './fuse.js';
 import { recomputeBlocks } from './recompute.js';
 import { assignTypes } from './value-types.js';
@@ -14,29 +15,40 @@ export interface LowerOptions {
   precision?: Precision;
   /** Keeps only what enters a block, and computes the block again before its backward pass. Default false. */
   checkpointBlocks?: boolean;
+  /** The forward pass only, as evaluation runs it: no memory for a backward pass. Default false. */
+  evaluateOnly?: boolean;
 }
 
 /** Two bf16 take one float of the arena. */
 const floatsOf = { fp32: 1, bf16: 0.5 } as const;
 
-export function lower(
-  graph: Graph,
-  chunkSamples: number,
-  { precision = 'fp32', checkpointBlocks = false }: LowerOptions = {},
-): ProgramSpec {
+export function lower(graph: Graph, chunkSamples: number, options: LowerOptions = {}): ProgramSpec {
+  const { precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
   const values = valuesOf(graph);
   let passes = fuse({ forward: graph.forward.map(callOf), backward: graph.backward.map(callOf) });
   if (precision === 'bf16') passes = assignTypes(passes, values);
-  if (checkpointBlocks) passes = recomputeBlocks(passes, values, graph.paths);
+  let [logits, loss] = [graph.logits, graph.loss];
+  if (evaluateOnly) {
+    const { forward, names } = evaluationPass(passes.forward);
+    passes = { forward, backward: [] };
+    [logits, loss] = [names.get(logits) ?? logits, names.get(loss) ?? loss];
+  } else if (checkpointBlocks) {
+    passes = recomputeBlocks(passes, values, graph.paths);
+  }
   const { forward, backward } = passes;
   const floats = values.map(({ elementsPerSample, type }) => Math.ceil(elementsPerSample * chunkSamples * floatsOf[type]));
   const steps = [...forward, ...backward].map((call) => memoryOf(call, values));
+  const written = new Set(steps.flatMap(({ writes }) => writes));
   const endOfForward = forward.length; // both are copied out before the backward pass
-  const plan = planMemory(floats, steps, new Map([graph.logits, graph.loss].map((value) => [value, endOfForward])));
+  const plan = planMemory(floats, steps, new Map([logits, loss].map((value) => [value, endOfForward])));
   return {
     chunkSamples,
     arenaFloats: plan.arenaFloats,
-    values: values.map(({ elementsPerSample, type }, value) => ({ offset: plan.offsets[value] ?? 0, elementsPerSample, type })),
+    values: values.map(({ elementsPerSample, type }, value) => ({
+      offset: plan.offsets[value] ?? 0,
+      elementsPerSample: written.has(value) ? elementsPerSample : 1, // others have no place
+      type,
+    })),
     parameters: graph.parameters.map(({ shape }) => ({ size: elements(shape) })),
     paths: graph.paths.length,
     sites: graph.sites.map(({ shape }) => ({ elementsPerSample: elements(shape) })),
@@ -44,8 +56,8 @@ export function lower(
     classes: graph.classes,
     forward: forward.map(instructionOf),
     backward: backward.map(instructionOf),
-    logits: graph.logits,
-    loss: graph.loss,
+    logits,
+    loss,
   };
 }
 
@@ -61,6 +73,8 @@ function memoryOf(call: KernelCall, values: readonly LoweredValue[]): MemoryStep
 function inPlace({ inPlace: name, inputs, outputs }: KernelCall, values: readonly LoweredValue[]): MemoryStep['inPlace'] {
   const [from, to] = [name === undefined ? undefined : valueIn(inputs[name]), valueIn(outputs.y)];
   if (from === undefined || to === undefined) return undefined;
+  // Not where the call reads the same value a second time.
+  if (Object.values(inputs).filter((operand) => valueIn(operand) === from).length > 1) return undefined;
   const [source, target] = [values[from], values[to]];
   return source?.domain === target?.domain && source?.type === target?.type ? { from, to } : undefined;
 }

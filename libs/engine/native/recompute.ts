@@ -2,17 +2,14 @@
  * Less memory for more work: of a block only what enters it stays in memory, and its forward pass is run again before its backward pass.
  * Bit for bit the same: the same kernels on the same values, types and masks (which are counters).
  */
-import type { Operand } from '#native/program.js';
 import type { Path } from '#nn/tensor.js';
-import { type KernelCall, type LoweredValue, type Passes, valueSlots } from './calls.js';
-import { kernelOf } from './kernel-table.js';
+import { type KernelCall, type LoweredValue, type Passes, readBy, renamed, withoutUnread, writtenBy } from './calls.js';
 
 /** Adds the values of the second run to `values`. Models without blocks stay as they are. */
 export function recomputeBlocks({ forward, backward }: Passes, values: LoweredValue[], paths: readonly Path[]): Passes {
   let after = [...backward];
   for (const block of blocksOf(forward, paths)) after = recomputeBlock(block, after, values);
-  const read = new Set([...forward, ...after].flatMap(readBy));
-  return { forward: forward.map((call) => withoutUnread(call, read)), backward: after };
+  return { forward: withoutUnread(forward, after), backward: after };
 }
 
 /** The calls of each block: from its first keep to its last add_kept. */
@@ -39,30 +36,7 @@ function recomputeBlock(block: readonly KernelCall[], backward: readonly KernelC
   }
   const copies = new Map<number, number>();
   for (const value of again.flatMap(writtenBy)) copies.set(value, values.push({ ...(values[value] as LoweredValue) }) - 1);
-  const renamed = backward.map((call) => rename(call, copies));
+  const later = backward.map((call) => renamed(call, copies));
   const start = backward.findIndex((call) => readBy(call).some((value) => copies.has(value)));
-  return start === -1 ? renamed : [...renamed.slice(0, start), ...again.map((call) => rename(call, copies)), ...renamed.slice(start)];
+  return start === -1 ? later : [...later.slice(0, start), ...again.map((call) => renamed(call, copies)), ...later.slice(start)];
 }
-
-function rename(call: KernelCall, copies: ReadonlyMap<number, number>): KernelCall {
-  const renamed = (operands: Readonly<Record<string, Operand>>) =>
-    Object.fromEntries(
-      Object.entries(operands).map(([name, operand]) => [
-        name,
-        'value' in operand ? { value: copies.get(operand.value) ?? operand.value } : operand,
-      ]),
-    );
-  return { ...call, inputs: renamed(call.inputs), outputs: renamed(call.outputs) };
-}
-
-/** Without optional results that nobody reads any more: what goes into a GELU. */
-function withoutUnread(call: KernelCall, read: ReadonlySet<number>): KernelCall {
-  const optional = new Set(kernelOf(call.kernel).outputs.flatMap(({ name, optional }) => (optional ? [name] : [])));
-  const outputs = Object.entries(call.outputs).filter(
-    ([name, operand]) => !optional.has(name) || !('value' in operand) || read.has(operand.value),
-  );
-  return { ...call, outputs: Object.fromEntries(outputs) };
-}
-
-const writtenBy = (call: KernelCall): number[] => valueSlots(call).flatMap(({ value, written }) => (written ? [value] : []));
-const readBy = (call: KernelCall): number[] => valueSlots(call).flatMap(({ value, written }) => (written ? [] : [value]));
