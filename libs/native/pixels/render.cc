@@ -146,6 +146,7 @@ void RenderScratch::trim() {
   for (Image* image : {&decoded, &this->image, &spare, &resample.between, &resample.turned}) {
     if (image->capacity() > kKeptBytes) image->release();
   }
+  if (jpeg.plain) jpeg.plain->trim(kKeptBytes);
 }
 
 void decode_source(const Source& source, const Plan& plan, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size) {

@@ -70,6 +70,12 @@ class Rows {
 
 }  // namespace
 
+void PlainScratch::trim(size_t most) {
+  for (std::vector<uint8_t>* bytes : {&scan.bytes, &samples, &rows}) {
+    if (bytes->size() > most) std::vector<uint8_t>().swap(*bytes);
+  }
+}
+
 bool decode_plain_jpeg(Bytes file, int declared_width, int declared_height, const ChooseWindow& choose, Image& out, PlainScratch& scratch) {
   if (!read_plain_headers(file, scratch)) return false;
   PlainJpeg& jpeg = scratch.jpeg;
@@ -82,6 +88,10 @@ bool decode_plain_jpeg(Bytes file, int declared_width, int declared_height, cons
   const Range rows = samples_for(window.top, window.top + window.height - 1, jpeg.v, jpeg.component[jpeg.components - 1].height);
   ScanJob job{&jpeg, scratch.dc, scratch.ac, scratch.scan.bytes.data(), scratch.scan.ends.data(), scratch.scan.ends.size(),
               rows.from / 8, (rows.to - 1) / 8, columns.from / 8, (columns.to - 1) / 8};
+  // A block takes two bits at least: no memory for a header that promises more than the scan can hold.
+  const size_t blocks = static_cast<size_t>(jpeg.h * jpeg.v + (jpeg.components == 1 ? 0 : 2));
+  const size_t bits = 8 * scratch.scan.ends.back();
+  if (2 * blocks * static_cast<size_t>(jpeg.mcus_across) * static_cast<size_t>(job.last_row) > bits) return false;
   const size_t mcus_across = static_cast<size_t>(job.last_column - job.first_column + 1), mcus_down = static_cast<size_t>(job.last_row - job.first_row + 1);
   size_t size = kReadSlack;
   for (int c = 0; c < jpeg.components; c++) size += 64 * mcus_across * mcus_down * static_cast<size_t>(jpeg.component[c].h * jpeg.component[c].v);

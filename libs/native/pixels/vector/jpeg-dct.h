@@ -121,6 +121,19 @@ DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
 
 #endif
 
+// Whether lanes i and i + 4 of a half sum to more than `most`.
+DS_INLINE bool any_two_columns_above(Int16 columns, int most) {
+#if DROPSTREAM_PIXELS_avx512
+  const auto v = (__m512i)columns.part[0];
+  return _mm512_cmpgt_epi32_mask(_mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0xb1)), _mm512_set1_epi32(most)) != 0;
+#else
+  int32_t sums[16], found = 0;
+  store(sums, columns);
+  for (int i = 0; i < 16; i++) found = larger(found, sums[i] + sums[i ^ 4]);
+  return found > most;
+#endif
+}
+
 // Coefficients up to the `last` in zigzag order may differ from 0. False where a sum could leave the 16 bits that libjpeg-turbo's vector code
 // keeps between its passes: what it makes of such a block is its own.
 DS_INLINE bool inverse_pair(const int16_t* a, const int16_t* b, const int16_t* quant, int last, uint8_t* out_a, uint8_t* out_b, size_t stride) {
@@ -144,9 +157,7 @@ DS_INLINE bool inverse_pair(const int16_t* a, const int16_t* b, const int16_t* q
     v[i] = both_rows(a + 8 * i, b + 8 * i) * both_rows(quant + 8 * i, quant + 8 * i);
     columns = columns + absolute(v[i]);
   }
-  int32_t sums[16], most = 0;
-  store(sums, columns);
-  for (int i = 0; i < 16; i++) most = larger(most, sums[i] + sums[i ^ 4]);
+  if (any_two_columns_above(columns, kMostOfTwoColumns)) return false;
   inverse_eight(v, 1 << 10, 11);
   turn_halves(v);
   inverse_eight(v, 1 << 17, 18);
@@ -156,7 +167,7 @@ DS_INLINE bool inverse_pair(const int16_t* a, const int16_t* b, const int16_t* q
     memcpy(out_a + static_cast<size_t>(y) * stride, &row, 8);
     memcpy(out_b + static_cast<size_t>(y) * stride, reinterpret_cast<const char*>(&row) + 8, 8);
   }
-  return most <= kMostOfTwoColumns;
+  return true;
 }
 
 }  // namespace DROPSTREAM_PIXELS
