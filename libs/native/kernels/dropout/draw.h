@@ -36,10 +36,11 @@ DS_INLINE void draw_words(const DropoutSite& s, uint32_t first, uint32_t sample,
   const uint32_t site_key = (uint32_t)from_site ^ k0, word0_key = (uint32_t)(from_word0 >> 32) ^ k1;
   k0 += 0x9e3779b9u;
   k1 += 0xbb67ae85u;
+  WideVec lane;
+  for (size_t i = 0; i < kLanes / 2; i++) lane[i] = i;  // one constant: counters written lane by lane would go through memory
 #pragma GCC unroll 4
   for (size_t g = 0; g < G; g++) {
-    WideVec counter;
-    for (size_t i = 0; i < kLanes / 2; i++) counter[i] = first + (uint32_t)(g * kLanes / 2 + i);
+    const WideVec counter = lane + (first + (uint32_t)(g * kLanes / 2));
     const WideVec a = multiply_low(counter, WideVec{} + 0xd2511f53u), b = multiply_low((a >> 32) ^ (WideVec{} + step_key), WideVec{} + 0xcd9e8d57u);
     c0[g] = (b >> 32) ^ (WideVec{} + site_key);
     c1[g] = b;
