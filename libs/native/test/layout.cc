@@ -5,10 +5,12 @@ namespace dropstream::test {
 void test_layout(const KernelTable& k) {
   Random random(41);
   const std::string isa = k.isa;
-  const size_t c = 3, h = 8, w = 12, p = 4, n = 2;
-  Array images(n * c * h * w);
-  random.fill(images);
-  for (const Type type : kTypes) {
+  const size_t c = 3, n = 2;
+  for (size_t round = 0; round < 20; round++) {
+    const Type type = kTypes[round % 2];
+    const size_t p = round < 10 ? 4 : random.upto(1, 20), h = p * random.upto(1, 3), w = p * random.upto(1, 11);
+    Array images(n * c * h * w);
+    random.fill(images);
     Array y(n * c * h * w, type);
     ref::Values expected(y.size());
     for (size_t s = 0; s < n; s++) k.patches({c, h, w, p, images, y}, s);

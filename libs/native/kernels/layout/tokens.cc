@@ -5,11 +5,31 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
+// Patches narrower than a vector: a vector of an image's row holds pieces of several.
+template <size_t Size, class Y>
+static void narrow_patches(const PatchesArgs& p, const float* image, Y* out) {
+  constexpr size_t fits = kLanes / Size;
+  const size_t across = p.width / Size, columns = p.channels * Size * Size;
+  for (size_t i = 0; i < p.height / Size; i++)
+    for (size_t c = 0; c < p.channels; c++)
+      for (size_t y = 0; y < Size; y++) {
+        const float* row = image + (c * p.height + i * Size + y) * p.width;
+        Y* to = out + i * across * columns + (c * Size + y) * Size;
+        for (size_t j = 0; j < across; j += fits) {
+          const size_t n = smaller(fits, across - j);
+          Y pieces[kLanes];
+          store(pieces, n == fits ? load(row + j * Size) : load_part(row + j * Size, n * Size));
+          for (size_t q = 0; q < n; q++) memcpy(to + (j + q) * columns, pieces + q * Size, Size * sizeof(Y));
+        }
+      }
+}
+
 // images[C, H, W] of one sample → y[(H/p)·(W/p), C·p·p], columns in (channel, row, column) order, as a flattened convolution weight.
 void patches(const PatchesArgs& p, size_t sample) {
   const size_t size = p.patch, down = p.height / size, across = p.width / size;
   const float* image = p.images + sample * p.channels * p.height * p.width;
   with_types(p.y + sample * down * across * p.channels * size * size, [&](auto* out) {
+    if (size == 4 && kLanes > 4) return narrow_patches<4>(p, image, out);
     for (size_t i = 0; i < down; i++)
       for (size_t j = 0; j < across; j++)
         for (size_t c = 0; c < p.channels; c++)
