@@ -2,7 +2,7 @@
 //
 // AVX-512: a weight is three signed digits of 8 bits, so that vpdpbusd sums four taps of 16 samples at once, one digit at a time; the three
 // sums meet shifted, modulo 2³², where the true sum fits. Across, one byte permute fetches four taps of 16 outputs.
-// Both passes of a training crop take about 35 µs on Zen 5, a twentieth of the scalar loops.
+// Both passes of a training crop take about 40 µs on Zen 5, a twentieth of the scalar loops.
 // Elsewhere: 16 lanes of 32-bit products; across, strips of 16 rows are turned so that the lanes are rows.
 #include "vector/lanes.h"
 #include "vector/declare.h"
