@@ -1,7 +1,6 @@
 // Depthwise k×k convolution of a token map, stride 1, zero padding k÷2; with the weights turned, its input gradient. Every sum is one FMA
 // chain over the taps in row order, whatever strip it is in. 7×7 runs at 200 to 230 GFLOP/s of fp32 and 220 to 260 of bf16 with AVX-512 on
-// one Zen 5 core (peak 265; taps beyond the edges count), at
-// the peak of 130 with AVX2 (bench/maps.cc); other sizes are correct, not fast.
+// one Zen 5 core (peak 265; taps beyond the edges count; bench/maps.cc); other sizes are correct, not fast.
 #include "kernels/dwconv/strip.h"
 
 namespace dropstream {
