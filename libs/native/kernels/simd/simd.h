@@ -113,6 +113,7 @@ DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m51
 DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
 DS_INLINE Vec square_root(Vec a) { return (Vec)_mm512_sqrt_ps((__m512)a); }
 DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+DS_INLINE WideVec exclusive_or(WideVec a, WideVec b, WideVec c) { return (WideVec)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96); }
 DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return _cvtmask16_u32(_mm512_cmple_epu32_mask((__m512i)x, (__m512i)limit)); }
 DS_INLINE Vec keep(Vec x, uint32_t bits) { return (Vec)_mm512_maskz_mov_ps((__mmask16)bits, (__m512)x); }
 #elif DROPSTREAM_ISA_avx2
@@ -174,6 +175,7 @@ DS_INLINE Vec keep(Vec x, uint32_t bits) {
 #endif
 
 #if !DROPSTREAM_ISA_avx512
+DS_INLINE WideVec exclusive_or(WideVec a, WideVec b, WideVec c) { return a ^ b ^ c; }
 DS_INLINE Vec load_part(const bf16* p, size_t n) {
   HalfVec halves{};
   for (size_t i = 0; i < n; i++) halves[i] = p[i].bits;

@@ -3,7 +3,8 @@
 //
 // The table's gradient sums dS over samples, windows and pairs of places. A job is one head of `windows_per_partial` windows that follow
 // each other: it adds up their dS in scratch, then scatters that into its own part of a partial table; the caller adds the partials in order.
-// 6 to 9 µs a head of 49 × 32 with AVX-512 on one Zen 5 core, 10 to 12 with AVX2 (bench/maps.cc).
+// bf16: 3.0 µs a head of 49 × 20 with AVX-512-BF16 on one Zen 5 core, 3.6 with dropout; two thirds of that are products at the speed of the
+// tile, of which padding 49 to 64 and 20 to 32 takes a third (bench/attention.cc).
 #include "kernels/window/head.h"
 
 namespace dropstream {
@@ -13,26 +14,24 @@ namespace {
 
 template <class T>
 struct BackwardScratch {
-  Word<T>*keys_across, *values_across, *keys_packed, *queries_packed, *dout_packed;
-  T *q, *k, *v, *dout;
+  Word<T>*keys_across, *values_across, *keys, *queries_packed, *dout_packed;
+  T *q, *dout;
   float *dq, *dk, *dv, *scores, *upstream, *total, *regions;
   Word<T>*shares, *gradients;  // P·F and dS by pairs of queries, as in attention/backward.cc
   T* gradient_rows;
   uint8_t* bits;
   DS_INLINE BackwardScratch(Carve& carve, size_t n, size_t d) {
-    const size_t ld = place_stride(d), stride = score_stride(n), block = query_block(n);
+    const size_t ld = place_stride<T>(d), sums = n * place_stride<float>(d), stride = score_stride(n), block = query_block(n);
     keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
     values_across = carve.take<Word<T>>(packed_words<T>(d, n));
-    keys_packed = carve.take<Word<T>>(packed_words<T>(n, d));
+    keys = carve.take<Word<T>>(packed_words<T>(n, d));
     queries_packed = carve.take<Word<T>>(packed_words<T>(block, d));
     dout_packed = carve.take<Word<T>>(packed_words<T>(block, d));
     q = carve.take<T>(n * ld);
-    k = carve.take<T>(n * ld);
-    v = carve.take<T>(n * ld);
     dout = carve.take<T>(n * ld);
-    dq = carve.take(n * ld);
-    dk = carve.take(n * ld);
-    dv = carve.take(n * ld);
+    dq = carve.take(sums);
+    dk = carve.take(sums);
+    dv = carve.take(sums);
     scores = carve.take(block * stride);
     upstream = carve.take(block * stride);
     if constexpr (sizeof(T) == sizeof(float)) {
@@ -100,8 +99,8 @@ void scatter_bias(const WindowArgs& p, size_t head, const float* total, float* p
 template <class T>
 void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result, const T* dresult, T* dall, size_t samples, size_t job, float* scratch) {
   constexpr bool kHalf = sizeof(T) == sizeof(bf16);
-  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride(d), stride = score_stride(n), block = query_block(n), width = p.heads * d;
-  const size_t tokens = p.height * p.width, windows = samples * (tokens / n), head = job % p.heads, group = job / p.heads;
+  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride<T>(d), sum_row = place_stride<float>(d), stride = score_stride(n), block = query_block(n);
+  const size_t width = p.heads * d, tokens = p.height * p.width, windows = samples * (tokens / n), head = job % p.heads, group = job / p.heads;
   Carve carve{scratch};
   const BackwardScratch<T> s(carve, n, d);
   memset(s.scores, 0, block * stride * sizeof(float));  // products write n columns: the padding stays finite
@@ -113,15 +112,14 @@ void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result
     const size_t first = w.sample * tokens;
     const T* qkv = all + first * 3 * width + head * d;
     const T* out = result + first * width + head * d;
-    gather(p, w, qkv, 3 * width, query_factor<T>(p), s.q);
-    gather(p, w, qkv + width, 3 * width, 1, s.k);
-    gather(p, w, qkv + 2 * width, 3 * width, 1, s.v);
-    gather(p, w, dresult + first * width + head * d, width, 1, s.dout);
-    pack_right_turned(d, n, s.k, ld, s.keys_across);
-    pack_right_turned(d, n, s.v, ld, s.values_across);
-    const Word<T>* keys = as_panels(s.k, n, d, s.keys_packed);
+    const Places places(p, w);
+    places.gather(qkv, 3 * width, query_factor<T>(p), s.q);
+    places.gather(dresult + first * width + head * d, width, 1, s.dout);
+    places.pack_across(qkv + width, 3 * width, s.keys_across);
+    places.pack_across(qkv + 2 * width, 3 * width, s.values_across);
+    places.pack(qkv + width, 3 * width, s.keys);
     float dots[kMostPlaces];
-    w.places(p, [&](size_t place, size_t token) { dots[place] = dot_product(out + token * width, s.dout + place * ld, d); });
+    for (size_t i = 0; i < n; i++) dots[i] = dot_product(out + places.token[i] * width, s.dout + i * ld, d);
     const bool joined = w.joined(p);
     if (joined) region_row(p, w, s.regions);
     for (size_t i = 0; i < n; i += block) {
@@ -141,19 +139,19 @@ void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result
       else
         for (size_t r = 0; r < rows; r++)
           grad_row(s.scores + r * stride, s.upstream + r * stride, s.total + (i + r) * stride, stride, biased(r), kept, r, p.site.scale, lse[r], dots[i + r]);
-      head_product<true>(n, rows, d, s.shares, stride, as_panels(s.dout + i * ld, rows, d, s.dout_packed), s.dv, ld, i > 0);
-      head_product<true>(n, rows, d, s.gradients, stride, as_panels(s.q + i * ld, rows, d, s.queries_packed), s.dk, ld, i > 0);
-      head_product<false>(rows, n, d, s.gradient_rows, stride, keys, s.dq + i * ld, ld);
+      head_product<true>(n, rows, d, s.shares, stride, as_panels(s.dout + i * ld, rows, d, s.dout_packed), s.dv, sum_row, i > 0);
+      head_product<true>(n, rows, d, s.gradients, stride, as_panels(s.q + i * ld, rows, d, s.queries_packed), s.dk, sum_row, i > 0);
+      head_product<false>(rows, n, d, s.gradient_rows, stride, s.keys, s.dq + i * sum_row, sum_row);
     }
     T* dqkv = dall + first * 3 * width + head * d;
     const auto one = [](size_t) { return 1.0f; };
     const auto scale = [&](size_t) { return p.scale; };
-    scatter(p, w, s.dq, scale, dqkv, 3 * width);
+    places.scatter(s.dq, scale, dqkv, 3 * width);
     if constexpr (kHalf)
-      scatter(p, w, s.dk, scale, dqkv + width, 3 * width);
+      places.scatter(s.dk, scale, dqkv + width, 3 * width);
     else
-      scatter(p, w, s.dk, one, dqkv + width, 3 * width);
-    scatter(p, w, s.dv, one, dqkv + 2 * width, 3 * width);
+      places.scatter(s.dk, one, dqkv + width, 3 * width);
+    places.scatter(s.dv, one, dqkv + 2 * width, 3 * width);
   }
   scatter_bias(p, head, s.total, p.partial + group * (2 * p.window - 1) * (2 * p.window - 1) * p.heads);
 }

@@ -1,8 +1,9 @@
 // Attention inside windows of w×w tokens (w² = 49, head_dim 10 to 64): out = dropout(softmax(scale·q·kᵀ + bias + mask))·v.
 //
-// A job is one head of one window: its q, k and v are gathered out of the map, a block of scores lives in scratch only. The bias is
+// A job is one head of one window: its q, k and v come out of the map in packed order, a block of scores lives in scratch only. The bias is
 // spread from its table once per call ([heads][w²][w² rounded up], −∞ in the padding, so that rows are whole vectors); the mask is
-// compared from regions where the roll joined some. 3.1 µs a head of 49 × 32 with AVX-512 on one Zen 5 core, 5.0 with AVX2 (bench/maps.cc).
+// compared from regions where the roll joined some. bf16: 1.4 µs a head of 49 × 20
+// with AVX-512-BF16 on one Zen 5 core, 1.9 with dropout (bench/attention.cc).
 #include "kernels/window/head.h"
 
 namespace dropstream {
@@ -24,34 +25,25 @@ void window_bias(const float* table, size_t window, size_t heads, size_t head, f
 
 namespace {
 
-template <size_t N>
-struct Count {
-  static constexpr size_t value = N;
-};
-
 template <class T>
 struct ForwardScratch {
-  Word<T>*keys_across, *values_packed;
-  T *q, *k, *v;
+  Word<T>*keys_across, *values;
+  T* q;
   float *out, *scores;
   T* probabilities;
   float *regions, *sums, *peaks;
   uint8_t* bits;
   DS_INLINE ForwardScratch(Carve& carve, size_t n, size_t d) {
-    const size_t ld = place_stride(d), stride = score_stride(n), block = query_block(n);
+    const size_t stride = score_stride(n), block = query_block(n);
     keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
-    values_packed = carve.take<Word<T>>(packed_words<T>(n, d));
-    q = carve.take<T>(n * ld);
-    k = carve.take<T>(n * ld);
-    v = carve.take<T>(n * ld);
+    values = carve.take<Word<T>>(packed_words<T>(n, d));
+    q = carve.take<T>(n * place_stride<T>(d));
+    out = carve.take(n * place_stride<float>(d));
     scores = carve.take(block * stride);
-    if constexpr (sizeof(T) == sizeof(float)) {
-      out = k;  // the keys are packed by then
+    if constexpr (sizeof(T) == sizeof(float))
       probabilities = scores;
-    } else {
-      out = carve.take(n * ld);
+    else
       probabilities = carve.take<T>(block * stride);
-    }
     regions = carve.take(stride);
     sums = carve.take(n);
     peaks = carve.take(n);
@@ -59,76 +51,105 @@ struct ForwardScratch {
   }
 };
 
-// scores → probabilities exp(score − max) (kept ones · factor), whole vectors; returns Σ without dropout and the maximum. Up to `Vectors` of
-// them stay in registers.
-template <size_t Vectors, class T>
-DS_INLINE float softmax_row(float* scores, T* probabilities, size_t stride, const Biased<T>& biased, const KeptPlaces& kept, size_t row, float factor, float* peak) {
-  Vec top = splat(-__builtin_inff()), sum = zero();
-  const auto put = [&](size_t j, Vec score) {
-    const Vec e = raise_from<T>(score, splat(*peak));
-    sum += e;
-    store(probabilities + j, kept ? e * keep(splat(factor), kept.of(row, j)) : e);
-  };
-  if constexpr (Vectors > 0) {
-    Vec s[Vectors];
-#pragma GCC unroll 8
-    for (size_t v = 0; v < Vectors; v++) s[v] = biased(scores, v * kLanes);
-#pragma GCC unroll 8
-    for (size_t v = 0; v < Vectors; v++) top = larger(top, s[v]);
-    *peak = max_lanes(top);
-#pragma GCC unroll 8
-    for (size_t v = 0; v < Vectors; v++) put(v * kLanes, s[v]);
-  } else {
-    for (size_t j = 0; j < stride; j += kLanes) {
-      const Vec s = biased(scores, j);
-      store(scores + j, s);
-      top = larger(top, s);
-    }
-    *peak = max_lanes(top);
-    for (size_t j = 0; j < stride; j += kLanes) put(j, load(scores + j));
+// Of one row of `stride` scores: probabilities exp(score + bias (+ mask) − max) (kept ones · factor), whole vectors; Σ of them without dropout,
+// and the maximum.
+template <class T>
+DS_INLINE void softmax_row(const WindowArgs& p, float* scores, T* probabilities, size_t stride, const float* bias, const float* regions, size_t query,
+                           const KeptPlaces& kept, size_t row, float* sum, float* peak) {
+  const Biased<T> biased(p, bias, regions, query);
+  Vec top = splat(-__builtin_inff()), total = zero();
+  for (size_t j = 0; j < stride; j += kLanes) {
+    const Vec score = biased(scores, j);
+    store(scores + j, score);
+    top = larger(top, score);
   }
-  return sum_lanes(sum);
+  *peak = max_lanes(top);
+  const Vec shift = splat(*peak);
+  for (size_t j = 0; j < stride; j += kLanes) {
+    Vec e = raise_from<T>(load(scores + j), shift);
+    total += e;
+    if (kept) e *= keep(splat(p.site.scale), kept.of(row, j));
+    store(probabilities + j, e);
+  }
+  *sum = sum_lanes(total);
+}
+
+// The same of Rows rows of Vectors vectors side by side in registers: one row's maximum and sum would leave the vector units waiting.
+template <size_t Rows, size_t Vectors, class T>
+DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabilities, const float* bias, const float* regions, size_t query, const KeptPlaces& kept,
+                            size_t row, float* sums, float* peaks) {
+  constexpr size_t kStride = Vectors * kLanes;
+  Vec s[Rows][Vectors], top[Rows], total[Rows];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < Rows; r++) {
+    const Biased<T> biased(p, bias + r * kStride, regions, query + r);
+#pragma GCC unroll 8
+    for (size_t v = 0; v < Vectors; v++) {
+      s[r][v] = biased(scores + r * kStride, v * kLanes);
+      top[r] = larger(v ? top[r] : splat(-__builtin_inff()), s[r][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < Rows; r++) top[r] = splat(max_lanes(top[r]));
+#pragma GCC unroll 4
+  for (size_t r = 0; r < Rows; r++)
+#pragma GCC unroll 8
+    for (size_t v = 0; v < Vectors; v++) {
+      s[r][v] = raise_from<T>(s[r][v], top[r]);
+      total[r] = v ? total[r] + s[r][v] : zero() + s[r][v];
+    }
+  if (kept)
+#pragma GCC unroll 4
+    for (size_t r = 0; r < Rows; r++)
+#pragma GCC unroll 8
+      for (size_t v = 0; v < Vectors; v++) s[r][v] *= keep(splat(p.site.scale), kept.of(row + r, v * kLanes));
+#pragma GCC unroll 4
+  for (size_t r = 0; r < Rows; r++) {
+#pragma GCC unroll 8
+    for (size_t v = 0; v < Vectors; v++) store(probabilities + r * kStride + v * kLanes, s[r][v]);
+    peaks[r] = top[r][0];
+    sums[r] = sum_lanes(total[r]);
+  }
 }
 
 template <class T>
 void window_attention_of(const WindowArgs& p, const T* all, T* result, size_t job_begin, size_t job_end, float* scratch) {
-  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride(d), stride = score_stride(n), block = query_block(n), width = p.heads * d;
-  const size_t tokens = p.height * p.width;
+  const size_t n = p.window * p.window, d = p.head_dim, stride = score_stride(n), block = query_block(n), width = p.heads * d;
+  const size_t tokens = p.height * p.width, q_row = place_stride<T>(d), out_row = place_stride<float>(d);
   Carve carve{scratch};
   const ForwardScratch<T> s(carve, n, d);
   memset(s.scores, 0, block * stride * sizeof(float));  // products write n columns: the padding stays finite
   memset(s.regions, 0, stride * sizeof(float));
-  constexpr size_t kWindow7 = 64 / kLanes;  // vectors of a row of 49 scores, rounded up
+  constexpr size_t kWindow7 = 64 / kLanes;  // vectors of a row of 49 scores, rounded up: four rows take half of AVX-512's registers
   for (size_t job = job_begin; job < job_end; job++) {
     const Window w(p, job);
     const T* qkv = all + w.sample * tokens * 3 * width + w.head * d;
-    gather(p, w, qkv, 3 * width, query_factor<T>(p), s.q);
-    gather(p, w, qkv + width, 3 * width, 1, s.k);
-    gather(p, w, qkv + 2 * width, 3 * width, 1, s.v);
-    pack_right_turned(d, n, s.k, ld, s.keys_across);
-    const Word<T>* values = as_panels(s.v, n, d, s.values_packed);
+    const Places places(p, w);
+    places.gather(qkv, 3 * width, query_factor<T>(p), s.q);
+    places.pack_across(qkv + width, 3 * width, s.keys_across);
+    places.pack(qkv + 2 * width, 3 * width, s.values);
     const bool joined = w.joined(p);
     if (joined) region_row(p, w, s.regions);
     const float* bias = p.bias + w.head * n * stride;
     for (size_t i = 0; i < n; i += block) {
       const size_t rows = smaller(block, n - i);
-      head_product<false>(rows, d, n, s.q + i * ld, ld, s.keys_across, s.scores, stride);
+      head_product<false>(rows, d, n, s.q + i * q_row, q_row, s.keys_across, s.scores, stride);
       const KeptPlaces kept(p, w, i, rows, s.bits);
-      for (size_t r = 0; r < rows; r++) {
-        const Biased<T> biased(p, bias + (i + r) * stride, joined ? s.regions : nullptr, i + r);
-        const auto softmax = [&](auto vectors) {
-          return softmax_row<vectors.value>(s.scores + r * stride, s.probabilities + r * stride, stride, biased, kept, r, p.site.scale, &s.peaks[i + r]);
-        };
-        s.sums[i + r] = stride == kWindow7 * kLanes ? softmax(Count<kWindow7>{}) : softmax(Count<0>{});
-      }
-      head_product<false>(rows, n, d, s.probabilities, stride, values, s.out + i * ld, ld);
+      const float* mask = joined ? s.regions : nullptr;
+      size_t r = 0;
+      if constexpr (kLanes == 16)
+        for (; stride == kWindow7 * kLanes && r + 4 <= rows; r += 4)
+          softmax_rows<4, kWindow7>(p, s.scores + r * stride, s.probabilities + r * stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r, s.peaks + i + r);
+      for (; r < rows; r++)
+        softmax_row(p, s.scores + r * stride, s.probabilities + r * stride, stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r, s.peaks + i + r);
+      head_product<false>(rows, n, d, s.probabilities, stride, s.values, s.out + i * out_row, out_row);
     }
     for_vectors(n, [&](size_t i, auto io) {
       const Vec sum = io.get(s.sums + i);
       io.put(p.lse + job * n + i, io.get(s.peaks + i) + log_positive(sum));
       io.put(s.sums + i, splat(1.0f) / sum);
     });
-    scatter(p, w, s.out, [&](size_t place) { return s.sums[place]; }, result + w.sample * tokens * width + w.head * d, width);
+    places.scatter(s.out, [&](size_t place) { return s.sums[place]; }, result + w.sample * tokens * width + w.head * d, width);
   }
 }
 

@@ -2,6 +2,7 @@
 // which of them only the roll brought together.
 #pragma once
 #include "kernels/attention/head.h"
+#include "kernels/pack/turned.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -43,35 +44,66 @@ DS_INLINE void region_row(const WindowArgs& p, const Window& w, float* regions) 
 }
 
 // Elements of a gathered token: whole vectors, so that up to kPanelWidth fp32 channels of gathered tokens are in packed order as they are.
-DS_INLINE size_t place_stride(size_t head_dim) { return round_up(head_dim, kLanes); }
-
-// to[place][place_stride] = factor · from[token][head_dim], padded with zeros; from: rows of `row` elements.
 template <class T>
-DS_INLINE void gather(const WindowArgs& p, const Window& w, const T* from, size_t row, float factor, T* to) {
-  const Vec f = splat(factor);
-  w.places(p, [&](size_t place, size_t token) {
-    const T* in = from + token * row;
-    T* out = to + place * place_stride(p.head_dim);
-    for_vectors(p.head_dim, [&](size_t i, auto io) { store(out + i, io.get(in + i) * f); });
-  });
+DS_INLINE size_t place_stride(size_t head_dim) {
+  return round_up(head_dim, sizeof(Vec) / sizeof(T));
 }
-// to[token][head_dim] = factor(place) · from[place][place_stride].
-template <class T, class Factor>
-DS_INLINE void scatter(const WindowArgs& p, const Window& w, const float* from, Factor factor, T* to, size_t row) {
-  w.places(p, [&](size_t place, size_t token) {
-    const float* in = from + place * place_stride(p.head_dim);
-    T* out = to + token * row;
-    const Vec f = splat(factor(place));
-    for_vectors(p.head_dim, [&](size_t i, auto io) { io.put(out + i, io.get(in + i) * f); });
-  });
-}
+
+// The tokens of a window, place by place.
+struct Places {
+  uint32_t token[kMostPlaces];
+  size_t count = 0, head_dim;
+  DS_INLINE Places(const WindowArgs& p, const Window& w) : head_dim(p.head_dim) {
+    w.places(p, [&](size_t place, size_t at) {
+      token[place] = (uint32_t)at;
+      count = place + 1;
+    });
+  }
+  // to[place][place_stride] = factor · from[token][head_dim], padded with zeros; from: rows of `row` elements.
+  DS_INLINE void gather(const float* from, size_t row, float factor, float* to) const {
+    const Vec f = splat(factor);
+    for (size_t i = 0; i < count; i++)
+      for_vectors(head_dim, [&](size_t j, auto io) { store(to + i * place_stride<float>(head_dim) + j, io.get(from + token[i] * row + j) * f); });
+  }
+  DS_INLINE void gather(const bf16* from, size_t row, float, bf16* to) const {
+    constexpr size_t kElements = 2 * kLanes;
+    for (size_t i = 0; i < count; i++)
+      for (size_t j = 0; j < head_dim; j += kElements)
+        store((float*)(to + i * place_stride<bf16>(head_dim) + j), words_of(from + token[i] * row + j, head_dim - j, (const Pair*)nullptr));
+  }
+  // As the right side of a product that sums over places, or over channels.
+  template <class T>
+  DS_INLINE void pack(const T* from, size_t row, Word<T>* packed) const {
+    for (size_t channel = 0; channel < head_dim; channel += kPanelWidth) {
+      const size_t columns = smaller(kPanelWidth, head_dim - channel), width = round_up(columns, kLanes);
+      Word<T>* out = packed + channel * steps_of<Word<T>>(count);
+      for (size_t i = 0; i < count; i += kSpan<Word<T>>, out += width)
+        pack_step(from + token[i] * row + channel, i + 1 < count ? from + token[i + 1] * row + channel : nullptr, columns, out);
+    }
+  }
+  template <class T>
+  DS_INLINE void pack_across(const T* from, size_t row, Word<T>* packed) const {
+    for (size_t first = 0; first < count; first += kPanelWidth) {
+      const size_t columns = smaller(kPanelWidth, count - first);
+      pack_turned(head_dim, columns, [&](size_t j) { return from + token[first + j] * row; }, packed + first * steps_of<Word<T>>(head_dim), round_up(columns, kLanes));
+    }
+  }
+  // to[token][head_dim] = factor(place) · from[place][place_stride].
+  template <class T, class Factor>
+  DS_INLINE void scatter(const float* from, Factor factor, T* to, size_t row) const {
+    for (size_t i = 0; i < count; i++) {
+      const Vec f = splat(factor(i));
+      for_vectors(head_dim, [&](size_t j, auto io) { io.put(to + token[i] * row + j, io.get(from + i * place_stride<float>(head_dim) + j) * f); });
+    }
+  }
+};
 
 // Gathered tokens as the right side of a product.
 template <class T>
 DS_INLINE const Word<T>* as_panels(const T* places, size_t count, size_t head_dim, Word<T>* packed) {
   if constexpr (sizeof(T) == sizeof(float))
     if (head_dim <= kPanelWidth) return places;
-  pack_right(count, head_dim, places, place_stride(head_dim), packed);
+  pack_right(count, head_dim, places, place_stride<T>(head_dim), packed);
   return packed;
 }
 
