@@ -23,11 +23,6 @@ DS_INLINE UVec interleave_pairs(UVec a, UVec b, size_t from, Indices<I...>) {
   return from ? DS_SHUFFLE(a, b, kLanes / 2 + 2 * (I / 4) + I % 2 + I / 2 % 2 * kLanes) : DS_SHUFFLE(a, b, 2 * (I / 4) + I % 2 + I / 2 % 2 * kLanes);
 }
 
-template <size_t... I>
-DS_INLINE WideVec count_from(uint32_t first, Indices<I...>) {
-  return WideVec{I...} + first;
-}
-
 // The words of counters (first + lane, sample, site, step), in element order: word[2·g] and word[2·g + 1] hold group g.
 template <size_t G>
 DS_INLINE void draw_words(const DropoutSite& s, uint32_t first, uint32_t sample, UVec word[2 * G]) {
