@@ -2,11 +2,16 @@
 
 #include <stdexcept>
 
+#include "threads/tile-mode.h"
+
 namespace dropstream {
 
 namespace portable { const KernelTable& kernel_table(); }
 #if DROPSTREAM_HAS_avx2
 namespace avx2 { const KernelTable& kernel_table(); }
+#endif
+#if DROPSTREAM_HAS_amx
+namespace amx { const KernelTable& kernel_table(); }
 #endif
 #if DROPSTREAM_HAS_avx512_bf16
 namespace avx512_bf16 { const KernelTable& kernel_table(); }
@@ -22,7 +27,12 @@ const std::vector<const KernelTable*>& available_kernels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl")) {
 #if DROPSTREAM_HAS_avx512_bf16
-      if (__builtin_cpu_supports("avx512bf16")) found.push_back(&avx512_bf16::kernel_table());
+      if (__builtin_cpu_supports("avx512bf16")) {
+#if DROPSTREAM_HAS_amx
+        if (tiles_permitted()) found.push_back(&amx::kernel_table());
+#endif
+        found.push_back(&avx512_bf16::kernel_table());
+      }
 #endif
       found.push_back(&avx512::kernel_table());
     }

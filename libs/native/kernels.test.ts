@@ -22,6 +22,10 @@ test('every kernel equals its reference on every instruction set', { timeout: 30
     const { stdout } = await run(join(folder, 'Release', 'dropstream_kernel_tests'), [], { timeout: 120_000 });
     for (const line of stdout.trim().split('\n')) t.diagnostic(line);
     for (const isa of engineInfo().available) assert.match(stdout, new RegExp(`^${isa}: \\d{3,} checks, 0 failed$`, 'm'));
+    assert.match(
+      stdout,
+      /^amx: instructions (ran|not) on this machine; the model of the tile product ran \(\w.*\): \d{3,} checks, 0 failed$/m,
+    );
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

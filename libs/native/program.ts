@@ -241,7 +241,7 @@ export interface NativeProgram {
 }
 
 export interface NativeEngineInfo {
-  /** Instruction-set path in use: 'avx512_bf16' | 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA forces one). */
+  /** Instruction-set path in use: 'amx' (as avx512_bf16, products of bf16 in tiles) | 'avx512_bf16' | 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA forces one). */
   isa: string;
   available: string[];
   /** Threads in use: DROPSTREAM_THREADS, else the cgroup's cores. */

@@ -11,7 +11,7 @@ import { textTable } from './text-table.js';
 
 const usage = `npm run bench:kernels -- [options]
 
-  --isa NAME       one instruction set of avx512_bf16, avx512, avx2, portable (default: all that this processor has)
+  --isa NAME       one instruction set of amx, avx512_bf16, avx512, avx2, portable (default: all that this processor has)
   --filter TEXT    kernels whose line contains this
   --json           one JSON object a line instead of tables
 

@@ -30,12 +30,13 @@ void EngineThread::work() {
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return stop_ || !calls_.empty(); });
-      if (stop_) return;
+      if (stop_) break;
       call = std::move(calls_.front());
       calls_.pop_front();
     }
     call();
   }
+  leave_compute_mode();
 }
 
 }  // namespace dropstream

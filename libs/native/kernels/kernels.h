@@ -205,6 +205,8 @@ struct KernelTable {
   void (*pack_rows)(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
   void (*pack_columns)(const PackArgs&, size_t panel_begin, size_t panel_end);
   void (*product)(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
+  // A multiple of a tile's rows: jobs of a product are cut there.
+  size_t product_rows;
   // m_end − m_begin ≤ weight_grad_rows; scratch of weight_grad_scratch floats.
   size_t weight_grad_rows, weight_grad_scratch;
   void (*weight_grad)(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);

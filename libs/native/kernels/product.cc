@@ -9,14 +9,6 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Asks for a block of saved values before the product that takes as long as they do: from memory, two lines a row and far apart, they
-// would otherwise stop the epilogue (232 → 357 GFLOP/s for ViT-T's first gradient through GELU; results are written well without).
-template <class Side>
-static DS_INLINE void prefetch_block(const Side* side, size_t stride, size_t rows, size_t columns) {
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < columns; j += 64 / sizeof(Side)) __builtin_prefetch(side + i * stride + j);
-}
-
 template <class T, class C>
 static void product_of(const ProductArgs& p, const T* a, C* c, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
   typedef typename WordOf<T>::type Word;

@@ -17,6 +17,7 @@ const KernelTable& kernel_table() {
     t.pack_rows = pack_rows;
     t.pack_columns = pack_columns;
     t.product = product;
+    t.product_rows = 6;
     t.weight_grad_rows = kRowBlock;
     t.weight_grad_scratch = 256 * kRowBlock;
     t.weight_grad = weight_grad;

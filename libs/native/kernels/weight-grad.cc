@@ -4,18 +4,13 @@
 // from one cache line, and the TLB sees 48 KiB instead of 256 rows apart; bf16 two rows to a word), then every panel of x passes over it.
 // One job owns its tile of the result: nothing is shared, rows are summed in order.
 #include "kernels/micro/tile.h"
+#include "kernels/pack/column-sums.h"
 #include "kernels/pack/pairs.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 constexpr size_t kSlice = 256;
-
-DS_INLINE Vec add_word(Vec sum, const float* words) { return sum + load(words); }
-DS_INLINE Vec add_word(Vec sum, const Pair* words) {
-  const UVec both = (UVec)load((const float*)words);
-  return sum + (Vec)(both << 16) + (Vec)(both & 0xffff0000u);
-}
 
 template <class T>
 static void weight_grad_of(const WeightGradArgs& p, const T* dy, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
@@ -26,12 +21,7 @@ static void weight_grad_of(const WeightGradArgs& p, const T* dy, size_t m_begin,
   for (size_t r = 0; r < p.r; r += kSlice) {
     const size_t slice = smaller(kSlice, p.r - r);
     pack_block(slice, rows, dy + r * p.m + m_begin, p.m, left, kRowBlock);
-    if (p.bias && panel_begin == 0)
-      for_vectors(rows, [&](size_t i, auto io) {
-        Vec sum = zero();
-        for (size_t step = 0; step < steps_of<Word>(slice); step++) sum = add_word(sum, left + step * kRowBlock + i);
-        io.put(p.bias + m_begin + i, io.get(p.bias + m_begin + i) + sum);
-      });
+    if (p.bias && panel_begin == 0) add_columns(steps_of<Word>(slice), rows, left, kRowBlock, p.bias + m_begin);
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth, columns = smaller(kPanelWidth, p.n - j);
       panel_product<true>(rows, slice, left, kRowBlock, x + j * steps_of<Word>(p.r) + steps_of<Word>(r) * panel_stride(p.n, panel),

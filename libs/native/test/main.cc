@@ -1,4 +1,4 @@
-// Runs every kernel test on every instruction set of this build that this CPU has. Exit code 1 where one fails.
+// Runs every kernel test on every instruction set of this build that this CPU has, and products in tiles over their model. Exit code 1 where one fails.
 #include <atomic>
 #include <new>
 
@@ -35,5 +35,7 @@ int main() {
     test::test_map_program(*kernels);
     printf("%s: %d checks, %d failed\n", kernels->isa, test::checks() - ran, test::failures() - before);
   }
+  test::test_tiles();
+  leave_compute_mode();
   return test::failures() ? 1 : 0;
 }

@@ -105,11 +105,12 @@ void Pool::work(unsigned thread) {
       sleepers_.fetch_add(1);
       wake_.wait(lock, [&] { return stop_ || opened(); });
       sleepers_.fetch_sub(1);
-      if (stop_) return;
+      if (stop_) break;
     }
     take_jobs(thread, region);
     finished = region;
   }
+  leave_compute_mode();
 }
 
 }  // namespace dropstream

@@ -1,5 +1,7 @@
 #include "threads/thread-mode.h"
 
+#include "threads/tile-mode.h"
+
 #include <pthread.h>
 
 #include <cstdint>
@@ -15,6 +17,7 @@
 namespace dropstream {
 
 void enter_compute_mode(const char* name) {
+  if (tiles_permitted()) configure_tiles();
 #if defined(__x86_64__)
   _mm_setcsr(_mm_getcsr() | 0x8040);
 #elif defined(__aarch64__)
@@ -31,6 +34,10 @@ void enter_compute_mode(const char* name) {
 #else
   (void)name;
 #endif
+}
+
+void leave_compute_mode() {
+  if (tiles_permitted()) release_tiles();
 }
 
 }  // namespace dropstream

