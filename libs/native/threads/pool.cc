@@ -15,7 +15,7 @@ Pool& Pool::shared() {
   return *pool;
 }
 
-Pool::Pool(unsigned threads) : threads_(threads) {
+Pool::Pool(unsigned threads) : threads_(threads), shares_(std::make_unique<Share[]>(threads)) {
   for (unsigned i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -33,28 +33,35 @@ void Pool::record(JobLog* log) {
   log_.store(log, std::memory_order_relaxed);
 }
 
-// Works on the open region until its jobs are taken. False: it was closed or had nothing left.
-bool Pool::take_jobs(unsigned thread, uint64_t region) {
-  uint64_t ticket = ticket_.load(std::memory_order_acquire);
-  bool worked = false;
+// Works on what is left of a share while the region is open. False: this was the region's last job.
+bool Pool::take_share(size_t share, unsigned thread, uint64_t region) {
+  std::atomic<uint64_t>& next = shares_[share].ticket;
+  uint64_t ticket = next.load(std::memory_order_acquire);
   while (ticket >> 24 == region && (ticket & kClosed) != kClosed) {
     const uint64_t job = ticket & kClosed, jobs = jobs_.load(std::memory_order_relaxed);
-    if (job >= jobs) break;
+    if (job >= jobs * (share + 1) / threads_) break;
     const Function function = function_.load(std::memory_order_relaxed);
     void* context = context_.load(std::memory_order_relaxed);
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+    if (!next.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
     JobLog* log = log_.load(std::memory_order_relaxed);
     const double began = log ? steady_seconds() : 0;
     function(context, job, thread);
     if (log) log->add(thread, began, steady_seconds());
-    worked = true;
-    if (done_.fetch_add(1) + 1 == jobs && caller_sleeps_.load()) {
+    if (done_.fetch_add(1) + 1 == jobs) return false;
+    ticket = next.load(std::memory_order_acquire);
+  }
+  return true;
+}
+
+void Pool::take_jobs(unsigned thread, uint64_t region) {
+  for (unsigned i = 0; i < threads_; i++) {
+    if (take_share((thread + i) % threads_, thread, region)) continue;
+    if (caller_sleeps_.load()) {
       std::lock_guard<std::mutex> lock(sleep_mutex_);
       finished_.notify_one();
     }
-    ticket = ticket_.load(std::memory_order_acquire);
+    return;
   }
-  return worked;
 }
 
 void Pool::run_jobs(size_t jobs, Function function, void* context) {
@@ -64,12 +71,13 @@ void Pool::run_jobs(size_t jobs, Function function, void* context) {
     return;
   }
   std::lock_guard<std::mutex> turn(turn_);
-  const uint64_t region = (ticket_.load(std::memory_order_relaxed) >> 24) + 1;
+  const uint64_t region = ++last_region_;
   jobs_.store(jobs, std::memory_order_relaxed);
   function_.store(function, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
-  ticket_.store(region << 24);
+  for (size_t share = 0; share < threads_; share++) shares_[share].ticket.store(region << 24 | jobs * share / threads_, std::memory_order_release);
+  open_.store(region);
   if (sleepers_.load() > 0) {
     std::lock_guard<std::mutex> lock(sleep_mutex_);
     wake_.notify_all();
@@ -85,7 +93,8 @@ void Pool::run_jobs(size_t jobs, Function function, void* context) {
     finished_.wait(lock, [&] { return done_.load() >= jobs; });
     caller_sleeps_.store(false);
   }
-  ticket_.store(region << 24 | kClosed, std::memory_order_release);
+  open_.store(0, std::memory_order_relaxed);
+  for (size_t share = 0; share < threads_; share++) shares_[share].ticket.store(region << 24 | kClosed, std::memory_order_release);
 }
 
 void Pool::work(unsigned thread) {
@@ -94,9 +103,8 @@ void Pool::work(unsigned thread) {
   for (;;) {
     uint64_t region = 0;
     const auto opened = [&] {
-      const uint64_t ticket = ticket_.load();  // in one order with sleepers_, or a wake-up could be lost
-      region = ticket >> 24;
-      return region != finished && (ticket & kClosed) != kClosed;
+      region = open_.load();  // in one order with sleepers_, or a wake-up could be lost
+      return region != 0 && region != finished;
     };
     bool found = false;
     for (int spins = 0; spins < kSpins && !(found = opened()); spins++) spin_pause();

@@ -1,11 +1,13 @@
 // A program with its memory: created once, then stepped and evaluated. Synchronous and single-threaded at this face (the binding gives it
 // a thread of its own); inside, kernels run on the shared pool. All memory is taken at creation; results grow once, at the first step.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "threads/pieces.h"
 #include "threads/pool.h"
 #include "vm/memory.h"
 #include "vm/profile.h"
@@ -129,7 +131,7 @@ class Program {
   DropoutSite site(const Op& op) const { return op.site < 0 || !chunk_.training ? DropoutSite{} : chunk_.sites[(size_t)op.site]; }
   float* scratch(unsigned thread) const { return scratch_.floats() + thread * scratch_floats_; }
 
-  // Splits [0, total) into pieces of at least `grain`, a whole number of `unit`.
+  // Cuts [0, total) at multiples of `unit` into up to four pieces a thread, as far as `grain` makes one worth a job.
   template <class Body>
   void spread(size_t total, size_t grain, Body body, size_t unit = 1);
 
@@ -182,14 +184,9 @@ class Program {
 template <class Body>
 void Program::spread(size_t total, size_t grain, Body body, size_t unit) {
   if (total == 0) return;
-  const size_t wanted = 4 * pool_.threads();
-  size_t piece = pool_.threads() == 1 ? total : (total + wanted - 1) / wanted;
-  if (piece < grain) piece = grain;
-  piece = (piece + unit - 1) / unit * unit;
-  pool_.run((total + piece - 1) / piece, [&](size_t job, unsigned thread) {
-    const size_t begin = job * piece, end = begin + piece < total ? begin + piece : total;
-    body(begin, end, thread);
-  });
+  const size_t threads = pool_.threads(), worth = (total + grain - 1) / grain;
+  const Pieces pieces(total, unit, threads == 1 ? 1 : worth <= threads ? worth : std::min(worth / threads, size_t{4}) * threads);
+  pool_.run(pieces.count, [&](size_t job, unsigned thread) { body(pieces.begin(job), pieces.begin(job + 1), thread); });
 }
 
 }  // namespace dropstream

@@ -10,12 +10,8 @@ size_t cut(size_t n, size_t piece) { return (n + piece - 1) / piece; }
 // Below this a product takes less time than waking a thread for it.
 constexpr size_t kSmallProduct = 200000;
 
-// Rows of a job: at most about `most`, and as many jobs for every thread as for the others, or a short last one would leave a thread idle.
-// A multiple of `step`, the height of the tiles that do most of the work.
-size_t even_piece(size_t n, size_t most, size_t threads, size_t step) {
-  const size_t jobs = cut(cut(n, most), threads) * threads;
-  return cut(cut(n, jobs), step) * step;
-}
+// Jobs of at most about `most` rows, as many for every thread as for the others.
+size_t jobs_of(size_t n, size_t most, size_t threads) { return cut(cut(n, most), threads) * threads; }
 }  // namespace
 
 // The packed form of the op's weight, made again when the parameters changed (or the other state is used) since it was packed.
@@ -41,12 +37,11 @@ void Program::multiply(const ProductArgs& args) {
   const size_t threads = pool_.threads(), panels = cut(args.n, kernels_.panel_width);
   if (threads == 1 || args.m * args.n * args.k < kSmallProduct) return kernels_.product(args, 0, args.m, 0, panels);
   // About four jobs a thread; columns too where rows are few.
-  const size_t rows = even_piece(args.m, std::max<size_t>(24, cut(args.m, 4 * threads)), threads, kernels_.product_rows), row_jobs = cut(args.m, rows);
-  const size_t groups = row_jobs >= 2 * threads ? 1 : std::min(panels, cut(2 * threads, row_jobs)), group = cut(panels, groups);
-  const size_t column_jobs = cut(panels, group);
-  pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned) {
-    const size_t row = job / column_jobs * rows, panel = job % column_jobs * group;
-    kernels_.product(args, row, std::min(args.m, row + rows), panel, std::min(panels, panel + group));
+  const Pieces rows(args.m, kernels_.product_rows, jobs_of(args.m, std::max<size_t>(24, cut(args.m, 4 * threads)), threads));
+  const Pieces columns(panels, 1, rows.count >= 2 * threads ? 1 : cut(2 * threads, rows.count));
+  pool_.run(rows.count * columns.count, [&](size_t job, unsigned) {
+    const size_t row = job / columns.count, column = job % columns.count;
+    kernels_.product(args, rows.begin(row), rows.begin(row + 1), columns.begin(column), columns.begin(column + 1));
   });
 }
 
@@ -79,12 +74,11 @@ void Program::run_linear_weight_grad(const Op& op) {
   // Every group of panels packs its slice of dy again, so columns are split only where rows give too few jobs.
   size_t height = kernels_.weight_grad_rows;
   while (threads > 1 && height > 2 * kernels_.product_rows && cut(d.out, height) * panels < 2 * threads) height /= 2;
-  height = std::min(height, even_piece(d.out, height, threads, kernels_.product_rows));
-  const size_t row_jobs = cut(d.out, height), groups = threads == 1 || row_jobs >= 2 * threads ? 1 : std::min(panels, cut(2 * threads, row_jobs)), group = cut(panels, groups);
-  const size_t column_jobs = cut(panels, group);
-  pool_.run(row_jobs * column_jobs, [&](size_t job, unsigned thread) {
-    const size_t row = job / column_jobs * height, panel = job % column_jobs * group;
-    kernels_.weight_grad(args, row, std::min(d.out, row + height), panel, std::min(panels, panel + group), scratch(thread));
+  const Pieces heights(d.out, kernels_.product_rows, jobs_of(d.out, height, threads));
+  const Pieces columns(panels, 1, threads == 1 || heights.count >= 2 * threads ? 1 : cut(2 * threads, heights.count));
+  pool_.run(heights.count * columns.count, [&](size_t job, unsigned thread) {
+    const size_t row = job / columns.count, column = job % columns.count;
+    kernels_.weight_grad(args, heights.begin(row), heights.begin(row + 1), columns.begin(column), columns.begin(column + 1), scratch(thread));
   });
 }
 
