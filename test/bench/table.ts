@@ -14,7 +14,7 @@ const [document, results, bench] = [at('../../docs/performance.md'), at('../../d
 const usage = `npm run bench:table -- [options]
 
   --rounds N       runs of every row, one round of all rows after the other (default 3)
-  --row TEXT       only rows whose name contains this; may be given several times
+  --row TEXT       only the row of this name, or those whose name contains it; may be given several times
   --seconds N      length of bench:train's blocks (default its own)
   --render         measure nothing, write the tables from what is kept
   --list           the rows
@@ -60,7 +60,12 @@ async function table(args: string[]): Promise<void> {
       list: { type: 'boolean' },
     },
   });
-  const wanted = tableRows.filter(({ name }) => values.row === undefined || values.row.some((text) => name.includes(text)));
+  const named = (text: string) => {
+    const whole = tableRows.filter(({ name }) => name === text);
+    return whole.length > 0 ? whole : tableRows.filter(({ name }) => name.includes(text));
+  };
+  const chosen = values.row?.flatMap(named) ?? tableRows;
+  const wanted = tableRows.filter((row) => chosen.includes(row));
   if (wanted.length === 0) throw new UsageError(`--row: none of the rows contains ${values.row?.join(' or ')}`);
   if (values.list) return console.log(wanted.map(({ name, args }) => `${name}: ${args.join(' ')}`).join('\n'));
   const rounds = values.render ? 0 : countOf('rounds', values.rounds ?? '3');
