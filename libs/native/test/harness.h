@@ -147,6 +147,7 @@ inline void check_same_bits(const std::string& what, const Array& a, const Array
 
 void test_products(const KernelTable& kernels);
 void test_tiles();
+void test_pool();
 void test_functions(const KernelTable& kernels);
 void test_attention(const KernelTable& kernels);
 void test_rows(const KernelTable& kernels);

@@ -1,4 +1,5 @@
-// Runs every kernel test on every instruction set of this build that this CPU has, and products in tiles over their model. Exit code 1 where one fails.
+// Runs every kernel test on every instruction set of this build that this CPU has, products in tiles over their model, and the
+// pool of threads. Exit code 1 where one fails.
 #include <atomic>
 #include <new>
 
@@ -36,6 +37,7 @@ int main() {
     printf("%s: %d checks, %d failed\n", kernels->isa, test::checks() - ran, test::failures() - before);
   }
   test::test_tiles();
+  test::test_pool();
   leave_compute_mode();
   return test::failures() ? 1 : 0;
 }
