@@ -33,6 +33,10 @@ DS_INLINE constexpr size_t steps_of(size_t k) {
   return (k + kSpan<Word> - 1) / kSpan<Word>;
 }
 
+// Rows of one slice of a weight gradient, and room for either side of it.
+constexpr size_t kWeightGradSlice = 256;
+constexpr size_t kWeightGradScratch = kWeightGradSlice * (kPanelWidth > kRowBlock ? kPanelWidth : kRowBlock);
+
 // Depth of one pass: a panel slice of 512 × 64 floats (128 KiB) and 48 rows of a (96 KiB) share the L2 cache.
 template <class T>
 constexpr size_t kDepthBlock = 512;
@@ -40,6 +44,8 @@ constexpr size_t kDepthBlock = 512;
 size_t packed_floats(size_t k, size_t n, Type type = Type::fp32);
 void pack_rows(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
 void pack_columns(const PackArgs&, size_t panel_begin, size_t panel_end);
+size_t packed_left_floats(size_t k, size_t n, Type type);
+void pack_left(const PackArgs&, size_t row_begin, size_t row_end);
 void product(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
 void weight_grad(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);
 size_t attention_scratch(size_t tokens, size_t head_dim, Type type);

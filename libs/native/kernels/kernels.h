@@ -57,13 +57,16 @@ struct ProductArgs {
   Out side;  // stride as c
 };
 
-// weight[m, n] += dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (may be null).
+// weight[m, n] += dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (may be null). One side is packed for all jobs, the other by every job for
+// itself, a slice of rows at a time: dy and x_packed (pack_rows with k = r), or x and dy_packed (pack_left with k = r). All of one type.
 struct WeightGradArgs {
   size_t r, m, n;
   In dy;
-  In x_packed;  // pack_rows of x with k = r, of dy's type
+  In x_packed;
   float* weight;
   float* bias;
+  In x = nullptr;
+  In dy_packed = nullptr;
 };
 
 struct LayerNormArgs {
@@ -204,10 +207,13 @@ struct KernelTable {
   size_t (*packed_floats)(size_t k, size_t n, Type type);
   void (*pack_rows)(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
   void (*pack_columns)(const PackArgs&, size_t panel_begin, size_t panel_end);
+  // A matrix of k rows as the k-major left side of weight_grad: blocks of weight_grad_rows columns, each in words as a panel. Null: not offered.
+  size_t (*packed_left_floats)(size_t k, size_t n, Type type);
+  void (*pack_left)(const PackArgs&, size_t row_begin, size_t row_end);
   void (*product)(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
   // A multiple of a tile's rows: jobs of a product are cut there.
   size_t product_rows;
-  // m_end − m_begin ≤ weight_grad_rows; scratch of weight_grad_scratch floats.
+  // m_end − m_begin ≤ weight_grad_rows, or, with dy_packed, any multiples of weight_grad_rows but for the last; scratch of weight_grad_scratch floats.
   size_t weight_grad_rows, weight_grad_scratch;
   void (*weight_grad)(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);
 

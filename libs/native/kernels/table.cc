@@ -16,10 +16,12 @@ const KernelTable& kernel_table() {
     t.packed_floats = packed_floats;
     t.pack_rows = pack_rows;
     t.pack_columns = pack_columns;
+    t.packed_left_floats = packed_left_floats;
+    t.pack_left = pack_left;
     t.product = product;
     t.product_rows = 6;
     t.weight_grad_rows = kRowBlock;
-    t.weight_grad_scratch = 256 * kRowBlock;
+    t.weight_grad_scratch = kWeightGradScratch;
     t.weight_grad = weight_grad;
     t.attention_scratch = attention_scratch;
     t.attention_grad_scratch = attention_grad_scratch;

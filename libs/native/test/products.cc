@@ -129,6 +129,21 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
     k.weight_grad({r, m, n, dy, packed, whole, whole_bias}, i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
   check_same_bits(name + " in other pieces", weight, whole);
   check_same_bits(name + " bias in other pieces", bias, whole_bias);
+  if (!k.pack_left) return;
+  // The other side packed beforehand.
+  Array left(k.packed_left_floats(r, m, type)), by_panels(m * n), by_panels_bias(m);
+  by_panels.fill(1);
+  by_panels_bias.fill(-1);
+  const size_t half = random.upto(0, r / 2) * 2, middle = random.upto(0, panels);
+  for (const auto& [begin, end] : {std::pair{size_t{0}, half}, std::pair{half, r}}) k.pack_left({r, m, dy, m, {left.data(), type}}, begin, end);
+  const WeightGradArgs other{r, m, n, nullptr, nullptr, by_panels, by_panels_bias, x, {left.data(), type}};
+  for (size_t i = 0; i < m; i += 2 * k.weight_grad_rows) {
+    const size_t end = std::min(m, i + 2 * k.weight_grad_rows);
+    k.weight_grad(other, i, end, 0, middle, scratch);
+    k.weight_grad(other, i, end, middle, panels, scratch);
+  }
+  check_same_bits(name + " with dy packed", weight, by_panels);
+  check_same_bits(name + " bias with dy packed", bias, by_panels_bias);
 }
 
 // Weights are fp32: packed as bf16 they are what their rounded copy would be.

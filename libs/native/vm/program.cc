@@ -63,7 +63,10 @@ void Program::plan_scratch() {
     for (const Op& op : *ops) {
       const Dims& d = op.dims;
       const size_t rows = spec_.chunk_samples * d.rows;
-      if (op.kernel == Kernel::linear_weight_grad) shared = std::max(shared, kernels_.packed_floats(rows, d.in, type_of(op.inputs[0])));
+      if (op.kernel == Kernel::linear_weight_grad) {
+        const Type type = type_of(op.inputs[0]);
+        shared = std::max({shared, kernels_.packed_floats(rows, d.in, type), d.out < d.in ? kernels_.packed_left_floats(rows, d.out, type) : 0});
+      }
       if (op.kernel == Kernel::layer_norm_grad) shared = std::max(shared, (rows / 32 + 1) * 2 * d.width);
       if (op.kernel == Kernel::attention) each = std::max(each, kernels_.attention_scratch(d.tokens, d.head_dim, type_of(op.inputs[0])));
       if (op.kernel == Kernel::attention_grad) each = std::max(each, kernels_.attention_grad_scratch(d.tokens, d.head_dim, type_of(op.inputs[0])));

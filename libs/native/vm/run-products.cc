@@ -62,15 +62,23 @@ void Program::run_linear_weight_grad(const Op& op) {
   const Dims& d = op.dims;
   const size_t rows = samples(op) * d.rows, threads = pool_.threads(), panels = cut(d.in, kernels_.panel_width);
   if (rows == 0) return;
-  const In x = in(op, 0);
-  In right = x;
-  // One panel of whole vectors is already in packed order, if words are elements.
-  if (panels > 1 || d.in % kernels_.lanes || x.type == Type::bf16) {
-    const PackArgs args{rows, d.in, x, d.in, {shared_.floats(), x.type}};
-    spread(rows, 128, [&](size_t begin, size_t end, unsigned) { kernels_.pack_rows(args, 0, panels, begin, end); }, 2);
-    right = args.packed;
+  const In x = in(op, 0), dy = in(op, 1);
+  const auto pack = [&](In source, size_t width, auto kernel) {
+    const PackArgs args{rows, width, source, width, {shared_.floats(), source.type}};
+    spread(rows, 128, [&](size_t begin, size_t end, unsigned) { kernel(args, begin, end); }, 2);
+    return In(args.packed);
+  };
+  WeightGradArgs args{rows, d.out, d.in, dy, x, output(op, 0), output(op, 1)};
+  // The narrower side is packed for all jobs; the wider one must give every thread several panels.
+  if (kernels_.pack_left && d.out < d.in && panels >= 4 * threads) {
+    args.x = x;
+    args.dy_packed = pack(dy, d.out, kernels_.pack_left);
+    const Pieces columns(panels, 1, 4 * threads);
+    return pool_.run(columns.count, [&](size_t job, unsigned thread) { kernels_.weight_grad(args, 0, d.out, columns.begin(job), columns.begin(job + 1), scratch(thread)); });
   }
-  const WeightGradArgs args{rows, d.out, d.in, in(op, 1), right, output(op, 0), output(op, 1)};
+  // One panel of whole vectors is already in packed order, if words are elements.
+  if (panels > 1 || d.in % kernels_.lanes || x.type == Type::bf16)
+    args.x_packed = pack(x, d.in, [&](const PackArgs& all, size_t begin, size_t end) { kernels_.pack_rows(all, 0, panels, begin, end); });
   // Every group of panels packs its slice of dy again, so columns are split only where rows give too few jobs.
   size_t height = kernels_.weight_grad_rows;
   while (threads > 1 && height > 2 * kernels_.product_rows && cut(d.out, height) * panels < 2 * threads) height /= 2;

@@ -14,6 +14,7 @@ const KernelTable& kernel_table() {
   static const KernelTable table = [] {
     KernelTable t = DROPSTREAM_BASE::kernel_table();
     t.isa = DS_TEXT(DROPSTREAM_ISA);
+    t.pack_left = nullptr;  // a slice of dy is turned into tiles by the job that uses it
     t.product = product;
     t.product_rows = kTile;
     t.weight_grad_rows = kTiledRows;

@@ -35,6 +35,19 @@ void pack_rows(const PackArgs& p, size_t panel_begin, size_t panel_end, size_t r
   });
 }
 
+size_t packed_left_floats(size_t k, size_t n, Type type) { return (type == Type::bf16 ? steps_of<Pair>(k) : k) * round_up(n, kRowBlock); }
+
+// Row by row over all blocks: long reads, which the hardware fetches ahead. Columns of the last block's last vector beyond n are zeros.
+void pack_left(const PackArgs& p, size_t row_begin, size_t row_end) {
+  with_words(p, [&](auto* source, auto* words) {
+    typedef typename Pointed<decltype(words)>::type Word;
+    for (size_t row = row_begin; row < row_end; row += kSpan<Word>)
+      for (size_t j = 0; j < p.n; j += kRowBlock)
+        pack_block(smaller(kSpan<Word>, row_end - row), smaller(kRowBlock, p.n - j), source + row * p.stride + j, p.stride,
+                   words + j * steps_of<Word>(p.k) + steps_of<Word>(row) * kRowBlock, kRowBlock);
+  });
+}
+
 // b[k][j] = source[j][k].
 void pack_columns(const PackArgs& p, size_t panel_begin, size_t panel_end) {
   with_words(p, [&](auto* source, auto* words) {
