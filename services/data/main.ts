@@ -1,6 +1,7 @@
 /** The data service: decodes, augments and mixes; any replica serves any batch. Keeps nothing but caches. */
 
 import { BatchService } from '#data/batch-message.js';
+import { expectBulkMemory } from '#data/bulk-memory.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DataSources } from '#data/sources/data-sources.js';
 import { pixelInfo } from '#native/pixels.js';
@@ -93,5 +94,6 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.stdout.write(`Usage: dropstream serve data [options]\n\n${dataConfig.help()}\n`);
     return;
   }
+  expectBulkMemory();
   await runService({ name: 'data', start: async () => await start(dataConfig.parse({ argv, env: process.env })) });
 }

@@ -1,4 +1,5 @@
 /** The evaluator service: its api role answers for evaluations over the store, its worker role scores checkpoints. */
+import { expectBulkMemory } from '#data/bulk-memory.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { InvalidArgument } from '#rpc/errors.js';
 import { service } from '#rpc/handlers.js';
@@ -60,5 +61,6 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.stdout.write(`Usage: dropstream serve evaluator [options]\n\n${evaluatorConfig.help()}\n`);
     return;
   }
+  expectBulkMemory();
   await runService({ name: 'evaluator', start: async () => await start(evaluatorConfig.parse({ argv, env: process.env })) });
 }

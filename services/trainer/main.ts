@@ -1,4 +1,5 @@
 /** The trainer service: its api role answers for runs over the store, its worker role trains them. */
+import { expectBulkMemory } from '#data/bulk-memory.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
@@ -67,5 +68,6 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.stdout.write(`Usage: dropstream serve trainer [options]\n\n${trainerConfig.help()}\n`);
     return;
   }
+  expectBulkMemory();
   await runService({ name: 'trainer', start: async () => await start(trainerConfig.parse({ argv, env: process.env })) });
 }

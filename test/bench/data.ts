@@ -122,19 +122,22 @@ async function mixRow(bench: Bench, loader: Loader) {
   const [mine, theirs] = await alternate(
     bench,
     async () => ({
-      float32: await loader.run({ kind: 'mix', seconds: seconds / 2, bfloat16: false }),
-      bfloat16: await loader.run({ kind: 'mix', seconds: seconds / 2, bfloat16: true }),
+      uint8: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'uint8' }),
+      float32: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'float32' }),
+      bfloat16: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'bfloat16' }),
     }),
     () => bench.peer!.block('mix'),
   );
-  const [float32, bfloat16] = [mine.map((one) => one.float32.rates), mine.map((one) => one.bfloat16.rates)];
-  const ms = median(float32.map(median));
+  const ratesOf = (into: keyof (typeof mine)[0]) => mine.map((one) => one[into].rates);
+  const msOf = (into: keyof (typeof mine)[0]) => median(ratesOf(into).map(median));
+  const ms = msOf('uint8');
   const peers = ranked(theirs, true);
   return {
     case: 'mix',
     ms_per_batch: rounded(ms),
-    ...spread(float32.flat()),
-    ms_per_batch_bfloat16: rounded(median(bfloat16.map(median))),
+    ...spread(ratesOf('uint8').flat()),
+    ms_per_batch_float32: rounded(msOf('float32')),
+    ms_per_batch_bfloat16: rounded(msOf('bfloat16')),
     ratio: peers[0] ? rounded(peers[0].value / ms) : null,
     peers,
   };
