@@ -29,7 +29,7 @@ export const dataOptions = {
   maxClientWaiting: { schema: integer(0, 100_000).default(64), help: 'those of one client' },
   maxBytes: {
     schema: integer(1 << 20, 2 ** 40).default(1 << 30),
-    help: 'bytes of batches in memory, from the beginning of their making to the last chunk taken by the caller',
+    help: 'bytes of batches in memory, from the beginning of their making to the last chunk taken by the caller, and 72 MiB (at most half) for what garbage collection has yet to find',
   },
   maxClientBytes: {
     schema: integer(1 << 20, 2 ** 40).default(256 << 20),

@@ -354,7 +354,8 @@ test('an image that cannot be decoded is replaced by the same one everywhere, co
 });
 
 test('a batch over the byte budget, and a queue that is full, are RESOURCE_EXHAUSTED', async () => {
-  const small = await replica('--max-bytes', String(1 << 20), '--max-waiting', '0', '--concurrency', '1');
+  // Half of it for batches.
+  const small = await replica('--max-bytes', String(2 << 20), '--max-waiting', '0', '--concurrency', '1');
   const from = connectTo(small);
   await assert.rejects(getBatch({ plan: plan('folder', { inputSize: 512 }) }, from), ResourceExhausted);
   const many = await Promise.allSettled(

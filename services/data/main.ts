@@ -1,7 +1,7 @@
 /** The data service: decodes, augments and mixes; any replica serves any batch. Keeps nothing but caches. */
 
 import { BatchService } from '#data/batch-message.js';
-import { expectBulkMemory } from '#data/bulk-memory.js';
+import { DEAD_BYTES, expectBulkMemory } from '#data/bulk-memory.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DataSources } from '#data/sources/data-sources.js';
 import { pixelInfo } from '#native/pixels.js';
@@ -48,9 +48,10 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
         cacheBytes: config.cacheBytes,
       });
       const datasets = new OpenDatasets(store, sources, config.maxDatasets);
-      // What is kept unused fits into the budget too.
-      const memories = new MemoryPool(() => config.maxBytes - admission.held);
-      const { maxBytes, maxClientBytes, maxWaiting, maxClientWaiting, concurrency: turns } = config;
+      // Buffers that are dead and not yet found, and batches' memory that is kept unused, fit into the budget too.
+      const maxBytes = config.maxBytes - Math.min(DEAD_BYTES, config.maxBytes / 2);
+      const memories = new MemoryPool(() => maxBytes - admission.held);
+      const { maxClientBytes, maxWaiting, maxClientWaiting, concurrency: turns } = config;
       const admission: Admission = new Admission({
         ...{ maxBytes, maxClientBytes, maxWaiting, maxClientWaiting, turns },
         onShortage: () => ahead.evict(),

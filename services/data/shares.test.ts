@@ -124,7 +124,8 @@ test('clients that do not read hold their own bytes only: the service stays with
   timeout: 120_000,
   skip: process.platform !== 'linux' && 'resident memory is read from /proc',
 }, async (t) => {
-  const budget = 104 * MIB;
+  // Batches get what memory that waits for garbage collection leaves: 104 MiB.
+  const budget = 176 * MIB;
   const service = await replica(t, '--max-bytes', String(budget), '--max-client-bytes', String(20 * MIB));
   const large = plan('folder', { inputSize: 640 }, { batchSize: 8 }); // 9.4 MiB a batch
   const fast = new BatchClient({ addresses: [service.address], inFlight: 2 });
@@ -167,7 +168,7 @@ test('clients that do not read hold their own bytes only: the service stays with
     `${Math.round(held / MIB)} MiB held for 48 calls, resident memory grew by ${Math.round((most - before) / MIB)} MiB of ${budget / MIB}`,
   );
   assert.ok(headers <= 8, `${headers} headers`);
-  assert.ok(held > 4 * 18 * MIB && held <= budget, `${held} bytes held`);
+  assert.ok(held > 4 * 18 * MIB && held <= 104 * MIB, `${held} bytes held`);
   assert.ok(most - before <= budget, `grew from ${before} to ${most}`);
   stop.abort();
   await Promise.all(stuck);
