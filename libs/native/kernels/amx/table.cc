@@ -18,7 +18,7 @@ const KernelTable& kernel_table() {
     t.product = product;
     t.product_rows = kTile;
     t.weight_grad_rows = kTiledRows;
-    t.weight_grad_scratch = 256 * kTiledRows;
+    t.weight_grad_scratch = kWeightGradSlice * kTiledRows;
     t.weight_grad = weight_grad;
     return t;
   }();

@@ -10,8 +10,7 @@ void weight_grad(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t pan
 }
 namespace DROPSTREAM_ISA {
 
-// Rows of one slice: their pairs and their tiles share weight_grad_scratch = 256 · kTiledRows floats.
-constexpr size_t kSlice = 256;
+// The pairs and the tiles of a slice share weight_grad_scratch.
 
 void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
   if (p.dy.type == Type::fp32) {
@@ -21,11 +20,11 @@ void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t p
   }
   const Pair* x = static_cast<const Pair*>(p.x_packed.at);
   Pair* pairs = (Pair*)scratch;
-  char* tiles = (char*)(scratch + kSlice / 2 * kTiledRows);
+  char* tiles = (char*)(scratch + kWeightGradSlice / 2 * kTiledRows);
   const size_t rows = m_end - m_begin;
   Strip left[kStrips];
-  for (size_t r = 0; r < p.r; r += kSlice) {
-    const size_t slice = smaller(kSlice, p.r - r);
+  for (size_t r = 0; r < p.r; r += kWeightGradSlice) {
+    const size_t slice = smaller(kWeightGradSlice, p.r - r);
     pack_block(slice, rows, p.dy.halves() + r * p.m + m_begin, p.m, pairs, kTiledRows);
     if (p.bias && panel_begin == 0) add_columns(steps_of<Pair>(slice), rows, pairs, kTiledRows, p.bias + m_begin);
     strips_of(rows, slice, pairs, kTiledRows, tiles, left);
