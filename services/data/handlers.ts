@@ -8,6 +8,7 @@ import { type CallContext, type HandlersOf, serverStream, unary } from '#rpc/han
 import type { Logger } from '#telemetry/logger.js';
 import type { Admission, Needs } from './admission.js';
 import type { Ahead, TakenBatch } from './ahead.js';
+import type { FileMemory } from './file-memory.js';
 import { followingBatches } from './following-batches.js';
 import { batchNeeds, type MadeBatch, makeBatch } from './make-batch.js';
 import type { MemoryPool } from './memory-pool.js';
@@ -22,6 +23,8 @@ export interface HandlerParts {
   readonly admission: Admission;
   /** Memory of batches, used again. */
   readonly memories: MemoryPool;
+  /** Memory of files, used again. */
+  readonly files: FileMemory;
   readonly ahead: Ahead;
   readonly metrics: DataMetrics;
   readonly undecodable: UndecodableLog;
@@ -145,10 +148,10 @@ async function make(
   signal: AbortSignal,
   logger: Logger,
 ): Promise<MadeBatch> {
-  const { metrics, memories, threads } = parts;
+  const { metrics, memories, files, threads } = parts;
   const { planDigest, epoch, index, format } = query;
   const timed = (part: string, seconds: number) => metrics.making.observe({ part }, seconds);
-  const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal, memories, timed });
+  const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal, memories, files, timed });
   metrics.batches.inc({ format: PixelFormat[format] });
   metrics.images.inc(batch.header.samples.length);
   for (const replaced of batch.header.replaced) parts.undecodable.note(query.plan.manifest, replaced, logger);

@@ -14,6 +14,7 @@ import { openStore } from '#storage/open-store.js';
 import { Admission } from './admission.js';
 import { Ahead } from './ahead.js';
 import { type DataConfig, dataConfig } from './config.js';
+import { FileMemory } from './file-memory.js';
 import { dataHandlers } from './handlers.js';
 import { MemoryPool } from './memory-pool.js';
 import { countCache, createDataMetrics } from './metrics.js';
@@ -67,7 +68,8 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
         intervalMs: config.healthProbeMs,
         onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'a root cannot be read'),
       });
-      const parts = { datasets, admission, memories, ahead, metrics, undecodable: new UndecodableLog(metrics), threads };
+      const [files, undecodable] = [new FileMemory(), new UndecodableLog(metrics)];
+      const parts = { datasets, admission, memories, files, ahead, metrics, undecodable, threads };
       return {
         services: [service(BatchService, dataHandlers(parts))],
         beforeScrape: () => {

@@ -8,6 +8,7 @@ import { sha256 } from '#data/sha256.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import type { Needs } from './admission.js';
+import type { FileMemory } from './file-memory.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { OpenDataset } from './open-datasets.js';
 import { type Rendered, renderSamples } from './render-samples.js';
@@ -23,6 +24,7 @@ export interface BatchJob {
   readonly threads: number | undefined;
   readonly signal: AbortSignal;
   readonly memories: MemoryPool;
+  readonly files: FileMemory;
   /** Seconds of a part, for metrics. */
   readonly timed: (part: 'render' | 'finish' | 'hash', seconds: number) => void;
 }
@@ -42,14 +44,14 @@ export function batchNeeds(format: PixelFormat, slots: number, size: number, cla
 }
 
 export async function makeBatch(job: BatchJob): Promise<MadeBatch> {
-  const { planner, dataset, epoch, index, format, signal, timed, memories, threads } = job;
+  const { planner, dataset, epoch, index, format, signal, timed, memories, files, threads } = job;
   const clock = stopwatch();
   const plan = planner.batch(epoch, index);
   const [slots, size] = [plan.samples.length, planner.plan.transform.inputSize];
   const held = [memories.take(payloadBytes(PixelFormat.UINT8, slots, size, 0))];
   try {
     const pixels = held[0]!.payload;
-    const rendered = await renderSamples(plan.samples, { planner, reader: dataset.reader, epoch, threads, signal, pixels });
+    const rendered = await renderSamples(plan.samples, { planner, reader: dataset.reader, epoch, threads, signal, pixels, files });
     timed('render', clock());
     const header = headerOf(job, plan, rendered);
     if (format !== PixelFormat.UINT8) {

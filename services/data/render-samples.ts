@@ -4,6 +4,7 @@ import { type BatchPlanner, MAX_REPLACEMENTS } from '#data/batch-plan.js';
 import type { DatasetReader } from '#data/datasets/dataset-reader.js';
 import { type RenderSource, renderBatch } from '#native/pixels.js';
 import { DataLoss } from '#rpc/errors.js';
+import { FileMemory } from './file-memory.js';
 
 export interface Replaced {
   /** Index in the list of samples. */
@@ -24,8 +25,8 @@ export interface Rendered {
 
 /** Samples whose files are in memory at a time: this many are read while this many are rendered. */
 const GROUP = 64;
-/** Files read at a time. */
-const READS = 16;
+/** Samples read by one job: a group is read by several at a time, and the hashes of so many are checked in one turn of the event loop. */
+const READ_TOGETHER = 16;
 
 export interface RenderOptions {
   readonly planner: BatchPlanner;
@@ -36,6 +37,8 @@ export interface RenderOptions {
   readonly signal: AbortSignal;
   /** Where the pixels go, [samples, 3, size, size]; default: fresh memory. */
   readonly pixels?: Uint8Array;
+  /** Where files are read into; default: fresh memory. */
+  readonly files?: FileMemory;
 }
 
 /** @throws DataLoss when bytes are gone or changed, or when even the stand-ins cannot be decoded */
@@ -47,15 +50,17 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
   const samples = [...planned];
   const replaced: Replaced[] = [];
   const groups = Array.from({ length: Math.ceil(planned.length / GROUP) }, (_, g) => planned.slice(g * GROUP, (g + 1) * GROUP));
-  let reading = readGroup(groups[0] ?? [], options);
+  const { files = new FileMemory() } = options;
+  let reading = readGroup(groups[0] ?? [], options, files);
   for (const [g, group] of groups.entries()) {
-    const sources = await reading;
-    reading = readGroup(groups[g + 1] ?? [], options);
+    const { sources, memories } = await reading;
+    reading = readGroup(groups[g + 1] ?? [], options, files);
     // Awaited at the top of the loop, unless the rendering below throws first.
     reading.catch(() => {});
     const jobs = group.map(({ plan }, i) => ({ source: sources[i] as RenderSource, plan: plan.render }));
     const out = pixels.subarray(g * GROUP * each, (g * GROUP + group.length) * each);
     const outcomes = await renderBatch(jobs, size, out, renderOptions(options));
+    for (const memory of memories) files.give(memory);
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.ok) continue;
       const at = g * GROUP + i;
@@ -71,22 +76,36 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
 
 const renderOptions = ({ threads, signal }: RenderOptions) => (threads === undefined ? { signal } : { threads, signal });
 
-async function readGroup(group: readonly PlannedSample[], { planner, reader, signal }: RenderOptions): Promise<RenderSource[]> {
-  const sources = new Array<RenderSource>(group.length);
+interface ReadGroup {
+  readonly sources: RenderSource[];
+  /** To be given back when the sources are not needed any more. Where reading or rendering fails it is left to garbage collection. */
+  readonly memories: Uint8Array[];
+}
+
+async function readGroup(
+  group: readonly PlannedSample[],
+  { planner, reader, signal }: RenderOptions,
+  files: FileMemory,
+): Promise<ReadGroup> {
   const nearby = planner.plan.order !== 'shuffled';
-  let next = 0;
-  const work = async (): Promise<void> => {
-    for (let i = next++; i < group.length; i = next++) sources[i] = await reader.read((group[i] as PlannedSample).sample, signal, nearby);
+  const memories: Uint8Array[] = [];
+  const allocate = (bytes: number): Uint8Array => {
+    const memory = files.take(bytes);
+    memories.push(memory);
+    return memory;
   };
-  await Promise.all(Array.from({ length: Math.min(READS, group.length) }, work));
-  return sources;
+  const parts = Array.from({ length: Math.ceil(group.length / READ_TOGETHER) }, (_, part) => {
+    const samples = group.slice(part * READ_TOGETHER, (part + 1) * READ_TOGETHER).map(({ sample }) => sample);
+    return reader.readAll(samples, { signal, nearby, allocate });
+  });
+  return { sources: (await Promise.all(parts)).flat(), memories };
 }
 
 async function replace(original: PlannedSample, out: Uint8Array, reason: string, options: RenderOptions): Promise<PlannedSample> {
   const { planner, reader, epoch, signal } = options;
   for (let attempt = 1; attempt <= MAX_REPLACEMENTS; attempt++) {
     const standIn = planner.replacement(epoch, original.position, attempt);
-    const source = await reader.read(standIn.sample, signal);
+    const source = await reader.read(standIn.sample, { signal });
     const [outcome] = await renderBatch(
       [{ source, plan: standIn.plan.render }],
       planner.plan.transform.inputSize,

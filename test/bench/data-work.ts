@@ -15,6 +15,7 @@ import { resolvePlan } from '#data/plan.js';
 import { finishBatch, mixBatch, type RenderSource, renderBatch } from '#native/pixels.js';
 import { BatchHeader, BatchSample, type Plan } from '#protocol/dropstream/v1/data.js';
 import { DirectoryStore } from '#storage/directory-store.js';
+import { FileMemory } from '../../services/data/file-memory.js';
 import { batchSample } from '../../services/data/make-batch.js';
 import { renderSamples } from '../../services/data/render-samples.js';
 import type { LoaderDone, LoaderTask, PlannedTask } from './data-loader.js';
@@ -103,8 +104,10 @@ const STATISTICS = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 async function reading(task: PlannedTask, { manifest, planner }: Source) {
   const reader = new DatasetReader(manifest, new FolderSource(manifest, task.folder, await AllowedRoots.open([task.folder])));
   const signal = new AbortController().signal;
+  const files = new FileMemory();
   const one = async (epoch: number, index: number): Promise<number> =>
-    (await renderSamples(planner.batch(epoch, index).samples, { planner, reader, epoch, threads: undefined, signal })).samples.length;
+    (await renderSamples(planner.batch(epoch, index).samples, { planner, reader, epoch, threads: undefined, signal, files })).samples
+      .length;
   return { one, close: () => reader.close() };
 }
 

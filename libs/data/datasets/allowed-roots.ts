@@ -27,6 +27,16 @@ export class AllowedRoots {
     const real = reals.find((one) => one !== undefined && this.#contains(one));
     if (real !== undefined) return real;
     if (inside.length > 0 && reals.every((one) => one === undefined)) return missing(path);
+    return this.refuse(path);
+  }
+
+  /** For whoever resolves links itself. @throws PermissionDenied when an absolute path is outside the roots by name alone */
+  checkName(path: string): void {
+    if (!this.#contains(resolve(path))) this.refuse(path);
+  }
+
+  /** @throws PermissionDenied */
+  refuse(path: string): never {
     throw new PermissionDenied(path, `it is outside the allowed folders ${this.folders.join(', ')}`);
   }
 

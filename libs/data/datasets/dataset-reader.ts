@@ -1,4 +1,4 @@
-/** Reads single samples of an indexed data set, each checked against its SHA-256 in the manifest. */
+/** Reads samples of an indexed data set, each checked against its SHA-256 in the manifest. */
 import { createHash } from 'node:crypto';
 import type { RenderSource } from '#native/pixels.js';
 import { DataLoss } from '#rpc/errors.js';
@@ -13,18 +13,32 @@ export class DatasetReader {
     private readonly source: SampleSource,
   ) {}
 
+  /** One sample, as `readAll`. */
+  async read(sample: number, options: SourceReadOptions = {}): Promise<RenderSource> {
+    const [source] = await this.readAll([sample], options);
+    return source as RenderSource;
+  }
+
   /**
-   * The bytes of a sample as the pixel code takes them: a file, or the pixels of a record (gray ones stay one plane; it repeats them).
-   * `nearby`: samples beside it in the manifest will be read soon.
-   * @throws DataLoss when the bytes are gone or differ from the manifest's hash; PermissionDenied when a link leads outside the roots;
+   * The bytes of samples as the pixel code takes them: files, or the pixels of records (gray ones stay one plane; it repeats them).
+   * @throws DataLoss when bytes are gone or differ from the manifest's hash; PermissionDenied when a link leads outside the roots;
    * StoreUnavailable
    */
-  async read(sample: number, signal?: AbortSignal, nearby = false): Promise<RenderSource> {
+  async readAll(samples: readonly number[], options: SourceReadOptions = {}): Promise<RenderSource[]> {
+    options.signal?.throwIfAborted();
+    const bytes = await this.source.read(samples, options);
+    return await Promise.all(samples.map((sample, i) => this.#checked(sample, bytes[i] as Uint8Array, options)));
+  }
+
+  async close(): Promise<void> {
+    await this.source.close();
+  }
+
+  async #checked(sample: number, read: Uint8Array, { signal, nearby }: SourceReadOptions): Promise<RenderSource> {
     const { manifest, source } = this;
-    const options: SourceReadOptions = { signal, nearby };
-    signal?.throwIfAborted();
-    let bytes = await source.read(sample, options);
-    if (!this.#isWhole(sample, bytes) && (await source.forget(sample))) bytes = await source.read(sample, options);
+    let bytes = read;
+    if (!this.#isWhole(sample, bytes) && (await source.forget(sample)))
+      bytes = (await source.read([sample], { signal, nearby }))[0] as Uint8Array;
     if (!this.#isWhole(sample, bytes)) {
       const expected = Buffer.from(manifest.hash(sample)).toString('hex');
       const detail = `${bytes.byteLength} bytes without the SHA-256 ${expected} of manifest ${manifest.sha256}`;
@@ -36,10 +50,6 @@ export class DatasetReader {
     const values = bytes.subarray(pixelOffset);
     if (pixels === 'planar_rgb') return { format: 'rgb', bytes: interleave(values), width, height };
     return { format: pixels, bytes: values, width, height };
-  }
-
-  async close(): Promise<void> {
-    await this.source.close();
   }
 
   #isWhole(sample: number, bytes: Uint8Array): boolean {

@@ -1,8 +1,10 @@
 /** Samples in the files of a folder. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type FileToRead, readFiles } from '#native/files.js';
 import { DataLoss } from '#rpc/errors.js';
 import { type Manifest, TAR_BLOCK_BYTES } from '../manifest.js';
+import type { RecordLayout } from '../manifest-header.js';
 import type { AllowedRoots } from './allowed-roots.js';
 import { OpenFiles } from './open-files.js';
 import { RecordFile } from './record-file.js';
@@ -25,28 +27,10 @@ export class FolderSource implements SampleSource {
     this.#shards = new OpenFiles(async (name) => await open(await this.#inside(name), 'r'), OPEN_SHARDS);
   }
 
-  async read(sample: number, { signal }: SourceReadOptions = {}): Promise<Uint8Array> {
-    signal?.throwIfAborted();
-    const { manifest } = this;
-    const path = manifest.path(sample);
-    const length = manifest.byteLengths[sample] as number;
-    try {
-      if (manifest.layout) {
-        const { headerBytes, recordBytes } = manifest.layout;
-        const offset = headerBytes + manifest.record(sample) * recordBytes;
-        return await this.#records.use(path, (file) => file.read(offset, recordBytes));
-      }
-      if (manifest.kind === 'tar') {
-        const offset = manifest.record(sample) * TAR_BLOCK_BYTES;
-        return await this.#shards.use(path, (file) => readAt(file, offset, length));
-      }
-      return await this.#file(sample, await this.#inside(path), length);
-    } catch (error) {
-      // What the system says of files that are gone or cannot be read; also where a link leads nowhere.
-      if (error instanceof Error && ('code' in error || error.name === 'NotFound') && !(error instanceof DataLoss))
-        throw new DataLoss(`sample ${manifest.name(sample)}`, `it cannot be read: ${error.message}`, { cause: error });
-      throw error;
-    }
+  async read(samples: readonly number[], options: SourceReadOptions = {}): Promise<Uint8Array[]> {
+    options.signal?.throwIfAborted();
+    if (this.manifest.kind === 'image_folder') return await this.#files(samples, options);
+    return await (this.manifest.kind === 'tar' ? this.#members(samples, options) : this.#recordsOf(samples));
   }
 
   async forget(sample: number): Promise<boolean> {
@@ -60,16 +44,59 @@ export class FolderSource implements SampleSource {
     await Promise.all([this.#records.close(), this.#shards.close()]);
   }
 
-  async #file(sample: number, path: string, size: number): Promise<Uint8Array> {
-    const file = await open(path, 'r');
+  async #files(samples: readonly number[], { signal, allocate }: SourceReadOptions): Promise<Uint8Array[]> {
+    const { manifest, folder, roots } = this;
+    const files = samples.map((sample) => ({
+      path: join(folder, manifest.path(sample)),
+      sizeBytes: manifest.byteLengths[sample] as number,
+    }));
+    for (const { path } of files) roots.checkName(path);
+    const outcomes = await readFiles(files, { folders: roots.folders, allocate, signal });
+    return outcomes.map((outcome, i) => {
+      if (outcome.kind === 'read') return outcome.bytes;
+      if (outcome.kind === 'outside') return roots.refuse((files[i] as FileToRead).path);
+      const name = manifest.name(samples[i] as number);
+      if (outcome.kind === 'failed') throw new DataLoss(`sample ${name}`, `it cannot be read: ${outcome.reason}`);
+      const { sizeBytes } = files[i] as FileToRead;
+      throw new DataLoss(`sample ${name}`, `${outcome.sizeBytes} bytes, ${sizeBytes} in manifest ${manifest.sha256}`);
+    });
+  }
+
+  /** Members of shards, which stay open. */
+  async #members(samples: readonly number[], { allocate = Buffer.allocUnsafeSlow }: SourceReadOptions): Promise<Uint8Array[]> {
+    const { manifest } = this;
+    const lengths = samples.map((sample) => manifest.byteLengths[sample] as number);
+    const memory = allocate(lengths.reduce((sum, length) => sum + length, 0));
+    let at = 0;
+    const reads = samples.map((sample, i) => {
+      const out = memory.subarray(at, at + (lengths[i] as number));
+      at += out.byteLength;
+      const offset = manifest.record(sample) * TAR_BLOCK_BYTES;
+      return this.#naming(sample, () => this.#shards.use(manifest.path(sample), (file) => readAt(file, offset, out)));
+    });
+    // Even where one fails, nothing may be written afterwards.
+    await Promise.allSettled(reads);
+    return await Promise.all(reads);
+  }
+
+  async #recordsOf(samples: readonly number[]): Promise<Uint8Array[]> {
+    const { manifest } = this;
+    const { headerBytes, recordBytes } = manifest.layout as RecordLayout;
+    const read = async (sample: number) => {
+      const offset = headerBytes + manifest.record(sample) * recordBytes;
+      return await this.#records.use(manifest.path(sample), (file) => file.read(offset, recordBytes));
+    };
+    return await Promise.all(samples.map((sample) => this.#naming(sample, () => read(sample))));
+  }
+
+  async #naming<T>(sample: number, read: () => Promise<T>): Promise<T> {
     try {
-      // The manifest bounds what is read: a file that has grown is refused by its size alone.
-      const { size: found } = await file.stat();
-      if (found !== size)
-        throw new DataLoss(`sample ${this.manifest.name(sample)}`, `${found} bytes, ${size} in manifest ${this.manifest.sha256}`);
-      return await readAt(file, 0, size);
-    } finally {
-      await file.close();
+      return await read();
+    } catch (error) {
+      // What the system says of files that are gone or cannot be read; also where a link leads nowhere.
+      if (error instanceof Error && ('code' in error || error.name === 'NotFound') && !(error instanceof DataLoss))
+        throw new DataLoss(`sample ${this.manifest.name(sample)}`, `it cannot be read: ${error.message}`, { cause: error });
+      throw error;
     }
   }
 
@@ -79,13 +106,12 @@ export class FolderSource implements SampleSource {
 }
 
 /** Fewer bytes where the file ends before. */
-async function readAt(file: FileHandle, offset: number, length: number): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafe(length);
+async function readAt(file: FileHandle, offset: number, out: Uint8Array): Promise<Uint8Array> {
   let read = 0;
-  while (read < length) {
-    const { bytesRead } = await file.read(buffer, read, length - read, offset + read);
+  while (read < out.byteLength) {
+    const { bytesRead } = await file.read(out, read, out.byteLength - read, offset + read);
     if (bytesRead === 0) break;
     read += bytesRead;
   }
-  return buffer.subarray(0, read);
+  return out.subarray(0, read);
 }

@@ -33,8 +33,12 @@ export class StoreSource implements SampleSource {
     private readonly options: StoreSourceOptions,
   ) {}
 
-  async read(sample: number, { signal, nearby = false }: SourceReadOptions = {}): Promise<Uint8Array> {
+  async read(samples: readonly number[], { signal, nearby = false }: SourceReadOptions = {}): Promise<Uint8Array[]> {
     signal?.throwIfAborted();
+    return await Promise.all(samples.map((sample) => this.#read(sample, nearby, signal)));
+  }
+
+  async #read(sample: number, nearby: boolean, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const { manifest } = this;
     const length = manifest.byteLengths[sample] as number;
     const work = this.#inChunks(nearby) ? this.#fromChunks(sample, length) : this.#whole(sample, length);

@@ -76,7 +76,7 @@ async function replica(store: ObjectStore, options: Partial<DataSourcesOptions> 
 }
 const bytesOf = async (reader: DatasetReader, samples: number, nearby = false) => {
   const all: Buffer[] = [];
-  for (let i = 0; i < samples; i++) all.push(Buffer.from((await reader.read(i, undefined, nearby)).bytes));
+  for (let i = 0; i < samples; i++) all.push(Buffer.from((await reader.read(i, { nearby })).bytes));
   return all;
 };
 const allFiles = (folder: string) =>
@@ -170,7 +170,7 @@ test('neighbours of a shard are fetched together where they are read together', 
   // Those who ask at the same time share a fetch.
   const cold = new DatasetReader(manifest, await (await replica(store, { cacheFolder: newFolder() })).find(manifest));
   store.counts.ranges = 0;
-  const together = await Promise.all(Array.from({ length: 24 }, (_, i) => cold.read(i, undefined, true)));
+  const together = await Promise.all(Array.from({ length: 24 }, (_, i) => cold.read(i, { nearby: true })));
   assert.deepEqual(
     together.map(({ bytes }) => Buffer.from(bytes)),
     expected,
@@ -195,9 +195,9 @@ test('objects that are gone, cut or others are DATA_LOSS by name; a caller that 
   await assert.rejects(reader.read(2), DataLoss);
   await store.put(key(3), bytes.subarray(1));
   await assert.rejects(reader.read(3), DataLoss);
-  await assert.rejects(reader.read(4, AbortSignal.abort(new Error('gone'))), /gone/);
+  await assert.rejects(reader.read(4, { signal: AbortSignal.abort(new Error('gone')) }), /gone/);
   const leaving = new AbortController();
-  const reading = reader.read(4, leaving.signal);
+  const reading = reader.read(4, { signal: leaving.signal });
   leaving.abort(new Error('left'));
   await assert.rejects(reading, /left/);
   await reader.read(4);

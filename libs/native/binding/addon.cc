@@ -1,6 +1,7 @@
-// The addon's entry: engine information, programs, and the pixel functions where they are built in.
+// The addon's entry: engine information, programs, files, and the pixel functions where they are built in.
 #include <cstdlib>
 
+#include "binding/file-functions.h"
 #include "binding/program-functions.h"
 #include "binding/values.h"
 #include "dispatch.h"
@@ -38,6 +39,7 @@ NAPI_MODULE_INIT() {
     dropstream::require_ok(env, napi_create_function(env, "engineInfo", NAPI_AUTO_LENGTH, dropstream::engine_info, nullptr, &function));
     dropstream::set_property(env, exports, "engineInfo", function);
     dropstream::register_programs(env, exports);
+    dropstream::register_files(env, exports);
 #ifdef DROPSTREAM_HAS_PIXELS
     register_pixels(env, exports);
 #endif
