@@ -139,6 +139,31 @@ for (const executor of testedExecutors) {
     program.dispose();
   });
 
+  test(`${executor}: gradients hold nothing of the step before, also where a path keeps no sample; their norm is the same with and without clipping`, {
+    skip,
+  }, async () => {
+    const program = await compile('vit_nano_p7', shapes, { executor });
+    const names = program.parameters.map(({ name }) => name);
+    const gradientsAfter = async (before: readonly StepRequest[], last: StepRequest) => {
+      program.initialize(7n);
+      for (const step of before) await program.step(step);
+      const { gradNorm } = await program.step(last);
+      return { gradNorm, gradients: names.map((name) => program.read('gradients', name)) };
+    };
+    const { optimizer: _, ...plain } = request(0);
+    const { optimizer: __, ...next } = request(1);
+    // No sample passes the last block at this rate.
+    const dropped = { ...plain, random: { ...plain.random, blockRates: [0, 0, 0, 1 - 1e-9] } };
+    const alone = await gradientsAfter([], dropped);
+    assert.deepEqual(await gradientsAfter([plain, next], dropped), alone);
+    const of = (prefix: string) => alone.gradients.filter((_, i) => names[i]!.startsWith(prefix));
+    assert.ok(of('blocks.3.').length > 4 && of('blocks.3.').every((gradient) => gradient.every((value) => value === 0)));
+    assert.ok(of('blocks.2.').some((gradient) => gradient.some((value) => value !== 0)));
+    const clipped = async (clip: number) => await gradientsAfter([], { ...plain, optimizer: { ...adamw(1), clip } });
+    assert.deepEqual(await clipped(1e-3), await clipped(0));
+    program.dispose();
+  });
+
   test(`${executor}: calls queue up, and state is not touched under a running one`, { skip }, async () => {
     const program = await compile('vit_nano_p7', shapes, { executor });
     program.initialize(7n);

@@ -41,7 +41,8 @@ export function createProfiler(
     if (part === 'backward') return ofInstruction(backward[index]!, samples);
     if (part === 'pack') return { kernel: 'pack_weight' as const, attributes: {}, bytes: 2 * 4 * parameters[index]!.size };
     const kernel = UPDATES[index]!;
-    return { kernel, attributes: {}, bytes: kernel === 'optimizer' ? 0 : parameterBytes };
+    // What zeros and the optimizer move depends on the program and on the kind of optimizer.
+    return { kernel, attributes: {}, bytes: kernel === 'gradient_norm' ? parameterBytes : 0 };
   };
 
   return {

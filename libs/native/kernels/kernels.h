@@ -57,7 +57,7 @@ struct ProductArgs {
   Out side;  // stride as c
 };
 
-// weight[m, n] += dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (may be null). One side is packed for all jobs, the other by every job for
+// weight[m, n] (+)= dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (may be null). One side is packed for all jobs, the other by every job for
 // itself, a slice of rows at a time: dy and x_packed (pack_rows with k = r), or x and dy_packed (pack_left with k = r). All of one type.
 struct WeightGradArgs {
   size_t r, m, n;
@@ -67,6 +67,7 @@ struct WeightGradArgs {
   float* bias;
   In x = nullptr;
   In dy_packed = nullptr;
+  bool accumulate = true;  // weight; the bias always
 };
 
 struct LayerNormArgs {

@@ -1,4 +1,4 @@
-// weight[m, n] += dyᵀ · x and bias += column sums of dy: the gradient of a linear layer's parameters over one chunk.
+// weight[m, n] (+)= dyᵀ · x and bias += column sums of dy: the gradient of a linear layer's parameters over one chunk.
 //
 // The sum runs over the chunk's rows, in slices of 256: a slice of dy's columns is copied next to each other (so that six broadcasts come
 // from one cache line, and the TLB sees 48 KiB instead of 256 rows apart; bf16 two rows to a word), then every panel of x passes over it.
@@ -26,7 +26,7 @@ static void weight_grad_of(const WeightGradArgs& p, const T* dy, size_t m_begin,
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth, columns = smaller(kPanelWidth, p.n - j);
       panel_product<true>(rows, slice, left, kRowBlock, x + j * steps_of<Word>(p.r) + steps_of<Word>(r) * panel_stride(p.n, panel),
-                          p.weight + m_begin * p.n + j, p.n, columns, true, nullptr);
+                          p.weight + m_begin * p.n + j, p.n, columns, p.accumulate || r > 0, nullptr);
     }
   }
 }
@@ -45,7 +45,7 @@ static void weight_grad_by_panels(const WeightGradArgs& p, const T* x, size_t m_
         const size_t rows = smaller(kRowBlock, m_end - m);
         const Word* left = dy + m * steps_of<Word>(p.r) + steps_of<Word>(r) * kRowBlock;
         if (p.bias && panel == 0) add_columns(steps_of<Word>(slice), rows, left, kRowBlock, p.bias + m);
-        panel_product<true>(rows, slice, left, kRowBlock, right, p.weight + m * p.n + j, p.n, columns, true, nullptr);
+        panel_product<true>(rows, slice, left, kRowBlock, right, p.weight + m * p.n + j, p.n, columns, p.accumulate || r > 0, nullptr);
       }
     }
   }

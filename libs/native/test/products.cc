@@ -129,6 +129,15 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
     k.weight_grad({r, m, n, dy, packed, whole, whole_bias}, i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
   check_same_bits(name + " in other pieces", weight, whole);
   check_same_bits(name + " bias in other pieces", bias, whole_bias);
+  // Stored, over whatever lies there, as if added to zeros.
+  Array stored(m * n), added(m * n);
+  stored.fill(NAN);
+  added.fill(0);
+  WeightGradArgs storing{r, m, n, dy, packed, stored, nullptr}, adding{r, m, n, dy, packed, added, nullptr};
+  storing.accumulate = false;
+  for (const WeightGradArgs* args : {&storing, &adding})
+    for (size_t i = 0; i < m; i += k.weight_grad_rows) k.weight_grad(*args, i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
+  check_same_bits(name + " stored", stored, added);
   if (!k.pack_left) return;
   // The other side packed beforehand.
   Array left(k.packed_left_floats(r, m, type)), by_panels(m * n), by_panels_bias(m);
@@ -143,6 +152,11 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
     k.weight_grad(other, i, end, middle, panels, scratch);
   }
   check_same_bits(name + " with dy packed", weight, by_panels);
+  stored.fill(NAN);
+  WeightGradArgs storing_other{r, m, n, nullptr, nullptr, stored, nullptr, x, {left.data(), type}};
+  storing_other.accumulate = false;
+  k.weight_grad(storing_other, 0, m, 0, panels, scratch);
+  check_same_bits(name + " stored with dy packed", stored, added);
   check_same_bits(name + " bias with dy packed", bias, by_panels_bias);
 }
 

@@ -20,6 +20,7 @@ Program::Program(const ProgramSpec& spec, const KernelTable& kernels, Pool& pool
   place_parameters();
   plan_packs(forward_);
   plan_packs(backward_);
+  plan_gradients();
   plan_scratch();
   arena_ = Memory(spec_.arena_floats * sizeof(float));
   kept_ = Memory((spec_.paths + 1) * spec_.chunk_samples * sizeof(uint32_t));
@@ -46,15 +47,38 @@ void Program::plan_packs(std::vector<Op>& ops) {
     if (!transposed && op.kernel != Kernel::linear_input_grad) continue;
     const uint32_t parameter = op.inputs[1].index;
     const Type type = type_of(op.inputs[0]);
-    const auto same = std::find_if(packs_.begin(), packs_.end(), [&](const Pack& p) {
-      return p.parameter == parameter && p.transposed == transposed && p.type == type && p.in == op.dims.in && p.out == op.dims.out;
-    });
-    op.pack = (size_t)(same - packs_.begin());
-    if (same != packs_.end()) continue;
+    const auto index_of = [&](bool across) {
+      const auto found = std::find_if(packs_.begin(), packs_.end(), [&](const Pack& p) {
+        return p.parameter == parameter && p.transposed == across && p.type == type && p.in == op.dims.in && p.out == op.dims.out;
+      });
+      return (size_t)(found - packs_.begin());
+    };
+    op.pack = index_of(transposed);
+    if (op.pack < packs_.size()) continue;
+    const size_t other = index_of(!transposed);
     packs_.push_back({parameter, transposed, type, op.dims.in, op.dims.out, total});
+    if (other < op.pack) {
+      packs_[other].other = op.pack;
+      packs_[op.pack].other = other;
+    }
     total += up16(transposed ? kernels_.packed_floats(op.dims.in, op.dims.out, type) : kernels_.packed_floats(op.dims.out, op.dims.in, type));
   }
   packed_ = Memory(total * sizeof(float));
+}
+
+// Weights' gradients are stored by their first writer: writing zeros and reading them is two streams of memory beside the optimizer's seven.
+void Program::plan_gradients() {
+  std::vector<const Op*> first(spec_.parameters.size());
+  for (Op& op : backward_)
+    for (const Operand& output : op.outputs) {
+      if (output.kind != OperandKind::grad || first[output.index]) continue;
+      first[output.index] = &op;
+      op.begins = op.begins || (op.kernel == Kernel::linear_weight_grad && &output == &op.outputs[0]);
+    }
+  for (const Block& block : blocks_) {
+    const Op* op = first[block.parameter];
+    if (!op || !op->begins || op->outputs[0].index != block.parameter) zeroed_.push_back(block);
+  }
 }
 
 void Program::plan_scratch() {

@@ -76,6 +76,7 @@ struct Pack {
   Type type;
   size_t in, out, offset;
   uint64_t version = 0;
+  size_t other = SIZE_MAX;  // index of the pack of the same weight the other way round, where there is one
 };
 
 class Program {
@@ -106,6 +107,7 @@ class Program {
  private:
   void place_parameters();
   void plan_packs(std::vector<Op>& ops);
+  void plan_gradients();
   void plan_scratch();
   const Memory& memory_of(State state) const;
 
@@ -137,6 +139,7 @@ class Program {
 
   // run-*.cc, one group of kernels each
   In packed(const Op& op, const float* weight);
+  PackArgs pack_args(const Pack& pack, const float* weight) const;
   void multiply(const ProductArgs& args);
   void run_linear(const Op& op);
   void run_linear_input_grad(const Op& op);
@@ -159,7 +162,9 @@ class Program {
 
   // run-optimizer.cc
   double gradient_norm();
-  void update(const Optimizer& optimizer, double norm);
+  double update(const Optimizer& optimizer);  // the norm
+  double block_squares(size_t block) const;
+  double norm_of_blocks() const;
 
   struct Block {
     uint32_t parameter;
@@ -172,6 +177,7 @@ class Program {
   std::vector<Op> forward_, backward_;
   std::vector<size_t> parameter_offset_;
   std::vector<Block> blocks_;  // of parameters, for norm and update
+  std::vector<Block> zeroed_;  // those of gradients that are only ever added to
   std::vector<Pack> packs_;
   Memory arena_, weights_, gradients_, first_, second_, ema_, packed_, shared_, scratch_, kept_, norms_;
   size_t scratch_floats_ = 0;

@@ -17,23 +17,31 @@ double power(double base, uint64_t n) {
 
 }  // namespace
 
-double Program::gradient_norm() {
-  const Profile::Span span(profile_, Profile::Part::update, 1, 0);
-  double* partial = norms_.as<double>();
-  spread(blocks_.size(), 1, [&](size_t begin, size_t end, unsigned) {
-    for (size_t i = begin; i < end; i++) {
-      const Block& block = blocks_[i];
-      partial[i] = kernels_.sum_squares(gradients_.floats() + parameter_offset_[block.parameter] + block.begin, block.end - block.begin);
-    }
-  });
+double Program::block_squares(size_t i) const {
+  const Block& block = blocks_[i];
+  return kernels_.sum_squares(gradients_.floats() + parameter_offset_[block.parameter] + block.begin, block.end - block.begin);
+}
+
+double Program::norm_of_blocks() const {
   double total = 0;
-  for (size_t i = 0; i < blocks_.size(); i++) total += partial[i];
+  for (size_t i = 0; i < blocks_.size(); i++) total += norms_.as<double>()[i];
   return std::sqrt(total);
 }
 
-void Program::update(const Optimizer& o, double norm) {
+double Program::gradient_norm() {
+  const Profile::Span span(profile_, Profile::Part::update, 1, 0);
+  spread(blocks_.size(), 1, [&](size_t begin, size_t end, unsigned) {
+    for (size_t i = begin; i < end; i++) norms_.as<double>()[i] = block_squares(i);
+  });
+  return norm_of_blocks();
+}
+
+double Program::update(const Optimizer& o) {
+  // Only clipping needs the norm before; otherwise a block is read once for both.
+  const bool clips = o.clip > 0;
+  const double norm = clips ? gradient_norm() : 0;
   const Profile::Span span(profile_, Profile::Part::update, 2, 0);
-  const double factor = o.clip > 0 ? o.clip / (norm + 1e-6) : 1;
+  const double factor = clips ? o.clip / (norm + 1e-6) : 1;
   UpdateArgs base{};
   base.kind = o.kind;
   base.clip_factor = (float)(factor >= 1 ? 1 : factor);  // NaN stays: a broken gradient must show
@@ -62,10 +70,12 @@ void Program::update(const Optimizer& o, double norm) {
       args.ema = o.ema_decay >= 0 ? ema_.floats() + at : nullptr;
       args.decay = (float)(adamw ? 1 - rate * decay : decay);
       args.step_size = (float)(adamw ? rate / correction : rate);
+      if (!clips) norms_.as<double>()[i] = block_squares(i);
       kernels_.update(args, block.begin, block.end);
     }
   });
   version_++;
+  return norm_of_blocks();
 }
 
 }  // namespace dropstream

@@ -1,5 +1,6 @@
 // Linear layers: packed weights, and how a product is cut into jobs. Bits do not depend on the cut: every element is one chain over k.
 #include <algorithm>
+#include <cstring>
 
 #include "vm/program.h"
 
@@ -14,22 +15,30 @@ constexpr size_t kSmallProduct = 200000;
 size_t jobs_of(size_t n, size_t most, size_t threads) { return cut(cut(n, most), threads) * threads; }
 }  // namespace
 
-// The packed form of the op's weight, made again when the parameters changed (or the other state is used) since it was packed.
+PackArgs Program::pack_args(const Pack& pack, const float* weight) const {
+  const Out target{packed_.floats() + pack.offset, pack.type};
+  return pack.transposed ? PackArgs{pack.in, pack.out, weight, pack.in, target} : PackArgs{pack.out, pack.in, weight, pack.in, target};
+}
+
+// The packed form of the op's weight, made again when the parameters changed (or the other state is used) since it was packed. A step also
+// needs it the other way round, in its backward pass: both are made of one reading of the weight, a few of its rows at a time.
 In Program::packed(const Op& op, const float* weight) {
   Pack& pack = packs_[op.pack];
-  const Out target{packed_.floats() + pack.offset, pack.type};
+  const PackArgs args = pack_args(pack, weight);
   const uint64_t version = version_ * 2 + (chunk_.parameters == ema_.floats());
-  if (pack.version == version) return target;
+  if (pack.version == version) return args.packed;
   const Profile::Span span(profile_, Profile::Part::pack, pack.parameter, 0);
-  const PackArgs args = pack.transposed ? PackArgs{pack.in, pack.out, weight, pack.in, target} : PackArgs{pack.out, pack.in, weight, pack.in, target};
-  pool_.run(cut(args.n, kernels_.panel_width), [&](size_t panel, unsigned) {
-    if (pack.transposed)
-      kernels_.pack_columns(args, panel, panel + 1);
-    else
-      kernels_.pack_rows(args, panel, panel + 1, 0, args.k);
+  Pack* const other = pack.transposed && chunk_.training && pack.other < packs_.size() ? &packs_[pack.other] : nullptr;
+  const PackArgs others = other ? pack_args(*other, weight) : PackArgs{};
+  const size_t width = kernels_.panel_width;
+  pool_.run(cut(args.n, width), [&](size_t panel, unsigned) {
+    if (!pack.transposed) return kernels_.pack_rows(args, panel, panel + 1, 0, args.k);
+    kernels_.pack_columns(args, panel, panel + 1);
+    if (other) kernels_.pack_rows(others, 0, cut(others.n, width), panel * width, std::min(others.k, (panel + 1) * width));
   });
   pack.version = version;
-  return target;
+  if (other) other->version = version;
+  return args.packed;
 }
 
 void Program::multiply(const ProductArgs& args) {
@@ -61,7 +70,11 @@ void Program::run_linear_input_grad(const Op& op) {
 void Program::run_linear_weight_grad(const Op& op) {
   const Dims& d = op.dims;
   const size_t rows = samples(op) * d.rows, threads = pool_.threads(), panels = cut(d.in, kernels_.panel_width);
-  if (rows == 0) return;
+  const bool begins = op.begins && chunk_.first_row == 0;
+  if (rows == 0) {
+    if (begins) memset(output(op, 0), 0, d.out * d.in * sizeof(float));
+    return;
+  }
   const In x = in(op, 0), dy = in(op, 1);
   const auto pack = [&](In source, size_t width, auto kernel) {
     const PackArgs args{rows, width, source, width, {shared_.floats(), source.type}};
@@ -69,6 +82,7 @@ void Program::run_linear_weight_grad(const Op& op) {
     return In(args.packed);
   };
   WeightGradArgs args{rows, d.out, d.in, dy, x, output(op, 0), output(op, 1)};
+  args.accumulate = !begins;
   // The narrower side is packed for all jobs; the wider one must give every thread several panels.
   if (kernels_.pack_left && d.out < d.in && panels >= 4 * threads) {
     args.x = x;

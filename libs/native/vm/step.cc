@@ -113,7 +113,12 @@ void Program::collect(size_t row, size_t samples, StepResult& result) {
 
 void Program::zero_gradients() {
   const Profile::Span span(profile_, Profile::Part::update, 0, 0);
-  spread(gradients_.bytes() / sizeof(float), 1 << 16, [&](size_t begin, size_t end, unsigned) { memset(gradients_.floats() + begin, 0, (end - begin) * sizeof(float)); });
+  spread(zeroed_.size(), 4, [&](size_t begin, size_t end, unsigned) {
+    for (size_t i = begin; i < end; i++) {
+      const Block& block = zeroed_[i];
+      memset(gradients_.floats() + parameter_offset_[block.parameter] + block.begin, 0, (block.end - block.begin) * sizeof(float));
+    }
+  });
 }
 
 void Program::step(const StepRequest& request, StepResult& result) {
@@ -144,8 +149,7 @@ void Program::step(const StepRequest& request, StepResult& result) {
     }
   }
   const double began = now();
-  result.grad_norm = gradient_norm();
-  if (request.has_optimizer) update(request.optimizer, result.grad_norm);
+  result.grad_norm = request.has_optimizer ? update(request.optimizer) : gradient_norm();
   result.optimizer_seconds = now() - began;
 }
 

@@ -1,4 +1,4 @@
-// weight += dyᵀ · x and bias += column sums of dy for bf16, in tiles: a slice of dy's columns is copied in pairs along the rows, as for the
+// weight (+)= dyᵀ · x and bias += column sums of dy for bf16, in tiles: a slice of dy's columns is copied in pairs along the rows, as for the
 // vector tile, summed for the bias, turned into tiles, and then every panel of x passes over them. fp32 goes to the vector tile.
 #include "kernels/amx/nest.h"
 #include "kernels/pack/column-sums.h"
@@ -31,7 +31,7 @@ void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t p
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth, width = panel_stride(p.n, panel);
       tile_panel(rows, slice, left, x + j * steps_of<Pair>(p.r) + r / 2 * width, width, p.weight + m_begin * p.n + j, p.n,
-                 smaller(kPanelWidth, p.n - j), true);
+                 smaller(kPanelWidth, p.n - j), p.accumulate || r > 0);
     }
   }
 }
