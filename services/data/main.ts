@@ -49,7 +49,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
         cacheBytes: config.cacheBytes,
       });
       const datasets = new OpenDatasets(store, sources, config.maxDatasets);
-      // Buffers that are dead and not yet found, and batches' memory that is kept unused, fit into the budget too.
+      // Buffers that are dead and not yet found, and memory of files, fit into the budget too; so does batches' memory that is kept unused.
       const maxBytes = config.maxBytes - Math.min(DEAD_BYTES, config.maxBytes / 2);
       const memories = new MemoryPool(() => maxBytes - admission.held);
       const { maxClientBytes, maxWaiting, maxClientWaiting, concurrency: turns } = config;

@@ -23,8 +23,9 @@ export interface Rendered {
   readonly replaced: readonly Replaced[];
 }
 
-/** Samples whose files are in memory at a time: this many are read while this many are rendered. */
+/** Samples whose files are in memory at a time: a group is read while another is rendered. Large files make smaller groups. */
 const GROUP = 64;
+const GROUP_BYTES = 16 << 20;
 /** Samples read by one job: a group is read by several at a time, and the hashes of so many are checked in one turn of the event loop. */
 const READ_TOGETHER = 16;
 
@@ -49,29 +50,49 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
   const { pixels = new Uint8Array(planned.length * each) } = options;
   const samples = [...planned];
   const replaced: Replaced[] = [];
-  const groups = Array.from({ length: Math.ceil(planned.length / GROUP) }, (_, g) => planned.slice(g * GROUP, (g + 1) * GROUP));
+  const groups = groupsOf(planned, planner.manifest.byteLengths);
   const { files = new FileMemory() } = options;
   let reading = readGroup(groups[0] ?? [], options, files);
+  let first = 0;
   for (const [g, group] of groups.entries()) {
     const { sources, memories } = await reading;
     reading = readGroup(groups[g + 1] ?? [], options, files);
     // Awaited at the top of the loop, unless the rendering below throws first.
     reading.catch(() => {});
     const jobs = group.map(({ plan }, i) => ({ source: sources[i] as RenderSource, plan: plan.render }));
-    const out = pixels.subarray(g * GROUP * each, (g * GROUP + group.length) * each);
+    const out = pixels.subarray(first * each, (first + group.length) * each);
     const outcomes = await renderBatch(jobs, size, out, renderOptions(options));
     for (const memory of memories) files.give(memory);
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.ok) continue;
-      const at = g * GROUP + i;
+      const at = first + i;
       const original = planned[at] as PlannedSample;
       const standIn = await replace(original, pixels.subarray(at * each, (at + 1) * each), outcome.reason, options);
       samples[at] = standIn;
       replaced.push({ at, sample: original.sample, reason: outcome.reason, replacement: standIn.sample });
     }
     signal.throwIfAborted();
+    first += group.length;
   }
   return { samples, pixels, replaced };
+}
+
+/** At most GROUP samples and GROUP_BYTES each, but at least one sample. */
+export function groupsOf<T extends Pick<PlannedSample, 'sample'>>(planned: readonly T[], byteLengths: ArrayLike<number>): T[][] {
+  const groups: T[][] = [];
+  let bytes = 0;
+  for (const one of planned) {
+    const length = byteLengths[one.sample] as number;
+    const last = groups.at(-1);
+    if (last && last.length < GROUP && bytes + length <= GROUP_BYTES) {
+      last.push(one);
+      bytes += length;
+    } else {
+      groups.push([one]);
+      bytes = length;
+    }
+  }
+  return groups;
 }
 
 const renderOptions = ({ threads, signal }: RenderOptions) => (threads === undefined ? { signal } : { threads, signal });
