@@ -37,9 +37,12 @@ export class DatasetReader {
   async #checked(sample: number, read: Uint8Array, { signal, nearby }: SourceReadOptions): Promise<RenderSource> {
     const { manifest, source } = this;
     let bytes = read;
-    if (!this.#isWhole(sample, bytes) && (await source.forget(sample)))
+    let whole = this.#isWhole(sample, bytes);
+    if (!whole && (await source.forget(sample))) {
       bytes = (await source.read([sample], { signal, nearby }))[0] as Uint8Array;
-    if (!this.#isWhole(sample, bytes)) {
+      whole = this.#isWhole(sample, bytes);
+    }
+    if (!whole) {
       const expected = Buffer.from(manifest.hash(sample)).toString('hex');
       const detail = `${bytes.byteLength} bytes without the SHA-256 ${expected} of manifest ${manifest.sha256}`;
       throw new DataLoss(`sample ${manifest.name(sample)}`, detail);
