@@ -5,6 +5,7 @@
  */
 import { PNG } from 'pngjs';
 import { loadAddon } from './load.js';
+import { groupsWithin } from './pixels/groups-within.js';
 import { MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 import { finishRecord, normalisationTables, renderRecord } from './pixels/plan-record.js';
 import type { FinishPlan, MixStep, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
@@ -125,22 +126,6 @@ async function prepareJob({ source, plan }: RenderJob, layout: PngLayout | strin
   }
 }
 
-/** Runs of jobs whose inflated PNGs fit the budget together; `bytes[i]` of each. */
-function groupsWithin(bytes: readonly number[]): [from: number, to: number][] {
-  const groups: [number, number][] = [];
-  let from = 0;
-  let held = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    if (i > from && held + bytes[i]! > PNG_BUDGET_BYTES) {
-      groups.push([from, i]);
-      [from, held] = [i, 0];
-    }
-    held += bytes[i]!;
-  }
-  groups.push([from, bytes.length]);
-  return groups;
-}
-
 async function prepareJobs(jobs: readonly RenderJob[], layouts: readonly (PngLayout | string | undefined)[]): Promise<PreparedJob[]> {
   const prepared: PreparedJob[] = new Array(jobs.length);
   let next = 0;
@@ -184,7 +169,8 @@ export async function renderBatch(jobs: RenderJob[], size: number, out: Uint8Arr
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     const outcomes: RenderOutcome[] = [];
-    for (const [from, to] of groupsWithin(layouts.map((layout) => (typeof layout === 'object' ? layout.scanlineBytes : 0)))) {
+    const inflated = layouts.map((layout) => (typeof layout === 'object' ? layout.scanlineBytes : 0));
+    for (const [from, to] of groupsWithin(inflated, { maxBytes: PNG_BUDGET_BYTES })) {
       const prepared = await prepareJobs(jobs.slice(from, to), layouts.slice(from, to));
       signal?.throwIfAborted();
       const reasons = await addon().pixelsRender(

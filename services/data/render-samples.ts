@@ -2,6 +2,7 @@
 import type { PlannedSample } from '#data/batch-plan.js';
 import { type BatchPlanner, MAX_REPLACEMENTS } from '#data/batch-plan.js';
 import type { DatasetReader } from '#data/datasets/dataset-reader.js';
+import { groupsWithin } from '#native/pixels/groups-within.js';
 import { type RenderSource, renderBatch } from '#native/pixels.js';
 import { DataLoss } from '#rpc/errors.js';
 import { FileMemory } from './file-memory.js';
@@ -50,49 +51,31 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
   const { pixels = new Uint8Array(planned.length * each) } = options;
   const samples = [...planned];
   const replaced: Replaced[] = [];
-  const groups = groupsOf(planned, planner.manifest.byteLengths);
+  const lengths = planned.map(({ sample }) => planner.manifest.byteLengths[sample] as number);
+  const ranges = groupsWithin(lengths, { maxBytes: GROUP_BYTES, maxItems: GROUP });
+  const groups = ranges.map(([from, to]) => planned.slice(from, to));
   const { files = new FileMemory() } = options;
   let reading = readGroup(groups[0] ?? [], options, files);
-  let first = 0;
-  for (const [g, group] of groups.entries()) {
+  for (const [g, [from, to]] of ranges.entries()) {
     const { sources, memories } = await reading;
     reading = readGroup(groups[g + 1] ?? [], options, files);
     // Awaited at the top of the loop, unless the rendering below throws first.
     reading.catch(() => {});
-    const jobs = group.map(({ plan }, i) => ({ source: sources[i] as RenderSource, plan: plan.render }));
-    const out = pixels.subarray(first * each, (first + group.length) * each);
+    const jobs = planned.slice(from, to).map(({ plan }, i) => ({ source: sources[i] as RenderSource, plan: plan.render }));
+    const out = pixels.subarray(from * each, to * each);
     const outcomes = await renderBatch(jobs, size, out, renderOptions(options));
     for (const memory of memories) files.give(memory);
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.ok) continue;
-      const at = first + i;
+      const at = from + i;
       const original = planned[at] as PlannedSample;
       const standIn = await replace(original, pixels.subarray(at * each, (at + 1) * each), outcome.reason, options);
       samples[at] = standIn;
       replaced.push({ at, sample: original.sample, reason: outcome.reason, replacement: standIn.sample });
     }
     signal.throwIfAborted();
-    first += group.length;
   }
   return { samples, pixels, replaced };
-}
-
-/** At most GROUP samples and GROUP_BYTES each, but at least one sample. */
-export function groupsOf<T extends Pick<PlannedSample, 'sample'>>(planned: readonly T[], byteLengths: ArrayLike<number>): T[][] {
-  const groups: T[][] = [];
-  let bytes = 0;
-  for (const one of planned) {
-    const length = byteLengths[one.sample] as number;
-    const last = groups.at(-1);
-    if (last && last.length < GROUP && bytes + length <= GROUP_BYTES) {
-      last.push(one);
-      bytes += length;
-    } else {
-      groups.push([one]);
-      bytes = length;
-    }
-  }
-  return groups;
 }
 
 const renderOptions = ({ threads, signal }: RenderOptions) => (threads === undefined ? { signal } : { threads, signal });

@@ -55,12 +55,9 @@ void Program::plan_packs(std::vector<Op>& ops) {
     };
     op.pack = index_of(transposed);
     if (op.pack < packs_.size()) continue;
-    const size_t other = index_of(!transposed);
     packs_.push_back({parameter, transposed, type, op.dims.in, op.dims.out, total});
-    if (other < op.pack) {
-      packs_[other].other = op.pack;
-      packs_[op.pack].other = other;
-    }
+    // The forward pass, with every pack of Wᵀ, is planned first.
+    if (const size_t forward = index_of(true); forward < op.pack) packs_[forward].of_w = op.pack;
     total += up16(transposed ? kernels_.packed_floats(op.dims.in, op.dims.out, type) : kernels_.packed_floats(op.dims.out, op.dims.in, type));
   }
   packed_ = Memory(total * sizeof(float));
@@ -68,17 +65,16 @@ void Program::plan_packs(std::vector<Op>& ops) {
 
 // Weights' gradients are stored by their first writer: writing zeros and reading them is two streams of memory beside the optimizer's seven.
 void Program::plan_gradients() {
-  std::vector<const Op*> first(spec_.parameters.size());
+  std::vector<bool> written(spec_.parameters.size()), stored(spec_.parameters.size());
   for (Op& op : backward_)
-    for (const Operand& output : op.outputs) {
-      if (output.kind != OperandKind::grad || first[output.index]) continue;
-      first[output.index] = &op;
-      op.begins = op.begins || (op.kernel == Kernel::linear_weight_grad && &output == &op.outputs[0]);
+    for (size_t i = 0; i < op.outputs.size(); i++) {
+      const Operand& output = op.outputs[i];
+      if (output.kind != OperandKind::grad || written[output.index]) continue;
+      written[output.index] = true;
+      if (op.kernel == Kernel::linear_weight_grad && i == 0) op.begins = stored[output.index] = true;
     }
-  for (const Block& block : blocks_) {
-    const Op* op = first[block.parameter];
-    if (!op || !op->begins || op->outputs[0].index != block.parameter) zeroed_.push_back(block);
-  }
+  for (const Block& block : blocks_)
+    if (!stored[block.parameter]) zeroed_.push_back(block);
 }
 
 void Program::plan_scratch() {

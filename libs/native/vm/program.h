@@ -76,7 +76,7 @@ struct Pack {
   Type type;
   size_t in, out, offset;
   uint64_t version = 0;
-  size_t other = SIZE_MAX;  // index of the pack of the same weight the other way round, where there is one
+  size_t of_w = SIZE_MAX;  // transposed: index of the pack of W, where the backward pass needs one
 };
 
 class Program {

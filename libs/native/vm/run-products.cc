@@ -28,7 +28,7 @@ In Program::packed(const Op& op, const float* weight) {
   const uint64_t version = version_ * 2 + (chunk_.parameters == ema_.floats());
   if (pack.version == version) return args.packed;
   const Profile::Span span(profile_, Profile::Part::pack, pack.parameter, 0);
-  Pack* const other = pack.transposed && chunk_.training && pack.other < packs_.size() ? &packs_[pack.other] : nullptr;
+  Pack* const other = chunk_.training && pack.of_w < packs_.size() ? &packs_[pack.of_w] : nullptr;
   const PackArgs others = other ? pack_args(*other, weight) : PackArgs{};
   const size_t width = kernels_.panel_width;
   pool_.run(cut(args.n, width), [&](size_t panel, unsigned) {

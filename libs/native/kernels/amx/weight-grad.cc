@@ -10,8 +10,6 @@ void weight_grad(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t pan
 }
 namespace DROPSTREAM_ISA {
 
-// The pairs and the tiles of a slice share weight_grad_scratch.
-
 void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
   if (p.dy.type == Type::fp32) {
     for (size_t m = m_begin; m < m_end; m += kRowBlock)
@@ -19,6 +17,7 @@ void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t p
     return;
   }
   const Pair* x = static_cast<const Pair*>(p.x_packed.at);
+  // The pairs and the tiles of a slice share weight_grad_scratch.
   Pair* pairs = (Pair*)scratch;
   char* tiles = (char*)(scratch + kWeightGradSlice / 2 * kTiledRows);
   const size_t rows = m_end - m_begin;
