@@ -3,7 +3,7 @@
  * a deployment with identities replaces it and decides by certificate or token.
  */
 import type { Metadata } from '@grpc/grpc-js';
-import { PermissionDenied } from './errors.js';
+import { PermissionDenied } from '#errors/errors.js';
 
 /** Metadata key by which a caller says which project it acts for. */
 export const projectKey = 'dropstream-project';

@@ -1,14 +1,14 @@
 /** From a handler of handlers.ts to a grpc-js handler: context, deadline, authorisation, back-pressure, cancellation, errors to status. */
 import { setMaxListeners } from 'node:events';
 import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
+import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
+import { projectsOf } from '#errors/resource-names.js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
 import type { Authorize } from './authorize.js';
 import { connectionSignal } from './connection-signal.js';
-import { Cancelled, DeadlineExceeded, DomainError } from './errors.js';
 import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
 import { orAborted } from './or-aborted.js';
-import { projectsOf } from './resource-names.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
 

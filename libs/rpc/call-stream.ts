@@ -3,10 +3,10 @@
  * when the consumer leaves the loop or the signal aborts. Where idempotent, it is repeated as long as no message has come.
  */
 import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
+import { Cancelled } from '#errors/errors.js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
 import { asIs, attemptMetadata, serialize, waitOrCancelled } from './call-unary.js';
 import type { CallOptions, Connection } from './connection.js';
-import { Cancelled } from './errors.js';
 import type { AnyMethod } from './handlers.js';
 import { isIdempotent, retryDelayMs } from './retry.js';
 import { fromServiceError } from './status.js';

@@ -1,9 +1,9 @@
 /** One unary call: deadline, signal, trace, metrics, retries. */
 import { type ServiceError, status } from '@grpc/grpc-js';
+import { Cancelled } from '#errors/errors.js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
 import { activeSpan, childSpan, formatTraceparent, traceparentKey } from '#telemetry/tracing.js';
 import { type CallOptions, type Connection, metadataOf } from './connection.js';
-import { Cancelled } from './errors.js';
 import type { AnyMethod } from './handlers.js';
 import { isIdempotent, retryDelayMs, wait } from './retry.js';
 import { fromServiceError } from './status.js';

@@ -18,8 +18,8 @@ import type { CallOptions, Connection } from './connection.js';
 import type { AnyMethod } from './handlers.js';
 import { defaultRetry, type RetryPolicy } from './retry.js';
 
+export * from '#errors/errors.js';
 export type { CallExtras, CallOptions } from './connection.js';
-export * from './errors.js';
 
 export interface ClientTls {
   /** PEM; default: the system's authorities. */

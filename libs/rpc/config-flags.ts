@@ -1,5 +1,5 @@
 /** `--name value`, `--name=value`, `--name`, `--no-name`; dashes or underscores. Which options there are is the table's business. */
-import type { Violations } from './errors.js';
+import type { Violations } from '#errors/errors.js';
 
 interface FlagShape {
   readonly flag?: boolean;

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
+import { InvalidArgument } from '#errors/errors.js';
 import { defineConfig } from './config.js';
-import { InvalidArgument } from './errors.js';
 import { bool, integer, readTls, serviceOptions } from './service-options.js';
 
 const config = defineConfig('data', {

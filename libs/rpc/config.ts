@@ -7,8 +7,8 @@
  */
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
+import { InvalidArgument, Violations } from '#errors/errors.js';
 import { parseFlags } from './config-flags.js';
-import { InvalidArgument, Violations } from './errors.js';
 
 export interface Option<S extends z.ZodType = z.ZodType> {
   /** Gets text from flags and environment, JSON from the file: coerce. A default makes the option optional. */

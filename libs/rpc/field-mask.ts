@@ -1,5 +1,5 @@
 /** Update masks (aip.dev/134): which fields of a resource an Update call changes. */
-import { invalid, type Violations } from './errors.js';
+import { invalid, type Violations } from '#errors/errors.js';
 
 /**
  * The updatable fields that `paths` selects. An absent or empty mask, or `*`, selects all of them. A path below a field

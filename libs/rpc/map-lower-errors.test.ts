@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import * as errors from '#errors/errors.js';
 import { ScheduleError } from '#schedule/index.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, StoreUnavailable } from '#storage/object-store.js';
 import { InvalidStoreUri } from '#storage/open-store.js';
 import { LogConflict, LogDamaged } from '#storage/record-log.js';
 import { TooManyCollisions } from '#work/folded-log.js';
-import * as errors from './errors.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 
 const rows: [Error, new (...args: never[]) => errors.DomainError, RegExp][] = [

@@ -3,7 +3,7 @@
  * and import nothing of it, so the table goes by name; map-lower-errors.test.ts holds it to the real classes. What is in neither table is
  * INTERNAL. Part of every service's `mapError`.
  */
-import { Aborted, DataLoss, type DomainError, InvalidArgument, invalid, Unavailable, Violations } from './errors.js';
+import { Aborted, DataLoss, type DomainError, InvalidArgument, invalid, Unavailable, Violations } from '#errors/errors.js';
 
 /** The fields that the table reads, all of them optional: the name alone does not prove the shape. */
 interface LowerError extends Error {

@@ -3,7 +3,7 @@
  * a token of another list is refused instead of skipping items.
  */
 import { createHash } from 'node:crypto';
-import { invalid, type Violations } from './errors.js';
+import { invalid, type Violations } from '#errors/errors.js';
 
 export interface PageLimits {
   /** Items on a page when `page_size` is 0. */

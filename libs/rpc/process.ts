@@ -2,8 +2,9 @@
  * The life of a service's process: SIGTERM and SIGINT drain it and exit 0, a second signal exits at once, anything uncaught is logged and
  * exits 1. A parent that started it with an IPC channel is told the ports.
  */
+
+import { InvalidArgument } from '#errors/errors.js';
 import { createLogger, type Logger } from '#telemetry/logger.js';
-import { InvalidArgument } from './errors.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 
 export interface DrainableService {

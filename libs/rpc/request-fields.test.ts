@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { InvalidArgument, Violations } from './errors.js';
+import { InvalidArgument, Violations } from '#errors/errors.js';
+import { formatName, idPattern, matchName, type NameKind, namePatterns, parseName, projectsOf } from '#errors/resource-names.js';
 import { parseUpdateMask } from './field-mask.js';
 import { nextPageToken, pageOf, parsePage } from './pagination.js';
 import { checkRequestId, idFromRequest } from './request-id.js';
-import { formatName, idPattern, matchName, type NameKind, namePatterns, parseName, projectsOf } from './resource-names.js';
 
 const refuses = (run: () => unknown, field: string, allowed: RegExp): void => {
   assert.throws(run, (e) => e instanceof InvalidArgument && e.violations[0]!.field === field && allowed.test(e.violations[0]!.allowed));

@@ -1,6 +1,6 @@
 /** Request ids (aip.dev/155): a create repeated with the same id gives the same answer, once. */
 import { createHash } from 'node:crypto';
-import type { Violations } from './errors.js';
+import type { Violations } from '#errors/errors.js';
 
 export const requestIdPattern = /^[A-Za-z0-9_-]{1,64}$/;
 export const requestIdRule = 'empty, or 1 to 64 of letters, digits, "_" and "-" (a UUID, for example)';

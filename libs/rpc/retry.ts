@@ -1,5 +1,5 @@
 /** Retries of UNAVAILABLE: the server's RetryInfo where it is longer than our own doubling wait, within attempts and the call's deadline. */
-import { Unavailable } from './errors.js';
+import { Unavailable } from '#errors/errors.js';
 
 export interface RetryPolicy {
   /** Tries in all, the first included; default 4. */

@@ -1,9 +1,9 @@
 /** The options that every service has, and schemas for options of one's own. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { invalid } from '#errors/errors.js';
 import { type LogLevel, logLevels } from '#telemetry/logger.js';
 import type { ConfigOf, OptionTable } from './config.js';
-import { invalid } from './errors.js';
 import type { ServerTls } from './server.js';
 
 /** `true`, `false`, `1`, `0`, `yes`, `no` or a JSON boolean. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import fc from 'fast-check';
-import * as errors from './errors.js';
+import * as errors from '#errors/errors.js';
 import { fromServiceError, type GrpcStatus, internalMessage, statusTable, toStatus } from './status.js';
 
 const unexpectedNever = (error: unknown): never => assert.fail(`not in the table: ${error}`);

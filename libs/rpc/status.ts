@@ -3,8 +3,6 @@
  * on the client. An error that is not in the table becomes INTERNAL with a fixed message; its text never leaves the process.
  */
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo } from '#protocol/google/rpc/error_details.js';
-import { Status } from '#protocol/google/rpc/status.js';
 import {
   Aborted,
   AlreadyExists,
@@ -20,7 +18,9 @@ import {
   ResourceExhausted,
   Unavailable,
   type Violation,
-} from './errors.js';
+} from '#errors/errors.js';
+import { BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo } from '#protocol/google/rpc/error_details.js';
+import { Status } from '#protocol/google/rpc/status.js';
 
 export const errorDomain = 'dropstream';
 const detailsKey = 'grpc-status-details-bin';

@@ -5,10 +5,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Unavailable } from '#errors/errors.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { type ConnectOptions, connect } from './client.js';
-import { Unavailable } from './errors.js';
 import { service, unary } from './handlers.js';
 import { createServer } from './server.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as errors from '#rpc/errors.js';
+import * as errors from '#errors/errors.js';
 import { statusTable } from '#rpc/status.js';
 import { CommandError, describeError, exitCodeMeanings, exitCodeOf, exitCodes } from './exit-codes.js';
 

@@ -1,6 +1,6 @@
 /** Exit codes of `dropstream`: one table, also printed by --help and in README. */
 import { status } from '@grpc/grpc-js';
-import * as errors from '#rpc/errors.js';
+import * as errors from '#errors/errors.js';
 
 export const exitCodes = {
   ok: 0,

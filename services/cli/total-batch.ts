@@ -1,5 +1,5 @@
 /** The reference's processes as accumulation: N of them with batch_size images each are N more micro-batches of one worker. */
-import type { Violations } from '#rpc/errors.js';
+import type { Violations } from '#errors/errors.js';
 
 /** Total batch that the recipe's learning rate is meant for, and that rate. */
 const RECIPE = { totalBatch: 4096, lr: 4e-3 } as const;

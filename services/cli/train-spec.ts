@@ -1,6 +1,7 @@
 /** From `dropstream train`'s values to a RunSpec. Types are checked here, all at once; ranges are the trainer's to check. */
+
+import { Violations } from '#errors/errors.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { Violations } from '#rpc/errors.js';
 import { batchWarning, type Processes, processCount } from './total-batch.js';
 import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from './train-options.js';
 

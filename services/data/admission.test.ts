@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ResourceExhausted } from '#rpc/errors.js';
+import { ResourceExhausted } from '#errors/errors.js';
 import { Admission, type AdmissionOptions, type Admitted } from './admission.js';
 
 const never = new AbortController().signal;

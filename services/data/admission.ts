@@ -4,7 +4,7 @@
  * equal however many calls a client has in flight. Bytes are held until the batch has left, so a client that reads slowly runs into its own
  * bound and holds nobody else back.
  */
-import { ResourceExhausted } from '#rpc/errors.js';
+import { ResourceExhausted } from '#errors/errors.js';
 import { bounds } from './metrics.js';
 
 export interface AdmissionOptions {

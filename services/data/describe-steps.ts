@@ -1,7 +1,7 @@
 /** What was done to an image, one readable step each, in order: for previews. */
 
-import type { SlotMix } from '#data/augment/mix-plan.js';
-import type { SamplePlan } from '#data/augment/sample-plan.js';
+import type { SlotMix } from '#data/plan/augment/mix-plan.js';
+import type { SamplePlan } from '#data/plan/augment/sample-plan.js';
 import type { Geometry, PixelOp } from '#native/pixels.js';
 
 export function describeSteps(

@@ -1,9 +1,9 @@
 /** The calls of the data service: validate, make, answer. */
-import type { BatchService } from '#data/batch-message.js';
-import { BatchPlanner } from '#data/batch-plan.js';
-import { checkPlanFits } from '#data/plan.js';
+import type { BatchService } from '#data/client/batch-message.js';
+import { BatchPlanner } from '#data/plan/batch-plan.js';
+import { checkPlanFits } from '#data/plan/plan.js';
+import { DataLoss, invalid, ResourceExhausted } from '#errors/errors.js';
 import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
-import { DataLoss, invalid, ResourceExhausted } from '#rpc/errors.js';
 import { type CallContext, type HandlersOf, serverStream, unary } from '#rpc/handlers.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { Admission, Needs } from './admission.js';

@@ -1,11 +1,11 @@
 /** The data service: decodes, augments and mixes; any replica serves any batch. Keeps nothing but caches. */
 
-import { BatchService } from '#data/batch-message.js';
-import { DEAD_BYTES, expectBulkMemory } from '#data/bulk-memory.js';
+import { BatchService } from '#data/client/batch-message.js';
+import { DEAD_BYTES, expectBulkMemory } from '#data/client/bulk-memory.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DataSources } from '#data/sources/data-sources.js';
+import { invalid, NotFound } from '#errors/errors.js';
 import { pixelInfo } from '#native/pixels.js';
-import { invalid, NotFound } from '#rpc/errors.js';
 import { service } from '#rpc/handlers.js';
 import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';

@@ -1,10 +1,11 @@
 /** Makes one batch: plans it, renders it, finishes it where asked, and hashes the payload. */
-import type { SlotMix } from '#data/augment/mix-plan.js';
-import { normalisation } from '#data/augment/transform.js';
-import { finishPlanOf, payloadBytes, softTargetsOf } from '#data/batch.js';
-import { type BatchMemory, CHUNK_BYTES } from '#data/batch-message.js';
-import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/batch-plan.js';
-import { sha256 } from '#data/sha256.js';
+
+import { finishPlanOf, payloadBytes, softTargetsOf } from '#data/client/batch.js';
+import { type BatchMemory, CHUNK_BYTES } from '#data/client/batch-message.js';
+import { sha256 } from '#data/manifest/sha256.js';
+import type { SlotMix } from '#data/plan/augment/mix-plan.js';
+import { normalisation } from '#data/plan/augment/transform.js';
+import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/plan/batch-plan.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import type { Needs } from './admission.js';

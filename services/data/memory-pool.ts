@@ -1,5 +1,5 @@
 /** Memory of batches, used again: a fresh 20 MB for each would cost its page faults and a garbage collection every few batches. */
-import { BatchMemory } from '#data/batch-message.js';
+import { BatchMemory } from '#data/client/batch-message.js';
 
 export class MemoryPool {
   /** Oldest first. */

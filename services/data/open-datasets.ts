@@ -1,7 +1,7 @@
 /** Manifests and readers of the data sets in use, loaded once, the least recently used one closed when there are too many. */
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
-import type { Manifest } from '#data/manifest.js';
-import { loadManifest } from '#data/manifest-store.js';
+import type { Manifest } from '#data/manifest/manifest.js';
+import { loadManifest } from '#data/manifest/manifest-store.js';
 import type { DataSources } from '#data/sources/data-sources.js';
 import { orAborted } from '#rpc/or-aborted.js';
 import type { ObjectStore } from '#storage/object-store.js';

@@ -1,9 +1,9 @@
 /** The first images of a batch as PNGs, as training sees them: erased and mixed, before normalising. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { SlotMix } from '#data/augment/mix-plan.js';
-import { normalisation } from '#data/augment/transform.js';
-import { finishPlanOf } from '#data/batch.js';
-import type { PlannedSample } from '#data/batch-plan.js';
+import { finishPlanOf } from '#data/client/batch.js';
+import type { SlotMix } from '#data/plan/augment/mix-plan.js';
+import { normalisation } from '#data/plan/augment/transform.js';
+import type { PlannedSample } from '#data/plan/batch-plan.js';
 import { encodePng, finishBatch } from '#native/pixels.js';
 import { BatchHeader, type PreviewImage } from '#protocol/dropstream/v1/data.js';
 import { describeSteps } from './describe-steps.js';

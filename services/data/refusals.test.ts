@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { BatchClient } from '#data/batch-client.js';
+import { BatchClient } from '#data/client/batch-client.js';
+import { DataLoss, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted } from '#errors/errors.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import { type GetBatchRequest, MixSpec, type PixelFormat } from '#protocol/dropstream/v1/data.js';
-import { DataLoss, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted } from '#rpc/errors.js';
 import { addressOf, connectTo, dataReplicas, signal } from '../../test/support/data-replicas.js';
 import { writeIdx, writeImageFolder } from '../../test/support/sample-datasets.js';
 

@@ -1,10 +1,11 @@
 /** Reads and renders planned samples into uint8 CHW pixels; an image that cannot be decoded is replaced by a keyed rule. */
-import type { PlannedSample } from '#data/batch-plan.js';
-import { type BatchPlanner, MAX_REPLACEMENTS } from '#data/batch-plan.js';
+
 import type { DatasetReader } from '#data/datasets/dataset-reader.js';
+import type { PlannedSample } from '#data/plan/batch-plan.js';
+import { type BatchPlanner, MAX_REPLACEMENTS } from '#data/plan/batch-plan.js';
+import { DataLoss } from '#errors/errors.js';
 import { groupsWithin } from '#native/pixels/groups-within.js';
 import { type RenderSource, renderBatch } from '#native/pixels.js';
-import { DataLoss } from '#rpc/errors.js';
 import { FileMemory } from './file-memory.js';
 
 export interface Replaced {

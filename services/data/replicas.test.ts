@@ -5,12 +5,12 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BatchClient, type BatchFailure } from '#data/batch-client.js';
-import { CHUNK_BYTES } from '#data/batch-message.js';
+import { BatchClient, type BatchFailure } from '#data/client/batch-client.js';
+import { CHUNK_BYTES } from '#data/client/batch-message.js';
+import { FailedPrecondition, InvalidArgument, Unavailable } from '#errors/errors.js';
 import { MixSpec, PixelFormat, type Plan } from '#protocol/dropstream/v1/data.js';
 import { HealthCheckResponse_ServingStatus, HealthClient } from '#protocol/grpc/health/v1/health.js';
 import { type ClientClass, connect } from '#rpc/client.js';
-import { FailedPrecondition, InvalidArgument, Unavailable } from '#rpc/errors.js';
 import { addressOf, connectTo, dataReplicas, scrape, sha256, signal } from '../../test/support/data-replicas.js';
 
 const { base, service, client, replica, plan, getBatch } = await dataReplicas();

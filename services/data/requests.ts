@@ -1,6 +1,8 @@
 /** Parses requests: every violation at once, before any work. */
-import { type Plan, resolvePlan } from '#data/plan.js';
-import { planDigest } from '#data/plan-digest.js';
+import { type Plan, resolvePlan } from '#data/plan/plan.js';
+import { planDigest } from '#data/plan/plan-digest.js';
+import { FailedPrecondition, Violations } from '#errors/errors.js';
+import { checkName } from '#errors/resource-names.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import {
   type DescribeDatasetRequest,
@@ -9,8 +11,6 @@ import {
   type Plan as PlanMessage,
   type PreviewBatchRequest,
 } from '#protocol/dropstream/v1/data.js';
-import { FailedPrecondition, Violations } from '#rpc/errors.js';
-import { checkName } from '#rpc/resource-names.js';
 
 export interface BatchQuery {
   readonly plan: Plan;

@@ -1,16 +1,16 @@
 /** The evaluator service: its api role answers for evaluations over the store, its worker role scores checkpoints. */
-import { expectBulkMemory } from '#data/bulk-memory.js';
+import { expectBulkMemory } from '#data/client/bulk-memory.js';
+import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
-import { InvalidArgument } from '#rpc/errors.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
+import { Evaluations } from './api/evaluations.js';
+import { evaluatorHandlers } from './api/evaluator-service.js';
 import { type EvaluatorConfig, evaluatorConfig } from './config.js';
-import { createEvaluationWorker } from './evaluation-worker.js';
-import { Evaluations } from './evaluations.js';
-import { evaluatorHandlers } from './evaluator-service.js';
 import { createEvaluatorMetrics } from './metrics.js';
+import { createEvaluationWorker } from './worker/evaluation-worker.js';
 
 export type { EvaluatorConfig } from './config.js';
 

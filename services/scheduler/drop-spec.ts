@@ -1,4 +1,6 @@
 /** The proto's drop schedule and the library's, one to the other, and what is wrong with a spec or a training length. */
+
+import type { Violations } from '#errors/errors.js';
 import {
   DropKind,
   DropMode,
@@ -8,7 +10,6 @@ import {
   SegmentFormula,
   type TrainingLength,
 } from '#protocol/dropstream/v1/schedule_types.js';
-import type { Violations } from '#rpc/errors.js';
 import {
   blockRates,
   checkDropRate,

@@ -1,6 +1,7 @@
 /** SchedulerService: each handler validates, calls the store or the schedule library, answers. */
+
+import { Violations } from '#errors/errors.js';
 import type { Rate, SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
-import { Violations } from '#rpc/errors.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { nextPageToken } from '#rpc/pagination.js';
 import { type CheckedSpec, checkFit, checkSpec, protoSegment, ratesOfBlocks, resolve } from './drop-spec.js';

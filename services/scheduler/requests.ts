@@ -1,4 +1,7 @@
 /** What each request must hold: every violation at once, before any work. */
+
+import { Violations } from '#errors/errors.js';
+import { checkId, checkName } from '#errors/resource-names.js';
 import type { DropScheduleSpec, TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
 import type {
   CreateScheduleRequest,
@@ -10,11 +13,9 @@ import type {
   UpdateScheduleRequest,
   WatchScheduleRequest,
 } from '#protocol/dropstream/v1/scheduler.js';
-import { Violations } from '#rpc/errors.js';
 import { checkUpdateMask } from '#rpc/field-mask.js';
 import { checkPage, type Page } from '#rpc/pagination.js';
 import { checkRequestId } from '#rpc/request-id.js';
-import { checkId, checkName } from '#rpc/resource-names.js';
 import { type CheckedSpec, checkFit, checkSpec, checkTraining } from './drop-spec.js';
 import { maxRevisions } from './schedule-store.js';
 

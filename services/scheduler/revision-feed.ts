@@ -2,7 +2,7 @@
  * Wakes watches: at once for revisions stored in this process, within a poll for those of other replicas. One poll per watched schedule,
  * however many watch it.
  */
-import { ResourceExhausted } from '#rpc/errors.js';
+import { ResourceExhausted } from '#errors/errors.js';
 
 interface Watched {
   readonly wakes: Set<(revision: number) => void>;

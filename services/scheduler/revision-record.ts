@@ -1,6 +1,7 @@
 /** One stored revision: the object `projects/P/schedules/S/revisions/<12 digits>.json`. Written once, never changed. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { DataLoss } from '#errors/errors.js';
 import {
   dropKindFromJSON,
   dropKindToJSON,
@@ -10,7 +11,6 @@ import {
   dropScheduleToJSON,
 } from '#protocol/dropstream/v1/schedule_types.js';
 import type { Schedule } from '#protocol/dropstream/v1/scheduler.js';
-import { DataLoss } from '#rpc/errors.js';
 
 const recordSchema = z.strictObject({
   format: z.literal('dropstream.schedule-revision/1'),

@@ -4,8 +4,8 @@
  * on counting, so that (name, revision) never means two things.
  */
 import { randomUUID } from 'node:crypto';
-import { Aborted, AlreadyExists, DataLoss, NotFound, ResourceExhausted } from '#rpc/errors.js';
-import { parseName } from '#rpc/resource-names.js';
+import { Aborted, AlreadyExists, DataLoss, NotFound, ResourceExhausted } from '#errors/errors.js';
+import { parseName } from '#errors/resource-names.js';
 import { createExclusive } from '#storage/exclusive-create.js';
 import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { RecentMap } from './recent-map.js';

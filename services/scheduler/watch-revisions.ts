@@ -1,5 +1,5 @@
 /** Every revision after a cursor, in order, none left out: first those stored, then new ones as they appear. */
-import { invalid, NotFound } from '#rpc/errors.js';
+import { invalid, NotFound } from '#errors/errors.js';
 import type { RevisionFeed } from './revision-feed.js';
 import type { RevisionRecord } from './revision-record.js';
 import type { ScheduleStore } from './schedule-store.js';

@@ -5,7 +5,7 @@ import { resamplePositions } from '#nn/position-embedding.js';
 import type { LoadedCheckpoint } from '#storage/checkpoint.js';
 import type { Tensor } from '#storage/tensor.js';
 import { withoutExecutor } from '../../test/support/executors.js';
-import { FinetuneMismatch, finetuneFrom } from './finetune.js';
+import { FinetuneMismatch, finetuneFrom } from './worker/finetune.js';
 
 const skip = withoutExecutor('native');
 

@@ -1,20 +1,20 @@
 /** The trainer service: its api role answers for runs over the store, its worker role trains them. */
-import { expectBulkMemory } from '#data/bulk-memory.js';
+import { expectBulkMemory } from '#data/client/bulk-memory.js';
+import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
-import { InvalidArgument } from '#rpc/errors.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
+import { Datasets } from './api/dataset-facts.js';
+import { Runs } from './api/runs.js';
+import { trainerHandlers } from './api/runs-service.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
-import { Datasets } from './dataset-facts.js';
 import { createTrainerMetrics } from './metrics.js';
-import { createRunWorker } from './run-worker.js';
-import { Runs } from './runs.js';
-import { trainerHandlers } from './runs-service.js';
+import { createRunWorker } from './worker/run-worker.js';
 
 export type { TrainerConfig } from './config.js';
 

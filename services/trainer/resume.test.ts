@@ -10,8 +10,8 @@ import { freezableStore } from '../../test/support/freezable-store.js';
 import { follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
-import { checkpointPrefix, manifestKeyOf } from './run-log.js';
-import { createRunWorker } from './run-worker.js';
+import { checkpointPrefix, manifestKeyOf } from './run/run-log.js';
+import { createRunWorker } from './worker/run-worker.js';
 
 let services: TrainingServices;
 let data: string;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
-import { saveManifest } from '#data/manifest-store.js';
+import { saveManifest } from '#data/manifest/manifest-store.js';
 import { DirectoryStore } from '#storage/directory-store.js';
 import { UsageError } from './training-case.js';
 

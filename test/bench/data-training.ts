@@ -1,7 +1,7 @@
 /** Training for bench:data: optimizer steps on batches that come through the data service, or on one batch again and again. */
 
-import { type Batch, finishPlanOf, softTargetsOf } from '#data/batch.js';
-import { BatchClient } from '#data/batch-client.js';
+import { type Batch, finishPlanOf, softTargetsOf } from '#data/client/batch.js';
+import { BatchClient } from '#data/client/batch-client.js';
 import { type CompileOptions, compile } from '#engine/index.js';
 import { finishBatch } from '#native/pixels.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';

@@ -1,13 +1,13 @@
 /** The commands of the reference's README, written from the facts of the recipe: each is accepted as it stands after `dropstream train`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Violations } from '#errors/errors.js';
 import { modelFamily } from '#nn/models/registry.js';
-import { Violations } from '#rpc/errors.js';
 import { normaliseArguments } from '../../services/cli/argument-style.js';
 import { createProgram } from '../../services/cli/main.js';
 import { type GivenOptions, type TrainRequest, trainRequest } from '../../services/cli/train-spec.js';
-import { modelCatalog } from '../../services/trainer/model-catalog.js';
-import { checkLength, checkRunSpec, resolveRunSpec } from '../../services/trainer/run-spec.js';
+import { modelCatalog } from '../../services/trainer/run/model-catalog.js';
+import { checkLength, checkRunSpec, resolveRunSpec } from '../../services/trainer/run/run-spec.js';
 
 /** ImageNet-1K. */
 const IMAGES = 1_281_167;

@@ -8,7 +8,7 @@ import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
 import { FolderSource } from '#data/datasets/folder-source.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
-import { Manifest } from '#data/manifest.js';
+import { Manifest } from '#data/manifest/manifest.js';
 import type { RenderSource } from '#native/pixels/plan-types.js';
 import { inflateScanlines, readPngLayout } from '#native/pixels/png-scanlines.js';
 import { readHeader } from '#native/pixels.js';

@@ -4,11 +4,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { BatchPlanner } from '#data/batch-plan.js';
-import { Manifest } from '#data/manifest.js';
-import { encodeManifest } from '#data/manifest-builder.js';
-import { ORDERS, subsetSize } from '#data/order.js';
-import { resolvePlan } from '#data/plan.js';
+import { Manifest } from '#data/manifest/manifest.js';
+import { encodeManifest } from '#data/manifest/manifest-builder.js';
+import { BatchPlanner } from '#data/plan/batch-plan.js';
+import { ORDERS, subsetSize } from '#data/plan/order.js';
+import { resolvePlan } from '#data/plan/plan.js';
 import { Plan, TransformSpec } from '#protocol/dropstream/v1/data.js';
 
 const python = process.env.DROPSTREAM_PYTHON ?? 'python3';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
-import { saveManifest } from '#data/manifest-store.js';
+import { saveManifest } from '#data/manifest/manifest-store.js';
 import {
   type BatchHeader,
   DataServiceClient,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { type IndexedDataset, indexDataset } from '#data/datasets/index-dataset.js';
-import { saveManifest } from '#data/manifest-store.js';
+import { saveManifest } from '#data/manifest/manifest-store.js';
 import { openStore } from '#storage/open-store.js';
 import type { RunningService, ServiceName } from '../../services/cli/addresses.js';
 import { writeSyntheticImages } from '../../services/cli/demo/synthetic-images.js';

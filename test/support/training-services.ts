@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
-import { saveManifest } from '#data/manifest-store.js';
+import { saveManifest } from '#data/manifest/manifest-store.js';
 import { EvaluatorServiceClient, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';

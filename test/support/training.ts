@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
-import { saveManifest } from '#data/manifest-store.js';
+import { saveManifest } from '#data/manifest/manifest-store.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type RunEvent, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { type ClientClass, connect } from '#rpc/client.js';

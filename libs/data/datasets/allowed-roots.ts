@@ -1,7 +1,7 @@
 /** Files are read only inside folders that the operator allows, symbolic links resolved. */
 import { access, constants, realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
-import { NotFound, PermissionDenied } from '#rpc/errors.js';
+import { NotFound, PermissionDenied } from '#errors/errors.js';
 
 /** The folders a process may read data sets from. At least one; fixed for the process's life. */
 export class AllowedRoots {

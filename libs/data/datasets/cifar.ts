@@ -1,5 +1,5 @@
 /** CIFAR-10 and CIFAR-100 in their binary form: one or two label bytes, then 3 planes of 32 × 32 bytes. */
-import type { RecordLayout } from '../manifest-header.js';
+import type { RecordLayout } from '../manifest/manifest-header.js';
 
 export class InvalidCifar extends Error {
   override readonly name = 'InvalidCifar';

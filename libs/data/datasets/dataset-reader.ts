@@ -1,8 +1,8 @@
 /** Reads samples of an indexed data set, each checked against its SHA-256 in the manifest. */
 import { createHash } from 'node:crypto';
+import { DataLoss } from '#errors/errors.js';
 import type { RenderSource } from '#native/pixels.js';
-import { DataLoss } from '#rpc/errors.js';
-import type { Manifest } from '../manifest.js';
+import type { Manifest } from '../manifest/manifest.js';
 import { interleave } from './cifar.js';
 import type { SampleSource, SourceReadOptions } from './sample-source.js';
 

@@ -1,10 +1,10 @@
 /** Samples in the files of a folder. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DataLoss } from '#errors/errors.js';
 import { type FileToRead, readFiles } from '#native/files.js';
-import { DataLoss } from '#rpc/errors.js';
-import { type Manifest, TAR_BLOCK_BYTES } from '../manifest.js';
-import type { RecordLayout } from '../manifest-header.js';
+import { type Manifest, TAR_BLOCK_BYTES } from '../manifest/manifest.js';
+import type { RecordLayout } from '../manifest/manifest-header.js';
 import type { AllowedRoots } from './allowed-roots.js';
 import { OpenFiles } from './open-files.js';
 import { RecordFile } from './record-file.js';

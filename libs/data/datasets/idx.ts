@@ -1,6 +1,6 @@
 /** IDX, the format of MNIST and its family: big-endian dimensions, then bytes. */
-import { invalid } from '#rpc/errors.js';
-import type { RecordLayout } from '../manifest-header.js';
+import { invalid } from '#errors/errors.js';
+import type { RecordLayout } from '../manifest/manifest-header.js';
 
 export class InvalidIdx extends Error {
   override readonly name = 'InvalidIdx';

@@ -1,7 +1,7 @@
 /** Image folders: one subfolder a class, in the order of torchvision's ImageFolder (names by code point; files by folder, then name). */
-import { invalid } from '#rpc/errors.js';
-import { PathList } from '../path-list.js';
-import { Uint32List } from '../uint32-list.js';
+import { invalid } from '#errors/errors.js';
+import { PathList } from '../manifest/path-list.js';
+import { Uint32List } from '../manifest/uint32-list.js';
 import type { FileTree, TreeFile } from './file-tree.js';
 
 export interface FolderListing {

@@ -1,10 +1,10 @@
 /** Reads every sample of a data set once and writes down what it is: the manifest. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { invalid } from '#rpc/errors.js';
-import type { ManifestBuilder } from '../manifest-builder.js';
-import type { DatasetKind, RecordLayout } from '../manifest-header.js';
-import { sha256 } from '../sha256.js';
+import { invalid } from '#errors/errors.js';
+import type { ManifestBuilder } from '../manifest/manifest-builder.js';
+import type { DatasetKind, RecordLayout } from '../manifest/manifest-header.js';
+import { sha256 } from '../manifest/sha256.js';
 import type { AllowedRoots } from './allowed-roots.js';
 import { CIFAR } from './cifar.js';
 import { indexImageFolder } from './index-image-folder.js';

@@ -1,6 +1,6 @@
 /** Reads every image of a class folder tree once, many at a time, and writes down what it is. */
-import { invalid } from '#rpc/errors.js';
-import { ManifestBuilder } from '../manifest-builder.js';
+import { invalid } from '#errors/errors.js';
+import { ManifestBuilder } from '../manifest/manifest-builder.js';
 import { ClassMemory } from './class-memory.js';
 import type { FileTree } from './file-tree.js';
 import { imageFacts, MAX_IMAGE_BYTES } from './image-facts.js';

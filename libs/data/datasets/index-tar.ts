@@ -1,6 +1,6 @@
 /** Reads every tar shard of a folder once, some at a time, and writes down where its samples lie. */
-import { invalid } from '#rpc/errors.js';
-import { ManifestBuilder } from '../manifest-builder.js';
+import { invalid } from '#errors/errors.js';
+import { ManifestBuilder } from '../manifest/manifest-builder.js';
 import type { FileTree } from './file-tree.js';
 import { byCodePoint } from './image-folder.js';
 import type { ImageIndexOptions, IndexedImages } from './index-image-folder.js';

@@ -2,7 +2,7 @@
 import type { Dirent } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { invalid } from '#rpc/errors.js';
+import { invalid } from '#errors/errors.js';
 import type { FileStamp, FileTree, TreeFile } from './file-tree.js';
 
 const MAX_DEPTH = 16;

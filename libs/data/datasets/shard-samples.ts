@@ -1,5 +1,5 @@
 /** The samples of one tar shard: found by reading it once, kept as columns, remembered as JSON. */
-import { Uint32List } from '../uint32-list.js';
+import { Uint32List } from '../manifest/uint32-list.js';
 import type { FileTree } from './file-tree.js';
 import { type ImageFacts, imageFacts, MAX_IMAGE_BYTES } from './image-facts.js';
 import { ShardWindow } from './shard-window.js';

@@ -1,12 +1,12 @@
 /** Finds where the bytes of a manifest's data set are: in an allowed folder of this machine, or in an allowed object store. */
-import { FailedPrecondition, PermissionDenied } from '#rpc/errors.js';
+import { FailedPrecondition, PermissionDenied } from '#errors/errors.js';
 import { checkKey, InvalidKey, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import { FolderSource } from '../datasets/folder-source.js';
 import type { SampleSource } from '../datasets/sample-source.js';
-import type { Manifest } from '../manifest.js';
-import { findDataset, readLocation } from '../manifest-store.js';
+import type { Manifest } from '../manifest/manifest.js';
+import { findDataset, readLocation } from '../manifest/manifest-store.js';
 import { type CacheCounts, DiskCache } from './disk-cache.js';
 import { pushedKey } from './object-keys.js';
 import { ReadSlots } from './read-slots.js';

@@ -1,5 +1,5 @@
 /** Indexes a data set where it lies in an object store: class folders of images, or tar shards. */
-import { invalid } from '#rpc/errors.js';
+import { invalid } from '#errors/errors.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { finishIndex, type IndexedDataset, type IndexOptions, throttled } from '../datasets/index-dataset.js';
 import { indexImageFolder } from '../datasets/index-image-folder.js';

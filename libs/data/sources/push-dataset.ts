@@ -1,10 +1,10 @@
 /** Uploads the files of an indexed data set to a store, by their content: what is there already is left as it is, so a stopped push goes on. */
-import { Aborted, invalid } from '#rpc/errors.js';
+import { Aborted, invalid } from '#errors/errors.js';
 import { listAll, MAX_GET_BYTES, type ObjectStore } from '#storage/object-store.js';
 import type { FileTree } from '../datasets/file-tree.js';
-import type { Manifest } from '../manifest.js';
-import { sha256 as hashOf } from '../sha256.js';
-import { Uint32List } from '../uint32-list.js';
+import type { Manifest } from '../manifest/manifest.js';
+import { sha256 as hashOf } from '../manifest/sha256.js';
+import { Uint32List } from '../manifest/uint32-list.js';
 import { pushedKey, pushedPrefix } from './object-keys.js';
 
 export interface PushOptions {

@@ -3,11 +3,11 @@
  * it), and go through a disk cache where there is one.
  */
 import { createHash } from 'node:crypto';
-import { DataLoss } from '#rpc/errors.js';
+import { DataLoss } from '#errors/errors.js';
 import { orAborted } from '#rpc/or-aborted.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import type { SampleSource, SourceReadOptions } from '../datasets/sample-source.js';
-import { type Manifest, TAR_BLOCK_BYTES } from '../manifest.js';
+import { type Manifest, TAR_BLOCK_BYTES } from '../manifest/manifest.js';
 import type { DiskCache } from './disk-cache.js';
 import { pushedKey } from './object-keys.js';
 import type { ReadSlots } from './read-slots.js';

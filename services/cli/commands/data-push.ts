@@ -1,8 +1,8 @@
 /** `dropstream data push`: a data set into an object store, where every data replica finds it. */
 import type { Command } from 'commander';
 import { LocalTree } from '#data/datasets/local-tree.js';
-import { Manifest } from '#data/manifest.js';
-import { saveManifest } from '#data/manifest-store.js';
+import { Manifest } from '#data/manifest/manifest.js';
+import { saveManifest } from '#data/manifest/manifest-store.js';
 import { pushDataset } from '#data/sources/push-dataset.js';
 import { openStore } from '#storage/open-store.js';
 import { storeOf } from '../addresses.js';

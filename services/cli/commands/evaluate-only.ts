@@ -1,13 +1,13 @@
 /** `dropstream train --eval`: the reference's way to score a checkpoint. */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { invalid, NotFound } from '#errors/errors.js';
 import { openFileSource } from '#interchange/byte-source.js';
 import { importWeights } from '#interchange/import-weights.js';
 import { openWeightFile } from '#interchange/weight-file.js';
 import { defaultImageSize } from '#nn/models/registry.js';
 import { EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
-import { invalid, NotFound } from '#rpc/errors.js';
 import { openStore } from '#storage/open-store.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';

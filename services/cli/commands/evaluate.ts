@@ -1,9 +1,9 @@
 /** `dropstream evaluate CHECKPOINT`: loss, top-1 and top-5 by the evaluator service. */
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import { invalid } from '#errors/errors.js';
 import { Evaluation, EvaluationSpec, EvaluationState, EvaluatorServiceClient, type Scores } from '#protocol/dropstream/v1/evaluator.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
-import { invalid } from '#rpc/errors.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { bar, count, duration } from '../output/numbers.js';

@@ -1,6 +1,7 @@
 /** `dropstream schedule …`: stored drop-rate schedules, and previews of ones that are not stored. */
 import { randomUUID } from 'node:crypto';
 import { type Command, Option } from 'commander';
+import { Violations } from '#errors/errors.js';
 import {
   DropKind,
   DropMode,
@@ -10,7 +11,6 @@ import {
   SegmentFormula,
 } from '#protocol/dropstream/v1/schedule_types.js';
 import { GetRatesResponse, PreviewScheduleResponse, Schedule, SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
-import { Violations } from '#rpc/errors.js';
 import type { Context } from '../context.js';
 import { count, significant } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';

@@ -1,8 +1,8 @@
 /** A run's events from a cursor on, over any number of broken connections. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { Unavailable } from '#errors/errors.js';
 import type { RunEvent, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { TypedClient } from '#rpc/client.js';
-import { Unavailable } from '#rpc/errors.js';
 import { endStates } from './run-progress.js';
 
 export type TrainerClient = TypedClient<(typeof TrainerServiceClient)['service']>;

@@ -1,7 +1,8 @@
 /** augment/augment.json: every operation, crop, resize and decoder against Pillow's pixels, byte for byte (README §6). */
-import { pixelOp, RAND_AUGMENT_OPS } from '#data/augment/rand-augment.js';
-import { planSample, sampleKeys } from '#data/augment/sample-plan.js';
-import { normalisation, resolveTransform } from '#data/augment/transform.js';
+import { pixelOp, RAND_AUGMENT_OPS } from '#data/plan/augment/rand-augment.js';
+import { planSample, sampleKeys } from '#data/plan/augment/sample-plan.js';
+import { normalisation, resolveTransform } from '#data/plan/augment/transform.js';
+import { Violations } from '#errors/errors.js';
 import { loadAddon } from '#native/load.js';
 import { renderRecord } from '#native/pixels/plan-record.js';
 import {
@@ -15,7 +16,6 @@ import {
   readHeader,
   renderBatch,
 } from '#native/pixels.js';
-import { Violations } from '#rpc/errors.js';
 import { absolute, type Check, holds, largestDifference, same } from '../../support/checks.js';
 import { interleaved, type RgbImage, readPng, sha256 } from '../../support/image-fixtures.js';
 import { listed, type ParityCase, type ParityContext, type ParitySource } from '../parity-case.js';

@@ -1,6 +1,6 @@
 /** loss.json: losses, ranks and accuracies, ties, and the mean over an epoch. */
 import { countTopK, labelRank } from '#nn/metrics.js';
-import { ScoreSums } from '../../../services/evaluator/scores.js';
+import { ScoreSums } from '../../../services/evaluator/worker/scores.js';
 import { absolute, type Check, holds, same } from '../../support/checks.js';
 import { type LossFile, lossChecks } from '../../support/golden-loss.js';
 import { listed, onFloat32, type ParitySource } from '../parity-case.js';

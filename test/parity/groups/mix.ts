@@ -1,5 +1,5 @@
 /** mix.json: λ, kind and box centre give the boxes, corrected λ, images and targets of the reference. */
-import { boxByLambda, type SlotMix, slotMix, softTargets } from '#data/augment/mix-plan.js';
+import { boxByLambda, type SlotMix, slotMix, softTargets } from '#data/plan/augment/mix-plan.js';
 import { loadAddon } from '#native/load.js';
 import { finishRecord } from '#native/pixels/plan-record.js';
 import type { FinishSample } from '#native/pixels.js';

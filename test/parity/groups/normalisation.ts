@@ -1,7 +1,7 @@
 /** normalisation.json: bytes to floats, and the constants of both sets. */
-import { normalisation as constantsOf, resolveTransform } from '#data/augment/transform.js';
+import { normalisation as constantsOf, resolveTransform } from '#data/plan/augment/transform.js';
+import { Violations } from '#errors/errors.js';
 import { finishBatch } from '#native/pixels.js';
-import { Violations } from '#rpc/errors.js';
 import { type Check, largestDifference, same } from '../../support/checks.js';
 import type { FixtureFolder } from '../../support/fixture-folder.js';
 import { listed, type ParityCase, type ParitySource } from '../parity-case.js';

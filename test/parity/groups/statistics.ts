@@ -1,11 +1,11 @@
 /** statistics.json: our counter-based draws against those of the reference's own code, by quantiles and shares (README §7). */
-import { Draws } from '#data/augment/draws.js';
-import { type DrawnMix, drawMix, type Mix, planMix, resolveMix, slotMix } from '#data/augment/mix-plan.js';
-import { drawRandAugment, parseRandAugment } from '#data/augment/rand-augment.js';
-import { fallbackCrop, randomResizedCrop } from '#data/augment/random-crop.js';
-import { randomErasing } from '#data/augment/random-erasing.js';
+import { Draws } from '#data/plan/augment/draws.js';
+import { type DrawnMix, drawMix, type Mix, planMix, resolveMix, slotMix } from '#data/plan/augment/mix-plan.js';
+import { drawRandAugment, parseRandAugment } from '#data/plan/augment/rand-augment.js';
+import { fallbackCrop, randomResizedCrop } from '#data/plan/augment/random-crop.js';
+import { randomErasing } from '#data/plan/augment/random-erasing.js';
+import { Violations } from '#errors/errors.js';
 import { purposeKey } from '#random/philox.js';
-import { Violations } from '#rpc/errors.js';
 import { type Check, holds, same } from '../../support/checks.js';
 import { listed, type ParityCase, type ParitySource, short } from '../parity-case.js';
 

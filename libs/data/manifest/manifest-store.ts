@@ -1,0 +1,100 @@
+/**
+ * Manifests in the object store: `manifests/<sha256>` never changes; `manifest-locations/<sha256>` says where the data set lay when it was
+ * last indexed (a folder, or a store), which a replica with other mounts may find elsewhere.
+ */
+import { access } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { DataLoss, FailedPrecondition, PermissionDenied } from '#errors/errors.js';
+import { ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
+import type { AllowedRoots } from '../datasets/allowed-roots.js';
+import type { IndexedDataset } from '../datasets/index-dataset.js';
+import { Manifest } from './manifest.js';
+import { InvalidManifest } from './manifest-header.js';
+import { sha256 as hashOf } from './sha256.js';
+
+const manifestKey = (sha256: string) => `manifests/${sha256}`;
+const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
+
+/** Stores a manifest under its name, once, and where its data set lies. */
+export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, signal?: AbortSignal): Promise<void> {
+  await putOnce(store, manifestKey(dataset.sha256), dataset.bytes, signal);
+  const location = JSON.stringify(dataset.folder.startsWith('s3://') ? { store: dataset.folder } : { path: dataset.folder });
+  await store.put(locationKey(dataset.sha256), Buffer.from(location), { contentType: 'application/json', signal });
+}
+
+/** The name is the content: an object that is there already is the same one, and to write it twice does no harm. */
+async function putOnce(store: ObjectStore, key: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await store.put(key, bytes, { ifAbsent: true, signal });
+  } catch (error) {
+    if (error instanceof ObjectExists) return;
+    // S3 creates exclusively up to one part only; a manifest of 200,000 images is larger.
+    if (!(error instanceof ObjectTooLarge)) throw error;
+    await store.put(key, bytes, { signal });
+  }
+}
+
+/** @throws FailedPrecondition when the store has no such manifest; DataLoss when its bytes do not have that name */
+export async function loadManifest(store: ObjectStore, sha256: string, signal?: AbortSignal): Promise<Manifest> {
+  const { bytes } = await store.get(manifestKey(sha256), { signal }).catch((error) => {
+    if (!(error instanceof ObjectNotFound)) throw error;
+    throw new FailedPrecondition('manifest', sha256, 'this replica does not have it; run `dropstream data index` over the same store', {
+      cause: error,
+    });
+  });
+  const found = (await hashOf(bytes, signal)).toString('hex');
+  if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `its bytes have the SHA-256 ${found}`);
+  try {
+    return await Manifest.read(bytes, sha256, signal);
+  } catch (error) {
+    if (error instanceof InvalidManifest) throw new DataLoss(`manifest ${sha256}`, error.why, { cause: error });
+    throw error;
+  }
+}
+
+/**
+ * The folder of a manifest's data set on this machine: where it was indexed, or below an allowed root under the end of that path
+ * (indexed at /home/me/sets/birds, here at /data/birds). It has the manifest's first file; every sample's hash is checked when read.
+ * @throws PermissionDenied when it was indexed outside the roots and is not below one; FailedPrecondition when it is not on this machine
+ */
+export async function findDataset(store: ObjectStore, manifest: Manifest, roots: AllowedRoots, signal?: AbortSignal): Promise<string> {
+  const { path: indexed } = await readLocation(store, manifest.sha256, signal);
+  const segments = (indexed ?? '').split(sep).filter((segment) => segment !== '');
+  const ends = Array.from({ length: segments.length + 1 }, (_, skipped) => join(...segments.slice(skipped), '.'));
+  const candidates = [...(indexed === undefined ? [] : [indexed]), ...roots.folders.flatMap((root) => ends.map((end) => join(root, end)))];
+  let denied: PermissionDenied | undefined;
+  for (const candidate of candidates) {
+    try {
+      const folder = await roots.resolve(candidate);
+      await access(join(folder, manifest.path(0)));
+      return folder;
+    } catch (error) {
+      if (candidate === indexed && error instanceof PermissionDenied) denied = error;
+    }
+  }
+  throw (
+    denied ?? new FailedPrecondition('manifest', manifest.sha256, `its data set is not below ${roots.folders.join(' or ')} on this replica`)
+  );
+}
+
+export interface DatasetLocation {
+  /** Folder on the machine that indexed it. */
+  readonly path?: string;
+  /** URI of the store that it was indexed in. */
+  readonly store?: string;
+}
+
+/** Where the data set lay when it was last indexed; nothing where that is not known. */
+export async function readLocation(store: ObjectStore, sha256: string, signal: AbortSignal | undefined): Promise<DatasetLocation> {
+  try {
+    const { bytes } = await store.get(locationKey(sha256), { maxBytes: 1 << 16, signal });
+    const { path, store: uri } = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+    return {
+      ...(typeof path === 'string' && !path.includes('\0') ? { path } : {}),
+      ...(typeof uri === 'string' && uri.startsWith('s3://') ? { store: uri } : {}),
+    };
+  } catch (error) {
+    if (error instanceof ObjectNotFound || error instanceof SyntaxError) return {};
+    throw error;
+  }
+}

@@ -1,0 +1,102 @@
+/** What happens to each image: the resolved form of the proto's TransformSpec, with every default filled in. */
+import type { Violations } from '#errors/errors.js';
+import { parseRandAugment, type RandAugment } from './rand-augment.js';
+import { ERASE_MODES, type EraseMode, type Erasing } from './random-erasing.js';
+
+export const INTERPOLATIONS = ['bicubic', 'bilinear', 'random'] as const;
+export type TrainInterpolation = (typeof INTERPOLATIONS)[number];
+
+export interface Transform {
+  /** Output height and width in pixels. */
+  readonly inputSize: number;
+  readonly training: boolean;
+  /** Brightness, contrast and saturation factors are uniform in [max(0, 1 − x), 1 + x]; only where there is no RandAugment. */
+  readonly colorJitter: number;
+  /** As given; '' is none. */
+  readonly aa: string;
+  readonly randAugment: RandAugment | null;
+  readonly interpolation: TrainInterpolation;
+  /** undefined: 0.875 below 384 pixels, a square warp from there on. */
+  readonly cropPct: number | undefined;
+  readonly erasing: Erasing;
+  readonly imagenetMeanAndStd: boolean;
+  /** Pixels of zero padding on each side before the random crop at inputSize ≤ 32. */
+  readonly cropPadding: number;
+  /** Probability of a horizontal flip. */
+  readonly flip: number;
+}
+
+/** As the proto's TransformSpec: absent is the default. */
+export interface TransformOptions {
+  readonly inputSize: number;
+  readonly training: boolean;
+  readonly colorJitter?: number | undefined;
+  readonly aa?: string | undefined;
+  readonly trainInterpolation?: string | undefined;
+  readonly cropPct?: number | undefined;
+  readonly reprob?: number | undefined;
+  readonly remode?: string | undefined;
+  readonly recount?: number | undefined;
+  readonly imagenetDefaultMeanAndStd?: boolean | undefined;
+  readonly cropPadding?: number | undefined;
+  readonly hflip?: number | undefined;
+}
+
+/** Up to this side images are cropped out of a padded original instead of being resized (recipe §5). */
+export const SMALL_INPUT = 32;
+/** From this side on evaluation warps to a square unless a share is given. */
+export const WARP_INPUT = 384;
+export const MIN_INPUT = 8;
+export const MAX_INPUT = 1024;
+
+/** Fills in defaults; what is not allowed is added to `violations` and the result is then not to be used. */
+export function resolveTransform(options: TransformOptions, violations: Violations, prefix = ''): Transform {
+  const { inputSize, training } = options;
+  const colorJitter = options.colorJitter ?? 0.4;
+  const aa = options.aa ?? 'rand-m9-mstd0.5-inc1';
+  const interpolation = (options.trainInterpolation ?? 'bicubic') as TrainInterpolation;
+  const mode = (options.remode ?? 'pixel') as EraseMode;
+  const erasing = { probability: options.reprob ?? 0.25, mode, maxCount: options.recount ?? 1 };
+  const cropPadding = options.cropPadding ?? 4;
+  const flip = options.hflip ?? 0.5;
+  const { cropPct } = options;
+  const integerIn = (value: number, low: number, high: number) => Number.isInteger(value) && value >= low && value <= high;
+  const share = (value: number) => value >= 0 && value <= 1;
+  const parsed = parseRandAugment(aa);
+  violations
+    .addAll(parsed.ok ? [] : [{ field: `${prefix}aa`, value: aa, allowed: parsed.allowed }])
+    .check(integerIn(inputSize, MIN_INPUT, MAX_INPUT), `${prefix}input_size`, inputSize, `an integer from ${MIN_INPUT} to ${MAX_INPUT}`);
+  violations.check(colorJitter >= 0 && colorJitter <= 100, `${prefix}color_jitter`, colorJitter, 'from 0 to 100');
+  violations.check(INTERPOLATIONS.includes(interpolation), `${prefix}train_interpolation`, interpolation, INTERPOLATIONS.join(', '));
+  violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), `${prefix}crop_pct`, cropPct, 'from 0.05 to 1, or absent');
+  violations.check(share(erasing.probability), `${prefix}reprob`, erasing.probability, 'from 0 to 1');
+  violations.check(ERASE_MODES.includes(mode), `${prefix}remode`, mode, ERASE_MODES.join(', '));
+  violations.check(integerIn(erasing.maxCount, 1, 16), `${prefix}recount`, erasing.maxCount, 'an integer from 1 to 16');
+  violations.check(integerIn(cropPadding, 0, 32), `${prefix}crop_padding`, cropPadding, 'an integer from 0 to 32');
+  violations.check(share(flip), `${prefix}hflip`, flip, 'from 0 to 1');
+  return {
+    inputSize,
+    training,
+    colorJitter,
+    aa,
+    randAugment: parsed.ok ? parsed.value : null,
+    interpolation,
+    cropPct,
+    erasing,
+    imagenetMeanAndStd: options.imagenetDefaultMeanAndStd ?? true,
+    cropPadding,
+    flip,
+  };
+}
+
+/** Per channel: values in [0, 1] become (value − mean) / std; `fill` is what geometric operations leave behind, in bytes. */
+export interface Normalisation {
+  readonly mean: readonly [number, number, number];
+  readonly std: readonly [number, number, number];
+  readonly fill: readonly [number, number, number];
+}
+
+const IMAGENET: Normalisation = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], fill: [124, 116, 104] };
+const HALF: Normalisation = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], fill: [128, 128, 128] };
+
+export const normalisation = (transform: Transform): Normalisation => (transform.imagenetMeanAndStd ? IMAGENET : HALF);

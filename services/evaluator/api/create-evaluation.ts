@@ -1,0 +1,136 @@
+/** From a request to the evaluation that is stored: resolved from the checkpoint's own manifest, checked, nothing written. */
+import { createHash, randomBytes } from 'node:crypto';
+import { loadManifest } from '#data/manifest/manifest-store.js';
+import { subsetSize } from '#data/plan/order.js';
+import { precisions } from '#engine/precision.js';
+import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
+import { checkId, checkName } from '#errors/resource-names.js';
+import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
+import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import { readManifest } from '#storage/checkpoint.js';
+import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
+import { evaluationPrefix } from '../evaluation/evaluation-log.js';
+
+export interface NewEvaluation {
+  readonly project: string;
+  readonly id: string;
+  readonly evaluation: Evaluation;
+  /** Of the spec as it was asked for. */
+  readonly specDigest: string;
+}
+
+/** Largest batch of an evaluation. */
+const maxBatch = 4096;
+const engines = ['native', 'tfjs', 'tensorflow'];
+
+/** @throws InvalidArgument with every violation; NotFound for the checkpoint or the manifest */
+export async function prepareEvaluation(request: CreateEvaluationRequest, store: ObjectStore, signal: AbortSignal): Promise<NewEvaluation> {
+  const violations = new Violations();
+  const project = checkName(violations, 'project', request.parent, 'parent')?.project;
+  if (request.evaluationId !== '') checkId(violations, request.evaluationId, 'evaluation_id');
+  checkRequestId(violations, request.requestId);
+  const { spec } = request;
+  if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
+  checkSpec(violations, spec, project);
+  violations.throwIfAny();
+  if (project === undefined) throw new Error('unreachable');
+
+  const metadata = await readCheckpoint(store, spec.checkpoint, signal);
+  const run = RunSpec.fromJSON(metadata.spec);
+  const manifest = spec.manifest || run.evalManifest;
+  if (manifest === '')
+    throw new InvalidArgument(violations.add('spec.manifest', '', 'given: the run of this checkpoint has no eval_manifest').list);
+  const engine = spec.engine ?? run.engine ?? 'native';
+  const precision = spec.precision ?? (engine === 'native' ? (run.precision ?? 'fp32') : 'fp32');
+  if (engine !== 'native' && precision !== 'fp32')
+    throw new InvalidArgument(violations.add('spec.precision', precision, `fp32 on engine ${engine}`).list);
+  const resolved: EvaluationSpec = {
+    checkpoint: spec.checkpoint,
+    manifest,
+    batchSize: spec.batchSize ?? Math.min(maxBatch, Math.max(1, Math.floor(1.5 * (run.batchSize ?? 64)))),
+    ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
+    cropPct: spec.cropPct ?? run.cropPct,
+    engine,
+    precision,
+    subsetStride: spec.subsetStride ?? 0,
+    subsetOffset: spec.subsetOffset ?? 0,
+  };
+  const samplesTotal = await checkData(store, resolved, metadata, signal);
+  const id =
+    request.evaluationId ||
+    (request.requestId === '' ? `eval-${randomBytes(8).toString('hex')}` : idFromRequest('eval', project, request.requestId));
+  const evaluation = Evaluation.fromPartial({
+    name: evaluationPrefix(project, id),
+    state: EvaluationState.PENDING,
+    spec: resolved,
+    samplesTotal: BigInt(samplesTotal),
+  });
+  const specDigest = createHash('sha256').update(EvaluationSpec.encode(spec).finish()).digest('hex');
+  return { project, id, evaluation, specDigest };
+}
+
+function checkSpec(violations: Violations, spec: EvaluationSpec, project: string | undefined): void {
+  const ids = checkName(violations, 'checkpoint', spec.checkpoint, 'spec.checkpoint');
+  if (ids && project !== undefined)
+    violations.check(ids.project === project, 'spec.checkpoint', spec.checkpoint, `a checkpoint of project ${project}`);
+  violations.check(
+    /^([0-9a-f]{64})?$/.test(spec.manifest),
+    'spec.manifest',
+    spec.manifest,
+    'empty or the SHA-256 of a manifest: 64 of 0-9 and a-f',
+  );
+  const { batchSize, cropPct, engine, precision, subsetStride = 0, subsetOffset = 0 } = spec;
+  violations.check(
+    batchSize === undefined || (batchSize >= 1 && batchSize <= maxBatch),
+    'spec.batch_size',
+    batchSize,
+    `from 1 to ${maxBatch}`,
+  );
+  violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), 'spec.crop_pct', cropPct, 'from 0.05 to 1');
+  violations.check(engine === undefined || engines.includes(engine), 'spec.engine', engine, `one of ${engines.join(', ')}`);
+  violations.check(
+    precision === undefined || (precisions as readonly string[]).includes(precision),
+    'spec.precision',
+    precision,
+    `one of ${precisions.join(', ')}`,
+  );
+  violations.check(
+    subsetOffset < Math.max(1, subsetStride),
+    'spec.subset_offset',
+    subsetOffset,
+    subsetStride === 0 ? '0 where subset_stride is 0' : `below ${subsetStride} (subset_stride)`,
+  );
+}
+
+/** @throws NotFound; FailedPrecondition where it is no training's; CheckpointDamaged */
+async function readCheckpoint(store: ObjectStore, name: string, signal: AbortSignal): Promise<TrainingMetadata> {
+  const { manifest } = await readManifest(store, `${name}/manifest.json`, { signal }).catch((cause) => {
+    throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', name, { cause }) : cause;
+  });
+  try {
+    return readTrainingMetadata(name, manifest.metadata);
+  } catch (cause) {
+    throw new FailedPrecondition('checkpoint', name, (cause as Error).message, { cause });
+  }
+}
+
+/** Samples that will be scored. @throws NotFound; InvalidArgument for other classes or an empty subset */
+async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames }: TrainingMetadata, signal: AbortSignal): Promise<number> {
+  const manifest = await loadManifest(store, spec.manifest, signal).catch((cause) => {
+    throw cause instanceof FailedPrecondition ? new NotFound('manifest', spec.manifest, { cause }) : cause;
+  });
+  const violations = new Violations();
+  const same = manifest.classes.length === classNames.length && manifest.classes.every((name, k) => name === classNames[k]);
+  violations.check(
+    same,
+    'spec.manifest',
+    spec.manifest,
+    'a data set with the classes that the checkpoint was trained on, in the same order',
+  );
+  const samples = subsetSize(manifest.samples, { stride: spec.subsetStride ?? 0, offset: spec.subsetOffset ?? 0, invert: false });
+  violations.check(samples > 0, 'spec.subset_offset', spec.subsetOffset, `below ${manifest.samples}, the samples of the data set`);
+  violations.throwIfAny();
+  return samples;
+}

@@ -1,0 +1,162 @@
+/** From a request to the run that is stored: everything is checked, nothing is written. */
+import { randomBytes } from 'node:crypto';
+import { checkPlanFits, resolvePlan } from '#data/plan/plan.js';
+import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
+import { checkId, checkName } from '#errors/resource-names.js';
+import { trace } from '#graph/trace.js';
+import { elements } from '#nn/tensor.js';
+import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import type { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
+import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { TypedClient } from '#rpc/client.js';
+import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import { readManifest } from '#storage/checkpoint.js';
+
+import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
+import { modelCatalog, modelOf } from '../run/model-catalog.js';
+import { manifestKeyOf, runPrefix } from '../run/run-log.js';
+import { dropSegments } from '../run/run-rates.js';
+import {
+  checkEvaluationData,
+  checkLength,
+  checkRunSpec,
+  dropScheduleOf,
+  type PinnedSchedule,
+  type ResolvedSpec,
+  resolveRunSpec,
+  specDigest,
+} from '../run/run-spec.js';
+import type { Datasets, KnownDataset } from './dataset-facts.js';
+
+export type SchedulerClient = TypedClient<typeof SchedulerServiceService>;
+
+export interface CreateDeps {
+  readonly store: ObjectStore;
+  readonly datasets: Datasets;
+  /** Absent: runs cannot name schedules. */
+  readonly scheduler: SchedulerClient | undefined;
+}
+
+export interface NewRun {
+  readonly project: string;
+  readonly id: string;
+  readonly record: CreatedRecord;
+}
+
+const schedulerTimeoutMs = 10_000;
+
+/**
+ * @throws InvalidArgument with every violation; NotFound for a manifest, schedule or checkpoint; FailedPrecondition without a scheduler;
+ * what the store or the scheduler throw
+ */
+export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, signal: AbortSignal): Promise<NewRun> {
+  const violations = new Violations();
+  const project = checkName(violations, 'project', request.parent, 'parent')?.project;
+  if (request.runId !== '') checkId(violations, request.runId, 'run_id');
+  checkRequestId(violations, request.requestId);
+  const { spec } = request;
+  if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
+  checkRunSpec(violations, spec, project ?? '', modelCatalog);
+
+  // What the data set tells is told together with the rest, as far as it can be looked up.
+  const read = async (manifest: string): Promise<KnownDataset | NotFound | undefined> => {
+    if (!/^[0-9a-f]{64}$/.test(manifest)) return undefined;
+    return await deps.datasets.facts(manifest, signal).catch((error) => {
+      if (error instanceof NotFound) return error;
+      throw error;
+    });
+  };
+  const train = await read(spec.trainManifest);
+  const evaluation = await read(spec.evalManifest);
+  const length = train && !(train instanceof NotFound) ? checkLength(violations, spec, train) : undefined;
+  if (train && evaluation && !(train instanceof NotFound) && !(evaluation instanceof NotFound)) {
+    checkEvaluationData(violations, spec, train, evaluation);
+  }
+  checkPlans(violations, spec, train instanceof NotFound ? undefined : train, evaluation instanceof NotFound ? undefined : evaluation);
+  violations.throwIfAny();
+  for (const found of [train, evaluation]) if (found instanceof NotFound) throw found;
+  if (length === undefined || project === undefined || train === undefined || train instanceof NotFound) throw new Error('unreachable');
+
+  const pinned = spec.schedule === '' ? undefined : await pinSchedule(deps.scheduler, spec.schedule, spec.scheduleRevision, signal);
+  const resolved = resolveRunSpec(spec, modelCatalog, train, pinned);
+  if (pinned && pinned.spec.kind !== DropKind.DROP_PATH && !modelCatalog.takes(spec.model).dropout) {
+    violations.add('spec.schedule', spec.schedule, 'a schedule of drop_path: ConvNeXt has no dropout');
+    violations.throwIfAny();
+  }
+  if (pinned && resolved.dropMode !== 'standard') {
+    violations.check(
+      resolved.cutoffEpoch <= resolved.epochs,
+      'spec.epochs',
+      resolved.epochs,
+      `at least ${resolved.cutoffEpoch}, the cutoff epoch of ${spec.schedule}`,
+    );
+    violations.throwIfAny();
+  }
+  if (spec.finetune !== '') await checkFinetune(deps.store, spec.finetune, signal);
+
+  const id =
+    request.runId ||
+    (request.requestId === '' ? `run-${randomBytes(8).toString('hex')}` : idFromRequest('run', project, request.requestId));
+  const kind = pinned?.spec.kind === DropKind.DROP_PATH ? DropKind.DROP_PATH : dropScheduleOf(resolved).kind;
+  const run = Run.fromPartial({
+    name: runPrefix(project, id),
+    state: RunState.QUEUED,
+    spec: resolved,
+    totalSteps: BigInt(length.totalSteps),
+    stepsPerEpoch: BigInt(length.stepsPerEpoch),
+    parameters: BigInt(parameterCount(resolved)),
+    dropSegments: dropSegments(resolved, length.stepsPerEpoch),
+  });
+  const record: CreatedRecord = {
+    state: RunState.QUEUED,
+    reason: '',
+    run,
+    trainSamples: BigInt(length.trainSamples),
+    specDigest: specDigest(spec),
+    classes: [...train.classes],
+    dropKind: kind,
+  };
+  return { project, id, record };
+}
+
+/** Rules of augmentation, mixing and image sizes, which are the data library's own. A field that was refused already is not named twice. */
+function checkPlans(violations: Violations, spec: RunSpec, train: KnownDataset | undefined, evaluation: KnownDataset | undefined): void {
+  const named = new Set(violations.list.map(({ field }) => field));
+  if (named.has('spec.model') || named.has('spec.train_manifest') || named.has('spec.eval_manifest')) return;
+  const resolved = resolveRunSpec(spec, modelCatalog, train ?? { samples: 1, classes: ['?'] });
+  const found = new Violations();
+  const plan = found.collect(() => resolvePlan(trainingPlan(resolved)));
+  if (plan && train) found.collect(() => checkPlanFits(plan, train));
+  if (evaluation && !resolved.disableEval) found.collect(() => checkPlanFits(resolvePlan(evaluationPlan(resolved)), evaluation));
+  for (const { field, value, allowed } of found.list) {
+    const own = specField(field);
+    if (!named.has(own)) violations.add(own, value, allowed);
+    named.add(own);
+  }
+}
+
+async function pinSchedule(
+  scheduler: SchedulerClient | undefined,
+  name: string,
+  revision: bigint,
+  signal: AbortSignal,
+): Promise<PinnedSchedule> {
+  if (scheduler === undefined) throw new FailedPrecondition('schedule', name, 'this trainer was started without --scheduler');
+  const { schedule } = await scheduler.getSchedule({ name, revision }, { timeoutMs: schedulerTimeoutMs, signal });
+  if (schedule?.spec === undefined) throw new NotFound('schedule', name);
+  return { revision: schedule.revision, spec: schedule.spec };
+}
+
+async function checkFinetune(store: ObjectStore, name: string, signal: AbortSignal): Promise<void> {
+  await readManifest(store, manifestKeyOf(name), { signal }).catch((cause) => {
+    throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', name, { cause }) : cause;
+  });
+}
+
+function parameterCount(spec: ResolvedSpec): number {
+  const shapes = { imageSize: spec.inputSize, classes: spec.nbClasses };
+  const { parameters } = trace(modelOf(spec), { channels: 3, ...shapes });
+  return parameters.reduce((sum, { shape }) => sum + elements(shape), 0);
+}

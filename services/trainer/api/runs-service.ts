@@ -1,0 +1,155 @@
+/** TrainerService: each handler validates, calls, answers. */
+
+import { FailedPrecondition, invalid, NotFound, Violations } from '#errors/errors.js';
+import { checkName, parseName } from '#errors/resource-names.js';
+import { type Run, RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
+import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
+import { checkPage, nextPageToken, pageOf } from '#rpc/pagination.js';
+import type { ObjectStore } from '#storage/object-store.js';
+import type { EventBody } from '../run/run-log.js';
+import { hasEnded, type RunView } from '../run/run-state.js';
+import { checkpointIds, describeCheckpoint, resolveAlias } from './checkpoints.js';
+import { type CreateDeps, prepareRun } from './create-run.js';
+import type { Runs } from './runs.js';
+
+export interface TrainerParts extends CreateDeps {
+  readonly store: ObjectStore;
+  readonly runs: Runs;
+}
+
+const pageLimits = { defaultSize: 100, maxSize: 1000 };
+const maxExpirySeconds = 604_800;
+
+export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerParts): HandlersOf<typeof TrainerServiceService> {
+  return {
+    createRun: unary(async (request, { signal }) => {
+      const { project, id, record } = await prepareRun(request, { store, datasets, scheduler }, signal);
+      if (request.validateOnly) return { run: record.run };
+      const { run } = await runs.create(project, id, record, signal);
+      return { run };
+    }),
+
+    getRun: unary(async (request, { signal }) => {
+      const { project, run } = parseName('run', request.name);
+      return { run: (await runs.get(project, run, signal)).run };
+    }),
+
+    listRuns: unary(async (request, { signal }) => {
+      const violations = new Violations();
+      const project = checkName(violations, 'project', request.parent, 'parent')?.project;
+      const binding = `ListRuns ${request.parent}`;
+      const page = checkPage(violations, request, binding, pageLimits);
+      violations.throwIfAny();
+      if (project === undefined || page === undefined) throw new Error('unreachable');
+      // One more than asked tells whether there is a next page.
+      const found = (await runs.list(project, page.after, page.size + 1, signal)).map(({ run }) => run);
+      const shown = found.slice(0, page.size);
+      const last = shown.at(-1);
+      return { runs: shown, nextPageToken: last && found.length > shown.length ? nextPageToken(last.name.split('/')[3]!, binding) : '' };
+    }),
+
+    deleteRun: unary(async (request, { signal }) => {
+      const { project, run } = parseName('run', request.name);
+      await runs.delete(project, run, request.etag, signal);
+      return {};
+    }),
+
+    watchRun: watchStream(async function* (request, { signal }) {
+      const { project, run } = parseName('run', request.name);
+      const { run: now } = await runs.get(project, run, signal);
+      if (request.afterSequence > now.logSequence) {
+        throw invalid('after_sequence', request.afterSequence, `at most ${now.logSequence}, the newest sequence`);
+      }
+      for await (const event of runs.watch(project, run, Number(request.afterSequence), signal)) yield { event };
+    }),
+
+    pauseRun: unary(async (request, { signal }) => {
+      const { project, run } = parseName('run', request.name);
+      return { run: (await runs.change(project, run, pause, signal)).run };
+    }),
+
+    resumeRun: unary(async (request, { signal }) => {
+      const { project, run } = parseName('run', request.name);
+      return { run: (await runs.requeue(project, run, resume, signal)).run };
+    }),
+
+    cancelRun: unary(async (request, { signal }) => {
+      const { project, run } = parseName('run', request.name);
+      return { run: (await runs.change(project, run, cancel, signal)).run };
+    }),
+
+    listCheckpoints: unary(async (request, { signal }) => {
+      const violations = new Violations();
+      const ids = checkName(violations, 'run', request.parent, 'parent');
+      const binding = `ListCheckpoints ${request.parent}`;
+      const page = checkPage(violations, request, binding, pageLimits);
+      violations.throwIfAny();
+      if (ids === undefined || page === undefined) throw new Error('unreachable');
+      const view = await runs.get(ids.project, ids.run, signal);
+      const newestFirst = await checkpointIds(store, ids.project, ids.run, view, signal);
+      // Keys that ascend where checkpoints descend, so that a page goes on where the last one ended whatever was added since.
+      const keyed = newestFirst.map((id) => ({ id, key: descending(id) })).sort((a, b) => (a.key < b.key ? -1 : 1));
+      const { items, nextPageToken: token } = pageOf(keyed, ({ key }) => key, page, binding);
+      const checkpoints = [];
+      for (const { id } of items) {
+        // One that was deleted between the listing and here is left out.
+        const checkpoint = await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted);
+        if (checkpoint) checkpoints.push(checkpoint);
+      }
+      return { checkpoints, nextPageToken: token };
+    }),
+
+    getCheckpoint: unary(async (request, { signal }) => {
+      const violations = new Violations();
+      const ids = checkName(violations, 'checkpoint', request.name);
+      const seconds = request.urlExpirySeconds || 3600;
+      violations.check(seconds <= maxExpirySeconds, 'url_expiry_seconds', seconds, `0 to ${maxExpirySeconds}`);
+      violations.throwIfAny();
+      if (ids === undefined) throw new Error('unreachable');
+      const view = await runs.get(ids.project, ids.run, signal);
+      return { checkpoint: await describeCheckpoint(store, view, resolveAlias(view, ids.checkpoint), signal, seconds) };
+    }),
+  };
+}
+
+/** A running worker is asked; a run that waits is paused at once. */
+function pause({ run }: RunView): EventBody | undefined {
+  if (run.state === RunState.PAUSED || run.pauseRequested) return undefined;
+  refuseEnded(run, 'paused');
+  if (run.state === RunState.QUEUED)
+    return { $case: 'state', value: { state: RunState.PAUSED, reason: 'paused before a worker took it', released: false } };
+  return { $case: 'pauseRequested', value: {} };
+}
+
+function resume({ run }: RunView): EventBody | undefined {
+  refuseEnded(run, 'resumed');
+  if (run.state === RunState.QUEUED) return undefined;
+  if (run.state === RunState.RUNNING && !run.pauseRequested) return undefined;
+  if (run.state === RunState.RUNNING) throw new FailedPrecondition('run', run.name, 'it is about to pause: resume it once it has');
+  return { $case: 'state', value: { state: RunState.QUEUED, reason: 'resumed', released: false } };
+}
+
+function cancel({ run }: RunView): EventBody | undefined {
+  if (run.state === RunState.CANCELLED) return undefined;
+  refuseEnded(run, 'cancelled');
+  return { $case: 'state', value: { state: RunState.CANCELLED, reason: 'cancelled by request', released: false } };
+}
+
+function refuseEnded({ name, state }: Run, what: string): void {
+  if (!hasEnded(state)) return;
+  const text = { [RunState.SUCCEEDED]: 'has succeeded', [RunState.FAILED]: 'has failed', [RunState.CANCELLED]: 'was cancelled' } as Record<
+    number,
+    string
+  >;
+  throw new FailedPrecondition('run', name, `it ${text[state]} and cannot be ${what}`);
+}
+
+function absentIfDeleted(error: unknown): undefined {
+  if (!(error instanceof NotFound)) throw error;
+}
+
+/** Ids begin with a step of 12 digits; its complement sorts the other way round. */
+function descending(id: string): string {
+  const complement = String(10 ** 12 - 1 - Number(id.slice(0, 12))).padStart(12, '0');
+  return `${complement}${id.slice(12)}`;
+}

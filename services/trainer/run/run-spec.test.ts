@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Violations } from '#errors/errors.js';
+import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { modelCatalog } from './model-catalog.js';
+import { runOptions } from './run-options.js';
+import {
+  asResolved,
+  checkEvaluationData,
+  checkLength,
+  checkRunSpec,
+  type DatasetFacts,
+  dropScheduleOf,
+  resolveRunSpec,
+  specDigest,
+} from './run-spec.js';
+
+const manifest = 'a'.repeat(64);
+const models = modelCatalog;
+const data: DatasetFacts = { samples: 1000, classes: ['cat', 'dog'] };
+const good = RunSpec.fromPartial({ model: 'vit_nano_p7', trainManifest: manifest, epochs: 10, warmupEpochs: 1 });
+
+function violationsOf(part: Partial<RunSpec>): string[] {
+  const violations = new Violations();
+  const spec: RunSpec = { ...good, ...part };
+  checkRunSpec(violations, spec, 'p', models);
+  checkLength(violations, spec, data);
+  return violations.list.map(({ field }) => field.replace(/^spec\./, ''));
+}
+
+test("absent options get the reference's defaults; 0 is a value", () => {
+  assert.deepEqual(violationsOf({}), []);
+  const spec = resolveRunSpec(good, models, data);
+  assert.deepEqual(
+    [spec.batchSize, spec.updateFreq, spec.seed, spec.lr, spec.minLr, spec.weightDecay, spec.mixup, spec.cutmix, spec.smoothing],
+    [64, 1, 0n, 4e-3, 1e-6, 0.05, 0.8, 1, 0.1],
+  );
+  assert.deepEqual([spec.inputSize, spec.nbClasses, spec.aa, spec.disableEval], [28, 2, 'rand-m9-mstd0.5-inc1', true]);
+  assert.deepEqual(spec.optBetas, [0.9, 0.999]);
+  assert.equal(spec.clipGrad, undefined);
+  const zeros = resolveRunSpec({ ...good, mixup: 0, smoothing: 0, lr: 0, aa: '' }, models, data);
+  assert.deepEqual([zeros.mixup, zeros.smoothing, zeros.lr, zeros.aa], [0, 0, 0, '']);
+  assert.deepEqual(asResolved(RunSpec.fromJSON(RunSpec.toJSON(zeros))), zeros, 'a resolved spec survives JSON');
+});
+
+const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])[] = [
+  ['unknown model', { model: 'resnet50' }, ['model']],
+  ['no model', { model: '' }, ['model']],
+  ['malformed manifest', { trainManifest: 'xyz' }, ['train_manifest']],
+  ['malformed evaluation manifest', { evalManifest: 'A'.repeat(64) }, ['eval_manifest']],
+  ['image size that the patch does not divide', { inputSize: 30 }, ['input_size']],
+  ['cutoff beyond epochs', { cutoffEpoch: 11 }, ['cutoff_epoch']],
+  ['dropout and drop_path', { dropout: 0.1, dropPath: 0.1 }, ['drop_path']],
+  ['a rate of 1', { dropout: 1 }, ['dropout']],
+  ['a negative rate', { dropPath: -0.1 }, ['drop_path']],
+  ['a rate that is no number', { dropout: Number.NaN }, ['dropout']],
+  ['late and linear', { dropMode: 'late', dropSchedule: 'linear' }, ['drop_schedule']],
+  ['unknown mode', { dropMode: 'sometimes' }, ['drop_mode']],
+  ['warm-up longer than training', { warmupEpochs: 11 }, ['warmup_epochs']],
+  ['default warm-up longer than training', { warmupEpochs: undefined }, ['warmup_epochs']],
+  ['warm-up steps beyond training', { warmupSteps: 151n }, ['warmup_steps']],
+  ['batch larger than the data', { batchSize: 1002 }, ['batch_size']],
+  ['step larger than the data', { updateFreq: 16 }, ['update_freq']],
+  ['odd batch with mixup', { batchSize: 63, cutmix: 0 }, ['batch_size']],
+  ['odd batch with cutmix', { batchSize: 63, mixup: 0 }, ['batch_size']],
+  ['odd batch with cutmix_minmax', { batchSize: 63, mixup: 0, cutmix: 0, cutmixMinmax: [0.2, 0.8] }, ['batch_size']],
+  ['negative alphas', { mixup: -1, cutmix: -0.5 }, ['mixup', 'cutmix']],
+  ['infinite alpha', { mixup: Number.POSITIVE_INFINITY }, ['mixup']],
+  ['betas', { optBetas: [0.9] }, ['opt_betas']],
+  ['a beta of 1', { optBetas: [0.9, 1] }, ['opt_betas']],
+  ['minmax the wrong way round', { cutmixMinmax: [0.8, 0.2] }, ['cutmix_minmax']],
+  ['unknown optimizer', { opt: 'lion' }, ['opt']],
+  ['unknown engine', { engine: 'abacus' }, ['engine']],
+  ['unknown precision', { precision: 'fp8' }, ['precision']],
+  [
+    'bf16 and blocks run again on TensorFlow.js',
+    { engine: 'tfjs', precision: 'bf16', checkpointBlocks: true },
+    ['precision', 'checkpoint_blocks'],
+  ],
+  ['clip of 0', { clipGrad: 0 }, ['clip_grad']],
+  ['layer decay', { layerDecay: 0.8 }, ['layer_decay']],
+  ['layer decay of another ConvNeXt', { model: 'convnext_tiny', layerDecay: 0.8 }, ['layer_decay']],
+  ['layer scale', { layerScaleInitValue: 0.1 }, ['layer_scale_init_value']],
+  ["a ConvNeXt's dropout", { model: 'convnext_femto', dropout: 0.1 }, ['dropout']],
+  ['EMA evaluation without EMA', { modelEmaEval: true }, ['model_ema_eval']],
+  ['malformed schedule', { schedule: 'early' }, ['schedule']],
+  ["another project's schedule", { schedule: 'projects/q/schedules/s' }, ['schedule']],
+  ['rate beside a schedule', { schedule: 'projects/p/schedules/s', dropout: 0 }, ['dropout']],
+  ['revision without a schedule', { scheduleRevision: 1n }, ['schedule_revision']],
+  ['following without a schedule', { followSchedule: true }, ['follow_schedule']],
+  ["another project's checkpoint", { finetune: 'projects/q/runs/r/checkpoints/c' }, ['finetune']],
+  ['fewer classes than the data', { nbClasses: 1 }, ['nb_classes']],
+  ['everything held out', { holdoutStride: 1 }, ['holdout_stride']],
+  ['offset beyond the stride', { holdoutStride: 7, holdoutOffset: 7 }, ['holdout_offset']],
+  ['checkpoints rarer than epochs', { saveCkptFreq: 11 }, ['save_ckpt_freq']],
+];
+for (const [what, part, fields] of refused) {
+  test(`refused: ${what}`, () => assert.deepEqual(violationsOf(part), fields));
+}
+
+test('a ConvNeXt takes what only ConvNeXt knows, and stochastic depth', () => {
+  const part = { layerScaleInitValue: 0, headInitScale: 0.001, dropPath: 0.1 };
+  assert.deepEqual(violationsOf({ ...part, model: 'convnext_small', layerDecay: 0.8 }), []);
+  assert.deepEqual(violationsOf({ ...part, model: 'convnext_nano_p2' }), []);
+});
+
+test('warm-up by steps makes warmup_epochs irrelevant, as long as the training', () => {
+  assert.deepEqual(violationsOf({ warmupEpochs: undefined, warmupSteps: 150n }), []);
+});
+
+test('all violations come at once, with value and what is allowed', () => {
+  const violations = new Violations();
+  checkRunSpec(violations, { ...good, model: 'x', dropout: 2, mixup: -1, cutoffEpoch: 99, opt: 'y' }, 'p', models);
+  assert.deepEqual(
+    violations.list.map(({ field }) => field),
+    ['spec.model', 'spec.dropout', 'spec.opt', 'spec.mixup', 'spec.cutoff_epoch'],
+  );
+  for (const { value, allowed } of violations.list) assert.ok(value.length > 0 && allowed.length > 0);
+});
+
+test('lengths: held-out samples and trailing micro-batches are left out', () => {
+  const none = new Violations();
+  const length = checkLength(none, { ...good, batchSize: 10, updateFreq: 3, holdoutStride: 7, holdoutOffset: 2, warmupEpochs: 2 }, data);
+  // Held out: 2, 9, … 996 = 143 samples; 857 left; 28 steps of 30 samples.
+  assert.deepEqual(length, { trainSamples: 857, stepsPerEpoch: 28, totalSteps: 280, warmupSteps: 56 });
+  assert.ok(none.empty);
+});
+
+test('evaluation data must have the same classes', () => {
+  const violations = new Violations();
+  checkEvaluationData(violations, good, data, { samples: 5, classes: ['dog', 'cat'] });
+  assert.equal(violations.list[0]?.field, 'spec.eval_manifest');
+});
+
+test('a pinned schedule decides the drop options and its revision', () => {
+  const spec = { kind: DropKind.DROP_PATH, rate: 0.3, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 4 };
+  const resolved = resolveRunSpec({ ...good, schedule: 'projects/p/schedules/s' }, models, data, {
+    revision: 3n,
+    spec,
+  });
+  assert.deepEqual([resolved.dropPath, resolved.dropout, resolved.dropMode, resolved.scheduleRevision], [0.3, 0, 'early', 3n]);
+  assert.deepEqual(dropScheduleOf(resolved), spec);
+});
+
+test('digests tell specs apart', () => {
+  assert.equal(specDigest(good), specDigest({ ...good }));
+  assert.notEqual(specDigest(good), specDigest({ ...good, mixup: 0.8 }), 'given and defaulted are different requests');
+});
+
+test('no spec makes the checks throw, and only unsound values are refused by their own rule', () => {
+  const numbers = fc.record(
+    { dropout: fc.double(), lr: fc.double(), mixup: fc.double(), smoothing: fc.double(), batchSize: fc.nat() },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(numbers, (part) => {
+      const fields = new Set(violationsOf(part as Partial<RunSpec>));
+      for (const [key, value] of Object.entries(part)) {
+        const { name, holds } = runOptions[key as keyof typeof part];
+        if (!holds(value as number)) assert.ok(fields.has(name), name);
+      }
+    }),
+  );
+});

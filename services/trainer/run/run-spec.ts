@@ -1,0 +1,289 @@
+/**
+ * From the spec of a request to the spec that trains: every default filled in, every rule of the reference checked, all violations
+ * collected. Pure; data set, model and schedule come in as facts.
+ */
+
+import { createHash } from 'node:crypto';
+import type { Violations } from '#errors/errors.js';
+import { matchName, namePatterns } from '#errors/resource-names.js';
+import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropKind, DropMode, DropSchedule, type DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
+import { type OptionKey, runOptions } from './run-options.js';
+
+/** Options that stay absent when not given: absence is their meaning. */
+type MayBeAbsent = 'clipGrad' | 'weightDecayEnd' | 'cropPct';
+
+/** A spec in which only "none" is absent. */
+export type ResolvedSpec = RunSpec & { [K in Exclude<OptionKey, MayBeAbsent>]-?: NonNullable<RunSpec[K]> };
+
+/** What a spec's rules ask of the models there are. */
+export interface ModelCatalog {
+  readonly names: readonly string[];
+  /** Image size in pixels that a name stands for. */
+  inputSize(model: string): number;
+  /** What only some models know: dropout, layer_scale_init_value and head_init_scale, layer decay. */
+  takes(model: string): { readonly dropout: boolean; readonly initOptions: boolean; readonly layerDecay: boolean };
+  /** What a model does not take, or undefined where it takes both. `allowed` completes "must be". */
+  refusal(
+    model: string,
+    inputSize: number,
+    classes: number,
+  ): { readonly field: 'input_size' | 'nb_classes'; readonly allowed: string } | undefined;
+}
+
+/** What a spec's rules ask of a data set. */
+export interface DatasetFacts {
+  readonly samples: number;
+  readonly classes: readonly string[];
+}
+
+/** Lengths that follow from spec and data. */
+export interface RunLength {
+  /** Samples an epoch draws from: the manifest's less the held-out ones. */
+  readonly trainSamples: number;
+  /** Optimizer steps in an epoch. */
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  /** Optimizer steps of warm-up. */
+  readonly warmupSteps: number;
+}
+
+const manifestPattern = /^[0-9a-f]{64}$/;
+const manifestRule = 'the SHA-256 of a manifest: 64 of 0-9 and a-f';
+
+/** Digest of a spec as it was asked for: equal for repeated requests. 64 hex digits. */
+export function specDigest(spec: RunSpec): string {
+  return createHash('sha256').update(RunSpec.encode(spec).finish()).digest('hex');
+}
+
+/**
+ * Checks everything that needs neither data set nor schedule. Fields of violations start with `spec.`.
+ */
+export function checkRunSpec(violations: Violations, spec: RunSpec, project: string, models: ModelCatalog): void {
+  const refuse = (holds: boolean, field: string, value: unknown, allowed: string): boolean =>
+    violations.check(holds, `spec.${field}`, value, allowed);
+
+  const known = refuse(models.names.includes(spec.model), 'model', spec.model, `one of ${models.names.join(', ')}`);
+  refuse(manifestPattern.test(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
+  refuse(
+    spec.evalManifest === '' || manifestPattern.test(spec.evalManifest),
+    'eval_manifest',
+    spec.evalManifest,
+    `empty or ${manifestRule}`,
+  );
+
+  const bad = new Set<OptionKey>();
+  for (const [key, { name, allowed, holds }] of Object.entries(runOptions) as [OptionKey, (typeof runOptions)[OptionKey]][]) {
+    const value = spec[key];
+    if (value !== undefined && !refuse(holds(value), name, value, allowed)) bad.add(key);
+  }
+  /** Rules between options speak only about values that are sound by themselves. */
+  const sound = (...keys: OptionKey[]): boolean => keys.every((key) => !bad.has(key));
+  const value = withOptionDefaults(spec);
+
+  checkLists(refuse, spec);
+  checkDrop(refuse, spec, project, sound);
+  if (sound('epochs', 'warmupEpochs', 'warmupSteps') && value.warmupSteps <= 0n) {
+    refuse(value.warmupEpochs <= value.epochs, 'warmup_epochs', value.warmupEpochs, `at most ${value.epochs} (epochs)`);
+  }
+  if (sound('epochs', 'saveCkptFreq')) {
+    refuse(value.saveCkptFreq <= value.epochs, 'save_ckpt_freq', value.saveCkptFreq, `at most ${value.epochs} (epochs)`);
+  }
+  if (sound('batchSize', 'mixup', 'cutmix') && mixes(value)) {
+    refuse(value.batchSize % 2 === 0, 'batch_size', value.batchSize, 'even where mixup or cutmix is on');
+  }
+  if (sound('holdoutStride', 'holdoutOffset')) {
+    refuse(value.holdoutStride !== 1, 'holdout_stride', 1, '0 or at least 2: a stride of 1 would hold out every sample');
+    refuse(
+      value.holdoutOffset < Math.max(1, value.holdoutStride),
+      'holdout_offset',
+      value.holdoutOffset,
+      value.holdoutStride === 0 ? '0 where holdout_stride is 0' : `below ${value.holdoutStride} (holdout_stride)`,
+    );
+  }
+  if (sound('engine') && value.engine !== 'native') {
+    if (sound('precision')) refuse(value.precision === 'fp32', 'precision', value.precision, `fp32 on engine ${value.engine}`);
+    if (sound('checkpointBlocks')) refuse(!value.checkpointBlocks, 'checkpoint_blocks', true, `false on engine ${value.engine}`);
+  }
+  refuse(!(value.modelEmaEval && !value.modelEma), 'model_ema_eval', value.modelEmaEval, 'false where model_ema is false');
+  refuse(!(spec.disableEval === false && spec.evalManifest === ''), 'disable_eval', false, 'absent or true where eval_manifest is empty');
+  if (known) checkModelOptions(refuse, value, models, sound);
+  if (known && sound('inputSize', 'nbClasses')) {
+    const size = spec.inputSize ?? models.inputSize(spec.model);
+    const refusal = models.refusal(spec.model, size, spec.nbClasses ?? 1);
+    if (refusal) refuse(false, refusal.field, refusal.field === 'input_size' ? size : spec.nbClasses, refusal.allowed);
+  }
+  if (spec.finetune !== '') {
+    const ids = matchName('checkpoint', spec.finetune);
+    refuse(ids !== undefined, 'finetune', spec.finetune, `empty or ${namePatterns.checkpoint}`);
+    if (ids !== undefined) refuse(ids.project === project, 'finetune', spec.finetune, `a checkpoint of project ${project}`);
+  }
+}
+
+/** Options that only some models know. */
+function checkModelOptions(refuse: Refuse, value: ResolvedSpec, models: ModelCatalog, sound: (...keys: OptionKey[]) => boolean): void {
+  const takes = models.takes(value.model);
+  if (sound('layerDecay') && !takes.layerDecay) {
+    const owners = models.names.filter((name) => models.takes(name).layerDecay).join(', ');
+    refuse(value.layerDecay === 1, 'layer_decay', value.layerDecay, `1 for this model: only ${owners} have layer decay`);
+  }
+  if (!takes.initOptions) {
+    const { layerScaleInitValue, headInitScale } = value;
+    refuse(layerScaleInitValue === 1e-6, 'layer_scale_init_value', layerScaleInitValue, 'absent or 1e-6: only ConvNeXt uses it');
+    refuse(headInitScale === 1, 'head_init_scale', headInitScale, 'absent or 1: only ConvNeXt uses it');
+  }
+  if (!takes.dropout && value.schedule === '' && sound('dropout')) {
+    refuse(value.dropout === 0, 'dropout', value.dropout, '0 for this model: ConvNeXt has stochastic depth (drop_path) only');
+  }
+}
+
+type Refuse = (holds: boolean, field: string, value: unknown, allowed: string) => boolean;
+
+function checkLists(refuse: Refuse, { optBetas, cutmixMinmax }: RunSpec): void {
+  const rate = (beta: number): boolean => beta >= 0 && beta < 1;
+  refuse(
+    optBetas.length === 0 || (optBetas.length === 2 && optBetas.every(rate)),
+    'opt_betas',
+    optBetas.join(', '),
+    'none or two values, each at least 0 and below 1',
+  );
+  const [low, high] = cutmixMinmax;
+  refuse(
+    cutmixMinmax.length === 0 ||
+      (cutmixMinmax.length === 2 && low !== undefined && high !== undefined && low >= 0 && low < high && high <= 1),
+    'cutmix_minmax',
+    cutmixMinmax.join(', '),
+    'none or two values, 0 <= min < max <= 1',
+  );
+}
+
+function checkDrop(refuse: Refuse, spec: RunSpec, project: string, sound: (...keys: OptionKey[]) => boolean): void {
+  if (spec.schedule !== '') {
+    const ids = matchName('schedule', spec.schedule);
+    refuse(ids !== undefined, 'schedule', spec.schedule, `empty or ${namePatterns.schedule}`);
+    if (ids !== undefined) refuse(ids.project === project, 'schedule', spec.schedule, `a schedule of project ${project}`);
+    for (const key of ['dropout', 'dropPath', 'dropMode', 'dropSchedule', 'cutoffEpoch'] as const) {
+      refuse(spec[key] === undefined, runOptions[key].name, spec[key], 'absent where schedule is given: it comes from there');
+    }
+    return;
+  }
+  refuse(spec.scheduleRevision === 0n, 'schedule_revision', spec.scheduleRevision, '0 where schedule is empty');
+  refuse(spec.followSchedule !== true, 'follow_schedule', true, 'absent or false where schedule is empty');
+  const value = withOptionDefaults(spec);
+  if (sound('dropout', 'dropPath')) {
+    refuse(!(value.dropout > 0 && value.dropPath > 0), 'drop_path', value.dropPath, `0 where dropout is above 0 (it is ${value.dropout})`);
+  }
+  if (sound('dropMode', 'dropSchedule')) {
+    refuse(
+      !(value.dropMode === 'late' && value.dropSchedule === 'linear'),
+      'drop_schedule',
+      value.dropSchedule,
+      'constant where drop_mode is late',
+    );
+  }
+  if (sound('epochs', 'cutoffEpoch')) {
+    refuse(value.cutoffEpoch <= value.epochs, 'cutoff_epoch', value.cutoffEpoch, `at most ${value.epochs} (epochs)`);
+  }
+}
+
+/** Checks what needs the training data set. Undefined where the lengths cannot be told because an option they need is wrong itself. */
+export function checkLength(violations: Violations, spec: RunSpec, train: DatasetFacts): RunLength | undefined {
+  const keys = ['batchSize', 'updateFreq', 'epochs', 'warmupEpochs', 'warmupSteps', 'holdoutStride', 'holdoutOffset', 'nbClasses'] as const;
+  if (keys.some((key) => spec[key] !== undefined && !runOptions[key].holds(spec[key]))) return undefined;
+  const value = withOptionDefaults(spec);
+  if (value.holdoutStride === 1) return undefined;
+  if (spec.nbClasses !== undefined) {
+    const classes = train.classes.length;
+    violations.check(spec.nbClasses >= classes, 'spec.nb_classes', spec.nbClasses, `at least ${classes}, the classes of the data set`);
+  }
+  const heldOut = value.holdoutStride === 0 ? 0 : Math.ceil(Math.max(0, train.samples - value.holdoutOffset) / value.holdoutStride);
+  const trainSamples = train.samples - heldOut;
+  const stepSamples = value.batchSize * value.updateFreq;
+  const stepsPerEpoch = Math.floor(trainSamples / stepSamples);
+  if (value.batchSize > trainSamples) {
+    violations.add('spec.batch_size', value.batchSize, `at most ${trainSamples}, the samples to train on`);
+    return undefined;
+  }
+  if (stepsPerEpoch === 0) {
+    const most = Math.floor(trainSamples / value.batchSize);
+    violations.add('spec.update_freq', value.updateFreq, `at most ${most}: batch_size * update_freq samples must fit into ${trainSamples}`);
+    return undefined;
+  }
+  const totalSteps = value.epochs * stepsPerEpoch;
+  const bySteps = value.warmupSteps > 0n;
+  const warmupSteps = bySteps ? Number(value.warmupSteps) : value.warmupEpochs * stepsPerEpoch;
+  if (bySteps) violations.check(warmupSteps <= totalSteps, 'spec.warmup_steps', warmupSteps, `at most ${totalSteps} (the whole training)`);
+  return { trainSamples, stepsPerEpoch, totalSteps, warmupSteps };
+}
+
+/** Checks the evaluation data set against the training one. */
+export function checkEvaluationData(violations: Violations, spec: RunSpec, train: DatasetFacts, evaluation: DatasetFacts): void {
+  const same = train.classes.length === evaluation.classes.length && train.classes.every((name, k) => name === evaluation.classes[k]);
+  violations.check(same, 'spec.eval_manifest', spec.evalManifest, 'a data set with the same classes in the same order as train_manifest');
+}
+
+/** A revision of a schedule, as pinned. */
+export interface PinnedSchedule {
+  readonly revision: bigint;
+  readonly spec: DropScheduleSpec;
+}
+
+/** The drop options that a schedule stands for. */
+export function dropOptions(
+  spec: DropScheduleSpec,
+): Pick<ResolvedSpec, 'dropout' | 'dropPath' | 'dropMode' | 'dropSchedule' | 'cutoffEpoch'> {
+  const path = spec.kind === DropKind.DROP_PATH;
+  return {
+    dropout: path ? 0 : spec.rate,
+    dropPath: path ? spec.rate : 0,
+    dropMode: spec.mode === DropMode.EARLY ? 'early' : spec.mode === DropMode.LATE ? 'late' : 'standard',
+    dropSchedule: spec.schedule === DropSchedule.LINEAR ? 'linear' : 'constant',
+    cutoffEpoch: spec.cutoffEpoch,
+  };
+}
+
+/** The schedule that a spec's drop options stand for. */
+export function dropScheduleOf(spec: ResolvedSpec): DropScheduleSpec {
+  const path = spec.dropPath > 0;
+  return {
+    kind: path ? DropKind.DROP_PATH : DropKind.DROPOUT,
+    rate: path ? spec.dropPath : spec.dropout,
+    mode: spec.dropMode === 'early' ? DropMode.EARLY : spec.dropMode === 'late' ? DropMode.LATE : DropMode.STANDARD,
+    schedule: spec.dropSchedule === 'linear' ? DropSchedule.LINEAR : DropSchedule.CONSTANT,
+    cutoffEpoch: spec.cutoffEpoch,
+  };
+}
+
+/** Fills in everything. The spec must have passed the checks above. */
+export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: DatasetFacts, pinned?: PinnedSchedule): ResolvedSpec {
+  const value = withOptionDefaults(spec);
+  return {
+    ...value,
+    inputSize: spec.inputSize ?? models.inputSize(spec.model),
+    nbClasses: spec.nbClasses ?? train.classes.length,
+    disableEval: spec.disableEval ?? spec.evalManifest === '',
+    optBetas: spec.optBetas.length === 0 ? [0.9, 0.999] : spec.optBetas,
+    ...(pinned && { ...dropOptions(pinned.spec), scheduleRevision: pinned.revision }),
+  };
+}
+
+/** True where images of a batch are mixed. */
+export function mixes(spec: Pick<RunSpec, 'mixup' | 'cutmix' | 'cutmixMinmax'>): boolean {
+  return (spec.mixup ?? 0) > 0 || (spec.cutmix ?? 0) > 0 || spec.cutmixMinmax.length > 0;
+}
+
+/** Reads back a resolved spec that was stored. @throws Error naming what is absent */
+export function asResolved(spec: RunSpec): ResolvedSpec {
+  for (const [key, { name }] of Object.entries(runOptions) as [OptionKey, { name: string }][]) {
+    if (spec[key] === undefined && key !== 'clipGrad' && key !== 'weightDecayEnd' && key !== 'cropPct') {
+      throw new Error(`the stored run spec has no ${name}`);
+    }
+  }
+  return spec as ResolvedSpec;
+}
+
+function withOptionDefaults(spec: RunSpec): ResolvedSpec {
+  const defaults = Object.fromEntries(Object.entries(runOptions).map(([key, { fallback }]) => [key, fallback]));
+  const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
+  return { ...defaults, ...given } as ResolvedSpec;
+}

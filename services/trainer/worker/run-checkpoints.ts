@@ -1,0 +1,113 @@
+/** A run's checkpoints during an attempt: when one is due, saved beside the training, committed to the log, old ones deleted. */
+import type { Program } from '#engine/index.js';
+import type { CheckpointRecord } from '#protocol/dropstream/v1/trainer.js';
+import type { SavedCheckpoint } from '#storage/checkpoint.js';
+import { Checkpointer } from '#storage/checkpointer.js';
+import type { ObjectStore } from '#storage/object-store.js';
+import type { Logger } from '#telemetry/logger.js';
+import type { ClaimedLog } from '#work/claimed-log.js';
+import type { TrainerMetrics } from '../metrics.js';
+import { checkpointPrefix, type EventBodyAt } from '../run/run-log.js';
+import type { ResolvedSpec } from '../run/run-spec.js';
+import type { KnownCheckpoint, RunView } from '../run/run-state.js';
+import { deleteOldCheckpoints } from './retention.js';
+import { type Progress, snapshotOf } from './training-state.js';
+
+export interface RunCheckpointsOptions {
+  readonly store: ObjectStore;
+  readonly project: string;
+  readonly run: string;
+  readonly claimed: ClaimedLog<EventBodyAt, RunView>;
+  readonly spec: ResolvedSpec;
+  readonly metrics: TrainerMetrics;
+  readonly logger: Logger;
+  /** Writes what the log must hold before a checkpoint of it. */
+  readonly flush: () => Promise<void>;
+  /** Told of a committed checkpoint at the end of an epoch. Absent: none is evaluated. */
+  readonly evaluate: ((checkpoint: KnownCheckpoint) => void) | undefined;
+}
+
+export class RunCheckpoints {
+  readonly #options: RunCheckpointsOptions;
+  readonly #checkpointer: Checkpointer;
+  readonly #stepsPerEpoch: number;
+  readonly #totalSteps: number;
+  /** When the save of a step began. */
+  readonly #begun = new Map<number, number>();
+  #lastMs = performance.now();
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(options: RunCheckpointsOptions) {
+    const { store, project, run, logger, claimed } = options;
+    this.#options = options;
+    this.#stepsPerEpoch = Number(claimed.view.run.stepsPerEpoch);
+    this.#totalSteps = Number(claimed.view.run.totalSteps);
+    this.#checkpointer = new Checkpointer({
+      store,
+      prefix: checkpointPrefix(project, run),
+      onCommitted: (saved) => this.#committed(saved),
+      onFailed: (step, error) => {
+        this.#failure = { error };
+        logger.error({ error, step }, 'a checkpoint could not be saved');
+      },
+    });
+  }
+
+  /** Whether the spec asks for a checkpoint after so many steps. */
+  isDue(step: number): boolean {
+    const { saveCkpt, saveCkptFreq, saveCkptSeconds } = this.#options.spec;
+    if (!saveCkpt) return false;
+    const epochs = step / this.#stepsPerEpoch;
+    if (Number.isInteger(epochs) && (epochs % saveCkptFreq === 0 || step === this.#totalSteps)) return true;
+    // By time only where none is under way: training never waits for one of those.
+    const due = saveCkptSeconds > 0 && performance.now() - this.#lastMs >= saveCkptSeconds * 1000;
+    return due && this.#checkpointer.status.inFlightStep === undefined;
+  }
+
+  /** Copies the state; it is written beside the training. Steps it stands for are in the log before it. */
+  async save(program: Program, progress: Progress): Promise<void> {
+    const begun = performance.now();
+    const { claimed, metrics, spec, flush } = this.#options;
+    await flush();
+    await this.#checkpointer.stage(snapshotOf(program, spec, claimed.view, progress), { signal: claimed.signal });
+    this.#failure = undefined;
+    this.#begun.set(progress.step, begun);
+    this.#lastMs = performance.now();
+    metrics.checkpointStall.observe((performance.now() - begun) / 1000);
+  }
+
+  /** Resolves when the last save is committed. @throws what it failed with */
+  async drain(): Promise<void> {
+    await this.#checkpointer.drain({ signal: this.#options.claimed.signal });
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async close(): Promise<void> {
+    await this.#checkpointer.close();
+  }
+
+  async #committed(saved: SavedCheckpoint): Promise<void> {
+    const { claimed, metrics, evaluate } = this.#options;
+    const seconds = (performance.now() - (this.#begun.get(saved.step) ?? performance.now())) / 1000;
+    this.#begun.delete(saved.step);
+    const checkpoint = `${claimed.view.run.name}/checkpoints/${saved.id}`;
+    const value: CheckpointRecord = { checkpoint, step: BigInt(saved.step), sizeBytes: BigInt(saved.sizeBytes), seconds };
+    const view = await claimed.append(() => ({ body: { $case: 'checkpoint', value } }));
+    metrics.checkpoint.observe(seconds);
+    if (view.unevaluated.some(({ name }) => name === checkpoint)) evaluate?.({ name: checkpoint, step: saved.step });
+    await this.#deleteOld(view);
+  }
+
+  /** What stays behind goes with the next checkpoint: no reason to fail a save that is committed. */
+  async #deleteOld(view: RunView): Promise<void> {
+    const { claimed, store, project, run, logger, spec, evaluate } = this.#options;
+    const prefix = checkpointPrefix(project, run);
+    try {
+      const options = { prefix, view, keep: spec.saveCkptNum, evaluates: evaluate !== undefined, signal: claimed.signal };
+      const gone = await deleteOldCheckpoints(store, options);
+      if (gone.length > 0) logger.debug({ checkpoints: gone }, 'old checkpoints were deleted');
+    } catch (error) {
+      if (!claimed.signal.aborted) logger.warn({ error }, 'old checkpoints could not be deleted');
+    }
+  }
+}

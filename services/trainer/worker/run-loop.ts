@@ -1,0 +1,135 @@
+/**
+ * The training itself: optimizer steps in order, from a step of the run to its end. Knows neither log nor store: whoever consumes the
+ * steps decides between two of them whether to save, stop or go on. Nothing of the program runs while the consumer holds a step.
+ */
+import type { Program } from '#engine/index.js';
+import { layerDecayScales } from '#nn/layer-decay.js';
+import { countTopK } from '#nn/metrics.js';
+import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
+import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import type { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import { blockRates } from '#schedule/index.js';
+import type { StepRates } from '../run/run-rates.js';
+import { mixes, type ResolvedSpec } from '../run/run-spec.js';
+import { meanLoss } from './epoch-means.js';
+import type { MicroBatches, PreparedBatch } from './micro-batches.js';
+
+export interface LoopOptions {
+  readonly program: Program;
+  readonly spec: ResolvedSpec;
+  readonly stepsPerEpoch: number;
+  readonly fromStep: number;
+  readonly toStep: number;
+  /** In order, beginning with the first one of `fromStep`. The loop hands every batch back. */
+  readonly batches: MicroBatches;
+  readonly rates: (step: number) => StepRates;
+  readonly dropKind: DropKind;
+  /** Ends the loop between two steps, also while it waits for data; never inside a step. */
+  readonly signal: AbortSignal;
+}
+
+/** The loss or the gradient is no finite number: training on would only spread it. */
+export class NonFiniteLoss extends Error {
+  override readonly name = 'NonFiniteLoss';
+  constructor(
+    readonly step: number,
+    readonly loss: number,
+    readonly gradNorm: number,
+  ) {
+    super(`loss ${loss}, gradient norm ${gradNorm} at step ${step}: lower lr, clip gradients (clip_grad) or warm up longer`);
+  }
+}
+
+export interface TrainedStep {
+  readonly metrics: StepMetrics;
+  readonly images: number;
+  /** Samples of the step that could not be decoded. */
+  readonly replaced: readonly ReplacedSample[];
+}
+
+export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedStep, void, void> {
+  const { program, spec, stepsPerEpoch, batches, rates, signal } = options;
+  const mixed = mixes(spec);
+  const [beta1, beta2] = spec.optBetas as [number, number];
+  const names = program.parameters.map(({ name }) => name);
+  const learningRateScale = layerDecayScales(spec.model, names, spec.layerDecay);
+  for (let step = options.fromStep; step < options.toStep; step++) {
+    signal.throwIfAborted();
+    const begun = performance.now();
+    const micro = await take(batches, spec.updateFreq, signal);
+    const waited = performance.now();
+    try {
+      const { lr, weightDecay, dropRate } = rates(step);
+      const path = options.dropKind === DropKind.DROP_PATH;
+      const samples = micro.reduce((sum, batch) => sum + batch.samples, 0);
+      let firstSample = 0;
+      const result = await program.step({
+        microBatches: micro.map(({ images, targets, samples: count }) => {
+          const first = firstSample;
+          firstSample += count;
+          return { images, targets, samples: count, firstSample: first };
+        }),
+        random: {
+          seed: spec.seed,
+          step,
+          dropout: path ? 0 : dropRate,
+          ...(path && program.blocks > 0 ? { blockRates: [...blockRates(dropRate, program.blocks)] } : {}),
+        },
+        lossScale: 1 / samples,
+        optimizer: {
+          kind: spec.opt as 'adamw' | 'sgd' | 'momentum',
+          beta1,
+          beta2,
+          eps: spec.optEps,
+          momentum: spec.momentum,
+          step: step + 1,
+          clip: spec.clipGrad ?? 0,
+          learningRate: lr,
+          learningRateScale,
+          weightDecay,
+          emaDecay: spec.modelEma ? spec.modelEmaDecay : -1,
+        },
+      });
+      const loss = meanLoss(result.losses);
+      if (!Number.isFinite(loss) || !Number.isFinite(result.gradNorm)) throw new NonFiniteLoss(step, loss, result.gradNorm);
+      const metrics: StepMetrics = {
+        step: BigInt(step),
+        epoch: Math.floor(step / stepsPerEpoch),
+        loss,
+        lr,
+        dropRate,
+        weightDecay,
+        gradNorm: result.gradNorm,
+        classAcc: mixed ? undefined : accuracy(result.logits, micro, program.classes, samples),
+        dataWaitSeconds: (waited - begun) / 1000,
+        stepSeconds: (performance.now() - begun) / 1000,
+        batchSha256: micro.map(({ sha256 }) => Buffer.from(sha256)),
+      };
+      yield { metrics, images: samples, replaced: micro.flatMap(({ replaced }) => replaced) };
+    } finally {
+      for (const batch of micro) batch.release();
+    }
+  }
+}
+
+async function take(batches: MicroBatches, count: number, signal: AbortSignal): Promise<PreparedBatch[]> {
+  const taken: PreparedBatch[] = [];
+  try {
+    while (taken.length < count) taken.push(await batches.next(signal));
+    return taken;
+  } catch (error) {
+    for (const batch of taken) batch.release();
+    throw error;
+  }
+}
+
+/** Share of right predictions, 0 to 1. */
+function accuracy(logits: Float32Array, micro: readonly PreparedBatch[], classes: number, samples: number): number {
+  const labels = new Uint32Array(samples);
+  let at = 0;
+  for (const batch of micro) {
+    labels.set(batch.labels, at);
+    at += batch.samples;
+  }
+  return countTopK(logits, labels, classes, 1) / samples;
+}
