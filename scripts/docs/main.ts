@@ -16,7 +16,7 @@ import { trainOptionTable } from './train-options.js';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const reference = 'docs/reference';
 /** Pages written by people that hold generated fragments between markers. */
-const pagesWithFragments = ['docs/clients.md', 'docs/command-line.md', 'docs/training.md'];
+const pagesWithFragments = ['README.md', 'docs/clients.md', 'docs/command-line.md', 'docs/training.md'];
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
