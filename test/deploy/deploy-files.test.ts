@@ -47,6 +47,7 @@ test('promtool accepts rules and configuration', { skip: 'skip' in promtool ? pr
   const { path } = promtool as { path: string };
   for (const [what, file] of [
     ['rules', 'prometheus/dashboard-queries.rules.yaml'],
+    ['rules', 'prometheus/alerts.rules.yaml'],
     ['config', 'prometheus/prometheus.yml'],
   ] as const) {
     const { stdout } = await promisify(execFile)(path, ['check', what, deployPath(file)], { timeout: 30_000 });
