@@ -59,10 +59,10 @@ export function checkDropSchedule(
   addScheduleViolations(violations, checks, field);
   if (violations.list.length > before) return undefined;
   return {
-    kind: dropKinds.valueOf(kind),
+    kind: dropKinds.fromWord(kind),
     rate,
-    mode: dropModes.valueOf(mode),
-    schedule: dropSchedules.valueOf(schedule),
+    mode: dropModes.fromWord(mode),
+    schedule: dropSchedules.fromWord(schedule),
     cutoffEpoch,
   };
 }
@@ -73,8 +73,8 @@ export function runDropOf({ kind, rate, mode, schedule, cutoffEpoch }: DropSched
   return {
     dropout: path ? 0 : rate,
     dropPath: path ? rate : 0,
-    dropMode: dropModes.valueOf(dropModes.wordOf(mode)),
-    dropSchedule: dropSchedules.valueOf(dropSchedules.wordOf(schedule)),
+    dropMode: dropModes.fromWord(dropModes.wordOf(mode)),
+    dropSchedule: dropSchedules.fromWord(dropSchedules.wordOf(schedule)),
     cutoffEpoch,
   };
 }

@@ -18,7 +18,7 @@ export interface EnumWords<T> {
   readonly names: readonly string[];
   /** What UNSPECIFIED and an absent field mean. */
   readonly fallback: WordOf<T>;
-  valueOf(word: WordOf<T>): ValueOf<T>;
+  fromWord(word: WordOf<T>): ValueOf<T>;
   /** Undefined where the text is no word of the enum. */
   parse(text: string): ValueOf<T> | undefined;
   /** True for a number of the enum, UNSPECIFIED among them. */
@@ -42,7 +42,7 @@ export function enumWords<T extends EnumObject>(values: T, prefix: string, fallb
     words: entries.map(({ word }) => word),
     names,
     fallback,
-    valueOf: (word) => byWord.get(word) as ValueOf<T>,
+    fromWord: (word) => byWord.get(word) as ValueOf<T>,
     parse: (text) => byWord.get(text),
     has: (value) => byValue.has(value),
     wordOf(value) {

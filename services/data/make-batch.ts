@@ -107,7 +107,7 @@ export function batchSample({ sample, label, plan, padding }: PlannedSample, mix
     label,
     erase: plan.erase.map(({ key: [low, high], mode, ...box }) => ({
       ...box,
-      mode: eraseModes.valueOf(mode),
+      mode: eraseModes.fromWord(mode),
       key: (BigInt(high) << 32n) | BigInt(low),
     })),
     mix: mix ? mixParameters(mix) : undefined,

@@ -153,10 +153,10 @@ function specOf(o: SpecFlags): { spec: DropScheduleSpec; paths: string[] } {
     return value;
   };
   const spec = DropScheduleSpec.fromPartial({
-    kind: dropKinds.valueOf(o.kind ?? dropKinds.fallback),
+    kind: dropKinds.fromWord(o.kind ?? dropKinds.fallback),
     rate: number('rate', o.rate),
-    mode: dropModes.valueOf(o.mode ?? dropModes.fallback),
-    schedule: dropSchedules.valueOf(o.dropSchedule ?? dropSchedules.fallback),
+    mode: dropModes.fromWord(o.mode ?? dropModes.fallback),
+    schedule: dropSchedules.fromWord(o.dropSchedule ?? dropSchedules.fallback),
     cutoffEpoch: number('cutoff_epoch', o.cutoffEpoch),
   });
   violations.throwIfAny();

@@ -55,8 +55,8 @@ export async function prepareEvaluation(request: CreateEvaluationRequest, store:
     batchSize: spec.batchSize ?? Math.min(maxBatch, Math.max(1, Math.floor(1.5 * (run.batchSize ?? 64)))),
     ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
     cropPct: spec.cropPct ?? run.cropPct,
-    engine: engines.valueOf(engine),
-    precision: precisions.valueOf(precision),
+    engine: engines.fromWord(engine),
+    precision: precisions.fromWord(precision),
     subsetStride: spec.subsetStride ?? 0,
     subsetOffset: spec.subsetOffset ?? 0,
   };

@@ -38,8 +38,8 @@ const flag = (name: string, fallback: boolean | undefined): Option =>
   option(name, fallback, 'true or false', (v) => typeof v === 'boolean');
 
 /** An enum of the protos. UNSPECIFIED means the default, as absence does. */
-const choice = <T>(name: string, { names, fallback, valueOf, has }: EnumWords<T>): Option =>
-  option(name, valueOf(fallback), `one of ${names.join(', ')}`, (v) => typeof v === 'number' && has(v));
+const choice = <T>(name: string, { names, fallback, fromWord, has }: EnumWords<T>): Option =>
+  option(name, fromWord(fallback), `one of ${names.join(', ')}`, (v) => typeof v === 'number' && has(v));
 
 const finite = (v: Value): boolean => typeof v === 'number' && Number.isFinite(v);
 const notNegative = (name: string, fallback: number | undefined): Option =>

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Violations } from '#errors/errors.js';
-import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
+import { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { modelCatalog } from './model-catalog.js';
 import { runOptions } from './run-options.js';
@@ -56,8 +57,8 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['a rate of 1', { dropout: 1 }, ['dropout']],
   ['a negative rate', { dropPath: -0.1 }, ['drop_path']],
   ['a rate that is no number', { dropout: Number.NaN }, ['dropout']],
-  ['late and linear', { dropMode: 'late', dropSchedule: 'linear' }, ['drop_schedule']],
-  ['unknown mode', { dropMode: 'sometimes' }, ['drop_mode']],
+  ['late and linear', { dropMode: DropMode.LATE, dropSchedule: DropSchedule.LINEAR }, ['drop_schedule']],
+  ['unknown mode', { dropMode: DropMode.SOMETIMES }, ['drop_mode']],
   ['warm-up longer than training', { warmupEpochs: 11 }, ['warmup_epochs']],
   ['default warm-up longer than training', { warmupEpochs: undefined }, ['warmup_epochs']],
   ['warm-up steps beyond training', { warmupSteps: 151n }, ['warmup_steps']],
@@ -71,12 +72,12 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['betas', { optBetas: [0.9] }, ['opt_betas']],
   ['a beta of 1', { optBetas: [0.9, 1] }, ['opt_betas']],
   ['minmax the wrong way round', { cutmixMinmax: [0.8, 0.2] }, ['cutmix_minmax']],
-  ['unknown optimizer', { opt: 'lion' }, ['opt']],
-  ['unknown engine', { engine: 'abacus' }, ['engine']],
-  ['unknown precision', { precision: 'fp8' }, ['precision']],
+  ['unknown optimizer', { opt: Optimizer.LION }, ['opt']],
+  ['unknown engine', { engine: Engine.ABACUS }, ['engine']],
+  ['unknown precision', { precision: Precision.FP8 }, ['precision']],
   [
     'bf16 and blocks run again on TensorFlow.js',
-    { engine: 'tfjs', precision: 'bf16', checkpointBlocks: true },
+    { engine: Engine.TFJS, precision: Precision.BF16, checkpointBlocks: true },
     ['precision', 'checkpoint_blocks'],
   ],
   ['clip of 0', { clipGrad: 0 }, ['clip_grad']],
@@ -112,7 +113,7 @@ test('warm-up by steps makes warmup_epochs irrelevant, as long as the training',
 
 test('all violations come at once, with value and what is allowed', () => {
   const violations = new Violations();
-  checkRunSpec(violations, { ...good, model: 'x', dropout: 2, mixup: -1, cutoffEpoch: 99, opt: 'y' }, 'p', models);
+  checkRunSpec(violations, { ...good, model: 'x', dropout: 2, mixup: -1, cutoffEpoch: 99, opt: Optimizer.Y }, 'p', models);
   assert.deepEqual(
     violations.list.map(({ field }) => field),
     ['spec.model', 'spec.dropout', 'spec.opt', 'spec.mixup', 'spec.cutoff_epoch'],
