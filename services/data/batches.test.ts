@@ -89,7 +89,7 @@ test('known batches have known bytes, on every machine and in every version with
   const of = plan(
     'cifar',
     { inputSize: 48, trainInterpolation: TrainInterpolation.RANDOM, reprob: 0.9, recount: 2 },
-    { batchSize: 10, mix: { ...MixSpec.create(), mixupMode: 'elem' } },
+    { batchSize: 10, mix: { ...MixSpec.create(), mixupMode: MixupMode.ELEM } },
   );
   const hashes: string[] = [];
   for (const format of [PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16]) {

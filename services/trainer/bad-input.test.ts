@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { MixupMode } from '#protocol/dropstream/v1/data.js';
-import { Engine } from '#protocol/dropstream/v1/engine_types.js';
-import { Optimizer, type RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { MixupMode } from '#protocol/dropstream/v1/data.js';
+import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
+import type { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode } from '#protocol/dropstream/v1/schedule_types.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { projectKey } from '#rpc/authorize.js';
@@ -39,7 +39,7 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['malformed manifest', { trainManifest: 'fashion' }, ['spec.train_manifest']],
   [
     'unknown option values',
-    { opt: Optimizer.LION, engine: Engine.ABACUS, mixupMode: MixupMode.ALL },
+    { opt: 9 as Optimizer, engine: 9 as Engine, mixupMode: 9 as MixupMode },
     ['spec.opt', 'spec.mixup_mode', 'spec.engine'],
   ],
   ['cutoff beyond epochs', { dropout: 0.1, dropMode: DropMode.EARLY, cutoffEpoch: 3 }, ['spec.cutoff_epoch']],

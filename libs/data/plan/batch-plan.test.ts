@@ -157,7 +157,10 @@ test('the digest changes with everything that decides a batch, and with nothing 
   ];
   assert.equal(new Set([digest(), ...changed]).size, changed.length + 1);
   // Defaults given are defaults left out.
-  assert.equal(digest({ worldSize: 1, order: '' }, { aa: 'rand-m9-mstd0.5-inc1', reprob: 0.25, hflip: 0.5 }), digest());
+  assert.equal(
+    digest({ worldSize: 1, order: SampleOrder.UNSPECIFIED }, { aa: 'rand-m9-mstd0.5-inc1', reprob: 0.25, hflip: 0.5 }),
+    digest(),
+  );
   assert.equal(digest({ mix: { ...MixSpec.create(), mixup: 0.8, mixupMode: MixupMode.BATCH } }), digest({ mix: MixSpec.create() }));
   assert.match(planText(resolvePlan(message()), 1), /^\{"batchSize":8,"format":"dropstream\.plan\.v1"/);
 });

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Violations } from '#errors/errors.js';
-import { EraseMode, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
+import { type EraseMode, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
 import { purposeKey } from '#random/philox.js';
 import { sharedPath } from '../../../../test/support/shared-folder.js';
 import { canonicalJson, type Json } from '../canonical-json.js';
@@ -205,10 +205,10 @@ test('transform options outside their ranges are all named', () => {
       training: true,
       colorJitter: -1,
       aa: 'x',
-      trainInterpolation: TrainInterpolation.NEAREST,
+      trainInterpolation: 9 as TrainInterpolation,
       cropPct: 0,
       reprob: NaN,
-      remode: EraseMode.X,
+      remode: 9 as EraseMode,
       recount: 0,
       cropPadding: 33,
       hflip: 2,
