@@ -156,7 +156,7 @@ test('a pinned schedule decides the drop options and its revision', () => {
     revision: 3n,
     spec,
   });
-  assert.deepEqual([resolved.dropPath, resolved.dropout, resolved.dropMode, resolved.scheduleRevision], [0.3, 0, 'early', 3n]);
+  assert.deepEqual([resolved.dropPath, resolved.dropout, resolved.dropMode, resolved.scheduleRevision], [0.3, 0, DropMode.EARLY, 3n]);
   assert.deepEqual(dropScheduleOf(resolved), spec);
 });
 
