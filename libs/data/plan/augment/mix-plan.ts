@@ -65,7 +65,6 @@ export function resolveMix(options: MixOptions, inputSize: number, violations: V
   const minmax = given.length === 2 ? ([given[0] as number, given[1] as number] as const) : undefined;
   // With a size range λ only decides how often boxes appear at all; the reference then takes Beta(1, 1).
   const cutmix = minmax ? 1 : (options.cutmix ?? 1);
-  const mode = mixupModes.read(violations, `${prefix}mixup_mode`, options.mixupMode);
   const [probability, switchProbability, smoothing] = [options.mixupProb ?? 1, options.mixupSwitchProb ?? 0.5, options.smoothing ?? 0.1];
   const alpha = (value: number) => value === 0 || (value >= 1e-3 && value <= MAX_ALPHA);
   const share = (value: number) => value >= 0 && value <= 1;
@@ -81,6 +80,7 @@ export function resolveMix(options: MixOptions, inputSize: number, violations: V
   }
   violations.check(share(probability), `${prefix}mixup_prob`, probability, 'from 0 to 1');
   violations.check(share(switchProbability), `${prefix}mixup_switch_prob`, switchProbability, 'from 0 to 1');
+  const mode = mixupModes.read(violations, `${prefix}mixup_mode`, options.mixupMode);
   violations.check(smoothing >= 0 && smoothing < 1, `${prefix}smoothing`, smoothing, 'at least 0 and below 1');
   return { mixup, cutmix, minmax, probability, switchProbability, mode, smoothing };
 }

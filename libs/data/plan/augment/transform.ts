@@ -55,9 +55,8 @@ export function resolveTransform(options: TransformOptions, violations: Violatio
   const { inputSize, training } = options;
   const colorJitter = options.colorJitter ?? 0.4;
   const aa = options.aa ?? 'rand-m9-mstd0.5-inc1';
-  const interpolation = trainInterpolations.read(violations, `${prefix}train_interpolation`, options.trainInterpolation);
-  const mode = eraseModes.read(violations, `${prefix}remode`, options.remode);
-  const erasing = { probability: options.reprob ?? 0.25, mode, maxCount: options.recount ?? 1 };
+  const probability = options.reprob ?? 0.25;
+  const maxCount = options.recount ?? 1;
   const cropPadding = options.cropPadding ?? 4;
   const flip = options.hflip ?? 0.5;
   const { cropPct } = options;
@@ -68,9 +67,11 @@ export function resolveTransform(options: TransformOptions, violations: Violatio
     .addAll(parsed.ok ? [] : [{ field: `${prefix}aa`, value: aa, allowed: parsed.allowed }])
     .check(integerIn(inputSize, MIN_INPUT, MAX_INPUT), `${prefix}input_size`, inputSize, `an integer from ${MIN_INPUT} to ${MAX_INPUT}`);
   violations.check(colorJitter >= 0 && colorJitter <= 100, `${prefix}color_jitter`, colorJitter, 'from 0 to 100');
+  const interpolation = trainInterpolations.read(violations, `${prefix}train_interpolation`, options.trainInterpolation);
   violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), `${prefix}crop_pct`, cropPct, 'from 0.05 to 1, or absent');
-  violations.check(share(erasing.probability), `${prefix}reprob`, erasing.probability, 'from 0 to 1');
-  violations.check(integerIn(erasing.maxCount, 1, 16), `${prefix}recount`, erasing.maxCount, 'an integer from 1 to 16');
+  violations.check(share(probability), `${prefix}reprob`, probability, 'from 0 to 1');
+  const mode = eraseModes.read(violations, `${prefix}remode`, options.remode);
+  violations.check(integerIn(maxCount, 1, 16), `${prefix}recount`, maxCount, 'an integer from 1 to 16');
   violations.check(integerIn(cropPadding, 0, 32), `${prefix}crop_padding`, cropPadding, 'an integer from 0 to 32');
   violations.check(share(flip), `${prefix}hflip`, flip, 'from 0 to 1');
   return {
@@ -81,7 +82,7 @@ export function resolveTransform(options: TransformOptions, violations: Violatio
     randAugment: parsed.ok ? parsed.value : null,
     interpolation,
     cropPct,
-    erasing,
+    erasing: { probability, mode, maxCount },
     imagenetMeanAndStd: options.imagenetDefaultMeanAndStd ?? true,
     cropPadding,
     flip,
