@@ -1,7 +1,7 @@
 /** The engine's public face. */
 export { listExecutors } from './choose.js';
 export { type CompileOptions, type CompileShapes, compile } from './compile.js';
-export { type EngineName, type ExecutorName, executorNames, executorOf, lacks, UnknownExecutor } from './engines.js';
+export { type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
 export { ExecutorUnavailable } from './executor.js';
 export { type Precision, precisions } from './precision.js';
 export type {
