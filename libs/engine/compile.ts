@@ -3,7 +3,8 @@ import { chunkSamples } from '#graph/plan.js';
 import { trace } from '#graph/trace.js';
 import type { Model } from '#nn/model.js';
 import { modelConfig } from '#nn/models/registry.js';
-import { type ExecutorName, executorNamed } from './choose.js';
+import { executorNamed } from './choose.js';
+import { type ExecutorName, lacks } from './engines.js';
 import { type Precision, precisions } from './precision.js';
 import { Program } from './program.js';
 
@@ -40,6 +41,8 @@ export async function compile(model: Model | string, shapes: CompileShapes, opti
     throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: ${precisions.join(', ')}`);
   }
   const executor = executorNamed(name);
+  const [lack] = lacks(name, { precision, checkpointBlocks });
+  if (lack) throw new RangeError(`${lack.field}: ${lack.value} is not allowed on executor ${name}; allowed: ${lack.allowed}`);
   const built = typeof model === 'string' ? modelConfig(model, { imageSize, classes }) : model;
   const graph = trace(built, { channels: CHANNELS, imageSize, classes });
   const samples = chunkSamples(graph, batch);

@@ -1,6 +1,7 @@
 /** The engine's public face. */
-export { type ExecutorName, executorNames, listExecutors, UnknownExecutor } from './choose.js';
+export { listExecutors } from './choose.js';
 export { type CompileOptions, type CompileShapes, compile } from './compile.js';
+export { type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
 export { ExecutorUnavailable } from './executor.js';
 export { type Precision, precisions } from './precision.js';
 export type {

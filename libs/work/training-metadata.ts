@@ -4,7 +4,8 @@
  */
 
 export interface TrainingMetadata {
-  readonly version: 1;
+  /** 2: the spec's closed sets of values are enums. */
+  readonly version: 2;
   /** projects/{project}/runs/{run} */
   readonly run: string;
   /** JSON form of the resolved dropstream.v1.RunSpec. */
@@ -42,7 +43,7 @@ export function readTrainingMetadata(checkpoint: string, metadata: unknown): Tra
   };
   if (typeof metadata !== 'object' || metadata === null) return refuse('its manifest has no metadata');
   const found = metadata as Partial<TrainingMetadata>;
-  if (found.version !== 1) return refuse(`its metadata has version ${JSON.stringify(found.version)}, this release reads 1`);
+  if (found.version !== 2) return refuse(`its metadata has version ${JSON.stringify(found.version)}, this release reads 2`);
   const count = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
   if (typeof found.run !== 'string') return refuse('the name of its run is missing');
   if (typeof found.spec !== 'object' || found.spec === null) return refuse('the run spec is missing');

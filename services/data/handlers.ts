@@ -2,17 +2,17 @@
 import type { BatchService } from '#data/client/batch-message.js';
 import { BatchPlanner } from '#data/plan/batch-plan.js';
 import { checkPlanFits } from '#data/plan/plan.js';
-import { DataLoss, invalid, ResourceExhausted } from '#errors/errors.js';
+import { DataLoss, invalid } from '#errors/errors.js';
 import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import { type CallContext, type HandlersOf, serverStream, unary } from '#rpc/handlers.js';
 import type { Logger } from '#telemetry/logger.js';
-import type { Admission, Needs } from './admission.js';
+import { type Admission, BoundReached, type Needs } from './admission.js';
 import type { Ahead, TakenBatch } from './ahead.js';
 import type { FileMemory } from './file-memory.js';
 import { followingBatches } from './following-batches.js';
 import { batchNeeds, type MadeBatch, makeBatch } from './make-batch.js';
 import type { MemoryPool } from './memory-pool.js';
-import type { DataMetrics } from './metrics.js';
+import { bounds, type DataMetrics } from './metrics.js';
 import type { OpenDataset, OpenDatasets } from './open-datasets.js';
 import { previewBatch } from './preview-batch.js';
 import { type BatchQuery, type GetBatchQuery, parseDescribe, parseGetBatch, parsePreviewBatch } from './requests.js';
@@ -170,7 +170,7 @@ async function counted<T>({ metrics }: HandlerParts, work: () => Promise<T>): Pr
   try {
     return await work();
   } catch (error) {
-    if (error instanceof ResourceExhausted) metrics.refused.inc({ bound: error.what.split(':')[0] as string });
+    if (error instanceof BoundReached) metrics.refused.inc({ bound: bounds[error.bound] });
     if (error instanceof DataLoss) metrics.damaged.inc();
     throw error;
   }

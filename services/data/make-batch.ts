@@ -8,6 +8,7 @@ import { normalisation } from '#data/plan/augment/transform.js';
 import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/plan/batch-plan.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { eraseModes } from '#spec/words.js';
 import type { Needs } from './admission.js';
 import type { FileMemory } from './file-memory.js';
 import type { MemoryPool } from './memory-pool.js';
@@ -104,7 +105,11 @@ export function batchSample({ sample, label, plan, padding }: PlannedSample, mix
   return {
     sample: BigInt(sample),
     label,
-    erase: plan.erase.map(({ key: [low, high], ...box }) => ({ ...box, key: (BigInt(high) << 32n) | BigInt(low) })),
+    erase: plan.erase.map(({ key: [low, high], mode, ...box }) => ({
+      ...box,
+      mode: eraseModes.fromWord(mode),
+      key: (BigInt(high) << 32n) | BigInt(low),
+    })),
     mix: mix ? mixParameters(mix) : undefined,
     padding,
   };

@@ -1,14 +1,16 @@
 /** SchedulerService: each handler validates, calls the store or the schedule library, answers. */
 
 import { Violations } from '#errors/errors.js';
+import type { DropScheduleSpec, TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
 import type { Rate, SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { nextPageToken } from '#rpc/pagination.js';
-import { type CheckedSpec, checkFit, checkSpec, protoSegment, ratesOfBlocks, resolve } from './drop-spec.js';
+import { checkDropSchedule, segmentMessage, toStored } from '#spec/drop-schedules.js';
+import { checkFit, ratesOfBlocks, resolve } from './drop-spec.js';
 import type { SchedulerMetrics } from './metrics.js';
 import * as requests from './requests.js';
 import type { RevisionFeed } from './revision-feed.js';
-import { protoSchedule, type RevisionRecord, recordSpec } from './revision-record.js';
+import { protoSchedule, type RevisionRecord } from './revision-record.js';
 import { sampleSteps } from './sample-steps.js';
 import type { ScheduleStore } from './schedule-store.js';
 import { watchRevisions } from './watch-revisions.js';
@@ -20,12 +22,8 @@ export interface SchedulerParts {
 }
 
 export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts): HandlersOf<typeof SchedulerServiceService> {
-  const ratesAt = (
-    steps: readonly number[],
-    { spec, drop }: CheckedSpec,
-    length: Parameters<typeof resolve>[1] & { depth: number },
-  ): Rate[] => {
-    const schedule = resolve(drop, length);
+  const ratesAt = (steps: readonly number[], spec: DropScheduleSpec, length: TrainingLength): Rate[] => {
+    const schedule = resolve(spec, length);
     metrics.rates.inc(steps.length);
     return steps.map((step) => {
       const rate = schedule.at(step);
@@ -36,7 +34,7 @@ export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts):
   return {
     createSchedule: unary(async (request, { signal }) => {
       const { name, spec, requestId } = requests.parseCreate(request);
-      const record = await schedules.create(name, recordSpec(spec), requestId, signal);
+      const record = await schedules.create(name, toStored(spec), requestId, signal);
       metrics.revisions.inc({ change: 'create' });
       return { schedule: protoSchedule(record) };
     }),
@@ -57,7 +55,7 @@ export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts):
 
     updateSchedule: unary(async (request, { signal }) => {
       const { name, etag, merge } = requests.parseUpdate(request);
-      const change = (newest: RevisionRecord) => ({ spec: recordSpec(merge(protoSchedule(newest).spec!)), deleted: false });
+      const change = (newest: RevisionRecord) => ({ spec: toStored(merge(protoSchedule(newest).spec!)), deleted: false });
       const record = await schedules.append(name, etag, change, signal);
       metrics.revisions.inc({ change: 'update' });
       return { schedule: protoSchedule(record) };
@@ -71,9 +69,9 @@ export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts):
     }),
 
     previewSchedule: unary((request) => {
-      const { spec, drop, length, samples } = requests.parsePreview(request);
-      const segments = resolve(drop, length).segments.map(protoSegment);
-      return { segments, samples: ratesAt(sampleSteps(samples, length), { spec, drop }, length) };
+      const { spec, length, samples } = requests.parsePreview(request);
+      const segments = resolve(spec, length).segments.map(segmentMessage);
+      return { segments, samples: ratesAt(sampleSteps(samples, length), spec, length) };
     }),
 
     getRates: unary(async (request, { signal }) => {
@@ -81,8 +79,8 @@ export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts):
       if ('inline' in source) return { rates: ratesAt(steps, source.inline, length), revision: 0n };
       const { spec, revision } = protoSchedule(await schedules.get(source.name, source.revision, signal));
       const violations = new Violations();
-      const stored = checkSpec(violations, spec, 'schedule');
-      if (stored) checkFit(violations, stored.drop, length, 'schedule');
+      const stored = checkDropSchedule(violations, spec, 'schedule');
+      if (stored) checkFit(violations, stored, length, 'schedule');
       violations.throwIfAny();
       return { rates: ratesAt(steps, stored!, length), revision };
     }),

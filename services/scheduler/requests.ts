@@ -16,7 +16,8 @@ import type {
 import { checkUpdateMask } from '#rpc/field-mask.js';
 import { checkPage, type Page } from '#rpc/pagination.js';
 import { checkRequestId } from '#rpc/request-id.js';
-import { type CheckedSpec, checkFit, checkSpec, checkTraining } from './drop-spec.js';
+import { checkDropSchedule } from '#spec/drop-schedules.js';
+import { checkFit, checkTraining } from './drop-spec.js';
 import { maxRevisions } from './schedule-store.js';
 
 const maxSteps = 10_000;
@@ -30,9 +31,9 @@ export function parseCreate({ parent, scheduleId, spec, requestId }: CreateSched
   checkName(v, 'project', parent, 'parent');
   checkId(v, scheduleId, 'schedule_id');
   checkRequestId(v, requestId);
-  const checked = checkSpec(v, spec, 'spec');
+  const checked = checkDropSchedule(v, spec, 'spec');
   v.throwIfAny();
-  return { name: `${parent}/schedules/${scheduleId}`, spec: checked!.spec, requestId };
+  return { name: `${parent}/schedules/${scheduleId}`, spec: checked!, requestId };
 }
 
 export function parseGet({ name, revision }: GetScheduleRequest) {
@@ -57,7 +58,7 @@ export function parseUpdate({ name, spec, updateMask, etag }: UpdateScheduleRequ
   const v = new Violations();
   checkName(v, 'schedule', name);
   const mask = checkUpdateMask(v, updateMask, specFields);
-  if (v.check(spec !== undefined, 'spec', undefined, 'given') && mask?.size === specFields.length) checkSpec(v, spec, 'spec');
+  if (v.check(spec !== undefined, 'spec', undefined, 'given') && mask?.size === specFields.length) checkDropSchedule(v, spec, 'spec');
   v.throwIfAny();
   const merge = (newest: DropScheduleSpec): DropScheduleSpec => {
     const from = (field: (typeof specFields)[number]): DropScheduleSpec => (mask!.has(field) ? spec! : newest);
@@ -69,9 +70,9 @@ export function parseUpdate({ name, spec, updateMask, etag }: UpdateScheduleRequ
       cutoffEpoch: from('cutoff_epoch').cutoffEpoch,
     };
     const checks = new Violations();
-    const checked = checkSpec(checks, merged, 'spec');
+    const checked = checkDropSchedule(checks, merged, 'spec');
     checks.throwIfAny();
-    return checked!.spec;
+    return checked!;
   };
   return { name, etag, merge };
 }
@@ -85,16 +86,16 @@ export function parseDelete({ name, etag }: DeleteScheduleRequest) {
 
 export function parsePreview({ spec, length, samples }: PreviewScheduleRequest) {
   const v = new Violations();
-  const checked = checkSpec(v, spec, 'spec');
+  const checked = checkDropSchedule(v, spec, 'spec');
   const training = checkTraining(v, length);
   v.check(samples <= maxSteps, 'samples', samples, `at most ${maxSteps}`);
-  if (checked && training) checkFit(v, checked.drop, training, 'spec');
+  if (checked && training) checkFit(v, checked, training, 'spec');
   if (training) checkBlockRates(v, samples, training, 'samples');
   v.throwIfAny();
-  return { ...checked!, length: training!, samples };
+  return { spec: checked!, length: training!, samples };
 }
 
-export type RatesSource = { readonly name: string; readonly revision: number } | { readonly inline: CheckedSpec };
+export type RatesSource = { readonly name: string; readonly revision: number } | { readonly inline: DropScheduleSpec };
 
 export function parseGetRates({ source, revision, length, steps }: GetRatesRequest) {
   const v = new Violations();
@@ -104,9 +105,9 @@ export function parseGetRates({ source, revision, length, steps }: GetRatesReque
     checkName(v, 'schedule', source.value, 'schedule');
     from = { name: source.value, revision: checkRevision(v, revision, 'revision') };
   } else if (source?.$case === 'spec') {
-    const inline = checkSpec(v, source.value, 'spec');
+    const inline = checkDropSchedule(v, source.value, 'spec');
     v.check(revision === 0n, 'revision', revision, '0 with an inline spec');
-    if (inline && training) checkFit(v, inline.drop, training, 'spec');
+    if (inline && training) checkFit(v, inline, training, 'spec');
     if (inline) from = { inline };
   } else v.add('source', undefined, 'schedule or spec');
   if (v.check(steps.length >= 1 && steps.length <= maxSteps, 'steps', `${steps.length} steps`, `1 to ${maxSteps} steps`) && training) {

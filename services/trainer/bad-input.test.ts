@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { MixupMode } from '#protocol/dropstream/v1/data.js';
+import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
+import type { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropMode } from '#protocol/dropstream/v1/schedule_types.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { projectKey } from '#rpc/authorize.js';
 import { InvalidArgument } from '#rpc/client.js';
@@ -34,8 +37,12 @@ const create = (part: Partial<RunSpec>, runId = 'x') => trainer.createRun({ pare
 const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])[] = [
   ['unknown model', { model: 'alexnet' }, ['spec.model']],
   ['malformed manifest', { trainManifest: 'fashion' }, ['spec.train_manifest']],
-  ['unknown option values', { opt: 'lion', engine: 'abacus', mixupMode: 'all' }, ['spec.opt', 'spec.mixup_mode', 'spec.engine']],
-  ['cutoff beyond epochs', { dropout: 0.1, dropMode: 'early', cutoffEpoch: 3 }, ['spec.cutoff_epoch']],
+  [
+    'unknown option values',
+    { opt: 9 as Optimizer, engine: 9 as Engine, mixupMode: 9 as MixupMode },
+    ['spec.opt', 'spec.mixup_mode', 'spec.engine'],
+  ],
+  ['cutoff beyond epochs', { dropout: 0.1, dropMode: DropMode.EARLY, cutoffEpoch: 3 }, ['spec.cutoff_epoch']],
   ['dropout and drop_path', { dropout: 0.1, dropPath: 0.1 }, ['spec.drop_path']],
   ['a rate outside [0, 1)', { dropout: 1 }, ['spec.dropout']],
   ['warm-up longer than training', { warmupEpochs: 3 }, ['spec.warmup_epochs']],

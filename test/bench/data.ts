@@ -1,7 +1,7 @@
 /** npm run bench:data: images a second through the pixel code and through the data service, beside Pillow's and torchvision's in the same minutes. */
 import { availableParallelism } from 'node:os';
 import { pixelInfo } from '#native/pixels.js';
-import { type Plan, Plan as PlanMessage, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { type Plan, Plan as PlanMessage, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { startService } from '../support/processes.js';
 import { type BenchImages, benchImages } from './data-images.js';
 import { coresFor, Loader, type LoaderDone, type LoaderTask, pin } from './data-loader.js';
@@ -39,7 +39,7 @@ function planOf({ options, images }: Bench, row: Exclude<Row, 'mix'>): Plan {
     dataset: { manifest: images.manifest },
     seed: 1n,
     batchSize: Math.min(options.batch, images.samples),
-    order: 'shuffled',
+    order: SampleOrder.SHUFFLED,
     transform: { ...TransformSpec.create(), inputSize: SIZE, training: true, ...TRANSFORMS[row] },
     mix: undefined,
   };

@@ -11,6 +11,7 @@ import {
   type GetBatchResponse,
   PixelFormat,
   Plan,
+  SampleOrder,
   TransformSpec,
 } from '#protocol/dropstream/v1/data.js';
 import { type CallContext, serverStream, service, unary } from '#rpc/handlers.js';
@@ -43,7 +44,7 @@ const plan: Plan = {
   ...Plan.create(),
   dataset: { manifest: 'c'.repeat(64) },
   batchSize: 2,
-  order: 'shuffled',
+  order: SampleOrder.SHUFFLED,
   transform: { ...TransformSpec.create(), inputSize: SIZE, training: true },
 };
 

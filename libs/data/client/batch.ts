@@ -1,6 +1,7 @@
 /** A batch as it arrives, and what its header means to the code that finishes it. */
 import type { FinishPlan } from '#native/pixels.js';
 import { type BatchHeader, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { eraseModes } from '#spec/words.js';
 import { softTargets } from '../plan/augment/mix-plan.js';
 
 export interface Batch {
@@ -34,7 +35,7 @@ export function finishPlanOf(header: BatchHeader): FinishPlan {
         left,
         height,
         width,
-        mode: mode === 'const' || mode === 'rand' ? mode : 'pixel',
+        mode: eraseModes.wordOf(mode),
         key: [Number(key & 0xffffffffn), Number(key >> 32n)],
         box,
       })),

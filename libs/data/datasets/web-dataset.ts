@@ -4,12 +4,13 @@
  * number from 0), else as the folder that it lies in. Files with other endings are passed over.
  */
 
+import { maxClasses } from '#errors/limits.js';
+
 /** A class: its number, or the name of its folder. */
 export type TarLabel = number | string;
 
 export type MemberKind = 'image' | 'cls' | 'json' | 'other';
 
-export const MAX_TAR_CLASSES = 100_000;
 /** Largest .cls or .json file. */
 export const MAX_LABEL_BYTES = 1 << 20;
 
@@ -39,8 +40,8 @@ export function labelIn(kind: 'cls' | 'json', bytes: Uint8Array): number | undef
 }
 
 function classNumber(value: unknown, where: string): number {
-  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_TAR_CLASSES) return value as number;
-  throw new Error(`its ${where} says ${JSON.stringify(value)}, a number from 0 to ${MAX_TAR_CLASSES - 1} is wanted`);
+  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) < maxClasses) return value as number;
+  throw new Error(`its ${where} says ${JSON.stringify(value)}, a number from 0 to ${maxClasses - 1} is wanted`);
 }
 
 /** The class that a key's folder names: the last one, since archives are made with and without the folders above. */

@@ -2,12 +2,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import { subsetSize } from '#data/plan/order.js';
-import { precisions } from '#engine/precision.js';
+import { executorOf, lacks } from '#engine/engines.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
 import { checkId, checkName } from '#errors/resource-names.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import { engines, precisions } from '#spec/words.js';
 import { readManifest } from '#storage/checkpoint.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
@@ -23,7 +24,6 @@ export interface NewEvaluation {
 
 /** Largest batch of an evaluation. */
 const maxBatch = 4096;
-const engines = ['native', 'tfjs', 'tensorflow'];
 
 /** @throws InvalidArgument with every violation; NotFound for the checkpoint or the manifest */
 export async function prepareEvaluation(request: CreateEvaluationRequest, store: ObjectStore, signal: AbortSignal): Promise<NewEvaluation> {
@@ -42,18 +42,21 @@ export async function prepareEvaluation(request: CreateEvaluationRequest, store:
   const manifest = spec.manifest || run.evalManifest;
   if (manifest === '')
     throw new InvalidArgument(violations.add('spec.manifest', '', 'given: the run of this checkpoint has no eval_manifest').list);
-  const engine = spec.engine ?? run.engine ?? 'native';
-  const precision = spec.precision ?? (engine === 'native' ? (run.precision ?? 'fp32') : 'fp32');
-  if (engine !== 'native' && precision !== 'fp32')
-    throw new InvalidArgument(violations.add('spec.precision', precision, `fp32 on engine ${engine}`).list);
+  // UNSPECIFIED, which is 0, is as good as absent.
+  const engine = engines.wordOf(spec.engine || run.engine);
+  const ofRun = precisions.wordOf(run.precision);
+  const lacking = (precision: typeof ofRun) => lacks(executorOf(engine), { precision, checkpointBlocks: false });
+  const precision = spec.precision ? precisions.wordOf(spec.precision) : lacking(ofRun).length === 0 ? ofRun : precisions.fallback;
+  for (const { field, value, allowed } of lacking(precision)) violations.add(`spec.${field}`, value, `${allowed} on engine ${engine}`);
+  violations.throwIfAny();
   const resolved: EvaluationSpec = {
     checkpoint: spec.checkpoint,
     manifest,
     batchSize: spec.batchSize ?? Math.min(maxBatch, Math.max(1, Math.floor(1.5 * (run.batchSize ?? 64)))),
     ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
     cropPct: spec.cropPct ?? run.cropPct,
-    engine,
-    precision,
+    engine: engines.fromWord(engine),
+    precision: precisions.fromWord(precision),
     subsetStride: spec.subsetStride ?? 0,
     subsetOffset: spec.subsetOffset ?? 0,
   };
@@ -89,13 +92,8 @@ function checkSpec(violations: Violations, spec: EvaluationSpec, project: string
     `from 1 to ${maxBatch}`,
   );
   violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), 'spec.crop_pct', cropPct, 'from 0.05 to 1');
-  violations.check(engine === undefined || engines.includes(engine), 'spec.engine', engine, `one of ${engines.join(', ')}`);
-  violations.check(
-    precision === undefined || (precisions as readonly string[]).includes(precision),
-    'spec.precision',
-    precision,
-    `one of ${precisions.join(', ')}`,
-  );
+  engines.read(violations, 'spec.engine', engine);
+  precisions.read(violations, 'spec.precision', precision);
   violations.check(
     subsetOffset < Math.max(1, subsetStride),
     'spec.subset_offset',

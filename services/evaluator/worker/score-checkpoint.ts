@@ -3,12 +3,13 @@
 import { finishPlanOf } from '#data/client/batch.js';
 import { BatchClient } from '#data/client/batch-client.js';
 import { softTargets } from '#data/plan/augment/mix-plan.js';
-import { compile, type ExecutorName, type NamedTensor, type Precision, type Program } from '#engine/index.js';
+import { compile, executorOf, type NamedTensor, type Program } from '#engine/index.js';
 import { finishBatch } from '#native/pixels.js';
 import { modelConfig } from '#nn/models/registry.js';
-import type { Plan } from '#protocol/dropstream/v1/data.js';
+import { type Plan, SampleOrder } from '#protocol/dropstream/v1/data.js';
 import type { EvaluationResult, EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { engines, precisions } from '#spec/words.js';
 import { loadCheckpoint } from '#storage/checkpoint.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Tensor } from '#storage/tensor.js';
@@ -42,7 +43,7 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
     // Without layer scale a ConvNeXt has other parameters.
     modelConfig(model.name, model, { layerScaleInitValue: trained.layerScaleInitValue }),
     { imageSize: model.imageSize, classes: model.classes, batch: spec.batchSize as number },
-    { executor: executorOf(spec.engine as string), precision: (spec.precision ?? 'fp32') as Precision, evaluateOnly: true },
+    { executor: executorOf(engines.wordOf(spec.engine)), precision: precisions.wordOf(spec.precision), evaluateOnly: true },
   );
   try {
     const { weights, ema } = loaded.tensors;
@@ -69,7 +70,7 @@ export function evaluationPlan(spec: EvaluationSpec, run: RunSpec, inputSize: nu
     batchSize: spec.batchSize as number,
     rank: 0,
     worldSize: 1,
-    order: 'sequential',
+    order: SampleOrder.SEQUENTIAL,
     transform: {
       inputSize,
       training: false,
@@ -144,9 +145,4 @@ function named(tensors: readonly Tensor[] | undefined): NamedTensor[] {
     if (dtype !== 'F32') throw new RangeError(`tensor ${name} is ${dtype}, must be F32`);
     return { name, shape: [...shape], data: data as Float32Array };
   });
-}
-
-function executorOf(engine: string): ExecutorName {
-  if (engine === 'tensorflow') return 'tfjs-tensorflow';
-  return engine === 'tfjs' ? 'tfjs-cpu' : 'native';
 }

@@ -6,11 +6,12 @@ import { checkId, checkName } from '#errors/resource-names.js';
 import { trace } from '#graph/trace.js';
 import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import { DropKind, DropMode } from '#protocol/dropstream/v1/schedule_types.js';
 import type { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { TypedClient } from '#rpc/client.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import { dropScheduleOf } from '#spec/drop-schedules.js';
 import { readManifest } from '#storage/checkpoint.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
@@ -22,7 +23,6 @@ import {
   checkEvaluationData,
   checkLength,
   checkRunSpec,
-  dropScheduleOf,
   type PinnedSchedule,
   type ResolvedSpec,
   resolveRunSpec,
@@ -85,7 +85,7 @@ export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, si
     violations.add('spec.schedule', spec.schedule, 'a schedule of drop_path: ConvNeXt has no dropout');
     violations.throwIfAny();
   }
-  if (pinned && resolved.dropMode !== 'standard') {
+  if (pinned && resolved.dropMode !== DropMode.STANDARD) {
     violations.check(
       resolved.cutoffEpoch <= resolved.epochs,
       'spec.epochs',

@@ -3,8 +3,10 @@
  * Everything is decided between two optimizer steps; what ends an attempt in the middle of one loses that step and nothing else.
  */
 import { BatchClient } from '#data/client/batch-client.js';
-import { compile, type Precision, type Program } from '#engine/index.js';
+import { compile, executorOf, type Program } from '#engine/index.js';
 import { DomainError } from '#errors/errors.js';
+import { runDropOf } from '#spec/drop-schedules.js';
+import { engines, precisions } from '#spec/words.js';
 import { loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -16,9 +18,8 @@ import { trainingPlan } from '../run/batch-plans.js';
 import { modelOf } from '../run/model-catalog.js';
 import { type EventBody, type EventBodyAt, manifestKeyOf } from '../run/run-log.js';
 import { dropSegments, runRates } from '../run/run-rates.js';
-import { asResolved, dropOptions, type ResolvedSpec } from '../run/run-spec.js';
+import { asResolved, type ResolvedSpec } from '../run/run-spec.js';
 import { isBest, type RunView } from '../run/run-state.js';
-import { executorOf } from './engine-choice.js';
 import { addStep, type EpochSums, emptySums, epochRecord } from './epoch-means.js';
 import { CheckpointEvaluations, type EvaluatorClient } from './evaluations.js';
 import { finetuneFrom } from './finetune.js';
@@ -181,7 +182,7 @@ class Attempt {
   async #compile(): Promise<Program> {
     const { inputSize, nbClasses, batchSize, engine, precision, checkpointBlocks } = this.#spec;
     const shapes = { imageSize: inputSize, classes: nbClasses, batch: batchSize };
-    const options = { executor: executorOf(engine), precision: precision as Precision, checkpointBlocks };
+    const options = { executor: executorOf(engines.wordOf(engine)), precision: precisions.wordOf(precision), checkpointBlocks };
     this.#program = await compile(modelOf(this.#spec), shapes, options);
     this.#options.metrics.engineBytes.set({ project: this.#options.project, run: this.#options.run }, this.#program.peakBytes);
     return this.#program;
@@ -327,7 +328,7 @@ class Attempt {
     const { claimed, logger } = this.#options;
     try {
       if (revision.spec.kind !== claimed.view.dropKind && revision.spec.rate > 0) throw new Error('it drops something else than the run');
-      const segments = dropSegments({ ...this.#spec, ...dropOptions(revision.spec) }, this.#stepsPerEpoch);
+      const segments = dropSegments({ ...this.#spec, ...runDropOf(revision.spec) }, this.#stepsPerEpoch);
       const value = { revision: BigInt(revision.revision), effectiveStep: BigInt(step), segments };
       await this.#append({ $case: 'scheduleChanged', value });
       logger.info({ revision: revision.revision, step }, 'the drop schedule changed');

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { compile } from '#engine/index.js';
 import { layerDecayScales } from '#nn/layer-decay.js';
 import { convnext } from '#nn/models/convnext.js';
-import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import { modelCatalog } from '../run/model-catalog.js';
 import { resolveRunSpec } from '../run/run-spec.js';
@@ -29,7 +29,7 @@ async function moved(layerDecay: number): Promise<{ names: string[]; steps: Floa
     program.initialize(1n);
     const names = program.parameters.map(({ name }) => name);
     const before = names.map((name) => program.read('weights', name));
-    const asked = { model: 'convnext_small', layerDecay, opt: 'sgd', momentum: 0, weightDecay: 0, mixup: 0, cutmix: 0 };
+    const asked = { model: 'convnext_small', layerDecay, opt: Optimizer.SGD, momentum: 0, weightDecay: 0, mixup: 0, cutmix: 0 };
     const steps = trainSteps({
       program,
       spec: resolveRunSpec(RunSpec.fromPartial(asked), modelCatalog, { samples: 2, classes: ['a', 'b', 'c'] }),

@@ -9,6 +9,7 @@ import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import type { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { blockRates } from '#schedule/index.js';
+import { optimizers } from '#spec/words.js';
 import type { StepRates } from '../run/run-rates.js';
 import { mixes, type ResolvedSpec } from '../run/run-spec.js';
 import { meanLoss } from './epoch-means.js';
@@ -77,7 +78,7 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
         },
         lossScale: 1 / samples,
         optimizer: {
-          kind: spec.opt as 'adamw' | 'sgd' | 'momentum',
+          kind: optimizers.wordOf(spec.opt),
           beta1,
           beta2,
           eps: spec.optEps,

@@ -26,7 +26,7 @@ export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, 
   const tensor = ({ name, shape, data }: NamedTensor): Tensor => ({ name, dtype: 'F32', shape, data: data as Float32Array<ArrayBuffer> });
   const { run } = view;
   const metadata: TrainingMetadata = {
-    version: 1,
+    version: 2,
     run: run.name,
     spec: RunSpec.toJSON(spec),
     model: { name: spec.model, imageSize: spec.inputSize, classes: spec.nbClasses, parameters: Number(run.parameters) },

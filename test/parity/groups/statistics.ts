@@ -1,4 +1,5 @@
 /** statistics.json: our counter-based draws against those of the reference's own code, by quantiles and shares (README §7). */
+
 import { Draws } from '#data/plan/augment/draws.js';
 import { type DrawnMix, drawMix, type Mix, planMix, resolveMix, slotMix } from '#data/plan/augment/mix-plan.js';
 import { drawRandAugment, parseRandAugment } from '#data/plan/augment/rand-augment.js';
@@ -6,6 +7,7 @@ import { fallbackCrop, randomResizedCrop } from '#data/plan/augment/random-crop.
 import { randomErasing } from '#data/plan/augment/random-erasing.js';
 import { Violations } from '#errors/errors.js';
 import { purposeKey } from '#random/philox.js';
+import { mixupModes } from '#spec/words.js';
 import { type Check, holds, same } from '../../support/checks.js';
 import { listed, type ParityCase, type ParitySource, short } from '../parity-case.js';
 
@@ -302,7 +304,7 @@ function mixOf({ mixup_alpha, cutmix_alpha, cutmix_minmax, prob, switch_prob, mo
     mixupProb: prob,
     mixupSwitchProb: switch_prob,
   };
-  const mix = resolveMix({ ...options, mixupMode: mode }, size, violations);
+  const mix = resolveMix({ ...options, mixupMode: mode && mixupModes.fromWord(mode) }, size, violations);
   violations.throwIfAny();
   return mix;
 }
