@@ -199,7 +199,7 @@ test('AdamW, clipping and EMA follow their formulas; evaluation uses the state a
 });
 
 test('equal bits for 1, 2 and 3 threads, on every instruction set', () => {
-  const child = fileURLToPath(new URL('./engine-bits.ts', import.meta.url));
+  const child = fileURLToPath(new URL('../../test/support/engine-bits.ts', import.meta.url));
   const bits = (isa: string, threads: number) => {
     const env = { ...process.env, DROPSTREAM_ISA: isa, DROPSTREAM_THREADS: String(threads) };
     const result = spawnSync(process.execPath, ['--conditions=source', '--import', 'tsx', child], {
@@ -304,7 +304,7 @@ test('neither steps nor programs leak native memory', async () => {
 });
 
 test('a collected program frees its memory, and an environment may end while its program runs', { timeout: 60_000 }, async () => {
-  const child = fileURLToPath(new URL('./engine-endings.ts', import.meta.url));
+  const child = fileURLToPath(new URL('../../test/support/engine-endings.ts', import.meta.url));
   for (const ending of ['collect', 'exit', 'thread']) {
     const args = ['--expose-gc', '--conditions=source', '--import', 'tsx', child, ending];
     const result = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 30_000 });

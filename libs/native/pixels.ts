@@ -8,7 +8,7 @@ import { loadAddon } from './load.js';
 import { groupsWithin } from './pixels/groups-within.js';
 import { MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 import { finishRecord, normalisationTables, renderRecord } from './pixels/plan-record.js';
-import type { FinishPlan, MixStep, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
+import type { FinishPlan, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
 import { inflateScanlines, type PngLayout, readPngLayout } from './pixels/png-scanlines.js';
 
 export { type ImageHeader, ImageHeaderError, MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
@@ -51,7 +51,6 @@ interface PixelAddon {
     out: Float32Array | Uint16Array,
     threads: number,
   ): Promise<(string | null)[]>;
-  pixelsMix(images: Uint8Array[], size: number, records: Float64Array, out: Uint8Array, threads: number): Promise<(string | null)[]>;
 }
 
 const addon = () => loadAddon() as unknown as PixelAddon;
@@ -230,25 +229,6 @@ export async function finishBatch(
   const reasons = await addon().pixelsFinish(pixels, n, size, normalisationTables(plan), records, out, options.threads ?? ALL_THREADS);
   const reason = reasons.find((outcome) => outcome !== null);
   if (reason) throw new Error(`finishing failed: ${reason}`);
-}
-
-/**
- * Collates images of 3 · size · size bytes into out [n, 3, size, size], mixed as bytes by mix[i]: λ · own + (1 − λ) · partner in float32, rounded to
- * nearest (ties to even), or the partner's box; as timm's FastCollateMixup. For trainers that want mixed uint8: finishBatch mixes after erasing.
- * Rejects with TypeError where lengths, boxes or partners do not fit.
- */
-export async function mixBatch(
-  images: readonly Uint8Array[],
-  size: number,
-  mix: readonly MixStep[],
-  out: Uint8Array,
-  options: { threads?: number } = {},
-): Promise<void> {
-  if (mix.length !== images.length) throw new TypeError(`mix of ${mix.length} samples: must have ${images.length}`);
-  const records = Float64Array.from(mix.flatMap((step) => finishRecord({ erase: [], mix: step })));
-  const reasons = await addon().pixelsMix([...images], size, records, out, options.threads ?? ALL_THREADS);
-  const reason = reasons.find((outcome) => outcome !== null);
-  if (reason) throw new Error(`mixing failed: ${reason}`);
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * What Dropstream asks of a place that keeps objects: whole objects by key, exclusive creation, ordered listing.
- * Two implementations with the same meaning: directory-store.ts and s3-store.ts; conformance.ts says what "same" is.
+ * Two implementations with the same meaning: directory-store.ts and s3-store.ts; test/support/store-conformance.ts says what "same" is.
  */
 
 /** Bytes of one object; a list is written back to back, without first being joined. */

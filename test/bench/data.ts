@@ -122,21 +122,19 @@ async function mixRow(bench: Bench, loader: Loader) {
   const [mine, theirs] = await alternate(
     bench,
     async () => ({
-      uint8: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'uint8' }),
-      float32: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'float32' }),
-      bfloat16: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'bfloat16' }),
+      float32: await loader.run({ kind: 'mix', seconds: seconds / 2, into: 'float32' }),
+      bfloat16: await loader.run({ kind: 'mix', seconds: seconds / 2, into: 'bfloat16' }),
     }),
     () => bench.peer!.block('mix'),
   );
   const ratesOf = (into: keyof (typeof mine)[0]) => mine.map((one) => one[into].rates);
   const msOf = (into: keyof (typeof mine)[0]) => median(ratesOf(into).map(median));
-  const ms = msOf('uint8');
+  const ms = msOf('float32');
   const peers = ranked(theirs, true);
   return {
     case: 'mix',
     ms_per_batch: rounded(ms),
-    ...spread(ratesOf('uint8').flat()),
-    ms_per_batch_float32: rounded(msOf('float32')),
+    ...spread(ratesOf('float32').flat()),
     ms_per_batch_bfloat16: rounded(msOf('bfloat16')),
     ratio: peers[0] ? rounded(peers[0].value / ms) : null,
     peers,

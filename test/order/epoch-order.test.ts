@@ -5,12 +5,12 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { Manifest } from '#data/manifest/manifest.js';
-import { encodeManifest } from '#data/manifest/manifest-builder.js';
 import { BatchPlanner } from '#data/plan/batch-plan.js';
 import { subsetSize } from '#data/plan/order.js';
 import { resolvePlan } from '#data/plan/plan.js';
 import { Plan, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { sampleOrders } from '#spec/words.js';
+import { encodeManifest } from '../support/encode-manifest.js';
 
 const python = process.env.DROPSTREAM_PYTHON ?? 'python3';
 const skip = spawnSync(python, ['--version']).status === 0 ? false : `there is no ${python} (DROPSTREAM_PYTHON names another one)`;

@@ -78,7 +78,7 @@ export const modesOf = ({ modes }: ReducedFile): ReducedMode[] => reducedModes.f
 export type Precision = 'fp32' | 'bf16';
 
 /** README §10. Gradients: of each parameter in fp32; of all taken together in bf16. */
-export const modelTolerances = {
+const modelTolerances = {
   fp32: { logits: 5e-5, loss: 1e-5, gradient: 1e-4 },
   bf16: { logits: 0.1, logitsL2: 3e-2, loss: 2e-2, gradientCosine: 5e-3, gradientL2: 0.1 },
 } as const;
@@ -142,7 +142,7 @@ export function reducedRandom(
   return { dropout: modes.dropout.rate, siteMasks: Object.fromEntries(masks) };
 }
 
-export function pathRandom({ block_rates, masks }: DropPath): Omit<StepRequest['random'], 'seed' | 'step'> {
+function pathRandom({ block_rates, masks }: DropPath): Omit<StepRequest['random'], 'seed' | 'step'> {
   const entries = masks.flatMap((branches, block) =>
     branches.map((kept, branch) => [`${block}.${branch}`, Uint8Array.from(kept)] as const),
   );

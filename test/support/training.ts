@@ -105,7 +105,7 @@ export function demandingSpec(workspace: Workspace, overrides: Partial<RunSpec> 
   });
 }
 
-export const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
+const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
 
 /** All events until the run ends; `onEvent` may act on the way. Reconnects while the api is down. */
 export async function follow(

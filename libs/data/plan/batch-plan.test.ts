@@ -11,8 +11,8 @@ import {
   TrainInterpolation,
   TransformSpec,
 } from '#protocol/dropstream/v1/data.js';
+import { encodeManifest } from '../../../test/support/encode-manifest.js';
 import { Manifest } from '../manifest/manifest.js';
-import { encodeManifest } from '../manifest/manifest-builder.js';
 import { BatchPlanner, MAX_REPLACEMENTS } from './batch-plan.js';
 import { checkPlanFits, resolvePlan } from './plan.js';
 import { planDigest, planText } from './plan-digest.js';

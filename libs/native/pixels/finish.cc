@@ -105,20 +105,4 @@ void finish_bfloat16(const FinishBatch& batch, int index, FinishScratch& scratch
   }
 }
 
-void mix_uint8(const std::vector<Bytes>& images, int size, const FinishSample& sample, int index, uint8_t* out) {
-  const auto side = static_cast<size_t>(size);
-  const uint8_t *own = images[static_cast<size_t>(index)].data, *partner = images[static_cast<size_t>(sample.partner)].data;
-  if (!sample.has_box && sample.lambda != 1.0) {
-    return pixel_kernels().mix_bytes(own, partner, 3 * side * side, static_cast<float>(sample.lambda), static_cast<float>(1.0 - sample.lambda), out);
-  }
-  std::copy_n(own, 3 * side * side, out);
-  if (!sample.has_box) return;
-  for (size_t c = 0; c < 3; c++) {
-    for (int y = sample.box.top; y < sample.box.top + sample.box.height; y++) {
-      const size_t at = (c * side + static_cast<size_t>(y)) * side + static_cast<size_t>(sample.box.left);
-      std::copy_n(partner + at, sample.box.width, out + at);
-    }
-  }
-}
-
 }  // namespace dropstream::pixels

@@ -71,8 +71,6 @@ struct PixelKernels {
   void (*mix_floats)(float* own, const float* other, size_t count, float own_share, float other_share);
   // To nearest, ties to even.
   void (*round_to_bfloat16)(const float* values, size_t count, uint16_t* out);
-  // own · own_share + other · other_share in float32, rounded to nearest, ties to even.
-  void (*mix_bytes)(const uint8_t* own, const uint8_t* other, size_t count, float own_share, float other_share, uint8_t* out);
   // Values first … first + count − 1 of a stream.
   void (*noise)(const NoiseKey& key, uint64_t first, int count, float* out);
 };

@@ -9,7 +9,6 @@ import {
   type FinishSample,
   finishBatch,
   type Geometry,
-  mixBatch,
   type PixelOp,
   type PixelOpName,
   pixelInfo,
@@ -123,19 +122,6 @@ async function hashes(): Promise<Record<string, string>> {
     result[`float32 ${size}`] = hash(floats);
     result[`bfloat16 ${size}`] = hash(halves);
   }
-  const images = sources.map(() => Uint8Array.from({ length: 3 * 37 * 37 }, () => draw(256)));
-  const mixed = new Uint8Array(images.length * 3 * 37 * 37);
-  await mixBatch(
-    images,
-    37,
-    images.map((_, i) => ({
-      lambda: draw(1000) / 1000,
-      partner: draw(images.length),
-      box: i % 5 ? null : { top: 1, left: 2, height: 9, width: 30 },
-    })),
-    mixed,
-  );
-  result.mix = hash(mixed);
   for (const [op, args] of OPS) {
     const jobs = args.flatMap((argument) =>
       (['bilinear', 'bicubic'] as const).flatMap((interpolation) =>

@@ -111,7 +111,7 @@ const runColumns = [
   { title: 'WHY', value: (run: Run) => run.failure },
 ];
 
-export function showRun(run: Run, options: SharedOptions, context: Context): void {
+function showRun(run: Run, options: SharedOptions, context: Context): void {
   if (options.json) {
     printJson(context, RunCodec.toJSON(run));
     return;

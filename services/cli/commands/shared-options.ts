@@ -22,7 +22,7 @@ export function withSharedOptions(command: Command, services: readonly ServiceNa
   return command.option('--timeout <seconds>', 'deadline of each call', '30');
 }
 
-export const timeoutMs = (options: Pick<SharedOptions, 'timeout'>): number => Math.max(0.1, Number(options.timeout) || 30) * 1000;
+const timeoutMs = (options: Pick<SharedOptions, 'timeout'>): number => Math.max(0.1, Number(options.timeout) || 30) * 1000;
 
 /** Calls `use` with a client of the service and closes it afterwards. */
 export async function withClient<D extends object, R>(

@@ -89,7 +89,7 @@ interface DecodeAddon {
 }
 
 /** The checks of one folder's augment.json; each method gives those of one entry. */
-export class PixelChecks {
+class PixelChecks {
   readonly file: AugmentFile;
 
   constructor(private readonly context: Pick<ParityContext, 'folder' | 'images'>) {

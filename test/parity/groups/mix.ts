@@ -45,7 +45,7 @@ const edgesOf = (box: { top: number; left: number; height: number; width: number
 const TOLERANCE = 1e-6;
 
 /** Images and targets of one case, as drawn there. */
-export async function mixChecks(folder: FixtureFolder, name: string): Promise<Check[]> {
+async function mixChecks(folder: FixtureFolder, name: string): Promise<Check[]> {
   const file = folder.json<MixFile>('mix.json');
   const tensors = folder.tensors('mix.safetensors');
   const one = file.cases.find((found) => found.name === name)!;
@@ -121,7 +121,7 @@ async function mixedImages({ salt, shape }: MixFile, mix: readonly (SlotMix | nu
   return result;
 }
 
-export function boxChecks(folder: FixtureFolder): Check[] {
+function boxChecks(folder: FixtureFolder): Check[] {
   return folder.json<MixFile>('mix.json').box_geometry.flatMap(({ height, width, lambda, centre_y_x: [y, x], ...expected }, k) => {
     const box = boxByLambda(lambda, { y, x }, height, width);
     return [

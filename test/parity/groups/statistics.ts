@@ -149,7 +149,7 @@ function distribution(levels: readonly number[], what: string, values: readonly 
 
 type Compare = (what: string, values: readonly number[], expected: Distribution) => Check[];
 
-export function cropChecks({ levels, draws }: Scale, item: CropItem): Check[] {
+function cropChecks({ levels, draws }: Scale, item: CropItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { height, width } = item.args;
   const boxes = times(draws, (i) => randomResizedCrop(drawsOf(`crop ${width}x${height}`, i), width, height));
@@ -187,7 +187,7 @@ export function cropChecks({ levels, draws }: Scale, item: CropItem): Check[] {
   ];
 }
 
-export function erasingChecks({ levels, draws }: Scale, item: ErasingItem): Check[] {
+function erasingChecks({ levels, draws }: Scale, item: ErasingItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { probability, height, width, max_count } = item.args;
   const erasing = { probability, mode: 'pixel', maxCount: max_count } as const;
@@ -249,7 +249,7 @@ const reported: Readonly<Record<string, (argument: number) => number>> = {
 };
 const ours = (name: string) => name.replace(/Increasing$|Rel$/, '');
 
-export function randAugmentChecks({ levels, draws }: Scale, item: AugmentItem): Check[] {
+function randAugmentChecks({ levels, draws }: Scale, item: AugmentItem): Check[] {
   const policy = parseRandAugment(item.config);
   if (!policy.ok || policy.value === null) throw new Error(`${item.config}: ${policy.ok ? 'no augmentation' : policy.allowed}`);
   const { value } = policy;
@@ -309,7 +309,7 @@ function mixOf({ mixup_alpha, cutmix_alpha, cutmix_minmax, prob, switch_prob, mo
   return mix;
 }
 
-export function batchMixChecks({ levels, draws }: Scale, item: BatchMixItem): Check[] {
+function batchMixChecks({ levels, draws }: Scale, item: BatchMixItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { height, width } = item.args;
   const mix = mixOf(item.args, height);
@@ -377,7 +377,7 @@ export function batchMixChecks({ levels, draws }: Scale, item: BatchMixItem): Ch
 
 const IMAGE = 224;
 
-export function elementMixChecks({ levels, draws }: Scale, item: ElementMixItem): Check[] {
+function elementMixChecks({ levels, draws }: Scale, item: ElementMixItem): Check[] {
   const { batch, mode } = item.args;
   const mix = mixOf(item.args, IMAGE);
   const key = purposeKey(5n, `mix ${mode}`);

@@ -20,7 +20,6 @@ void sharpen(const Planes& source, float factor, const Planes& out);
 void look_up_floats(const uint8_t* values, size_t count, const float* table, float* out);
 void mix_floats(float* own, const float* other, size_t count, float own_share, float other_share);
 void round_to_bfloat16(const float* values, size_t count, uint16_t* out);
-void mix_bytes(const uint8_t* own, const uint8_t* other, size_t count, float own_share, float other_share, uint8_t* out);
 void noise(const NoiseKey& key, uint64_t first, int count, float* out);
 
 }  // namespace DROPSTREAM_PIXELS

@@ -69,15 +69,5 @@ void round_to_bfloat16(const float* values, size_t count, uint16_t* out) {
   }
 }
 
-void mix_bytes(const uint8_t* own, const uint8_t* other, size_t count, float own_share, float other_share, uint8_t* out) {
-  constexpr float kWhole = 12582912.0f;  // 1.5 · 2²³: a sum with it is rounded to whole numbers, ties to even
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const Float16 sum = to_float(widen(load<Bytes16>(own + i))) * own_share + to_float(widen(load<Bytes16>(other + i))) * other_share;
-    store(out + i, narrow(to_byte_range(sum + kWhole - kWhole)));
-  }
-  for (; i < count; i++) out[i] = static_cast<uint8_t>(own[i] * own_share + other[i] * other_share + kWhole - kWhole);
-}
-
 }  // namespace DROPSTREAM_PIXELS
 }  // namespace dropstream::pixels

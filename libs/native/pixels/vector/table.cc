@@ -25,7 +25,6 @@ const PixelKernels& pixel_table() {
     t.look_up_floats = look_up_floats;
     t.mix_floats = mix_floats;
     t.round_to_bfloat16 = round_to_bfloat16;
-    t.mix_bytes = mix_bytes;
     t.noise = noise;
     return t;
   }();

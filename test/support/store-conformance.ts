@@ -2,8 +2,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { createExclusive } from './exclusive-create.js';
-import { InvalidKey, listAll, ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge, PreconditionFailed } from './object-store.js';
+import { createExclusive } from '#storage/exclusive-create.js';
+import {
+  InvalidKey,
+  listAll,
+  ObjectExists,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  PreconditionFailed,
+} from '#storage/object-store.js';
 
 export interface StoreUnderTest {
   store: ObjectStore;

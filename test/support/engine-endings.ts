@@ -1,8 +1,8 @@
 /** Child process of engine.test.ts: the ways a program ends without dispose. Prints "<ending> ok"; a crash shows as the exit status. */
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { createProgram } from './engine.js';
-import type { NativeProgram, ProgramSpec } from './program.js';
+import { createProgram } from '#native/engine.js';
+import type { NativeProgram, ProgramSpec } from '#native/program.js';
 
 const width = 512;
 const classes = 64;
@@ -91,7 +91,7 @@ if (ending === 'exit') {
     const { images, targets, samples, random } = workerData;
     addon.programStep(handle, [{ images, targets, samples, firstSample: 0 }], random, 1).then(() => parentPort.postMessage('done'));
     parentPort.postMessage('running');`;
-  const addon = fileURLToPath(new URL('./build/Release/dropstream.node', import.meta.url));
+  const addon = fileURLToPath(new URL('../../libs/native/build/Release/dropstream.node', import.meta.url));
   const worker = new Worker(inside, { eval: true, workerData: { addon, spec, images, targets, samples, random } });
   const message = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
   if (message !== 'running') throw new Error(`unexpected ${String(message)}`);

@@ -1,7 +1,7 @@
 /** Child process of engine.test.ts: trains a small multilayer network for three steps and prints the hash of everything that came out. */
 import { createHash } from 'node:crypto';
-import { createProgram, engineInfo } from './engine.js';
-import type { Operand, ProgramSpec } from './program.js';
+import { createProgram, engineInfo } from '#native/engine.js';
+import type { Operand, ProgramSpec } from '#native/program.js';
 
 const rows = 19;
 const width = 50;
