@@ -9,7 +9,7 @@ import { DropMode, dropKindToJSON, dropModeToJSON, dropScheduleToJSON } from '#p
 import type { EnumWords } from './enum-words.js';
 import * as words from './words.js';
 
-const tables: readonly (readonly [EnumWords<unknown>, (value: never) => string])[] = [
+const tables: readonly (readonly [EnumWords<Record<string, number>>, (value: never) => string])[] = [
   [words.dropKinds, dropKindToJSON],
   [words.dropModes, dropModeToJSON],
   [words.dropSchedules, dropScheduleToJSON],

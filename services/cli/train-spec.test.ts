@@ -69,7 +69,7 @@ test('closed sets of values keep their words on the command line', () => {
   for (const option of trainOptions.filter(isSpecOption)) {
     const { name, field } = option;
     if (!isRunSpecEnum(field)) continue;
-    const { words, fallback, fromWord } = runSpecEnums[field] as EnumWords<unknown>;
+    const { words, fallback, fromWord } = runSpecEnums[field] as EnumWords<Record<string, number>>;
     assert.equal(option.default, fallback);
     for (const word of words) assert.equal(trainRequest({ ...base, [name]: word }).spec[field], fromWord(word));
     for (const wrong of ['', 'UNSPECIFIED', 'x', '1', fallback.toUpperCase()])

@@ -31,11 +31,11 @@ test('every kind of data set gives whole epochs: each sample once, its label, a 
     ['idx', 50],
     ['cifar', 30],
   ] as const) {
-    for (const order of ['shuffled', 'sequential']) {
+    for (const order of [SampleOrder.SHUFFLED, SampleOrder.SEQUENTIAL]) {
       const seen: bigint[] = [];
       let batches = 1;
       for (let index = 0; index < batches; index++) {
-        const training = order === 'shuffled';
+        const training = order === SampleOrder.SHUFFLED;
         const { header, payload } = await getBatch({ plan: plan(dataset, { training }, { order }), epoch: 2, index });
         batches = header.batchesPerEpoch;
         seen.push(...header.samples.map(({ sample }) => sample));
@@ -44,9 +44,9 @@ test('every kind of data set gives whole epochs: each sample once, its label, a 
         assert.equal(Buffer.from(header.payloadSha256).toString('hex'), sha256(payload));
         assert.equal(header.firstPosition, BigInt(4 * index));
       }
-      assert.equal(batches, order === 'shuffled' ? Math.floor(samples / 4) : Math.ceil(samples / 4));
+      assert.equal(batches, order === SampleOrder.SHUFFLED ? Math.floor(samples / 4) : Math.ceil(samples / 4));
       assert.equal(new Set(seen).size, seen.length);
-      if (order === 'sequential')
+      if (order === SampleOrder.SEQUENTIAL)
         assert.deepEqual(
           seen,
           Array.from({ length: samples }, (_, i) => BigInt(i)),

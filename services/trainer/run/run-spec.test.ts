@@ -40,7 +40,7 @@ test("absent options get the reference's defaults; 0 is a value", () => {
 });
 
 test('UNSPECIFIED means the default', () => {
-  const unspecified = Object.fromEntries(Object.keys(runSpecEnums).map((field) => [field, 0]));
+  const unspecified: object = Object.fromEntries(Object.keys(runSpecEnums).map((field) => [field, 0]));
   assert.deepEqual(violationsOf(unspecified), []);
   assert.deepEqual(resolveRunSpec({ ...good, ...unspecified }, models, data), resolveRunSpec(good, models, data));
 });
