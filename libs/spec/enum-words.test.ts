@@ -6,10 +6,21 @@ import { eraseModeToJSON, mixupModeToJSON, sampleOrderToJSON, trainInterpolation
 import { engineToJSON, precisionToJSON } from '#protocol/dropstream/v1/engine_types.js';
 import { optimizerToJSON, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode, dropKindToJSON, dropModeToJSON, dropScheduleToJSON } from '#protocol/dropstream/v1/schedule_types.js';
-import type { EnumWords } from './enum-words.js';
 import * as words from './words.js';
 
-const tables: readonly (readonly [EnumWords<Record<string, number>>, (value: never) => string])[] = [
+/** Any of the tables. */
+interface Table {
+  readonly words: readonly string[];
+  readonly names: readonly string[];
+  readonly fallback: string;
+  has(value: number): boolean;
+  fromWord(word: never): number;
+  parse(text: string): number | undefined;
+  wordOf(value: number | undefined): string;
+  read(violations: Violations, field: string, value: number | undefined): string;
+}
+
+const tables: readonly (readonly [Table, (value: never) => string])[] = [
   [words.dropKinds, dropKindToJSON],
   [words.dropModes, dropModeToJSON],
   [words.dropSchedules, dropScheduleToJSON],
@@ -27,7 +38,7 @@ test('a word, its number and its proto name stand for one another', () => {
     assert.ok(table.words.length >= 2);
     for (const [k, word] of table.words.entries()) {
       const value = table.parse(word) as number;
-      assert.equal(value, table.fromWord(word));
+      assert.equal(value, table.fromWord(word as never));
       assert.equal(table.wordOf(value), word);
       assert.equal(table.names[k], nameOf(value as never));
       assert.equal(table.read(new Violations(), 'x', value), word);
