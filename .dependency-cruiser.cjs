@@ -14,6 +14,7 @@ const layers = {
   nn: ['random'],
   graph: ['nn', 'random'],
   engine: ['graph', 'nn', 'native', 'random'],
+  training: ['errors', 'protocol', 'storage', 'native', 'data', 'nn', 'engine'],
 };
 const tests = '\\.test\\.ts$|/conformance\\.ts$';
 
@@ -31,6 +32,18 @@ module.exports = {
       severity: 'error',
       from: { path: '^services/([^/]+)/', pathNot: `${tests}|^services/cli/` },
       to: { path: '^services/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'rooms-of-a-service-api-and-worker-apart',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/(api|worker)/', pathNot: tests },
+      to: { path: '^services/$1/(api|worker)/', pathNot: '^services/$1/$2/' },
+    },
+    {
+      name: 'rooms-of-a-service-shared-one-below',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/(run|evaluation)/', pathNot: tests },
+      to: { path: '^services/$1/(api|worker)/' },
     },
     { name: 'product-never-imports-tests', severity: 'error', from: { path: '^(libs|services)/', pathNot: tests }, to: { path: '^test/' } },
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^@tensorflow/tfjs-node' } },

@@ -10,7 +10,7 @@ import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import { readManifest } from '#storage/checkpoint.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
+import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { evaluationPrefix } from '../evaluation/evaluation-log.js';
 
 export interface NewEvaluation {
