@@ -41,10 +41,12 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   readonly heartbeatPrefix: (entry: QueueEntry) => string;
   readonly standing: (view: V) => Standing;
   /**
-   * Asked before work is claimed that could be: false leaves it to other workers until the next look. An answer that takes longer than
-   * `mayClaimMs` counts as an error, which is logged; the work is then looked at again like any other. Absent: everything may be claimed.
+   * Asked before work is claimed that could be: false leaves it to other workers until the next look. A rejection, or an answer that takes
+   * longer than `mayClaimMs`, is logged, and the work is asked about again at the next look. Absent: everything may be claimed.
    */
   readonly mayClaim?: (entry: QueueEntry, view: V, signal: AbortSignal) => Promise<boolean>;
+  /** How long that question can hold up the look at the rest of the queue; default 10 seconds. */
+  readonly mayClaimMs?: number;
   /** The record that claims it for `worker`. */
   readonly claim: (view: V, worker: string) => E;
   /** One attempt, up to its outcome; the end is recorded from what it resolves to or throws. */
@@ -59,8 +61,6 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
 
 /** Logs of queued work that are kept to be read on from where they were. */
 const keptLogs = 1024;
-/** How long the question whether work may be claimed can hold up the look at the rest of the queue. */
-const mayClaimMs = 10_000;
 
 export class ClaimedWorker<E, V extends { readonly owner: string }, O extends AttemptOutcome> {
   readonly #options: ClaimedWorkerOptions<E, V, O>;
@@ -101,7 +101,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   }
 
   async #mayClaim(entry: QueueEntry, stopping: AbortSignal): Promise<boolean> {
-    const { mayClaim } = this.#options;
+    const { mayClaim, mayClaimMs = 10_000 } = this.#options;
     const { view } = this.#log(entry);
     if (mayClaim === undefined || view === undefined) return true;
     const signal = AbortSignal.any([stopping, AbortSignal.timeout(mayClaimMs)]);

@@ -42,7 +42,8 @@ async function resume(context: AttemptContext, program: Program, name: string, l
   const { spec, logger } = context;
   const [wanted, found] = [loaded.manifest.fingerprint, fingerprintLine(program.fingerprint)];
   const differs = wanted !== found;
-  // Only a checkpoint that came between the look at the queue and the claim gets here; see exact-numerics.ts.
+  // Exact runs are checked before they are claimed (exact-numerics.ts); a checkpoint that came later, or a newer one whose parts are
+  // damaged, may still lead here.
   if (differs && spec.exact) throw new OtherNumerics(name, wanted, found);
   if (differs) logger.warn({ checkpoint: name, wanted, found }, 'numerics differ from the checkpoint');
   const progress = await restore(program, name, loaded);
