@@ -3,6 +3,7 @@
  * What ends an attempt in the middle of a step loses that step and nothing else.
  */
 import type { Program } from '#engine/index.js';
+import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { type AttemptContext, type AttemptOptions, attemptContext } from './attempt-context.js';
 import type { CheckpointEvaluations } from './evaluations.js';
 import { Interrupted, Interruption } from './interruption.js';
@@ -55,6 +56,7 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   const { claimed, logger, metrics, project, run, totalSteps, evaluationWaitMs } = context;
   const { program, checkpoints, evaluations, interruption } = parts;
   metrics.engineBytes.set({ project, run }, program.peakBytes);
+  logger.info({ engine_bytes: program.peakBytes, numerics: fingerprintLine(program.fingerprint) }, 'the model is compiled');
   const from = await startingPoint(context, program);
   // Those that an earlier attempt did not see to the end.
   if (evaluations) for (const checkpoint of claimed.view.unevaluated) evaluations.begin(checkpoint);
