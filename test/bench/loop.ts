@@ -13,7 +13,7 @@ import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
 import { engineInfo } from '#native/engine.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { openStore } from '#storage/open-store.js';
 import { createLogger } from '#telemetry/logger.js';
 import { trainerConfig } from '../../services/trainer/config.js';
@@ -30,8 +30,8 @@ const usage = `npm run bench:loop -- [options]
   --image_size N     side of the images in pixels (default 224)
   --minutes N        the longest that a phase of the run may take (default 20)
 
-The run takes two steps of one image: the first by a worker that is then stopped, the second by another one that resumes. Nothing else should
-run meanwhile. The last line is one JSON object: for each phase its seconds, and the largest and the 99.9th percentile of the delays of the
+A worker trains steps of one image until the first checkpoint is saved and gives the run back; another one resumes it and does the same. The
+phase "checkpoint" has the saves and the steps beside them. Nothing else should run meanwhile. The last line is one JSON object: for each phase its seconds, and the largest and the 99.9th percentile of the delays of the
 event loop in milliseconds.`;
 
 const parent = 'projects/bench';
@@ -52,12 +52,12 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
     const dataset = await indexDataset(await AllowedRoots.open([folder]), images, { split: 'train' });
     await saveManifest(store, dataset);
 
-    const process_ = (name: ServiceName, argv: string[]) =>
+    const spawn = (name: ServiceName, argv: string[]) =>
       startService({ after: (end) => ends.push(end as () => unknown) }, name, ['--store', storeFolder, ...argv]);
-    const data = await process_('data', ['--root', folder]);
-    const api = connectTrainer((await process_('trainer', ['--role', 'api'])).address);
+    const data = await spawn('data', ['--root', folder]);
+    const api = connectTrainer((await spawn('trainer', ['--role', 'api'])).address);
     ends.push(() => api.close());
-    const asked = { model, inputSize, trainManifest: dataset.sha256, batchSize: 1, epochs: 2, saveCkptFreq: 1, saveCkptNum: 1 };
+    const asked = { model, inputSize, trainManifest: dataset.sha256, batchSize: 1, epochs: 1000, saveCkptFreq: 1, saveCkptNum: 1 };
     const spec = RunSpec.fromPartial({ ...asked, warmupEpochs: 0, mixup: 0, cutmix: 0, reprob: 0 });
     const { run } = await api.createRun({ parent, runId: 'large', spec }, soon);
     const name = run!.name;
@@ -95,7 +95,6 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
           observeStep: (...step) => {
             trained(...step);
             loop.begin('checkpoint');
-            stepsDone++;
           },
         },
         logger: createLogger({ service: 'trainer', level: 'info', format: 'json', destination }),
@@ -105,26 +104,25 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
       ends.push(() => worker.stop());
       return worker;
     };
-    let stepsDone = 0;
-    const first = startWorker('initialise');
-    await watch((event) => event.$case === 'claimed');
-    const waiting = await process_('trainer', ['--role', 'worker', '--data', data.address, ...lease]);
-    while (stepsDone === 0) await delay(10);
-    // Asked to stop while it saves the first step, it gives the run back after it.
-    const stopped = first.stop();
-    await watch((event) => event.$case === 'checkpoint');
-    await waiting.end('SIGTERM');
-    await stopped;
-    const second = startWorker('resume');
-    const between = await watch((event) => event.$case === 'claimed' && event.value.attempt === 2);
-    await process_('trainer', ['--role', 'worker', '--data', data.address, ...lease]);
-    const events = await watch(() => false);
-    await second.stop();
+    const attempt = async (number: number, start: 'initialise' | 'resume'): Promise<RunEvent[]> => {
+      const worker = startWorker(start);
+      await watch((event) => event.$case === 'claimed' && event.value.attempt === number);
+      const waiting = await spawn('trainer', ['--role', 'worker', '--data', data.address, ...lease]);
+      let mine = false;
+      const events = await watch((event) => {
+        if (event.$case === 'claimed') mine = event.value.attempt === number;
+        return mine && event.$case === 'checkpoint';
+      });
+      await waiting.end('SIGTERM');
+      await worker.stop();
+      return events;
+    };
+    await attempt(1, 'initialise');
+    const events = await attempt(2, 'resume');
     const phases = loop.close();
 
     const owners = events.flatMap(({ event }) => (event?.$case === 'claimed' ? [event.value.worker.split(':').at(-2)] : []));
-    const { state, parameters } = (await api.getRun({ name }, soon)).run!;
-    if (state !== RunState.SUCCEEDED || between.length === 0) throw new Error(`the run ended as ${RunState[state]}`);
+    const { parameters } = (await api.getRun({ name }, soon)).run!;
     return {
       model,
       parameters: Number(parameters),
