@@ -24,7 +24,7 @@ export interface AttemptEnds<E, V, O extends AttemptOutcome> {
 }
 
 /** The owners of this work vanished again and again before it got any further. */
-export class TooManyAttempts extends Error {
+class TooManyAttempts extends Error {
   override readonly name = 'TooManyAttempts';
   constructor(
     readonly attempts: number,

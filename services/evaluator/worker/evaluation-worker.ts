@@ -24,7 +24,7 @@ export interface EvaluationWorkerDeps {
   readonly logger: Logger;
 }
 
-export type EvaluationOutcome = { readonly kind: 'succeeded'; readonly result: EvaluationResult } | { readonly kind: 'stopped' };
+type EvaluationOutcome = { readonly kind: 'succeeded'; readonly result: EvaluationResult } | { readonly kind: 'stopped' };
 
 export type EvaluationWorker = ClaimedWorker<EvaluationEvent, EvaluationView, EvaluationOutcome>;
 

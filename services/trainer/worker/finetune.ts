@@ -1,5 +1,4 @@
 /** The start of a run from the weights of another checkpoint, ours or imported. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Program } from '#engine/index.js';
 import { importWeights } from '#interchange/import-weights.js';
 import { type Mismatch, MismatchError } from '#interchange/mismatch-error.js';
@@ -42,9 +41,8 @@ export async function finetuneFrom(program: Program, name: string, { tensors }: 
     throw error instanceof MismatchError ? new FinetuneMismatch(name, error) : error;
   });
   for (const { name, data } of imported.tensors) {
-    program.write('weights', name, data as Float32Array);
-    program.write('ema', name, data as Float32Array);
-    await nextTurn();
+    await program.write('weights', name, data as Float32Array);
+    await program.write('ema', name, data as Float32Array);
   }
   return imported.notices;
 }
