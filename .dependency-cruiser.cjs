@@ -15,6 +15,7 @@ const layers = {
   nn: ['errors', 'random'],
   graph: ['nn', 'random'],
   engine: ['graph', 'nn', 'native', 'random'],
+  training: ['errors', 'protocol', 'storage', 'native', 'data', 'nn', 'engine'],
 };
 const tests = '\\.test\\.ts$';
 
@@ -32,6 +33,18 @@ module.exports = {
       severity: 'error',
       from: { path: '^services/([^/]+)/', pathNot: tests },
       to: { path: '^services/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'rooms-of-a-service-api-and-worker-apart',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/(api|worker)/', pathNot: tests },
+      to: { path: '^services/$1/(api|worker)/', pathNot: '^services/$1/$2/' },
+    },
+    {
+      name: 'rooms-of-a-service-shared-one-below',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/(run|evaluation)/', pathNot: tests },
+      to: { path: '^services/$1/(api|worker)/' },
     },
     { name: 'product-never-imports-tests', severity: 'error', from: { path: '^(libs|services)/', pathNot: tests }, to: { path: '^test/' } },
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^@tensorflow/tfjs-node' } },

@@ -6,7 +6,7 @@ import { saveCheckpoint } from '#storage/checkpoint.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
 import type { JsonObject } from '#storage/record-log.js';
 import { bytesOf, type Tensor } from '#storage/tensor.js';
-import type { TrainingMetadata } from '#work/training-metadata.js';
+import type { TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { CommandError, exitCodes } from './exit-codes.js';
 
 export interface ImportedModel {

@@ -17,7 +17,7 @@ import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { encodeSafetensors } from '#storage/safetensors.js';
 import type { Tensor } from '#storage/tensor.js';
-import { readTrainingMetadata } from '#work/training-metadata.js';
+import { readTrainingMetadata } from '#training/checkpoint-metadata.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
 import { CommandError, exitCodes } from '../exit-codes.js';

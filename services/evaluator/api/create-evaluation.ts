@@ -11,7 +11,7 @@ import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import { engines, precisions } from '#spec/words.js';
 import { readManifest } from '#storage/checkpoint.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
+import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { evaluationPrefix } from '../evaluation/evaluation-log.js';
 
 export interface NewEvaluation {

@@ -7,14 +7,13 @@ import { trace } from '#graph/trace.js';
 import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode } from '#protocol/dropstream/v1/schedule_types.js';
-import type { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
-import type { TypedClient } from '#rpc/client.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import { dropScheduleOf } from '#spec/drop-schedules.js';
 import { readManifest } from '#storage/checkpoint.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import type { SchedulerClient } from '../peers.js';
 import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
 import { modelCatalog, modelOf } from '../run/model-catalog.js';
 import { manifestKeyOf, runPrefix } from '../run/run-log.js';
@@ -29,8 +28,6 @@ import {
   specDigest,
 } from '../run/run-spec.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
-
-export type SchedulerClient = TypedClient<typeof SchedulerServiceService>;
 
 export interface CreateDeps {
   readonly store: ObjectStore;

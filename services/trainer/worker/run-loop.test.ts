@@ -5,9 +5,9 @@ import { layerDecayScales } from '#nn/layer-decay.js';
 import { convnext } from '#nn/models/convnext.js';
 import { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import type { PreparedBatch } from '#training/prepared-batches.js';
 import { modelCatalog } from '../run/model-catalog.js';
 import { resolveRunSpec } from '../run/run-spec.js';
-import type { MicroBatches, PreparedBatch } from './micro-batches.js';
 import { trainSteps } from './run-loop.js';
 
 const [CLASSES, SIZE] = [3, 32];
@@ -36,7 +36,7 @@ async function moved(layerDecay: number): Promise<{ names: string[]; steps: Floa
       stepsPerEpoch: 1,
       fromStep: 0,
       toStep: 1,
-      batches: { next: async () => batch } as unknown as MicroBatches,
+      batches: { next: async () => batch },
       rates: () => ({ lr: 1, weightDecay: 0, dropRate: 0 }),
       dropKind: DropKind.DROP_PATH,
       signal: AbortSignal.timeout(60_000),

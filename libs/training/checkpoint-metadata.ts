@@ -1,7 +1,8 @@
 /**
  * What a training checkpoint says of itself in its manifest, beside step, sums and fingerprint: enough for an evaluator that never met the
- * trainer. JSON; fields of one version never change their meaning.
+ * trainer. It is JSON; fields of one version never change their meaning.
  */
+import type { Fingerprint } from '#engine/index.js';
 
 export interface TrainingMetadata {
   /** 2: the spec's closed sets of values are enums. */
@@ -56,12 +57,7 @@ export function readTrainingMetadata(checkpoint: string, metadata: unknown): Tra
   return found as TrainingMetadata;
 }
 
-/** A numerics fingerprint as one line: executor/precision/kernel path/build. */
-export function fingerprintLine(parts: {
-  readonly executor: string;
-  readonly precision: string;
-  readonly kernelPath: string;
-  readonly build: string;
-}): string {
-  return [parts.executor, parts.precision, parts.kernelPath, parts.build].join('/');
+/** A numerics fingerprint as checkpoints keep it, in one line: executor/precision/kernel path/build. */
+export function fingerprintLine({ executor, precision, kernelPath, build }: Fingerprint): string {
+  return [executor, precision, kernelPath, build].join('/');
 }

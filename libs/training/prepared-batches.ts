@@ -1,9 +1,9 @@
 /**
- * Finished micro-batches in order, prepared beside the engine: while one optimizer step runs, the next one's pixels are normalised, erased
- * and mixed into buffers that are used again and again.
+ * Batches of a plan as a program takes them, prepared beside the engine: while one step runs, the next one's pixels are fetched, normalised,
+ * erased and mixed into buffers that are used again and again.
  */
-
 import { type Batch, finishPlanOf } from '#data/client/batch.js';
+import { BatchClient, type BatchClientOptions, type BatchesRequest } from '#data/client/batch-client.js';
 import { softTargets } from '#data/plan/augment/mix-plan.js';
 import { finishBatch } from '#native/pixels.js';
 import type { BatchHeader, ReplacedSample } from '#protocol/dropstream/v1/data.js';
@@ -24,54 +24,62 @@ export interface PreparedBatch {
   release(): void;
 }
 
-export interface MicroBatchesOptions {
-  /** In order; its `return` is called by close. */
-  readonly batches: AsyncGenerator<Batch, void, void>;
+/** How a worker reaches the data service: what its options say, for every piece of its work. */
+export type DataAccess = Pick<BatchClientOptions, 'addresses' | 'inFlight' | 'inFlightBytes' | 'totalMs'>;
+
+export interface PreparedBatchesOptions {
+  readonly data: DataAccess & Pick<BatchClientOptions, 'onFailure'>;
+  readonly request: BatchesRequest;
   /** Width of the targets: at least the classes of the data set. */
   readonly classes: number;
   /** Batches prepared and not yet handed back, at least as many as one step takes. */
   readonly buffers: number;
 }
 
-interface Buffer32 {
+interface ImageBuffer {
   images: Float32Array;
 }
 
-export class MicroBatches {
-  readonly #options: MicroBatchesOptions;
+export class PreparedBatches {
+  readonly #client: BatchClient;
+  readonly #reading = new AbortController();
+  readonly #batches: AsyncGenerator<Batch, void, void>;
+  readonly #classes: number;
   readonly #ready: PreparedBatch[] = [];
-  readonly #free: Buffer32[];
+  readonly #free: ImageBuffer[];
   #failure: { readonly error: unknown } | undefined;
   #ended = false;
-  #closed = false;
   #wake: (() => void)[] = [];
   readonly #filling: Promise<void>;
 
-  constructor(options: MicroBatchesOptions) {
-    this.#options = options;
-    this.#free = Array.from({ length: options.buffers }, () => ({ images: new Float32Array(0) }));
+  /** Begins to fetch at once; whoever opens it closes it. */
+  constructor({ data, request, classes, buffers }: PreparedBatchesOptions) {
+    this.#client = new BatchClient(data);
+    this.#batches = this.#client.batches({ ...request, signal: AbortSignal.any([this.#reading.signal, request.signal]) });
+    this.#classes = classes;
+    this.#free = Array.from({ length: buffers }, () => ({ images: new Float32Array(0) }));
     this.#filling = this.#fill();
   }
 
-  /** The next one. @throws what reading or finishing threw; the signal's reason */
-  async next(signal: AbortSignal): Promise<PreparedBatch> {
+  /** The next one, in the order of the plan; undefined after the last one. @throws what reading or finishing threw; the signal's reason */
+  async next(signal: AbortSignal): Promise<PreparedBatch | undefined> {
     for (;;) {
       signal.throwIfAborted();
       const prepared = this.#ready.shift();
       if (prepared !== undefined) return prepared;
       if (this.#failure !== undefined) throw this.#failure.error;
-      if (this.#ended) throw new Error('no batch is left');
+      if (this.#ended) return undefined;
       await this.#change(signal);
     }
   }
 
-  /** Ends the reading; buffers in use may still be read. */
+  /** Ends the reading, a fetch that is waited for too. Buffers in use may still be read. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#reading.abort(new Error('the batches are no longer read'));
     this.#notify();
-    // Ends a fetch that is waited for, too.
-    await this.#options.batches.return().catch(() => {});
+    await this.#batches.return().catch(() => {});
     await this.#filling;
+    this.#client.close();
   }
 
   async #fill(): Promise<void> {
@@ -79,7 +87,7 @@ export class MicroBatches {
       for (;;) {
         const buffer = await this.#buffer();
         if (buffer === undefined) return;
-        const { value: batch, done } = await this.#options.batches.next();
+        const { value: batch, done } = await this.#batches.next();
         if (done || batch === undefined) break;
         const prepared = await this.#prepare(batch, buffer);
         this.#ready.push(prepared);
@@ -92,7 +100,7 @@ export class MicroBatches {
     this.#notify();
   }
 
-  async #prepare(batch: Batch, buffer: Buffer32): Promise<PreparedBatch> {
+  async #prepare(batch: Batch, buffer: ImageBuffer): Promise<PreparedBatch> {
     const { header, payload } = batch;
     const samples = header.samples.length;
     const floats = samples * header.channels * header.size * header.size;
@@ -107,7 +115,7 @@ export class MicroBatches {
     return {
       samples,
       images,
-      targets: targetsOf(header, this.#options.classes),
+      targets: targetsOf(header, this.#classes),
       labels: Uint32Array.from(header.samples, ({ label }) => label),
       sha256: header.payloadSha256,
       replaced: header.replaced,
@@ -121,9 +129,9 @@ export class MicroBatches {
   }
 
   /** A buffer that nobody uses; undefined once closed. */
-  async #buffer(): Promise<Buffer32 | undefined> {
+  async #buffer(): Promise<ImageBuffer | undefined> {
     for (;;) {
-      if (this.#closed) return undefined;
+      if (this.#reading.signal.aborted) return undefined;
       const buffer = this.#free.pop();
       if (buffer !== undefined) return buffer;
       await this.#change();
