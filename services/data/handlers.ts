@@ -15,6 +15,7 @@ import type { MemoryPool } from './memory-pool.js';
 import type { DataMetrics } from './metrics.js';
 import type { OpenDataset, OpenDatasets } from './open-datasets.js';
 import { previewBatch } from './preview-batch.js';
+import type { dataNames } from './request-names.js';
 import { type BatchQuery, type GetBatchQuery, parseDescribe, parseGetBatch, parsePreviewBatch } from './requests.js';
 import type { UndecodableLog } from './undecodable-log.js';
 
@@ -32,7 +33,7 @@ export interface HandlerParts {
   readonly threads: number | undefined;
 }
 
-export function dataHandlers(parts: HandlerParts): HandlersOf<typeof BatchService> {
+export function dataHandlers(parts: HandlerParts): HandlersOf<typeof BatchService, typeof dataNames> {
   const { datasets, admission, ahead, memories, metrics } = parts;
   return {
     describeDataset: unary(async (request, ctx) => {

@@ -1,8 +1,7 @@
-/** Parses requests: every violation at once, before any work. */
+/** Parses what requests hold besides resource names: every violation at once, before any work. */
 import { type Plan, resolvePlan } from '#data/plan/plan.js';
 import { planDigest } from '#data/plan/plan-digest.js';
 import { FailedPrecondition, Violations } from '#errors/errors.js';
-import { checkName } from '#errors/resource-names.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import {
   type DescribeDatasetRequest,
@@ -68,10 +67,9 @@ export function parseDescribe({ dataset }: DescribeDatasetRequest): string {
 }
 
 function parseQuery(
-  request: { parent: string; plan?: PlanMessage | undefined; epoch: number; index: number },
+  request: { plan?: PlanMessage | undefined; epoch: number; index: number },
   violations: Violations,
 ): BatchQuery {
-  if (request.parent !== '') checkName(violations, 'project', request.parent, 'parent');
   const plan = violations.collect(() => resolvePlan(request.plan));
   violations.throwIfAny();
   const semantics = request.plan?.pixelSemantics ?? 0;

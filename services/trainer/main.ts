@@ -13,6 +13,7 @@ import { Datasets } from './api/dataset-facts.js';
 import { Runs } from './api/runs.js';
 import { trainerHandlers } from './api/runs-service.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
+import { trainerNames } from './api/request-names.js';
 import { createTrainerMetrics } from './metrics.js';
 import { createRunWorker } from './worker/run-worker.js';
 
@@ -41,7 +42,7 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
       worker?.start();
       const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler });
       return {
-        services: answers ? [service(TrainerServiceService, handlers)] : [],
+        services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],
         beforeScrape: async () => {
           // A store that does not answer leaves the last value standing.
           await runs.waiting(AbortSignal.timeout(scrapeMs)).then(

@@ -4,7 +4,7 @@ import { loadManifest } from '#data/manifest/manifest-store.js';
 import { subsetSize } from '#data/plan/order.js';
 import { precisions } from '#engine/precision.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
-import { checkId, checkName } from '#errors/resource-names.js';
+import { checkId } from '#errors/resource-names.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
@@ -26,16 +26,19 @@ const maxBatch = 4096;
 const engines = ['native', 'tfjs', 'tensorflow'];
 
 /** @throws InvalidArgument with every violation; NotFound for the checkpoint or the manifest */
-export async function prepareEvaluation(request: CreateEvaluationRequest, store: ObjectStore, signal: AbortSignal): Promise<NewEvaluation> {
+export async function prepareEvaluation(
+  request: CreateEvaluationRequest,
+  project: string,
+  store: ObjectStore,
+  signal: AbortSignal,
+): Promise<NewEvaluation> {
   const violations = new Violations();
-  const project = checkName(violations, 'project', request.parent, 'parent')?.project;
   if (request.evaluationId !== '') checkId(violations, request.evaluationId, 'evaluation_id');
   checkRequestId(violations, request.requestId);
   const { spec } = request;
   if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
-  checkSpec(violations, spec, project);
+  checkSpec(violations, spec);
   violations.throwIfAny();
-  if (project === undefined) throw new Error('unreachable');
 
   const metadata = await readCheckpoint(store, spec.checkpoint, signal);
   const run = RunSpec.fromJSON(metadata.spec);
@@ -71,10 +74,7 @@ export async function prepareEvaluation(request: CreateEvaluationRequest, store:
   return { project, id, evaluation, specDigest };
 }
 
-function checkSpec(violations: Violations, spec: EvaluationSpec, project: string | undefined): void {
-  const ids = checkName(violations, 'checkpoint', spec.checkpoint, 'spec.checkpoint');
-  if (ids && project !== undefined)
-    violations.check(ids.project === project, 'spec.checkpoint', spec.checkpoint, `a checkpoint of project ${project}`);
+function checkSpec(violations: Violations, spec: EvaluationSpec): void {
   violations.check(
     /^([0-9a-f]{64})?$/.test(spec.manifest),
     'spec.manifest',

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { checkPlanFits, resolvePlan } from '#data/plan/plan.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
-import { checkId, checkName } from '#errors/resource-names.js';
+import { checkId } from '#errors/resource-names.js';
 import { trace } from '#graph/trace.js';
 import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
@@ -11,6 +11,7 @@ import type { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.
 import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { TypedClient } from '#rpc/client.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import type { ParsedNames } from '#rpc/request-names.js';
 import { readManifest } from '#storage/checkpoint.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
@@ -29,6 +30,7 @@ import {
   specDigest,
 } from '../run/run-spec.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
+import type { trainerNames } from './request-names.js';
 
 export type SchedulerClient = TypedClient<typeof SchedulerServiceService>;
 
@@ -51,14 +53,18 @@ const schedulerTimeoutMs = 10_000;
  * @throws InvalidArgument with every violation; NotFound for a manifest, schedule or checkpoint; FailedPrecondition without a scheduler;
  * what the store or the scheduler throw
  */
-export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, signal: AbortSignal): Promise<NewRun> {
+export async function prepareRun(
+  request: CreateRunRequest,
+  { parent: { project } }: ParsedNames<CreateRunRequest, typeof trainerNames.createRun>,
+  deps: CreateDeps,
+  signal: AbortSignal,
+): Promise<NewRun> {
   const violations = new Violations();
-  const project = checkName(violations, 'project', request.parent, 'parent')?.project;
   if (request.runId !== '') checkId(violations, request.runId, 'run_id');
   checkRequestId(violations, request.requestId);
   const { spec } = request;
   if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
-  checkRunSpec(violations, spec, project ?? '', modelCatalog);
+  checkRunSpec(violations, spec, modelCatalog);
 
   // What the data set tells is told together with the rest, as far as it can be looked up.
   const read = async (manifest: string): Promise<KnownDataset | NotFound | undefined> => {
@@ -77,7 +83,7 @@ export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, si
   checkPlans(violations, spec, train instanceof NotFound ? undefined : train, evaluation instanceof NotFound ? undefined : evaluation);
   violations.throwIfAny();
   for (const found of [train, evaluation]) if (found instanceof NotFound) throw found;
-  if (length === undefined || project === undefined || train === undefined || train instanceof NotFound) throw new Error('unreachable');
+  if (length === undefined || train === undefined || train instanceof NotFound) throw new Error('unreachable');
 
   const pinned = spec.schedule === '' ? undefined : await pinSchedule(deps.scheduler, spec.schedule, spec.scheduleRevision, signal);
   const resolved = resolveRunSpec(spec, modelCatalog, train, pinned);

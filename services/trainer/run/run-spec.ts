@@ -5,7 +5,6 @@
 
 import { createHash } from 'node:crypto';
 import type { Violations } from '#errors/errors.js';
-import { matchName, namePatterns } from '#errors/resource-names.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule, type DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { type OptionKey, runOptions } from './run-options.js';
@@ -59,7 +58,7 @@ export function specDigest(spec: RunSpec): string {
 /**
  * Checks everything that needs neither data set nor schedule. Fields of violations start with `spec.`.
  */
-export function checkRunSpec(violations: Violations, spec: RunSpec, project: string, models: ModelCatalog): void {
+export function checkRunSpec(violations: Violations, spec: RunSpec, models: ModelCatalog): void {
   const refuse = (holds: boolean, field: string, value: unknown, allowed: string): boolean =>
     violations.check(holds, `spec.${field}`, value, allowed);
 
@@ -82,7 +81,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
   const value = withOptionDefaults(spec);
 
   checkLists(refuse, spec);
-  checkDrop(refuse, spec, project, sound);
+  checkDrop(refuse, spec, sound);
   if (sound('epochs', 'warmupEpochs', 'warmupSteps') && value.warmupSteps <= 0n) {
     refuse(value.warmupEpochs <= value.epochs, 'warmup_epochs', value.warmupEpochs, `at most ${value.epochs} (epochs)`);
   }
@@ -112,11 +111,6 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
     const size = spec.inputSize ?? models.inputSize(spec.model);
     const refusal = models.refusal(spec.model, size, spec.nbClasses ?? 1);
     if (refusal) refuse(false, refusal.field, refusal.field === 'input_size' ? size : spec.nbClasses, refusal.allowed);
-  }
-  if (spec.finetune !== '') {
-    const ids = matchName('checkpoint', spec.finetune);
-    refuse(ids !== undefined, 'finetune', spec.finetune, `empty or ${namePatterns.checkpoint}`);
-    if (ids !== undefined) refuse(ids.project === project, 'finetune', spec.finetune, `a checkpoint of project ${project}`);
   }
 }
 
@@ -157,11 +151,8 @@ function checkLists(refuse: Refuse, { optBetas, cutmixMinmax }: RunSpec): void {
   );
 }
 
-function checkDrop(refuse: Refuse, spec: RunSpec, project: string, sound: (...keys: OptionKey[]) => boolean): void {
+function checkDrop(refuse: Refuse, spec: RunSpec, sound: (...keys: OptionKey[]) => boolean): void {
   if (spec.schedule !== '') {
-    const ids = matchName('schedule', spec.schedule);
-    refuse(ids !== undefined, 'schedule', spec.schedule, `empty or ${namePatterns.schedule}`);
-    if (ids !== undefined) refuse(ids.project === project, 'schedule', spec.schedule, `a schedule of project ${project}`);
     for (const key of ['dropout', 'dropPath', 'dropMode', 'dropSchedule', 'cutoffEpoch'] as const) {
       refuse(spec[key] === undefined, runOptions[key].name, spec[key], 'absent where schedule is given: it comes from there');
     }
