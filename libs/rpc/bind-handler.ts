@@ -1,13 +1,13 @@
 /** From a handler of handlers.ts to a grpc-js handler: context, deadline, authorisation, back-pressure, cancellation, errors to status. */
 import { setMaxListeners } from 'node:events';
 import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
+import { orAborted } from '#bounds/or-aborted.js';
 import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
 import type { Authorize } from './authorize.js';
 import { connectionSignal } from './connection-signal.js';
 import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
-import { orAborted } from './or-aborted.js';
 import { type NamesDeclaration, readNames, requireOneProject } from './request-names.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
@@ -86,13 +86,7 @@ interface CallScope {
   close(): void;
 }
 
-function openCall(
-  { method, names }: Called,
-  call: Call,
-  options: BindOptions,
-  maxMs: number,
-  enders: readonly AbortSignal[],
-): CallScope {
+function openCall({ method, names }: Called, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
   const controller = new AbortController();
   // A handler passes it to everything it starts.
   setMaxListeners(0, controller.signal);

@@ -1,6 +1,7 @@
 /** The data service's own series. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CacheCounts } from '#data/sources/disk-cache.js';
+import { DataLoss, ResourceExhausted } from '#errors/errors.js';
 
 /** What calls are refused for; named in the error and in the series. */
 export const bounds = { bytes: 'bytes of batches', waiting: 'calls that wait' } as const;
@@ -83,4 +84,23 @@ export function countCache({ cacheReads, cacheBytes }: DataMetrics, counts: Cach
   cacheBytes.reset();
   cacheBytes.inc({ what: 'written' }, counts.writtenBytes);
   cacheBytes.inc({ what: 'evicted' }, counts.evictedBytes);
+}
+
+/** Runs `enter` and records how long its caller waited for it. */
+export async function timeWait<T>(metrics: DataMetrics, enter: () => Promise<T>): Promise<T> {
+  const begun = performance.now();
+  const entered = await enter();
+  metrics.making.observe({ part: 'wait' }, (performance.now() - begun) / 1000);
+  return entered;
+}
+
+/** Runs `work` and counts the failures that operators should see. */
+export async function countFailures<T>(metrics: DataMetrics, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ResourceExhausted) metrics.refused.inc({ bound: error.what.split(':')[0] as string });
+    if (error instanceof DataLoss) metrics.damaged.inc();
+    throw error;
+  }
 }

@@ -8,8 +8,8 @@ import { type RunningService, type StartOptions, startService } from '#rpc/start
 import { openStore } from '#storage/open-store.js';
 import { Evaluations } from './api/evaluations.js';
 import { evaluatorHandlers } from './api/evaluator-service.js';
-import { type EvaluatorConfig, evaluatorConfig } from './config.js';
 import { evaluatorNames } from './api/request-names.js';
+import { type EvaluatorConfig, evaluatorConfig } from './config.js';
 import { createEvaluatorMetrics } from './metrics.js';
 import { createEvaluationWorker } from './worker/evaluation-worker.js';
 

@@ -20,7 +20,11 @@ export interface SchedulerParts {
   readonly metrics: SchedulerMetrics;
 }
 
-export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts): HandlersOf<typeof SchedulerServiceService, typeof schedulerNames> {
+export function schedulerHandlers({
+  schedules,
+  feed,
+  metrics,
+}: SchedulerParts): HandlersOf<typeof SchedulerServiceService, typeof schedulerNames> {
   const ratesAt = (
     steps: readonly number[],
     { spec, drop }: CheckedSpec,

@@ -6,9 +6,9 @@ import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
 import { type SchedulerConfig, schedulerConfig } from './config.js';
-import { schedulerNames } from './request-names.js';
 import { schedulerHandlers } from './handlers.js';
 import { createSchedulerMetrics } from './metrics.js';
+import { schedulerNames } from './request-names.js';
 import { RevisionFeed } from './revision-feed.js';
 import { ScheduleStore } from './schedule-store.js';
 

@@ -55,10 +55,7 @@ test('INVALID_ARGUMENT: an image size that the evaluation data does not have', a
 });
 
 test('INVALID_ARGUMENT: everything at once, nothing is stored', async () => {
-  const call = trainer.createRun(
-    { parent, runId: 'Bad Id', requestId: '!', spec: services.spec({ dropout: 2, batchSize: 15 }) },
-    soon,
-  );
+  const call = trainer.createRun({ parent, runId: 'Bad Id', requestId: '!', spec: services.spec({ dropout: 2, batchSize: 15 }) }, soon);
   assert.deepEqual(await fieldsRefused(call), ['run_id', 'request_id', 'spec.dropout', 'spec.batch_size']);
   assert.deepEqual(await fieldsRefused(trainer.createRun({ parent }, soon)), ['spec']);
   await assert.rejects(trainer.getRun({ name: 'projects/p/runs/x' }, soon), { name: 'NotFound' });

@@ -10,10 +10,10 @@ import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
 import { Datasets } from './api/dataset-facts.js';
+import { trainerNames } from './api/request-names.js';
 import { Runs } from './api/runs.js';
 import { trainerHandlers } from './api/runs-service.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
-import { trainerNames } from './api/request-names.js';
 import { createTrainerMetrics } from './metrics.js';
 import { createRunWorker } from './worker/run-worker.js';
 

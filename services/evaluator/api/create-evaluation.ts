@@ -9,6 +9,7 @@ import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationSta
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import { readManifest } from '#storage/checkpoint.js';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
 import { evaluationPrefix } from '../evaluation/evaluation-log.js';
@@ -76,10 +77,10 @@ export async function prepareEvaluation(
 
 function checkSpec(violations: Violations, spec: EvaluationSpec): void {
   violations.check(
-    /^([0-9a-f]{64})?$/.test(spec.manifest),
+    spec.manifest === '' || isSha256(spec.manifest),
     'spec.manifest',
     spec.manifest,
-    'empty or the SHA-256 of a manifest: 64 of 0-9 and a-f',
+    `empty or the SHA-256 of a manifest: ${sha256Rule}`,
   );
   const { batchSize, cropPct, engine, precision, subsetStride = 0, subsetOffset = 0 } = spec;
   violations.check(
@@ -118,9 +119,7 @@ async function readCheckpoint(store: ObjectStore, name: string, signal: AbortSig
 
 /** Samples that will be scored. @throws NotFound; InvalidArgument for other classes or an empty subset */
 async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames }: TrainingMetadata, signal: AbortSignal): Promise<number> {
-  const manifest = await loadManifest(store, spec.manifest, signal).catch((cause) => {
-    throw cause instanceof FailedPrecondition ? new NotFound('manifest', spec.manifest, { cause }) : cause;
-  });
+  const manifest = await loadManifest(store, spec.manifest, signal);
   const violations = new Violations();
   const same = manifest.classes.length === classNames.length && manifest.classes.every((name, k) => name === classNames[k]);
   violations.check(

@@ -12,7 +12,10 @@ import type { evaluatorNames } from './request-names.js';
 
 const pageLimits = { defaultSize: 100, maxSize: 1000 };
 
-export function evaluatorHandlers(store: ObjectStore, evaluations: Evaluations): HandlersOf<typeof EvaluatorServiceService, typeof evaluatorNames> {
+export function evaluatorHandlers(
+  store: ObjectStore,
+  evaluations: Evaluations,
+): HandlersOf<typeof EvaluatorServiceService, typeof evaluatorNames> {
   return {
     createEvaluation: unary(async (request, { names, signal }) => ({
       evaluation: await evaluations.create(await prepareEvaluation(request, names.parent.project, store, signal), signal),

@@ -1,4 +1,5 @@
 /** From a request to the run that is stored: everything is checked, nothing is written. */
+
 import { randomBytes } from 'node:crypto';
 import { checkPlanFits, resolvePlan } from '#data/plan/plan.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
@@ -13,6 +14,7 @@ import type { TypedClient } from '#rpc/client.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import type { ParsedNames } from '#rpc/request-names.js';
 import { readManifest } from '#storage/checkpoint.js';
+import { isSha256 } from '#storage/content-hash.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
@@ -68,7 +70,7 @@ export async function prepareRun(
 
   // What the data set tells is told together with the rest, as far as it can be looked up.
   const read = async (manifest: string): Promise<KnownDataset | NotFound | undefined> => {
-    if (!/^[0-9a-f]{64}$/.test(manifest)) return undefined;
+    if (!isSha256(manifest)) return undefined;
     return await deps.datasets.facts(manifest, signal).catch((error) => {
       if (error instanceof NotFound) return error;
       throw error;

@@ -20,7 +20,12 @@ export interface TrainerParts extends CreateDeps {
 const pageLimits = { defaultSize: 100, maxSize: 1000 };
 const maxExpirySeconds = 604_800;
 
-export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerParts): HandlersOf<typeof TrainerServiceService, typeof trainerNames> {
+export function trainerHandlers({
+  store,
+  runs,
+  datasets,
+  scheduler,
+}: TrainerParts): HandlersOf<typeof TrainerServiceService, typeof trainerNames> {
   return {
     createRun: unary(async (request, { names, signal }) => {
       const { project, id, record } = await prepareRun(request, names, { store, datasets, scheduler }, signal);
@@ -29,7 +34,7 @@ export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerPar
       return { run };
     }),
 
-    getRun: unary(async (request, { names, signal }) => {
+    getRun: unary(async (_, { names, signal }) => {
       const { project, run } = names.name;
       return { run: (await runs.get(project, run, signal)).run };
     }),
@@ -60,17 +65,17 @@ export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerPar
       for await (const event of runs.watch(project, run, Number(request.afterSequence), signal)) yield { event };
     }),
 
-    pauseRun: unary(async (request, { names, signal }) => {
+    pauseRun: unary(async (_, { names, signal }) => {
       const { project, run } = names.name;
       return { run: (await runs.change(project, run, pause, signal)).run };
     }),
 
-    resumeRun: unary(async (request, { names, signal }) => {
+    resumeRun: unary(async (_, { names, signal }) => {
       const { project, run } = names.name;
       return { run: (await runs.requeue(project, run, resume, signal)).run };
     }),
 
-    cancelRun: unary(async (request, { names, signal }) => {
+    cancelRun: unary(async (_, { names, signal }) => {
       const { project, run } = names.name;
       return { run: (await runs.change(project, run, cancel, signal)).run };
     }),

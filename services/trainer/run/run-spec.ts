@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Violations } from '#errors/errors.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule, type DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
+import { isSha256 } from '#storage/content-hash.js';
 import { type OptionKey, runOptions } from './run-options.js';
 
 /** Options that stay absent when not given: absence is their meaning. */
@@ -47,7 +48,6 @@ export interface RunLength {
   readonly warmupSteps: number;
 }
 
-const manifestPattern = /^[0-9a-f]{64}$/;
 const manifestRule = 'the SHA-256 of a manifest: 64 of 0-9 and a-f';
 
 /** Digest of a spec as it was asked for: equal for repeated requests. 64 hex digits. */
@@ -63,13 +63,8 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
     violations.check(holds, `spec.${field}`, value, allowed);
 
   const known = refuse(models.names.includes(spec.model), 'model', spec.model, `one of ${models.names.join(', ')}`);
-  refuse(manifestPattern.test(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
-  refuse(
-    spec.evalManifest === '' || manifestPattern.test(spec.evalManifest),
-    'eval_manifest',
-    spec.evalManifest,
-    `empty or ${manifestRule}`,
-  );
+  refuse(isSha256(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
+  refuse(spec.evalManifest === '' || isSha256(spec.evalManifest), 'eval_manifest', spec.evalManifest, `empty or ${manifestRule}`);
 
   const bad = new Set<OptionKey>();
   for (const [key, { name, allowed, holds }] of Object.entries(runOptions) as [OptionKey, (typeof runOptions)[OptionKey]][]) {
