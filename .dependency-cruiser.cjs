@@ -1,6 +1,7 @@
 // The layers of ARCHITECTURE.md: a folder may import only folders named for it here (and itself). Tests may import anything.
 const layers = {
   errors: [],
+  bounds: [],
   random: [],
   protocol: [],
   telemetry: [],
@@ -8,10 +9,10 @@ const layers = {
   storage: ['errors', 'telemetry'],
   native: ['random'],
   spec: ['errors', 'protocol', 'schedule'],
-  rpc: ['errors', 'protocol', 'telemetry', 'schedule', 'storage'],
-  data: ['errors', 'random', 'protocol', 'telemetry', 'storage', 'native', 'spec', 'rpc'],
+  rpc: ['errors', 'bounds', 'protocol', 'telemetry', 'schedule', 'storage'],
+  data: ['errors', 'bounds', 'random', 'protocol', 'telemetry', 'storage', 'native', 'spec', 'rpc'],
   interchange: ['errors', 'storage', 'telemetry'],
-  work: ['errors', 'protocol', 'telemetry', 'storage', 'rpc'],
+  work: ['errors', 'bounds', 'protocol', 'telemetry', 'storage', 'rpc'],
   nn: ['errors', 'random'],
   graph: ['nn', 'random'],
   engine: ['graph', 'nn', 'native', 'random'],

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isSha256, sha256Rule } from './content-hash.js';
 import { StorageError } from './object-store.js';
 import type { JsonObject, JsonValue } from './record-log.js';
 import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
@@ -65,7 +66,7 @@ const schema = z.object({
       z.object({
         group: z.enum(GROUPS),
         key: z.string(),
-        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+        sha256: z.string().refine(isSha256, sha256Rule),
         sizeBytes: count,
         tensors: z.array(z.string()),
       }),

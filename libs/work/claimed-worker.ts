@@ -2,8 +2,10 @@
  * From the queue to the end of an attempt, for any work whose life is a folded log: claims an entry at the fence that was seen, keeps the
  * heartbeat, lets an attempt run, records and counts how it ended, and forgets what it held.
  */
+
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { RecentMap } from '#bounds/recent-map.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
@@ -65,7 +67,7 @@ const keptLogs = 1024;
 export class ClaimedWorker<E, V extends { readonly owner: string }, O extends AttemptOutcome> {
   readonly #options: ClaimedWorkerOptions<E, V, O>;
   readonly #claimant: Claimant;
-  readonly #logs = new Map<string, FoldedLog<E, V>>();
+  readonly #logs = new RecentMap<string, FoldedLog<E, V>>(keptLogs);
 
   constructor(options: ClaimedWorkerOptions<E, V, O>) {
     this.#options = options;
@@ -146,11 +148,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   }
 
   #log(entry: QueueEntry): FoldedLog<E, V> {
-    const key = keyOf(entry);
-    const known = this.#logs.get(key) ?? this.#options.openLog(entry);
-    this.#logs.set(key, known);
-    if (this.#logs.size > keptLogs) this.#logs.delete(this.#logs.keys().next().value as string);
-    return known;
+    return this.#logs.getOrMake(keyOf(entry), () => this.#options.openLog(entry));
   }
 }
 

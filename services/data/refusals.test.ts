@@ -34,7 +34,8 @@ test('bad input is INVALID_ARGUMENT, every field named', async () => {
   const mix = MixSpec.create();
   const refused: [Partial<GetBatchRequest>, string[]][] = [
     [{}, ['plan.dataset.manifest', 'plan.batch_size', 'plan.transform']],
-    [{ parent: 'nonsense', plan: plan('idx'), format: 9 as PixelFormat, readAhead: 65 }, ['format', 'read_ahead', 'parent']],
+    [{ parent: 'nonsense', plan: plan('idx') }, ['parent']],
+    [{ plan: plan('idx'), format: 9 as PixelFormat, readAhead: 65 }, ['format', 'read_ahead']],
     [
       { plan: plan('idx', { aa: 'augmix', reprob: 2 }, { order: 9 as SampleOrder, rank: 3 }) },
       ['plan.order', 'plan.rank', 'plan.transform.aa', 'plan.transform.reprob'],

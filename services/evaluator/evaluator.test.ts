@@ -85,7 +85,7 @@ test('defaults come from the run: no evaluation data there, none given', async (
 
 test('bad input comes back with every field', async () => {
   const spec = {
-    checkpoint: 'projects/q/runs/r/checkpoints/c',
+    checkpoint: 'projects/p/runs/r/checkpoints/c',
     manifest: 'x',
     batchSize: 5000,
     cropPct: 2,
@@ -100,7 +100,6 @@ test('bad input comes back with every field', async () => {
     [
       'evaluation_id',
       'request_id',
-      'spec.checkpoint',
       'spec.manifest',
       'spec.batch_size',
       'spec.crop_pct',
@@ -109,6 +108,9 @@ test('bad input comes back with every field', async () => {
       'spec.subset_offset',
     ],
   );
+  const elsewhere = { checkpoint: 'projects/q/runs/r/checkpoints/c', manifest: '' };
+  const foreign = await evaluator.createEvaluation({ parent, spec: elsewhere }, soon).catch((e: unknown) => e);
+  assert.ok(foreign instanceof InvalidArgument && foreign.violations[0]?.field === 'spec.checkpoint', String(foreign));
   const half = await score({ engine: Engine.TFJS, precision: Precision.BF16 }).catch((e: unknown) => e);
   assert.ok(half instanceof InvalidArgument && half.violations[0]?.field === 'spec.precision', String(half));
   await assert.rejects(score({ manifest: 'e'.repeat(64) }), { name: 'NotFound', kind: 'manifest' });

@@ -4,12 +4,12 @@
  * on counting, so that (name, revision) never means two things.
  */
 import { randomUUID } from 'node:crypto';
+import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, DataLoss, NotFound, ResourceExhausted } from '#errors/errors.js';
-import { parseName } from '#errors/resource-names.js';
+import { formatName, parseName } from '#errors/resource-names.js';
 import type { StoredDropSchedule } from '#spec/drop-schedules.js';
 import { createExclusive } from '#storage/exclusive-create.js';
 import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { RecentMap } from './recent-map.js';
 import { decodeRecord, encodeRecord, etagOf, type RevisionRecord, specDigest } from './revision-record.js';
 
 /** Revisions of one schedule, tombstones included. */
@@ -118,14 +118,15 @@ export class ScheduleStore {
     // Keys sort "a-b/…" before "a/…", names the other way round: so all ids are read, then sorted.
     const newest = new Map<string, number>();
     let scanned = 0;
-    for await (const { key } of listAll(this.#store, `projects/${project}/schedules/`, { signal })) {
-      if (++scanned > maxScan) throw new ResourceExhausted(`listing projects/${project}`, `${maxScan} schedule revisions`);
+    for await (const { key } of listAll(this.#store, `${formatName('project', { project })}/schedules/`, { signal })) {
+      if (++scanned > maxScan)
+        throw new ResourceExhausted(`listing ${formatName('project', { project })}`, `${maxScan} schedule revisions`);
       newest.set(key.split('/')[3]!, revisionOf(key));
     }
     const records: RevisionRecord[] = [];
     for (const id of [...newest.keys()].sort()) {
       if (after !== undefined && id <= after) continue;
-      const record = await this.#read(`projects/${project}/schedules/${id}`, newest.get(id)!, signal);
+      const record = await this.#read(formatName('schedule', { project, schedule: id }), newest.get(id)!, signal);
       if (!record.deleted) records.push(record);
       if (records.length === limit) break;
     }

@@ -62,13 +62,18 @@ test('INVALID_ARGUMENT: an image size that the evaluation data does not have', a
 });
 
 test('INVALID_ARGUMENT: everything at once, nothing is stored', async () => {
-  const call = trainer.createRun(
-    { parent: 'nowhere', runId: 'Bad Id', requestId: '!', spec: services.spec({ dropout: 2, batchSize: 15 }) },
-    soon,
-  );
-  assert.deepEqual(await fieldsRefused(call), ['parent', 'run_id', 'request_id', 'spec.dropout', 'spec.batch_size']);
+  const call = trainer.createRun({ parent, runId: 'Bad Id', requestId: '!', spec: services.spec({ dropout: 2, batchSize: 15 }) }, soon);
+  assert.deepEqual(await fieldsRefused(call), ['run_id', 'request_id', 'spec.dropout', 'spec.batch_size']);
   assert.deepEqual(await fieldsRefused(trainer.createRun({ parent }, soon)), ['spec']);
   await assert.rejects(trainer.getRun({ name: 'projects/p/runs/x' }, soon), { name: 'NotFound' });
+});
+
+test('INVALID_ARGUMENT: malformed names and names of another project, all of them before anything else', async () => {
+  const ask = (spec: Partial<RunSpec>, of = parent) => trainer.createRun({ parent: of, runId: 'Bad Id', spec: services.spec(spec) }, soon);
+  const malformed = { schedule: 'early', finetune: 'projects/p/runs/r' };
+  assert.deepEqual(await fieldsRefused(ask(malformed, 'nowhere')), ['parent', 'spec.schedule', 'spec.finetune']);
+  const foreign = { schedule: 'projects/q/schedules/s', finetune: 'projects/q/runs/r/checkpoints/c' };
+  assert.deepEqual(await fieldsRefused(ask(foreign)), ['spec.schedule', 'spec.finetune']);
 });
 
 test('INVALID_ARGUMENT: malformed names, pages and cursors', async () => {

@@ -17,6 +17,7 @@ import {
 import { type CallContext, serverStream, service, unary } from '#rpc/handlers.js';
 import { createServer, type RpcServer } from '#rpc/server.js';
 import { silentLogger } from '#telemetry/logger.js';
+import { dataNames } from '../../../services/data/request-names.js';
 import { BatchClient, type BatchFailure } from './batch-client.js';
 import { DamagedBatch } from './fetch-batch.js';
 
@@ -32,7 +33,11 @@ async function replica(behaviour: Behaviour): Promise<string> {
     throw invalid('call', '', 'GetBatch');
   };
   const handlers = { getBatch: serverStream(behaviour), describeDataset: unary(unused), previewBatch: unary(unused) };
-  const server = createServer({ services: [service(DataServiceService, handlers)], registry: new Registry(), logger: silentLogger() });
+  const server = createServer({
+    services: [service(DataServiceService, dataNames, handlers)],
+    registry: new Registry(),
+    logger: silentLogger(),
+  });
   await server.start();
   servers.push(server);
   return `127.0.0.1:${server.port}`;

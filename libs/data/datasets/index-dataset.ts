@@ -2,9 +2,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invalid } from '#errors/errors.js';
+import { sha256Of } from '#storage/content-hash.js';
 import type { ManifestBuilder } from '../manifest/manifest-builder.js';
 import type { DatasetKind, RecordLayout } from '../manifest/manifest-header.js';
-import { sha256 } from '../manifest/sha256.js';
 import type { AllowedRoots } from './allowed-roots.js';
 import { CIFAR } from './cifar.js';
 import { indexImageFolder } from './index-image-folder.js';
@@ -66,7 +66,7 @@ export async function indexDataset(roots: AllowedRoots, path: string, options: I
 export async function finishIndex(kind: DatasetKind, split: string, found: FoundSamples, signal?: AbortSignal): Promise<IndexedDataset> {
   const { folder, classes, builder, layout, shards, skipped = [], ignored = 0, unchanged = 0 } = found;
   const bytes = builder.bytes({ kind, split, classes, layout, shards });
-  const name = (await sha256(bytes, signal)).toString('hex');
+  const name = await sha256Of(bytes, signal);
   return { sha256: name, bytes, folder, kind, samples: builder.samples, classes, skipped, ignored, unchanged };
 }
 

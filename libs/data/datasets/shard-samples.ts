@@ -1,4 +1,5 @@
 /** The samples of one tar shard: found by reading it once, kept as columns, remembered as JSON. */
+import { isSha256 } from '#storage/content-hash.js';
 import { Uint32List } from '../manifest/uint32-list.js';
 import type { FileTree } from './file-tree.js';
 import { type ImageFacts, imageFacts, MAX_IMAGE_BYTES } from './image-facts.js';
@@ -64,7 +65,7 @@ export class ShardSamples {
   /** What toJSON gave; undefined for anything else. */
   static from(json: unknown): ShardSamples | undefined {
     const { sizeBytes, sha256, labels, skipped, ignored, numbers, hashes } = (json ?? {}) as Partial<ReturnType<ShardSamples['toJSON']>>;
-    if (!isCount(sizeBytes) || !isCount(ignored) || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) return undefined;
+    if (!isCount(sizeBytes) || !isCount(ignored) || typeof sha256 !== 'string' || !isSha256(sha256)) return undefined;
     if (!Array.isArray(labels) || !labels.every((label) => typeof label === 'string' || isCount(label))) return undefined;
     if (!Array.isArray(skipped) || !Array.isArray(numbers) || typeof hashes !== 'string') return undefined;
     if (!skipped.every((item) => typeof item?.path === 'string' && typeof item.reason === 'string')) return undefined;

@@ -3,6 +3,7 @@
 import { Violations } from '#errors/errors.js';
 import type { Plan as PlanMessage } from '#protocol/dropstream/v1/data.js';
 import { sampleOrders } from '#spec/words.js';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import type { ManifestExtent } from '../manifest/manifest.js';
 import { type Mix, mixes, resolveMix } from './augment/mix-plan.js';
 import { refusedSize } from './augment/sample-plan.js';
@@ -27,7 +28,7 @@ export interface Plan extends Dealing {
 export function resolvePlan(message: PlanMessage | undefined, prefix = 'plan.'): Plan {
   const violations = new Violations();
   const manifest = message?.dataset?.manifest ?? '';
-  violations.check(/^[0-9a-f]{64}$/.test(manifest), `${prefix}dataset.manifest`, manifest, '64 lower-case hex digits');
+  violations.check(isSha256(manifest), `${prefix}dataset.manifest`, manifest, sha256Rule);
   const order = sampleOrders.read(violations, `${prefix}order`, message?.order);
   const blocks = resolveBlocks(message, order, violations, prefix);
   const batchSize = message?.batchSize ?? 0;

@@ -4,12 +4,13 @@ import { loadManifest } from '#data/manifest/manifest-store.js';
 import { subsetSize } from '#data/plan/order.js';
 import { executorOf, lacks } from '#engine/engines.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
-import { checkId, checkName } from '#errors/resource-names.js';
+import { checkId } from '#errors/resource-names.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import { engines, precisions } from '#spec/words.js';
 import { readManifest } from '#storage/checkpoint.js';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { evaluationPrefix } from '../evaluation/evaluation-log.js';
@@ -26,16 +27,19 @@ export interface NewEvaluation {
 const maxBatch = 4096;
 
 /** @throws InvalidArgument with every violation; NotFound for the checkpoint or the manifest */
-export async function prepareEvaluation(request: CreateEvaluationRequest, store: ObjectStore, signal: AbortSignal): Promise<NewEvaluation> {
+export async function prepareEvaluation(
+  request: CreateEvaluationRequest,
+  project: string,
+  store: ObjectStore,
+  signal: AbortSignal,
+): Promise<NewEvaluation> {
   const violations = new Violations();
-  const project = checkName(violations, 'project', request.parent, 'parent')?.project;
   if (request.evaluationId !== '') checkId(violations, request.evaluationId, 'evaluation_id');
   checkRequestId(violations, request.requestId);
   const { spec } = request;
   if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
-  checkSpec(violations, spec, project);
+  checkSpec(violations, spec);
   violations.throwIfAny();
-  if (project === undefined) throw new Error('unreachable');
 
   const metadata = await readCheckpoint(store, spec.checkpoint, signal);
   const run = RunSpec.fromJSON(metadata.spec);
@@ -74,15 +78,12 @@ export async function prepareEvaluation(request: CreateEvaluationRequest, store:
   return { project, id, evaluation, specDigest };
 }
 
-function checkSpec(violations: Violations, spec: EvaluationSpec, project: string | undefined): void {
-  const ids = checkName(violations, 'checkpoint', spec.checkpoint, 'spec.checkpoint');
-  if (ids && project !== undefined)
-    violations.check(ids.project === project, 'spec.checkpoint', spec.checkpoint, `a checkpoint of project ${project}`);
+function checkSpec(violations: Violations, spec: EvaluationSpec): void {
   violations.check(
-    /^([0-9a-f]{64})?$/.test(spec.manifest),
+    spec.manifest === '' || isSha256(spec.manifest),
     'spec.manifest',
     spec.manifest,
-    'empty or the SHA-256 of a manifest: 64 of 0-9 and a-f',
+    `empty or the SHA-256 of a manifest: ${sha256Rule}`,
   );
   const { batchSize, cropPct, engine, precision, subsetStride = 0, subsetOffset = 0 } = spec;
   violations.check(
@@ -116,9 +117,7 @@ async function readCheckpoint(store: ObjectStore, name: string, signal: AbortSig
 
 /** Samples that will be scored. @throws NotFound; InvalidArgument for other classes or an empty subset */
 async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames }: TrainingMetadata, signal: AbortSignal): Promise<number> {
-  const manifest = await loadManifest(store, spec.manifest, signal).catch((cause) => {
-    throw cause instanceof FailedPrecondition ? new NotFound('manifest', spec.manifest, { cause }) : cause;
-  });
+  const manifest = await loadManifest(store, spec.manifest, signal);
   const violations = new Violations();
   const same = manifest.classes.length === classNames.length && manifest.classes.every((name, k) => name === classNames[k]);
   violations.check(

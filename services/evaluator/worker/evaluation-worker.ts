@@ -1,4 +1,5 @@
 /** Claims evaluations and sees each attempt to its end in the log: succeeded, given back, failed, or lost to somebody else. */
+import { formatName } from '#errors/resource-names.js';
 import { EvaluationResult, type EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
@@ -65,7 +66,7 @@ async function attempted(
   try {
     const result = await scoreCheckpoint({
       store,
-      parent: `projects/${project}`,
+      parent: formatName('project', { project }),
       spec: evaluation.spec as EvaluationSpec,
       data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes },
       onProgress: (samples) => progress.note(samples),

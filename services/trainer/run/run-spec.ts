@@ -6,12 +6,12 @@
 import { createHash } from 'node:crypto';
 import { executorOf, lacks } from '#engine/engines.js';
 import type { Violations } from '#errors/errors.js';
-import { matchName, namePatterns } from '#errors/resource-names.js';
 import type { Family } from '#nn/models/registry.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { runDropOf } from '#spec/drop-schedules.js';
 import { dropModes, dropSchedules, engines, isRunSpecEnum, precisions } from '#spec/words.js';
+import { isSha256 } from '#storage/content-hash.js';
 import { maxGradientLeaves, type OptionKey, runOptions } from './run-options.js';
 
 /** Options that stay absent when not given: absence is their meaning. */
@@ -53,7 +53,6 @@ export interface RunLength {
   readonly warmupSteps: number;
 }
 
-const manifestPattern = /^[0-9a-f]{64}$/;
 const manifestRule = 'the SHA-256 of a manifest: 64 of 0-9 and a-f';
 
 /** Digest of a spec as it was asked for: equal for repeated requests. 64 hex digits. */
@@ -64,18 +63,13 @@ export function specDigest(spec: RunSpec): string {
 /**
  * Checks everything that needs neither data set nor schedule. Fields of violations start with `spec.`.
  */
-export function checkRunSpec(violations: Violations, spec: RunSpec, project: string, models: ModelCatalog): void {
+export function checkRunSpec(violations: Violations, spec: RunSpec, models: ModelCatalog): void {
   const refuse = (holds: boolean, field: string, value: unknown, allowed: string): boolean =>
     violations.check(holds, `spec.${field}`, value, allowed);
 
   const known = refuse(models.names.includes(spec.model), 'model', spec.model, `one of ${models.names.join(', ')}`);
-  refuse(manifestPattern.test(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
-  refuse(
-    spec.evalManifest === '' || manifestPattern.test(spec.evalManifest),
-    'eval_manifest',
-    spec.evalManifest,
-    `empty or ${manifestRule}`,
-  );
+  refuse(isSha256(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
+  refuse(spec.evalManifest === '' || isSha256(spec.evalManifest), 'eval_manifest', spec.evalManifest, `empty or ${manifestRule}`);
 
   const bad = new Set<OptionKey>();
   for (const [key, { name, allowed, holds }] of Object.entries(runOptions) as [OptionKey, (typeof runOptions)[OptionKey]][]) {
@@ -87,7 +81,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
   const value = withOptionDefaults(spec);
 
   checkLists(refuse, spec);
-  checkDrop(refuse, spec, project, sound);
+  checkDrop(refuse, spec, sound);
   if (sound('epochs', 'warmupEpochs', 'warmupSteps') && value.warmupSteps <= 0n) {
     refuse(value.warmupEpochs <= value.epochs, 'warmup_epochs', value.warmupEpochs, `at most ${value.epochs} (epochs)`);
   }
@@ -123,11 +117,6 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
     const size = spec.inputSize ?? models.inputSize(spec.model);
     const refusal = models.refusal(spec.model, size, spec.nbClasses ?? 1);
     if (refusal) refuse(false, refusal.field, refusal.field === 'input_size' ? size : spec.nbClasses, refusal.allowed);
-  }
-  if (spec.finetune !== '') {
-    const ids = matchName('checkpoint', spec.finetune);
-    refuse(ids !== undefined, 'finetune', spec.finetune, `empty or ${namePatterns.checkpoint}`);
-    if (ids !== undefined) refuse(ids.project === project, 'finetune', spec.finetune, `a checkpoint of project ${project}`);
   }
 }
 
@@ -184,11 +173,8 @@ function checkLists(refuse: Refuse, { optBetas, cutmixMinmax }: RunSpec): void {
   );
 }
 
-function checkDrop(refuse: Refuse, spec: RunSpec, project: string, sound: (...keys: OptionKey[]) => boolean): void {
+function checkDrop(refuse: Refuse, spec: RunSpec, sound: (...keys: OptionKey[]) => boolean): void {
   if (spec.schedule !== '') {
-    const ids = matchName('schedule', spec.schedule);
-    refuse(ids !== undefined, 'schedule', spec.schedule, `empty or ${namePatterns.schedule}`);
-    if (ids !== undefined) refuse(ids.project === project, 'schedule', spec.schedule, `a schedule of project ${project}`);
     for (const key of ['dropout', 'dropPath', 'dropMode', 'dropSchedule', 'cutoffEpoch'] as const) {
       refuse(spec[key] === undefined, runOptions[key].name, spec[key], 'absent where schedule is given: it comes from there');
     }

@@ -2,6 +2,7 @@
  * Runs that ask for exact resumption (`exact`) are only continued with the numerics of their newest checkpoint. A worker that has others
  * leaves the run in the queue, for a worker that fits, and says so in its log.
  */
+import { RecentMap } from '#bounds/recent-map.js';
 import { ExecutorUnavailable } from '#engine/index.js';
 import { readManifest } from '#storage/checkpoint.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
@@ -38,7 +39,7 @@ const remembered = 1024;
 export class ExactNumerics {
   readonly #options: ExactNumericsOptions;
   /** By name of the newest checkpoint: neither its numerics nor this worker's ever change. */
-  readonly #fits = new Map<string, boolean>();
+  readonly #fits = new RecentMap<string, boolean>(remembered);
 
   constructor(options: ExactNumericsOptions) {
     this.#options = options;
@@ -58,7 +59,7 @@ export class ExactNumerics {
       throw error;
     });
     const fits = here === found.fingerprint;
-    this.#remember(newest, fits);
+    this.#fits.set(newest, fits);
     if (!fits) {
       this.#options.onLeft();
       const seen = { run: run.name, checkpoint: found.checkpoint, wanted: found.fingerprint, found: here };
@@ -78,10 +79,5 @@ export class ExactNumerics {
       }
     }
     return undefined;
-  }
-
-  #remember(checkpoint: string, fits: boolean): void {
-    this.#fits.set(checkpoint, fits);
-    if (this.#fits.size > remembered) this.#fits.delete(this.#fits.keys().next().value as string);
   }
 }

@@ -1,4 +1,5 @@
 /** The evaluations of a run's checkpoints, written to its log as they end. */
+import { formatName } from '#errors/resource-names.js';
 import { isBest } from '../run/run-state.js';
 import type { AttemptContext } from './attempt-context.js';
 import { CheckpointEvaluations } from './evaluations.js';
@@ -9,7 +10,7 @@ export function openRunEvaluations(context: AttemptContext): CheckpointEvaluatio
   if (evaluator === undefined || spec.disableEval || spec.evalManifest === '') return undefined;
   return new CheckpointEvaluations({
     client: evaluator,
-    parent: `projects/${project}`,
+    parent: formatName('project', { project }),
     spec,
     logger,
     signal: claimed.signal,

@@ -1,4 +1,5 @@
 /** The micro-batches of a run from a step on. */
+import { formatName } from '#errors/resource-names.js';
 import { PreparedBatches } from '#training/prepared-batches.js';
 import { trainingPlan } from '../run/batch-plans.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
@@ -18,7 +19,7 @@ export function openTrainingBatches(context: AttemptContext, fromStep: number): 
     },
     request: {
       plan: trainingPlan(spec),
-      parent: `projects/${project}`,
+      parent: formatName('project', { project }),
       from: { epoch: Math.floor(fromStep / stepsPerEpoch), index: (fromStep % stepsPerEpoch) * spec.updateFreq },
       epochs: spec.epochs,
       batchesPerEpoch: stepsPerEpoch * spec.updateFreq,
