@@ -42,8 +42,8 @@ function classifier(): ProgramSpec {
     forward: [
       instruction('patches', 0, [{ input: 'images' }], [value(x)], { channels: 1, height: 3, width: 4, patch: 1 }),
       instruction('dropout', 0, [value(x)], [value(dropped)], { rows: 1, width: FEATURES }, 0),
-      instruction('keep', 1, [value(dropped)], [value(kept)], { width: FEATURES, path: 0 }),
-      instruction('add_kept', 0, [value(x), value(kept)], [value(sum)], { width: FEATURES, path: 0, scaled: 1 }),
+      instruction('gather_kept', 1, [value(dropped)], [value(kept)], { width: FEATURES, path: 0 }),
+      instruction('scatter_add_kept', 0, [value(x), value(kept)], [value(sum)], { width: FEATURES, path: 0, scaled: 1 }),
       instruction('linear', 0, [value(sum), { param: 0 }, { param: 1 }], [value(logits)], { rows: 1, in: FEATURES, out: CLASSES, bias: 1 }),
       instruction('softmax_cross_entropy', 0, [value(logits), { input: 'targets' }], [value(loss), value(dlogits)], { classes: CLASSES }),
     ],

@@ -5,7 +5,7 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-void gelu_forward(In from, Out to, size_t n) {
+void gelu(In from, Out to, size_t n) {
   with_types(from, to, [=](auto* x, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, gelu(io.get(x + i))); }); });
 }
 

@@ -59,11 +59,11 @@ ProgramSpec map_spec() {
   b.spec.forward = {
       {"patches", 0, {{OperandKind::images, 0}}, {cols}, {{"channels", 1}, {"height", 16}, {"width", 24}, {"patch", 2}}, -1},
       {"linear", 0, {cols, p(pw), p(pb)}, {x}, biased(linear(t, 4, d)), -1},
-      {"keep", 1, {x}, {kept}, gather, -1},
+      {"gather_kept", 1, {x}, {kept}, gather, -1},
       {"linear", 1, {kept, p(qw), p(qb)}, {qkv}, biased(linear(t, d, 3 * d)), -1},
       {"window_attention", 1, {qkv, p(table)}, {att, lse}, windows, 0},
       {"layer_scale", 1, {att, p(gamma)}, {scaled}, rows, -1},
-      {"add_kept", 0, {x, scaled}, {sum}, path, -1},
+      {"scatter_add_kept", 0, {x, scaled}, {sum}, path, -1},
       {"depthwise_conv", 0, {sum, p(cw), p(cb)}, {conv}, map, -1},
       {"merge_patches", 0, {conv}, {merged}, merge, -1},
       {"linear", 0, {merged, p(rw), p(rb)}, {reduced}, biased(linear(t2, d2, d3)), -1},
@@ -89,12 +89,12 @@ ProgramSpec map_spec() {
       {"merge_patches_grad", 0, {dmerged}, {dconv}, merge, -1},
       {"depthwise_conv_weight_grad", 0, {sum, dconv}, {g(cw), g(cb)}, map, -1},
       {"depthwise_conv_input_grad", 0, {dconv, p(cw)}, {dsum}, map, -1},
-      {"keep", 1, {dsum}, {dkept}, path, -1},
+      {"gather_kept", 1, {dsum}, {dkept}, path, -1},
       {"layer_scale_grad", 1, {att, p(gamma), dkept}, {datt, g(gamma)}, rows, -1},
       {"window_attention_grad", 1, {qkv, p(table), att, lse, datt}, {dqkv, g(table)}, windows, 0},
       {"linear_weight_grad", 1, {kept, dqkv}, {g(qw), g(qb)}, linear(t, d, 3 * d), -1},
       {"linear_input_grad", 1, {dqkv, p(qw)}, {dbranch}, linear(t, d, 3 * d), -1},
-      {"add_kept", 0, {dsum, dbranch}, {dx}, gather, -1},
+      {"scatter_add_kept", 0, {dsum, dbranch}, {dx}, gather, -1},
       {"linear_weight_grad", 0, {cols, dx}, {g(pw), g(pb)}, linear(t, 4, d), -1},
   };
   return b.spec;

@@ -37,7 +37,7 @@ void merge_case(const KernelTable& k, Random& random, const ref::Map& m, size_t 
 
 void layer_scale_case(const KernelTable& k, Random& random, size_t rows, size_t width, Type from, Type upstream, Type to) {
   const std::string name = std::string(k.isa) + " layer_scale " + std::to_string(rows) + "x" + std::to_string(width);
-  const size_t per_block = 32, blocks = (rows + per_block - 1) / per_block;
+  const size_t per_block = 32, blocks = ceil_div(rows, per_block);
   Array x(rows * width, from), gamma(width), dy(rows * width, upstream), y(rows * width, to), dx(rows * width, to), partial(blocks * width), dgamma(width);
   random.fill(x);
   random.fill(gamma, 1e-6f);  // the initial value of a layer scale

@@ -4,7 +4,7 @@ namespace dropstream::test {
 
 namespace {
 
-size_t panels_of(const KernelTable& k, size_t n) { return (n + k.panel_width - 1) / k.panel_width; }
+size_t panels_of(const KernelTable& k, size_t n) { return ceil_div(n, k.panel_width); }
 
 std::string size_text(size_t m, size_t depth, size_t n) { return " " + std::to_string(m) + "x" + std::to_string(depth) + "x" + std::to_string(n); }
 

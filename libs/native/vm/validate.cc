@@ -19,7 +19,7 @@ void check_range(const char* field, size_t value, size_t least, size_t most) {
 
 // Floats of the arena that a value takes for a full chunk.
 size_t floats_of(const ProgramSpec& s, const ValueSpec& v) {
-  return (v.elements_per_sample * s.chunk_samples * size_of(v.type) + sizeof(float) - 1) / sizeof(float);
+  return ceil_div(v.elements_per_sample * s.chunk_samples * size_of(v.type), sizeof(float));
 }
 
 void check_layout(const ProgramSpec& s) {
@@ -125,7 +125,7 @@ Op check_instruction(const ProgramSpec& s, const InstructionSpec& in, const std:
     const Dims dims = read_dims(kernel, in.attributes);
     const Signature signature = signature_of(kernel, dims);
     if (in.domain > s.paths) refuse("domain is " + text(in.domain) + ", must be at most paths = " + text(s.paths));
-    if ((kernel == Kernel::keep || kernel == Kernel::add_kept) && dims.path >= s.paths)
+    if (in.attributes.count("path") && dims.path >= s.paths)
       refuse("path is " + text(dims.path) + ", must be below paths = " + text(s.paths));
     if (signature.domain >= 0 && in.domain != (uint64_t)signature.domain) refuse("domain is " + text(in.domain) + ", must be " + text((size_t)signature.domain));
     check_operands(s, in.inputs, signature.inputs, "input");

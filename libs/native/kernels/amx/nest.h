@@ -23,7 +23,7 @@ constexpr size_t kTileDepth = 32;
 // Rows of the left side that one pass over the panels takes, and how deep a pass goes.
 constexpr size_t kTiledRows = 64;
 constexpr size_t kTiledDepth = 512;
-constexpr size_t kStrips = kTiledRows / kTile, kPanelStrips = (kPanelWidth + kTile - 1) / kTile;
+constexpr size_t kStrips = kTiledRows / kTile, kPanelStrips = ceil_div(kPanelWidth, kTile);
 
 DS_INLINE size_t tiles_in(size_t n, size_t size) { return (n + size - 1) / size; }
 

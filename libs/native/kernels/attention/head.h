@@ -36,7 +36,7 @@ class Carve {
   template <class T = float>
   DS_INLINE T* take(size_t count) {
     float* at = scratch_ ? scratch_ + floats_ : nullptr;
-    floats_ += round_up((count * sizeof(T) + sizeof(float) - 1) / sizeof(float), 16);
+    floats_ += round_up(ceil_div(count * sizeof(T), sizeof(float)), 16);
     return (T*)at;
   }
   DS_INLINE size_t floats() const { return floats_; }

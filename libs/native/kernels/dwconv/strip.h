@@ -16,8 +16,8 @@ constexpr size_t kChannelBlock = 64;
 
 // Strips of equal width, where they can be.
 DS_INLINE size_t strip_columns(size_t width) {
-  const size_t strips = (width + kMostColumns - 1) / kMostColumns;
-  return (width + strips - 1) / strips;
+  const size_t strips = ceil_div(width, kMostColumns);
+  return ceil_div(width, strips);
 }
 
 // Calls body(Number<columns>) for a strip of 1 to Most columns.

@@ -144,7 +144,7 @@ void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C
 template <bool KMajor, class A, class Word, class C>
 DS_INLINE void panel_product(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns,
                              bool accumulate, const float* bias) {
-  switch ((columns + kLanes - 1) / kLanes) {
+  switch (ceil_div(columns, kLanes)) {
     case 1: return panel_of<1, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
     case 2: return panel_of<2, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
 #if DROPSTREAM_ISA_avx512

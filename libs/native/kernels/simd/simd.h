@@ -33,7 +33,7 @@ typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
 typedef uint64_t WideVec __attribute__((vector_size(kLanes * 4)));  // kLanes / 2 lanes
 
 DS_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-DS_INLINE size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+DS_INLINE size_t round_up(size_t n, size_t multiple) { return ceil_div(n, multiple) * multiple; }
 
 DS_INLINE Vec zero() { return Vec{}; }
 DS_INLINE Vec splat(float x) { return Vec{} + x; }

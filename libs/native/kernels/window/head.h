@@ -137,8 +137,8 @@ DS_INLINE Vec raise_from(Vec score, Vec shift) {
 
 // Queries worked on at once: blocks of equal height.
 DS_INLINE size_t query_block(size_t places) {
-  const size_t blocks = (places + kMostQueries - 1) / kMostQueries;
-  return (places + blocks - 1) / blocks;
+  const size_t blocks = ceil_div(places, kMostQueries);
+  return ceil_div(places, blocks);
 }
 
 // Which of the window's probabilities in rows [first, first + rows) are kept.
