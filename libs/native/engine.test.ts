@@ -238,7 +238,7 @@ test('a wrong program is refused with the place and what is allowed', () => {
   refused((s) => (s.forward[4]!.domain = 4), /domain is 4, must be at most paths = 1/);
   refused((s) => (s.forward[1]!.site = 3), /site is 3, must be below 1/);
   refused((s) => delete s.forward[1]!.site, /site is missing/);
-  refused((s) => (s.forward[2]!.domain = 0), /keep: domain is 0, must be 1/);
+  refused((s) => (s.forward[2]!.domain = 0), /gather_kept: domain is 0, must be 1/);
   refused((s) => (s.values[4]!.offset = s.values[3]!.offset), /linear: output 0 overlaps input 0/);
   refused((s) => (s.backward[0]!.outputs[1] = { grad: 0 }), /output 1 has 60 elements, must have 5/);
   refused((s) => ((s.forward[0] as { kernel: string }).kernel = 'rm'), /forward\[0\] rm: kernel is "rm"/);
