@@ -1,7 +1,7 @@
 // The kernels of this translation unit's instruction set; table.cc collects them.
 #pragma once
 #include "kernels/kernels.h"
-#include "kernels/simd/simd.h"
+#include "simd/simd.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -46,7 +46,7 @@ constexpr size_t kDepthBlock = 512;
 
 DS_INLINE size_t panel_count(size_t n) { return ceil_div(n, kPanelWidth); }
 // Floats a row of panel p takes: its columns rounded up to whole vectors.
-DS_INLINE size_t panel_stride(size_t n, size_t p) { return smaller(kPanelWidth, round_up(n - p * kPanelWidth, kLanes)); }
+DS_INLINE size_t panel_stride(size_t n, size_t p) { return min(kPanelWidth, round_up(n - p * kPanelWidth, kLanes)); }
 
 }  // namespace DROPSTREAM_ISA
 }  // namespace dropstream

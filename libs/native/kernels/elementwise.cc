@@ -1,6 +1,6 @@
 // Maps over spans: bound by memory, so nothing but straight vector loops. y may be x (or a): every element is read before it is written.
 #include "kernels/declare.h"
-#include "kernels/simd/functions.h"
+#include "simd/functions.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {

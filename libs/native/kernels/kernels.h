@@ -121,10 +121,10 @@ struct WindowArgs {
   Samples samples;
 };
 
-// y[s][token][channel] = bias + Σ taps. turned: the taps in reverse order, which makes it the input gradient.
+// y[s][token][channel] = bias + Σ taps. flipped: the taps in reverse order, which makes it the input gradient.
 struct DepthwiseArgs {
   size_t height, width, channels, kernel;
-  bool turned;
+  bool flipped;
   In x;
   const float* weight;  // [kernel²][channels]
   const float* bias;    // may be null

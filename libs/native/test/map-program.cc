@@ -40,9 +40,9 @@ ProgramSpec map_spec() {
   const uint32_t pw = b.param(4 * d), pb = b.param(d), qw = b.param(3 * d * d), qb = b.param(3 * d), table = b.param(49 * heads), gamma = b.param(d), cw = b.param(49 * d),
                  cb = b.param(d), rw = b.param(d2 * d3), rb = b.param(d3), mw = b.param(t3 * t3), mb = b.param(t3), hw = b.param(10 * d4), hb = b.param(10);
   const Operand cols = b.value(t * 4), x = b.value(t * d), kept = b.value(t * d), qkv = b.value(3 * t * d), att = b.value(t * d), lse = b.value(t * heads), scaled = b.value(t * d),
-                sum = b.value(t * d), conv = b.value(t * d), merged = b.value(t2 * d2), reduced = b.value(t2 * d3), again = b.value(t3 * d4), across = b.value(t3 * d4),
+                sum = b.value(t * d), conv = b.value(t * d), merged = b.value(t2 * d2), reduced = b.value(t2 * d3), again = b.value(t3 * d4), transposed = b.value(t3 * d4),
                 mixed = b.value(t3 * d4), back = b.value(t3 * d4), mean = b.value(d4), logits = b.value(10), loss = b.value(1), dlogits = b.value(10);
-  const Operand dmean = b.value(d4), dback = b.value(t3 * d4), dmixed = b.value(t3 * d4), dacross = b.value(t3 * d4), dagain = b.value(t3 * d4), dreduced = b.value(t2 * d3),
+  const Operand dmean = b.value(d4), dback = b.value(t3 * d4), dmixed = b.value(t3 * d4), dtransposed = b.value(t3 * d4), dagain = b.value(t3 * d4), dreduced = b.value(t2 * d3),
                 dmerged = b.value(t2 * d2), dconv = b.value(t * d), dsum = b.value(t * d), dkept = b.value(t * d), datt = b.value(t * d), dqkv = b.value(3 * t * d),
                 dbranch = b.value(t * d), dx = b.value(t * d);
   b.spec.logits = logits.index;
@@ -68,8 +68,8 @@ ProgramSpec map_spec() {
       {"merge_patches", 0, {conv}, {merged}, merge, -1},
       {"linear", 0, {merged, p(rw), p(rb)}, {reduced}, biased(linear(t2, d2, d3)), -1},
       {"merge_patches", 0, {reduced}, {again}, merge_again, -1},
-      {"transpose_tokens", 0, {again}, {across}, tokens, -1},
-      {"linear", 0, {across, p(mw), p(mb)}, {mixed}, biased(linear(d4, t3, t3)), -1},
+      {"transpose_tokens", 0, {again}, {transposed}, tokens, -1},
+      {"linear", 0, {transposed, p(mw), p(mb)}, {mixed}, biased(linear(d4, t3, t3)), -1},
       {"transpose_tokens", 0, {mixed}, {back}, channels, -1},
       {"mean_tokens", 0, {back}, {mean}, tokens, -1},
       {"linear", 0, {mean, p(hw), p(hb)}, {logits}, biased(linear(1, d4, 10)), -1},
@@ -80,9 +80,9 @@ ProgramSpec map_spec() {
       {"linear_input_grad", 0, {dlogits, p(hw)}, {dmean}, linear(1, d4, 10), -1},
       {"mean_tokens_grad", 0, {dmean}, {dback}, tokens, -1},
       {"transpose_tokens", 0, {dback}, {dmixed}, tokens, -1},
-      {"linear_weight_grad", 0, {across, dmixed}, {g(mw), g(mb)}, linear(d4, t3, t3), -1},
-      {"linear_input_grad", 0, {dmixed, p(mw)}, {dacross}, linear(d4, t3, t3), -1},
-      {"transpose_tokens", 0, {dacross}, {dagain}, channels, -1},
+      {"linear_weight_grad", 0, {transposed, dmixed}, {g(mw), g(mb)}, linear(d4, t3, t3), -1},
+      {"linear_input_grad", 0, {dmixed, p(mw)}, {dtransposed}, linear(d4, t3, t3), -1},
+      {"transpose_tokens", 0, {dtransposed}, {dagain}, channels, -1},
       {"merge_patches_grad", 0, {dagain}, {dreduced}, merge_again, -1},
       {"linear_weight_grad", 0, {merged, dreduced}, {g(rw), g(rb)}, linear(t2, d2, d3), -1},
       {"linear_input_grad", 0, {dreduced, p(rw)}, {dmerged}, linear(t2, d2, d3), -1},

@@ -151,7 +151,7 @@ class Program {
   const uint32_t* kept_samples(const Op& op) const { return kept_.as<uint32_t>() + (op.dims.path + 1) * spec_.chunk_samples; }  // of the op's path
   float path_factor(const Op& op) const { return op.dims.scaled ? chunk_.path_scales[op.dims.path] : 1.0f; }
   void run_merge(const Op& op, void (*kernel)(const MergeArgs&, size_t row_begin, size_t row_end));
-  void run_depthwise(const Op& op, bool transposed);
+  void run_depthwise(const Op& op, bool flipped);
   WindowArgs window_args(const Op& op);
   size_t map_shared_floats(const Op& op) const;     // of shared_, for the kernels on token maps
   size_t window_shared_floats(const Op& op) const;

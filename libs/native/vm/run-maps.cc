@@ -67,12 +67,12 @@ void Program::run_layer_scale_grad(const Op& op) {
   kernels_.sum_samples(args.partial, blocks, d.width, output(op, 1), 0, d.width);
 }
 
-void Program::run_depthwise(const Op& op, bool transposed) {
+void Program::run_depthwise(const Op& op, bool flipped) {
   const Dims& d = op.dims;
   if (samples(op) == 0) return;
   float* weight = shared_.floats();
   kernels_.transpose(input(op, 1), d.channels, d.kernel * d.kernel, weight, 0, d.channels);
-  const DepthwiseArgs args{d.height, d.width, d.channels, d.kernel, transposed, in(op, 0), weight, input(op, 2), out(op, 0)};
+  const DepthwiseArgs args{d.height, d.width, d.channels, d.kernel, flipped, in(op, 0), weight, input(op, 2), out(op, 0)};
   spread(samples(op) * d.height, kGrain / (4 * d.width * d.channels) + 1, [&](size_t begin, size_t end, unsigned) { kernels_.depthwise_conv(args, begin, end); });
 }
 

@@ -10,8 +10,8 @@ namespace {
 // Below this a product takes less time than waking a thread for it.
 constexpr size_t kSmallProduct = 200000;
 
-// Jobs of at most about `most` rows, as many for every thread as for the others.
-size_t jobs_of(size_t n, size_t most, size_t threads) { return ceil_div(ceil_div(n, most), threads) * threads; }
+// Jobs of at most about `max` rows, as many for every thread as for the others.
+size_t jobs_of(size_t n, size_t max, size_t threads) { return ceil_div(ceil_div(n, max), threads) * threads; }
 }  // namespace
 
 PackArgs Program::pack_args(const Pack& pack, const float* weight) const {

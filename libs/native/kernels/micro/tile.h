@@ -134,7 +134,7 @@ void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C
   constexpr int MR = tile_rows<NV>();
   const size_t last_columns = columns - (NV - 1) * kLanes;
   for (size_t i = 0; i < rows; i += MR)
-    tile_of<MR, NV, KMajor>(smaller(MR, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns,
+    tile_of<MR, NV, KMajor>(min(size_t{MR}, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns,
                             accumulate, bias);
 }
 
