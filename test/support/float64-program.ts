@@ -480,6 +480,8 @@ function execute(
       }
       return;
     }
+    default:
+      throw new Error(`kernel ${kernel satisfies never} has no case`);
   }
 }
 
