@@ -14,13 +14,10 @@ constexpr size_t kGrain = 8192;         // elements worth a job
 size_t Program::map_shared_floats(const Op& op) const {
   const Dims& d = op.dims;
   const size_t taps = d.kernel * d.kernel;
-  switch (op.kernel) {
-    case Kernel::layer_scale_grad: return ceil_div(spec_.chunk_samples * d.rows, kRowsPerPartial) * d.width;
-    case Kernel::depthwise_conv:
-    case Kernel::depthwise_conv_input_grad: return taps * d.channels;
-    case Kernel::depthwise_conv_weight_grad: return spec_.chunk_samples * (taps + 1) * d.channels;
-    default: return 0;
-  }
+  if (op.kernel == Kernel::layer_scale_grad) return ceil_div(spec_.chunk_samples * d.rows, kRowsPerPartial) * d.width;
+  if (op.kernel == Kernel::depthwise_conv || op.kernel == Kernel::depthwise_conv_input_grad) return taps * d.channels;
+  if (op.kernel == Kernel::depthwise_conv_weight_grad) return spec_.chunk_samples * (taps + 1) * d.channels;
+  return 0;
 }
 
 void Program::run_transpose_tokens(const Op& op) {
