@@ -55,7 +55,7 @@ function sourceFiles(folder) {
     .flatMap((entry) => {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) return path === build || ['ref', 'test', 'bench'].includes(relative(source, path)) ? [] : sourceFiles(path);
-      return /\.(cc|h|c|inc)$|^CMakeLists\.txt$/.test(entry.name) ? [path] : [];
+      return /\.(cc|h|def)$|^CMakeLists\.txt$/.test(entry.name) ? [path] : [];
     });
 }
 

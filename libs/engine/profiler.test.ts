@@ -46,7 +46,7 @@ test('a recorded step names every kernel call of every chunk in its order, with 
   assert.deepEqual(named(['update']), ['zero_gradients', 'optimizer']);
   const products = spec.forward.filter(({ kernel }) => kernel === 'linear').length;
   assert.ok(named(['pack']).length >= products, 'weights are packed once a step');
-  const kept = calls.filter(({ kernel }) => kernel === 'keep').map(({ samples }) => samples);
+  const kept = calls.filter(({ kernel }) => kernel === 'gather_kept').map(({ samples }) => samples);
   assert.ok(kept.some((samples) => samples < program.chunkSamples));
   for (const { kernel, begin, end, bytes } of calls) {
     assert.ok(before < begin && begin <= end && end < now(), kernel);

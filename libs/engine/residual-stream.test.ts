@@ -83,13 +83,13 @@ function withRoundedStream(spec: ProgramSpec): ProgramSpec {
     const { elementsPerSample } = values[(operand as { value: number }).value]!;
     const rounded = { value: values.push({ offset: arenaFloats, elementsPerSample, type: 'bf16' }) - 1 };
     arenaFloats += Math.ceil((elementsPerSample * spec.chunkSamples) / 32) * 16;
-    const copy = { kernel: 'take_token', domain, attributes: { tokens: 1, width: elementsPerSample, token: 0 } } as const;
+    const copy = { kernel: 'cast', domain, attributes: { width: elementsPerSample } } as const;
     return [
       { ...copy, inputs: [operand], outputs: [rounded] },
       { ...copy, inputs: [rounded], outputs: [operand] },
     ];
   };
-  const writesStream = new Set(['add_positions', 'add_kept', 'mean_tokens_grad']);
+  const writesStream = new Set(['add_positions', 'scatter_add_kept', 'mean_tokens_grad']);
   const rounded = (instructions: readonly Instruction[]) =>
     instructions.flatMap((one) => (writesStream.has(one.kernel) ? [one, ...round(one.outputs[0]!, one.domain)] : [one]));
   const [forward, backward] = [rounded(spec.forward), rounded(spec.backward)];
@@ -131,7 +131,7 @@ for (const [machine, run, allowed, skip] of [
 }
 
 test('the addon refuses a stream of bf16', { skip: withoutExecutor('native') }, () => {
-  const sum = spec.forward.find(({ kernel }) => kernel === 'add_kept')!.outputs[0] as { value: number };
+  const sum = spec.forward.find(({ kernel }) => kernel === 'scatter_add_kept')!.outputs[0] as { value: number };
   const values = spec.values.map((value, index) => (index === sum.value ? { ...value, type: 'bf16' as const } : value));
   assert.throws(() => createProgram({ ...spec, values }), /is bf16, must be fp32/);
 });

@@ -42,8 +42,8 @@ function classifier(): ProgramSpec {
     forward: [
       instruction('patches', 0, [{ input: 'images' }], [value(x)], { channels: 1, height: 3, width: 4, patch: 1 }),
       instruction('dropout', 0, [value(x)], [value(dropped)], { rows: 1, width: FEATURES }, 0),
-      instruction('keep', 1, [value(dropped)], [value(kept)], { width: FEATURES, path: 0 }),
-      instruction('add_kept', 0, [value(x), value(kept)], [value(sum)], { width: FEATURES, path: 0, scaled: 1 }),
+      instruction('gather_kept', 1, [value(dropped)], [value(kept)], { width: FEATURES, path: 0 }),
+      instruction('scatter_add_kept', 0, [value(x), value(kept)], [value(sum)], { width: FEATURES, path: 0, scaled: 1 }),
       instruction('linear', 0, [value(sum), { param: 0 }, { param: 1 }], [value(logits)], { rows: 1, in: FEATURES, out: CLASSES, bias: 1 }),
       instruction('softmax_cross_entropy', 0, [value(logits), { input: 'targets' }], [value(loss), value(dlogits)], { classes: CLASSES }),
     ],
@@ -238,7 +238,7 @@ test('a wrong program is refused with the place and what is allowed', () => {
   refused((s) => (s.forward[4]!.domain = 4), /domain is 4, must be at most paths = 1/);
   refused((s) => (s.forward[1]!.site = 3), /site is 3, must be below 1/);
   refused((s) => delete s.forward[1]!.site, /site is missing/);
-  refused((s) => (s.forward[2]!.domain = 0), /keep: domain is 0, must be 1/);
+  refused((s) => (s.forward[2]!.domain = 0), /gather_kept: domain is 0, must be 1/);
   refused((s) => (s.values[4]!.offset = s.values[3]!.offset), /linear: output 0 overlaps input 0/);
   refused((s) => (s.backward[0]!.outputs[1] = { grad: 0 }), /output 1 has 60 elements, must have 5/);
   refused((s) => ((s.forward[0] as { kernel: string }).kernel = 'rm'), /forward\[0\] rm: kernel is "rm"/);

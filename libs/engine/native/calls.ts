@@ -1,8 +1,9 @@
 /** Nodes of a graph as kernel calls with operands by name, which the passes of lowering rewrite before they are put in a kernel's order. */
 import type { Graph, Node } from '#graph/graph.js';
-import type { ElementType, Instruction, KernelName, Operand } from '#native/program.js';
+import type { KernelName, Slot } from '#native/kernel-operands.js';
+import type { ElementType, Instruction, Operand } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
-import { type KernelEntry, kernelOf, type Slot } from './kernel-table.js';
+import { type KernelEntry, kernelOf } from './kernel-table.js';
 
 export interface KernelCall {
   readonly kernel: KernelName;

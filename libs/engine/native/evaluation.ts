@@ -1,5 +1,5 @@
 /**
- * The forward pass of a program that only evaluates: nothing is kept for a backward pass, and where nothing is dropped, keep and dropout are their
+ * The forward pass of a program that only evaluates: nothing is kept for a backward pass, and where nothing is dropped, gather_kept and dropout are their
  * input. Bit for bit what the forward pass of training gives in evaluation. vit_tiny in bf16, chunks of 8: 7 MB instead of 135, 6 % faster.
  */
 import { type KernelCall, renamed, valueIn, withoutUnread } from './calls.js';
@@ -11,7 +11,7 @@ export function evaluationPass(forward: readonly KernelCall[]): { forward: Kerne
   for (const before of forward) {
     const call = renamed(before, names);
     const [x, y] = [valueIn(call.inputs.x), valueIn(call.outputs.y)];
-    const passes = call.kernel === 'dropout' || (call.kernel === 'keep' && call.attributes.scaled === 0);
+    const passes = call.kernel === 'dropout' || (call.kernel === 'gather_kept' && call.attributes.scaled === 0);
     if (passes && x !== undefined && y !== undefined) names.set(y, x);
     else kept.push(call);
   }

@@ -74,15 +74,15 @@ test('bf16: the residual stream and its gradient are fp32 from end to end', () =
         ['backward', spec.backward],
       ] as const) {
         for (const { kernel, inputs, outputs, attributes } of instructions) {
-          if (kernel === 'keep' || kernel === 'add_kept') {
+          if (kernel === 'gather_kept' || kernel === 'scatter_add_kept') {
             assertFp32(inputs[0], `${pass} ${kernel} reads the stream`);
-            if (kernel === 'add_kept' || attributes.scaled === 0) assertFp32(outputs[0], `${pass} ${kernel} gives the stream`);
+            if (kernel === 'scatter_add_kept' || attributes.scaled === 0) assertFp32(outputs[0], `${pass} ${kernel} gives the stream`);
             paths.set(`${pass} ${kernel}`, (paths.get(`${pass} ${kernel}`) ?? 0) + 1);
           }
           if (kernel === 'add' || kernel === 'add_positions' || kernel === 'prepend_token') assertFp32(outputs[0], kernel);
         }
       }
-      for (const what of ['forward keep', 'forward add_kept', 'backward keep', 'backward add_kept'])
+      for (const what of ['forward gather_kept', 'forward scatter_add_kept', 'backward gather_kept', 'backward scatter_add_kept'])
         assert.equal(paths.get(what), graph.paths.length);
     }),
     { numRuns: 40 },

@@ -12,11 +12,11 @@ export function recomputeBlocks({ forward, backward }: Passes, values: LoweredVa
   return { forward: withoutUnread(forward, after), backward: after };
 }
 
-/** The calls of each block: from its first keep to its last add_kept. */
+/** The calls of each block: from its first gather_kept to its last scatter_add_kept. */
 function blocksOf(forward: readonly KernelCall[], paths: readonly Path[]): KernelCall[][] {
   const spans = new Map<number, { first: number; last: number }>();
   forward.forEach(({ kernel, attributes }, at) => {
-    if (kernel !== 'keep' && kernel !== 'add_kept') return;
+    if (kernel !== 'gather_kept' && kernel !== 'scatter_add_kept') return;
     const block = paths[attributes.path ?? -1]?.block;
     if (block === undefined) throw new Error(`${kernel}: there is no path ${attributes.path}`);
     spans.set(block, { first: spans.get(block)?.first ?? at, last: at });

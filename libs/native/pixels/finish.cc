@@ -18,10 +18,10 @@ const uint8_t* plane_of(const FinishBatch& batch, int index, int channel) {
 void fill_with_noise(const EraseBox& erase, int index, int channel, int size, float* plane, std::vector<float>& buffer) {
   const Window& box = erase.box;
   const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
-  const int most = std::max(1, kNoiseAtOnce / std::max(1, box.width));
-  buffer.resize(static_cast<size_t>(most) * static_cast<size_t>(box.width));
-  for (int y = 0; y < box.height; y += most) {
-    const int rows = std::min(most, box.height - y);
+  const int rows_max = std::max(1, kNoiseAtOnce / std::max(1, box.width));
+  buffer.resize(static_cast<size_t>(rows_max) * static_cast<size_t>(box.width));
+  for (int y = 0; y < box.height; y += rows_max) {
+    const int rows = std::min(rows_max, box.height - y);
     noise.fill((static_cast<uint64_t>(channel) * static_cast<uint64_t>(box.height) + static_cast<uint64_t>(y)) * static_cast<uint64_t>(box.width),
                rows * box.width, buffer.data());
     for (int r = 0; r < rows; r++) {

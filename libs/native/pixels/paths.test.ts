@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { engineInfo } from '#native/engine.js';
 import {
   type FinishSample,
   finishBatch,
@@ -155,7 +156,7 @@ if (process.env.DROPSTREAM_PATH_HASHES) {
     const expected = await hashes();
     const run = promisify(execFile);
     const ran: string[] = [];
-    for (const isa of ['portable', 'avx2', 'avx512']) {
+    for (const isa of engineInfo().available) {
       const env = { ...process.env, DROPSTREAM_ISA: isa, DROPSTREAM_PATH_HASHES: '1' };
       const { stdout } = await run(process.execPath, [...process.execArgv.filter((flag) => flag !== '--test'), self], {
         env,
@@ -167,5 +168,22 @@ if (process.env.DROPSTREAM_PATH_HASHES) {
     }
     t.diagnostic(`paths: ${ran.join(', ')}`);
     assert.ok(ran.includes('portable') && ran.includes(pixelInfo().path));
+  });
+
+  test('kernels and pixels refuse an unknown DROPSTREAM_ISA alike, by name and with what is allowed', async () => {
+    const module = (name: string) => JSON.stringify(new URL(`../${name}.ts`, import.meta.url).href);
+    const script = `
+      const { engineInfo } = await import(${module('engine')});
+      const { pixelInfo } = await import(${module('pixels')});
+      for (const info of [engineInfo, pixelInfo]) {
+        try { info(); console.log('accepted'); } catch (error) { console.log(error.message); }
+      }`;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--conditions=source', '--import', 'tsx', '--input-type=module', '-e', script],
+      { env: { ...process.env, DROPSTREAM_ISA: 'sse9' }, timeout: 120_000 },
+    );
+    const message = `DROPSTREAM_ISA is "sse9", must be one of ${engineInfo().available.join(', ')} on this machine`;
+    assert.deepEqual(stdout.trim().split('\n'), [message, message]);
   });
 }

@@ -117,7 +117,7 @@ void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palett
   check_header(header);
   const Window wanted = choose(header.width, header.height);
   out.reshape(wanted.width, wanted.height);
-  const size_t bits = static_cast<size_t>(channels_of(header.color_type) * header.bit_depth);
+  const size_t bits = static_cast<size_t>(channels_of(header.color_type)) * static_cast<size_t>(header.bit_depth);
   const size_t step = bits < 8 ? 1 : bits / 8;
   const size_t longest = (static_cast<size_t>(header.width) * bits + 7) / 8;
   if (line.size() < 2 * longest) line.resize(2 * longest);

@@ -143,7 +143,7 @@ Planes adjust(Image& image, const Plan& plan, bool flipped, Image& spare) {
 }  // namespace
 
 void RenderScratch::trim() {
-  for (Image* image : {&decoded, &this->image, &spare, &resample.between, &resample.turned}) {
+  for (Image* image : {&decoded, &this->image, &spare, &resample.between, &resample.mirrored}) {
     if (image->capacity() > kKeptBytes) image->release();
   }
   if (jpeg.plain) jpeg.plain->trim(kKeptBytes);

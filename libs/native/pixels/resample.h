@@ -19,13 +19,13 @@ struct TapsOfAxis {
 // The part `window` of a whole image resized to full_width × full_height, perhaps mirrored: which part of the image it reads, and how.
 struct Resize {
   Window reads;  // of the image
-  TapsOfAxis across, down;  // counted inside `reads`; an axis of unchanged size has none
-  bool resamples_across = false, resamples_down = false, mirrored = false;
+  TapsOfAxis horizontal, vertical;  // counted inside `reads`; an axis of unchanged size has none
+  bool resamples_horizontally = false, resamples_vertically = false, mirrored = false;
   std::vector<double> exact;  // scratch
 };
 
 struct ResampleScratch {
-  Image between, turned;
+  Image between, mirrored;
   std::vector<uint8_t> strips;
 };
 

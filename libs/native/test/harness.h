@@ -89,7 +89,7 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     return z ^ (z >> 31);
   }
-  size_t upto(size_t least, size_t most) { return least + word() % (most - least + 1); }
+  size_t upto(size_t least, size_t max) { return least + word() % (max - least + 1); }
   float value() { return (float)((double)(word() >> 11) / 9007199254740992.0 * 2 - 1); }
   void fill(Array& array, float scale = 1) {
     for (size_t i = 0; i < array.size(); i++) array.put(i, value() * scale);

@@ -37,7 +37,7 @@ void merge_case(const KernelTable& k, Random& random, const ref::Map& m, size_t 
 
 void layer_scale_case(const KernelTable& k, Random& random, size_t rows, size_t width, Type from, Type upstream, Type to) {
   const std::string name = std::string(k.isa) + " layer_scale " + std::to_string(rows) + "x" + std::to_string(width);
-  const size_t per_block = 32, blocks = (rows + per_block - 1) / per_block;
+  const size_t per_block = 32, blocks = ceil_div(rows, per_block);
   Array x(rows * width, from), gamma(width), dy(rows * width, upstream), y(rows * width, to), dx(rows * width, to), partial(blocks * width), dgamma(width);
   random.fill(x);
   random.fill(gamma, 1e-6f);  // the initial value of a layer scale
@@ -57,12 +57,12 @@ void convolution_case(const KernelTable& k, Random& random, const ref::Map& m, s
                            " k=" + std::to_string(kernel);
   const size_t floats = m.samples * m.height * m.width * m.channels, taps = kernel * kernel, rows = m.samples * m.height, middle = random.upto(0, rows);
   const Type y_type = random.upto(0, 1) ? from : upstream, dx_type = random.upto(0, 1) ? from : upstream;
-  Array x(floats, from), dy(floats, upstream), y(floats, y_type), dx(floats, dx_type), weight(taps * m.channels), across(taps * m.channels), bias(m.channels);
+  Array x(floats, from), dy(floats, upstream), y(floats, y_type), dx(floats, dx_type), weight(taps * m.channels), transposed(taps * m.channels), bias(m.channels);
   Array partial(m.samples * (taps + 1) * m.channels), dweight(taps * m.channels), dbias(m.channels);
   for (Array* array : {&x, &dy, &weight, &bias}) random.fill(*array);
   const ref::Convolution expected = ref::depthwise_conv(m, kernel, x.values(), weight.values(), bias.values(), dy.values());
-  k.transpose(weight, m.channels, taps, across, 0, m.channels);
-  const DepthwiseArgs forward{m.height, m.width, m.channels, kernel, false, x, across, bias, y}, backward{m.height, m.width, m.channels, kernel, true, dy, across, nullptr, dx};
+  k.transpose(weight, m.channels, taps, transposed, 0, m.channels);
+  const DepthwiseArgs forward{m.height, m.width, m.channels, kernel, false, x, transposed, bias, y}, backward{m.height, m.width, m.channels, kernel, true, dy, transposed, nullptr, dx};
   k.depthwise_conv(forward, middle, rows);
   k.depthwise_conv(forward, 0, middle);
   k.depthwise_conv(backward, 0, rows);

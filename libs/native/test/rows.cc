@@ -23,7 +23,7 @@ void layer_norm_case(const KernelTable& k, Random& random, size_t rows, size_t w
   const double loose = width < 4 || largest > 30 ? 40 : 1;  // nearly equal values leave few digits of their difference
   check_close(name + " y", y, expected.y, 1e-5 * loose, 1e-5 * loose);
   check_close(name + " mean", mean, expected.mean, 1e-5, 1e-6);
-  const size_t per_block = 32, blocks = (rows + per_block - 1) / per_block;
+  const size_t per_block = 32, blocks = ceil_div(rows, per_block);
   Array partial(blocks * 2 * width), dweight(width), dbias(width);
   dweight.fill(0);
   dbias.fill(0);

@@ -141,21 +141,17 @@ class Program {
   In packed(const Op& op, const float* weight);
   PackArgs pack_args(const Pack& pack, const float* weight) const;
   void multiply(const ProductArgs& args);
-  void run_linear(const Op& op);
-  void run_linear_input_grad(const Op& op);
-  void run_linear_weight_grad(const Op& op);
-  void run_attention(const Op& op);
-  void run_rows(const Op& op);
-  void run_layer_norm_grad(const Op& op);
-  void run_layout(const Op& op);
-  void run_kept(const Op& op);
-  void run_dropout(const Op& op);
-  void run_maps(const Op& op);
-  void run_layer_scale_grad(const Op& op);
-  void run_depthwise(const Op& op);
-  void run_depthwise_weight_grad(const Op& op);
-  void run_windows(const Op& op);
-  void run_windows_grad(const Op& op);
+#define KERNEL(name, ...) void run_##name(const Op& op);
+#include "kernels.def"
+  void run_attention(const Op& op, bool backward);
+  void run_elementwise(const Op& op, void (*kernel)(In x, Out y, size_t n));
+  void run_elementwise(const Op& op, void (*kernel)(In a, In b, Out y, size_t n));
+  template <class Body>
+  void for_samples(const Op& op, size_t elements, Body body);
+  const uint32_t* kept_samples(const Op& op) const { return kept_.as<uint32_t>() + (op.dims.path + 1) * spec_.chunk_samples; }  // of the op's path
+  float path_factor(const Op& op) const { return op.dims.scaled ? chunk_.path_scales[op.dims.path] : 1.0f; }
+  void run_merge(const Op& op, void (*kernel)(const MergeArgs&, size_t row_begin, size_t row_end));
+  void run_depthwise(const Op& op, bool flipped);
   WindowArgs window_args(const Op& op);
   size_t map_shared_floats(const Op& op) const;     // of shared_, for the kernels on token maps
   size_t window_shared_floats(const Op& op) const;
@@ -190,7 +186,7 @@ class Program {
 template <class Body>
 void Program::spread(size_t total, size_t grain, Body body, size_t unit) {
   if (total == 0) return;
-  const size_t threads = pool_.threads(), worth = (total + grain - 1) / grain;
+  const size_t threads = pool_.threads(), worth = ceil_div(total, grain);
   const Pieces pieces(total, unit, threads == 1 ? 1 : worth <= threads ? worth : std::min(worth / threads, size_t{4}) * threads);
   pool_.run(pieces.count, [&](size_t job, unsigned thread) { body(pieces.begin(job), pieces.begin(job + 1), thread); });
 }

@@ -69,32 +69,9 @@ float* Program::output(const Op& op, size_t i) const { return i < op.outputs.siz
 
 void Program::run_op(const Op& op) {
   switch (op.kernel) {
-    case Kernel::linear: return run_linear(op);
-    case Kernel::linear_input_grad: return run_linear_input_grad(op);
-    case Kernel::linear_weight_grad: return run_linear_weight_grad(op);
-    case Kernel::attention:
-    case Kernel::attention_grad: return run_attention(op);
-    case Kernel::layer_norm_grad: return run_layer_norm_grad(op);
-    case Kernel::gelu:
-    case Kernel::gelu_grad:
-    case Kernel::layer_norm:
-    case Kernel::add:
-    case Kernel::multiply:
-    case Kernel::softmax_cross_entropy: return run_rows(op);
-    case Kernel::keep:
-    case Kernel::add_kept: return run_kept(op);
-    case Kernel::dropout: return run_dropout(op);
-    case Kernel::transpose_tokens:
-    case Kernel::merge_patches:
-    case Kernel::merge_patches_grad:
-    case Kernel::layer_scale: return run_maps(op);
-    case Kernel::layer_scale_grad: return run_layer_scale_grad(op);
-    case Kernel::depthwise_conv:
-    case Kernel::depthwise_conv_input_grad: return run_depthwise(op);
-    case Kernel::depthwise_conv_weight_grad: return run_depthwise_weight_grad(op);
-    case Kernel::window_attention: return run_windows(op);
-    case Kernel::window_attention_grad: return run_windows_grad(op);
-    default: return run_layout(op);
+#define KERNEL(name, ...) \
+  case Kernel::name: return run_##name(op);
+#include "kernels.def"
   }
 }
 

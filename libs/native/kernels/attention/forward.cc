@@ -44,7 +44,7 @@ DS_INLINE void softmax_rows(const float* scores, T* probabilities, size_t stride
   for (size_t r = 0; r < Rows; r++) top[r] = rest ? load_part_or(scores + r * stride + whole, rest, splat(kLeast)) : splat(kLeast);
   for (size_t i = 0; i < whole; i += kLanes)
 #pragma GCC unroll 4
-    for (size_t r = 0; r < Rows; r++) top[r] = larger(top[r], load(scores + r * stride + i));
+    for (size_t r = 0; r < Rows; r++) top[r] = max(top[r], load(scores + r * stride + i));
 #pragma GCC unroll 4
   for (size_t r = 0; r < Rows; r++) {
     const float highest = max_lanes(top[r]);
@@ -81,10 +81,10 @@ void attention_of(const AttentionArgs& p, const T* qkv, T* result, size_t job_be
   const ForwardScratch<T> s(carve, n, d);
   for (size_t job = job_begin; job < job_end; job++) {
     const Head<T> h(p, qkv, job);
-    pack_right_turned(d, n, h.k, h.row, s.keys);
+    pack_right_transposed(d, n, h.k, h.row, s.keys);
     pack_right(n, d, h.v, h.row, s.values);
     for (size_t i = 0; i < n; i += kQueryBlock) {
-      const size_t rows = smaller(kQueryBlock, n - i);
+      const size_t rows = min(kQueryBlock, n - i);
       float sums[kQueryBlock], peaks[kQueryBlock];
       head_product<false>(rows, d, n, h.q + i * h.row, h.row, s.keys, s.scores, stride);
       const KeptRows kept(p, h, i, rows, s.bits);

@@ -134,7 +134,7 @@ void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C
   constexpr int MR = tile_rows<NV>();
   const size_t last_columns = columns - (NV - 1) * kLanes;
   for (size_t i = 0; i < rows; i += MR)
-    tile_of<MR, NV, KMajor>(smaller(MR, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns,
+    tile_of<MR, NV, KMajor>(min(size_t{MR}, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns,
                             accumulate, bias);
 }
 
@@ -144,7 +144,7 @@ void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C
 template <bool KMajor, class A, class Word, class C>
 DS_INLINE void panel_product(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns,
                              bool accumulate, const float* bias) {
-  switch ((columns + kLanes - 1) / kLanes) {
+  switch (ceil_div(columns, kLanes)) {
     case 1: return panel_of<1, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
     case 2: return panel_of<2, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
 #if DROPSTREAM_ISA_avx512

@@ -14,7 +14,7 @@ void layer_scale(In from, const float* gamma, Out to, size_t rows, size_t width)
 
 // dx = dy · gamma; partial[block][width] = Σ dy · x over the block's rows.
 void layer_scale_grad(const LayerScaleGradArgs& p, size_t block) {
-  const size_t d = p.width, begin = block * p.rows_per_block, end = smaller(p.rows, begin + p.rows_per_block);
+  const size_t d = p.width, begin = block * p.rows_per_block, end = min(p.rows, begin + p.rows_per_block);
   float* dgamma = p.partial + block * d;
   memset(dgamma, 0, d * sizeof(float));
   with_types(p.x, p.dy, p.dx, [&](auto* x, auto* dy, auto* dx) {

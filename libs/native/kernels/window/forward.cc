@@ -27,7 +27,7 @@ namespace {
 
 template <class T>
 struct ForwardScratch {
-  Word<T>*keys_across, *values;
+  Word<T>*keys_transposed, *values;
   T* q;
   float *out, *scores;
   T* probabilities;
@@ -35,7 +35,7 @@ struct ForwardScratch {
   uint8_t* bits;
   DS_INLINE ForwardScratch(Carve& carve, size_t n, size_t d) {
     const size_t stride = score_stride(n), block = query_block(n);
-    keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
+    keys_transposed = carve.take<Word<T>>(packed_words<T>(d, n));
     values = carve.take<Word<T>>(packed_words<T>(n, d));
     q = carve.take<T>(n * place_stride<T>(d));
     out = carve.take(n * place_stride<float>(d));
@@ -61,7 +61,7 @@ DS_INLINE void softmax_row(const WindowArgs& p, float* scores, T* probabilities,
   for (size_t j = 0; j < stride; j += kLanes) {
     const Vec score = biased(scores, j);
     store(scores + j, score);
-    top = larger(top, score);
+    top = max(top, score);
   }
   *peak = max_lanes(top);
   const Vec shift = splat(*peak);
@@ -86,7 +86,7 @@ DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabi
 #pragma GCC unroll 8
     for (size_t v = 0; v < Vectors; v++) {
       s[r][v] = biased(scores + r * kStride, v * kLanes);
-      top[r] = larger(v ? top[r] : splat(-__builtin_inff()), s[r][v]);
+      top[r] = max(v ? top[r] : splat(-__builtin_inff()), s[r][v]);
     }
   }
 #pragma GCC unroll 4
@@ -126,14 +126,14 @@ void window_attention_of(const WindowArgs& p, const T* all, T* result, size_t jo
     const T* qkv = all + w.sample * tokens * 3 * width + w.head * d;
     const Places places(p, w);
     places.gather(qkv, 3 * width, query_factor<T>(p), s.q);
-    places.pack_across(qkv + width, 3 * width, s.keys_across);
+    places.pack_keys_transposed(qkv + width, 3 * width, s.keys_transposed);
     places.pack(qkv + 2 * width, 3 * width, s.values);
     const bool joined = w.joined(p);
     if (joined) region_row(p, w, s.regions);
     const float* bias = p.bias + w.head * n * stride;
     for (size_t i = 0; i < n; i += block) {
-      const size_t rows = smaller(block, n - i);
-      head_product<false>(rows, d, n, s.q + i * q_row, q_row, s.keys_across, s.scores, stride);
+      const size_t rows = min(block, n - i);
+      head_product<false>(rows, d, n, s.q + i * q_row, q_row, s.keys_transposed, s.scores, stride);
       const KeptPlaces kept(p, w, i, rows, s.bits);
       const float* mask = joined ? s.regions : nullptr;
       size_t r = 0;

@@ -2,13 +2,13 @@
 // which of them only the roll brought together.
 #pragma once
 #include "kernels/attention/head.h"
-#include "kernels/pack/turned.h"
+#include "kernels/pack/transposed.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-constexpr size_t kMostQueries = 96;
-constexpr size_t kMostPlaces = 32 * 32;  // vm/kernel-shapes.cc allows no larger window
+constexpr size_t kMaxQueries = 96;
+constexpr size_t kMaxPlaces = 32 * 32;  // vm/kernel-shapes.cc allows no larger window
 constexpr float kApart = -100;  // added to the score between two regions: exp() makes (next to) nothing of it
 
 struct Window {
@@ -51,7 +51,7 @@ DS_INLINE size_t place_stride(size_t head_dim) {
 
 // The tokens of a window, place by place.
 struct Places {
-  uint32_t token[kMostPlaces];
+  uint32_t token[kMaxPlaces];
   size_t count = 0, head_dim;
   DS_INLINE Places(const WindowArgs& p, const Window& w) : head_dim(p.head_dim) {
     w.places(p, [&](size_t place, size_t at) {
@@ -75,17 +75,17 @@ struct Places {
   template <class T>
   DS_INLINE void pack(const T* from, size_t row, Word<T>* packed) const {
     for (size_t channel = 0; channel < head_dim; channel += kPanelWidth) {
-      const size_t columns = smaller(kPanelWidth, head_dim - channel), width = round_up(columns, kLanes);
+      const size_t columns = min(kPanelWidth, head_dim - channel), width = round_up(columns, kLanes);
       Word<T>* out = packed + channel * steps_of<Word<T>>(count);
       for (size_t i = 0; i < count; i += kSpan<Word<T>>, out += width)
         pack_step(from + token[i] * row + channel, i + 1 < count ? from + token[i + 1] * row + channel : nullptr, columns, out);
     }
   }
   template <class T>
-  DS_INLINE void pack_across(const T* from, size_t row, Word<T>* packed) const {
+  DS_INLINE void pack_keys_transposed(const T* from, size_t row, Word<T>* packed) const {
     for (size_t first = 0; first < count; first += kPanelWidth) {
-      const size_t columns = smaller(kPanelWidth, count - first);
-      pack_turned(head_dim, columns, [&](size_t j) { return from + token[first + j] * row; }, packed + first * steps_of<Word<T>>(head_dim), round_up(columns, kLanes));
+      const size_t columns = min(kPanelWidth, count - first);
+      pack_transposed(head_dim, columns, [&](size_t j) { return from + token[first + j] * row; }, packed + first * steps_of<Word<T>>(head_dim), round_up(columns, kLanes));
     }
   }
   // to[token][head_dim] = factor(place) · from[place][place_stride].
@@ -137,8 +137,8 @@ DS_INLINE Vec raise_from(Vec score, Vec shift) {
 
 // Queries worked on at once: blocks of equal height.
 DS_INLINE size_t query_block(size_t places) {
-  const size_t blocks = (places + kMostQueries - 1) / kMostQueries;
-  return (places + blocks - 1) / blocks;
+  const size_t blocks = ceil_div(places, kMaxQueries);
+  return ceil_div(places, blocks);
 }
 
 // Which of the window's probabilities in rows [first, first + rows) are kept.

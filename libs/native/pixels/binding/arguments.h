@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "image.h"
+#include "kernels.h"
 
 namespace dropstream::pixels {
 
@@ -62,6 +63,12 @@ using Body = napi_value (*)(napi_env, napi_callback_info);
 // Exceptions end here.
 template <Body body>
 napi_value guarded(napi_env env, napi_callback_info info) {
+  try {
+    pixel_kernels();  // a wrong DROPSTREAM_ISA is told here, before threads meet it
+  } catch (const std::exception& error) {
+    napi_throw_error(env, nullptr, error.what());
+    return nullptr;
+  }
   try {
     return body(env, info);
   } catch (const std::exception& error) {

@@ -1,7 +1,7 @@
 // exp, erfc-based Gaussian and log, written here so that values do not depend on a C library: equal bits wherever the instruction set is
 // the same. The coefficients are minimax fits made for these intervals.
 #pragma once
-#include "kernels/simd/simd.h"
+#include "simd/simd.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -10,7 +10,7 @@ namespace DROPSTREAM_ISA {
 // x = n·ln 2 + r, |r| ≤ ln 2 / 2; e^r = 1 + r + r²·q(r).
 DS_INLINE Vec exponential(Vec x) {
   const Vec magic = splat(12582912.0f);  // 1.5·2^23: adding it rounds to an integer held in the low mantissa bits
-  const Vec bounded = lesser(splat(88.3f), larger(splat(-87.3f), x));
+  const Vec bounded = min(splat(88.3f), max(splat(-87.3f), x));
   const Vec shifted = fma(bounded, splat(1.44269504f), magic);
   const Vec n = shifted - magic;
   Vec r = fma(n, splat(-0.693145752f), bounded);
@@ -32,7 +32,7 @@ DS_INLINE Vec power_of_two(Vec x) {
   const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #else
   const Vec magic = splat(12582912.0f);
-  const Vec bounded = lesser(splat(128.0f), larger(splat(-126.0f), x));
+  const Vec bounded = min(splat(128.0f), max(splat(-126.0f), x));
   const Vec shifted = bounded - splat(0.5f) + magic, r = bounded - (shifted - magic);
 #endif
   Vec q = splat(0.00186713005f);
@@ -56,7 +56,7 @@ struct Tail {
   Vec gaussian;
 };
 DS_INLINE Tail normal_tail(Vec x) {
-  const Vec s = lesser(splat(1e6f), as_float(as_int(x) & 0x7fffffff) * splat(0.353553391f));
+  const Vec s = min(splat(1e6f), as_float(as_int(x) & 0x7fffffff) * splat(0.353553391f));
   const Vec w = s / (s + splat(1.0f));
   Vec q = splat(-0.048814213084f);
   q = fma(q, w, splat(0.059743196812f));
@@ -89,7 +89,7 @@ struct ShortTail {
   Vec z, ratio, gaussian;  // z ≤ 13: beyond, e^(−z²/2) is 0 in any sum
 };
 DS_INLINE ShortTail short_tail(Vec x) {
-  const Vec z = lesser(splat(13.0f), as_float(as_int(x) & 0x7fffffff));
+  const Vec z = min(splat(13.0f), as_float(as_int(x) & 0x7fffffff));
   const Vec r = splat(1.0f) / fma(z, splat(0.375f), splat(1.0f));
   Vec ratio = splat(-0.09135329f);
   ratio = fma(ratio, r, splat(0.20186178f));
@@ -109,7 +109,7 @@ template <class Result>
 DS_INLINE Vec gelu_for(Vec x) {
   if constexpr (sizeof(Result) == sizeof(float)) return gelu(x);
   const ShortTail t = short_tail(x);
-  return larger(zero(), x) - t.z * (t.gaussian * t.ratio);
+  return max(zero(), x) - t.z * (t.gaussian * t.ratio);
 }
 template <class Result>
 DS_INLINE Vec gelu_slope_for(Vec x) {

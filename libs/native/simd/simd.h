@@ -1,4 +1,5 @@
-// One vector of floats, as wide as the instruction set that this translation unit is compiled for.
+// Vectors of the instruction set that this translation unit is compiled for. Kernels work on one register of floats (Vec, kLanes wide); pixels
+// on sixteen lanes of integers or floats (Int16, Float16: one register on AVX-512, two on AVX2, four elsewhere), because a row of bytes is.
 //
 // Arithmetic is the compiler's vector extension (+, −, ·, /, comparisons, selects); here stand only the operations that it has no
 // operator for. Everything lives in a namespace named after the instruction set, so that no inline function compiled for one CPU can be
@@ -32,8 +33,10 @@ typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
 typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
 typedef uint64_t WideVec __attribute__((vector_size(kLanes * 4)));  // kLanes / 2 lanes
 
-DS_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-DS_INLINE size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+DS_INLINE size_t min(size_t a, size_t b) { return a < b ? a : b; }
+DS_INLINE int min(int a, int b) { return a < b ? a : b; }
+DS_INLINE int max(int a, int b) { return a > b ? a : b; }
+DS_INLINE size_t round_up(size_t n, size_t multiple) { return ceil_div(n, multiple) * multiple; }
 
 DS_INLINE Vec zero() { return Vec{}; }
 DS_INLINE Vec splat(float x) { return Vec{} + x; }
@@ -82,9 +85,9 @@ DS_INLINE Vec pair_up(Vec first, Vec second) {
   if constexpr (sizeof(Source) == sizeof(bf16)) return (Vec)((UVec)first >> 16 | (UVec)second);
 #if DROPSTREAM_ISA_avx512_bf16
   // Rounded side by side, then shuffled: 0 16 1 17 …
-  const __m512i turn = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005,
+  const __m512i order = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005,
                                         0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
-  return (Vec)_mm512_permutexvar_epi16(turn, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
+  return (Vec)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
 #endif
   return (Vec)(__builtin_convertvector(narrow(first), UVec) | __builtin_convertvector(narrow(second), UVec) << 16);
 }
@@ -99,7 +102,7 @@ DS_INLINE void set(float* p, float x) { *p = x; }
 DS_INLINE void set(bf16* p, float x) { p->bits = narrow(splat(x))[0]; }
 
 // load_part / store_part: the first n < kLanes elements only (the rest reads as 0, or as that of `rest`; nothing beyond is touched, not even mapped).
-// fma: a·b + c with one rounding where the CPU has it. larger / lesser: the second operand where either is NaN.
+// fma: a·b + c with one rounding where the CPU has it. max / min: the second operand where either is NaN.
 // multiply_low: the lower 32 bits of every 64-bit lane. bits_at_most: bit i is lane i's x ≤ limit; keep: x where lane i's bit is 1, else 0.
 #if DROPSTREAM_ISA_avx512
 DS_INLINE __mmask16 first(size_t n) { return (__mmask16)((1u << n) - 1u); }
@@ -109,8 +112,8 @@ DS_INLINE void store_part(float* p, Vec v, size_t n) { _mm512_mask_storeu_ps(p, 
 DS_INLINE Vec load_part(const bf16* p, size_t n) { return widen((HalfVec)_mm256_maskz_loadu_epi16(first(n), p)); }
 DS_INLINE void store_part(bf16* p, Vec v, size_t n) { _mm256_mask_storeu_epi16(p, first(n), (__m256i)narrow(v)); }
 DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
-DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
+DS_INLINE Vec max(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
+DS_INLINE Vec min(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
 DS_INLINE Vec square_root(Vec a) { return (Vec)_mm512_sqrt_ps((__m512)a); }
 DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 DS_INLINE WideVec exclusive_or(WideVec a, WideVec b, WideVec c) { return (WideVec)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96); }
@@ -125,8 +128,8 @@ DS_INLINE Vec load_part_or(const float* p, size_t n, Vec rest) {
 }
 DS_INLINE void store_part(float* p, Vec v, size_t n) { _mm256_maskstore_ps(p, first(n), (__m256)v); }
 DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-DS_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps((__m256)a, (__m256)b); }
-DS_INLINE Vec lesser(Vec a, Vec b) { return (Vec)_mm256_min_ps((__m256)a, (__m256)b); }
+DS_INLINE Vec max(Vec a, Vec b) { return (Vec)_mm256_max_ps((__m256)a, (__m256)b); }
+DS_INLINE Vec min(Vec a, Vec b) { return (Vec)_mm256_min_ps((__m256)a, (__m256)b); }
 DS_INLINE Vec square_root(Vec a) { return (Vec)_mm256_sqrt_ps((__m256)a); }
 DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return (uint32_t)_mm256_movemask_ps((__m256)(x <= limit)); }
@@ -148,8 +151,8 @@ DS_INLINE void store_part(float* p, Vec v, size_t n) {
   for (size_t i = 0; i < n; i++) p[i] = v[i];
 }
 DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
-DS_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
-DS_INLINE Vec lesser(Vec a, Vec b) { return a < b ? a : b; }
+DS_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+DS_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
 DS_INLINE Vec square_root(Vec a) {
   Vec r;
   for (size_t i = 0; i < kLanes; i++) r[i] = __builtin_sqrtf(a[i]);
@@ -221,7 +224,7 @@ DS_INLINE float sum_lanes(Vec v) {
 }
 template <size_t Step = kLanes / 2>
 DS_INLINE float max_lanes(Vec v) {
-  v = larger(v, rotate<Step>(v, AllLanes{}));
+  v = max(v, rotate<Step>(v, AllLanes{}));
   if constexpr (Step > 1)
     return max_lanes<Step / 2>(v);
   else
@@ -260,6 +263,234 @@ DS_INLINE void for_vectors(size_t n, Body body) {
   size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) body(i, Whole{});
   if (i < n) body(i, Part{n - i});
+}
+
+// Lanes of what pixels are computed in. Where the vector extension has no operator, or GCC makes scalar code of it (conversions between
+// widths), stand intrinsics.
+constexpr int kPixels = 16;
+
+#if DROPSTREAM_ISA_avx512
+constexpr int kParts = 1;
+#elif DROPSTREAM_ISA_avx2
+constexpr int kParts = 2;
+#else
+constexpr int kParts = 4;
+#endif
+
+typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+typedef int16_t Short8 __attribute__((vector_size(16)));
+typedef int32_t IntPart __attribute__((vector_size(64 / kParts)));
+typedef float FloatPart __attribute__((vector_size(64 / kParts)));
+typedef double DoublePart __attribute__((vector_size(64 / kParts)));
+
+struct Int16 {
+  IntPart part[kParts];
+};
+struct Float16 {
+  FloatPart part[kParts];
+};
+struct Double8 {
+  DoublePart part[kParts];
+};
+
+#define DS_EACH for (int i = 0; i < kParts; i++)
+#define DS_OPERATOR(Vector, Scalar, op)               \
+  DS_INLINE Vector operator op(Vector a, Vector b) {  \
+    DS_EACH a.part[i] = a.part[i] op b.part[i];       \
+    return a;                                         \
+  }                                                   \
+  DS_INLINE Vector operator op(Vector a, Scalar b) {  \
+    DS_EACH a.part[i] = a.part[i] op b;               \
+    return a;                                         \
+  }
+DS_OPERATOR(Int16, int32_t, +)
+DS_OPERATOR(Int16, int32_t, -)
+DS_OPERATOR(Int16, int32_t, *)
+DS_OPERATOR(Int16, int32_t, >>)
+DS_OPERATOR(Int16, int32_t, <<)
+DS_OPERATOR(Float16, float, +)
+DS_OPERATOR(Float16, float, -)
+DS_OPERATOR(Float16, float, *)
+DS_OPERATOR(Double8, double, +)
+DS_OPERATOR(Double8, double, -)
+DS_OPERATOR(Double8, double, *)
+DS_OPERATOR(Double8, double, /)
+#undef DS_OPERATOR
+
+DS_INLINE Int16 splat16(int32_t x) {
+  Int16 v;
+  DS_EACH v.part[i] = IntPart{} + x;
+  return v;
+}
+DS_INLINE Float16 splat16(float x) {
+  Float16 v;
+  DS_EACH v.part[i] = FloatPart{} + x;
+  return v;
+}
+
+template <class Vector>
+DS_INLINE Vector load(const void* from) {
+  Vector v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+template <class Vector>
+DS_INLINE void store(void* to, Vector v) { memcpy(to, &v, sizeof v); }
+// The first `count` bytes only.
+DS_INLINE void store_part(uint8_t* to, Bytes16 v, int count) {
+  if (count >= kPixels) return store(to, v);
+  uint8_t bytes[kPixels];
+  store(bytes, v);
+  memcpy(to, bytes, static_cast<size_t>(count));
+}
+
+#if DROPSTREAM_ISA_avx512
+
+DS_INLINE Int16 widen(Bytes16 v) { return {{(IntPart)_mm512_cvtepu8_epi32((__m128i)v)}}; }
+// Of lanes from 0 to 255.
+DS_INLINE Bytes16 narrow(Int16 v) { return (Bytes16)_mm512_cvtepi32_epi8((__m512i)v.part[0]); }
+DS_INLINE Int16 absolute(Int16 v) { return {{(IntPart)_mm512_abs_epi32((__m512i)v.part[0])}}; }
+// Saturates.
+DS_INLINE Bytes16 narrow_clamped(Int16 v) {
+  return (Bytes16)_mm512_cvtusepi32_epi8(_mm512_max_epi32((__m512i)v.part[0], _mm512_setzero_si512()));
+}
+
+#elif DROPSTREAM_ISA_avx2
+
+DS_INLINE Int16 widen(Bytes16 v) {
+  return {{(IntPart)_mm256_cvtepu8_epi32((__m128i)v), (IntPart)_mm256_cvtepu8_epi32(_mm_srli_si128((__m128i)v, 8))}};
+}
+DS_INLINE Bytes16 narrow_clamped(Int16 v) {
+  const __m256i shorts = _mm256_permute4x64_epi64(_mm256_packs_epi32((__m256i)v.part[0], (__m256i)v.part[1]), 0xd8);
+  return (Bytes16)_mm_packus_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1));
+}
+DS_INLINE Bytes16 narrow(Int16 v) { return narrow_clamped(v); }
+DS_INLINE Int16 absolute(Int16 v) {
+  DS_EACH v.part[i] = (IntPart)_mm256_abs_epi32((__m256i)v.part[i]);
+  return v;
+}
+
+#else
+
+DS_INLINE Int16 widen(Bytes16 v) {
+  const Bytes16 none{};
+  const auto low = (Short8)__builtin_shufflevector(v, none, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const auto high = (Short8)__builtin_shufflevector(v, none, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const Short8 zero{};
+  return {{(IntPart)__builtin_shufflevector(low, zero, 0, 8, 1, 9, 2, 10, 3, 11), (IntPart)__builtin_shufflevector(low, zero, 4, 12, 5, 13, 6, 14, 7, 15),
+           (IntPart)__builtin_shufflevector(high, zero, 0, 8, 1, 9, 2, 10, 3, 11), (IntPart)__builtin_shufflevector(high, zero, 4, 12, 5, 13, 6, 14, 7, 15)}};
+}
+DS_INLINE Bytes16 narrow(Int16 v) {
+  const auto low = (Bytes16)__builtin_shufflevector((Short8)v.part[0], (Short8)v.part[1], 0, 2, 4, 6, 8, 10, 12, 14);
+  const auto high = (Bytes16)__builtin_shufflevector((Short8)v.part[2], (Short8)v.part[3], 0, 2, 4, 6, 8, 10, 12, 14);
+  return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+}
+DS_INLINE Bytes16 narrow_clamped(Int16 v) {
+  DS_EACH {
+    v.part[i] &= v.part[i] > 0;
+    const IntPart above = v.part[i] > 255;
+    v.part[i] = (v.part[i] | above) & 255;
+  }
+  return narrow(v);
+}
+DS_INLINE Int16 absolute(Int16 v) {
+  DS_EACH {
+    const IntPart sign = v.part[i] >> 31;
+    v.part[i] = (v.part[i] ^ sign) - sign;
+  }
+  return v;
+}
+
+#endif
+
+DS_INLINE Float16 to_float(Int16 v) {
+  Float16 f;
+  DS_EACH f.part[i] = __builtin_convertvector(v.part[i], FloatPart);
+  return f;
+}
+DS_INLINE Double8 splat8(double x) {
+  Double8 v;
+  DS_EACH v.part[i] = DoublePart{} + x;
+  return v;
+}
+
+// to_byte_range: values cut to 0 … 255 and then to whole numbers. to_doubles: of 8 integers.
+#if DROPSTREAM_ISA_avx512
+DS_INLINE Int16 to_byte_range(Float16 v) {
+  const __m512 low = _mm512_max_ps((__m512)v.part[0], _mm512_setzero_ps());
+  return {{(IntPart)_mm512_cvttps_epi32(_mm512_min_ps(low, _mm512_set1_ps(255.0f)))}};
+}
+DS_INLINE void store_byte_range(uint8_t* to, Double8 v) {
+  const __m512d cut = _mm512_min_pd(_mm512_max_pd((__m512d)v.part[0], _mm512_setzero_pd()), _mm512_set1_pd(255.0));
+  _mm_storel_epi64((__m128i*)to, _mm256_cvtepi32_epi8(_mm512_cvttpd_epi32(cut)));
+}
+DS_INLINE Double8 to_doubles(const int32_t* from) { return {{(DoublePart)_mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i*)from))}}; }
+DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
+  return {{(DoublePart)_mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)))}};
+}
+#elif DROPSTREAM_ISA_avx2
+DS_INLINE Int16 to_byte_range(Float16 v) {
+  Int16 r;
+  DS_EACH {
+    const __m256 low = _mm256_max_ps((__m256)v.part[i], _mm256_setzero_ps());
+    r.part[i] = (IntPart)_mm256_cvttps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255.0f)));
+  }
+  return r;
+}
+DS_INLINE void store_byte_range(uint8_t* to, Double8 v) {
+  __m128i whole[2];
+  DS_EACH {
+    const __m256d low = _mm256_max_pd((__m256d)v.part[i], _mm256_setzero_pd());
+    whole[i] = _mm256_cvttpd_epi32(_mm256_min_pd(low, _mm256_set1_pd(255.0)));
+  }
+  const __m128i shorts = _mm_packs_epi32(whole[0], whole[1]);
+  _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(shorts, shorts));
+}
+DS_INLINE Double8 to_doubles(const int32_t* from) {
+  Double8 v;
+  DS_EACH v.part[i] = (DoublePart)_mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i*)(from + 4 * i)));
+  return v;
+}
+DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
+  const __m128i bytes = _mm_loadl_epi64((const __m128i*)from);
+  return {{(DoublePart)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(bytes)), (DoublePart)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_srli_si128(bytes, 4)))}};
+}
+#else
+DS_INLINE Int16 to_byte_range(Float16 v) {
+  Int16 r;
+  DS_EACH {
+    const FloatPart low = v.part[i] > 0.0f ? v.part[i] : FloatPart{};
+    r.part[i] = __builtin_convertvector(low < 255.0f ? low : FloatPart{} + 255.0f, IntPart);
+  }
+  return r;
+}
+DS_INLINE void store_byte_range(uint8_t* to, Double8 v) {
+  double lanes[8];
+  memcpy(lanes, &v, sizeof lanes);
+  for (int i = 0; i < 8; i++) to[i] = static_cast<uint8_t>(lanes[i] <= 0.0 ? 0.0 : lanes[i] >= 255.0 ? 255.0 : lanes[i]);
+}
+DS_INLINE Double8 to_doubles(const int32_t* from) {
+  double lanes[8];
+  for (int i = 0; i < 8; i++) lanes[i] = from[i];
+  return load<Double8>(lanes);
+}
+DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
+  double lanes[8];
+  for (int i = 0; i < 8; i++) lanes[i] = from[i];
+  return load<Double8>(lanes);
+}
+#endif
+
+// Transposes 16 × 16 bytes: row i of the input becomes column i of the output.
+DS_INLINE void transpose(Bytes16 (&m)[16]) {
+  Bytes16 n[16];
+  for (int round = 0; round < 4; round++) {
+    for (int i = 0; i < 8; i++) {
+      n[2 * i] = __builtin_shufflevector(m[i], m[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      n[2 * i + 1] = __builtin_shufflevector(m[i], m[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    for (int i = 0; i < 16; i++) m[i] = n[i];
+  }
 }
 
 }  // namespace DROPSTREAM_ISA

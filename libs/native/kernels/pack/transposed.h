@@ -1,4 +1,4 @@
-// A matrix given by the rows of its transpose, as words of a panel: squares of one vector of words a side, turned in registers.
+// A matrix given by the rows of its transpose, as words of a panel: squares of one vector of words a side, transposed in registers.
 #pragma once
 #include "kernels/layout/interleave.h"
 #include "kernels/pack/pairs.h"
@@ -20,20 +20,20 @@ DS_INLINE Vec words_of(const bf16* p, size_t count, const Pair*) {
 }
 DS_INLINE Vec words_of(const float* p, size_t count, const Pair*) {
   bf16 halves[2 * kLanes] = {};
-  for_vectors(smaller(count, 2 * kLanes), [&](size_t i, auto io) { io.put(halves + i, io.get(p + i)); });
+  for_vectors(min(count, 2 * kLanes), [&](size_t i, auto io) { io.put(halves + i, io.get(p + i)); });
   return load((const float*)halves);
 }
 
 // out[step of k][width] from row(j)[k] for columns j; columns beyond the last up to whole vectors are zeros.
 template <class Word, class Row>
-DS_INLINE void pack_turned(size_t k, size_t columns, Row row, Word* words, size_t width) {
+DS_INLINE void pack_transposed(size_t k, size_t columns, Row row, Word* words, size_t width) {
   constexpr size_t span = kSpan<Word>;
   const size_t steps = steps_of<Word>(k);
   float* out = (float*)words;
   for (size_t r = 0; r < steps; r += kLanes) {
-    const size_t depth = smaller(kLanes, steps - r), count = k - r * span;
+    const size_t depth = min(kLanes, steps - r), count = k - r * span;
     for (size_t column = 0; column < columns; column += kLanes) {
-      const size_t filled = smaller(kLanes, columns - column);
+      const size_t filled = min(kLanes, columns - column);
       Vec square[kLanes];
       if (filled == kLanes && count >= kLanes * span) {
 #pragma GCC unroll 16
