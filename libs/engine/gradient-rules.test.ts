@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { trace } from '#graph/trace.js';
-import type { MicroBatch, StepRandomness } from '#native/program.js';
 import { normal } from '#nn/initialisation.js';
 import { mlp } from '#nn/layers/mlp.js';
 import { patchEmbed } from '#nn/layers/patch-embed.js';
@@ -36,6 +35,7 @@ import { testedExecutors, withoutExecutor } from '../../test/support/executors.j
 import { runFloat64 } from '../../test/support/float64-program.js';
 import { roundingChecks, runWithRoundings } from '../../test/support/rounding.js';
 import { compile } from './compile.js';
+import type { MicroBatch, StepRandomness } from './executable.js';
 import { siteMask } from './masks.js';
 import { lower } from './native/lower.js';
 

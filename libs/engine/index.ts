@@ -1,10 +1,13 @@
 /** The engine's public face. */
 export { type ExecutorName, executorNames, listExecutors, UnknownExecutor } from './choose.js';
-export { type CompileOptions, type CompileShapes, compile } from './compile.js';
+export { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
+export { type LeafOutput, StepCancelled, type UpdateOutput } from './executable.js';
 export { ExecutorUnavailable } from './executor.js';
+export type { Fingerprint } from './fingerprint.js';
+export { defaultLeaves, leafRanges, MOST_LEAVES, type Subtree, subtreesWithin } from './gradient-tree.js';
 export { type Precision, precisions } from './precision.js';
 export type {
-  Fingerprint,
+  LeafRequest,
   NamedTensor,
   OptimizerStep,
   ParameterInfo,

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type CompileOptions, compile, type Program } from '#engine/index.js';
 import { type FinishPlan, finishBatch } from '#native/pixels.js';
-import type { KernelCall, MicroBatch } from '#native/program.js';
+import type { KernelCall, MicroBatch } from '#engine/executable.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { blockRates } from '#schedule/index.js';
 import { groupMilliseconds, type KernelGroup } from './kernel-times.js';

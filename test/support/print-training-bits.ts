@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { compile, type Precision, type Program } from '#engine/index.js';
-import { engineInfo } from '#native/engine.js';
+import { engineInfo } from '#native/addon.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 
 const [steps, precision] = [Number(process.argv[2]), process.argv[3] as Precision];

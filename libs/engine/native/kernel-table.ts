@@ -1,5 +1,5 @@
 /** From operations to native kernels: which operands a kernel takes and gives, in its own order, and how each may be stored (libs/native/program.ts). */
-import type { KernelName } from '#native/program.js';
+import type { KernelName } from './program-spec.js';
 
 /**
  * How an operand may be stored. fp32: so only. own: bf16 too, whatever the others are. alike: bf16 too, but all such operands of one call
