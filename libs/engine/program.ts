@@ -243,6 +243,20 @@ export class Program {
     return values;
   }
 
+  /** A copy of every parameter's values, in order. */
+  async readAll(state: StateName): Promise<NamedTensor[]> {
+    const tensors = this.parameters.map(({ name, shape }, index) => ({
+      name,
+      shape,
+      data: new Float32Array(this.#sizes[index] as number),
+    }));
+    await this.executor.read(
+      state,
+      tensors.map(({ data }, parameter) => ({ parameter, values: data })),
+    );
+    return tensors;
+  }
+
   /** Replaces one parameter's values. */
   async write(state: StateName, name: string, values: Float32Array): Promise<void> {
     const parameter = this.#index(name);

@@ -60,9 +60,15 @@ const inFloat64: Run = async (spec, parameters) => {
 const natively: Run = async (spec, parameters) => {
   const program = createProgram(spec);
   try {
-    for (const [index, values] of parameters.entries()) program.write('weights', index, values);
-    const { logits } = await program.step([batch], random, 1);
-    return [Float64Array.from(logits), Float64Array.from(program.read('gradients', positions))];
+    await program.write(
+      'weights',
+      parameters.map((values, parameter) => ({ parameter, values })),
+    );
+    const { logits } = await program.accumulate({ microBatches: [batch], random, lossScale: 1, index: 0, leaves: 1 });
+    await program.update();
+    const gradient = new Float32Array(parameters[positions]!.length);
+    await program.read('gradients', [{ parameter: positions, values: gradient }]);
+    return [Float64Array.from(logits), Float64Array.from(gradient)];
   } finally {
     program.dispose();
   }

@@ -107,6 +107,7 @@ void Program::read(State from, const std::vector<ParameterValues>& into) {
 }
 
 void Program::write(State to, const std::vector<ParameterValues>& from) {
+  if (to == State::gradients) throw std::invalid_argument("gradients cannot be written");
   std::vector<Copy> copies;
   float* const all = state(to);
   for (const ParameterValues& one : from) add_copies(copies, all + parameter_offset_.at(one.parameter), one.values, parameter_size(one.parameter));

@@ -46,7 +46,7 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
   );
   try {
     const { weights, ema } = loaded.tensors;
-    program.importState({ weights: named(weights), ...(ema && { ema: named(ema) }) });
+    await program.importState({ weights: named(weights), ...(ema && { ema: named(ema) }) });
     const plan = evaluationPlan(spec, trained, model.imageSize);
     const scores = await scoreAll(program, plan, wantsEma && ema !== undefined, options);
     return {

@@ -199,7 +199,7 @@ class Attempt {
     if (loaded === undefined) {
       // Training silently from the start again would hide the loss.
       if (names.length > 0) throw new NoWholeCheckpoint(names);
-      program.initialize(this.#spec.seed);
+      await program.initialize(this.#spec.seed);
       if (this.#spec.finetune !== '') await this.#finetune(program);
       if (view.run.attempt > 1) await this.#resumed(0, '', false);
       return { step: 0, sums: emptySums(0), undecodable: [] };
@@ -209,7 +209,7 @@ class Attempt {
     const changed = loaded.manifest.fingerprint !== here;
     if (changed && this.#spec.exact) throw new OtherNumerics(name, loaded.manifest.fingerprint, here);
     if (changed) logger.warn({ checkpoint: name, wanted: loaded.manifest.fingerprint, found: here }, 'numerics differ from the checkpoint');
-    const progress = restore(program, name, loaded);
+    const progress = await restore(program, name, loaded);
     await this.#resumed(progress.step, name, changed);
     return progress;
   }

@@ -21,8 +21,8 @@ export interface Progress {
 const moments = ['first_moment', 'second_moment'] as const;
 
 /** A snapshot of the program between two steps; its tensors are copies. */
-export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, progress: Progress): CheckpointSnapshot {
-  const state = program.exportState({ ema: spec.modelEma });
+export async function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, progress: Progress): Promise<CheckpointSnapshot> {
+  const state = await program.exportState({ ema: spec.modelEma });
   const tensor = ({ name, shape, data }: NamedTensor): Tensor => ({ name, dtype: 'F32', shape, data: data as Float32Array<ArrayBuffer> });
   const { run } = view;
   const metadata: TrainingMetadata = {
@@ -50,7 +50,7 @@ export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, 
 }
 
 /** Loads a checkpoint into the program. @throws NotATrainingCheckpoint; RangeError where it is of another model */
-export function restore(program: Program, name: string, { manifest, tensors }: LoadedCheckpoint): Progress {
+export async function restore(program: Program, name: string, { manifest, tensors }: LoadedCheckpoint): Promise<Progress> {
   const { undecodable } = readTrainingMetadata(name, manifest.metadata);
   const named = (group: readonly Tensor[] | undefined): NamedTensor[] => (group ?? []).map(named32);
   const optimizer = named(tensors.optimizer);
@@ -62,7 +62,7 @@ export function restore(program: Program, name: string, { manifest, tensors }: L
     second_moment: momentOf('second_moment'),
     ...(tensors.ema && { ema: named(tensors.ema) }),
   };
-  program.importState(state);
+  await program.importState(state);
   const sums = (manifest.epochAccumulators as unknown as EpochSums | null) ?? emptySums(Math.floor(manifest.epoch));
   return { step: manifest.step, sums, undecodable };
 }
