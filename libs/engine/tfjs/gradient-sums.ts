@@ -17,10 +17,10 @@ export class GradientSums {
     if (this.#held.length > 0 && leaves !== this.#leaves) throw new RangeError(`leaves is ${leaves}, the step has ${this.#leaves}`);
     const isRoot = node.first === 0 && node.leaves === leaves;
     if (!isRoot && siblingOf(leaves, node) === undefined) {
-      throw new RangeError(`${nameOf(node)} are no part of the sum of ${leaves} leaves`);
+      throw new RangeError(`the tree of ${leaves} leaves has no sum of ${nameOf(node)}`);
     }
     const taken = this.#held.find(({ node: { first, leaves: size } }) => node.first < first + size && first < node.first + node.leaves);
-    if (taken !== undefined) throw new RangeError(`${nameOf(taken.node)} of the step are there already`);
+    if (taken !== undefined) throw new RangeError(`the step has ${nameOf(taken.node)} already`);
   }
 
   /** After check; takes the tensor over. */
@@ -42,7 +42,7 @@ export class GradientSums {
   /** A node that is there; it stays this object's. */
   find(node: Subtree): tfjs.Tensor1D {
     const found = this.#held.find((one) => same(one.node, node));
-    if (found === undefined) throw new RangeError(`${nameOf(node)} have no sum of their own here`);
+    if (found === undefined) throw new RangeError(`there is no sum of ${nameOf(node)} alone`);
     return found.sum;
   }
 

@@ -22,7 +22,7 @@ uint32_t left_part(uint32_t n) {
 bool find_sibling(uint32_t leaves, Subtree node, Subtree* sibling) {
   for (Subtree at{0, leaves}; !(at == node);) {
     if (at.leaves <= node.leaves || node.first < at.first || node.first >= at.first + at.leaves)
-      throw std::invalid_argument(name_of(node) + " are no part of the sum of " + text(leaves) + " leaves");
+      throw std::invalid_argument("the tree of " + text(leaves) + " leaves has no sum of " + name_of(node));
     const uint32_t part = left_part(at.leaves);
     const Subtree left{at.first, part}, right{at.first + part, at.leaves - part};
     const bool is_left = node.first < right.first;
@@ -46,7 +46,7 @@ float* GradientSums::take(uint32_t leaves, Subtree node) {
   find_sibling(leaves, node, &sibling);
   for (const Held& held : held_)
     if (node.first < held.node.first + held.node.leaves && held.node.first < node.first + node.leaves)
-      throw std::invalid_argument(name_of(held.node) + " of the step are there already");
+      throw std::invalid_argument("the step has " + name_of(held.node) + " already");
   leaves_ = leaves;
   for (size_t i = 0;; i++) {
     if (i == buffers_.size()) buffers_.emplace_back(floats_ * sizeof(float));
@@ -66,7 +66,7 @@ GradientSums::Held* GradientSums::held(Subtree node) {
 float* GradientSums::find(Subtree node) const {
   for (const Held& held : held_)
     if (held.node == node) return held.sum;
-  throw std::invalid_argument(name_of(node) + " have no sum of their own here");
+  throw std::invalid_argument("there is no sum of " + name_of(node) + " alone");
 }
 
 float* GradientSums::whole() const {
