@@ -1,5 +1,5 @@
 /**
- * Dropout and drop-path masks as libs/native/program.ts (StepRandomness) fixes them, for executors without native code.
+ * Dropout and drop-path masks as executable.ts (StepRandomness) fixes them, for executors without native code.
  * Bit for bit what the addon draws.
  */
 

@@ -15,7 +15,7 @@ import type {
   UpdateOutput,
 } from './executable.js';
 import type { Fingerprint } from './fingerprint.js';
-import { defaultLeaves, leafRanges, type Subtree } from './gradient-tree.js';
+import { defaultLeaves, leafRanges, MOST_LEAVES, type Subtree } from './gradient-tree.js';
 
 export interface ParameterInfo {
   name: string;
@@ -190,6 +190,11 @@ export class Program {
    */
   async accumulate({ microBatches, random, lossScale, leaf, leaves }: LeafRequest): Promise<LeafOutput> {
     this.#checkLeaf(microBatches, lossScale);
+    if (!Number.isInteger(leaves) || leaves < 1 || leaves > MOST_LEAVES) {
+      throw new RangeError(`leaves: ${leaves} is not a whole number from 1 to ${MOST_LEAVES}`);
+    }
+    if (!Number.isInteger(leaf) || leaf < 0 || leaf >= leaves)
+      throw new RangeError(`leaf: ${leaf} is not a whole number below leaves, ${leaves}`);
     const rates = this.#takeRates();
     const call = this.executor.accumulate({ microBatches, random: this.#randomness(random, rates), lossScale, index: leaf, leaves });
     return call.finally(() => {

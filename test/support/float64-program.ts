@@ -1,5 +1,5 @@
 /**
- * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/native/program.ts in its
+ * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/engine/native/program-spec.ts in its
  * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon. What a program stores as
  * bf16 is rounded to it, and so are the parameters that a bf16 product reads; nothing else is.
  */

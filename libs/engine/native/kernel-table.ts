@@ -1,4 +1,4 @@
-/** From operations to native kernels: which operands a kernel takes and gives, in its own order, and how each may be stored (libs/native/program.ts). */
+/** From operations to native kernels: which operands a kernel takes and gives, in its own order, and how each may be stored (program-spec.ts). */
 import type { KernelName } from './program-spec.js';
 
 /**

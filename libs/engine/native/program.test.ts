@@ -3,14 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { engineInfo } from '#native/addon.js';
-import {
-  type Executable,
-  type MicroBatch,
-  type OptimizerScalars,
-  type StateName,
-  StepCancelled,
-  type StepRandomness,
-} from '../executable.js';
+import type { Executable, MicroBatch, OptimizerScalars, StateName, StepRandomness } from '../executable.js';
 import { createProgram } from './program.js';
 import type { Instruction, ProgramSpec } from './program-spec.js';
 

@@ -32,9 +32,9 @@ class CancellablePool {
   class Call {
    public:
     Call(CancellablePool& pool, uint64_t ticket) : pool_(pool) {
+      if (pool_.ticket() != ticket) throw Cancelled{};  // before anything is set: the destructor of what throws here does not run
       pool_.ticket_ = ticket;
       pool_.cancellable_ = true;
-      pool_.throw_if_cancelled();
     }
     ~Call() { pool_.cancellable_ = false; }
     Call(const Call&) = delete;

@@ -118,7 +118,7 @@ void check_windows(const Dims& d) {
 Kernel kernel_by_name(const std::string& name) {
   for (size_t i = 0; i < rows().size(); i++)
     if (name == rows()[i].name) return (Kernel)i;
-  throw std::invalid_argument("kernel is \"" + name + "\", must be one of the names in libs/native/program.ts");
+  throw std::invalid_argument("kernel is \"" + name + "\", must be one of the names in libs/engine/native/program-spec.ts");
 }
 
 Dims read_dims(Kernel kernel, const std::map<std::string, double>& attributes) {
