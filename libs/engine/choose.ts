@@ -15,7 +15,7 @@ export function executorNamed(name: string): Executor {
   if (!Object.hasOwn(executors, name)) throw new UnknownExecutor('executor', name, executorNames);
   const load = executors[name as ExecutorName];
   return {
-    load: async (graph, samples, options) => (await load()).load(graph, samples, options),
+    prepare: async (graph, samples, options) => (await load()).prepare(graph, samples, options),
     missing: async () => (await load()).missing(),
   };
 }

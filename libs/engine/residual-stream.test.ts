@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trace } from '#graph/trace.js';
-import { createProgram } from '#native/engine.js';
-import type { Instruction, MicroBatch, Operand, ProgramSpec } from '#native/program.js';
 import { constant, initialValues, xavierUniform } from '#nn/initialisation.js';
 import { mlp } from '#nn/layers/mlp.js';
 import { patchEmbed } from '#nn/layers/patch-embed.js';
@@ -16,7 +14,10 @@ import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { withoutExecutor } from '../../test/support/executors.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
 import { norm } from '../../test/support/golden-model.js';
+import type { MicroBatch } from './executable.js';
 import { lower } from './native/lower.js';
+import { createProgram } from './native/program.js';
+import type { Instruction, Operand, ProgramSpec } from './native/program-spec.js';
 
 // What blocks do to the stream at ConvNeXt's initial layer scale, 1e-6, as the difference to a scale of 0. The model's logits are the mean of
 // its stream and its first parameter lies on it, so that nothing but the stream stands between the blocks and what is measured.
@@ -59,9 +60,15 @@ const inFloat64: Run = async (spec, parameters) => {
 const natively: Run = async (spec, parameters) => {
   const program = createProgram(spec);
   try {
-    for (const [index, values] of parameters.entries()) program.write('weights', index, values);
-    const { logits } = await program.step([batch], random, 1);
-    return [Float64Array.from(logits), Float64Array.from(program.read('gradients', positions))];
+    await program.write(
+      'weights',
+      parameters.map((values, parameter) => ({ parameter, values })),
+    );
+    const { logits } = await program.accumulate({ microBatches: [batch], random, lossScale: 1, index: 0, leaves: 1 });
+    await program.update();
+    const gradient = new Float32Array(parameters[positions]!.length);
+    await program.read('gradients', [{ parameter: positions, values: gradient }]);
+    return [Float64Array.from(logits), Float64Array.from(gradient)];
   } finally {
     program.dispose();
   }

@@ -14,7 +14,7 @@ import { BatchClient } from '#data/client/batch-client.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
-import { engineInfo } from '#native/engine.js';
+import { engineInfo } from '#native/addon.js';
 import {
   EraseMode,
   MixSpec,

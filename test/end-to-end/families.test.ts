@@ -82,7 +82,8 @@ async function recompute(checkpoint: string, model: string): Promise<{ loss: num
   try {
     const expected = program.parameters.map(({ name, shape }) => ({ name, shape: [...shape] }));
     const file = await openWeightFile(bytesSource(Buffer.concat(encodeSafetensors(exported))));
-    for (const { name, data } of (await importWeights(file, { expected })).tensors) program.write('weights', name, data as Float32Array);
+    for (const { name, data } of (await importWeights(file, { expected })).tensors)
+      await program.write('weights', name, data as Float32Array);
     const targets = new Float32Array(files.length * classes);
     const { logits } = await program.evaluate({ images, targets, samples: files.length });
     let [loss, right] = [0, 0];

@@ -1,7 +1,8 @@
-/** Child process of engine.test.ts: trains a small multilayer network for three steps and prints the hash of everything that came out. */
+/** Child process of libs/engine/native/program.test.ts: trains a small multilayer network for three steps and prints the hash of everything that came out. */
 import { createHash } from 'node:crypto';
-import { createProgram, engineInfo } from '#native/engine.js';
-import type { Operand, ProgramSpec } from '#native/program.js';
+import { createProgram } from '#engine/native/program.js';
+import type { Operand, ProgramSpec } from '#engine/native/program-spec.js';
+import { engineInfo } from '#native/addon.js';
 
 const rows = 19;
 const width = 50;
@@ -148,7 +149,10 @@ const spec: ProgramSpec = {
 
 const wave = (length: number, phase: number) => Float32Array.from({ length }, (_, i) => 0.3 * Math.sin(1.3 * i + phase));
 const program = createProgram(spec);
-for (const [index, size] of sizes.entries()) program.write('weights', index, wave(size, index));
+await program.write(
+  'weights',
+  sizes.map((size, parameter) => ({ parameter, values: wave(size, parameter) })),
+);
 const samples = 14;
 const targets = new Float32Array(samples * classes);
 for (let i = 0; i < samples; i++) targets[i * classes + (i % classes)] = 1;
@@ -157,16 +161,26 @@ for (let step = 1; step <= 3; step++) {
   const random = { seed: 99n, step, siteRates: Float64Array.of(0.2), pathRates: new Float64Array(0) };
   const rates = { learningRate: new Float64Array(sizes.length).fill(0.01), weightDecay: new Float64Array(sizes.length).fill(0.05) };
   const optimizer = { kind: 'adamw', beta1: 0.9, beta2: 0.999, eps: 1e-8, momentum: 0, step, clip: 1, emaDecay: 0.9, ...rates } as const;
-  const output = await program.step(
-    [{ images: wave(samples * rows * width, step), targets, samples, firstSample: 0 }],
-    random,
-    1 / samples,
-    optimizer,
-  );
-  hash.update(output.losses).update(output.logits).update(String(output.gradNorm));
+  // Three leaves: of 5, 5 and 4 samples.
+  for (const [index, [from, to]] of (
+    [
+      [0, 5],
+      [5, 10],
+      [10, 14],
+    ] as const
+  ).entries()) {
+    const batch = { images: wave((to - from) * rows * width, step + from), targets: targets.slice(from * classes, to * classes) };
+    const microBatches = [{ ...batch, samples: to - from, firstSample: from }];
+    const output = await program.accumulate({ microBatches, random, lossScale: 1 / samples, index, leaves: 3 });
+    hash.update(output.losses).update(output.logits);
+  }
+  hash.update(String((await program.update(optimizer)).gradNorm));
 }
-for (const state of ['weights', 'gradients', 'first_moment', 'second_moment', 'ema'] as const)
-  for (const index of sizes.keys()) hash.update(program.read(state, index));
+for (const state of ['weights', 'gradients', 'first_moment', 'second_moment', 'ema'] as const) {
+  const all = sizes.map((size, parameter) => ({ parameter, values: new Float32Array(size) }));
+  await program.read(state, all);
+  for (const { values } of all) hash.update(values);
+}
 program.dispose();
 const { isa, threads } = engineInfo();
 process.stdout.write(JSON.stringify({ isa, threads, sha256: hash.digest('hex') }));

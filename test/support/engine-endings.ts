@@ -1,8 +1,9 @@
-/** Child process of engine.test.ts: the ways a program ends without dispose. Prints "<ending> ok"; a crash shows as the exit status. */
+/** Child process of libs/engine/native/program.test.ts: the ways a program ends without dispose. Prints "<ending> ok"; a crash shows as the exit status. */
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { createProgram } from '#native/engine.js';
-import type { NativeProgram, ProgramSpec } from '#native/program.js';
+import type { Executable } from '#engine/executable.js';
+import { createProgram } from '#engine/native/program.js';
+import type { ProgramSpec } from '#engine/native/program-spec.js';
 
 const width = 512;
 const classes = 64;
@@ -61,13 +62,14 @@ const samples = 20_000;
 const images = new Float32Array(samples * width);
 const targets = new Float32Array(samples * classes);
 const random = { seed: 1n, step: 1, siteRates: new Float64Array(0), pathRates: new Float64Array(0) };
-const longStep = (program: NativeProgram) => program.step([{ images, targets, samples, firstSample: 0 }], random, 1);
+const leaf = { microBatches: [{ images, targets, samples, firstSample: 0 }], random, lossScale: 1, index: 0, leaves: 1 };
+const longStep = (program: Executable) => program.accumulate(leaf);
 
 async function collect(): Promise<void> {
   const data = new Float32Array(4_000_000).fill(1);
   const before = process.memoryUsage().rss;
   for (let i = 0; i < 40; i++) {
-    createProgram(spec).write('weights', 1, data); // 16 MB each, 640 MB if they stayed
+    await createProgram(spec).write('weights', [{ parameter: 1, values: data }]); // 16 MB each, 640 MB if they stayed
     (globalThis as unknown as { gc(): void }).gc();
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -88,11 +90,10 @@ if (ending === 'exit') {
   const inside = `const { parentPort, workerData } = require('node:worker_threads');
     const addon = require(workerData.addon);
     const handle = addon.createProgram(workerData.spec);
-    const { images, targets, samples, random } = workerData;
-    addon.programStep(handle, [{ images, targets, samples, firstSample: 0 }], random, 1).then(() => parentPort.postMessage('done'));
+    addon.programAccumulate(handle, workerData.leaf).then(() => parentPort.postMessage('done'));
     parentPort.postMessage('running');`;
   const addon = fileURLToPath(new URL('../../libs/native/build/Release/dropstream.node', import.meta.url));
-  const worker = new Worker(inside, { eval: true, workerData: { addon, spec, images, targets, samples, random } });
+  const worker = new Worker(inside, { eval: true, workerData: { addon, spec, leaf } });
   const message = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
   if (message !== 'running') throw new Error(`unexpected ${String(message)}`);
   await worker.terminate();

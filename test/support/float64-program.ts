@@ -3,8 +3,10 @@
  * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon. What a program stores as
  * bf16 is rounded to it, and so are the parameters that a bf16 product reads; nothing else is.
  */
+
+import type { MicroBatch, StepRandomness } from '#engine/executable.js';
 import { dropsAt, keepsPath, siteMask } from '#engine/masks.js';
-import type { Instruction, MicroBatch, Operand, ProgramSpec, StepRandomness } from '#native/program.js';
+import type { Instruction, Operand, ProgramSpec } from '#engine/native/program-spec.js';
 
 interface Chunk {
   images: ArrayLike<number>;

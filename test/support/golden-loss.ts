@@ -36,7 +36,7 @@ export async function lossChecks(folder: FixtureFolder, name: string, engine: En
   const targets = softTargets(labels, mix, classes, smoothing);
   return withProgram(lookThrough(classes, side), { imageSize: side, classes, batch: 1 }, engine, async (program) => {
     const identity = Float32Array.from({ length: classes * width }, (_, i) => (Math.floor(i / width) === i % width ? 1 : 0));
-    program.write('weights', 'weight', identity);
+    await program.write('weights', 'weight', identity);
     const checks: Check[] = [];
     let sum = 0;
     for (const [i, row] of logits.entries()) {
@@ -45,7 +45,7 @@ export async function lossChecks(folder: FixtureFolder, name: string, engine: En
       const batch = { images, targets: targets.subarray(i * classes, (i + 1) * classes), samples: 1, firstSample: 0 };
       const result = await program.step({ microBatches: [batch], random: { seed: 0n, step: 0 }, lossScale: 1 / labels.length });
       sum += result.loss;
-      checks.push(largestDifference(`gradient of sample ${i}`, program.read('gradients', 'bias'), gradient[i] ?? [], TOLERANCE));
+      checks.push(largestDifference(`gradient of sample ${i}`, await program.read('gradients', 'bias'), gradient[i] ?? [], TOLERANCE));
     }
     const mean = sum / labels.length;
     return [

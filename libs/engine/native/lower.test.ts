@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { trace } from '#graph/trace.js';
-import type { Instruction, Operand, ProgramSpec } from '#native/program.js';
 import { convnext } from '#nn/models/convnext.js';
 import { mixer } from '#nn/models/mixer.js';
 import { modelConfig } from '#nn/models/registry.js';
@@ -10,6 +9,7 @@ import { swin } from '#nn/models/swin.js';
 import { vit } from '#nn/models/vit.js';
 import { kernelOf } from './kernel-table.js';
 import { lower } from './lower.js';
+import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
 
 const classes = 10;
 const depth = fc.integer({ min: 1, max: 3 });

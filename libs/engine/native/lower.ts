@@ -1,13 +1,14 @@
 /** From a graph to the program that the addon runs: kernels in order, every value with its type at its place in the arena. */
 import type { Graph } from '#graph/graph.js';
 import { type MemoryStep, planMemory } from '#graph/plan.js';
-import type { ProgramSpec } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
+import { callOf, type KernelCall, type LoweredValue, valueIn, valueSlots, valuesOf } from '../passes/calls.js';
+import { evaluationPass } from '../passes/evaluation.js';
+import { fuse } from '../passes/fuse.js';
+import { recomputeBlocks } from '../passes/recompute.js';
 import type { Precision } from '../precision.js';
-import { callOf, instructionOf, type KernelCall, type LoweredValue, valueIn, valueSlots, valuesOf } from './calls.js';
-import { evaluationPass } from './evaluation.js';
-import { fuse } from './fuse.js';
-import { recomputeBlocks } from './recompute.js';
+import { instructionOf } from './instruction.js';
+import type { ProgramSpec } from './program-spec.js';
 import { assignTypes } from './value-types.js';
 
 export interface LowerOptions {

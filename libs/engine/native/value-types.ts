@@ -2,8 +2,9 @@
  * Which values are bf16. A value is, if and only if every call that touches it allows it (libs/native/kernels.def) and it is not on the residual
  * stream, which stays fp32 with its gradient: a layer scale of 1e-6 vanishes in a bf16 sum.
  */
-import type { Operand } from '#native/program.js';
-import { type KernelCall, type LoweredValue, type Passes, valueSlots } from './calls.js';
+
+import { type KernelCall, type LoweredValue, type Passes, valueSlots } from '../passes/calls.js';
+import type { Operand } from './program-spec.js';
 
 /** Kernels that multiply at the rate of their operands' type: worth a rounded copy of an operand that is fp32. */
 const products: ReadonlySet<string> = new Set(['linear', 'linear_input_grad', 'linear_weight_grad', 'attention', 'attention_grad']);

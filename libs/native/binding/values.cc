@@ -143,4 +143,10 @@ napi_value make_error(napi_env env, const std::string& message) {
   return error;
 }
 
+napi_value make_range_error(napi_env env, const std::string& message) {
+  napi_value error;
+  require_ok(env, napi_create_range_error(env, nullptr, make_text(env, message), &error));
+  return error;
+}
+
 }  // namespace dropstream

@@ -55,6 +55,7 @@ napi_value make_floats(napi_env env, const float* data, size_t count);
 napi_value make_doubles(napi_env env, const double* data, size_t count);
 void set_property(napi_env env, napi_value object, const char* name, napi_value value);
 napi_value make_error(napi_env env, const std::string& message);
+napi_value make_range_error(napi_env env, const std::string& message);
 
 // Runs body() -> napi_value; C++ exceptions become a pending JavaScript exception (TypeError for BadValue, RangeError for std::invalid_argument).
 template <class Body>

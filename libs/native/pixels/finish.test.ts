@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { loadAddon } from '#native/load.js';
+import { loadAddon } from '#native/addon.js';
 import { normalisationTables } from '#native/pixels/plan-record.js';
 import { type FinishPlan, type FinishSample, finishBatch } from '#native/pixels.js';
 import { normalQuantile } from '#random/normal.js';
@@ -12,21 +12,7 @@ import { normalisation } from '../../../test/parity/groups/normalisation.js';
 import { assertPublic } from '../../../test/parity/public-cases.js';
 import { withoutFixtures } from '../../../test/support/fixtures.js';
 
-interface FinishAddon {
-  pixelsNormalQuantile(p: Float64Array): Float64Array;
-  pixelsNoise(k0: number, k1: number, box: number, sample: number, first: number, count: number): Float32Array;
-  pixelsRotation(degrees: number): [number, number];
-  pixelsFinish(
-    pixels: Uint8Array,
-    n: number,
-    size: number,
-    tables: Float32Array,
-    records: Float64Array,
-    out: Float32Array,
-    threads: number,
-  ): Promise<(string | null)[]>;
-}
-const addon = loadAddon() as unknown as FinishAddon;
+const addon = loadAddon();
 
 const IMAGENET = { mean: [0.485, 0.456, 0.406] as [number, number, number], std: [0.229, 0.224, 0.225] as [number, number, number] };
 const PLAIN: FinishSample = { erase: [], mix: { lambda: 1, partner: 0, box: null } };

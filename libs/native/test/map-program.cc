@@ -125,7 +125,7 @@ std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, cons
     program.write(State::weights, i, data.data());
   }
   const std::vector<float> targets(samples * spec.classes, 0.1f);
-  StepRequest request;
+  LeafRequest request;
   request.micro = {{images.data(), targets.data(), samples, 40}};
   request.random.seed = 0x1234567890abcdefull;
   request.random.step = 2;
@@ -133,9 +133,11 @@ std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, cons
   request.random.path_rates = {0.3};
   if (site_mask) request.random.site_masks = {site_mask};
   if (path_mask) request.random.path_masks = {path_mask};
-  StepResult result;
+  LeafResult result;
   program.check(request);
-  program.step(request, result);
+  program.accumulate(request, result, program.ticket());
+  UpdateResult update;
+  program.update(nullptr, update, program.ticket());
   std::vector<float> all;
   for (size_t i = 0; i < spec.parameters.size(); i++) all.insert(all.end(), program.read(State::gradients, i), program.read(State::gradients, i) + spec.parameters[i]);
   all.insert(all.end(), result.losses.begin(), result.losses.end());

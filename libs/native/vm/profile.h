@@ -12,7 +12,7 @@ class Profile {
  public:
   enum class Part : uint32_t { forward, backward, update, pack };
 
-  // `index`: of the instruction in forward or backward; of the work in `update` (0 zero gradients, 1 norm, 2 optimizer and EMA); of the
+  // `index`: of the instruction in forward or backward; of the work in `update` (0 zero gradients, 1 norm, 2 optimizer and EMA, 3 adding the sums of leaves); of the
   // parameter in `pack`, whose slices lie inside those of the product that needed it. Seconds of the steady clock.
   struct Slice {
     Part part;

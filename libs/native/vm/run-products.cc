@@ -9,6 +9,8 @@ namespace dropstream {
 namespace {
 // Below this a product takes less time than waking a thread for it.
 constexpr size_t kSmallProduct = 200000;
+// Above this one thread cuts it too, so that cancelling need not wait for all of it: some 20 ms.
+constexpr size_t kLargeProduct = (size_t)1 << 30;
 
 // Jobs of at most about `max` rows, as many for every thread as for the others.
 size_t jobs_of(size_t n, size_t max, size_t threads) { return ceil_div(ceil_div(n, max), threads) * threads; }
@@ -35,6 +37,7 @@ In Program::packed(const Op& op, const float* weight) {
     kernels_.pack_columns(args, panel, panel + 1);
     if (other) kernels_.pack_rows(others, 0, ceil_div(others.n, width), panel * width, std::min(others.k, (panel + 1) * width));
   });
+  pool_.throw_if_cancelled();  // a pack of which jobs were left out must not count
   pack.version = version;
   if (other) other->version = version;
   return args.packed;
@@ -43,7 +46,8 @@ In Program::packed(const Op& op, const float* weight) {
 void Program::multiply(const ProductArgs& args) {
   if (args.m == 0) return;
   const size_t threads = pool_.threads(), panels = ceil_div(args.n, kernels_.panel_width);
-  if (threads == 1 || args.m * args.n * args.k < kSmallProduct) return kernels_.product(args, 0, args.m, 0, panels);
+  const size_t work = args.m * args.n * args.k;
+  if (work < (threads == 1 ? kLargeProduct : kSmallProduct)) return kernels_.product(args, 0, args.m, 0, panels);
   // About four jobs a thread; columns too where rows are few.
   const Pieces rows(args.m, kernels_.product_rows, jobs_of(args.m, std::max<size_t>(24, ceil_div(args.m, 4 * threads)), threads));
   const Pieces columns(panels, 1, rows.count >= 2 * threads ? 1 : ceil_div(2 * threads, rows.count));

@@ -1,4 +1,4 @@
-// A program as it arrives (the C++ side of libs/native/program.ts), and as it is kept once every bound has been checked.
+// A program as it arrives (the C++ side of libs/engine/native/program-spec.ts), and as it is kept once every bound has been checked.
 #pragma once
 #include <cstddef>
 #include <cstdint>

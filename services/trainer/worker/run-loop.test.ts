@@ -26,9 +26,9 @@ async function moved(layerDecay: number): Promise<{ names: string[]; steps: Floa
   const model = convnext({ depths: [1, 1, 4, 1], dims: [4, 4, 4, 4], classes: CLASSES, layerScaleInitValue: 1 });
   const program = await compile(model, { imageSize: SIZE, classes: CLASSES, batch: 2 }, { executor: 'tfjs-cpu' });
   try {
-    program.initialize(1n);
+    await program.initialize(1n);
     const names = program.parameters.map(({ name }) => name);
-    const before = names.map((name) => program.read('weights', name));
+    const before = (await program.readAll('weights')).map(({ data }) => data);
     const asked = { model: 'convnext_small', layerDecay, opt: Optimizer.SGD, momentum: 0, weightDecay: 0, mixup: 0, cutmix: 0 };
     const steps = trainSteps({
       program,
@@ -42,7 +42,7 @@ async function moved(layerDecay: number): Promise<{ names: string[]; steps: Floa
       signal: AbortSignal.timeout(60_000),
     });
     for await (const { metrics } of steps) assert.equal(metrics.lr, 1);
-    const after = names.map((name) => program.read('weights', name));
+    const after = (await program.readAll('weights')).map(({ data }) => data);
     return { names, steps: before.map((values, k) => Float64Array.from(values, (value, i) => after[k]![i]! - value)) };
   } finally {
     program.dispose();

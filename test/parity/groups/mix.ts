@@ -1,6 +1,6 @@
 /** mix.json: λ, kind and box centre give the boxes, corrected λ, images and targets of the reference. */
 import { boxByLambda, type SlotMix, slotMix, softTargets } from '#data/plan/augment/mix-plan.js';
-import { loadAddon } from '#native/load.js';
+import { loadAddon } from '#native/addon.js';
 import { finishRecord } from '#native/pixels/plan-record.js';
 import type { FinishSample } from '#native/pixels.js';
 import { absolute, type Check, largestDifference, same } from '../../support/checks.js';
@@ -69,18 +69,6 @@ async function mixChecks(folder: FixtureFolder, name: string): Promise<Check[]> 
   ];
 }
 
-interface FinishAddon {
-  pixelsFinish(
-    pixels: Uint8Array,
-    n: number,
-    size: number,
-    tables: Float32Array,
-    records: Float64Array,
-    out: Float32Array,
-    threads: number,
-  ): Promise<(string | null)[]>;
-}
-
 /**
  * The images are floats, our pixels bytes: tables hold each value of a few places of all slots, and the places are gone through in as many
  * rounds as that takes. The canvas is square; what lies outside the image is not looked at.
@@ -111,7 +99,7 @@ async function mixedImages({ salt, shape }: MixFile, mix: readonly (SlotMix | nu
       pixels[to] = entry % 256;
     });
     const out = new Float32Array(pixels.length);
-    const outcomes = await (loadAddon() as unknown as FinishAddon).pixelsFinish(pixels, slots, size, tables, records, out, 2);
+    const outcomes = await loadAddon().pixelsFinish(pixels, slots, size, tables, records, out, 2);
     const failed = outcomes.find((outcome) => outcome !== null);
     if (failed) throw new Error(`mixing failed: ${failed}`);
     each((from, to) => {

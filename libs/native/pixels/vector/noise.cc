@@ -1,6 +1,6 @@
 // The noise of random erasing (noise.h), 32 values at a time: eight Philox blocks, then the normal quantile of each word, the centre for all and
-// the tails, 15 of 100, gathered into vectors of their own. Operation by operation the scalar functions of noise.cc.
-#include "normal-coefficients.h"
+// the tails, 15 of 100, gathered into vectors of their own. Operation by operation the scalar functions of random/normal.cc.
+#include "random/normal-coefficients.h"
 #include "vector/declare.h"
 
 namespace dropstream::pixels {

@@ -1,7 +1,7 @@
 // Wichura's AS 241 (PPND16), the normal quantile as quotients of polynomials.
 #pragma once
 
-namespace dropstream::pixels {
+namespace dropstream {
 
 // AS 241 (PPND16): |p − ½| ≤ 0.425 in 0.180625 − q²; then in √(−log tail) − 1.6 up to 5; then − 5 beyond.
 constexpr double kCentreNumerator[8] = {3.3871328727963665, 133.14166789178438, 1971.5909503065513, 13731.69376550946,
@@ -17,4 +17,4 @@ constexpr double kTailNumerator[8] = {6.657904643501103,    5.463784911164114,  
 constexpr double kTailDenominator[8] = {1.0,                   0.599832206555888,     0.1369298809227358,   0.014875361290850615,
                                         0.0007868691311456133, 1.8463183175100548e-5, 1.421511758316446e-7, 2.0442631033899397e-15};
 
-}  // namespace dropstream::pixels
+}  // namespace dropstream

@@ -1,19 +1,12 @@
 /** Kernel calls as the addon recorded them, with what they worked on. */
-import type { Instruction, KernelCall, Operand, Profiler, ProgramSpec, ThreadJob } from './program.js';
-
-/** What the addon gives (vm/profile.h). */
-export interface RecordedSlices {
-  /** [part, index, samples, begin, end] of every call. */
-  slices: Float64Array;
-  /** [thread, begin, end] of every job. */
-  jobs: Float64Array;
-  lost: number;
-}
+import type { RecordedSlices } from '#native/addon.js';
+import type { KernelCall, Profiler, ThreadJob } from '../executable.js';
+import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
 
 const SLICE_NUMBERS = 5;
 const JOB_NUMBERS = 3;
 const PARTS = ['forward', 'backward', 'update', 'pack'] as const;
-const UPDATES = ['zero_gradients', 'gradient_norm', 'optimizer'] as const;
+const UPDATES = ['zero_gradients', 'gradient_norm', 'optimizer', 'add_leaves'] as const;
 
 export function createProfiler(
   { forward, backward, values, parameters, imageFloats, classes }: ProgramSpec,
@@ -42,7 +35,8 @@ export function createProfiler(
     if (part === 'pack') return { kernel: 'pack_weight' as const, attributes: {}, bytes: 2 * 4 * parameters[index]!.size };
     const kernel = UPDATES[index]!;
     // What zeros and the optimizer move depends on the program and on the kind of optimizer.
-    return { kernel, attributes: {}, bytes: kernel === 'gradient_norm' ? parameterBytes : 0 };
+    const bytes = { zero_gradients: 0, gradient_norm: parameterBytes, optimizer: 0, add_leaves: 3 * parameterBytes };
+    return { kernel, attributes: {}, bytes: bytes[kernel] };
   };
 
   return {

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { createProgram, engineInfo } from './engine.js';
-import type { Instruction, MicroBatch, NativeProgram, OptimizerScalars, ProgramSpec, StepRandomness } from './program.js';
+import { engineInfo } from '#native/addon.js';
+import type { Executable, MicroBatch, OptimizerScalars, StateName, StepRandomness } from '../executable.js';
+import { createProgram } from './program.js';
+import type { Instruction, ProgramSpec } from './program-spec.js';
 
 const FEATURES = 12;
 const CLASSES = 5;
@@ -87,11 +89,37 @@ const adamw = (step: number): OptimizerScalars => ({
   emaDecay: 0.99,
 });
 
-function start(): NativeProgram {
+async function start(): Promise<Executable> {
   const program = createProgram(classifier());
-  program.write('weights', 0, wave(CLASSES * FEATURES, 1));
-  program.write('weights', 1, wave(CLASSES, 2));
+  await write(program, 'weights', 0, wave(CLASSES * FEATURES, 1));
+  await write(program, 'weights', 1, wave(CLASSES, 2));
   return program;
+}
+
+const SIZES = [CLASSES * FEATURES, CLASSES];
+
+async function read(program: Executable, state: StateName, parameter: number): Promise<Float32Array> {
+  const values = new Float32Array(SIZES[parameter]!);
+  await program.read(state, [{ parameter, values }]);
+  return values;
+}
+
+const write = (program: Executable, state: StateName, parameter: number, values: Float32Array) =>
+  program.write(state, [{ parameter, values }]);
+
+/** A step of one leaf, its two calls queued at once. */
+async function step(
+  program: Executable,
+  microBatches: MicroBatch[],
+  random: StepRandomness,
+  lossScale: number,
+  optimizer?: OptimizerScalars,
+) {
+  const leaf = program.accumulate({ microBatches, random, lossScale, index: 0, leaves: 1 });
+  const settled = await Promise.allSettled([leaf, program.update(optimizer)]);
+  for (const one of settled) if (one.status === 'rejected') throw one.reason;
+  const [samples, update] = settled.map((one) => (one as PromiseFulfilledResult<object>).value);
+  return { ...(samples as Awaited<typeof leaf>), ...(update as { gradNorm: number }) };
 }
 
 /** Word of Philox 4x32-10 at `element`, written with BigInt from the algorithm's definition, independent of both implementations in use. */
@@ -111,25 +139,25 @@ function philoxWord(seed: bigint, site: number, sample: number, step: number, el
 }
 
 test('gradients equal finite differences of the loss', async () => {
-  const program = start();
+  const program = await start();
   const scale = 1 / SAMPLES;
   const mean = async () => {
-    const { losses } = await program.step([batch()], randomness(0.2, 0.3), scale);
+    const { losses } = await step(program, [batch()], randomness(0.2, 0.3), scale);
     return losses.reduce((a, b) => a + b, 0) * scale;
   };
   for (const parameter of [0, 1]) {
     await mean();
-    const gradient = program.read('gradients', parameter);
-    const weights = program.read('weights', parameter);
+    const gradient = await read(program, 'gradients', parameter);
+    const weights = await read(program, 'weights', parameter);
     for (let i = 0; i < weights.length; i += 7) {
       const side = [];
       for (const step of [1e-2, -1e-2]) {
         const moved = weights.slice();
         moved[i] = weights[i]! + step;
-        program.write('weights', parameter, moved);
+        await write(program, 'weights', parameter, moved);
         side.push(await mean());
       }
-      program.write('weights', parameter, weights);
+      await write(program, 'weights', parameter, weights);
       assert.ok(Math.abs((side[0]! - side[1]!) / 2e-2 - gradient[i]!) < 2e-4, `parameter ${parameter} element ${i}`);
     }
   }
@@ -137,15 +165,15 @@ test('gradients equal finite differences of the loss', async () => {
 });
 
 test('masks come from the counter: dropout and drop path equal a plain Philox, over chunks and micro-batches', async () => {
-  const program = start();
+  const program = await start();
   const identity = new Float32Array(CLASSES * FEATURES);
   for (let c = 0; c < CLASSES; c++) identity[c * FEATURES + c] = 1; // logits show the first features
-  program.write('weights', 0, identity);
-  program.write('weights', 1, new Float32Array(CLASSES));
+  await write(program, 'weights', 0, identity);
+  await write(program, 'weights', 1, new Float32Array(CLASSES));
   const random = randomness(0.4, 0.5);
   const first = batch(4, 20);
   const second = batch(5, 24);
-  const { logits } = await program.step([first, second], random, 1);
+  const { logits } = await step(program, [first, second], random, 1);
   const limit = (p: number) => Math.ceil((1 - p) * 2 ** 32);
   for (let sample = 0; sample < 9; sample++) {
     const image = sample < 4 ? first.images.subarray(sample * FEATURES) : second.images.subarray((sample - 4) * FEATURES);
@@ -159,7 +187,7 @@ test('masks come from the counter: dropout and drop path equal a plain Philox, o
   // Explicit masks replace the draws: rows count over all micro-batches.
   const siteMask = Uint8Array.from({ length: 9 * FEATURES }, (_, i) => ((i * 7) % 3 === 0 ? 1 : 0));
   const pathMask = Uint8Array.from({ length: 9 }, (_, i) => i % 2);
-  const masked = await program.step([first, second], { ...random, siteMasks: [siteMask], pathMasks: [pathMask] }, 1);
+  const masked = await step(program, [first, second], { ...random, siteMasks: [siteMask], pathMasks: [pathMask] }, 1);
   for (let sample = 0; sample < 9; sample++) {
     const image = sample < 4 ? first.images.subarray(sample * FEATURES) : second.images.subarray((sample - 4) * FEATURES);
     for (let c = 0; c < CLASSES; c++) {
@@ -171,17 +199,17 @@ test('masks come from the counter: dropout and drop path equal a plain Philox, o
 });
 
 test('AdamW, clipping and EMA follow their formulas; evaluation uses the state asked for', async () => {
-  const program = start();
-  const before = [0, 1].map((parameter) => program.read('weights', parameter));
-  for (const parameter of [0, 1]) program.write('ema', parameter, before[parameter]!);
-  const { gradNorm } = await program.step([batch()], randomness(), 1, adamw(1));
-  const gradients = [0, 1].map((parameter) => program.read('gradients', parameter));
+  const program = await start();
+  const before = [await read(program, 'weights', 0), await read(program, 'weights', 1)];
+  for (const parameter of [0, 1]) await write(program, 'ema', parameter, before[parameter]!);
+  const { gradNorm } = await step(program, [batch()], randomness(), 1, adamw(1));
+  const gradients = [await read(program, 'gradients', 0), await read(program, 'gradients', 1)];
   const norm = Math.sqrt(gradients.flatMap((g) => [...g]).reduce((a, g) => a + g * g, 0));
   assert.ok(Math.abs(gradNorm - norm) < 1e-6 * norm);
   const factor = Math.min(1, 1 / (norm + 1e-6));
   for (const parameter of [0, 1]) {
-    const weights = program.read('weights', parameter);
-    const ema = program.read('ema', parameter);
+    const weights = await read(program, 'weights', parameter);
+    const ema = await read(program, 'ema', parameter);
     for (let i = 0; i < weights.length; i++) {
       const g = gradients[parameter]![i]! * factor;
       const decayed = before[parameter]![i]! * (1 - 0.01 * (parameter === 0 ? 0.05 : 0));
@@ -193,13 +221,13 @@ test('AdamW, clipping and EMA follow their formulas; evaluation uses the state a
   const current = await program.evaluate(batch(), 'weights');
   const smooth = await program.evaluate(batch(), 'ema');
   assert.notDeepEqual(current.logits, smooth.logits);
-  for (const parameter of [0, 1]) program.write('weights', parameter, program.read('ema', parameter));
+  for (const parameter of [0, 1]) await write(program, 'weights', parameter, await read(program, 'ema', parameter));
   assert.deepEqual((await program.evaluate(batch(), 'weights')).logits, smooth.logits);
   program.dispose();
 });
 
 test('equal bits for 1, 2 and 3 threads, on every instruction set', () => {
-  const child = fileURLToPath(new URL('../../test/support/engine-bits.ts', import.meta.url));
+  const child = fileURLToPath(new URL('../../../test/support/engine-bits.ts', import.meta.url));
   const bits = (isa: string, threads: number) => {
     const env = { ...process.env, DROPSTREAM_ISA: isa, DROPSTREAM_THREADS: String(threads) };
     const result = spawnSync(process.execPath, ['--conditions=source', '--import', 'tsx', child], {
@@ -248,11 +276,16 @@ test('a wrong program is refused with the place and what is allowed', () => {
 });
 
 test('a wrong call rejects and changes nothing', async () => {
-  const program = start();
+  const program = await start();
   const ok = batch();
   const rejected = (micro: MicroBatch[], random: StepRandomness, optimizer: OptimizerScalars | undefined, pattern: RegExp) =>
-    assert.rejects(program.step(micro, random, 1, optimizer), pattern);
-  await rejected([{ ...ok, images: ok.images.subarray(1) }], randomness(), undefined, /micro\[0\]\.images must be of 84 elements, has 83/);
+    assert.rejects(step(program, micro, random, 1, optimizer), pattern);
+  await rejected(
+    [{ ...ok, images: ok.images.subarray(1) }],
+    randomness(),
+    undefined,
+    /leaf\.microBatches\[0\]\.images must be of 84 elements, has 83/,
+  );
   await rejected([{ ...ok, samples: 0 }], randomness(), undefined, /images must be of 0 elements/);
   await rejected([], randomness(), undefined, /at least one micro-batch/);
   await rejected([ok], randomness(1), undefined, /siteRates has 1\.0+, must be at least 0 and below 1/);
@@ -260,35 +293,40 @@ test('a wrong call rejects and changes nothing', async () => {
   await rejected([ok], { ...randomness(), siteMasks: [new Uint8Array(3)] }, undefined, /siteMasks\[0\] must be of 84 bytes, has 3/);
   await rejected([ok], randomness(), { ...adamw(1), learningRate: new Float64Array(1) }, /one entry per parameter/);
   await rejected([ok], randomness(), { ...adamw(1), step: 0 }, /optimizer\.step is 0/);
-  assert.throws(() => program.read('weights', 2), /parameter must be a whole number from 0 to 1/);
-  assert.throws(() => program.read('velocity' as 'ema', 0), /state must be/);
-  assert.throws(() => program.write('weights', 1, new Float32Array(4)), /data must be of 5 elements, has 4/);
-  assert.deepEqual(program.read('weights', 1), wave(CLASSES, 2));
+  await assert.rejects(
+    program.read('weights', [{ parameter: 2, values: new Float32Array(1) }]),
+    /parameter must be a whole number from 0 to 1/,
+  );
+  await assert.rejects(read(program, 'velocity' as 'ema', 0), /state must be/);
+  await assert.rejects(write(program, 'weights', 1, new Float32Array(4)), /values must be of 5 elements, has 4/);
+  await assert.rejects(write(program, 'gradients', 1, new Float32Array(5)), /gradients cannot be written/);
+  assert.deepEqual(await read(program, 'weights', 1), wave(CLASSES, 2));
   program.dispose();
 });
 
-test('calls queue, reads wait their turn, dispose frees after the running call', async () => {
-  const program = start();
-  const calls = [1, 2, 3].map((step) => program.step([batch()], randomness(0.1, 0.1, step), 1, adamw(step)));
-  assert.throws(() => program.read('weights', 0), /a call runs on this program/);
+test('calls queue in the order of asking, dispose frees after the running call', async () => {
+  const program = await start();
+  const calls = [1, 2, 3].map((t) => step(program, [batch()], randomness(0.1, 0.1, t), 1, adamw(t)));
+  const read0 = read(program, 'weights', 0);
   const outputs = await Promise.all(calls);
   assert.equal(new Set(outputs.map((output) => output.gradNorm)).size, 3);
+  assert.deepEqual(await read0, await read(program, 'weights', 0));
   assert.ok(program.memoryBytes > 0);
-  const last = program.step([batch()], randomness(), 1);
+  const last = step(program, [batch()], randomness(), 1);
   program.dispose();
   await last.catch((error: Error) => assert.match(error.message, /disposed/));
   assert.equal(program.memoryBytes, 0);
   program.dispose();
-  await assert.rejects(program.step([batch()], randomness(), 1), /the program was disposed/);
+  await assert.rejects(step(program, [batch()], randomness(), 1), /the program was disposed/);
 });
 
 test('neither steps nor programs leak native memory', async () => {
   const resident = () => process.memoryUsage().rss;
-  const program = start();
+  const program = await start();
   const one = batch();
-  for (let i = 1; i <= 200; i++) await program.step([one], randomness(0.1, 0.1, i), 1, adamw(i));
+  for (let i = 1; i <= 200; i++) await step(program, [one], randomness(0.1, 0.1, i), 1, adamw(i));
   const stepped = resident();
-  for (let i = 1; i <= 2000; i++) await program.step([one], randomness(0.1, 0.1, i), 1, adamw(i));
+  for (let i = 1; i <= 2000; i++) await step(program, [one], randomness(0.1, 0.1, i), 1, adamw(i));
   assert.ok(resident() - stepped < 48e6, `steps grew by ${resident() - stepped} bytes`);
   program.dispose();
   // 64 programs of 16 MB each, touched everywhere by a write: 1 GB if dispose kept them.
@@ -297,14 +335,14 @@ test('neither steps nor programs leak native memory', async () => {
   const before = resident();
   for (let i = 0; i < 64; i++) {
     const big = createProgram(spec);
-    big.write('weights', 2, data);
+    await write(big, 'weights', 2, data);
     big.dispose();
   }
   assert.ok(resident() - before < 200e6, `programs grew by ${resident() - before} bytes`);
 });
 
 test('a collected program frees its memory, and an environment may end while its program runs', { timeout: 60_000 }, async () => {
-  const child = fileURLToPath(new URL('../../test/support/engine-endings.ts', import.meta.url));
+  const child = fileURLToPath(new URL('../../../test/support/engine-endings.ts', import.meta.url));
   for (const ending of ['collect', 'exit', 'thread']) {
     const args = ['--expose-gc', '--conditions=source', '--import', 'tsx', child, ending];
     const result = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 30_000 });

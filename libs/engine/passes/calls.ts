@@ -1,9 +1,9 @@
 /** Nodes of a graph as kernel calls with operands by name, which the passes of lowering rewrite before they are put in a kernel's order. */
 import type { Graph, Node } from '#graph/graph.js';
 import type { KernelName, Slot } from '#native/kernel-operands.js';
-import type { ElementType, Instruction, Operand } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
-import { type KernelEntry, kernelOf } from './kernel-table.js';
+import { kernelOf } from '../native/kernel-table.js';
+import type { ElementType, Operand } from '../native/program-spec.js';
 
 export interface KernelCall {
   readonly kernel: KernelName;
@@ -64,31 +64,6 @@ function named(slots: readonly Slot[], operand: (slot: Slot) => Operand | undefi
       return found === undefined ? [] : [[slot.name, found]];
     }),
   );
-}
-
-/** The operands in the kernel's order. Throws where one is missing. */
-export function instructionOf(call: KernelCall): Instruction {
-  const { kernel, domain, site } = call;
-  const entry = kernelOf(kernel);
-  const attributes = { ...call.attributes };
-  if (kernel === 'linear' || kernel === 'linear_input_grad') attributes.gelu ??= 0;
-  if (kernel === 'linear') attributes.bias = call.inputs.bias === undefined ? 0 : 1;
-  return {
-    kernel,
-    domain,
-    inputs: ordered(entry, entry.inputs, call.inputs),
-    outputs: ordered(entry, entry.outputs, call.outputs),
-    attributes,
-    ...(site !== undefined && { site }),
-  };
-}
-
-function ordered({ kernel }: KernelEntry, slots: readonly Slot[], operands: Readonly<Record<string, Operand>>): Operand[] {
-  return slots.flatMap(({ name, optional }) => {
-    const operand = operands[name];
-    if (operand === undefined && !optional) throw new Error(`${kernel}: operand ${name} is missing`);
-    return operand === undefined ? [] : [operand];
-  });
 }
 
 /** The slots of a call that hold a value, with its index. */
