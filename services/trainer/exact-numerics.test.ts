@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { engineInfo } from '#native/engine.js';
+import { engineInfo } from '#native/addon.js';
 import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type ServiceProcess, startService } from '../../test/support/processes.js';
 import { follow, TrainingServices } from '../../test/support/training-services.js';

@@ -11,7 +11,7 @@ import { Registry } from 'prom-client';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
-import { engineInfo } from '#native/engine.js';
+import { engineInfo } from '#native/addon.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { openStore } from '#storage/open-store.js';

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { engineInfo } from '#native/engine.js';
+import { engineInfo } from '#native/addon.js';
 import {
   type FinishSample,
   finishBatch,

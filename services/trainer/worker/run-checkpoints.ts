@@ -69,7 +69,7 @@ export class RunCheckpoints {
     const begun = performance.now();
     const { claimed, metrics, spec, flush } = this.#options;
     await flush();
-    await this.#checkpointer.stage(await snapshotOf(program, spec, claimed.view, progress), { signal: claimed.signal });
+    await this.#checkpointer.stage(snapshotOf(program, spec, claimed.view, progress), { signal: claimed.signal });
     this.#failure = undefined;
     this.#begun.set(progress.step, begun);
     this.#lastMs = performance.now();

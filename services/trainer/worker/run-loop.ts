@@ -80,6 +80,7 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
           ...(path && program.blocks > 0 ? { blockRates: [...blockRates(dropRate, program.blocks)] } : {}),
         },
         lossScale: 1 / samples,
+        leaves: spec.gradientLeaves,
         optimizer: {
           kind: optimizers.wordOf(spec.opt),
           beta1,

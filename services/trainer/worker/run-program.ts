@@ -1,8 +1,15 @@
 /** The program of a run: its model, compiled with the options of its spec. */
-import { type CompileOptions, type CompileShapes, compile, executorOf, type Fingerprint, type Program } from '#engine/index.js';
+import {
+  type CompileOptions,
+  type CompileShapes,
+  compile,
+  executorOf,
+  type Fingerprint,
+  fingerprintOf,
+  type Program,
+} from '#engine/index.js';
 import type { Model } from '#nn/model.js';
 import { engines, precisions } from '#spec/words.js';
-import { fingerprintOf } from '#training/fingerprint-of.js';
 import { modelOf } from '../run/model-catalog.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 

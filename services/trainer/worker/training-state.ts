@@ -1,7 +1,8 @@
 /** The training state as a checkpoint, and back: weights, both moments, moving average, sums of the epoch, undecodable samples. */
 import type { Program, ProgramState } from '#engine/index.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import type { CheckpointSnapshot, LoadedCheckpoint } from '#storage/checkpoint.js';
+import type { LoadedCheckpoint } from '#storage/checkpoint.js';
+import type { SnapshotTensors, StagedSnapshot } from '#storage/checkpointer.js';
 import type { JsonObject, JsonValue } from '#storage/record-log.js';
 import { fingerprintLine, readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { toCheckpointTensor, toProgramTensors } from '#training/checkpoint-tensors.js';
@@ -20,17 +21,17 @@ export interface Progress {
 
 const moments = ['first_moment', 'second_moment'] as const;
 
-/** A snapshot of the program between two steps; its tensors are copies. */
-export async function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, progress: Progress): Promise<CheckpointSnapshot> {
-  const state = await program.exportState({ ema: spec.modelEma });
+/** The state of the program between two steps, to be copied into the memory of the checkpoint that is being made. */
+export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, progress: Progress): StagedSnapshot {
   const { run } = view;
+  const ema = spec.modelEma;
   const metadata: TrainingMetadata = {
     version: 2,
     run: run.name,
     spec: RunSpec.toJSON(spec),
     model: { name: spec.model, imageSize: spec.inputSize, classes: spec.nbClasses, parameters: Number(run.parameters) },
     classNames: view.classes,
-    ema: spec.modelEma,
+    ema,
     undecodable: progress.undecodable,
   };
   const best = run.bestTop1 === undefined ? null : { checkpoint: run.bestCheckpoint, top1: run.bestTop1, step: view.bestStep };
@@ -42,6 +43,13 @@ export async function snapshotOf(program: Program, spec: ResolvedSpec, view: Run
     epochAccumulators: progress.sums as unknown as JsonValue,
     best,
     metadata: metadata as unknown as JsonObject,
+    sizeBytes: program.stateBytes({ ema }),
+    fill: async (staging) => tensorsOf(await program.exportState({ ema, into: staging })),
+  };
+}
+
+function tensorsOf(state: ProgramState): SnapshotTensors {
+  return {
     weights: state.weights.map(toCheckpointTensor),
     ...(state.ema && { ema: state.ema.map(toCheckpointTensor) }),
     optimizer: moments.flatMap((moment) => state[moment].map((part) => toCheckpointTensor({ ...part, name: `${moment}.${part.name}` }))),
