@@ -4,11 +4,21 @@
 
 namespace dropstream {
 
-namespace portable { const KernelTable& kernel_table(); }
-namespace avx2 { const KernelTable& kernel_table(); }
-namespace avx512 { const KernelTable& kernel_table(); }
-namespace avx512_bf16 { const KernelTable& kernel_table(); }
-namespace amx { const KernelTable& kernel_table(); }
+namespace portable {
+const KernelTable& kernel_table();
+}
+namespace avx2 {
+const KernelTable& kernel_table();
+}
+namespace avx512 {
+const KernelTable& kernel_table();
+}
+namespace avx512_bf16 {
+const KernelTable& kernel_table();
+}
+namespace amx {
+const KernelTable& kernel_table();
+}
 
 namespace {
 

@@ -39,9 +39,9 @@ enum class Failure { none, cancelled, range, other };
 struct Call {
   ProgramObject* object;
   napi_deferred deferred = nullptr;
-  std::vector<napi_ref> held;                     // the handle and the arrays that the call uses
-  std::function<void()> body;                     // on the engine thread
-  std::function<napi_value(napi_env)> output;     // on the JavaScript thread; none: undefined
+  std::vector<napi_ref> held;                  // the handle and the arrays that the call uses
+  std::function<void()> body;                  // on the engine thread
+  std::function<napi_value(napi_env)> output;  // on the JavaScript thread; none: undefined
   Failure failure = Failure::none;
   std::string error;
 };
@@ -56,7 +56,8 @@ ProgramObject* idle_object(napi_env env, napi_value handle);
 
 // Runs body on the engine thread, keeping the handle and `held` referenced. Returns the promise of its output. What body throws rejects it:
 // Cancelled as an Error with the code ERR_CANCELLED, std::invalid_argument as a RangeError.
-napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held, std::function<void()> body, std::function<napi_value(napi_env)> output = nullptr);
+napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held, std::function<void()> body,
+                   std::function<napi_value(napi_env)> output = nullptr);
 
 // Frees everything: now, or once the running call ended. Calls still waiting are refused.
 void dispose_object(napi_env env, ProgramObject* object);

@@ -64,7 +64,8 @@ std::vector<Initializer> read_initializers(const Field& list, const ProgramSpec&
   static const struct {
     const char *kind, *value;
     Initializer::Kind as;
-  } kKinds[] = {{"constant", "value", Initializer::Kind::constant}, {"normal", "std", Initializer::Kind::normal}, {"uniform", "bound", Initializer::Kind::uniform}};
+  } kKinds[] = {
+      {"constant", "value", Initializer::Kind::constant}, {"normal", "std", Initializer::Kind::normal}, {"uniform", "bound", Initializer::Kind::uniform}};
   if (list.length() != spec.parameters.size()) list.refuse("of " + std::to_string(spec.parameters.size()) + " entries");
   std::vector<Initializer> initializers;
   for (uint32_t i = 0; i < spec.parameters.size(); i++) {
@@ -77,9 +78,7 @@ std::vector<Initializer> read_initializers(const Field& list, const ProgramSpec&
   return initializers;
 }
 
-Subtree read_subtree(const Field& field) {
-  return {(uint32_t)field["first"].whole(kMostLeaves - 1), (uint32_t)field["leaves"].whole(kMostLeaves)};
-}
+Subtree read_subtree(const Field& field) { return {(uint32_t)field["first"].whole(kMostLeaves - 1), (uint32_t)field["leaves"].whole(kMostLeaves)}; }
 
 float* read_gradients(const Field& field, size_t expected, std::vector<napi_value>& arrays) { return const_cast<float*>(read_floats(field, expected, arrays)); }
 

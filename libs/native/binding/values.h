@@ -26,19 +26,19 @@ class Field {
   napi_value value() const { return value_; }
   const std::string& path() const { return path_; }
 
-  bool present() const;                        // neither undefined nor null
-  Field operator[](const char* name) const;    // property of an object
-  Field at(uint32_t index) const;              // element of an array
-  uint32_t length() const;                     // of an array
+  bool present() const;                      // neither undefined nor null
+  Field operator[](const char* name) const;  // property of an object
+  Field at(uint32_t index) const;            // element of an array
+  uint32_t length() const;                   // of an array
   double number() const;
-  uint64_t whole(uint64_t most) const;         // 0 … most, exactly
+  uint64_t whole(uint64_t most) const;  // 0 … most, exactly
   std::string text() const;
-  uint64_t bits64() const;                     // a bigint, modulo 2^64
-  std::vector<std::string> names() const;      // own enumerable keys
+  uint64_t bits64() const;                 // a bigint, modulo 2^64
+  std::vector<std::string> names() const;  // own enumerable keys
   // The elements of a typed array of exactly this type. The pointer is good while the array is referenced and not transferred.
   float* floats(size_t* count) const;
   uint8_t* bytes(size_t* count) const;
-  std::vector<double> doubles() const;         // a copy of a Float64Array
+  std::vector<double> doubles() const;  // a copy of a Float64Array
 
   [[noreturn]] void refuse(const std::string& must) const;
 

@@ -10,9 +10,8 @@ void gelu(In from, Out to, size_t n) {
 }
 
 void gelu_grad(In from, In upstream, Out to, size_t n) {
-  with_types(from, upstream, to, [=](auto* x, auto* dy, auto* dx) {
-    for_vectors(n, [=](size_t i, auto io) { io.put(dx + i, io.get(dy + i) * gelu_slope(io.get(x + i))); });
-  });
+  with_types(from, upstream, to,
+             [=](auto* x, auto* dy, auto* dx) { for_vectors(n, [=](size_t i, auto io) { io.put(dx + i, io.get(dy + i) * gelu_slope(io.get(x + i))); }); });
 }
 
 void add(In left, In right, Out to, size_t n) {

@@ -15,10 +15,10 @@ struct DropoutSite {
   bool on = false;
   uint32_t key0 = 0, key1 = 0;
   uint32_t site = 0, step = 0;
-  uint32_t limit = 0;            // ⌈(1 − p)·2³²⌉ − 1
-  float scale = 1;               // 1 / (1 − p)
-  const uint8_t* mask = nullptr; // [samples of the step][elements]
-  size_t elements = 0;           // per sample
+  uint32_t limit = 0;             // ⌈(1 − p)·2³²⌉ − 1
+  float scale = 1;                // 1 / (1 − p)
+  const uint8_t* mask = nullptr;  // [samples of the step][elements]
+  size_t elements = 0;            // per sample
 };
 
 // Which samples the rows of a chunk's domain are: sample i stands for counter word `first_counter + index[i]` and mask row `first_row + index[i]`.
@@ -113,9 +113,9 @@ struct WindowArgs {
   const float* bias;  // [heads][window²][window_stride]
   Out out;
   float* lse;
-  In dout;            // backward
-  Out dqkv;           // backward
-  float* partial;     // backward: [groups of windows_per_partial windows][(2·window − 1)²][heads]
+  In dout;         // backward
+  Out dqkv;        // backward
+  float* partial;  // backward: [groups of windows_per_partial windows][(2·window − 1)²][heads]
   size_t windows_per_partial;
   DropoutSite site;
   Samples samples;
@@ -188,13 +188,13 @@ struct UpdateArgs {
   float* second;
   float* ema;  // null: none
   float clip_factor;
-  float decay;        // adamw: 1 − lr·wd;  others: wd
-  float step_size;    // adamw: lr / (1 − β1^t);  others: lr
+  float decay;      // adamw: 1 − lr·wd;  others: wd
+  float step_size;  // adamw: lr / (1 − β1^t);  others: lr
   float beta1, one_minus_beta1, beta2, one_minus_beta2;
-  float second_scale; // √(1 − β2^t)
+  float second_scale;  // √(1 − β2^t)
   float eps;
   float momentum;
-  bool first_step;    // momentum buffer = gradient
+  bool first_step;  // momentum buffer = gradient
   float ema_decay, one_minus_ema_decay;
 };
 

@@ -58,8 +58,7 @@ void finished_plane(const FinishBatch& batch, int index, int channel, FinishScra
   scratch.partner.resize(size * size);
   erased_plane(batch, sample.partner, channel, scratch.partner.data(), scratch.noise);
   if (!sample.has_box) {
-    return pixel_kernels().mix_floats(plane, scratch.partner.data(), size * size, static_cast<float>(sample.lambda),
-                                      static_cast<float>(1.0 - sample.lambda));
+    return pixel_kernels().mix_floats(plane, scratch.partner.data(), size * size, static_cast<float>(sample.lambda), static_cast<float>(1.0 - sample.lambda));
   }
   for (int y = sample.box.top; y < sample.box.top + sample.box.height; y++) {
     const size_t at = static_cast<size_t>(y) * size + static_cast<size_t>(sample.box.left);
@@ -69,8 +68,7 @@ void finished_plane(const FinishBatch& batch, int index, int channel, FinishScra
 
 void check_box(const Window& box, int size, const char* what, int index) {
   if (box.top < 0 || box.left < 0 || box.height < 0 || box.width < 0 || box.top > size - box.height || box.left > size - box.width) {
-    throw PixelError(std::string(what) + " of sample " + std::to_string(index) + " leaves the image of " + std::to_string(size) + " x " +
-                     std::to_string(size));
+    throw PixelError(std::string(what) + " of sample " + std::to_string(index) + " leaves the image of " + std::to_string(size) + " x " + std::to_string(size));
   }
 }
 
@@ -80,8 +78,7 @@ void check_finish(const FinishBatch& batch) {
   for (int i = 0; i < batch.count; i++) {
     const FinishSample& sample = batch.samples[static_cast<size_t>(i)];
     if (sample.partner >= batch.count) {
-      throw PixelError("partner " + std::to_string(sample.partner) + " of sample " + std::to_string(i) + ": the batch has " +
-                       std::to_string(batch.count));
+      throw PixelError("partner " + std::to_string(sample.partner) + " of sample " + std::to_string(i) + ": the batch has " + std::to_string(batch.count));
     }
     if (!(sample.lambda >= 0 && sample.lambda <= 1)) {
       throw PixelError("lambda " + std::to_string(sample.lambda) + " of sample " + std::to_string(i) + ": must be 0 to 1");

@@ -6,10 +6,16 @@
 
 namespace dropstream::pixels {
 
-namespace portable { const PixelKernels& pixel_table(); }
+namespace portable {
+const PixelKernels& pixel_table();
+}
 #if DROPSTREAM_HAS_avx512
-namespace avx2 { const PixelKernels& pixel_table(); }
-namespace avx512 { const PixelKernels& pixel_table(); }
+namespace avx2 {
+const PixelKernels& pixel_table();
+}
+namespace avx512 {
+const PixelKernels& pixel_table();
+}
 #endif
 
 namespace {

@@ -13,7 +13,9 @@ struct Planes {
   int width = 0, height = 0;
 
   // Always inlined, as everything that kernels of several instruction sets share must be: the linker keeps one copy of what is not.
-  __attribute__((always_inline)) uint8_t* row(int channel, int y) const { return data + static_cast<size_t>(channel) * plane + static_cast<size_t>(y) * stride; }
+  __attribute__((always_inline)) uint8_t* row(int channel, int y) const {
+    return data + static_cast<size_t>(channel) * plane + static_cast<size_t>(y) * stride;
+  }
 };
 
 // What a kernel may read (never write) past the last row of a plane's memory. Buffers handed over as a source hold that much more.

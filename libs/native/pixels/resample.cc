@@ -70,8 +70,7 @@ std::pair<int, int> count_from_first(TapsOfAxis& taps) {
 
 }  // namespace
 
-void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored,
-                 Resize& plan) {
+void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored, Resize& plan) {
   plan.resamples_horizontally = width != full_width;
   plan.resamples_vertically = height != full_height;
   plan.mirrored = mirrored;

@@ -85,8 +85,8 @@ DS_INLINE Vec pair_up(Vec first, Vec second) {
   if constexpr (sizeof(Source) == sizeof(bf16)) return (Vec)((UVec)first >> 16 | (UVec)second);
 #if DROPSTREAM_ISA_avx512_bf16
   // Rounded side by side, then shuffled: 0 16 1 17 …
-  const __m512i order = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005,
-                                        0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
+  const __m512i order = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005, 0x140004,
+                                         0x130003, 0x120002, 0x110001, 0x100000);
   return (Vec)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
 #endif
   return (Vec)(__builtin_convertvector(narrow(first), UVec) | __builtin_convertvector(narrow(second), UVec) << 16);
@@ -294,14 +294,14 @@ struct Double8 {
 };
 
 #define DS_EACH for (int i = 0; i < kParts; i++)
-#define DS_OPERATOR(Vector, Scalar, op)               \
-  DS_INLINE Vector operator op(Vector a, Vector b) {  \
-    DS_EACH a.part[i] = a.part[i] op b.part[i];       \
-    return a;                                         \
-  }                                                   \
-  DS_INLINE Vector operator op(Vector a, Scalar b) {  \
-    DS_EACH a.part[i] = a.part[i] op b;               \
-    return a;                                         \
+#define DS_OPERATOR(Vector, Scalar, op)              \
+  DS_INLINE Vector operator op(Vector a, Vector b) { \
+    DS_EACH a.part[i] = a.part[i] op b.part[i];      \
+    return a;                                        \
+  }                                                  \
+  DS_INLINE Vector operator op(Vector a, Scalar b) { \
+    DS_EACH a.part[i] = a.part[i] op b;              \
+    return a;                                        \
   }
 DS_OPERATOR(Int16, int32_t, +)
 DS_OPERATOR(Int16, int32_t, -)
@@ -335,7 +335,9 @@ DS_INLINE Vector load(const void* from) {
   return v;
 }
 template <class Vector>
-DS_INLINE void store(void* to, Vector v) { memcpy(to, &v, sizeof v); }
+DS_INLINE void store(void* to, Vector v) {
+  memcpy(to, &v, sizeof v);
+}
 // The first `count` bytes only.
 DS_INLINE void store_part(uint8_t* to, Bytes16 v, int count) {
   if (count >= kPixels) return store(to, v);
@@ -351,15 +353,11 @@ DS_INLINE Int16 widen(Bytes16 v) { return {{(IntPart)_mm512_cvtepu8_epi32((__m12
 DS_INLINE Bytes16 narrow(Int16 v) { return (Bytes16)_mm512_cvtepi32_epi8((__m512i)v.part[0]); }
 DS_INLINE Int16 absolute(Int16 v) { return {{(IntPart)_mm512_abs_epi32((__m512i)v.part[0])}}; }
 // Saturates.
-DS_INLINE Bytes16 narrow_clamped(Int16 v) {
-  return (Bytes16)_mm512_cvtusepi32_epi8(_mm512_max_epi32((__m512i)v.part[0], _mm512_setzero_si512()));
-}
+DS_INLINE Bytes16 narrow_clamped(Int16 v) { return (Bytes16)_mm512_cvtusepi32_epi8(_mm512_max_epi32((__m512i)v.part[0], _mm512_setzero_si512())); }
 
 #elif DROPSTREAM_ISA_avx2
 
-DS_INLINE Int16 widen(Bytes16 v) {
-  return {{(IntPart)_mm256_cvtepu8_epi32((__m128i)v), (IntPart)_mm256_cvtepu8_epi32(_mm_srli_si128((__m128i)v, 8))}};
-}
+DS_INLINE Int16 widen(Bytes16 v) { return {{(IntPart)_mm256_cvtepu8_epi32((__m128i)v), (IntPart)_mm256_cvtepu8_epi32(_mm_srli_si128((__m128i)v, 8))}}; }
 DS_INLINE Bytes16 narrow_clamped(Int16 v) {
   const __m256i shorts = _mm256_permute4x64_epi64(_mm256_packs_epi32((__m256i)v.part[0], (__m256i)v.part[1]), 0xd8);
   return (Bytes16)_mm_packus_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1));

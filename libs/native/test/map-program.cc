@@ -37,14 +37,16 @@ ProgramSpec map_spec() {
   b.spec.paths = 1;
   const size_t h = 8, w = 12, t = h * w, d = 20, heads = 2, t2 = t / 4, d2 = 4 * d, t3 = t2 / 4, d3 = 24, d4 = 4 * d3;
   b.spec.sites = {t * heads * 16};
-  const uint32_t pw = b.param(4 * d), pb = b.param(d), qw = b.param(3 * d * d), qb = b.param(3 * d), table = b.param(49 * heads), gamma = b.param(d), cw = b.param(49 * d),
-                 cb = b.param(d), rw = b.param(d2 * d3), rb = b.param(d3), mw = b.param(t3 * t3), mb = b.param(t3), hw = b.param(10 * d4), hb = b.param(10);
-  const Operand cols = b.value(t * 4), x = b.value(t * d), kept = b.value(t * d), qkv = b.value(3 * t * d), att = b.value(t * d), lse = b.value(t * heads), scaled = b.value(t * d),
-                sum = b.value(t * d), conv = b.value(t * d), merged = b.value(t2 * d2), reduced = b.value(t2 * d3), again = b.value(t3 * d4), transposed = b.value(t3 * d4),
-                mixed = b.value(t3 * d4), back = b.value(t3 * d4), mean = b.value(d4), logits = b.value(10), loss = b.value(1), dlogits = b.value(10);
-  const Operand dmean = b.value(d4), dback = b.value(t3 * d4), dmixed = b.value(t3 * d4), dtransposed = b.value(t3 * d4), dagain = b.value(t3 * d4), dreduced = b.value(t2 * d3),
-                dmerged = b.value(t2 * d2), dconv = b.value(t * d), dsum = b.value(t * d), dkept = b.value(t * d), datt = b.value(t * d), dqkv = b.value(3 * t * d),
-                dbranch = b.value(t * d), dx = b.value(t * d);
+  const uint32_t pw = b.param(4 * d), pb = b.param(d), qw = b.param(3 * d * d), qb = b.param(3 * d), table = b.param(49 * heads), gamma = b.param(d),
+                 cw = b.param(49 * d), cb = b.param(d), rw = b.param(d2 * d3), rb = b.param(d3), mw = b.param(t3 * t3), mb = b.param(t3), hw = b.param(10 * d4),
+                 hb = b.param(10);
+  const Operand cols = b.value(t * 4), x = b.value(t * d), kept = b.value(t * d), qkv = b.value(3 * t * d), att = b.value(t * d), lse = b.value(t * heads),
+                scaled = b.value(t * d), sum = b.value(t * d), conv = b.value(t * d), merged = b.value(t2 * d2), reduced = b.value(t2 * d3),
+                again = b.value(t3 * d4), transposed = b.value(t3 * d4), mixed = b.value(t3 * d4), back = b.value(t3 * d4), mean = b.value(d4),
+                logits = b.value(10), loss = b.value(1), dlogits = b.value(10);
+  const Operand dmean = b.value(d4), dback = b.value(t3 * d4), dmixed = b.value(t3 * d4), dtransposed = b.value(t3 * d4), dagain = b.value(t3 * d4),
+                dreduced = b.value(t2 * d3), dmerged = b.value(t2 * d2), dconv = b.value(t * d), dsum = b.value(t * d), dkept = b.value(t * d),
+                datt = b.value(t * d), dqkv = b.value(3 * t * d), dbranch = b.value(t * d), dx = b.value(t * d);
   b.spec.logits = logits.index;
   b.spec.loss = loss.index;
   const auto linear = [](size_t rows, size_t in, size_t out) { return Attributes{{"rows", (double)rows}, {"in", (double)in}, {"out", (double)out}}; };
@@ -53,9 +55,11 @@ ProgramSpec map_spec() {
     return a;
   };
   const Attributes windows{{"height", h}, {"width", w}, {"window", 4}, {"shift", 2}, {"heads", heads}, {"head_dim", d / heads}, {"scale", 0.3}};
-  const Attributes map{{"height", h}, {"width", w}, {"channels", d}, {"kernel", 7}}, rows{{"rows", t}, {"width", d}}, path{{"width", (double)(t * d)}, {"path", 0}, {"scaled", 1}};
+  const Attributes map{{"height", h}, {"width", w}, {"channels", d}, {"kernel", 7}}, rows{{"rows", t}, {"width", d}},
+      path{{"width", (double)(t * d)}, {"path", 0}, {"scaled", 1}};
   const Attributes gather{{"width", (double)(t * d)}, {"path", 0}}, merge{{"height", h}, {"width", w}, {"channels", d}, {"order", 1}};
-  const Attributes merge_again{{"height", h / 2}, {"width", w / 2}, {"channels", d3}, {"order", 0}}, tokens{{"tokens", t3}, {"width", d4}}, channels{{"tokens", d4}, {"width", t3}};
+  const Attributes merge_again{{"height", h / 2}, {"width", w / 2}, {"channels", d3}, {"order", 0}}, tokens{{"tokens", t3}, {"width", d4}},
+      channels{{"tokens", d4}, {"width", t3}};
   b.spec.forward = {
       {"patches", 0, {{OperandKind::images, 0}}, {cols}, {{"channels", 1}, {"height", 16}, {"width", 24}, {"patch", 2}}, -1},
       {"linear", 0, {cols, p(pw), p(pb)}, {x}, biased(linear(t, 4, d)), -1},
@@ -111,11 +115,13 @@ void check_refusal(const char* kernel, const char* attribute, double wrong, cons
   } catch (const std::invalid_argument& error) {
     said = error.what();
   }
-  check(said.find(message) != std::string::npos, std::string(kernel) + " with " + attribute + " = " + std::to_string(wrong) + " must say \"" + message + "\", says \"" + said + "\"");
+  check(said.find(message) != std::string::npos,
+        std::string(kernel) + " with " + attribute + " = " + std::to_string(wrong) + " must say \"" + message + "\", says \"" + said + "\"");
 }
 
 // All gradients of one step, then its losses. `site_mask`, `path_mask`: null to draw.
-std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, const std::vector<float>& images, size_t samples, const uint8_t* site_mask, const uint8_t* path_mask) {
+std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, const std::vector<float>& images, size_t samples, const uint8_t* site_mask,
+                             const uint8_t* path_mask) {
   Pool pool(2);
   Program program(spec, k, pool);
   Random random(8);
@@ -139,7 +145,8 @@ std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, cons
   UpdateResult update;
   program.update(nullptr, update, program.ticket());
   std::vector<float> all;
-  for (size_t i = 0; i < spec.parameters.size(); i++) all.insert(all.end(), program.read(State::gradients, i), program.read(State::gradients, i) + spec.parameters[i]);
+  for (size_t i = 0; i < spec.parameters.size(); i++)
+    all.insert(all.end(), program.read(State::gradients, i), program.read(State::gradients, i) + spec.parameters[i]);
   all.insert(all.end(), result.losses.begin(), result.losses.end());
   return all;
 }

@@ -33,7 +33,16 @@ LeafRequest request_of(const ProgramSpec& s, const Batch& batch) {
 }
 
 Optimizer optimizer_of(const ProgramSpec& s) {
-  return {OptimizerKind::adamw, 0.9, 0.999, 1e-8, 0.9, 1.0, 0.99, 1, std::vector<double>(s.parameters.size(), 0.01), std::vector<double>(s.parameters.size(), 0.05)};
+  return {OptimizerKind::adamw,
+          0.9,
+          0.999,
+          1e-8,
+          0.9,
+          1.0,
+          0.99,
+          1,
+          std::vector<double>(s.parameters.size(), 0.01),
+          std::vector<double>(s.parameters.size(), 0.05)};
 }
 
 // A step of one leaf.

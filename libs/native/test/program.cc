@@ -27,13 +27,15 @@ ProgramSpec block_spec() {
   };
   const auto p = [](uint32_t i) { return Operand{OperandKind::param, i}; };
   const auto g = [](uint32_t i) { return Operand{OperandKind::grad, i}; };
-  const uint32_t pw = param(d * 16), pb = param(d), token = param(d), position = param(t * d), nw = param(d), nb = param(d), qw = param(3 * d * d), qb = param(3 * d),
-                 ow = param(d * d), ob = param(d), mw = param(hidden * d), mb = param(hidden), vw = param(d * hidden), vb = param(d), hw = param(classes * d), hb = param(classes);
-  const Operand cols = value(n * 16), emb = value(n * d), seq = value(t * d), pos = value(t * d), x0 = value(t * d), kept = value(t * d), ln = value(t * d), mean = value(t),
-                rstd = value(t), qkv = value(3 * t * d), att = value(t * d), lse = value(h * t), proj = value(t * d), x1 = value(t * d), act = value(t * hidden),
-                slope = value(t * hidden), mlp = value(t * d), x2 = value(t * d), cls = value(d), logits = value(classes), loss = value(1), dlogits = value(classes),
-                dcls = value(d), dx2 = value(t * d), dpre = value(t * hidden), dmlp = value(t * d), dx1 = value(t * d), dk = value(t * d), datt = value(t * d),
-                dqkv = value(3 * t * d), dln = value(t * d), dx0 = value(t * d), dscat = value(t * d), demb = value(n * d);
+  const uint32_t pw = param(d * 16), pb = param(d), token = param(d), position = param(t * d), nw = param(d), nb = param(d), qw = param(3 * d * d),
+                 qb = param(3 * d), ow = param(d * d), ob = param(d), mw = param(hidden * d), mb = param(hidden), vw = param(d * hidden), vb = param(d),
+                 hw = param(classes * d), hb = param(classes);
+  const Operand cols = value(n * 16), emb = value(n * d), seq = value(t * d), pos = value(t * d), x0 = value(t * d), kept = value(t * d), ln = value(t * d),
+                mean = value(t), rstd = value(t), qkv = value(3 * t * d), att = value(t * d), lse = value(h * t), proj = value(t * d), x1 = value(t * d),
+                act = value(t * hidden), slope = value(t * hidden), mlp = value(t * d), x2 = value(t * d), cls = value(d), logits = value(classes),
+                loss = value(1), dlogits = value(classes), dcls = value(d), dx2 = value(t * d), dpre = value(t * hidden), dmlp = value(t * d),
+                dx1 = value(t * d), dk = value(t * d), datt = value(t * d), dqkv = value(3 * t * d), dln = value(t * d), dx0 = value(t * d),
+                dscat = value(t * d), demb = value(n * d);
   s.arena_floats = offset;
   s.logits = logits.index;
   s.loss = loss.index;
@@ -43,7 +45,8 @@ ProgramSpec block_spec() {
     a[name] = 1;
     return a;
   };
-  const A map{{"rows", (double)t}, {"width", (double)d}}, norm{{"rows", (double)t}, {"width", (double)d}, {"eps", 1e-6}}, sequence{{"tokens", (double)t}, {"width", (double)d}};
+  const A map{{"rows", (double)t}, {"width", (double)d}}, norm{{"rows", (double)t}, {"width", (double)d}, {"eps", 1e-6}},
+      sequence{{"tokens", (double)t}, {"width", (double)d}};
   const A inner{{"tokens", (double)n}, {"width", (double)d}}, heads{{"tokens", (double)t}, {"heads", (double)h}, {"head_dim", (double)e}, {"scale", 0.2}};
   const A path{{"width", (double)(t * d)}, {"path", 0}, {"scaled", 1}}, first{{"tokens", (double)t}, {"width", (double)d}, {"token", 0}};
   const A gather{{"width", (double)(t * d)}, {"path", 0}};

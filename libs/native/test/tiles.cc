@@ -10,10 +10,14 @@
 
 namespace dropstream {
 #if DROPSTREAM_HAS_tile_model_avx512_bf16
-namespace tile_model_avx512_bf16 { const KernelTable& kernel_table(); }
+namespace tile_model_avx512_bf16 {
+const KernelTable& kernel_table();
+}
 #endif
 #if DROPSTREAM_HAS_tile_model_portable
-namespace tile_model_portable { const KernelTable& kernel_table(); }
+namespace tile_model_portable {
+const KernelTable& kernel_table();
+}
 #endif
 }  // namespace dropstream
 

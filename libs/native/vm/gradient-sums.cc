@@ -8,7 +8,9 @@ namespace dropstream {
 namespace {
 
 std::string text(uint32_t n) { return std::to_string(n); }
-std::string name_of(Subtree node) { return node.leaves == 1 ? "leaf " + text(node.first) : "leaves " + text(node.first) + " to " + text(node.first + node.leaves - 1); }
+std::string name_of(Subtree node) {
+  return node.leaves == 1 ? "leaf " + text(node.first) : "leaves " + text(node.first) + " to " + text(node.first + node.leaves - 1);
+}
 
 // Leaves of the left part of n > 1.
 uint32_t left_part(uint32_t n) {

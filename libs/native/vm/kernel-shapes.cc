@@ -37,7 +37,8 @@ void set_flag(bool& attribute, const char* name, double value) {
 }
 
 void set_real(float& attribute, const char* name, double value, bool may_be_zero) {
-  if (!std::isfinite(value) || value < 0 || (!may_be_zero && static_cast<float>(value) == 0)) refuse_attribute(name, std::to_string(value), "finite and positive");
+  if (!std::isfinite(value) || value < 0 || (!may_be_zero && static_cast<float>(value) == 0))
+    refuse_attribute(name, std::to_string(value), "finite and positive");
   attribute = static_cast<float>(value);
 }
 
@@ -66,7 +67,8 @@ void check_token(const Dims& d) {
 }
 
 void check_convolution(const Dims& d) {
-  if (d.kernel % 2 == 0 || d.kernel > kMaxConvolution) refuse_attribute("kernel", std::to_string(d.kernel), "odd and at most " + std::to_string(kMaxConvolution));
+  if (d.kernel % 2 == 0 || d.kernel > kMaxConvolution)
+    refuse_attribute("kernel", std::to_string(d.kernel), "odd and at most " + std::to_string(kMaxConvolution));
 }
 
 void check_merge(const Dims& d) {
@@ -191,9 +193,9 @@ Signature signature_of(Kernel which, const Dims& dims) {
 #define FLAG_ATTRIBUTE(name) [[maybe_unused]] const bool name = dims.name;
 #include "kernels.def"
   switch (which) {
-#define KERNEL(name, attributes, inputs, ...) \
-  case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__;
-#include "kernels.def"
+#define KERNEL(name, attributes, inputs, ...)                         \
+  case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__; \
+      #include "kernels.def"
   }
   throw std::logic_error("a kernel's number is out of range");
 }

@@ -11,7 +11,7 @@ namespace dropstream {
 
 namespace {
 
-constexpr size_t kDrawn = 16384;   // elements of a job that draws: about a millisecond
+constexpr size_t kDrawn = 16384;    // elements of a job that draws: about a millisecond
 constexpr size_t kCopied = 262144;  // of one that copies: 1 MiB
 
 // Elements [begin, end) of a parameter, begin a multiple of 2: element i is a function of words 2i and 2i + 1 at counters (·, parameter, 0, 0).

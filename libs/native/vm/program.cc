@@ -104,8 +104,7 @@ void Program::plan_scratch() {
 
 void Program::count_memory() {
   size_t total = sums_.buffers() * sums_.floats() * sizeof(float);
-  for (const Memory* memory : {&arena_, &weights_, &first_, &second_, &ema_, &packed_, &shared_, &scratch_, &kept_, &norms_})
-    total += memory->bytes();
+  for (const Memory* memory : {&arena_, &weights_, &first_, &second_, &ema_, &packed_, &shared_, &scratch_, &kept_, &norms_}) total += memory->bytes();
   memory_bytes_ = total;
 }
 

@@ -73,11 +73,11 @@ struct Chunk {
   const float* images = nullptr;
   const float* targets = nullptr;
   uint32_t first_counter = 0;
-  size_t first_row = 0;              // of the leaf
-  std::vector<size_t> counts;        // samples per domain
-  std::vector<float> path_scales;    // 1 / (1 − p)
+  size_t first_row = 0;            // of the leaf
+  std::vector<size_t> counts;      // samples per domain
+  std::vector<float> path_scales;  // 1 / (1 − p)
   std::vector<DropoutSite> sites;
-  const float* parameters = nullptr; // weights or EMA
+  const float* parameters = nullptr;  // weights or EMA
   float loss_scale = 1;
 };
 
@@ -194,7 +194,7 @@ class Program {
   void run_merge(const Op& op, void (*kernel)(const MergeArgs&, size_t row_begin, size_t row_end));
   void run_depthwise(const Op& op, bool flipped);
   WindowArgs window_args(const Op& op);
-  size_t map_shared_floats(const Op& op) const;     // of shared_, for the kernels on token maps
+  size_t map_shared_floats(const Op& op) const;  // of shared_, for the kernels on token maps
   size_t window_shared_floats(const Op& op) const;
 
   // run-optimizer.cc

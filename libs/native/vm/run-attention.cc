@@ -17,9 +17,8 @@ void Program::run_attention(const Op& op, bool backward) {
   args.lse = backward ? input(op, 2) : output(op, 1);
   args.dout = backward ? in(op, 3) : In();
   args.dqkv = backward ? out(op, 0) : Out();
-  spread(samples(op) * d.heads, 1, [&](size_t begin, size_t end, unsigned thread) {
-    (backward ? kernels_.attention_grad : kernels_.attention)(args, begin, end, scratch(thread));
-  });
+  spread(samples(op) * d.heads, 1,
+         [&](size_t begin, size_t end, unsigned thread) { (backward ? kernels_.attention_grad : kernels_.attention)(args, begin, end, scratch(thread)); });
 }
 
 void Program::run_attention(const Op& op) { run_attention(op, false); }

@@ -54,7 +54,8 @@ void Program::run_add_positions_grad(const Op& op) {
   const size_t sequence = op.dims.tokens * op.dims.width;
   const float* dy = input(op, 0);
   float* positions = output(op, 0);
-  spread(sequence, 1024, [&](size_t begin, size_t end, unsigned) { kernels_.sum_samples(dy, samples(op), sequence, positions, begin, end); }, 16);
+  spread(
+      sequence, 1024, [&](size_t begin, size_t end, unsigned) { kernels_.sum_samples(dy, samples(op), sequence, positions, begin, end); }, 16);
 }
 
 void Program::run_take_token(const Op& op) {
@@ -96,7 +97,8 @@ void Program::run_mean_tokens_grad(const Op& op) {
 void Program::run_cast(const Op& op) {
   const In x = in(op, 0);
   const Out y = out(op, 0);
-  spread(samples(op) * op.dims.width, kGrain, [&](size_t begin, size_t end, unsigned) { kernels_.copy(x + begin, y + begin, end - begin); }, 32);
+  spread(
+      samples(op) * op.dims.width, kGrain, [&](size_t begin, size_t end, unsigned) { kernels_.copy(x + begin, y + begin, end - begin); }, 32);
 }
 
 void Program::run_gather_kept(const Op& op) {
@@ -116,7 +118,9 @@ void Program::run_scatter_add_kept(const Op& op) {
   const float factor = path_factor(op);
   const In x = in(op, 0), branch = in(op, 1);
   const Out y = out(op, 0);
-  if (y.at != x.at) spread(chunk_.counts[0] * width, kGrain, [&](size_t begin, size_t end, unsigned) { kernels_.copy(x + begin, y + begin, end - begin); }, 32);
+  if (y.at != x.at)
+    spread(
+        chunk_.counts[0] * width, kGrain, [&](size_t begin, size_t end, unsigned) { kernels_.copy(x + begin, y + begin, end - begin); }, 32);
   spread(chunk_.counts[op.dims.path + 1], kGrain / width + 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t i = begin; i < end; i++) kernels_.add_scaled(y + kept[i] * width, branch + i * width, factor, y + kept[i] * width, width);
   });
@@ -129,7 +133,8 @@ void Program::run_dropout(const Op& op) {
       for (size_t s = begin; s < end; s++) kernels_.dropout(args, s, 0, args.elements);
     });
   if (args.x.at != args.y.at)
-    spread(samples(op) * args.elements, kGrain, [&](size_t begin, size_t end, unsigned) { kernels_.copy(args.x + begin, args.y + begin, end - begin); }, 32);
+    spread(
+        samples(op) * args.elements, kGrain, [&](size_t begin, size_t end, unsigned) { kernels_.copy(args.x + begin, args.y + begin, end - begin); }, 32);
 }
 
 }  // namespace dropstream

@@ -48,9 +48,8 @@ void Program::run_layer_scale(const Op& op) {
   const In x = in(op, 0);
   const Out y = out(op, 0);
   const float* gamma = input(op, 1);
-  spread(samples(op) * op.dims.rows, kGrain / width + 1, [&](size_t begin, size_t end, unsigned) {
-    kernels_.layer_scale(x + begin * width, gamma, y + begin * width, end - begin, width);
-  });
+  spread(samples(op) * op.dims.rows, kGrain / width + 1,
+         [&](size_t begin, size_t end, unsigned) { kernels_.layer_scale(x + begin * width, gamma, y + begin * width, end - begin, width); });
 }
 
 void Program::run_layer_scale_grad(const Op& op) {
@@ -70,7 +69,8 @@ void Program::run_depthwise(const Op& op, bool flipped) {
   float* weight = shared_.floats();
   kernels_.transpose(input(op, 1), d.channels, d.kernel * d.kernel, weight, 0, d.channels);
   const DepthwiseArgs args{d.height, d.width, d.channels, d.kernel, flipped, in(op, 0), weight, input(op, 2), out(op, 0)};
-  spread(samples(op) * d.height, kGrain / (4 * d.width * d.channels) + 1, [&](size_t begin, size_t end, unsigned) { kernels_.depthwise_conv(args, begin, end); });
+  spread(samples(op) * d.height, kGrain / (4 * d.width * d.channels) + 1,
+         [&](size_t begin, size_t end, unsigned) { kernels_.depthwise_conv(args, begin, end); });
 }
 
 void Program::run_depthwise_conv(const Op& op) { run_depthwise(op, false); }
@@ -83,7 +83,8 @@ void Program::run_depthwise_conv_weight_grad(const Op& op) {
   const DepthwiseGradArgs args{d.height, d.width, d.channels, d.kernel, in(op, 0), in(op, 1), shared_.floats()};
   const auto channels = [&](size_t block, auto body) { body(block * kChannelsPerJob, std::min(d.channels, (block + 1) * kChannelsPerJob)); };
   spread(n * blocks, 1, [&](size_t begin, size_t end, unsigned) {
-    for (size_t job = begin; job < end; job++) channels(job % blocks, [&](size_t first, size_t last) { kernels_.depthwise_weight_grad(args, job / blocks, first, last); });
+    for (size_t job = begin; job < end; job++)
+      channels(job % blocks, [&](size_t first, size_t last) { kernels_.depthwise_weight_grad(args, job / blocks, first, last); });
   });
   spread(blocks, 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t block = begin; block < end; block++)

@@ -66,8 +66,19 @@ void Program::run_linear(const Op& op) {
 void Program::run_linear_input_grad(const Op& op) {
   const Dims& d = op.dims;
   const In slope = in(op, 2);
-  multiply({samples(op) * d.rows, d.out, d.in, in(op, 0), d.out, false, packed(op, input(op, 1)), out(op, 0), d.in, false, nullptr,
-            d.gelu ? Epilogue::times_side : Epilogue::none, {const_cast<void*>(slope.at), slope.type}});
+  multiply({samples(op) * d.rows,
+            d.out,
+            d.in,
+            in(op, 0),
+            d.out,
+            false,
+            packed(op, input(op, 1)),
+            out(op, 0),
+            d.in,
+            false,
+            nullptr,
+            d.gelu ? Epilogue::times_side : Epilogue::none,
+            {const_cast<void*>(slope.at), slope.type}});
 }
 
 void Program::run_linear_weight_grad(const Op& op) {
@@ -81,7 +92,8 @@ void Program::run_linear_weight_grad(const Op& op) {
   const In x = in(op, 0), dy = in(op, 1);
   const auto pack = [&](In source, size_t width, auto kernel) {
     const PackArgs args{rows, width, source, width, {shared_.floats(), source.type}};
-    spread(rows, 128, [&](size_t begin, size_t end, unsigned) { kernel(args, begin, end); }, 2);
+    spread(
+        rows, 128, [&](size_t begin, size_t end, unsigned) { kernel(args, begin, end); }, 2);
     return In(args.packed);
   };
   WeightGradArgs args{rows, d.out, d.in, dy, x, output(op, 0), output(op, 1)};
@@ -91,7 +103,8 @@ void Program::run_linear_weight_grad(const Op& op) {
     args.x = x;
     args.dy_packed = pack(dy, d.out, kernels_.pack_left);
     const Pieces columns(panels, 1, 4 * threads);
-    return pool_.run(columns.count, [&](size_t job, unsigned thread) { kernels_.weight_grad(args, 0, d.out, columns.begin(job), columns.begin(job + 1), scratch(thread)); });
+    return pool_.run(columns.count,
+                     [&](size_t job, unsigned thread) { kernels_.weight_grad(args, 0, d.out, columns.begin(job), columns.begin(job + 1), scratch(thread)); });
   }
   // One panel of whole vectors is already in packed order, if words are elements.
   if (panels > 1 || d.in % kernels_.lanes || x.type == Type::bf16)

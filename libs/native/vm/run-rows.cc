@@ -11,13 +11,15 @@ constexpr size_t kGrain = 8192;         // elements worth a job
 void Program::run_elementwise(const Op& op, void (*kernel)(In x, Out y, size_t n)) {
   const In x = in(op, 0);
   const Out y = out(op, 0);
-  spread(samples(op) * op.dims.rows * op.dims.width, kGrain, [&](size_t i, size_t end, unsigned) { kernel(x + i, y + i, end - i); }, 16);
+  spread(
+      samples(op) * op.dims.rows * op.dims.width, kGrain, [&](size_t i, size_t end, unsigned) { kernel(x + i, y + i, end - i); }, 16);
 }
 
 void Program::run_elementwise(const Op& op, void (*kernel)(In a, In b, Out y, size_t n)) {
   const In a = in(op, 0), b = in(op, 1);
   const Out y = out(op, 0);
-  spread(samples(op) * op.dims.rows * op.dims.width, kGrain, [&](size_t i, size_t end, unsigned) { kernel(a + i, b + i, y + i, end - i); }, 16);
+  spread(
+      samples(op) * op.dims.rows * op.dims.width, kGrain, [&](size_t i, size_t end, unsigned) { kernel(a + i, b + i, y + i, end - i); }, 16);
 }
 
 void Program::run_gelu(const Op& op) { run_elementwise(op, kernels_.gelu); }

@@ -66,7 +66,8 @@ void Program::run_window_attention_grad(const Op& op) {
   spread(groups * op.dims.heads, 1, [&](size_t begin, size_t end, unsigned thread) {
     for (size_t job = begin; job < end; job++) kernels_.window_attention_grad(args, n, job, scratch(thread));
   });
-  spread(entries, 512, [&](size_t begin, size_t end, unsigned) { kernels_.sum_samples(args.partial, groups, entries, output(op, 1), begin, end); }, 16);
+  spread(
+      entries, 512, [&](size_t begin, size_t end, unsigned) { kernels_.sum_samples(args.partial, groups, entries, output(op, 1), begin, end); }, 16);
 }
 
 }  // namespace dropstream

@@ -61,7 +61,7 @@ struct Op {
   Dims dims;
   std::vector<Operand> inputs, outputs;
   int64_t site;
-  size_t pack = 0;  // index of the packed weight, where the kernel is a product with one
+  size_t pack = 0;      // index of the packed weight, where the kernel is a product with one
   bool begins = false;  // of a step, the first that writes its weight's gradient: in the first chunk it stores what others add
 };
 

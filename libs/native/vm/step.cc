@@ -13,7 +13,8 @@ namespace {
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void check_rates(const char* field, const std::vector<double>& rates, size_t count) {
-  if (rates.size() != count) throw std::invalid_argument(std::string(field) + " has " + std::to_string(rates.size()) + " entries, must have " + std::to_string(count));
+  if (rates.size() != count)
+    throw std::invalid_argument(std::string(field) + " has " + std::to_string(rates.size()) + " entries, must have " + std::to_string(count));
   for (double rate : rates)
     if (!(rate >= 0 && rate < 1)) throw std::invalid_argument(std::string(field) + " has " + std::to_string(rate) + ", must be at least 0 and below 1");
 }
@@ -26,7 +27,8 @@ void check_finite(const char* field, double value, double least) {
 }  // namespace
 
 void Program::check_evaluation(const MicroBatch& batch) const {
-  if (batch.samples < 1 || batch.samples > (1u << 24)) throw std::invalid_argument("samples is " + std::to_string(batch.samples) + ", must be from 1 to 16777216");
+  if (batch.samples < 1 || batch.samples > (1u << 24))
+    throw std::invalid_argument("samples is " + std::to_string(batch.samples) + ", must be from 1 to 16777216");
 }
 
 void Program::check(const LeafRequest& request) const {
@@ -71,9 +73,9 @@ float* Program::output(const Op& op, size_t i) const { return i < op.outputs.siz
 
 void Program::run_op(const Op& op) {
   switch (op.kernel) {
-#define KERNEL(name, ...) \
-  case Kernel::name: return run_##name(op);
-#include "kernels.def"
+#define KERNEL(name, ...)                   \
+  case Kernel::name: return run_##name(op); \
+      #include "kernels.def"
   }
 }
 

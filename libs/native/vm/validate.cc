@@ -18,9 +18,7 @@ void check_range(const char* field, size_t value, size_t least, size_t max) {
 }
 
 // Floats of the arena that a value takes for a full chunk.
-size_t floats_of(const ProgramSpec& s, const ValueSpec& v) {
-  return ceil_div(v.elements_per_sample * s.chunk_samples * size_of(v.type), sizeof(float));
-}
+size_t floats_of(const ProgramSpec& s, const ValueSpec& v) { return ceil_div(v.elements_per_sample * s.chunk_samples * size_of(v.type), sizeof(float)); }
 
 void check_layout(const ProgramSpec& s) {
   check_range("chunkSamples", s.chunk_samples, 1, kMaxChunk);
@@ -125,9 +123,9 @@ Op check_instruction(const ProgramSpec& s, const InstructionSpec& in, const std:
     const Dims dims = read_dims(kernel, in.attributes);
     const Signature signature = signature_of(kernel, dims);
     if (in.domain > s.paths) refuse("domain is " + text(in.domain) + ", must be at most paths = " + text(s.paths));
-    if (in.attributes.count("path") && dims.path >= s.paths)
-      refuse("path is " + text(dims.path) + ", must be below paths = " + text(s.paths));
-    if (signature.domain >= 0 && in.domain != (uint64_t)signature.domain) refuse("domain is " + text(in.domain) + ", must be " + text((size_t)signature.domain));
+    if (in.attributes.count("path") && dims.path >= s.paths) refuse("path is " + text(dims.path) + ", must be below paths = " + text(s.paths));
+    if (signature.domain >= 0 && in.domain != (uint64_t)signature.domain)
+      refuse("domain is " + text(in.domain) + ", must be " + text((size_t)signature.domain));
     check_operands(s, in.inputs, signature.inputs, "input");
     check_operands(s, in.outputs, signature.outputs, "output");
     check_types(s, in, signature);

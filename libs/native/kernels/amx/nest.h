@@ -132,8 +132,8 @@ struct Sum {
 
 // c[rows ≤ 16·Rows, columns ≤ 16·Columns] (+)= left · right.
 template <int Rows, int Columns>
-__attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const Strip* right, float* c, size_t stride, size_t rows,
-                                                 size_t columns, bool accumulate) {
+__attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const Strip* right, float* c, size_t stride, size_t rows, size_t columns,
+                                          bool accumulate) {
   Tiles tiles;
   Sum<0>(rows, columns).begin(tiles, c, stride, accumulate);
   if constexpr (Columns == 2) Sum<1>(rows, columns).begin(tiles, c, stride, accumulate);
@@ -160,8 +160,7 @@ __attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const
 }
 
 // c[rows, columns] (+)= the left side in strips · one panel's slice, k deep.
-inline void tile_panel(size_t rows, size_t k, const Strip* left, const Pair* panel, size_t width, float* c, size_t stride, size_t columns,
-                       bool accumulate) {
+inline void tile_panel(size_t rows, size_t k, const Strip* left, const Pair* panel, size_t width, float* c, size_t stride, size_t columns, bool accumulate) {
   alignas(64) char spare[kRightSpare];
   Strip right[kPanelStrips];
   right_strips(k, panel, width, spare, right);
@@ -170,8 +169,7 @@ inline void tile_panel(size_t rows, size_t k, const Strip* left, const Pair* pan
     for (size_t i = 0; i < rows; i += 2 * kTile) {
       const bool tall = rows - i > kTile, wide = columns - j > kTile;
       const auto block = tall ? wide ? tile_block<2, 2> : tile_block<2, 1> : wide ? tile_block<1, 2> : tile_block<1, 1>;
-      block(steps, left + i / kTile, right + j / kTile, c + i * stride + j, stride, min(2 * kTile, rows - i), min(2 * kTile, columns - j),
-            accumulate);
+      block(steps, left + i / kTile, right + j / kTile, c + i * stride + j, stride, min(2 * kTile, rows - i), min(2 * kTile, columns - j), accumulate);
     }
 }
 

@@ -12,8 +12,7 @@ namespace DROPSTREAM_ISA {
 
 void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
   if (p.dy.type == Type::fp32) {
-    for (size_t m = m_begin; m < m_end; m += kRowBlock)
-      DROPSTREAM_BASE::weight_grad(p, m, min(m_end, m + kRowBlock), panel_begin, panel_end, scratch);
+    for (size_t m = m_begin; m < m_end; m += kRowBlock) DROPSTREAM_BASE::weight_grad(p, m, min(m_end, m + kRowBlock), panel_begin, panel_end, scratch);
     return;
   }
   const Pair* x = static_cast<const Pair*>(p.x_packed.at);
@@ -29,8 +28,8 @@ void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t p
     strips_of(rows, slice, pairs, kTiledRows, tiles, left);
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth, width = panel_stride(p.n, panel);
-      tile_panel(rows, slice, left, x + j * steps_of<Pair>(p.r) + r / 2 * width, width, p.weight + m_begin * p.n + j, p.n,
-                 min(kPanelWidth, p.n - j), p.accumulate || r > 0);
+      tile_panel(rows, slice, left, x + j * steps_of<Pair>(p.r) + r / 2 * width, width, p.weight + m_begin * p.n + j, p.n, min(kPanelWidth, p.n - j),
+                 p.accumulate || r > 0);
     }
   }
 }

@@ -16,10 +16,10 @@ namespace {
 template <class T>
 struct BackwardScratch {
   Word<T>*keys_transposed, *values_transposed, *keys, *queries, *upstream_rows;
-  float *scores, *upstream;       // [kScoreRows][stride]
-  Word<T>*shares, *gradients;     // P·F and dS by pairs of queries: [steps of kGradRows][stride]
-  T* gradient_rows;               // dS by queries: [kScoreRows][stride]
-  float *dq, *dk, *dv;            // sums on their way to bf16
+  float *scores, *upstream;    // [kScoreRows][stride]
+  Word<T>*shares, *gradients;  // P·F and dS by pairs of queries: [steps of kGradRows][stride]
+  T* gradient_rows;            // dS by queries: [kScoreRows][stride]
+  float *dq, *dk, *dv;         // sums on their way to bf16
   uint8_t* bits;
   DS_INLINE BackwardScratch(Carve& carve, size_t n, size_t d) {
     const size_t stride = score_stride(n), score_rows = min(kScoreRows<T>, n), grad_rows = min(kGradRows<T>, n);
@@ -64,8 +64,8 @@ DS_INLINE void grad_row(float* scores, float* upstream, const KeptRows& kept, si
 }
 
 // Two queries' rows (or the last one, and zeros), bf16: whole vectors, zeros beyond n.
-DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, size_t stride, const KeptRows& kept, size_t row, size_t n, float scale, float factor,
-                         const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
+DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, size_t stride, const KeptRows& kept, size_t row, size_t n, float scale,
+                         float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
   const size_t next = two ? 1 : 0;
   const Vec slope = splat(scale * kBase<bf16>), s = splat(scale), f = splat(factor), sf = splat(scale * factor);
   const Vec shift[2] = {splat(-lse[0] * kBase<bf16>), splat(-lse[next] * kBase<bf16>)}, d[2] = {splat(-dot[0] * scale), splat(-dot[next] * scale)};
@@ -133,8 +133,7 @@ void attention_grad_of(const AttentionArgs& p, const T* qkv, const T* result, co
           head_product<false>(rows, n, d, s.gradient_rows, stride, s.keys, s.dq, d);
           round_rows(s.dq, rows, d, dq + (begin + i) * h.row, h.row);
         } else {
-          for (size_t r = 0; r < rows; r++)
-            grad_row(s.scores + r * stride, s.upstream + r * stride, kept, r, n, p.scale, p.site.scale, lse[r], dots[r]);
+          for (size_t r = 0; r < rows; r++) grad_row(s.scores + r * stride, s.upstream + r * stride, kept, r, n, p.scale, p.site.scale, lse[r], dots[r]);
           head_product<false>(rows, n, d, s.upstream, stride, s.keys, dq + (begin + i) * h.row, h.row);
         }
       }

@@ -34,8 +34,8 @@ struct ForwardScratch {
 // Rows rows of scores[n] → probabilities exp(scale·(score − max)) (kept ones · factor); Σ without dropout and the maximum of scale·score of each.
 // Side by side, because one row's maximum and sum would leave the vector units waiting.
 template <size_t Rows, class T>
-DS_INLINE void softmax_rows(const float* scores, T* probabilities, size_t stride, size_t n, float scale, const KeptRows& kept, size_t row, float factor, float* sums,
-                            float* peaks) {
+DS_INLINE void softmax_rows(const float* scores, T* probabilities, size_t stride, size_t n, float scale, const KeptRows& kept, size_t row, float factor,
+                            float* sums, float* peaks) {
   constexpr float kLeast = -__builtin_inff();
   const size_t whole = n / kLanes * kLanes, rest = n - whole;
   const Vec slope = splat(scale * kBase<T>), one = splat(factor);
@@ -91,7 +91,8 @@ void attention_of(const AttentionArgs& p, const T* qkv, T* result, size_t job_be
       size_t r = 0;
       for (; r + 4 <= rows; r += 4)
         softmax_rows<4>(s.scores + r * stride, s.probabilities + r * stride, stride, n, p.scale, kept, r, p.site.scale, sums + r, peaks + r);
-      for (; r < rows; r++) softmax_rows<1>(s.scores + r * stride, s.probabilities + r * stride, stride, n, p.scale, kept, r, p.site.scale, sums + r, peaks + r);
+      for (; r < rows; r++)
+        softmax_rows<1>(s.scores + r * stride, s.probabilities + r * stride, stride, n, p.scale, kept, r, p.site.scale, sums + r, peaks + r);
       float* lse = p.lse + job * n + i;
       for_vectors(rows, [&](size_t q, auto io) {
         const Vec sum = io.get(sums + q);

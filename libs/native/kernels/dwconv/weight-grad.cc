@@ -9,7 +9,8 @@ namespace DROPSTREAM_ISA {
 // Rows [y_begin, y_end) of dy against R rows of taps from i on, added to partial[(i + r)·K + k][channels]: R·K sums at once;
 // where B, Σ dy too.
 template <size_t K, size_t R, size_t S, bool B, class X, class G, class Io>
-static DS_INLINE void tap_rows(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t y_begin, size_t y_end, size_t i, size_t c, Io io) {
+static DS_INLINE void tap_rows(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t y_begin, size_t y_end, size_t i, size_t c,
+                               Io io) {
   Vec sum[R][K];
   float *to = partial + i * K * p.channels + c, *bias_to = partial + K * K * p.channels + c;
   Vec bias = B ? io.get(bias_to) : zero();

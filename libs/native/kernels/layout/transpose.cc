@@ -22,7 +22,8 @@ static void transpose_typed(const X* x, size_t rows, size_t columns, Y* y, size_
 #pragma GCC unroll 16
         for (size_t i = 0; i < kLanes; i++) store(out + i * rows, square[i]);
       } else {
-        for (size_t i = 0; i < kLanes; i++) square[i] = i < height ? width < kLanes ? load_part(in + i * columns + c, width) : load(in + i * columns + c) : zero();
+        for (size_t i = 0; i < kLanes; i++)
+          square[i] = i < height ? width < kLanes ? load_part(in + i * columns + c, width) : load(in + i * columns + c) : zero();
         transpose_lanes(square);
         for (size_t i = 0; i < width; i++) height < kLanes ? store_part(out + i * rows, square[i], height) : store(out + i * rows, square[i]);
       }

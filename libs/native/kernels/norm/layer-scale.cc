@@ -7,8 +7,7 @@ namespace DROPSTREAM_ISA {
 // y[r, c] = x[r, c] · gamma[c].
 void layer_scale(In from, const float* gamma, Out to, size_t rows, size_t width) {
   with_types(from, to, [=](auto* x, auto* y) {
-    for (size_t r = 0; r < rows; r++)
-      for_vectors(width, [=](size_t i, auto io) { io.put(y + r * width + i, io.get(x + r * width + i) * io.get(gamma + i)); });
+    for (size_t r = 0; r < rows; r++) for_vectors(width, [=](size_t i, auto io) { io.put(y + r * width + i, io.get(x + r * width + i) * io.get(gamma + i)); });
   });
 }
 

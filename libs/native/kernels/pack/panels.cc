@@ -54,8 +54,9 @@ void pack_columns(const PackArgs& p, size_t panel_begin, size_t panel_end) {
     typedef typename Pointed<decltype(words)>::type Word;
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth;
-      pack_transposed(p.k, min(kPanelWidth, p.n - j), [&](size_t column) { return source + (j + column) * p.stride; }, words + j * steps_of<Word>(p.k),
-                  panel_stride(p.n, panel));
+      pack_transposed(
+          p.k, min(kPanelWidth, p.n - j), [&](size_t column) { return source + (j + column) * p.stride; }, words + j * steps_of<Word>(p.k),
+          panel_stride(p.n, panel));
     }
   });
 }

@@ -49,8 +49,8 @@ struct BackwardScratch {
 };
 
 // One query's row, fp32: scores → probabilities (·factors), upstream (dout·vᵀ) → dS, added to `total`.
-DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t stride, const Biased<float>& biased, const KeptPlaces& kept, size_t row, float factor,
-                        float lse, float dot) {
+DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t stride, const Biased<float>& biased, const KeptPlaces& kept, size_t row,
+                        float factor, float lse, float dot) {
   const Vec shift = splat(lse), d = splat(dot);
   for (size_t j = 0; j < stride; j += kLanes) {
     const Vec p = raise_from<float>(biased(scores, j), shift), up = load(upstream + j);
@@ -62,8 +62,9 @@ DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t str
 }
 
 // Two queries' rows (or the last one, and zeros), bf16.
-DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, float* total, size_t stride, const Biased<bf16> (&biased)[2], const KeptPlaces& kept,
-                         size_t row, float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
+DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, float* total, size_t stride, const Biased<bf16> (&biased)[2],
+                         const KeptPlaces& kept, size_t row, float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients,
+                         bf16* gradient_rows) {
   const size_t next = two ? 1 : 0;
   const Vec shift[2] = {splat(lse[0]), splat(lse[next])}, d[2] = {splat(dot[0]), splat(dot[next])}, f = splat(factor);
   for (size_t j = 0; j < stride; j += kLanes) {
@@ -99,7 +100,8 @@ void scatter_bias(const WindowArgs& p, size_t head, const float* total, float* p
 template <class T>
 void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result, const T* dresult, T* dall, size_t samples, size_t job, float* scratch) {
   constexpr bool kHalf = sizeof(T) == sizeof(bf16);
-  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride<T>(d), sum_row = place_stride<float>(d), stride = score_stride(n), block = query_block(n);
+  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride<T>(d), sum_row = place_stride<float>(d), stride = score_stride(n),
+               block = query_block(n);
   const size_t width = p.heads * d, tokens = p.height * p.width, windows = samples * (tokens / n), head = job % p.heads, group = job / p.heads;
   Carve carve{scratch};
   const BackwardScratch<T> s(carve, n, d);

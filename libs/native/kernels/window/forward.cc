@@ -17,8 +17,7 @@ void window_bias(const float* table, size_t window, size_t heads, size_t head, f
   for (size_t i = 0; i < n; i++) {
     float* row = bias + i * stride;
     for (size_t y = 0; y < window; y++)
-      for (size_t x = 0; x < window; x++)
-        row[y * window + x] = table[((i / window + window - 1 - y) * side + i % window + window - 1 - x) * heads + head];
+      for (size_t x = 0; x < window; x++) row[y * window + x] = table[((i / window + window - 1 - y) * side + i % window + window - 1 - x) * heads + head];
     for (size_t j = n; j < stride; j++) row[j] = -__builtin_inff();
   }
 }
@@ -76,8 +75,8 @@ DS_INLINE void softmax_row(const WindowArgs& p, float* scores, T* probabilities,
 
 // The same of Rows rows of Vectors vectors side by side in registers: one row's maximum and sum would leave the vector units waiting.
 template <size_t Rows, size_t Vectors, class T>
-DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabilities, const float* bias, const float* regions, size_t query, const KeptPlaces& kept,
-                            size_t row, float* sums, float* peaks) {
+DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabilities, const float* bias, const float* regions, size_t query,
+                            const KeptPlaces& kept, size_t row, float* sums, float* peaks) {
   constexpr size_t kStride = Vectors * kLanes;
   Vec s[Rows][Vectors], top[Rows], total[Rows];
 #pragma GCC unroll 4
@@ -139,9 +138,11 @@ void window_attention_of(const WindowArgs& p, const T* all, T* result, size_t jo
       size_t r = 0;
       if constexpr (kLanes == 16)
         for (; stride == kWindow7 * kLanes && r + 4 <= rows; r += 4)
-          softmax_rows<4, kWindow7>(p, s.scores + r * stride, s.probabilities + r * stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r, s.peaks + i + r);
+          softmax_rows<4, kWindow7>(p, s.scores + r * stride, s.probabilities + r * stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r,
+                                    s.peaks + i + r);
       for (; r < rows; r++)
-        softmax_row(p, s.scores + r * stride, s.probabilities + r * stride, stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r, s.peaks + i + r);
+        softmax_row(p, s.scores + r * stride, s.probabilities + r * stride, stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r,
+                    s.peaks + i + r);
       head_product<false>(rows, n, d, s.probabilities, stride, s.values, s.out + i * out_row, out_row);
     }
     for_vectors(n, [&](size_t i, auto io) {
@@ -149,7 +150,8 @@ void window_attention_of(const WindowArgs& p, const T* all, T* result, size_t jo
       io.put(p.lse + job * n + i, io.get(s.peaks + i) + log_positive(sum));
       io.put(s.sums + i, splat(1.0f) / sum);
     });
-    places.scatter(s.out, [&](size_t place) { return s.sums[place]; }, result + w.sample * tokens * width + w.head * d, width);
+    places.scatter(
+        s.out, [&](size_t place) { return s.sums[place]; }, result + w.sample * tokens * width + w.head * d, width);
   }
 }
 

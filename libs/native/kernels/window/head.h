@@ -9,7 +9,7 @@ namespace DROPSTREAM_ISA {
 
 constexpr size_t kMaxQueries = 96;
 constexpr size_t kMaxPlaces = 32 * 32;  // vm/kernel-shapes.cc allows no larger window
-constexpr float kApart = -100;  // added to the score between two regions: exp() makes (next to) nothing of it
+constexpr float kApart = -100;          // added to the score between two regions: exp() makes (next to) nothing of it
 
 struct Window {
   size_t sample, window, head, top, left;
@@ -85,7 +85,8 @@ struct Places {
   DS_INLINE void pack_keys_transposed(const T* from, size_t row, Word<T>* packed) const {
     for (size_t first = 0; first < count; first += kPanelWidth) {
       const size_t columns = min(kPanelWidth, count - first);
-      pack_transposed(head_dim, columns, [&](size_t j) { return from + token[first + j] * row; }, packed + first * steps_of<Word<T>>(head_dim), round_up(columns, kLanes));
+      pack_transposed(
+          head_dim, columns, [&](size_t j) { return from + token[first + j] * row; }, packed + first * steps_of<Word<T>>(head_dim), round_up(columns, kLanes));
     }
   }
   // to[token][head_dim] = factor(place) · from[place][place_stride].
@@ -144,10 +145,12 @@ DS_INLINE size_t query_block(size_t places) {
 // Which of the window's probabilities in rows [first, first + rows) are kept.
 class KeptPlaces {
  public:
-  DS_INLINE KeptPlaces(const WindowArgs& p, const Window& w, size_t first, size_t rows, uint8_t* bits) : bits_(p.site.on ? bits : nullptr), places_(p.window * p.window) {
+  DS_INLINE KeptPlaces(const WindowArgs& p, const Window& w, size_t first, size_t rows, uint8_t* bits)
+      : bits_(p.site.on ? bits : nullptr), places_(p.window * p.window) {
     if (!bits_) return;
     const uint32_t index = p.samples.index[w.sample];
-    place_ = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, ((w.window * p.heads + w.head) * places_ + first) * places_, rows * places_, bits_);
+    place_ = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, ((w.window * p.heads + w.head) * places_ + first) * places_,
+                       rows * places_, bits_);
   }
   DS_INLINE explicit operator bool() const { return bits_; }
   DS_INLINE uint32_t of(size_t row, size_t key) const { return element_bits(bits_, place_ + row * places_ + key); }

@@ -34,8 +34,8 @@ Span<T> typed_array(napi_env env, napi_value value, napi_typedarray_type expecte
   napi_typedarray_type type;
   void* data = nullptr;
   size_t length = 0;
-  if (napi_is_typedarray(env, value, &is) != napi_ok || !is ||
-      napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok || type != expected) {
+  if (napi_is_typedarray(env, value, &is) != napi_ok || !is || napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != expected) {
     throw ArgumentError(what);
   }
   return {static_cast<T*>(data), length};

@@ -67,8 +67,7 @@ void register_pixels(napi_env env, napi_value exports) {
   napi_create_string_utf8(env, "dropstream.pixels", NAPI_AUTO_LENGTH, &name);
   // The finalizer runs last, after queued calls were handed back with env == nullptr.
   const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); };
-  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, environment, destroy, nullptr, settle_on_thread,
-                                      &environment->settle) != napi_ok) {
+  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, environment, destroy, nullptr, settle_on_thread, &environment->settle) != napi_ok) {
     delete environment;
     napi_throw_error(env, nullptr, "pixels: no thread-safe function");
     return;

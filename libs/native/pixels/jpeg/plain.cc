@@ -86,7 +86,7 @@ bool decode_plain_jpeg(Bytes file, int declared_width, int declared_height, cons
 
   const Range columns = samples_for(window.left, window.left + window.width - 1, jpeg.h, jpeg.component[jpeg.components - 1].width);
   const Range rows = samples_for(window.top, window.top + window.height - 1, jpeg.v, jpeg.component[jpeg.components - 1].height);
-  ScanJob job{&jpeg, scratch.dc, scratch.ac, scratch.scan.bytes.data(), scratch.scan.ends.data(), scratch.scan.ends.size(),
+  ScanJob job{&jpeg,         scratch.dc,        scratch.ac,       scratch.scan.bytes.data(), scratch.scan.ends.data(), scratch.scan.ends.size(),
               rows.from / 8, (rows.to - 1) / 8, columns.from / 8, (columns.to - 1) / 8};
   // A block takes two bits at least: no memory for a header that promises more than the scan can hold.
   const size_t blocks = static_cast<size_t>(jpeg.h * jpeg.v + (jpeg.components == 1 ? 0 : 2));

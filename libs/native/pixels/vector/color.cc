@@ -72,7 +72,9 @@ void sharpen(const Planes& source, float factor, const Planes& out) {
       to[0] = line[0];
       to[width - 1] = line[width - 1];
       for (int x = 1; x + 1 < out.width; x += kPixels) {
-        const auto three = [&](const uint8_t* row) { return widen(load<Bytes16>(row + x - 1)) + widen(load<Bytes16>(row + x)) + widen(load<Bytes16>(row + x + 1)); };
+        const auto three = [&](const uint8_t* row) {
+          return widen(load<Bytes16>(row + x - 1)) + widen(load<Bytes16>(row + x)) + widen(load<Bytes16>(row + x + 1));
+        };
         const Int16 own = widen(load<Bytes16>(line + x));
         const Int16 smooth = thirteenth(three(above) + three(line) + three(below) + own * 4);
         store_part(to + x, blend(to_float(smooth), own, factor), out.width - 1 - x);

@@ -23,13 +23,23 @@ constexpr Places make_places() {
     places.of[k] = static_cast<uint8_t>(k < 64 ? 8 * row + column : 64);
     const bool up = ((row + column) & 1) == 0;
     if (up) {
-      if (column == 7) row++;
-      else if (row == 0) column++;
-      else { row--; column++; }
+      if (column == 7)
+        row++;
+      else if (row == 0)
+        column++;
+      else {
+        row--;
+        column++;
+      }
     } else {
-      if (row == 7) column++;
-      else if (column == 0) row++;
-      else { row++; column--; }
+      if (row == 7)
+        column++;
+      else if (column == 0)
+        row++;
+      else {
+        row++;
+        column--;
+      }
     }
   }
   return places;
@@ -103,7 +113,8 @@ DS_INLINE bool read_dc(Reader& reader, const HuffmanTable& table, int& dc) {
 }
 
 // A whole block into `block`; `last`: its last coefficient that may not be zero. At max 27 bits a code: two between refills.
-__attribute__((noinline)) bool read_block(Reader& state, const HuffmanTable& dc_table, const HuffmanTable& ac_table, int& dc, int16_t* __restrict block, int& last) {
+__attribute__((noinline)) bool read_block(Reader& state, const HuffmanTable& dc_table, const HuffmanTable& ac_table, int& dc, int16_t* __restrict block,
+                                          int& last) {
   Reader reader = state;
   for (int i = 0; i < 8; i++) store(block + 8 * i, Short8{});
   if (!read_dc(reader, dc_table, dc)) return false;
@@ -180,9 +191,7 @@ struct Decoder {
     until_restart = jpeg.restart_interval;
     return true;
   }
-  DS_INLINE bool within_part() const {
-    return reader.bits_read(part_start) <= 8 * static_cast<size_t>(job.bytes + job.ends[part] - part_start);
-  }
+  DS_INLINE bool within_part() const { return reader.bits_read(part_start) <= 8 * static_cast<size_t>(job.bytes + job.ends[part] - part_start); }
   // Before each MCU.
   DS_INLINE bool enter() {
     if (jpeg.restart_interval != 0 && until_restart-- == 0) {

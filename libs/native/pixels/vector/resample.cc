@@ -33,9 +33,7 @@ DS_INLINE __m512i joined(__m512i low, __m512i middle, __m512i high) {
   return _mm512_add_epi32(low, _mm512_add_epi32(_mm512_slli_epi32(middle, 8), _mm512_slli_epi32(high, 16)));
 }
 
-DS_INLINE __m128i rounded(__m512i sum) {
-  return _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_srai_epi32(sum, kWeightBits), _mm512_setzero_si512()));
-}
+DS_INLINE __m128i rounded(__m512i sum) { return _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_srai_epi32(sum, kWeightBits), _mm512_setzero_si512())); }
 
 constexpr int kMaxGroups = 8;  // of four taps
 
@@ -211,7 +209,7 @@ void resample_vertically(const Planes& source, const Taps& taps, const Planes& o
 #else
 
 void resample_horizontally(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch) {
-  uint8_t* const transposed = scratch;                                              // [source.width][16 rows]
+  uint8_t* const transposed = scratch;                                               // [source.width][16 rows]
   uint8_t* const results = scratch + 16 * (static_cast<size_t>(source.width) + 16);  // [out.width][16 rows]
   for (int c = 0; c < 3; c++) {
     for (int y = 0; y < out.height; y += kPixels) {
