@@ -2,19 +2,16 @@
 export { listExecutors } from './choose.js';
 export { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
 export { type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
-export { type LeafOutput, StepCancelled, type UpdateOutput } from './executable.js';
+export { StepCancelled } from './executable.js';
 export { ExecutorUnavailable } from './executor.js';
 export type { Fingerprint } from './fingerprint.js';
-export { defaultLeaves, leafRanges, MOST_LEAVES, type Subtree, subtreesWithin } from './gradient-tree.js';
+export { leafRanges, subtreesWithin } from './gradient-tree.js';
 export { type Precision, precisions } from './precision.js';
 export type {
   LeafRequest,
   NamedTensor,
   OptimizerStep,
-  ParameterInfo,
   Program,
   ProgramState,
-  StepRandom,
   StepRequest,
-  StepResult,
 } from './program.js';

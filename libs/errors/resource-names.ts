@@ -27,7 +27,7 @@ export type ResourceName<K extends NameKind = NameKind> = {
 }[K];
 
 export const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
-export const idRule = '1 to 63 of a-z, 0-9 and "-", a letter first';
+const idRule = '1 to 63 of a-z, 0-9 and "-", a letter first';
 /** Checkpoints and manifests are named by the services: digits and hashes may come first there. */
 const serverIdPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const revisionPattern = /^[1-9][0-9]{0,11}$/;

@@ -79,7 +79,7 @@ export const MAX_MANIFEST_BYTES = 16 << 20;
 const SEAL = 'manifestSha256';
 
 /** What would be committed could not be read back: refused before anything refers to it. */
-export class InvalidManifest extends StorageError {
+class InvalidManifest extends StorageError {
   constructor(readonly why: string) {
     super(`a checkpoint's manifest is refused: ${why}`);
   }

@@ -140,10 +140,10 @@ export class StoreUnavailable extends StorageError {
   }
 }
 
-export const MAX_KEY_LENGTH = 900;
+const MAX_KEY_LENGTH = 900;
 export const MAX_REPLACE_BYTES = 1 << 20;
 export const MAX_GET_BYTES = 2 ** 31 - 1;
-export const MAX_LIST_LIMIT = 1000;
+const MAX_LIST_LIMIT = 1000;
 
 const SEGMENT = /^[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}$/;
 

@@ -15,8 +15,7 @@ export interface Batch {
 }
 
 /** Bytes of one channel value. */
-export const bytesPerValue = (format: PixelFormat): number =>
-  format === PixelFormat.FLOAT32 ? 4 : format === PixelFormat.BFLOAT16 ? 2 : 1;
+const bytesPerValue = (format: PixelFormat): number => (format === PixelFormat.FLOAT32 ? 4 : format === PixelFormat.BFLOAT16 ? 2 : 1);
 
 /** Bytes of a batch's payload: images, and soft targets where they are finished. */
 export function payloadBytes(format: PixelFormat, slots: number, size: number, classes: number): number {

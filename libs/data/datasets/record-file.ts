@@ -6,7 +6,7 @@ import { gunzip } from 'node:zlib';
 const unpack = promisify(gunzip);
 const HELD_BYTES = 64 << 20;
 /** Largest size after unpacking: more than ten times the largest file of the formats here. */
-export const MAX_RECORD_FILE_BYTES = 2 ** 31 - 1;
+const MAX_RECORD_FILE_BYTES = 2 ** 31 - 1;
 
 /** The whole file, unpacked where its name ends in .gz. */
 export async function readRecordFile(path: string): Promise<Buffer> {

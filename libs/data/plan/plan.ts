@@ -11,7 +11,7 @@ import { resolveTransform, type Transform } from './augment/transform.js';
 import type { Blocks } from './block-order.js';
 import { batchesPerEpoch, type Dealing, isShuffled, type Subset, subsetSize } from './order.js';
 
-export const MAX_BATCH = 65_536;
+const MAX_BATCH = 65_536;
 
 export interface Plan extends Dealing {
   /** SHA-256 of the manifest, 64 hex digits. */

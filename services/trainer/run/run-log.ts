@@ -23,7 +23,7 @@ const snapshotEvery = 200;
 const maxRecordBytes = 4 << 20;
 
 export const runPrefix = (project: string, run: string): string => formatName('run', { project, run });
-export const logPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/log`;
+const logPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/log`;
 export const heartbeatPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/heartbeats`;
 export const checkpointPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/checkpoints`;
 export const manifestKeyOf = (checkpointName: string): string => `${checkpointName}/manifest.json`;

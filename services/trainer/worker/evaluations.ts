@@ -149,7 +149,7 @@ export class CheckpointEvaluations {
 }
 
 /** Derived from the checkpoint, so that every attempt asks for the same evaluation. */
-export function requestIdOf(checkpoint: string): string {
+function requestIdOf(checkpoint: string): string {
   return `ckpt-${createHash('sha256').update(checkpoint).digest('hex').slice(0, 40)}`;
 }
 

@@ -10,7 +10,7 @@ import { finetuneFrom } from './finetune.js';
 import { type Progress, restore } from './training-state.js';
 
 /** Every checkpoint that the log names is damaged or gone. */
-export class NoWholeCheckpoint extends Error {
+class NoWholeCheckpoint extends Error {
   override readonly name = 'NoWholeCheckpoint';
   constructor(readonly checkpoints: readonly string[]) {
     super(`none of ${checkpoints.length} checkpoints is whole, the newest is ${checkpoints[0]}`);

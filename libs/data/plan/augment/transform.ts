@@ -47,8 +47,8 @@ export interface TransformOptions {
 export const SMALL_INPUT = 32;
 /** From this side on evaluation warps to a square unless a share is given. */
 export const WARP_INPUT = 384;
-export const MIN_INPUT = 8;
-export const MAX_INPUT = 1024;
+const MIN_INPUT = 8;
+const MAX_INPUT = 1024;
 
 /** Fills in defaults; what is not allowed is added to `violations` and the result is then not to be used. */
 export function resolveTransform(options: TransformOptions, violations: Violations, prefix = ''): Transform {
