@@ -193,9 +193,8 @@ Signature signature_of(Kernel which, const Dims& dims) {
 #define FLAG_ATTRIBUTE(name) [[maybe_unused]] const bool name = dims.name;
 #include "kernels.def"
   switch (which) {
-#define KERNEL(name, attributes, inputs, ...)                         \
-  case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__; \
-      #include "kernels.def"
+#define KERNEL(name, attributes, inputs, ...) \
+  case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__; #include "kernels.def"
   }
   throw std::logic_error("a kernel's number is out of range");
 }

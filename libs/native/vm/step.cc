@@ -73,9 +73,8 @@ float* Program::output(const Op& op, size_t i) const { return i < op.outputs.siz
 
 void Program::run_op(const Op& op) {
   switch (op.kernel) {
-#define KERNEL(name, ...)                   \
-  case Kernel::name: return run_##name(op); \
-      #include "kernels.def"
+#define KERNEL(name, ...) \
+  case Kernel::name: return run_##name(op); #include "kernels.def"
   }
 }
 
