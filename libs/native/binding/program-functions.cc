@@ -125,7 +125,7 @@ napi_value write_gradient_sum(napi_env env, napi_callback_info info) {
     Program* program = live_object(env, args.values[0])->program.get();
     std::vector<napi_value> held;
     const Subtree node = read_subtree({env, args.values[1], "subtree"});
-    const uint32_t leaves = (uint32_t)Field(env, args.values[2], "leaves").whole(kMostLeaves);
+    const uint32_t leaves = (uint32_t)Field(env, args.values[2], "leaves").whole(kMaxLeaves);
     const float* from = read_gradients({env, args.values[3], "from"}, program->parameter_floats(), held);
     return enqueue(env, args.values[0], std::move(held), [=, ticket = program->ticket()] { program->write_subtree(leaves, node, from, ticket); });
   });

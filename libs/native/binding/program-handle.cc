@@ -9,7 +9,7 @@ namespace dropstream {
 namespace {
 
 constexpr napi_type_tag kTag = {0x64726f7073747265ull, 0x616d2d70726f6772ull};
-constexpr size_t kMostCalls = 64;
+constexpr size_t kMaxCalls = 64;
 
 // Tells the garbage collector how much memory a handle holds by now.
 void report_memory(napi_env env, ProgramObject* object) {
@@ -126,7 +126,7 @@ ProgramObject* live_object(napi_env env, napi_value handle) {
 
 napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held, std::function<void()> body, std::function<napi_value(napi_env)> output) {
   ProgramObject* object = live_object(env, handle);
-  if (object->pending >= kMostCalls) throw std::runtime_error("too many calls are queued on this program");
+  if (object->pending >= kMaxCalls) throw std::runtime_error("too many calls are queued on this program");
   auto call = std::make_unique<Call>();
   call->object = object;
   call->body = std::move(body);

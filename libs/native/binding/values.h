@@ -31,7 +31,7 @@ class Field {
   Field at(uint32_t index) const;            // element of an array
   uint32_t length() const;                   // of an array
   double number() const;
-  uint64_t whole(uint64_t most) const;  // 0 … most, exactly
+  uint64_t whole(uint64_t max) const;  // a whole number from 0 to max
   std::string text() const;
   uint64_t bits64() const;                 // a bigint, modulo 2^64
   std::vector<std::string> names() const;  // own enumerable keys

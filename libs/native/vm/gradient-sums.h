@@ -11,7 +11,7 @@
 
 namespace dropstream {
 
-constexpr uint32_t kMostLeaves = 16;
+constexpr uint32_t kMaxLeaves = 16;
 
 // A node of the tree: the leaves from `first` on.
 struct Subtree {

@@ -50,9 +50,9 @@ void Program::plan_packs(std::vector<Op>& ops) {
     if (!transposed && op.kernel != Kernel::linear_input_grad) continue;
     const uint32_t parameter = op.inputs[1].index;
     const Type type = type_of(op.inputs[0]);
-    const auto index_of = [&](bool across) {
+    const auto index_of = [&](bool want_transposed) {
       const auto found = std::find_if(packs_.begin(), packs_.end(), [&](const Pack& p) {
-        return p.parameter == parameter && p.transposed == across && p.type == type && p.in == op.dims.in && p.out == op.dims.out;
+        return p.parameter == parameter && p.transposed == want_transposed && p.type == type && p.in == op.dims.in && p.out == op.dims.out;
       });
       return (size_t)(found - packs_.begin());
     };

@@ -142,10 +142,10 @@ void Program::accumulate(const LeafRequest& request, LeafResult& result, uint64_
       begin_chunk(micro, start, samples, row, &request.random);
       run(forward_, Profile::Part::forward);
       collect(row, samples, result);
-      const double turned = now();
+      const double forward_done = now();
       run(backward_, Profile::Part::backward);
-      result.forward_seconds += turned - began;
-      result.backward_seconds += now() - turned;
+      result.forward_seconds += forward_done - began;
+      result.backward_seconds += now() - forward_done;
       row += samples;
     }
   }

@@ -37,11 +37,11 @@ napi_value rotation(napi_env env, napi_callback_info callback) {
   const Arguments arguments = arguments_of(env, callback, 1);
   double degrees;
   check(napi_get_value_double(env, arguments.value[0], &degrees), "degrees: must be a number");
-  const Rotation turned = rotation_of(degrees);
+  const Rotation rotation = rotation_of(degrees);
   napi_value pair, cosine, sine;
   check(napi_create_array_with_length(env, 2, &pair), "no array");
-  check(napi_create_double(env, turned.cosine, &cosine), "no number");
-  check(napi_create_double(env, turned.sine, &sine), "no number");
+  check(napi_create_double(env, rotation.cosine, &cosine), "no number");
+  check(napi_create_double(env, rotation.sine, &sine), "no number");
   check(napi_set_element(env, pair, 0, cosine), "no array");
   check(napi_set_element(env, pair, 1, sine), "no array");
   return pair;

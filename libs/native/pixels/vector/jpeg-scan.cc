@@ -260,11 +260,11 @@ template <int kComponents>
 bool decode_mcus(const ScanJob& job) {
   Decoder d{job, *job.jpeg, {}, {0, 0, 0}, 0, job.bytes, job.jpeg->restart_interval};
   d.reader.start(job.bytes);
-  const int across = d.jpeg.mcus_per_row;
-  if (!skip_mcus<kComponents>(d, across * job.first_row)) return false;
+  const int mcus_per_row = d.jpeg.mcus_per_row;
+  if (!skip_mcus<kComponents>(d, mcus_per_row * job.first_row)) return false;
   for (int row = job.first_row; row <= job.last_row; row++) {
     if (!skip_mcus<kComponents>(d, job.first_column) || !keep_mcus<kComponents>(d, row, job.first_column, job.last_column)) return false;
-    if (row < job.last_row && !skip_mcus<kComponents>(d, across - 1 - job.last_column)) return false;
+    if (row < job.last_row && !skip_mcus<kComponents>(d, mcus_per_row - 1 - job.last_column)) return false;
   }
   return d.within_part();
 }
