@@ -12,7 +12,7 @@ std::string name_of(Subtree node) {
   return node.leaves == 1 ? "leaf " + text(node.first) : "leaves " + text(node.first) + " to " + text(node.first + node.leaves - 1);
 }
 
-// Leaves of the left part of n > 1.
+// The number of leaves in the left part of n > 1 leaves.
 uint32_t left_part(uint32_t n) {
   uint32_t part = 1;
   while (2 * part < n) part *= 2;

@@ -59,14 +59,15 @@ void Program::plan_packs(std::vector<Op>& ops) {
     op.pack = index_of(transposed);
     if (op.pack < packs_.size()) continue;
     packs_.push_back({parameter, transposed, type, op.dims.in, op.dims.out, total});
-    // The forward pass, with every pack of Wᵀ, is planned first.
+    // The forward pass, with all its packs of Wᵀ, is planned first.
     if (const size_t forward = index_of(true); forward < op.pack) packs_[forward].of_w = op.pack;
     total += up16(transposed ? kernels_.packed_floats(op.dims.in, op.dims.out, type) : kernels_.packed_floats(op.dims.out, op.dims.in, type));
   }
   packed_ = Memory(total * sizeof(float));
 }
 
-// Weights' gradients are stored by their first writer: writing zeros and reading them is two streams of memory beside the optimizer's seven.
+// The first instruction that writes a weight's gradient stores it, instead of adding to zeros: writing and reading zeros would be two
+// streams of memory beside the optimizer's seven.
 void Program::plan_gradients() {
   std::vector<bool> written(spec_.parameters.size()), stored(spec_.parameters.size());
   for (Op& op : backward_)

@@ -1,4 +1,5 @@
-// The parts of an optimizer step, and evaluation. A leaf: its chunks in order, forward and backward each. An update: norm, clip, optimizer, EMA.
+// The parts of an optimizer step, and evaluation. A leaf is its chunks in order, each forward and backward. An update is norm, clip,
+// optimizer and EMA.
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -103,7 +104,8 @@ void Program::zero_gradients() {
 
 void Program::add_gradients(float* sum, const float* other) {
   const Profile::Span span(profile_, Profile::Part::update, 3, 0);
-  const Pieces pieces(sums_.floats(), 16, std::max<size_t>(4 * pool_.threads(), sums_.floats() >> 18));  // of 1 MiB, as cancelling asks for
+  const Pieces pieces(sums_.floats(), 16,
+                      std::max<size_t>(4 * pool_.threads(), sums_.floats() >> 18));  // pieces of at most 1 MiB, so that cancelling does not wait long
   pool_.run(pieces.count, [&](size_t job, unsigned) {
     const size_t begin = pieces.begin(job), end = pieces.begin(job + 1);
     kernels_.add(In(sum + begin), In(other + begin), Out(sum + begin), end - begin);
