@@ -10,7 +10,7 @@ namespace dropstream {
 
 namespace {
 
-// One job on a thread of libuv's pool, where waiting for a disk holds up no computation. Owns itself until it has settled its promise.
+// One job on a thread of libuv's pool, where waiting for a disk delays no computation. It owns itself until it has settled its promise.
 struct ReadJob {
   std::vector<FileRequest> files;
   std::vector<std::string> folders;
@@ -18,7 +18,7 @@ struct ReadJob {
   const volatile uint8_t* cancel;
   napi_async_work work = nullptr;
   napi_deferred promise = nullptr;
-  napi_ref kept = nullptr;  // memory and cancel
+  napi_ref kept = nullptr;  // keeps memory and cancel alive
 };
 
 void execute(napi_env, void* data) {

@@ -22,11 +22,11 @@ void report_memory(napi_env env, ProgramObject* object) {
 void free_program(napi_env env, ProgramObject* object) {
   if (!object->program) return;
   object->stop();
-  // Giving gigabytes back to the system takes longer than the event loop may be blocked.
+  // Returning gigabytes to the operating system would block the event loop for too long.
   try {
     std::thread([program = std::move(object->program)]() mutable { program.reset(); }).detach();
   } catch (const std::system_error&) {
-    object->program.reset();  // no thread to be had
+    object->program.reset();  // no thread could be started, so this thread frees it
   }
   report_memory(env, object);
   if (object->done) napi_release_threadsafe_function(std::exchange(object->done, nullptr), napi_tsfn_abort);
@@ -41,7 +41,7 @@ napi_value error_of(napi_env env, Failure failure, const std::string& message) {
   return failure == Failure::range ? make_range_error(env, message) : make_error(env, message);
 }
 
-// On the JavaScript thread; env is null where the environment ends.
+// Runs on the JavaScript thread. env is null if the environment is ending.
 void settle(napi_env env, napi_value, void*, void* data) {
   std::unique_ptr<Call> call(static_cast<Call*>(data));
   if (!env) return;
@@ -157,7 +157,7 @@ napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held
     } catch (const std::exception& error) {
       fail(Failure::other, error.what());
     }
-    // Refused only while the environment ends: then nobody waits for the promise.
+    // This fails only while the environment is ending, when nobody waits for the promise.
     if (napi_call_threadsafe_function(object->done, raw, napi_tsfn_blocking) != napi_ok) delete raw;
   });
   return promise;

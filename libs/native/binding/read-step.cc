@@ -14,7 +14,7 @@ const float* read_floats(const Field& field, size_t expected, std::vector<napi_v
   return data;
 }
 
-// One mask (or nothing) per entry; entry i has rows · sizes[i] bytes.
+// Reads one mask, or nothing, per entry. The mask of entry i has rows · sizes[i] bytes.
 std::vector<const uint8_t*> read_masks(const Field& field, size_t rows, const std::vector<size_t>& sizes, std::vector<napi_value>& arrays) {
   std::vector<const uint8_t*> masks;
   if (!field.present()) return masks;

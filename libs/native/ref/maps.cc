@@ -51,7 +51,7 @@ LayerScale layer_scale(size_t rows, size_t width, const Values& x, const Values&
   return r;
 }
 
-// Region of a rolled row or column: 0 where its window is whole, 1 and 2 on the two sides of the seam.
+// The region of a rolled row or column: 0 if its window was not joined by the roll, 1 and 2 on the two sides of the seam.
 static int band(size_t at, size_t side, size_t window, size_t shift) { return at < side - window ? 0 : at < side - shift ? 1 : 2; }
 
 WindowAttention window_attention(const Windows& p, double scale, const Values& qkv, const Values& table, const Values& factors, const Values& dout) {
