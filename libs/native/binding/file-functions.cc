@@ -64,11 +64,11 @@ napi_value read_files(napi_env env, napi_callback_info info) {
     const Field sizes(env, args[1], "sizes"), memory(env, args[3], "memory"), cancel(env, args[4], "cancel");
     job->folders = texts({env, args[2], "folders"});
     const std::vector<double> bytes = sizes.doubles();
-    if (bytes.size() != paths.size()) sizes.refuse("of one size a path");
+    if (bytes.size() != paths.size()) sizes.refuse("an array with one size per path");
     size_t space, flags;
     uint8_t* out = memory.bytes(&space);
     job->cancel = cancel.bytes(&flags);
-    if (flags < 1) cancel.refuse("of one byte");
+    if (flags < 1) cancel.refuse("an array of at least one byte");
     for (size_t i = 0; i < paths.size(); i++) {
       if (!(bytes[i] >= 0 && bytes[i] <= (double)space)) memory.refuse("large enough for the files");
       const auto size = static_cast<uint64_t>(bytes[i]);

@@ -1,5 +1,5 @@
-// Affine transforms in float64, 8 pixels at a time, operation by operation as one pixel would be done. A shear or shift along one axis leaves the
-// other's coordinate on a sample, where interpolation gives that sample itself: only one axis is interpolated then.
+// Affine transforms in float64, 8 pixels at a time, with the same operations as for a single pixel. A shear or shift along one axis leaves
+// the coordinates of the other axis on samples, where interpolation returns the sample itself, so only one axis is interpolated.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
@@ -10,7 +10,7 @@ constexpr int kStep = 8;
 
 DS_INLINE int clamp(int x, int last) { return x < 0 ? 0 : x > last ? last : x; }
 
-// Cubic convolution with a = −1 through four equidistant values, d past the second.
+// Cubic convolution with a = −1 through four equidistant values, at distance d from the second.
 DS_INLINE Double8 cubic_through(Double8 v1, Double8 v2, Double8 v3, Double8 v4, Double8 d) {
   const Double8 p2 = splat8(0.0) - v1 + v3;
   const Double8 p3 = (v1 - v2) * 2.0 + v3 - v4;
@@ -25,7 +25,7 @@ DS_INLINE Double8 through(const Double8 (&v)[4], Double8 d) {
   return cubic_through(v[0], v[1], v[2], v[3], d);
 }
 
-// Where 8 pixels of a row read: the coordinates' whole parts and the rest.
+// Where 8 pixels of a row read: the whole parts of the coordinates, and the fractions.
 struct Spots {
   int32_t x[kStep], y[kStep];
   Double8 dx, dy;
@@ -43,7 +43,7 @@ DS_INLINE void split(const double* from, int32_t* whole, Double8& rest) {
   rest = load<Double8>(fraction);
 }
 
-// Samples of channel c around the spots, interpolated. kTapsX, kTapsY: 1 (on a sample), 2 or 4 taps.
+// Interpolates channel c around 8 positions with kTapsX × kTapsY taps: 1 (on a sample), 2 or 4 in each direction.
 template <int kTapsX, int kTapsY>
 DS_INLINE Double8 interpolated(const Planes& source, int c, const Spots& spots, bool interior, bool in_line) {
   constexpr int kBeforeX = kTapsX == 4 ? 1 : 0, kBeforeY = kTapsY == 4 ? 1 : 0;
@@ -91,7 +91,7 @@ void transform_with(const Planes& source, const double* m, const uint8_t* fill, 
         from_y[i] = m[3] * center_x + m[4] * center_y + m[5];
       }
       bool is_inside[kStep];
-      // Coordinates run one way along a row, so what holds at both ends holds between.
+      // Coordinates are monotonic along a row, so what holds at both ends also holds in between.
       const bool all = inside(from_x[0], from_y[0]) && inside(from_x[kStep - 1], from_y[kStep - 1]);
       if (!all) {
         bool any = false;
