@@ -193,8 +193,11 @@ Signature signature_of(Kernel which, const Dims& dims) {
 #define FLAG_ATTRIBUTE(name) [[maybe_unused]] const bool name = dims.name;
 #include "kernels.def"
   switch (which) {
-#define KERNEL(name, attributes, inputs, ...) \
-  case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__; #include "kernels.def"
+// clang-format 14 would join a macro of several lines with the #include below.
+// clang-format off
+#define KERNEL(name, attributes, inputs, ...) case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__;
+#include "kernels.def"
+    // clang-format on
   }
   throw std::logic_error("a kernel's number is out of range");
 }

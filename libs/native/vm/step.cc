@@ -74,8 +74,11 @@ float* Program::output(const Op& op, size_t i) const { return i < op.outputs.siz
 
 void Program::run_op(const Op& op) {
   switch (op.kernel) {
-#define KERNEL(name, ...) \
-  case Kernel::name: return run_##name(op); #include "kernels.def"
+// clang-format 14 would join a macro of several lines with the #include below.
+// clang-format off
+#define KERNEL(name, ...) case Kernel::name: return run_##name(op);
+#include "kernels.def"
+    // clang-format on
   }
 }
 
