@@ -55,7 +55,7 @@ function sourceFiles(folder) {
     .flatMap((entry) => {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) return path === build || ['ref', 'test', 'bench'].includes(relative(source, path)) ? [] : sourceFiles(path);
-      return /\.(cc|h|def)$|^CMakeLists\.txt$/.test(entry.name) ? [path] : [];
+      return /\.(cc|h|def|cmake)$|^CMakeLists\.txt$/.test(entry.name) ? [path] : [];
     });
 }
 
@@ -75,7 +75,8 @@ function hashSources() {
  * count. This enters the numerics fingerprint of runs, unlike the stamp, which says whether the addon must be built again.
  */
 function hashNumerics() {
-  const decides = /^(kernels\/.*|vm\/(program|step|randomness|spec|gradient-sums|run-[a-z]+)\.(cc|h)|threads\/pieces\.h|CMakeLists\.txt)$/;
+  const decides =
+    /^(kernels\/.*|simd\/.*|random\/.*|vm\/(program|step|randomness|spec|gradient-sums|run-[a-z]+)\.(cc|h)|threads\/pieces\.h|CMakeLists\.txt)$/;
   const hash = createHash('sha256');
   for (const file of sourceFiles(source)) {
     const name = relative(source, file);
@@ -83,8 +84,8 @@ function hashNumerics() {
     const lines = readFileSync(file, 'utf8')
       .split('\n')
       .map((line) => line.replace(/(^|\s)\/\/.*/, '').trim())
-      // Of CMakeLists.txt what compiles kernels and how; files of the binding come and go.
-      .filter((line) => line !== '' && (name !== 'CMakeLists.txt' || /(^|[\s({"])-[fmO]\w/.test(line)));
+      // Of CMake's files only how kernels are compiled; files of the binding come and go.
+      .filter((line) => line !== '' && (!/CMakeLists\.txt$|\.cmake$/.test(name) || /(^|[\s({"])-[fmO]\w/.test(line)));
     hash.update(`${name}\0${lines.join('\n')}\0`);
   }
   return hash.digest('hex').slice(0, 16);

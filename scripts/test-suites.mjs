@@ -18,8 +18,8 @@ export const suites = {
     'test/parity/',
     'test/tensorflow/',
   ],
-  // Equal bits for any number of threads and replicas, and after any kill.
-  determinism: ['services/trainer/resume.test.ts', 'test/chaos/', 'test/determinism/'],
+  // Equal bits for any number of threads and replicas, and after any kill; a large model that keeps its claim.
+  determinism: ['services/trainer/large-model.test.ts', 'services/trainer/resume.test.ts', 'test/chaos/', 'test/determinism/'],
   // Whole systems: the command line with every service, the demo, the documents' examples, deployment files beside real tools.
   'end-to-end': ['services/cli/demo/demo.test.ts', 'test/deploy/', 'test/end-to-end/', 'test/examples/'],
 };

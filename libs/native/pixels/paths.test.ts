@@ -173,7 +173,7 @@ if (process.env.DROPSTREAM_PATH_HASHES) {
   test('kernels and pixels refuse an unknown DROPSTREAM_ISA alike, by name and with what is allowed', async () => {
     const module = (name: string) => JSON.stringify(new URL(`../${name}.ts`, import.meta.url).href);
     const script = `
-      const { engineInfo } = await import(${module('engine')});
+      const { engineInfo } = await import(${module('addon')});
       const { pixelInfo } = await import(${module('pixels')});
       for (const info of [engineInfo, pixelInfo]) {
         try { info(); console.log('accepted'); } catch (error) { console.log(error.message); }

@@ -40,6 +40,9 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     dropKind: claimed.view.dropKind,
     signal: parts.interruption.signal,
   });
+  // A step that nobody will record is not computed to its end.
+  const abandon = (): void => program.cancel();
+  claimed.signal.addEventListener('abort', abandon, { once: true });
   try {
     await schedule.takeBefore(from.step);
     for await (const trained of steps) {
@@ -57,6 +60,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     }
     throw error;
   } finally {
+    claimed.signal.removeEventListener('abort', abandon);
     await batches.close();
     await schedule.close();
   }
