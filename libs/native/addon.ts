@@ -1,29 +1,32 @@
 /**
- * The native addon and all it exports. scripts/build-native.mjs builds it into libs/native/build/Release; it is found from this file's place
- * in the sources (libs/native/addon.ts) or in the package (dist/libs/native/addon.js).
+ * The native addon and its exports. scripts/build-native.mjs builds it into libs/native/build/Release. It is found relative to this file, in the
+ * sources (libs/native/addon.ts) or in the package (dist/libs/native/addon.js).
  *
- * What a function takes as `object` it checks field by field, and names what is wrong: see the types that its caller declares.
+ * The addon checks every field of an argument of type `object` and names wrong ones in its error; the types are declared by the callers.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** A compiled program; collected with its memory, or freed by programDispose. */
+/** A compiled program; freed by programDispose, or when it is garbage-collected. */
 export type ProgramHandle = object;
 
 export interface EngineInfo {
-  /** Instruction-set path in use: 'amx' (as avx512_bf16, products of bf16 in tiles) | 'avx512_bf16' | 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA forces one). */
+  /**
+   * Instruction-set path in use: 'amx' (like avx512_bf16, with bf16 products in tiles) | 'avx512_bf16' | 'avx512' | 'avx2' | 'portable'.
+   * DROPSTREAM_ISA forces one.
+   */
   isa: string;
   available: string[];
-  /** Threads in use: DROPSTREAM_THREADS, else the cgroup's cores. */
+  /** Number of threads in use: DROPSTREAM_THREADS, or else the cores of the cgroup. */
   threads: number;
-  /** Identity of all sources and the compiler. */
+  /** Identifies all sources and the compiler. */
   build: string;
-  /** Identity of the sources that decide numbers: part of the numerics fingerprint. */
+  /** Identifies the sources that decide numbers; part of the numerics fingerprint. */
   numerics: string;
 }
 
-/** What a recording holds (vm/profile.h). */
+/** The contents of a recording (vm/profile.h). */
 export interface RecordedSlices {
   /** [part, index, samples, begin, end] of every call. */
   slices: Float64Array;
@@ -43,7 +46,7 @@ interface Values {
   readonly values: Float32Array;
 }
 
-/** Programs: libs/engine/native. The meanings are those of Executable (libs/engine/executable.ts). */
+/** Programs: libs/engine/native. The functions do what Executable documents (libs/engine/executable.ts). */
 interface EngineExports {
   /** Throws Error for a wrong DROPSTREAM_ISA or DROPSTREAM_THREADS. */
   engineInfo(): EngineInfo;
@@ -55,11 +58,11 @@ interface EngineExports {
   programUpdate(handle: ProgramHandle, optimizer?: object): Promise<{ gradNorm: number; seconds: number }>;
   /** `batch`: MicroBatch of libs/engine/executable.ts. */
   programEvaluate(handle: ProgramHandle, batch: object, state: 'weights' | 'ema'): Promise<Samples>;
-  /** What it cancels rejects with an Error of code ERR_CANCELLED. */
+  /** Cancelled calls reject with an Error whose code is ERR_CANCELLED. */
   programCancel(handle: ProgramHandle): void;
   programReadSubtree(handle: ProgramHandle, subtree: object, into: Float32Array): Promise<void>;
   programWriteSubtree(handle: ProgramHandle, subtree: object, leaves: number, from: Float32Array): Promise<void>;
-  /** `initializers`: Initializer of libs/nn/tensor.ts for every parameter; the key as two words. */
+  /** `initializers`: an Initializer of libs/nn/tensor.ts for every parameter. k0 and k1 are the two words of the key. */
   programInitialize(handle: ProgramHandle, initializers: readonly object[], k0: number, k1: number): Promise<void>;
   programRead(handle: ProgramHandle, state: State, into: readonly Values[]): Promise<void>;
   programWrite(handle: ProgramHandle, state: State, from: readonly Values[]): Promise<void>;
@@ -82,7 +85,7 @@ export interface PixelInfo {
   threads: number;
 }
 
-/** Images: libs/native/pixels.ts. Outcomes: null, or why an image failed. */
+/** Images: libs/native/pixels.ts. An outcome is null, or the reason why an image failed. */
 interface PixelExports {
   pixelsInfo(): PixelInfo;
   pixelsRender(
@@ -105,7 +108,7 @@ interface PixelExports {
     threads: number,
   ): Promise<(string | null)[]>;
   pixelsMix(images: Uint8Array[], size: number, records: Float64Array, out: Uint8Array, threads: number): Promise<(string | null)[]>;
-  // Parts of the library, for its tests.
+  // Parts of the library that only its tests use.
   pixelsNormalQuantile(p: Float64Array): Float64Array;
   pixelsNoise(k0: number, k1: number, box: number, sample: number, first: number, count: number): Float32Array;
   pixelsRotation(degrees: number): [number, number];
@@ -114,7 +117,7 @@ interface PixelExports {
 
 export interface Addon extends EngineExports, FileExports, PixelExports {}
 
-/** The addon is not there or does not load. `path`: where it was looked for. */
+/** The addon is missing or does not load. `path` is where it was looked for. */
 export class AddonUnavailable extends Error {
   override readonly name = 'AddonUnavailable';
   constructor(

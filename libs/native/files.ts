@@ -1,6 +1,6 @@
 /**
- * Reads whole files into memory that is there, several in one job on a thread of libuv's pool: node:fs takes five such jobs and fresh memory
- * for each file, which cost a data replica more than the reading.
+ * Reads several whole files into given memory, in one job on a thread of libuv's pool. For each file, node:fs takes five such jobs and allocates
+ * memory, which cost a data replica more time than the reading itself.
  */
 import { getSystemErrorMap } from 'node:util';
 import { loadAddon } from './addon.js';
@@ -10,7 +10,7 @@ export interface FileToRead {
   readonly sizeBytes: number;
 }
 
-/** `other_size`: with what was found; `failed`: 'ENOENT: no such file or directory'. */
+/** `other_size` has the size that was found; `failed` has a reason such as 'ENOENT: no such file or directory'. */
 export type FileOutcome =
   | { readonly kind: 'read'; readonly bytes: Uint8Array }
   | { readonly kind: 'outside' }
@@ -18,15 +18,15 @@ export type FileOutcome =
   | { readonly kind: 'failed'; readonly reason: string };
 
 export interface ReadFilesOptions {
-  /** Real paths of the folders that the files, links resolved, must be in. */
+  /** Real paths of folders: every file must be in one of them after its links are resolved. */
   readonly folders: readonly string[];
-  /** Gives memory for all files, which views of it are returned of; default: fresh. It is not written any more when the promise is settled. */
+  /** Returns memory for all files; the results are views of it. It is not written after the promise has settled. Default: new memory. */
   readonly allocate?: ((bytes: number) => Uint8Array) | undefined;
-  /** Files not begun are left. */
+  /** Once it aborts, no further files are read. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A file that cannot be read fails no other: see its outcome. @throws the signal's reason; TypeError where the memory is too small */
+/** A file that cannot be read does not affect the others; see its outcome. @throws the signal's reason; TypeError if the memory is too small */
 export async function readFiles(
   files: readonly FileToRead[],
   { folders, allocate = Buffer.allocUnsafeSlow, signal }: ReadFilesOptions,

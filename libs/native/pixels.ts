@@ -1,7 +1,7 @@
 /**
- * Decoding, augmentation and finishing of images in the addon's own threads (as many as the cgroup has cores or DROPSTREAM_THREADS says, at lower priority).
- * Executes plans and decides nothing. The same plan and bytes give the same values on every machine and with any number of threads.
- * Typed arrays handed over must not be changed or transferred until the promise is settled.
+ * Decodes, augments and finishes images in the addon's own threads, at lower priority. There are as many threads as the cgroup has cores, or as
+ * DROPSTREAM_THREADS says. This code executes plans and makes no decisions. The same plan and bytes give the same values on every machine and with
+ * any number of threads. Typed arrays that are passed must not be changed or transferred until the promise settles.
  */
 import { PNG } from 'pngjs';
 import { loadAddon, type PixelInfo } from './addon.js';
@@ -28,12 +28,12 @@ export type {
   RenderSource,
 } from './pixels/plan-types.js';
 
-/** Enters the plan digest: replicas of another version must not serve each other's runs. Raise it when any pixel changes. */
+/** Part of the plan digest, so that replicas of another version cannot serve the same run. Raise it when any pixel changes. */
 export const PIXEL_SEMANTICS_VERSION = 1;
 
-const ALL_THREADS = 4096; // the addon takes the smaller of this and what there is
+const ALL_THREADS = 4096; // the addon uses at most as many threads as it has
 const NO_PLAN: RenderPlan = { geometry: { kind: 'none' }, flip: false, ops: [], fill: [0, 0, 0] };
-/** Inflated PNG data held at once by one call. */
+/** Largest number of inflated PNG bytes that one call holds at once. */
 const PNG_BUDGET_BYTES = 256 * 2 ** 20;
 const PNG_CONCURRENCY = 4;
 
@@ -48,7 +48,7 @@ export class DecodeError extends Error {
   }
 }
 
-/** Library, kernels and threads in use, for logs. */
+/** Library, kernels and threads in use; for logs. */
 export function pixelInfo(): PixelInfo {
   return loadAddon().pixelsInfo();
 }
@@ -58,7 +58,7 @@ interface RenderJob {
   plan: RenderPlan;
 }
 
-/** A job as the addon takes it; `reason`: already known to fail. */
+/** A job in the form that the addon takes. `reason` is set if the job is already known to fail. */
 interface PreparedJob {
   bytes: Uint8Array;
   palette: Uint8Array | null;
@@ -69,7 +69,7 @@ interface PreparedJob {
 const EMPTY = new Uint8Array(0);
 const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
-/** Checks that a PNG's declared size, if any, is its own. */
+/** Checks that a PNG's declared size, if there is one, is its real size. */
 function pngLayout(source: RenderSource): PngLayout {
   const layout = readPngLayout(source.bytes);
   if ((source.width !== 0 && source.width !== layout.width) || (source.height !== 0 && source.height !== layout.height)) {
@@ -105,16 +105,15 @@ async function prepareJobs(jobs: readonly RenderJob[], layouts: readonly (PngLay
 }
 
 export interface RenderOptions {
-  /** Most threads to use, default (and at most) the cores available. */
+  /** Largest number of threads to use; the default, and the maximum, is the number of cores. */
   threads?: number;
-  /** Jobs not started are skipped; the promise is rejected with the signal's reason once those running have ended. */
+  /** When it aborts, jobs that have not started are skipped. The promise is rejected with the signal's reason when the running jobs have ended. */
   signal?: AbortSignal;
 }
 
 /**
- * Renders each sample to out[i · 3 · size · size …]: planes R, G, B of uint8, rows of `size`. out.length = jobs · 3 · size².
- * A bad image, or a plan that does not fit it, never throws: its outcome says why and its slot is zeroed.
- * Rejects with TypeError for a malformed plan or wrong lengths.
+ * Renders each sample to out[i · 3 · size · size …]: planes R, G, B of uint8, rows of `size`. out.length = jobs · 3 · size². A bad image, or a plan
+ * that does not fit it, does not throw: its outcome says why, and its slot is zeroed. Rejects with TypeError for a malformed plan or wrong lengths.
  */
 export async function renderBatch(jobs: RenderJob[], size: number, out: Uint8Array, options: RenderOptions = {}): Promise<RenderOutcome[]> {
   const { threads = ALL_THREADS, signal } = options;
@@ -162,12 +161,12 @@ export async function renderBatch(jobs: RenderJob[], size: number, out: Uint8Arr
   }
 }
 
-/** The whole image as interleaved RGB rows. Throws DecodeError. */
+/** Decodes the whole image to interleaved RGB rows. Throws DecodeError. */
 export async function decode(source: RenderSource): Promise<{ width: number; height: number; rgb: Uint8Array }> {
   try {
     const layout = source.format === 'png' ? pngLayout(source) : undefined;
     const { width, height } = layout ?? (source.format === 'jpeg' ? readHeader(source.bytes) : source);
-    // Before memory is taken for what a header merely claims.
+    // Checked before allocating memory for a size that a header merely claims.
     if (!(width >= 1 && height >= 1 && width * height <= MAX_IMAGE_AREA)) throw new DecodeError(`image of ${width} x ${height} pixels`);
     const bytes = layout ? await inflateScanlines(layout) : source.bytes;
     const rgb = new Uint8Array(3 * width * height);
@@ -182,8 +181,8 @@ export async function decode(source: RenderSource): Promise<{ width: number; hei
 }
 
 /**
- * pixels [n, 3, size, size] uint8 → out [n, 3, size, size]: normalise by table → erase → mix, in float32; a Uint16Array receives bfloat16
- * (nearest, ties to even). plan.samples: one for each row. Rejects with TypeError where lengths, boxes or partners do not fit.
+ * pixels [n, 3, size, size] uint8 → out [n, 3, size, size]: normalises by a table, erases and mixes, in float32. A Uint16Array receives bfloat16
+ * (nearest, ties to even). plan.samples has one entry for each row. Rejects with TypeError if lengths, boxes or partners do not fit.
  */
 export async function finishBatch(
   pixels: Uint8Array,
@@ -201,7 +200,7 @@ export async function finishBatch(
 }
 
 /**
- * A PNG of one uint8 RGB image, for previews. layout 'chw': planes R, G, B; 'hwc': interleaved. Compresses on the calling thread: for
+ * Encodes one uint8 RGB image as PNG, for previews. layout 'chw': planes R, G, B; 'hwc': interleaved. Compresses on the calling thread, so use it for
  * small images only.
  */
 export function encodePng(rgb: Uint8Array, width: number, height: number, layout: 'chw' | 'hwc'): Buffer {

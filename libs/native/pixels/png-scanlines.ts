@@ -1,6 +1,7 @@
 /**
- * A PNG file up to its inflated scanlines: chunks are walked here and inflated by zlib off the event loop; the addon's png.cc undoes the
- * filters and makes RGB of them. Chunk checksums are not looked at: zlib checks the pixels, the manifest's hash the whole file.
+ * Reads a PNG file up to its inflated scanlines. This code reads the chunks and inflates them with zlib off the event loop; the addon's png.cc
+ * reverses the filters and converts to RGB. Checksums of chunks are not checked: zlib checks the pixels, and the manifest's hash checks the whole
+ * file.
  */
 import { inflate as inflateWithCallback, type ZlibOptions } from 'node:zlib';
 import { isPng, MAX_IMAGE_AREA, MAX_IMAGE_SIDE } from './image-header.js';
@@ -11,7 +12,7 @@ function inflate(data: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
   });
 }
 
-/** Most inflated bytes of one image; larger images are refused. */
+/** Largest number of inflated bytes of one image; larger images are rejected. */
 const MAX_SCANLINE_BYTES = 256 * 2 ** 20;
 
 const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
@@ -25,7 +26,7 @@ const PASSES = [
   [0, 1, 1, 2],
 ] as const;
 
-/** A PNG that cannot be read; the message is the outcome's reason. */
+/** A PNG that cannot be read. The message becomes the reason in the outcome. */
 class PngError extends Error {
   override readonly name = 'PngError';
   constructor(reason: string, options?: ErrorOptions) {
@@ -39,9 +40,9 @@ export interface PngLayout {
   bitDepth: number;
   colorType: number;
   interlaced: boolean;
-  /** 3 bytes an entry, or null. */
+  /** Three bytes for each entry, or null. */
   palette: Uint8Array | null;
-  /** Inflated size, filter bytes included. */
+  /** Inflated size, including the filter bytes. */
   scanlineBytes: number;
   /** The zlib stream, in pieces. */
   data: Uint8Array[];
@@ -58,7 +59,7 @@ function scanlineBytes(width: number, height: number, bits: number, interlaced: 
   return bytes;
 }
 
-/** Chunks and sizes of a PNG file; nothing is inflated. Throws PngError. */
+/** Reads the chunks and sizes of a PNG file without inflating anything. Throws PngError. */
 export function readPngLayout(file: Uint8Array): PngLayout {
   if (!isPng(file)) throw new PngError('no PNG signature');
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
@@ -82,7 +83,7 @@ export function readPngLayout(file: Uint8Array): PngLayout {
       if (width < 1 || height < 1 || Math.max(width, height) > MAX_IMAGE_SIDE || width * height > MAX_IMAGE_AREA) {
         throw new PngError(`image of ${width} x ${height} pixels`);
       }
-      // Which depth goes with which colour type the addon checks.
+      // The addon checks that the depth is allowed with the colour type.
       if (bits < 1 || ![1, 2, 4, 8, 16].includes(bitDepth) || compression !== 0 || filter !== 0 || interlace > 1)
         throw new PngError('unknown kind of image');
       const bytes = scanlineBytes(width, height, bits, interlace === 1);
@@ -105,7 +106,7 @@ export function readPngLayout(file: Uint8Array): PngLayout {
   return { ...header, palette, data };
 }
 
-/** The scanlines of `layout`, at most `layout.scanlineBytes` of them. Throws PngError. */
+/** Inflates the scanlines of `layout`, at most `layout.scanlineBytes` bytes. Throws PngError. */
 export async function inflateScanlines(layout: PngLayout): Promise<Uint8Array> {
   try {
     return await inflate(Buffer.concat(layout.data), { maxOutputLength: layout.scanlineBytes });
