@@ -94,8 +94,7 @@ export function connect<D extends object>(type: ClientClass<D>, address: string,
 }
 
 function checked(method: AnyMethod, options: CallOptions | undefined): CallOptions {
-  if (options?.timeoutMs === undefined && options?.signal === undefined)
-    throw new TypeError(`${method.path} needs timeoutMs or signal`);
+  if (options?.timeoutMs === undefined && options?.signal === undefined) throw new TypeError(`${method.path} needs timeoutMs or signal`);
   if (options.timeoutMs !== undefined && !(options.timeoutMs > 0))
     throw new TypeError(`timeoutMs is ${options.timeoutMs}, must be above 0`);
   // One signal may be used for any number of calls.
