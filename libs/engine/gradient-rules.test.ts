@@ -194,7 +194,7 @@ for (const executor of testedExecutors) {
   });
 }
 
-test('these comparisons see a gradient off by one part in 10 000, and one wrong bit of a dropout mask', () => {
+test('these comparisons detect a gradient that is off by one part in 10 000, and one wrong bit of a dropout mask', () => {
   for (const seed of [1n, 2n, 3n]) {
     const setting = { model: models.get('vit')!, seed, dropout: 0.1, path: 0, chunk: 4, step: 5 };
     const { graph, spec, parameters, micro, random } = prepare(setting);

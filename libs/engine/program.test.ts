@@ -310,7 +310,7 @@ async function trainingBits(threads: number, steps: number, precision: Precision
   return JSON.parse(stdout);
 }
 
-test('dropout is refused by a model that has none', async () => {
+test('dropout is rejected for a model without dropout sites', async () => {
   const program = await compile('convnext_nano_p2', { ...shapes, imageSize: 8 }, { executor: 'tfjs-cpu' });
   const batch = { images: new Float32Array(3 * 8 * 8), targets: new Float32Array(5), samples: 1, firstSample: 0 };
   const step = { microBatches: [batch], random: { seed: 0n, step: 0, dropout: 0.1 }, lossScale: 1 };
@@ -318,7 +318,7 @@ test('dropout is refused by a model that has none', async () => {
   program.dispose();
 });
 
-test('executors by name: unknown ones are refused, missing ones say what they miss', async () => {
+test('unknown executors are rejected, and unavailable ones say what is missing', async () => {
   await assert.rejects(compile('vit_nano_p7', shapes, { executor: 'abacus' as 'native' }), (error) => {
     return error instanceof UnknownExecutor && error.value === 'abacus' && /native, tfjs/.test(error.message);
   });

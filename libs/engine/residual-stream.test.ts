@@ -137,7 +137,7 @@ for (const [machine, run, allowed, skip] of [
   });
 }
 
-test('the addon refuses a stream of bf16', { skip: withoutExecutor('native') }, () => {
+test('the addon rejects a residual stream in bf16', { skip: withoutExecutor('native') }, () => {
   const sum = spec.forward.find(({ kernel }) => kernel === 'scatter_add_kept')!.outputs[0] as { value: number };
   const values = spec.values.map((value, index) => (index === sum.value ? { ...value, type: 'bf16' as const } : value));
   assert.throws(() => createProgram({ ...spec, values }), /is bf16, must be fp32/);

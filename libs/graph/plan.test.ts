@@ -58,7 +58,7 @@ test('no value is overwritten before its last use, whatever the program', () => 
   );
 });
 
-test('memory is taken over where the input dies, and not where it lives on', () => {
+test('memory is reused if the input is not read later, and only then', () => {
   const chain = (last: number[]): MemoryStep[] => [
     { reads: [], writes: [0] },
     { reads: [0], writes: [1], inPlace: { from: 0, to: 1 } },

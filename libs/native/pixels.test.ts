@@ -44,7 +44,7 @@ function mixedJobs(count: number) {
   });
 }
 
-test('a bad image is an outcome with a reason and a slot of zeros; the others are not touched by it', async () => {
+test('a bad image gives an outcome with a reason and a slot of zeros; the others are not affected', async () => {
   const good = rawImage(8, 8);
   const jobs = [
     { source: good, plan: WARP },

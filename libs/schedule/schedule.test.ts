@@ -123,7 +123,7 @@ test('edge cases of the recipe', () => {
   assert.equal(learningRate({ lr: 1, warmupEpochs: 3 }, l).at(2), 1, 'warm-up as long as the training');
 });
 
-test('everything refused is named at once', () => {
+test('the error names all violations at once', () => {
   const violationsOf = (run: () => unknown): string[] => {
     try {
       run();

@@ -33,7 +33,7 @@ const tables: readonly (readonly [Table, (value: never) => string])[] = [
   [words.sampleOrders, sampleOrderToJSON],
 ];
 
-test('a word, its number and its proto name stand for one another', () => {
+test('a word, its number and its proto name convert into each other', () => {
   for (const [table, nameOf] of tables) {
     assert.ok(table.words.length >= 2);
     for (const [k, word] of table.words.entries()) {

@@ -221,7 +221,7 @@ test('a reader of a checkpoint that is being deleted gets it whole or ObjectNotF
   );
 });
 
-test('parts of saves that died go when they are old, never those of a save under way', async () => {
+test('parts of failed saves are deleted when they are old, never those of a save in progress', async () => {
   const { store } = await freshDirectoryStore();
   await store.put(`${PREFIX}/000000000001-0123abcd/weights.0011223344556677.safetensors`, Buffer.from('half'));
   await store.put(`${PREFIX}/notes/readme`, Buffer.from('not ours'));

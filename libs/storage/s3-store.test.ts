@@ -96,7 +96,7 @@ test('wrong credentials and a missing bucket fail at once, by name, without sayi
   );
 });
 
-test('store URIs: what is refused, and that no credential is repeated', async () => {
+test('store URIs: invalid ones are rejected, and errors contain no credentials', async () => {
   const env = { DROPSTREAM_S3_ACCESS_KEY: 'access', DROPSTREAM_S3_SECRET_KEY: 'hidden' };
   const bad = [
     '',

@@ -30,7 +30,7 @@ const plain = (tensors: readonly Tensor[]) =>
     tensors.map(({ name, dtype, shape, data }) => [name, { dtype, shape: [...shape], bytes: Buffer.from(bytesOf(data)).toString('hex') }]),
   );
 
-test('what is encoded is decoded: any names, types, shapes, metadata, at any alignment', () => {
+test('decoding returns what was encoded: any names, types, shapes, metadata, at any alignment', () => {
   fc.assert(
     fc.property(
       anyTensors,
@@ -77,7 +77,7 @@ test('a fixed file has these bytes', () => {
   assert.equal(Buffer.from(data!).toString('hex'), '01000000ffffffff');
 });
 
-test('encoding refuses data that are not what they are said to be', () => {
+test('encoding rejects data that do not fit their type or shape', () => {
   const good: Tensor = { name: 'w', dtype: 'F32', shape: [2], data: new Float32Array(2) };
   const bad: Tensor[][] = [
     [good, good],
@@ -90,7 +90,7 @@ test('encoding refuses data that are not what they are said to be', () => {
   for (const tensors of bad) assert.throws(() => encodeSafetensors(tensors), SafetensorsError);
 });
 
-test('decoding refuses what the format forbids, and says which tensor', () => {
+test('decoding rejects what the format forbids, and names the tensor', () => {
   const cases: [string, Buffer, RegExp][] = [
     ['empty', Buffer.alloc(0), /too short/],
     ['length only', file('', 0), /too short/],

@@ -143,7 +143,7 @@ test('an owner without a heartbeat is replaced after a TTL, and its late append 
   await assert.rejects(stale.append(), ClaimLost);
 });
 
-test('an owner that beats keeps its work, and learns when somebody ends it', async () => {
+test('an owner with heartbeats keeps its work, and learns when somebody ends it', async () => {
   const queue = new QueueIndex(store, `queue/${++queues}`);
   const entry = { project: 'alive', id: 'w' };
   await enqueue(queue, entry);

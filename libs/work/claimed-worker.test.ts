@@ -109,7 +109,7 @@ test('work that a worker may not claim is left to one that may', async (t) => {
   for (const entry of [entries[0]!, entries[2]!]) assert.deepEqual(await endsOf(entry), [`done: second did ${entry.id}`]);
 });
 
-test('a question that is never answered, or fails, holds up no other work', async (t) => {
+test('a mayClaim that never resolves or fails does not delay other work', async (t) => {
   const { queue, entries } = await enqueue('held', 3);
   startWorker(t, queue, {
     mayClaimMs: 20,
@@ -122,7 +122,7 @@ test('a question that is never answered, or fails, holds up no other work', asyn
   for (const entry of entries.slice(0, 2)) assert.equal((await logOf(entry).refresh())?.fence, 0, `${entry.id} is unclaimed`);
 });
 
-test('a failure is retried so often as is allowed; one that would come again fails the work at once', async (t) => {
+test('a failure is retried as often as allowed; a deterministic one fails the work at once', async (t) => {
   const { queue, entries } = await enqueue('failing', 2);
   const outcomes: string[] = [];
   startWorker(t, queue, {

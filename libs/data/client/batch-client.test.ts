@@ -179,7 +179,7 @@ test('a replica that breaks off in the middle of a payload is resumed elsewhere'
   assert.deepEqual(await read([breaks, await replica(sound)]), EXPECTED);
 });
 
-test('what no replica can mend ends the reading: bad requests at once, a damaged disk after all were asked', async () => {
+test('errors that no replica can fix end the reading: bad requests at once, a damaged disk after all replicas were asked', async () => {
   let calls = 0;
   const refusing = await replica(
     failing(() => {
@@ -199,7 +199,7 @@ test('what no replica can mend ends the reading: bad requests at once, a damaged
   );
 });
 
-test('no more batches are asked for than fit the window and the bytes', async () => {
+test('no more batches are requested than the window and the byte budget allow', async () => {
   let most = 0;
   let open = 0;
   const counting = await replica(async function* (request) {

@@ -50,7 +50,7 @@ test('serializing a chunk copies nothing of it', () => {
   }
 });
 
-test('headers, chunks of others and empty messages are what the generated code makes of them', () => {
+test('headers, chunks in other memory and empty messages are encoded as by the generated code', () => {
   const header = fc.record({
     planDigest: fc.string(),
     epoch: fc.nat(),
@@ -88,7 +88,7 @@ test('headers, chunks of others and empty messages are what the generated code m
   );
 });
 
-test('any bytes read as with the generated code: the same message, or an error from both', () => {
+test('any bytes give the same message as with the generated code, or an error from both', () => {
   const outcome = (read: () => GetBatchResponse) => {
     try {
       return read();

@@ -134,7 +134,7 @@ test('the blocks of an epoch differ in cuts, order and what is left over from th
   assert.deepEqual(range(12).map(blockPermutation('0'.repeat(64), all, 7n, 3, 12, { blockSamples: 2, blocksMixed: 2 })), KNOWN_BLOCKS);
 });
 
-test('padded batches are full and equally many on every rank; what is past the end is marked by its position', () => {
+test('padded batches are full, every rank has the same number, and positions past the end mark the padding', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 300 }),

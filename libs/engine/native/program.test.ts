@@ -246,7 +246,7 @@ test('equal bits for 1, 2 and 3 threads, on every instruction set', () => {
   }
 });
 
-test('a wrong program is refused with the place and what is allowed', () => {
+test('a wrong program is rejected, and the error names the place and what is allowed', () => {
   const refused = (change: (spec: ProgramSpec) => void, pattern: RegExp) => {
     const spec = classifier();
     change(spec);
@@ -304,7 +304,7 @@ test('a wrong call rejects and changes nothing', async () => {
   program.dispose();
 });
 
-test('calls queue in the order of asking, dispose frees after the running call', async () => {
+test('calls run in the order in which they were made; dispose frees memory after the running call', async () => {
   const program = await start();
   const calls = [1, 2, 3].map((t) => step(program, [batch()], randomness(0.1, 0.1, t), 1, adamw(t)));
   const read0 = read(program, 'weights', 0);

@@ -167,7 +167,7 @@ test('PNG: small depths, palettes, 16 bits, filters, interlacing', async () => {
   );
 });
 
-test('PNG: what is wrong is said', async () => {
+test('PNG: errors say what is wrong', async () => {
   const reject = async (file: Promise<Buffer> | Buffer, reason: RegExp) => assert.rejects(decode(png(await file)), reason);
   const good = rawPng({ width: 2, height: 2, depth: 8, type: 0 }, [0, 1, 2, 0, 3, 4]);
   await reject((await good).subarray(0, 60), /ends early/);

@@ -151,7 +151,7 @@ test('bfloat16 output is the float32 output rounded to nearest, ties to even', a
   assert.deepEqual([tied[0], tied[4], tied[8]], [0x3f80, 0x3f82, 0x3f80]);
 });
 
-test('a finish plan that does not fit is refused, naming what is wrong', async () => {
+test('a finish plan that does not fit is rejected, and the error says what is wrong', async () => {
   const refuse = async (sample: Partial<FinishSample>, reason: RegExp) =>
     assert.rejects(
       finished(pixelsOf(48), 4, [{ ...PLAIN, ...sample }]),

@@ -83,7 +83,7 @@ test('windows of random files of every sampling', () => {
   assert.ok(taken > 800, `only ${taken} windows were decoded by our own decoder`);
 });
 
-test('coefficients beyond what a photograph has are left to libjpeg-turbo, or come out as its own', () => {
+test('extreme coefficients are left to libjpeg-turbo, or give the same pixels as it does', () => {
   const outcomes = { taken: 0, left: 0 };
   fc.assert(
     fc.property(
@@ -115,7 +115,7 @@ test('windows of photographs, all decoded by our own decoder', { skip }, () => {
   }
 });
 
-test('the special files: what is plain equals, what is not is left alone', { skip }, () => {
+test('special files: plain ones give the same pixels, and others are left to libjpeg-turbo', { skip }, () => {
   const folder = join(augmentFolder!, 'jpeg');
   const plain = readdirSync(folder).filter((name) => {
     if (!name.endsWith('.jpg')) return false;

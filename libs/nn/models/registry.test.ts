@@ -44,7 +44,7 @@ test('other image sizes and class counts change what they should', { skip: witho
   }
 });
 
-test("weight decay leaves out what the reference's does", { skip: withoutFixtures }, () => {
+test('weight decay excludes the same parameters as in the reference', { skip: withoutFixtures }, () => {
   const table = fixtureJson<Record<string, { not_decayed: string[] }>>('tables/weight_decay_groups.json');
   assert.ok(Object.keys(table).length >= 4);
   for (const [name, { not_decayed: expected }] of Object.entries(table)) {
@@ -105,7 +105,7 @@ test('initial values depend on the seed and the parameter, and on nothing else',
   assert.notDeepEqual(initialValues(first[qkv]!, 5n), initialValues(other, 5n));
 });
 
-test('a model or size that does not exist is refused with what is allowed', () => {
+test('a model or size that does not exist is rejected, and the error says what is allowed', () => {
   const refused = (name: string, imageSize: number, classes: number, field: string, allowed: RegExp) =>
     assert.throws(
       () => modelConfig(name, { imageSize, classes }),

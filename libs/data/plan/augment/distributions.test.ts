@@ -11,7 +11,7 @@ import { fixtureJson, withoutFixtures } from '../../../../test/support/fixtures.
 const DRAWS = 50_000;
 const cases = withoutFixtures ? [] : statisticsCases('statistics.json', fixtureJson<StatisticsFile>('statistics.json'), DRAWS);
 
-test('there are distributions of the reference to compare with', { skip: withoutFixtures }, () => assert.ok(cases.length > 10));
+test('the golden distributions of the reference exist', { skip: withoutFixtures }, () => assert.ok(cases.length > 10));
 for (const one of cases) {
   if ('skip' in one) test(one.name, { skip: one.skip });
   else test(one.name, async () => assertChecks(await one.run()));
