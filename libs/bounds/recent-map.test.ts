@@ -8,7 +8,7 @@ test('a RecentMap keeps the most recently used entries, and no more than its lim
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 5 }), fc.array(use, { maxLength: 60 }), (limit, uses) => {
       const map = new RecentMap<number, string>(limit);
-      // The model: keys, the one unused for longest first.
+      // The model: keys in the order of their last use, oldest first.
       let recent: number[] = [];
       for (const { key, action } of uses) {
         const known = recent.includes(key);

@@ -71,7 +71,7 @@ test('a file that cannot be read has a reason, and does not affect the others', 
     { kind: 'outside' },
     { kind: 'failed', reason: 'ENOENT: no such file or directory' },
     { kind: 'failed', reason: 'ELOOP: too many symbolic links encountered' },
-    // The folder itself is no file inside of it.
+    // The folder itself is not a file inside it.
     { kind: 'outside' },
     { kind: 'failed', reason: 'EINVAL: invalid argument' },
     { kind: 'other_size', sizeBytes: 4 },

@@ -14,7 +14,7 @@ import type { RequestNames } from './request-names.js';
 import { createServer, type RpcServer, type ServerOptions } from './server.js';
 import { internalMessage } from './status.js';
 
-// A service of its own, over JSON, so that this test depends on no proto.
+// A service over JSON that only this test uses, so that it depends on no proto.
 interface Message {
   name: string;
   n: number;
@@ -204,7 +204,7 @@ test('a slow reader holds the producer back', async () => {
     received++;
     if (received === 1) {
       await sleep(300);
-      // 100 MB would come; both windows, the grpc-js buffers of the reader and our four hold far less.
+      // 100 MB would be sent; both windows, the reader's grpc-js buffers and our four messages hold far less.
       assert.ok(produced < 120, `${produced} messages ahead of a stopped reader`);
     }
   }

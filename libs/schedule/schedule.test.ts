@@ -32,7 +32,7 @@ const drop = length
   )
   .filter(([s]) => !(s.mode === 'late' && s.schedule === 'linear'));
 
-/** recipe.md §2 written as the table reads, one array. */
+/** recipe.md §2 implemented as its table reads, as one array. */
 function tableOf({ rate: p, mode, schedule, cutoffEpoch }: Required<DropSpec>, epochs: number, s: number): number[] {
   const values = Array.from({ length: epochs * s }, (_, i) => {
     const n = cutoffEpoch * s;

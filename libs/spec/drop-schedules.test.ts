@@ -37,7 +37,7 @@ test('a schedule survives its stored form and the drop options of a run', () => 
       assert.deepEqual(dropSpecOf(message), dropSpecOf(checked));
       assert.deepEqual(runDropOf(message), runDropOf(checked));
       const again = dropScheduleOf(runDropOf(checked));
-      // A run without drop does not say what it would drop.
+      // A run without drop does not record the other drop options.
       assert.deepEqual(again, checked.rate === 0 ? { ...checked, kind: DropKind.DROPOUT } : checked);
     }),
   );

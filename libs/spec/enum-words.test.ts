@@ -8,7 +8,7 @@ import { optimizerToJSON, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode, dropKindToJSON, dropModeToJSON, dropScheduleToJSON } from '#protocol/dropstream/v1/schedule_types.js';
 import * as words from './words.js';
 
-/** Any of the tables. */
+/** Any one of the tables. */
 interface Table {
   readonly words: readonly string[];
   readonly names: readonly string[];

@@ -31,7 +31,7 @@ function soon(): AbortSignal {
   return ending.signal;
 }
 
-/** The store with puts held until they are let go. */
+/** A store that holds puts until the test releases them. */
 async function heldStore() {
   const { store } = await freshDirectoryStore();
   let letGo = () => {};

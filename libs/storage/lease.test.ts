@@ -38,7 +38,7 @@ test('a slow answer counts from when it was asked for, not from when it came', a
       return { bytes: Buffer.from('same'), etag: '' };
     },
   } as unknown as ObjectStore;
-  // Asked at 0, 400, 800, 1200 and 1600; what the first answer said is known from 400 on.
+  // Requests are sent at 0, 400, 800, 1200 and 1600; the first answer arrives at 400, from when on the time counts.
   const seen = [];
   for (let look = 0; look < 4; look++) seen.push(await watch.look(slow, BEATS, 1));
   assert.deepEqual(seen, ['watching', 'watching', 'watching', 'watching']);

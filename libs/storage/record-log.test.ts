@@ -11,7 +11,7 @@ const collect = async (records: AsyncIterable<LogRecord>) => {
   return all;
 };
 
-/** The store with the next puts spoilt: 'after' does the work and loses the reply, 'before' does nothing. */
+/** A store whose next puts fail: 'after' writes the object and loses the reply, 'before' does nothing. */
 function faulty(store: ObjectStore, faults: ('after' | 'before')[]): ObjectStore {
   return Object.create(store, {
     put: {

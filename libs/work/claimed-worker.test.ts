@@ -13,7 +13,7 @@ import { ClaimedWorker, type ClaimedWorkerOptions } from './claimed-worker.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
 import { type QueueEntry, QueueIndex } from './queue-index.js';
 
-/** Work that is created, claimed, and done, failed or given back to the queue. */
+/** Work that is created, claimed, and then done, failed or returned to the queue. */
 type Event = { kind: 'created' } | { kind: 'claimed'; worker: string } | { kind: 'done' | 'failed' | 'queued'; text: string };
 interface View extends Standing {
   readonly owner: string;
@@ -55,7 +55,7 @@ async function enqueue(project: string, count: number): Promise<{ queue: QueueIn
   return { queue, entries };
 }
 
-/** A worker that does its work at once, unless `part` says otherwise; stopped with the test. */
+/** A worker that finishes its work at once, unless `part` says otherwise; it is stopped with the test. */
 function startWorker(t: { after(end: () => Promise<void>): void }, queue: QueueIndex, part: Partial<Options>): void {
   const worker = new ClaimedWorker<Event, View, Outcome>({
     kind: 'work',

@@ -102,7 +102,7 @@ test('a store that is away for a moment is asked again, and a create whose reply
       const member = Reflect.get(target, key) as unknown;
       if (key !== 'put' || typeof member !== 'function') return typeof member === 'function' ? member.bind(target) : member;
       return async (...args: unknown[]) => {
-        // The first try is lost on the way there, the second one on the way back.
+        // The first attempt is lost before it reaches the store, and the reply to the second one is lost.
         if (failures === 2) {
           failures--;
           throw new StoreUnavailable('down', true);

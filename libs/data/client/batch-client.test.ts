@@ -53,7 +53,7 @@ const plan: Plan = {
   transform: { ...TransformSpec.create(), inputSize: SIZE, training: true },
 };
 
-/** The stream of a sound replica: pixels that say which batch they are. */
+/** The stream of a correct replica; the pixels identify the batch. */
 function messages(request: GetBatchRequest, change: (header: BatchHeader) => Partial<BatchHeader> = () => ({})): GetBatchResponse[] {
   const payload = Buffer.alloc(2 * 3 * SIZE * SIZE, 16 * request.epoch + request.index);
   const header: BatchHeader = {
@@ -91,7 +91,7 @@ const header = (change: (header: BatchHeader) => Partial<BatchHeader>): Behaviou
     yield* messages(request, change);
   };
 
-/** Answers nothing but an error. */
+/** A replica that only returns an error. */
 const failing = (error: () => unknown): Behaviour =>
   async function* () {
     yield* [];

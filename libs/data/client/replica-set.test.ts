@@ -79,7 +79,7 @@ test('added replicas are chosen; removed ones only finish their calls', () => {
   const chosen = new Set<string>();
   for (let i = 0; i < 20; i++) chosen.add(set.choose(new Set())!.replica.address);
   assert.deepEqual([...chosen].sort(), [...set.addresses].sort());
-  // Its call ends well or badly: nothing is left of it.
+  // Whether its call succeeds or fails, nothing of the replica is left.
   set.failed(first);
   set.update([]); // nothing found is no reason to leave all
   assert.equal(set.size, set.addresses.length);

@@ -156,7 +156,7 @@ test('the digest changes with everything that decides a batch, and with nothing 
     digest({}, {}, 2),
   ];
   assert.equal(new Set([digest(), ...changed]).size, changed.length + 1);
-  // Defaults given are defaults left out.
+  // A default that is given explicitly is the same as an absent field.
   assert.equal(
     digest({ worldSize: 1, order: SampleOrder.UNSPECIFIED }, { aa: 'rand-m9-mstd0.5-inc1', reprob: 0.25, hflip: 0.5 }),
     digest(),

@@ -329,7 +329,7 @@ test('neither steps nor programs leak native memory', async () => {
   for (let i = 1; i <= 2000; i++) await step(program, [one], randomness(0.1, 0.1, i), 1, adamw(i));
   assert.ok(resident() - stepped < 48e6, `steps grew by ${resident() - stepped} bytes`);
   program.dispose();
-  // 64 programs of 16 MB each, touched everywhere by a write: 1 GB if dispose kept them.
+  // 64 programs of 16 MB each, whose memory is written to: they would take 1 GB if dispose kept it.
   const spec = { ...classifier(), parameters: [...classifier().parameters, { size: 4_000_000 }] };
   const data = new Float32Array(4_000_000).fill(1);
   const before = resident();

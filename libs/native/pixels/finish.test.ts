@@ -1,4 +1,4 @@
-/** From uint8 to what the model reads: normalisation, erasing, noise, mixing, bfloat16. */
+/** From uint8 to the model's input: normalisation, erasing, noise, mixing, bfloat16. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
@@ -43,7 +43,7 @@ test('mixup and cutmix in every mode give the images of the fixtures', { skip: w
 
 // --- noise
 
-/** noise.h, written a second time over libs/random. */
+/** noise.h, implemented a second time with libs/random. */
 function expectedNoise(key: [number, number], box: number, sample: number, element: number): number {
   const words = new Uint32Array(4);
   philoxBlock(words, { k0: key[0], k1: key[1] }, Math.floor(element / 4), box, sample, 0x65726173);

@@ -20,7 +20,7 @@ interface Window {
   width: number;
 }
 
-/** Of an image: fractions of what is free, 0 to 1. */
+/** A window of an image: fractions of the free range, 0 to 1. */
 const windowOf = (width: number, height: number, [top, left, h, w]: readonly number[]): Window => {
   const size = { height: 1 + Math.floor(h! * (height - 1)), width: 1 + Math.floor(w! * (width - 1)) };
   return { ...size, top: Math.round(top! * (height - size.height)), left: Math.round(left! * (width - size.width)) };
@@ -32,7 +32,7 @@ function full(file: Uint8Array, width: number, height: number): Uint8Array {
   return out;
 }
 
-/** Whether our own decoder took the file; if so its window must be that of `expected`. */
+/** Whether our own decoder read the file; if so, its window must be that of `expected`. */
 function compared(file: Uint8Array, expected: Uint8Array, width: number, height: number, window: Window): boolean {
   const out = new Uint8Array(3 * window.height * window.width);
   if (!addon.pixelsDecodeWindow(file, Int32Array.of(window.top, window.left, window.height, window.width), 1, out)) return false;

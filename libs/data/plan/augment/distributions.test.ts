@@ -1,6 +1,6 @@
 /**
- * Our draws against 100,000 of the reference's own code (fixtures/statistics.json), by quantiles and shares. Margins: fixtures/README.md §7,
- * with our number of draws.
+ * Compares our draws with 100,000 of the reference's own code (fixtures/statistics.json), by quantiles and frequencies. Margins are those of
+ * fixtures/README.md §7, for our number of draws.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

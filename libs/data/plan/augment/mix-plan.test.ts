@@ -89,5 +89,5 @@ test('smoothing applies without mixing, and rows sum to one', () => {
   assert.deepEqual([...targets], [0.25, 0, 0.75, 0, 0, 1]);
 });
 
-/** A change means other mixes for the same plan: raise PLAN_SEMANTICS_VERSION with it. */
+/** A change means that the same plan gives other mixes: then raise PLAN_SEMANTICS_VERSION. */
 const KNOWN_PLANS = 'd7fcf282161d1f345f4f49060da0b6d5891b0bf0e648ba9ac1fb2a089362a6c3';

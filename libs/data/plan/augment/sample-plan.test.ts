@@ -222,5 +222,5 @@ test('the error names all transform options outside their ranges', () => {
   );
 });
 
-/** A change means other pixels for the same plan: raise PLAN_SEMANTICS_VERSION with it. */
+/** A change means that the same plan gives other pixels: then raise PLAN_SEMANTICS_VERSION. */
 const KNOWN_PLANS = '47c796dbb69185c957f3f0a58bf2d9160ecc230db8403c6b24c476a8a2b3d8d1';
