@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { RecentMap } from './recent-map.js';
 
-test('it holds the entries that were used last, and no more than its limit', () => {
+test('a RecentMap keeps the most recently used entries, and no more than its limit', () => {
   const use = fc.record({ key: fc.nat(9), action: fc.constantFrom('get', 'set', 'make', 'delete') });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 5 }), fc.array(use, { maxLength: 60 }), (limit, uses) => {
       const map = new RecentMap<number, string>(limit);
-      // The model: keys, the one unused for longest first.
+      // The model: keys in the order of their last use, oldest first.
       let recent: number[] = [];
       for (const { key, action } of uses) {
         const known = recent.includes(key);

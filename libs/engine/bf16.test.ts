@@ -7,12 +7,12 @@ import { norm } from '../../test/support/golden-model.js';
 import { compile, type Precision } from './index.js';
 import type { OptimizerStep, Program } from './program.js';
 
-// Weights as training starts with them: the golden values have layer scales of about 0.5 and weights of one size, these 1e-6 and zeros.
+// Initial weights, because the golden values have layer scales of about 0.5 and weights of one magnitude, while these have 1e-6 and zeros.
 const [imageSize, classes, samples] = [28, 10, 12];
 const families = ['vit_nano_p7', 'mixer_nano_p7', 'swin_nano_p2', 'convnext_nano_p2'] as const;
 
 const draws = new PhiloxDraws(purposeKey(41n, 'bf16.test'));
-// Three of ten classes: over all of them alike the shares of the samples in a bias's gradient cancel, and leave little but roundings.
+// Three of ten classes: over all ten alike, the contributions of samples to a bias's gradient would cancel and leave little but rounding errors.
 const batch = {
   images: Float32Array.from({ length: samples * 3 * imageSize ** 2 }, (_, i) => 3.4 * draws.uniform(i) - 1.7),
   targets: Float32Array.from(
@@ -42,7 +42,7 @@ const step = (program: Program, t: number, learn: boolean) =>
     ...(learn && { optimizer: optimizer(t + 1) }),
   });
 
-/** Gradients that are zero in exact arithmetic: what the Mixer's token MLP adds to all channels of a token alike, the next norm takes away. */
+/** Gradients that are zero in exact arithmetic: the next norm removes what the Mixer's token MLP adds equally to all channels of a token. */
 const vanishing = /mlp_tokens\.fc2\.bias$/;
 
 for (const name of families) {
@@ -85,7 +85,7 @@ async function gradientChecks(whole: Program, half: Program): Promise<Check[]> {
   });
 }
 
-/** 0 where both are zero: nothing reaches what lies before a head of zeros. */
+/** 0 where both are zero: no gradient passes a head of zeros. */
 function relative(found: ArrayLike<number>, wanted: ArrayLike<number>): number {
   const off = norm(Float64Array.from(wanted, (value, i) => found[i]! - value));
   return off === 0 ? 0 : off / norm(wanted);

@@ -5,7 +5,7 @@ import { engines } from '#spec/words.js';
 import { abilitiesOf, executorNames, executorOf, lacks, UnknownExecutor } from './engines.js';
 import { precisions } from './precision.js';
 
-test('every engine of the protos has an executor, and no other name has', () => {
+test('exactly the engines of the protos have an executor', () => {
   assert.deepEqual(engines.words.map(executorOf), ['native', 'tfjs-cpu', 'tfjs-tensorflow']);
   for (const name of ['', 'abacus', 'toString', 'tfjs-cpu']) {
     assert.throws(
@@ -16,7 +16,7 @@ test('every engine of the protos has an executor, and no other name has', () => 
   assert.throws(() => abilitiesOf('abacus' as 'native'), UnknownExecutor);
 });
 
-test('what an executor lacks is named with what it has', () => {
+test('the error about an unsupported option says what the executor supports', () => {
   const everything = { precision: 'bf16', checkpointBlocks: true } as const;
   assert.deepEqual(lacks('native', everything), []);
   assert.deepEqual(lacks('tfjs-cpu', everything), [

@@ -6,7 +6,7 @@ import { fullChecks } from '../../test/support/golden-model.js';
 
 const names = withoutFixtures ? [] : publicFixtures.files().flatMap((file) => /^models_full\/(.+)\.json$/.exec(file)?.slice(1) ?? []);
 
-// Full-size models; TensorFlow.js on the CPU would take minutes for each.
+// These are full-size models; TensorFlow.js on the CPU would take minutes for each.
 for (const name of names) {
   const model = /^[^+@]+/.exec(name)![0];
   test(`native: ${name} has PyTorch's logits, loss and gradients`, { skip: withoutExecutor('native') }, async () =>

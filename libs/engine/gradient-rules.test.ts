@@ -1,6 +1,6 @@
 /**
- * Every gradient rule against finite differences of the float64 machine, and every executor against that machine's gradients.
- * The models are small and have, between them, every operation in every position: with and without bias, dropout, drop path.
+ * Compares every gradient rule with finite differences of the float64 machine, and every executor with that machine's gradients.
+ * The models are small. Together, they have every operation in every position: with and without bias, dropout and drop path.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -50,7 +50,7 @@ function around(name: string, body: (x: Tensor, inputs: ModelInputs) => Tensor):
   return [name, model(name, build)];
 }
 
-/** Images → a map of IMAGE × IMAGE tokens of so many channels → `body` → GELU → mean of tokens → head. */
+/** Images → a map of IMAGE × IMAGE tokens with `channels` channels → `body` → GELU → mean of tokens → head. */
 function onMap(name: string, channels: number, body: (x: Tensor, inputs: ModelInputs) => Tensor): [string, Model] {
   const build = (inputs: ModelInputs) => {
     const x = body(linear(patches(inputs.images, 1), channels, inputs.param('embed')), inputs);
@@ -194,7 +194,7 @@ for (const executor of testedExecutors) {
   });
 }
 
-test('these comparisons see a gradient off by one part in 10 000, and one wrong bit of a dropout mask', () => {
+test('these comparisons detect a gradient that is off by one part in 10 000, and one wrong bit of a dropout mask', () => {
   for (const seed of [1n, 2n, 3n]) {
     const setting = { model: models.get('vit')!, seed, dropout: 0.1, path: 0, chunk: 4, step: 5 };
     const { graph, spec, parameters, micro, random } = prepare(setting);

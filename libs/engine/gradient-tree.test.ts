@@ -34,7 +34,7 @@ test('the tree splits at the largest power of two below its leaves', () => {
   assert.equal(shape({ first: 0, leaves: 13 }), '((((0 1) (2 3)) ((4 5) (6 7))) (((8 9) (10 11)) 12))');
 });
 
-test('every node but the root has a sibling, and what is no node has none', () => {
+test('every node except the root has a sibling, and other ranges have none', () => {
   for (let leaves = 1; leaves <= MOST_LEAVES; leaves++) {
     const nodes: Subtree[] = [];
     const walk = (node: Subtree): void => {
@@ -56,7 +56,7 @@ test('every node but the root has a sibling, and what is no node has none', () =
   }
 });
 
-test('whoever computes contiguous leaves holds few sums: the largest nodes among them, which cover them', () => {
+test('contiguous leaves are covered by few sums: the largest nodes within them', () => {
   for (let leaves = 1; leaves <= MOST_LEAVES; leaves++) {
     for (let begin = 0; begin < leaves; begin++) {
       for (let end = begin + 1; end <= leaves; end++) {

@@ -1,4 +1,4 @@
-/** A step in leaves: one tree of sums on every executor, whoever computed which leaf; and what cancelling leaves behind. */
+/** A step in leaves: every executor adds the leaves in one tree, whichever worker computed them; and cancelling leaves no trace. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
@@ -22,7 +22,7 @@ const optimizer: OptimizerStep = {
   ...{ learningRate: 1e-3, weightDecay: 0.05, emaDecay: 0.9 },
 };
 
-/** Step t of so many micro-batches, of one and two samples in turn, with dropout and drop path. */
+/** Step t with this many micro-batches, which have one and two samples in turn, with dropout and drop path. */
 function request(microBatches: number, t = 0): StepRequest & { optimizer: OptimizerStep } {
   const sizes = Array.from({ length: microBatches }, (_, k) => 1 + (k % 2));
   let next = 0;
@@ -43,7 +43,7 @@ function request(microBatches: number, t = 0): StepRequest & { optimizer: Optimi
   return { microBatches: batches, random, lossScale: 1 / next, optimizer: { ...optimizer, step: t + 1 } };
 }
 
-/** What a worker asks for its leaves with. */
+/** The request with which a worker computes its leaves. */
 function leafRequests({ microBatches, random, lossScale }: StepRequest, leaves: number): LeafRequest[] {
   return leafRanges(microBatches.length, leaves).map(({ begin, end }, leaf) => {
     return { microBatches: microBatches.slice(begin, end), random, lossScale, leaf, leaves };
@@ -58,7 +58,7 @@ async function stateHash(program: Program): Promise<string> {
 
 const gradients = async (program: Program) => Float32Array.from((await program.readAll('gradients')).flatMap(({ data }) => [...data]));
 
-/** The leaves [cuts[k], cuts[k + 1]) are one worker's. */
+/** The leaves [cuts[k], cuts[k + 1]) belong to one worker. */
 function cutsOf(leaves: number): number[][] {
   const third = Math.floor(leaves / 3);
   const all = [
@@ -91,7 +91,7 @@ for (const executor of testedExecutors) {
         const losses: Float32Array[] = [];
         for (const [k, worker] of workers.entries()) {
           const own = requests.slice(cuts[k], cuts[k + 1]);
-          // In any order: every other worker begins at its end.
+          // Leaves may come in any order: every other worker begins at its end.
           for (const leaf of k % 2 === 1 ? own.toReversed() : own) losses[leaf.leaf] = (await worker.accumulate(leaf)).losses;
         }
         const sums = workers.flatMap((worker, k) => subtreesWithin(leaves, cuts[k]!, cuts[k + 1]!).map((node) => ({ worker, node })));
@@ -156,9 +156,9 @@ for (const executor of testedExecutors) {
     await assert.rejects(program.writeSubtree({ first: 1, leaves: 2 }, 3, sum), /the tree of 3 leaves has no sum of leaves 1 to 2/);
     await assert.rejects(program.update(step.optimizer), /leaf 0 of 3 is missing/);
     assert.equal(await stateHash(program), before);
-    // The step is given up: the same leaves begin anew, in any order.
+    // The step was discarded: the same leaves are accumulated again, in any order.
     for (const leaf of [third, first, second]) await program.accumulate(leaf);
-    // The norm first, then the rest; and nothing twice.
+    // The norm is computed first, and then the rest; nothing is applied twice.
     const { gradNorm } = await program.update();
     assert.equal(await stateHash(program), before);
     assert.equal((await program.update(step.optimizer)).gradNorm, gradNorm);
@@ -196,7 +196,7 @@ for (const executor of testedExecutors) {
       assert.equal(await stateHash(program), hashes[done], 'weights, moments and EMA');
     }
     await program.importState(before);
-    // Part of a step, cancelled between two leaves.
+    // A part of a step, cancelled between two leaves.
     const [first] = leafRequests(request(4, 1), 4) as [LeafRequest];
     await program.accumulate(first);
     program.cancel();

@@ -119,7 +119,7 @@ for (const executor of testedExecutors) {
     }
     assert.equal(end, bytes);
     await assert.rejects(program.exportState({ ema: true, into: new ArrayBuffer(bytes - 4) }), /into: \d+ bytes, the state has \d+/);
-    // A copy: steps that follow do not reach it. What is asked for behind an export waits for it.
+    // An export is a copy: later steps do not change it, and later calls wait for it.
     const exported = program.exportState({ ema: true });
     const stepped = program.step(request(1));
     assert.deepEqual(await exported, plain);
@@ -143,7 +143,7 @@ for (const executor of testedExecutors) {
     const [weights, ema] = [await program.evaluate(microBatches[0]!), await program.evaluate(microBatches[0]!, 'ema')];
     assert.notDeepEqual(weights.losses, before.losses);
     assert.notDeepEqual(ema.losses, weights.losses);
-    // A sample's loss does not depend on its company: to the bit natively; TensorFlow's products may round by their size.
+    // A sample's loss does not depend on the other samples: bit for bit natively; TensorFlow's products may round depending on their size.
     const fewer = await program.evaluate(part(microBatches[0]!, 4));
     assert.ok(maxAbsoluteDifference(fewer.losses, weights.losses.slice(0, 4)) <= (executor === 'native' ? 0 : 1e-6));
     program.dispose();
@@ -189,7 +189,7 @@ for (const executor of testedExecutors) {
     };
     const { optimizer: _, ...plain } = request(0);
     const { optimizer: __, ...next } = request(1);
-    // No sample passes the last block at this rate.
+    // At this rate, no sample passes through the last block.
     const dropped = { ...plain, random: { ...plain.random, blockRates: [0, 0, 0, 1 - 1e-9] } };
     const alone = await gradientsAfter([], dropped);
     assert.deepEqual(await gradientsAfter([plain, next], dropped), alone);
@@ -253,7 +253,7 @@ for (const precision of precisions) {
       const { losses, logits } = await program.step(one);
       results += 2 * (losses.byteLength + logits.byteLength); // of the two leaves, and of the step
     }
-    // Less where the garbage collector took something in the middle.
+    // The number is lower if the garbage collector ran in between.
     const grown = process.memoryUsage().arrayBuffers - before;
     assert.ok(grown <= results, `typed arrays grew by ${grown} bytes for ${results} of results`);
     assert.equal(program.peakBytes, bytes);
@@ -310,7 +310,7 @@ async function trainingBits(threads: number, steps: number, precision: Precision
   return JSON.parse(stdout);
 }
 
-test('dropout is refused by a model that has none', async () => {
+test('dropout is rejected for a model without dropout sites', async () => {
   const program = await compile('convnext_nano_p2', { ...shapes, imageSize: 8 }, { executor: 'tfjs-cpu' });
   const batch = { images: new Float32Array(3 * 8 * 8), targets: new Float32Array(5), samples: 1, firstSample: 0 };
   const step = { microBatches: [batch], random: { seed: 0n, step: 0, dropout: 0.1 }, lossScale: 1 };
@@ -318,7 +318,7 @@ test('dropout is refused by a model that has none', async () => {
   program.dispose();
 });
 
-test('executors by name: unknown ones are refused, missing ones say what they miss', async () => {
+test('unknown executors are rejected, and unavailable ones say what is missing', async () => {
   await assert.rejects(compile('vit_nano_p7', shapes, { executor: 'abacus' as 'native' }), (error) => {
     return error instanceof UnknownExecutor && error.value === 'abacus' && /native, tfjs/.test(error.message);
   });

@@ -19,8 +19,8 @@ import { lower } from './native/lower.js';
 import { createProgram } from './native/program.js';
 import type { Instruction, Operand, ProgramSpec } from './native/program-spec.js';
 
-// What blocks do to the stream at ConvNeXt's initial layer scale, 1e-6, as the difference to a scale of 0. The model's logits are the mean of
-// its stream and its first parameter lies on it, so that nothing but the stream stands between the blocks and what is measured.
+// The effect of blocks on the stream at ConvNeXt's initial layer scale, 1e-6, as the difference to a scale of 0. The model's logits are the mean of
+// its stream, and its first parameter is added to it, so only the stream lies between the blocks and the measured values.
 const LAYER_SCALE = 1e-6;
 const [classes, samples, imageSize, patch, depth] = [16, 4, 28, 4, 4];
 const tokens = (imageSize / patch) ** 2;
@@ -49,7 +49,7 @@ const batch: MicroBatch = {
 };
 const random = { seed: 0n, step: 0, siteRates: new Float64Array(graph.sites.length), pathRates: new Float64Array(graph.paths.length) };
 
-/** Logits, and the gradient of the positions. */
+/** Logits, and the gradient of the position embedding. */
 type Run = (spec: ProgramSpec, parameters: Float32Array[]) => Promise<Float64Array[]>;
 
 const inFloat64: Run = async (spec, parameters) => {
@@ -74,7 +74,7 @@ const natively: Run = async (spec, parameters) => {
   }
 };
 
-/** What the blocks add to logits and gradient. */
+/** The contribution of the blocks to logits and gradient. */
 async function effect(spec: ProgramSpec, run: Run): Promise<Float64Array[]> {
   const parameters = graph.parameters.map((parameter) => initialValues(parameter, 5n));
   const without = graph.parameters.map(({ name }, index) => parameters[index]!.map((value) => (name.endsWith('gamma') ? 0 : value)));
@@ -82,7 +82,7 @@ async function effect(spec: ProgramSpec, run: Run): Promise<Float64Array[]> {
   return on.map((values, part) => values.map((value, i) => value - off[part]![i]!));
 }
 
-/** The spec with every value of the stream, forward and backward, rounded to bf16 behind each kernel that writes it. */
+/** The spec with every value of the stream, forward and backward, rounded to bf16 after each kernel that writes it. */
 function withRoundedStream(spec: ProgramSpec): ProgramSpec {
   const values = [...spec.values];
   let { arenaFloats } = spec;
@@ -103,7 +103,7 @@ function withRoundedStream(spec: ProgramSpec): ProgramSpec {
   return { ...spec, values, arenaFloats, forward, backward };
 }
 
-/** The spec with the loss's gradient in fp32: where it is bf16, a millionth may tip a rounding there, which is no matter of the stream. */
+/** The spec with the loss's gradient in fp32: in bf16, a millionth may change its rounding, which has nothing to do with the stream. */
 function withExactLossGradient(spec: ProgramSpec): ProgramSpec {
   const { value } = spec.forward.at(-1)!.outputs[1] as { value: number };
   const values = spec.values.map((one, index) => (index === value ? { ...one, offset: spec.arenaFloats, type: 'fp32' as const } : one));
@@ -137,7 +137,7 @@ for (const [machine, run, allowed, skip] of [
   });
 }
 
-test('the addon refuses a stream of bf16', { skip: withoutExecutor('native') }, () => {
+test('the addon rejects a residual stream in bf16', { skip: withoutExecutor('native') }, () => {
   const sum = spec.forward.find(({ kernel }) => kernel === 'scatter_add_kept')!.outputs[0] as { value: number };
   const values = spec.values.map((value, index) => (index === sum.value ? { ...value, type: 'bf16' as const } : value));
   assert.throws(() => createProgram({ ...spec, values }), /is bf16, must be fp32/);

@@ -5,7 +5,7 @@ import { modelConfig } from '#nn/models/registry.js';
 import { chunkSamples, type MemoryStep, planMemory } from './plan.js';
 import { trace } from './trace.js';
 
-/** Runs the steps on an arena that remembers which value last wrote each float, and fails where a read finds another's. */
+/** Runs the steps on an arena that records which value last wrote each float, and fails if a read finds another value there. */
 function assertIntact(floats: readonly number[], steps: readonly MemoryStep[], offsets: readonly number[], arenaFloats: number): void {
   const owner = new Int32Array(arenaFloats).fill(-1);
   const cells = (value: number) => owner.subarray(offsets[value], offsets[value]! + floats[value]!);
@@ -58,7 +58,7 @@ test('no value is overwritten before its last use, whatever the program', () => 
   );
 });
 
-test('memory is taken over where the input dies, and not where it lives on', () => {
+test('memory is reused if the input is not read later, and only then', () => {
   const chain = (last: number[]): MemoryStep[] => [
     { reads: [], writes: [0] },
     { reads: [0], writes: [1], inPlace: { from: 0, to: 1 } },

@@ -43,7 +43,7 @@ test('files of any sizes lie one after the other in the memory that is given', a
   );
 });
 
-test('what cannot be read says why, and fails no other file', async () => {
+test('a file that cannot be read has a reason, and does not affect the others', async () => {
   const good = put(join(root, 'good'), Buffer.from('good'));
   const secret = put(join(outside, 'secret'), Buffer.from('secret'));
   symlinkSync(good.path, join(root, 'link-inside'));
@@ -71,7 +71,7 @@ test('what cannot be read says why, and fails no other file', async () => {
     { kind: 'outside' },
     { kind: 'failed', reason: 'ENOENT: no such file or directory' },
     { kind: 'failed', reason: 'ELOOP: too many symbolic links encountered' },
-    // The folder itself is no file inside of it.
+    // The folder itself is not a file inside it.
     { kind: 'outside' },
     { kind: 'failed', reason: 'EINVAL: invalid argument' },
     { kind: 'other_size', sizeBytes: 4 },
@@ -84,7 +84,7 @@ test('what cannot be read says why, and fails no other file', async () => {
   assert.deepEqual(all.map(shown), ['secret']);
 });
 
-test('too little memory is refused before a byte is written; a signal ends it', async () => {
+test('too little memory is rejected before a byte is written; a signal ends the reading', async () => {
   const files = [put(join(root, 'a'), Buffer.from('aaaa')), put(join(root, 'b'), Buffer.from('bbbb'))];
   const memory = new Uint8Array(7);
   await assert.rejects(
@@ -100,7 +100,7 @@ test('too little memory is refused before a byte is written; a signal ends it', 
   await assert.rejects(reading, reason);
 });
 
-test('a worker that ends while files are read takes nothing down', async () => {
+test('a worker may end while files are read', async () => {
   const large = put(join(root, 'large'), Buffer.alloc(32 << 20, 1));
   const module = new URL('./files.ts', import.meta.url).href;
   const code = `

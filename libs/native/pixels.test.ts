@@ -28,7 +28,7 @@ function rawImage(width: number, height: number, seed = 1): RenderSource {
 const WARP: RenderPlan = { geometry: { kind: 'warp', interpolation: 'bicubic' }, flip: false, ops: [], fill: [1, 2, 3] };
 const OPS: PixelOpName[] = ['AutoContrast', 'Equalize', 'Rotate', 'Color', 'Contrast', 'Sharpness', 'ShearX', 'TranslateY', 'Invert'];
 
-/** A batch of everything: raw, PNG, bad images between. */
+/** A batch with everything: raw images, PNG, and bad images in between. */
 function mixedJobs(count: number) {
   return Array.from({ length: count }, (_, i) => {
     const image = rawImage(20 + (i % 7), 15 + (i % 5), i);
@@ -44,7 +44,7 @@ function mixedJobs(count: number) {
   });
 }
 
-test('a bad image is an outcome with a reason and a slot of zeros; the others are not touched by it', async () => {
+test('a bad image gives an outcome with a reason and a slot of zeros; the others are not affected', async () => {
   const good = rawImage(8, 8);
   const jobs = [
     { source: good, plan: WARP },
@@ -160,7 +160,7 @@ test('an aborted batch skips what has not started and rejects with the reason', 
   assert.ok(out.every((value) => value === 0));
   const controller = new AbortController();
   const rendering = renderBatch(jobs, 32, out, { signal: controller.signal, threads: 1 });
-  // Cancelled well inside the native call: as soon as the first job's pixels are there.
+  // Cancelled in the middle of the native call: as soon as the first job's pixels are written.
   while (out.subarray(0, 3 * 32 * 32).every((value) => value === 0)) await nextTurn();
   controller.abort(reason);
   await assert.rejects(rendering, reason);

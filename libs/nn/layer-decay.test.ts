@@ -18,8 +18,11 @@ test("ids and scales are the reference's, parameter by parameter", { skip: witho
   }
 });
 
-test('decay 1 is none for any model; another is refused where there is no rule', () => {
+test('decay 1 is allowed for any model; other values are rejected for models without layer decay', () => {
   assert.deepEqual(layerDecayScales('vit_tiny', ['cls_token', 'head.bias'], 1), [1, 1]);
-  assert.throws(() => layerDecayScales('convnext_tiny', ['head.bias'], 0.9), /is not supported for convnext_tiny; supported: convnext_small/);
+  assert.throws(
+    () => layerDecayScales('convnext_tiny', ['head.bias'], 0.9),
+    /is not supported for convnext_tiny; supported: convnext_small/,
+  );
   assert.throws(() => layerDecayScales('vit_tiny', ['head.bias'], 0.9), RangeError);
 });

@@ -11,9 +11,9 @@ export interface AdminOptions {
   readonly port?: number;
   readonly allowRemote?: boolean;
   readonly registry: Registry;
-  /** False before start and from the beginning of draining on. */
+  /** Must return false before the start is complete, and from the beginning of draining. */
   readonly isReady: () => boolean;
-  /** Called before each scrape, e.g. to refresh gauges; must be quick. */
+  /** Called before each scrape, for example to refresh gauges; must be quick. */
   readonly beforeScrape?: () => void | Promise<void>;
 }
 

@@ -1,12 +1,13 @@
 /**
- * The auth seam: sees every call, with the parsed resource names of its request, before its handler. The default binds a caller that names
- * its project in the metadata to that project; a deployment with identities replaces it and decides by certificate or token.
+ * Authorisation of calls: the authorizer sees every call, with the parsed resource names of its request, before its handler runs. The default only
+ * restricts a caller that names its project in the metadata to that project. A deployment that knows identities replaces it, and decides by
+ * certificate or token.
  */
 import type { Metadata } from '@grpc/grpc-js';
 import { PermissionDenied } from '#errors/errors.js';
 import type { NamedField } from './request-names.js';
 
-/** Metadata key by which a caller says which project it acts for. */
+/** Metadata key with which a caller names the project that it acts for. */
 export const projectKey = 'dropstream-project';
 
 export interface AuthorizeCall {
@@ -14,11 +15,11 @@ export interface AuthorizeCall {
   readonly method: string;
   readonly metadata: Metadata;
   readonly peer: string;
-  /** Every resource that the request names, with its kind, its ids and the field that holds it; well-formed. */
+  /** Every resource that the request names, with its kind, its ids and its field. All names are well-formed. */
   readonly names: readonly NamedField[];
 }
 
-/** Returns for a permitted call, throws PermissionDenied otherwise. */
+/** Returns if the call is permitted; throws PermissionDenied otherwise. */
 export type Authorize = (call: AuthorizeCall) => void | Promise<void>;
 
 export const sameProject: Authorize = ({ metadata, names }) => {

@@ -1,4 +1,4 @@
-/** From a handler of handlers.ts to a grpc-js handler: context, deadline, authorisation, back-pressure, cancellation, errors to status. */
+/** Adapts a handler of handlers.ts to grpc-js: context, deadline, authorisation, back-pressure, cancellation, and errors as statuses. */
 import { setMaxListeners } from 'node:events';
 import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
 import { orAborted } from '#bounds/or-aborted.js';
@@ -15,18 +15,18 @@ import { StreamPump } from './stream-pump.js';
 export interface BindOptions {
   readonly logger: Logger;
   readonly authorize: Authorize;
-  /** Translates errors of lower libraries (storage, data) to those of errors.ts; undefined where it knows no better. */
+  /** Translates errors of lower libraries (storage, data) to those of errors.ts; undefined if it does not know the error. */
   readonly mapError: (error: unknown) => DomainError | undefined;
-  /** Longest a unary call may take, also where the caller asks for more. */
+  /** Longest time that a unary call may take in ms, even if the caller allows more. */
   readonly maxUnaryMs: number;
   readonly maxStreamMs: number;
-  /** Messages of one stream that are handed to the transport and not yet written: bounds memory together with the message size. */
+  /** Number of messages of one stream that were given to the transport and are not yet written. Together with the message size, it bounds memory. */
   readonly streamWindow: number;
   /** Aborted with Unavailable when draining begins. */
   readonly draining: AbortSignal;
-  /** Aborted with Unavailable when the grace is over. */
+  /** Aborted with Unavailable when the grace period is over. */
   readonly closing: AbortSignal;
-  /** Tells the log interceptor what only the handler knows. */
+  /** Passes facts that only the handler knows to the log interceptor. */
   readonly note: (metadata: Metadata, facts: { project: string | undefined; traceId: string }) => void;
 }
 
@@ -88,11 +88,11 @@ interface CallScope {
 
 function openCall({ method, names }: Called, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
   const controller = new AbortController();
-  // A handler passes it to everything it starts.
+  // A handler passes this signal to everything that it starts.
   setMaxListeners(0, controller.signal);
   const requested = Number(call.getDeadline());
   const deadlineMs = Math.min(requested, Date.now() + maxMs);
-  // setTimeout holds 31 bits of milliseconds; maxMs is bounded by the server's options.
+  // setTimeout takes at most 31 bits of milliseconds; the server's options bound maxMs.
   const timer = setTimeout(() => controller.abort(new DeadlineExceeded(method)), Math.max(0, deadlineMs - Date.now()));
   const onCancelled = (): void => controller.abort(Date.now() >= deadlineMs ? new DeadlineExceeded(method) : new Cancelled(method));
   call.on('cancelled', onCancelled);
@@ -127,7 +127,7 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
   return {
     ctx,
     authorize: async () => {
-      // Names come first: without them nobody can say whether the caller may ask.
+      // Names are parsed first, because the authorizer needs them.
       violations.throwIfAny();
       await options.authorize({ method, metadata: call.metadata, peer: ctx.peer, names: named });
       requireOneProject(named);
@@ -135,7 +135,7 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
     },
     run: (work) => runWithSpan(span, work),
     status: (error) => {
-      // Whatever an aborted await threw, the reason of the abort says it better.
+      // The reason of the abort is more precise than whatever the aborted await threw.
       const reason: unknown = controller.signal.aborted ? controller.signal.reason : undefined;
       const known = error instanceof DomainError ? error : (reason ?? options.mapError(error) ?? error);
       return toStatus(known, (original) => logger.error({ error: original, traceparent: formatTraceparent(span) }, 'unexpected error'));
@@ -144,7 +144,7 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
       clearTimeout(timer);
       for (const off of unlink) off();
       call.off('cancelled', onCancelled);
-      // Ends what a handler left running; its errors have nobody to go to.
+      // Ends whatever the handler left running; nobody receives its errors.
       controller.abort(new Cancelled(method));
     },
   };

@@ -1,6 +1,6 @@
 /**
- * One server stream as an async iterable: it starts with the first `next`, reads no further ahead than grpc-js buffers, and is cancelled
- * when the consumer leaves the loop or the signal aborts. Where idempotent, it is repeated as long as no message has come.
+ * One server stream as an async iterable. It starts with the first `next`, reads no further ahead than grpc-js buffers, and is cancelled when the
+ * consumer leaves the loop or the signal aborts. An idempotent stream is retried as long as no message has arrived.
  */
 import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
 import { Cancelled } from '#errors/errors.js';
@@ -69,7 +69,7 @@ async function* once(
     throw isServiceError(error) ? fromServiceError(error, method.path.slice(1)) : error;
   } finally {
     signal?.removeEventListener('abort', abort);
-    // After a normal end this does nothing. Cancelling emits an error that has nobody left to go to.
+    // After a normal end, this does nothing. Otherwise, it emits an error that nobody receives any more.
     call.on('error', () => {});
     call.cancel();
   }

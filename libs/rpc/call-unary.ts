@@ -1,4 +1,4 @@
-/** One unary call: deadline, signal, trace, metrics, retries. */
+/** One unary call with deadline, signal, trace, metrics and retries. */
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { Cancelled } from '#errors/errors.js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
@@ -23,14 +23,14 @@ export async function callUnary(connection: Connection, method: AnyMethod, reque
   }
 }
 
-/** wait() whose abort is a Cancelled of the method. */
+/** Same as wait(), but an abort is reported as Cancelled with the method's name. */
 export async function waitOrCancelled(ms: number, method: AnyMethod, signal: AbortSignal | undefined): Promise<void> {
   await wait(ms, signal).catch((cause) => {
     throw new Cancelled(method.path.slice(1), { cause });
   });
 }
 
-/** The request as bytes, once for all attempts. @throws TypeError for a value that its proto field cannot hold */
+/** Encodes the request once for all attempts. @throws TypeError for a value that its proto field cannot hold */
 export function serialize(method: AnyMethod, request: object): Buffer {
   try {
     return method.requestSerialize(request);

@@ -6,7 +6,7 @@
  *     for await (const { schedule } of scheduler.watchSchedule({ name }, { signal })) { … }
  *     scheduler.close();
  *
- * Every call has a deadline or a signal. Errors are the classes of errors.ts. UNAVAILABLE is retried where the call is idempotent.
+ * Every call has a deadline or a signal. Errors are the classes of errors.ts. UNAVAILABLE is retried if the call is idempotent.
  */
 import { setMaxListeners } from 'node:events';
 import { type ChannelCredentials, type ChannelOptions, Client, credentials, type ServiceDefinition } from '@grpc/grpc-js';
@@ -23,11 +23,11 @@ export type { CallExtras, CallOptions } from './connection.js';
 export type { RetryPolicy } from './retry.js';
 
 export interface ClientTls {
-  /** PEM; default: the system's authorities. */
+  /** Certificates of the authorities in PEM; default: those of the system. */
   readonly authority?: Buffer;
   readonly certificate?: Buffer;
   readonly key?: Buffer;
-  /** Expect this name in the server's certificate instead of the address's. */
+  /** Name that the server's certificate must have, instead of that in the address. */
   readonly serverName?: string;
 }
 
@@ -37,11 +37,11 @@ export interface ConnectOptions {
   /** Largest response message, bytes; default 64 MiB. */
   readonly maxReceiveBytes?: number;
   readonly retry?: Partial<RetryPolicy>;
-  /** Client series go here. */
+  /** Registry for the client's metrics. */
   readonly registry?: Registry;
   /** Sent with every call, e.g. `dropstream-project`. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Overrides of the channel. */
+  /** Options that override those of the channel. */
   readonly channel?: ChannelOptions;
 }
 
@@ -53,19 +53,19 @@ export interface ClientClass<D> {
 type RequestOf<M> = M extends { requestDeserialize: (bytes: Buffer) => infer Q } ? Q : never;
 type ResponseOf<M> = M extends { responseDeserialize: (bytes: Buffer) => infer R } ? R : never;
 
-/** Requests may leave fields of the top level out: they take their proto default. */
+/** Requests may omit top-level fields, which then have their proto default. */
 export type TypedClient<D> = {
   readonly [K in keyof D]: D[K] extends { responseStream: true }
     ? (request: Partial<RequestOf<D[K]>>, options: CallOptions) => AsyncIterable<ResponseOf<D[K]>>
     : (request: Partial<RequestOf<D[K]>>, options: CallOptions) => Promise<ResponseOf<D[K]>>;
 } & {
-  /** Ends the connections; calls in flight end as Cancelled. */
+  /** Closes the connections; calls in flight end as Cancelled. */
   close(): void;
 };
 
 const clientMetrics = new WeakMap<Registry, GrpcMetrics>();
 
-/** One registration per registry, however many connections. */
+/** Registers the metrics once for each registry, for any number of connections. */
 function metricsOf(registry: Registry): GrpcMetrics {
   const known = clientMetrics.get(registry) ?? createGrpcClientMetrics(registry);
   clientMetrics.set(registry, known);
@@ -97,12 +97,12 @@ function checked(method: AnyMethod, options: CallOptions | undefined): CallOptio
   if (options?.timeoutMs === undefined && options?.signal === undefined) throw new TypeError(`${method.path} needs timeoutMs or signal`);
   if (options.timeoutMs !== undefined && !(options.timeoutMs > 0))
     throw new TypeError(`timeoutMs is ${options.timeoutMs}, must be above 0`);
-  // One signal may end any number of calls.
+  // One signal may be used for any number of calls.
   if (options.signal) setMaxListeners(0, options.signal);
   return options;
 }
 
-/** Fills in proto defaults of the top level, which the generated encoder expects. */
+/** Fills in the proto defaults of top-level fields, which the generated encoder expects. */
 function complete(method: AnyMethod, request: object): object {
   return { ...(method.requestDeserialize(Buffer.alloc(0)) as object), ...request };
 }
@@ -120,7 +120,7 @@ function channelOptions(options: ConnectOptions): ChannelOptions {
     // Downloads are 4 to 6 times faster than with the default window.
     'grpc-node.flow_control_window': 2 ** 20,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-    // Retries are ours (retry.ts): grpc-js' own end when headers arrive, and know no RetryInfo.
+    // Retries are done in retry.ts: those of grpc-js end when headers arrive, and do not know RetryInfo.
     'grpc.enable_retries': 0,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,

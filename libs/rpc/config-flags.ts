@@ -1,4 +1,4 @@
-/** `--name value`, `--name=value`, `--name`, `--no-name`; dashes or underscores. Which options there are is the table's business. */
+/** Parses `--name value`, `--name=value`, `--name` and `--no-name`, with dashes or underscores. The caller's table says which options exist. */
 import type { Violations } from '#errors/errors.js';
 
 interface FlagShape {

@@ -37,7 +37,7 @@ const fieldsOf = (run: () => unknown): string[] => {
   return [];
 };
 
-test('flags win over the environment, it over the file, it over defaults', () => {
+test('flags take precedence over the environment, the environment over the file, and the file over defaults', () => {
   const env = { DROPSTREAM_DATA_PORT: '2', DROPSTREAM_STORE: 'env' };
   assert.deepEqual(config.parse({ argv: ['--port', '1', '--config', file], env }), {
     port: 1,
@@ -64,7 +64,7 @@ test('flags may be written in every usual way', () => {
   assert.equal(parse('--port=9').port, 9);
 });
 
-test('everything wrong is named at once, by where it came from', async () => {
+test('all errors are reported at once with the sources of the values', async () => {
   const bad = join(folder, 'bad.json');
   await writeFile(bad, JSON.stringify({ port: 'x', colour: 1 }));
   assert.deepEqual(

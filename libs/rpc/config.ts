@@ -1,6 +1,6 @@
 /**
- * One schema per service for flags, environment and file, in that order of precedence. Everything wrong is reported at once, each value
- * named by where it came from.
+ * One schema for each service, for its flags, environment variables and configuration file, in this order of precedence. All errors are reported at
+ * once, and each names the source of its value.
  *
  *     const config = defineConfig('scheduler', { ...serviceOptions({ port: 7012 }), store: { schema: z.string(), help: 'where objects are kept' } });
  *     const { port, store } = config.parse({ argv: process.argv.slice(2), env: process.env });
@@ -11,15 +11,15 @@ import { InvalidArgument, Violations } from '#errors/errors.js';
 import { parseFlags } from './config-flags.js';
 
 export interface Option<S extends z.ZodType = z.ZodType> {
-  /** Gets text from flags and environment, JSON from the file: coerce. A default makes the option optional. */
+  /** Receives text from flags and the environment, and JSON from the file, so it must coerce. An option with a default is optional. */
   readonly schema: S;
-  /** One line, without the default (it is added). */
+  /** One line of help, without the default (it is added). */
   readonly help: string;
   /** Environment variable; default `DROPSTREAM_<SERVICE>_<NAME>`, then `DROPSTREAM_<NAME>`. */
   readonly env?: string;
-  /** `--name` alone means true, `--no-name` false. */
+  /** True for an option without a value: `--name` means true, `--no-name` false. */
   readonly flag?: boolean;
-  /** May be repeated; in the environment separated by commas. The schema gets an array of text. */
+  /** The option may be repeated; in the environment, values are separated by commas. The schema receives an array of text. */
   readonly list?: boolean;
 }
 
@@ -27,15 +27,15 @@ export type OptionTable = Readonly<Record<string, Option>>;
 export type ConfigOf<T extends OptionTable> = { readonly [K in keyof T]: z.output<T[K]['schema']> };
 
 export interface ConfigSources {
-  /** Without node and script. */
+  /** Arguments without those for node and the script. */
   readonly argv?: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface Config<T extends OptionTable> {
-  /** Throws InvalidArgument with every violation. A JSON file is named by `--config` or DROPSTREAM_CONFIG. */
+  /** Throws InvalidArgument with every violation. `--config` or DROPSTREAM_CONFIG names the JSON file. */
   parse(sources: ConfigSources): ConfigOf<T>;
-  /** One option a line, for `--help`. */
+  /** The text of `--help`, one line for each option. */
   help(): string;
 }
 
@@ -91,7 +91,7 @@ function pick(
   if (flag !== undefined) return { source: `--${kebab(name)}`, value: option.list ? flag.flatMap(split) : flag.at(-1) };
   for (const variable of envNames) {
     const value = env[variable];
-    // An empty variable counts as absent, as compose files make them.
+    // An empty variable counts as absent, because compose files create such variables.
     if (value !== undefined && value !== '') return { source: variable, value: option.list ? split(value) : value };
   }
   if (file.has(name)) return { source: `${name} in the configuration file`, value: file.get(name) };

@@ -1,4 +1,4 @@
-/** When the connection that a call came by closes: grpc-js tells a server of its calls only, so the HTTP/2 session is asked. */
+/** Detects that the connection of a call has closed. grpc-js only reports calls to a server, so this reads the HTTP/2 session. */
 import { setMaxListeners } from 'node:events';
 import type { ServerHttp2Session } from 'node:http2';
 
@@ -6,7 +6,9 @@ const signals = new WeakMap<ServerHttp2Session, AbortSignal>();
 const never = new AbortController().signal;
 setMaxListeners(0, never);
 
-/** One signal for all calls of a connection. Where grpc-js keeps the session elsewhere than in 1.14, it never aborts (a test notices). */
+/**
+ * One signal for all calls of a connection. If grpc-js stores the session elsewhere than version 1.14 does, it never aborts (a test detects that).
+ */
 export function connectionSignal(call: object): AbortSignal {
   const session = sessionOf(call);
   if (!session) return never;
@@ -20,7 +22,7 @@ export function connectionSignal(call: object): AbortSignal {
   return closed.signal;
 }
 
-/** Below the call lie the calls that interceptors made; the innermost has the stream. */
+/** A call wraps the calls that interceptors made; the innermost one has the stream. */
 function sessionOf(call: object): ServerHttp2Session | undefined {
   let inner = (call as { call?: unknown }).call as { stream?: { session?: ServerHttp2Session }; nextCall?: unknown } | undefined;
   for (let depth = 0; inner && depth < 16; depth++) {

@@ -1,22 +1,22 @@
-/** What a call of a client needs of its connection, and what the caller says about it. */
+/** The interface between calls and the connection of a client, and the options of a call. */
 import { type Client, Metadata } from '@grpc/grpc-js';
 import type { GrpcMetrics } from '#telemetry/grpc-metrics.js';
 import type { RetryPolicy } from './retry.js';
 
-/** Deadline, signal, or both: a call without either could hang for ever. */
+/** A deadline, a signal, or both: a call without either could hang for ever. */
 export type CallOptions = CallExtras &
   ({ readonly timeoutMs: number; readonly signal?: AbortSignal } | { readonly timeoutMs?: number; readonly signal: AbortSignal });
 
 export interface CallExtras {
   readonly metadata?: Readonly<Record<string, string>>;
   /**
-   * Whether the call may be repeated when a server was unavailable. Default: methods named Get, List, Describe, Preview or Watch, and
+   * Whether the call may be repeated if a server is unavailable. Default: true for methods named Get, List, Describe, Preview or Watch, and for
    * requests with a request id. A stream is only repeated before its first message.
    */
   readonly idempotent?: boolean;
 }
 
-/** What callUnary and callStream need of a connection. */
+/** What callUnary and callStream use of a connection. */
 export interface Connection {
   readonly client: Client;
   readonly metrics: GrpcMetrics | undefined;
@@ -24,7 +24,7 @@ export interface Connection {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Metadata of one call: the connection's, the call's own, the trace's. */
+/** Merges the metadata of one call: that of the connection, of the call itself, and of the trace. */
 export function metadataOf(...parts: readonly (Readonly<Record<string, string>> | undefined)[]): Metadata {
   const metadata = new Metadata();
   for (const part of parts) for (const [key, value] of Object.entries(part ?? {})) metadata.set(key, value);

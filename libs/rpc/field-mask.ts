@@ -17,7 +17,7 @@ export function parseUpdateMask(paths: readonly string[] | undefined, updatable:
   return selected;
 }
 
-/** parseUpdateMask that collects instead of throwing. */
+/** Same as parseUpdateMask, but collects violations instead of throwing. */
 export function checkUpdateMask(
   violations: Violations,
   paths: readonly string[] | undefined,

@@ -1,33 +1,33 @@
 /**
- * How a handler is written: `unary(async (request, ctx) => response)`, `serverStream(async function* (request, ctx) {…})`,
- * `watchStream` for streams that only end with the call. Adapters to grpc-js (deadlines, cancellation, back-pressure, errors) are in
- * bind-handler.ts; handlers only validate, call domain code and answer.
+ * How handlers are written: `unary(async (request, ctx) => response)`, `serverStream(async function* (request, ctx) {…})`, and `watchStream` for
+ * streams that only end with the call. bind-handler.ts adapts them to grpc-js (deadlines, cancellation, back-pressure, errors). Handlers only
+ * validate, call domain code and respond.
  */
 import type { Metadata, MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 import type { Logger } from '#telemetry/logger.js';
 import type { NamesDeclaration, ParsedNames, RequestNames } from './request-names.js';
 
-/** What a handler knows of its call. `N`: the resource names of its request, as the service declares them. */
+/** The context of a call. `N`: the resource names of its request, as the service declares them. */
 export interface CallContext<N = unknown> {
   /** Aborts on cancellation, deadline and the end of draining; its reason is an error of errors.ts. Pass it to every await. */
   readonly signal: AbortSignal;
-  /** When the call's deadline passes: milliseconds of Date.now(). Always finite: the server sets a maximum. */
+  /** The call's deadline in milliseconds of Date.now(). Always finite, because the server sets a maximum. */
   readonly deadlineMs: number;
   readonly metadata: Metadata;
-  /** Bound to method, project and trace id. */
+  /** Logs method, project and trace id with every line. */
   readonly logger: Logger;
   /** The resource names of the request, parsed and authorised. */
   readonly names: N;
-  /** The project that the request names; undefined where it names none. */
+  /** The project that the request names; undefined if it names none. */
   readonly project: string | undefined;
   /** e.g. `dropstream.v1.SchedulerService/GetRates`. */
   readonly method: string;
   readonly peer: string;
-  /** Aborts when the connection of the call closes; where the transport does not tell, never. */
+  /** Aborts when the connection of the call closes; never aborts if the transport does not report that. */
   readonly connectionClosed: AbortSignal;
-  /** Pass on to other services. */
+  /** To be passed on to other services. */
   readonly traceId: string;
-  /** Streams: resolves when everything yielded so far has left for the socket. @throws the signal's reason */
+  /** For streams: resolves when everything yielded so far was written to the socket. @throws the signal's reason */
   readonly flushed: () => Promise<void>;
 }
 
@@ -42,7 +42,9 @@ export interface UnaryHandler<Q, R, N = unknown> {
 export interface StreamHandler<Q, R, N = unknown> {
   readonly kind: 'stream';
   readonly run: StreamFunction<Q, R, N>;
-  /** On drain: true ends it at once with UNAVAILABLE (the client resumes elsewhere), false lets it finish within the grace. */
+  /**
+   * If true, draining ends the stream at once with UNAVAILABLE, and the client resumes elsewhere. If false, it may finish within the grace period.
+   */
   readonly endsOnDrain: boolean;
 }
 
@@ -50,12 +52,12 @@ export function unary<Q, R, N>(run: UnaryFunction<Q, R, N>): UnaryHandler<Q, R, 
   return { kind: 'unary', run };
 }
 
-/** A stream that ends by itself, e.g. the chunks of a batch. The iterator's `return` is called when the call ends early. */
+/** A stream that ends by itself, such as the chunks of a batch. The iterator's `return` is called if the call ends early. */
 export function serverStream<Q, R, N>(run: StreamFunction<Q, R, N>): StreamHandler<Q, R, N> {
   return { kind: 'stream', run, endsOnDrain: false };
 }
 
-/** A stream that goes on until the caller leaves, with a cursor to resume from. */
+/** A stream that continues until the caller leaves, with a cursor for resuming. */
 export function watchStream<Q, R, N>(run: StreamFunction<Q, R, N>): StreamHandler<Q, R, N> {
   return { kind: 'stream', run, endsOnDrain: true };
 }
@@ -65,8 +67,8 @@ type ResponseOf<M> = M extends { responseDeserialize: (bytes: Buffer) => infer R
 type NamesOf<D, N, K extends keyof D> = K extends keyof N ? ParsedNames<RequestOf<D[K]>, N[K]> : unknown;
 
 /**
- * The handlers that a generated service definition (`XService`) asks for; client streams are not used here. `N`: the declaration of its
- * requests' names; without one, a handler gets them untyped.
+ * The handlers for a generated service definition (`XService`). Client streams are not used in this project. `N` is the declaration of the names in
+ * its requests; without one, a handler gets them untyped.
  */
 export type HandlersOf<D, N = unknown> = {
   readonly [K in keyof D]: D[K] extends { requestStream: false; responseStream: false }
@@ -83,8 +85,8 @@ export interface BoundService {
 }
 
 /**
- * Puts a generated definition, the names in its requests and its handlers together, fully typed:
- * `service(SchedulerServiceService, schedulerNames, { getRates: unary(…), … })`.
+ * Combines a generated definition, the names in its requests and its handlers, fully typed: `service(SchedulerServiceService, schedulerNames, {
+ * getRates: unary(…), … })`.
  */
 export function service<D extends object, const N extends RequestNames<D>>(
   definition: D,

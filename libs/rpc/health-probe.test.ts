@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startHealthProbe } from './health-probe.js';
 
-test('two failures in a row turn it off, one success on again; nothing after close', async () => {
+test('two failures in a row set NOT_SERVING, one success sets SERVING; nothing happens after close', async () => {
   const script = [true, false, true, false, false, false, true, true];
   const changes: boolean[] = [];
   const failed: number[] = [];

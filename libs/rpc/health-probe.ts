@@ -1,23 +1,24 @@
 /**
- * Health says what a service needs for its own calls (readiness does not): a probe of that, at intervals, moves the gRPC health status.
- * It takes several failures in a row to turn NOT_SERVING, one success to turn back, so that a single slow answer does not empty a pool.
+ * Sets the gRPC health status by probing at intervals what the service's calls depend on (readiness does not include that). The status becomes
+ * NOT_SERVING after several failures in a row and SERVING after one success, so that a single slow response does not remove all replicas from a load
+ * balancer.
  */
 
 export interface HealthProbeOptions {
-  /** Resolves where what the service needs is there, e.g. one page of a listing. */
+  /** Resolves if what the service depends on is available; for example, reads one page of a listing. */
   readonly probe: (signal: AbortSignal) => Promise<unknown>;
-  /** Called on changes only; the service starts as serving. */
+  /** Called only when the status changes; the service starts as serving. */
   readonly setServing: (serving: boolean) => void;
   readonly onFailure: (error: unknown, inARow: number) => void;
-  /** Default 5000. */
+  /** Pause between probes in ms; default 5000. */
   readonly intervalMs?: number;
-  /** Longest a probe may take; default 4000. */
+  /** Longest duration of a probe in ms; default 4000. */
   readonly timeoutMs?: number;
-  /** Failures in a row until NOT_SERVING; default 2. */
+  /** Number of failures in a row until NOT_SERVING; default 2. */
   readonly failures?: number;
 }
 
-/** Starts probing; the caller closes it. */
+/** Starts probing; the caller closes the probe. */
 export function startHealthProbe({ probe, setServing, onFailure, intervalMs = 5000, timeoutMs = 4000, failures = 2 }: HealthProbeOptions): {
   close(): void;
 } {
@@ -39,7 +40,7 @@ export function startHealthProbe({ probe, setServing, onFailure, intervalMs = 50
     }
   }
   function look(): void {
-    // The next one is set only when this one has ended: a slow store must not pile probes up.
+    // The next probe is scheduled when this one has ended, so that a slow store does not accumulate probes.
     void attempt().finally(() => {
       if (!closing.signal.aborted) timer = setTimeout(look, intervalMs);
     });

@@ -1,11 +1,11 @@
-/** Plain text only where nobody else can listen: loopback, unless TLS or an explicit flag (design §3.10). */
+/** Allows plain text only on loopback addresses, where other machines cannot listen, unless there is TLS or an explicit flag (design §3.10). */
 import { invalid } from '#errors/errors.js';
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Throws InvalidArgument for a plain-text listener that other machines reach, unless `allowRemote`. */
+/** Throws InvalidArgument for a plain-text listener that other machines can reach, unless `allowRemote` is true. */
 export function checkListenHost(host: string, options: { readonly tls: boolean; readonly allowRemote: boolean }): void {
   if (isLoopback(host) || options.tls || options.allowRemote) return;
   throw invalid('host', host, 'a loopback address (127.0.0.1, ::1, localhost), or given together with TLS or --allow-remote');

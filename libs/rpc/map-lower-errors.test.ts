@@ -25,7 +25,7 @@ for (const [lower, type, message] of rows) {
   });
 }
 
-test('what says nothing to a caller stays unmapped', () => {
+test('errors that are not meant for callers stay unmapped', () => {
   for (const error of [new StoreUnavailable('access denied', false), new ObjectNotFound('k'), new Error('x'), 'text', undefined]) {
     assert.equal(mapLowerErrors(error), undefined);
   }

@@ -1,6 +1,6 @@
 /**
- * From the errors of libraries below (storage, schedule), which know nothing of callers, to those of libs/errors. What is neither in this
- * table nor in that of status.ts is INTERNAL. Part of every service's `mapError`.
+ * Maps errors of lower libraries (storage, schedule) to those of libs/errors. Errors that are neither in this table nor in that of status.ts become
+ * INTERNAL. Part of every service's `mapError`.
  */
 import { Aborted, DataLoss, type DomainError, InvalidArgument, invalid, Unavailable, Violations } from '#errors/errors.js';
 import { ScheduleError } from '#schedule/index.js';
@@ -12,7 +12,7 @@ import { LogConflict, LogDamaged } from '#storage/record-log.js';
 type Row = (error: Error) => DomainError | undefined;
 
 const table: readonly Row[] = [
-  // Not retryable means refused credentials or a missing bucket: a fault of ours, INTERNAL.
+  // Errors that are not retryable mean rejected credentials or a missing bucket. That is the operator's fault, not the caller's, so it is INTERNAL.
   row(StoreUnavailable, (cause) => (cause.retryable ? new Unavailable('the object store', 1000, { cause }) : undefined)),
   row(CheckpointDamaged, (cause) => new DataLoss(cause.part, cause.message, { cause })),
   row(LogDamaged, (cause) => new DataLoss(cause.key, cause.why, { cause })),

@@ -1,4 +1,4 @@
-/** The interceptor that sees every call, health and reflection too: counts it and writes one log line when it ends. */
+/** The interceptor for every call, including health and reflection: counts the call and writes one log line when it ends. */
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -8,12 +8,12 @@ export interface CallFacts {
   traceId: string;
 }
 
-/** Calls of these are frequent and say nothing: logged at `trace`. */
+/** Frequent calls of little interest, which are logged at `trace`. */
 const quiet = /^(grpc\.health|grpc\.reflection)\./;
-/** Reads that went well, or were left: a trainer makes dozens a second. */
+/** Reads that succeeded or were cancelled are frequent: a trainer makes dozens a second. */
 const reading = /^(Get|List|Describe|Preview|Watch)/;
 const uneventful = new Set(['OK', 'CANCELLED', 'DEADLINE_EXCEEDED']);
-/** The caller's business: logged at `info`. The rest is ours: `warn`. */
+/** Statuses that are the caller's fault are logged at `info`; all others at `warn`. */
 const callersFault = new Set([
   'OK',
   'CANCELLED',
@@ -54,7 +54,7 @@ export function observeCalls(metrics: GrpcMetrics, logger: Logger, facts: WeakMa
             observer.received();
             proceed(message);
           },
-          // Also fires when a finished stream closes: `end` counts a call once.
+          // This also fires when a finished stream closes; `end` counts a call only once.
           onCancel: () => end(Date.now() >= Number(call.getDeadline()) ? status.DEADLINE_EXCEEDED : status.CANCELLED),
         }),
       sendMessage: (message, proceed) => {

@@ -1,6 +1,6 @@
 /**
- * List pages (aip.dev/158). A page token is opaque: the key after which the next page starts, bound to the request that it came from, so
- * a token of another list is refused instead of skipping items.
+ * List pages (aip.dev/158). A page token is opaque. It contains the key after which the next page starts, and is bound to its request, so the token
+ * of another list is rejected instead of skipping items.
  */
 import { createHash } from 'node:crypto';
 import { invalid, type Violations } from '#errors/errors.js';
@@ -8,7 +8,7 @@ import { invalid, type Violations } from '#errors/errors.js';
 export interface PageLimits {
   /** Items on a page when `page_size` is 0. */
   readonly defaultSize: number;
-  /** A larger `page_size` is lowered to this. */
+  /** A larger `page_size` is reduced to this. */
   readonly maxSize: number;
 }
 
@@ -37,7 +37,7 @@ export function parsePage(
   return { size, after };
 }
 
-/** parsePage that collects instead of throwing. */
+/** Same as parsePage, but collects violations instead of throwing. */
 export function checkPage(
   violations: Violations,
   request: { readonly pageSize: number; readonly pageToken: string },
@@ -52,7 +52,7 @@ export function nextPageToken(lastKey: string, binding: string): string {
   return Buffer.concat([digest(lastKey, binding), Buffer.from(lastKey, 'utf8')]).toString('base64url');
 }
 
-/** Cuts one page out of keys sorted ascending. `nextPageToken` is '' on the last page. */
+/** Selects one page of keys in ascending order. `nextPageToken` is '' on the last page. */
 export function pageOf<T>(
   items: readonly T[],
   keyOf: (item: T) => string,
@@ -74,7 +74,7 @@ function decodeToken(token: string, binding: string): string | undefined {
   return digest(key, binding).equals(bytes.subarray(0, 8)) && nextPageToken(key, binding) === token ? key : undefined;
 }
 
-/** Ties key and list together; not a secret: it guards against mistakes, not against callers. */
+/** Binds the key to the list. It is not a secret: it prevents mistakes, not attacks. */
 function digest(key: string, binding: string): Buffer {
   return createHash('sha256')
     .update(JSON.stringify([binding, key]))

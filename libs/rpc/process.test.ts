@@ -85,7 +85,7 @@ test('readiness ends while it drains; a second signal exits at once', async () =
   assert.equal(await child.exit, 1);
 });
 
-test('what is uncaught is logged and exits 1, as a failing start does; a refused configuration exits 2', async () => {
+test('an uncaught error or a failing start is logged and exits 1; an invalid configuration exits 2', async () => {
   const children = { crashes: launch('crashes'), fails: launch('fails'), refused: launch('runs', '--port', '-1') };
   assert.equal(await children.crashes.exit, 1);
   assert.match(children.crashes.out(), /uncaughtException/);

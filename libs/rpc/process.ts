@@ -1,6 +1,6 @@
 /**
- * The life of a service's process: SIGTERM and SIGINT drain it and exit 0, a second signal exits at once, anything uncaught is logged and
- * exits 1. A parent that started it with an IPC channel is told the ports.
+ * The life of a service's process. SIGTERM and SIGINT drain it, and it exits with 0. A second signal makes it exit at once. An uncaught error is
+ * logged, and it exits with 1. A parent process with an IPC channel receives the ports.
  */
 
 import { InvalidArgument } from '#errors/errors.js';
@@ -16,11 +16,11 @@ export interface DrainableService {
 export interface RunOptions {
   readonly name: string;
   readonly start: () => Promise<DrainableService>;
-  /** Default: a new one. */
+  /** Default: a new logger. */
   readonly logger?: Logger;
 }
 
-/** What a started child sends its parent. */
+/** The message that a started child sends to its parent. */
 export interface StartedMessage {
   readonly kind: 'started';
   readonly name: string;
@@ -28,10 +28,10 @@ export interface StartedMessage {
   readonly adminPort: number | undefined;
 }
 
-/** Exit code for a configuration that is refused: nothing a restart could mend. */
+/** Exit code for an invalid configuration, which a restart cannot fix. */
 const exitUsage = 2;
 
-/** Runs until a signal, then exits the process. */
+/** Runs the service until a signal arrives, and then exits the process. */
 export async function runService({ name, start, logger = createLogger({ service: name }) }: RunOptions): Promise<void> {
   let running: DrainableService | undefined;
   let stopping = false;
@@ -44,7 +44,7 @@ export async function runService({ name, start, logger = createLogger({ service:
     stopping = true;
     logger.info({ signal }, 'draining');
     try {
-      // Before start has finished there is nothing to drain.
+      // Before the start is complete, there is nothing to drain.
       await running?.drain();
       logger.info('stopped');
       process.exit(0);

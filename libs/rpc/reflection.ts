@@ -1,17 +1,17 @@
-/** Server reflection and health, so that grpcurl and grpc-health-probe need nothing but the address. */
+/** Server reflection and health, so that grpcurl and grpc-health-probe only need the address. */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { PackageDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 
-/** `buf build -o libs/protocol/descriptors.binpb`; compiled code finds it from dist/libs/rpc. */
+/** Made by `buf build -o libs/protocol/descriptors.binpb`; compiled code finds it from dist/libs/rpc. */
 const places = ['../protocol/descriptors.binpb', '../../../libs/protocol/descriptors.binpb'];
 
-/** Reflection of all our protos and of health, narrowed to the services that this server has. */
+/** Reflection of the project's protos and of health, limited to the services of this server. */
 export function reflectionOf(serviceNames: readonly string[]): ReflectionService {
-  // proto-loader would make one file of each package and lose the imports between them, which grpcurl then cannot resolve. Reflection
-  // reads nothing but `fileDescriptorProtos`, so the files of the descriptor set are handed over as buf wrote them.
+  // proto-loader would join the files of a package and lose the imports between them, so grpcurl could not resolve those. Reflection only reads
+  // `fileDescriptorProtos`, so it gets the files of the descriptor set as buf wrote them.
   const ours = { fileDescriptorProtos: splitSet(readDescriptors()) } as unknown as PackageDefinition[string];
   return new ReflectionService({ ours }, { services: [...serviceNames, 'grpc.health.v1.Health'] });
 }

@@ -1,17 +1,17 @@
 /**
- * Which fields of a request hold resource names. Every method declares it for every string of its request, in the request's own shape, so
- * that a string which nobody has looked at does not compile. From the declaration the server parses the names once, before the handler:
- * the authorizer sees them parsed, and the handler gets them parsed (`ctx.names`).
+ * Declares which fields of a request hold resource names. Every method declares this for every string of its request, in the shape of the request, so
+ * a string that was forgotten does not compile. The server parses the names once, before the handler runs: the authorizer and the handler
+ * (`ctx.names`) get them parsed.
  */
 import { Violations } from '#errors/errors.js';
 import { checkName, type NameKind, type ResourceName } from '#errors/resource-names.js';
 import type { RequestOf } from './handlers.js';
 
-/** `schedule`: a name of that kind. `schedule?`: such a name, or empty. `text`: anything but a resource name. */
+/** `schedule`: a name of that kind. `schedule?`: such a name or ''. `text`: a string that is not a resource name. */
 export type FieldNames = NameKind | `${NameKind}?` | 'text';
 
 type Oneof = { readonly $case: string; readonly value: unknown };
-/** What holds no strings below it. */
+/** Types that contain no strings. */
 type Opaque = Uint8Array | Date | ((...args: never[]) => unknown);
 
 type HasText<T> = [T] extends [string | readonly string[]]
@@ -26,7 +26,7 @@ type HasText<T> = [T] extends [string | readonly string[]]
           : true
         : false;
 
-/** The declaration of a message, a oneof, or one field. Lists of messages with strings in them have no form yet: no request holds one. */
+/** The declaration of a message, a oneof or a field. Lists of messages that contain strings are not supported, because no request has one. */
 type Declared<T> = [T] extends [string]
   ? FieldNames
   : [T] extends [readonly string[]]
@@ -37,12 +37,12 @@ type Declared<T> = [T] extends [string]
         ? never
         : { readonly [F in keyof T as HasText<NonNullable<T[F]>> extends true ? F : never]-?: Declared<NonNullable<T[F]>> };
 
-/** What a service declares: `{ … } as const satisfies RequestNames<typeof SchedulerServiceService>`. */
+/** The declaration of a service: `{ … } as const satisfies RequestNames<typeof SchedulerServiceService>`. */
 export type RequestNames<D> = { readonly [M in keyof D]: Declared<RequestOf<D[M]>> };
 
 type KindIn<N> = N extends NameKind ? ResourceName<N> : N extends `${infer K extends NameKind}?` ? ResourceName<K> | undefined : never;
 
-/** The parsed names of a request, in the request's shape. A message or a case that is absent is undefined. */
+/** The parsed names of a request, in the shape of the request. An absent message or case is undefined. */
 export type ParsedNames<T, N> = [T] extends [Oneof]
   ? { readonly [C in T as NamesAt<N, C['$case']>]?: ParsedField<C['value'], N[C['$case'] & keyof N]> }
   : {
@@ -54,17 +54,17 @@ export type ParsedNames<T, N> = [T] extends [Oneof]
 type NamesAt<N, F> = F extends keyof N ? (N[F] extends 'text' ? never : F) : never;
 type ParsedField<T, N> = [N] extends [string] ? KindIn<N> : ParsedNames<T, N>;
 
-/** A name in a request and the field that holds it, in proto names joined by dots: `spec.schedule`. */
+/** A name in a request, and the field that holds it as proto names joined by dots: `spec.schedule`. */
 export type NamedField = ResourceName & { readonly field: string };
 
 export type NamesDeclaration = { readonly [field: string]: FieldNames | NamesDeclaration };
 
 export interface ReadNames {
-  /** As the handler gets them. */
+  /** The names in the form that the handler gets. */
   readonly parsed: unknown;
-  /** All of them, in the order of the declaration. */
+  /** All names in the order of the declaration. */
   readonly named: readonly NamedField[];
-  /** The malformed ones. */
+  /** Violations for malformed names. */
   readonly violations: Violations;
 }
 
@@ -91,7 +91,7 @@ export function readNames(declaration: NamesDeclaration, request: unknown): Read
     }
     return parsed;
   };
-  // A oneof has no name of its own in the path of a field.
+  // A oneof does not appear in the path of a field.
   const readCase = (declared: NamesDeclaration, { $case, value }: Oneof, prefix: string): Record<string, unknown> => {
     const kind = declared[$case];
     return kind === undefined ? {} : readMessage({ [$case]: kind }, { [$case]: value }, prefix);
@@ -100,7 +100,7 @@ export function readNames(declaration: NamesDeclaration, request: unknown): Read
   return { parsed, named, violations };
 }
 
-/** A request is about one project, that of its first name: resources of two projects never refer to each other. @throws InvalidArgument */
+/** Checks that all names have the project of the first one: resources of different projects never refer to each other. @throws InvalidArgument */
 export function requireOneProject(named: readonly NamedField[]): void {
   const project = named[0]?.project;
   const violations = new Violations();

@@ -1,18 +1,21 @@
-/** Retries of UNAVAILABLE: the server's RetryInfo where it is longer than our own doubling wait, within attempts and the call's deadline. */
+/**
+ * Retries after UNAVAILABLE. Waits as long as the server's RetryInfo says, or for our own doubling wait if that is longer, within the number of
+ * attempts and the call's deadline.
+ */
 import { Unavailable } from '#errors/errors.js';
 
 export interface RetryPolicy {
-  /** Tries in all, the first included; default 4. */
+  /** Number of attempts, including the first; default 4. */
   readonly attempts: number;
-  /** First wait, doubled each time; default 100 ms. */
+  /** First wait in ms, doubled each time; default 100 ms. */
   readonly initialMs: number;
-  /** Longest wait, also against RetryInfo; default 5 s. */
+  /** Longest wait in ms, which also limits RetryInfo; default 5 s. */
   readonly maxMs: number;
 }
 
 export const defaultRetry: RetryPolicy = { attempts: 4, initialMs: 100, maxMs: 5_000 };
 
-/** How long to wait before try `attempt` + 1 (attempt counts from 1), or undefined to give up. */
+/** Milliseconds to wait before attempt `attempt` + 1 (attempts count from 1), or undefined to give up. */
 export function retryDelayMs(error: unknown, attempt: number, policy: RetryPolicy, remainingMs: number): number | undefined {
   if (!(error instanceof Unavailable) || attempt >= policy.attempts) return undefined;
   const own = policy.initialMs * 2 ** (attempt - 1);

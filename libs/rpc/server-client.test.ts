@@ -14,7 +14,7 @@ import type { RequestNames } from './request-names.js';
 import { createServer, type RpcServer, type ServerOptions } from './server.js';
 import { internalMessage } from './status.js';
 
-// A service of its own, over JSON, so that this test depends on no proto.
+// A service over JSON that only this test uses, so that it depends on no proto.
 interface Message {
   name: string;
   n: number;
@@ -79,7 +79,7 @@ function client(server: RpcServer, options: Parameters<typeof connect>[2] = {}) 
 
 const in5s = { timeoutMs: 5000 };
 
-test('a unary call and a stream answer, fields left out take their default', async () => {
+test('a unary call and a stream respond; omitted fields have their default', async () => {
   const c = client(await serve());
   assert.deepEqual(await c.getOne({ name: 'x' }, in5s), { name: 'x', n: 0 });
   const seen: number[] = [];
@@ -87,7 +87,7 @@ test('a unary call and a stream answer, fields left out take their default', asy
   assert.deepEqual(seen, [0, 1, 2, 3, 4]);
 });
 
-test('what a handler throws, the client catches; anything unknown is INTERNAL and logged', async () => {
+test('the client catches what a handler throws; unknown errors are INTERNAL and logged', async () => {
   const lines: string[] = [];
   const thrown: Record<string, unknown> = {
     invalid: errors.invalid('n', 7, 'even'),
@@ -204,14 +204,14 @@ test('a slow reader holds the producer back', async () => {
     received++;
     if (received === 1) {
       await sleep(300);
-      // 100 MB would come; both windows, the grpc-js buffers of the reader and our four hold far less.
+      // 100 MB would be sent; both windows, the reader's grpc-js buffers and our four messages hold far less.
       assert.ok(produced < 120, `${produced} messages ahead of a stopped reader`);
     }
   }
   assert.equal(received, 400);
 });
 
-test('UNAVAILABLE is retried where idempotent, not otherwise', async () => {
+test('UNAVAILABLE is retried for idempotent calls only', async () => {
   let calls = 0;
   const flaky = unary((request: Message) => {
     if (++calls < 3) throw new errors.Unavailable('the store', 5);
@@ -240,7 +240,7 @@ test('a server that is not there is Unavailable', async () => {
   await assert.rejects(c.getOne({}, in5s), errors.Unavailable);
 });
 
-test('a caller bound to one project is refused another', async () => {
+test('a caller bound to one project may not use another', async () => {
   const server = await serve({}, {}, { ...noNames, getOne: { name: 'run?', requestId: 'text' } });
   const c = client(server, { metadata: { [projectKey]: 'mine' } });
   await c.getOne({}, in5s);

@@ -1,6 +1,6 @@
 /**
- * A gRPC server of the project: our handlers with metrics, logs, deadlines, authorisation and mapped errors, plus health and reflection.
- * Loopback only unless TLS or an explicit flag. Readiness and signals belong to process.ts.
+ * A gRPC server with this project's handlers, metrics, logs, deadlines, authorisation and error mapping, and with health and reflection. It only
+ * listens on loopback addresses unless TLS or an explicit flag is given. process.ts handles readiness and signals.
  */
 import { setMaxListeners } from 'node:events';
 import { type ChannelOptions, type Metadata, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
@@ -20,7 +20,7 @@ import { reflectionOf } from './reflection.js';
 export interface ServerTls {
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** With it, clients must show a certificate of this authority. */
+  /** If given, clients must present a certificate of this authority. */
   readonly clientAuthority?: Buffer;
 }
 
@@ -28,28 +28,28 @@ export interface ServerOptions {
   readonly services: readonly BoundService[];
   /** Default 127.0.0.1. */
   readonly host?: string;
-  /** 0, the default: any free port. */
+  /** Default 0, which means any free port. */
   readonly port?: number;
   readonly registry: Registry;
   readonly logger: Logger;
   readonly tls?: ServerTls;
-  /** Plain text on an address that other machines reach; default false. */
+  /** Allows plain text on an address that other machines can reach; default false. */
   readonly allowRemote?: boolean;
   /** Default: sameProject. */
   readonly authorize?: Authorize;
   /** Translates errors of lower libraries to those of errors.ts. */
   readonly mapError?: (error: unknown) => DomainError | undefined;
-  /** Connections are asked to reconnect after this, so that clients find new replicas; default 5 minutes, 0 = never. */
+  /** Age in ms at which clients are asked to reconnect, so that they find new replicas; default 5 minutes, 0 for never. */
   readonly maxConnectionAgeMs?: number;
-  /** Deadline of a unary call that has none, and the longest one; default 10 minutes. */
+  /** Deadline of a unary call without one, and the longest allowed deadline, in ms; default 10 minutes. */
   readonly maxUnaryMs?: number;
-  /** As maxUnaryMs, for streams; default 24 hours. */
+  /** Same as maxUnaryMs, but for streams; default 24 hours. */
   readonly maxStreamMs?: number;
   /** Largest request, bytes; default 4 MiB. */
   readonly maxReceiveBytes?: number;
   /** Largest response message, bytes; default 16 MiB. */
   readonly maxSendBytes?: number;
-  /** Messages of a stream ahead of the transport; default 4. */
+  /** Number of messages of a stream that may wait for the transport; default 4. */
   readonly streamWindow?: number;
   /** Default true. */
   readonly reflection?: boolean;
@@ -58,13 +58,13 @@ export interface ServerOptions {
 export interface RpcServer {
   /** Known after start. */
   readonly port: number;
-  /** Binds and serves; health says SERVING. */
+  /** Binds the port and starts serving; the health status becomes SERVING. */
   start(): Promise<void>;
-  /** Sets the health of one service (`dropstream.v1.TrainerService`), or of all where undefined. */
+  /** Sets the health status of one service (`dropstream.v1.TrainerService`), or of all services if undefined. */
   setServing(serving: boolean, service?: string): void;
-  /** No new calls; watches end with UNAVAILABLE, others may finish within `graceMs`, then end so too. */
+  /** Rejects new calls and ends watches with UNAVAILABLE. Other calls may finish within `graceMs`, and then end with UNAVAILABLE too. */
   drain(graceMs: number): Promise<void>;
-  /** drain(0). */
+  /** Same as drain(0). */
   close(): Promise<void>;
 }
 
@@ -81,7 +81,7 @@ export function createServer(options: ServerOptions): RpcServer {
   });
   const draining = new AbortController();
   const closing = new AbortController();
-  // Every call in flight listens to both: many are no leak.
+  // Every call in flight listens to both signals, so many listeners are not a leak.
   setMaxListeners(0, draining.signal, closing.signal);
 
   const serviceNames: string[] = [];
@@ -115,7 +115,7 @@ export function createServer(options: ServerOptions): RpcServer {
   let port = options.port ?? 0;
   let state: 'new' | 'serving' | 'ended' = 'new';
   const setServing = (serving: boolean, service?: string): void => {
-    // A late probe must not undo draining.
+    // A late probe must not undo the draining.
     if (serving && state === 'ended') return;
     for (const name of service === undefined ? ['', ...serviceNames] : [service])
       health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
@@ -129,7 +129,7 @@ export function createServer(options: ServerOptions): RpcServer {
     const finished = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const grace = setTimeout(() => {
       closing.abort(new Unavailable('this replica, which is stopping,', 500));
-      // The statuses above are given a moment to leave; then connections are cut.
+      // The statuses above get a moment to be sent; then the connections are closed.
       force = setTimeout(() => server.forceShutdown(), 250);
     }, graceMs);
     let force: NodeJS.Timeout | undefined;
@@ -166,7 +166,7 @@ function channelOptions(options: ServerOptions): ChannelOptions {
   return {
     'grpc.max_receive_message_length': options.maxReceiveBytes ?? 4 * 2 ** 20,
     'grpc.max_send_message_length': options.maxSendBytes ?? 16 * 2 ** 20,
-    // A dead peer is noticed within 80 s.
+    // Detects a dead peer within 80 s.
     'grpc.keepalive_time_ms': minute,
     'grpc.keepalive_timeout_ms': 20_000,
     'grpc.max_concurrent_streams': 1000,

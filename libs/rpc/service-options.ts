@@ -1,4 +1,4 @@
-/** The options that every service has, and schemas for options of one's own. */
+/** The options that all services have, and schemas for a service's own options. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { invalid } from '#errors/errors.js';
@@ -17,7 +17,7 @@ export const bool = (fallback: boolean) =>
 export const integer = (min: number, max: number) => z.coerce.number({ error: 'a number' }).int().min(min).max(max);
 
 export interface ServiceDefaults {
-  /** gRPC port where none is given; the admin port is 1000 higher. */
+  /** Default of the gRPC port; the default of the admin port is 1000 higher. */
   readonly port: number;
 }
 
@@ -36,7 +36,7 @@ export function serviceOptions({ port }: ServiceDefaults) {
     tlsClientCa: { schema: z.string().default(''), help: 'PEM file; callers must show a certificate of this authority' },
     logLevel: {
       schema: z.enum(logLevels as [LogLevel, ...LogLevel[]]).default('info'),
-      help: `least level to log: ${logLevels.join(', ')}`,
+      help: `lowest level that is logged: ${logLevels.join(', ')}`,
     },
     drainMs: { schema: integer(0, 3_600_000).default(25_000), help: 'milliseconds that calls get to finish after SIGTERM' },
     maxConnectionAgeMs: {
@@ -48,7 +48,9 @@ export function serviceOptions({ port }: ServiceDefaults) {
 
 export type ServiceConfig = ConfigOf<ReturnType<typeof serviceOptions>>;
 
-/** Reads the PEM files; undefined without TLS. Throws InvalidArgument for half a pair or an unreadable file. */
+/**
+ * Reads the PEM files; returns undefined without TLS. Throws InvalidArgument if only one of certificate and key is given, or a file is unreadable.
+ */
 export function readTls(config: Pick<ServiceConfig, 'tlsCert' | 'tlsKey' | 'tlsClientCa'>): ServerTls | undefined {
   const { tlsCert, tlsKey, tlsClientCa } = config;
   if (tlsCert === '' && tlsKey === '' && tlsClientCa === '') return undefined;

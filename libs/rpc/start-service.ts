@@ -1,4 +1,4 @@
-/** Puts a service together: registry, gRPC server, admin server, readiness, draining. `main.ts` of every service calls this. */
+/** Starts a service: registry, gRPC server, admin server, readiness and draining. The `main.ts` of every service calls this. */
 import type { Registry } from 'prom-client';
 import { createLogger, type Logger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
@@ -11,9 +11,9 @@ import { readTls, type ServiceConfig } from './service-options.js';
 
 export interface ServiceParts {
   readonly services: readonly BoundService[];
-  /** Runs when draining begins, beside the draining of calls: stop workers, write checkpoints. */
+  /** Runs when draining begins, at the same time as the draining of calls: stops workers and writes checkpoints. */
   readonly drain?: (graceMs: number) => Promise<void>;
-  /** Runs last, when no call is left: close stores and clients. */
+  /** Runs last, when no call is left: closes stores and clients. */
   readonly close?: () => Promise<void>;
   readonly beforeScrape?: () => void | Promise<void>;
 }
@@ -22,19 +22,19 @@ export interface StartOptions {
   /** `data`, `scheduler`, `trainer` or `evaluator`. */
   readonly name: string;
   readonly config: ServiceConfig;
-  /** Builds the service's own parts; an error here ends the start. */
+  /** Creates the service's own parts. If it throws, the start fails. */
   readonly build: (deps: {
     logger: Logger;
     registry: Registry;
     setServing: RpcServer['setServing'];
   }) => ServiceParts | Promise<ServiceParts>;
-  /** `mapError` comes before mapLowerErrors, which always applies. */
+  /** `mapError` is tried before mapLowerErrors, which is always used. */
   readonly server?: Partial<
     Pick<ServerOptions, 'authorize' | 'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow'>
   >;
   /** Default: from config.logLevel. */
   readonly logger?: Logger;
-  /** Series of the process; default true. False where several services share a process. */
+  /** Whether to export metrics of the process; default true. False if several services share a process. */
   readonly processMetrics?: boolean;
 }
 
@@ -43,9 +43,9 @@ export interface RunningService {
   readonly port: number;
   readonly adminPort: number;
   readonly registry: Registry;
-  /** Readiness off, then calls and workers get `graceMs` (default: the configured), then everything is closed. */
+  /** Turns readiness off, gives calls and workers `graceMs` to finish (default: the configured value), and then closes everything. */
   drain(graceMs?: number): Promise<void>;
-  /** drain without grace. */
+  /** Same as drain without a grace period. */
   close(): Promise<void>;
 }
 

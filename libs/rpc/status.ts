@@ -1,5 +1,5 @@
 /**
- * The one table between the errors of errors.ts and gRPC: status code, google.rpc details in `grpc-status-details-bin`, and the way back
+ * The single mapping between the errors of errors.ts and gRPC: the status code, the google.rpc details in `grpc-status-details-bin`, and the reverse
  * on the client. An error that is not in the table becomes INTERNAL with a fixed message; its text never leaves the process.
  */
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
@@ -24,7 +24,7 @@ import { Status } from '#protocol/google/rpc/status.js';
 
 const errorDomain = 'dropstream';
 const detailsKey = 'grpc-status-details-bin';
-/** Trailers are bounded (clients refuse more than 8 KiB of headers): so are the details. */
+/** Clients reject more than 8 KiB of headers, so the details in the trailers must be bounded. */
 const maxViolations = 24;
 const maxText = 1000;
 
@@ -38,11 +38,11 @@ type Fields = Readonly<Record<string, string>>;
 interface Row<E extends DomainError> {
   readonly type: abstract new (...args: never[]) => E;
   readonly code: status;
-  /** ErrorInfo.metadata: the ids. */
+  /** ErrorInfo.metadata, which contains the ids. */
   readonly fields: (error: E) => Fields;
-  /** Details beyond ErrorInfo. */
+  /** Details besides ErrorInfo. */
   readonly details?: (error: E) => Detail[];
-  /** The client's way back. */
+  /** Restores the error on the client. */
   readonly restore: (fields: Fields, details: ReadonlyMap<string, Uint8Array>, cause: unknown) => E;
 }
 
@@ -63,7 +63,7 @@ const named = (e: { kind: string; resource: string; why?: string }): Fields => (
   ...(e.why === undefined ? {} : { why: e.why }),
 });
 
-/** Walked row by row in status.test.ts. */
+/** status.test.ts tests every row. */
 export const statusTable: readonly Row<DomainError>[] = [
   row<InvalidArgument>({
     type: InvalidArgument,
@@ -142,17 +142,17 @@ export const statusTable: readonly Row<DomainError>[] = [
   }),
 ];
 
-/** What grpc-js sends. */
+/** The status in the form that grpc-js sends. */
 export interface GrpcStatus {
   readonly code: status;
   readonly details: string;
   readonly metadata: Metadata;
 }
 
-/** The text of every error that is not in the table. */
+/** The message of every error that is not in the table. */
 export const internalMessage = 'internal error; see the log of the service';
 
-/** Maps an error to the status to send. `unexpected` gets the original of anything outside the table, to log it. */
+/** Maps an error to the status to send. `unexpected` is called with every error that is not in the table, so that it can be logged. */
 export function toStatus(error: unknown, unexpected: (error: unknown) => void): GrpcStatus {
   const found = statusTable.find((r) => error instanceof r.type);
   if (!found || !(error instanceof DomainError)) {
@@ -172,7 +172,7 @@ export function toStatus(error: unknown, unexpected: (error: unknown) => void): 
   return { code: found.code, details: message, metadata };
 }
 
-/** The way back: the class the server threw, its ids restored, or RemoteError for a status that none stands for. `cause` is the original. */
+/** Restores the class that the server threw, with its ids, or RemoteError for a status without a class. `cause` is the original error. */
 export function fromServiceError(error: ServiceError, method = 'the call'): DomainError | RemoteError {
   const found = statusTable.find((r) => r.code === error.code);
   if (!found) return new RemoteError(error.code, error.details, { cause: error });
@@ -180,7 +180,7 @@ export function fromServiceError(error: ServiceError, method = 'the call'): Doma
   const info = details.get(url('ErrorInfo'));
   const parsed = info && safely(() => ErrorInfo.decode(info));
   if (parsed?.domain === errorDomain) return found.restore(parsed.metadata, details, error);
-  // From grpc-js itself or another server: no details, only text.
+  // This status came from grpc-js itself or from another server: it has only text and no details.
   switch (error.code) {
     case status.UNAVAILABLE:
       return new Unavailable(`${method} (${error.details})`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
@@ -221,13 +221,13 @@ function encodeRetry(ms: number): Uint8Array {
   return RetryInfo.encode({ retryDelay: { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) } }).finish();
 }
 
-/** Milliseconds; 0 when the server did not say. */
+/** Milliseconds; 0 if the server did not say. */
 function decodeRetry(bytes: Uint8Array | undefined): number {
   const delay = bytes && safely(() => RetryInfo.decode(bytes))?.retryDelay;
   return delay ? Number(delay.seconds) * 1000 + delay.nanos / 1e6 : 0;
 }
 
-/** Details come from another process: undecodable ones count as absent. */
+/** Details come from another process, so those that cannot be decoded count as absent. */
 function safely<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -1,20 +1,20 @@
-/** Writes what a handler yields, no more than a few messages ahead of the transport (whose own mark is 16 of any size). */
+/** Writes what a handler yields, at most a few messages ahead of the transport (whose own limit is 16 messages of any size). */
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { orAborted } from '#bounds/or-aborted.js';
 
 export class StreamPump {
-  /** Written and not yet handed to the socket. */
+  /** Messages that were written, but not yet passed to the socket. */
   #pending = 0;
   #wake: (() => void) | undefined;
 
   constructor(
     private readonly call: ServerWritableStream<unknown, unknown>,
     private readonly signal: AbortSignal,
-    /** Messages ahead at most. */
+    /** Largest number of messages ahead of the transport. */
     private readonly window: number,
   ) {}
 
-  /** Until the source ends. @throws its error, or the signal's reason */
+  /** Runs until the source ends. @throws the source's error, or the signal's reason */
   async run(source: AsyncIterable<unknown>): Promise<void> {
     const iterator = source[Symbol.asyncIterator]();
     try {
@@ -29,18 +29,18 @@ export class StreamPump {
         await this.#until(this.window - 1);
       }
     } catch (error) {
-      // Not awaited: a generator that ignores its signal would hold the answer back.
+      // Not awaited: a generator that ignores its signal would delay the response.
       iterator.return?.().then(undefined, () => {});
       throw error;
     }
   }
 
-  /** Resolves when nothing is pending; for the source, between two messages. */
+  /** Resolves when nothing is pending. For the source, between two messages. */
   async flushed(): Promise<void> {
     await this.#until(0);
   }
 
-  /** Until at most that many messages are pending. Only one waits at a time: the source while it is asked for its next message, or run. */
+  /** Resolves when at most that many messages are pending. Only one caller waits at a time: the source while it makes its next message, or `run`. */
   async #until(most: number): Promise<void> {
     while (this.#pending > most) {
       await orAborted(

@@ -31,7 +31,7 @@ function hasOpenssl(): boolean {
   }
 }
 
-test('TLS: the authority decides, both ways', {
+test('TLS: server and client accept only certificates of their authority', {
   skip: hasOpenssl() ? false : 'no openssl command to make certificates with',
 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'dropstream-tls-'));

@@ -32,7 +32,7 @@ const drop = length
   )
   .filter(([s]) => !(s.mode === 'late' && s.schedule === 'linear'));
 
-/** recipe.md §2 written as the table reads, one array. */
+/** recipe.md §2 implemented as its table reads, as one array. */
 function tableOf({ rate: p, mode, schedule, cutoffEpoch }: Required<DropSpec>, epochs: number, s: number): number[] {
   const values = Array.from({ length: epochs * s }, (_, i) => {
     const n = cutoffEpoch * s;
@@ -123,7 +123,7 @@ test('edge cases of the recipe', () => {
   assert.equal(learningRate({ lr: 1, warmupEpochs: 3 }, l).at(2), 1, 'warm-up as long as the training');
 });
 
-test('everything refused is named at once', () => {
+test('the error names all violations at once', () => {
   const violationsOf = (run: () => unknown): string[] => {
     try {
       run();

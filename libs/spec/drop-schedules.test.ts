@@ -37,7 +37,7 @@ test('a schedule survives its stored form and the drop options of a run', () => 
       assert.deepEqual(dropSpecOf(message), dropSpecOf(checked));
       assert.deepEqual(runDropOf(message), runDropOf(checked));
       const again = dropScheduleOf(runDropOf(checked));
-      // A run without drop does not say what it would drop.
+      // A run without drop does not record the other drop options.
       assert.deepEqual(again, checked.rate === 0 ? { ...checked, kind: DropKind.DROPOUT } : checked);
     }),
   );
@@ -65,7 +65,7 @@ test('a schedule with unknown numbers is refused, each field named', () => {
   );
 });
 
-test('a stored schedule with a word that is none of ours is refused', () => {
+test('a stored schedule with an unknown word is rejected', () => {
   const stored = toStored({ kind: 1, rate: 0.1, mode: 2, schedule: 1, cutoffEpoch: 1 });
   assert.ok(storedDropSchedule.safeParse(stored).success);
   for (const change of [{ mode: 'early' }, { kind: 'UNRECOGNIZED' }, { schedule: 'DROP_SCHEDULE_COSINE' }])

@@ -1,6 +1,6 @@
 /**
- * Drop schedules in their four forms, one to the other: the proto's DropScheduleSpec, the drop options of a RunSpec, the spec of
- * libs/schedule, and the JSON of a stored revision. And segments in their two: the proto's and the library's.
+ * Converts drop schedules between their four forms: the proto's DropScheduleSpec, the drop options of a RunSpec, the spec of libs/schedule, and the
+ * JSON of a stored revision. Converts segments between the proto's form and the library's.
  */
 import { z } from 'zod';
 import type { Violations } from '#errors/errors.js';
@@ -20,18 +20,18 @@ import {
 import { checkDropSpec, type DropSpec, ScheduleChecks, type Segment } from '#schedule/index.js';
 import { dropKinds, dropModes, dropSchedules } from './words.js';
 
-/** The drop options of a run with nothing left to defaults. */
+/** The drop options of a run, with all defaults filled in. */
 export type RunDrop = { [K in 'dropout' | 'dropPath' | 'dropMode' | 'dropSchedule' | 'cutoffEpoch']-?: NonNullable<RunSpec[K]> };
 
-/** The library's form of a checked message. */
+/** The library's form of a message that was checked. */
 export function dropSpecOf({ rate, mode, schedule, cutoffEpoch }: Omit<DropScheduleSpec, 'kind'>): DropSpec {
   return { rate, mode: dropModes.wordOf(mode), schedule: dropSchedules.wordOf(schedule), cutoffEpoch };
 }
 
-/** The library names arguments as the command line does; in the proto they are fields of the spec. */
+/** The library names arguments as the command line does; the proto names them as fields of the spec. */
 const protoFields: Readonly<Record<string, string>> = { drop_mode: 'mode', drop_schedule: 'schedule' };
 
-/** What the library refused, as violations of the message at `field`. */
+/** Converts the library's violations to violations of the message at `field`. */
 export function addScheduleViolations(violations: Violations, checks: ScheduleChecks, field: string): void {
   violations.addAll(
     checks.violations.map((v) => ({ ...v, field: protoFields[v.field] ?? v.field })),
@@ -39,7 +39,7 @@ export function addScheduleViolations(violations: Violations, checks: ScheduleCh
   );
 }
 
-/** The message at `field` with every value that UNSPECIFIED stands for; undefined, with violations added, where it cannot be. */
+/** Returns the message at `field` with defaults in place of UNSPECIFIED. If that is not possible, adds violations and returns undefined. */
 export function checkDropSchedule(
   violations: Violations,
   message: DropScheduleSpec | undefined,
@@ -67,7 +67,7 @@ export function checkDropSchedule(
   };
 }
 
-/** The drop options that a schedule stands for, with nothing left UNSPECIFIED. @throws RangeError for values of a newer release */
+/** The drop options that a schedule stands for; none is UNSPECIFIED. @throws RangeError for values of a newer release */
 export function runDropOf({ kind, rate, mode, schedule, cutoffEpoch }: DropScheduleSpec): RunDrop {
   const path = dropKinds.wordOf(kind) === 'drop_path';
   return {
@@ -104,7 +104,7 @@ export type StoredDropSchedule = z.output<typeof storedDropSchedule>;
 export function toStored({ kind, rate, mode, schedule, cutoffEpoch }: DropScheduleSpec): StoredDropSchedule {
   return {
     kind: dropKindToJSON(kind),
-    // −0 would not survive JSON.
+    // JSON does not keep −0.
     rate: rate === 0 ? 0 : rate,
     mode: dropModeToJSON(mode),
     schedule: dropScheduleToJSON(schedule),
@@ -122,13 +122,13 @@ export function fromStored({ kind, rate, mode, schedule, cutoff_epoch }: StoredD
   };
 }
 
-/** Formulas that a drop schedule can have. */
+/** The formulas that a drop schedule can have. */
 const formulas = [
   ['constant', SegmentFormula.CONSTANT],
   ['linear_to_zero', SegmentFormula.LINEAR_TO_ZERO],
 ] as const;
 
-/** @throws RangeError for a formula that only other curves have */
+/** @throws RangeError for a formula that drop schedules do not have */
 export function segmentMessage({ start, end, formula, startValue, endValue }: Segment): ScheduleSegment {
   const found = formulas.find(([word]) => word === formula);
   if (found === undefined) throw new RangeError(`formula is ${formula}, must be one of ${formulas.map(([word]) => word).join(', ')}`);

@@ -8,7 +8,7 @@ import { optimizerToJSON, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode, dropKindToJSON, dropModeToJSON, dropScheduleToJSON } from '#protocol/dropstream/v1/schedule_types.js';
 import * as words from './words.js';
 
-/** Any of the tables. */
+/** Any one of the tables. */
 interface Table {
   readonly words: readonly string[];
   readonly names: readonly string[];
@@ -33,7 +33,7 @@ const tables: readonly (readonly [Table, (value: never) => string])[] = [
   [words.sampleOrders, sampleOrderToJSON],
 ];
 
-test('a word, its number and its proto name stand for one another', () => {
+test('a word, its number and its proto name convert into each other', () => {
   for (const [table, nameOf] of tables) {
     assert.ok(table.words.length >= 2);
     for (const [k, word] of table.words.entries()) {

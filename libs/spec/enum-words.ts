@@ -1,6 +1,6 @@
 /**
- * The words of a proto enum: EARLY of DropMode is `early` on the command line, in plans and in libraries that know no protos. A word is the
- * value's proto name without its prefix, in lower case, so no list of words can fall behind its enum.
+ * The words of a proto enum: EARLY of DropMode is `early` on the command line, in plans, and in libraries that do not use protos. A word is the
+ * value's proto name in lower case without its prefix, so the words always agree with the enum.
  */
 import type { Violations } from '#errors/errors.js';
 
@@ -16,20 +16,20 @@ export interface EnumWords<T> {
   readonly words: readonly WordOf<T>[];
   /** All proto names, such as DROP_MODE_EARLY, in the same order. */
   readonly names: readonly string[];
-  /** What UNSPECIFIED and an absent field mean. */
+  /** The meaning of UNSPECIFIED and of an absent field. */
   readonly fallback: WordOf<T>;
   fromWord(word: WordOf<T>): ValueOf<T>;
-  /** Undefined where the text is no word of the enum. */
+  /** Undefined if the text is not a word of the enum. */
   parse(text: string): ValueOf<T> | undefined;
-  /** True for a number of the enum, UNSPECIFIED among them. */
+  /** True for a number of the enum, including UNSPECIFIED. */
   has(value: number): boolean;
-  /** The word of a value that was checked before. @throws RangeError for a number that the enum does not have */
+  /** The word of a value that was checked before. @throws RangeError for a number that is not in the enum */
   wordOf(value: number | undefined): WordOf<T>;
-  /** The word of a request's value; a number that the enum does not have becomes a violation, and the word is then not to be used. */
+  /** The word of a request's value. A number that is not in the enum becomes a violation; then the returned word must not be used. */
   read(violations: Violations, field: string, value: number | undefined): WordOf<T>;
 }
 
-/** @param prefix of the values' proto names, without the last underscore: `DROP_MODE` */
+/** @param prefix prefix of the values' proto names, without the last underscore: `DROP_MODE` */
 export function enumWords<T extends EnumObject>(values: T, prefix: string, fallback: WordOf<T>): EnumWords<T> {
   const entries = Object.entries(values)
     .filter((entry): entry is [string, ValueOf<T>] => typeof entry[1] === 'number' && entry[1] > 0)

@@ -1,4 +1,4 @@
-/** The enums of specs and plans with their words and defaults. */
+/** The enums of specs and plans, with their words and defaults. */
 import { EraseMode, MixupMode, SampleOrder, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
 import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { Optimizer, type RunSpec } from '#protocol/dropstream/v1/run_spec.js';

@@ -184,7 +184,7 @@ test('a reader of a checkpoint that is being deleted gets it whole or ObjectNotF
     await saveCheckpoint(store, PREFIX, snapshot(2));
     let deletes = 0;
     const deleted: string[] = [];
-    // The reader looks when retention has made `cut` deletions; retention's own order is what is tested.
+    // The reader looks after `cut` deletions by retention; this tests the order of those deletions.
     const probing: ObjectStore = Object.create(store, {
       delete: {
         value: async (key: string) => {
@@ -202,7 +202,7 @@ test('a reader of a checkpoint that is being deleted gets it whole or ObjectNotF
     await deleteCheckpoints(probing, PREFIX, { unneeded: (committed) => committed.slice(1) });
     await look();
   }
-  // And one that had read the manifest just before it went.
+  // The same for a reader that has read the manifest just before it is deleted.
   const { store } = await freshDirectoryStore();
   const old = await saveCheckpoint(store, PREFIX, snapshot(3));
   const between: ObjectStore = Object.create(store, {
@@ -221,7 +221,7 @@ test('a reader of a checkpoint that is being deleted gets it whole or ObjectNotF
   );
 });
 
-test('parts of saves that died go when they are old, never those of a save under way', async () => {
+test('parts of failed saves are deleted when they are old, never those of a save in progress', async () => {
   const { store } = await freshDirectoryStore();
   await store.put(`${PREFIX}/000000000001-0123abcd/weights.0011223344556677.safetensors`, Buffer.from('half'));
   await store.put(`${PREFIX}/notes/readme`, Buffer.from('not ours'));

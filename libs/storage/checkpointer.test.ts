@@ -31,7 +31,7 @@ function soon(): AbortSignal {
   return ending.signal;
 }
 
-/** The store with puts held until they are let go. */
+/** A store that holds puts until the test releases them. */
 async function heldStore() {
   const { store } = await freshDirectoryStore();
   let letGo = () => {};
@@ -97,7 +97,7 @@ test('training goes on over the staged copy: each save is of its own snapshot, a
   await checkpointer.close();
 });
 
-test('a failed save is told, shows in the status, and the next one is tried', async () => {
+test('a failed save is reported and shown in the status, and the next one is tried', async () => {
   const { store } = await freshDirectoryStore();
   let failing = true;
   const unreliable: ObjectStore = Object.create(store, {

@@ -33,7 +33,7 @@ test('opening creates the folder; a file in its place is StoreUnavailable and no
   await assert.rejects(DirectoryStore.open(join(folder, 'file')), (error) => error instanceof StoreUnavailable && !error.retryable);
 });
 
-test('what a killed writer left is never listed, never a key, and goes when it is old', async () => {
+test('files left by a killed writer are never listed, never valid keys, and are removed when they are old', async () => {
   const folder = await freshFolder();
   const store = await DirectoryStore.open(folder);
   await store.put('a/real', Buffer.from('x'));

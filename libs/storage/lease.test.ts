@@ -6,7 +6,7 @@ import { type ObjectStore, StoreUnavailable } from './object-store.js';
 
 const BEATS = 'projects/p/runs/r/heartbeats';
 
-test('an owner is gone only after the same heartbeat over a full TTL of the watcher own clock', () => {
+test("an owner counts as gone only after the same heartbeat over a full TTL of the watcher's own clock", () => {
   let now = 1_000_000;
   const watch = new StaleWatch(10_000, () => now);
   const beat = (n: number) => Buffer.from(`beat ${n}`);
@@ -38,14 +38,14 @@ test('a slow answer counts from when it was asked for, not from when it came', a
       return { bytes: Buffer.from('same'), etag: '' };
     },
   } as unknown as ObjectStore;
-  // Asked at 0, 400, 800, 1200 and 1600; what the first answer said is known from 400 on.
+  // Requests are sent at 0, 400, 800, 1200 and 1600; the first answer arrives at 400, from when on the time counts.
   const seen = [];
   for (let look = 0; look < 4; look++) seen.push(await watch.look(slow, BEATS, 1));
   assert.deepEqual(seen, ['watching', 'watching', 'watching', 'watching']);
   assert.equal(await watch.look(slow, BEATS, 1), 'stale');
 });
 
-test('a heartbeat changes with every beat, is its claim own, and is gone after stop', async () => {
+test('a heartbeat changes every time, belongs to one claim, and is deleted by stop', async () => {
   const { store } = await freshDirectoryStore();
   const key = heartbeatKey(BEATS, 7);
   const heartbeat = await Heartbeat.start(store, key, { owner: 'w', intervalMs: 5, lostAfterMs: 60_000, onLost: assert.fail });
@@ -55,7 +55,7 @@ test('a heartbeat changes with every beat, is its claim own, and is gone after s
   assert.deepEqual((await store.list('')).objects, []);
 });
 
-test('an owner whose beats fail or hang hears of it once, though beats go on and succeed again', async () => {
+test('an owner whose heartbeats fail or hang is told once, while heartbeats continue and may succeed again', async () => {
   const { store } = await freshDirectoryStore();
   const down = new StoreUnavailable('down', true);
   for (const failure of [() => Promise.reject(down), () => new Promise<never>((_, reject) => setTimeout(() => reject(down), 150))]) {
@@ -91,7 +91,7 @@ test('an owner whose beats fail or hang hears of it once, though beats go on and
   }
 });
 
-test('two looks either side of an outage do not make a living owner stale', () => {
+test('two looks before and after an outage do not make a living owner stale', () => {
   let now = 0;
   const watch = new StaleWatch(1000, () => now);
   const beat = Buffer.from('beat 1');

@@ -11,7 +11,7 @@ const collect = async (records: AsyncIterable<LogRecord>) => {
   return all;
 };
 
-/** The store with the next puts spoilt: 'after' does the work and loses the reply, 'before' does nothing. */
+/** A store whose next puts fail: 'after' writes the object and loses the reply, 'before' does nothing. */
 function faulty(store: ObjectStore, faults: ('after' | 'before')[]): ObjectStore {
   return Object.create(store, {
     put: {
@@ -54,7 +54,7 @@ test('appends on one log take their turns; a failed one does not stop the next',
   for (const name of ['seq', 'writer', 'kind', 'at']) await assert.rejects(log.append('x', { [name]: 1 }), TypeError);
 });
 
-test('a stale writer collides and learns who won; after catching up it goes on behind', async () => {
+test('a stale writer gets a conflict and learns who won; after catching up, it can append', async () => {
   const { store } = await freshDirectoryStore();
   const [a, b] = [new RecordLog(store, PREFIX), new RecordLog(store, PREFIX)];
   await a.append('created');
@@ -120,7 +120,7 @@ test('an append without an answer that did happen, then another one: both are th
   );
 });
 
-test('watching yields what is there, then what comes, each once, and ends with its signal', async () => {
+test('watching yields existing and then new records, each once, and ends with its signal', async () => {
   const { store } = await freshDirectoryStore();
   const log = new RecordLog(store, PREFIX);
   for (let i = 1; i <= 12; i++) await log.append('metrics', { i });

@@ -96,7 +96,7 @@ test('wrong credentials and a missing bucket fail at once, by name, without sayi
   );
 });
 
-test('store URIs: what is refused, and that no credential is repeated', async () => {
+test('store URIs: invalid ones are rejected, and errors contain no credentials', async () => {
   const env = { DROPSTREAM_S3_ACCESS_KEY: 'access', DROPSTREAM_S3_SECRET_KEY: 'hidden' };
   const bad = [
     '',
@@ -127,10 +127,10 @@ test('store URIs: what is refused, and that no credential is repeated', async ()
   await store.close();
 });
 
-/** Stands between store and server: passes bytes, holds them, or cuts the server's next answers off. */
+/** A proxy between store and server: passes bytes on, holds them, or cuts off the server's next responses. */
 class FaultyProxy {
   mode: 'pass' | 'silent' | 'reset' = 'pass';
-  /** Answers to PUT still to be lost: the server has done the work, the client hears nothing. */
+  /** Number of responses to PUT that will be lost: the server does the work, but the client gets no answer. */
   repliesToLose = 0;
   connections = 0;
   private readonly sockets = new Set<Socket>();

@@ -6,7 +6,7 @@ import { sharedPath } from '../../test/support/shared-folder.js';
 import { decodeSafetensors, encodeSafetensors, SafetensorsError } from './safetensors.js';
 import { bytesOf, bytesPerElement, DTYPES, type Tensor, viewAs } from './tensor.js';
 
-/** A file out of any header text and data. */
+/** Makes a file from any header text and data. */
 function file(header: string, dataBytes = 0, announced = Buffer.byteLength(header)): Buffer {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(announced));
@@ -30,7 +30,7 @@ const plain = (tensors: readonly Tensor[]) =>
     tensors.map(({ name, dtype, shape, data }) => [name, { dtype, shape: [...shape], bytes: Buffer.from(bytesOf(data)).toString('hex') }]),
   );
 
-test('what is encoded is decoded: any names, types, shapes, metadata, at any alignment', () => {
+test('decoding returns what was encoded: any names, types, shapes, metadata, at any alignment', () => {
   fc.assert(
     fc.property(
       anyTensors,
@@ -77,7 +77,7 @@ test('a fixed file has these bytes', () => {
   assert.equal(Buffer.from(data!).toString('hex'), '01000000ffffffff');
 });
 
-test('encoding refuses data that are not what they are said to be', () => {
+test('encoding rejects data that do not fit their type or shape', () => {
   const good: Tensor = { name: 'w', dtype: 'F32', shape: [2], data: new Float32Array(2) };
   const bad: Tensor[][] = [
     [good, good],
@@ -90,7 +90,7 @@ test('encoding refuses data that are not what they are said to be', () => {
   for (const tensors of bad) assert.throws(() => encodeSafetensors(tensors), SafetensorsError);
 });
 
-test('decoding refuses what the format forbids, and says which tensor', () => {
+test('decoding rejects what the format forbids, and names the tensor', () => {
   const cases: [string, Buffer, RegExp][] = [
     ['empty', Buffer.alloc(0), /too short/],
     ['length only', file('', 0), /too short/],
@@ -144,7 +144,7 @@ test('mutated files decode or are refused with SafetensorsError, never anything 
   );
   const anyMutation = fc.oneof(
     fc.record({ at: fc.nat(base.length - 1), set: fc.nat(255) }),
-    // The data alone: any bytes are good ones.
+    // The data alone: any bytes are valid.
     fc.record({ at: fc.integer({ min: base.length - 37, max: base.length - 1 }), set: fc.nat(255) }),
     fc.record({ at: fc.nat(base.length - 1), cut: fc.integer({ min: 1, max: 40 }) }),
     fc.record({
@@ -163,7 +163,7 @@ test('mutated files decode or are refused with SafetensorsError, never anything 
         else if ('cut' in mutation) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + mutation.cut)]);
         else bytes = Buffer.concat([bytes.subarray(0, at), Buffer.from(mutation.insert), bytes.subarray(at)]);
       }
-      // A right length again lets mutations inside the header get past the first check.
+      // Restoring the correct length lets mutations inside the header pass the first check.
       if (fixLength && bytes.length > 60) bytes.writeBigUInt64LE(BigInt(bytes.length - 37), 0);
       try {
         for (const { data, shape } of decodeSafetensors(bytes).tensors)

@@ -1,4 +1,4 @@
-/** The gRPC series of a server and of a client, with go-grpc-middleware's names. */
+/** The gRPC metrics of a server and of a client, with the names of go-grpc-middleware. */
 import { Counter, Histogram, type Registry } from 'prom-client';
 
 export type GrpcType = 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
@@ -11,7 +11,7 @@ export interface GrpcMethod {
   readonly method: string;
 }
 
-/** `/dropstream.v1.SchedulerService/GetRates` in parts. */
+/** Splits `/dropstream.v1.SchedulerService/GetRates`. */
 export function grpcMethod(path: string, requestStream: boolean, responseStream: boolean): GrpcMethod {
   const [, service = '', method = ''] = path.split('/');
   const type = requestStream ? (responseStream ? 'bidi_stream' : 'client_stream') : responseStream ? 'server_stream' : 'unary';
@@ -22,12 +22,12 @@ export function grpcMethod(path: string, requestStream: boolean, responseStream:
 export interface CallObserver {
   received(): void;
   sent(): void;
-  /** `code` is the name of the status, e.g. `OK` or `NOT_FOUND`; once per call. */
+  /** Call it once for each call. `code` is the name of the status, such as `OK` or `NOT_FOUND`. */
   handled(code: string): void;
 }
 
 export interface GrpcMetrics {
-  /** Puts every series of a method to zero, so that rates and alerts exist before the first call. */
+  /** Sets all series of a method to zero, so that rates and alerts exist before the first call. */
   initialise(method: GrpcMethod): void;
   begin(method: GrpcMethod): CallObserver;
 }

@@ -1,6 +1,6 @@
 /**
- * Structured logs: one JSON object a line on stderr, readable text where stderr is a terminal. Secrets are redacted by key, whatever the
- * depth up to three levels. Whole requests are never logged.
+ * Structured logs: one JSON object on each line of stderr, or readable text if stderr is a terminal. Secrets are redacted by their keys, down to
+ * three levels of nesting. Whole requests are never logged.
  */
 import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
 import { prettyLine } from './pretty-line.js';
@@ -10,13 +10,13 @@ export type Logger = PinoLogger;
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 export interface LoggerOptions {
-  /** Name of the service, on every line. */
+  /** Name of the service, which is on every line. */
   readonly service: string;
-  /** Default `info`, or the environment's DROPSTREAM_LOG_LEVEL. */
+  /** Default: DROPSTREAM_LOG_LEVEL of the environment, or else `info`. */
   readonly level?: LogLevel;
-  /** `auto` (default): text on a terminal, else JSON. */
+  /** `auto` (default): text on a terminal, and JSON otherwise. */
   readonly format?: 'auto' | 'json' | 'text';
-  /** Where lines go; default stderr. Tests pass their own. */
+  /** Destination of the lines; default stderr. Tests set their own. */
   readonly destination?: DestinationStream;
 }
 
@@ -41,7 +41,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const fromEnvironment = process.env.DROPSTREAM_LOG_LEVEL as LogLevel | undefined;
   const level = options.level ?? (fromEnvironment && logLevels.includes(fromEnvironment) ? fromEnvironment : 'info');
   const text = options.format === 'text' || (options.format !== 'json' && options.destination === undefined && process.stderr.isTTY);
-  // Synchronous, so that the last line before a crash is not lost.
+  // Lines are written synchronously, so that the last line before a crash is not lost.
   const sink = options.destination ?? destination({ dest: 2, sync: true });
   const stream: DestinationStream = text ? { write: (line) => sink.write(prettyLine(line)) } : sink;
   return pino(
@@ -57,7 +57,7 @@ export function createLogger(options: LoggerOptions): Logger {
   );
 }
 
-/** Swallows everything: for tests and libraries used without a service. */
+/** A logger that writes nothing; for tests, and for libraries used without a service. */
 export function silentLogger(): Logger {
   return pino({ level: 'silent' });
 }

@@ -1,18 +1,20 @@
 /**
- * One prom-client registry per service: build info, process and event-loop series. Names: base units, `_total` on counters only, no run id
- * in histograms; `promtool check metrics` accepts the page.
+ * One prom-client registry for each service, with series for build info, the process and the event loop. Names use base units, have `_total` on
+ * counters only, and histograms have no run id; `promtool check metrics` accepts the page.
  */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 export interface MetricsOptions {
-  /** Name of the service, a label of the build info. */
+  /** Name of the service, which is a label of the build info. */
   readonly service: string;
   readonly version: string;
-  /** Memory, CPU, garbage collection and event-loop series of the process; default true. Off where several services share a process. */
+  /**
+   * Whether to export memory, CPU, garbage collection and event-loop series of the process; default true. Off if several services share a process.
+   */
   readonly process?: boolean;
 }
 
-/** Gauges that prom-client names like counters. */
+/** Gauges to which prom-client gives names like those of counters. */
 const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
 export function createRegistry(options: MetricsOptions): Registry {
@@ -23,7 +25,7 @@ export function createRegistry(options: MetricsOptions): Registry {
   }
   new Gauge({
     name: 'dropstream_build_info',
-    help: 'Always 1; the labels say what runs.',
+    help: 'Always 1; the labels name the service and its version.',
     labelNames: ['service', 'version', 'node'],
     registers: [registry],
   }).set({ service: options.service, version: options.version, node: process.versions.node }, 1);

@@ -1,4 +1,4 @@
-/** A log line for people: `12:00:01.123 WARN  trainer  message  key=value …`. Anything that is not our JSON passes unchanged. */
+/** Formats a log line for people: `12:00:01.123 WARN  trainer  message  key=value …`. Lines that are not our JSON are not changed. */
 const hidden = new Set(['level', 'time', 'pid', 'service', 'msg', 'error']);
 const names: Record<string, string> = { trace: 'TRACE', debug: 'DEBUG', info: 'INFO ', warn: 'WARN ', error: 'ERROR', fatal: 'FATAL' };
 

@@ -1,13 +1,15 @@
-/** A run's series end with the run: otherwise a gauge would show the last loss of a finished run for ever. */
+/** Removes a run's series when the run ends; otherwise a gauge would show the last loss of a finished run for ever. */
 import type { Counter, Gauge, Registry } from 'prom-client';
 
-/** Removes every series of gauges and counters whose labels include all of `labels`, e.g. `{ project, run }`. Returns how many. */
+/**
+ * Removes every series of gauges and counters whose labels include all of `labels`, such as `{ project, run }`. Returns the number of removed series.
+ */
 export async function removeSeries(registry: Registry, labels: Readonly<Record<string, string>>): Promise<number> {
   const wanted = Object.entries(labels);
   let removed = 0;
   for (const metric of registry.getMetricsAsArray() as unknown as (Gauge | Counter)[]) {
     const { values, type } = await metric.get();
-    // Histograms carry no run (metrics.ts), and their values are not labelled as their series are.
+    // Histograms have no run label (metrics.ts), and the labels of their values differ from those of their series.
     if (String(type) === 'histogram' || String(type) === 'summary') continue;
     for (const value of values) {
       const has = value.labels as Record<string, string | number>;

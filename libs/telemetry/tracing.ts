@@ -1,7 +1,7 @@
 /**
- * W3C trace context through the services: a `traceparent` is read from a call's metadata or begun, its ids stand in every log line of the
- * call, and outgoing calls carry it on. Where the host program has an OpenTelemetry SDK with an active span, that span is the parent.
- * Ids are random; nothing of a result depends on them.
+ * W3C trace context through the services: a `traceparent` is read from a call's metadata, or a new one is made. Its ids are in every log line of the
+ * call, and outgoing calls pass it on. If the host program has an OpenTelemetry SDK with an active span, that span is the parent. Ids are random; no
+ * result depends on them.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
@@ -11,7 +11,7 @@ export const traceparentKey = 'traceparent';
 
 const active = new AsyncLocalStorage<SpanContext>();
 
-/** Parses version 00 (and reads later versions as 00, as the standard asks). Undefined where malformed or all zero. */
+/** Parses version 00, and reads later versions as 00, as the standard requires. Undefined if malformed or all zero. */
 export function parseTraceparent(header: string | undefined): SpanContext | undefined {
   const match = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(header ?? '');
   if (!match) return undefined;
@@ -26,7 +26,7 @@ export function formatTraceparent(span: SpanContext): string {
   return `00-${span.traceId}-${span.spanId}-${span.traceFlags.toString(16).padStart(2, '0')}`;
 }
 
-/** A new span of the parent's trace, or of a new trace. */
+/** Makes a new span in the parent's trace, or in a new trace. */
 export function childSpan(parent: SpanContext | undefined): SpanContext {
   return {
     traceId: parent?.traceId ?? randomBytes(16).toString('hex'),
@@ -35,7 +35,7 @@ export function childSpan(parent: SpanContext | undefined): SpanContext {
   };
 }
 
-/** The span that work belongs to now: runWithSpan's, else the OpenTelemetry SDK's, else none. */
+/** The current span: that of runWithSpan, or else that of the OpenTelemetry SDK; undefined if there is none. */
 export function activeSpan(): SpanContext | undefined {
   return active.getStore() ?? trace.getSpanContext(context.active());
 }

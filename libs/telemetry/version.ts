@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-// From libs/telemetry, or from dist/libs/telemetry once compiled.
+// The path is relative to libs/telemetry, or to dist/libs/telemetry in compiled code.
 const places = ['../../package.json', '../../../package.json'];
 
 export const version: string = readVersion();

@@ -1,11 +1,11 @@
 /**
- * What a training checkpoint says of itself in its manifest, beside step, sums and fingerprint: enough for an evaluator that never met the
- * trainer. It is JSON; fields of one version never change their meaning.
+ * The metadata in the manifest of a training checkpoint, besides step, hashes and fingerprint: everything that an evaluator needs without contact to
+ * the trainer. It is JSON. Within a version, the meaning of a field never changes.
  */
 import type { Fingerprint } from '#engine/index.js';
 
 export interface TrainingMetadata {
-  /** 2: the spec's closed sets of values are enums. */
+  /** Version 2: fields with a closed set of values are enums. */
   readonly version: 2;
   /** projects/{project}/runs/{run} */
   readonly run: string;
@@ -18,15 +18,15 @@ export interface TrainingMetadata {
     readonly classes: number;
     readonly parameters: number;
   };
-  /** Class names of the training data, in order of labels. */
+  /** Class names of the training data in the order of their labels. */
   readonly classNames: readonly string[];
-  /** True where the checkpoint has a moving average. */
+  /** True if the checkpoint has a moving average. */
   readonly ema: boolean;
-  /** Paths of samples that could not be decoded so far. */
+  /** Paths of the samples that could not be decoded so far. */
   readonly undecodable: readonly string[];
 }
 
-/** A manifest whose metadata is not a training's of this version. */
+/** The manifest's metadata is not that of a training checkpoint of this version. */
 export class NotATrainingCheckpoint extends Error {
   override readonly name = 'NotATrainingCheckpoint';
   constructor(
@@ -37,14 +37,14 @@ export class NotATrainingCheckpoint extends Error {
   }
 }
 
-/** Checks what a reader relies on. @throws NotATrainingCheckpoint */
+/** Checks the fields that readers use. @throws NotATrainingCheckpoint */
 export function readTrainingMetadata(checkpoint: string, metadata: unknown): TrainingMetadata {
   const refuse = (why: string): never => {
     throw new NotATrainingCheckpoint(checkpoint, why);
   };
   if (typeof metadata !== 'object' || metadata === null) return refuse('its manifest has no metadata');
   const found = metadata as Partial<TrainingMetadata>;
-  if (found.version !== 2) return refuse(`its metadata has version ${JSON.stringify(found.version)}, this release reads 2`);
+  if (found.version !== 2) return refuse(`its metadata has version ${JSON.stringify(found.version)}, must be 2 for this release`);
   const count = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
   if (typeof found.run !== 'string') return refuse('the name of its run is missing');
   if (typeof found.spec !== 'object' || found.spec === null) return refuse('the run spec is missing');
@@ -57,7 +57,7 @@ export function readTrainingMetadata(checkpoint: string, metadata: unknown): Tra
   return found as TrainingMetadata;
 }
 
-/** A numerics fingerprint as checkpoints keep it, in one line: executor/precision/kernel path/build. */
+/** A numerics fingerprint in the form that checkpoints store, one line: executor/precision/kernel path/build. */
 export function fingerprintLine({ executor, precision, kernelPath, build }: Fingerprint): string {
   return [executor, precision, kernelPath, build].join('/');
 }

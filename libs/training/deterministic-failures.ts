@@ -1,4 +1,4 @@
-/** Failures that every further attempt at the same work would meet again: retrying them only wastes time. */
+/** Failures that would happen again in every further attempt at the same work, so retries would only waste time. */
 import { InvalidArgument } from '#errors/errors.js';
 import { UnknownModel } from '#nn/models/registry.js';
 
@@ -7,7 +7,7 @@ type ErrorClass = abstract new (...args: never[]) => Error;
 /** The failures that training and evaluation share. */
 const shared: readonly ErrorClass[] = [InvalidArgument, UnknownModel];
 
-/** A test for the shared failures and a service's own ones. */
+/** Returns a test for the shared failures and for those of a service. */
 export function deterministicFailures(own: readonly ErrorClass[]): (error: unknown) => boolean {
   const classes = [...shared, ...own];
   return (error) => classes.some((known) => error instanceof known);

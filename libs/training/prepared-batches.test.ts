@@ -51,7 +51,7 @@ test('every sample comes once, in order, with its target; buffers are used again
     memory.add(batch.images.buffer);
     batch.release();
   }
-  // The tiny data set has five classes in turn.
+  // The tiny data set has five classes, which alternate.
   assert.deepEqual(
     labels,
     Array.from({ length: samples }, (_, k) => k % 5),

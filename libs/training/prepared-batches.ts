@@ -1,6 +1,6 @@
 /**
- * Batches of a plan as a program takes them, prepared beside the engine: while one step runs, the next one's pixels are fetched, normalised,
- * erased and mixed into buffers that are used again and again.
+ * Prepares the batches of a plan for a program while the engine works: during one step, the next step's pixels are fetched, normalised, erased and
+ * mixed into buffers that are reused.
  */
 import { type Batch, finishPlanOf } from '#data/client/batch.js';
 import { BatchClient, type BatchClientOptions, type BatchesRequest } from '#data/client/batch-client.js';
@@ -14,25 +14,25 @@ export interface PreparedBatch {
   readonly images: Float32Array;
   /** Soft targets [samples, classes]. */
   readonly targets: Float32Array;
-  /** Class of every sample, unmixed. */
+  /** Class of every sample, before mixing. */
   readonly labels: Uint32Array;
-  /** Of the payload that the images were made from. */
+  /** SHA-256 of the payload from which the images were made. */
   readonly sha256: Uint8Array;
   /** Samples that could not be decoded. */
   readonly replaced: readonly ReplacedSample[];
-  /** Hands the buffers back; they must not be used afterwards. */
+  /** Returns the buffers for reuse; they must not be used afterwards. */
   release(): void;
 }
 
-/** How a worker reaches the data service: what its options say, for every piece of its work. */
+/** How a worker connects to the data service: the options that all its reads share. */
 export type DataAccess = Pick<BatchClientOptions, 'addresses' | 'inFlight' | 'inFlightBytes' | 'totalMs'>;
 
 export interface PreparedBatchesOptions {
   readonly data: DataAccess & Pick<BatchClientOptions, 'onFailure'>;
   readonly request: BatchesRequest;
-  /** Width of the targets: at least the classes of the data set. */
+  /** Width of the targets; at least the number of classes of the data set. */
   readonly classes: number;
-  /** Batches prepared and not yet handed back, at least as many as one step takes. */
+  /** Number of batches that may be prepared or in use at the same time; at least as many as one step takes. */
   readonly buffers: number;
 }
 
@@ -52,7 +52,7 @@ export class PreparedBatches {
   #wake: (() => void)[] = [];
   readonly #filling: Promise<void>;
 
-  /** Begins to fetch at once; whoever opens it closes it. */
+  /** Begins to fetch at once. The owner closes it. */
   constructor({ data, request, classes, buffers }: PreparedBatchesOptions) {
     this.#client = new BatchClient(data);
     this.#batches = this.#client.batches({ ...request, signal: AbortSignal.any([this.#reading.signal, request.signal]) });
@@ -61,7 +61,7 @@ export class PreparedBatches {
     this.#filling = this.#fill();
   }
 
-  /** The next one, in the order of the plan; undefined after the last one. @throws what reading or finishing threw; the signal's reason */
+  /** The next batch in the order of the plan; undefined after the last one. @throws any error of reading or finishing; the signal's reason */
   async next(signal: AbortSignal): Promise<PreparedBatch | undefined> {
     for (;;) {
       signal.throwIfAborted();
@@ -73,7 +73,7 @@ export class PreparedBatches {
     }
   }
 
-  /** Ends the reading, a fetch that is waited for too. Buffers in use may still be read. */
+  /** Ends the reading, including a pending fetch. Buffers in use may still be read. */
   async close(): Promise<void> {
     this.#reading.abort(new Error('the batches are no longer read'));
     this.#notify();
@@ -128,7 +128,7 @@ export class PreparedBatches {
     };
   }
 
-  /** A buffer that nobody uses; undefined once closed. */
+  /** Waits for a free buffer; undefined if closed. */
   async #buffer(): Promise<ImageBuffer | undefined> {
     for (;;) {
       if (this.#reading.signal.aborted) return undefined;
@@ -156,7 +156,7 @@ export class PreparedBatches {
   }
 }
 
-/** Soft targets over `classes`, which may be more than the data set's. */
+/** Soft targets for `classes` classes, which may be more than those of the data set. */
 function targetsOf(header: BatchHeader, classes: number): Float32Array {
   const labels = header.samples.map(({ label }) => label);
   const mix = header.samples.map(({ mix: step }) => (step ? { lambda: step.lambda, partner: step.partner, box: null } : null));

@@ -12,7 +12,7 @@ import { ClaimedLog, ClaimLost, type Standing, WorkEnded } from './claimed-log.j
 import { FoldedLog, type LogCodec } from './folded-log.js';
 import { type QueueEntry, QueueIndex } from './queue-index.js';
 
-/** The smallest work there is: created, claimed, done. */
+/** The simplest kind of work: created, claimed, done. */
 type Event = { kind: 'created' } | { kind: 'claimed'; owner: string } | { kind: 'note'; text: string } | { kind: 'done' };
 interface View extends Standing {
   readonly owner: string;
@@ -124,7 +124,7 @@ test('an owner without a heartbeat is replaced after a TTL, and its late append 
   const queue = new QueueIndex(store, `queue/${++queues}`);
   const entry = { project: 'stale', id: 'w' };
   await enqueue(queue, entry);
-  // An owner that claimed and never beat.
+  // An owner that claimed and never wrote a heartbeat.
   const late = logOf(entry);
   await late.refresh();
   const fence = (await late.append(() => ({ kind: 'claimed', owner: 'gone' })))!.fence;
@@ -143,7 +143,7 @@ test('an owner without a heartbeat is replaced after a TTL, and its late append 
   await assert.rejects(stale.append(), ClaimLost);
 });
 
-test('an owner that beats keeps its work, and learns when somebody ends it', async () => {
+test('an owner with heartbeats keeps its work, and learns when somebody ends it', async () => {
   const queue = new QueueIndex(store, `queue/${++queues}`);
   const entry = { project: 'alive', id: 'w' };
   await enqueue(queue, entry);
@@ -165,7 +165,7 @@ test('an owner that beats keeps its work, and learns when somebody ends it', asy
   await Promise.all([owner.stop(), other.stop()]);
 });
 
-/** What ClaimedLog's append does for an owner whose heartbeat is not of interest here. */
+/** What ClaimedLog's append does; for tests that do not need a heartbeat. */
 class Claimed {
   constructor(
     private readonly log: FoldedLog<Event, View>,

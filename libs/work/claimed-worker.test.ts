@@ -13,7 +13,7 @@ import { ClaimedWorker, type ClaimedWorkerOptions } from './claimed-worker.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
 import { type QueueEntry, QueueIndex } from './queue-index.js';
 
-/** Work that is created, claimed, and done, failed or given back to the queue. */
+/** Work that is created, claimed, and then done, failed or returned to the queue. */
 type Event = { kind: 'created' } | { kind: 'claimed'; worker: string } | { kind: 'done' | 'failed' | 'queued'; text: string };
 interface View extends Standing {
   readonly owner: string;
@@ -55,7 +55,7 @@ async function enqueue(project: string, count: number): Promise<{ queue: QueueIn
   return { queue, entries };
 }
 
-/** A worker that does its work at once, unless `part` says otherwise; stopped with the test. */
+/** A worker that finishes its work at once, unless `part` says otherwise; it is stopped with the test. */
 function startWorker(t: { after(end: () => Promise<void>): void }, queue: QueueIndex, part: Partial<Options>): void {
   const worker = new ClaimedWorker<Event, View, Outcome>({
     kind: 'work',
@@ -109,7 +109,7 @@ test('work that a worker may not claim is left to one that may', async (t) => {
   for (const entry of [entries[0]!, entries[2]!]) assert.deepEqual(await endsOf(entry), [`done: second did ${entry.id}`]);
 });
 
-test('a question that is never answered, or fails, holds up no other work', async (t) => {
+test('a mayClaim that never resolves or fails does not delay other work', async (t) => {
   const { queue, entries } = await enqueue('held', 3);
   startWorker(t, queue, {
     mayClaimMs: 20,
@@ -122,7 +122,7 @@ test('a question that is never answered, or fails, holds up no other work', asyn
   for (const entry of entries.slice(0, 2)) assert.equal((await logOf(entry).refresh())?.fence, 0, `${entry.id} is unclaimed`);
 });
 
-test('a failure is retried so often as is allowed; one that would come again fails the work at once', async (t) => {
+test('a failure is retried as often as allowed; a deterministic one fails the work at once', async (t) => {
   const { queue, entries } = await enqueue('failing', 2);
   const outcomes: string[] = [];
   startWorker(t, queue, {

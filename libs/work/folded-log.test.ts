@@ -28,7 +28,7 @@ const open = (prefix: string, over: ObjectStore = store, extra: object = {}) =>
   new FoldedLog<string, string>({ log: new RecordLog(over, prefix), codec, apply: join2, ...extra });
 const fresh = (): string => `log-${++logs}`;
 
-test('any number of writers make one history, and each decided with all of it in view', async () => {
+test('any number of writers make one history, and each decides with all earlier records in view', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }), async (counts) => {
       const prefix = fresh();
@@ -67,7 +67,7 @@ test('a decision may change its mind after a collision', async () => {
   assert.equal(second.sequence, 1);
 });
 
-test('a snapshot stands in for what it folds', async () => {
+test('a snapshot replaces the records that it folds', async () => {
   const prefix = fresh();
   const decoded: string[] = [];
   const counting: LogCodec<string> = {
@@ -102,7 +102,7 @@ test('a store that is away for a moment is asked again, and a create whose reply
       const member = Reflect.get(target, key) as unknown;
       if (key !== 'put' || typeof member !== 'function') return typeof member === 'function' ? member.bind(target) : member;
       return async (...args: unknown[]) => {
-        // The first try is lost on the way there, the second one on the way back.
+        // The first attempt is lost before it reaches the store, and the reply to the second one is lost.
         if (failures === 2) {
           failures--;
           throw new StoreUnavailable('down', true);
@@ -122,7 +122,7 @@ test('a store that is away for a moment is asked again, and a create whose reply
   assert.equal(await open(prefix).refresh(), 'xy');
 });
 
-test('an append that never gets through gives up', async () => {
+test('an append that always collides fails in the end', async () => {
   const prefix = fresh();
   const [writer, other] = [open(prefix, store, { maxCollisions: 1 }), open(prefix)];
   await other.append(() => 'first');

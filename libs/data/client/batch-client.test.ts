@@ -53,7 +53,7 @@ const plan: Plan = {
   transform: { ...TransformSpec.create(), inputSize: SIZE, training: true },
 };
 
-/** The stream of a sound replica: pixels that say which batch they are. */
+/** The stream of a correct replica; the pixels identify the batch. */
 function messages(request: GetBatchRequest, change: (header: BatchHeader) => Partial<BatchHeader> = () => ({})): GetBatchResponse[] {
   const payload = Buffer.alloc(2 * 3 * SIZE * SIZE, 16 * request.epoch + request.index);
   const header: BatchHeader = {
@@ -91,7 +91,7 @@ const header = (change: (header: BatchHeader) => Partial<BatchHeader>): Behaviou
     yield* messages(request, change);
   };
 
-/** Answers nothing but an error. */
+/** A replica that only returns an error. */
 const failing = (error: () => unknown): Behaviour =>
   async function* () {
     yield* [];
@@ -179,7 +179,7 @@ test('a replica that breaks off in the middle of a payload is resumed elsewhere'
   assert.deepEqual(await read([breaks, await replica(sound)]), EXPECTED);
 });
 
-test('what no replica can mend ends the reading: bad requests at once, a damaged disk after all were asked', async () => {
+test('errors that no replica can fix end the reading: bad requests at once, a damaged disk after all replicas were asked', async () => {
   let calls = 0;
   const refusing = await replica(
     failing(() => {
@@ -199,7 +199,7 @@ test('what no replica can mend ends the reading: bad requests at once, a damaged
   );
 });
 
-test('no more batches are asked for than fit the window and the bytes', async () => {
+test('no more batches are requested than the window and the byte budget allow', async () => {
   let most = 0;
   let open = 0;
   const counting = await replica(async function* (request) {

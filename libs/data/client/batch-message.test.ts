@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import { BatchHeader, BatchSample, GetBatchResponse, MixParameters } from '#protocol/dropstream/v1/data.js';
 import { BatchMemory, CHUNK_BYTES, readBatchPart, writeBatchPart } from './batch-message.js';
 
-/** Copies, as the transport does before the next message is serialized. */
+/** Copies the bytes, as the transport does before the next message is serialized. */
 const written = (message: GetBatchResponse) => Buffer.from(writeBatchPart(message));
 const generated = (message: GetBatchResponse) => Buffer.from(GetBatchResponse.encode(message).finish());
 const chunk = (value: Buffer): GetBatchResponse => ({ part: { $case: 'chunk', value } });
 
-/** Lengths around every length of a varint, and of one to four chunks. */
+/** Lengths around every change of a varint's length, and of one to four chunks. */
 const lengths = fc.oneof(
   fc.nat(300),
   fc.constantFrom(127, 128, 16_383, 16_384, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2_097_151, 2_097_152, 3 * CHUNK_BYTES + 77),
@@ -50,7 +50,7 @@ test('serializing a chunk copies nothing of it', () => {
   }
 });
 
-test('headers, chunks of others and empty messages are what the generated code makes of them', () => {
+test('headers, chunks in other memory and empty messages are encoded as by the generated code', () => {
   const header = fc.record({
     planDigest: fc.string(),
     epoch: fc.nat(),
@@ -88,7 +88,7 @@ test('headers, chunks of others and empty messages are what the generated code m
   );
 });
 
-test('any bytes read as with the generated code: the same message, or an error from both', () => {
+test('any bytes give the same message as with the generated code, or an error from both', () => {
   const outcome = (read: () => GetBatchResponse) => {
     try {
       return read();
@@ -96,7 +96,7 @@ test('any bytes read as with the generated code: the same message, or an error f
       return 'refused';
     }
   };
-  // Chunks with something before, behind or in place of them: unknown fields, a second chunk, a length that lies.
+  // Chunks with something before, after or instead of them: unknown fields, a second chunk, a wrong length.
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 40 }),
     fc.uint8Array({ maxLength: 40 }).map((tail) => Uint8Array.from([0x12, ...tail])),

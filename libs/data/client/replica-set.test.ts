@@ -27,7 +27,7 @@ test('calls go to the replica with the fewest in flight, in turn among equals', 
   assert.deepEqual([...counts.values()], [3, 3, 3]);
 });
 
-test('a failing replica is left alone for a doubling while, then tried again', () => {
+test('a failing replica is excluded for a time that doubles, and then tried again', () => {
   const set = setOf('a:1', 'b:1');
   const { replica } = chosen(set, 0);
   let now = 0;
@@ -54,7 +54,7 @@ test('calls that fail together count once; a server’s own delay is kept', () =
   assert.equal(chosen(set, 2000).waitMs, 5000);
 });
 
-test('where all are excluded the first to return is named with the wait; where all refuse there is none', () => {
+test('if all replicas are excluded, the first to return is chosen with its wait; if all refuse, none is', () => {
   const set = setOf('a:1', 'b:1');
   const [first, second] = [chosen(set, 0).replica, chosen(set, 0).replica];
   for (const [replica, retryAfter] of [
@@ -70,7 +70,7 @@ test('where all are excluded the first to return is named with the wait; where a
   assert.throws(() => new ReplicaSet([]), RangeError);
 });
 
-test('replicas that are added are chosen, those that are gone only finish their calls', () => {
+test('added replicas are chosen; removed ones only finish their calls', () => {
   const set = new ReplicaSet(['a:1', 'b:1']);
   const first = set.choose(new Set())!.replica;
   set.begin(first);
@@ -79,7 +79,7 @@ test('replicas that are added are chosen, those that are gone only finish their 
   const chosen = new Set<string>();
   for (let i = 0; i < 20; i++) chosen.add(set.choose(new Set())!.replica.address);
   assert.deepEqual([...chosen].sort(), [...set.addresses].sort());
-  // Its call ends well or badly: nothing is left of it.
+  // Whether its call succeeds or fails, nothing of the replica is left.
   set.failed(first);
   set.update([]); // nothing found is no reason to leave all
   assert.equal(set.size, set.addresses.length);
@@ -87,7 +87,7 @@ test('replicas that are added are chosen, those that are gone only finish their 
   set.close();
 });
 
-test('a name stands for all of its addresses', async () => {
+test('a DNS name stands for all of its addresses', async () => {
   assert.deepEqual(await resolveAddresses(['127.0.0.9:7', 'dns:///127.0.0.1:7011', 'dns:///127.0.0.1:7011']), [
     '127.0.0.1:7011',
     '127.0.0.9:7',

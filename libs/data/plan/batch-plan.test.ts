@@ -70,7 +70,7 @@ test('the samples of a position do not depend on batch size, rank and world', ()
   );
 });
 
-test('a subset draws from its own samples only, stand-ins too', () => {
+test('a subset only contains its own samples, and so do its replacements', () => {
   const held = planner({ subsetStride: 10, subsetOffset: 3, subsetInvert: true });
   assert.equal(held.samples, 90);
   for (let position = 0; position < 90; position++) {
@@ -79,7 +79,7 @@ test('a subset draws from its own samples only, stand-ins too', () => {
   }
 });
 
-test('stand-ins are a pure function of position and attempt, and differ between attempts', () => {
+test('replacements are a pure function of position and attempt, and differ between attempts', () => {
   const one = planner();
   const samples = Array.from({ length: MAX_REPLACEMENTS }, (_, k) => one.replacement(2, 17, k + 1));
   assert.deepEqual(planner().replacement(2, 17, 3), samples[2]);
@@ -112,7 +112,7 @@ test('padded epochs fill the last batches up and mark it', () => {
   assert.ok(ranks[0]!.batch(0, 1).samples.every(({ padding }) => !padding));
 });
 
-test('blocks are part of the plan and of its digest, and of those of no other order', () => {
+test('block settings are part of the plan and its digest with order blocks only', () => {
   const blocks = resolvePlan(message({ order: SampleOrder.BLOCKS }));
   assert.deepEqual(blocks.blocks, { blockSamples: 1024, blocksMixed: 16 });
   const digests = [
@@ -156,7 +156,7 @@ test('the digest changes with everything that decides a batch, and with nothing 
     digest({}, {}, 2),
   ];
   assert.equal(new Set([digest(), ...changed]).size, changed.length + 1);
-  // Defaults given are defaults left out.
+  // A default that is given explicitly is the same as an absent field.
   assert.equal(
     digest({ worldSize: 1, order: SampleOrder.UNSPECIFIED }, { aa: 'rand-m9-mstd0.5-inc1', reprob: 0.25, hflip: 0.5 }),
     digest(),
@@ -170,7 +170,7 @@ test('the digest of a known plan does not change between versions', () => {
   assert.equal(planDigest(known, 1), KNOWN_DIGEST);
 });
 
-test('plans that do not fit their data set are refused by field', () => {
+test('plans that do not fit their data set are rejected, and the error names the field', () => {
   const fields = (changes: Partial<PlanMessage>, transform: Partial<TransformSpec> = {}, of = manifest): string[] => {
     try {
       checkPlanFits(resolvePlan(message(changes, transform)), of);

@@ -96,7 +96,7 @@ test('an epoch in blocks holds every sample once, and a window of it only its bl
       const { blockSamples, blocksMixed } = blocks;
       const window = order.slice(0, blockSamples * blocksMixed).sort((a, b) => a - b);
       const runs = window.filter((sample, i) => i === 0 || sample !== window[i - 1]! + 1).length;
-      // Each block is one run of neighbours, or two where the turn cuts it.
+      // Each block is one run of neighbours, or two if the rotation cuts it.
       if (Math.floor(n / blockSamples) > blocksMixed) assert.ok(runs <= blocksMixed + 1, `${runs} runs of ${blocksMixed} blocks`);
     }),
     { numRuns: 60 },
@@ -114,7 +114,7 @@ test('every order is a bijection of more than a million, at any position and in 
     const seen = new Uint8Array(n);
     for (let position = 0; position < n; position++) seen[at(position)]!++;
     assert.ok(seen.every((count) => count === 1));
-    // Resumed anywhere, in another sequence: the same.
+    // The order is the same if it is resumed anywhere, in another sequence.
     for (const position of [n - 1, 0, 16_384, 16_383, n >> 1, 3]) assert.equal(again[i]!(position), at(position));
   }
 });
@@ -134,7 +134,7 @@ test('the blocks of an epoch differ in cuts, order and what is left over from th
   assert.deepEqual(range(12).map(blockPermutation('0'.repeat(64), all, 7n, 3, 12, { blockSamples: 2, blocksMixed: 2 })), KNOWN_BLOCKS);
 });
 
-test('padded batches are full and equally many on every rank; what is past the end is marked by its position', () => {
+test('padded batches are full, every rank has the same number, and positions past the end mark the padding', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 300 }),

@@ -15,7 +15,7 @@ const classes = 10;
 const depth = fc.integer({ min: 1, max: 3 });
 const depths = fc.array(fc.integer({ min: 1, max: 2 }), { minLength: 1, maxLength: 3 });
 
-/** Models of all four families, in sizes that a trace takes at once. */
+/** Models of all four families that are small enough to trace quickly. */
 const graphs = fc
   .oneof(
     fc.record({ depth, heads: fc.constantFrom(1, 2) }).map((c) => vit({ ...c, dim: 16, patch: 7, classes })),

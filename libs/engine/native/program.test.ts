@@ -246,7 +246,7 @@ test('equal bits for 1, 2 and 3 threads, on every instruction set', () => {
   }
 });
 
-test('a wrong program is refused with the place and what is allowed', () => {
+test('a wrong program is rejected, and the error names the place and what is allowed', () => {
   const refused = (change: (spec: ProgramSpec) => void, pattern: RegExp) => {
     const spec = classifier();
     change(spec);
@@ -304,7 +304,7 @@ test('a wrong call rejects and changes nothing', async () => {
   program.dispose();
 });
 
-test('calls queue in the order of asking, dispose frees after the running call', async () => {
+test('calls run in the order in which they were made; dispose frees memory after the running call', async () => {
   const program = await start();
   const calls = [1, 2, 3].map((t) => step(program, [batch()], randomness(0.1, 0.1, t), 1, adamw(t)));
   const read0 = read(program, 'weights', 0);
@@ -329,7 +329,7 @@ test('neither steps nor programs leak native memory', async () => {
   for (let i = 1; i <= 2000; i++) await step(program, [one], randomness(0.1, 0.1, i), 1, adamw(i));
   assert.ok(resident() - stepped < 48e6, `steps grew by ${resident() - stepped} bytes`);
   program.dispose();
-  // 64 programs of 16 MB each, touched everywhere by a write: 1 GB if dispose kept them.
+  // 64 programs of 16 MB each, whose memory is written to: they would take 1 GB if dispose kept it.
   const spec = { ...classifier(), parameters: [...classifier().parameters, { size: 4_000_000 }] };
   const data = new Float32Array(4_000_000).fill(1);
   const before = resident();

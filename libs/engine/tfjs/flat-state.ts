@@ -16,7 +16,7 @@ export class FlatState {
   /** The vector as a tensor, which this object still owns. */
   device(): tfjs.Tensor1D {
     if (this.#device === undefined) {
-      // A tensor may keep using the array it is given, so it gets one that nobody writes to.
+      // A tensor may keep using the array that it was made from, so it gets one that nobody writes to.
       this.#device = this.tf.keep(this.tf.tensor1d((this.#host as Float32Array).slice()));
     }
     return this.#device;

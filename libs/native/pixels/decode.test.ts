@@ -1,4 +1,4 @@
-/** Decoding: libjpeg-turbo's pixels as Pillow shows them, PNG as pngjs reads it, and no harm from damaged files. */
+/** Decoding: JPEG gives the pixels of libjpeg-turbo as Pillow reads them, PNG those of pngjs, and damaged files do no harm. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,7 +51,7 @@ test('damaged JPEG files decode or fail, and never take the process along', { sk
     original: fc.nat(originals.length - 1),
     changes: fc.array(fc.record({ at: fc.noBias(fc.nat(2 ** 30 - 1)), value: fc.nat(255) }), { minLength: 1, maxLength: 8 }),
     kept: fc.oneof({ arbitrary: fc.constant(100), weight: 9 }, fc.noBias(fc.integer({ min: 30, max: 99 }))),
-    // Half of the changes hit the headers, where the decisions are.
+    // Half of the changes are in the headers, where the decoder makes its decisions.
     header: fc.boolean(),
   });
   const outcomes = { decoded: 0, refused: 0 };
@@ -167,7 +167,7 @@ test('PNG: small depths, palettes, 16 bits, filters, interlacing', async () => {
   );
 });
 
-test('PNG: what is wrong is said', async () => {
+test('PNG: errors say what is wrong', async () => {
   const reject = async (file: Promise<Buffer> | Buffer, reason: RegExp) => assert.rejects(decode(png(await file)), reason);
   const good = rawPng({ width: 2, height: 2, depth: 8, type: 0 }, [0, 1, 2, 0, 3, 4]);
   await reject((await good).subarray(0, 60), /ends early/);

@@ -1,4 +1,4 @@
-/** From uint8 to what the model reads: normalisation, erasing, noise, mixing, bfloat16. */
+/** From uint8 to the model's input: normalisation, erasing, noise, mixing, bfloat16. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
@@ -43,7 +43,7 @@ test('mixup and cutmix in every mode give the images of the fixtures', { skip: w
 
 // --- noise
 
-/** noise.h, written a second time over libs/random. */
+/** noise.h, implemented a second time with libs/random. */
 function expectedNoise(key: [number, number], box: number, sample: number, element: number): number {
   const words = new Uint32Array(4);
   philoxBlock(words, { k0: key[0], k1: key[1] }, Math.floor(element / 4), box, sample, 0x65726173);
@@ -151,7 +151,7 @@ test('bfloat16 output is the float32 output rounded to nearest, ties to even', a
   assert.deepEqual([tied[0], tied[4], tied[8]], [0x3f80, 0x3f82, 0x3f80]);
 });
 
-test('a finish plan that does not fit is refused, naming what is wrong', async () => {
+test('a finish plan that does not fit is rejected, and the error says what is wrong', async () => {
   const refuse = async (sample: Partial<FinishSample>, reason: RegExp) =>
     assert.rejects(
       finished(pixelsOf(48), 4, [{ ...PLAIN, ...sample }]),

@@ -1,13 +1,13 @@
-/** Format and size of an image file from its first bytes, without decoding: for indexing. Pure, bounds-checked. */
+/** Reads the format and size of an image file from its first bytes without decoding it; for indexing. Pure and bounds-checked. */
 
 export interface ImageHeader {
   format: 'jpeg' | 'png';
-  /** Pixels, as stored: EXIF orientation is ignored. */
+  /** Width in pixels as stored; EXIF orientation is ignored. */
   width: number;
   height: number;
 }
 
-/** The bytes are not the start of a readable JPEG or PNG file. `offset`: where reading stopped. */
+/** The bytes are not the start of a readable JPEG or PNG file. `offset` is the byte at which reading stopped. */
 export class ImageHeaderError extends Error {
   override readonly name = 'ImageHeaderError';
   constructor(
@@ -18,7 +18,7 @@ export class ImageHeaderError extends Error {
   }
 }
 
-/** Pixels of the largest image that is decoded: kMaxArea of image.h. */
+/** Number of pixels of the largest image that is decoded: kMaxArea of image.h. */
 export const MAX_IMAGE_AREA = 64_000_000;
 /** Longest side: kMaxSide of image.h. */
 export const MAX_IMAGE_SIDE = 65_535;
@@ -71,9 +71,9 @@ function readJpegHeader(bytes: Uint8Array): ImageHeader {
   throw new ImageHeaderError('jpeg ends before its frame header', Math.min(at, view.byteLength));
 }
 
-/** `bytes`: the file, or enough of its start (a JPEG's metadata may take many kilobytes). Throws ImageHeaderError. */
+/** `bytes` is the file, or enough of its start (a JPEG's metadata may take many kilobytes). Throws ImageHeaderError. */
 export function readHeader(bytes: Uint8Array): ImageHeader {
   if (isPng(bytes)) return readPngHeader(bytes);
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return readJpegHeader(bytes);
-  throw new ImageHeaderError('neither JPEG nor PNG', 0);
+  throw new ImageHeaderError('the file is neither JPEG nor PNG', 0);
 }

@@ -20,7 +20,7 @@ interface Window {
   width: number;
 }
 
-/** Of an image: fractions of what is free, 0 to 1. */
+/** A window of an image: fractions of the free range, 0 to 1. */
 const windowOf = (width: number, height: number, [top, left, h, w]: readonly number[]): Window => {
   const size = { height: 1 + Math.floor(h! * (height - 1)), width: 1 + Math.floor(w! * (width - 1)) };
   return { ...size, top: Math.round(top! * (height - size.height)), left: Math.round(left! * (width - size.width)) };
@@ -32,7 +32,7 @@ function full(file: Uint8Array, width: number, height: number): Uint8Array {
   return out;
 }
 
-/** Whether our own decoder took the file; if so its window must be that of `expected`. */
+/** Whether our own decoder read the file; if so, its window must be that of `expected`. */
 function compared(file: Uint8Array, expected: Uint8Array, width: number, height: number, window: Window): boolean {
   const out = new Uint8Array(3 * window.height * window.width);
   if (!addon.pixelsDecodeWindow(file, Int32Array.of(window.top, window.left, window.height, window.width), 1, out)) return false;
@@ -83,7 +83,7 @@ test('windows of random files of every sampling', () => {
   assert.ok(taken > 800, `only ${taken} windows were decoded by our own decoder`);
 });
 
-test('coefficients beyond what a photograph has are left to libjpeg-turbo, or come out as its own', () => {
+test('extreme coefficients are left to libjpeg-turbo, or give the same pixels as it does', () => {
   const outcomes = { taken: 0, left: 0 };
   fc.assert(
     fc.property(
@@ -115,7 +115,7 @@ test('windows of photographs, all decoded by our own decoder', { skip }, () => {
   }
 });
 
-test('the special files: what is plain equals, what is not is left alone', { skip }, () => {
+test('special files: plain ones give the same pixels, and others are left to libjpeg-turbo', { skip }, () => {
   const folder = join(augmentFolder!, 'jpeg');
   const plain = readdirSync(folder).filter((name) => {
     if (!name.endsWith('.jpg')) return false;

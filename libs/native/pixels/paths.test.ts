@@ -45,7 +45,7 @@ const drawer = (seed: number) => {
   };
 };
 
-/** SHA-256 of pixels and finished values of everything that plans can ask for. */
+/** SHA-256 of the pixels and finished values for every operation that plans can contain. */
 async function hashes(): Promise<Record<string, string>> {
   const result: Record<string, string> = {};
   const hash = (bytes: ArrayBufferView) =>

@@ -1,4 +1,4 @@
-/** Plans as numbers for the addon. The layout is defined in plan-record.h; the addon checks every field. */
+/** Encodes plans as numbers for the addon. plan-record.h defines the layout; the addon checks every field. */
 import type { Box, FinishPlan, FinishSample, Geometry, Interpolation, PixelOpName, RenderPlan, RenderSource } from './plan-types.js';
 import type { PngLayout } from './png-scanlines.js';
 
@@ -50,7 +50,7 @@ function geometryFields(geometry: Geometry): number[] {
   }
 }
 
-/** `png`: the layout whose scanlines stand in for the file's bytes. Throws TypeError for an unknown name. */
+/** `png`: the layout whose scanlines replace the file's bytes. Throws TypeError for an unknown name. */
 export function renderRecord(source: RenderSource, plan: RenderPlan, png: PngLayout | undefined): number[] {
   const kind = indexIn(GEOMETRIES, plan.geometry.kind, 'geometry');
   const record = [
@@ -85,7 +85,8 @@ export function finishRecord({ erase, mix }: FinishSample): number[] {
 export function normalisationTables({ mean, std }: Pick<FinishPlan, 'mean' | 'std'>): Float32Array {
   const tables = new Float32Array(768);
   for (let c = 0; c < 3; c++) {
-    if (!(std[c]! > 0) || !Number.isFinite(mean[c]!)) throw new TypeError(`mean ${mean[c]}, std ${std[c]}: must be finite, std above 0`);
+    if (!(std[c]! > 0) || !Number.isFinite(mean[c]!))
+      throw new TypeError(`mean is ${mean[c]} and std is ${std[c]}: both must be finite, and std above 0`);
     for (let x = 0; x < 256; x++) tables[256 * c + x] = (x / 255 - mean[c]!) / std[c]!;
   }
   return tables;

@@ -44,7 +44,7 @@ test('other image sizes and class counts change what they should', { skip: witho
   }
 });
 
-test("weight decay leaves out what the reference's does", { skip: withoutFixtures }, () => {
+test('weight decay excludes the same parameters as in the reference', { skip: withoutFixtures }, () => {
   const table = fixtureJson<Record<string, { not_decayed: string[] }>>('tables/weight_decay_groups.json');
   assert.ok(Object.keys(table).length >= 4);
   for (const [name, { not_decayed: expected }] of Object.entries(table)) {
@@ -61,7 +61,7 @@ test("initial values are distributed as the reference's", { skip: withoutFixture
     const parameters = parametersOf(model, 224, 1000);
     assert.deepEqual(parameters.map(({ name }) => name).sort(), Object.keys(expectations).sort());
     for (const parameter of parameters) {
-      // Blocks are alike: the first of each stage stands for the others, which are only asked for their kind and size.
+      // All blocks of a stage are alike, so only the first is checked fully; of the others, kind and size are checked.
       const repeated = /(^|\.)blocks\.[1-9]|^stages\.\d\.[1-9]/.test(parameter.name);
       assertDistributed(`${model} ${parameter.name}`, parameter, expectations[parameter.name]!, repeated);
     }
@@ -81,7 +81,7 @@ function assertDistributed(
     assert.deepEqual([expected.min, expected.max], [Math.fround(initializer.value), Math.fround(initializer.value)], what);
     return;
   }
-  // Both sides are draws: a std over n values is good to 1/√(2n), a mean to std/√n; five times their difference's deviation.
+  // Both sides are random: a std of n values has the deviation 1/√(2n), and a mean std/√n; the tolerance is five times that of the difference.
   const own = initializer.kind === 'normal' ? initializer.std : initializer.bound / Math.sqrt(3);
   assert.ok(Math.abs(own / expected.std - 1) <= 5 / Math.sqrt(2 * size), `${what}: std ${own}, expected ${expected.std}`);
   if (repeated) return;
@@ -105,7 +105,7 @@ test('initial values depend on the seed and the parameter, and on nothing else',
   assert.notDeepEqual(initialValues(first[qkv]!, 5n), initialValues(other, 5n));
 });
 
-test('a model or size that does not exist is refused with what is allowed', () => {
+test('a model or size that does not exist is rejected, and the error says what is allowed', () => {
   const refused = (name: string, imageSize: number, classes: number, field: string, allowed: RegExp) =>
     assert.throws(
       () => modelConfig(name, { imageSize, classes }),

@@ -1,6 +1,6 @@
 /**
- * Our draws against 100,000 of the reference's own code (fixtures/statistics.json), by quantiles and shares. Margins: fixtures/README.md §7,
- * with our number of draws.
+ * Compares our draws with 100,000 of the reference's own code (fixtures/statistics.json), by quantiles and frequencies. Margins are those of
+ * fixtures/README.md §7, for our number of draws.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { fixtureJson, withoutFixtures } from '../../../../test/support/fixtures.
 const DRAWS = 50_000;
 const cases = withoutFixtures ? [] : statisticsCases('statistics.json', fixtureJson<StatisticsFile>('statistics.json'), DRAWS);
 
-test('there are distributions of the reference to compare with', { skip: withoutFixtures }, () => assert.ok(cases.length > 10));
+test('the golden distributions of the reference exist', { skip: withoutFixtures }, () => assert.ok(cases.length > 10));
 for (const one of cases) {
   if ('skip' in one) test(one.name, { skip: one.skip });
   else test(one.name, async () => assertChecks(await one.run()));

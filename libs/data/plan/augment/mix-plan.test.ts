@@ -22,7 +22,7 @@ function mixOf(options: Partial<MixOptions>, inputSize = 32) {
   return mix;
 }
 
-test('batch mode shares one draw, pair mode one a pair, elem mode none', () => {
+test('batch mode shares one draw, pair mode has one draw per pair, and elem mode one per sample', () => {
   const lambdas = (mode: (typeof mixupModes.words)[number], first = 0) =>
     planMix(mixOf({ mixupMode: mixupModes.fromWord(mode), cutmix: 0 }), mixKey(3n), 1, first, 8, 32).map((slot) => slot?.lambda);
   assert.equal(new Set(lambdas('batch')).size, 1);
@@ -56,7 +56,7 @@ test('partners face each other and λ is what the box leaves', () => {
   );
 });
 
-test('nothing is mixed where alphas or probability are 0; an odd batch is refused in every mode', () => {
+test('nothing is mixed if alphas or probability are 0; an odd batch is rejected in every mode', () => {
   for (const options of [{ mixup: 0, cutmix: 0 }, { mixupProb: 0 }])
     assert.deepEqual(planMix(mixOf(options), mixKey(1n), 0, 0, 3, 32), [null, null, null]);
   for (const mixupMode of [MixupMode.BATCH, MixupMode.PAIR, MixupMode.ELEM])
@@ -71,7 +71,7 @@ test('known plans do not change between versions or machines', () => {
   assert.equal(createHash('sha256').update(text).digest('hex'), KNOWN_PLANS);
 });
 
-test('options outside their ranges are all named', () => {
+test('the error names all options outside their ranges', () => {
   const violations = new Violations();
   const wrong = { mixup: -1, cutmix: NaN, cutmixMinmax: [], mixupProb: 2, mixupSwitchProb: -0.1, mixupMode: 9 as MixupMode, smoothing: 1 };
   resolveMix(wrong, 32, violations, 'mix.');
@@ -89,5 +89,5 @@ test('smoothing applies without mixing, and rows sum to one', () => {
   assert.deepEqual([...targets], [0.25, 0, 0.75, 0, 0, 1]);
 });
 
-/** A change means other mixes for the same plan: raise PLAN_SEMANTICS_VERSION with it. */
+/** A change means that the same plan gives other mixes: then raise PLAN_SEMANTICS_VERSION. */
 const KNOWN_PLANS = 'd7fcf282161d1f345f4f49060da0b6d5891b0bf0e648ba9ac1fb2a089362a6c3';

@@ -107,13 +107,13 @@ test('half of the images are flipped, a quarter erased, and each option switches
   assert.ok(plan({ training: false, hflip: 1, reprob: 1 }).erase.length === 0 && !plan({ training: false, hflip: 1 }).render.flip);
 });
 
-test('a purpose’s draws do not depend on the options of another', () => {
+test('the draws of one purpose do not depend on the options of another', () => {
   const crops = (options: Partial<TransformOptions>) => many(options).map(({ render }) => render.geometry);
   assert.deepEqual(crops({}), crops({ aa: '', reprob: 1, hflip: 0.1 }));
   assert.deepEqual(plan({}, 7).erase, plan({ aa: '', trainInterpolation: TrainInterpolation.RANDOM }, 7).erase);
 });
 
-test('color jitter stands in for an empty aa only: three factors in [0.6, 1.4], in every order', () => {
+test('color jitter is only used if aa is empty: three factors in [0.6, 1.4], in every order', () => {
   const jitters = many({ aa: '' }).map(({ render }) => render.ops);
   assert.ok(jitters.every((ops) => ops.length === 3 && ops.every(({ argument }) => argument >= 0.6 && argument < 1.4)));
   assert.equal(new Set(jitters.map((ops) => ops.map(({ op }) => op).join())).size, 6);
@@ -157,7 +157,7 @@ test('known plans do not change between versions or machines', () => {
   assert.equal(createHash('sha256').update(text).digest('hex'), KNOWN_PLANS);
 });
 
-test('RandAugment strings: defaults, sections, refusals by name', () => {
+test('RandAugment strings: defaults, sections, and what is rejected', () => {
   const value = (text: string) => {
     const parsed = parseRandAugment(text);
     return parsed.ok ? parsed.value : parsed.allowed;
@@ -197,7 +197,7 @@ test('weighted operations are drawn without replacement, Invert and Posterize ne
   assert.ok(Math.abs(first.filter((op) => op === 'Rotate').length / first.length - 0.3) < 4 * Math.sqrt(0.21 / first.length));
 });
 
-test('transform options outside their ranges are all named', () => {
+test('the error names all transform options outside their ranges', () => {
   const violations = new Violations();
   resolveTransform(
     {
@@ -222,5 +222,5 @@ test('transform options outside their ranges are all named', () => {
   );
 });
 
-/** A change means other pixels for the same plan: raise PLAN_SEMANTICS_VERSION with it. */
+/** A change means that the same plan gives other pixels: then raise PLAN_SEMANTICS_VERSION. */
 const KNOWN_PLANS = '47c796dbb69185c957f3f0a58bf2d9160ecc230db8403c6b24c476a8a2b3d8d1';
