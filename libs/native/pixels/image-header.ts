@@ -7,7 +7,7 @@ export interface ImageHeader {
   height: number;
 }
 
-/** The bytes are not the start of a readable JPEG or PNG file. `offset`: where reading stopped. */
+/** The bytes are not the start of a readable JPEG or PNG file. `offset` is where reading stopped. */
 export class ImageHeaderError extends Error {
   override readonly name = 'ImageHeaderError';
   constructor(
@@ -51,7 +51,7 @@ function readJpegHeader(bytes: Uint8Array): ImageHeader {
   let at = 2;
   while (at < view.byteLength) {
     if (view.getUint8(at) !== 0xff) {
-      at++; // stray bytes between segments: the decoder skips them too
+      at++; // bytes between segments, which the decoder skips, too
       continue;
     }
     while (at < view.byteLength && view.getUint8(at) === 0xff) at++;
@@ -71,7 +71,7 @@ function readJpegHeader(bytes: Uint8Array): ImageHeader {
   throw new ImageHeaderError('jpeg ends before its frame header', Math.min(at, view.byteLength));
 }
 
-/** `bytes`: the file, or enough of its start (a JPEG's metadata may take many kilobytes). Throws ImageHeaderError. */
+/** `bytes` is the file, or enough of its start (a JPEG's metadata may take many kilobytes). Throws ImageHeaderError. */
 export function readHeader(bytes: Uint8Array): ImageHeader {
   if (isPng(bytes)) return readPngHeader(bytes);
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return readJpegHeader(bytes);

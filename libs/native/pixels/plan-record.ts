@@ -50,7 +50,7 @@ function geometryFields(geometry: Geometry): number[] {
   }
 }
 
-/** `png`: the layout whose scanlines stand in for the file's bytes. Throws TypeError for an unknown name. */
+/** `png` is the layout of the scanlines that replace the file's bytes. Throws TypeError for an unknown name. */
 export function renderRecord(source: RenderSource, plan: RenderPlan, png: PngLayout | undefined): number[] {
   const kind = indexIn(GEOMETRIES, plan.geometry.kind, 'geometry');
   const record = [

@@ -1,4 +1,4 @@
-/** What the addon renders and finishes, as plain data: decided in libs/data, executed in C++, printable and hashable in between. */
+/** Plans for rendering and finishing as plain data: libs/data decides them, C++ executes them, and in between they can be printed and hashed. */
 
 export type Interpolation = 'bilinear' | 'bicubic';
 
@@ -20,25 +20,25 @@ export type PixelOpName =
   | 'TranslateY';
 
 /**
- * One RandAugment or ColorJitter operation, argument already signed and converted from its magnitude:
- * AutoContrast, Equalize, Invert: ignored. Rotate: degrees. Posterize: bits kept, 0 … 8. Solarize: threshold, 0 … 256.
+ * One RandAugment or ColorJitter operation. The argument already has its sign and is converted from the magnitude:
+ * AutoContrast, Equalize, Invert ignore it. Rotate: degrees. Posterize: bits kept, 0 … 8. Solarize: threshold, 0 … 256.
  * SolarizeAdd: addend, 0 … 255, for values below 128. Color, Contrast, Brightness, Sharpness: factor. Shear: factor. Translate: pixels, may be fractional.
  */
 export interface PixelOp {
   op: PixelOpName;
   argument: number;
-  /** Of Rotate, Shear and Translate. Default bilinear. */
+  /** Used by Rotate, Shear and Translate. Default bilinear. */
   interpolation?: Interpolation;
 }
 
-/** From the source to size × size. Coordinates in pixels of the source, unless said otherwise. */
+/** How the source becomes size × size. Coordinates are in pixels of the source, unless stated otherwise. */
 export type Geometry =
   | { kind: 'resized_crop'; top: number; left: number; height: number; width: number; interpolation: Interpolation }
-  /** Zero padding; top and left in the padded image. */
+  /** Zero padding; top and left refer to the padded image. */
   | { kind: 'padded_crop'; padding: number; top: number; left: number }
-  /** top and left in the resized image. */
+  /** top and left refer to the resized image. */
   | { kind: 'resize_center_crop'; resizeWidth: number; resizeHeight: number; top: number; left: number; interpolation: Interpolation }
-  /** Straight to a square. */
+  /** Resizes the whole image to a square, whatever its aspect ratio. */
   | { kind: 'warp'; interpolation: Interpolation }
   /** The source is size × size. */
   | { kind: 'none' };
@@ -52,7 +52,7 @@ export interface RenderPlan {
   fill: [number, number, number];
 }
 
-/** `rgb`: interleaved rows of uint8; `gray`: one byte a pixel. width, height: of jpeg and png 0 = unknown, else must be the file's. */
+/** `rgb`: interleaved rows of uint8; `gray`: one byte per pixel. width and height of a jpeg or png may be 0 (unknown) or must equal the file's. */
 export interface RenderSource {
   format: 'jpeg' | 'png' | 'rgb' | 'gray';
   bytes: Uint8Array;
@@ -62,7 +62,7 @@ export interface RenderSource {
 
 export type RenderOutcome = { ok: true } | { ok: false; reason: string };
 
-/** A rectangle, pixels. */
+/** A rectangle, in pixels. */
 export interface Box {
   top: number;
   left: number;
@@ -70,7 +70,7 @@ export interface Box {
   width: number;
 }
 
-/** const: 0. rand: one N(0, 1) value a channel. pixel: one a pixel and channel. key and box choose the noise: see noise.h. */
+/** const: 0. rand: one N(0, 1) value per channel. pixel: one per pixel and channel. key and box select the noise (noise.h). */
 export interface EraseBox extends Box {
   mode: 'const' | 'rand' | 'pixel';
   /** Philox key, two 32-bit words. */
@@ -80,8 +80,8 @@ export interface EraseBox extends Box {
 }
 
 /**
- * `partner`: row in the batch, whose erased and unmixed image is mixed in. box: that part is the partner's (cutmix; lambda is then only
- * the target's). No box: lambda · own + (1 − lambda) · partner. lambda 1 without a box: unmixed.
+ * `partner` is the row of the batch whose erased, unmixed image is mixed in. With a box, that part comes from the partner (cutmix; lambda
+ * then only concerns the target). Without a box: lambda · own + (1 − lambda) · partner, so lambda 1 leaves the image unmixed.
  */
 export interface MixStep {
   lambda: number;
@@ -94,7 +94,7 @@ export interface FinishSample {
   mix: MixStep;
 }
 
-/** Normalisation (x/255 − mean)/std by channel, and one entry a sample of the batch. */
+/** Normalisation (x/255 − mean)/std per channel, and one entry per sample of the batch. */
 export interface FinishPlan {
   mean: [number, number, number];
   std: [number, number, number];
