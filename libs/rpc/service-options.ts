@@ -1,4 +1,4 @@
-/** The options that every service has, and schemas for options of one's own. */
+/** The options that every service has, and schemas for the options of single services. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { invalid } from '#errors/errors.js';
@@ -6,7 +6,7 @@ import { type LogLevel, logLevels } from '#telemetry/logger.js';
 import type { ConfigOf, OptionTable } from './config.js';
 import type { ServerTls } from './server.js';
 
-/** `true`, `false`, `1`, `0`, `yes`, `no` or a JSON boolean. */
+/** Accepts `true`, `false`, `1`, `0`, `yes`, `no` or a JSON boolean. */
 export const bool = (fallback: boolean) =>
   z
     .union([z.boolean(), z.enum(['true', 'false', '1', '0', 'yes', 'no']).transform((t) => t === 'true' || t === '1' || t === 'yes')], {
@@ -17,43 +17,53 @@ export const bool = (fallback: boolean) =>
 export const integer = (min: number, max: number) => z.coerce.number({ error: 'a number' }).int().min(min).max(max);
 
 export interface ServiceDefaults {
-  /** gRPC port where none is given; the admin port is 1000 higher. */
+  /** Default gRPC port; the default admin port is 1000 higher. */
   readonly port: number;
 }
 
 export function serviceOptions({ port }: ServiceDefaults) {
   return {
-    host: { schema: z.string().min(1).default('127.0.0.1'), help: 'address to listen on' },
-    port: { schema: integer(0, 65535).default(port), help: 'gRPC port, 0 for any free one' },
-    adminHost: { schema: z.string().min(1).default('127.0.0.1'), help: 'address of /metrics, /livez and /readyz' },
+    host: { schema: z.string().min(1).default('127.0.0.1'), help: 'address on which the gRPC server listens' },
+    port: { schema: integer(0, 65535).default(port), help: 'port of the gRPC server; 0: any free port' },
+    adminHost: {
+      schema: z.string().min(1).default('127.0.0.1'),
+      help: 'address on which the admin server (/metrics, /livez and /readyz) listens',
+    },
     adminPort: {
       schema: integer(0, 65535).default(port === 0 ? 0 : port + 1000),
-      help: 'port of /metrics, /livez and /readyz, 0 for any free one',
+      help: 'port of the admin server (/metrics, /livez and /readyz); 0: any free port',
     },
-    allowRemote: { schema: bool(false), help: 'serve plain text to other machines', flag: true },
-    tlsCert: { schema: z.string().default(''), help: 'PEM file with the certificate chain; turns TLS on' },
-    tlsKey: { schema: z.string().default(''), help: 'PEM file with the key of --tls-cert' },
-    tlsClientCa: { schema: z.string().default(''), help: 'PEM file; callers must show a certificate of this authority' },
+    allowRemote: {
+      schema: bool(false),
+      help: 'allow the service to listen on an address that other machines can reach without TLS',
+      flag: true,
+    },
+    tlsCert: { schema: z.string().default(''), help: 'PEM file with the certificate chain of the server; turns TLS on' },
+    tlsKey: { schema: z.string().default(''), help: 'PEM file with the private key for --tls-cert' },
+    tlsClientCa: {
+      schema: z.string().default(''),
+      help: 'PEM file with a certificate authority; callers must present a certificate that it signed',
+    },
     logLevel: {
       schema: z.enum(logLevels as [LogLevel, ...LogLevel[]]).default('info'),
-      help: `least level to log: ${logLevels.join(', ')}`,
+      help: `lowest level of messages that are logged: ${logLevels.join(', ')}`,
     },
-    drainMs: { schema: integer(0, 3_600_000).default(25_000), help: 'milliseconds that calls get to finish after SIGTERM' },
+    drainMs: { schema: integer(0, 3_600_000).default(25_000), help: 'milliseconds that running calls have to finish after SIGTERM' },
     maxConnectionAgeMs: {
       schema: integer(0, 86_400_000).default(300_000),
-      help: 'milliseconds until clients are asked to reconnect, 0 for never',
+      help: 'milliseconds after which clients are asked to reconnect, so that they find new replicas; 0: never',
     },
   } as const satisfies OptionTable;
 }
 
 export type ServiceConfig = ConfigOf<ReturnType<typeof serviceOptions>>;
 
-/** Reads the PEM files; undefined without TLS. Throws InvalidArgument for half a pair or an unreadable file. */
+/** Reads the PEM files. @returns undefined without TLS. @throws InvalidArgument if an option or a file is missing */
 export function readTls(config: Pick<ServiceConfig, 'tlsCert' | 'tlsKey' | 'tlsClientCa'>): ServerTls | undefined {
   const { tlsCert, tlsKey, tlsClientCa } = config;
   if (tlsCert === '' && tlsKey === '' && tlsClientCa === '') return undefined;
   if (tlsCert === '' || tlsKey === '')
-    throw invalid(tlsCert === '' ? '--tls-cert' : '--tls-key', '', 'given: --tls-cert and --tls-key belong together');
+    throw invalid(tlsCert === '' ? '--tls-cert' : '--tls-key', '', 'given, because --tls-cert and --tls-key belong together');
   return {
     certificate: read('--tls-cert', tlsCert),
     key: read('--tls-key', tlsKey),
