@@ -94,9 +94,9 @@ export class Runs {
   }
 
   /**
-   * Removes a run that has ended with everything it has. The first record goes first, so from then on the run does not exist, and a delete
-   * that was cut short is taken up by calling it again.
-   * @throws NotFound; Aborted for a stale etag; FailedPrecondition while it can still train
+   * Deletes a run that has ended and all of its objects. The first record is deleted first, so from then on the run does not exist; a delete
+   * that was interrupted is continued by calling it again.
+   * @throws NotFound; Aborted for a stale etag; FailedPrecondition if the run has not ended
    */
   async delete(project: string, id: string, etag: string, signal: AbortSignal): Promise<void> {
     const name = runPrefix(project, id);
