@@ -50,10 +50,11 @@ function checkList(tarball) {
     .split('\n')
     .map((path) => path.replace(/^package\//, ''));
   const unwanted = files.filter((path) => UNWANTED.test(path));
-  if (unwanted.length > 0) throw new CheckFailed(`the package holds what only a clone needs:\n  ${unwanted.slice(0, 20).join('\n  ')}`);
+  if (unwanted.length > 0)
+    throw new CheckFailed(`the package contains files that only a clone needs:\n  ${unwanted.slice(0, 20).join('\n  ')}`);
   const missing = NEEDED.filter((path) => !files.includes(path));
   if (missing.length > 0) throw new CheckFailed(`the package lacks ${missing.join(', ')}`);
-  console.log(`the package holds ${files.length} files, no test among them`);
+  console.log(`the package contains ${files.length} files and no tests`);
 }
 
 /** The package's public faces load. */

@@ -17,7 +17,7 @@ function table() {
     .flatMap((line) => /^(?<name>[^#\s]\S*) (?<seconds>\d+) (?<what>.+)$/.exec(line)?.groups ?? []);
   const sum = rows.reduce((total, { seconds }) => total + Number(seconds), 0);
   if (sum > TOTAL_SECONDS)
-    throw new Error(`.ci/budgets: the steps may take ${minutes(sum)} together: must be at most ${minutes(TOTAL_SECONDS)}`);
+    throw new Error(`.ci/budgets: the budgets of all steps add up to ${minutes(sum)}, must be at most ${minutes(TOTAL_SECONDS)}`);
   return [
     '| step of .ci/run | may take | what it does |',
     '|---|---|---|',
@@ -48,7 +48,7 @@ else {
   const wanted = `${text.slice(0, at)}${MARKER}\n\n${table()}\n${after === '' ? '' : `\n${after}`}`;
   if (mode === '--write') writeFileSync(path, wanted);
   else if (wanted !== text) {
-    console.error('CONTRIBUTING.md shows other budgets than .ci/budgets: run node scripts/ci-budgets.mjs --write');
+    console.error('the budgets in CONTRIBUTING.md differ from .ci/budgets: run node scripts/ci-budgets.mjs --write');
     process.exitCode = 1;
   }
 }

@@ -16,27 +16,27 @@ export const expectedSkips = [
     reason:
       /shared (fixtures|folder|images) (are|is) (not|absent)|the shared fixtures|no \.\.\/shared|^no images$|the recipe is not beside/,
     here: withoutShared('fixtures') || withoutShared('data'),
-    because: 'golden values and photographs lie beside a checkout; they are too large and not ours to publish',
+    because: 'golden values and photographs are in a folder beside the checkout, because they are large and we may not publish them',
   },
   {
     reason: /^(minio|grpcurl|promtool|prometheus): no .*get-tool/,
     here: withoutShared('tools', 'get-tool'),
-    because: 'test tools are built by a script that lies beside a checkout',
+    because: 'a script in a folder beside the checkout builds the test tools',
   },
   {
     reason: /^(minio|grpcurl|promtool|prometheus): get-tool failed/,
     here: spawnSync('go', ['version']).status !== 0,
-    because: 'that script compiles the tools with Go, which a bare machine lacks',
+    because: 'that script compiles the tools with Go, which may not be installed',
   },
   {
     reason: /^executor tfjs-tensorflow: @tensorflow\/tfjs-node/,
     here: withoutPackage('@tensorflow/tfjs-node') && withoutPackage('@tensorflow/tfjs-node-gpu'),
-    because: 'TensorFlow is an optional peer: npm run setup:tensorflow brings it, on Linux on x86-64 only',
+    because: 'TensorFlow is an optional peer dependency; npm run setup:tensorflow installs it, on Linux on x86-64 only',
   },
   {
     reason: /^DROPSTREAM_PEERS_VENV names no environment/,
     here: process.env.DROPSTREAM_PEERS_VENV === undefined,
-    because: 'PyTorch and timm take gigabytes; their answers are checked in as golden values',
+    because: 'PyTorch and timm need gigabytes; their results are checked in as golden values',
   },
   {
     reason: /^there is no python|tensorboard|grpcio-tools|grpc_tools/i,
@@ -46,13 +46,13 @@ export const expectedSkips = [
   {
     reason: /^root may write anywhere$/,
     here: process.getuid?.() === 0,
-    because: 'permissions do not bind root; this test runs for every other user',
+    because: 'file permissions do not restrict root; the test runs for every other user',
   },
   { reason: /^no openssl command/, here: true, because: 'certificates for tests are made with openssl, which a bare machine may lack' },
   {
     reason: /^resident memory is read from \/proc$/,
     here: process.platform !== 'linux',
-    because: 'other systems show it in other ways',
+    because: 'other systems report it in other ways',
   },
 ];
 

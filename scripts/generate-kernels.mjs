@@ -31,12 +31,12 @@ function inside(text, from) {
     if (text[at] === '(') depth++;
     else if (text[at] === ')' && --depth === 0) return { content: text.slice(from + 1, at), end: at + 1 };
   }
-  throw new Error(`kernels.def: a parenthesis never closes in ${text.slice(from, from + 60)}`);
+  throw new Error(`kernels.def: a parenthesis is not closed in ${text.slice(from, from + 60)}`);
 }
 
 function slot(text) {
   const [, kind, name] = /^(fp32|own|alike|parameter|gradient|images|targets)\("(\w+)", /.exec(text) ?? [];
-  if (kind === undefined) throw new Error(`kernels.def: ${text} is no operand`);
+  if (kind === undefined) throw new Error(`kernels.def: ${text} is not an operand`);
   return {
     name,
     storage: kind === 'own' || kind === 'alike' ? kind : 'fp32',

@@ -1,4 +1,4 @@
-/** Where the services are: a flag, the environment, or the file that `dropstream up` writes; in this order. */
+/** Finds the addresses of the services: from a flag, the environment, or the file that `dropstream up` writes, in this order. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Context, homeFolder } from './context.js';
@@ -7,7 +7,7 @@ import { CommandError, exitCodes } from './exit-codes.js';
 export const serviceNames = ['data', 'scheduler', 'trainer', 'evaluator'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
-/** A process of a service, as `up` started it. */
+/** A process of a service that `up` started. */
 export interface RunningService {
   /** `trainer`, or `data-2` for a replica. */
   readonly name: string;
@@ -18,7 +18,7 @@ export interface RunningService {
   readonly admin: string;
 }
 
-/** .dropstream/up.json. */
+/** Contents of .dropstream/up.json. */
 export interface UpState {
   readonly version: 1;
   /** Process id of `dropstream up`. */
@@ -30,7 +30,7 @@ export interface UpState {
 
 export const upStatePath = (home: string): string => join(home, 'up.json');
 
-/** What a living `dropstream up` wrote, or undefined. */
+/** The state that `dropstream up` wrote, or undefined if it does not run any more. */
 export function readUpState(home: string): UpState | undefined {
   let state: UpState;
   try {
@@ -50,7 +50,7 @@ function alive(pid: number): boolean {
   }
 }
 
-/** All replicas of a service, joined by commas. @throws CommandError (3) where nothing says where it is */
+/** Addresses of all replicas of a service, joined by commas. @throws CommandError (exit code 3) if the address is not known */
 export function addressOf(service: ServiceName, flag: string | undefined, context: Context): string {
   const variable = `DROPSTREAM_${service.toUpperCase()}`;
   const given = flag ?? context.env[variable];
@@ -58,14 +58,17 @@ export function addressOf(service: ServiceName, flag: string | undefined, contex
   const running = readUpState(homeFolder(context))?.services.filter((s) => s.service === service) ?? [];
   if (running.length > 0) return running.map((s) => s.address).join(',');
   throw new CommandError(
-    `no ${service} service: start everything with \`dropstream up\`, or say where it is with --${service} host:port or ${variable}`,
+    `the address of the ${service} service is not known: start all services with \`dropstream up\`, or give --${service} host:port or set ${variable}`,
     exitCodes.unavailable,
   );
 }
 
-/** The store's URI: flag, DROPSTREAM_STORE, or that of `up`. @throws CommandError (2) */
+/** URI of the object store: from the flag, DROPSTREAM_STORE, or the running `up`. @throws CommandError (exit code 2) if none of them is set */
 export function storeOf(flag: string | undefined, context: Context): string {
   const store = flag ?? context.env.DROPSTREAM_STORE ?? readUpState(homeFolder(context))?.store;
   if (store) return store;
-  throw new CommandError('no store: give --store URI or DROPSTREAM_STORE, or start `dropstream up`', exitCodes.usage);
+  throw new CommandError(
+    'the object store is not known: give --store URI, set DROPSTREAM_STORE, or start `dropstream up`',
+    exitCodes.usage,
+  );
 }

@@ -1,6 +1,6 @@
-/** Dashes or underscores: both spellings of every option reach the one that its command declares. */
+/** Lets users write every option with dashes or underscores, whichever its command declares. */
 
-/** `train` declares the reference's names (underscores), all other commands dashes; `serve` passes everything on as it is. */
+/** `train` declares options with underscores, like the reference; all other commands with dashes. `serve` arguments stay unchanged. */
 export function normaliseArguments(argv: readonly string[]): string[] {
   const command = argv.find((argument) => !argument.startsWith('-'));
   if (command === 'serve') return [...argv];

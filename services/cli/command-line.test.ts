@@ -128,7 +128,7 @@ test('the command line against real services', async (t) => {
 
     const again = await trainOne(...line);
     assert.equal(again.code, 0, again.err);
-    assert.match(again.err, /run run-\w+ goes on from step 20 of 20 steps/);
+    assert.match(again.err, /run run-\w+ continues at step 20 of 20 steps/);
     const { run } = JSON.parse(await readFile(join(folder, 'run.json'), 'utf8')) as { run: string };
     await rm(join(folder, 'log.txt'));
     const watched = await cli(home, 'runs', 'watch', run, '--output-dir', folder, '--log_dir', board);
@@ -177,7 +177,10 @@ test('the command line against real services', async (t) => {
     const line = ['--epochs', '4', '--world', '2', '--dry_run'];
     const { code, out, err } = await trainOne(...line);
     assert.equal(code, 0, err);
-    assert.match(out, /total batch +120: 2 micro-batches \(update_freq 1 · world 2\) of 60\nsteps +5 an epoch, 20 in 4 epochs\ndropout /);
+    assert.match(
+      out,
+      /total batch +120: 2 micro-batches \(update_freq 1 · world 2\) of 60\nsteps +5 in each epoch, 20 in 4 epochs\ndropout /,
+    );
     assert.match(out, /\nmemory +[\d.]+ MB.*\ntime +about .*\n +measured here/);
     const plan = JSON.parse((await trainOne(...line, '--json')).out) as {
       totalBatch: number;
@@ -198,8 +201,8 @@ test('the command line against real services', async (t) => {
       '--dry_run',
     );
     assert.equal(alone.code, 0, alone.err);
-    assert.match(alone.err, /no trainer service runs: starting services for this plan/);
-    assert.match(alone.out, /steps +10 an epoch, 40 in 4 epochs/);
+    assert.match(alone.err, /no trainer service is running: starting services for this plan/);
+    assert.match(alone.out, /steps +10 in each epoch, 40 in 4 epochs/);
   });
 
   await t.test('exit codes say what was wrong', async () => {
@@ -212,7 +215,7 @@ test('the command line against real services', async (t) => {
     assert.equal((await cli({ DROPSTREAM_TRAINER: '127.0.0.1:9' }, 'runs', 'list', '--timeout', '1')).code, 3, 'nobody there');
     const bad = await trainOne('--run_id', 'bad', '--epochs', '2', '--drop_path', '0.1', '--smoothing', '1');
     assert.equal(bad.code, 2);
-    assert.match(bad.err, /\d values are refused:\n(?=[\s\S]*smoothing)(?=[\s\S]*drop_path|dropout)/);
+    assert.match(bad.err, /\d values are not valid:\n(?=[\s\S]*smoothing)(?=[\s\S]*drop_path|dropout)/);
   });
 
   await t.test('schedules are created, changed, previewed and used', async () => {
@@ -235,7 +238,10 @@ test('the command line against real services', async (t) => {
       'projects/default/schedules/falling',
       '--validate_only',
     );
-    assert.deepEqual([validated.code, validated.err.split('\n').at(-1)], [0, 'the options are good: 20 optimizer steps, 10 an epoch']);
+    assert.deepEqual(
+      [validated.code, validated.err.split('\n').at(-1)],
+      [0, 'the options are valid: 20 optimizer steps, 10 in each epoch'],
+    );
     assert.equal((await cli(home, 'schedule', 'delete', 'falling')).code, 0);
     assert.equal((await cli(home, 'schedule', 'get', 'falling')).code, 4);
   });
@@ -256,7 +262,7 @@ test('the command line against real services', async (t) => {
     watch.child.kill('SIGINT');
     const [code] = await watch.exit;
     assert.equal(code, 130, watch.lines.join('\n'));
-    assert.match(watch.lines.join('\n'), /detached; the run goes on/);
+    assert.match(watch.lines.join('\n'), /detached; the run continues/);
     assert.match((await cli(home, 'runs', 'get', 'long')).out, /state +RUNNING/);
     assert.equal((await cli(home, 'runs', 'pause', 'long')).code, 0);
     await until('the pause', async () => (await cli(home, 'runs', 'get', 'long')).out.includes('PAUSED'));
@@ -284,8 +290,8 @@ test('up starts everything, brings back what dies, refuses a second one, and lea
     const trainer = state.services.find((s) => s.service === 'trainer')!;
     const log = await readFile(join(home, 'logs', 'trainer.log'), 'utf8');
     process.kill(Number(/"pid":(\d+)/.exec(log)?.[1]), 'SIGKILL');
-    await until('the restart', () => up.lines.some((line) => line.startsWith('trainer is back')));
-    assert.ok(up.lines.some((line) => line.startsWith('trainer died (SIGKILL)')));
+    await until('the restart', () => up.lines.some((line) => line.startsWith('trainer was restarted')));
+    assert.ok(up.lines.some((line) => line.startsWith('trainer crashed (SIGKILL)')));
     assert.equal((await fetch(`${trainer.admin}/readyz`)).status, 200, 'on the same port');
 
     up.child.kill('SIGTERM');

@@ -1,4 +1,4 @@
-/** What a command may use of the world, so that tests can pass their own. */
+/** The terminal, environment and signal that a command uses; tests pass their own. */
 import { resolve } from 'node:path';
 import { processTerminal, type Terminal } from './output/terminal.js';
 
@@ -6,7 +6,7 @@ export interface Context {
   readonly terminal: Terminal;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** Aborted when the process is asked to end (SIGTERM, or SIGINT outside of a command that asks). */
+  /** Aborted when the process receives SIGTERM. */
   readonly signal: AbortSignal;
 }
 
@@ -14,7 +14,7 @@ export function processContext(signal: AbortSignal): Context {
   return { terminal: processTerminal(), env: process.env, cwd: process.cwd(), signal };
 }
 
-/** The folder of what `up` and `demo` keep: DROPSTREAM_HOME, else .dropstream in the working directory. */
+/** The folder where `up` and `demo` keep their files: DROPSTREAM_HOME, otherwise .dropstream in the working directory. */
 export function homeFolder(context: Pick<Context, 'env' | 'cwd'>): string {
   return resolve(context.cwd, context.env.DROPSTREAM_HOME ?? '.dropstream');
 }

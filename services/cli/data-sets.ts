@@ -1,4 +1,4 @@
-/** Indexing of data sets from the command line, into the store that the services use. */
+/** Indexes data sets from the command line into the object store that the services use. */
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
@@ -12,7 +12,7 @@ import { type Context, homeFolder } from './context.js';
 import { CommandError } from './exit-codes.js';
 import { bar, count } from './output/numbers.js';
 
-/** The reference's names of data sets, and ours. */
+/** Names of data set formats that users may give, those of the reference among them. */
 const kinds: Readonly<Record<string, DatasetKind>> = {
   imnet: 'image_folder',
   image_folder: 'image_folder',
@@ -25,7 +25,7 @@ const kinds: Readonly<Record<string, DatasetKind>> = {
   mnist: 'idx',
 };
 
-/** @throws InvalidArgument for a name that is none */
+/** @throws InvalidArgument for an unknown name */
 export function datasetKind(name: string | undefined): DatasetKind | undefined {
   if (!name) return undefined;
   return kinds[name.toLowerCase()] ?? refuseKind(name);
@@ -42,7 +42,7 @@ export interface IndexRequest {
   readonly store: string;
 }
 
-/** Reads every sample that is not known from earlier and stores the manifest. Shows progress; files that are no images are said. */
+/** Reads every sample that is new or has changed and stores the manifest. Shows progress and names files that are not images. */
 export async function indexAndSave(
   request: IndexRequest,
   context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
@@ -58,7 +58,7 @@ export async function indexAndSave(
   return dataset;
 }
 
-/** As indexAndSave, without storing anything. A path is a folder, or s3://bucket/prefix?endpoint=… for a data set that lies in a store. */
+/** Like indexAndSave, but stores nothing. The path is a folder, or s3://bucket/prefix?endpoint=… for a data set in an object store. */
 export async function indexAt(
   { path: given, kind, split }: Omit<IndexRequest, 'store'>,
   context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
@@ -78,7 +78,7 @@ export async function indexAt(
 }
 
 async function indexStore(uri: string, split: string, options: IndexOptions, { env, signal }: Pick<Context, 'env' | 'signal'>) {
-  if (split !== '') throw invalid('split', split, 'none in a store: name the folder of the split in the URI');
+  if (split !== '') throw invalid('split', split, 'left out for a data set in an object store: name the folder of the split in the URI');
   const store = await openStore(uri, { env, signal, probe: false });
   try {
     return await indexInStore(store, options);
@@ -87,7 +87,7 @@ async function indexStore(uri: string, split: string, options: IndexOptions, { e
   }
 }
 
-/** Shows how far something is: a bar on a terminal, otherwise a line every five seconds. */
+/** Shows progress: a bar on a terminal, otherwise a line every five seconds. */
 export function progressLines<Counts extends [number, number, ...number[]]>(
   terminal: Context['terminal'],
   title: string,
@@ -104,11 +104,11 @@ export function progressLines<Counts extends [number, number, ...number[]]>(
 
 export interface Manifests {
   readonly train: IndexedDataset;
-  /** Absent where no evaluation images were found. */
+  /** Undefined if no evaluation images were found. */
   readonly evaluation: IndexedDataset | undefined;
 }
 
-/** The reference's way to name data: data_path with train/ and val/ in it, or with eval_data_path beside it; CIFAR and IDX hold both. */
+/** Finds training and evaluation images as the reference does: train/ and val/ in data_path, or eval_data_path; CIFAR and IDX have both. */
 export async function indexForTraining(
   data: Readonly<Record<string, string>>,
   store: string,
@@ -123,21 +123,21 @@ export async function indexForTraining(
   const evalPath = data.eval_data_path ?? (folders && !hasSplit ? undefined : path);
   if (evalPath === undefined) return { train, evaluation: undefined };
   const evalInside = await foldersIn(resolve(context.cwd, evalPath));
-  // A folder that is named for evaluation alone holds nothing else.
+  // A folder given as eval_data_path contains only evaluation images.
   const wholeFolder = folders || (train.kind === 'tar' && data.eval_data_path !== undefined);
   const split = wholeFolder && !evalInside.includes('val') && !evalInside.includes('test') ? '' : 'val';
   try {
     return { train, evaluation: await indexAndSave({ path: evalPath, split, kind: train.kind, store }, context) };
   } catch (error) {
     if (data.eval_data_path || !(error instanceof InvalidArgument || error instanceof NotFound)) throw error;
-    context.terminal.err(`no evaluation images beside ${path}, so the run is not evaluated (${error.message})`);
+    context.terminal.err(`no evaluation images were found for ${path}, so the run is not evaluated (${error.message})`);
     return { train, evaluation: undefined };
   }
 }
 
 /**
- * The evaluation images that the reference would take: eval_data_path, else val/ or test/ in data_path, else the test part of a file set.
- * A folder without val/ or test/ holds the classes itself.
+ * Indexes the evaluation images as the reference finds them: eval_data_path, otherwise val/ or test/ in data_path, otherwise the test part
+ * of a file set. A folder without val/ or test/ contains the class folders itself.
  */
 export async function indexForEvaluation(
   data: Readonly<Record<string, string>>,

@@ -39,5 +39,5 @@ test('violations are shown one a line, a single one as a sentence', () => {
   const one = errors.invalid('spec.lr', '-1', 'at least 0');
   assert.equal(describeError(one), 'spec.lr is "-1", must be at least 0');
   const two = new errors.InvalidArgument([...one.violations, { field: 'model', value: '', allowed: 'given' }]);
-  assert.equal(describeError(two), '2 values are refused:\n  spec.lr is "-1", must be at least 0\n  model is not given, must be given');
+  assert.equal(describeError(two), '2 values are not valid:\n  spec.lr is "-1", must be at least 0\n  model is not given, must be given');
 });

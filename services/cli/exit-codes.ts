@@ -1,4 +1,4 @@
-/** Exit codes of `dropstream`: one table, also printed by --help and in docs/command-line.md. */
+/** Exit codes of `dropstream`. `--help` and docs/command-line.md show the same table. */
 import { status } from '@grpc/grpc-js';
 import * as errors from '#errors/errors.js';
 
@@ -16,22 +16,22 @@ export const exitCodes = {
 } as const;
 
 export const exitCodeMeanings: readonly (readonly [number, string])[] = [
-  [exitCodes.ok, 'done'],
-  [exitCodes.failure, 'it failed: the run ended as FAILED, a check of doctor did not pass, an internal error'],
+  [exitCodes.ok, 'the command succeeded'],
+  [exitCodes.failure, 'the command failed: the run ended as FAILED, a check of `doctor` failed, or there was an internal error'],
   [exitCodes.usage, 'the command line or the request is wrong (INVALID_ARGUMENT)'],
   [exitCodes.unavailable, 'a service cannot be reached or did not answer in time (UNAVAILABLE, DEADLINE_EXCEEDED)'],
-  [exitCodes.notFound, 'what was named does not exist (NOT_FOUND)'],
+  [exitCodes.notFound, 'the named run, checkpoint or other resource does not exist (NOT_FOUND)'],
   [
     exitCodes.conflict,
-    'it exists already, was changed meanwhile, or is not in the right state (ALREADY_EXISTS, ABORTED, FAILED_PRECONDITION)',
+    'the resource exists already, was changed by somebody else, or is in a state that does not allow the command (ALREADY_EXISTS, ABORTED, FAILED_PRECONDITION)',
   ],
-  [exitCodes.permission, 'not allowed (PERMISSION_DENIED, UNAUTHENTICATED)'],
+  [exitCodes.permission, 'the caller is not allowed to do this (PERMISSION_DENIED, UNAUTHENTICATED)'],
   [exitCodes.dataLoss, 'stored data is damaged (DATA_LOSS)'],
   [exitCodes.exhausted, 'a limit was reached (RESOURCE_EXHAUSTED)'],
-  [exitCodes.interrupted, 'interrupted with Ctrl-C'],
+  [exitCodes.interrupted, 'the command was interrupted with Ctrl-C'],
 ];
 
-/** An error whose message is all that a person needs: printed without a stack. */
+/** An error whose message is meant for users; it is printed without a stack trace. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   constructor(
@@ -80,13 +80,13 @@ export function exitCodeOf(error: unknown): number {
   return (typeof status === 'number' ? byStatus[status] : undefined) ?? exitCodes.failure;
 }
 
-/** The error for people: violations one a line, everything else one sentence. */
+/** The text of an error for users. Each violation of InvalidArgument has a line of its own. */
 export function describeError(error: unknown): string {
   if (error instanceof errors.InvalidArgument && error.violations.length > 0) {
     const lines = error.violations.map(
       (v) => `  ${v.field}${v.value === '' ? ' is not given' : ` is ${JSON.stringify(v.value)}`}, must be ${v.allowed}`,
     );
-    return lines.length === 1 ? lines[0]!.trim() : `${lines.length} values are refused:\n${lines.join('\n')}`;
+    return lines.length === 1 ? lines[0]!.trim() : `${lines.length} values are not valid:\n${lines.join('\n')}`;
   }
   if (error instanceof errors.RemoteError) return error.details || error.message;
   return error instanceof Error ? error.message : String(error);

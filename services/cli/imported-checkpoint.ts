@@ -1,4 +1,4 @@
-/** Weights from elsewhere as a checkpoint that `train --finetune` and `evaluate` take like one of ours. */
+/** Stores weights of other programs as a checkpoint that `train --finetune` and `evaluate` can use. */
 import { createHash } from 'node:crypto';
 import { modelConfig } from '#nn/models/registry.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
@@ -12,7 +12,7 @@ import { CommandError, exitCodes } from './exit-codes.js';
 export interface ImportedModel {
   readonly name: string;
   readonly imageSize: number;
-  /** Class names in order of labels. */
+  /** Class names in label order. */
   readonly classNames: readonly string[];
 }
 
@@ -21,15 +21,15 @@ export interface ModelParameter {
   readonly shape: readonly number[];
 }
 
-/** Names and shapes of a model, in its order. @throws UnknownModel */
+/** Names and shapes of a model's parameters, in the model's order. @throws UnknownModel */
 export async function modelParameters(model: string, imageSize: number, classes: number): Promise<ModelParameter[]> {
-  // Loaded on demand: most commands need no graph.
+  // Imported on demand, because most commands need no graph.
   const { trace } = await import('#graph/trace.js');
   const shapes = { imageSize, classes };
   return trace(modelConfig(model, shapes), { channels: 3, ...shapes }).parameters.map(({ name, shape }) => ({ name, shape: [...shape] }));
 }
 
-/** `imported-<model>-<8 digits of the weights' hash>`: the same weights, the same name. */
+/** `imported-<model>-<8 digits of the weights' hash>`: equal weights get equal names. */
 export function importedRunId(model: string, weights: readonly Tensor[]): string {
   const hash = createHash('sha256');
   for (const { name, data } of weights) hash.update(name).update(bytesOf(data));
@@ -37,9 +37,9 @@ export function importedRunId(model: string, weights: readonly Tensor[]): string
 }
 
 /**
- * Saves the weights as the checkpoint of step 0 below a run of its own, which no trainer knows: lists of runs do not show it.
+ * Saves the weights as the checkpoint of step 0 of a run that has no log, so that lists of runs do not show it.
  * @returns projects/{project}/runs/{run}/checkpoints/{checkpoint}
- * @throws CommandError (5) where a run of this name was trained here
+ * @throws CommandError (exit code 5) if a trained run has this name
  */
 export async function saveImported(
   store: ObjectStore,
@@ -49,7 +49,7 @@ export async function saveImported(
   signal: AbortSignal,
 ): Promise<string> {
   for await (const { key } of listAll(store, `${run}/log/`, { signal }))
-    throw new CommandError(`${run} is a run that was trained here (${key}): give another --run`, exitCodes.conflict);
+    throw new CommandError(`${run} is a run that was trained here (${key}): choose another id with --run`, exitCodes.conflict);
   const { name, imageSize, classNames } = model;
   const metadata: TrainingMetadata = {
     version: 2,

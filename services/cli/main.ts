@@ -1,4 +1,4 @@
-/** The command line: assembles the commands, maps errors to exit codes. */
+/** The entry of the command line: assembles the commands and maps errors to exit codes. */
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { Command, CommanderError } from 'commander';
@@ -18,7 +18,7 @@ import { type Context, processContext } from './context.js';
 import { CommandError, describeError, exitCodeMeanings, exitCodeOf, exitCodes } from './exit-codes.js';
 import { paint } from './output/terminal.js';
 
-/** Runs one command line (without node and script). @returns the exit code; everything is printed already */
+/** Runs one command line (without node and script) and prints its result or error. @returns the exit code */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
   const program = createProgram(context);
   try {
@@ -46,7 +46,7 @@ export function createProgram(context: Context): Command {
       writeOut: (text) => context.terminal.out(text.replace(/\n$/, '')),
       writeErr: (text) => context.terminal.err(text.replace(/\n$/, '')),
     })
-    .showHelpAfterError('(--help lists the options)')
+    .showHelpAfterError('(use --help to list the options)')
     .addHelpText(
       'after',
       () => `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`).join('\n')}`,
@@ -67,14 +67,14 @@ export function createProgram(context: Context): Command {
   return program;
 }
 
-/** The process's life: main() with its arguments and signals, then the exit code. A service that was started goes on until its own end. */
+/** Runs main() with the arguments and signals of this process and sets its exit code. A started service keeps the process running. */
 export async function runProcess(): Promise<void> {
   const ended = new AbortController();
   const argv = process.argv.slice(2);
-  // Services drain on signals by themselves.
+  // Services handle signals themselves.
   if (argv[0] !== 'serve') process.once('SIGTERM', () => ended.abort());
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // `dropstream … | head` closes the pipe: nobody reads on.
+    // `dropstream … | head` closes the pipe when it has read enough.
     if (error.code === 'EPIPE') process.exit(exitCodes.ok);
   });
   const code = await main(argv, processContext(ended.signal));

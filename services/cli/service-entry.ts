@@ -1,19 +1,19 @@
-/** Where the entries of services and of the command line lie, compiled or as source. */
+/** Paths of the entry files of the services and of the command line, compiled or as source. */
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ServiceName } from './addresses.js';
 
 const extension = extname(fileURLToPath(import.meta.url));
 
-/** File that a child process runs to be `dropstream`. */
+/** The file that a child process runs as `dropstream`. */
 export const commandLineEntry = fileURLToPath(new URL(`./main${extension}`, import.meta.url));
 
-/** main.ts of a service; loaded on demand, so that the command line itself starts quickly. */
+/** URL of the main file of a service. It is imported on demand, so that the command line starts quickly. */
 export function serviceEntry(service: ServiceName): string {
   return new URL(`../${service}/main${extension}`, import.meta.url).href;
 }
 
-/** Options of Node for a child like this process: its own, less the test runner's, with loaders found from any working directory. */
+/** Node options for a child process: those of this process without the test runner's, with loaders as absolute URLs. */
 export function nodeOptions(): string[] {
   const found = (loader: string) => (/^[\w@][\w@./-]*$/.test(loader) ? import.meta.resolve(loader) : loader);
   return process.execArgv

@@ -118,7 +118,7 @@ test('a model and a data set are needed, the latter once', () => {
 test('options without a counterpart are explained: noted where results stay, refused where they would not', () => {
   assert.match(trainRequest({ ...base, num_workers: '10' }).notes.join(), /--num_workers is ignored: .*data-replicas/);
   assert.match(refused({ ...base, resume: 'x.pth' }).resume!, /left out: .*runs resume/);
-  assert.match(trainRequest({ ...base, use_amp: 'true' }).notes.join(), /--use_amp is ignored: give --precision bf16/);
+  assert.match(trainRequest({ ...base, use_amp: 'true' }).notes.join(), /--use_amp is ignored: use --precision bf16/);
   assert.match(refused({ ...base, start_epoch: '3' }).start_epoch!, /left out: a resumed run knows its step/);
   assert.match(trainRequest({ ...base, dist_eval: 'false' }).notes.join(), /scores each sample once/);
   for (const option of trainOptions.filter(isExplainedOption)) {

@@ -1,4 +1,4 @@
-/** From `dropstream train`'s values to a RunSpec. Types are checked here, all at once; ranges are the trainer's to check. */
+/** Turns the options of `dropstream train` into a RunSpec. All types are checked here; the trainer checks the ranges. */
 
 import { Violations } from '#errors/errors.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
@@ -6,31 +6,31 @@ import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { batchWarning, type Processes, processCount } from './total-batch.js';
 import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from './train-options.js';
 
-/** What was given, by the reference's name: the text of the value, several for lists, `true` for a bare flag. */
+/** The given options by name: the text of the value, several texts for lists, `true` for a flag without a value. */
 export type GivenOptions = Readonly<Record<string, string | readonly string[] | true | undefined>>;
 
 export interface TrainRequest {
   readonly spec: RunSpec;
-  /** data_path, eval_data_path, data_set where given. */
+  /** data_path, eval_data_path and data_set, if given. */
   readonly data: Readonly<Record<string, string>>;
-  /** The reference's processes, folded into spec.updateFreq. */
+  /** Number of processes of the reference; already multiplied into spec.updateFreq. */
   readonly world: number;
-  /** Score `resume` instead of training. */
+  /** Evaluate `resume` instead of training. */
   readonly evalOnly: boolean;
-  /** Checkpoint or file to score; '' where none is named. */
+  /** Checkpoint or file to evaluate, or ''. */
   readonly resume: string;
   readonly autoResume: boolean;
-  /** Folders for log.txt and for TensorBoard; '' where none is wanted. */
+  /** Folders for log.txt and for TensorBoard, or ''. */
   readonly outputDir: string;
   readonly logDir: string;
-  /** What was ignored and why, and what looks wrong: one sentence each. */
+  /** One sentence for each ignored option and each warning. */
   readonly notes: readonly string[];
 }
 
 /** 64-bit fields of RunSpec. */
 const bigintFields: ReadonlySet<string> = new Set(['seed', 'scheduleRevision', 'warmupSteps']);
 
-/** @throws InvalidArgument naming every option whose value has the wrong type, and every option that must be dropped */
+/** @throws InvalidArgument naming every option whose value has the wrong type, and every option that must be left out */
 export function trainRequest(given: GivenOptions): TrainRequest {
   const violations = new Violations();
   const values: Record<string, unknown> = {};
@@ -57,15 +57,15 @@ export function trainRequest(given: GivenOptions): TrainRequest {
   const data = Object.fromEntries(['data_path', 'eval_data_path', 'data_set'].flatMap((name) => (text(name) ? [[name, text(name)]] : [])));
   const evalOnly = own.eval === true;
   const world = processCount(violations, own as Processes);
-  if (!values.model) violations.add('model', '', 'given: `dropstream train --list_models` names them');
-  if (values.trainManifest && data.data_path) violations.add('data_path', data.data_path, 'left out where train_manifest is given');
-  if (!evalOnly && !values.trainManifest && !data.data_path) violations.add('data_path', '', 'given, or train_manifest in its place');
-  if (evalOnly && !text('resume')) violations.add('resume', '', 'given with --eval: RUN/best, RUN/CHECKPOINT or a file');
+  if (!values.model) violations.add('model', '', 'the name of a model: `dropstream train --list_models` prints all names');
+  if (values.trainManifest && data.data_path) violations.add('data_path', data.data_path, 'left out if train_manifest is given');
+  if (!evalOnly && !values.trainManifest && !data.data_path) violations.add('data_path', '', 'given, unless train_manifest is given');
+  if (evalOnly && !text('resume')) violations.add('resume', '', 'RUN/best, RUN/CHECKPOINT or a file, because --eval is given');
   if (!evalOnly && text('resume'))
     violations.add(
       'resume',
       text('resume'),
-      'left out: a run resumes by itself, a paused one with `dropstream runs resume RUN`; --eval scores a checkpoint, --finetune begins from one',
+      'left out: runs resume automatically, and paused runs with `dropstream runs resume RUN`; use --eval to evaluate a checkpoint or --finetune to start from its weights',
     );
   violations.throwIfAny();
   const spec = RunSpec.fromPartial(values as Partial<RunSpec>);
@@ -117,7 +117,7 @@ function parseNumber(text: string): number | undefined {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : undefined;
 }
 
-/** The reference's words for true and false. */
+/** Parses the words that the reference accepts as true and false. */
 export function parseBoolean(text: string): boolean | undefined {
   const word = text.trim().toLowerCase();
   if (['yes', 'true', 't', 'y', '1', 'on'].includes(word)) return true;

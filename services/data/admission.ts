@@ -1,13 +1,13 @@
 /**
- * Who may make a batch next, and who may hold how many bytes. Each call is charged to its client; a client's calls enter in their order, and
- * among clients the one that has been given the least goes first (start-time fair queueing: Goyal, Vin and Cheng 1996), so that shares are
- * equal however many calls a client has in flight. Bytes are held until the batch has left, so a client that reads slowly runs into its own
- * bound and holds nobody else back.
+ * Decides which call may prepare a batch next and how much memory each client may use. Each call is charged to its client. The calls of a
+ * client are admitted in order; among clients, the one that has received the least goes first (start-time fair queueing: Goyal, Vin and Cheng
+ * 1996), so that all clients get equal shares, however many calls they make. The memory of a batch is held until the batch is sent, so a
+ * client that reads slowly reaches its own limit and does not block others.
  */
 import { ResourceExhausted } from '#errors/errors.js';
 import { bounds } from './metrics.js';
 
-/** A bound of the admission was reached; `bound` says which, for the series that counts refusals. */
+/** A limit was reached. `bound` names it, and is the label of the metric that counts refusals. */
 export class BoundReached extends ResourceExhausted {
   constructor(
     readonly bound: keyof typeof bounds,
@@ -19,34 +19,34 @@ export class BoundReached extends ResourceExhausted {
 }
 
 export interface AdmissionOptions {
-  /** Bytes of batches in all. */
+  /** Memory for the batches of all clients in bytes. */
   readonly maxBytes: number;
-  /** Of one client. A client that holds nothing may exceed it by one batch. */
+  /** Memory for the batches of one client in bytes. A client that has no batch may exceed it by one batch. */
   readonly maxClientBytes: number;
-  /** Batches made at a time. */
+  /** Number of batches that are prepared at the same time. */
   readonly turns: number;
-  /** Calls that wait, in all and of one client. */
+  /** Numbers of calls that may wait: of all clients, and of one client. */
   readonly maxWaiting: number;
   readonly maxClientWaiting: number;
-  /** Bytes are short: whether some could be freed that nobody has asked for yet. They must be left before it returns. */
+  /** Called when memory is short: frees a batch that nobody has requested yet, before it returns. @returns whether there was one */
   readonly onShortage?: () => boolean;
-  /** A turn is free and nobody waits for it. */
+  /** Called when a turn is free and no call waits for it. */
   readonly onIdle?: () => void;
 }
 
-/** What one call asks for. */
+/** The resources that one call needs. */
 export interface Needs {
-  /** Held until the batch has left. */
+  /** Memory in bytes, held until the batch is sent. */
   readonly bytes: number;
-  /** What its client is charged: any measure of the work, the same for all calls. */
+  /** The work that its client is charged with, in a unit that is the same for all calls. */
   readonly cost: number;
 }
 
-/** What one call holds. Both may be called again; then they do nothing. */
+/** The resources that one call holds. Both functions may be called repeatedly; later calls do nothing. */
 export interface Admitted {
-  /** The batch is made: the turn is free. */
+  /** Frees the turn when the batch is ready. */
   made(): void;
-  /** The batch has left, or never will: its bytes, and the turn, are free. */
+  /** Frees the memory and the turn when the batch was sent or is given up. */
   left(): void;
 }
 
@@ -56,16 +56,16 @@ interface Waiter {
 }
 
 interface Client {
-  /** Virtual time at which its next call begins: the cost of what it was given, or what others had been given when it came. */
+  /** Virtual time at which its next call begins: the cost of what it has received, or what others had received when it arrived. */
   time: number;
   held: number;
   readonly waiting: Waiter[];
 }
 
 export class Admission {
-  /** In the order in which they came, which decides between equals. */
+  /** In the order of arrival, which decides between equal clients. */
   readonly #clients = new Map<string, Client>();
-  /** Virtual time of the last call that entered. */
+  /** Virtual time of the last admitted call. */
   #now = 0;
   #held = 0;
   #turns = 0;
@@ -82,19 +82,20 @@ export class Admission {
     return this.#waiting;
   }
 
-  /** Clients that hold bytes or wait. */
+  /** Number of clients that hold memory or wait. */
   get clients(): number {
     return [...this.#clients.values()].filter(isActive).length;
   }
 
   /**
    * Resolves when it is this call's turn.
-   * @throws BoundReached when the bytes can never fit or too many wait; the signal's reason
+   * @throws BoundReached if the memory can never suffice or too many calls wait; the signal's reason
    */
   async enter(name: string, needs: Needs, signal: AbortSignal): Promise<Admitted> {
     signal.throwIfAborted();
     const { maxBytes, maxWaiting, maxClientWaiting } = this.options;
-    if (needs.bytes > maxBytes) throw new BoundReached('bytes', `one call needs ${needs.bytes}, which`, String(maxBytes));
+    if (needs.bytes > maxBytes)
+      throw new BoundReached('bytes', `the memory for one call that needs ${needs.bytes} bytes`, String(maxBytes));
     const client = this.#client(name);
     return await new Promise((resolve, reject) => {
       const leave = (reason: Error): void => {
@@ -125,7 +126,7 @@ export class Admission {
     });
   }
 
-  /** For work that nobody waits for yet: only where no call waits, within the client's bytes, and half of all bytes stay free. */
+  /** Admits work that nobody waits for yet, if no call waits, the client has memory left, and half of all memory stays free. */
   tryEnter(name: string, needs: Needs): Admitted | undefined {
     const { maxBytes, maxClientBytes, turns } = this.options;
     const { bytes } = needs;
@@ -135,7 +136,7 @@ export class Admission {
   }
 
   #client(name: string): Client {
-    // Whoever was given less than the others have by now starts over from there; only that is worth remembering.
+    // A client that received less than the others starts at their virtual time, so it does not have to be remembered.
     for (const [other, client] of this.#clients) if (!isActive(client) && client.time <= this.#now) this.#clients.delete(other);
     const client = this.#clients.get(name) ?? { time: this.#now, held: 0, waiting: [] };
     this.#clients.set(name, client);
@@ -143,7 +144,7 @@ export class Admission {
   }
 
   #admit(): void {
-    // Freeing bytes below comes back here.
+    // Freeing memory below calls this function again.
     if (this.#admitting) return;
     this.#admitting = true;
     try {
@@ -151,7 +152,7 @@ export class Admission {
         const client = this.#next();
         if (!client) break;
         const waiter = client.waiting[0]!;
-        // It waits for bytes in all, and nobody passes it: otherwise small batches would keep a large one out for ever.
+        // It waits until enough memory is free, and no call overtakes it; otherwise small batches could block a large one for ever.
         const { bytes } = waiter.needs;
         while (this.#held + bytes > this.options.maxBytes && this.options.onShortage?.());
         if (this.#held + bytes > this.options.maxBytes) break;
@@ -165,7 +166,7 @@ export class Admission {
     if (this.#waiting === 0 && this.#turns < this.options.turns) this.options.onIdle?.();
   }
 
-  /** Of the clients that wait and are within their bytes, the one that was given least. */
+  /** Of the waiting clients that have memory left, the one that has received the least. */
   #next(): Client | undefined {
     let best: Client | undefined;
     for (const client of this.#clients.values()) {
@@ -180,7 +181,7 @@ export class Admission {
     const start = Math.max(client.time, this.#now);
     client.time = start + cost;
     this.#now = start;
-    // Counted here, not by whoever enters: nobody may slip in before it runs.
+    // Counted here and not by the admitted call, so that no other call is admitted before that call runs.
     client.held += bytes;
     this.#held += bytes;
     this.#turns++;

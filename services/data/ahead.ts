@@ -1,7 +1,7 @@
 /**
- * Batches made before they are asked for, from the hints of calls (read_ahead): one at a time, only while no call waits, within the client's
- * bytes. A batch is kept for its client until it is asked for, bytes get short, the client's connection closes, the call that announced it is
- * cancelled, or a minute has passed.
+ * Prepares batches before they are requested, from the hints of calls (read_ahead): one at a time, only while no call waits, and within the
+ * client's memory. A batch is kept for its client until it is requested, memory is short, the client's connection closes, the call that
+ * announced it is cancelled, or a minute has passed.
  */
 import type { Admission, Admitted, Needs } from './admission.js';
 import type { MadeBatch } from './make-batch.js';
@@ -10,14 +10,14 @@ import type { DataMetrics } from './metrics.js';
 
 /** A batch that a client announced. */
 export interface Announced {
-  /** Everything that decides its bytes, and the client. */
+  /** Identifies the batch and the client. */
   readonly key: string;
   readonly client: string;
   readonly needs: Needs;
   readonly make: (signal: AbortSignal) => Promise<MadeBatch>;
 }
 
-/** A batch taken over with what it holds. */
+/** A prepared batch with the resources that it holds. */
 export interface TakenBatch {
   readonly batch: MadeBatch;
   readonly admitted: Admitted;
@@ -27,20 +27,20 @@ interface Job {
   readonly announced: Announced;
   readonly connection: AbortSignal;
   readonly cancel: AbortController;
-  /** performance.now() */
+  /** Time in milliseconds, by performance.now(). */
   readonly since: number;
-  /** Once started; undefined when it failed. */
+  /** Set once preparation has started; resolves to undefined if it failed. */
   making?: Promise<TakenBatch | undefined>;
   admitted?: Admitted;
   ready: boolean;
 }
 
 const KEPT_MS = 60_000;
-/** Announced and not started, of all clients; later ones are not noted. */
+/** Largest number of announced batches of all clients that are not started; further ones are ignored. */
 const MOST_NOTED = 1024;
 
 export class Ahead {
-  /** In the order in which they were announced. */
+  /** In the order of announcement. */
   readonly #jobs = new Map<string, Job>();
   readonly #connections = new WeakSet<AbortSignal>();
   readonly #sweep: NodeJS.Timeout;
@@ -61,7 +61,7 @@ export class Ahead {
     return this.#jobs.size;
   }
 
-  /** Notes batches that a client will ask for, in order; those noted already stay as they are. */
+  /** Announces batches that a client will request, in order. Batches that are announced already are not changed. */
   announce(batches: readonly Announced[], connection: AbortSignal): void {
     if (connection.aborted) return;
     if (!this.#connections.has(connection)) {
@@ -75,7 +75,7 @@ export class Ahead {
     this.start();
   }
 
-  /** The batch, when it is made or being made; undefined where it was not begun or could not be made: then it is the caller's to make. */
+  /** Takes the batch if it is prepared or in preparation. @returns undefined if the caller has to prepare it */
   async take(key: string, signal: AbortSignal): Promise<TakenBatch | undefined> {
     const job = this.#jobs.get(key);
     if (!job) return undefined;
@@ -89,13 +89,13 @@ export class Ahead {
     return taken;
   }
 
-  /** Forgets batches that nobody will ask for: their making is cancelled, what they hold is freed. */
+  /** Drops batches that nobody will request: cancels their preparation and frees what they hold. */
   drop(keys: readonly string[]): void {
     const gone = new Set(keys);
     this.#dropWhere(({ announced }) => gone.has(announced.key));
   }
 
-  /** Frees the oldest batch that is made and not asked for. */
+  /** Frees the oldest prepared batch that was not requested. */
   evict(): boolean {
     for (const job of this.#jobs.values()) {
       if (!job.ready) continue;
@@ -105,7 +105,7 @@ export class Ahead {
     return false;
   }
 
-  /** Begins the next batch where there is room; whoever frees room calls it. */
+  /** Starts the next batch if there is room. Must be called whenever room is freed. */
   start(): void {
     if (this.#busy) return;
     for (const job of this.#jobs.values()) {
@@ -133,7 +133,7 @@ export class Ahead {
       }
       this.memories.give(batch.memory);
     } catch {
-      // Whoever asks for it makes it again, and gets the error.
+      // The call that requests the batch prepares it again and gets the error.
       if (this.#jobs.get(job.announced.key) === job) this.#jobs.delete(job.announced.key);
     } finally {
       this.#busy = false;
@@ -152,7 +152,7 @@ export class Ahead {
     job.cancel.abort();
     if (!job.making) return;
     this.metrics.ahead.inc({ outcome: 'dropped' });
-    // While it is still being made its memory is in use: what it holds is then freed when that has ended.
+    // While the batch is in preparation, its memory is in use; what it holds is freed when the preparation has ended.
     if (!job.ready) return;
     void job.making.then((taken) => taken && this.memories.give(taken.batch.memory));
     job.admitted?.left();

@@ -1,4 +1,4 @@
-/** One GetBatch call: takes the batch that was made ahead or makes it, announces the batches that follow, and sends it. */
+/** Answers one GetBatch call: takes the batch if it was prepared ahead or prepares it, announces the batches that follow, and sends it. */
 import type { BatchPlanner } from '#data/plan/batch-plan.js';
 import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import type { CallContext } from '#rpc/handlers.js';
@@ -17,14 +17,14 @@ import type { UndecodableLog } from './undecodable-log.js';
 export interface BatchParts {
   readonly datasets: OpenDatasets;
   readonly admission: Admission;
-  /** Memory of batches, used again. */
+  /** Pool of memory for batches. */
   readonly memories: MemoryPool;
-  /** Memory of files, used again. */
+  /** Pool of memory for files. */
   readonly files: FileMemory;
   readonly ahead: Ahead;
   readonly metrics: DataMetrics;
   readonly undecodable: UndecodableLog;
-  /** Most threads of one batch; undefined: one a core. */
+  /** Largest number of threads for one batch; undefined: one per core. */
   readonly threads: number | undefined;
 }
 
@@ -33,7 +33,7 @@ export class BatchAnswer {
   readonly #query: GetBatchQuery;
   readonly #ctx: CallContext;
   readonly #client: string;
-  /** Keys of the batches that this call has announced. */
+  /** Keys of the batches that this call announced. */
   #announced: readonly string[] = [];
 
   constructor(parts: BatchParts, query: GetBatchQuery, ctx: CallContext) {
@@ -43,7 +43,7 @@ export class BatchAnswer {
     this.#client = query.client || ctx.peer;
   }
 
-  /** The header, then the payload in chunks. */
+  /** Yields the header, then the payload in chunks. */
   async *messages(): AsyncGenerator<GetBatchResponse, void, void> {
     const { ahead, memories, metrics } = this.#parts;
     let taken: TakenBatch | undefined;
@@ -57,7 +57,7 @@ export class BatchAnswer {
         metrics.payloadBytes.inc(chunk.part.value.byteLength);
         yield chunk;
       }
-      // Until then chunks may still be serialized in it: the memory of a call that ends early is not used again.
+      // Until then, chunks of it may still be serialized; so the memory of a call that ends early is not used again.
       await this.#ctx.flushed();
       memories.give(taken.batch.memory);
       finished = true;
@@ -67,7 +67,7 @@ export class BatchAnswer {
     }
   }
 
-  /** Waits for its turn, announces what follows, then makes the batch; what it holds is the caller's to leave. */
+  /** Waits for the call's turn, announces the following batches, then prepares the batch. The caller frees the resources that it holds. */
   async #admitted(): Promise<TakenBatch> {
     const { datasets, admission, metrics } = this.#parts;
     const { signal } = this.#ctx;
@@ -88,7 +88,7 @@ export class BatchAnswer {
     });
   }
 
-  /** Tells what the client will ask for next, as far as it has said so (read_ahead). */
+  /** Announces the batches that the client will request next, according to read_ahead. */
   #announce({ batchesPerEpoch, classes }: Pick<BatchHeader, 'batchesPerEpoch' | 'classes'>): void {
     const { ahead, datasets } = this.#parts;
     const following = followingBatches(this.#query, batchesPerEpoch).map((next) => ({
@@ -113,7 +113,7 @@ export class BatchAnswer {
     return batch;
   }
 
-  /** Everything that decides a batch's bytes, and the client. */
+  /** Identifies a batch and the client. */
   #keyOf({ planDigest, epoch, index, format }: GetBatchQuery): string {
     return [planDigest, epoch, index, format, this.#client].join('/');
   }

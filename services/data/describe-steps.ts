@@ -1,4 +1,4 @@
-/** What was done to an image, one readable step each, in order: for previews. */
+/** Describes the transforms of an image in order, each as a readable text, for previews. */
 
 import type { SlotMix } from '#data/plan/augment/mix-plan.js';
 import type { SamplePlan } from '#data/plan/augment/sample-plan.js';
@@ -32,7 +32,7 @@ function geometryStep(geometry: Geometry, size: number): string {
     case 'warp':
       return `resize to ${size} x ${size} without keeping the proportions (${geometry.interpolation})`;
     case 'none':
-      return `take as it is, ${size} x ${size}`;
+      return `keep unchanged, ${size} x ${size}`;
   }
 }
 

@@ -1,8 +1,8 @@
-/** Memory that files are read into, used again: fresh memory for each would cost its page faults and most garbage collections of a replica. */
+/** Pools the memory into which files are read. New memory for every file would cause page faults and most of a replica's garbage collections. */
 
-/** What may be kept unused. */
+/** Largest number of unused bytes that are kept. */
 const KEPT_BYTES = 48 << 20;
-/** Groups of files differ in size: new memory has room for one that is larger. */
+/** Groups of files differ in size, so new memory is larger than needed. */
 const HEADROOM = 1.25;
 const STEP = 1 << 20;
 
@@ -15,7 +15,7 @@ export class FileMemory {
     return this.#freeBytes;
   }
 
-  /** The smallest that holds `bytes`; old content is not cleared. */
+  /** Takes the smallest buffer that has `bytes`; its old content is not cleared. */
   take(bytes: number): Uint8Array {
     let best = -1;
     for (const [i, { byteLength }] of this.#free.entries())
@@ -26,7 +26,7 @@ export class FileMemory {
     return found;
   }
 
-  /** It must not be used afterwards, by nobody. */
+  /** Gives memory back; nobody may use it afterwards. */
   give(memory: Uint8Array): void {
     this.#free.push(memory);
     this.#freeBytes += memory.byteLength;

@@ -1,6 +1,6 @@
 import type { GetBatchQuery } from './requests.js';
 
-/** The batches that a call announces (read_ahead), in order, across the end of its epoch. */
+/** The batches that follow a call's batch, in order, also beyond the end of its epoch. */
 export function followingBatches(query: GetBatchQuery, batchesPerEpoch: number): GetBatchQuery[] {
   return Array.from({ length: query.readAhead }, (_, i) => {
     const index = query.index + 1 + i;

@@ -1,4 +1,4 @@
-/** The calls of the data service: validate, make, answer. */
+/** Handlers of the data service: each validates its request, prepares the answer and responds. */
 import type { BatchService } from '#data/client/batch-message.js';
 import { PixelFormat } from '#protocol/dropstream/v1/data.js';
 import { type HandlersOf, serverStream, unary } from '#rpc/handlers.js';

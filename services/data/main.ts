@@ -1,4 +1,4 @@
-/** The data service: decodes, augments and mixes; any replica serves any batch. Keeps nothing but caches. */
+/** The data service: decodes, augments and mixes images. Every replica can serve every batch; it has no state but caches. */
 
 import { BatchService } from '#data/client/batch-message.js';
 import { DEAD_BYTES, expectBulkMemory } from '#data/client/bulk-memory.js';
@@ -24,12 +24,12 @@ import { UndecodableLog } from './undecodable-log.js';
 
 export type { DataConfig } from './config.js';
 
-/** Longest that a slow caller may hold a batch. */
+/** Milliseconds for which a slow caller may hold a batch. */
 const MAX_STREAM_MS = 10 * 60_000;
-/** Chunks of a batch that may wait for the transport; they are views of its memory until one is written. */
+/** Number of chunks of a batch that may wait for the transport; they are views of the batch's memory until they are written. */
 const CHUNKS_AHEAD = 4;
 
-/** Starts the service in this process; the caller closes it. */
+/** Starts the service in this process. The caller must close it. */
 export async function start(config: DataConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
   return await startService({
     name: 'data',
@@ -50,7 +50,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
         cacheBytes: config.cacheBytes,
       });
       const datasets = new OpenDatasets(store, sources, config.maxDatasets);
-      // Buffers that are dead and not yet found, and memory of files, fit into the budget too; so does batches' memory that is kept unused.
+      // The budget includes buffers that garbage collection has not freed yet, memory for files, and unused memory for batches.
       const maxBytes = config.maxBytes - Math.min(DEAD_BYTES, config.maxBytes / 2);
       const memories = new MemoryPool(() => maxBytes - admission.held);
       const { maxClientBytes, maxWaiting, maxClientWaiting, concurrency: turns } = config;
@@ -62,7 +62,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       const ahead: Ahead = new Ahead(admission, memories, metrics);
       const threads = config.threads === 0 ? undefined : config.threads;
       logger.info({ roots: roots.folders, ...pixelInfo() }, 'pixels');
-      // The store is needed for data sets that are not open yet only: its absence must not empty a pool that trains.
+      // The store is only needed to open data sets; if it fails, replicas must keep serving the open ones.
       const health = startHealthProbe({
         probe: async () => await roots.check(),
         setServing,
@@ -92,7 +92,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
   });
 }
 
-/** `dropstream serve data …`. `argv`: without node and script. */
+/** The command `dropstream serve data …`. @param argv arguments without node and script */
 export async function main(argv: readonly string[]): Promise<void> {
   if (argv.includes('--help')) {
     process.stdout.write(`Usage: dropstream serve data [options]\n\n${dataConfig.help()}\n`);

@@ -1,4 +1,4 @@
-/** Makes one batch: plans it, renders it, finishes it where asked, and hashes the payload. */
+/** Prepares one batch: plans it, renders it, finishes it if the format asks for it, and hashes the payload. */
 
 import { finishPlanOf, payloadBytes, softTargetsOf } from '#data/client/batch.js';
 import { type BatchMemory, CHUNK_BYTES } from '#data/client/batch-message.js';
@@ -27,17 +27,17 @@ export interface BatchJob {
   readonly signal: AbortSignal;
   readonly memories: MemoryPool;
   readonly files: FileMemory;
-  /** Seconds of a part, for metrics. */
+  /** Called with the seconds of each part, for metrics. */
   readonly timed: (part: 'render' | 'finish' | 'hash', seconds: number) => void;
 }
 
 export interface MadeBatch {
   readonly header: BatchHeader;
-  /** To be given back by whoever sends it. */
+  /** Memory of the payload; the caller gives it back to the pool after sending. */
   readonly memory: BatchMemory;
 }
 
-/** Bytes in memory while a batch of a format is made and sent (with a chunk in the transport), and its work, in bytes of uint8 pixels. */
+/** The memory in bytes that a batch needs until it is sent (with a chunk in the transport), and its work in bytes of uint8 pixels. */
 export function batchNeeds(format: PixelFormat, slots: number, size: number, classes: number): Needs {
   const payload = payloadBytes(format, slots, size, classes);
   const cost = payloadBytes(PixelFormat.UINT8, slots, size, classes);
@@ -120,7 +120,7 @@ function mixParameters({ lambda, partner, box }: SlotMix): MixParameters {
   return { lambda, partner, cutmix: box !== null, top, left, height, width };
 }
 
-/** Normalised, erased, mixed images, then their soft targets; little endian, as every machine here is. */
+/** Normalised, erased and mixed images, then their soft targets. Little-endian, as all supported machines are. */
 async function finish(header: BatchHeader, pixels: Uint8Array, payload: Uint8Array, format: PixelFormat, threads: number | undefined) {
   const { size, samples } = header;
   const values = samples.length * 3 * size * size;
@@ -130,7 +130,7 @@ async function finish(header: BatchHeader, pixels: Uint8Array, payload: Uint8Arr
   payload.set(new Uint8Array(softTargetsOf(header).buffer), out.byteLength);
 }
 
-/** Seconds since the last call. */
+/** Returns a function that gives the seconds since its last call. */
 function stopwatch(): () => number {
   let last = performance.now();
   return () => {

@@ -1,9 +1,9 @@
-/** What the metrics learn of a call: how long it waited for its turn, and the failures that operators should see. */
+/** Records how long calls wait for their turn, and the failures that operators should see. */
 import { DataLoss } from '#errors/errors.js';
 import { BoundReached } from './admission.js';
 import { bounds, type DataMetrics } from './metrics.js';
 
-/** Runs `enter` and records how long its caller waited for it. */
+/** Runs `enter` and records how long it took. */
 export async function timeWait<T>(metrics: DataMetrics, enter: () => Promise<T>): Promise<T> {
   const begun = performance.now();
   const entered = await enter();

@@ -1,4 +1,4 @@
-/** Manifests and readers of the data sets in use, loaded once, the least recently used one closed when there are too many. */
+/** Keeps manifests and readers of data sets open; when there are too many, the least recently used one is closed. */
 
 import { orAborted } from '#bounds/or-aborted.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
@@ -36,8 +36,8 @@ export class OpenDatasets {
   }
 
   /**
-   * Runs `work` on the data set of a manifest, which stays open as long.
-   * @throws FailedPrecondition (no such manifest or data set here), PermissionDenied (outside the roots), DataLoss, StoreUnavailable
+   * Runs `work` on the data set of a manifest, which stays open until `work` has ended.
+   * @throws FailedPrecondition if this replica does not have the data set, PermissionDenied outside the roots, DataLoss, StoreUnavailable
    */
   async use<T>(sha256: string, signal: AbortSignal, work: (dataset: OpenDataset) => Promise<T>): Promise<T> {
     const entry = this.#entry(sha256);
@@ -63,10 +63,10 @@ export class OpenDatasets {
       this.#entries.set(sha256, known);
       return known;
     }
-    // Shared by callers, so it has its own deadline and not the signal of one of them.
+    // Several callers share it, so it has its own deadline instead of one caller's signal.
     const entry: Entry = { opened: this.#open(sha256, AbortSignal.timeout(LOAD_MS)), users: 0, evicted: false };
     this.#entries.set(sha256, entry);
-    // A failure is not kept: the manifest may be there for the next call.
+    // A failure is not cached, because the manifest may exist when the next call comes.
     entry.opened.catch(() => {
       if (this.#entries.get(sha256) === entry) this.#entries.delete(sha256);
     });
@@ -81,8 +81,8 @@ export class OpenDatasets {
 
   async #open(sha256: string, signal: AbortSignal): Promise<OpenDataset> {
     const manifest = await loadManifest(this.store, sha256, signal).catch((cause) => {
-      // Another replica, over another store, may have it.
-      const why = 'this replica does not have it; run `dropstream data index` over the same store';
+      // Another replica with another store may have it.
+      const why = 'this replica does not have it; run `dropstream data index` with the store of the data service';
       throw cause instanceof NotFound ? new FailedPrecondition('manifest', sha256, why, { cause }) : cause;
     });
     return { manifest, reader: new DatasetReader(manifest, await this.sources.find(manifest, signal)) };

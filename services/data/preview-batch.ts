@@ -1,4 +1,4 @@
-/** The first images of a batch as PNGs, as training sees them: erased and mixed, before normalising. */
+/** Renders the first images of a batch as PNG files, as training sees them: erased and mixed, but not normalised. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { finishPlanOf } from '#data/client/batch.js';
 import type { SlotMix } from '#data/plan/augment/mix-plan.js';
@@ -10,18 +10,18 @@ import { describeSteps } from './describe-steps.js';
 import { type BatchJob, batchSample } from './make-batch.js';
 import { renderSamples } from './render-samples.js';
 
-/** Below the largest message of a server, with room for the texts. */
+/** Largest size of the PNG files in bytes: below the largest gRPC message, with room for the texts. */
 const MAX_PNG_BYTES = 12 << 20;
 
 type PreviewJob = Pick<BatchJob, 'planner' | 'dataset' | 'epoch' | 'index' | 'threads' | 'signal'>;
 
-/** At most `limit` images; fewer where their PNGs together would not fit into one message. */
+/** At most `limit` images; fewer if they would not fit into one message. */
 export async function previewBatch(job: PreviewJob, limit: number): Promise<PreviewImage[]> {
   const { planner, dataset, epoch, index, threads, signal } = job;
   const { transform } = planner.plan;
   const size = transform.inputSize;
   const plan = planner.batch(epoch, index);
-  // The shown slots and the partners that are mixed into them; nothing else is rendered.
+  // Only the shown slots and their partners are rendered.
   const shown = plan.samples.slice(0, limit).map((_, slot) => slot);
   const needed = [...new Set([...shown, ...shown.flatMap((slot) => plan.mix[slot]?.partner ?? [])])];
   const place = new Map(needed.map((slot, at) => [slot, at]));
@@ -53,7 +53,7 @@ export async function previewBatch(job: PreviewJob, limit: number): Promise<Prev
   const images: PreviewImage[] = [];
   let bytes = 0;
   for (const at of shown.keys()) {
-    // Compressing takes this thread, so other calls get their turn between two images.
+    // Compression blocks this thread, so other calls get their turn between two images.
     await nextTurn();
     signal.throwIfAborted();
     const area = size * size;
@@ -68,7 +68,7 @@ export async function previewBatch(job: PreviewJob, limit: number): Promise<Prev
   return images;
 }
 
-/** Normalised CHW values back to bytes; noise beyond black and white is cut off. */
+/** Converts normalised CHW values back to bytes; values outside of 0 to 255 are clamped. */
 function asBytes(values: Float32Array, area: number, mean: readonly number[], std: readonly number[]): Uint8Array {
   return Uint8Array.from(values, (value, i) => {
     const channel = Math.floor(i / area);

@@ -1,4 +1,4 @@
-/** Reads and renders planned samples into uint8 CHW pixels; an image that cannot be decoded is replaced by a keyed rule. */
+/** Reads planned samples and renders them into uint8 CHW pixels. An image that cannot be decoded is replaced by another one, drawn by key. */
 
 import type { DatasetReader } from '#data/datasets/dataset-reader.js';
 import type { PlannedSample } from '#data/plan/batch-plan.js';
@@ -18,33 +18,33 @@ export interface Replaced {
 }
 
 export interface Rendered {
-  /** As planned, but for those replaced. */
+  /** The rendered samples: those planned, except for the replaced ones. */
   readonly samples: readonly PlannedSample[];
   /** [samples, 3, size, size]. */
   readonly pixels: Uint8Array;
   readonly replaced: readonly Replaced[];
 }
 
-/** Samples whose files are in memory at a time: a group is read while another is rendered. Large files make smaller groups. */
+/** Number of samples in a group. One group is read while another one is rendered; groups of large files are smaller. */
 const GROUP = 64;
 const GROUP_BYTES = 16 << 20;
-/** Samples read by one job: a group is read by several at a time, and the hashes of so many are checked in one turn of the event loop. */
+/** Number of samples that one job reads. Several jobs read a group; each job checks its hashes in one turn of the event loop. */
 const READ_TOGETHER = 16;
 
 export interface RenderOptions {
   readonly planner: BatchPlanner;
   readonly reader: DatasetReader;
   readonly epoch: number;
-  /** Most threads; undefined: one a core. */
+  /** Largest number of threads; undefined: one per core. */
   readonly threads: number | undefined;
   readonly signal: AbortSignal;
-  /** Where the pixels go, [samples, 3, size, size]; default: fresh memory. */
+  /** Destination of the pixels, [samples, 3, size, size]; default: new memory. */
   readonly pixels?: Uint8Array;
-  /** Where files are read into; default: fresh memory. */
+  /** Pool of memory into which files are read; default: new memory. */
   readonly files?: FileMemory;
 }
 
-/** @throws DataLoss when bytes are gone or changed, or when even the stand-ins cannot be decoded */
+/** @throws DataLoss if bytes are missing or changed, or if the replacing samples cannot be decoded either */
 export async function renderSamples(planned: readonly PlannedSample[], options: RenderOptions): Promise<Rendered> {
   const { planner, signal } = options;
   const size = planner.plan.transform.inputSize;
@@ -60,7 +60,7 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
   for (const [g, [from, to]] of ranges.entries()) {
     const { sources, memories } = await reading;
     reading = readGroup(groups[g + 1] ?? [], options, files);
-    // Awaited at the top of the loop, unless the rendering below throws first.
+    // Awaited at the beginning of the next iteration, unless the rendering below throws first.
     reading.catch(() => {});
     const jobs = planned.slice(from, to).map(({ plan }, i) => ({ source: sources[i] as RenderSource, plan: plan.render }));
     const out = pixels.subarray(from * each, to * each);
@@ -83,7 +83,7 @@ const renderOptions = ({ threads, signal }: RenderOptions) => (threads === undef
 
 interface ReadGroup {
   readonly sources: RenderSource[];
-  /** To be given back when the sources are not needed any more. Where reading or rendering fails it is left to garbage collection. */
+  /** Memory to give back after rendering. If reading or rendering fails, it is left to garbage collection. */
   readonly memories: Uint8Array[];
 }
 
@@ -120,5 +120,8 @@ async function replace(original: PlannedSample, out: Uint8Array, reason: string,
     if (outcome?.ok) return standIn;
   }
   const name = planner.manifest.name(original.sample);
-  throw new DataLoss(`sample ${name}`, `it cannot be decoded (${reason}), and neither can ${MAX_REPLACEMENTS} others in its place`);
+  throw new DataLoss(
+    `sample ${name}`,
+    `it cannot be decoded (${reason}), and neither can ${MAX_REPLACEMENTS} samples that would replace it`,
+  );
 }

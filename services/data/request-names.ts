@@ -1,4 +1,4 @@
-/** Which fields of the data service's requests hold resource names. Manifests go by their SHA-256 and belong to no project. */
+/** Declares which fields of the data service's requests hold resource names. Manifests are named by SHA-256 and belong to no project. */
 import type { DataServiceService } from '#protocol/dropstream/v1/data.js';
 import type { RequestNames } from '#rpc/request-names.js';
 

@@ -1,4 +1,4 @@
-/** Parses what requests hold besides resource names: every violation at once, before any work. */
+/** Parses and checks the fields of requests other than resource names. All violations are reported together. */
 
 import { BatchPlanner } from '#data/plan/batch-plan.js';
 import { checkPlanFits, type Plan, resolvePlan } from '#data/plan/plan.js';
@@ -22,11 +22,11 @@ export interface BatchQuery {
   readonly index: number;
 }
 
-/** Asked for by GetBatch. */
+/** A parsed GetBatch request. */
 export interface GetBatchQuery extends BatchQuery {
   readonly format: PixelFormat;
   readonly readAhead: number;
-  /** '': the connection. */
+  /** Name of the client; '' stands for the connection. */
   readonly client: string;
 }
 
@@ -43,20 +43,20 @@ export function parseGetBatch(request: GetBatchRequest): GetBatchQuery {
     throw new FailedPrecondition(
       'plan',
       request.planDigest,
-      `this replica understands the plan as ${query.planDigest}: its version is another one`,
+      `this replica computes the digest ${query.planDigest} for the plan, so its version differs from the caller's`,
     );
   const { readAhead, client } = request;
   return { ...query, readAhead, client, format: request.format === PixelFormat.UNSPECIFIED ? PixelFormat.UINT8 : request.format };
 }
 
-/** @throws as parseGetBatch */
+/** @throws the errors of parseGetBatch */
 export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { readonly limit: number } {
   const violations = new Violations();
   violations.check(request.limit <= 64, 'limit', request.limit, 'from 1 to 64, or 0 for 16');
   return { ...parseQuery(request, violations), limit: request.limit || 16 };
 }
 
-/** The manifest's name. @throws InvalidArgument */
+/** The SHA-256 of the manifest. @throws InvalidArgument */
 export function parseDescribe({ dataset }: DescribeDatasetRequest): string {
   const violations = new Violations();
   const manifest = dataset?.manifest ?? '';
@@ -74,10 +74,11 @@ function parseQuery(request: { plan?: PlanMessage | undefined; epoch: number; in
   return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
 }
 
-/** @throws InvalidArgument where the plan does not fit the data set or the index is past the end of an epoch */
+/** @throws InvalidArgument if the plan does not fit the data set or the index is past the end of an epoch */
 export function plannerOf({ plan, index }: BatchQuery, { manifest }: OpenDataset): BatchPlanner {
   checkPlanFits(plan, manifest);
   const planner = new BatchPlanner(plan, manifest);
-  if (index >= planner.batchesPerEpoch) throw invalid('index', index, `below the ${planner.batchesPerEpoch} batches of an epoch`);
+  if (index >= planner.batchesPerEpoch)
+    throw invalid('index', index, `below ${planner.batchesPerEpoch}, the number of batches in an epoch`);
   return planner;
 }

@@ -1,4 +1,4 @@
-/** Counts images that cannot be decoded, and names each of them once in the log. */
+/** Counts images that cannot be decoded, and logs each of them once. */
 import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { DataMetrics } from './metrics.js';
@@ -17,7 +17,7 @@ export class UndecodableLog {
     this.#named.add(key);
     logger.warn(
       { manifest, sample: Number(sample), path, reason, replacement: Number(replacement) },
-      'image cannot be decoded, another one stands in',
+      'an image cannot be decoded and was replaced by another one',
     );
   }
 }

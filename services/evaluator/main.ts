@@ -1,4 +1,4 @@
-/** The evaluator service: its api role answers for evaluations over the store, its worker role scores checkpoints. */
+/** The evaluator service: the api role answers calls about evaluations, the worker role evaluates checkpoints. */
 import { expectBulkMemory } from '#data/client/bulk-memory.js';
 import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
@@ -15,10 +15,10 @@ import { createEvaluationWorker } from './worker/evaluation-worker.js';
 
 export type { EvaluatorConfig } from './config.js';
 
-/** How long a scrape may wait for the store. */
+/** Milliseconds that a scrape of the metrics may wait for the store. */
 const scrapeMs = 3000;
 
-/** Starts the service in this process; the caller closes it. */
+/** Starts the service in this process. The caller must close it. */
 export async function start(
   config: EvaluatorConfig,
   options: Pick<StartOptions, 'logger' | 'processMetrics'> = {},
@@ -40,7 +40,7 @@ export async function start(
       return {
         services: answers ? [service(EvaluatorServiceService, evaluatorNames, evaluatorHandlers(store, evaluations))] : [],
         beforeScrape: async () => {
-          // A store that does not answer leaves the last value standing.
+          // If the store does not answer, the metric keeps its last value.
           await evaluations.waiting(AbortSignal.timeout(scrapeMs)).then(
             (count) => metrics.queueDepth.set(count),
             () => {},
@@ -56,7 +56,7 @@ export async function start(
   });
 }
 
-/** `dropstream serve evaluator …`. `argv`: without node and script. */
+/** The command `dropstream serve evaluator …`. @param argv arguments without node and script */
 export async function main(argv: readonly string[]): Promise<void> {
   if (argv.includes('--help')) {
     process.stdout.write(`Usage: dropstream serve evaluator [options]\n\n${evaluatorConfig.help()}\n`);

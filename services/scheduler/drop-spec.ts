@@ -1,11 +1,11 @@
-/** What is wrong with a drop schedule or a training length in a request, and what a sound pair comes to. */
+/** Checks drop schedules and training lengths in requests, and resolves valid ones. */
 
 import type { Violations } from '#errors/errors.js';
 import { DropKind, type DropScheduleSpec, type TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
 import { blockRates, checkDropRate, checkLength, dropRate, maxDepth, type ResolvedSchedule, ScheduleChecks } from '#schedule/index.js';
 import { addScheduleViolations, dropSpecOf } from '#spec/drop-schedules.js';
 
-/** The training in field `length`; undefined, with violations collected, where it cannot be. */
+/** Parses the field `length`. @returns undefined if it is not valid; the violations are collected */
 export function checkTraining(violations: Violations, length: TrainingLength | undefined): TrainingLength | undefined {
   if (length === undefined) {
     violations.add('length', undefined, 'given');
@@ -18,19 +18,19 @@ export function checkTraining(violations: Violations, length: TrainingLength | u
   return checks.violations.length === 0 ? length : undefined;
 }
 
-/** Whether a checked spec fits the training: the cutoff within its epochs. */
+/** Checks that the cutoff epoch of a valid spec lies within the training. */
 export function checkFit(violations: Violations, spec: DropScheduleSpec, length: TrainingLength, field: string): void {
   const checks = new ScheduleChecks();
   checkDropRate(checks, dropSpecOf(spec), length);
   addScheduleViolations(violations, checks, field);
 }
 
-/** @param spec checked */
+/** @param spec valid spec */
 export function resolve(spec: DropScheduleSpec, length: TrainingLength): ResolvedSchedule {
   return dropRate(dropSpecOf(spec), length);
 }
 
-/** The rate of each block: growing with the depth for stochastic depth, the same everywhere for dropout; none for depth 0. */
+/** The rate of each block: it grows with the depth for stochastic depth and is constant for dropout. Empty for depth 0. */
 export function ratesOfBlocks(kind: DropKind, rate: number, depth: number): number[] {
   if (depth === 0) return [];
   return kind === DropKind.DROP_PATH ? Array.from(blockRates(rate, depth)) : new Array<number>(depth).fill(rate);

@@ -1,4 +1,4 @@
-/** SchedulerService: each handler validates, calls the store or the schedule library, answers. */
+/** Handlers of SchedulerService. */
 
 import { Violations } from '#errors/errors.js';
 import type { DropScheduleSpec, TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
@@ -52,7 +52,7 @@ export function schedulerHandlers({
     listSchedules: unary(async (request, { names, signal }) => {
       const { project } = names.parent;
       const { page, binding } = requests.parseList(request);
-      // One more than asked tells whether there is a next page.
+      // One more than requested is read, to know whether there is a next page.
       const records = await schedules.list(project, page.after, page.size + 1, signal);
       const shown = records.slice(0, page.size);
       const more = records.length > shown.length;

@@ -1,4 +1,4 @@
-/** The scheduler service: names, versions, previews and serves drop-rate schedules over one object store. */
+/** The scheduler service: stores, previews and serves drop-rate schedules. */
 import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { service } from '#rpc/handlers.js';
 import { startHealthProbe } from '#rpc/health-probe.js';
@@ -14,7 +14,7 @@ import { ScheduleStore } from './schedule-store.js';
 
 export type { SchedulerConfig } from './config.js';
 
-/** Starts the service in this process; the caller closes it. */
+/** Starts the service in this process. The caller must close it. */
 export async function start(
   config: SchedulerConfig,
   options: Pick<StartOptions, 'logger' | 'processMetrics'> = {},
@@ -52,7 +52,7 @@ export async function start(
   });
 }
 
-/** `dropstream serve scheduler …`. `argv`: without node and script. */
+/** The command `dropstream serve scheduler …`. @param argv arguments without node and script */
 export async function main(argv: readonly string[]): Promise<void> {
   if (argv.includes('--help')) {
     process.stdout.write(`Usage: dropstream serve scheduler [options]\n\n${schedulerConfig.help()}\n`);

@@ -1,4 +1,4 @@
-/** Series of the scheduler. No schedule names: they would grow without bound. */
+/** Metrics of the scheduler. They have no label for schedule names, because the number of series would be unbounded. */
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 export interface SchedulerMetrics {
@@ -13,14 +13,18 @@ export function createSchedulerMetrics(registry: Registry): SchedulerMetrics {
   const registers = [registry];
   const revisions = new Counter({
     name: 'dropstream_scheduler_revisions_total',
-    help: 'Schedule revisions stored by this replica, by what made them.',
+    help: 'Number of schedule revisions that this replica stored, by the call that made them.',
     labelNames: ['change'],
     registers,
   });
   for (const change of changes) revisions.inc({ change }, 0);
   return {
     revisions,
-    rates: new Counter({ name: 'dropstream_scheduler_rates_total', help: 'Rates answered by GetRates and PreviewSchedule.', registers }),
-    watches: new Gauge({ name: 'dropstream_scheduler_watches', help: 'WatchSchedule calls open now.', registers }),
+    rates: new Counter({
+      name: 'dropstream_scheduler_rates_total',
+      help: 'Number of rates that GetRates and PreviewSchedule returned.',
+      registers,
+    }),
+    watches: new Gauge({ name: 'dropstream_scheduler_watches', help: 'Number of open WatchSchedule calls.', registers }),
   };
 }

@@ -1,4 +1,4 @@
-/** Which fields of the scheduler's requests hold resource names. */
+/** Declares which fields of the scheduler's requests hold resource names. */
 import type { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import type { RequestNames } from '#rpc/request-names.js';
 

@@ -1,4 +1,4 @@
-/** What each request must hold besides its resource names: every violation at once, before any work. */
+/** Checks the fields of requests other than resource names. All violations are reported together. */
 
 import { Violations } from '#errors/errors.js';
 import { checkId, formatName, type ResourceName } from '#errors/resource-names.js';
@@ -20,7 +20,7 @@ import { checkFit, checkTraining } from './drop-spec.js';
 import { maxRevisions } from './schedule-store.js';
 
 const maxSteps = 10_000;
-/** steps · depth of one answer: 8 MB. */
+/** Largest steps · depth of one answer, which are 8 MB. */
 const maxBlockRates = 1_000_000;
 const pageLimits = { defaultSize: 100, maxSize: 1000 };
 const specFields = ['kind', 'rate', 'mode', 'schedule', 'cutoff_epoch'] as const;
@@ -49,7 +49,7 @@ export function parseList(request: ListSchedulesRequest): { page: Page; binding:
   return { page: page!, binding };
 }
 
-/** `merge` puts the masked fields over the newest spec; the outcome is checked as a whole. */
+/** `merge` applies the masked fields to the newest spec and checks the result as a whole. */
 export function parseUpdate({ spec, updateMask, etag }: UpdateScheduleRequest) {
   const v = new Violations();
   const mask = checkUpdateMask(v, updateMask, specFields);
@@ -85,7 +85,7 @@ export function parsePreview({ spec, length, samples }: PreviewScheduleRequest) 
 
 export type RatesSource = { readonly name: string; readonly revision: number } | { readonly inline: DropScheduleSpec };
 
-/** `schedule`: the parsed name, where the rates come from a stored schedule. */
+/** `schedule` is the parsed name if the rates come from a stored schedule. */
 export function parseGetRates({ source, revision, length, steps }: GetRatesRequest, schedule: ResourceName<'schedule'> | undefined) {
   const v = new Violations();
   const training = checkTraining(v, length);
@@ -94,10 +94,10 @@ export function parseGetRates({ source, revision, length, steps }: GetRatesReque
     from = { name: schedule.name, revision: checkRevision(v, revision, 'revision') };
   } else if (source?.$case === 'spec') {
     const inline = checkDropSchedule(v, source.value, 'spec');
-    v.check(revision === 0n, 'revision', revision, '0 with an inline spec');
+    v.check(revision === 0n, 'revision', revision, '0 if the request has a spec');
     if (inline && training) checkFit(v, inline, training, 'spec');
     if (inline) from = { inline };
-  } else v.add('source', undefined, 'schedule or spec');
+  } else v.add('source', undefined, 'given: schedule or spec');
   if (v.check(steps.length >= 1 && steps.length <= maxSteps, 'steps', `${steps.length} steps`, `1 to ${maxSteps} steps`) && training) {
     const total = BigInt(training.epochs) * BigInt(training.stepsPerEpoch);
     const at = steps.findIndex((step) => step >= total);

@@ -1,6 +1,6 @@
 /**
- * Wakes watches: at once for revisions stored in this process, within a poll for those of other replicas. One poll per watched schedule,
- * however many watch it.
+ * Wakes WatchSchedule calls: at once for revisions that this process stored, and after the next poll for those of other replicas. Each
+ * watched schedule is polled once, however many calls watch it.
  */
 import { ResourceExhausted } from '#errors/errors.js';
 
@@ -11,11 +11,11 @@ interface Watched {
 }
 
 export interface RevisionFeedOptions {
-  /** The newest revision in the store, 0 where there is none. */
+  /** The newest revision in the store, or 0 if there is none. */
   readonly newest: (name: string, signal: AbortSignal) => Promise<number>;
   readonly pollMs: number;
   readonly maxWatches: number;
-  /** A poll that failed: the next one tries again. */
+  /** Called when a poll fails; the next poll tries again. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -29,7 +29,7 @@ export class RevisionFeed {
     this.#options = options;
   }
 
-  /** Watches open now. */
+  /** Number of open watches. */
   get watches(): number {
     return this.#watches;
   }
@@ -46,7 +46,7 @@ export class RevisionFeed {
     };
   }
 
-  /** Resolves as soon as a revision above `after` is known of; rejects with the signal's reason. */
+  /** Resolves when a revision greater than `after` is known; rejects with the signal's reason. */
   changed(name: string, after: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -73,12 +73,12 @@ export class RevisionFeed {
     });
   }
 
-  /** A revision was stored in this process. */
+  /** Must be called for every revision that this process stores. */
   notify(name: string, revision: number): void {
     for (const wake of [...(this.#watched.get(name)?.wakes ?? [])]) wake(revision);
   }
 
-  /** Ends the polls. Watches end by their signals. */
+  /** Stops polling. Watches end by their own signals. */
   close(): void {
     this.#closing.abort();
     for (const { poll } of this.#watched.values()) clearInterval(poll);
@@ -98,7 +98,7 @@ export class RevisionFeed {
   }
 
   async #look(name: string, watched: Watched): Promise<void> {
-    // A slow store must not pile polls up.
+    // With a slow store, polls must not accumulate.
     if (watched.polling) return;
     watched.polling = true;
     try {

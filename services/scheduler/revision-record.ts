@@ -1,4 +1,4 @@
-/** One stored revision: the object `projects/P/schedules/S/revisions/<12 digits>.json`. Written once, never changed. */
+/** Encodes and decodes stored revisions: immutable objects `projects/P/schedules/S/revisions/<12 digits>.json`. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { DataLoss } from '#errors/errors.js';
@@ -12,9 +12,9 @@ const recordSchema = z.strictObject({
   spec: storedDropSchedule,
   deleted: z.boolean(),
   create_time: z.iso.datetime(),
-  /** What the create of this schedule said, carried forward: makes a repeated create the same, or refused. */
+  /** Request id and spec of the CreateSchedule call, copied to later revisions, to recognise a repeated call. */
   creation: z.strictObject({ revision: z.number().int().min(1), request_id: z.string(), spec_sha256: z.string() }),
-  /** Tells a retried write of one's own from another's. */
+  /** Distinguishes a retry of the same write from another writer's. */
   writer: z.string(),
 });
 
@@ -24,7 +24,7 @@ export function encodeRecord(record: RevisionRecord): Buffer {
   return Buffer.from(`${JSON.stringify(record)}\n`);
 }
 
-/** Throws DataLoss for anything but a record of this key. */
+/** @throws DataLoss if the bytes are not the record of this key */
 export function decodeRecord(key: string, bytes: Buffer, name: string, revision: number): RevisionRecord {
   let record: RevisionRecord;
   try {
@@ -40,7 +40,7 @@ export function etagOf(record: RevisionRecord): string {
   return `${record.revision}-${createHash('sha256').update(encodeRecord(record)).digest('hex').slice(0, 16)}`;
 }
 
-/** Equal for equal specs. */
+/** A string that is equal for equal specs. */
 export function specDigest(spec: StoredDropSchedule): string {
   const { kind, rate, mode, schedule, cutoff_epoch } = spec;
   return createHash('sha256')

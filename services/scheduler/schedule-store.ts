@@ -1,7 +1,7 @@
 /**
- * Schedules as series of immutable revisions in the object store. A revision is made by exclusive create of the next number, so of any
- * number of writers, in any replica, one wins and the others see a stale etag. Deleting appends a tombstone; creating the name again goes
- * on counting, so that (name, revision) never means two things.
+ * Stores schedules as series of immutable revisions. A revision is an exclusive create of the next number, so one of several writers wins,
+ * in whichever replica, and the others get a stale etag. Deletion appends a tombstone. A schedule that is created again continues the
+ * numbers, so that (name, revision) is unique.
  */
 import { randomUUID } from 'node:crypto';
 import { RecentMap } from '#bounds/recent-map.js';
@@ -12,23 +12,23 @@ import { createExclusive } from '#storage/exclusive-create.js';
 import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { decodeRecord, encodeRecord, etagOf, type RevisionRecord, specDigest } from './revision-record.js';
 
-/** Revisions of one schedule, tombstones included. */
+/** Largest number of revisions of one schedule, including tombstones. */
 export const maxRevisions = 10_000;
-/** Revisions of one project: what ListSchedules reads through. */
+/** Largest number of revisions in one project, which ListSchedules has to read. */
 const maxScan = 100_000;
 const maxRecordBytes = 16 * 1024;
 const writeAttempts = 5;
 const kind = 'schedule';
 
 export interface ScheduleStoreOptions {
-  /** Told of every revision stored here. */
+  /** Called for every revision that this process stores. */
   readonly onRevision?: (name: string, revision: number) => void;
 }
 
 export class ScheduleStore {
   readonly #store: ObjectStore;
   readonly #onRevision: (name: string, revision: number) => void;
-  // Both hold what cannot change: a record once written, and that a revision exists.
+  // Both caches hold immutable facts: stored records, and that a revision exists.
   readonly #records = new RecentMap<string, RevisionRecord>(4096);
   readonly #newest = new RecentMap<string, number>(4096);
 
@@ -38,8 +38,8 @@ export class ScheduleStore {
   }
 
   /**
-   * Stores the first revision. A repeated request id answers what it answered before.
-   * @throws AlreadyExists for a name in use, or the same request id with another spec
+   * Stores the first revision. A repeated request id returns the schedule that it created.
+   * @throws AlreadyExists if the name is in use, or the request id was used with another spec
    */
   async create(name: string, spec: StoredDropSchedule, requestId: string, signal: AbortSignal): Promise<RevisionRecord> {
     const digest = specDigest(spec);
@@ -55,14 +55,14 @@ export class ScheduleStore {
       const creation = { revision, request_id: requestId, spec_sha256: digest };
       const record = await this.#append({ name, revision, spec, deleted: false, creation }, signal);
       if (record !== undefined) return record;
-      // Another create won: look at what it made.
+      // Another create won; look at its record.
     }
-    throw new Aborted(kind, name, 'other writers were faster each time');
+    throw new Aborted(kind, name, 'other writers changed it at the same time, repeatedly: try again');
   }
 
   /**
-   * Appends a revision made from the newest one by `change`. With an etag, only on that one.
-   * @throws NotFound; Aborted where the etag is stale
+   * Appends the revision that `change` makes from the newest one, which must have the etag if one is given.
+   * @throws NotFound; Aborted if the etag is stale
    */
   async append(
     name: string,
@@ -79,10 +79,10 @@ export class ScheduleStore {
       const record = await this.#append({ name, revision: newest.revision + 1, spec, deleted, creation: newest.creation }, signal);
       if (record !== undefined) return record;
     }
-    throw new Aborted(kind, name, 'other writers were faster each time');
+    throw new Aborted(kind, name, 'other writers changed it at the same time, repeatedly: try again');
   }
 
-  /** The newest revision, or the given one. @throws NotFound, also for every revision of a deleted schedule */
+  /** The newest revision, or the given one. @throws NotFound, also if the schedule was deleted */
   async get(name: string, revision: number, signal: AbortSignal): Promise<RevisionRecord> {
     const newest = await this.newest(name, signal);
     if (newest === undefined || newest.deleted) throw new NotFound(kind, name);
@@ -93,7 +93,7 @@ export class ScheduleStore {
     return record;
   }
 
-  /** The newest revision, tombstones included; undefined where there never was one. */
+  /** The newest revision, which may be a tombstone; undefined if there never was one. */
   async newest(name: string, signal: AbortSignal): Promise<RevisionRecord | undefined> {
     const known = this.#newest.get(name) ?? 0;
     let newest = known;
@@ -104,7 +104,7 @@ export class ScheduleStore {
     return await this.#read(name, newest, signal);
   }
 
-  /** Revisions above `after`, oldest first, at most `limit`, tombstones included. */
+  /** At most `limit` revisions greater than `after`, oldest first, including tombstones. */
   async revisionsAfter(name: string, after: number, limit: number, signal: AbortSignal): Promise<RevisionRecord[]> {
     const newest = await this.newest(name, signal);
     const last = Math.min(newest?.revision ?? 0, after + limit);
@@ -113,9 +113,9 @@ export class ScheduleStore {
     return records;
   }
 
-  /** Live schedules of a project, ids ascending, after id `after`: at most `limit`. */
+  /** At most `limit` schedules of a project that are not deleted, with ids greater than `after`, in ascending order. */
   async list(project: string, after: string | undefined, limit: number, signal: AbortSignal): Promise<RevisionRecord[]> {
-    // Keys sort "a-b/…" before "a/…", names the other way round: so all ids are read, then sorted.
+    // Keys sort "a-b/…" before "a/…", but names sort the other way round; so all ids are read and then sorted.
     const newest = new Map<string, number>();
     let scanned = 0;
     for await (const { key } of listAll(this.#store, `${formatName('project', { project })}/schedules/`, { signal })) {
@@ -133,7 +133,7 @@ export class ScheduleStore {
     return records;
   }
 
-  /** Undefined where another writer took the number. */
+  /** Returns undefined if another writer took the number. */
   async #append(
     { name, revision, ...rest }: Pick<RevisionRecord, 'name' | 'revision' | 'spec' | 'deleted' | 'creation'>,
     signal: AbortSignal,
@@ -169,7 +169,7 @@ export class ScheduleStore {
   }
 }
 
-/** `name` has been parsed: its ids are safe in a key. */
+/** `name` was parsed before, so its ids are safe in a key. */
 function folderOf(name: string): string {
   parseName('schedule', name);
   return `${name}/revisions`;

@@ -1,4 +1,4 @@
-/** Every revision after a cursor, in order, none left out: first those stored, then new ones as they appear. */
+/** Yields every revision after a cursor in order: first the stored ones, then new ones as they appear. */
 import { invalid, NotFound } from '#errors/errors.js';
 import type { RevisionFeed } from './revision-feed.js';
 import type { RevisionRecord } from './revision-record.js';
@@ -6,7 +6,7 @@ import type { ScheduleStore } from './schedule-store.js';
 
 const batch = 100;
 
-/** Goes on until `signal` aborts. @throws NotFound for a name without any revision; InvalidArgument for a cursor of the future */
+/** Runs until `signal` aborts. @throws NotFound if the schedule never existed; InvalidArgument if the cursor is past the newest revision */
 export async function* watchRevisions(
   schedules: ScheduleStore,
   feed: RevisionFeed,

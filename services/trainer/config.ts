@@ -1,4 +1,4 @@
-/** Options of the trainer: flags, environment or file. */
+/** Options of the trainer, from flags, the environment or a file. */
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
 import { integer, serviceOptions } from '#rpc/service-options.js';
@@ -9,30 +9,45 @@ export const trainerOptions = {
   ...serviceOptions({ port: 7013 }),
   store: {
     schema: z.string().min(1),
-    help: 'where runs and checkpoints are kept: a folder, file:///folder or s3://bucket/prefix?endpoint=…',
+    help: 'object store that holds runs and checkpoints: a folder, file:///folder or s3://bucket/prefix?endpoint=…',
   },
-  role: { schema: z.enum(['api', 'worker', 'all']).default('all'), help: 'api answers calls, worker trains, all does both' },
+  role: {
+    schema: z.enum(['api', 'worker', 'all']).default('all'),
+    help: 'what this process does: api answers calls, worker trains, all does both',
+  },
   data: {
     schema: z.array(z.string().min(1)).default([]),
-    help: 'host:port of every data replica, or dns:///host:port for all behind a name',
+    help: 'host:port of every data replica, or dns:///host:port for all replicas behind one name',
     list: true,
   },
   evaluator: { schema: address.default(''), help: 'host:port of the evaluator; empty: checkpoints are not evaluated' },
   scheduler: { schema: address.default(''), help: 'host:port of the scheduler; empty: runs cannot name schedules' },
-  workers: { schema: integer(1, 16).default(1), help: 'runs that this process trains at the same time' },
-  pollMs: { schema: integer(20, 60_000).default(1000), help: 'milliseconds between looks at the queue and at requests for a run' },
-  leaseTtlMs: { schema: integer(200, 600_000).default(15_000), help: 'milliseconds without a heartbeat after which a run is taken over' },
-  maxAttempts: { schema: integer(1, 100).default(5), help: 'attempts without a further checkpoint after which a run fails' },
-  backoffMs: { schema: integer(0, 600_000).default(1000), help: 'first wait after an attempt without progress, doubled each time' },
-  prefetch: { schema: integer(1, 64).default(4), help: 'batches in flight' },
-  prefetchBytes: { schema: integer(1 << 20, 2 ** 31).default(256 << 20), help: 'bytes of batches in flight' },
+  workers: { schema: integer(1, 16).default(1), help: 'number of runs that this process trains at the same time' },
+  pollMs: {
+    schema: integer(20, 60_000).default(1000),
+    help: 'milliseconds between checks of the queue and of the logs of its runs for requests such as a pause',
+  },
+  leaseTtlMs: {
+    schema: integer(200, 600_000).default(15_000),
+    help: 'milliseconds without a heartbeat after which another worker takes over a run',
+  },
+  maxAttempts: { schema: integer(1, 100).default(5), help: 'number of attempts without a new checkpoint after which a run fails' },
+  backoffMs: {
+    schema: integer(0, 600_000).default(1000),
+    help: 'milliseconds to wait after the first attempt without a new checkpoint; the wait doubles with each further one',
+  },
+  prefetch: { schema: integer(1, 64).default(4), help: 'number of batches that are requested from the data service in advance' },
+  prefetchBytes: {
+    schema: integer(1 << 20, 2 ** 31).default(256 << 20),
+    help: 'largest total size in bytes of the batches that are requested in advance',
+  },
   dataWaitMs: {
     schema: integer(100, 86_400_000).default(300_000),
-    help: 'milliseconds that a batch is asked for, on all replicas, before the attempt saves and ends',
+    help: 'milliseconds after which an attempt that cannot get a batch from any data replica saves a checkpoint and ends',
   },
   evaluationWaitMs: {
     schema: integer(0, 86_400_000).default(600_000),
-    help: 'milliseconds that a trained run waits for evaluations without any progress of theirs',
+    help: 'milliseconds without progress after which a run that has finished training stops waiting for its evaluations',
   },
 } as const;
 

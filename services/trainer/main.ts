@@ -1,4 +1,4 @@
-/** The trainer service: its api role answers for runs over the store, its worker role trains them. */
+/** The trainer service: the api role answers calls about runs, the worker role trains them. */
 import { expectBulkMemory } from '#data/client/bulk-memory.js';
 import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
@@ -19,10 +19,10 @@ import { createRunWorker } from './worker/run-worker.js';
 
 export type { TrainerConfig } from './config.js';
 
-/** How long a scrape may wait for the store. */
+/** Milliseconds that a scrape of the metrics may wait for the store. */
 const scrapeMs = 3000;
 
-/** Starts the service in this process; the caller closes it. Closing gives runs back with a checkpoint, as SIGTERM does. */
+/** Starts the service in this process. The caller must close it; closing saves checkpoints and gives runs back, as SIGTERM does. */
 export async function start(config: TrainerConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
   const [answers, works] = [config.role !== 'worker', config.role !== 'api'];
   if (works && config.data.length === 0) {
@@ -44,13 +44,13 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
       return {
         services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],
         beforeScrape: async () => {
-          // A store that does not answer leaves the last value standing.
+          // If the store does not answer, the metric keeps its last value.
           await runs.waiting(AbortSignal.timeout(scrapeMs)).then(
             (count) => metrics.queueDepth.set(count),
             () => {},
           );
         },
-        // However little grace: a run that is given back needs its checkpoint.
+        // Even with a short grace period, a run that is given back needs its checkpoint.
         drain: async () => await worker?.stop(),
         close: async () => {
           await worker?.stop();
@@ -63,7 +63,7 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
   });
 }
 
-/** `dropstream serve trainer …`. `argv`: without node and script. */
+/** The command `dropstream serve trainer …`. @param argv arguments without node and script */
 export async function main(argv: readonly string[]): Promise<void> {
   if (argv.includes('--help')) {
     process.stdout.write(`Usage: dropstream serve trainer [options]\n\n${trainerConfig.help()}\n`);

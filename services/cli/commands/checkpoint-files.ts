@@ -1,4 +1,4 @@
-/** `dropstream checkpoints export` and `import`: weights to and from files of other programs. */
+/** `dropstream checkpoints export` and `import`: exchange weights with other programs through files. */
 
 import { open, unlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -49,16 +49,16 @@ interface ImportOptions extends SharedOptions {
 }
 
 export function addCheckpointFileCommands(checkpoints: Command, context: Context): void {
-  const storeHelp = "where checkpoints are kept; default: DROPSTREAM_STORE, or the running `up`'s";
+  const storeHelp = 'object store that holds the checkpoints (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)';
 
   withSharedOptions(
-    checkpoints.command('export <checkpoint>').description('weights of RUN, RUN/best or RUN/CHECKPOINT as a safetensors file'),
+    checkpoints.command('export <checkpoint>').description('write the weights of RUN, RUN/best or RUN/CHECKPOINT to a safetensors file'),
     ['trainer'],
   )
-    .requiredOption('--out <file>', 'file to write; it must not exist yet')
-    .addOption(new Option('--format <names>', "timm's names, or the reference's").choices(['timm', 'reference']).default('timm'))
-    .addOption(new Option('--dtype <type>', 'type of the elements').choices(Object.keys(exportDtypes)).default('float32'))
-    .option('--ema', 'the moving average instead of the weights')
+    .requiredOption('--out <file>', 'file to write; it must not exist')
+    .addOption(new Option('--format <names>', 'which names the parameters get in the file').choices(['timm', 'reference']).default('timm'))
+    .addOption(new Option('--dtype <type>', 'data type of the tensors in the file').choices(Object.keys(exportDtypes)).default('float32'))
+    .option('--ema', 'export the moving average instead of the weights')
     .option('--store <uri>', storeHelp)
     .action(async (name: string, options: ExportOptions) => {
       const group = options.ema ? 'ema' : 'weights';
@@ -96,17 +96,22 @@ export function addCheckpointFileCommands(checkpoints: Command, context: Context
     });
 
   withSharedOptions(
-    checkpoints.command('import <file>').description("weights of a .safetensors or .pth file (timm's, the reference's) as a checkpoint"),
+    checkpoints
+      .command('import <file>')
+      .description('store the weights of a .safetensors or .pth file (of timm or the reference) as a checkpoint'),
     [],
   )
-    .requiredOption('--model <name>', 'model that the weights are of')
-    .option('--input-size <pixels>', "height and width; default: the model's own")
-    .option('--nb-classes <n>', 'classes of the head; default: those of --manifest, else 1000')
-    .option('--manifest <sha256>', 'data set with the classes of the head: an evaluation asks for the same ones')
-    .option('--model-key <keys>', 'where the weights are in a .pth file: the first of these that is there', 'model|module')
-    .option('--model-prefix <text>', 'beginning of the names to take, and to take off', '')
-    .option('--run <id>', 'name to keep it under; default: imported-MODEL-HASH')
-    .option('--out <file>', 'write a safetensors file with our names instead of storing a checkpoint')
+    .requiredOption('--model <name>', 'model that the weights belong to')
+    .option('--input-size <pixels>', "height and width of the input images in pixels (default: the model's own)")
+    .option('--nb-classes <n>', 'number of classes of the head (default: that of --manifest, otherwise 1000)')
+    .option(
+      '--manifest <sha256>',
+      'manifest whose classes are those of the head; the checkpoint can then be evaluated on data sets with the same classes',
+    )
+    .option('--model-key <keys>', 'keys, separated by |; the weights are read from the first one that the .pth file has', 'model|module')
+    .option('--model-prefix <text>', 'import only parameters whose names begin with this text, and remove it from the names', '')
+    .option('--run <id>', 'id of the run under which the checkpoint is stored (default: imported-MODEL-HASH)')
+    .option('--out <file>', "write a safetensors file with the reference's names instead of storing a checkpoint")
     .option('--store <uri>', storeHelp)
     .action(async (path: string, options: ImportOptions) => {
       checkImport(options);
@@ -156,7 +161,7 @@ function checkImport({ inputSize, nbClasses, manifest, run, project }: ImportOpt
   violations.throwIfAny();
 }
 
-/** `latest` and `best` are the trainer's to know; other names, imported ones among them, are only looked for in the store. */
+/** The trainer resolves `latest` and `best`; all other names (imported ones too) are stored names already. */
 async function resolveCheckpoint(name: string, options: SharedOptions, context: Context): Promise<string> {
   const full = checkpointName(name, options);
   const violations = new Violations();
@@ -178,18 +183,19 @@ async function withStore<R>(flag: string | undefined, context: Context, use: (st
   }
 }
 
-/** @returns bytes written; nothing is left of a file that could not be written whole */
+/** Deletes the file if it cannot be written completely. @returns number of bytes written */
 async function writeWeights(out: string, tensors: readonly Tensor[], about: Record<string, string>, context: Context): Promise<number> {
   const path = resolve(context.cwd, out);
   const pieces = encodeSafetensors(tensors, about);
   const handle = await open(path, 'wx').catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === 'EEXIST') throw new CommandError(`${out} exists already: give another --out`, exitCodes.conflict, { cause });
+    if (cause.code === 'EEXIST')
+      throw new CommandError(`${out} exists already: choose another file with --out`, exitCodes.conflict, { cause });
     throw new CommandError(`${out} cannot be written: ${cause.code}`, exitCodes.usage, { cause });
   });
   try {
     for (const piece of pieces) {
       context.signal.throwIfAborted();
-      // writeFile on a handle writes on from where the last one ended, and all of it.
+      // On a file handle, writeFile appends at the current position and writes all bytes.
       await handle.writeFile(piece);
     }
     await handle.sync();

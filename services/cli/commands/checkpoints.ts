@@ -1,4 +1,4 @@
-/** `dropstream checkpoints …`. */
+/** `dropstream checkpoints …`: lists, shows, exports and imports checkpoints. */
 import type { Command } from 'commander';
 import { Checkpoint, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
@@ -17,10 +17,10 @@ import {
 } from './shared-options.js';
 
 export function addCheckpointsCommand(program: Command, context: Context): void {
-  const checkpoints = program.command('checkpoints').description('whole, verified checkpoints of a run');
+  const checkpoints = program.command('checkpoints').description('list, show, export and import checkpoints');
 
-  withSharedOptions(checkpoints.command('list <run>').description('checkpoints of a run, newest first'), ['trainer'])
-    .option('--limit <n>', 'at most this many', '1000')
+  withSharedOptions(checkpoints.command('list <run>').description('list the checkpoints of a run, newest first'), ['trainer'])
+    .option('--limit <n>', 'largest number of checkpoints to list', '1000')
     .action(async (run: string, options: SharedOptions & { limit: string }) => {
       const all = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
         allPages(Number(options.limit), async (pageToken, pageSize) => {
@@ -34,10 +34,12 @@ export function addCheckpointsCommand(program: Command, context: Context): void 
     });
 
   withSharedOptions(
-    checkpoints.command('get <checkpoint>').description('RUN, RUN/best or RUN/CHECKPOINT: its files with URLs and SHA-256'),
+    checkpoints
+      .command('get <checkpoint>')
+      .description('show the checkpoint RUN, RUN/best or RUN/CHECKPOINT and the URLs and SHA-256 of its files'),
     ['trainer'],
   )
-    .option('--expiry <seconds>', 'life of the URLs', '3600')
+    .option('--expiry <seconds>', 'seconds after which the URLs expire', '3600')
     .action(async (name: string, options: SharedOptions & { expiry: string }) => {
       const { checkpoint } = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
         client.getCheckpoint({ name: checkpointName(name, options), urlExpirySeconds: Number(options.expiry) || 0 }, call),

@@ -1,4 +1,4 @@
-/** `dropstream data push`: a data set into an object store, where every data replica finds it. */
+/** `dropstream data push`: uploads a data set into an object store, which every data replica can read. */
 import type { Command } from 'commander';
 import { LocalTree } from '#data/datasets/local-tree.js';
 import { Manifest } from '#data/manifest/manifest.js';
@@ -24,12 +24,17 @@ interface PushCommandOptions {
 export function addDataPush(data: Command, context: Context): void {
   data
     .command('push <path>')
-    .description('index a folder and upload its images or shards, those that are not there yet. Ctrl-C: the same command goes on later')
-    .option('--kind <kind>', 'IMNET or image_folder, tar; default: by content')
-    .option('--split <split>', 'train, val or test; default: the folder itself', '')
-    .option('--store <uri>', "where manifests are kept; default: DROPSTREAM_STORE, or the running `up`'s")
-    .option('--to <uri>', 'where the files go, a --source of the data service; default: --store, which every data service may read')
-    .option('--json', 'print JSON')
+    .description(
+      'index a folder and upload the images or shards that the object store does not have yet. After Ctrl-C, the same command continues',
+    )
+    .option('--kind <kind>', 'format of the data set: IMNET or image_folder, tar (default: detected from the files)')
+    .option('--split <split>', 'split to push: train, val or test (default: the folder itself)', '')
+    .option('--store <uri>', 'object store for the manifest (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)')
+    .option(
+      '--to <uri>',
+      'object store for the files; the data service must have it as --source (default: --store, which needs no --source)',
+    )
+    .option('--json', 'print the result as JSON')
     .action(async (path: string, options: PushCommandOptions) => {
       await interruptible(context, (stoppable) => push(path, options, stoppable));
     });
@@ -38,7 +43,8 @@ export function addDataPush(data: Command, context: Context): void {
 async function push(path: string, options: PushCommandOptions, context: Context): Promise<void> {
   const { env, signal, terminal } = context;
   const storeUri = storeOf(options.store, context);
-  if (path.startsWith('s3://')) throw new CommandError(`${path} is in a store already: \`data index\` is enough`, exitCodes.usage);
+  if (path.startsWith('s3://'))
+    throw new CommandError(`${path} is in an object store already: use \`dropstream data index\` instead`, exitCodes.usage);
   const dataset = await indexAt({ path, split: options.split, kind: datasetKind(options.kind) }, context);
   const manifest = await Manifest.read(dataset.bytes, dataset.sha256, signal);
   const store = await openStore(storeUri, { env, signal });
@@ -50,7 +56,7 @@ async function push(path: string, options: PushCommandOptions, context: Context)
       (done: number, total: number, uploaded: number) => `${count(done)} of ${count(total)} files, ${bytes(uploaded)} uploaded`,
     );
     const pushed = await pushDataset(manifest, new LocalTree(dataset.folder), target, { signal, onProgress });
-    // Last: whoever finds the manifest finds its files.
+    // The manifest is stored last, so that whoever can read it can read all of its files.
     await saveManifest(store, dataset, signal);
     terminal.status('');
     const { sha256, kind, samples } = dataset;
@@ -68,10 +74,10 @@ async function push(path: string, options: PushCommandOptions, context: Context)
   }
 }
 
-/** Runs something that Ctrl-C stops in an orderly way: what it has found out by then is kept. */
+/** Runs work that Ctrl-C aborts through its signal, so that it can keep its progress. */
 export async function interruptible<T>(context: Context, work: (stoppable: Context) => Promise<T>): Promise<T> {
   const stopped = new AbortController();
-  const stop = () => stopped.abort(new CommandError('stopped; the same command goes on from here', exitCodes.interrupted));
+  const stop = () => stopped.abort(new CommandError('stopped; run the same command again to continue', exitCodes.interrupted));
   process.once('SIGINT', stop);
   try {
     return await work({ ...context, signal: AbortSignal.any([context.signal, stopped.signal]) });

@@ -1,4 +1,4 @@
-/** `dropstream data …`: index, describe and look at data sets. */
+/** `dropstream data …`: index, push, describe and preview data sets. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -17,12 +17,15 @@ export function addDataCommand(program: Command, context: Context): void {
   data
     .command('index <path>')
     .description(
-      'read every image that is new or has changed and store the manifest; prints its SHA-256. Ctrl-C: the same command goes on later',
+      'index a data set: read every image that is new or has changed, store the manifest, print its SHA-256. After Ctrl-C, the same command continues',
     )
-    .option('--kind <kind>', 'IMNET or image_folder, tar, CIFAR (100), cifar10, cifar100, idx; default: by content')
-    .option('--split <split>', 'train, val or test; default: the folder itself, or train', '')
-    .option('--store <uri>', "where manifests are kept; default: DROPSTREAM_STORE, or the running `up`'s")
-    .option('--json', 'print JSON')
+    .option(
+      '--kind <kind>',
+      'format of the data set: IMNET or image_folder, tar, CIFAR (CIFAR-100), cifar10, cifar100, idx (default: detected from the files)',
+    )
+    .option('--split <split>', 'split to index: train, val or test (default: the folder itself, or train for a format that has splits)', '')
+    .option('--store <uri>', 'object store for the manifest (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)')
+    .option('--json', 'print the result as JSON')
     .action(async (path: string, options: { kind?: string; split: string; store?: string; json?: boolean }) => {
       const store = storeOf(options.store, context);
       const dataset = await interruptible(context, (stoppable) =>
@@ -45,37 +48,40 @@ export function addDataCommand(program: Command, context: Context): void {
 
   addDataPush(data, context);
 
-  withSharedOptions(data.command('describe <manifest>').description('classes and counts of an indexed data set'), ['data']).action(
-    async (manifest: string, options: SharedOptions) => {
-      const answer = await withClient(DataServiceClient, 'data', options, context, (client, call) =>
-        client.describeDataset({ dataset: { manifest } }, call),
-      );
-      if (options.json) return printJson(context, DescribeDatasetResponse.toJSON(answer));
-      context.terminal.out(`${answer.kind}, ${count(answer.samples)} samples, ${answer.classes.length} classes\n`);
-      const rows = answer.classes.map((name, label) => ({ label, name, samples: answer.classCounts[label] ?? 0n }));
-      const lines = tableLines(rows, [
-        { title: 'LABEL', value: (row) => row.label },
-        { title: 'CLASS', value: (row) => row.name, align: 'left' },
-        { title: 'SAMPLES', value: (row) => count(row.samples) },
-      ]);
-      for (const line of lines) context.terminal.out(line);
-    },
-  );
+  withSharedOptions(
+    data.command('describe <manifest>').description('show the classes of an indexed data set and how many samples each has'),
+    ['data'],
+  ).action(async (manifest: string, options: SharedOptions) => {
+    const answer = await withClient(DataServiceClient, 'data', options, context, (client, call) =>
+      client.describeDataset({ dataset: { manifest } }, call),
+    );
+    if (options.json) return printJson(context, DescribeDatasetResponse.toJSON(answer));
+    context.terminal.out(`${answer.kind}, ${count(answer.samples)} samples, ${answer.classes.length} classes\n`);
+    const rows = answer.classes.map((name, label) => ({ label, name, samples: answer.classCounts[label] ?? 0n }));
+    const lines = tableLines(rows, [
+      { title: 'LABEL', value: (row) => row.label },
+      { title: 'CLASS', value: (row) => row.name, align: 'left' },
+      { title: 'SAMPLES', value: (row) => count(row.samples) },
+    ]);
+    for (const line of lines) context.terminal.out(line);
+  });
 
   withSharedOptions(
-    data.command('preview <manifest>').description('write images of a batch as training sees them, with what was done to each'),
+    data
+      .command('preview <manifest>')
+      .description('write images of a batch as PNG files, as training sees them, and list the transforms of each'),
     ['data'],
   )
     .option('--out <dir>', 'folder for the PNG files', 'preview')
-    .option('--limit <n>', 'images, 1 to 64', '16')
-    .option('--input-size <pixels>', 'height and width', '224')
-    .option('--epoch <n>', 'epoch', '0')
-    .option('--index <n>', 'batch within the epoch', '0')
-    .option('--seed <n>', 'key of the draws', '0')
-    .option('--aa <policy>', 'RandAugment; "" turns it off')
-    .option('--mixup <alpha>', 'mixup', '0')
-    .option('--cutmix <alpha>', 'cutmix', '0')
-    .option('--evaluation', 'the evaluation transform instead')
+    .option('--limit <n>', 'number of images, 1 to 64', '16')
+    .option('--input-size <pixels>', 'height and width of the images in pixels', '224')
+    .option('--epoch <n>', 'epoch, from 0', '0')
+    .option('--index <n>', 'number of the batch within the epoch, from 0', '0')
+    .option('--seed <n>', 'seed of the data order and the augmentation', '0')
+    .option('--aa <policy>', 'RandAugment policy; "" turns it off')
+    .option('--mixup <alpha>', 'alpha of mixup; 0 turns it off', '0')
+    .option('--cutmix <alpha>', 'alpha of cutmix; 0 turns it off', '0')
+    .option('--evaluation', 'use the evaluation transform instead of the training transform')
     .action(async (manifest: string, o: SharedOptions & Record<string, string | undefined> & { evaluation?: boolean }) => {
       const limit = Number(o.limit);
       const mixes = Number(o.mixup) > 0 || Number(o.cutmix) > 0;

@@ -7,14 +7,14 @@ import { CommandError, exitCodes } from '../exit-codes.js';
 export function addDemoCommand(program: Command, context: Context): void {
   program
     .command('demo')
-    .description('start all services, train a small vision transformer with early dropout on Fashion-MNIST, write a report')
-    .option('--quick', 'part of the images, half a minute')
-    .option('--epochs <n>', 'epochs (default: 6; 4 with --quick)')
-    .option('--report <file>', 'where the report goes (default: .dropstream/demo/report.html)')
-    .option('--keep', 'keep the services running afterwards, until Ctrl-C')
-    .option('--synthetic', 'images made on the spot instead of Fashion-MNIST')
-    .option('--json', 'print the result as JSON too')
-    .addOption(new Option('--validation', 'score on training images that were left out, for choosing settings').hideHelp())
+    .description('start all services, train a small vision transformer with early dropout on Fashion-MNIST and write a report')
+    .option('--quick', 'train on a part of the images; takes about half a minute')
+    .option('--epochs <n>', 'number of epochs (default: 6; 4 with --quick)')
+    .option('--report <file>', 'file for the report (default: .dropstream/demo/report.html)')
+    .option('--keep', 'keep the services running after the demo until Ctrl-C')
+    .option('--synthetic', 'train on generated images instead of Fashion-MNIST')
+    .option('--json', 'also print the result as JSON')
+    .addOption(new Option('--validation', 'evaluate on held-out training images, so that settings can be compared').hideHelp())
     .action(async (options: DemoOptions) => {
       // Loaded on demand: it brings data sets and their readers with it.
       const { runDemo } = await import('../demo/demo.js');

@@ -1,4 +1,4 @@
-/** `dropstream doctor`: what this machine has, and whether what runs is well. */
+/** `dropstream doctor`: checks this machine, the object store and the services. */
 import type { Command } from 'commander';
 import { serviceNames } from '../addresses.js';
 import type { Context } from '../context.js';
@@ -11,7 +11,7 @@ import { printJson } from './shared-options.js';
 
 export interface Check {
   readonly name: string;
-  /** `warn`: works, but less well; `skip`: nothing to check. */
+  /** `warn`: it works with a limitation; `skip`: there is nothing to check. */
   readonly outcome: 'ok' | 'warn' | 'fail' | 'skip';
   readonly detail: string;
 }
@@ -19,10 +19,10 @@ export interface Check {
 export function addDoctorCommand(program: Command, context: Context): void {
   const command = program
     .command('doctor')
-    .description('check this machine, the store and the services')
-    .option('--store <uri>', 'store to try')
-    .option('--json', 'print JSON');
-  for (const service of serviceNames) command.option(`--${service} <host:port>`, `the ${service} service`);
+    .description('check this machine, the object store and the services')
+    .option('--store <uri>', 'object store to check (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)')
+    .option('--json', 'print the result as JSON');
+  for (const service of serviceNames) command.option(`--${service} <host:port>`, `address of the ${service} service`);
   command.action(async (options: Record<string, string | undefined> & { json?: boolean }) => {
     const groups = [
       machineChecks(context),

@@ -1,4 +1,4 @@
-/** `dropstream train --eval`: the reference's way to score a checkpoint. */
+/** `dropstream train --eval`: evaluates a checkpoint with the reference's options. */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { invalid, NotFound } from '#errors/errors.js';
@@ -28,10 +28,10 @@ interface Images {
   readonly classes: readonly string[];
 }
 
-/** Scores `resume`: a stored checkpoint, or a file, which is imported first. Prints loss, top-1 and top-5. */
+/** Evaluates `resume`, a stored checkpoint or a file, which is imported first. Prints loss, top-1 and top-5. */
 export async function evaluateOnly(request: TrainRequest, options: EvaluateOnlyOptions, context: Context): Promise<void> {
   const { spec, data, resume } = request;
-  if (/^https?:/.test(resume)) throw invalid('resume', resume, 'a checkpoint or a file: fetch it first');
+  if (/^https?:/.test(resume)) throw invalid('resume', resume, 'a checkpoint or a local file: download it first');
   const indexed =
     data.data_path || data.eval_data_path ? await indexForEvaluation(data, storeOf(options.store, context), context) : undefined;
   if (indexed) context.terminal.err(`evaluation images: ${count(indexed.samples)} in ${indexed.classes.length} classes`);
@@ -40,7 +40,8 @@ export async function evaluateOnly(request: TrainRequest, options: EvaluateOnlyO
   if (!isFile && /\.(pth|pt|safetensors)$/.test(resume)) throw new NotFound('file', path);
   let checkpoint: string;
   if (isFile) {
-    if (indexed === undefined) throw invalid('data_path', '', 'given where --resume is a file: its images have the classes of the head');
+    if (indexed === undefined)
+      throw invalid('data_path', '', 'given if --resume is a file, because the classes of the head are those of the images');
     checkpoint = await importFile(path, request, indexed, options, context);
   } else {
     checkpoint = await storedName(checkpointName(resume, options), options, context);
@@ -81,7 +82,7 @@ async function importFile(path: string, { spec }: TrainRequest, { classes }: Ima
   }
 }
 
-/** A checkpoint of another model than the one named would be scored without a word. Imported ones belong to no run that can be asked. */
+/** Refuses a checkpoint of another model than the one given. Imported checkpoints are not checked: they have no run that knows the model. */
 async function checkModel(checkpoint: string, model: string, options: SharedOptions, context: Context): Promise<void> {
   const name = checkpoint.replace(/\/checkpoints\/.*$/, '');
   const trained = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {

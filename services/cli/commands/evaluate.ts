@@ -1,4 +1,4 @@
-/** `dropstream evaluate CHECKPOINT`: loss, top-1 and top-5 by the evaluator service. */
+/** `dropstream evaluate CHECKPOINT`: the evaluator service computes loss, top-1 and top-5 of a checkpoint. */
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { invalid } from '#errors/errors.js';
@@ -26,23 +26,28 @@ interface EvaluateOptions extends SharedOptions {
 }
 
 export function addEvaluateCommand(program: Command, context: Context): void {
-  withSharedOptions(program.command('evaluate <checkpoint>').description('score RUN, RUN/best or RUN/CHECKPOINT'), ['evaluator', 'trainer'])
-    .option('--manifest <sha256>', "images to score on; default: the run's eval_manifest")
-    .option('--batch-size <n>', "samples in a batch; default: 1.5 times the run's")
-    .option('--ema [true|false]', "score the moving average too; default: the run's model_ema_eval")
-    .option('--crop-pct <share>', 'share kept by the crop')
-    .option('--engine <name>', 'native, tfjs or tensorflow')
-    .option('--precision <name>', "fp32, or bf16 on engine native; default: the run's")
-    .option('--subset-stride <n>', 'only every n-th image')
-    .option('--subset-offset <n>', 'first image of the subset')
-    .option('--detach', 'print the name and leave')
+  withSharedOptions(
+    program
+      .command('evaluate <checkpoint>')
+      .description('evaluate the checkpoint RUN, RUN/best or RUN/CHECKPOINT: print its loss, top-1 and top-5'),
+    ['evaluator', 'trainer'],
+  )
+    .option('--manifest <sha256>', "manifest of the evaluation images (default: the run's eval_manifest)")
+    .option('--batch-size <n>', "number of images in a batch (default: 1.5 times the run's batch_size)")
+    .option('--ema [true|false]', "evaluate the moving average as well as the weights (default: the run's model_ema_eval)")
+    .option('--crop-pct <share>', "fraction of the short side that the center crop keeps (default: the run's crop_pct)")
+    .option('--engine <name>', "what computes the model: native, tfjs or tensorflow (default: the run's engine)")
+    .option('--precision <name>', "fp32 or bf16 (engine native only) (default: the run's precision)")
+    .option('--subset-stride <n>', 'evaluate only every n-th image; 0: all images')
+    .option('--subset-offset <n>', 'index of the first image of the subset')
+    .option('--detach', 'create the evaluation, print its name and exit; do not wait for it')
     .action(async (given: string, options: EvaluateOptions) => {
       const checkpoint = await storedName(checkpointName(given, options), options, context);
       await scoreCheckpoint(specOf(checkpoint, options), options, context);
     });
 }
 
-/** Asks for an evaluation, waits for it unless detached, and prints it. @throws CommandError (1) where it failed */
+/** Creates an evaluation, waits for it unless detached, and prints it. @throws CommandError (exit code 1) if the evaluation failed */
 export async function scoreCheckpoint(
   spec: EvaluationSpec,
   options: SharedOptions & { readonly detach?: boolean },
@@ -65,7 +70,7 @@ export async function scoreCheckpoint(
   });
 }
 
-/** `latest` and `best` are names that only the trainer knows; all others are stored names already. */
+/** The trainer resolves `latest` and `best`; all other names are stored names already. */
 export async function storedName(name: string, options: SharedOptions, context: Context): Promise<string> {
   if (!/\/(latest|best)$/.test(name)) return name;
   return withClient(

@@ -1,4 +1,4 @@
-/** `dropstream train --dry_run`: the trainer resolves and checks the spec, this machine says what it would cost. */
+/** `dropstream train --dry_run`: the trainer resolves and checks the spec, and this machine measures what the run would cost. */
 import { Run, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { planLines } from '../plan/print-plan.js';
@@ -7,7 +7,7 @@ import { runPlan } from '../plan/run-plan.js';
 import type { TrainRequest } from '../train-spec.js';
 import { printJson, projectName, type SharedOptions, withClient } from './shared-options.js';
 
-/** Stores no run. @throws InvalidArgument with every value that the trainer refuses */
+/** Prints the plan without storing a run. @throws InvalidArgument with every value that the trainer refuses */
 export async function printPlan(
   { spec, world }: TrainRequest,
   given: SharedOptions & { readonly run_id?: string },

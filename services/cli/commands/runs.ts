@@ -1,4 +1,4 @@
-/** `dropstream runs …`. */
+/** `dropstream runs …`: lists, follows and controls training runs. */
 import type { Command } from 'commander';
 import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { dropModes, dropSchedules } from '#spec/words.js';
@@ -20,10 +20,10 @@ import {
 } from './shared-options.js';
 
 export function addRunsCommand(program: Command, context: Context): void {
-  const runs = program.command('runs').description('list, follow and steer training runs');
+  const runs = program.command('runs').description('list, follow and control training runs');
 
-  withSharedOptions(runs.command('list').description('runs of a project'), ['trainer'])
-    .option('--limit <n>', 'at most this many', '1000')
+  withSharedOptions(runs.command('list').description('list the runs of a project'), ['trainer'])
+    .option('--limit <n>', 'largest number of runs to list', '1000')
     .action(async (options: SharedOptions & { limit: string }) => {
       const all = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
         allPages(Number(options.limit), async (pageToken, pageSize) => {
@@ -36,17 +36,25 @@ export function addRunsCommand(program: Command, context: Context): void {
       for (const line of tableLines(all, runColumns)) context.terminal.out(line);
     });
 
-  withSharedOptions(runs.command('get <run>').description('one run'), ['trainer']).action(async (name: string, options: SharedOptions) => {
-    const { run } = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
-      client.getRun({ name: fullName('runs', name, options) }, call),
-    );
-    showRun(run!, options, context);
-  });
+  withSharedOptions(runs.command('get <run>').description('show one run'), ['trainer']).action(
+    async (name: string, options: SharedOptions) => {
+      const { run } = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
+        client.getRun({ name: fullName('runs', name, options) }, call),
+      );
+      showRun(run!, options, context);
+    },
+  );
 
-  withSharedOptions(runs.command('watch <run>').description('follow a run until it ends; --json prints every event as a line'), ['trainer'])
-    .option('--after <sequence>', 'only events after this one (--json)', '0')
-    .option('--output-dir <folder>', 'folder for log.txt, one JSON line an epoch: completed where it is there already')
-    .option('--log-dir <folder>', 'folder for a TensorBoard event file, completed likewise')
+  withSharedOptions(
+    runs.command('watch <run>').description('follow a run until it ends; with --json, print every event of its log as a line of JSON'),
+    ['trainer'],
+  )
+    .option('--after <sequence>', 'with --json: print only events with a greater sequence number', '0')
+    .option(
+      '--output-dir <folder>',
+      'folder for log.txt, which gets one line of JSON per epoch; missing lines are added to an existing file',
+    )
+    .option('--log-dir <folder>', 'folder for a TensorBoard event file; missing events are added to an existing file')
     .action(async (name: string, options: SharedOptions & { after: string; outputDir?: string; logDir?: string }) => {
       const folders = { outputDir: options.outputDir ?? '', logDir: options.logDir ?? '' };
       await withClient(TrainerServiceClient, 'trainer', options, context, async (client) => {
@@ -70,12 +78,12 @@ export function addRunsCommand(program: Command, context: Context): void {
         showRun(run!, options, context);
       },
     );
-  steer('pause', 'checkpoint and stop at the next step');
-  steer('resume', 'queue a paused run again');
-  steer('cancel', 'end a run for good');
+  steer('pause', 'save a checkpoint after the current step and stop');
+  steer('resume', 'put a paused run back into the queue');
+  steer('cancel', 'end a run; it cannot be resumed');
 
-  withSharedOptions(runs.command('delete <run>').description('delete a finished run with its log and checkpoints'), ['trainer'])
-    .option('--etag <etag>', 'only if the run has not changed since')
+  withSharedOptions(runs.command('delete <run>').description('delete a run that has ended, with its log and checkpoints'), ['trainer'])
+    .option('--etag <etag>', 'etag of the run; fails if the run has changed since')
     .action(async (name: string, options: SharedOptions & { etag?: string }) => {
       const request = { name: fullName('runs', name, options), etag: options.etag ?? '' };
       await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) => client.deleteRun(request, call));
@@ -84,7 +92,7 @@ export function addRunsCommand(program: Command, context: Context): void {
     });
 }
 
-/** Every event after `after` as a line; log files take those before it too. */
+/** Prints every event after the sequence `after` as a line; log files get the earlier events too. */
 async function printEvents(client: TrainerClient, name: string, after: bigint, folders: LogFolders, context: Context): Promise<void> {
   const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
   const logs = await RunLogs.open(folders, run!, context.cwd);

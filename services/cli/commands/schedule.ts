@@ -1,4 +1,4 @@
-/** `dropstream schedule …`: stored drop-rate schedules, and previews of ones that are not stored. */
+/** `dropstream schedule …`: stores drop-rate schedules, and previews schedules without storing them. */
 import { randomUUID } from 'node:crypto';
 import { type Command, Option } from 'commander';
 import { Violations } from '#errors/errors.js';
@@ -40,7 +40,7 @@ interface LengthFlags {
 }
 
 export function addScheduleCommand(program: Command, context: Context): void {
-  const schedule = program.command('schedule').description('named, versioned drop-rate schedules');
+  const schedule = program.command('schedule').description('create, change and preview named drop-rate schedules');
   const call = <R>(options: SharedOptions, use: Parameters<typeof withClient<(typeof SchedulerServiceClient)['service'], R>>[4]) =>
     withClient(SchedulerServiceClient, 'scheduler', options, context, use);
   const show = (s: Schedule | undefined, options: SharedOptions) => {
@@ -49,7 +49,7 @@ export function addScheduleCommand(program: Command, context: Context): void {
   };
   const shared = (command: Command) => withSharedOptions(command, ['scheduler']);
 
-  withSpec(shared(schedule.command('create <id>').description('store revision 1'))).action(
+  withSpec(shared(schedule.command('create <id>').description('store a new schedule as revision 1'))).action(
     async (id: string, o: SharedOptions & SpecFlags) => {
       const { spec } = specOf(o);
       show(
@@ -59,14 +59,14 @@ export function addScheduleCommand(program: Command, context: Context): void {
     },
   );
 
-  shared(schedule.command('get <schedule>').description('the newest or a given revision'))
-    .option('--revision <n>', 'revision', '0')
+  shared(schedule.command('get <schedule>').description('show the newest revision of a schedule, or the given one'))
+    .option('--revision <n>', 'revision to show; 0: the newest', '0')
     .action(async (name: string, o: SharedOptions & { revision: string }) => {
       const request = { name: fullName('schedules', name, o), revision: whole('revision', o.revision) };
       show((await call(o, (c, t) => c.getSchedule(request, t))).schedule, o);
     });
 
-  shared(schedule.command('list').description('schedules of a project')).action(async (o: SharedOptions) => {
+  shared(schedule.command('list').description('list the schedules of a project')).action(async (o: SharedOptions) => {
     const all = await call(o, (c, t) =>
       allPages(10_000, async (pageToken, pageSize) => {
         const page = await c.listSchedules({ parent: projectName(o), pageToken, pageSize }, t);
@@ -84,18 +84,18 @@ export function addScheduleCommand(program: Command, context: Context): void {
       context.terminal.out(line);
   });
 
-  withSpec(shared(schedule.command('update <schedule>').description('a new revision with the given values changed')))
-    .option('--etag <etag>', 'only if the newest revision is still this one')
+  withSpec(shared(schedule.command('update <schedule>').description('store a new revision in which the given values are changed')))
+    .option('--etag <etag>', 'etag of the newest revision; fails if the schedule has changed since')
     .action(async (name: string, o: SharedOptions & SpecFlags & { etag?: string }) => {
       const { spec, paths } = specOf(o);
       if (paths.length === 0)
-        new Violations().add('update', '', 'given at least one of --kind, --rate, --mode, --drop-schedule, --cutoff-epoch').throwIfAny();
+        new Violations().add('update', '', 'at least one of --kind, --rate, --mode, --drop-schedule, --cutoff-epoch').throwIfAny();
       const request = { name: fullName('schedules', name, o), spec, updateMask: paths, etag: o.etag ?? '' };
       show((await call(o, (c, t) => c.updateSchedule(request, t))).schedule, o);
     });
 
-  shared(schedule.command('delete <schedule>').description('hide a schedule; runs keep the revision they pinned'))
-    .option('--etag <etag>', 'only if the newest revision is still this one')
+  shared(schedule.command('delete <schedule>').description('delete a schedule; runs that use it keep their revision'))
+    .option('--etag <etag>', 'etag of the newest revision; fails if the schedule has changed since')
     .action(async (name: string, o: SharedOptions & { etag?: string }) => {
       const request = { name: fullName('schedules', name, o), etag: o.etag ?? '' };
       await call(o, (c, t) => c.deleteSchedule(request, t));
@@ -103,8 +103,12 @@ export function addScheduleCommand(program: Command, context: Context): void {
       else context.terminal.err(`deleted ${request.name}`);
     });
 
-  withLength(withSpec(shared(schedule.command('preview').description('what a schedule means in a training, without storing it'))))
-    .option('--samples <n>', 'evenly spaced rates to show', '9')
+  withLength(
+    withSpec(
+      shared(schedule.command('preview').description('show the rates of a schedule over a training of a given length, without storing it')),
+    ),
+  )
+    .option('--samples <n>', 'number of evenly spaced steps whose rates are shown', '9')
     .action(async (o: SharedOptions & SpecFlags & LengthFlags & { samples: string }) => {
       const request = { spec: specOf(o).spec, length: lengthOf(o), samples: Number(o.samples) };
       const answer = await call(o, (c, t) => c.previewSchedule(request, t));
@@ -115,10 +119,16 @@ export function addScheduleCommand(program: Command, context: Context): void {
     });
 
   withLength(
-    withSpec(shared(schedule.command('rates [schedule]').description('rates at steps, of a stored schedule or of one given by options'))),
+    withSpec(
+      shared(
+        schedule
+          .command('rates [schedule]')
+          .description('show the rates at given steps, of a stored schedule or of one described by options'),
+      ),
+    ),
   )
-    .requiredOption('--steps <list>', 'optimizer steps, separated by commas')
-    .option('--revision <n>', 'revision of the schedule', '0')
+    .requiredOption('--steps <list>', 'numbers of optimizer steps, from 0, separated by commas')
+    .option('--revision <n>', 'revision of the stored schedule; 0: the newest', '0')
     .action(async (name: string | undefined, o: SharedOptions & SpecFlags & LengthFlags & { steps: string; revision: string }) => {
       const source = name
         ? ({ $case: 'schedule', value: fullName('schedules', name, o) } as const)
@@ -133,17 +143,30 @@ export function addScheduleCommand(program: Command, context: Context): void {
 
 const withSpec = (command: Command) =>
   command
-    .addOption(new Option('--kind <kind>', 'what is dropped (default: dropout)').choices(dropKinds.words))
+    .addOption(
+      new Option(
+        '--kind <kind>',
+        'what is dropped: dropout drops activations, drop_path whole residual branches (default: dropout)',
+      ).choices(dropKinds.words),
+    )
     .option('--rate <p>', 'peak drop rate, [0, 1) (default: 0)')
-    .addOption(new Option('--mode <mode>', 'when (default: standard)').choices(dropModes.words))
-    .addOption(new Option('--drop-schedule <form>', 'how (default: constant)').choices(dropSchedules.words))
-    .option('--cutoff-epoch <n>', 'epoch where early drop ends or late drop begins (default: 0)');
+    .addOption(
+      new Option('--mode <mode>', 'when the drop is active: always, before the cutoff epoch, or from it on (default: standard)').choices(
+        dropModes.words,
+      ),
+    )
+    .addOption(
+      new Option('--drop-schedule <form>', 'how the rate changes while the drop is active (default: constant)').choices(
+        dropSchedules.words,
+      ),
+    )
+    .option('--cutoff-epoch <n>', 'epoch at which early drop ends or late drop begins (default: 0)');
 
 const withLength = (command: Command) =>
   command
-    .option('--epochs <n>', 'epochs of the training', '300')
-    .option('--steps-per-epoch <n>', 'optimizer steps in an epoch', '312')
-    .option('--depth <n>', 'residual blocks of the model; 0: no rates by block', '0');
+    .option('--epochs <n>', 'number of epochs of the training', '300')
+    .option('--steps-per-epoch <n>', 'number of optimizer steps in an epoch', '312')
+    .option('--depth <n>', 'number of residual blocks of the model; 0: show no rates of blocks', '0');
 
 function specOf(o: SpecFlags): { spec: DropScheduleSpec; paths: string[] } {
   const violations = new Violations();

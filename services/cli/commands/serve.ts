@@ -1,32 +1,30 @@
-/** `dropstream serve SERVICE …`: one service in this process; everything after its name is the service's own. */
+/** `dropstream serve SERVICE …`: runs one service in this process; the service reads all arguments after its name. */
 import type { Command } from 'commander';
 import { type ServiceName, serviceNames } from '../addresses.js';
 import type { Context } from '../context.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { serviceEntry } from '../service-entry.js';
 
-/** Only for help: main.ts hands `serve` command lines to serve() as they are. */
+/** Declares the command for --help; main.ts passes `serve` command lines to serve() unchanged. */
 export function addServeCommand(program: Command, _context: Context): void {
   program
     .command('serve <service> [options...]')
-    .description(
-      `run one service (${serviceNames.join(', ')}); \`serve SERVICE --help\` lists its options, among them --role api|worker|all`,
-    )
+    .description(`run one service (${serviceNames.join(', ')}); \`dropstream serve SERVICE --help\` lists its options`)
     .allowUnknownOption();
 }
 
-/** `[service, ...argv of the service]`. Resolves once the service has started; it ends with its process. */
+/** Starts the service `argv[0]` with the remaining arguments. Resolves once it has started; it runs until the process ends. */
 export async function serve(argv: readonly string[]): Promise<void> {
   const [service, ...rest] = argv;
   if (!serviceNames.includes(service as ServiceName)) {
-    throw new CommandError(`"${service ?? ''}" is not a service: one of ${serviceNames.join(', ')}`, exitCodes.usage);
+    throw new CommandError(`"${service ?? ''}" is not a service: choose one of ${serviceNames.join(', ')}`, exitCodes.usage);
   }
   endWithParent();
   const { main } = (await import(serviceEntry(service as ServiceName))) as { main: (argv: string[]) => Promise<unknown> };
   await main(rest);
 }
 
-/** Where `up` started this process: its death, whatever its kind, ends this one too. */
+/** If `up` started this process, it ends when `up` ends, even if `up` crashes. */
 function endWithParent(): void {
   if (!process.connected) return;
   process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));

@@ -1,4 +1,4 @@
-/** Options that several commands share, and what they come to. */
+/** Options that several commands share, and the functions that read them. */
 
 import type { Command } from 'commander';
 import { formatName } from '#errors/resource-names.js';
@@ -18,10 +18,15 @@ export interface SharedOptions {
 
 /** Adds --project, --json, --timeout and the address of each service that the command calls. */
 export function withSharedOptions(command: Command, services: readonly ServiceName[]): Command {
-  command.option('--project <id>', 'project', process.env.DROPSTREAM_PROJECT ?? 'default').option('--json', 'print JSON');
+  command
+    .option('--project <id>', 'id of the project', process.env.DROPSTREAM_PROJECT ?? 'default')
+    .option('--json', 'print the result as JSON');
   for (const service of services)
-    command.option(`--${service} <host:port>`, `the ${service} service (or DROPSTREAM_${service.toUpperCase()})`);
-  return command.option('--timeout <seconds>', 'deadline of each call', '30');
+    command.option(
+      `--${service} <host:port>`,
+      `address of the ${service} service (default: DROPSTREAM_${service.toUpperCase()}, or the service that \`dropstream up\` started)`,
+    );
+  return command.option('--timeout <seconds>', 'deadline of each call in seconds', '30');
 }
 
 const timeoutMs = (options: Pick<SharedOptions, 'timeout'>): number => Math.max(0.1, Number(options.timeout) || 30) * 1000;
@@ -44,12 +49,12 @@ export async function withClient<D extends object, R>(
 
 export const projectName = (options: SharedOptions): string => formatName('project', { project: options.project });
 
-/** `r` or `projects/p/runs/r`: people may leave the beginning out. */
+/** Completes a short name: `r` becomes `projects/p/runs/r`; a full name stays as it is. */
 export function fullName(collection: string, name: string, options: SharedOptions): string {
   return name.includes('/') ? name : `${projectName(options)}/${collection}/${name}`;
 }
 
-/** `run/checkpoint`, or the full name. */
+/** The full name of `run/checkpoint`, of `run` (its latest checkpoint) or of a full name. */
 export function checkpointName(name: string, options: SharedOptions): string {
   if (name.startsWith('projects/')) return name;
   const [run = '', checkpoint = 'latest'] = name.split('/');

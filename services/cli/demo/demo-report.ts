@@ -1,4 +1,4 @@
-/** From what the demo saw to its report. */
+/** Builds the demo's report from its results. */
 import { cpus } from 'node:os';
 import { relative } from 'node:path';
 import type { PreviewImage } from '#protocol/dropstream/v1/data.js';
@@ -21,7 +21,7 @@ export interface DemoFacts {
   readonly evaluation: Evaluation;
   readonly preview: readonly PreviewImage[];
   readonly quick: boolean;
-  /** True: scored on held-out training images. */
+  /** True if the model was evaluated on held-out training images. */
   readonly validation: boolean;
   readonly home: string;
   readonly store: string;
@@ -32,15 +32,15 @@ export async function demoReport(facts: DemoFacts): Promise<Report> {
   const scores = evaluation.result!.weights!;
   const { progress, run } = training;
   const scored = facts.validation
-    ? 'every tenth training image, left out of training'
-    : 'every seventh image, never used for training or for choosing settings';
+    ? 'every tenth training image, which was held out'
+    : 'every seventh image, which was not used for training or for choosing settings';
   const command = invocation();
   const home = relative(process.cwd(), facts.home) || '.';
   return {
     title: `Early dropout on ${data.name}`,
     summary:
-      `${quick ? 'Quick demo on part of the data. ' : ''}${spec.model} trained for ${spec.epochs} epochs on ${count(data.train.samples)} images, ` +
-      `with dropout ${spec.dropout} falling to 0 at the end of epoch ${spec.cutoffEpoch}. Scored on ${count(evaluation.result!.samples)} images: ${scored}.`,
+      `${quick ? 'This is a quick demo on a part of the data. ' : ''}${spec.model} was trained for ${spec.epochs} epochs on ${count(data.train.samples)} images, ` +
+      `with dropout ${spec.dropout} falling to 0 at the end of epoch ${spec.cutoffEpoch}. It was evaluated on ${count(evaluation.result!.samples)} images: ${scored}.`,
     model: spec.model,
     parameters: Number(run.parameters),
     trainSamples: data.train.samples,
@@ -74,12 +74,12 @@ export async function demoReport(facts: DemoFacts): Promise<Report> {
       ['system', `${process.platform} ${process.arch}`],
     ],
     next: [
-      `${command} up --store ${home}/store --data-root ${home}/data  # the services again, with this run`,
-      `${command} runs list  # in another terminal, as are the following`,
+      `${command} up --store ${home}/store --data-root ${home}/data  # starts the services again, with this run`,
+      `${command} runs list  # run this and the following commands in another terminal`,
       `${command} checkpoints list ${run.name.split('/').at(-1)}`,
       `${command} train --model vit_nano_p7 --data_path ${relative(process.cwd(), data.folder)} --epochs 6 --warmup_epochs 1 --lr 3e-3 --batch_size 64 --drop_path 0.1 --drop_mode late --cutoff_epoch 3 --aa "" --color_jitter 0 --mixup 0 --cutmix 0 --reprob 0`,
       `${command} schedule preview --rate 0.1 --mode early --drop-schedule linear --cutoff-epoch 50`,
-      'curl http://127.0.0.1:PORT/metrics  # the ports that `up` prints',
+      'curl http://127.0.0.1:PORT/metrics  # PORT is one of the ports that `up` prints',
     ],
   };
 }

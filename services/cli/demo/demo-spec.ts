@@ -1,6 +1,6 @@
 /**
- * What the demo trains. Settings were chosen on a validation part of the training images (every tenth one; `demo --validation`), never on
- * the test images.
+ * The spec that the demo trains. Its settings were chosen on held-out training images (every tenth one; `demo --validation`), never on the
+ * test images.
  */
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
@@ -8,18 +8,18 @@ import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 
 export interface DemoSize {
   readonly epochs: number;
-  /** Training images that the run uses. */
+  /** Number of training images that the run uses. */
   readonly samples: number;
   readonly trainManifest: string;
-  /** '' where the run is not evaluated by itself. */
+  /** '' if the run's checkpoints are not evaluated. */
   readonly evalManifest: string;
-  /** Every n-th training image is left out; 0: none. */
+  /** Every n-th training image is held out; 0: none. */
   readonly holdoutStride: number;
 }
 
 const BATCH = 64;
 const WARMUP_SHARE = 0.1;
-/** Share of the epochs with dropout. */
+/** Fraction of the epochs that have dropout. */
 const EARLY_SHARE = 0.5;
 
 export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdoutStride }: DemoSize): RunSpec {
@@ -36,12 +36,12 @@ export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdout
     weightDecay: 0.05,
     warmupEpochs: 0,
     warmupSteps: BigInt(Math.max(1, Math.round(WARMUP_SHARE * steps))),
-    // Early dropout: 0.1, falling to 0 over the first half.
+    // Early dropout starts at 0.1 and falls to 0 over the first half.
     dropout: 0.1,
     dropMode: DropMode.EARLY,
     dropSchedule: DropSchedule.LINEAR,
     cutoffEpoch: Math.max(1, Math.floor(EARLY_SHARE * epochs)),
-    // Flips only: 28 x 28 gray images of clothes, all upright and centred.
+    // Only flips are useful, because all images show upright, centred clothes in 28 x 28 gray pixels.
     aa: '',
     colorJitter: 0,
     reprob: 0,
@@ -56,7 +56,7 @@ export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdout
   });
 }
 
-/** The options that differ from the defaults, for people. */
+/** The options that differ from the defaults, as text for the report. */
 export function specOptions(spec: RunSpec): [string, string][] {
   const json = RunSpec.toJSON(spec) as Record<string, unknown>;
   const hidden = new Set(['trainManifest', 'evalManifest', 'optBetas', 'cutmixMinmax']);

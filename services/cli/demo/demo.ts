@@ -1,4 +1,4 @@
-/** `dropstream demo`: real services, real images, one report. */
+/** `dropstream demo`: trains a small model with all services and writes a report. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -38,12 +38,12 @@ const QUICK_EPOCHS = 4;
 const HOLDOUT_STRIDE = 10;
 const CALL_MS = 30_000;
 
-/** What the training phase found. */
+/** Results of the training phase. */
 export interface Training {
   readonly run: Run;
   readonly progress: RunProgress;
   readonly steps: readonly StepMetrics[];
-  /** Wall seconds from creation to the end, evaluations included. */
+  /** Wall-clock seconds from creation to the end, including evaluations. */
   readonly seconds: number;
 }
 
@@ -52,7 +52,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
   const quick = options.quick ?? false;
   const epochs = options.epochs === undefined ? (quick ? QUICK_EPOCHS : FULL_EPOCHS) : Number(options.epochs);
   if (!Number.isInteger(epochs) || epochs < 1 || epochs > 1000)
-    throw new CommandError(`--epochs is ${options.epochs}, must be 1 to 1000`, 2);
+    throw new CommandError(`--epochs is ${options.epochs}, must be from 1 to 1000`, 2);
   const home = join(homeFolder(context), 'demo');
   const dataRoot = demoDataRoot(home);
   const store = join(home, 'store');
@@ -121,7 +121,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
       terminal.err(`\n${duration(totalSeconds)} in all. Report: ${pathToFileURL(file).href}`);
       terminal.err(`\nTry next:\n${report.next.map((line) => `  ${line}`).join('\n')}`);
       if (options.keep) {
-        terminal.err('\nThe services go on until Ctrl-C.');
+        terminal.err('\nThe services keep running until Ctrl-C.');
         await new Promise<void>((done) => context.signal.addEventListener('abort', () => done(), { once: true }));
       }
     } finally {
@@ -135,7 +135,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
 
 async function startServices(home: string, store: string, dataRoot: string, context: Context): Promise<RunningServices> {
   const { terminal } = context;
-  terminal.err('starting scheduler, data, evaluator and trainer, each a process of its own');
+  terminal.err('starting scheduler, data, evaluator and trainer, each in its own process');
   const services = await startAll({
     home,
     store,
@@ -145,7 +145,7 @@ async function startServices(home: string, store: string, dataRoot: string, cont
     drainMs: 5000,
     onLine: (name, line) => forwardLine(terminal, name, line, 'error'),
     onEvent: (event) => {
-      if (event.kind === 'died') terminal.err(`${event.name} died (${event.how}); it starts again in ${event.restartInMs} ms`);
+      if (event.kind === 'died') terminal.err(`${event.name} crashed (${event.how}); it will be restarted in ${event.restartInMs} ms`);
     },
   });
   for (const { name, address, admin } of services.state.services)
@@ -184,7 +184,7 @@ async function train(trainer: Trainer, spec: RunSpec, context: Context): Promise
 type Trainer = ReturnType<typeof connect<(typeof TrainerServiceClient)['service']>>;
 type Evaluator = ReturnType<typeof connect<(typeof EvaluatorServiceClient)['service']>>;
 
-/** The evaluation of the last checkpoint, which the trainer asked for. */
+/** The evaluation of the last checkpoint, which the trainer requested. */
 async function lastEvaluation(evaluator: Evaluator, { run, progress }: Training, context: Context): Promise<Evaluation> {
   const last = progress.evaluations.reduce((a, b) => (b.step > a.step ? b : a), progress.evaluations[0]!);
   if (last === undefined) throw new CommandError(`${run.name} was not evaluated`);
@@ -193,7 +193,7 @@ async function lastEvaluation(evaluator: Evaluator, { run, progress }: Training,
   return evaluation;
 }
 
-/** Scores the training images that the run left out. */
+/** Evaluates the last checkpoint on the held-out training images. */
 async function scoreHoldout(
   trainer: Trainer,
   evaluator: Evaluator,

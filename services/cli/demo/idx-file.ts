@@ -1,10 +1,10 @@
-/** Writes IDX files (the format of the MNIST family): big-endian header, then bytes, as they come. */
+/** Writes IDX files (the format of MNIST) as streams: a big-endian header, then bytes. */
 import { type FileHandle, open } from 'node:fs/promises';
 
 const UNSIGNED_BYTE = 0x08;
 const BUFFER_BYTES = 1 << 20;
 
-/** An IDX file of items of equal shape; the number of items is filled in by close(). The creator closes it. */
+/** An IDX file of items of equal shape. The creator must call close(), which fills in the number of items. */
 export class IdxFile {
   #count = 0;
   #fill = 0;
@@ -18,7 +18,7 @@ export class IdxFile {
     this.#itemBytes = itemShape.reduce((a, b) => a * b, 1);
   }
 
-  /** `itemShape`: dimensions of one item, [] for labels, [28, 28] for images. */
+  /** @param itemShape dimensions of one item: [] for labels, [28, 28] for images */
   static async create(path: string, itemShape: readonly number[]): Promise<IdxFile> {
     const file = await open(path, 'wx');
     const header = Buffer.alloc(4 + 4 * (itemShape.length + 1));
@@ -33,14 +33,14 @@ export class IdxFile {
   }
 
   async append(item: Uint8Array): Promise<void> {
-    if (item.length !== this.#itemBytes) throw new Error(`an item of ${item.length} bytes, must be ${this.#itemBytes}`);
+    if (item.length !== this.#itemBytes) throw new Error(`the item has ${item.length} bytes, must have ${this.#itemBytes}`);
     if (this.#fill + item.length > BUFFER_BYTES) await this.#flush();
     this.#buffer.set(item, this.#fill);
     this.#fill += item.length;
     this.#count++;
   }
 
-  /** Writes what is left and the number of items, and makes it durable. */
+  /** Writes the remaining items and their number, and syncs the file to disk. */
   async close(): Promise<void> {
     await this.#flush();
     const count = Buffer.alloc(4);

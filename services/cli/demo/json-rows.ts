@@ -1,4 +1,4 @@
-/** Reads arrays of bytes out of a large JSON file `{"data":[[0,255,…],…]}` without ever holding or parsing it as a whole. */
+/** Reads arrays of bytes from a large JSON file `{"data":[[0,255,…],…]}` as a stream. */
 import { createReadStream } from 'node:fs';
 
 const OPEN = 0x5b;
@@ -7,13 +7,13 @@ const COMMA = 0x2c;
 const ZERO = 0x30;
 const NINE = 0x39;
 const CHUNK_BYTES = 1 << 20;
-/** A longer row means that this is not the file it should be. */
+/** Rows are at most this long; a longer one shows that the file is not what it should be. */
 const MAX_ROW = 1 << 16;
 
 /**
- * The rows of the outermost array of arrays, in order, empty ones included; each row is the caller's own. Stops reading the file when
- * the caller stops asking. The event loop is free between chunks of 1 MiB.
- * @throws Error naming file and byte where a value is not a whole number of 0 to 255, or the file ends early
+ * Yields the rows of the outermost array of arrays in order, empty rows included; the caller may keep them. Reading stops when the caller
+ * stops iterating. The event loop is free between chunks of 1 MiB.
+ * @throws Error naming file and byte if a value is not a whole number from 0 to 255, or the file ends early
  */
 export async function* readJsonRows(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   const stream = createReadStream(path, { highWaterMark: CHUNK_BYTES, ...(signal && { signal }) });
@@ -27,7 +27,7 @@ export async function* readJsonRows(path: string, signal?: AbortSignal): AsyncGe
     row[length++] = value;
     value = -1;
   };
-  /** Takes one chunk in; its whole rows, also those before a flaw. */
+  /** Parses one chunk and yields its complete rows, including those before an error. */
   const take = (chunk: Buffer): { rows: Uint8Array[]; ended?: boolean; flaw?: unknown } => {
     const rows: Uint8Array[] = [];
     try {

@@ -1,19 +1,19 @@
-/** A small data set without any download: stripes of ten kinds under noise, as IDX files. For `demo --quick` where Fashion-MNIST is not installed. */
+/** Generates a small data set of noisy stripes in ten classes as IDX files, for `demo --quick` without Fashion-MNIST. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Conversion } from './fashion-mnist.js';
 import { IdxFile } from './idx-file.js';
 
 const SIDE = 28;
-/** Pixels from stripe to stripe. */
+/** Distances between stripes in pixels. */
 const PERIODS = [3.5, 5, 7, 10, 15];
 
-/** Two directions in five widths: a flip changes none of them into another. */
+/** Two directions in five widths; a flipped image stays in its class. */
 export const syntheticClasses: readonly string[] = ['upright', 'level'].flatMap((direction) =>
   PERIODS.map((period) => `${direction}, ${period} px`),
 );
 
-/** Writes `perClass` images of each class; every seventh is a test image. */
+/** Writes `perClass` images of each class; every seventh one is a test image. */
 export async function writeSyntheticImages(cacheRoot: string, perClass: number): Promise<Conversion> {
   const folder = join(cacheRoot, `stripes-v1-${perClass}`);
   const draft = `${folder}.${process.pid}.draft`;
@@ -40,7 +40,7 @@ export async function writeSyntheticImages(cacheRoot: string, perClass: number):
   return { folder, train: counts.train, test: counts.t10k, empty: [], cached: false };
 }
 
-/** Image k of a class: stripes somewhat tilted, their phase, tilt and noise a function of (label, k). */
+/** Image k of a class: slightly tilted stripes whose phase, tilt and noise are a function of (label, k). */
 export function stripes(label: number, k: number): Uint8Array {
   const draw = mixer(label * 100_003 + k);
   const angle = (label < PERIODS.length ? 0 : Math.PI / 2) + 0.5 * (draw() - 0.5);
@@ -53,7 +53,7 @@ export function stripes(label: number, k: number): Uint8Array {
   });
 }
 
-/** Uniform values in [0, 1) that depend on the seed only (splitmix32). */
+/** Uniform values in [0, 1) that depend only on the seed (splitmix32). */
 function mixer(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

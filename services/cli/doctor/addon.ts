@@ -1,4 +1,4 @@
-/** The addon and the executors: loaded on demand, so that a machine without them gets an answer instead of a crash. */
+/** Checks the addon and the executors. They are imported on demand, so that a machine without them gets a report instead of a crash. */
 import type { Check } from '../commands/doctor.js';
 
 export async function addonChecks(): Promise<Check[]> {

@@ -1,4 +1,4 @@
-/** The store and the services, tried as a client would. */
+/** Checks the object store and the services by using them as a client would. */
 import { Client, credentials } from '@grpc/grpc-js';
 import { openStore } from '#storage/open-store.js';
 import { addressOf, type ServiceName, storeOf } from '../addresses.js';
@@ -7,14 +7,14 @@ import type { Context } from '../context.js';
 
 const TIMEOUT_MS = 5000;
 
-/** Opens the store and, for S3, makes sure that it enforces exclusive creates. */
+/** Opens the store and, for S3, checks that it enforces exclusive creates. */
 export async function storeCheck(flag: string | undefined, context: Context): Promise<Check[]> {
   const name = 'store';
   let uri: string;
   try {
     uri = storeOf(flag, context);
   } catch {
-    return [{ name, outcome: 'skip', detail: 'none given, and no `dropstream up` is running' }];
+    return [{ name, outcome: 'skip', detail: 'no store was given, and no `dropstream up` is running' }];
   }
   try {
     const store = await openStore(uri, { env: context.env, signal: AbortSignal.timeout(TIMEOUT_MS) });
@@ -30,7 +30,7 @@ export async function serviceCheck(service: ServiceName, flag: string | undefine
   try {
     addresses = addressOf(service, flag, context).split(',');
   } catch {
-    return [{ name: service, outcome: 'skip', detail: 'no address given, and no `dropstream up` is running' }];
+    return [{ name: service, outcome: 'skip', detail: 'no address was given, and no `dropstream up` is running' }];
   }
   return Promise.all(
     addresses.map(async (address): Promise<Check> => {
@@ -39,7 +39,7 @@ export async function serviceCheck(service: ServiceName, flag: string | undefine
         return {
           name: service,
           outcome: serving ? 'ok' : 'fail',
-          detail: `${address} ${serving ? 'serves' : 'says that it does not serve'}`,
+          detail: `${address} ${serving ? 'serves' : 'reports that it does not serve'}`,
         };
       } catch (error) {
         return { name: service, outcome: 'fail', detail: `${address}: ${(error as Error).message}` };
@@ -48,7 +48,7 @@ export async function serviceCheck(service: ServiceName, flag: string | undefine
   );
 }
 
-/** grpc.health.v1.Health/Check of the whole server. The request is empty; the answer's one field is an enum: 1 = SERVING. */
+/** Calls grpc.health.v1.Health/Check for the whole server: an empty request; the answer has one field, an enum in which 1 is SERVING. */
 export function health(address: string, timeoutMs = TIMEOUT_MS): Promise<boolean> {
   const client = new Client(address, credentials.createInsecure());
   return new Promise<boolean>((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** Shows a run until it ends: the epoch table line by line, a status line on terminals, a line every few seconds elsewhere. */
+/** Shows a run until it ends: the epoch table row by row, and a status line on terminals or a line every few seconds elsewhere. */
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
@@ -8,12 +8,12 @@ import { type FollowOptions, runEvents, type TrainerClient } from './run-events.
 import { beginProgress, endStates, evaluationOf, type RunProgress, takeEvent } from './run-progress.js';
 import { epochRow, statusLine } from './status-line.js';
 
-/** A line is printed at least this often where there is no status line. */
+/** Without a terminal, a line is printed at least this often. */
 const PLAIN_EVERY_MS = 5000;
 
 /**
- * Follows `name` to its end, keeping log files in `folders`. Ctrl-C asks once whether to detach or to pause; where nobody can answer it detaches.
- * @returns what it saw. @throws CommandError (1) where the run failed, (130) after detaching
+ * Follows `name` until it ends and writes log files into `folders`. Ctrl-C asks whether to detach or to pause; without a terminal it detaches.
+ * @returns the final progress. @throws CommandError with exit code 1 if the run failed, 130 after detaching
  */
 export async function followRun(
   client: TrainerClient,
@@ -22,7 +22,7 @@ export async function followRun(
   { folders, ...options }: Partial<FollowOptions> & { readonly folders?: LogFolders } = {},
 ): Promise<RunProgress> {
   const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
-  if (run === undefined) throw new CommandError(`${name} has no answer`);
+  if (run === undefined) throw new CommandError(`the trainer did not return the run ${name}`);
   const imagesPerStep = (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1);
   const progress = beginProgress({ ...run, imagesPerStep, evaluated: !run.spec?.disableEval, state: RunState.QUEUED });
   const logs = folders && (await RunLogs.open(folders, run, context.cwd));
@@ -35,14 +35,14 @@ export async function followRun(
   try {
     const signal = AbortSignal.any([context.signal, leave.signal]);
     for await (const event of runEvents(client, name, {
-      onReconnect: (error) => view.note(`waiting for the trainer: ${error.message}`),
+      onReconnect: (error) => view.note(`the trainer does not answer, trying again: ${error.message}`),
       ...options,
       signal,
     })) {
       takeEvent(progress, event);
       await logs?.take(event);
       view.update(event.event?.$case);
-      // A pause that the log has left behind is none.
+      // The run was resumed after this pause.
       if (progress.state === RunState.PAUSED && event.sequence >= run.logSequence) break;
     }
   } catch (error) {
@@ -53,7 +53,7 @@ export async function followRun(
     await logs?.close();
   }
   if (leave.signal.aborted) {
-    throw new CommandError(`detached; the run goes on. Follow it again with \`dropstream runs watch ${name}\``, 130);
+    throw new CommandError(`detached; the run continues. Follow it again with \`dropstream runs watch ${name}\``, 130);
   }
   if (progress.state === RunState.FAILED) throw new CommandError(`${name} failed: ${progress.reason}`);
   if (endStates.has(progress.state) || progress.state === RunState.PAUSED) context.terminal.err(`${name} is ${RunState[progress.state]}`);
@@ -67,7 +67,7 @@ export interface ProgressView {
   close(): void;
 }
 
-/** Draws `progress` into the terminal after every event, and by a timer, so that waiting is seen too. */
+/** Prints `progress` after every event and at intervals, so that a waiting run is shown too. */
 export function showProgress(progress: RunProgress, context: Pick<Context, 'terminal'>): ProgressView {
   const { terminal } = context;
   let titled = false;
@@ -77,7 +77,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
   let noted = '';
   const rows = (all: boolean) => {
     const epochs = [...progress.epochs.values()];
-    // A row waits for its evaluation, two epochs at most, so that top-1 stands in it.
+    // A row is held back for its evaluation, for two epochs at most, so that it can contain top-1.
     for (; shownEpochs < epochs.length; shownEpochs++) {
       const line = epochs[shownEpochs]!;
       const found = evaluationOf(progress, line.epoch);
@@ -98,7 +98,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
   const timer = setInterval(draw, 1000);
   return {
     update(kind) {
-      if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} goes on from step ${progress.step}`);
+      if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} continues at step ${progress.step}`);
       rows(false);
       draw();
     },
@@ -110,7 +110,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       clearInterval(timer);
       rows(true);
       terminal.status('');
-      // Evaluations that came after their epoch's row.
+      // Evaluations that ended after their epoch's row was printed.
       for (const e of progress.evaluations.filter(({ step }) => !shownSteps.has(step))) {
         const epochs = Number(e.step) / progress.stepsPerEpoch;
         const where = Number.isInteger(epochs) ? `epoch ${epochs}` : `step ${e.step}`;

@@ -1,4 +1,4 @@
-/** Ctrl-C while a run is followed: asked once, because the run itself lives in the service. */
+/** Handles Ctrl-C while a run is followed: asks what to do, because the run continues in the service. */
 import { createInterface } from 'node:readline/promises';
 import type { Context } from '../context.js';
 
@@ -7,7 +7,7 @@ export interface InterruptActions {
   detach(): void;
 }
 
-/** Listens for SIGINT until close(). A second Ctrl-C, or one that nobody can answer, detaches. */
+/** Listens for SIGINT until close(). A second Ctrl-C, or one without a terminal to ask on, detaches. */
 export function askOnInterrupt(context: Pick<Context, 'terminal'>, run: string, actions: InterruptActions): { close(): void } {
   let asking: AbortController | undefined;
   const onInterrupt = async () => {
@@ -20,7 +20,7 @@ export function askOnInterrupt(context: Pick<Context, 'terminal'>, run: string, 
     readline.on('SIGINT', () => asking?.abort());
     try {
       context.terminal.status('');
-      const answer = await readline.question(`\n${run}: [d]etach (it goes on), [p]ause, or [c]ontinue to watch? `, {
+      const answer = await readline.question(`\n${run}: [d]etach (the run continues), [p]ause the run, or [c]ontinue to watch? `, {
         signal: asking.signal,
       });
       const choice = answer.trim().toLowerCase()[0];

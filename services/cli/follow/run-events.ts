@@ -1,4 +1,4 @@
-/** A run's events from a cursor on, over any number of broken connections. */
+/** Reads a run's events from a cursor on, and reconnects when the connection breaks. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '#errors/errors.js';
 import type { RunEvent, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
@@ -10,12 +10,12 @@ export type TrainerClient = TypedClient<(typeof TrainerServiceClient)['service']
 export interface FollowOptions {
   readonly after?: bigint;
   readonly signal: AbortSignal;
-  /** Seconds without a connection before it gives up; default 60. */
+  /** Seconds without a connection after which it gives up; default 60. */
   readonly patienceSeconds?: number;
   readonly onReconnect?: (error: Unavailable) => void;
 }
 
-/** Ends after the event that ends the run. Reconnects with its cursor where the service is away. @throws Unavailable after `patienceSeconds` */
+/** Ends after the event that ends the run. @throws Unavailable after `patienceSeconds` without a connection */
 export async function* runEvents(client: TrainerClient, name: string, options: FollowOptions): AsyncGenerator<RunEvent> {
   let cursor = options.after ?? 0n;
   let lostAt: number | undefined;

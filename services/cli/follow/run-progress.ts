@@ -1,4 +1,4 @@
-/** What a run's events come to, for people: a pure fold over the log. */
+/** Computes the progress that is shown to users from a run's events, with a pure fold. */
 import { type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 
 export interface EpochLine {
@@ -27,10 +27,10 @@ export interface RunProgress {
   readonly evaluated: boolean;
   /** Images in an optimizer step. */
   readonly imagesPerStep: number;
-  /** Optimizer steps done in the newest history. */
+  /** Optimizer steps done; steps that a resume discarded do not count. */
   step: number;
   last: StepMetrics | undefined;
-  /** Mean of the losses of the last steps, as they come. */
+  /** Moving average of the loss over recent steps. */
   loss: number | undefined;
   imagesPerSecond: number | undefined;
   attempt: number;
@@ -66,10 +66,10 @@ export function beginProgress(run: {
   };
 }
 
-/** Weight of one step in the shown loss and speed: about the last 30 steps. */
+/** Weight of a new step in the moving averages of loss and speed, which cover about 30 steps. */
 const SMOOTHING = 1 / 30;
 
-/** Takes one event in. Steps of an earlier attempt beyond a resume are forgotten, as the run forgets them. */
+/** Applies one event. A resume discards the steps after its checkpoint. */
 export function takeEvent(progress: RunProgress, event: RunEvent): void {
   progress.sequence = event.sequence;
   const e = event.event;
@@ -119,19 +119,19 @@ function takeStep(progress: RunProgress, step: StepMetrics): void {
   const speed = progress.imagesPerStep / Math.max(1e-9, step.stepSeconds);
   const blend = (before: number | undefined, now: number) => (before === undefined ? now : before + (now - before) * SMOOTHING);
   progress.loss = blend(progress.loss, step.loss);
-  // Seconds, not speeds, are averaged: one slow step weighs what it cost.
+  // Seconds are averaged instead of speeds, so that a slow step counts with the time that it took.
   progress.imagesPerSecond = progress.imagesPerSecond === undefined ? speed : 1 / blend(1 / progress.imagesPerSecond, 1 / speed);
   progress.last = step;
   progress.step = Number(step.step) + 1;
 }
 
-/** Seconds until the last step at the present speed; undefined before the first. */
+/** Seconds until the last step at the current speed; undefined before the first step. */
 export function secondsLeft(progress: RunProgress): number | undefined {
   if (progress.imagesPerSecond === undefined) return undefined;
   return ((progress.totalSteps - progress.step) * progress.imagesPerStep) / progress.imagesPerSecond;
 }
 
-/** The evaluation of the checkpoint at the end of an epoch (from 0). */
+/** The evaluation of the checkpoint after an epoch (from 0). */
 export function evaluationOf(progress: RunProgress, epoch: number): EvaluationLine | undefined {
   return progress.evaluations.find((e) => Number(e.step) === (epoch + 1) * progress.stepsPerEpoch);
 }

@@ -1,15 +1,15 @@
-/** The one line that shows where a run stands. */
+/** Formats the status line of a run and the rows of its epoch table. */
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { bar, count, duration, significant } from '../output/numbers.js';
 import { type RunProgress, secondsLeft } from './run-progress.js';
 
 /**
- * `█████░░░ 52 %  1 min 20 s left  2,410 images/s  loss 0.412  lr 0.0012  drop 0.05  epoch 3  step 1,203/5,622`, in the order of what is
- * missed most where `columns` cut it off. `columns` undefined: without the bar, all of it.
+ * `█████░░░ 52 %  1 min 20 s left  2,410 images/s  loss 0.412  lr 0.0012  drop 0.05  epoch 3  step 1,203/5,622`. If it is longer than
+ * `columns`, parts are left out from the end, so the most important come first. Without `columns`, all parts but the bar are shown.
  */
 export function statusLine(progress: RunProgress, columns?: number): string {
   if (progress.last === undefined) return progress.state === RunState.QUEUED ? 'waiting for a worker' : 'starting';
-  if (progress.step === progress.totalSteps && progress.evaluated) return 'trained; waiting for the evaluations';
+  if (progress.step === progress.totalSteps && progress.evaluated) return 'training has ended; waiting for the evaluations';
   const share = progress.totalSteps === 0 ? 0 : progress.step / progress.totalSteps;
   const left = secondsLeft(progress);
   const parts = [
@@ -26,7 +26,7 @@ export function statusLine(progress: RunProgress, columns?: number): string {
   return parts.join('  ');
 }
 
-/** One line of the epoch table, or its title where `line` is absent. Widths are fixed, because rows come one by one. */
+/** A row of the epoch table, or its title row without `line`. Widths are fixed, because rows are printed one by one. */
 export function epochRow(line?: {
   epoch: number;
   loss: number;

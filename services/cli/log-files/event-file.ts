@@ -1,11 +1,11 @@
-/** A run's TensorBoard file, from the events of its log: the same log makes the same bytes, however often and from wherever it is followed. */
+/** Writes the TensorBoard event file of a run from the run's log. The same log gives the same bytes, whoever follows it and how often. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EvaluationRecord, RunEvent, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { scalarEvent, versionEvent } from './event-records.js';
 import { emptyRecord, endedEpoch, type RunRecord, takeRecord } from './run-record.js';
 
-/** A record that a resume from an earlier step must not lose. */
+/** A record that is kept when the run resumes from an earlier step. */
 interface Scores {
   readonly epoch: number;
   readonly offset: number;
@@ -13,12 +13,12 @@ interface Scores {
 }
 
 /**
- * Written in place from the beginning: what stands there already is written again with the same bytes, so a reader of an older file sees
- * nothing change and then more appear. Steps that a later attempt repeats are cut off.
+ * Overwrites an existing file from the beginning with the same bytes and then appends to it, so a program that reads the file meanwhile
+ * notices only the additions. Steps that a later attempt repeats are cut off.
  */
 export class EventFile {
   readonly #record: RunRecord = emptyRecord();
-  /** Where the record of a step begins, in order of steps. */
+  /** Offset of each step's record in bytes, in step order. */
   readonly #steps: { readonly step: number; readonly offset: number }[] = [];
   readonly #scores: Scores[] = [];
   #handle: FileHandle | undefined;
@@ -26,7 +26,7 @@ export class EventFile {
 
   constructor(private readonly folder: string) {}
 
-  /** Events come in order, from the first of the log. */
+  /** Takes the next event. Events must come in order, from the first of the log. */
   async take(event: RunEvent): Promise<void> {
     const seconds = (event.time?.getTime() ?? 0) / 1000;
     takeRecord(this.#record, event);
@@ -40,7 +40,7 @@ export class EventFile {
     else if (e?.$case === 'evaluation') await this.#evaluation(seconds, e.value);
   }
 
-  /** `whole`: every record of the log was taken, so that nothing of use stands beyond the last one. */
+  /** @param whole true if every record of the log was taken, so that the file can be cut after the last one */
   async close(whole: boolean): Promise<void> {
     if (whole) await this.#handle?.truncate(this.#offset);
     await this.#handle?.close();
@@ -81,7 +81,7 @@ export class EventFile {
     await this.#write(bytes);
   }
 
-  /** Forgets steps from `step` on; scores that stood between them stay. */
+  /** Drops the steps from `step` on; scores that were written between them are kept. */
   async #rollBack(step: number): Promise<void> {
     const first = this.#steps.findIndex((record) => record.step >= step);
     if (first < 0) return;

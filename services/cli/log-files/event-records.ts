@@ -1,6 +1,6 @@
 /**
- * TensorBoard's event files: TFRecord frames of Event messages. A frame is the length (uint64), its masked CRC-32C, the message and the
- * masked CRC-32C of the message; all little-endian. Of Event only what scalars need is written.
+ * Encodes TensorBoard event files: TFRecord frames of Event messages. A frame is the length (uint64), its masked CRC-32C, the message and
+ * the masked CRC-32C of the message, all little-endian. Only the fields of Event that scalars need are written.
  */
 
 /** CRC-32C (Castagnoli), reflected polynomial 0x82f63b78. */
@@ -16,13 +16,13 @@ export function crc32c(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** TFRecord's mask: a CRC that is stored beside the data that it covers is turned and moved. */
+/** TFRecord masks a stored CRC: it is rotated and a constant is added. */
 export function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
-/** One frame around a message. */
+/** Frames one message. */
 export function frame(message: Uint8Array): Buffer {
   const framed = Buffer.alloc(16 + message.byteLength);
   framed.writeBigUInt64LE(BigInt(message.byteLength), 0);
@@ -32,12 +32,12 @@ export function frame(message: Uint8Array): Buffer {
   return framed;
 }
 
-/** The first message of every file. `wallTime`: seconds since 1970. */
+/** The first message of every file. @param wallTime seconds since 1970 */
 export function versionEvent(wallTime: number): Buffer {
   return frame(Buffer.concat([double(1, wallTime), bytesField(3, Buffer.from('brain.Event:2'))]));
 }
 
-/** Scalars of one step: Event{wall_time = 1, step = 2, summary = 5 {value = 1 {tag = 1, simple_value = 2}}}. */
+/** The scalars of one step: Event{wall_time = 1, step = 2, summary = 5 {value = 1 {tag = 1, simple_value = 2}}}. */
 export function scalarEvent(wallTime: number, step: number, scalars: readonly (readonly [tag: string, value: number])[]): Buffer {
   const values = scalars.map(([tag, value]) => bytesField(1, Buffer.concat([bytesField(1, Buffer.from(tag)), float(2, value)])));
   return frame(Buffer.concat([double(1, wallTime), varintField(2, step), bytesField(5, Buffer.concat(values))]));
@@ -62,7 +62,7 @@ const varintField = (field: number, value: number): Buffer => Buffer.from([field
 const bytesField = (field: number, content: Uint8Array): Buffer =>
   Buffer.concat([Buffer.from([(field << 3) | 2, ...varint(content.byteLength)]), content]);
 
-/** value: an integer from 0, exact in a number. */
+/** @param value non-negative safe integer */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;

@@ -1,4 +1,4 @@
-/** A folder of a run's log files belongs to that run: run.json in it says which. */
+/** Marks a folder of log files as belonging to one run, whose name is in run.json. */
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandError, exitCodes } from '../exit-codes.js';
@@ -16,37 +16,37 @@ async function runOfFolder(folder: string): Promise<string | undefined> {
     const { run } = JSON.parse(text) as { run?: unknown };
     if (typeof run === 'string' && run !== '') return run;
   } catch {
-    // Said below.
+    // Reported below.
   }
-  throw new CommandError(`${path} names no run: remove it, or give another folder`, exitCodes.dataLoss);
+  throw new CommandError(`${path} does not contain the name of a run: remove it, or choose another folder`, exitCodes.dataLoss);
 }
 
 /**
- * The run that the folder belongs to, or undefined where a new run may have it.
- * @throws CommandError (5) where a log.txt of something else lies there, (7) where run.json is damaged
+ * The run that the folder belongs to, or undefined if a new run may use it.
+ * @throws CommandError with exit code 5 if the folder has a log.txt but no run.json, 7 if run.json is damaged
  */
 export async function ownerOfFolder(folder: string): Promise<string | undefined> {
   const owner = await runOfFolder(folder);
   if (owner === undefined && (await stat(join(folder, 'log.txt')).catch(() => undefined))) {
-    throw new CommandError(`${folder} holds a log.txt already, of something else: give another folder`, exitCodes.conflict);
+    throw new CommandError(`${folder} contains a log.txt that Dropstream did not write: choose another folder`, exitCodes.conflict);
   }
   return owner;
 }
 
-/** Makes the folder the run's own. @throws CommandError (5) where it holds another run's log, (2) where it cannot be written */
+/** Marks the folder as the run's. @throws CommandError with exit code 5 if it belongs to another run, 2 if it cannot be written */
 export async function claimFolder(folder: string, run: string): Promise<void> {
   const owner = await ownerOfFolder(folder);
   if (owner === run) return;
-  if (owner !== undefined) throw new CommandError(`${folder} belongs to ${owner}: give another folder`, exitCodes.conflict);
+  if (owner !== undefined) throw new CommandError(`${folder} belongs to ${owner}: choose another folder`, exitCodes.conflict);
   try {
     await mkdir(folder, { recursive: true });
   } catch (cause) {
-    throw new CommandError(`${folder} cannot be made: ${(cause as NodeJS.ErrnoException).code}`, exitCodes.usage, { cause });
+    throw new CommandError(`${folder} cannot be created: ${(cause as NodeJS.ErrnoException).code}`, exitCodes.usage, { cause });
   }
   await writeWhole(join(folder, MARKER), `${JSON.stringify({ run })}\n`);
 }
 
-/** Readers see the old file or the new one, never a part. @throws CommandError (2) where it cannot be written */
+/** Replaces a file; readers see the old or the new content, never a part. @throws CommandError (exit code 2) if it cannot be written */
 export async function writeWhole(path: string, text: string): Promise<void> {
   const draft = `${path}.${process.pid}`;
   try {

@@ -1,4 +1,4 @@
-/** log.txt and TensorBoard's file of a followed run. Both come from the run's log alone, so that following it again completes them. */
+/** Writes log.txt and the TensorBoard file of a followed run. Both depend only on the run's log, so following it again completes them. */
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
@@ -8,19 +8,19 @@ import { claimFolder, writeWhole } from './output-folder.js';
 import { emptyRecord, logLines, takeRecord } from './run-record.js';
 
 export interface LogFolders {
-  /** For log.txt; '' for none. */
+  /** Folder for log.txt, or ''. */
   readonly outputDir: string;
-  /** For the event file; '' for none. */
+  /** Folder for the event file, or ''. */
   readonly logDir: string;
 }
 
 export interface FollowedRun {
   readonly name: string;
-  /** Newest record of the log: log.txt is not touched before it, so that it never shrinks while the beginning is read again. */
+  /** Sequence of the newest record. log.txt is not written before it is reached, so that the file never shrinks while the log is read again. */
   readonly logSequence: bigint;
 }
 
-/** Takes the events of a run in order, from the first of its log. Whoever opens it closes it. */
+/** Takes the events of a run in order, from the first of its log. The caller of open() must call close(). */
 export class RunLogs {
   readonly #record = emptyRecord();
   #changed = false;
@@ -32,14 +32,14 @@ export class RunLogs {
     private readonly events: EventFile | undefined,
   ) {}
 
-  /** @returns undefined where no folder is wanted. @throws CommandError where a folder is another run's or cannot be written */
+  /** @returns undefined if no folder is given. @throws CommandError if a folder belongs to another run or cannot be written */
   static async open({ outputDir, logDir }: LogFolders, run: FollowedRun, cwd: string): Promise<RunLogs | undefined> {
     if (!outputDir && !logDir) return undefined;
     const [output, log] = [resolve(cwd, outputDir), resolve(cwd, logDir)];
     if (outputDir) await claimFolder(output, run.name);
     if (logDir) {
       await mkdir(log, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-        throw new CommandError(`${log} cannot be made: ${cause.code}`, exitCodes.usage, { cause });
+        throw new CommandError(`${log} cannot be created: ${cause.code}`, exitCodes.usage, { cause });
       });
     }
     return new RunLogs(run, outputDir ? join(output, 'log.txt') : undefined, logDir ? new EventFile(log) : undefined);

@@ -1,9 +1,9 @@
-/** What a run's log comes to for log.txt: a pure fold, so that the same events always make the same lines. */
+/** Computes the lines of log.txt from a run's events with a pure fold, so that the same events always give the same lines. */
 import type { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import type { EpochRecord, RunEvent } from '#protocol/dropstream/v1/trainer.js';
 
-/** Layers between the stem and the head where layer decay acts: the stem's factor is the decay to this power. */
+/** Number of layers between stem and head that layer decay counts: the stem's factor is the decay to this power. */
 const DECAYED_LAYERS = 13;
 
 export interface RunRecord {
@@ -11,11 +11,11 @@ export interface RunRecord {
   parameters: number;
   stepsPerEpoch: number;
   drop: 'dropout' | 'drop_path' | undefined;
-  /** Smallest of the factors that layer decay gives to parameters. */
+  /** Smallest learning-rate factor that layer decay gives to a parameter. */
   smallestScale: number;
-  /** By epoch from 0; an epoch that a later attempt ended again counts once, as it was last. */
+  /** By epoch, from 0. If several attempts finished an epoch, the last one counts. */
   readonly epochs: Map<number, EpochRecord>;
-  /** By the epoch at whose end the checkpoint was taken. */
+  /** By the epoch after which the checkpoint was taken. */
   readonly evaluations: Map<number, EvaluationResult>;
 }
 
@@ -23,13 +23,13 @@ export function emptyRecord(): RunRecord {
   return { run: '', parameters: 0, stepsPerEpoch: 0, drop: undefined, smallestScale: 1, epochs: new Map(), evaluations: new Map() };
 }
 
-/** The epoch (from 0) at whose end `step` lies, or undefined within an epoch. */
+/** The epoch (from 0) that ends at `step`, or undefined if `step` lies within an epoch. */
 export function endedEpoch(record: Pick<RunRecord, 'stepsPerEpoch'>, step: bigint): number | undefined {
   const epochs = Number(step) / record.stepsPerEpoch;
   return Number.isInteger(epochs) && epochs > 0 ? epochs - 1 : undefined;
 }
 
-/** Takes one event in. @returns whether the lines changed */
+/** Applies one event. @returns whether the lines changed */
 export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
   switch (event?.$case) {
     case 'created': {
@@ -44,7 +44,7 @@ export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
       return false;
     }
     case 'resumed':
-      // Epochs after the checkpoint are trained again.
+      // Epochs after the checkpoint will be trained again.
       for (const epoch of record.epochs.keys()) {
         if (BigInt(epoch + 1) * BigInt(record.stepsPerEpoch) > event.value.fromStep) record.epochs.delete(epoch);
       }
@@ -63,7 +63,7 @@ export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
   }
 }
 
-/** log.txt as the reference writes it: one JSON object an epoch, in order. */
+/** The content of log.txt in the reference's format: one JSON object per epoch, in order. */
 export function logLines(record: RunRecord): string[] {
   return [...record.epochs.values()]
     .sort((a, b) => a.epoch - b.epoch)

@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Formats numbers for people. */
 
 /** `1 h 02 min`, `3 min 05 s`, `12 s`, `0.4 s`. */
 export function duration(seconds: number): string {
@@ -12,7 +12,7 @@ export function duration(seconds: number): string {
   return `${hours} h ${two(Math.floor((whole % 3600) / 60))} min`;
 }
 
-/** `149 MB`, `3.2 GB`: powers of 1,000. */
+/** `149 MB`, `3.2 GB`; units are powers of 1,000. */
 export function bytes(size: number | bigint): string {
   let value = Number(size);
   for (const unit of ['B', 'kB', 'MB', 'GB', 'TB']) {
@@ -27,14 +27,14 @@ export function count(value: number | bigint): string {
   return (typeof value === 'bigint' ? value : BigInt(Math.round(value))).toLocaleString('en-US');
 }
 
-/** A rate or loss with `digits` significant digits, without an exponent where that reads better. */
+/** A rate or loss with `digits` significant digits; without an exponent if the text stays short. */
 export function significant(value: number, digits = 4): string {
   if (value === 0) return '0';
   const magnitude = Math.abs(value);
   return magnitude < 1e-4 || magnitude >= 1e6 ? value.toExponential(Math.max(0, digits - 2)) : String(Number(value.toPrecision(digits)));
 }
 
-/** A bar of `width` characters for a share of 0 to 1. */
+/** A progress bar of `width` characters for a fraction from 0 to 1. */
 export function bar(share: number, width = 20): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * width);
   return `${'█'.repeat(full)}${'░'.repeat(width - full)}`;

@@ -1,12 +1,12 @@
-/** Plain-text tables: two spaces between columns, numbers to the right, no frames, so that they can be cut and grepped. */
+/** Formats plain-text tables: two spaces between columns, numbers right-aligned, no frames, so that tools such as grep can read them. */
 export interface Column<T> {
   readonly title: string;
   readonly value: (row: T) => string | number | bigint | undefined;
-  /** Default: left for text, right where every value is a number. */
+  /** Default: right if every value is a number, otherwise left. */
   readonly align?: 'left' | 'right';
 }
 
-/** The lines of a table: the title line, then one a row. `-` stands for an absent value. */
+/** The lines of a table: the titles, then one line per row. Absent values are shown as `-`. */
 export function tableLines<T>(rows: readonly T[], columns: readonly Column<T>[]): string[] {
   const cells = rows.map((row) => columns.map((column) => cell(column.value(row))));
   const widths = columns.map((column, k) => Math.max(column.title.length, ...cells.map((line) => line[k]!.length)));
@@ -30,7 +30,7 @@ function numeric(text: string): boolean {
   return /^-$|^[+-]?[\d,]+(\.\d+)?(e[+-]?\d+)?\s?%?$/.test(text);
 }
 
-/** `key: value` lines with aligned values, for one thing. */
+/** Lines of keys and aligned values that describe one resource. */
 export function fieldLines(fields: readonly (readonly [string, string | number | bigint | boolean | undefined])[]): string[] {
   const given = fields.filter(([, value]) => value !== undefined && value !== '');
   const width = Math.max(0, ...given.map(([key]) => key.length));

@@ -1,12 +1,12 @@
-/** Where a command writes: results to stdout, everything else to stderr. Tests pass their own. */
+/** Where a command writes: results to stdout, everything else to stderr. Tests pass their own terminal. */
 export interface Terminal {
-  /** A line of the result. */
+  /** Prints a line of the result. */
   out(line: string): void;
-  /** A line for people: progress, notes, errors. */
+  /** Prints a line of progress, a note or an error. */
   err(line: string): void;
-  /** Shows `line` in place of the previous status line; on anything but a terminal: nothing. */
+  /** Replaces the status line with `line`. Does nothing if stderr is not a terminal. */
   status(line: string): void;
-  /** True where a person sees stderr on a terminal. */
+  /** True if stderr is a terminal. */
   readonly interactive: boolean;
   readonly color: boolean;
   readonly columns: number;
@@ -43,7 +43,7 @@ export function processTerminal(): Terminal {
 
 const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
 
-/** The text in a colour, or as it is where the terminal has none. */
+/** The text in a colour, or unchanged if the terminal has no colours. */
 export function paint(terminal: Pick<Terminal, 'color'>, style: keyof typeof codes, text: string): string {
   return terminal.color ? `\x1b[${codes[style]}m${text}\x1b[0m` : text;
 }

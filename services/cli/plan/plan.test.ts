@@ -48,12 +48,12 @@ test('people see batch, lengths, curves, memory and time', () => {
   const text = planLines(runPlan(run, 32), cost).join('\n');
   assert.match(text, /parameters +5,717,416\n/);
   assert.match(text, /total batch +4,096: 32 micro-batches \(update_freq 1 · world 32\) of 128\n/);
-  assert.match(text, /steps +312 an epoch, 93,600 in 300 epochs\n/);
+  assert.match(text, /steps +312 in each epoch, 93,600 in 300 epochs\n/);
   assert.match(
     text,
     /dropout +█[▁-█]{30}▁ {2}0\.1 → 0\nlearning rate +▁[▁-█]{30}▁ {2}0 → 0\.004 → 1\.0e-6\nweight decay +▃[▁-█]{30}█ {2}0\.05 → 0\.2\n/,
   );
-  assert.match(text, /memory +399 MB.*\ntime +about 52 h 00 min: 2\.0 s a step\n +measured here\n/);
+  assert.match(text, /memory +399 MB.*\ntime +about 52 h 00 min: 2\.0 s per step\n +measured here\n/);
   assert.match(text, /dropout +0 +15,599 +linear_to_zero +0\.1 +0\ndropout +15,600 +93,599 +constant +0 +0\n/);
 });
 

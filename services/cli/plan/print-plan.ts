@@ -1,4 +1,4 @@
-/** A plan for people: what matters in lines, the curves as small pictures and as segments. */
+/** Formats a plan as text: its main numbers, and the curves as sparklines and as segments. */
 import { bytes, count, duration, significant } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
 import type { RunCost } from './run-cost.js';
@@ -13,10 +13,10 @@ export function planLines(plan: RunPlan, cost: RunCost): string[] {
       ['model', plan.model],
       ['parameters', count(plan.parameters)],
       ['total batch', `${count(plan.totalBatch)}: ${count(microBatches)} micro-batches${folded} of ${count(batchSize)}`],
-      ['steps', `${count(plan.stepsPerEpoch)} an epoch, ${count(plan.totalSteps)} in ${count(plan.epochs)} epochs`],
+      ['steps', `${count(plan.stepsPerEpoch)} in each epoch, ${count(plan.totalSteps)} in ${count(plan.epochs)} epochs`],
       ...plan.curves.map((curve) => [curveName(curve, plan), `${sparkline(curve)}  ${range(curve)}`] as const),
-      ['memory', `${bytes(cost.memoryBytes)}${cost.measured ? '' : ' of parameters and their state'}, beside the images`],
-      ['time', `about ${duration(seconds)}: ${duration(cost.secondsPerStep)} a step`],
+      ['memory', `${bytes(cost.memoryBytes)}${cost.measured ? '' : ' of parameters and their state'}, without the images`],
+      ['time', `about ${duration(seconds)}: ${duration(cost.secondsPerStep)} per step`],
       ['', cost.how],
     ]),
     '',
@@ -38,17 +38,17 @@ const curveName = ({ name }: Curve, { drops }: RunPlan): string => (name === 'dr
 
 const blocks = '▁▂▃▄▅▆▇█';
 
-/** Eight heights between 0 and the largest value; a curve of zeros is flat. */
+/** Draws a curve in eight heights between 0 and its largest value. */
 export function sparkline({ samples }: Pick<Curve, 'samples'>): string {
   const most = Math.max(...samples.map(({ value }) => value));
   return samples.map(({ value }) => blocks[most > 0 ? Math.round((value / most) * (blocks.length - 1)) : 0]).join('');
 }
 
-/** First, largest and last value; one where they are the same. */
+/** The first, largest and last value of a curve, without repetitions. */
 function range({ samples, segments }: Curve): string {
   const [first, last] = [samples[0]!.value, samples.at(-1)!.value];
   const most = Math.max(...segments.flatMap(({ startValue, endValue }) => [startValue, endValue]));
-  // As printed: a cosine comes near its end without reaching it.
+  // Printed values are compared, because a cosine comes close to its end without reaching it.
   const [from, peak, to] = [first, Math.max(first, most, last), last].map((value) => significant(value, 3));
   if (from === to && peak === from) return String(from);
   return peak === from || peak === to ? `${from} → ${to}` : `${from} → ${peak} → ${to}`;

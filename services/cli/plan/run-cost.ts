@@ -1,31 +1,31 @@
-/** What a run would take of this machine: memory of the compiled program, and time from a few steps of it. */
+/** Estimates the memory and time of a run on this machine, from the compiled program and a few measured steps. */
 import { freemem } from 'node:os';
 import { executorOf } from '#engine/engines.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { engines, optimizers, precisions } from '#spec/words.js';
 
 export interface RunCost {
-  /** Bytes of the program outside of JavaScript's heap, or about so where `measured` is false. */
+  /** Bytes of the program outside of JavaScript's heap; an estimate if `measured` is false. */
   readonly memoryBytes: number;
-  /** Of an optimizer step, without waiting for data. */
+  /** Seconds of an optimizer step, without waiting for data. */
   readonly secondsPerStep: number;
   readonly measured: boolean;
-  /** How the numbers came about, in words. */
+  /** A sentence that says how the numbers were obtained. */
   readonly how: string;
 }
 
-/** Multiply-adds a second that arithmetic alone assumes. */
+/** Multiply-adds per second that an estimate without measurement assumes. */
 const ASSUMED_MACS = 50e9;
-/** Forward once, backward twice. */
+/** The backward pass costs twice as much as the forward pass. */
 const PASSES = 3;
 /** Parameters, gradients and two moments. */
 const COPIES = 4;
-/** Seconds that one measured step may take. */
+/** Largest number of seconds for one measured step. */
 const PATIENCE_SECONDS = 8;
 
-/** Measures where the program fits into half of the free memory; otherwise arithmetic, and said so. `spec`: resolved. */
+/** Measures if the program fits into half of the free memory, and estimates otherwise. @param spec resolved spec */
 export async function runCost(spec: RunSpec): Promise<RunCost> {
-  // Loaded on demand: only plans need an engine here.
+  // Imported on demand, because only plans need an engine here.
   const [{ compile }, { trace }, { modelConfig }, { elements }] = await Promise.all([
     import('#engine/index.js'),
     import('#graph/trace.js'),
@@ -45,7 +45,7 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
       memoryBytes: state,
       secondsPerStep: (PASSES * macs * images) / ASSUMED_MACS,
       measured: false,
-      how: `arithmetic, not measured (too little memory is free here): linear layers at ${ASSUMED_MACS / 1e9} billion multiply-adds a second`,
+      how: `estimated, not measured, because too little memory is free: linear layers at ${ASSUMED_MACS / 1e9} billion multiply-adds per second`,
     };
   }
   const options = {
@@ -77,7 +77,7 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
       await program.step({ microBatches: [batch], random: { seed: 0n, step: 0 }, lossScale: 1 / samples, ...(learn && { optimizer }) });
       return (performance.now() - begun) / 1000;
     };
-    // The first step also touches the memory for the first time: the second one says what a step takes.
+    // The first step is slower, because it touches the memory for the first time; the second one is measured.
     await step(1, false);
     const samples = (await step(1, false)) * program.chunkSamples < PATIENCE_SECONDS ? program.chunkSamples : 1;
     const gradients = Math.min(await step(samples, false), await step(samples, false));
@@ -86,7 +86,7 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
       memoryBytes: program.peakBytes,
       secondsPerStep: (gradients / samples) * images + update,
       measured: true,
-      how: `measured here: steps of ${samples} ${samples === 1 ? 'image' : 'images'} on ${program.fingerprint.executor} (${program.fingerprint.precision}, ${program.fingerprint.kernelPath}); waiting for data and evaluations come on top`,
+      how: `measured here: steps of ${samples} ${samples === 1 ? 'image' : 'images'} on ${program.fingerprint.executor} (${program.fingerprint.precision}, ${program.fingerprint.kernelPath}); does not include waiting for data and evaluations`,
     };
   } finally {
     program.dispose();

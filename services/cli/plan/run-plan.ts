@@ -1,4 +1,4 @@
-/** What a run would do, worked out from its resolved spec: lengths, batch and curves. Pure. */
+/** Computes the lengths, batch and curves of a run from its resolved spec. */
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { learningRate, type Segment, segmentAt, valueAt, weightDecay } from '#schedule/index.js';
 import { segmentOf } from '#spec/drop-schedules.js';
@@ -6,9 +6,9 @@ import { totalBatch } from '../total-batch.js';
 
 export interface Curve {
   readonly name: 'drop' | 'learning rate' | 'weight decay';
-  /** Over the whole training, without gaps. */
+  /** Segments of the whole training, without gaps. */
   readonly segments: readonly Segment[];
-  /** Values at steps that lie evenly from the first to the last. */
+  /** Values at evenly spaced steps from the first to the last. */
   readonly samples: readonly { readonly step: number; readonly value: number }[];
 }
 
@@ -18,18 +18,18 @@ export interface RunPlan {
   readonly epochs: number;
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
-  /** Images in a micro-batch, which are mixed together. */
+  /** Images in a micro-batch. */
   readonly batchSize: number;
-  /** Micro-batches in a step: update_freq of each of `world` processes. */
+  /** Micro-batches in a step: update_freq · world. */
   readonly microBatches: number;
   readonly world: number;
   readonly totalBatch: number;
-  /** dropout or drop_path; undefined where nothing is dropped. */
+  /** dropout or drop_path; undefined if nothing is dropped. */
   readonly drops: 'dropout' | 'drop_path' | undefined;
   readonly curves: readonly Curve[];
 }
 
-/** @param run as CreateRun answers it: every default is filled in. @param points samples of each curve, at least 2 */
+/** @param run answer of CreateRun, in which every default is filled in. @param points number of samples of each curve, at least 2 */
 export function runPlan(run: Run, world: number, points = 32): RunPlan {
   const { spec } = run;
   if (spec === undefined) throw new RangeError('run: it has no spec');

@@ -1,4 +1,4 @@
-/** A plan needs a trainer to resolve it. Where none runs, services are started for it and stopped again. */
+/** Finds or starts the trainer that resolves the spec of a plan. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,13 +12,13 @@ interface Places {
   readonly store?: string;
 }
 
-/** Calls `use` with a context in which a trainer and a store are found: those that there are, else ones of their own in a temporary folder. */
+/** Calls `use` with a context in which a trainer and a store can be found. If none runs, starts them in a temporary folder and stops them. */
 export async function withServicesFor(given: Places, context: Context, use: (context: Context) => Promise<void>): Promise<void> {
   if (found(() => addressOf('trainer', given.trainer, context))) return await use(context);
   const home = await mkdtemp(join(tmpdir(), 'dropstream-plan-'));
   try {
     const store = found(() => storeOf(given.store, context)) ?? join(home, 'store');
-    context.terminal.err('no trainer service runs: starting services for this plan');
+    context.terminal.err('no trainer service is running: starting services for this plan');
     const { env, cwd } = context;
     const services = await startAll({ home, store, dataRoots: [home], env, cwd, logLevel: 'error', drainMs: 1000 });
     try {

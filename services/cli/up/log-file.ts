@@ -1,4 +1,4 @@
-/** A log file that never grows beyond its bound: when full it becomes `<name>.1`, replacing the one before. */
+/** A log file of bounded size. When it is full, it is renamed to `<name>.1`, which replaces the previous one. */
 import { closeSync, mkdirSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -8,7 +8,7 @@ export class LogFile {
   #descriptor: number;
   #size: number;
 
-  /** Appends to what is there. The creator closes it. */
+  /** Opens the file for appending. The caller must call close(). */
   constructor(
     readonly path: string,
     private readonly maxBytes = MAX_BYTES,

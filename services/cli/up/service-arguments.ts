@@ -1,4 +1,4 @@
-/** The command line of each service as `up` starts it: who is told where the others are. */
+/** The command line with which `up` starts each service, with the addresses of the services that it calls. */
 import type { ServiceName } from '../addresses.js';
 
 export interface Surroundings {
@@ -6,15 +6,15 @@ export interface Surroundings {
   readonly dataRoots: readonly string[];
   readonly logLevel: string;
   readonly drainMs: number;
-  /** gRPC addresses of services that started before. */
+  /** gRPC addresses of the services that have started. */
   readonly addresses: Readonly<Partial<Record<ServiceName, readonly string[]>>>;
-  /** Arguments for one service only, as given. */
+  /** Additional arguments for single services. */
   readonly extra?: Readonly<Partial<Record<ServiceName, readonly string[]>>> | undefined;
 }
 
-/** Each one starts after those whose addresses it needs. */
+/** Each service starts after those whose addresses it needs. */
 export const startOrder: readonly ServiceName[] = ['scheduler', 'data', 'evaluator', 'trainer'];
-/** Workers first: they write their checkpoints while the others still answer. */
+/** Workers stop first, because the other services must answer while they save checkpoints. */
 export const stopOrder: readonly (readonly ServiceName[])[] = [['trainer'], ['evaluator'], ['data', 'scheduler']];
 
 /** Arguments after `dropstream serve SERVICE`, without ports. */

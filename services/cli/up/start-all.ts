@@ -1,4 +1,4 @@
-/** All services on one machine: starts them in order, keeps them alive, writes where they are, stops them workers first. */
+/** Runs all services on one machine: starts them in order, restarts them, writes their addresses to up.json, and stops workers first. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RunningService, readUpState, type ServiceName, type UpState, upStatePath } from '../addresses.js';
@@ -9,23 +9,23 @@ import { serviceArguments, startOrder, stopOrder } from './service-arguments.js'
 import { type ChildEvent, type Ports, SupervisedChild } from './supervised-child.js';
 
 export interface StartAllOptions {
-  /** Folder of up.json and logs. */
+  /** Folder of up.json and the logs. */
   readonly home: string;
   readonly store: string;
   /** Folders that the data service may read. */
   readonly dataRoots: readonly string[];
-  /** Default 1. */
+  /** Number of data replicas; default 1. */
   readonly dataReplicas?: number;
-  /** First gRPC port of each service; default 0, any free one. The admin port is 1000 higher, replicas count up. */
+  /** gRPC port of each service; default 0, any free port. The admin port is 1000 higher. Each further replica has the next port. */
   readonly ports?: Readonly<Partial<Record<ServiceName, number>>> | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** Level of the services' logs; default info. */
+  /** Log level of the services; default info. */
   readonly logLevel?: string;
-  /** Milliseconds that a service gets to finish after SIGTERM; default 25,000. */
+  /** Milliseconds that a service has to finish after SIGTERM; default 25,000. */
   readonly drainMs?: number;
   readonly extra?: Readonly<Partial<Record<ServiceName, readonly string[]>>>;
-  /** Each line that a service writes; all of them are in the log file anyway. */
+  /** Called with each line that a service writes; the log file gets all of them too. */
   readonly onLine?: (name: string, line: string) => void;
   readonly onEvent?: (event: ChildEvent) => void;
 }
@@ -34,18 +34,18 @@ export interface RunningServices {
   readonly state: UpState;
   /** Folder of the logs. */
   readonly logs: string;
-  /** Process ids by name, as of now. */
+  /** Current process ids by name. */
   pids(): Readonly<Record<string, number | undefined>>;
-  /** Resolves when all are gone. */
+  /** Resolves when all services have ended. */
   stop(): Promise<void>;
 }
 
-/** @throws CommandError where another `up` uses the folder, or a service does not start (those that did are stopped) */
+/** @throws CommandError if another `up` uses the folder or a service does not start; services that had started are stopped */
 export async function startAll(options: StartAllOptions): Promise<RunningServices> {
   const other = readUpState(options.home);
   if (other) {
     throw new CommandError(
-      `\`dropstream up\` runs already with ${options.home} (process ${other.pid}); use another folder with DROPSTREAM_HOME`,
+      `\`dropstream up\` already runs with the folder ${options.home} (process ${other.pid}): choose another folder with DROPSTREAM_HOME`,
       exitCodes.conflict,
     );
   }

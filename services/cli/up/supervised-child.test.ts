@@ -72,7 +72,7 @@ test('a child that is killed comes back on the same ports, and stops when asked'
 test('a refused configuration is an error with the reason, not an endless restart', async () => {
   const events: ChildEvent[] = [];
   const child = scheduler(['--store', join(folder, 'store'), '--watch-poll-ms', '0'], events);
-  await assert.rejects(child.start(), /scheduler ended with exit code 2 before it served:[\s\S]*watch-poll-ms/);
+  await assert.rejects(child.start(), /scheduler ended with exit code 2 before it was ready:[\s\S]*watch-poll-ms/);
   assert.deepEqual(
     events.map((e) => e.kind),
     ['stopped'],

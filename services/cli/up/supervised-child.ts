@@ -1,6 +1,7 @@
 /**
- * A service as a child process: started again with backoff when it dies, on the ports that it had; stopped with SIGTERM, then SIGKILL.
- * It is in a process group of its own, so that Ctrl-C reaches it through us, in our order; when we die, its IPC channel closes and it ends.
+ * Runs a service as a child process. When it crashes, it is restarted with backoff on the same ports; it is stopped with SIGTERM, then
+ * SIGKILL. The child has its own process group, so that Ctrl-C does not reach it directly and services stop in order. If this process
+ * crashes, the child's IPC channel closes and the child ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,16 +16,16 @@ export interface Ports {
 
 export interface ChildOptions {
   readonly name: string;
-  /** Arguments of Node: entry and command line, without ports. */
+  /** Arguments for Node: entry file and command line, without ports. */
   readonly argv: readonly string[];
-  /** 0: any free one at the first start, the same one from then on. */
+  /** 0 means any free port at the first start; restarts use the same port. */
   readonly ports: Ports;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** Each line of its stdout and stderr. */
+  /** Called with each line of its stdout and stderr. */
   readonly onLine: (line: string) => void;
   readonly onEvent: (event: ChildEvent) => void;
-  /** SIGKILL after SIGTERM and this many milliseconds. */
+  /** Milliseconds between SIGTERM and SIGKILL. */
   readonly graceMs: number;
 }
 
@@ -33,7 +34,7 @@ export type ChildEvent =
   | { readonly kind: 'died'; readonly name: string; readonly how: string; readonly restartInMs: number }
   | { readonly kind: 'stopped'; readonly name: string; readonly how: string };
 
-/** Exit code with which a service refuses its configuration: starting it again would not help. */
+/** Exit code of a service that refuses its configuration; restarting it would not help. */
 const REFUSED = 2;
 const START_TIMEOUT_MS = 60_000;
 const KEPT_LINES = 8;
@@ -64,7 +65,7 @@ export class SupervisedChild {
     return this.#restarts;
   }
 
-  /** Resolves once the service serves. A child that dies before that is not started again. @throws Error with its last lines */
+  /** Resolves once the service serves. A child that ends before that is not restarted. @throws Error with the last lines that it wrote */
   async start(): Promise<Ports> {
     const ports = await this.#launch();
     if (ports instanceof Error) {
@@ -74,7 +75,7 @@ export class SupervisedChild {
     return ports;
   }
 
-  /** SIGTERM, SIGKILL after the grace; resolves when it is gone. */
+  /** Sends SIGTERM, and SIGKILL after the grace period. Resolves when the process has ended. */
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);
@@ -87,7 +88,7 @@ export class SupervisedChild {
     clearTimeout(kill);
   }
 
-  /** Starts a process; its ports once it serves, or why it does not. */
+  /** Starts a process. @returns its ports once it serves, or the error if it does not start */
   async #launch(): Promise<Ports | Error> {
     const { options } = this;
     const began = performance.now();
@@ -124,7 +125,7 @@ export class SupervisedChild {
       child.once('error', (error) => resolve(new Error(`${this.name}: ${error.message}`)));
       child.once('exit', (code, signal) => {
         clearTimeout(timeout);
-        resolve(new Error(`${this.name} ended with ${signal ?? `exit code ${code}`} before it served:\n${this.#lastLines.join('\n')}`));
+        resolve(new Error(`${this.name} ended with ${signal ?? `exit code ${code}`} before it was ready:\n${this.#lastLines.join('\n')}`));
       });
     });
     child.once('exit', (code, signal) => this.#died(code, signal, performance.now() - began, started));

@@ -1,4 +1,4 @@
-/** From a request to the evaluation that is stored: resolved from the checkpoint's own manifest, checked, nothing written. */
+/** Turns a request into the evaluation to store: checks it and fills in defaults from the checkpoint. Writes nothing. */
 import { createHash, randomBytes } from 'node:crypto';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import { subsetSize } from '#data/plan/order.js';
@@ -19,7 +19,7 @@ export interface NewEvaluation {
   readonly project: string;
   readonly id: string;
   readonly evaluation: Evaluation;
-  /** Of the spec as it was asked for. */
+  /** Digest of the spec in the request. */
   readonly specDigest: string;
 }
 
@@ -45,8 +45,8 @@ export async function prepareEvaluation(
   const run = RunSpec.fromJSON(metadata.spec);
   const manifest = spec.manifest || run.evalManifest;
   if (manifest === '')
-    throw new InvalidArgument(violations.add('spec.manifest', '', 'given: the run of this checkpoint has no eval_manifest').list);
-  // UNSPECIFIED, which is 0, is as good as absent.
+    throw new InvalidArgument(violations.add('spec.manifest', '', 'given, because the run of this checkpoint has no eval_manifest').list);
+  // UNSPECIFIED, which is 0, means the same as absent.
   const engine = engines.wordOf(spec.engine || run.engine);
   const ofRun = precisions.wordOf(run.precision);
   const lacking = (precision: typeof ofRun) => lacks(executorOf(engine), { precision, checkpointBlocks: false });
@@ -99,11 +99,11 @@ function checkSpec(violations: Violations, spec: EvaluationSpec): void {
     subsetOffset < Math.max(1, subsetStride),
     'spec.subset_offset',
     subsetOffset,
-    subsetStride === 0 ? '0 where subset_stride is 0' : `below ${subsetStride} (subset_stride)`,
+    subsetStride === 0 ? '0 if subset_stride is 0' : `below ${subsetStride} (subset_stride)`,
   );
 }
 
-/** @throws NotFound; FailedPrecondition where it is no training's; CheckpointDamaged */
+/** @throws NotFound; FailedPrecondition if it is not a checkpoint of a training; CheckpointDamaged */
 async function readCheckpoint(store: ObjectStore, name: string, signal: AbortSignal): Promise<TrainingMetadata> {
   const { manifest } = await readManifest(store, `${name}/manifest.json`, { signal }).catch((cause) => {
     throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', name, { cause }) : cause;
@@ -115,7 +115,7 @@ async function readCheckpoint(store: ObjectStore, name: string, signal: AbortSig
   }
 }
 
-/** Samples that will be scored. @throws NotFound; InvalidArgument for other classes or an empty subset */
+/** Number of samples that will be evaluated. @throws NotFound; InvalidArgument for other classes or an empty subset */
 async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames }: TrainingMetadata, signal: AbortSignal): Promise<number> {
   const manifest = await loadManifest(store, spec.manifest, signal);
   const violations = new Violations();
@@ -127,7 +127,12 @@ async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames 
     'a data set with the classes that the checkpoint was trained on, in the same order',
   );
   const samples = subsetSize(manifest.samples, { stride: spec.subsetStride ?? 0, offset: spec.subsetOffset ?? 0, invert: false });
-  violations.check(samples > 0, 'spec.subset_offset', spec.subsetOffset, `below ${manifest.samples}, the samples of the data set`);
+  violations.check(
+    samples > 0,
+    'spec.subset_offset',
+    spec.subsetOffset,
+    `below ${manifest.samples}, the number of samples in the data set`,
+  );
   violations.throwIfAny();
   return samples;
 }

@@ -1,4 +1,4 @@
-/** Evaluations in the store, as the api role sees them: any replica, no state but caches of logs that only grow. */
+/** Reads and writes evaluations in the store, for the api role. It has no state but caches of logs, which only grow. */
 
 import { RecentMap } from '#bounds/recent-map.js';
 import { AlreadyExists, NotFound } from '#errors/errors.js';
@@ -20,20 +20,20 @@ export class Evaluations {
 
   constructor(
     private readonly store: ObjectStore,
-    /** Between looks at a watched log. */
+    /** Milliseconds between checks of a watched log. */
     private readonly watchPollMs: number,
   ) {
     this.#queue = evaluationQueue(store);
   }
 
-  /** Stores and queues an evaluation. The same id with the same spec is the evaluation again. @throws AlreadyExists for another spec */
+  /** Stores and queues an evaluation. If the id exists with the same spec, returns that one. @throws AlreadyExists for another spec */
   async create({ project, id, evaluation, specDigest }: NewEvaluation, signal: AbortSignal): Promise<Evaluation> {
-    // Hints first: without a log they mean nothing, and a log without them would be found by nobody.
+    // The queue hint is written before the log: a hint without a log is harmless, but a log without a hint would never be found.
     await this.store.put(indexKey(project, id), Buffer.from('{}'), { signal });
     await this.#queue.add({ project, id }, signal);
     const log = this.#log(project, id);
     const known = await log.refresh(signal);
-    // Before it can be worked on, and not again for one that has ended.
+    // The pin must exist before a worker starts, and is not needed for an evaluation that has ended.
     if (known === undefined) await pinCheckpoint(this.store, checkpointOf(evaluation), id, signal);
     const event: EvaluationEvent = { kind: 'created', evaluation: EvaluationMessage.toJSON(evaluation), specDigest };
     const view = await log.append((now) => (now === undefined ? event : undefined), signal);
@@ -49,7 +49,7 @@ export class Evaluations {
     throw new NotFound('evaluation', evaluationPrefix(project, id));
   }
 
-  /** At most `limit` with ids above `after`, ascending. */
+  /** At most `limit` evaluations with ids greater than `after`, in ascending order. */
   async list(project: string, after: string | undefined, limit: number, signal: AbortSignal): Promise<Evaluation[]> {
     const found: Evaluation[] = [];
     const folder = `${indexFolder(project)}/`;
@@ -61,7 +61,7 @@ export class Evaluations {
     return found;
   }
 
-  /** Appends what `decide` makes of the newest view; nothing where it returns undefined. @throws NotFound, and what `decide` throws */
+  /** Appends the event that `decide` returns for the newest view, if any. @throws NotFound, and what `decide` throws */
   async change(
     project: string,
     id: string,
@@ -75,7 +75,7 @@ export class Evaluations {
     return evaluation;
   }
 
-  /** How many wait for a worker: what workers are scaled on. */
+  /** Number of evaluations that wait for a worker, by which workers can be scaled. */
   async waiting(signal: AbortSignal): Promise<number> {
     let count = 0;
     for (const { project, id } of await this.#queue.entries(signal)) {
@@ -85,7 +85,7 @@ export class Evaluations {
     return count;
   }
 
-  /** The evaluation now and at every change until it has ended. @throws NotFound */
+  /** Yields the evaluation now and after every change until it has ended. @throws NotFound */
   async *watch(project: string, id: string, signal: AbortSignal): AsyncGenerator<Evaluation, void, void> {
     let seen = 0n;
     for (;;) {

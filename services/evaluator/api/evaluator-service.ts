@@ -1,4 +1,4 @@
-/** EvaluatorService: each handler validates, calls, answers. */
+/** Handlers of EvaluatorService. */
 
 import { FailedPrecondition } from '#errors/errors.js';
 import { type Evaluation, EvaluationState, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
@@ -30,7 +30,7 @@ export function evaluatorHandlers(
       const { project } = names.parent;
       const binding = `ListEvaluations ${request.parent}`;
       const page = parsePage(request, binding, pageLimits);
-      // One more than asked tells whether there is a next page.
+      // One more than requested is read, to know whether there is a next page.
       const found = await evaluations.list(project, page.after, page.size + 1, signal);
       const shown = found.slice(0, page.size);
       const last = shown.at(-1);

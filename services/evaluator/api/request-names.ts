@@ -1,8 +1,8 @@
-/** Which fields of the evaluator's requests hold resource names. */
+/** Declares which fields of the evaluator's requests hold resource names. */
 import type { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import type { RequestNames } from '#rpc/request-names.js';
 
-// A manifest goes by its SHA-256 and belongs to no project.
+// A manifest is named by its SHA-256 and belongs to no project.
 const spec = { checkpoint: 'checkpoint', manifest: 'text' } as const;
 
 export const evaluatorNames = {

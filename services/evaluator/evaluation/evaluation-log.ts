@@ -1,4 +1,4 @@
-/** An evaluation's log in the store. */
+/** The log of an evaluation in the store. */
 import { formatName } from '#errors/resource-names.js';
 import { EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -19,7 +19,7 @@ const codec: LogCodec<EvaluationEvent> = {
   decode: (record: LogRecord) => record as unknown as EvaluationEvent,
 };
 
-/** The log of an evaluation, unread. It is short: a few claims, and progress at most once a second. */
+/** Opens the log of an evaluation without reading it. It is short: a few claims, and progress at most once per second. */
 export function openEvaluationLog(store: ObjectStore, project: string, id: string): EvaluationLog {
   return new FoldedLog({ log: new RecordLog(store, `${evaluationPrefix(project, id)}/log`), codec, apply: applyEvent });
 }

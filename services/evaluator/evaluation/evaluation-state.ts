@@ -1,12 +1,12 @@
-/** What an evaluation is, as a pure fold of its log. Records are JSON. */
+/** Computes the state of an evaluation as a pure fold of its log. Records are JSON. */
 import { Evaluation, EvaluationResult, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 
-/** `at`: wall time of the record in milliseconds, put there by the log; information only. */
+/** `at` is the time of the record in milliseconds since 1970, set by the log, for information only. */
 export type EvaluationEvent = { readonly at?: number } & (
   | { readonly kind: 'created'; readonly evaluation: unknown; readonly specDigest: string }
   | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string }
   | { readonly kind: 'progress'; readonly samplesDone: number; readonly samplesTotal: number }
-  /** Given back by its worker: it stops, or the attempt failed in a way that another one may not. */
+  /** The worker gave the evaluation back, because it is stopping or because the attempt failed and another one may succeed. */
   | { readonly kind: 'released'; readonly reason: string; readonly failed: boolean }
   | { readonly kind: 'succeeded'; readonly result: unknown }
   | { readonly kind: 'failed'; readonly failure: string }
@@ -17,10 +17,10 @@ export interface EvaluationView {
   readonly evaluation: Evaluation;
   /** Identifies the newest claim. */
   readonly owner: string;
-  /** Its sequence; 0 before the first one. */
+  /** Sequence of the newest claim; 0 before the first one. */
   readonly fence: number;
   readonly attempt: number;
-  /** Attempts that ended without a result. */
+  /** Number of attempts that ended without a result. */
   readonly fruitlessAttempts: number;
   readonly specDigest: string;
 }
@@ -31,7 +31,7 @@ export function hasEnded(state: EvaluationState): boolean {
   return terminal.has(state);
 }
 
-/** The view after an event. `view` undefined: before the first record, which must be `created`. */
+/** The view after an event. `view` is undefined before the first record, which must be `created`. */
 export function applyEvent(view: EvaluationView | undefined, event: EvaluationEvent, sequence: number): EvaluationView {
   if (view === undefined) {
     if (event.kind !== 'created') throw new Error(`the log of an evaluation begins with ${event.kind} instead of created`);
@@ -84,7 +84,7 @@ function changed(view: EvaluationView, event: EvaluationEvent, sequence: number)
     case 'created':
       return view;
     default:
-      // A kind of a newer release.
+      // Records of kinds that a newer release added are ignored.
       return view;
   }
 }

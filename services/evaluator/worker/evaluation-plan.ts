@@ -1,9 +1,9 @@
-/** The batches of an evaluation: every sample once, in order; the last batch may be short. */
+/** The plan of an evaluation: every sample once, in order; the last batch may be smaller. */
 import { type Plan, SampleOrder } from '#protocol/dropstream/v1/data.js';
 import type { EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 
-/** `spec`: resolved. `run`: the spec that the checkpoint was trained with. `inputSize`: pixels. */
+/** @param spec resolved. @param run spec of the checkpoint's run. @param inputSize height and width in pixels */
 export function evaluationPlan(spec: EvaluationSpec, run: RunSpec, inputSize: number): Plan {
   return {
     dataset: { manifest: spec.manifest },

@@ -1,4 +1,4 @@
-/** Claims evaluations and sees each attempt to its end in the log: succeeded, given back, failed, or lost to somebody else. */
+/** Claims evaluations, runs each attempt and records how it ended: succeeded, given back, failed, or lost to another worker. */
 import { formatName } from '#errors/resource-names.js';
 import { EvaluationResult, type EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
@@ -29,7 +29,7 @@ type EvaluationOutcome = { readonly kind: 'succeeded'; readonly result: Evaluati
 
 export type EvaluationWorker = ClaimedWorker<EvaluationEvent, EvaluationView, EvaluationOutcome>;
 
-/** Whoever starts it stops it: that gives every evaluation back, to be started anew elsewhere. */
+/** Starts the worker. The caller must stop it, which gives all evaluations back, so that other workers start them again. */
 export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWorker {
   const { store, config, metrics, logger } = deps;
   return new ClaimedWorker({
@@ -55,7 +55,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
   });
 }
 
-/** Scores the checkpoint once, unless the worker is told to stop meanwhile. */
+/** Evaluates the checkpoint, unless the worker stops meanwhile. */
 async function attempted(
   { store, config, metrics }: EvaluationWorkerDeps,
   { claimed, project, stopping }: Attempt<EvaluationEvent, EvaluationView>,
@@ -79,17 +79,17 @@ async function attempted(
     if (stopping.aborted && !claimed.signal.aborted) return { kind: 'stopped' };
     throw error;
   } finally {
-    // The record of the end comes after the last one of the progress.
+    // The last progress record must be written before the record of the end.
     await progress.settled();
   }
 }
 
 function endOf(outcome: EvaluationOutcome): EvaluationEvent {
   if (outcome.kind === 'succeeded') return { kind: 'succeeded', result: EvaluationResult.toJSON(outcome.result) };
-  return { kind: 'released', reason: 'given back: its worker is stopping', failed: false };
+  return { kind: 'released', reason: 'the worker is stopping and gave it back', failed: false };
 }
 
-/** A pin that stays behind only keeps a checkpoint longer. */
+/** Errors are ignored, because a remaining pin only keeps a checkpoint longer. */
 async function unpin(store: ObjectStore, { evaluation }: EvaluationView, id: string): Promise<void> {
   if (!hasEnded(evaluation.state) || evaluation.spec === undefined) return;
   await unpinCheckpoint(store, evaluation.spec.checkpoint, id, AbortSignal.timeout(10_000)).catch(() => {});

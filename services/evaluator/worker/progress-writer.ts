@@ -1,4 +1,4 @@
-/** Writes the progress of an evaluation to its log at most once a second, beside the scoring. */
+/** Writes the progress of an evaluation to its log in the background, at most once per second. */
 import type { ClaimedLog } from '#work/claimed-log.js';
 import type { EvaluationEvent, EvaluationView } from '../evaluation/evaluation-state.js';
 
@@ -19,7 +19,7 @@ export class ProgressWriter {
     this.#busy = true;
     this.#lastMs = performance.now();
     const event: EvaluationEvent = { kind: 'progress', samplesDone, samplesTotal: this.total };
-    // A claim that is lost here is told by its signal.
+    // If the claim is lost, its signal reports it.
     this.#writing = this.claimed
       .append(() => event)
       .catch(() => {})

@@ -1,4 +1,4 @@
-/** Scores one checkpoint: every sample of the data set once, in order, with the weights and, where asked for, their moving average. */
+/** Evaluates the weights of a checkpoint, and their moving average if the spec asks for it, on every sample of a data set once, in order. */
 import { compile, executorOf, type Program } from '#engine/index.js';
 import { modelConfig } from '#nn/models/registry.js';
 import type { EvaluationResult, EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
@@ -16,16 +16,16 @@ export interface ScoreOptions {
   readonly store: ObjectStore;
   /** projects/{project} */
   readonly parent: string;
-  /** Resolved. */
+  /** Resolved spec. */
   readonly spec: EvaluationSpec;
   readonly data: DataAccess;
-  /** After each batch: samples scored so far. */
+  /** Called after each batch with the number of samples evaluated so far. */
   readonly onProgress: (samples: number) => void;
   readonly onImages: (count: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** One batch is scored while the next one is prepared. */
+/** One batch is evaluated while the next one is prepared. */
 const buffers = 2;
 
 export async function scoreCheckpoint(options: ScoreOptions): Promise<EvaluationResult> {
@@ -38,7 +38,7 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
   const { model, spec: runSpec } = readTrainingMetadata(spec.checkpoint, loaded.manifest.metadata);
   const trained = RunSpec.fromJSON(runSpec);
   const program = await compile(
-    // Without layer scale a ConvNeXt has other parameters.
+    // A ConvNeXt without layer scale has other parameters.
     modelConfig(model.name, model, { layerScaleInitValue: trained.layerScaleInitValue }),
     { imageSize: model.imageSize, classes: model.classes, batch: spec.batchSize as number },
     { executor: executorOf(engines.wordOf(spec.engine)), precision: precisions.wordOf(spec.precision), evaluateOnly: true },

@@ -1,4 +1,4 @@
-/** Loss, top-1 and top-5 over a data set, each sample once, weighted by samples. */
+/** Computes loss, top-1 and top-5 over a data set, in which each sample has the same weight. */
 import { labelRank } from '#nn/metrics.js';
 import type { Scores } from '#protocol/dropstream/v1/evaluator.js';
 
@@ -10,7 +10,7 @@ export class ScoreSums {
   readonly #correct: Uint32Array;
   readonly #seen: Uint32Array;
 
-  /** `classes`: width of the logits. */
+  /** @param classes width of the logits */
   constructor(readonly classes: number) {
     this.#correct = new Uint32Array(classes);
     this.#seen = new Uint32Array(classes);
@@ -20,7 +20,7 @@ export class ScoreSums {
     return this.#samples;
   }
 
-  /** Adds a batch. logits: [labels.length, classes]; losses: one a sample, summed in order in float64. */
+  /** Adds a batch. @param logits [labels.length, classes]. @param losses one per sample, summed in order in float64 */
   add(logits: ArrayLike<number>, losses: ArrayLike<number>, labels: ArrayLike<number>): void {
     for (let i = 0; i < labels.length; i++) {
       const label = labels[i] as number;

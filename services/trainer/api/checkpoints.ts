@@ -1,4 +1,4 @@
-/** Checkpoints of a run as callers see them: those that its log knows and the store still has. */
+/** Reads the checkpoints of a run: those that are in its log and still in the store. */
 
 import { NotFound } from '#errors/errors.js';
 import type { Checkpoint } from '#protocol/dropstream/v1/trainer.js';
@@ -21,7 +21,7 @@ export async function checkpointIds(
   return stored.map(({ id }) => id).filter((id) => known.has(id));
 }
 
-/** The id that `latest` or `best` stands for, or the id itself. @throws NotFound where there is none yet */
+/** Resolves `latest` and `best`; other ids stay unchanged. @throws NotFound if there is no such checkpoint yet */
 export function resolveAlias(view: RunView, id: string): string {
   if (id !== 'latest' && id !== 'best') return id;
   const name = id === 'latest' ? view.run.latestCheckpoint : view.run.bestCheckpoint;
@@ -29,7 +29,7 @@ export function resolveAlias(view: RunView, id: string): string {
   return idOf(name);
 }
 
-/** One checkpoint. `expirySeconds`: with URLs that live so long. @throws NotFound; CheckpointDamaged */
+/** Reads one checkpoint. @param expirySeconds if given, files get URLs that are valid for this time. @throws NotFound; CheckpointDamaged */
 export async function describeCheckpoint(
   store: ObjectStore,
   view: RunView,

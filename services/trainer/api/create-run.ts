@@ -1,4 +1,4 @@
-/** From a request to the run that is stored: everything is checked, nothing is written. */
+/** Turns a request into the run to store: checks everything and fills in defaults. Writes nothing. */
 
 import { randomBytes } from 'node:crypto';
 import { checkPlanFits, resolvePlan } from '#data/plan/plan.js';
@@ -36,7 +36,7 @@ import type { trainerNames } from './request-names.js';
 export interface CreateDeps {
   readonly store: ObjectStore;
   readonly datasets: Datasets;
-  /** Absent: runs cannot name schedules. */
+  /** Without it, runs cannot name schedules. */
   readonly scheduler: SchedulerClient | undefined;
 }
 
@@ -50,7 +50,7 @@ const schedulerTimeoutMs = 10_000;
 
 /**
  * @throws InvalidArgument with every violation; NotFound for a manifest, schedule or checkpoint; FailedPrecondition without a scheduler;
- * what the store or the scheduler throw
+ * errors of the store and the scheduler
  */
 export async function prepareRun(
   request: CreateRunRequest,
@@ -65,7 +65,7 @@ export async function prepareRun(
   if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
   checkRunSpec(violations, spec, modelCatalog);
 
-  // What the data set tells is told together with the rest, as far as it can be looked up.
+  // Violations that depend on the data set are reported together with the others, if the data set can be read.
   const read = async (manifest: string): Promise<KnownDataset | NotFound | undefined> => {
     if (!isSha256(manifest)) return undefined;
     return await deps.datasets.facts(manifest, signal).catch((error) => {
@@ -126,7 +126,7 @@ export async function prepareRun(
   return { project, id, record };
 }
 
-/** Rules of augmentation, mixing and image sizes, which are the data library's own. A field that was refused already is not named twice. */
+/** Applies the data library's rules for augmentation, mixing and image sizes. A field that was refused before is not reported twice. */
 function checkPlans(violations: Violations, spec: RunSpec, train: KnownDataset | undefined, evaluation: KnownDataset | undefined): void {
   const named = new Set(violations.list.map(({ field }) => field));
   if (named.has('spec.model') || named.has('spec.train_manifest') || named.has('spec.eval_manifest')) return;

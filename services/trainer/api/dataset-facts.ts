@@ -1,4 +1,4 @@
-/** What the rules of a run spec ask about data sets, read from their manifests in the store. Manifests never change: facts are kept. */
+/** Reads the facts about data sets that the rules of a run spec need. They are cached, because manifests never change. */
 
 import { RecentMap } from '#bounds/recent-map.js';
 import type { ManifestExtent } from '#data/manifest/manifest.js';
@@ -17,7 +17,7 @@ export class Datasets {
 
   constructor(private readonly store: ObjectStore) {}
 
-  /** @throws NotFound where the store has no such manifest; DataLoss where its bytes are not what its name says */
+  /** @throws NotFound if the store has no such manifest; DataLoss if its bytes do not match its SHA-256 */
   async facts(manifest: string, signal: AbortSignal): Promise<KnownDataset> {
     const known = this.#known.get(manifest);
     if (known) return known;

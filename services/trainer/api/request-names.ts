@@ -1,11 +1,11 @@
-/** Which fields of the trainer's requests hold resource names. */
+/** Declares which fields of the trainer's requests hold resource names. */
 import type { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import type { RequestNames } from '#rpc/request-names.js';
 
 const spec = {
   schedule: 'schedule?',
   finetune: 'checkpoint?',
-  // Manifests go by their SHA-256 and belong to no project.
+  // Manifests are named by their SHA-256 and belong to no project.
   trainManifest: 'text',
   evalManifest: 'text',
   model: 'text',

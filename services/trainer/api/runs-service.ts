@@ -1,4 +1,4 @@
-/** TrainerService: each handler validates, calls, answers. */
+/** Handlers of TrainerService. */
 
 import { FailedPrecondition, invalid, NotFound } from '#errors/errors.js';
 import { type Run, RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
@@ -43,7 +43,7 @@ export function trainerHandlers({
       const { project } = names.parent;
       const binding = `ListRuns ${request.parent}`;
       const page = parsePage(request, binding, pageLimits);
-      // One more than asked tells whether there is a next page.
+      // One more than requested is read, to know whether there is a next page.
       const found = (await runs.list(project, page.after, page.size + 1, signal)).map(({ run }) => run);
       const shown = found.slice(0, page.size);
       const last = shown.at(-1);
@@ -86,12 +86,12 @@ export function trainerHandlers({
       const page = parsePage(request, binding, pageLimits);
       const view = await runs.get(project, run, signal);
       const newestFirst = await checkpointIds(store, project, run, view, signal);
-      // Keys that ascend where checkpoints descend, so that a page goes on where the last one ended whatever was added since.
+      // These keys ascend while checkpoints descend, so that a page continues after the previous one, whatever was added since.
       const keyed = newestFirst.map((id) => ({ id, key: descending(id) })).sort((a, b) => (a.key < b.key ? -1 : 1));
       const { items, nextPageToken: token } = pageOf(keyed, ({ key }) => key, page, binding);
       const checkpoints = [];
       for (const { id } of items) {
-        // One that was deleted between the listing and here is left out.
+        // A checkpoint that was deleted since it was listed is left out.
         const checkpoint = await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted);
         if (checkpoint) checkpoints.push(checkpoint);
       }
@@ -101,14 +101,14 @@ export function trainerHandlers({
     getCheckpoint: unary(async (request, { names, signal }) => {
       const { project, run, checkpoint } = names.name;
       const seconds = request.urlExpirySeconds || 3600;
-      if (seconds > maxExpirySeconds) throw invalid('url_expiry_seconds', seconds, `0 to ${maxExpirySeconds}`);
+      if (seconds > maxExpirySeconds) throw invalid('url_expiry_seconds', seconds, `from 0 to ${maxExpirySeconds}`);
       const view = await runs.get(project, run, signal);
       return { checkpoint: await describeCheckpoint(store, view, resolveAlias(view, checkpoint), signal, seconds) };
     }),
   };
 }
 
-/** A running worker is asked; a run that waits is paused at once. */
+/** Asks the worker of a running run; pauses a waiting run at once. */
 function pause({ run }: RunView): EventBody | undefined {
   if (run.state === RunState.PAUSED || run.pauseRequested) return undefined;
   refuseEnded(run, 'paused');
@@ -121,7 +121,7 @@ function resume({ run }: RunView): EventBody | undefined {
   refuseEnded(run, 'resumed');
   if (run.state === RunState.QUEUED) return undefined;
   if (run.state === RunState.RUNNING && !run.pauseRequested) return undefined;
-  if (run.state === RunState.RUNNING) throw new FailedPrecondition('run', run.name, 'it is about to pause: resume it once it has');
+  if (run.state === RunState.RUNNING) throw new FailedPrecondition('run', run.name, 'it is about to pause: resume it when it has paused');
   return { $case: 'state', value: { state: RunState.QUEUED, reason: 'resumed', released: false } };
 }
 
@@ -144,7 +144,7 @@ function absentIfDeleted(error: unknown): undefined {
   if (!(error instanceof NotFound)) throw error;
 }
 
-/** Ids begin with a step of 12 digits; its complement sorts the other way round. */
+/** Ids begin with a step of 12 digits; the complement of the step sorts in descending order. */
 function descending(id: string): string {
   const complement = String(10 ** 12 - 1 - Number(id.slice(0, 12))).padStart(12, '0');
   return `${complement}${id.slice(12)}`;

@@ -1,4 +1,4 @@
-/** Runs in the store, as the api role sees them: any replica, no state but caches of logs that only grow. */
+/** Reads and writes runs in the store, for the api role. It has no state but caches of logs, which only grow. */
 
 import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
@@ -11,12 +11,12 @@ import type { QueueIndex } from '#work/queue-index.js';
 import { type EventBody, eventOf, openRunLog, type RunLog, recordLog, runPrefix, runQueue } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 
-/** Logs that are read on from where they were, instead of from their snapshot. */
+/** Largest number of cached logs, of which only new records have to be read. */
 const keptLogs = 256;
 
 export interface RunsOptions {
   readonly store: ObjectStore;
-  /** Between looks at a watched log. */
+  /** Milliseconds between checks of a watched log. */
   readonly watchPollMs: number;
 }
 
@@ -32,19 +32,19 @@ export class Runs {
     this.#watchPollMs = watchPollMs;
   }
 
-  /** Stores and queues a run. The same id with the same spec is the run again. @throws AlreadyExists for another spec */
+  /** Stores and queues a run. If the id exists with the same spec, returns that run. @throws AlreadyExists for another spec */
   async create(project: string, id: string, record: CreatedRecord, signal: AbortSignal): Promise<RunView> {
     const name = runPrefix(project, id);
     const log = this.#log(project, id);
     let view = await log.refresh(signal);
     if (view === undefined && (await this.#hasLeftovers(project, id, signal))) {
-      throw new FailedPrecondition('run', name, 'a run of this name is being deleted: finish DeleteRun first');
+      throw new FailedPrecondition('run', name, 'a run with this name is being deleted: call DeleteRun again to finish it');
     }
-    // Hints first: without a log they mean nothing, and a log without them would be found by nobody.
+    // The queue hint is written before the log: a hint without a log is harmless, but a log without a hint would never be found.
     await this.#store.put(indexKey(project, id), Buffer.from('{}'), { signal });
     await this.#queue.add({ project, id }, signal);
     view = await log.append((now) => (now === undefined ? { body: { $case: 'created', value: record } } : undefined), signal);
-    if (view === undefined) throw new Error('a created run has a view');
+    if (view === undefined) throw new Error('the log of a run that was just created has no record');
     if (view.specDigest !== record.specDigest) throw new AlreadyExists('run', name, 'it was created with another spec');
     return view;
   }
@@ -52,13 +52,13 @@ export class Runs {
   /** @throws NotFound */
   async get(project: string, id: string, signal: AbortSignal): Promise<RunView> {
     const view = await this.#log(project, id).refresh(signal);
-    // A run that has ended may be deleted and its name used again, by any replica: it is read afresh each time.
+    // The log of an ended run is read again each time, because any replica may delete the run and use its name for another one.
     if (view === undefined || hasEnded(view.run.state)) this.#logs.delete(`${project}/${id}`);
     if (view !== undefined) return view;
     throw new NotFound('run', runPrefix(project, id));
   }
 
-  /** At most `limit` runs with ids above `after`, ascending. */
+  /** At most `limit` runs with ids greater than `after`, in ascending order. */
   async list(project: string, after: string | undefined, limit: number, signal: AbortSignal): Promise<RunView[]> {
     const views: RunView[] = [];
     const folder = `${indexFolder(project)}/`;
@@ -71,7 +71,7 @@ export class Runs {
   }
 
   /**
-   * Appends what `decide` makes of the newest view; nothing where it returns undefined.
+   * Appends the event that `decide` returns for the newest view, if any.
    * @throws NotFound, and what `decide` throws
    */
   async change(project: string, id: string, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<RunView> {
@@ -88,15 +88,15 @@ export class Runs {
   async requeue(project: string, id: string, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<RunView> {
     await this.#queue.add({ project, id }, signal);
     const view = await this.change(project, id, decide, signal);
-    // Between the two a worker may have taken the hint away, because the run was still paused.
+    // In between, a worker may have removed the hint, because the run was still paused.
     if (view.run.state === RunState.QUEUED) await this.#queue.add({ project, id }, signal);
     return view;
   }
 
   /**
-   * Removes a run that has ended with everything it has. The first record goes first, so from then on the run does not exist, and a delete
-   * that was cut short is taken up by calling it again.
-   * @throws NotFound; Aborted for a stale etag; FailedPrecondition while it can still train
+   * Deletes a run that has ended and all of its objects. The first record is deleted first, so from then on the run does not exist; a delete
+   * that was interrupted is continued by calling it again.
+   * @throws NotFound; Aborted for a stale etag; FailedPrecondition if the run has not ended
    */
   async delete(project: string, id: string, etag: string, signal: AbortSignal): Promise<void> {
     const name = runPrefix(project, id);
@@ -105,18 +105,18 @@ export class Runs {
     if (view !== undefined) {
       if (etag !== '' && etag !== view.run.etag)
         throw new Aborted('run', name, `etag ${etag.slice(0, 64)} is stale, the newest is ${view.run.etag}`);
-      if (!hasEnded(view.run.state)) throw new FailedPrecondition('run', name, 'it can still train: cancel it first');
+      if (!hasEnded(view.run.state)) throw new FailedPrecondition('run', name, 'it has not ended: cancel it first');
     }
     this.#logs.delete(`${project}/${id}`);
     await this.#store.delete(indexKey(project, id), { signal });
     await this.#queue.remove({ project, id }, signal);
-    // Snapshots before the log: a view must never come back from one.
+    // Snapshots are deleted before the log, so that no view can be restored from them.
     for (const part of ['log-snapshots', 'log', 'heartbeats', 'checkpoints', 'checkpoint-pins']) {
       for await (const { key } of listAll(this.#store, `${name}/${part}/`, { signal })) await this.#store.delete(key, { signal });
     }
   }
 
-  /** How many runs wait for a worker: what workers are scaled on. */
+  /** Number of runs that wait for a worker, by which workers can be scaled. */
   async waiting(signal: AbortSignal): Promise<number> {
     let count = 0;
     for (const { project, id } of await this.#queue.entries(signal)) {
@@ -126,11 +126,11 @@ export class Runs {
     return count;
   }
 
-  /** Events after a sequence, then new ones as they come; ends after the event that ends the run. @throws NotFound */
+  /** Yields the events after a sequence, then new ones as they are written; ends after the event that ends the run. @throws NotFound */
   async *watch(project: string, id: string, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
     const log = recordLog(this.#store, project, id);
     let cursor = after;
-    // What is there already, read ahead; then one look at a time.
+    // Existing events are read ahead; then the log is polled.
     for await (const record of log.read({ after, signal })) {
       cursor = record.seq;
       yield eventOf(record);

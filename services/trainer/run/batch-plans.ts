@@ -1,8 +1,8 @@
-/** The batches that a run spec asks the data service for. */
+/** Derives the plans of batches from a run spec. */
 import { type MixSpec, type Plan, SampleOrder, type TransformSpec } from '#protocol/dropstream/v1/data.js';
 import type { ResolvedSpec } from './run-spec.js';
 
-/** The training plan: shuffled by the run's seed, augmented, mixed, without the held-out samples. */
+/** The plan of the training: shuffled by the run's seed, augmented, mixed, without the held-out samples. */
 export function trainingPlan(spec: ResolvedSpec): Plan {
   const transform: TransformSpec = {
     inputSize: spec.inputSize,
@@ -43,7 +43,7 @@ export function trainingPlan(spec: ResolvedSpec): Plan {
   };
 }
 
-/** The plan of an evaluation, as far as whether the data fits it: order and batch are the evaluator's own. */
+/** A plan that tells whether the evaluation data fits the spec; the evaluator chooses order and batch size itself. */
 export function evaluationPlan(spec: ResolvedSpec): Plan {
   const training = trainingPlan(spec);
   const transform: TransformSpec = { inputSize: spec.inputSize, training: false, cropPct: spec.cropPct };
@@ -59,15 +59,15 @@ export function evaluationPlan(spec: ResolvedSpec): Plan {
   };
 }
 
-/** True where a run's checkpoints are scored on the samples that its training left out. */
+/** True if a run's checkpoints are evaluated on the samples that its training holds out. */
 export function evaluatesHeldOut(spec: ResolvedSpec): boolean {
   return spec.holdoutStride > 0 && spec.evalManifest === spec.trainManifest;
 }
 
-/** Fields of a plan that a violation may name, by the option of the spec that they come from. */
+/** Maps fields of a plan to the options of the spec that they come from, if their names differ. */
 const optionOfPlanField: Readonly<Record<string, string>> = { 'dataset.manifest': 'train_manifest', subset_offset: 'holdout_offset' };
 
-/** `plan.transform.aa` → `spec.aa`: violations of a plan, in the words of the spec it was made from. */
+/** Translates the field of a plan's violation to that of the spec: `plan.transform.aa` → `spec.aa`. */
 export function specField(planField: string): string {
   const field = planField.replace(/^plan\./, '');
   return `spec.${optionOfPlanField[field] ?? field.replace(/^(transform|mix)\./, '')}`;

@@ -1,4 +1,4 @@
-/** The models of libs/nn, as the rules of a run spec ask about them. */
+/** The facts about the models of libs/nn that the rules of a run spec need. */
 import { hasLayerDecay } from '#nn/layer-decay.js';
 import type { Model } from '#nn/model.js';
 import { defaultImageSize, modelConfig, modelFamily, modelNames, UnknownModel } from '#nn/models/registry.js';

@@ -1,4 +1,4 @@
-/** A run's log in the store: its records are RunEvents as JSON, so that watchers get them as they are. */
+/** The log of a run in the store. Its records are RunEvents as JSON, which WatchRun returns unchanged. */
 import { formatName } from '#errors/resource-names.js';
 import { RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -11,15 +11,15 @@ import { applyEvent, decodeView, encodeView, type RunView } from './run-state.js
 export type EventBody = NonNullable<RunEvent['event']>;
 export type RunLog = FoldedLog<EventBodyAt, RunView>;
 
-/** A body with the time of its record; absent before it is written. */
+/** An event's body with the time of its record, which is absent before the record is written. */
 export interface EventBodyAt {
   readonly body: EventBody | undefined;
   readonly time?: Date | undefined;
 }
 
-/** Records between snapshots: about a minute of steps, so that opening a run never reads more than that. */
+/** Number of records between snapshots: about a minute of steps, which is the most that opening a run has to read. */
 const snapshotEvery = 200;
-/** Bounds a StepsRecord of many micro-batches. */
+/** Limits the size of a StepsRecord with many micro-batches. */
 const maxRecordBytes = 4 << 20;
 
 export const runPrefix = (project: string, run: string): string => formatName('run', { project, run });
@@ -41,14 +41,14 @@ const codec: LogCodec<EventBodyAt> = {
   },
 };
 
-/** The event of a record, as watchers see it. */
+/** The event that WatchRun returns for a record. */
 export function eventOf(record: LogRecord): RunEvent {
   const { seq, at } = record;
   const event = RunEvent.fromJSON(record);
   return { ...event, sequence: BigInt(seq), time: at === undefined ? undefined : new Date(at) };
 }
 
-/** The log of a run, unread. */
+/** Opens the log of a run without reading it. */
 export function openRunLog(store: ObjectStore, project: string, run: string): RunLog {
   const name = runPrefix(project, run);
   return new FoldedLog<EventBodyAt, RunView>({
@@ -67,7 +67,7 @@ export function recordLog(store: ObjectStore, project: string, run: string): Rec
   return new RecordLog(store, logPrefix(project, run), { maxRecordBytes });
 }
 
-/** Whether a run is to be claimed. */
+/** Tells workers whether a run can be claimed. */
 export function standingOf({ run, fence, fruitlessAttempts }: RunView): Standing {
   const state = run.state === RunState.QUEUED ? 'waiting' : run.state === RunState.RUNNING ? 'owned' : 'over';
   return { state, fence, fruitlessAttempts };

@@ -1,13 +1,13 @@
 /**
- * The options of a run one by one: proto name, default, what is allowed (reference recipe §1). Rules between options and those that
- * need the model or the data set are in run-spec.ts.
+ * Every option of a run with its proto name, default and allowed values. Rules that concern several options, the model or the data set are
+ * in run-spec.ts.
  */
 import { maxClasses } from '#errors/limits.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { EnumWords } from '#spec/enum-words.js';
 import { runSpecEnums } from '#spec/words.js';
 
-/** The optional scalar fields of RunSpec that are options with one value. */
+/** The optional fields of RunSpec that have one value. */
 export type OptionKey = {
   [K in keyof RunSpec]-?: undefined extends RunSpec[K] ? K : never;
 }[keyof RunSpec];
@@ -15,11 +15,11 @@ export type OptionKey = {
 type Value = number | bigint | string | boolean;
 
 interface Option {
-  /** In the proto, the CLI and violations. */
+  /** Name in the proto, on the command line and in violations. */
   readonly name: string;
-  /** Undefined: the default depends on something else (run-spec.ts) or is "none". */
+  /** Undefined if the default depends on other values (run-spec.ts) or is "none". */
   readonly fallback: Value | undefined;
-  /** Completes "must be …". */
+  /** Allowed values, as the end of the sentence "must be …". */
   readonly allowed: string;
   readonly holds: (value: Value) => boolean;
 }
@@ -37,7 +37,7 @@ const whole = (name: string, fallback: number | undefined, min: number, max: num
 const flag = (name: string, fallback: boolean | undefined): Option =>
   option(name, fallback, 'true or false', (v) => typeof v === 'boolean');
 
-/** An enum of the protos. UNSPECIFIED means the default, as absence does. */
+/** An enum of the protos, in which UNSPECIFIED means the default. */
 const choice = <T>(name: string, { names, fallback, fromWord, has }: EnumWords<T>): Option =>
   option(name, fromWord(fallback), `one of ${names.join(', ')}`, (v) => typeof v === 'number' && has(v));
 
@@ -54,7 +54,7 @@ const belowOne = (name: string, fallback: number): Option =>
 
 const maxU64 = 2n ** 64n - 1n;
 const maxSteps = 10n ** 13n;
-/** Most leaves of a step's gradient. */
+/** Largest number of leaves of a step's gradient. */
 export const maxGradientLeaves = 16;
 
 export const runOptions: { readonly [K in OptionKey]: Option } = {

@@ -1,6 +1,6 @@
 /**
- * From the spec of a request to the spec that trains: every default filled in, every rule of the reference checked, all violations
- * collected. Pure; data set, model and schedule come in as facts.
+ * Checks the spec of a request against the rules of the reference, collects all violations, and fills in defaults. Pure: facts about the
+ * data set, model and schedule are arguments.
  */
 
 import { createHash } from 'node:crypto';
@@ -14,21 +14,21 @@ import { dropModes, dropSchedules, engines, isRunSpecEnum, precisions } from '#s
 import { isSha256 } from '#storage/content-hash.js';
 import { maxGradientLeaves, type OptionKey, runOptions } from './run-options.js';
 
-/** Options that stay absent when not given: absence is their meaning. */
+/** Options without a default: they stay absent if they are not given. */
 type MayBeAbsent = 'clipGrad' | 'weightDecayEnd' | 'cropPct';
 
-/** A spec in which only "none" is absent. */
+/** A spec in which every default is filled in. */
 export type ResolvedSpec = RunSpec & { [K in Exclude<OptionKey, MayBeAbsent>]-?: NonNullable<RunSpec[K]> };
 
-/** What a spec's rules ask of the models there are. */
+/** The facts about models that the rules of a spec need. */
 export interface ModelCatalog {
   readonly names: readonly string[];
-  /** Image size in pixels that a name stands for. */
+  /** Default image size of a model in pixels. */
   inputSize(model: string): number;
   family(model: string): Family;
-  /** What only some models know: dropout, layer_scale_init_value and head_init_scale, layer decay. */
+  /** Which of the options that only some models have a model takes: dropout, ConvNeXt's initial scales, layer decay. */
   takes(model: string): { readonly dropout: boolean; readonly initOptions: boolean; readonly layerDecay: boolean };
-  /** What a model does not take, or undefined where it takes both. `allowed` completes "must be". */
+  /** Which of the two values the model refuses, or undefined. `allowed` is the end of the sentence "must be …". */
   refusal(
     model: string,
     inputSize: number,
@@ -36,15 +36,15 @@ export interface ModelCatalog {
   ): { readonly field: 'input_size' | 'nb_classes'; readonly allowed: string } | undefined;
 }
 
-/** What a spec's rules ask of a data set. */
+/** The facts about a data set that the rules of a spec need. */
 export interface DatasetFacts {
   readonly samples: number;
   readonly classes: readonly string[];
 }
 
-/** Lengths that follow from spec and data. */
+/** The lengths of a training, computed from the spec and the data set. */
 export interface RunLength {
-  /** Samples an epoch draws from: the manifest's less the held-out ones. */
+  /** Number of training samples: those of the manifest without the held-out ones. */
   readonly trainSamples: number;
   /** Optimizer steps in an epoch. */
   readonly stepsPerEpoch: number;
@@ -55,13 +55,13 @@ export interface RunLength {
 
 const manifestRule = 'the SHA-256 of a manifest: 64 of 0-9 and a-f';
 
-/** Digest of a spec as it was asked for: equal for repeated requests. 64 hex digits. */
+/** Digest of the spec in a request (64 hex digits), which is equal for repeated requests. */
 export function specDigest(spec: RunSpec): string {
   return createHash('sha256').update(RunSpec.encode(spec).finish()).digest('hex');
 }
 
 /**
- * Checks everything that needs neither data set nor schedule. Fields of violations start with `spec.`.
+ * Checks all rules that need neither data set nor schedule. Fields of violations start with `spec.`.
  */
 export function checkRunSpec(violations: Violations, spec: RunSpec, models: ModelCatalog): void {
   const refuse = (holds: boolean, field: string, value: unknown, allowed: string): boolean =>
@@ -76,7 +76,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
     const value = spec[key];
     if (value !== undefined && !refuse(holds(value), name, value, allowed)) bad.add(key);
   }
-  /** Rules between options speak only about values that are sound by themselves. */
+  /** Rules about several options are only applied to values that are valid by themselves. */
   const sound = (...keys: OptionKey[]): boolean => keys.every((key) => !bad.has(key));
   const value = withOptionDefaults(spec);
 
@@ -89,7 +89,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
     refuse(value.saveCkptFreq <= value.epochs, 'save_ckpt_freq', value.saveCkptFreq, `at most ${value.epochs} (epochs)`);
   }
   if (sound('batchSize', 'mixup', 'cutmix') && mixes(value)) {
-    refuse(value.batchSize % 2 === 0, 'batch_size', value.batchSize, 'even where mixup or cutmix is on');
+    refuse(value.batchSize % 2 === 0, 'batch_size', value.batchSize, 'even if mixup or cutmix is on');
   }
   if (sound('holdoutStride', 'holdoutOffset')) {
     refuse(value.holdoutStride !== 1, 'holdout_stride', 1, '0 or at least 2: a stride of 1 would hold out every sample');
@@ -97,7 +97,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
       value.holdoutOffset < Math.max(1, value.holdoutStride),
       'holdout_offset',
       value.holdoutOffset,
-      value.holdoutStride === 0 ? '0 where holdout_stride is 0' : `below ${value.holdoutStride} (holdout_stride)`,
+      value.holdoutStride === 0 ? '0 if holdout_stride is 0' : `below ${value.holdoutStride} (holdout_stride)`,
     );
   }
   if (sound('gradientLeaves', 'updateFreq') && spec.gradientLeaves !== undefined) {
@@ -106,12 +106,12 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
       leaves <= value.updateFreq,
       'gradient_leaves',
       leaves,
-      `at most ${value.updateFreq} (update_freq): a leaf has a micro-batch at least`,
+      `at most ${value.updateFreq} (update_freq), because each leaf needs a micro-batch`,
     );
   }
   if (sound('engine')) checkEngine(refuse, value, known ? models : undefined, sound);
-  refuse(!(value.modelEmaEval && !value.modelEma), 'model_ema_eval', value.modelEmaEval, 'false where model_ema is false');
-  refuse(!(spec.disableEval === false && spec.evalManifest === ''), 'disable_eval', false, 'absent or true where eval_manifest is empty');
+  refuse(!(value.modelEmaEval && !value.modelEma), 'model_ema_eval', value.modelEmaEval, 'false if model_ema is false');
+  refuse(!(spec.disableEval === false && spec.evalManifest === ''), 'disable_eval', false, 'absent or true if eval_manifest is empty');
   if (known) checkModelOptions(refuse, value, models, sound);
   if (known && sound('inputSize', 'nbClasses')) {
     const size = spec.inputSize ?? models.inputSize(spec.model);
@@ -120,7 +120,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
   }
 }
 
-/** What not every engine can do. `models`: undefined where the model is none of them. */
+/** Checks the options that not every engine supports. `models` is undefined if the model is unknown. */
 function checkEngine(
   refuse: Refuse,
   value: ResolvedSpec,
@@ -136,7 +136,7 @@ function checkEngine(
   for (const lack of found) refuse(false, lack.field, lack.value, `${lack.allowed} on engine ${engine}`);
 }
 
-/** Options that only some models know. */
+/** Checks the options that only some models have. */
 function checkModelOptions(refuse: Refuse, value: ResolvedSpec, models: ModelCatalog, sound: (...keys: OptionKey[]) => boolean): void {
   const takes = models.takes(value.model);
   if (sound('layerDecay') && !takes.layerDecay) {
@@ -176,26 +176,26 @@ function checkLists(refuse: Refuse, { optBetas, cutmixMinmax }: RunSpec): void {
 function checkDrop(refuse: Refuse, spec: RunSpec, sound: (...keys: OptionKey[]) => boolean): void {
   if (spec.schedule !== '') {
     for (const key of ['dropout', 'dropPath', 'dropMode', 'dropSchedule', 'cutoffEpoch'] as const) {
-      refuse(spec[key] === undefined, runOptions[key].name, spec[key], 'absent where schedule is given: it comes from there');
+      refuse(spec[key] === undefined, runOptions[key].name, spec[key], 'absent if schedule is given, because the schedule determines it');
     }
     return;
   }
-  refuse(spec.scheduleRevision === 0n, 'schedule_revision', spec.scheduleRevision, '0 where schedule is empty');
-  refuse(spec.followSchedule !== true, 'follow_schedule', true, 'absent or false where schedule is empty');
+  refuse(spec.scheduleRevision === 0n, 'schedule_revision', spec.scheduleRevision, '0 if schedule is empty');
+  refuse(spec.followSchedule !== true, 'follow_schedule', true, 'absent or false if schedule is empty');
   const value = withOptionDefaults(spec);
   if (sound('dropout', 'dropPath')) {
-    refuse(!(value.dropout > 0 && value.dropPath > 0), 'drop_path', value.dropPath, `0 where dropout is above 0 (it is ${value.dropout})`);
+    refuse(!(value.dropout > 0 && value.dropPath > 0), 'drop_path', value.dropPath, `0 if dropout is above 0 (it is ${value.dropout})`);
   }
   if (sound('dropMode', 'dropSchedule')) {
     const linear = dropSchedules.wordOf(value.dropSchedule) === 'linear';
-    refuse(!(dropModes.wordOf(value.dropMode) === 'late' && linear), 'drop_schedule', 'linear', 'constant where drop_mode is late');
+    refuse(!(dropModes.wordOf(value.dropMode) === 'late' && linear), 'drop_schedule', 'linear', 'constant if drop_mode is late');
   }
   if (sound('epochs', 'cutoffEpoch')) {
     refuse(value.cutoffEpoch <= value.epochs, 'cutoff_epoch', value.cutoffEpoch, `at most ${value.epochs} (epochs)`);
   }
 }
 
-/** Checks what needs the training data set. Undefined where the lengths cannot be told because an option they need is wrong itself. */
+/** Checks the rules about the training data set. @returns undefined if an option that the lengths depend on is not valid */
 export function checkLength(violations: Violations, spec: RunSpec, train: DatasetFacts): RunLength | undefined {
   const keys = ['batchSize', 'updateFreq', 'epochs', 'warmupEpochs', 'warmupSteps', 'holdoutStride', 'holdoutOffset', 'nbClasses'] as const;
   if (keys.some((key) => spec[key] !== undefined && !runOptions[key].holds(spec[key]))) return undefined;
@@ -203,19 +203,28 @@ export function checkLength(violations: Violations, spec: RunSpec, train: Datase
   if (value.holdoutStride === 1) return undefined;
   if (spec.nbClasses !== undefined) {
     const classes = train.classes.length;
-    violations.check(spec.nbClasses >= classes, 'spec.nb_classes', spec.nbClasses, `at least ${classes}, the classes of the data set`);
+    violations.check(
+      spec.nbClasses >= classes,
+      'spec.nb_classes',
+      spec.nbClasses,
+      `at least ${classes}, the number of classes in the data set`,
+    );
   }
   const heldOut = value.holdoutStride === 0 ? 0 : Math.ceil(Math.max(0, train.samples - value.holdoutOffset) / value.holdoutStride);
   const trainSamples = train.samples - heldOut;
   const stepSamples = value.batchSize * value.updateFreq;
   const stepsPerEpoch = Math.floor(trainSamples / stepSamples);
   if (value.batchSize > trainSamples) {
-    violations.add('spec.batch_size', value.batchSize, `at most ${trainSamples}, the samples to train on`);
+    violations.add('spec.batch_size', value.batchSize, `at most ${trainSamples}, the number of training samples`);
     return undefined;
   }
   if (stepsPerEpoch === 0) {
     const most = Math.floor(trainSamples / value.batchSize);
-    violations.add('spec.update_freq', value.updateFreq, `at most ${most}: batch_size * update_freq samples must fit into ${trainSamples}`);
+    violations.add(
+      'spec.update_freq',
+      value.updateFreq,
+      `at most ${most}, because batch_size * update_freq must not exceed the ${trainSamples} training samples`,
+    );
     return undefined;
   }
   const totalSteps = value.epochs * stepsPerEpoch;
@@ -225,19 +234,19 @@ export function checkLength(violations: Violations, spec: RunSpec, train: Datase
   return { trainSamples, stepsPerEpoch, totalSteps, warmupSteps };
 }
 
-/** Checks the evaluation data set against the training one. */
+/** Checks that the evaluation data set fits the training data set. */
 export function checkEvaluationData(violations: Violations, spec: RunSpec, train: DatasetFacts, evaluation: DatasetFacts): void {
   const same = train.classes.length === evaluation.classes.length && train.classes.every((name, k) => name === evaluation.classes[k]);
   violations.check(same, 'spec.eval_manifest', spec.evalManifest, 'a data set with the same classes in the same order as train_manifest');
 }
 
-/** A revision of a schedule, as pinned. */
+/** The revision of a schedule that a run uses. */
 export interface PinnedSchedule {
   readonly revision: bigint;
   readonly spec: DropScheduleSpec;
 }
 
-/** Fills in everything. The spec must have passed the checks above. */
+/** Fills in all defaults. The spec must have passed the checks above. */
 export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: DatasetFacts, pinned?: PinnedSchedule): ResolvedSpec {
   const value = withOptionDefaults(spec);
   return {
@@ -251,12 +260,12 @@ export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: Datas
   };
 }
 
-/** True where images of a batch are mixed. */
+/** True if the images of a batch are mixed. */
 export function mixes(spec: Pick<RunSpec, 'mixup' | 'cutmix' | 'cutmixMinmax'>): boolean {
   return (spec.mixup ?? 0) > 0 || (spec.cutmix ?? 0) > 0 || spec.cutmixMinmax.length > 0;
 }
 
-/** Reads back a resolved spec that was stored. @throws Error naming what is absent, or of another release */
+/** Checks a resolved spec that was read from the store. @throws Error naming the first field that is absent or not valid */
 export function asResolved(spec: RunSpec): ResolvedSpec {
   for (const [key, { name, holds, allowed }] of Object.entries(runOptions) as [OptionKey, (typeof runOptions)[OptionKey]][]) {
     const value = spec[key];
@@ -270,7 +279,7 @@ export function asResolved(spec: RunSpec): ResolvedSpec {
 
 function withOptionDefaults(spec: RunSpec): ResolvedSpec {
   const defaults = Object.fromEntries(Object.entries(runOptions).map(([key, { fallback }]) => [key, fallback]));
-  // UNSPECIFIED, which is 0, means the default as absence does.
+  // UNSPECIFIED, which is 0, means the default, like an absent value.
   const absent = (key: string, value: unknown): boolean => value === undefined || (value === 0 && isRunSpecEnum(key));
   const given = Object.fromEntries(Object.entries(spec).filter(([key, value]) => !absent(key, value)));
   return { ...defaults, ...given } as ResolvedSpec;

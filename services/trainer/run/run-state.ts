@@ -1,31 +1,31 @@
 /**
- * What a run is, as a pure fold of its log. Every process that reads the same records sees the same run; a snapshot is the fold of a
- * prefix and may stand in for it.
+ * Computes the state of a run as a pure fold of its log. Every process that reads the same records gets the same state; a snapshot stores
+ * the state after the first records, which then do not have to be read.
  */
 import { type DropKind, ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
 import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ScheduleChange } from './run-rates.js';
 
-/** A committed checkpoint, as the log knows it. */
+/** A committed checkpoint in the log. */
 export interface KnownCheckpoint {
   /** projects/{project}/runs/{run}/checkpoints/{checkpoint} */
   readonly name: string;
-  /** Optimizer steps in it. */
+  /** Optimizer step of the checkpoint. */
   readonly step: number;
 }
 
 export interface RunView {
   readonly run: Run;
-  /** Owner as of the newest claim: identifies the claim, not the machine. Empty before the first one. */
+  /** Identifies the newest claim (not the machine); empty before the first one. */
   readonly owner: string;
-  /** Sequence of the newest claim; 0 before the first one. Whoever appends for an older one is stale. */
+  /** Sequence of the newest claim; 0 before the first one. Appends for an older claim fail. */
   readonly fence: number;
-  /** Samples that an epoch draws from. */
+  /** Number of training samples. */
   readonly trainSamples: number;
   readonly classes: readonly string[];
-  /** Of the spec as it was asked for. */
+  /** Digest of the spec in the request. */
   readonly specDigest: string;
-  /** Claims since the last time that the run got further than ever before in a way that lasts: a checkpoint, or its end. */
+  /** Number of claims since the last lasting progress: a checkpoint of a later step than any before, or the end of the run. */
   readonly fruitlessAttempts: number;
   /** Newest first, at most `rememberedCheckpoints`. */
   readonly checkpoints: readonly KnownCheckpoint[];
@@ -33,28 +33,28 @@ export interface RunView {
   readonly unevaluated: readonly KnownCheckpoint[];
   /** Top-1 in percent of evaluated checkpoints among `checkpoints`, by name. */
   readonly top1ByCheckpoint: Readonly<Record<string, number>>;
-  /** Optimizer steps in the best evaluated checkpoint. */
+  /** Optimizer step of the best evaluated checkpoint. */
   readonly bestStep: number;
-  /** Distinct undecodable samples reported so far. */
+  /** Number of distinct undecodable samples so far. */
   readonly skippedSamples: number;
-  /** Newest revision of the schedule in the log; 0: the run follows none. */
+  /** Newest revision of the schedule in the log; 0 if the run has no schedule. */
   readonly scheduleRevision: number;
   /** Drop schedules in log order; the first one is the run's own. */
   readonly scheduleChanges: readonly ScheduleChange[];
   readonly dropKind: DropKind;
 }
 
-/** Bounds the view; more than any save_ckpt_num could need to fall back on. */
+/** Limits the size of the view; larger than the number of checkpoints that a run can need. */
 const rememberedCheckpoints = 1024;
 
 const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
 
-/** True for a run that never changes again. */
+/** True if the run can no longer change. */
 export function hasEnded(state: RunState): boolean {
   return terminal.has(state);
 }
 
-/** A log that does not begin with its created record, or has a record that its state does not allow. */
+/** A log does not begin with its created record, or has a record that its state does not allow. */
 export class BrokenRunLog extends Error {
   override readonly name = 'BrokenRunLog';
   constructor(
@@ -66,7 +66,7 @@ export class BrokenRunLog extends Error {
   }
 }
 
-/** The view after `event`, whose sequence must follow the view's. `view` undefined: before the first record. */
+/** The view after `event`, whose sequence must follow the view's. `view` is undefined before the first record. */
 export function applyEvent(view: RunView | undefined, event: RunEvent, name = ''): RunView {
   const sequence = Number(event.sequence);
   const body = event.event;
@@ -123,7 +123,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     }
     case 'checkpoint': {
       const checkpoint = { name: body.value.checkpoint, step: Number(body.value.step) };
-      // A checkpoint that stands for no more steps than an earlier one is no progress.
+      // A checkpoint of no later step than an earlier one is not progress.
       const further = checkpoint.step > (view.checkpoints[0]?.step ?? 0);
       const others = view.checkpoints.filter(({ name }) => name !== checkpoint.name);
       const boundary = Number(run.stepsPerEpoch) > 0 && checkpoint.step > 0 && checkpoint.step % Number(run.stepsPerEpoch) === 0;
@@ -168,12 +168,12 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     case 'pauseRequested':
       return withRun({ pauseRequested: run.state === RunState.RUNNING || run.state === RunState.QUEUED });
     default:
-      // Epochs change nothing; kinds of a newer release pass.
+      // Epochs do not change the view; kinds of records that a newer release added are ignored.
       return view;
   }
 }
 
-/** A person who resumes a run starts its count anew; a worker that stops takes its own attempt back; one that failed does not. */
+/** Resuming a run resets the number of claims without progress. A worker that stops takes its own claim back; one that failed does not. */
 function fruitlessAfter({ run, fruitlessAttempts }: RunView, state: RunState, released: boolean): number {
   if (state !== RunState.QUEUED) return fruitlessAttempts;
   if (run.state === RunState.PAUSED) return 0;
@@ -181,21 +181,20 @@ function fruitlessAfter({ run, fruitlessAttempts }: RunView, state: RunState, re
 }
 
 /**
- * Best is decided over step order, not over arrival: the highest top-1, and of equal ones the earliest step, which is what strict
- * improvement in step order gives.
+ * The best checkpoint has the highest top-1 and, of equal ones, the lowest step. It does not depend on the order in which evaluations end.
  */
 export function isBest(view: RunView, step: number, top1: number): boolean {
   const { bestTop1 } = view.run;
   return bestTop1 === undefined || top1 > bestTop1 || (top1 === bestTop1 && step < view.bestStep);
 }
 
-/** A view as JSON text, for snapshots. */
+/** Encodes a view as JSON for a snapshot. */
 export function encodeView({ run, scheduleChanges, ...rest }: RunView): string {
   const changes = scheduleChanges.map(({ effectiveStep, segments }) => ({ effectiveStep, segments: segments.map(ScheduleSegment.toJSON) }));
   return JSON.stringify({ version: 1, run: Run.toJSON(run), scheduleChanges: changes, ...rest });
 }
 
-/** @throws Error when it is not a snapshot of this release: replay from the start then */
+/** @throws Error if the text is not a snapshot of this version; the log must then be read from its beginning */
 export function decodeView(text: string): RunView {
   const { version, run, scheduleChanges, ...rest } = JSON.parse(text) as EncodedView;
   if (version !== 1) throw new Error(`snapshot version ${version}`);

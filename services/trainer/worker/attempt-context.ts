@@ -1,4 +1,4 @@
-/** What every part of an attempt at a run works with. */
+/** The values that all parts of an attempt at a run use. */
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { DataAccess } from '#training/prepared-batches.js';
@@ -15,11 +15,11 @@ export interface AttemptOptions {
   readonly run: string;
   readonly claimed: ClaimedLog<EventBodyAt, RunView>;
   readonly data: DataAccess;
-  /** Absent: checkpoints are not evaluated. */
+  /** Without it, checkpoints are not evaluated. */
   readonly evaluator: EvaluatorClient | undefined;
-  /** Absent: schedules are not followed. */
+  /** Without it, schedules are not followed. */
   readonly scheduler: SchedulerClient | undefined;
-  /** How long a trained run waits for evaluations that get no further. */
+  /** Milliseconds without progress after which a run that has finished training stops waiting for its evaluations. */
   readonly evaluationWaitMs: number;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;

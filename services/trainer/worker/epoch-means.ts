@@ -1,18 +1,18 @@
-/** Means over an epoch's steps. Part of every checkpoint, so that an epoch which two attempts share still has the right means. */
+/** Computes means over the steps of an epoch. The sums are stored in checkpoints, so that means are right if two attempts share an epoch. */
 import type { EpochRecord, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 
-/** Plain sums, in step order: JSON keeps every bit of them. */
+/** Sums in step order, which JSON stores exactly. */
 export interface EpochSums {
   readonly epoch: number;
   readonly steps: number;
   readonly loss: number;
   readonly lr: number;
-  /** Smallest learning rate; Infinity cannot be JSON, so 0 steps have 0. */
+  /** Smallest learning rate; 0 before the first step, because JSON has no Infinity. */
   readonly minLr: number;
   readonly dropRate: number;
   readonly weightDecay: number;
   readonly gradNorm: number;
-  /** Of steps that have one. */
+  /** Sum over the steps that have one. */
   readonly classAcc: number;
   readonly classAccSteps: number;
 }
@@ -21,7 +21,7 @@ export function emptySums(epoch: number): EpochSums {
   return { epoch, steps: 0, loss: 0, lr: 0, minLr: 0, dropRate: 0, weightDecay: 0, gradNorm: 0, classAcc: 0, classAccSteps: 0 };
 }
 
-/** The sums with one more step of the same epoch. */
+/** Adds a step of the same epoch. */
 export function addStep(sums: EpochSums, step: StepMetrics): EpochSums {
   return {
     epoch: sums.epoch,
@@ -37,7 +37,7 @@ export function addStep(sums: EpochSums, step: StepMetrics): EpochSums {
   };
 }
 
-/** The record of an epoch that has ended. `images` and `seconds` are those of this attempt's part of it. */
+/** The record of an epoch that has ended. `images` and `seconds` cover only this attempt. */
 export function epochRecord(sums: EpochSums, images: number, seconds: number): EpochRecord {
   const mean = (sum: number): number => (sums.steps === 0 ? 0 : sum / sums.steps);
   return {

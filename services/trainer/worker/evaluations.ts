@@ -1,6 +1,6 @@
 /**
- * Evaluations of a run's checkpoints: asked for when a checkpoint is committed, followed beside the training, written to the run's log
- * when they end. Asking is idempotent, so an attempt that takes over asks again for all that are not in the log.
+ * Requests an evaluation when a checkpoint is committed, follows it in the background, and writes the result to the run's log. Requests are
+ * idempotent, so a new attempt repeats those whose results are not in the log.
  */
 import { createHash } from 'node:crypto';
 import { AlreadyExists, DomainError, FailedPrecondition, InvalidArgument, NotFound } from '#errors/errors.js';
@@ -19,11 +19,11 @@ export interface EvaluationsOptions {
   readonly parent: string;
   readonly spec: ResolvedSpec;
   readonly logger: Logger;
-  /** Writes the record; `best` is for the log to say. */
+  /** Writes the record; the log decides `best`. */
   readonly append: (record: Omit<EvaluationRecord, 'best'>) => Promise<void>;
-  /** Seconds from asking to the end. */
+  /** Called with the seconds from the request to the end. */
   readonly onEnded?: (seconds: number, record: Omit<EvaluationRecord, 'best'>) => void;
-  /** Ends everything. */
+  /** Aborting it ends all requests. */
   readonly signal: AbortSignal;
 }
 
@@ -47,7 +47,7 @@ export class CheckpointEvaluations {
     return [...this.#pending.keys()];
   }
 
-  /** Asks for the evaluation of a checkpoint and follows it. Once for each name. */
+  /** Requests the evaluation of a checkpoint and follows it, unless this was done before. */
   begin(checkpoint: KnownCheckpoint): void {
     if (this.#pending.has(checkpoint.name)) return;
     this.#progressMs = performance.now();
@@ -55,7 +55,7 @@ export class CheckpointEvaluations {
       .catch((error) => {
         if (this.#signal.aborted) return;
         this.#failure ??= { error };
-        this.#options.logger.error({ error, checkpoint: checkpoint.name }, 'an evaluation could not be followed');
+        this.#options.logger.error({ error, checkpoint: checkpoint.name }, 'an evaluation cannot be followed');
       })
       .then(() => {
         this.#pending.delete(checkpoint.name);
@@ -65,8 +65,8 @@ export class CheckpointEvaluations {
   }
 
   /**
-   * Resolves when none is pending, or none has got further for `patienceMs`; to the names still pending then.
-   * @throws what appending threw; the signal's reason
+   * Resolves when no evaluation is pending, or none has made progress for `patienceMs`. @returns the names that are still pending
+   * @throws the error of an append; the signal's reason
    */
   async settle(patienceMs: number, signal: AbortSignal): Promise<readonly string[]> {
     while (this.#pending.size > 0 && performance.now() - this.#progressMs < patienceMs) {
@@ -101,7 +101,7 @@ export class CheckpointEvaluations {
     onEnded?.((performance.now() - begun) / 1000, record);
   }
 
-  /** An evaluator that is away is asked again until the signal ends it. */
+  /** Repeats the request until the evaluator answers or the signal aborts. */
   async #untilEnded(checkpoint: KnownCheckpoint): Promise<{ name: string; ended: Evaluation }> {
     for (let pause = 200; ; pause = Math.min(longestPauseMs, 2 * pause)) {
       try {
@@ -148,12 +148,12 @@ export class CheckpointEvaluations {
   }
 }
 
-/** Derived from the checkpoint, so that every attempt asks for the same evaluation. */
+/** The id is derived from the checkpoint, so that every attempt requests the same evaluation. */
 function requestIdOf(checkpoint: string): string {
   return `ckpt-${createHash('sha256').update(checkpoint).digest('hex').slice(0, 40)}`;
 }
 
-/** Asking again would give the same answer. */
+/** True if a repeated request would fail in the same way. */
 function isFinal(error: unknown): boolean {
   return (
     error instanceof NotFound || error instanceof InvalidArgument || error instanceof FailedPrecondition || error instanceof AlreadyExists

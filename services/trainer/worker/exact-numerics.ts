@@ -1,6 +1,6 @@
 /**
- * Runs that ask for exact resumption (`exact`) are only continued with the numerics of their newest checkpoint. A worker that has others
- * leaves the run in the queue, for a worker that fits, and says so in its log.
+ * A run that asks for exact resumption (`exact`) is only resumed with the numerics of its newest checkpoint. A worker with other numerics
+ * leaves the run in the queue and logs this.
  */
 import { RecentMap } from '#bounds/recent-map.js';
 import { ExecutorUnavailable } from '#engine/index.js';
@@ -14,7 +14,7 @@ import { asResolved } from '../run/run-spec.js';
 import type { KnownCheckpoint, RunView } from '../run/run-state.js';
 import { fingerprintOfRun } from './run-program.js';
 
-/** The numerics are not those of the checkpoint, and the run wants exactly those (`exact`). */
+/** The worker's numerics differ from the checkpoint's, and the run asks for exact resumption. */
 export class OtherNumerics extends Error {
   override readonly name = 'OtherNumerics';
   constructor(
@@ -29,30 +29,30 @@ export class OtherNumerics extends Error {
 export interface ExactNumericsOptions {
   readonly store: ObjectStore;
   readonly logger: Logger;
-  /** Told of every run that is left to others, once for each of its newest checkpoints. */
+  /** Called for every run that is left to other workers, once per checkpoint. */
   readonly onLeft: () => void;
 }
 
-/** Decisions that are remembered; one that was forgotten is made, and logged, once more. */
+/** Largest number of cached decisions. */
 const remembered = 1024;
 
 export class ExactNumerics {
   readonly #options: ExactNumericsOptions;
-  /** By name of the newest checkpoint: neither its numerics nor this worker's ever change. */
+  /** By name of the newest checkpoint; neither its numerics nor this worker's can change. */
   readonly #fits = new RecentMap<string, boolean>(remembered);
 
   constructor(options: ExactNumericsOptions) {
     this.#options = options;
   }
 
-  /** Whether this worker may claim the run, as far as its numerics are concerned. @throws what the store throws; the signal's reason */
+  /** Tells whether this worker's numerics allow it to claim the run. @throws errors of the store; the signal's reason */
   async allow({ run, checkpoints }: RunView, signal: AbortSignal): Promise<boolean> {
     const newest = checkpoints[0]?.name;
     if (newest === undefined || run.spec?.exact !== true) return true;
     const known = this.#fits.get(newest);
     if (known !== undefined) return known;
     const found = await this.#wanted(checkpoints, signal);
-    // Without any checkpoint to compare with, the attempt itself says what is wrong with the run.
+    // Without a readable checkpoint, the attempt itself reports what is wrong with the run.
     if (found === undefined) return true;
     const here = await fingerprintOfRun(asResolved(run.spec)).then(fingerprintLine, (error) => {
       if (error instanceof ExecutorUnavailable) return error.message;
@@ -68,7 +68,7 @@ export class ExactNumerics {
     return fits;
   }
 
-  /** The numerics of the newest checkpoint that is there; the attempt will pass over damaged ones in the same way. */
+  /** The numerics of the newest readable checkpoint; an attempt skips damaged ones in the same way. */
   async #wanted(checkpoints: readonly KnownCheckpoint[], signal: AbortSignal) {
     for (const { name } of checkpoints) {
       try {

@@ -1,4 +1,4 @@
-/** The start of a run from the weights of another checkpoint, ours or imported. */
+/** Starts a run from the weights of another checkpoint. */
 import type { Program } from '#engine/index.js';
 import { importWeights } from '#interchange/import-weights.js';
 import { type Mismatch, MismatchError } from '#interchange/mismatch-error.js';
@@ -7,7 +7,7 @@ import { gridSide, resamplePositions } from '#nn/position-embedding.js';
 import type { LoadedCheckpoint } from '#storage/checkpoint.js';
 import type { Tensor } from '#storage/tensor.js';
 
-/** A checkpoint to finetune from that is of another architecture; `mismatches` and the message's table have every parameter that differs. */
+/** The checkpoint has another architecture. `mismatches` and the table in the message have every parameter that differs. */
 export class FinetuneMismatch extends Error {
   override readonly name = 'FinetuneMismatch';
   readonly mismatches: readonly Mismatch[];
@@ -47,7 +47,7 @@ export async function finetuneFrom(program: Program, name: string, { tensors }: 
   return imported.notices;
 }
 
-/** A position embedding of equal width on the grid that is wanted; undefined for any other tensor and where it fits already. */
+/** Resamples a position embedding of equal width to the grid of the model; undefined for other tensors and if it fits already. */
 function resampledFor({ name, dtype, shape, data }: Tensor, wanted: readonly number[]): Tensor | undefined {
   const [from, to] = [gridSide(shape), gridSide(wanted)];
   if (name !== 'pos_embed' || dtype !== 'F32' || from === undefined || to === undefined) return undefined;

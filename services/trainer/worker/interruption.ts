@@ -1,7 +1,7 @@
-/** Requests to leave off between two steps: the run is to be paused, or this worker stops. */
+/** Watches for requests to stop training between two steps: a pause of the run, or a stop of the worker. */
 import type { AttemptOptions } from './attempt-context.js';
 
-/** Why training leaves off between two steps. */
+/** Training was stopped between two steps. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
   constructor(readonly kind: 'paused' | 'stopped') {
@@ -17,7 +17,7 @@ export class Interruption {
   /** Aborts with Interrupted, or with the end of the claim. */
   readonly signal: AbortSignal;
 
-  /** Whoever makes it closes it. */
+  /** The creator must call close(). */
   constructor({ claimed, stopping }: Pick<AttemptOptions, 'claimed' | 'stopping'>) {
     const look = (): void => {
       if (stopping.aborted) this.#interrupt.abort(new Interrupted('stopped'));

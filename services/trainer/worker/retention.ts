@@ -1,6 +1,6 @@
 /**
- * Deletes checkpoints that nobody needs any more. Only those that the log knows are ever touched: an owner that comes back late, and has an
- * old log in view, can then delete nothing that its successor made.
+ * Deletes checkpoints that are no longer needed. Only checkpoints in the log are deleted, so that a worker that has lost its claim and has an
+ * old view of the log cannot delete checkpoints of its successor.
  */
 import { deleteCheckpoints } from '#storage/checkpoint-retention.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -11,14 +11,14 @@ export interface RetentionOptions {
   /** projects/P/runs/R/checkpoints */
   readonly prefix: string;
   readonly view: RunView;
-  /** How many of the newest stay. */
+  /** Number of newest checkpoints that are kept. */
   readonly keep: number;
-  /** True where checkpoints at epoch boundaries wait for their evaluation. */
+  /** True if checkpoints at the end of epochs are evaluated. */
   readonly evaluates: boolean;
   readonly signal: AbortSignal;
 }
 
-/** @returns the ids that are gone */
+/** @returns the ids of the deleted checkpoints */
 export async function deleteOldCheckpoints(store: ObjectStore, options: RetentionOptions): Promise<string[]> {
   const { prefix, view, keep, signal } = options;
   const known = new Set(view.checkpoints.map(({ name }) => idOf(name)));
@@ -32,7 +32,7 @@ export async function deleteOldCheckpoints(store: ObjectStore, options: Retentio
   });
 }
 
-/** The newest ones, the best one, those that wait for their evaluation. */
+/** The checkpoints to keep: the newest ones, the best one, and those that wait for their evaluation. */
 function neededIds({ view, keep, evaluates }: RetentionOptions): string[] {
   const newest = view.checkpoints.slice(0, keep);
   return [...newest, ...(evaluates ? view.unevaluated : []), { name: view.run.bestCheckpoint }].map(({ name }) => idOf(name));

@@ -14,7 +14,7 @@ import { startingPoint } from './starting-point.js';
 import { StepsRecorder } from './steps-recorder.js';
 import { train } from './train.js';
 
-/** trained: to the end, evaluations included as far as they came. */
+/** `trained` means that training is complete; its note names evaluations without a result. */
 export type RunOutcome = { readonly kind: 'trained'; readonly note: string } | { readonly kind: 'paused' } | { readonly kind: 'stopped' };
 
 export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
@@ -58,7 +58,7 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   metrics.engineBytes.set({ project, run }, program.peakBytes);
   logger.info({ engine_bytes: program.peakBytes, numerics: fingerprintLine(program.fingerprint) }, 'the model is compiled');
   const from = await startingPoint(context, program);
-  // Those that an earlier attempt did not see to the end.
+  // Evaluations that an earlier attempt requested and whose results are not in the log.
   if (evaluations) for (const checkpoint of claimed.view.unevaluated) evaluations.begin(checkpoint);
   logger.info({ step: from.step, total_steps: totalSteps, attempt: claimed.view.run.attempt }, 'training');
   if (from.step < totalSteps) await train(context, parts, from);

@@ -1,4 +1,4 @@
-/** A run's checkpoints during an attempt: when one is due, saved beside the training, committed to the log, old ones deleted. */
+/** Saves checkpoints during an attempt: decides when one is due, writes it in the background, commits it to the log, deletes old ones. */
 import type { Program } from '#engine/index.js';
 import type { CheckpointRecord } from '#protocol/dropstream/v1/trainer.js';
 import type { SavedCheckpoint } from '#storage/checkpoint.js';
@@ -23,7 +23,7 @@ export interface RunCheckpointsOptions {
   readonly logger: Logger;
   /** Writes what the log must hold before a checkpoint of it. */
   readonly flush: () => Promise<void>;
-  /** Told of a committed checkpoint at the end of an epoch. Absent: none is evaluated. */
+  /** Called for each committed checkpoint at the end of an epoch. Absent if checkpoints are not evaluated. */
   readonly evaluate: ((checkpoint: KnownCheckpoint) => void) | undefined;
 }
 
@@ -48,18 +48,18 @@ export class RunCheckpoints {
       onCommitted: (saved) => this.#committed(saved),
       onFailed: (step, error) => {
         this.#failure = { error };
-        logger.error({ error, step }, 'a checkpoint could not be saved');
+        logger.error({ error, step }, 'a checkpoint cannot be saved');
       },
     });
   }
 
-  /** Whether the spec asks for a checkpoint after so many steps. */
+  /** Tells whether a checkpoint is due after this number of steps. */
   isDue(step: number): boolean {
     const { saveCkpt, saveCkptFreq, saveCkptSeconds } = this.#options.spec;
     if (!saveCkpt) return false;
     const epochs = step / this.#stepsPerEpoch;
     if (Number.isInteger(epochs) && (epochs % saveCkptFreq === 0 || step === this.#totalSteps)) return true;
-    // By time only where none is under way: training never waits for one of those.
+    // A checkpoint by time is skipped while another one is being saved, so that training does not wait for it.
     const due = saveCkptSeconds > 0 && performance.now() - this.#lastMs >= saveCkptSeconds * 1000;
     return due && this.#checkpointer.status.inFlightStep === undefined;
   }
@@ -76,7 +76,7 @@ export class RunCheckpoints {
     metrics.checkpointStall.observe((performance.now() - begun) / 1000);
   }
 
-  /** Resolves when the last save is committed. @throws what it failed with */
+  /** Resolves when the last save is committed. @throws the error of that save */
   async drain(): Promise<void> {
     await this.#checkpointer.drain({ signal: this.#options.claimed.signal });
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -107,7 +107,7 @@ export class RunCheckpoints {
       const gone = await deleteOldCheckpoints(store, options);
       if (gone.length > 0) logger.debug({ checkpoints: gone }, 'old checkpoints were deleted');
     } catch (error) {
-      if (!claimed.signal.aborted) logger.warn({ error }, 'old checkpoints could not be deleted');
+      if (!claimed.signal.aborted) logger.warn({ error }, 'old checkpoints cannot be deleted');
     }
   }
 }

@@ -32,7 +32,7 @@ export interface LoopOptions {
   readonly signal: AbortSignal;
 }
 
-/** The loss or the gradient is no finite number: training on would only spread it. */
+/** The loss or the gradient norm is not a finite number, so training cannot continue. */
 export class NonFiniteLoss extends Error {
   override readonly name = 'NonFiniteLoss';
   constructor(
@@ -40,14 +40,14 @@ export class NonFiniteLoss extends Error {
     readonly loss: number,
     readonly gradNorm: number,
   ) {
-    super(`loss ${loss}, gradient norm ${gradNorm} at step ${step}: lower lr, clip gradients (clip_grad) or warm up longer`);
+    super(`loss ${loss}, gradient norm ${gradNorm} at step ${step}: lower lr, set clip_grad, or raise warmup_epochs`);
   }
 }
 
 export interface TrainedStep {
   readonly metrics: StepMetrics;
   readonly images: number;
-  /** Samples of the step that could not be decoded. */
+  /** The step's samples that could not be decoded. */
   readonly replaced: readonly ReplacedSample[];
 }
 
@@ -122,7 +122,7 @@ async function take(batches: BatchSource, count: number, signal: AbortSignal): P
   try {
     while (taken.length < count) {
       const batch = await batches.next(signal);
-      if (batch === undefined) throw new Error(`the batches of the run end ${count - taken.length} before the end of a step`);
+      if (batch === undefined) throw new Error(`the step lacks ${count - taken.length} batches, because the batches of the run ended`);
       taken.push(batch);
     }
     return taken;
@@ -132,7 +132,7 @@ async function take(batches: BatchSource, count: number, signal: AbortSignal): P
   }
 }
 
-/** Share of right predictions, 0 to 1. */
+/** Fraction of correct predictions, 0 to 1. */
 function accuracy(logits: Float32Array, micro: readonly PreparedBatch[], classes: number, samples: number): number {
   const labels = new Uint32Array(samples);
   let at = 0;

@@ -1,4 +1,4 @@
-/** Claims runs and sees each attempt to its end in the log: trained, paused, given back, failed, or lost to somebody else. */
+/** Claims runs, runs each attempt and records how it ended: trained, paused, given back, failed, or lost to another worker. */
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -38,7 +38,7 @@ export interface WorkerDeps {
 
 export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 
-/** Whoever starts it stops it: that gives every run back at its next step, with a checkpoint. */
+/** Starts the worker. The caller must stop it, which saves a checkpoint of every run after its current step and gives the run back. */
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
   const numerics = new ExactNumerics({ store, logger, onLeft: () => metrics.leftToOthers.inc() });
@@ -79,9 +79,9 @@ function attempted(deps: WorkerDeps, { id, ...attempt }: Attempt<EventBodyAt, Ru
 
 function endOf(outcome: RunOutcome, view: RunView): EventBodyAt {
   if (outcome.kind === 'trained') return stateBody(RunState.SUCCEEDED, outcome.note);
-  // A request that arrived while the worker was stopping is honoured here.
+  // A pause may have been requested while the worker was stopping.
   if (outcome.kind === 'paused' || view.run.pauseRequested) return stateBody(RunState.PAUSED, 'paused by request');
-  return stateBody(RunState.QUEUED, 'given back: its worker is stopping', true);
+  return stateBody(RunState.QUEUED, 'the worker is stopping and gave it back', true);
 }
 
 function stateBody(state: RunState, reason: string, released = false): EventBodyAt {

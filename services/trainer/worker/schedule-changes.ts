@@ -1,4 +1,4 @@
-/** New revisions of the schedule that a run follows, taken between two steps. */
+/** Applies new revisions of the schedule that a run follows, between two steps. */
 import { runDropOf } from '#spec/drop-schedules.js';
 import { dropSegments } from '../run/run-rates.js';
 import type { AttemptContext } from './attempt-context.js';
@@ -6,7 +6,7 @@ import { type Revision, ScheduleFollower } from './schedule-follower.js';
 
 export class ScheduleChanges {
   readonly #context: AttemptContext;
-  /** Absent for a run that follows no schedule. */
+  /** Absent if the run does not follow a schedule. */
   readonly #follower: ScheduleFollower | undefined;
 
   /** Begins to follow at once; whoever makes it closes it. */
@@ -27,7 +27,7 @@ export class ScheduleChanges {
       logger.info({ revision: revision.revision, step }, 'the drop schedule changed');
     } catch (error) {
       if (claimed.signal.aborted) throw error;
-      logger.warn({ error, revision: revision.revision }, 'a revision of the schedule does not fit the run and is passed over');
+      logger.warn({ error, revision: revision.revision }, 'a revision of the schedule does not fit the run and is ignored');
     }
   }
 
@@ -37,7 +37,7 @@ export class ScheduleChanges {
 
   async #append({ revision, spec }: Revision, step: number): Promise<void> {
     const { claimed, spec: runSpec, stepsPerEpoch, append } = this.#context;
-    if (spec.kind !== claimed.view.dropKind && spec.rate > 0) throw new Error('it drops something else than the run');
+    if (spec.kind !== claimed.view.dropKind && spec.rate > 0) throw new Error('its kind of drop differs from that of the run');
     const segments = dropSegments({ ...runSpec, ...runDropOf(spec) }, stepsPerEpoch);
     await append({ $case: 'scheduleChanged', value: { revision: BigInt(revision), effectiveStep: BigInt(step), segments } });
   }

@@ -1,4 +1,4 @@
-/** Follows a named schedule beside the training and keeps its newest revision until the run takes it between two steps. */
+/** Watches a named schedule in the background and keeps its newest revision until the run uses it between two steps. */
 
 import { Cancelled, NotFound } from '#errors/errors.js';
 import type { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
@@ -25,7 +25,7 @@ export class ScheduleFollower {
     this.#running = this.#follow(afterRevision);
   }
 
-  /** The newest revision since the last call; undefined: none. */
+  /** The newest revision since the last call; undefined if there is none. */
   take(): Revision | undefined {
     const newest = this.#newest;
     this.#newest = undefined;
@@ -46,7 +46,7 @@ export class ScheduleFollower {
         for await (const { schedule } of this.client.watchSchedule(request, { signal })) {
           if (schedule === undefined) continue;
           cursor = Number(schedule.revision);
-          // A deleted schedule leaves the run with what it has.
+          // If the schedule was deleted, the run keeps its revision.
           if (!schedule.deleted && schedule.spec) this.#newest = { revision: cursor, spec: schedule.spec };
         }
       } catch (error) {

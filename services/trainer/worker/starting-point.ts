@@ -1,4 +1,4 @@
-/** Where an attempt begins: at the newest whole checkpoint, or at the beginning, from scratch or from other weights. */
+/** Finds where an attempt starts: at the newest readable checkpoint, or at step 0 with initial or other weights. */
 import type { Program } from '#engine/index.js';
 import { type LoadedCheckpoint, loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
@@ -9,11 +9,11 @@ import { OtherNumerics } from './exact-numerics.js';
 import { finetuneFrom } from './finetune.js';
 import { type Progress, restore } from './training-state.js';
 
-/** Every checkpoint that the log names is damaged or gone. */
+/** All checkpoints in the log are damaged or missing. */
 class NoWholeCheckpoint extends Error {
   override readonly name = 'NoWholeCheckpoint';
   constructor(readonly checkpoints: readonly string[]) {
-    super(`none of ${checkpoints.length} checkpoints is whole, the newest is ${checkpoints[0]}`);
+    super(`all ${checkpoints.length} checkpoints of the run are damaged or missing; the newest is ${checkpoints[0]}`);
   }
 }
 
@@ -22,7 +22,7 @@ export async function startingPoint(context: AttemptContext, program: Program): 
   const { claimed } = context;
   const newest = await newestWhole(context);
   if (newest !== undefined) return await resume(context, program, newest.name, newest.loaded);
-  // Training silently from the start again would hide the loss.
+  // Starting again from the beginning without an error would hide the loss.
   const { checkpoints, run } = claimed.view;
   if (checkpoints.length > 0) throw new NoWholeCheckpoint(checkpoints.map(({ name }) => name));
   await initialize(context, program);
@@ -33,7 +33,7 @@ export async function startingPoint(context: AttemptContext, program: Program): 
 async function newestWhole({ store, claimed, logger }: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
   const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name), name]));
   const onDamaged = (key: string, error: Error): void =>
-    logger.error({ error, checkpoint: nameOf.get(key) }, 'a checkpoint was passed over');
+    logger.error({ error, checkpoint: nameOf.get(key) }, 'a checkpoint cannot be loaded and was skipped');
   const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { signal: claimed.signal });
   return loaded && { name: nameOf.get(loaded.manifestKey) as string, loaded };
 }

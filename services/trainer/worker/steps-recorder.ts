@@ -1,10 +1,10 @@
-/** Gathers steps and writes them to the log at most once a second, beside the training. */
+/** Collects steps and writes them to the log in the background, at most once per second. */
 import type { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 
 export interface StepsRecorderOptions {
   /** Appends one record; its error ends the recorder. */
   readonly append: (steps: StepMetrics[]) => Promise<void>;
-  /** Least time between records; default 1000 ms. */
+  /** Smallest number of milliseconds between records; default 1000. */
   readonly everyMs?: number;
 }
 
@@ -27,7 +27,7 @@ export class StepsRecorder {
     this.#everyMs = everyMs;
   }
 
-  /** Takes a step. Waits only where the store is far behind. @throws what an earlier append threw */
+  /** Adds a step. Waits only if the store is far behind. @throws the error of an earlier append */
   async add(step: StepMetrics): Promise<void> {
     this.#held.push(step);
     this.#throwFailure();
@@ -36,7 +36,7 @@ export class StepsRecorder {
     else this.#schedule();
   }
 
-  /** Resolves once everything taken so far is in the log. */
+  /** Resolves when all steps added so far are in the log. */
   async flush(): Promise<void> {
     while (this.#held.length > 0 || this.#writing !== undefined) {
       this.#throwFailure();
@@ -46,7 +46,7 @@ export class StepsRecorder {
     this.#throwFailure();
   }
 
-  /** Drops what is held. */
+  /** Drops the collected steps. */
   close(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

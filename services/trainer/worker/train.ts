@@ -1,4 +1,4 @@
-/** The training of an attempt: every step from where it begins to the end of the run, recorded, with checkpoints on the way. */
+/** Trains a run in one attempt: runs the steps to the end, records them and saves checkpoints. */
 import type { Program } from '#engine/index.js';
 import { DomainError } from '#errors/errors.js';
 import { runRates } from '../run/run-rates.js';
@@ -52,7 +52,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     }
   } catch (error) {
     // Both come between two steps: what there is can be saved whole, and an attempt that waits for data in vain keeps what it did.
-    // A checkpoint of this very step needs no second one.
+    // If this step already has a checkpoint, no other one is needed.
     if (!(error instanceof Interrupted || error instanceof DomainError)) throw error;
     if (recorder.step > from.step && !claimed.signal.aborted) {
       await checkpoints.save(program, recorder.progress);

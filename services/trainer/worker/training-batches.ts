@@ -1,4 +1,4 @@
-/** The micro-batches of a run from a step on. */
+/** Requests the micro-batches of a run from a step on. */
 import { formatName } from '#errors/resource-names.js';
 import { PreparedBatches } from '#training/prepared-batches.js';
 import { trainingPlan } from '../run/batch-plans.js';
@@ -8,14 +8,14 @@ import type { AttemptContext } from './attempt-context.js';
 /** Finished micro-batches beyond those of one step, at most so many bytes. */
 const aheadBytes = 512 << 20;
 
-/** Begins to fetch at once; whoever opens them closes them. */
+/** Starts to fetch at once. The caller must close it. */
 export function openTrainingBatches(context: AttemptContext, fromStep: number): PreparedBatches {
   const { data, project, claimed, logger, spec, stepsPerEpoch } = context;
   return new PreparedBatches({
     data: {
       ...data,
       onFailure: ({ address, epoch, index, error }) =>
-        logger.warn({ address, epoch, index, error: String(error) }, 'a batch is asked for again'),
+        logger.warn({ address, epoch, index, error: String(error) }, 'a batch is requested again'),
     },
     request: {
       plan: trainingPlan(spec),

@@ -1,4 +1,4 @@
-/** The training state as a checkpoint, and back: weights, both moments, moving average, sums of the epoch, undecodable samples. */
+/** Converts the training state (weights, moments, moving average, sums of the epoch, undecodable samples) to and from a checkpoint. */
 import type { Program, ProgramState } from '#engine/index.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { LoadedCheckpoint } from '#storage/checkpoint.js';
@@ -10,9 +10,9 @@ import type { ResolvedSpec } from '../run/run-spec.js';
 import type { RunView } from '../run/run-state.js';
 import { type EpochSums, emptySums } from './epoch-means.js';
 
-/** What training knows beside the program's tensors. */
+/** The training state besides the program's tensors. */
 export interface Progress {
-  /** Optimizer steps done. */
+  /** Number of optimizer steps done. */
   readonly step: number;
   readonly sums: EpochSums;
   /** Paths of samples that could not be decoded, distinct. */
@@ -56,7 +56,7 @@ function tensorsOf(state: ProgramState): SnapshotTensors {
   };
 }
 
-/** Loads a checkpoint into the program. @throws NotATrainingCheckpoint; RangeError where it is of another model */
+/** Loads a checkpoint into the program. @throws NotATrainingCheckpoint; RangeError if it belongs to another model */
 export async function restore(program: Program, name: string, { manifest, tensors }: LoadedCheckpoint): Promise<Progress> {
   const { undecodable } = readTrainingMetadata(name, manifest.metadata);
   const optimizer = toProgramTensors(tensors.optimizer ?? []);

@@ -1,7 +1,7 @@
-/** Samples that could not be decoded: named once each, and too many of them end the run. */
+/** Counts samples that cannot be decoded, reports each of them once, and fails the run if there are too many. */
 import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 
-/** More of the data cannot be decoded than the run accepts. */
+/** More samples cannot be decoded than the run allows. */
 export class TooManyUndecodable extends Error {
   override readonly name = 'TooManyUndecodable';
   constructor(
@@ -9,7 +9,7 @@ export class TooManyUndecodable extends Error {
     readonly allowed: number,
   ) {
     const shown = paths.slice(0, 20).join(', ');
-    super(`${paths.length} samples cannot be decoded, at most ${allowed} may (max_undecodable): ${shown}${paths.length > 20 ? ', …' : ''}`);
+    super(`${paths.length} samples cannot be decoded; max_undecodable allows ${allowed}: ${shown}${paths.length > 20 ? ', …' : ''}`);
   }
 }
 
@@ -27,7 +27,7 @@ export class Undecodable {
     return [...this.#paths];
   }
 
-  /** Takes what a step replaced; returns the paths seen for the first time. */
+  /** Adds the replaced samples of a step. @returns the paths that are new */
   add(replaced: readonly ReplacedSample[]): string[] {
     const fresh = [...new Set(replaced.map(({ path }) => path))].filter((path) => !this.#paths.has(path));
     for (const path of fresh) this.#paths.add(path);

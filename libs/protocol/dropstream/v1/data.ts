@@ -25,15 +25,15 @@ export const protobufPackage = "dropstream.v1";
 
 export const protobufFileName = "dropstream/v1/data.proto";
 
-/** Filters of the training crop's resize and of geometric augmentations. */
+/** Interpolation filter for resizing training images and for geometric augmentations. */
 export enum TrainInterpolation {
   /** UNSPECIFIED - Means BICUBIC. */
   UNSPECIFIED = 0,
-  /** BICUBIC - Bicubic. */
+  /** BICUBIC - Bicubic interpolation. */
   BICUBIC = 1,
-  /** BILINEAR - Bilinear. */
+  /** BILINEAR - Bilinear interpolation. */
   BILINEAR = 2,
-  /** RANDOM - Bicubic or bilinear, drawn anew for each resize and each geometric operation. */
+  /** RANDOM - Bicubic or bilinear, drawn at random for each resize and each geometric operation. */
   RANDOM = 3,
   UNRECOGNIZED = -1,
 }
@@ -75,15 +75,15 @@ export function trainInterpolationToJSON(object: TrainInterpolation): string {
   }
 }
 
-/** What random erasing fills its boxes with. */
+/** How random erasing fills its boxes. */
 export enum EraseMode {
   /** UNSPECIFIED - Means PIXEL. */
   UNSPECIFIED = 0,
-  /** PIXEL - A normal value for each pixel and channel. */
+  /** PIXEL - A normally distributed value for each pixel and channel. */
   PIXEL = 1,
-  /** RAND - A normal value for each channel. */
+  /** RAND - A normally distributed value for each channel. */
   RAND = 2,
-  /** CONST - 0. */
+  /** CONST - The constant 0, which is the mean colour after normalising. */
   CONST = 3,
   UNRECOGNIZED = -1,
 }
@@ -125,15 +125,15 @@ export function eraseModeToJSON(object: EraseMode): string {
   }
 }
 
-/** Which images of a batch share the parameters of their mixing. */
+/** Which images of a batch are mixed with the same parameters. */
 export enum MixupMode {
   /** UNSPECIFIED - Means BATCH. */
   UNSPECIFIED = 0,
-  /** BATCH - All of them. */
+  /** BATCH - All images of the batch share one set of parameters. */
   BATCH = 1,
-  /** PAIR - An image and its partner. */
+  /** PAIR - Each image and its partner share one set of parameters. */
   PAIR = 2,
-  /** ELEM - None: each image has its own. */
+  /** ELEM - Each image has its own parameters. */
   ELEM = 3,
   UNRECOGNIZED = -1,
 }
@@ -175,22 +175,25 @@ export function mixupModeToJSON(object: MixupMode): string {
   }
 }
 
-/** How the samples of an epoch follow each other; docs/epoch-order.md says it to the last bit. */
+/** Order of the samples in an epoch. docs/epoch-order.md specifies it exactly. */
 export enum SampleOrder {
   /** UNSPECIFIED - Means SHUFFLED. */
   UNSPECIFIED = 0,
-  /** SHUFFLED - A keyed permutation of all samples, another one each epoch; the last partial round of batches is dropped (training). */
+  /**
+   * SHUFFLED - For training: a keyed permutation of all samples, a different one in each epoch. Samples at the end that do not fill a batch for every
+   * rank are left out.
+   */
   SHUFFLED = 1,
   /**
-   * BLOCKS - Runs of block_samples neighbours in keyed order, blocks_mixed of them shuffled together, so that shards are read in long runs;
-   * otherwise as SHUFFLED.
+   * BLOCKS - For training from shards: blocks of block_samples consecutive samples in keyed order, of which blocks_mixed are shuffled together, so
+   * that shards are read in long sequences. Incomplete batches are left out as with SHUFFLED.
    */
   BLOCKS = 2,
-  /** SEQUENTIAL - The manifest's order, each sample once, the last batch short (evaluation). */
+  /** SEQUENTIAL - For evaluation: each sample once, in the order of the manifest. The last batch may be smaller. */
   SEQUENTIAL = 3,
   /**
-   * PADDED - As SEQUENTIAL, but every rank has equally many batches, all full: slots past the end hold samples from the beginning again,
-   * marked `padding`.
+   * PADDED - Like SEQUENTIAL, but every rank has the same number of batches and every batch is full: slots after the last sample contain samples from
+   * the beginning again, marked as `padding`.
    */
   PADDED = 4,
   UNRECOGNIZED = -1,
@@ -238,15 +241,15 @@ export function sampleOrderToJSON(object: SampleOrder): string {
   }
 }
 
-/** In which form pixels travel. */
+/** Format of the payload of a batch. */
 export enum PixelFormat {
   /** UNSPECIFIED - Means UINT8. */
   UNSPECIFIED = 0,
-  /** UINT8 - CHW bytes before normalising, with finish parameters in the header. */
+  /** UINT8 - CHW bytes before normalising, erasing and mixing. The header has the parameters with which the caller finishes them. */
   UINT8 = 1,
-  /** FLOAT32 - Finished (normalised, erased, mixed) CHW float32, little endian; float32 soft targets [samples, classes] follow the images. */
+  /** FLOAT32 - Finished (normalised, erased, mixed) images as CHW float32, followed by soft targets as float32 [samples, classes]; little-endian. */
   FLOAT32 = 2,
-  /** BFLOAT16 - Finished CHW bfloat16, little endian; float32 soft targets follow the images. */
+  /** BFLOAT16 - Finished images as CHW bfloat16, followed by soft targets as float32 [samples, classes]; little-endian. */
   BFLOAT16 = 3,
   UNRECOGNIZED = -1,
 }
@@ -288,53 +291,53 @@ export function pixelFormatToJSON(object: PixelFormat): string {
   }
 }
 
-/** Which images, and in which split. */
+/** A reference to an indexed data set. */
 export interface DatasetRef {
-  /** SHA-256 (64 hex digits) of the manifest that `dropstream data index` wrote. */
+  /** SHA-256 (64 hex digits) of the manifest that `dropstream data index` stored. */
   manifest: string;
 }
 
-/** Asks what a data set holds. */
+/** Request of DescribeDataset. */
 export interface DescribeDatasetRequest {
-  /** The data set; required. */
+  /** The data set. Required. */
   dataset?: DatasetRef | undefined;
 }
 
-/** What a data set holds. */
+/** Response of DescribeDataset. */
 export interface DescribeDatasetResponse {
   /** SHA-256 of the manifest. */
   manifest: string;
-  /** image_folder, tar, cifar10, cifar100 or idx. */
+  /** Format of the data set: image_folder, tar, cifar10, cifar100 or idx. */
   kind: string;
   /** Number of samples. */
   samples: bigint;
-  /** Class names in order of their labels. */
+  /** Class names in label order. */
   classes: string[];
-  /** Samples of each class, in the same order. */
+  /** Number of samples of each class, in label order. */
   classCounts: bigint[];
 }
 
-/** How images are augmented or prepared (recipe of the paper; same names and defaults as the reference's options). */
+/** How each image is transformed. Names and defaults are those of the reference's options. */
 export interface TransformSpec {
   /** Output height and width in pixels, 8 to 1,024. Required. */
   inputSize: number;
-  /** True: the training transform; false: evaluation. */
+  /** True: the training transform; false: the evaluation transform. */
   training: boolean;
-  /** Probability-free strength of ColorJitter (brightness, contrast, saturation), used only where aa is empty. Default 0.4; >= 0. */
+  /** Strength of ColorJitter (brightness, contrast, saturation), >= 0; only used if aa is empty. Default 0.4. */
   colorJitter?:
     | number
     | undefined;
-  /** RandAugment string such as rand-m9-mstd0.5-inc1; "" turns it off. Default rand-m9-mstd0.5-inc1. */
+  /** RandAugment policy; "" turns it off. Default rand-m9-mstd0.5-inc1. */
   aa?:
     | string
     | undefined;
-  /** Default BICUBIC. */
+  /** Interpolation filter of the training transform. Default BICUBIC. */
   trainInterpolation?:
     | TrainInterpolation
     | undefined;
   /**
-   * Share of the resized short side that the evaluation crop keeps, 0.05 to 1. Default 0.875. As in the reference not used at
-   * input_size >= 384 (a warp to a square) and at input_size <= 32 (neither resized nor cropped).
+   * Fraction of the resized short side that the center crop keeps in evaluation, 0.05 to 1. Default 0.875. As in the reference, it is not
+   * used if input_size is at least 384 (the image is warped to a square) or at most 32 (the image is neither resized nor cropped).
    */
   cropPct?:
     | number
@@ -343,19 +346,19 @@ export interface TransformSpec {
   reprob?:
     | number
     | undefined;
-  /** Default PIXEL. */
+  /** How erased boxes are filled. Default PIXEL. */
   remode?:
     | EraseMode
     | undefined;
-  /** Largest number of erased boxes, 1 to 16. Default 1. */
+  /** Maximum number of erased boxes in an image, 1 to 16. Default 1. */
   recount?:
     | number
     | undefined;
-  /** True: ImageNet's mean and standard deviation; false: 0.5 for all channels. Default true. */
+  /** True: normalise with the mean and standard deviation of ImageNet; false: with 0.5 for all channels. Default true. */
   imagenetDefaultMeanAndStd?:
     | boolean
     | undefined;
-  /** Zero padding around images of input_size <= 32 before the random crop, in pixels, 0 to 32. Default 4. */
+  /** Zero padding in pixels before the random crop, 0 to 32; only used if input_size is at most 32. Default 4. */
   cropPadding?:
     | number
     | undefined;
@@ -363,27 +366,30 @@ export interface TransformSpec {
   hflip?: number | undefined;
 }
 
-/** How images of a batch are mixed. Absent alphas of 0 mean no mixing. */
+/** How the images of a batch are mixed. If mixup and cutmix are both 0 and cutmix_minmax is empty, images are not mixed. */
 export interface MixSpec {
-  /** Beta parameter of mixup, >= 0; 0: off. Default 0.8. */
+  /** Alpha of the Beta distribution from which mixup draws its ratio, >= 0; 0 turns mixup off. Default 0.8. */
   mixup?:
     | number
     | undefined;
-  /** Beta parameter of cutmix, >= 0; 0: off. Default 1. */
+  /** Alpha of the Beta distribution from which cutmix draws its ratio, >= 0; 0 turns cutmix off. Default 1. */
   cutmix?:
     | number
     | undefined;
-  /** Two floats in [0, 1], min < max: size range of the cutmix box as a share of the side; empty: by lambda. Turns cutmix on. */
+  /**
+   * Minimum and maximum side of the cutmix box as fractions of the image side: two values in [0, 1], the first one smaller. Turns cutmix on.
+   * Empty: the size of the box follows from the drawn ratio.
+   */
   cutmixMinmax: number[];
-  /** Probability that a batch (pair, element) is mixed, [0, 1]. Default 1. */
+  /** Probability that a batch (with PAIR a pair, with ELEM an image) is mixed, [0, 1]. Default 1. */
   mixupProb?:
     | number
     | undefined;
-  /** Probability of cutmix where both are on, [0, 1]. Default 0.5. */
+  /** Probability of cutmix instead of mixup if both are on, [0, 1]. Default 0.5. */
   mixupSwitchProb?:
     | number
     | undefined;
-  /** Default BATCH. */
+  /** Which images share mixing parameters. Default BATCH. */
   mixupMode?:
     | MixupMode
     | undefined;
@@ -391,221 +397,221 @@ export interface MixSpec {
   smoothing?: number | undefined;
 }
 
-/** Everything that decides the content of every batch of a training or an evaluation. */
+/** Everything that determines the content of all batches of a training or an evaluation. */
 export interface Plan {
-  /** The data set; required. */
+  /** The data set. Required. */
   dataset?:
     | DatasetRef
     | undefined;
   /** Key of all random draws. Default 0. */
   seed: bigint;
-  /** Samples in a batch over one rank, 1 to 65,536. Required; even where mixing is on. */
+  /** Number of samples in a batch of one rank, 1 to 65,536; must be even if images are mixed. Required. */
   batchSize: number;
-  /** This reader's rank, below world_size. Default 0. */
+  /** Rank of the caller, below world_size. Default 0. */
   rank: number;
-  /** Readers that share an epoch; 0 means 1. */
+  /** Number of callers (ranks) that share an epoch; 0 means 1. */
   worldSize: number;
-  /** How samples follow each other. Default SHUFFLED. */
+  /** Order of the samples in an epoch. Default SHUFFLED. */
   order: SampleOrder;
-  /** What happens to each image; required. */
+  /** How each image is transformed. Required. */
   transform?:
     | TransformSpec
     | undefined;
-  /** Mixing; absent: none. */
+  /** How images are mixed; absent: images are not mixed. */
   mix?:
     | MixSpec
     | undefined;
-  /** Version of the pixel semantics that the caller was made with; 0: whatever the replica has. FAILED_PRECONDITION where it differs. */
+  /** Version of the pixel semantics that the caller expects. A replica with another version answers FAILED_PRECONDITION. 0: any version. */
   pixelSemantics: number;
-  /** Only these samples of the data set: every `subset_stride`-th from `subset_offset` on, or all others where subset_invert. 0: all samples. */
+  /** Restricts the plan to every `subset_stride`-th sample from `subset_offset` on, or with subset_invert to all other samples. 0: all samples. */
   subsetStride: number;
-  /** First sample of the subset, below subset_stride. */
+  /** Index of the first sample of the subset, below subset_stride. */
   subsetOffset: number;
-  /** True: the samples that stride and offset do not name (a training part beside a held-out part). */
+  /** True: use the samples that stride and offset do not select, for example for training on all but the held-out samples. */
   subsetInvert: boolean;
-  /** Samples of a block, 1 to 16,777,216; only with SAMPLE_ORDER_BLOCKS. Default 1024. */
+  /** Number of samples in a block, 1 to 16,777,216; only with SAMPLE_ORDER_BLOCKS. Default 1024. */
   blockSamples?:
     | number
     | undefined;
-  /** Blocks that are shuffled together, 1 to 65,536; only with SAMPLE_ORDER_BLOCKS. Default 16. */
+  /** Number of blocks that are shuffled together, 1 to 65,536; only with SAMPLE_ORDER_BLOCKS. Default 16. */
   blocksMixed?: number | undefined;
 }
 
-/** Asks for one batch. */
+/** Request of GetBatch. */
 export interface GetBatchRequest {
-  /** projects/{project}; default projects/default. */
+  /** Name of the project: projects/{project}. Default projects/default. */
   parent: string;
-  /** Required. */
+  /** Plan that the batch belongs to. Required. */
   plan?:
     | Plan
     | undefined;
-  /** Epoch from 0. */
+  /** Epoch, from 0. */
   epoch: number;
-  /** Batch within the epoch, from 0. OUT_OF_RANGE is not used: an index past the end is INVALID_ARGUMENT. */
+  /** Number of the batch within the epoch, from 0. A number past the end of the epoch is INVALID_ARGUMENT. */
   index: number;
-  /** Default UINT8. */
+  /** Format of the payload. Default UINT8. */
   format: PixelFormat;
-  /** SHA-256 of the canonical plan; FAILED_PRECONDITION where the replica computes another one; empty: not checked. */
+  /** SHA-256 of the plan in canonical form. A replica that computes another digest answers FAILED_PRECONDITION. Empty: not checked. */
   planDigest: string;
   /**
-   * The caller will ask this replica for that many following batches (across the end of the epoch), 0 to 64, default 0. A hint: they are made
-   * one at a time while no call waits, within the caller's share of memory, and kept for it for at most a minute. Forgotten when this call is
-   * cancelled or the connection closes. For callers with one call at a time; several calls in flight do the same.
+   * A hint that the caller will request this many following batches from this replica, 0 to 64, also beyond the end of the epoch. The replica
+   * prepares them one at a time while no call waits, within the caller's share of memory, and keeps them for at most a minute. They are
+   * discarded when this call is cancelled or the connection closes. Useful for callers that make one call at a time. Default 0.
    */
   readAhead: number;
   /**
-   * Name of the caller among those that share this service fairly, at most 128 characters. Default: the connection, so that callers behind
-   * one proxy should name themselves. No secret, and no protection.
+   * Name under which the replica counts this caller's share of the service, at most 128 characters. Default: the connection is one caller, so
+   * callers behind one proxy should set a name. It is not a secret and does not protect anything.
    */
   client: string;
 }
 
 /** One erased rectangle. */
 export interface EraseBox {
-  /** First row. */
+  /** First row of the rectangle in pixels. */
   top: number;
-  /** First column. */
+  /** First column of the rectangle in pixels. */
   left: number;
-  /** Rows. */
+  /** Height of the rectangle in pixels. */
   height: number;
-  /** Columns. */
+  /** Width of the rectangle in pixels. */
   width: number;
-  /** What fills it; never UNSPECIFIED. */
+  /** How the rectangle is filled; never UNSPECIFIED. */
   mode: EraseMode;
-  /** Key of the noise (64 bits). */
+  /** 64-bit key from which the noise is drawn. */
   key: bigint;
-  /** Number of the box within its image: a counter word of the noise. */
+  /** Number of the rectangle within its image; it is a part of the counter from which the noise is drawn. */
   box: number;
 }
 
-/** How an image is mixed with its partner's erased image. */
+/** How an image is mixed with its partner. The partner's own rectangles are erased before. */
 export interface MixParameters {
-  /** Share of the image itself, in [0, 1]; exact float32. */
+  /** Weight of the image itself, in [0, 1], as an exact float32. The partner has the weight 1 - lambda. */
   lambda: number;
-  /** Slot of the partner in the batch. */
+  /** Slot of the partner in the batch, from 0. */
   partner: number;
-  /** True: the rectangle below is pasted from the partner (cutmix); false: a weighted sum (mixup). */
+  /** True: the rectangle below is copied from the partner (cutmix); false: the images are added with their weights (mixup). */
   cutmix: boolean;
-  /** Rectangle of cutmix. */
+  /** First row of the cutmix rectangle in pixels. */
   top: number;
-  /** Rectangle of cutmix. */
+  /** First column of the cutmix rectangle in pixels. */
   left: number;
-  /** Rectangle of cutmix. */
+  /** Height of the cutmix rectangle in pixels. */
   height: number;
-  /** Rectangle of cutmix. */
+  /** Width of the cutmix rectangle in pixels. */
   width: number;
 }
 
 /** One sample of a batch. */
 export interface BatchSample {
-  /** Index in the manifest. */
+  /** Index of the sample in the manifest, from 0. */
   sample: bigint;
-  /** Class label. */
+  /** Class label, from 0. */
   label: number;
-  /** Erased rectangles; empty for most. */
+  /** Rectangles that are erased in the image. */
   erase: EraseBox[];
-  /** Mixing; absent: none. */
+  /** How the image is mixed; absent if it is not mixed. */
   mix?:
     | MixParameters
     | undefined;
-  /** True: this slot only fills its batch up (SAMPLE_ORDER_PADDED) and counts for nothing. */
+  /** True: the slot only fills the batch (SAMPLE_ORDER_PADDED); the caller must not count it. */
   padding: boolean;
 }
 
-/** A sample that could not be decoded and what stands in its place. */
+/** A sample that could not be decoded, and the sample that replaces it. */
 export interface ReplacedSample {
-  /** Slot in the batch. */
+  /** Slot of the sample in the batch, from 0. */
   slot: number;
-  /** Index in the manifest of the undecodable sample. */
+  /** Index of the undecodable sample in the manifest. */
   sample: bigint;
-  /** Its path in the data set. */
+  /** Path of the undecodable sample in the data set. */
   path: string;
-  /** Why. */
+  /** Why the sample cannot be decoded. */
   reason: string;
-  /** Index in the manifest of the sample used instead. */
+  /** Index of the replacing sample in the manifest. */
   replacement: bigint;
 }
 
-/** First message of a batch. */
+/** The first message of the answer: describes the batch and its payload. */
 export interface BatchHeader {
-  /** Digest of the plan that was executed. */
+  /** SHA-256 of the plan in canonical form. */
   planDigest: string;
-  /** As asked. */
+  /** Epoch of the request. */
   epoch: number;
-  /** As asked. */
+  /** Number of the batch of the request. */
   index: number;
-  /** Batches in this epoch for this rank. */
+  /** Number of batches of this rank in an epoch. */
   batchesPerEpoch: number;
-  /** Position of the first sample in the epoch, over all ranks. */
+  /** Position of the batch's first sample in the epoch, counted over all ranks. */
   firstPosition: bigint;
-  /** One for each slot. */
+  /** The samples of the batch, one for each slot. */
   samples: BatchSample[];
-  /** Channels (3). */
+  /** Number of channels, always 3. */
   channels: number;
-  /** Height and width in pixels. */
+  /** Height and width of the images in pixels. */
   size: number;
   /** Number of classes. */
   classes: number;
-  /** Of the payload. */
+  /** Format of the payload. */
   format: PixelFormat;
-  /** Bytes of the payload. */
+  /** Size of the payload in bytes. */
   payloadBytes: bigint;
   /** SHA-256 of the payload. */
   payloadSha256: Buffer;
-  /** Subtracted after division by 255, for each channel. */
+  /** For each channel, the value that is subtracted after dividing by 255. */
   mean: number[];
-  /** Divided by, for each channel. */
+  /** For each channel, the value by which the result is divided. */
   std: number[];
-  /** Samples replaced because they could not be decoded. */
+  /** Samples that were replaced because they could not be decoded. */
   replaced: ReplacedSample[];
-  /** Smoothing of targets. */
+  /** Label smoothing of the targets. */
   smoothing: number;
 }
 
-/** A part of a batch. */
+/** One message of the answer of GetBatch. */
 export interface GetBatchResponse {
-  /** The header first, then chunks in order. */
+  /** The first message has the header, the following ones have the payload in order. */
   part?:
     | //
-    /** First message. */
+    /** Header of the batch; in the first message. */
     { $case: "header"; value: BatchHeader }
     | //
-    /** Following bytes of the payload, at most 1 MiB. */
+    /** The next bytes of the payload, at most 1 MiB. */
     { $case: "chunk"; value: Buffer }
     | undefined;
 }
 
-/** Asks for a look at a batch. */
+/** Request of PreviewBatch. */
 export interface PreviewBatchRequest {
-  /** As in GetBatchRequest. */
+  /** Name of the project: projects/{project}. Default projects/default. */
   parent: string;
-  /** Required. */
+  /** Plan that the batch belongs to. Required. */
   plan?:
     | Plan
     | undefined;
-  /** Epoch from 0. */
+  /** Epoch, from 0. */
   epoch: number;
-  /** Batch within the epoch. */
+  /** Number of the batch within the epoch, from 0. */
   index: number;
-  /** At most this many images, 1 to 64; 0 means 16. */
+  /** Largest number of images to return, 1 to 64; 0 means 16. */
   limit: number;
 }
 
-/** An image for people. */
+/** An image of a batch, for people. */
 export interface PreviewImage {
-  /** Index in the manifest. */
+  /** Index of the sample in the manifest, from 0. */
   sample: bigint;
-  /** Class name. */
+  /** Name of the sample's class. */
   className: string;
-  /** The image as training sees it, mixed and erased, before normalising. */
+  /** PNG file of the image as training sees it: erased and mixed, but not normalised. */
   png: Buffer;
-  /** What was done, one readable step each, in order. */
+  /** The transforms of the image in order, each as a readable text. */
   steps: string[];
 }
 
-/** Images of a batch. */
+/** Response of PreviewBatch. */
 export interface PreviewBatchResponse {
-  /** In order of slots. */
+  /** The first images of the batch, in slot order. */
   images: PreviewImage[];
 }
 
@@ -3336,10 +3342,10 @@ export const PreviewBatchResponse: MessageFns<PreviewBatchResponse> = {
   },
 };
 
-/** Loads, augments and mixes images; hands out batches. Stateless: any replica answers any call with the same bytes. */
+/** Loads, augments and mixes images and returns batches. The service is stateless: every replica answers a call with the same bytes. */
 export type DataServiceService = typeof DataServiceService;
 export const DataServiceService = {
-  /** What is in an indexed data set. */
+  /** Returns the classes and sample counts of an indexed data set. */
   describeDataset: {
     path: "/dropstream.v1.DataService/DescribeDataset" as const,
     requestStream: false as const,
@@ -3351,7 +3357,7 @@ export const DataServiceService = {
       Buffer.from(DescribeDatasetResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DescribeDatasetResponse => DescribeDatasetResponse.decode(value),
   },
-  /** One batch: a header, then the payload in chunks of at most 1 MiB. A pure function of the request. */
+  /** Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. */
   getBatch: {
     path: "/dropstream.v1.DataService/GetBatch" as const,
     requestStream: false as const,
@@ -3361,7 +3367,7 @@ export const DataServiceService = {
     responseSerialize: (value: GetBatchResponse): Buffer => Buffer.from(GetBatchResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetBatchResponse => GetBatchResponse.decode(value),
   },
-  /** Images of a batch as PNG with what was done to each, for people. */
+  /** Returns images of a batch as PNG files with a description of their transforms, for people. */
   previewBatch: {
     path: "/dropstream.v1.DataService/PreviewBatch" as const,
     requestStream: false as const,
@@ -3375,16 +3381,16 @@ export const DataServiceService = {
 } as const;
 
 export interface DataServiceServer extends UntypedServiceImplementation {
-  /** What is in an indexed data set. */
+  /** Returns the classes and sample counts of an indexed data set. */
   describeDataset: handleUnaryCall<DescribeDatasetRequest, DescribeDatasetResponse>;
-  /** One batch: a header, then the payload in chunks of at most 1 MiB. A pure function of the request. */
+  /** Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. */
   getBatch: handleServerStreamingCall<GetBatchRequest, GetBatchResponse>;
-  /** Images of a batch as PNG with what was done to each, for people. */
+  /** Returns images of a batch as PNG files with a description of their transforms, for people. */
   previewBatch: handleUnaryCall<PreviewBatchRequest, PreviewBatchResponse>;
 }
 
 export interface DataServiceClient extends Client {
-  /** What is in an indexed data set. */
+  /** Returns the classes and sample counts of an indexed data set. */
   describeDataset(
     request: DescribeDatasetRequest,
     callback: (error: ServiceError | null, response: DescribeDatasetResponse) => void,
@@ -3400,14 +3406,14 @@ export interface DataServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DescribeDatasetResponse) => void,
   ): ClientUnaryCall;
-  /** One batch: a header, then the payload in chunks of at most 1 MiB. A pure function of the request. */
+  /** Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. */
   getBatch(request: GetBatchRequest, options?: Partial<CallOptions>): ClientReadableStream<GetBatchResponse>;
   getBatch(
     request: GetBatchRequest,
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<GetBatchResponse>;
-  /** Images of a batch as PNG with what was done to each, for people. */
+  /** Returns images of a batch as PNG files with a description of their transforms, for people. */
   previewBatch(
     request: PreviewBatchRequest,
     callback: (error: ServiceError | null, response: PreviewBatchResponse) => void,

@@ -10,15 +10,15 @@ export const protobufPackage = "dropstream.v1";
 
 export const protobufFileName = "dropstream/v1/engine_types.proto";
 
-/** What computes a model. Not every engine can do everything: a request that asks for what its engine cannot do is refused. */
+/** The software that computes a model. A request for something that its engine does not support is refused. */
 export enum Engine {
   /** UNSPECIFIED - Means NATIVE. */
   UNSPECIFIED = 0,
-  /** NATIVE - The addon: every precision, and recomputation of blocks. */
+  /** NATIVE - The C++ addon. It supports every precision and the recomputation of blocks. */
   NATIVE = 1,
   /** TFJS - TensorFlow.js in plain JavaScript. */
   TFJS = 2,
-  /** TENSORFLOW - TensorFlow.js with TensorFlow's library. */
+  /** TENSORFLOW - TensorFlow.js with the native TensorFlow library. */
   TENSORFLOW = 3,
   UNRECOGNIZED = -1,
 }
@@ -60,13 +60,13 @@ export function engineToJSON(object: Engine): string {
   }
 }
 
-/** In which format numbers are kept. */
+/** Number format of the computation. */
 export enum Precision {
   /** UNSPECIFIED - Means FP32, unless the field that holds it says otherwise. */
   UNSPECIFIED = 0,
   /** FP32 - float32 everywhere. */
   FP32 = 1,
-  /** BF16 - Matrix products and what they read in bf16; residual stream, weights, optimizer, statistics of norms and losses in fp32. */
+  /** BF16 - Matrix products and their inputs use bfloat16. The residual stream, weights, optimizer state, statistics of norms and losses use float32. */
   BF16 = 2,
   UNRECOGNIZED = -1,
 }

@@ -27,19 +27,19 @@ export const protobufPackage = "dropstream.v1";
 
 export const protobufFileName = "dropstream/v1/evaluator.proto";
 
-/** Life of an evaluation. */
+/** State of an evaluation. */
 export enum EvaluationState {
-  /** UNSPECIFIED - Never sent. */
+  /** UNSPECIFIED - Never used. */
   UNSPECIFIED = 0,
-  /** PENDING - Waits for a worker. */
+  /** PENDING - The evaluation waits for a worker. */
   PENDING = 1,
-  /** RUNNING - A worker is on it. */
+  /** RUNNING - A worker runs the evaluation. */
   RUNNING = 2,
-  /** SUCCEEDED - Scored. */
+  /** SUCCEEDED - The evaluation has a result. */
   SUCCEEDED = 3,
-  /** FAILED - Gave up; failure says why. */
+  /** FAILED - The evaluation failed; its field failure has the reason. */
   FAILED = 4,
-  /** CANCELLED - Ended by CancelEvaluation. */
+  /** CANCELLED - CancelEvaluation ended the evaluation. */
   CANCELLED = 5,
   UNRECOGNIZED = -1,
 }
@@ -91,171 +91,174 @@ export function evaluationStateToJSON(object: EvaluationState): string {
   }
 }
 
-/** What to score on what. */
+/** Which checkpoint to evaluate, on which images and how. */
 export interface EvaluationSpec {
-  /** projects/{project}/runs/{run}/checkpoints/{checkpoint}; required. Its manifest holds all that scoring needs. */
+  /** Name of the checkpoint: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Required. */
   checkpoint: string;
-  /** SHA-256 of the manifest; empty: the run's eval_manifest. */
+  /** SHA-256 of the manifest of the evaluation images. Default: the eval_manifest of the checkpoint's run. */
   manifest: string;
-  /** Samples in a batch, 1 to 4,096. Default 1.5 times the run's batch_size, like the reference. */
+  /** Number of samples in a batch, 1 to 4,096. Default: 1.5 times the run's batch_size, as in the reference. */
   batchSize?:
     | number
     | undefined;
-  /** Scores the moving average too, where the checkpoint has one. Default: the run's model_ema_eval. */
+  /** True: evaluate the moving average of the weights too, if the checkpoint has one. Default: the run's model_ema_eval. */
   ema?:
     | boolean
     | undefined;
-  /** As in RunSpec; default the run's. */
+  /** Fraction of the short side that the center crop keeps, 0.05 to 1. Default: the run's crop_pct. */
   cropPct?:
     | number
     | undefined;
-  /** Absent or UNSPECIFIED: the run's. */
+  /** Engine that computes the evaluation. Default: the run's engine. */
   engine?:
     | Engine
     | undefined;
-  /** Only samples offset, offset + stride, … of the manifest. 0: all. For a held-out part of the training images. */
+  /**
+   * Restricts the evaluation to every `subset_stride`-th sample of the manifest from `subset_offset` on, for example to the images that a run
+   * held out. 0: all samples.
+   */
   subsetStride?:
     | number
     | undefined;
-  /** First sample of the subset, below subset_stride. */
+  /** Index of the first sample of the subset, below subset_stride. */
   subsetOffset?:
     | number
     | undefined;
-  /** Absent or UNSPECIFIED: the run's where the engine has it, else FP32. */
+  /** Precision of the evaluation. Default: the run's precision if the engine supports it, otherwise FP32. */
   precision?: Precision | undefined;
 }
 
-/** Scores of one set of weights. */
+/** Loss and accuracy of one set of weights. */
 export interface Scores {
-  /** Mean cross-entropy over samples, without smoothing. */
+  /** Mean cross-entropy over the samples, without label smoothing. */
   loss: number;
-  /** Share of samples whose label has the highest logit, in percent. */
+  /** Percentage of samples whose label has the highest logit. */
   top1: number;
-  /** Share of samples whose label is among the five highest logits, in percent (ties: lower class first). */
+  /** Percentage of samples whose label is among the five highest logits. Of equal logits, the lower class counts as higher. */
   top5: number;
-  /** Right predictions by class. */
+  /** Number of correct predictions for each class, in label order. */
   classCorrect: bigint[];
-  /** Samples by class. */
+  /** Number of samples of each class, in label order. */
   classSamples: bigint[];
 }
 
-/** What an evaluation found. */
+/** Result of an evaluation. */
 export interface EvaluationResult {
-  /** Samples scored. */
+  /** Number of samples evaluated. */
   samples: bigint;
-  /** Of the weights. */
+  /** Scores of the weights. */
   weights?:
     | Scores
     | undefined;
-  /** Of the moving average; absent where not asked for. */
+  /** Scores of the moving average; absent if it was not evaluated. */
   ema?:
     | Scores
     | undefined;
-  /** Optimizer steps in the checkpoint. */
+  /** Optimizer step of the checkpoint. */
   step: bigint;
-  /** Wall seconds (information only). */
+  /** Wall-clock seconds of the evaluation (for information only). */
   seconds: number;
 }
 
-/** An evaluation. */
+/** An evaluation of a checkpoint. */
 export interface Evaluation {
-  /** projects/{project}/evaluations/{evaluation}; ids match [a-z][a-z0-9-]{0,62}. */
+  /** Name: projects/{project}/evaluations/{evaluation}. Ids match [a-z][a-z0-9-]{0,62}. */
   name: string;
-  /** Where it stands. */
+  /** Current state. */
   state: EvaluationState;
-  /** Resolved. */
+  /** The spec with every default filled in. */
   spec?:
     | EvaluationSpec
     | undefined;
-  /** Present once SUCCEEDED. */
+  /** The result; present if the state is SUCCEEDED. */
   result?:
     | EvaluationResult
     | undefined;
-  /** Why it failed. */
+  /** Why the evaluation failed; empty otherwise. */
   failure: string;
-  /** Samples scored so far. */
+  /** Number of samples evaluated so far. */
   samplesDone: bigint;
-  /** Samples in all, once known. */
+  /** Number of samples to evaluate; 0 until it is known. */
   samplesTotal: bigint;
-  /** When it was created (information only). */
+  /** Time of creation (for information only). */
   createTime?:
     | Date
     | undefined;
-  /** Sequence of its newest log record. */
+  /** Sequence number of the newest record in the evaluation's log. */
   logSequence: bigint;
 }
 
-/** Asks for an evaluation. */
+/** Request of CreateEvaluation. */
 export interface CreateEvaluationRequest {
-  /** projects/{project}. */
+  /** Name of the project: projects/{project}. */
   parent: string;
-  /** Id; empty: derived from request_id, or chosen. */
+  /** Id of the evaluation. Default: derived from request_id, or a random id. */
   evaluationId: string;
-  /** What to score; required. */
+  /** What to evaluate. Required. */
   spec?:
     | EvaluationSpec
     | undefined;
-  /** 1 to 64 characters of [A-Za-z0-9_-] that make a retry safe; optional. */
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
   requestId: string;
 }
 
-/** The evaluation. */
+/** Response of CreateEvaluation. */
 export interface CreateEvaluationResponse {
-  /** As stored. */
+  /** The evaluation that was created, or that existed. */
   evaluation?: Evaluation | undefined;
 }
 
-/** Asks for one evaluation. */
+/** Request of GetEvaluation. */
 export interface GetEvaluationRequest {
-  /** projects/{project}/evaluations/{evaluation}. */
+  /** Name of the evaluation: projects/{project}/evaluations/{evaluation}. */
   name: string;
 }
 
-/** The evaluation. */
+/** Response of GetEvaluation. */
 export interface GetEvaluationResponse {
-  /** As of now. */
+  /** The current state of the evaluation. */
   evaluation?: Evaluation | undefined;
 }
 
-/** Asks for a page of evaluations. */
+/** Request of ListEvaluations. */
 export interface ListEvaluationsRequest {
-  /** projects/{project}. */
+  /** Name of the project: projects/{project}. */
   parent: string;
-  /** 1 to 1,000; 0 means 100. */
+  /** Largest number of evaluations on a page, 1 to 1,000; 0 means 100. */
   pageSize: number;
-  /** From the previous answer; empty: the first page. */
+  /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
 }
 
-/** A page of evaluations. */
+/** Response of ListEvaluations. */
 export interface ListEvaluationsResponse {
-  /** In order of names. */
+  /** Evaluations in the order of their names. */
   evaluations: Evaluation[];
-  /** Empty on the last page. */
+  /** Token for the next page; empty on the last page. */
   nextPageToken: string;
 }
 
-/** Asks to end an evaluation. */
+/** Request of CancelEvaluation. */
 export interface CancelEvaluationRequest {
-  /** projects/{project}/evaluations/{evaluation}. */
+  /** Name of the evaluation: projects/{project}/evaluations/{evaluation}. */
   name: string;
 }
 
-/** The evaluation. */
+/** Response of CancelEvaluation. */
 export interface CancelEvaluationResponse {
-  /** CANCELLED. */
+  /** The evaluation, whose state is CANCELLED. */
   evaluation?: Evaluation | undefined;
 }
 
-/** Asks to follow an evaluation. */
+/** Request of WatchEvaluation. */
 export interface WatchEvaluationRequest {
-  /** projects/{project}/evaluations/{evaluation}. */
+  /** Name of the evaluation: projects/{project}/evaluations/{evaluation}. */
   name: string;
 }
 
-/** The evaluation. */
+/** One message of the answer of WatchEvaluation. */
 export interface WatchEvaluationResponse {
-  /** At each change. */
+  /** The evaluation after the change. */
   evaluation?: Evaluation | undefined;
 }
 
@@ -1844,10 +1847,13 @@ export const WatchEvaluationResponse: MessageFns<WatchEvaluationResponse> = {
   },
 };
 
-/** Scores checkpoints: loss, top-1, top-5, each sample once. */
+/** Evaluates checkpoints: computes loss, top-1 and top-5 over a data set, with each sample once. */
 export type EvaluatorServiceService = typeof EvaluatorServiceService;
 export const EvaluatorServiceService = {
-  /** Queues an evaluation. Same id or request id and same spec: the evaluation again; other spec: ALREADY_EXISTS. */
+  /**
+   * Creates an evaluation and queues it. If the id or request id was used before, returns the existing evaluation if it has the same spec, and
+   * ALREADY_EXISTS otherwise.
+   */
   createEvaluation: {
     path: "/dropstream.v1.EvaluatorService/CreateEvaluation" as const,
     requestStream: false as const,
@@ -1859,7 +1865,7 @@ export const EvaluatorServiceService = {
       Buffer.from(CreateEvaluationResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateEvaluationResponse => CreateEvaluationResponse.decode(value),
   },
-  /** One evaluation. */
+  /** Returns one evaluation. */
   getEvaluation: {
     path: "/dropstream.v1.EvaluatorService/GetEvaluation" as const,
     requestStream: false as const,
@@ -1870,7 +1876,7 @@ export const EvaluatorServiceService = {
       Buffer.from(GetEvaluationResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetEvaluationResponse => GetEvaluationResponse.decode(value),
   },
-  /** Evaluations of a project in order of their names. */
+  /** Lists the evaluations of a project in the order of their names. */
   listEvaluations: {
     path: "/dropstream.v1.EvaluatorService/ListEvaluations" as const,
     requestStream: false as const,
@@ -1882,7 +1888,7 @@ export const EvaluatorServiceService = {
       Buffer.from(ListEvaluationsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListEvaluationsResponse => ListEvaluationsResponse.decode(value),
   },
-  /** Ends an evaluation. Idempotent; FAILED_PRECONDITION where it has ended otherwise. */
+  /** Cancels an evaluation. Idempotent. FAILED_PRECONDITION if the evaluation has succeeded or failed. */
   cancelEvaluation: {
     path: "/dropstream.v1.EvaluatorService/CancelEvaluation" as const,
     requestStream: false as const,
@@ -1894,7 +1900,7 @@ export const EvaluatorServiceService = {
       Buffer.from(CancelEvaluationResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelEvaluationResponse => CancelEvaluationResponse.decode(value),
   },
-  /** The evaluation now and at every change until it ends. */
+  /** Streams the evaluation: its current state, and then each change until it ends. */
   watchEvaluation: {
     path: "/dropstream.v1.EvaluatorService/WatchEvaluation" as const,
     requestStream: false as const,
@@ -1909,20 +1915,26 @@ export const EvaluatorServiceService = {
 } as const;
 
 export interface EvaluatorServiceServer extends UntypedServiceImplementation {
-  /** Queues an evaluation. Same id or request id and same spec: the evaluation again; other spec: ALREADY_EXISTS. */
+  /**
+   * Creates an evaluation and queues it. If the id or request id was used before, returns the existing evaluation if it has the same spec, and
+   * ALREADY_EXISTS otherwise.
+   */
   createEvaluation: handleUnaryCall<CreateEvaluationRequest, CreateEvaluationResponse>;
-  /** One evaluation. */
+  /** Returns one evaluation. */
   getEvaluation: handleUnaryCall<GetEvaluationRequest, GetEvaluationResponse>;
-  /** Evaluations of a project in order of their names. */
+  /** Lists the evaluations of a project in the order of their names. */
   listEvaluations: handleUnaryCall<ListEvaluationsRequest, ListEvaluationsResponse>;
-  /** Ends an evaluation. Idempotent; FAILED_PRECONDITION where it has ended otherwise. */
+  /** Cancels an evaluation. Idempotent. FAILED_PRECONDITION if the evaluation has succeeded or failed. */
   cancelEvaluation: handleUnaryCall<CancelEvaluationRequest, CancelEvaluationResponse>;
-  /** The evaluation now and at every change until it ends. */
+  /** Streams the evaluation: its current state, and then each change until it ends. */
   watchEvaluation: handleServerStreamingCall<WatchEvaluationRequest, WatchEvaluationResponse>;
 }
 
 export interface EvaluatorServiceClient extends Client {
-  /** Queues an evaluation. Same id or request id and same spec: the evaluation again; other spec: ALREADY_EXISTS. */
+  /**
+   * Creates an evaluation and queues it. If the id or request id was used before, returns the existing evaluation if it has the same spec, and
+   * ALREADY_EXISTS otherwise.
+   */
   createEvaluation(
     request: CreateEvaluationRequest,
     callback: (error: ServiceError | null, response: CreateEvaluationResponse) => void,
@@ -1938,7 +1950,7 @@ export interface EvaluatorServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateEvaluationResponse) => void,
   ): ClientUnaryCall;
-  /** One evaluation. */
+  /** Returns one evaluation. */
   getEvaluation(
     request: GetEvaluationRequest,
     callback: (error: ServiceError | null, response: GetEvaluationResponse) => void,
@@ -1954,7 +1966,7 @@ export interface EvaluatorServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetEvaluationResponse) => void,
   ): ClientUnaryCall;
-  /** Evaluations of a project in order of their names. */
+  /** Lists the evaluations of a project in the order of their names. */
   listEvaluations(
     request: ListEvaluationsRequest,
     callback: (error: ServiceError | null, response: ListEvaluationsResponse) => void,
@@ -1970,7 +1982,7 @@ export interface EvaluatorServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListEvaluationsResponse) => void,
   ): ClientUnaryCall;
-  /** Ends an evaluation. Idempotent; FAILED_PRECONDITION where it has ended otherwise. */
+  /** Cancels an evaluation. Idempotent. FAILED_PRECONDITION if the evaluation has succeeded or failed. */
   cancelEvaluation(
     request: CancelEvaluationRequest,
     callback: (error: ServiceError | null, response: CancelEvaluationResponse) => void,
@@ -1986,7 +1998,7 @@ export interface EvaluatorServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelEvaluationResponse) => void,
   ): ClientUnaryCall;
-  /** The evaluation now and at every change until it ends. */
+  /** Streams the evaluation: its current state, and then each change until it ends. */
   watchEvaluation(
     request: WatchEvaluationRequest,
     options?: Partial<CallOptions>,

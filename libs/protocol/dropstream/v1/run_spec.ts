@@ -31,7 +31,7 @@ export const protobufPackage = "dropstream.v1";
 
 export const protobufFileName = "dropstream/v1/run_spec.proto";
 
-/** How gradients change weights. */
+/** Rule by which gradients change weights. */
 export enum Optimizer {
   /** UNSPECIFIED - Means ADAMW. */
   UNSPECIFIED = 0,
@@ -82,45 +82,48 @@ export function optimizerToJSON(object: Optimizer): string {
 }
 
 /**
- * What to train: the options of the reference recipe under its names, with its defaults. Absent means the default; 0 is a value,
- * except in enums, where it means the default too.
+ * What to train. Names and defaults are those of the reference's options. A field that is absent has its default. 0 is a value like any other,
+ * except in enums, where UNSPECIFIED means the default.
  */
 export interface RunSpec {
-  /** Model name: vit_, mixer_, swin_ or convnext_ and a size, or a small one (`dropstream train --list-models`). Required: there is no default. */
+  /** Name of the model, for example vit_tiny; `dropstream train --list-models` prints all names. Required. */
   model: string;
-  /** Height and width of images in pixels, 8 to 1,024; what the model's patch divides. Default: the model's own (224). */
+  /**
+   * Height and width of the input images in pixels, 8 to 1,024; must be a multiple of the model's patch size. Default: the model's own, which is
+   * 224 for the models of the paper.
+   */
   inputSize?:
     | number
     | undefined;
-  /** Classes, 1 to 100,000. Default: those of the data set. */
+  /** Number of classes, 1 to 100,000. Default: that of the data set. */
   nbClasses?:
     | number
     | undefined;
   /** SHA-256 of the training manifest. Required. */
   trainManifest: string;
-  /** SHA-256 of the evaluation manifest. Default: none, so no evaluation. */
+  /** SHA-256 of the evaluation manifest. Default: none; checkpoints are not evaluated. */
   evalManifest: string;
-  /** Images in a micro-batch, 1 to 65,536; even with mixing. Default 64. */
+  /** Number of images in a micro-batch, 1 to 65,536; must be even if mixup or cutmix is on. Default 64. */
   batchSize?:
     | number
     | undefined;
-  /** Epochs, 1 to 100,000. Default 300. */
+  /** Number of epochs, 1 to 100,000. Default 300. */
   epochs?:
     | number
     | undefined;
-  /** Micro-batches accumulated into an optimizer step, 1 to 4,096. Default 1. */
+  /** Number of micro-batches whose gradients are accumulated for one optimizer step, 1 to 4,096. Default 1. */
   updateFreq?:
     | number
     | undefined;
-  /** Key of initialisation, data order, augmentation and drops. Default 0. */
+  /** Seed of the initial weights, the data order, the augmentation and the drop masks. Default 0. */
   seed?:
     | bigint
     | undefined;
-  /** Dropout rate, [0, 1). Default 0. Not together with drop_path. */
+  /** Dropout rate, [0, 1). Default 0. Cannot be combined with drop_path. */
   dropout?:
     | number
     | undefined;
-  /** Stochastic depth rate of the last block, [0, 1). Default 0. Not together with dropout. */
+  /** Stochastic depth rate of the last block, [0, 1); the rates of earlier blocks rise linearly from 0. Default 0. Cannot be combined with dropout. */
   dropPath?:
     | number
     | undefined;
@@ -128,93 +131,93 @@ export interface RunSpec {
   dropMode?:
     | DropMode
     | undefined;
-  /** How the rate moves while it is active. Default CONSTANT; LINEAR is refused with LATE. */
+  /** How the rate changes while the drop is active. Default CONSTANT; LINEAR is refused with LATE. */
   dropSchedule?:
     | DropSchedule
     | undefined;
-  /** Epoch where early drop ends or late drop begins, 0 to epochs. Default 0. */
+  /** Epoch at which early drop ends or late drop begins, 0 to epochs. Default 0. */
   cutoffEpoch?:
     | number
     | undefined;
-  /** projects/{project}/schedules/{schedule}: takes kind, rate, mode, schedule and cutoff from there instead; then options 10 to 14 are refused. */
+  /** Name of a stored schedule: projects/{project}/schedules/{schedule}. It replaces the fields 10 to 14, which must then be absent. */
   schedule: string;
-  /** Revision of `schedule`; 0: the newest at creation, which is then pinned. */
+  /** Revision of `schedule` that the run uses; 0 means the newest one when the run is created. */
   scheduleRevision: bigint;
-  /** True: later revisions of `schedule` are followed from the next step on. Default false. */
+  /** True: later revisions of `schedule` are used from the next step on. Default false. */
   followSchedule?:
     | boolean
     | undefined;
-  /** Keeps an exponential moving average of the weights. Default false. */
+  /** True: keep an exponential moving average (EMA) of the weights. Default false. */
   modelEma?:
     | boolean
     | undefined;
-  /** Its decay a step, (0, 1). Default 0.9999. */
+  /** Decay factor of the moving average, applied after every optimizer step, (0, 1). Default 0.9999. */
   modelEmaDecay?:
     | number
     | undefined;
-  /** Evaluates the average too. Default false. */
+  /** True: evaluate the moving average as well as the weights. Default false. */
   modelEmaEval?:
     | boolean
     | undefined;
-  /** Default ADAMW. */
+  /** Optimizer. Default ADAMW. */
   opt?:
     | Optimizer
     | undefined;
-  /** AdamW's epsilon, > 0. Default 1e-8. */
+  /** Epsilon of AdamW, > 0. Default 1e-8. */
   optEps?:
     | number
     | undefined;
-  /** AdamW's betas, two values in [0, 1). Default 0.9, 0.999. */
+  /** The two betas of AdamW, in [0, 1). Default 0.9, 0.999. */
   optBetas: number[];
-  /** Clips the global L2 norm of gradients, > 0. Default: no clipping. */
+  /** The global L2 norm of the gradients is clipped to this value, > 0. Default: no clipping. */
   clipGrad?:
     | number
     | undefined;
-  /** Momentum of SGD and MOMENTUM, [0, 1). Default 0.9. */
+  /** Momentum of the optimizers SGD and MOMENTUM, [0, 1). Default 0.9. */
   momentum?:
     | number
     | undefined;
-  /** Weight decay at the start, >= 0. Default 0.05. */
+  /** Weight decay at the beginning of training, >= 0. Default 0.05. */
   weightDecay?:
     | number
     | undefined;
-  /** Weight decay at the end (cosine), >= 0. Default: constant. */
+  /** Weight decay at the end of training, >= 0, reached along a cosine. Default: the weight decay is constant. */
   weightDecayEnd?:
     | number
     | undefined;
-  /** Peak learning rate, >= 0; never scaled by the batch. Default 4e-3. */
+  /** Peak learning rate, >= 0. It is not scaled with the batch size. Default 4e-3. */
   lr?:
     | number
     | undefined;
-  /** Learning rate that the cosine tends to, >= 0. Default 1e-6. */
+  /** Learning rate at the end of the cosine schedule, >= 0. Default 1e-6. */
   minLr?:
     | number
     | undefined;
-  /** Epochs of linear warm-up, at most `epochs`. Default 50. */
+  /** Number of epochs of linear warm-up, at most `epochs`. Default 50. */
   warmupEpochs?:
     | number
     | undefined;
-  /** Optimizer steps of warm-up where > 0, instead of warmup_epochs; at most the whole training. Default -1. */
+  /** Number of optimizer steps of warm-up, at most those of the whole training. If > 0, it replaces warmup_epochs. Default -1. */
   warmupSteps?:
     | bigint
     | undefined;
-  /** Layer-wise learning-rate decay (ConvNeXt), (0, 1]. Default 1. */
+  /** Layer-wise decay factor of the learning rate (ConvNeXt only), (0, 1]. Default 1. */
   layerDecay?:
     | number
     | undefined;
-  /** Initial layer scale of ConvNeXt. Default 1e-6. */
+  /** Initial value of the layer scale (ConvNeXt only). Default 1e-6. */
   layerScaleInitValue?:
     | number
     | undefined;
-  /** Scales the head's initial weights (ConvNeXt). Default 1. */
+  /** Factor that the initial weights of the classification head are multiplied by (ConvNeXt only). Default 1. */
   headInitScale?:
     | number
     | undefined;
-  /** Strength of ColorJitter, >= 0; used where aa is empty. Default 0.4. */
+  /** Strength of ColorJitter, >= 0; only used if aa is empty. Default 0.4. */
   colorJitter?:
     | number
     | undefined;
-  /** RandAugment string; "" turns it off. Default rand-m9-mstd0.5-inc1. */
+  /** RandAugment policy; "" turns it off. Default rand-m9-mstd0.5-inc1. */
   aa?:
     | string
     | undefined;
@@ -222,11 +225,14 @@ export interface RunSpec {
   smoothing?:
     | number
     | undefined;
-  /** Default BICUBIC. */
+  /** Interpolation filter for resizing training images and for geometric augmentations. Default BICUBIC. */
   trainInterpolation?:
     | TrainInterpolation
     | undefined;
-  /** Share kept by the evaluation crop, (0, 1]. Default 0.875, and a square warp at input_size >= 384. */
+  /**
+   * Fraction of the short side that the center crop keeps in evaluation, (0, 1]. Default 0.875. If input_size is at least 384, images are warped
+   * to a square instead.
+   */
   cropPct?:
     | number
     | undefined;
@@ -234,105 +240,108 @@ export interface RunSpec {
   reprob?:
     | number
     | undefined;
-  /** Default PIXEL. */
+  /** How erased boxes are filled. Default PIXEL. */
   remode?:
     | EraseMode
     | undefined;
-  /** Largest number of erased boxes, 1 to 16. Default 1. */
+  /** Maximum number of erased boxes in an image, 1 to 16. Default 1. */
   recount?:
     | number
     | undefined;
-  /** Mean and standard deviation of ImageNet instead of 0.5. Default true. */
+  /** True: normalise with the mean and standard deviation of ImageNet; false: with 0.5 for all channels. Default true. */
   imagenetDefaultMeanAndStd?:
     | boolean
     | undefined;
-  /** Zero padding before the random crop where input_size <= 32, 0 to 32 pixels (4 in the reference). Default 4. */
+  /** Zero padding in pixels before the random crop, 0 to 32; only used if input_size is at most 32. The reference always pads by 4. Default 4. */
   cropPadding?:
     | number
     | undefined;
-  /** Probability of a horizontal flip, [0, 1] (0.5 in the reference). Default 0.5. */
+  /** Probability of a horizontal flip, [0, 1]. The reference always uses 0.5. Default 0.5. */
   hflip?:
     | number
     | undefined;
-  /** Beta parameter of mixup, >= 0; 0: off. Default 0.8. */
+  /** Alpha of the Beta distribution from which mixup draws its ratio, >= 0; 0 turns mixup off. Default 0.8. */
   mixup?:
     | number
     | undefined;
-  /** Beta parameter of cutmix, >= 0; 0: off. Default 1. */
+  /** Alpha of the Beta distribution from which cutmix draws its ratio, >= 0; 0 turns cutmix off. Default 1. */
   cutmix?:
     | number
     | undefined;
-  /** Two values, 0 <= min < max <= 1; turns cutmix on. Default: none. */
+  /** Minimum and maximum side of the cutmix box as fractions of the image side, 0 <= min < max <= 1. Turns cutmix on. Default: none. */
   cutmixMinmax: number[];
-  /** Probability of mixing, [0, 1]. Default 1. */
+  /** Probability that mixup or cutmix is applied, [0, 1]. Default 1. */
   mixupProb?:
     | number
     | undefined;
-  /** Probability of cutmix where both are on, [0, 1]. Default 0.5. */
+  /** Probability of cutmix instead of mixup if both are on, [0, 1]. Default 0.5. */
   mixupSwitchProb?:
     | number
     | undefined;
-  /** Default BATCH. */
+  /** Which images share mixing parameters. Default BATCH. */
   mixupMode?:
     | MixupMode
     | undefined;
-  /** Name of a checkpoint to take weights from: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Default: none. */
+  /** Name of a checkpoint whose weights the run starts with: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Default: none. */
   finetune: string;
-  /** Saves checkpoints. Default true. */
+  /** True: save checkpoints. Default true. */
   saveCkpt?:
     | boolean
     | undefined;
-  /** Epochs between checkpoints, 1 to epochs. Default 1. */
+  /** Number of epochs between checkpoints, 1 to epochs. Default 1. */
   saveCkptFreq?:
     | number
     | undefined;
-  /** Newest checkpoints kept (the best is kept besides), 1 to 1,000. Default 3. */
+  /** Number of newest checkpoints that are kept, besides the best one, 1 to 1,000. Default 3. */
   saveCkptNum?:
     | number
     | undefined;
-  /** Seconds between checkpoints within an epoch, 0: none, else 1 to 86,400. Default 300. */
+  /** Number of seconds between checkpoints within an epoch, 1 to 86,400; 0: none. Default 300. */
   saveCkptSeconds?:
     | number
     | undefined;
-  /** Skips evaluation of checkpoints. Default false; true without eval_manifest. */
+  /** True: do not evaluate checkpoints. Default false; true without eval_manifest. */
   disableEval?:
     | boolean
     | undefined;
-  /** Default NATIVE. */
+  /** Engine that computes the training. Default NATIVE. */
   engine?:
     | Engine
     | undefined;
-  /** FP32, or BF16 on engine NATIVE. Default FP32. */
+  /** FP32, or BF16 with engine NATIVE. Default FP32. */
   precision?:
     | Precision
     | undefined;
-  /** Refuses to resume on another numerics fingerprint. Default false. */
+  /**
+   * True: the run is only resumed by a worker with the numerics fingerprint of the run's newest checkpoint. Until such a worker is free, the run
+   * stays queued. Default false.
+   */
   exact?:
     | boolean
     | undefined;
-  /** Share of distinct samples that may be undecodable before the run fails, [0, 1]. Default 0.001. */
+  /** Largest fraction of samples that cannot be decoded, [0, 1]; the run fails above it. Default 0.001. */
   maxUndecodable?:
     | number
     | undefined;
-  /** Only every n-th sample of the training manifest is held out: 0 trains on all. With n > 0 samples offset, offset + n, … are left out. */
+  /** Every n-th sample of the training manifest, from holdout_offset on, is held out: it is not used for training. 0: all samples are used. */
   holdoutStride?:
     | number
     | undefined;
-  /** First held-out sample, below holdout_stride. Default 0. */
+  /** Index of the first held-out sample, below holdout_stride. Default 0. */
   holdoutOffset?:
     | number
     | undefined;
   /**
-   * Keeps only what enters each block and computes the block again before its backward pass: less memory for a second forward pass, equal
-   * bits. Engine NATIVE only. Default false.
+   * True: keep only the input of each block and recompute the block before its backward pass. This needs less memory and one more forward pass;
+   * results are identical. Engine NATIVE only. Default false.
    */
   checkpointBlocks?:
     | boolean
     | undefined;
   /**
-   * Groups of micro-batches (leaves) whose gradients are summed separately and then added up in a fixed binary tree, 1 to 16 and at most
-   * update_freq. Each group is contiguous, and sizes differ by at most one. Decides the last bits of a gradient, and into how many parts a
-   * step can be split. Default: the smaller of 16 and update_freq.
+   * Number of groups of micro-batches (leaves) whose gradients are summed separately and then added in a fixed binary tree, 1 to 16 and at most
+   * update_freq. Each group is contiguous, and their sizes differ by at most one. The number changes the rounding of gradients, and it limits
+   * into how many parts a step can be split. Default: the smaller of 16 and update_freq.
    */
   gradientLeaves?: number | undefined;
 }

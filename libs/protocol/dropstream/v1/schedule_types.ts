@@ -17,9 +17,9 @@ export enum DropMode {
   UNSPECIFIED = 0,
   /** STANDARD - The same rate for the whole training; drop_schedule and cutoff_epoch are ignored. */
   STANDARD = 1,
-  /** EARLY - The rate before cutoff_epoch, 0 from then on. */
+  /** EARLY - The drop is active before cutoff_epoch; from then on the rate is 0. */
   EARLY = 2,
-  /** LATE - 0 before cutoff_epoch, the rate from then on. */
+  /** LATE - The drop is active from cutoff_epoch on; before it the rate is 0. */
   LATE = 3,
   UNRECOGNIZED = -1,
 }
@@ -61,13 +61,13 @@ export function dropModeToJSON(object: DropMode): string {
   }
 }
 
-/** How the rate moves while it is active. */
+/** How the rate changes while the drop is active. */
 export enum DropSchedule {
   /** UNSPECIFIED - Means CONSTANT. */
   UNSPECIFIED = 0,
-  /** CONSTANT - The rate itself. */
+  /** CONSTANT - The rate stays constant. */
   CONSTANT = 1,
-  /** LINEAR - From the rate down to 0 at the last active step. Only with DROP_MODE_EARLY. */
+  /** LINEAR - The rate falls linearly and reaches 0 at the last active step. Only with DROP_MODE_EARLY. */
   LINEAR = 2,
   UNRECOGNIZED = -1,
 }
@@ -108,9 +108,9 @@ export function dropScheduleToJSON(object: DropSchedule): string {
 export enum DropKind {
   /** UNSPECIFIED - Means DROPOUT in a spec without a rate. */
   UNSPECIFIED = 0,
-  /** DROPOUT - Elements of activations (dropout). */
+  /** DROPOUT - Dropout: single elements of activations are dropped. */
   DROPOUT = 1,
-  /** DROP_PATH - Whole residual branches of a sample (stochastic depth). */
+  /** DROP_PATH - Stochastic depth: whole residual branches of a sample are dropped. */
   DROP_PATH = 2,
   UNRECOGNIZED = -1,
 }
@@ -147,15 +147,15 @@ export function dropKindToJSON(object: DropKind): string {
   }
 }
 
-/** Formula of a segment. */
+/** Formula of the rates in a segment. */
 export enum SegmentFormula {
   /** UNSPECIFIED - Never sent. */
   UNSPECIFIED = 0,
-  /** CONSTANT - rate(i) = start_value, for start <= i < end. */
+  /** CONSTANT - rate(i) = start_value for start <= i < end. */
   CONSTANT = 1,
   /**
-   * LINEAR_TO_ZERO - n = end - start; rate(i) = start_value * (1 - (i - start) / (n - 1)), and start_value where n = 1. IEEE float64, in this order:
-   * subtract, divide, subtract, multiply.
+   * LINEAR_TO_ZERO - rate(i) = start_value * (1 - (i - start) / (n - 1)) with n = end - start; if n = 1, rate(start) = start_value. Computed in IEEE float64 in
+   * this order: subtract, divide, subtract, multiply.
    */
   LINEAR_TO_ZERO = 2,
   UNRECOGNIZED = -1,
@@ -193,7 +193,7 @@ export function segmentFormulaToJSON(object: SegmentFormula): string {
   }
 }
 
-/** A drop-rate schedule without the length of the training it is used in. */
+/** A drop-rate schedule. It does not depend on the length of a training. */
 export interface DropScheduleSpec {
   /** What is dropped. Default DROPOUT. */
   kind: DropKind;
@@ -201,29 +201,32 @@ export interface DropScheduleSpec {
   rate: number;
   /** When the drop is active. Default STANDARD. */
   mode: DropMode;
-  /** How the rate moves. Default CONSTANT; LINEAR is refused with LATE. */
+  /** How the rate changes while the drop is active. Default CONSTANT; LINEAR is refused with LATE. */
   schedule: DropSchedule;
   /** Epoch at which early drop ends or late drop begins, 0 to the number of epochs. Default 0. */
   cutoffEpoch: number;
 }
 
-/** The training in which a schedule is resolved. */
+/** The length of the training for which a schedule is resolved. */
 export interface TrainingLength {
-  /** Epochs of training, 1 to 100,000. */
+  /** Number of epochs of the training, 1 to 100,000. */
   epochs: number;
-  /** Optimizer steps in an epoch, 1 to 100,000,000. */
+  /** Number of optimizer steps in an epoch, 1 to 100,000,000. */
   stepsPerEpoch: number;
-  /** Residual blocks of the model over all stages, 1 to 1,000; 0 leaves block rates out. */
+  /** Number of residual blocks of the model over all stages, 1 to 1,000; 0: the answer has no rates of blocks. */
   depth: number;
 }
 
-/** A run of optimizer steps with one closed form. Segments follow each other without gaps from step 0 to epochs * steps_per_epoch. */
+/**
+ * A range of optimizer steps whose rates follow one formula. The segments of a schedule cover all steps from 0 to epochs * steps_per_epoch
+ * without gaps.
+ */
 export interface ScheduleSegment {
   /** First optimizer step, inclusive. */
   start: bigint;
   /** Last optimizer step, exclusive. */
   end: bigint;
-  /** How rates follow from the end points: the normative float64 formula. */
+  /** Formula that gives the rates between the end points. */
   formula: SegmentFormula;
   /** Rate at `start`, in [0, 1). */
   startValue: number;

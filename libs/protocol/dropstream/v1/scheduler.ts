@@ -30,182 +30,185 @@ export const protobufFileName = "dropstream/v1/scheduler.proto";
 
 /** One immutable revision of a named schedule. */
 export interface Schedule {
-  /** projects/{project}/schedules/{schedule}; ids match [a-z][a-z0-9-]{0,62}. */
+  /** Name: projects/{project}/schedules/{schedule}. Ids match [a-z][a-z0-9-]{0,62}. */
   name: string;
-  /** 1, 2, 3 … in order of creation. */
+  /** Number of the revision, from 1 in the order of creation. */
   revision: bigint;
-  /** What it says. */
+  /** Drop rate over a training. */
   spec?:
     | DropScheduleSpec
     | undefined;
-  /** Opaque version for UpdateSchedule and DeleteSchedule. */
+  /** Opaque version, for UpdateSchedule and DeleteSchedule. */
   etag: string;
-  /** When this revision was stored (information only). */
+  /** Time at which the revision was stored (for information only). */
   createTime?:
     | Date
     | undefined;
-  /** True on the revision that marks a deletion (seen by WatchSchedule only). */
+  /** True for a revision that marks a deletion. Only WatchSchedule returns such revisions. */
   deleted: boolean;
 }
 
-/** Asks for a new schedule. */
+/** Request of CreateSchedule. */
 export interface CreateScheduleRequest {
-  /** projects/{project}. */
+  /** Name of the project: projects/{project}. */
   parent: string;
-  /** Id of the schedule, [a-z][a-z0-9-]{0,62}; required. */
+  /** Id of the schedule, [a-z][a-z0-9-]{0,62}. Required. */
   scheduleId: string;
-  /** What it says; required. */
+  /** Drop rate over a training. Required. */
   spec?:
     | DropScheduleSpec
     | undefined;
-  /** 1 to 64 characters of [A-Za-z0-9_-] that make a retry safe; optional. */
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
   requestId: string;
 }
 
-/** The schedule stored. */
+/** Response of CreateSchedule. */
 export interface CreateScheduleResponse {
-  /** Revision 1. */
+  /** The first revision of the schedule. */
   schedule?: Schedule | undefined;
 }
 
-/** Asks for one schedule. */
+/** Request of GetSchedule. */
 export interface GetScheduleRequest {
-  /** projects/{project}/schedules/{schedule}. */
+  /** Name of the schedule: projects/{project}/schedules/{schedule}. */
   name: string;
-  /** 0, the default: the newest. */
+  /** Revision to return; 0 means the newest one. */
   revision: bigint;
 }
 
-/** The revision asked for. */
+/** Response of GetSchedule. */
 export interface GetScheduleResponse {
-  /** The schedule. */
+  /** The requested revision. */
   schedule?: Schedule | undefined;
 }
 
-/** Asks for a page of schedules. */
+/** Request of ListSchedules. */
 export interface ListSchedulesRequest {
-  /** projects/{project}. */
+  /** Name of the project: projects/{project}. */
   parent: string;
-  /** 1 to 1,000; 0 means 100. */
+  /** Largest number of schedules on a page, 1 to 1,000; 0 means 100. */
   pageSize: number;
-  /** From the previous answer; empty: the first page. */
+  /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
 }
 
-/** A page of schedules. */
+/** Response of ListSchedules. */
 export interface ListSchedulesResponse {
-  /** Newest revisions, in order of names. */
+  /** The newest revision of each schedule, in the order of their names. */
   schedules: Schedule[];
-  /** Empty on the last page. */
+  /** Token for the next page; empty on the last page. */
   nextPageToken: string;
 }
 
-/** Asks for a new revision. */
+/** Request of UpdateSchedule. */
 export interface UpdateScheduleRequest {
-  /** projects/{project}/schedules/{schedule}. */
+  /** Name of the schedule: projects/{project}/schedules/{schedule}. */
   name: string;
   /** New values of the fields in update_mask. */
   spec?:
     | DropScheduleSpec
     | undefined;
-  /** Fields of DropScheduleSpec to change; absent: all of them. */
+  /** Fields of DropScheduleSpec to change; absent: all fields. */
   updateMask?:
     | string[]
     | undefined;
-  /** The etag of the revision that this change was made from; empty: whatever is newest. */
+  /** Etag of the revision that the caller changed; empty: the newest revision is changed without a check. */
   etag: string;
 }
 
-/** The revision stored. */
+/** Response of UpdateSchedule. */
 export interface UpdateScheduleResponse {
   /** The new revision. */
   schedule?: Schedule | undefined;
 }
 
-/** Asks to hide a schedule. */
+/** Request of DeleteSchedule. */
 export interface DeleteScheduleRequest {
-  /** projects/{project}/schedules/{schedule}. */
+  /** Name of the schedule: projects/{project}/schedules/{schedule}. */
   name: string;
-  /** As in UpdateScheduleRequest. */
+  /** Etag of the newest revision, ABORTED if it is another one; empty: not checked. */
   etag: string;
 }
 
-/** Empty. */
+/** Response of DeleteSchedule. */
 export interface DeleteScheduleResponse {
 }
 
-/** Asks what a spec means in a training. */
+/** Request of PreviewSchedule. */
 export interface PreviewScheduleRequest {
-  /** The spec; required. */
+  /** Spec to preview. Required. */
   spec?:
     | DropScheduleSpec
     | undefined;
-  /** The training; required. */
+  /** Length of the training. Required. */
   length?:
     | TrainingLength
     | undefined;
-  /** Evenly spaced sample values wanted, 0 (none) to 10,000. */
+  /** Number of evenly spaced steps whose rates are returned, 0 to 10,000. */
   samples: number;
 }
 
-/** What a spec means in a training. */
+/** Response of PreviewSchedule. */
 export interface PreviewScheduleResponse {
-  /** The closed form: complete and normative. */
+  /** The segments of the whole training, which define the rate of every step. */
   segments: ScheduleSegment[];
-  /** Sampled rates, first and last step included where samples >= 2. */
+  /** Rates at evenly spaced steps; if there are at least two, the first and the last step are among them. */
   samples: Rate[];
 }
 
-/** Asks for rates. */
+/** Request of GetRates. */
 export interface GetRatesRequest {
-  /** What to take the rates from; required. */
+  /** The schedule whose rates are computed. Required. */
   source?:
     | //
-    /** projects/{project}/schedules/{schedule}. */
+    /** Name of the schedule: projects/{project}/schedules/{schedule}. */
     { $case: "schedule"; value: string }
     | //
-    /** A spec that is not stored. */
+    /** A spec that does not have to be stored. */
     { $case: "spec"; value: DropScheduleSpec }
     | undefined;
-  /** Revision of `schedule`; 0: the newest. */
+  /** Revision of `schedule`; 0 means the newest one. Must be 0 with `spec`. */
   revision: bigint;
-  /** The training; required. */
+  /** Length of the training. Required. */
   length?:
     | TrainingLength
     | undefined;
-  /** Optimizer steps, each below epochs * steps_per_epoch; 1 to 10,000 of them. */
+  /** 1 to 10,000 optimizer steps, each below epochs * steps_per_epoch. */
   steps: bigint[];
 }
 
 /** The drop rate at a step. */
 export interface Rate {
-  /** Optimizer step from 0. */
+  /** Optimizer step, from 0. */
   step: bigint;
-  /** Rate, in [0, 1). */
+  /** Drop rate at this step, in [0, 1). */
   rate: number;
-  /** With length.depth > 0 and kind DROP_PATH: rate * k / (depth - 1) for block k, the last one the rate itself; with DROPOUT: the rate for every block. */
+  /**
+   * The rate of each block if length.depth > 0. With kind DROP_PATH, block k has rate * k / (depth - 1), and the last block has the rate itself.
+   * With DROPOUT, every block has the rate itself.
+   */
   blockRates: number[];
 }
 
-/** Rates in the order asked. */
+/** Response of GetRates. */
 export interface GetRatesResponse {
-  /** One for each step asked. */
+  /** The rates of the requested steps, in the same order. */
   rates: Rate[];
-  /** Revision they come from; 0 for an inline spec. */
+  /** Revision that the rates come from; 0 for a spec in the request. */
   revision: bigint;
 }
 
-/** Asks to follow a schedule. */
+/** Request of WatchSchedule. */
 export interface WatchScheduleRequest {
-  /** projects/{project}/schedules/{schedule}. */
+  /** Name of the schedule: projects/{project}/schedules/{schedule}. */
   name: string;
-  /** Only revisions greater than this one; 0: from the first. */
+  /** Only later revisions are returned; 0: all revisions. */
   afterRevision: bigint;
 }
 
-/** One revision. */
+/** One message of the answer of WatchSchedule. */
 export interface WatchScheduleResponse {
-  /** In order of revisions, none left out. */
+  /** The next revision. Revisions come in order, and none is left out. */
   schedule?: Schedule | undefined;
 }
 
@@ -1985,10 +1988,10 @@ export const WatchScheduleResponse: MessageFns<WatchScheduleResponse> = {
   },
 };
 
-/** Names, versions, previews and serves drop-rate schedules. */
+/** Stores named drop-rate schedules with all their revisions, and computes rates. */
 export type SchedulerServiceService = typeof SchedulerServiceService;
 export const SchedulerServiceService = {
-  /** Stores revision 1 of a schedule. Same request id and spec: the schedule again; other spec: ALREADY_EXISTS. */
+  /** Creates a schedule. If the request id was used before, returns the existing schedule if it has the same spec, and ALREADY_EXISTS otherwise. */
   createSchedule: {
     path: "/dropstream.v1.SchedulerService/CreateSchedule" as const,
     requestStream: false as const,
@@ -2000,7 +2003,7 @@ export const SchedulerServiceService = {
       Buffer.from(CreateScheduleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateScheduleResponse => CreateScheduleResponse.decode(value),
   },
-  /** The newest or a given revision. NOT_FOUND after deletion. */
+  /** Returns the newest revision of a schedule, or a given one. NOT_FOUND if the schedule was deleted. */
   getSchedule: {
     path: "/dropstream.v1.SchedulerService/GetSchedule" as const,
     requestStream: false as const,
@@ -2010,7 +2013,7 @@ export const SchedulerServiceService = {
     responseSerialize: (value: GetScheduleResponse): Buffer => Buffer.from(GetScheduleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetScheduleResponse => GetScheduleResponse.decode(value),
   },
-  /** Schedules of a project in order of their names. */
+  /** Lists the schedules of a project in the order of their names. */
   listSchedules: {
     path: "/dropstream.v1.SchedulerService/ListSchedules" as const,
     requestStream: false as const,
@@ -2021,7 +2024,7 @@ export const SchedulerServiceService = {
       Buffer.from(ListSchedulesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListSchedulesResponse => ListSchedulesResponse.decode(value),
   },
-  /** Appends a revision. ABORTED where etag is not the newest revision's. */
+  /** Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. */
   updateSchedule: {
     path: "/dropstream.v1.SchedulerService/UpdateSchedule" as const,
     requestStream: false as const,
@@ -2033,7 +2036,7 @@ export const SchedulerServiceService = {
       Buffer.from(UpdateScheduleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UpdateScheduleResponse => UpdateScheduleResponse.decode(value),
   },
-  /** Hides a schedule; runs that pinned a revision keep it. */
+  /** Deletes a schedule. Runs that use one of its revisions keep it. */
   deleteSchedule: {
     path: "/dropstream.v1.SchedulerService/DeleteSchedule" as const,
     requestStream: false as const,
@@ -2045,7 +2048,7 @@ export const SchedulerServiceService = {
       Buffer.from(DeleteScheduleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteScheduleResponse => DeleteScheduleResponse.decode(value),
   },
-  /** Segments and values of a spec, without storing anything. */
+  /** Returns the segments and rates of a spec without storing it. */
   previewSchedule: {
     path: "/dropstream.v1.SchedulerService/PreviewSchedule" as const,
     requestStream: false as const,
@@ -2057,7 +2060,7 @@ export const SchedulerServiceService = {
       Buffer.from(PreviewScheduleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PreviewScheduleResponse => PreviewScheduleResponse.decode(value),
   },
-  /** Rates at given steps, and the rate of each block. */
+  /** Returns the rates at given steps, and the rate of each block. */
   getRates: {
     path: "/dropstream.v1.SchedulerService/GetRates" as const,
     requestStream: false as const,
@@ -2067,7 +2070,7 @@ export const SchedulerServiceService = {
     responseSerialize: (value: GetRatesResponse): Buffer => Buffer.from(GetRatesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetRatesResponse => GetRatesResponse.decode(value),
   },
-  /** Every revision from a cursor on, then new ones as they appear, until the call ends. */
+  /** Streams every revision after a given one, and then new revisions as they appear, until the caller ends the call. */
   watchSchedule: {
     path: "/dropstream.v1.SchedulerService/WatchSchedule" as const,
     requestStream: false as const,
@@ -2081,26 +2084,26 @@ export const SchedulerServiceService = {
 } as const;
 
 export interface SchedulerServiceServer extends UntypedServiceImplementation {
-  /** Stores revision 1 of a schedule. Same request id and spec: the schedule again; other spec: ALREADY_EXISTS. */
+  /** Creates a schedule. If the request id was used before, returns the existing schedule if it has the same spec, and ALREADY_EXISTS otherwise. */
   createSchedule: handleUnaryCall<CreateScheduleRequest, CreateScheduleResponse>;
-  /** The newest or a given revision. NOT_FOUND after deletion. */
+  /** Returns the newest revision of a schedule, or a given one. NOT_FOUND if the schedule was deleted. */
   getSchedule: handleUnaryCall<GetScheduleRequest, GetScheduleResponse>;
-  /** Schedules of a project in order of their names. */
+  /** Lists the schedules of a project in the order of their names. */
   listSchedules: handleUnaryCall<ListSchedulesRequest, ListSchedulesResponse>;
-  /** Appends a revision. ABORTED where etag is not the newest revision's. */
+  /** Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. */
   updateSchedule: handleUnaryCall<UpdateScheduleRequest, UpdateScheduleResponse>;
-  /** Hides a schedule; runs that pinned a revision keep it. */
+  /** Deletes a schedule. Runs that use one of its revisions keep it. */
   deleteSchedule: handleUnaryCall<DeleteScheduleRequest, DeleteScheduleResponse>;
-  /** Segments and values of a spec, without storing anything. */
+  /** Returns the segments and rates of a spec without storing it. */
   previewSchedule: handleUnaryCall<PreviewScheduleRequest, PreviewScheduleResponse>;
-  /** Rates at given steps, and the rate of each block. */
+  /** Returns the rates at given steps, and the rate of each block. */
   getRates: handleUnaryCall<GetRatesRequest, GetRatesResponse>;
-  /** Every revision from a cursor on, then new ones as they appear, until the call ends. */
+  /** Streams every revision after a given one, and then new revisions as they appear, until the caller ends the call. */
   watchSchedule: handleServerStreamingCall<WatchScheduleRequest, WatchScheduleResponse>;
 }
 
 export interface SchedulerServiceClient extends Client {
-  /** Stores revision 1 of a schedule. Same request id and spec: the schedule again; other spec: ALREADY_EXISTS. */
+  /** Creates a schedule. If the request id was used before, returns the existing schedule if it has the same spec, and ALREADY_EXISTS otherwise. */
   createSchedule(
     request: CreateScheduleRequest,
     callback: (error: ServiceError | null, response: CreateScheduleResponse) => void,
@@ -2116,7 +2119,7 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateScheduleResponse) => void,
   ): ClientUnaryCall;
-  /** The newest or a given revision. NOT_FOUND after deletion. */
+  /** Returns the newest revision of a schedule, or a given one. NOT_FOUND if the schedule was deleted. */
   getSchedule(
     request: GetScheduleRequest,
     callback: (error: ServiceError | null, response: GetScheduleResponse) => void,
@@ -2132,7 +2135,7 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetScheduleResponse) => void,
   ): ClientUnaryCall;
-  /** Schedules of a project in order of their names. */
+  /** Lists the schedules of a project in the order of their names. */
   listSchedules(
     request: ListSchedulesRequest,
     callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,
@@ -2148,7 +2151,7 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,
   ): ClientUnaryCall;
-  /** Appends a revision. ABORTED where etag is not the newest revision's. */
+  /** Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. */
   updateSchedule(
     request: UpdateScheduleRequest,
     callback: (error: ServiceError | null, response: UpdateScheduleResponse) => void,
@@ -2164,7 +2167,7 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UpdateScheduleResponse) => void,
   ): ClientUnaryCall;
-  /** Hides a schedule; runs that pinned a revision keep it. */
+  /** Deletes a schedule. Runs that use one of its revisions keep it. */
   deleteSchedule(
     request: DeleteScheduleRequest,
     callback: (error: ServiceError | null, response: DeleteScheduleResponse) => void,
@@ -2180,7 +2183,7 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteScheduleResponse) => void,
   ): ClientUnaryCall;
-  /** Segments and values of a spec, without storing anything. */
+  /** Returns the segments and rates of a spec without storing it. */
   previewSchedule(
     request: PreviewScheduleRequest,
     callback: (error: ServiceError | null, response: PreviewScheduleResponse) => void,
@@ -2196,7 +2199,7 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PreviewScheduleResponse) => void,
   ): ClientUnaryCall;
-  /** Rates at given steps, and the rate of each block. */
+  /** Returns the rates at given steps, and the rate of each block. */
   getRates(
     request: GetRatesRequest,
     callback: (error: ServiceError | null, response: GetRatesResponse) => void,
@@ -2212,7 +2215,7 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetRatesResponse) => void,
   ): ClientUnaryCall;
-  /** Every revision from a cursor on, then new ones as they appear, until the call ends. */
+  /** Streams every revision after a given one, and then new revisions as they appear, until the caller ends the call. */
   watchSchedule(
     request: WatchScheduleRequest,
     options?: Partial<CallOptions>,

@@ -29,21 +29,21 @@ export const protobufPackage = "dropstream.v1";
 
 export const protobufFileName = "dropstream/v1/trainer.proto";
 
-/** Life of a run. */
+/** State of a run. */
 export enum RunState {
-  /** UNSPECIFIED - Never sent. */
+  /** UNSPECIFIED - Never used. */
   UNSPECIFIED = 0,
-  /** QUEUED - Waits for a worker. */
+  /** QUEUED - The run waits for a worker. */
   QUEUED = 1,
-  /** RUNNING - A worker trains it. */
+  /** RUNNING - A worker trains the run. */
   RUNNING = 2,
-  /** PAUSED - Stopped by PauseRun; ResumeRun queues it. */
+  /** PAUSED - PauseRun stopped the run; ResumeRun queues it again. */
   PAUSED = 3,
-  /** SUCCEEDED - Trained to the end. */
+  /** SUCCEEDED - The training is complete. */
   SUCCEEDED = 4,
-  /** FAILED - Gave up; failure says why. */
+  /** FAILED - The run failed; its field failure has the reason. */
   FAILED = 5,
-  /** CANCELLED - Ended by CancelRun. */
+  /** CANCELLED - CancelRun ended the run. */
   CANCELLED = 6,
   UNRECOGNIZED = -1,
 }
@@ -102,129 +102,129 @@ export function runStateToJSON(object: RunState): string {
 
 /** A training run. */
 export interface Run {
-  /** projects/{project}/runs/{run}; ids match [a-z][a-z0-9-]{0,62}. */
+  /** Name: projects/{project}/runs/{run}. Ids match [a-z][a-z0-9-]{0,62}. */
   name: string;
-  /** Where it stands. */
+  /** Current state. */
   state: RunState;
   /** The spec with every default filled in. */
   spec?:
     | RunSpec
     | undefined;
-  /** Optimizer steps done in the run's history. */
+  /** Number of optimizer steps done. It decreases if the run resumes from an earlier checkpoint. */
   step: bigint;
-  /** Optimizer steps of the whole training: epochs * steps_per_epoch. */
+  /** Number of optimizer steps of the whole training: epochs * steps_per_epoch. */
   totalSteps: bigint;
-  /** Optimizer steps in an epoch: floor(samples / (batch_size * update_freq)). */
+  /** Number of optimizer steps in an epoch: floor(samples / (batch_size * update_freq)). */
   stepsPerEpoch: bigint;
-  /** Claims by workers so far. */
+  /** Number of claims by workers so far. */
   attempt: number;
-  /** Sequence of the newest log record: a cursor for WatchRun. */
+  /** Sequence number of the newest record in the log: a cursor for WatchRun. */
   logSequence: bigint;
-  /** Why it failed; empty otherwise. */
+  /** Why the run failed; empty otherwise. */
   failure: string;
-  /** Newest checkpoint: projects/{project}/runs/{run}/checkpoints/{checkpoint}; empty: none yet. */
+  /** Name of the newest checkpoint: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Empty if there is none yet. */
   latestCheckpoint: string;
-  /** Best evaluated checkpoint by top-1 of the weights; empty: none yet. */
+  /** Name of the evaluated checkpoint whose weights have the highest top-1. Empty if there is none yet. */
   bestCheckpoint: string;
-  /** Top-1 in percent of best_checkpoint. */
+  /** Top-1 of best_checkpoint in percent. */
   bestTop1?:
     | number
     | undefined;
-  /** Parameters of the model. */
+  /** Number of parameters of the model. */
   parameters: bigint;
-  /** When it was created (information only). */
+  /** Time of creation (for information only). */
   createTime?:
     | Date
     | undefined;
-  /** Opaque version, changed by every log record. */
+  /** Opaque version, which changes with every record of the log. */
   etag: string;
-  /** Segments of the drop schedule that the run uses. */
+  /** Segments of the run's drop schedule over the whole training. */
   dropSegments: ScheduleSegment[];
-  /** True after PauseRun until the worker has stopped. */
+  /** True from PauseRun until the worker has stopped. */
   pauseRequested: boolean;
 }
 
-/** Asks for a run. */
+/** Request of CreateRun. */
 export interface CreateRunRequest {
-  /** projects/{project}. */
+  /** Name of the project: projects/{project}. */
   parent: string;
-  /** Id, [a-z][a-z0-9-]{0,62}; empty: derived from project and request_id (or chosen where that is empty too). */
+  /** Id of the run, [a-z][a-z0-9-]{0,62}. Default: derived from project and request_id, or a random id. */
   runId: string;
-  /** What to train; required. */
+  /** What to train. Required. */
   spec?:
     | RunSpec
     | undefined;
-  /** 1 to 64 characters of [A-Za-z0-9_-] that make a retry safe; optional. */
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
   requestId: string;
-  /** True: only check the spec; nothing is stored. */
+  /** True: check the spec and return the run without storing it. */
   validateOnly: boolean;
 }
 
-/** The run. */
+/** Response of CreateRun. */
 export interface CreateRunResponse {
-  /** As stored. */
+  /** The run that was created, or that existed. */
   run?: Run | undefined;
 }
 
-/** Asks for one run. */
+/** Request of GetRun. */
 export interface GetRunRequest {
-  /** projects/{project}/runs/{run}. */
+  /** Name of the run: projects/{project}/runs/{run}. */
   name: string;
 }
 
-/** The run. */
+/** Response of GetRun. */
 export interface GetRunResponse {
-  /** As of its newest log record. */
+  /** The current state of the run. */
   run?: Run | undefined;
 }
 
-/** Asks for a page of runs. */
+/** Request of ListRuns. */
 export interface ListRunsRequest {
-  /** projects/{project}. */
+  /** Name of the project: projects/{project}. */
   parent: string;
-  /** 1 to 1,000; 0 means 100. */
+  /** Largest number of items on a page, 1 to 1,000; 0 means 100. */
   pageSize: number;
-  /** From the previous answer; empty: the first page. */
+  /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
 }
 
-/** A page of runs. */
+/** Response of ListRuns. */
 export interface ListRunsResponse {
-  /** In order of names. */
+  /** Runs in the order of their names. */
   runs: Run[];
-  /** Empty on the last page. */
+  /** Token for the next page; empty on the last page. */
   nextPageToken: string;
 }
 
-/** Asks to delete a run. */
+/** Request of DeleteRun. */
 export interface DeleteRunRequest {
-  /** projects/{project}/runs/{run}. */
+  /** Name of the run: projects/{project}/runs/{run}. */
   name: string;
-  /** Etag that the caller saw; ABORTED where stale; empty: not checked. */
+  /** Etag of the run, ABORTED if the run has changed since; empty: not checked. */
   etag: string;
 }
 
-/** Empty. */
+/** Response of DeleteRun. */
 export interface DeleteRunResponse {
 }
 
-/** Asks to follow a run. */
+/** Request of WatchRun. */
 export interface WatchRunRequest {
-  /** projects/{project}/runs/{run}. */
+  /** Name of the run: projects/{project}/runs/{run}. */
   name: string;
-  /** Only records with a greater sequence; 0: from the first. */
+  /** Only events with a greater sequence number are returned; 0: all events. */
   afterSequence: bigint;
 }
 
 /** Metrics of one optimizer step. */
 export interface StepMetrics {
-  /** Optimizer step from 0. */
+  /** Optimizer step, from 0. */
   step: bigint;
-  /** Epoch from 0. */
+  /** Epoch, from 0. */
   epoch: number;
-  /** Mean training loss over the step's samples; exact float32. */
+  /** Mean training loss over the samples of the step, as an exact float32. */
   loss: number;
-  /** Learning rate (before layer scaling). */
+  /** Learning rate before layer-wise decay. */
   lr: number;
   /** Drop rate. */
   dropRate: number;
@@ -232,29 +232,29 @@ export interface StepMetrics {
   weightDecay: number;
   /** Global L2 norm of the gradient before clipping. */
   gradNorm: number;
-  /** Share of right predictions, 0 to 1; absent where images are mixed. */
+  /** Fraction of correct predictions, 0 to 1; absent if images are mixed. */
   classAcc?:
     | number
     | undefined;
-  /** Seconds waited for data. */
+  /** Seconds that the step waited for data. */
   dataWaitSeconds: number;
-  /** Seconds of the whole step. */
+  /** Seconds of the whole step, including waiting for data. */
   stepSeconds: number;
-  /** SHA-256 of each micro-batch payload handed to the engine, in order. */
+  /** SHA-256 of the payload of each micro-batch, in order. */
   batchSha256: Buffer[];
 }
 
-/** Some steps of one attempt, in order (at most one such record a second). */
+/** Steps were trained. There is at most one such record per second. */
 export interface StepsRecord {
-  /** In order of steps; no gaps within an attempt. */
+  /** Consecutive steps of one attempt, in order. */
   steps: StepMetrics[];
 }
 
-/** An epoch ended. */
+/** An epoch has ended. All means are over the steps of the epoch. */
 export interface EpochRecord {
-  /** Epoch from 0. */
+  /** Epoch, from 0. */
   epoch: number;
-  /** Mean of the steps' losses. */
+  /** Mean training loss. */
   trainLoss: number;
   /** Mean learning rate. */
   trainLr: number;
@@ -266,121 +266,121 @@ export interface EpochRecord {
   trainWeightDecay: number;
   /** Mean gradient norm. */
   trainGradNorm: number;
-  /** Share of right training predictions, 0 to 1; absent where images are mixed. */
+  /** Fraction of correct training predictions, 0 to 1; absent if images are mixed. */
   trainClassAcc?:
     | number
     | undefined;
-  /** Images trained on in a second, over the epoch. */
+  /** Number of images trained on per second. */
   imagesPerSecond: number;
-  /** Seconds of the epoch's part in this attempt. */
+  /** Seconds that this attempt spent on the epoch. */
   seconds: number;
 }
 
-/** A worker took the run. */
+/** A worker claimed the run. */
 export interface ClaimedRecord {
-  /** Claims so far, from 1. */
+  /** Number of claims so far, from 1. */
   attempt: number;
-  /** Who (host and process; information only). */
+  /** Host and process of the worker (for information only). */
   worker: string;
 }
 
-/** An attempt carries on from a checkpoint. */
+/** An attempt starts to train, from a checkpoint or from the beginning. */
 export interface ResumedRecord {
   /** First optimizer step of this attempt. */
   fromStep: bigint;
-  /** As in ClaimedRecord. */
+  /** Number of the attempt, as in ClaimedRecord. */
   attempt: number;
-  /** Checkpoint loaded; empty: from the beginning. */
+  /** Name of the checkpoint that the attempt loaded; empty if it starts from the beginning. */
   checkpoint: string;
-  /** True where the numerics fingerprint differs from the checkpoint's, so that losses may differ in their last bits. */
+  /** True if the worker's numerics fingerprint differs from the checkpoint's, so that losses can differ in their last bits. */
   fingerprintChanged: boolean;
 }
 
-/** A checkpoint became visible. */
+/** A checkpoint was saved and is visible. */
 export interface CheckpointRecord {
   /** Name of the checkpoint. */
   checkpoint: string;
-  /** Optimizer steps in it. */
+  /** Optimizer step of the checkpoint. */
   step: bigint;
-  /** Size. */
+  /** Size of the checkpoint in bytes. */
   sizeBytes: bigint;
   /** Seconds from the snapshot to the commit. */
   seconds: number;
 }
 
-/** An evaluation of a checkpoint ended. */
+/** An evaluation of a checkpoint has ended. */
 export interface EvaluationRecord {
-  /** projects/{project}/evaluations/{evaluation}. */
+  /** Name of the evaluation: projects/{project}/evaluations/{evaluation}. */
   evaluation: string;
-  /** What came out. */
+  /** Result of the evaluation. */
   result?:
     | EvaluationResult
     | undefined;
-  /** Checkpoint. */
+  /** Name of the checkpoint. */
   checkpoint: string;
-  /** Optimizer steps in it. */
+  /** Optimizer step of the checkpoint. */
   step: bigint;
-  /** True where it is the best so far, in step order, by the weights' top-1. */
+  /** True if this is the best checkpoint so far: the one with the highest top-1 of the weights and, of equal ones, the lowest step. */
   best: boolean;
 }
 
 /** The run was created and waits for a worker. Fields 1 and 2 are those of StateRecord. */
 export interface CreatedRecord {
-  /** QUEUED. */
+  /** Always QUEUED. */
   state: RunState;
-  /** Empty. */
+  /** Always empty. */
   reason: string;
-  /** The run as created: resolved spec, lengths, segments, parameters. Everything that replay needs. */
+  /** The run as it was created, with its resolved spec, lengths, segments and number of parameters. */
   run?:
     | Run
     | undefined;
-  /** Samples trained on in an epoch before the last partial step is dropped: those of the manifest less the held-out ones. */
+  /** Number of training samples: those of the manifest without the held-out ones. Samples that do not fill a step are left out in each epoch. */
   trainSamples: bigint;
-  /** Digest of the request's spec, to tell a repeated request id from another spec. */
+  /** Digest of the spec in the request, which shows whether a repeated request has the same spec. */
   specDigest: string;
-  /** Classes of the data set, in order of labels. */
+  /** Class names of the data set, in label order. */
   classes: string[];
-  /** What the run's drop rate drops, also where the rate is 0 at first. */
+  /** What the run drops, even if the rate is 0 at first. */
   dropKind: DropKind;
 }
 
-/** PauseRun asked the worker to checkpoint and stop. */
+/** PauseRun asked the worker to save a checkpoint and stop. */
 export interface PauseRequestedRecord {
 }
 
-/** The run's state changed. */
+/** The state of the run changed. */
 export interface StateRecord {
   /** New state. */
   state: RunState;
-  /** Why; for FAILED, what to do. */
+  /** Why the state changed; for FAILED, also what to do. */
   reason: string;
-  /** True where a worker that stops gave the run back: the attempt did not fail. */
+  /** True if the worker gave the run back because it is stopping; the attempt did not fail. */
   released: boolean;
 }
 
-/** The run's drop schedule changed. */
+/** The drop schedule of the run changed. */
 export interface ScheduleChangedRecord {
-  /** Revision used from effective_step on. */
+  /** Revision that is used from effective_step on. */
   revision: bigint;
-  /** First optimizer step with it. */
+  /** First optimizer step with the new revision. */
   effectiveStep: bigint;
-  /** Segments of the whole training with it. */
+  /** Segments of the whole training with the new revision. */
   segments: ScheduleSegment[];
 }
 
-/** A sample could not be decoded and was replaced. */
+/** Samples could not be decoded and were replaced. */
 export interface DataSkippedRecord {
-  /** Paths in the data set. */
+  /** Paths of the samples in the data set. */
   paths: string[];
-  /** Distinct undecodable samples so far. */
+  /** Number of distinct undecodable samples so far. */
   total: bigint;
 }
 
 /** One record of a run's log. */
 export interface RunEvent {
-  /** Sequence: the cursor. */
+  /** Sequence number, from 1: a cursor for WatchRun. */
   sequence: bigint;
-  /** When it was written (information only). */
+  /** Time at which the record was written (for information only). */
   time?:
     | Date
     | undefined;
@@ -390,143 +390,143 @@ export interface RunEvent {
     /** The run was created. */
     { $case: "created"; value: CreatedRecord }
     | //
-    /** A worker took it. */
+    /** A worker claimed the run. */
     { $case: "claimed"; value: ClaimedRecord }
     | //
-    /** An attempt starts at a step. */
+    /** An attempt starts to train. */
     { $case: "resumed"; value: ResumedRecord }
     | //
-    /** Steps. */
+    /** Steps were trained. */
     { $case: "steps"; value: StepsRecord }
     | //
-    /** An epoch. */
+    /** An epoch has ended. */
     { $case: "epoch"; value: EpochRecord }
     | //
-    /** A checkpoint. */
+    /** A checkpoint was saved. */
     { $case: "checkpoint"; value: CheckpointRecord }
     | //
-    /** An evaluation. */
+    /** An evaluation has ended. */
     { $case: "evaluation"; value: EvaluationRecord }
     | //
-    /** A change of state. */
+    /** The state of the run changed. */
     { $case: "state"; value: StateRecord }
     | //
-    /** A change of schedule. */
+    /** The drop schedule changed. */
     { $case: "scheduleChanged"; value: ScheduleChangedRecord }
     | //
-    /** Undecodable samples. */
+    /** Samples could not be decoded. */
     { $case: "dataSkipped"; value: DataSkippedRecord }
     | //
-    /** Somebody asked to pause. */
+    /** PauseRun was called. */
     { $case: "pauseRequested"; value: PauseRequestedRecord }
     | undefined;
 }
 
-/** One event. */
+/** One message of the answer of WatchRun. */
 export interface WatchRunResponse {
-  /** In order of sequences. */
+  /** The next event, in the order of sequence numbers. */
   event?: RunEvent | undefined;
 }
 
-/** Asks to pause. */
+/** Request of PauseRun. */
 export interface PauseRunRequest {
-  /** projects/{project}/runs/{run}. */
+  /** Name of the run: projects/{project}/runs/{run}. */
   name: string;
 }
 
-/** The run. */
+/** Response of PauseRun. */
 export interface PauseRunResponse {
-  /** With pause_requested, or PAUSED already. */
+  /** The run. Its state is PAUSED, or pause_requested is true until the worker has stopped. */
   run?: Run | undefined;
 }
 
-/** Asks to go on. */
+/** Request of ResumeRun. */
 export interface ResumeRunRequest {
-  /** projects/{project}/runs/{run}. */
+  /** Name of the run: projects/{project}/runs/{run}. */
   name: string;
 }
 
-/** The run. */
+/** Response of ResumeRun. */
 export interface ResumeRunResponse {
-  /** QUEUED. */
+  /** The run, whose state is QUEUED, or RUNNING if a worker trains it already. */
   run?: Run | undefined;
 }
 
-/** Asks to end a run. */
+/** Request of CancelRun. */
 export interface CancelRunRequest {
-  /** projects/{project}/runs/{run}. */
+  /** Name of the run: projects/{project}/runs/{run}. */
   name: string;
 }
 
-/** The run. */
+/** Response of CancelRun. */
 export interface CancelRunResponse {
-  /** CANCELLED. */
+  /** The run, whose state is CANCELLED. */
   run?: Run | undefined;
 }
 
 /** A file of a checkpoint. */
 export interface CheckpointFile {
-  /** weights, ema or optimizer, with a number where split. */
+  /** What the file contains: weights, ema or optimizer; followed by a number if the content is split into several files. */
   role: string;
-  /** Key in the object store. */
+  /** Key of the file in the object store. */
   key: string;
-  /** Size. */
+  /** Size of the file in bytes. */
   sizeBytes: bigint;
-  /** SHA-256. */
+  /** SHA-256 of the file. */
   sha256: Buffer;
-  /** URL that reads it for url_expiry_seconds (a file: URL in a directory store); only in GetCheckpoint. */
+  /** URL of the file, valid for url_expiry_seconds; a file: URL if the store is a directory. Only GetCheckpoint returns it. */
   url: string;
 }
 
-/** A whole, visible checkpoint. */
+/** A complete checkpoint of a run. */
 export interface Checkpoint {
-  /** projects/{project}/runs/{run}/checkpoints/{checkpoint}. */
+  /** Name: projects/{project}/runs/{run}/checkpoints/{checkpoint}. */
   name: string;
-  /** Optimizer steps done. */
+  /** Number of optimizer steps done. */
   step: bigint;
   /** Epoch that the next step belongs to. */
   epoch: number;
-  /** Its files (safetensors). */
+  /** Files of the checkpoint, in safetensors format. */
   files: CheckpointFile[];
-  /** Numerics fingerprint: executor, precision, kernel path, build. */
+  /** Numerics fingerprint: a line that names the executor, precision, kernel path and build. Equal fingerprints give identical results. */
   fingerprint: string;
-  /** Top-1 in percent of its weights, where it was evaluated. */
+  /** Top-1 of the weights in percent; absent if the checkpoint was not evaluated. */
   top1?:
     | number
     | undefined;
-  /** True for the best so far. */
+  /** True if this is the best checkpoint so far. */
   best: boolean;
 }
 
-/** Asks for a page of checkpoints. */
+/** Request of ListCheckpoints. */
 export interface ListCheckpointsRequest {
-  /** projects/{project}/runs/{run}. */
+  /** Name of the run: projects/{project}/runs/{run}. */
   parent: string;
-  /** 1 to 1,000; 0 means 100. */
+  /** Largest number of items on a page, 1 to 1,000; 0 means 100. */
   pageSize: number;
-  /** From the previous answer; empty: the first page. */
+  /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
 }
 
-/** A page of checkpoints. */
+/** Response of ListCheckpoints. */
 export interface ListCheckpointsResponse {
-  /** Newest first. */
+  /** Checkpoints, newest first. */
   checkpoints: Checkpoint[];
-  /** Empty on the last page. */
+  /** Token for the next page; empty on the last page. */
   nextPageToken: string;
 }
 
-/** Asks for one checkpoint. */
+/** Request of GetCheckpoint. */
 export interface GetCheckpointRequest {
-  /** projects/{project}/runs/{run}/checkpoints/{checkpoint}; `latest` and `best` are names too. */
+  /** Name of the checkpoint: projects/{project}/runs/{run}/checkpoints/{checkpoint}. The id can also be `latest` or `best`. */
   name: string;
-  /** Life of the URLs in seconds, 1 to 604,800; 0 means 3,600. */
+  /** Seconds for which the URLs of the files are valid, 1 to 604,800; 0 means 3,600. */
   urlExpirySeconds: number;
 }
 
-/** The checkpoint. */
+/** Response of GetCheckpoint. */
 export interface GetCheckpointResponse {
-  /** With URLs. */
+  /** The checkpoint; its files have URLs. */
   checkpoint?: Checkpoint | undefined;
 }
 
@@ -4788,10 +4788,13 @@ export const GetCheckpointResponse: MessageFns<GetCheckpointResponse> = {
   },
 };
 
-/** Trains models. A run is an append-only log in the object store; any api replica answers, any worker may carry a run on. */
+/** Trains models. A run is an append-only log in the object store: every api replica can answer for it, and every worker can continue it. */
 export type TrainerServiceService = typeof TrainerServiceService;
 export const TrainerServiceService = {
-  /** Stores a run with its fully resolved spec and queues it. Same id or request id and same spec: the run again; other spec: ALREADY_EXISTS. */
+  /**
+   * Creates a run with its fully resolved spec and queues it. If the id or request id was used before, returns the existing run if it has the
+   * same spec, and ALREADY_EXISTS otherwise.
+   */
   createRun: {
     path: "/dropstream.v1.TrainerService/CreateRun" as const,
     requestStream: false as const,
@@ -4801,7 +4804,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: CreateRunResponse): Buffer => Buffer.from(CreateRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateRunResponse => CreateRunResponse.decode(value),
   },
-  /** One run. */
+  /** Returns one run. */
   getRun: {
     path: "/dropstream.v1.TrainerService/GetRun" as const,
     requestStream: false as const,
@@ -4811,7 +4814,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: GetRunResponse): Buffer => Buffer.from(GetRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetRunResponse => GetRunResponse.decode(value),
   },
-  /** Runs of a project in order of their names. */
+  /** Lists the runs of a project in the order of their names. */
   listRuns: {
     path: "/dropstream.v1.TrainerService/ListRuns" as const,
     requestStream: false as const,
@@ -4821,7 +4824,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: ListRunsResponse): Buffer => Buffer.from(ListRunsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListRunsResponse => ListRunsResponse.decode(value),
   },
-  /** Deletes a finished run with its log and checkpoints. FAILED_PRECONDITION while it can still train. */
+  /** Deletes a run with its log and checkpoints. FAILED_PRECONDITION if the run has not ended. */
   deleteRun: {
     path: "/dropstream.v1.TrainerService/DeleteRun" as const,
     requestStream: false as const,
@@ -4831,7 +4834,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: DeleteRunResponse): Buffer => Buffer.from(DeleteRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteRunResponse => DeleteRunResponse.decode(value),
   },
-  /** The run's log from a cursor on, then new events as they happen; ends after the event that ends the run. */
+  /** Streams the events of a run's log after a given one, and then new events as they happen. Ends after the event that ends the run. */
   watchRun: {
     path: "/dropstream.v1.TrainerService/WatchRun" as const,
     requestStream: false as const,
@@ -4841,7 +4844,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: WatchRunResponse): Buffer => Buffer.from(WatchRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchRunResponse => WatchRunResponse.decode(value),
   },
-  /** Asks the worker to checkpoint and stop at the next step. Idempotent. */
+  /** Asks the worker to save a checkpoint after the current step and to stop. Idempotent. */
   pauseRun: {
     path: "/dropstream.v1.TrainerService/PauseRun" as const,
     requestStream: false as const,
@@ -4851,7 +4854,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: PauseRunResponse): Buffer => Buffer.from(PauseRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PauseRunResponse => PauseRunResponse.decode(value),
   },
-  /** Queues a paused run again. FAILED_PRECONDITION for a finished one. */
+  /** Puts a paused run back into the queue. FAILED_PRECONDITION if the run has ended. */
   resumeRun: {
     path: "/dropstream.v1.TrainerService/ResumeRun" as const,
     requestStream: false as const,
@@ -4861,7 +4864,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: ResumeRunResponse): Buffer => Buffer.from(ResumeRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeRunResponse => ResumeRunResponse.decode(value),
   },
-  /** Ends a run for good. Idempotent. */
+  /** Ends a run; it cannot be resumed. Idempotent. */
   cancelRun: {
     path: "/dropstream.v1.TrainerService/CancelRun" as const,
     requestStream: false as const,
@@ -4871,7 +4874,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: CancelRunResponse): Buffer => Buffer.from(CancelRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelRunResponse => CancelRunResponse.decode(value),
   },
-  /** Checkpoints of a run, newest first. */
+  /** Lists the checkpoints of a run, newest first. */
   listCheckpoints: {
     path: "/dropstream.v1.TrainerService/ListCheckpoints" as const,
     requestStream: false as const,
@@ -4883,7 +4886,7 @@ export const TrainerServiceService = {
       Buffer.from(ListCheckpointsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListCheckpointsResponse => ListCheckpointsResponse.decode(value),
   },
-  /** One checkpoint with its files. */
+  /** Returns one checkpoint with its files. */
   getCheckpoint: {
     path: "/dropstream.v1.TrainerService/GetCheckpoint" as const,
     requestStream: false as const,
@@ -4897,30 +4900,36 @@ export const TrainerServiceService = {
 } as const;
 
 export interface TrainerServiceServer extends UntypedServiceImplementation {
-  /** Stores a run with its fully resolved spec and queues it. Same id or request id and same spec: the run again; other spec: ALREADY_EXISTS. */
+  /**
+   * Creates a run with its fully resolved spec and queues it. If the id or request id was used before, returns the existing run if it has the
+   * same spec, and ALREADY_EXISTS otherwise.
+   */
   createRun: handleUnaryCall<CreateRunRequest, CreateRunResponse>;
-  /** One run. */
+  /** Returns one run. */
   getRun: handleUnaryCall<GetRunRequest, GetRunResponse>;
-  /** Runs of a project in order of their names. */
+  /** Lists the runs of a project in the order of their names. */
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
-  /** Deletes a finished run with its log and checkpoints. FAILED_PRECONDITION while it can still train. */
+  /** Deletes a run with its log and checkpoints. FAILED_PRECONDITION if the run has not ended. */
   deleteRun: handleUnaryCall<DeleteRunRequest, DeleteRunResponse>;
-  /** The run's log from a cursor on, then new events as they happen; ends after the event that ends the run. */
+  /** Streams the events of a run's log after a given one, and then new events as they happen. Ends after the event that ends the run. */
   watchRun: handleServerStreamingCall<WatchRunRequest, WatchRunResponse>;
-  /** Asks the worker to checkpoint and stop at the next step. Idempotent. */
+  /** Asks the worker to save a checkpoint after the current step and to stop. Idempotent. */
   pauseRun: handleUnaryCall<PauseRunRequest, PauseRunResponse>;
-  /** Queues a paused run again. FAILED_PRECONDITION for a finished one. */
+  /** Puts a paused run back into the queue. FAILED_PRECONDITION if the run has ended. */
   resumeRun: handleUnaryCall<ResumeRunRequest, ResumeRunResponse>;
-  /** Ends a run for good. Idempotent. */
+  /** Ends a run; it cannot be resumed. Idempotent. */
   cancelRun: handleUnaryCall<CancelRunRequest, CancelRunResponse>;
-  /** Checkpoints of a run, newest first. */
+  /** Lists the checkpoints of a run, newest first. */
   listCheckpoints: handleUnaryCall<ListCheckpointsRequest, ListCheckpointsResponse>;
-  /** One checkpoint with its files. */
+  /** Returns one checkpoint with its files. */
   getCheckpoint: handleUnaryCall<GetCheckpointRequest, GetCheckpointResponse>;
 }
 
 export interface TrainerServiceClient extends Client {
-  /** Stores a run with its fully resolved spec and queues it. Same id or request id and same spec: the run again; other spec: ALREADY_EXISTS. */
+  /**
+   * Creates a run with its fully resolved spec and queues it. If the id or request id was used before, returns the existing run if it has the
+   * same spec, and ALREADY_EXISTS otherwise.
+   */
   createRun(
     request: CreateRunRequest,
     callback: (error: ServiceError | null, response: CreateRunResponse) => void,
@@ -4936,7 +4945,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateRunResponse) => void,
   ): ClientUnaryCall;
-  /** One run. */
+  /** Returns one run. */
   getRun(
     request: GetRunRequest,
     callback: (error: ServiceError | null, response: GetRunResponse) => void,
@@ -4952,7 +4961,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetRunResponse) => void,
   ): ClientUnaryCall;
-  /** Runs of a project in order of their names. */
+  /** Lists the runs of a project in the order of their names. */
   listRuns(
     request: ListRunsRequest,
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,
@@ -4968,7 +4977,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,
   ): ClientUnaryCall;
-  /** Deletes a finished run with its log and checkpoints. FAILED_PRECONDITION while it can still train. */
+  /** Deletes a run with its log and checkpoints. FAILED_PRECONDITION if the run has not ended. */
   deleteRun(
     request: DeleteRunRequest,
     callback: (error: ServiceError | null, response: DeleteRunResponse) => void,
@@ -4984,14 +4993,14 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteRunResponse) => void,
   ): ClientUnaryCall;
-  /** The run's log from a cursor on, then new events as they happen; ends after the event that ends the run. */
+  /** Streams the events of a run's log after a given one, and then new events as they happen. Ends after the event that ends the run. */
   watchRun(request: WatchRunRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchRunResponse>;
   watchRun(
     request: WatchRunRequest,
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchRunResponse>;
-  /** Asks the worker to checkpoint and stop at the next step. Idempotent. */
+  /** Asks the worker to save a checkpoint after the current step and to stop. Idempotent. */
   pauseRun(
     request: PauseRunRequest,
     callback: (error: ServiceError | null, response: PauseRunResponse) => void,
@@ -5007,7 +5016,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PauseRunResponse) => void,
   ): ClientUnaryCall;
-  /** Queues a paused run again. FAILED_PRECONDITION for a finished one. */
+  /** Puts a paused run back into the queue. FAILED_PRECONDITION if the run has ended. */
   resumeRun(
     request: ResumeRunRequest,
     callback: (error: ServiceError | null, response: ResumeRunResponse) => void,
@@ -5023,7 +5032,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeRunResponse) => void,
   ): ClientUnaryCall;
-  /** Ends a run for good. Idempotent. */
+  /** Ends a run; it cannot be resumed. Idempotent. */
   cancelRun(
     request: CancelRunRequest,
     callback: (error: ServiceError | null, response: CancelRunResponse) => void,
@@ -5039,7 +5048,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelRunResponse) => void,
   ): ClientUnaryCall;
-  /** Checkpoints of a run, newest first. */
+  /** Lists the checkpoints of a run, newest first. */
   listCheckpoints(
     request: ListCheckpointsRequest,
     callback: (error: ServiceError | null, response: ListCheckpointsResponse) => void,
@@ -5055,7 +5064,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListCheckpointsResponse) => void,
   ): ClientUnaryCall;
-  /** One checkpoint with its files. */
+  /** Returns one checkpoint with its files. */
   getCheckpoint(
     request: GetCheckpointRequest,
     callback: (error: ServiceError | null, response: GetCheckpointResponse) => void,

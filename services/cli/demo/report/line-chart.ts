@@ -1,12 +1,12 @@
-/** A line chart as inline SVG: no scripts, colours from the page's CSS, values as tooltips. */
+/** Draws a line chart as inline SVG without scripts; colours come from the page's CSS, and values are shown as tooltips. */
 export interface Series {
   readonly name: string;
   /** Number of the CSS colour, 1 to 3. */
   readonly color: 1 | 2 | 3;
   readonly points: readonly (readonly [x: number, y: number])[];
-  /** Dots on the points (few ones); default false. */
+  /** Draw a dot at each point, for series of few points; default false. */
   readonly dots?: boolean;
-  /** Thin and pale: the raw values behind a smoothed line. */
+  /** Draw a thin, pale line, for raw values behind a smoothed line. */
   readonly faint?: boolean;
 }
 
@@ -15,7 +15,7 @@ export interface ChartOptions {
   readonly xTitle: string;
   readonly series: readonly Series[];
   readonly format: (y: number) => string;
-  /** Default: from the data. */
+  /** Default: taken from the data. */
   readonly yMin?: number;
   readonly yMax?: number;
   readonly logY?: boolean;
@@ -82,7 +82,7 @@ ${lines.join('\n')}
 </svg></figure>`;
 }
 
-/** Round values that enclose low and high: 1, 2 or 5 times a power of ten apart. */
+/** Round tick values that enclose low and high, with a spacing of 1, 2 or 5 times a power of ten. */
 export function niceTicks(low: number, high: number, about = 5): number[] {
   const span = high - low || Math.abs(high) || 1;
   const raw = span / (about - 1);
@@ -93,7 +93,7 @@ export function niceTicks(low: number, high: number, about = 5): number[] {
   return Array.from({ length: last - first + 1 }, (_, k) => Number(((first + k) * step).toPrecision(12)));
 }
 
-/** At most MAX_POINTS points: means of neighbours, the last one kept. */
+/** Reduces the points to at most MAX_POINTS by averaging neighbours; the last point is kept. */
 function thin(points: readonly (readonly [number, number])[]): readonly (readonly [number, number])[] {
   if (points.length <= MAX_POINTS) return points;
   const size = points.length / MAX_POINTS;

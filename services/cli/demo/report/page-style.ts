@@ -1,4 +1,4 @@
-/** The report's CSS. Light and dark by the reader's setting; colours of lines differ in lightness too. */
+/** The report's CSS, with a light and a dark theme. Line colours differ in lightness too, for colour-blind readers. */
 export const pageStyle = `
 :root { color-scheme: light dark; --bg: #fafaf8; --card: #ffffff; --ink: #1c1d21; --muted: #63666f; --rule: #e3e3de; --c1: #2563a8; --c2: #c2571a; --c3: #4f8a3c; --bar: #2563a8; --bar-bg: #e8eaee; }
 @media (prefers-color-scheme: dark) { :root { --bg: #15161a; --card: #1e2026; --ink: #e8e8ea; --muted: #9a9da6; --rule: #31343c; --c1: #77aef0; --c2: #f0a06a; --c3: #9ccf86; --bar: #77aef0; --bar-bg: #2c2f37; } }

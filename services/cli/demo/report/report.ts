@@ -1,4 +1,4 @@
-/** The demo's report: one self-contained HTML page, nothing fetched, no scripts. */
+/** Renders the demo's report as one self-contained HTML page without scripts. */
 import { count, duration, significant } from '../../output/numbers.js';
 import { escapeHtml, lineChart, type Series } from './line-chart.js';
 import { pageStyle } from './page-style.js';
@@ -10,13 +10,13 @@ export interface ReportStep {
   readonly dropRate: number;
 }
 export interface ReportEpoch {
-  /** From 0. */
+  /** Epoch, from 0. */
   readonly epoch: number;
   readonly loss: number;
   readonly lr: number;
   readonly dropRate: number;
   readonly imagesPerSecond: number;
-  /** Percent; absent where the epoch was not evaluated. */
+  /** In percent; absent if the epoch was not evaluated. */
   readonly top1?: number | undefined;
   readonly evalLoss?: number | undefined;
 }
@@ -27,13 +27,13 @@ export interface Report {
   readonly parameters: number;
   readonly trainSamples: number;
   readonly testSamples: number;
-  /** Wall seconds of training. */
+  /** Wall-clock seconds of training. */
   readonly trainSeconds: number;
   readonly stepsPerEpoch: number;
   readonly steps: readonly ReportStep[];
   readonly epochs: readonly ReportEpoch[];
   readonly result: {
-    /** Percent. */
+    /** In percent. */
     readonly top1: number;
     readonly top5: number;
     readonly loss: number;
@@ -42,7 +42,7 @@ export interface Report {
   readonly sheet: readonly { readonly png: Uint8Array; readonly className: string; readonly steps: readonly string[] }[];
   readonly options: readonly (readonly [string, string])[];
   readonly environment: readonly (readonly [string, string])[];
-  /** Shell lines to try next. */
+  /** Shell commands to try next. */
   readonly next: readonly string[];
 }
 
@@ -72,7 +72,7 @@ export function reportPage(report: Report): string {
 <h2>Accuracy by class</h2>
 <div class="card">${classTable(report)}</div>
 <h2>What the model sees</h2>
-<p class="muted">The first images of the first batch, augmented as in training, served by the data service (PreviewBatch).</p>
+<p class="muted">These are the first images of the first batch, augmented as in training. The data service rendered them (PreviewBatch).</p>
 <div class="sheet">${report.sheet.map(sheetImage).join('')}</div>
 <div class="two">
 <div><h2>Options</h2><div class="card">${keyValues(report.options)}</div></div>
@@ -124,7 +124,7 @@ function charts({ steps, epochs, stepsPerEpoch }: Report): string[] {
   ];
 }
 
-/** Exponential mean over about 40 steps, without the bias of the first ones. */
+/** Exponential moving average over about 40 steps, with bias correction. */
 function smoothed(points: readonly (readonly [number, number])[]): (readonly [number, number])[] {
   const keep = 1 - 1 / 40;
   let [sum, weight] = [0, 0];
