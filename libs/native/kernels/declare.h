@@ -41,7 +41,8 @@ constexpr size_t kWeightGradScratch = kWeightGradSlice * (kPanelWidth > kRowBloc
 template <class T>
 constexpr size_t kDepthBlock = 512;
 
-#define FUNCTION(result, name, parameters) result name parameters;
+// Hidden, because a shared library links although a visible function has no definition, and fails only where it is loaded.
+#define FUNCTION(result, name, parameters) __attribute__((visibility("hidden"))) result name parameters;
 #include "kernels/functions.def"
 
 DS_INLINE size_t panel_count(size_t n) { return ceil_div(n, kPanelWidth); }

@@ -92,7 +92,8 @@ struct Pack {
   size_t of_w = SIZE_MAX;  // transposed: index of the pack of W, where the backward pass needs one
 };
 
-class Program {
+// Hidden, so that the addon does not link where a row of kernels.def has no run_*: the call of a visible function would fail in the first step.
+class __attribute__((visibility("hidden"))) Program {
  public:
   // Throws std::invalid_argument (a bad spec) or std::bad_alloc.
   Program(const ProgramSpec& spec, const KernelTable& kernels, Pool& pool);
