@@ -1,0 +1,23 @@
+/** Splits work into groups that fit into memory, where all of it at once would take too much. */
+
+/**
+ * Groups of consecutive items whose `bytes` together fit the bounds. An item above the bounds is a group of its own. Returns at least one group,
+ * which is empty if there are no items.
+ */
+export function groupsWithin(
+  bytes: readonly number[],
+  { maxBytes, maxItems = Number.POSITIVE_INFINITY }: { readonly maxBytes: number; readonly maxItems?: number },
+): [from: number, to: number][] {
+  const groups: [number, number][] = [];
+  let from = 0;
+  let held = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    if (i > from && (i - from === maxItems || held + bytes[i]! > maxBytes)) {
+      groups.push([from, i]);
+      [from, held] = [i, 0];
+    }
+    held += bytes[i]!;
+  }
+  groups.push([from, bytes.length]);
+  return groups;
+}
