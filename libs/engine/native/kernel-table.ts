@@ -11,6 +11,7 @@ const isKernel = (operation: string): operation is KernelName => Object.hasOwn(k
 
 /** Throws for an operation without a native kernel. */
 export function kernelOf(operation: string): KernelEntry {
-  if (!isKernel(operation)) throw new Error(`operation ${operation} has no native kernel: add it to libs/native/kernels.def and run npm run generate`);
+  if (!isKernel(operation))
+    throw new Error(`operation ${operation} has no native kernel: add it to libs/native/kernels.def and run npm run generate`);
   return { kernel: operation, ...kernelOperands[operation] };
 }
