@@ -45,6 +45,11 @@ export class AllowedRoots {
     await Promise.all(this.folders.map((folder) => access(folder, constants.R_OK | constants.X_OK)));
   }
 
+  /** Whether a real path lies inside. */
+  has(realPath: string): boolean {
+    return this.#contains(realPath);
+  }
+
   #contains(path: string): boolean {
     return this.folders.some((folder) => path === folder || isInside(folder, path));
   }

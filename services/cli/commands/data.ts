@@ -8,7 +8,7 @@ import type { Context } from '../context.js';
 import { datasetKind, indexAndSave } from '../data-sets.js';
 import { count } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
-import { addDataPush, interruptible } from './data-push.js';
+import { addDataPush, type IndexCommandOptions, indexLimits, interruptible } from './data-push.js';
 import { printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
 
 export function addDataCommand(program: Command, context: Context): void {
@@ -20,16 +20,19 @@ export function addDataCommand(program: Command, context: Context): void {
       'read every image that is new or has changed and store the manifest; prints its SHA-256. Ctrl-C: the same command goes on later',
     )
     .option('--kind <kind>', 'IMNET or image_folder, tar, CIFAR (100), cifar10, cifar100, idx; default: by content')
-    .option('--split <split>', 'train, val or test; default: the folder itself, or train', '')
+    .option('--split <split>', 'train, val, valid, validation or test; default: the folder itself, or train', '')
+    .option('--max_undecodable <share>', 'share of the images that may be left out because they cannot be read', '0.001')
+    .option('--nb_classes <n>', 'number of classes, where labels leave many numbers out; default: by the labels')
     .option('--store <uri>', "where manifests are kept; default: DROPSTREAM_STORE, or the running `up`'s")
     .option('--json', 'print JSON')
-    .action(async (path: string, options: { kind?: string; split: string; store?: string; json?: boolean }) => {
+    .action(async (path: string, options: IndexCommandOptions) => {
       const store = storeOf(options.store, context);
       const dataset = await interruptible(context, (stoppable) =>
-        indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store }, stoppable),
+        indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store, ...indexLimits(options) }, stoppable),
       );
-      const { sha256, kind, folder, samples, classes, skipped, ignored, unchanged } = dataset;
-      if (options.json) return printJson(context, { manifest: sha256, kind, folder, samples, classes, skipped, ignored, unchanged });
+      const { sha256, kind, folder, samples, classes, skipped, ignored, unchanged, warnings } = dataset;
+      if (options.json)
+        return printJson(context, { manifest: sha256, kind, folder, samples, classes, skipped, ignored, unchanged, warnings });
       const lines = fieldLines([
         ['manifest', sha256],
         ['kind', kind],

@@ -104,7 +104,7 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
 /** Indexes data_path, and eval_data_path or what lies beside it, and writes the manifests into the spec. */
 async function indexData({ spec, data }: TrainRequest, store: string | undefined, context: Context): Promise<void> {
   if (!data.data_path) return;
-  const { train, evaluation } = await indexForTraining(data, storeOf(store, context), context);
+  const { train, evaluation } = await indexForTraining(data, storeOf(store, context), context, spec);
   for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, context);
   spec.trainManifest = train.sha256;
   spec.evalManifest ||= evaluation?.sha256 ?? '';
