@@ -10,6 +10,7 @@ import { findDataset, readLocation } from '../manifest/manifest-store.js';
 import { type CacheCounts, DiskCache } from './disk-cache.js';
 import { pushedKey } from './object-keys.js';
 import { ReadSlots } from './read-slots.js';
+import { RelocatingSource } from './relocating-source.js';
 import { StoreSource } from './store-source.js';
 
 export interface DataSourcesOptions {
@@ -26,6 +27,8 @@ export interface DataSourcesOptions {
   readonly reads?: number | undefined;
   readonly env?: NodeJS.ProcessEnv | undefined;
 }
+
+const FIND_MS = 30_000;
 
 export class DataSources {
   readonly #slots: ReadSlots;
@@ -54,10 +57,20 @@ export class DataSources {
   }
 
   /**
-   * A folder first, then what was pushed, then where the manifest was made. To be closed by the caller.
+   * A folder first, then what was pushed, then where the manifest was made. It follows a data set that moves: where bytes are gone or others than
+   * the manifest's, the place is looked up again. To be closed by the caller.
    * @throws FailedPrecondition where it is nowhere, PermissionDenied where it is outside of what is allowed, StoreUnavailable
    */
   async find(manifest: Manifest, signal?: AbortSignal): Promise<SampleSource> {
+    return new RelocatingSource(await this.#find(manifest, signal), () => this.#find(manifest, AbortSignal.timeout(FIND_MS)));
+  }
+
+  async close(): Promise<void> {
+    await this.cache?.close();
+    await Promise.all(this.others.map((store) => store.close()));
+  }
+
+  async #find(manifest: Manifest, signal: AbortSignal | undefined): Promise<SampleSource> {
     try {
       return new FolderSource(manifest, await findDataset(this.own, manifest, this.roots, signal), this.roots);
     } catch (error) {
@@ -66,11 +79,6 @@ export class DataSources {
       if (found) return found;
       throw error;
     }
-  }
-
-  async close(): Promise<void> {
-    await this.cache?.close();
-    await Promise.all(this.others.map((store) => store.close()));
   }
 
   async #inStores(manifest: Manifest, signal: AbortSignal | undefined): Promise<SampleSource | undefined> {
