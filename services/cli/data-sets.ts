@@ -100,7 +100,7 @@ async function rootsFor(path: string, context: Pick<Context, 'cwd' | 'env'>): Pr
 
 async function indexStore(uri: string, split: string, options: IndexOptions, { env, signal }: Pick<Context, 'env' | 'signal'>) {
   if (split !== '') throw invalid('split', split, 'none in a store: name the folder of the split in the URI');
-  const store = await openStore(uri, { env, signal, probe: false });
+  const store = await openStore(uri, { env, signal, probe: false, foreignKeys: true });
   try {
     return await indexInStore(store, options);
   } finally {

@@ -1,6 +1,6 @@
 /** Finds where the bytes of a manifest's data set are: in an allowed folder of this machine, or in an allowed object store. */
 import { FailedPrecondition, PermissionDenied } from '#errors/errors.js';
-import { checkKey, InvalidKey, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { InvalidKey, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import { FolderSource } from '../datasets/folder-source.js';
@@ -47,7 +47,7 @@ export class DataSources {
   static async open(options: DataSourcesOptions): Promise<DataSources> {
     const { store, roots, stores = [], cacheFolder, cacheBytes = 2 ** 36, reads = 24, env = process.env } = options;
     // Only read: nothing has to be enforced, and a store that is away now may be back when it is needed.
-    const opened = await Promise.all(stores.map((uri) => openStore(uri, { env, probe: false })));
+    const opened = await Promise.all(stores.map((uri) => openStore(uri, { env, probe: false, foreignKeys: true })));
     const cache = cacheFolder === undefined ? undefined : await DiskCache.open(cacheFolder, cacheBytes);
     return new DataSources(store, opened, roots, cache, reads);
   }
@@ -103,7 +103,6 @@ export class DataSources {
 
 async function has(store: ObjectStore, key: string, signal: AbortSignal | undefined): Promise<boolean> {
   try {
-    checkKey(key);
     await store.head(key, { signal });
     return true;
   } catch (error) {
@@ -112,4 +111,4 @@ async function has(store: ObjectStore, key: string, signal: AbortSignal | undefi
   }
 }
 
-const prefixOf = (uri: string): string => (URL.canParse(uri) ? new URL(uri).pathname : '');
+const prefixOf = (uri: string): string => (URL.canParse(uri) ? decodeURIComponent(new URL(uri).pathname) : '');
