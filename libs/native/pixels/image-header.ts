@@ -1,13 +1,17 @@
 /** Format and size of an image file from its first bytes, without decoding: for indexing. Pure, bounds-checked. */
 
+import { type ForeignFormat, foreignFormat, foreignSize } from './foreign/formats.js';
+
+export type FileFormat = 'jpeg' | 'png' | ForeignFormat;
+
 export interface ImageHeader {
-  format: 'jpeg' | 'png';
+  format: FileFormat;
   /** Pixels, as stored: EXIF orientation is ignored. */
   width: number;
   height: number;
 }
 
-/** The bytes are not the start of a readable JPEG or PNG file. `offset`: where reading stopped. */
+/** The bytes are not the start of an image file that is read. `offset`: where reading stopped. */
 export class ImageHeaderError extends Error {
   override readonly name = 'ImageHeaderError';
   constructor(
@@ -30,7 +34,7 @@ export function isPng(bytes: Uint8Array): boolean {
 }
 
 function sized(format: ImageHeader['format'], width: number, height: number, offset: number): ImageHeader {
-  if (width < 1 || height < 1) throw new ImageHeaderError(`${format} of ${width} x ${height} pixels`, offset);
+  if (!(width >= 1 && height >= 1)) throw new ImageHeaderError(`${format} of ${width} x ${height} pixels`, offset);
   return { format, width, height };
 }
 
@@ -75,5 +79,21 @@ function readJpegHeader(bytes: Uint8Array): ImageHeader {
 export function readHeader(bytes: Uint8Array): ImageHeader {
   if (isPng(bytes)) return readPngHeader(bytes);
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return readJpegHeader(bytes);
-  throw new ImageHeaderError('neither JPEG nor PNG', 0);
+  const format = foreignFormat(bytes);
+  if (format === undefined) throw new ImageHeaderError('none of JPEG, PNG, WebP, GIF, BMP, TIFF and PPM', 0);
+  try {
+    const { width, height } = foreignSize(format, bytes);
+    return sized(format, width, height, 0);
+  } catch (error) {
+    if (error instanceof ImageHeaderError) throw error;
+    throw new ImageHeaderError(
+      error instanceof RangeError ? `${format} ends inside its header` : (error as Error).message,
+      bytes.byteLength,
+    );
+  }
+}
+
+/** What a file is by its first bytes; a JPEG where that is unknown, so that its decoder says what is wrong. */
+export function formatOf(bytes: Uint8Array): FileFormat {
+  return isPng(bytes) ? 'png' : (foreignFormat(bytes) ?? 'jpeg');
 }

@@ -1,4 +1,5 @@
 /** What the addon renders and finishes, as plain data: decided in libs/data, executed in C++, printable and hashable in between. */
+import type { ForeignFormat } from './foreign/formats.js';
 
 export type Interpolation = 'bilinear' | 'bicubic';
 
@@ -52,9 +53,9 @@ export interface RenderPlan {
   fill: [number, number, number];
 }
 
-/** `rgb`: interleaved rows of uint8; `gray`: one byte a pixel. width, height: of jpeg and png 0 = unknown, else must be the file's. */
+/** `rgb`: interleaved rows of uint8; `gray`: one byte a pixel. width, height: of files 0 = unknown, else must be the file's. */
 export interface RenderSource {
-  format: 'jpeg' | 'png' | 'rgb' | 'gray';
+  format: 'jpeg' | 'png' | ForeignFormat | 'rgb' | 'gray';
   bytes: Uint8Array;
   width: number;
   height: number;

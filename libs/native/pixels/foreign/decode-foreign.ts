@@ -1,0 +1,161 @@
+/**
+ * Images of the formats beside JPEG and PNG to RGB, as Pillow's convert('RGB') shows their first frame: alpha is dropped. Runs in a worker thread,
+ * since these decoders are slow and hold their thread. Sizes are checked by the caller before.
+ */
+import { createRequire } from 'node:module';
+import * as bmp from 'bmp-ts';
+import UTIF from 'utif2';
+import { type ForeignFormat, foreignSize } from './formats.js';
+import { decodeNetpbm } from './netpbm.js';
+import { stillWebp } from './still-webp.js';
+
+const require = createRequire(import.meta.url);
+/** It has no types of its own. */
+const { GifReader } = require('omggif') as {
+  GifReader: new (
+    bytes: Uint8Array,
+  ) => {
+    frameInfo(frame: number): { transparent_index: number | null };
+    decodeAndBlitFrameRGBA(frame: number, pixels: Uint8Array): void;
+  };
+};
+const webp = require('@cwasm/webp') as {
+  decode(bytes: Uint8Array): { width: number; height: number; data: Uint8Array };
+};
+
+export interface DecodedForeign {
+  readonly width: number;
+  readonly height: number;
+  /** Interleaved. */
+  readonly rgb: Uint8Array;
+}
+
+/** @throws Error */
+export function decodeForeign(format: ForeignFormat, bytes: Uint8Array): DecodedForeign {
+  const { width, height } = foreignSize(format, bytes);
+  const rgb = decoders[format](bytes, width, height);
+  if (rgb.length !== 3 * width * height) throw new Error(`${format} of another size than its header says`);
+  return { width, height, rgb };
+}
+
+const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height: number) => Uint8Array> = {
+  webp: (bytes, width, height) => {
+    const { still, left, top } = stillWebp(bytes);
+    const image = webp.decode(still);
+    return placed(image.data, image.width, image.height, { width, height, left, top });
+  },
+  gif: (bytes, width, height) => {
+    const reader = new GifReader(bytes);
+    // The first frame is opaque: a transparent index has a colour of its own in the palette.
+    reader.frameInfo(0).transparent_index = null;
+    const pixels = new Uint8Array(4 * width * height);
+    reader.decodeAndBlitFrameRGBA(0, pixels);
+    return withoutAlpha(pixels);
+  },
+  bmp: (bytes) => {
+    const { data } = bmp.decode(withoutGap(bytes), { toRGBA: false });
+    return fromAbgr(data);
+  },
+  tiff: decodeTiff,
+  netpbm: decodeNetpbm,
+};
+
+function withoutAlpha(rgba: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array((rgba.length / 4) * 3);
+  for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
+    rgb[to] = rgba[from] as number;
+    rgb[to + 1] = rgba[from + 1] as number;
+    rgb[to + 2] = rgba[from + 2] as number;
+  }
+  return rgb;
+}
+
+function fromAbgr(abgr: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array((abgr.length / 4) * 3);
+  for (let from = 0, to = 0; from < abgr.length; from += 4, to += 3) {
+    rgb[to] = abgr[from + 3] as number;
+    rgb[to + 1] = abgr[from + 2] as number;
+    rgb[to + 2] = abgr[from + 1] as number;
+  }
+  return rgb;
+}
+
+/** An image on a canvas that is black elsewhere. */
+function placed(
+  rgba: Uint8Array,
+  width: number,
+  height: number,
+  canvas: { readonly width: number; readonly height: number; readonly left: number; readonly top: number },
+): Uint8Array {
+  const own = withoutAlpha(rgba);
+  if (width === canvas.width && height === canvas.height) return own;
+  if (canvas.left + width > canvas.width || canvas.top + height > canvas.height) throw new Error('a frame that leaves its canvas');
+  const rgb = new Uint8Array(3 * canvas.width * canvas.height);
+  for (let y = 0; y < height; y++)
+    rgb.set(own.subarray(3 * width * y, 3 * width * (y + 1)), 3 * (canvas.width * (canvas.top + y) + canvas.left));
+  return rgb;
+}
+
+const [BMP_FILE_HEADER, BMP_INFO_HEADER, BIT_FIELDS] = [14, 40, 3];
+
+/** The decoder takes the pixels to follow the palette; some programs leave room between. */
+function withoutGap(bytes: Uint8Array): Buffer {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [offset, headerBytes, depth] = [file.readUInt32LE(10), file.readUInt32LE(14), file.readUInt16LE(28)];
+  const [compression, colors] = [file.readUInt32LE(30), file.readUInt32LE(46)];
+  if (![1, 4, 8, 16, 24, 32].includes(depth)) throw new Error(`bmp of ${depth} bits a pixel`);
+  if (colors > 256) throw new Error(`bmp with ${colors} colours`);
+  const masks = headerBytes === BMP_INFO_HEADER && compression === BIT_FIELDS ? 12 : 0;
+  const palette = depth <= 8 ? 4 * (colors || 1 << depth) : 4 * colors;
+  const end = BMP_FILE_HEADER + headerBytes + masks + palette;
+  if (offset <= end) return file;
+  return Buffer.concat([file.subarray(0, end), file.subarray(offset)]);
+}
+
+/** Tags: bits of a sample, photometric interpretation, samples of a pixel, planar configuration. */
+interface TiffPage {
+  readonly t258?: number[];
+  readonly t262?: number[];
+  readonly t277?: number[];
+  readonly t284?: number[];
+  readonly t339?: number[];
+  width: number;
+  height: number;
+  data: Uint8Array;
+  isLE: boolean;
+}
+const [BLACK_IS_ZERO, CMYK] = [1, 5];
+
+function decodeTiff(bytes: Uint8Array, width: number, height: number): Uint8Array {
+  const file = bytes.slice();
+  const page = UTIF.decode(file.buffer)[0] as unknown as TiffPage | undefined;
+  if (page === undefined) throw new Error('tiff without an image');
+  const [depth = 1, photometric = 0, samples = 1, format = 1] = [page.t258?.[0], page.t262?.[0], page.t277?.[0], page.t339?.[0]];
+  if (format !== 1) throw new Error('tiff of numbers that are no whole ones');
+  if (depth > 16 || (page.t258 ?? []).some((one) => one !== depth)) throw new Error(`tiff of ${page.t258?.join(', ')} bits a sample`);
+  if (![0, 1, 2, 3, 5].includes(photometric) && photometric !== 6) throw new Error(`tiff of photometric interpretation ${photometric}`);
+  UTIF.decodeImage(file.buffer, page as never);
+  if (page.width !== width || page.height !== height) throw new Error('tiff of another size than its header says');
+  const { data } = page;
+  if (data.length < Math.ceil((width * height * samples * depth) / 8)) throw new Error('tiff ends inside its pixels');
+  if (photometric === CMYK && depth === 8 && samples >= 4) return fromCmyk(data, samples, width * height);
+  // As Pillow, which cuts gray of 16 bits off at 255.
+  if (photometric === BLACK_IS_ZERO && depth === 16 && samples === 1) {
+    const wide = new Uint16Array(data.slice(0, 2 * width * height).buffer);
+    return Uint8Array.from({ length: 3 * width * height }, (_, i) => Math.min(255, wide[Math.floor(i / 3)] as number));
+  }
+  return withoutAlpha(UTIF.toRGBA8(page as never));
+}
+
+/** As Pillow: (255 - K) less the share that the ink takes, rounded. */
+function fromCmyk(data: Uint8Array, samples: number, pixels: number): Uint8Array {
+  const rgb = new Uint8Array(3 * pixels);
+  for (let i = 0; i < pixels; i++) {
+    const white = 255 - (data[samples * i + 3] as number);
+    for (let c = 0; c < 3; c++) {
+      const product = (data[samples * i + c] as number) * white + 128;
+      rgb[3 * i + c] = Math.max(0, white - (((product >> 8) + product) >> 8));
+    }
+  }
+  return rgb;
+}
