@@ -39,7 +39,7 @@ export const PIXEL_SEMANTICS_VERSION = 2;
 export const FOREIGN_DECODERS: Readonly<Record<string, string>> = {
   '@cwasm/webp': '0.1.5',
   omggif: '1.0.10',
-  'bmp-ts': '1.0.9',
+
   utif2: '4.1.0',
 };
 

@@ -40,10 +40,16 @@ function sized(format: ImageHeader['format'], width: number, height: number, off
 
 function readPngHeader(bytes: Uint8Array): ImageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.byteLength < 24) throw new ImageHeaderError('png ends inside its header', view.byteLength);
-  if (view.getUint32(12) !== 0x49484452) throw new ImageHeaderError('png does not start with IHDR', 12);
-  return sized('png', view.getUint32(16), view.getUint32(20), 16);
+  // Apple's files have a chunk of their own before it.
+  for (let at = 8; at + 16 <= view.byteLength; at += 12 + view.getUint32(at)) {
+    const type = view.getUint32(at + 4);
+    if (type === IHDR) return sized('png', view.getUint32(at + 8), view.getUint32(at + 12), at + 8);
+    if (type === IDAT) throw new ImageHeaderError('png does not start with IHDR', at);
+  }
+  throw new ImageHeaderError('png ends inside its header', view.byteLength);
 }
+
+const [IHDR, IDAT] = [0x49484452, 0x49444154];
 
 /** Start-of-frame markers: C0 … CF without DHT (C4), JPG (C8), DAC (CC). */
 function isStartOfFrame(marker: number): boolean {

@@ -3,8 +3,8 @@
  * since these decoders are slow and hold their thread. Sizes are checked by the caller before.
  */
 import { createRequire } from 'node:module';
-import * as bmp from 'bmp-ts';
 import UTIF from 'utif2';
+import { decodeBmp } from './bmp.js';
 import { type ForeignFormat, foreignSize } from './formats.js';
 import { decodeNetpbm } from './netpbm.js';
 import { stillWebp } from './still-webp.js';
@@ -15,7 +15,7 @@ const { GifReader } = require('omggif') as {
   GifReader: new (
     bytes: Uint8Array,
   ) => {
-    frameInfo(frame: number): { transparent_index: number | null };
+    frameInfo(frame: number): { transparent_index: number | null; palette_offset: number | null };
     decodeAndBlitFrameRGBA(frame: number, pixels: Uint8Array): void;
   };
 };
@@ -46,16 +46,17 @@ const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height:
   },
   gif: (bytes, width, height) => {
     const reader = new GifReader(bytes);
-    // The first frame is opaque: a transparent index has a colour of its own in the palette.
-    reader.frameInfo(0).transparent_index = null;
+    const frame = reader.frameInfo(0);
+    // What the frame does not cover has the colour of index 0, or of the transparent one; the frame itself is opaque.
+    const color = (frame.palette_offset ?? 0) + 3 * (frame.transparent_index ?? 0);
+    frame.transparent_index = null;
+    if (frame.palette_offset === null) throw new Error('gif without a palette');
     const pixels = new Uint8Array(4 * width * height);
+    for (let i = 0; i < pixels.length; i += 4) for (let c = 0; c < 3; c++) pixels[i + c] = bytes[color + c] ?? 0;
     reader.decodeAndBlitFrameRGBA(0, pixels);
     return withoutAlpha(pixels);
   },
-  bmp: (bytes) => {
-    const { data } = bmp.decode(withoutGap(bytes), { toRGBA: false });
-    return fromAbgr(data);
-  },
+  bmp: decodeBmp,
   tiff: decodeTiff,
   netpbm: decodeNetpbm,
 };
@@ -66,16 +67,6 @@ function withoutAlpha(rgba: Uint8Array): Uint8Array {
     rgb[to] = rgba[from] as number;
     rgb[to + 1] = rgba[from + 1] as number;
     rgb[to + 2] = rgba[from + 2] as number;
-  }
-  return rgb;
-}
-
-function fromAbgr(abgr: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array((abgr.length / 4) * 3);
-  for (let from = 0, to = 0; from < abgr.length; from += 4, to += 3) {
-    rgb[to] = abgr[from + 3] as number;
-    rgb[to + 1] = abgr[from + 2] as number;
-    rgb[to + 2] = abgr[from + 1] as number;
   }
   return rgb;
 }
@@ -94,22 +85,6 @@ function placed(
   for (let y = 0; y < height; y++)
     rgb.set(own.subarray(3 * width * y, 3 * width * (y + 1)), 3 * (canvas.width * (canvas.top + y) + canvas.left));
   return rgb;
-}
-
-const [BMP_FILE_HEADER, BMP_INFO_HEADER, BIT_FIELDS] = [14, 40, 3];
-
-/** The decoder takes the pixels to follow the palette; some programs leave room between. */
-function withoutGap(bytes: Uint8Array): Buffer {
-  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const [offset, headerBytes, depth] = [file.readUInt32LE(10), file.readUInt32LE(14), file.readUInt16LE(28)];
-  const [compression, colors] = [file.readUInt32LE(30), file.readUInt32LE(46)];
-  if (![1, 4, 8, 16, 24, 32].includes(depth)) throw new Error(`bmp of ${depth} bits a pixel`);
-  if (colors > 256) throw new Error(`bmp with ${colors} colours`);
-  const masks = headerBytes === BMP_INFO_HEADER && compression === BIT_FIELDS ? 12 : 0;
-  const palette = depth <= 8 ? 4 * (colors || 1 << depth) : 4 * colors;
-  const end = BMP_FILE_HEADER + headerBytes + masks + palette;
-  if (offset <= end) return file;
-  return Buffer.concat([file.subarray(0, end), file.subarray(offset)]);
 }
 
 /** Tags: bits of a sample, photometric interpretation, samples of a pixel, planar configuration. */

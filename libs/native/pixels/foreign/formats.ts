@@ -24,7 +24,8 @@ export function foreignSize(format: ForeignFormat, bytes: Uint8Array): { width: 
     case 'gif':
       return { width: view.getUint16(6, true), height: view.getUint16(8, true) };
     case 'bmp':
-      if (view.getUint32(14, true) < 40) throw new Error('bmp of OS/2 1.x, which is not read');
+      if (view.getUint32(14, true) === 12) return { width: view.getUint16(18, true), height: view.getUint16(20, true) };
+      if (view.getUint32(14, true) < 40) throw new Error(`bmp with a header of ${view.getUint32(14, true)} bytes`);
       return { width: view.getInt32(18, true), height: Math.abs(view.getInt32(22, true)) };
     case 'tiff':
       return tiffSize(view);
