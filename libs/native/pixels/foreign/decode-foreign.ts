@@ -7,6 +7,7 @@ import UTIF from 'utif2';
 import { decodeBmp } from './bmp.js';
 import { type ForeignFormat, foreignSize } from './formats.js';
 import { decodeNetpbm } from './netpbm.js';
+import { plainTiff } from './plain-tiff.js';
 import { stillWebp } from './still-webp.js';
 
 const require = createRequire(import.meta.url);
@@ -15,7 +16,14 @@ const { GifReader } = require('omggif') as {
   GifReader: new (
     bytes: Uint8Array,
   ) => {
-    frameInfo(frame: number): { transparent_index: number | null; palette_offset: number | null };
+    frameInfo(frame: number): {
+      transparent_index: number | null;
+      palette_offset: number | null;
+      x: number;
+      y: number;
+      width: number;
+      height: number;
+    };
     decodeAndBlitFrameRGBA(frame: number, pixels: Uint8Array): void;
   };
 };
@@ -47,19 +55,36 @@ const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height:
   gif: (bytes, width, height) => {
     const reader = new GifReader(bytes);
     const frame = reader.frameInfo(0);
+    // The decoder takes memory for all that a frame claims.
+    if (frame.x + frame.width > width || frame.y + frame.height > height) throw new Error('gif with a first frame that leaves its screen');
     // What the frame does not cover has the colour of index 0, or of the transparent one; the frame itself is opaque.
     const color = (frame.palette_offset ?? 0) + 3 * (frame.transparent_index ?? 0);
     frame.transparent_index = null;
     if (frame.palette_offset === null) throw new Error('gif without a palette');
     const pixels = new Uint8Array(4 * width * height);
     for (let i = 0; i < pixels.length; i += 4) for (let c = 0; c < 3; c++) pixels[i + c] = bytes[color + c] ?? 0;
-    reader.decodeAndBlitFrameRGBA(0, pixels);
+    saying(() => reader.decodeAndBlitFrameRGBA(0, pixels));
     return withoutAlpha(pixels);
   },
   bmp: decodeBmp,
   tiff: decodeTiff,
   netpbm: decodeNetpbm,
 };
+
+/** The GIF decoder prints what is wrong with the pixels. Too few of them are an error, as for Pillow; too many are passed over. */
+function saying(work: () => void): void {
+  const print = console.log;
+  let short = false;
+  console.log = (message: unknown) => {
+    short ||= String(message).includes('shorter');
+  };
+  try {
+    work();
+  } finally {
+    console.log = print;
+  }
+  if (short) throw new Error('gif ends inside its pixels');
+}
 
 function withoutAlpha(rgba: Uint8Array): Uint8Array {
   const rgb = new Uint8Array((rgba.length / 4) * 3);
@@ -102,7 +127,7 @@ interface TiffPage {
 const [BLACK_IS_ZERO, CMYK] = [1, 5];
 
 function decodeTiff(bytes: Uint8Array, width: number, height: number): Uint8Array {
-  const file = bytes.slice();
+  const file = plainTiff(bytes);
   const page = UTIF.decode(file.buffer)[0] as unknown as TiffPage | undefined;
   if (page === undefined) throw new Error('tiff without an image');
   const [depth = 1, photometric = 0, samples = 1, format = 1] = [page.t258?.[0], page.t262?.[0], page.t277?.[0], page.t339?.[0]];
