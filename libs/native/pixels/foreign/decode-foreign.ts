@@ -19,6 +19,7 @@ const { GifReader } = require('omggif') as {
     frameInfo(frame: number): {
       transparent_index: number | null;
       palette_offset: number | null;
+      data_offset: number;
       x: number;
       y: number;
       width: number;
@@ -57,6 +58,7 @@ const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height:
     const frame = reader.frameInfo(0);
     // The decoder takes memory for all that a frame claims.
     if (frame.x + frame.width > width || frame.y + frame.height > height) throw new Error('gif with a first frame that leaves its screen');
+    checkBlocks(bytes, frame.data_offset);
     // What the frame does not cover has the colour of index 0, or of the transparent one; the frame itself is opaque.
     const color = (frame.palette_offset ?? 0) + 3 * (frame.transparent_index ?? 0);
     frame.transparent_index = null;
@@ -70,6 +72,17 @@ const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height:
   tiff: decodeTiff,
   netpbm: decodeNetpbm,
 };
+
+/** The GIF decoder does not look where the file ends: its blocks must. `at`: of the size of the first codes. */
+function checkBlocks(bytes: Uint8Array, at: number): void {
+  const codeBits = bytes[at] ?? 0;
+  if (codeBits < 1 || codeBits > 11) throw new Error(`gif with first codes of ${codeBits} bits`);
+  let block = at + 1;
+  while (bytes[block] !== 0) {
+    if (block >= bytes.length) throw new Error('gif ends inside its pixels');
+    block += 1 + (bytes[block] as number);
+  }
+}
 
 /** The GIF decoder prints what is wrong with the pixels. Too few of them are an error, as for Pillow; too many are passed over. */
 function saying(work: () => void): void {
