@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import UTIF from 'utif2';
 import { decodeBmp } from './bmp.js';
 import { type ForeignFormat, foreignSize } from './formats.js';
+import { gifIndices, gifRows } from './gif-codes.js';
 import { decodeNetpbm } from './netpbm.js';
 import { plainTiff } from './plain-tiff.js';
 import { stillWebp } from './still-webp.js';
@@ -17,15 +18,16 @@ const { GifReader } = require('omggif') as {
     bytes: Uint8Array,
   ) => {
     frameInfo(frame: number): {
-      transparent_index: number | null;
-      palette_offset: number | null;
-      data_offset: number;
-      x: number;
-      y: number;
-      width: number;
-      height: number;
+      readonly x: number;
+      readonly y: number;
+      readonly width: number;
+      readonly height: number;
+      readonly interlaced: boolean;
+      readonly transparent_index: number | null;
+      readonly palette_offset: number | null;
+      readonly palette_size: number;
+      readonly data_offset: number;
     };
-    decodeAndBlitFrameRGBA(frame: number, pixels: Uint8Array): void;
   };
 };
 const webp = require('@cwasm/webp') as {
@@ -54,50 +56,24 @@ const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height:
     return placed(image.data, image.width, image.height, { width, height, left, top });
   },
   gif: (bytes, width, height) => {
-    const reader = new GifReader(bytes);
-    const frame = reader.frameInfo(0);
-    // The decoder takes memory for all that a frame claims.
-    if (frame.x + frame.width > width || frame.y + frame.height > height) throw new Error('gif with a first frame that leaves its screen');
-    checkBlocks(bytes, frame.data_offset);
+    const { x, y, width: columns, height: rows, ...frame } = new GifReader(bytes).frameInfo(0);
+    if (x + columns > width || y + rows > height) throw new Error('gif with a first frame that leaves its screen');
+    const palette = frame.palette_offset;
+    if (palette === null) throw new Error('gif without a palette');
+    const indices = gifIndices(bytes, frame.data_offset, columns * rows);
     // What the frame does not cover has the colour of index 0, or of the transparent one; the frame itself is opaque.
-    const color = (frame.palette_offset ?? 0) + 3 * (frame.transparent_index ?? 0);
-    frame.transparent_index = null;
-    if (frame.palette_offset === null) throw new Error('gif without a palette');
-    const pixels = new Uint8Array(4 * width * height);
-    for (let i = 0; i < pixels.length; i += 4) for (let c = 0; c < 3; c++) pixels[i + c] = bytes[color + c] ?? 0;
-    saying(() => reader.decodeAndBlitFrameRGBA(0, pixels));
-    return withoutAlpha(pixels);
+    const shown = new Uint8Array(width * height).fill(frame.transparent_index ?? 0);
+    let row = 0;
+    for (const to of gifRows(rows, frame.interlaced)) shown.set(indices.subarray(columns * row, columns * ++row), (y + to) * width + x);
+    return Uint8Array.from({ length: 3 * shown.length }, (_, i) => {
+      const index = shown[Math.floor(i / 3)] as number;
+      return index < frame.palette_size ? (bytes[palette + 3 * index + (i % 3)] ?? 0) : 0;
+    });
   },
   bmp: decodeBmp,
   tiff: decodeTiff,
   netpbm: decodeNetpbm,
 };
-
-/** The GIF decoder does not look where the file ends: its blocks must. `at`: of the size of the first codes. */
-function checkBlocks(bytes: Uint8Array, at: number): void {
-  const codeBits = bytes[at] ?? 0;
-  if (codeBits < 1 || codeBits > 11) throw new Error(`gif with first codes of ${codeBits} bits`);
-  let block = at + 1;
-  while (bytes[block] !== 0) {
-    if (block >= bytes.length) throw new Error('gif ends inside its pixels');
-    block += 1 + (bytes[block] as number);
-  }
-}
-
-/** The GIF decoder prints what is wrong with the pixels. Too few of them are an error, as for Pillow; too many are passed over. */
-function saying(work: () => void): void {
-  const print = console.log;
-  let short = false;
-  console.log = (message: unknown) => {
-    short ||= String(message).includes('shorter');
-  };
-  try {
-    work();
-  } finally {
-    console.log = print;
-  }
-  if (short) throw new Error('gif ends inside its pixels');
-}
 
 function withoutAlpha(rgba: Uint8Array): Uint8Array {
   const rgb = new Uint8Array((rgba.length / 4) * 3);

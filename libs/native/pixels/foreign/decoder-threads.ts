@@ -8,7 +8,7 @@ import type { ForeignFormat } from './formats.js';
 
 const THREADS = 2;
 /** Of one image; the largest that is allowed takes about two seconds. */
-const DECODE_MS = 20_000;
+const DECODE_MS = 10_000;
 const IDLE_MS = 5_000;
 const HEAP_MIB = 512;
 
