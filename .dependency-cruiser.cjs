@@ -1,21 +1,24 @@
 // The layers of ARCHITECTURE.md: a folder may import only folders named for it here (and itself). Tests may import anything.
 const layers = {
   errors: [],
+  bounds: [],
   random: [],
   protocol: [],
   telemetry: [],
   schedule: ['errors'],
   storage: ['errors', 'telemetry'],
   native: ['random'],
-  rpc: ['errors', 'protocol', 'telemetry', 'schedule', 'storage'],
-  data: ['errors', 'random', 'protocol', 'telemetry', 'storage', 'native', 'rpc'],
+  spec: ['errors', 'protocol', 'schedule'],
+  rpc: ['errors', 'bounds', 'protocol', 'telemetry', 'schedule', 'storage'],
+  data: ['errors', 'bounds', 'random', 'protocol', 'telemetry', 'storage', 'native', 'spec', 'rpc'],
   interchange: ['errors', 'storage', 'telemetry'],
-  work: ['errors', 'protocol', 'telemetry', 'storage', 'rpc'],
-  nn: ['random'],
+  work: ['errors', 'bounds', 'protocol', 'telemetry', 'storage', 'rpc'],
+  nn: ['errors', 'random'],
   graph: ['nn', 'random'],
   engine: ['graph', 'nn', 'native', 'random'],
+  training: ['errors', 'protocol', 'storage', 'native', 'data', 'nn', 'engine'],
 };
-const tests = '\\.test\\.ts$|/conformance\\.ts$';
+const tests = '\\.test\\.ts$';
 
 module.exports = {
   forbidden: [
@@ -29,8 +32,20 @@ module.exports = {
     {
       name: 'services-talk-through-protos',
       severity: 'error',
-      from: { path: '^services/([^/]+)/', pathNot: `${tests}|^services/cli/` },
+      from: { path: '^services/([^/]+)/', pathNot: tests },
       to: { path: '^services/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'rooms-of-a-service-api-and-worker-apart',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/(api|worker)/', pathNot: tests },
+      to: { path: '^services/$1/(api|worker)/', pathNot: '^services/$1/$2/' },
+    },
+    {
+      name: 'rooms-of-a-service-shared-one-below',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/(run|evaluation)/', pathNot: tests },
+      to: { path: '^services/$1/(api|worker)/' },
     },
     { name: 'product-never-imports-tests', severity: 'error', from: { path: '^(libs|services)/', pathNot: tests }, to: { path: '^test/' } },
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^@tensorflow/tfjs-node' } },

@@ -55,7 +55,7 @@ function sourceFiles(folder) {
     .flatMap((entry) => {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) return path === build || ['ref', 'test', 'bench'].includes(relative(source, path)) ? [] : sourceFiles(path);
-      return /\.(cc|h|c|inc)$|^CMakeLists\.txt$/.test(entry.name) ? [path] : [];
+      return /\.(cc|h|def|cmake)$|^CMakeLists\.txt$/.test(entry.name) ? [path] : [];
     });
 }
 
@@ -68,6 +68,27 @@ function hashSources() {
       .update('\0');
   }
   return hash.digest('hex');
+}
+
+/**
+ * Of what decides numbers: the kernels, how they are cut and ordered, and the compiler's flags for arithmetic. Comments and blank lines do not
+ * count. This enters the numerics fingerprint of runs, unlike the stamp, which says whether the addon must be built again.
+ */
+function hashNumerics() {
+  const decides =
+    /^(kernels\/.*|simd\/.*|random\/.*|vm\/(program|step|randomness|spec|gradient-sums|run-[a-z]+)\.(cc|h)|threads\/pieces\.h|CMakeLists\.txt)$/;
+  const hash = createHash('sha256');
+  for (const file of sourceFiles(source)) {
+    const name = relative(source, file);
+    if (!decides.test(name)) continue;
+    const lines = readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line) => line.replace(/(^|\s)\/\/.*/, '').trim())
+      // Of CMake's files only how kernels are compiled; files of the binding come and go.
+      .filter((line) => line !== '' && (!/CMakeLists\.txt$|\.cmake$/.test(name) || /(^|[\s({"])-[fmO]\w/.test(line)));
+    hash.update(`${name}\0${lines.join('\n')}\0`);
+  }
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** Folder of a dependency, wherever npm put it (beside us, or hoisted above us). */
@@ -126,6 +147,7 @@ const options = [
   `-DNODE_API_INCLUDE_DIR=${join(packageFolder('node-api-headers'), 'include')}`,
   `-DDROPSTREAM_JPEG_SOURCE=${join(packageFolder('@julusian/jpeg-turbo'), 'deps', 'libjpeg-turbo')}`,
   `-DDROPSTREAM_BUILD_ID=${sources.slice(0, 16)} ${compiler.version.replaceAll(/[";\\]/g, '')}`,
+  `-DDROPSTREAM_NUMERICS_ID=${hashNumerics()}`,
   ...(compiler.command ? [`-DCMAKE_CXX_COMPILER=${compiler.command}`] : []),
 ];
 const cache = join(build, 'CMakeCache.txt');

@@ -1,23 +1,32 @@
-// npm test: every *.test.ts under libs/, services/ and test/ (or those whose path contains an argument), on Node's test runner.
-// Closes with what was skipped and why, then one line of counts.
+// npm test [-- --suite NAME | --all | PATH…]: test files on Node's test runner: those of the suite `core`, of another suite of
+// scripts/test-suites.mjs, all of them, or those whose path contains an argument.
+// Closes with what was skipped and why, then one line of counts. With CI=true a skip that scripts/expected-skips.mjs does not allow fails the run.
+// DROPSTREAM_TEST_COUNTS names a file that gets the counts as one more line of JSON.
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { unexpected } from './expected-skips.mjs';
+import { filesBySuite, root } from './test-suites.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const wanted = process.argv.slice(2);
-
-const files = ['libs', 'services', 'test']
-  .flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((file) => join(folder, file)))
-  .filter((file) => file.endsWith('.test.ts') && !file.includes('node_modules'))
-  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
-  .sort();
-if (files.length === 0) {
-  console.error(`no test file matches ${wanted.join(', ')}`);
+function fail(message) {
+  console.error(`run-tests: ${message}`);
   process.exit(2);
 }
+
+function chosenFiles() {
+  const suites = filesBySuite();
+  const { values, positionals } = parseArgs({ options: { suite: { type: 'string' }, all: { type: 'boolean' } }, allowPositionals: true });
+  const all = Object.values(suites).flat().sort();
+  if (values.all) return all;
+  if (positionals.length > 0) return all.filter((file) => positionals.some((part) => file.includes(part)));
+  const name = values.suite ?? 'core';
+  return suites[name] ?? fail(`--suite: ${JSON.stringify(name)} is not one of ${Object.keys(suites).join(', ')}`);
+}
+
+const files = chosenFiles();
+if (files.length === 0) fail(`no test file matches ${process.argv.slice(2).join(', ')}`);
 
 const summary = join(tmpdir(), `dropstream-tests-${process.pid}.json`);
 const runner = spawn(
@@ -39,11 +48,25 @@ const runner = spawn(
 );
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal));
 
+const titled = (title, lines) => lines.length > 0 && console.log(`\n${title}:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+
 runner.on('exit', (code) => {
   const { passed, failed, skipped } = JSON.parse(readFileSync(summary, 'utf8'));
   rmSync(summary);
-  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map(({ name, why }) => `  ${name}: ${why}`).join('\n')}`);
-  if (failed.length > 0) console.log(`\nFailed:\n${failed.map((name) => `  ${name}`).join('\n')}`);
+  titled(
+    'Skipped',
+    skipped.map(({ name, why }) => `${name}: ${why}`),
+  );
+  const surprises = process.env.CI === 'true' ? unexpected(skipped) : [];
+  titled(
+    'Skipped without a row in scripts/expected-skips.mjs',
+    surprises.map(({ name, why }) => `${name}: ${why}`),
+  );
+  titled('Failed', failed);
+  if (process.env.DROPSTREAM_TEST_COUNTS) {
+    const counts = { passed, failed: failed.length, skipped: skipped.length };
+    appendFileSync(process.env.DROPSTREAM_TEST_COUNTS, `${JSON.stringify(counts)}\n`);
+  }
   console.log(`\n${passed} passed, ${failed.length} failed, ${skipped.length} skipped`);
-  process.exit(code === 0 && failed.length === 0 && passed > 0 ? 0 : 1);
+  process.exit(code === 0 && failed.length === 0 && surprises.length === 0 && passed > 0 ? 0 : 1);
 });

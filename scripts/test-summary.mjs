@@ -5,7 +5,8 @@ export default async function* summary(events) {
   const skipped = [];
   for await (const { type, data } of events) {
     if (type !== 'test:pass' && type !== 'test:fail') continue;
-    if (data.details?.type === 'suite') continue;
+    // A suite counts only where it is skipped: its tests are not reported then.
+    if (data.details?.type === 'suite' && data.skip === undefined) continue;
     const name = `${data.file?.replace(`${process.cwd()}/`, '') ?? ''} ${data.name}`.trim();
     if (data.skip !== undefined)
       skipped.push({ name, why: typeof data.skip === 'string' && data.skip !== '' ? data.skip : 'no reason given' });

@@ -37,7 +37,7 @@ data = data_pb2_grpc.DataServiceStub(channel("DATA", 7011))
 plan = data_pb2.Plan(
     dataset=data_pb2.DatasetRef(manifest=sys.argv[1]),
     batch_size=32,
-    order="shuffled",
+    order=data_pb2.SAMPLE_ORDER_SHUFFLED,
     transform=data_pb2.TransformSpec(input_size=28, training=True, aa=""),
     mix=data_pb2.MixSpec(mixup=0.8, cutmix=0),
 )

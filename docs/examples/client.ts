@@ -2,7 +2,7 @@
 import { connect } from 'dropstream/client';
 import { DataServiceClient } from 'dropstream/protocol/data';
 import { EvaluatorServiceClient } from 'dropstream/protocol/evaluator';
-import { DropMode, DropSchedule } from 'dropstream/protocol/schedule_types';
+import { DropKind, DropMode, DropSchedule } from 'dropstream/protocol/schedule_types';
 import { SchedulerServiceClient } from 'dropstream/protocol/scheduler';
 import { TrainerServiceClient } from 'dropstream/protocol/trainer';
 
@@ -10,7 +10,7 @@ const { env, argv } = process;
 const within = { timeoutMs: 10_000 };
 
 const scheduler = connect(SchedulerServiceClient, env.DROPSTREAM_SCHEDULER ?? '127.0.0.1:7012');
-const spec = { kind: 1, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 50 };
+const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 50 };
 const length = { epochs: 300, stepsPerEpoch: 312, depth: 0 };
 const { rates } = await scheduler.getRates({ source: { $case: 'spec', value: spec }, length, steps: [0n, 7800n, 15600n] }, within);
 for (const { step, rate } of rates) console.log(`step ${step}: drop rate ${rate.toFixed(4)}`);

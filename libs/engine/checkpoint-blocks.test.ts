@@ -35,9 +35,9 @@ for (const precision of ['fp32', 'bf16'] satisfies Precision[]) {
     }, async () => {
       const run = async (checkpointBlocks: boolean) => {
         const program = await compile(name, { imageSize, classes, batch: samples }, { precision, checkpointBlocks });
-        program.initialize(7n);
+        await program.initialize(7n);
         const { losses, logits } = await step(program, imageSize, dropout);
-        const gradients = program.parameters.map((parameter) => program.read('gradients', parameter.name));
+        const gradients = (await program.readAll('gradients')).map(({ data }) => data);
         const { peakBytes } = program;
         program.dispose();
         return { losses, logits, gradients, peakBytes };

@@ -1,17 +1,6 @@
-/** The executors by name. */
+/** The executors' code by name. */
+import { type ExecutorName, executorNames, UnknownExecutor } from './engines.js';
 import type { Executor } from './executor.js';
-
-/** native: the addon. tfjs: TensorFlow.js on the best backend installed; -cpu and -tensorflow name one. */
-export const executorNames = ['native', 'tfjs', 'tfjs-cpu', 'tfjs-tensorflow'] as const;
-export type ExecutorName = (typeof executorNames)[number];
-
-export class UnknownExecutor extends Error {
-  override readonly name = 'UnknownExecutor';
-  readonly field = 'executor';
-  constructor(readonly value: string) {
-    super(`executor: ${JSON.stringify(value)} is not allowed; allowed: ${executorNames.join(', ')}`);
-  }
-}
 
 // Imported when used, so that a process that trains natively never loads TensorFlow.js, and the other way round.
 const executors: Readonly<Record<ExecutorName, () => Promise<Executor>>> = {
@@ -23,10 +12,10 @@ const executors: Readonly<Record<ExecutorName, () => Promise<Executor>>> = {
 
 /** Throws UnknownExecutor at once, so that a bad name is refused before any work. */
 export function executorNamed(name: string): Executor {
-  if (!Object.hasOwn(executors, name)) throw new UnknownExecutor(name);
+  if (!Object.hasOwn(executors, name)) throw new UnknownExecutor('executor', name, executorNames);
   const load = executors[name as ExecutorName];
   return {
-    load: async (graph, samples, options) => (await load()).load(graph, samples, options),
+    prepare: async (graph, samples, options) => (await load()).prepare(graph, samples, options),
     missing: async () => (await load()).missing(),
   };
 }

@@ -1,9 +1,14 @@
 /** From a model and its shapes to a program on a chosen executor. */
+import { setImmediate } from 'node:timers/promises';
+import type { Graph } from '#graph/graph.js';
 import { chunkSamples } from '#graph/plan.js';
 import { trace } from '#graph/trace.js';
 import type { Model } from '#nn/model.js';
 import { modelConfig } from '#nn/models/registry.js';
-import { type ExecutorName, executorNamed } from './choose.js';
+import { executorNamed } from './choose.js';
+import { type ExecutorName, lacks } from './engines.js';
+import type { Prepared } from './executor.js';
+import type { Fingerprint } from './fingerprint.js';
 import { type Precision, precisions } from './precision.js';
 import { Program } from './program.js';
 
@@ -33,6 +38,25 @@ const CHANNELS = 3;
  * Throws UnknownModel, UnknownExecutor, ExecutorUnavailable, or RangeError for shapes and for options that the executor lacks.
  */
 export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
+  const { graph, samples, prepared, fingerprint } = await plan(model, shapes, options);
+  await setImmediate();
+  return new Program(graph, await prepared.create(), fingerprint, samples, !options.evaluateOnly);
+}
+
+/** The fingerprint that the program of compile would have; takes no memory for it. Throws as compile does. */
+export async function fingerprintOf(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Fingerprint> {
+  return (await plan(model, shapes, options)).fingerprint;
+}
+
+interface Plan {
+  graph: Graph;
+  samples: number;
+  prepared: Prepared;
+  fingerprint: Fingerprint;
+}
+
+/** All but the program's memory. For a large model tracing and lowering take tens of milliseconds each: the event loop has a turn between them. */
+async function plan(model: Model | string, shapes: CompileShapes, options: CompileOptions): Promise<Plan> {
   const { imageSize, classes, batch } = shapes;
   const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`batch: ${batch} is not a positive integer`);
@@ -40,9 +64,12 @@ export async function compile(model: Model | string, shapes: CompileShapes, opti
     throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: ${precisions.join(', ')}`);
   }
   const executor = executorNamed(name);
+  const [lack] = lacks(name, { precision, checkpointBlocks });
+  if (lack) throw new RangeError(`${lack.field}: ${lack.value} is not allowed on executor ${name}; allowed: ${lack.allowed}`);
   const built = typeof model === 'string' ? modelConfig(model, { imageSize, classes }) : model;
   const graph = trace(built, { channels: CHANNELS, imageSize, classes });
   const samples = chunkSamples(graph, batch);
-  const { program, fingerprint } = await executor.load(graph, samples, { precision, checkpointBlocks, evaluateOnly });
-  return new Program(graph, program, { ...fingerprint, precision }, samples, !evaluateOnly);
+  await setImmediate();
+  const prepared = await executor.prepare(graph, samples, { precision, checkpointBlocks, evaluateOnly });
+  return { graph, samples, prepared, fingerprint: { ...prepared.fingerprint, precision } };
 }

@@ -19,14 +19,12 @@ for (const precision of precisions) {
     }, async () => {
       const run = async (evaluateOnly: boolean) => {
         const program = await compile(name, { imageSize, classes, batch: samples }, { precision, evaluateOnly });
-        program.initialize(3n);
+        await program.initialize(3n);
         for (const { name, shape } of program.parameters) {
-          if (shape.length > 1)
-            program.write(
-              'weights',
-              name,
-              program.read('weights', name).map((_, i) => 0.2 * draws.uniform(i) - 0.1),
-            ); // the Mixer's head is 0
+          if (shape.length === 1) continue;
+          const weights = await program.read('weights', name);
+          const values = weights.map((_, i) => 0.2 * draws.uniform(i) - 0.1); // the Mixer's head is 0
+          await program.write('weights', name, values);
         }
         const { peakBytes } = program;
         const [weights, ema] = [await program.evaluate(batch), await program.evaluate(batch, 'ema')];

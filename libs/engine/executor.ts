@@ -1,23 +1,25 @@
 /** What an executor is: a graph goes in, a program that holds its parameters comes out. */
 import type { Graph } from '#graph/graph.js';
-import type { NativeProgram } from '#native/program.js';
+import type { Executable } from './executable.js';
+import type { Fingerprint } from './fingerprint.js';
 import type { Precision } from './precision.js';
-import type { Fingerprint } from './program.js';
 
-export interface Loaded {
-  program: NativeProgram;
+/** A program as good as made: it takes no memory yet. */
+export interface Prepared {
   fingerprint: Omit<Fingerprint, 'precision'>;
+  /** Takes the memory. */
+  create(): Promise<Executable>;
 }
 
-export interface LoadOptions {
+export interface PrepareOptions {
   precision: Precision;
   checkpointBlocks: boolean;
   evaluateOnly: boolean;
 }
 
 export interface Executor {
-  /** Makes a program of the graph for chunks of `samples`. Throws ExecutorUnavailable, or RangeError for an option that it lacks. */
-  load(graph: Graph, samples: number, options: LoadOptions): Promise<Loaded>;
+  /** Plans a program of the graph for chunks of `samples`. Throws ExecutorUnavailable, or RangeError for an option that it lacks. */
+  prepare(graph: Graph, samples: number, options: PrepareOptions): Promise<Prepared>;
   /** Undefined where it can run here, else what is missing. */
   missing(): Promise<string | undefined>;
 }

@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { trace } from '#graph/trace.js';
-import type { MicroBatch, StepRandomness } from '#native/program.js';
 import { normal } from '#nn/initialisation.js';
 import { mlp } from '#nn/layers/mlp.js';
 import { patchEmbed } from '#nn/layers/patch-embed.js';
@@ -36,6 +35,7 @@ import { testedExecutors, withoutExecutor } from '../../test/support/executors.j
 import { runFloat64 } from '../../test/support/float64-program.js';
 import { roundingChecks, runWithRoundings } from '../../test/support/rounding.js';
 import { compile } from './compile.js';
+import type { MicroBatch, StepRandomness } from './executable.js';
 import { siteMask } from './masks.js';
 import { lower } from './native/lower.js';
 
@@ -178,14 +178,12 @@ for (const executor of testedExecutors) {
         const { graph, spec, parameters, micro, random } = prepare({ model, seed, dropout, path, chunk: 4, step });
         const expected = runWithRoundings(spec, parameters, micro, random, 0.5);
         const program = await compile(model, { imageSize: IMAGE, classes: CLASSES, batch: BATCH }, { executor });
-        graph.parameters.forEach(({ name }, k) => {
-          program.write('weights', name, parameters[k]!);
-        });
+        for (const [k, { name }] of graph.parameters.entries()) await program.write('weights', name, parameters[k]!);
         const blockRates = Array.from({ length: program.blocks }, (_, block) => (block === 0 ? path / 2 : path));
         const rates = { blockRates, ...(program.sites.length > 0 && { dropout }) };
         const { logits, losses } = await program.step({ microBatches: micro, random: { seed, step, ...rates }, lossScale: 0.5 });
         const names = graph.parameters.map(({ name }) => name);
-        const gradients = names.map((parameter) => program.read('gradients', parameter));
+        const gradients = (await program.readAll('gradients')).map(({ data }) => data);
         assertChecks(roundingChecks(expected, { logits, losses, gradients }, names));
         const evaluated = await program.evaluate(micro[0]!);
         assertChecks(roundingChecks(runWithRoundings(spec, parameters, [micro[0]!]), evaluated, names), 'evaluation');

@@ -1,16 +1,17 @@
 /** The engine's public face. */
-export { type ExecutorName, executorNames, listExecutors, UnknownExecutor } from './choose.js';
-export { type CompileOptions, type CompileShapes, compile } from './compile.js';
+export { listExecutors } from './choose.js';
+export { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
+export { type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
+export { StepCancelled } from './executable.js';
 export { ExecutorUnavailable } from './executor.js';
+export type { Fingerprint } from './fingerprint.js';
+export { leafRanges, subtreesWithin } from './gradient-tree.js';
 export { type Precision, precisions } from './precision.js';
 export type {
-  Fingerprint,
+  LeafRequest,
   NamedTensor,
   OptimizerStep,
-  ParameterInfo,
   Program,
   ProgramState,
-  StepRandom,
   StepRequest,
-  StepResult,
 } from './program.js';

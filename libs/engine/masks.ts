@@ -1,9 +1,10 @@
 /**
- * Dropout and drop-path masks as libs/native/program.ts (StepRandomness) fixes them, for executors without native code.
+ * Dropout and drop-path masks as executable.ts (StepRandomness) fixes them, for executors without native code.
  * Bit for bit what the addon draws.
  */
-import type { StepRandomness } from '#native/program.js';
+
 import { keepThreshold, philoxBlock, seedKey } from '#random/philox.js';
+import type { StepRandomness } from './executable.js';
 
 const PATH_SITE = 0x80000000;
 

@@ -25,14 +25,14 @@ test('a recorded step names every kernel call of every chunk in its order, with 
   skip: withoutExecutor('native'),
 }, async () => {
   const program = await compile(model, { imageSize: IMAGE, classes: CLASSES, batch: BATCH });
-  program.initialize(1n);
+  await program.initialize(1n);
   const { profiler } = program;
   assert.ok(profiler);
   const before = now();
   const plain = await program.step(request);
   assert.deepEqual(profiler.take(), { calls: [], jobs: [], lost: 0 });
 
-  program.initialize(1n); // the same weights, to be packed once more
+  await program.initialize(1n); // the same weights, to be packed once more
   profiler.start(1000);
   const recorded = await program.step({ ...request, optimizer });
   assert.deepEqual(recorded.losses, plain.losses);
@@ -46,7 +46,7 @@ test('a recorded step names every kernel call of every chunk in its order, with 
   assert.deepEqual(named(['update']), ['zero_gradients', 'optimizer']);
   const products = spec.forward.filter(({ kernel }) => kernel === 'linear').length;
   assert.ok(named(['pack']).length >= products, 'weights are packed once a step');
-  const kept = calls.filter(({ kernel }) => kernel === 'keep').map(({ samples }) => samples);
+  const kept = calls.filter(({ kernel }) => kernel === 'gather_kept').map(({ samples }) => samples);
   assert.ok(kept.some((samples) => samples < program.chunkSamples));
   for (const { kernel, begin, end, bytes } of calls) {
     assert.ok(before < begin && begin <= end && end < now(), kernel);

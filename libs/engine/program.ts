@@ -1,20 +1,21 @@
 /** A compiled model: its parameters and what can be done with them. The same on every executor. */
-import { setImmediate } from 'node:timers/promises';
 import type { Graph } from '#graph/graph.js';
-import type { MicroBatch, NativeProgram, OptimizerScalars, Profiler, StateName, StepOutput, StepRandomness } from '#native/program.js';
-import { initialValues } from '#nn/initialisation.js';
-import { elements, type Parameter, type Shape } from '#nn/tensor.js';
+import { elements, type Shape } from '#nn/tensor.js';
 import { decays } from '#nn/weight-decay-groups.js';
-import type { Precision } from './precision.js';
-
-/** What a run's bits depend on besides its inputs. Part of every checkpoint. */
-export interface Fingerprint {
-  executor: string;
-  precision: Precision;
-  /** Instruction-set path or TensorFlow.js backend. */
-  kernelPath: string;
-  build: string;
-}
+import type {
+  EvaluationOutput,
+  Executable,
+  LeafOutput,
+  MicroBatch,
+  OptimizerScalars,
+  ParameterValues,
+  Profiler,
+  StateName,
+  StepRandomness,
+  UpdateOutput,
+} from './executable.js';
+import type { Fingerprint } from './fingerprint.js';
+import { defaultLeaves, leafRanges, MOST_LEAVES, type Subtree } from './gradient-tree.js';
 
 export interface ParameterInfo {
   name: string;
@@ -52,11 +53,27 @@ export interface StepRequest {
   lossScale: number;
   /** Absent: gradients only. */
   optimizer?: OptimizerStep;
+  /** In how many leaves the gradient is summed (gradient-tree.ts): decides bits. Default: the smaller of 16 and the number of micro-batches. */
+  leaves?: number;
 }
 
-export interface StepResult extends StepOutput {
+/** One leaf of a step: the micro-batches that leafRanges gives it. Explicit masks are those of its samples alone. */
+export interface LeafRequest extends Omit<StepRequest, 'optimizer' | 'leaves'> {
+  /** From 0. */
+  leaf: number;
+  leaves: number;
+}
+
+export interface StepResult {
+  /** Loss of every sample, in batch order (over all micro-batches). */
+  losses: Float32Array;
   /** Mean loss over all samples, summed in batch order in float64. */
   loss: number;
+  /** Logits [samples, classes], for training accuracy. */
+  logits: Float32Array;
+  /** Global L2 norm of the gradient before clipping. */
+  gradNorm: number;
+  seconds: { forward: number; backward: number; optimizer: number };
 }
 
 export interface NamedTensor {
@@ -90,13 +107,16 @@ export class Program {
   readonly classes: number;
   /** Floats of one image, C·H·W. */
   readonly imageFloats: number;
+  /** Floats of all parameters, and so of a gradient. */
+  readonly parameterFloats: number;
+  readonly #sizes: readonly number[];
   readonly #indices: ReadonlyMap<string, number>;
   /** Of no step that runs or waits. */
   #freeRates: StepRates | undefined;
 
   constructor(
     private readonly graph: Graph,
-    private readonly executor: NativeProgram,
+    private readonly executor: Executable,
     readonly fingerprint: Fingerprint,
     readonly chunkSamples: number,
     private readonly trains = true,
@@ -106,6 +126,8 @@ export class Program {
     this.blocks = graph.paths.reduce((most, { block }) => Math.max(most, block + 1), 0);
     this.classes = graph.classes;
     this.imageFloats = elements(graph.images);
+    this.#sizes = this.parameters.map(({ shape }) => elements(shape));
+    this.parameterFloats = this.#sizes.reduce((sum, size) => sum + size, 0);
     this.#indices = new Map(this.parameters.map(({ name }, index) => [name, index]));
   }
 
@@ -119,82 +141,170 @@ export class Program {
     return this.executor.profiler;
   }
 
-  /**
-   * Starts over from the model's initialisation under a seed: weights and EMA drawn, moments zero. Takes about 60 ms a million
-   * parameters at once: in a service, use initializeGradually.
-   */
-  initialize(seed: bigint): void {
-    for (const { index } of this.graph.parameters) this.#initializeParameter(index, seed);
-  }
-
-  /** initialize, giving the event loop a turn between parameters. No other call may be made meanwhile. */
-  async initializeGradually(seed: bigint, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    for (const { index } of this.graph.parameters) {
-      signal?.throwIfAborted();
-      this.#initializeParameter(index, seed);
-      await setImmediate();
-    }
-  }
-
-  /** One optimizer step: forward and backward over every micro-batch, then clip, optimizer and EMA. */
-  async step({ microBatches, random, lossScale, optimizer }: StepRequest): Promise<StepResult> {
-    if (!this.trains) throw new Error(`${this.graph.name} was compiled with evaluateOnly: it takes no step`);
-    if (microBatches.length === 0) throw new RangeError('microBatches: a step needs at least one');
-    if (!Number.isFinite(lossScale)) throw new RangeError(`lossScale: ${lossScale} is not finite`);
-    for (const batch of microBatches) this.#check(batch);
-    const rates = this.#takeRates();
-    const output = await this.executor.step(
-      microBatches,
-      this.#randomness(random, rates),
-      lossScale,
-      optimizer && this.#scalars(optimizer, rates),
+  /** Starts over from the model's initialisation under a seed: weights and EMA drawn, moments zero. */
+  async initialize(seed: bigint): Promise<void> {
+    return this.executor.initialize(
+      this.graph.parameters.map(({ initializer }) => initializer),
+      seed,
     );
-    this.#freeRates = rates;
-    return { ...output, loss: mean(output.losses) };
   }
 
-  /** Logits [samples, classes] and losses of a batch, without dropout or stochastic depth. */
-  async evaluate(
-    batch: Omit<MicroBatch, 'firstSample'>,
-    state: 'weights' | 'ema' = 'weights',
-  ): Promise<{ logits: Float32Array; losses: Float32Array }> {
+  /**
+   * One optimizer step: forward and backward over every micro-batch, leaf by leaf, then clip, optimizer and EMA. Steps asked for one after another
+   * run one after another. @throws StepCancelled after cancel(); the program is then as before the step
+   */
+  async step({ microBatches, random, lossScale, optimizer, leaves }: StepRequest): Promise<StepResult> {
+    this.#checkLeaf(microBatches, lossScale);
+    const ranges = leafRanges(microBatches.length, leaves ?? defaultLeaves(microBatches.length));
+    const rates = this.#takeRates();
+    const randomness = this.#randomness(random, rates);
+    // All calls are queued at once, so that nothing comes between them.
+    let row = 0;
+    const calls = ranges.map(({ begin, end }, index) => {
+      const batches = microBatches.slice(begin, end);
+      const samples = batches.reduce((sum, batch) => sum + batch.samples, 0);
+      const masked = this.#masksOf(randomness, row, samples);
+      row += samples;
+      return this.executor.accumulate({ microBatches: batches, random: masked, lossScale, index, leaves: ranges.length });
+    });
+    const update = this.executor.update(optimizer && this.#scalars(optimizer, rates));
+    const settled = await Promise.allSettled([...calls, update]);
+    this.#freeRates = rates;
+    for (const one of settled) if (one.status === 'rejected') throw one.reason;
+    const parts = await Promise.all(calls);
+    const { gradNorm, seconds } = await update;
+    const losses = joined(parts.map((part) => part.losses));
+    const total = (phase: keyof LeafOutput['seconds']) => parts.reduce((sum, part) => sum + part.seconds[phase], 0);
+    return {
+      losses,
+      loss: mean(losses),
+      logits: joined(parts.map(({ logits }) => logits)),
+      gradNorm,
+      seconds: { forward: total('forward'), backward: total('backward'), ...seconds },
+    };
+  }
+
+  /**
+   * Forward and backward over one leaf of a step, for whoever computes some of its leaves, in any order. After a leaf of every index, here or by
+   * writeSubtree, comes update. @throws StepCancelled
+   */
+  async accumulate({ microBatches, random, lossScale, leaf, leaves }: LeafRequest): Promise<LeafOutput> {
+    this.#checkLeaf(microBatches, lossScale);
+    if (!Number.isInteger(leaves) || leaves < 1 || leaves > MOST_LEAVES) {
+      throw new RangeError(`leaves: ${leaves} is not a whole number from 1 to ${MOST_LEAVES}`);
+    }
+    if (!Number.isInteger(leaf) || leaf < 0 || leaf >= leaves)
+      throw new RangeError(`leaf: ${leaf} is not a whole number below leaves, ${leaves}`);
+    const rates = this.#takeRates();
+    const call = this.executor.accumulate({ microBatches, random: this.#randomness(random, rates), lossScale, index: leaf, leaves });
+    return call.finally(() => {
+      this.#freeRates = rates;
+    });
+  }
+
+  /**
+   * Ends a step: the norm of its gradient, clip, optimizer and EMA; rejected where a leaf is missing, and then the step is given up. Without
+   * `optimizer` the norm only. @throws StepCancelled
+   */
+  async update(optimizer?: OptimizerStep): Promise<UpdateOutput> {
+    const rates = this.#takeRates();
+    return this.executor.update(optimizer && this.#scalars(optimizer, rates)).finally(() => {
+      this.#freeRates = rates;
+    });
+  }
+
+  /**
+   * Rejects with StepCancelled the steps, leaves, updates and evaluations that run or wait, within 100 ms of a kernel's time (tfjs: between two
+   * chunks). Weights, moments and EMA stay as before the step; the next one begins from zero. An update that has begun to change weights goes
+   * on to its end and resolves: about a second for 300 million parameters on two cores.
+   */
+  cancel(): void {
+    this.executor.cancel();
+  }
+
+  /** The gradient summed over a node of the tree of leaves, all parameters end to end (parameterFloats), out of the step under way. */
+  async readSubtree(subtree: Subtree, into: Float32Array): Promise<void> {
+    this.#checkGradient(into);
+    return this.executor.readSubtree(subtree, into);
+  }
+
+  /** The same from another executable of the same step, in the place of accumulating its leaves. @throws StepCancelled */
+  async writeSubtree(subtree: Subtree, leaves: number, from: Float32Array): Promise<void> {
+    this.#checkGradient(from);
+    return this.executor.writeSubtree(subtree, leaves, from);
+  }
+
+  /** Logits [samples, classes] and losses of a batch, without dropout or stochastic depth. @throws StepCancelled after cancel() */
+  async evaluate(batch: Omit<MicroBatch, 'firstSample'>, state: 'weights' | 'ema' = 'weights'): Promise<EvaluationOutput> {
     this.#check(batch);
     return this.executor.evaluate({ ...batch, firstSample: 0 }, state);
   }
 
-  /** A copy of one parameter's values. Refused while a call runs. */
-  read(state: StateName, name: string): Float32Array {
-    return this.executor.read(state, this.#index(name));
+  /** A copy of one parameter's values. Gradients: those of the last step. */
+  async read(state: StateName, name: string): Promise<Float32Array> {
+    const parameter = this.#index(name);
+    const values = new Float32Array(this.#sizes[parameter] as number);
+    await this.executor.read(state, [{ parameter, values }]);
+    return values;
   }
 
-  /** Replaces one parameter's values. Refused while a call runs. */
-  write(state: StateName, name: string, data: Float32Array): void {
-    const index = this.#index(name);
-    const size = elements(this.parameters[index]?.shape ?? []);
-    if (data.length !== size) throw new RangeError(`${state} of ${name}: ${data.length} values given, it has ${size}`);
-    this.executor.write(state, index, data);
+  /** A copy of every parameter's values, in order. */
+  async readAll(state: StateName): Promise<NamedTensor[]> {
+    const tensors = this.parameters.map(({ name, shape }, index) => ({
+      name,
+      shape,
+      data: new Float32Array(this.#sizes[index] as number),
+    }));
+    await this.executor.read(
+      state,
+      tensors.map(({ data }, parameter) => ({ parameter, values: data })),
+    );
+    return tensors;
   }
 
-  /** One consistent copy of the training state, made at once; no call may run meanwhile. */
-  exportState({ ema }: { ema: boolean }): ProgramState {
+  /** Replaces one parameter's values. */
+  async write(state: StateName, name: string, values: Float32Array): Promise<void> {
+    const parameter = this.#index(name);
+    const size = this.#sizes[parameter] as number;
+    if (values.length !== size) throw new RangeError(`${state} of ${name}: ${values.length} values given, it has ${size}`);
+    await this.executor.write(state, [{ parameter, values }]);
+  }
+
+  /** Bytes of what exportState gives. */
+  stateBytes({ ema }: { ema: boolean }): number {
+    return Float32Array.BYTES_PER_ELEMENT * this.parameterFloats * (ema ? 4 : 3);
+  }
+
+  /**
+   * One consistent copy of the training state, as after the calls that were asked for before. Its tensors are views of `into`, end to end from its
+   * start, which has stateBytes at least; default: a new ArrayBuffer. What is asked for meanwhile waits.
+   */
+  async exportState({ ema, into }: { ema: boolean; into?: ArrayBufferLike }): Promise<ProgramState> {
+    const bytes = this.stateBytes({ ema });
+    const staging = into ?? new ArrayBuffer(bytes);
+    if (staging.byteLength < bytes) throw new RangeError(`into: ${staging.byteLength} bytes, the state has ${bytes}`);
     const state: ProgramState = { weights: [], first_moment: [], second_moment: [], ...(ema && { ema: [] }) };
-    for (const index of this.parameters.keys()) this.#copyParameter(state, index);
+    let offset = 0;
+    const copies = (Object.entries(state) as [keyof ProgramState, NamedTensor[]][]).map(([part, tensors]) => {
+      for (const [index, { name, shape }] of this.parameters.entries()) {
+        const data = new Float32Array(staging, offset, this.#sizes[index] as number);
+        tensors.push({ name, shape, data });
+        offset += data.byteLength;
+      }
+      return this.executor.read(
+        part,
+        tensors.map(({ data }, parameter) => ({ parameter, values: data })),
+      );
+    });
+    await Promise.all(copies);
     return state;
   }
 
-  /** exportState, giving the event loop a turn between parameters. No step may be asked for meanwhile: it would tear the copy. */
-  async exportGradually({ ema, signal }: { ema: boolean; signal?: AbortSignal }): Promise<ProgramState> {
-    const state: ProgramState = { weights: [], first_moment: [], second_moment: [], ...(ema && { ema: [] }) };
-    for (const index of this.parameters.keys()) {
-      signal?.throwIfAborted();
-      this.#copyParameter(state, index);
-      await setImmediate();
-    }
-    return state;
-  }
-
-  /** Loads a state: every parameter exactly once, names and shapes equal, refused as a whole otherwise. What is absent stays, `ema` becomes the weights. */
-  importState(state: Partial<ProgramState> & Pick<ProgramState, 'weights'>): void {
+  /**
+   * Loads a state: every parameter exactly once, names and shapes equal, refused as a whole otherwise. What is absent stays, `ema` becomes the
+   * weights. Its arrays must not change before the promise settles.
+   */
+  async importState(state: Partial<ProgramState> & Pick<ProgramState, 'weights'>): Promise<void> {
     const given: [StateName, NamedTensor[]][] = [
       ['weights', state.weights],
       ['ema', state.ema ?? state.weights],
@@ -202,27 +312,13 @@ export class Program {
       ...(state.second_moment ? [['second_moment', state.second_moment] as [StateName, NamedTensor[]]] : []),
     ];
     for (const [part, tensors] of given) this.#checkTensors(part, tensors);
-    for (const [part, tensors] of given) for (const { name, data } of tensors) this.write(part, name, data);
+    const values = (tensors: NamedTensor[]): ParameterValues[] =>
+      tensors.map(({ name, data }) => ({ parameter: this.#index(name), values: data }));
+    await Promise.all(given.map(([part, tensors]) => this.executor.write(part, values(tensors))));
   }
 
   dispose(): void {
     this.executor.dispose();
-  }
-
-  #initializeParameter(index: number, seed: bigint): void {
-    const values = initialValues(this.graph.parameters[index] as Parameter, seed);
-    this.executor.write('weights', index, values);
-    this.executor.write('ema', index, values);
-    const zeros = new Float32Array(values.length);
-    this.executor.write('first_moment', index, zeros);
-    this.executor.write('second_moment', index, zeros);
-  }
-
-  #copyParameter(state: ProgramState, index: number): void {
-    const { name, shape } = this.parameters[index] as ParameterInfo;
-    for (const [part, tensors] of Object.entries(state) as [keyof ProgramState, NamedTensor[]][]) {
-      tensors.push({ name, shape, data: this.executor.read(part, index) });
-    }
   }
 
   #checkTensors(part: StateName, tensors: readonly NamedTensor[]): void {
@@ -242,6 +338,18 @@ export class Program {
     const index = this.#indices.get(name);
     if (index === undefined) throw new RangeError(`${this.graph.name} has no parameter ${name}`);
     return index;
+  }
+
+  #checkLeaf(microBatches: readonly MicroBatch[], lossScale: number): void {
+    if (!this.trains) throw new Error(`${this.graph.name} was compiled with evaluateOnly: it takes no step`);
+    if (microBatches.length === 0) throw new RangeError('microBatches: a step needs at least one');
+    if (!Number.isFinite(lossScale)) throw new RangeError(`lossScale: ${lossScale} is not finite`);
+    for (const batch of microBatches) this.#check(batch);
+  }
+
+  #checkGradient({ length }: Float32Array): void {
+    if (length !== this.parameterFloats)
+      throw new RangeError(`a gradient of ${this.graph.name} has ${this.parameterFloats} floats, not ${length}`);
   }
 
   #check({ images, targets, samples }: Omit<MicroBatch, 'firstSample'>): void {
@@ -289,6 +397,17 @@ export class Program {
     };
   }
 
+  /** The explicit masks of some of a step's samples. */
+  #masksOf(random: StepRandomness, row: number, samples: number): StepRandomness {
+    const { siteMasks, pathMasks } = random;
+    const part = (mask: Uint8Array | undefined, size: number) => mask?.subarray(row * size, (row + samples) * size);
+    return {
+      ...random,
+      ...(siteMasks && { siteMasks: siteMasks.map((mask, site) => part(mask, elements(this.graph.sites[site]?.shape ?? []))) }),
+      ...(pathMasks && { pathMasks: pathMasks.map((mask) => part(mask, 1)) }),
+    };
+  }
+
   #scalars({ learningRate, weightDecay, learningRateScale, ...scalars }: OptimizerStep, rates: StepRates): OptimizerScalars {
     for (const [index, { decay }] of this.parameters.entries()) {
       rates.learningRate[index] = learningRate * (learningRateScale?.[index] ?? 1);
@@ -296,6 +415,17 @@ export class Program {
     }
     return { ...scalars, learningRate: rates.learningRate, weightDecay: rates.weightDecay };
   }
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0] as Float32Array;
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 function mean(values: Float32Array): number {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trace } from '#graph/trace.js';
-import { createProgram } from '#native/engine.js';
-import type { Instruction, MicroBatch, Operand, ProgramSpec } from '#native/program.js';
 import { constant, initialValues, xavierUniform } from '#nn/initialisation.js';
 import { mlp } from '#nn/layers/mlp.js';
 import { patchEmbed } from '#nn/layers/patch-embed.js';
@@ -16,7 +14,10 @@ import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { withoutExecutor } from '../../test/support/executors.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
 import { norm } from '../../test/support/golden-model.js';
+import type { MicroBatch } from './executable.js';
 import { lower } from './native/lower.js';
+import { createProgram } from './native/program.js';
+import type { Instruction, Operand, ProgramSpec } from './native/program-spec.js';
 
 // What blocks do to the stream at ConvNeXt's initial layer scale, 1e-6, as the difference to a scale of 0. The model's logits are the mean of
 // its stream and its first parameter lies on it, so that nothing but the stream stands between the blocks and what is measured.
@@ -59,9 +60,15 @@ const inFloat64: Run = async (spec, parameters) => {
 const natively: Run = async (spec, parameters) => {
   const program = createProgram(spec);
   try {
-    for (const [index, values] of parameters.entries()) program.write('weights', index, values);
-    const { logits } = await program.step([batch], random, 1);
-    return [Float64Array.from(logits), Float64Array.from(program.read('gradients', positions))];
+    await program.write(
+      'weights',
+      parameters.map((values, parameter) => ({ parameter, values })),
+    );
+    const { logits } = await program.accumulate({ microBatches: [batch], random, lossScale: 1, index: 0, leaves: 1 });
+    await program.update();
+    const gradient = new Float32Array(parameters[positions]!.length);
+    await program.read('gradients', [{ parameter: positions, values: gradient }]);
+    return [Float64Array.from(logits), Float64Array.from(gradient)];
   } finally {
     program.dispose();
   }
@@ -83,13 +90,13 @@ function withRoundedStream(spec: ProgramSpec): ProgramSpec {
     const { elementsPerSample } = values[(operand as { value: number }).value]!;
     const rounded = { value: values.push({ offset: arenaFloats, elementsPerSample, type: 'bf16' }) - 1 };
     arenaFloats += Math.ceil((elementsPerSample * spec.chunkSamples) / 32) * 16;
-    const copy = { kernel: 'take_token', domain, attributes: { tokens: 1, width: elementsPerSample, token: 0 } } as const;
+    const copy = { kernel: 'cast', domain, attributes: { width: elementsPerSample } } as const;
     return [
       { ...copy, inputs: [operand], outputs: [rounded] },
       { ...copy, inputs: [rounded], outputs: [operand] },
     ];
   };
-  const writesStream = new Set(['add_positions', 'add_kept', 'mean_tokens_grad']);
+  const writesStream = new Set(['add_positions', 'scatter_add_kept', 'mean_tokens_grad']);
   const rounded = (instructions: readonly Instruction[]) =>
     instructions.flatMap((one) => (writesStream.has(one.kernel) ? [one, ...round(one.outputs[0]!, one.domain)] : [one]));
   const [forward, backward] = [rounded(spec.forward), rounded(spec.backward)];
@@ -131,7 +138,7 @@ for (const [machine, run, allowed, skip] of [
 }
 
 test('the addon refuses a stream of bf16', { skip: withoutExecutor('native') }, () => {
-  const sum = spec.forward.find(({ kernel }) => kernel === 'add_kept')!.outputs[0] as { value: number };
+  const sum = spec.forward.find(({ kernel }) => kernel === 'scatter_add_kept')!.outputs[0] as { value: number };
   const values = spec.values.map((value, index) => (index === sum.value ? { ...value, type: 'bf16' as const } : value));
   assert.throws(() => createProgram({ ...spec, values }), /is bf16, must be fp32/);
 });

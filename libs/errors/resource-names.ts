@@ -21,8 +21,13 @@ export type NameKind = keyof typeof namePatterns;
 type IdsOf<P extends string> = P extends `${string}{${infer Id}}${infer Rest}` ? Id | IdsOf<Rest> : never;
 type IdsRecord<K extends NameKind> = { readonly [I in IdsOf<(typeof namePatterns)[K]>]: string };
 
+/** A parsed name: its kind, its ids (`project` in every one) and the name itself. */
+export type ResourceName<K extends NameKind = NameKind> = {
+  readonly [P in K]: { readonly kind: P; readonly name: string } & IdsRecord<P>;
+}[K];
+
 export const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
-export const idRule = '1 to 63 of a-z, 0-9 and "-", a letter first';
+const idRule = '1 to 63 of a-z, 0-9 and "-", a letter first';
 /** Checkpoints and manifests are named by the services: digits and hashes may come first there. */
 const serverIdPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const revisionPattern = /^[1-9][0-9]{0,11}$/;
@@ -33,8 +38,8 @@ function idMatches(id: string, value: string): boolean {
   return idPattern.test(value);
 }
 
-/** The ids of a name, or undefined where it does not have the kind's pattern. */
-export function matchName<K extends NameKind>(kind: K, name: string): IdsRecord<K> | undefined {
+/** The name in parts, or undefined where it does not have the kind's pattern. */
+export function matchName<K extends NameKind>(kind: K, name: string): ResourceName<K> | undefined {
   const pattern = namePatterns[kind].split('/');
   const parts = name.split('/');
   if (parts.length !== pattern.length) return undefined;
@@ -49,21 +54,21 @@ export function matchName<K extends NameKind>(kind: K, name: string): IdsRecord<
     if (!idMatches(id, part)) return undefined;
     ids[id] = part;
   }
-  return ids as IdsRecord<K>;
+  return { kind, name, ...ids } as ResourceName<K>;
 }
 
-/** Parses a name found in request field `field`; throws InvalidArgument that shows the pattern. */
-export function parseName<K extends NameKind>(kind: K, name: string, field = 'name'): IdsRecord<K> {
-  const ids = matchName(kind, name);
-  if (!ids) throw new InvalidArgument(new Violations().add(field, name, nameRule(kind)).list);
-  return ids;
+/** Parses a name found in `field`; throws InvalidArgument that shows the pattern. Names in requests are parsed by their declaration. */
+export function parseName<K extends NameKind>(kind: K, name: string, field = 'name'): ResourceName<K> {
+  const parsed = matchName(kind, name);
+  if (!parsed) throw new InvalidArgument(new Violations().add(field, name, nameRule(kind)).list);
+  return parsed;
 }
 
 /** As parseName, but collects: undefined where the name is malformed. */
-export function checkName<K extends NameKind>(violations: Violations, kind: K, name: string, field = 'name'): IdsRecord<K> | undefined {
-  const ids = matchName(kind, name);
-  violations.check(ids !== undefined, field, name, nameRule(kind));
-  return ids;
+export function checkName<K extends NameKind>(violations: Violations, kind: K, name: string, field = 'name'): ResourceName<K> | undefined {
+  const parsed = matchName(kind, name);
+  violations.check(parsed !== undefined, field, name, nameRule(kind));
+  return parsed;
 }
 
 /** The name of these ids. Throws InvalidArgument for an id that no name may hold. */
@@ -80,21 +85,4 @@ export function checkId(violations: Violations, id: string, field: string): bool
 
 function nameRule(kind: NameKind): string {
   return `${namePatterns[kind]} with ids of ${idRule}`;
-}
-
-/** The projects that a message names, in order of appearance: what the auth seam checks. Looks at strings of up to three levels. */
-export function projectsOf(request: unknown): string[] {
-  const projects = new Set<string>();
-  let budget = 1000;
-  const visit = (value: unknown, depth: number): void => {
-    if (--budget < 0) return;
-    if (typeof value === 'string') {
-      const match = /^projects\/([^/]*)/.exec(value);
-      if (match) projects.add(match[1]!);
-    } else if (value !== null && typeof value === 'object' && depth > 0 && !ArrayBuffer.isView(value)) {
-      for (const child of Object.values(value)) visit(child, depth - 1);
-    }
-  };
-  visit(request, 4);
-  return [...projects];
 }

@@ -92,8 +92,9 @@ function place(blocks: ReadonlyMap<number, Block>, count: number): MemoryPlan {
         block.offset = other.offset + other.floats;
       }
     }
-    placed.push(block);
-    placed.sort((a, b) => a.offset - b.offset);
+    let after = placed.length; // sorted by offset
+    while (after > 0 && (placed[after - 1] as Block).offset > block.offset) after--;
+    placed.splice(after, 0, block);
   }
   return {
     offsets: Array.from({ length: count }, (_, value) => blocks.get(value)?.offset ?? 0),

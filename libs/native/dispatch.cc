@@ -1,60 +1,70 @@
 #include "dispatch.h"
 
-#include <stdexcept>
-
-#include "threads/tile-mode.h"
+#include "simd/isa.h"
 
 namespace dropstream {
 
-namespace portable { const KernelTable& kernel_table(); }
+namespace portable {
+const KernelTable& kernel_table();
+}
+namespace avx2 {
+const KernelTable& kernel_table();
+}
+namespace avx512 {
+const KernelTable& kernel_table();
+}
+namespace avx512_bf16 {
+const KernelTable& kernel_table();
+}
+namespace amx {
+const KernelTable& kernel_table();
+}
+
+namespace {
+
+// Of an instruction set that this build has.
+const KernelTable& table_of(Isa isa) {
+  switch (isa) {
+    case Isa::portable: break;
+    case Isa::avx2:
 #if DROPSTREAM_HAS_avx2
-namespace avx2 { const KernelTable& kernel_table(); }
+      return avx2::kernel_table();
+#else
+      break;
 #endif
-#if DROPSTREAM_HAS_amx
-namespace amx { const KernelTable& kernel_table(); }
-#endif
-#if DROPSTREAM_HAS_avx512_bf16
-namespace avx512_bf16 { const KernelTable& kernel_table(); }
-#endif
+    case Isa::avx512:
 #if DROPSTREAM_HAS_avx512
-namespace avx512 { const KernelTable& kernel_table(); }
+      return avx512::kernel_table();
+#else
+      break;
 #endif
+    case Isa::avx512_bf16:
+#if DROPSTREAM_HAS_avx512_bf16
+      return avx512_bf16::kernel_table();
+#else
+      break;
+#endif
+    case Isa::amx:
+#if DROPSTREAM_HAS_amx
+      return amx::kernel_table();
+#else
+      break;
+#endif
+  }
+  return portable::kernel_table();
+}
+
+}  // namespace
 
 const std::vector<const KernelTable*>& available_kernels() {
   static const std::vector<const KernelTable*> tables = [] {
     std::vector<const KernelTable*> found;
-#if DROPSTREAM_HAS_avx512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl")) {
-#if DROPSTREAM_HAS_avx512_bf16
-      if (__builtin_cpu_supports("avx512bf16")) {
-#if DROPSTREAM_HAS_amx
-        if (tiles_permitted()) found.push_back(&amx::kernel_table());
-#endif
-        found.push_back(&avx512_bf16::kernel_table());
-      }
-#endif
-      found.push_back(&avx512::kernel_table());
-    }
-#endif
-#if DROPSTREAM_HAS_avx2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::kernel_table());
-#endif
-    found.push_back(&portable::kernel_table());
+    for (const Isa isa : available_isas()) found.push_back(&table_of(isa));
     return found;
   }();
   return tables;
 }
 
-const KernelTable& choose_kernels(const char* forced) {
-  const auto& tables = available_kernels();
-  if (!forced || !*forced) return *tables.front();
-  std::string names;
-  for (const KernelTable* table : tables) {
-    if (std::string(forced) == table->isa) return *table;
-    names += (names.empty() ? "" : ", ") + std::string(table->isa);
-  }
-  throw std::runtime_error("DROPSTREAM_ISA is \"" + std::string(forced) + "\", must be one of " + names + " on this machine");
-}
+const KernelTable& choose_kernels(const char* forced) { return table_of(choose_isa(forced)); }
 
 }  // namespace dropstream

@@ -3,11 +3,7 @@
  * for each file, which cost a data replica more than the reading.
  */
 import { getSystemErrorMap } from 'node:util';
-import { loadAddon } from './load.js';
-
-interface FilesAddon {
-  readFiles(paths: string[], sizes: Float64Array, folders: string[], memory: Uint8Array, cancel: Uint8Array): Promise<Float64Array>;
-}
+import { loadAddon } from './addon.js';
 
 export interface FileToRead {
   readonly path: string;
@@ -44,7 +40,7 @@ export async function readFiles(
   signal?.addEventListener('abort', abort, { once: true });
   const sizes = Float64Array.from(files, ({ sizeBytes }) => sizeBytes);
   const paths = files.map(({ path }) => path);
-  const values = await (loadAddon() as unknown as FilesAddon)
+  const values = await loadAddon()
     .readFiles(paths, sizes, [...folders], memory, cancel)
     .finally(() => signal?.removeEventListener('abort', abort));
   signal?.throwIfAborted();

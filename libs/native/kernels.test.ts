@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { engineInfo } from './engine.js';
+import { engineInfo } from './addon.js';
 
 const run = promisify(execFile);
 const source = fileURLToPath(new URL('.', import.meta.url));

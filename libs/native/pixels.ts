@@ -4,15 +4,16 @@
  * Typed arrays handed over must not be changed or transferred until the promise is settled.
  */
 import { PNG } from 'pngjs';
-import { loadAddon } from './load.js';
+import { loadAddon, type PixelInfo } from './addon.js';
 import { decodeInThread } from './pixels/foreign/decoder-threads.js';
 import { isForeign } from './pixels/foreign/formats.js';
 import { groupsWithin } from './pixels/groups-within.js';
 import { MAX_IMAGE_AREA, MAX_IMAGE_SIDE, readHeader } from './pixels/image-header.js';
 import { finishRecord, normalisationTables, renderRecord } from './pixels/plan-record.js';
-import type { FinishPlan, MixStep, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
+import type { FinishPlan, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
 import { inflateScanlines, type PngLayout, readPngLayout } from './pixels/png-scanlines.js';
 
+export type { PixelInfo } from './addon.js';
 export { formatOf, type ImageHeader, ImageHeaderError, MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 export type {
   Box,
@@ -39,35 +40,9 @@ export const PIXEL_SEMANTICS_VERSION = 2;
 export const FOREIGN_DECODERS: Readonly<Record<string, string>> = {
   '@cwasm/webp': '0.1.5',
   omggif: '1.0.10',
-
   utif2: '4.1.0',
 };
 
-interface PixelAddon {
-  pixelsInfo(): PixelInfo;
-  pixelsRender(
-    sources: Uint8Array[],
-    palettes: (Uint8Array | null)[],
-    records: Float64Array,
-    size: number,
-    out: Uint8Array,
-    threads: number,
-    cancel: Uint8Array,
-  ): Promise<(string | null)[]>;
-  pixelsDecode(source: Uint8Array, palette: Uint8Array | null, record: Float64Array, out: Uint8Array): Promise<(string | null)[]>;
-  pixelsFinish(
-    pixels: Uint8Array,
-    n: number,
-    size: number,
-    tables: Float32Array,
-    records: Float64Array,
-    out: Float32Array | Uint16Array,
-    threads: number,
-  ): Promise<(string | null)[]>;
-  pixelsMix(images: Uint8Array[], size: number, records: Float64Array, out: Uint8Array, threads: number): Promise<(string | null)[]>;
-}
-
-const addon = () => loadAddon() as unknown as PixelAddon;
 const ALL_THREADS = 4096; // the addon takes the smaller of this and what there is
 const NO_PLAN: RenderPlan = { geometry: { kind: 'none' }, flip: false, ops: [], fill: [0, 0, 0] };
 /** Inflated PNG data held at once by one call. */
@@ -85,17 +60,9 @@ export class DecodeError extends Error {
   }
 }
 
-export interface PixelInfo {
-  /** 'libjpeg-turbo 2.1.3, with SIMD' */
-  jpeg: string;
-  /** The kernels in use: 'avx512', 'avx2' or 'portable'. */
-  path: string;
-  threads: number;
-}
-
 /** Library, kernels and threads in use, for logs. */
 export function pixelInfo(): PixelInfo {
-  return addon().pixelsInfo();
+  return loadAddon().pixelsInfo();
 }
 
 interface RenderJob {
@@ -224,7 +191,7 @@ export async function renderBatch(jobs: RenderJob[], size: number, out: Uint8Arr
     for (const [from, to] of groupsWithin(inflated, { maxBytes: PNG_BUDGET_BYTES })) {
       const prepared = await prepareJobs(jobs.slice(from, to), layouts.slice(from, to));
       signal?.throwIfAborted();
-      const reasons = await addon().pixelsRender(
+      const reasons = await loadAddon().pixelsRender(
         prepared.map(({ bytes }) => bytes),
         prepared.map(({ palette }) => palette),
         Float64Array.from(prepared.flatMap(({ record }) => record)),
@@ -259,7 +226,7 @@ export async function decode(source: RenderSource): Promise<{ width: number; hei
     const bytes = layout ? await inflateScanlines(layout) : source.bytes;
     const rgb = new Uint8Array(3 * width * height);
     const record = Float64Array.from(renderRecord(source, NO_PLAN, layout));
-    const [reason] = await addon().pixelsDecode(bytes, layout?.palette ?? null, record, rgb);
+    const [reason] = await loadAddon().pixelsDecode(bytes, layout?.palette ?? null, record, rgb);
     if (reason) throw new DecodeError(reason);
     return { width, height, rgb };
   } catch (error) {
@@ -282,28 +249,9 @@ export async function finishBatch(
 ): Promise<void> {
   if (plan.samples.length !== n) throw new TypeError(`plan of ${plan.samples.length} samples: must have ${n}`);
   const records = Float64Array.from(plan.samples.flatMap(finishRecord));
-  const reasons = await addon().pixelsFinish(pixels, n, size, normalisationTables(plan), records, out, options.threads ?? ALL_THREADS);
+  const reasons = await loadAddon().pixelsFinish(pixels, n, size, normalisationTables(plan), records, out, options.threads ?? ALL_THREADS);
   const reason = reasons.find((outcome) => outcome !== null);
   if (reason) throw new Error(`finishing failed: ${reason}`);
-}
-
-/**
- * Collates images of 3 · size · size bytes into out [n, 3, size, size], mixed as bytes by mix[i]: λ · own + (1 − λ) · partner in float32, rounded to
- * nearest (ties to even), or the partner's box; as timm's FastCollateMixup. For trainers that want mixed uint8: finishBatch mixes after erasing.
- * Rejects with TypeError where lengths, boxes or partners do not fit.
- */
-export async function mixBatch(
-  images: readonly Uint8Array[],
-  size: number,
-  mix: readonly MixStep[],
-  out: Uint8Array,
-  options: { threads?: number } = {},
-): Promise<void> {
-  if (mix.length !== images.length) throw new TypeError(`mix of ${mix.length} samples: must have ${images.length}`);
-  const records = Float64Array.from(mix.flatMap((step) => finishRecord({ erase: [], mix: step })));
-  const reasons = await addon().pixelsMix([...images], size, records, out, options.threads ?? ALL_THREADS);
-  const reason = reasons.find((outcome) => outcome !== null);
-  if (reason) throw new Error(`mixing failed: ${reason}`);
 }
 
 /**

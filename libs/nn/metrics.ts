@@ -21,10 +21,3 @@ export function countTopK(logits: ArrayLike<number>, labels: ArrayLike<number>, 
   for (let i = 0; i < labels.length; i++) if (labelRank(logits, i, classes, labels[i] as number) < k) count++;
   return count;
 }
-
-/** Class of the greatest logit of one sample; the lowest index among equals. */
-export function predictedClass(logits: ArrayLike<number>, sample: number, classes: number): number {
-  let best = 0;
-  for (let c = 1; c < classes; c++) if ((logits[sample * classes + c] as number) > (logits[sample * classes + best] as number)) best = c;
-  return best;
-}

@@ -55,7 +55,7 @@ export function philoxBlock(out: Uint32Array, key: PhiloxKey, c0: number, c1: nu
   out[at + 3] = x3;
 }
 
-/** The key that is the seed itself, low word first. Used by the engine's masks (libs/native/program.ts, StepRandomness). */
+/** The key that is the seed itself, low word first. Used by the engine's masks (libs/engine/executable.ts, StepRandomness). */
 export function seedKey(seed: bigint): PhiloxKey {
   const bits = BigInt.asUintN(64, seed);
   return { k0: Number(bits & 0xffffffffn), k1: Number(bits >> 32n) };

@@ -1,14 +1,14 @@
 /** From a handler of handlers.ts to a grpc-js handler: context, deadline, authorisation, back-pressure, cancellation, errors to status. */
 import { setMaxListeners } from 'node:events';
 import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
+import { orAborted } from '#bounds/or-aborted.js';
 import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
-import { projectsOf } from '#errors/resource-names.js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
 import type { Authorize } from './authorize.js';
 import { connectionSignal } from './connection-signal.js';
 import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
-import { orAborted } from './or-aborted.js';
+import { type NamesDeclaration, readNames, requireOneProject } from './request-names.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
 
@@ -34,14 +34,15 @@ type Call = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, un
 
 export function bindHandler(
   method: AnyMethod,
-  handler: UnaryHandler<never, unknown> | StreamHandler<never, unknown>,
+  names: NamesDeclaration,
+  handler: UnaryHandler<never, unknown, never> | StreamHandler<never, unknown, never>,
   options: BindOptions,
 ): UntypedHandleCall {
-  const name = method.path.slice(1);
+  const called: Called = { method: method.path.slice(1), names };
   if (handler.kind === 'unary') {
     const run = handler.run as UnaryHandler<unknown, unknown>['run'];
     return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
-      const scope = openCall(name, call, options, options.maxUnaryMs, [options.closing]);
+      const scope = openCall(called, call, options, options.maxUnaryMs, [options.closing]);
       scope
         .run(async () => {
           await scope.authorize();
@@ -57,7 +58,7 @@ export function bindHandler(
   const run = handler.run as StreamHandler<unknown, unknown>['run'];
   const enders = handler.endsOnDrain ? [options.draining, options.closing] : [options.closing];
   return (call: ServerWritableStream<unknown, unknown>) => {
-    const scope = openCall(name, call, options, options.maxStreamMs, enders);
+    const scope = openCall(called, call, options, options.maxStreamMs, enders);
     scope
       .run(async () => {
         await scope.authorize();
@@ -72,6 +73,11 @@ export function bindHandler(
   };
 }
 
+interface Called {
+  readonly method: string;
+  readonly names: NamesDeclaration;
+}
+
 interface CallScope {
   readonly ctx: CallContext;
   authorize(): Promise<void>;
@@ -80,7 +86,7 @@ interface CallScope {
   close(): void;
 }
 
-function openCall(method: string, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
+function openCall({ method, names }: Called, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
   const controller = new AbortController();
   // A handler passes it to everything it starts.
   setMaxListeners(0, controller.signal);
@@ -100,8 +106,8 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
 
   const header = call.metadata.get(traceparentKey)[0];
   const span = childSpan(parseTraceparent(header === undefined ? undefined : String(header)) ?? activeSpan());
-  const projects = projectsOf(call.request);
-  const project = projects[0];
+  const { parsed, named, violations } = readNames(names, call.request);
+  const project = named[0]?.project;
   options.note(call.metadata, { project, traceId: span.traceId });
   const logger = options.logger.child({ method, ...(project === undefined ? {} : { project }), trace_id: span.traceId });
   const ctx: CallContext = {
@@ -109,6 +115,7 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
     deadlineMs,
     metadata: call.metadata,
     logger,
+    names: parsed,
     project,
     method,
     peer: call.getPeer(),
@@ -120,7 +127,10 @@ function openCall(method: string, call: Call, options: BindOptions, maxMs: numbe
   return {
     ctx,
     authorize: async () => {
-      await options.authorize({ method, metadata: call.metadata, peer: ctx.peer, projects });
+      // Names come first: without them nobody can say whether the caller may ask.
+      violations.throwIfAny();
+      await options.authorize({ method, metadata: call.metadata, peer: ctx.peer, names: named });
+      requireOneProject(named);
       controller.signal.throwIfAborted();
     },
     run: (work) => runWithSpan(span, work),

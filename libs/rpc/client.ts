@@ -20,6 +20,7 @@ import { defaultRetry, type RetryPolicy } from './retry.js';
 
 export * from '#errors/errors.js';
 export type { CallExtras, CallOptions } from './connection.js';
+export type { RetryPolicy } from './retry.js';
 
 export interface ClientTls {
   /** PEM; default: the system's authorities. */

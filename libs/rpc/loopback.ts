@@ -1,7 +1,7 @@
 /** Plain text only where nobody else can listen: loopback, unless TLS or an explicit flag (design §3.10). */
 import { invalid } from '#errors/errors.js';
 
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 

@@ -6,7 +6,6 @@ import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, StoreUnavailable } from '#storage/object-store.js';
 import { InvalidStoreUri } from '#storage/open-store.js';
 import { LogConflict, LogDamaged } from '#storage/record-log.js';
-import { TooManyCollisions } from '#work/folded-log.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 
 const rows: [Error, new (...args: never[]) => errors.DomainError, RegExp][] = [
@@ -15,7 +14,6 @@ const rows: [Error, new (...args: never[]) => errors.DomainError, RegExp][] = [
   [new LogDamaged('projects/p/runs/r/log/1', 'not JSON'), errors.DataLoss, /runs\/r\/log\/1 is damaged: not JSON/],
   [new LogConflict('projects/p/runs/r', 4, { kind: 'paused' } as never), errors.Aborted, /runs\/r was not changed/],
   [new InvalidStoreUri('ftp://x', 'unknown scheme'), errors.InvalidArgument, /store is "ftp:\/\/x".*unknown scheme/],
-  [new TooManyCollisions(3, 100), errors.Unavailable, /log/],
   [new ScheduleError([{ field: 'rate', value: '2', allowed: 'below 1' }]), errors.InvalidArgument, /rate is "2", must be below 1/],
 ];
 

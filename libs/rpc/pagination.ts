@@ -12,7 +12,7 @@ export interface PageLimits {
   readonly maxSize: number;
 }
 
-export const defaultPageLimits: PageLimits = { defaultSize: 50, maxSize: 1000 };
+const defaultPageLimits: PageLimits = { defaultSize: 50, maxSize: 1000 };
 
 export interface Page {
   readonly size: number;

@@ -29,7 +29,7 @@ export interface StartedMessage {
 }
 
 /** Exit code for a configuration that is refused: nothing a restart could mend. */
-export const exitUsage = 2;
+const exitUsage = 2;
 
 /** Runs until a signal, then exits the process. */
 export async function runService({ name, start, logger = createLogger({ service: name }) }: RunOptions): Promise<void> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { InvalidArgument, Violations } from '#errors/errors.js';
-import { formatName, idPattern, matchName, type NameKind, namePatterns, parseName, projectsOf } from '#errors/resource-names.js';
+import { formatName, idPattern, matchName, type NameKind, namePatterns, parseName } from '#errors/resource-names.js';
 import { parseUpdateMask } from './field-mask.js';
 import { nextPageToken, pageOf, parsePage } from './pagination.js';
 import { checkRequestId, idFromRequest } from './request-id.js';
@@ -21,8 +21,10 @@ test('a formatted name parses to its ids, for every kind', () => {
         const name = formatName(kind, ids);
         const back = matchName(kind, name);
         assert.ok(back);
-        for (const [key, value] of Object.entries(back)) assert.equal(value, ids[key as keyof typeof ids]);
-        assert.equal(formatName(kind, back as typeof ids), name);
+        const { kind: found, name: whole, ...parts } = back;
+        assert.deepEqual([found, whole], [kind, name]);
+        for (const [key, value] of Object.entries(parts)) assert.equal(value, ids[key as keyof typeof ids]);
+        assert.equal(formatName(kind, parts as typeof ids), name);
       }),
       { numRuns: 50 },
     );
@@ -37,14 +39,6 @@ test('malformed names are refused with the pattern', () => {
   for (const revision of ['0', '01', '-1', 'x', '']) {
     assert.equal(matchName('scheduleRevision', `projects/p/schedules/s/revisions/${revision}`), undefined);
   }
-});
-
-test('projectsOf finds every project a request names', () => {
-  assert.deepEqual(projectsOf({ name: 'projects/a/runs/r', spec: { schedule: 'projects/b/schedules/s' }, n: 1n, bytes: Buffer.alloc(9) }), [
-    'a',
-    'b',
-  ]);
-  assert.deepEqual(projectsOf({ parent: 'project/a' }), []);
 });
 
 test('pages cover a list once, in order, whatever the size', () => {

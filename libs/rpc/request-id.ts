@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import type { Violations } from '#errors/errors.js';
 
-export const requestIdPattern = /^[A-Za-z0-9_-]{1,64}$/;
-export const requestIdRule = 'empty, or 1 to 64 of letters, digits, "_" and "-" (a UUID, for example)';
+const requestIdPattern = /^[A-Za-z0-9_-]{1,64}$/;
+const requestIdRule = 'empty, or 1 to 64 of letters, digits, "_" and "-" (a UUID, for example)';
 
 /** Empty is allowed: the call is then not idempotent. Returns whether it is well formed. */
 export function checkRequestId(violations: Violations, requestId: string, field = 'request_id'): boolean {

@@ -9,7 +9,8 @@ import { createLogger, silentLogger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { projectKey } from './authorize.js';
 import { connect } from './client.js';
-import { type HandlersOf, serverStream, service, unary, watchStream } from './handlers.js';
+import { type CallContext, type HandlersOf, serverStream, service, unary, watchStream } from './handlers.js';
+import type { RequestNames } from './request-names.js';
 import { createServer, type RpcServer, type ServerOptions } from './server.js';
 import { internalMessage } from './status.js';
 
@@ -45,14 +46,21 @@ const echo: HandlersOf<typeof definition> = {
   }),
 };
 
+const text = { name: 'text', requestId: 'text' } as const;
+const noNames = { getOne: text, change: text, chunks: text, watch: text };
+
 const open: { close(): unknown }[] = [];
 afterEach(async () => {
   for (const thing of open.splice(0).reverse()) await thing.close();
 });
 
-async function serve(handlers: Partial<typeof echo> = {}, options: Partial<ServerOptions> = {}): Promise<RpcServer> {
+async function serve(
+  handlers: Partial<typeof echo> = {},
+  options: Partial<ServerOptions> = {},
+  names: RequestNames<typeof definition> = noNames,
+): Promise<RpcServer> {
   const server = createServer({
-    services: [service(definition, { ...echo, ...handlers })],
+    services: [service(definition, names, { ...echo, ...handlers })],
     registry: createRegistry({ service: 'test', version: '0', process: false }),
     logger: silentLogger(),
     reflection: false,
@@ -233,12 +241,29 @@ test('a server that is not there is Unavailable', async () => {
 });
 
 test('a caller bound to one project is refused another', async () => {
-  const c = client(await serve(), { metadata: { [projectKey]: 'mine' } });
+  const server = await serve({}, {}, { ...noNames, getOne: { name: 'run?', requestId: 'text' } });
+  const c = client(server, { metadata: { [projectKey]: 'mine' } });
+  await c.getOne({}, in5s);
   await c.getOne({ name: 'projects/mine/runs/a' }, in5s);
   await assert.rejects(
     c.getOne({ name: 'projects/other/runs/a' }, in5s),
     (e) => e instanceof errors.PermissionDenied && e.what === 'project other',
   );
+});
+
+test('a handler gets the names of its request parsed; a method without a declaration does not start', async () => {
+  let seen: unknown;
+  const see = unary((request: Message, { names, project }: CallContext) => {
+    seen = { names, project };
+    return request;
+  });
+  const names = { ...noNames, getOne: { name: 'run', requestId: 'text' } } as const;
+  const c = client(await serve({ getOne: see }, {}, names));
+  await c.getOne({ name: 'projects/p/runs/r' }, in5s);
+  assert.deepEqual(seen, { names: { name: { kind: 'run', name: 'projects/p/runs/r', project: 'p', run: 'r' } }, project: 'p' });
+  for (const name of ['', 'projects/p/runs/R'])
+    await assert.rejects(c.getOne({ name }, in5s), (e) => e instanceof errors.InvalidArgument && e.violations[0]!.field === 'name');
+  await assert.rejects(serve({}, {}, { ...noNames, watch: undefined } as never), /TestService\/Watch are not declared/);
 });
 
 test('a server for other machines needs TLS or an explicit flag', () => {

@@ -85,13 +85,15 @@ export function createServer(options: ServerOptions): RpcServer {
   setMaxListeners(0, draining.signal, closing.signal);
 
   const serviceNames: string[] = [];
-  for (const { definition, implementation } of options.services) {
+  for (const { definition, names, implementation } of options.services) {
     const bound: Record<string, ReturnType<typeof bindHandler>> = {};
     for (const [key, method] of Object.entries(definition) as [string, AnyMethod][]) {
       const handler = implementation[key];
       if (handler === undefined) throw new Error(`no handler for ${method.path}`);
+      const declared = names[key];
+      if (declared === undefined) throw new Error(`the resource names in requests of ${method.path} are not declared`);
       metrics.initialise(grpcMethod(method.path, method.requestStream, method.responseStream));
-      bound[key] = bindHandler(method, handler, {
+      bound[key] = bindHandler(method, declared, handler, {
         logger: options.logger,
         authorize: options.authorize ?? sameProject,
         mapError: options.mapError ?? (() => undefined),

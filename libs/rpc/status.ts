@@ -22,7 +22,7 @@ import {
 import { BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo } from '#protocol/google/rpc/error_details.js';
 import { Status } from '#protocol/google/rpc/status.js';
 
-export const errorDomain = 'dropstream';
+const errorDomain = 'dropstream';
 const detailsKey = 'grpc-status-details-bin';
 /** Trailers are bounded (clients refuse more than 8 KiB of headers): so are the details. */
 const maxViolations = 24;

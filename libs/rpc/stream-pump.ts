@@ -1,6 +1,6 @@
 /** Writes what a handler yields, no more than a few messages ahead of the transport (whose own mark is 16 of any size). */
 import type { ServerWritableStream } from '@grpc/grpc-js';
-import { orAborted } from './or-aborted.js';
+import { orAborted } from '#bounds/or-aborted.js';
 
 export class StreamPump {
   /** Written and not yet handed to the socket. */

@@ -57,7 +57,7 @@ test('TLS: the authority decides, both ways', {
   };
   const serve = async (clientAuthority?: Buffer) => {
     const running = createServer({
-      services: [service(definition, { getOne: unary((request) => request) })],
+      services: [service(definition, { getOne: {} }, { getOne: unary((request) => request) })],
       registry: createRegistry({ service: 'test', version: '0', process: false }),
       logger: silentLogger(),
       reflection: false,

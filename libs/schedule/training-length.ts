@@ -9,8 +9,8 @@ export interface TrainingLength {
   readonly stepsPerEpoch: number;
 }
 
-export const maxEpochs = 100_000;
-export const maxStepsPerEpoch = 100_000_000;
+const maxEpochs = 100_000;
+const maxStepsPerEpoch = 100_000_000;
 
 export function checkLength(checks: ScheduleChecks, length: TrainingLength): boolean {
   const epochs = checks.integer('epochs', length.epochs, 1, maxEpochs);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isSha256, sha256Rule } from './content-hash.js';
 import { StorageError } from './object-store.js';
 import type { JsonObject, JsonValue } from './record-log.js';
 import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
@@ -65,7 +66,7 @@ const schema = z.object({
       z.object({
         group: z.enum(GROUPS),
         key: z.string(),
-        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+        sha256: z.string().refine(isSha256, sha256Rule),
         sizeBytes: count,
         tensors: z.array(z.string()),
       }),
@@ -78,7 +79,7 @@ export const MAX_MANIFEST_BYTES = 16 << 20;
 const SEAL = 'manifestSha256';
 
 /** What would be committed could not be read back: refused before anything refers to it. */
-export class InvalidManifest extends StorageError {
+class InvalidManifest extends StorageError {
   constructor(readonly why: string) {
     super(`a checkpoint's manifest is refused: ${why}`);
   }

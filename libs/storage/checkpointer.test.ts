@@ -1,21 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
-import { type CheckpointSnapshot, listCheckpoints, loadCheckpoint, type SavedCheckpoint } from './checkpoint.js';
-import { Checkpointer, StagingTooSmall } from './checkpointer.js';
+import { listCheckpoints, loadCheckpoint, type SavedCheckpoint } from './checkpoint.js';
+import { Checkpointer, type StagedSnapshot, StagingTooSmall } from './checkpointer.js';
 import { type ObjectStore, StoreUnavailable } from './object-store.js';
 
 const PREFIX = 'projects/p/runs/r/checkpoints';
-const data = new Float32Array(1000);
-const snapshot = (step: number): CheckpointSnapshot => ({
+const snapshot = (step: number, fill: StagedSnapshot['fill'] = filledWith(step)): StagedSnapshot => ({
   step,
   epoch: 0,
   logSequence: step,
   fingerprint: 'f',
   epochAccumulators: null,
   best: null,
-  weights: [{ name: 'w', dtype: 'F32', shape: [1000], data: data.fill(step) }],
+  sizeBytes: 4000,
+  fill,
 });
+
+function filledWith(value: number): StagedSnapshot['fill'] {
+  return async (staging) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    return { weights: [{ name: 'w', dtype: 'F32', shape: [1000], data: new Float32Array(staging).fill(value) }] };
+  };
+}
 
 /** Unlike AbortSignal.timeout, its timer keeps the process alive, which nothing else does while a put is held. */
 function soon(): AbortSignal {
@@ -52,7 +59,7 @@ async function heldStore() {
   return { store, wrapped, hold, letGo: () => letGo(), most: () => most };
 }
 
-test('training goes on over the staged copy: what is saved is the snapshot, whatever happens to its tensors', async () => {
+test('training goes on over the staged copy: each save is of its own snapshot, and the next one is staged only after it', async () => {
   const { store, wrapped, hold, letGo, most } = await heldStore();
   const committed: SavedCheckpoint[] = [];
   const checkpointer = new Checkpointer({
@@ -63,7 +70,6 @@ test('training goes on over the staged copy: what is saved is the snapshot, what
   });
   hold();
   await checkpointer.stage(snapshot(1));
-  data.fill(-1);
   assert.equal(checkpointer.status.inFlightStep, 1);
   assert.equal(checkpointer.status.totalBytes, 4000);
   let secondStaged = false;
@@ -74,7 +80,6 @@ test('training goes on over the staged copy: what is saved is the snapshot, what
   assert.equal(secondStaged, false, 'one in flight');
   letGo();
   await second;
-  data.fill(-1);
   await checkpointer.drain();
   assert.deepEqual(
     committed.map(({ step }) => step),
@@ -122,6 +127,28 @@ test('a failed save is told, shows in the status, and the next one is tried', as
     [2],
   );
   await checkpointer.close();
+});
+
+test('a copy that fails or is aborted saves nothing, and the next one is staged as if it had not been', async () => {
+  const { store } = await freshDirectoryStore();
+  const checkpointer = new Checkpointer({ store, prefix: PREFIX, onCommitted: async () => {}, onFailed: assert.fail });
+  const broken = snapshot(1, async () => {
+    throw new Error('the engine is gone');
+  });
+  await assert.rejects(checkpointer.stage(broken), /the engine is gone/);
+  const ending = new AbortController();
+  const aborted = snapshot(2, async (staging) => {
+    ending.abort(new Error('the claim is lost'));
+    return filledWith(2)(staging);
+  });
+  await assert.rejects(checkpointer.stage(aborted, { signal: ending.signal }), /the claim is lost/);
+  await checkpointer.stage(snapshot(3));
+  await checkpointer.drain();
+  await checkpointer.close();
+  assert.deepEqual(
+    (await listCheckpoints(store, PREFIX)).map(({ step }) => step),
+    [3],
+  );
 });
 
 test('a log record that cannot be appended is a failed save', async () => {

@@ -1,8 +1,19 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type CheckpointSnapshot, type SavedCheckpoint, type SaveOptions, saveCheckpoint } from './checkpoint.js';
-import { GROUPS, type Group } from './checkpoint-manifest.js';
+import type { CheckpointState } from './checkpoint-manifest.js';
 import { type ObjectStore, type SignalOption, StorageError } from './object-store.js';
-import { bytesOf, type Tensor, type TensorData, viewAs } from './tensor.js';
+
+/** A snapshot that is about to be copied. */
+export interface StagedSnapshot extends CheckpointState {
+  /** Bytes of all its tensors. */
+  readonly sizeBytes: number;
+  /**
+   * Copies the state into `staging`, which has at least sizeBytes, and gives its tensors, which are views of it. It settles only once nothing
+   * writes there any more; the owner of the state may change it afterwards.
+   */
+  readonly fill: (staging: ArrayBuffer) => Promise<SnapshotTensors>;
+}
+
+export type SnapshotTensors = Pick<CheckpointSnapshot, 'weights' | 'ema' | 'optimizer'>;
 
 export class StagingTooSmall extends StorageError {
   constructor(
@@ -35,19 +46,15 @@ export interface CheckpointerStatus {
   lastError: unknown;
 }
 
-/** How much is copied before other events get their turn: about 10 ms. */
-const STRETCH_BYTES = 32 << 20;
-
 /**
- * Saves checkpoints beside the training: `stage` copies the snapshot once into staging memory, which is kept for the next one,
+ * Saves checkpoints beside the training: `stage` has the snapshot copied once into staging memory, which is kept for the next one,
  * and returns; the copy is then written. One save at a time. The owner calls `drain` at shutdown, then `close`.
  */
 export class Checkpointer {
-  private readonly staging = new Map<string, Uint8Array>();
+  private staging: ArrayBuffer | undefined;
   private readonly ending = new AbortController();
   private saving: Promise<void> = Promise.resolve();
   private isStaging = false;
-  private sinceTurn = 0;
   private state: CheckpointerStatus = {
     inFlightStep: undefined,
     savedBytes: 0,
@@ -64,26 +71,28 @@ export class Checkpointer {
   }
 
   /**
-   * Resolves when the snapshot is copied: the caller may then change its tensors. Waits first until the save before is done.
-   * One call at a time.
-   * @throws StagingTooSmall; the signal's reason; StorageError when closed, or when another call is under way
+   * Resolves when the snapshot is copied: its owner may then go on. Waits first until the save before is done. One call at a time.
+   * @throws StagingTooSmall; the signal's reason; what `fill` throws; StorageError when closed, or when another call is under way
    */
-  async stage(snapshot: CheckpointSnapshot, { signal }: SignalOption = {}): Promise<void> {
-    if (this.isStaging) throw new StorageError(`step ${snapshot.step} cannot be staged while another one is`);
+  async stage({ sizeBytes, fill, ...state }: StagedSnapshot, { signal }: SignalOption = {}): Promise<void> {
+    if (this.isStaging) throw new StorageError(`step ${state.step} cannot be staged while another one is`);
     this.isStaging = true;
     try {
       await settledOrAborted(this.saving, signal);
       this.refuseWhenClosed();
-      const neededBytes = GROUPS.flatMap((group) => snapshot[group] ?? []).reduce((sum, { data }) => sum + data.byteLength, 0);
       const maxStagingBytes = this.options.maxStagingBytes ?? 4 * 2 ** 30;
-      if (neededBytes > maxStagingBytes) throw new StagingTooSmall(neededBytes, maxStagingBytes);
-      const copy = await this.copied(snapshot, signal);
+      if (sizeBytes > maxStagingBytes) throw new StagingTooSmall(sizeBytes, maxStagingBytes);
+      // Memory of another size is given back before new memory is taken, so that both together never exceed the bound.
+      if (this.staging?.byteLength !== sizeBytes) this.staging = undefined;
+      this.staging ??= new ArrayBuffer(sizeBytes);
+      const tensors = await fill(this.staging);
+      signal?.throwIfAborted();
       this.refuseWhenClosed();
-      this.state = { ...this.state, inFlightStep: snapshot.step, savedBytes: 0, totalBytes: neededBytes };
-      this.saving = this.save(copy);
+      this.state = { ...this.state, inFlightStep: state.step, savedBytes: 0, totalBytes: sizeBytes };
+      this.saving = this.save({ ...state, ...tensors });
     } finally {
       this.isStaging = false;
-      if (this.ending.signal.aborted) this.staging.clear();
+      if (this.ending.signal.aborted) this.staging = undefined;
     }
   }
 
@@ -96,46 +105,11 @@ export class Checkpointer {
   async close(): Promise<void> {
     this.ending.abort(new StorageError('the checkpointer was closed'));
     await this.saving;
-    this.staging.clear();
+    this.staging = undefined;
   }
 
   private refuseWhenClosed(): void {
     if (this.ending.signal.aborted) throw new StorageError('the checkpointer is closed');
-  }
-
-  private async copied(snapshot: CheckpointSnapshot, signal?: AbortSignal): Promise<CheckpointSnapshot> {
-    const wanted = new Map<string, number>();
-    for (const group of GROUPS) for (const { name, data } of snapshot[group] ?? []) wanted.set(`${group}/${name}`, data.byteLength);
-    // What the last snapshot had and this one has not would come on top of the bound.
-    for (const [key, { byteLength }] of this.staging) if (wanted.get(key) !== byteLength) this.staging.delete(key);
-    const copy: CheckpointSnapshot = { ...snapshot };
-    for (const group of GROUPS) {
-      const tensors = snapshot[group];
-      if (tensors === undefined) continue;
-      const copies: Tensor[] = [];
-      for (const tensor of tensors) copies.push({ ...tensor, data: await this.copiedData(group, tensor, signal) });
-      copy[group] = copies;
-    }
-    return copy;
-  }
-
-  private async copiedData(group: Group, { name, dtype, data }: Tensor, signal?: AbortSignal): Promise<TensorData> {
-    const key = `${group}/${name}`;
-    const bytes = bytesOf(data);
-    const target = this.staging.get(key) ?? new Uint8Array(bytes.byteLength);
-    this.staging.set(key, target);
-    for (let at = 0; at < bytes.byteLength; at += STRETCH_BYTES) {
-      const piece = bytes.subarray(at, at + STRETCH_BYTES);
-      target.set(piece, at);
-      this.sinceTurn += piece.byteLength;
-      if (this.sinceTurn >= STRETCH_BYTES) {
-        this.sinceTurn = 0;
-        await nextTurn();
-        signal?.throwIfAborted();
-        this.refuseWhenClosed();
-      }
-    }
-    return viewAs(dtype, target);
   }
 
   private async save(snapshot: CheckpointSnapshot): Promise<void> {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { storeConformance } from './conformance.js';
+import { storeConformance } from '../../test/support/store-conformance.js';
 import { DirectoryStore } from './directory-store.js';
 import { InvalidKey, listAll, StoreUnavailable } from './object-store.js';
 

@@ -1,6 +1,6 @@
 /**
  * What Dropstream asks of a place that keeps objects: whole objects by key, exclusive creation, ordered listing.
- * Two implementations with the same meaning: directory-store.ts and s3-store.ts; conformance.ts says what "same" is.
+ * Two implementations with the same meaning: directory-store.ts and s3-store.ts; test/support/store-conformance.ts says what "same" is.
  */
 
 /** Bytes of one object; a list is written back to back, without first being joined. */
@@ -158,10 +158,10 @@ export class StoreUnavailable extends StorageError {
   }
 }
 
-export const MAX_KEY_LENGTH = 900;
+const MAX_KEY_LENGTH = 900;
 export const MAX_REPLACE_BYTES = 1 << 20;
 export const MAX_GET_BYTES = 2 ** 31 - 1;
-export const MAX_LIST_LIMIT = 1000;
+const MAX_LIST_LIMIT = 1000;
 
 const SEGMENT = /^[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}$/;
 

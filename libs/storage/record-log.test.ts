@@ -63,7 +63,7 @@ test('a stale writer collides and learns who won; after catching up it goes on b
     (error) => error instanceof LogConflict && error.seq === 1 && error.winner.kind === 'created',
   );
   assert.deepEqual(
-    (await b.catchUp()).map(({ kind }) => kind),
+    (await collect(b.read())).map(({ kind }) => kind),
     ['created'],
   );
   await b.append('claimed', { by: 'b' });
@@ -84,7 +84,7 @@ test('twenty writers that each catch up and retry leave one history without gaps
         return await log.append('metrics', { i });
       } catch (error) {
         assert.ok(error instanceof LogConflict);
-        await log.catchUp();
+        await collect(log.read());
       }
     }
   };
@@ -163,7 +163,7 @@ test('a snapshot stands for the records up to it; old ones go, damaged ones are 
   const reader = new RecordLog(store, PREFIX);
   assert.deepEqual(await reader.readSnapshot(), { seq: 9, state: { sum: 45 } });
   assert.deepEqual(
-    (await reader.catchUp()).map(({ i }) => i),
+    (await collect(reader.read({ after: 9 }))).map(({ i }) => i),
     [10],
   );
   assert.equal((await reader.append('metrics')).seq, 11);

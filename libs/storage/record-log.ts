@@ -196,13 +196,6 @@ export class RecordLog {
     return record && this.seen(record);
   }
 
-  /** Reads on from head, so that the next append goes after everything that is there. @returns the new records */
-  async catchUp(options: SignalOption = {}): Promise<LogRecord[]> {
-    const records: LogRecord[] = [];
-    for await (const record of this.read({ after: this.known, ...options })) records.push(record);
-    return records;
-  }
-
   /**
    * Stores what folding the log up to `seq` gives, so that later readers start there. The fold must be a pure function of the
    * records: whoever writes a snapshot of the same sequence number writes the same, and the first one stays.

@@ -26,7 +26,7 @@ export interface SafetensorsFile {
   foreign: { name: string; dtype: string }[];
 }
 
-export const MAX_HEADER_BYTES = 100_000_000;
+const MAX_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
 /** The header, a tensor's entry, its shape: nothing valid is nested deeper. */
 const MAX_NESTING = 3;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isSha256 } from './content-hash.js';
 
 /**
  * JSON that carries its own SHA-256 as its last field, over the same text without that field: a changed byte is noticed by
@@ -30,7 +31,7 @@ export function unsealJson(bytes: Buffer, field: string): { value: unknown; sha2
   const end = tail(field, '0'.repeat(HASH_LENGTH));
   const at = bytes.length - end.length;
   const expected = bytes.toString('latin1', Math.max(0, bytes.length - 2 - HASH_LENGTH), Math.max(0, bytes.length - 2));
-  if (at < 1 || !/^[0-9a-f]{64}$/.test(expected) || bytes.toString('latin1', at) !== tail(field, expected)) {
+  if (at < 1 || !isSha256(expected) || bytes.toString('latin1', at) !== tail(field, expected)) {
     throw new SealBroken(`JSON that ends in its ${field}`, 'other text');
   }
   const body = Buffer.concat([bytes.subarray(0, at), Buffer.from('}')]);

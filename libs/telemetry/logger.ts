@@ -2,20 +2,12 @@
  * Structured logs: one JSON object a line on stderr, readable text where stderr is a terminal. Secrets are redacted by key, whatever the
  * depth up to three levels. Whole requests are never logged.
  */
-import { type Bindings, type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
+import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
 import { prettyLine } from './pretty-line.js';
 
 export type Logger = PinoLogger;
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
-
-/** What a line may be bound to: `logger.child({ project, run })`. One name per idea in all services. */
-export interface LogContext extends Bindings {
-  readonly project?: string;
-  readonly run?: string;
-  readonly step?: number;
-  readonly trace_id?: string;
-}
 
 export interface LoggerOptions {
   /** Name of the service, on every line. */

@@ -22,6 +22,8 @@ export interface ClaimantOptions {
   /** The newest standing of an entry and the sequence it has; undefined: its log does not exist (yet). */
   readonly standing: (entry: QueueEntry, signal: AbortSignal) => Promise<(Standing & { readonly sequence: number }) | undefined>;
   readonly heartbeatPrefix: (entry: QueueEntry) => string;
+  /** Asked last, about work that could be claimed now; false leaves it to others until the next look. Absent: everything may be claimed. */
+  readonly mayClaim?: (entry: QueueEntry, signal: AbortSignal) => Promise<boolean>;
   /**
    * Claims the entry if it still has the fence that was seen, and works on it until it is over, lost, or `stopping` aborts. Resolves to
    * false where somebody else was faster. Must not throw for failures of the work itself.
@@ -75,7 +77,7 @@ export class Claimant {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    const { queue, onDepth, logger, slots } = this.#options;
+    const { queue, onDepth, logger, slots, mayClaim } = this.#options;
     const entries = await queue.entries(signal);
     const present = new Set(entries.map(keyOf));
     for (const key of this.#watched.keys()) if (!present.has(key)) this.#watched.delete(key);
@@ -90,7 +92,8 @@ export class Claimant {
           continue;
         }
         if (found.state === 'waiting') waiting++;
-        if (this.#active.size < slots && (await this.#mayClaim(entry, found, signal))) this.#begin(entry, found.fence);
+        if (this.#active.size >= slots || !(await this.#isFree(entry, found, signal))) continue;
+        if ((await mayClaim?.(entry, signal)) ?? true) this.#begin(entry, found.fence);
       } catch (error) {
         if (signal.aborted) return;
         logger.warn({ error, ...entry }, 'an entry of the queue could not be read');
@@ -110,7 +113,8 @@ export class Claimant {
     if (now !== undefined && now.state !== 'over') await queue.add(entry, signal);
   }
 
-  async #mayClaim(entry: QueueEntry, found: Standing & { readonly sequence: number }, signal: AbortSignal): Promise<boolean> {
+  /** Whether it waits and has rested, or its owner has visibly abandoned it. */
+  async #isFree(entry: QueueEntry, found: Standing & { readonly sequence: number }, signal: AbortSignal): Promise<boolean> {
     const { ttlMs, backOff, store, heartbeatPrefix } = this.#options;
     const now = performance.now();
     const key = keyOf(entry);

@@ -89,8 +89,8 @@ export class ClaimedLog<E, V> {
     return this.#options.log.view as V;
   }
 
-  get fence(): number {
-    return this.#options.fence;
+  get standing(): Standing {
+    return this.#options.standing(this.view);
   }
 
   /** Appends what `make` makes of the newest view. @throws ClaimLost, WorkEnded */

@@ -4,6 +4,7 @@
  * next sequence is the whole protocol, so the history is one line and every decision was made with everything before it in view.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { Unavailable } from '#errors/errors.js';
 import { StoreUnavailable } from '#storage/object-store.js';
 import { type JsonObject, type JsonValue, LogConflict, type LogRecord, type RecordLog } from '#storage/record-log.js';
 
@@ -33,13 +34,12 @@ export interface FoldedLogOptions<E, V> {
 }
 
 /** An append lost against other writers again and again. */
-export class TooManyCollisions extends Error {
-  override readonly name = 'TooManyCollisions';
+export class TooManyCollisions extends Unavailable {
   constructor(
     readonly sequence: number,
     readonly collisions: number,
   ) {
-    super(`appending at ${sequence} met another writer's record ${collisions} times`);
+    super(`record ${sequence} of a log, which another writer was faster to write ${collisions} times,`);
   }
 }
 

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { DataServiceClient, GetBatchRequest, Plan, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { DataServiceClient, GetBatchRequest, Plan, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { writeImageFolder, writeTarShards } from '../../test/support/sample-datasets.js';
@@ -57,7 +57,7 @@ test('what was pushed is served by a replica that has no folder of it, padded wh
       assert.deepEqual([samples, uploaded], [15, files]);
       rmSync(join(base, name), { recursive: true });
       const transform = TransformSpec.fromPartial({ inputSize: 40, training: false });
-      const plan = Plan.fromPartial({ dataset: { manifest }, batchSize: 8, order: 'padded', transform });
+      const plan = Plan.fromPartial({ dataset: { manifest }, batchSize: 8, order: SampleOrder.PADDED, transform });
       const padding: boolean[] = [];
       for await (const { part } of client.getBatch(GetBatchRequest.fromPartial({ plan, index: 1 }), { timeoutMs: 30_000 }))
         if (part?.$case === 'header') padding.push(...part.value.samples.map((sample) => sample.padding));

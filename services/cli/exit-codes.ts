@@ -1,4 +1,4 @@
-/** Exit codes of `dropstream`: one table, also printed by --help and in README. */
+/** Exit codes of `dropstream`: one table, also printed by --help and in docs/command-line.md. */
 import { status } from '@grpc/grpc-js';
 import * as errors from '#errors/errors.js';
 

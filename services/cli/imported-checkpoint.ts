@@ -6,7 +6,7 @@ import { saveCheckpoint } from '#storage/checkpoint.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
 import type { JsonObject } from '#storage/record-log.js';
 import { bytesOf, type Tensor } from '#storage/tensor.js';
-import type { TrainingMetadata } from '#work/training-metadata.js';
+import type { TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { CommandError, exitCodes } from './exit-codes.js';
 
 export interface ImportedModel {
@@ -52,7 +52,7 @@ export async function saveImported(
     throw new CommandError(`${run} is a run that was trained here (${key}): give another --run`, exitCodes.conflict);
   const { name, imageSize, classNames } = model;
   const metadata: TrainingMetadata = {
-    version: 1,
+    version: 2,
     run,
     spec: RunSpec.toJSON(RunSpec.fromPartial({ model: name, inputSize: imageSize, nbClasses: classNames.length })),
     model: { name, imageSize, classes: classNames.length, parameters: weights.reduce((sum, { data }) => sum + data.length, 0) },

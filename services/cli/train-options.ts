@@ -54,6 +54,13 @@ export const trainOptions: readonly TrainOption[] = [
     ['batch_size', 'integer', '64', 'images in a micro-batch, even with mixing', 'batchSize'],
     ['epochs', 'integer', '300', 'epochs', 'epochs'],
     ['update_freq', 'integer', '1', 'micro-batches accumulated into an optimizer step', 'updateFreq'],
+    [
+      'gradient_leaves',
+      'integer',
+      'min(16, update_freq)',
+      'groups of micro-batches whose gradients are summed separately and then added in a fixed tree; decides the last bits',
+      'gradientLeaves',
+    ],
     ['seed', 'integer', '0', 'key of initialisation, order, augmentation and drops', 'seed'],
   ]),
   ...command('Run', [

@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { InvalidArgument } from '#errors/errors.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { EnumWords } from '#spec/enum-words.js';
+import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { normaliseArguments } from './argument-style.js';
 import { isExplainedOption, isSpecOption, trainOptions } from './train-options.js';
 import { type GivenOptions, parseBoolean, trainRequest } from './train-spec.js';
@@ -53,12 +55,25 @@ test('defaults said in the table are those of the proto comments', () => {
     const comment =
       new RegExp(`// ([^\\n]*(?:\\n\\s*//[^\\n]*)*)\\n\\s*(?:optional |repeated )?\\w+ ${option.name} =`).exec(proto)?.[1] ?? '';
     const said =
-      /Default (?:is )?(-?[\d.]+(?:e-?\d+)?|true|false|adamw|standard|constant|bicubic|pixel|batch|native|fp32|rand-m9-mstd0\.5-inc1)(?=[.,\s;]|$)/
+      /Default (?:is )?(-?[\d.]+(?:e-?\d+)?|true|false|ADAMW|STANDARD|CONSTANT|BICUBIC|PIXEL|BATCH|NATIVE|FP32|rand-m9-mstd0\.5-inc1)(?=[.,\s;]|$)/
         .exec(comment)?.[1]
-        ?.replace(/\.$/, '');
+        ?.replace(/\.$/, '')
+        .toLowerCase();
     if (said === undefined || option.default === 'none' || option.default.includes(' ')) continue;
     const same = Number.isNaN(Number(said)) ? said === option.default : Number(said) === Number(option.default);
     assert.ok(same, `${option.name}: ${option.default} in the table, ${said} in the proto`);
+  }
+});
+
+test('closed sets of values keep their words on the command line', () => {
+  for (const option of trainOptions.filter(isSpecOption)) {
+    const { name, field } = option;
+    if (!isRunSpecEnum(field)) continue;
+    const { words, fallback, fromWord } = runSpecEnums[field] as EnumWords<Record<string, number>>;
+    assert.equal(option.default, fallback);
+    for (const word of words) assert.equal(trainRequest({ ...base, [name]: word }).spec[field], fromWord(word));
+    for (const wrong of ['', 'UNSPECIFIED', 'x', '1', fallback.toUpperCase()])
+      assert.equal(refused({ ...base, [name]: wrong })[name], `one of ${words.join(', ')}`);
   }
 });
 

@@ -2,6 +2,7 @@
 
 import { Violations } from '#errors/errors.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { batchWarning, type Processes, processCount } from './total-batch.js';
 import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from './train-options.js';
 
@@ -44,8 +45,10 @@ export function trainRequest(given: GivenOptions): TrainRequest {
       if (option.outcome === 'refuse') violations.add(option.name, text, `left out: ${option.instead}`);
       else notes.push(`--${option.name} is ignored: ${option.instead}.`);
     } else {
-      const value = parse(option.kind, text, isSpecOption(option) && bigintFields.has(option.field));
-      if (value === undefined) violations.add(option.name, text, rules[option.kind]);
+      const field = isSpecOption(option) ? option.field : '';
+      const words = isRunSpecEnum(field) ? runSpecEnums[field] : undefined;
+      const value = words ? words.parse(text) : parse(option.kind, text, bigintFields.has(field));
+      if (value === undefined) violations.add(option.name, text, words ? `one of ${words.words.join(', ')}` : rules[option.kind]);
       else if (isSpecOption(option)) values[option.field] = value;
       else own[option.name] = value;
     }

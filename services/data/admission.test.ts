@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ResourceExhausted } from '#errors/errors.js';
-import { Admission, type AdmissionOptions, type Admitted } from './admission.js';
+import { Admission, type AdmissionOptions, type Admitted, BoundReached } from './admission.js';
 
 const never = new AbortController().signal;
 const settled = async (promise: Promise<unknown>) => {
@@ -104,12 +103,12 @@ test('a large batch that waits for bytes in all is not passed by small ones', as
 
 test('what can never fit and what finds a queue full is refused', async () => {
   const admission = admissionOf({ maxWaiting: 2, maxClientWaiting: 1 });
-  await assert.rejects(admission.enter('a', needs(101), never), ResourceExhausted);
+  await assert.rejects(admission.enter('a', needs(101), never), (e) => e instanceof BoundReached && e.bound === 'bytes');
   const held = await admission.enter('a', needs(100), never);
   const first = admission.enter('a', needs(1), never);
   await assert.rejects(admission.enter('a', needs(1), never), /one client/);
   const second = admission.enter('b', needs(1), never);
-  await assert.rejects(admission.enter('c', needs(1), never), ResourceExhausted);
+  await assert.rejects(admission.enter('c', needs(1), never), (e) => e instanceof BoundReached && e.bound === 'waiting');
   held.left();
   (await first).left();
   (await second).left();

@@ -7,6 +7,17 @@
 import { ResourceExhausted } from '#errors/errors.js';
 import { bounds } from './metrics.js';
 
+/** A bound of the admission was reached; `bound` says which, for the series that counts refusals. */
+export class BoundReached extends ResourceExhausted {
+  constructor(
+    readonly bound: keyof typeof bounds,
+    detail: string,
+    limit: string,
+  ) {
+    super(`${bounds[bound]}: ${detail}`, limit);
+  }
+}
+
 export interface AdmissionOptions {
   /** Bytes of batches in all. */
   readonly maxBytes: number;
@@ -78,12 +89,12 @@ export class Admission {
 
   /**
    * Resolves when it is this call's turn.
-   * @throws ResourceExhausted when the bytes can never fit or too many wait; the signal's reason
+   * @throws BoundReached when the bytes can never fit or too many wait; the signal's reason
    */
   async enter(name: string, needs: Needs, signal: AbortSignal): Promise<Admitted> {
     signal.throwIfAborted();
     const { maxBytes, maxWaiting, maxClientWaiting } = this.options;
-    if (needs.bytes > maxBytes) throw new ResourceExhausted(`${bounds.bytes}: one call needs ${needs.bytes}, which`, String(maxBytes));
+    if (needs.bytes > maxBytes) throw new BoundReached('bytes', `one call needs ${needs.bytes}, which`, String(maxBytes));
     const client = this.#client(name);
     return await new Promise((resolve, reject) => {
       const leave = (reason: Error): void => {
@@ -109,8 +120,8 @@ export class Admission {
       this.#admit();
       if (entered) return;
       if (client.waiting.length > maxClientWaiting)
-        leave(new ResourceExhausted(`${bounds.waiting}: the queue of one client`, `${maxClientWaiting} calls`));
-      else if (this.#waiting > maxWaiting) leave(new ResourceExhausted(`${bounds.waiting}: the queue`, `${maxWaiting} calls`));
+        leave(new BoundReached('waiting', 'the queue of one client', `${maxClientWaiting} calls`));
+      else if (this.#waiting > maxWaiting) leave(new BoundReached('waiting', 'the queue', `${maxWaiting} calls`));
     });
   }
 

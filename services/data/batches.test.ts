@@ -8,7 +8,7 @@ import { finishPlanOf, softTargetsOf } from '#data/client/batch.js';
 import { CHUNK_BYTES } from '#data/client/batch-message.js';
 import { PLAN_SEMANTICS_VERSION } from '#data/plan/plan-digest.js';
 import { finishBatch, PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
-import { type GetBatchRequest, MixSpec, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { type GetBatchRequest, MixSpec, MixupMode, PixelFormat, SampleOrder, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
 import { connectTo, dataReplicas, sha256, signal } from '../../test/support/data-replicas.js';
 import { sharedPath } from '../../test/support/shared-folder.js';
 
@@ -31,11 +31,11 @@ test('every kind of data set gives whole epochs: each sample once, its label, a 
     ['idx', 50],
     ['cifar', 30],
   ] as const) {
-    for (const order of ['shuffled', 'sequential']) {
+    for (const order of [SampleOrder.SHUFFLED, SampleOrder.SEQUENTIAL]) {
       const seen: bigint[] = [];
       let batches = 1;
       for (let index = 0; index < batches; index++) {
-        const training = order === 'shuffled';
+        const training = order === SampleOrder.SHUFFLED;
         const { header, payload } = await getBatch({ plan: plan(dataset, { training }, { order }), epoch: 2, index });
         batches = header.batchesPerEpoch;
         seen.push(...header.samples.map(({ sample }) => sample));
@@ -44,9 +44,9 @@ test('every kind of data set gives whole epochs: each sample once, its label, a 
         assert.equal(Buffer.from(header.payloadSha256).toString('hex'), sha256(payload));
         assert.equal(header.firstPosition, BigInt(4 * index));
       }
-      assert.equal(batches, order === 'shuffled' ? Math.floor(samples / 4) : Math.ceil(samples / 4));
+      assert.equal(batches, order === SampleOrder.SHUFFLED ? Math.floor(samples / 4) : Math.ceil(samples / 4));
       assert.equal(new Set(seen).size, seen.length);
-      if (order === 'sequential')
+      if (order === SampleOrder.SEQUENTIAL)
         assert.deepEqual(
           seen,
           Array.from({ length: samples }, (_, i) => BigInt(i)),
@@ -56,7 +56,7 @@ test('every kind of data set gives whole epochs: each sample once, its label, a 
 });
 
 test('an untouched image arrives as its file has it', async () => {
-  const { header, payload } = await getBatch({ plan: plan('idx', { training: false }, { order: 'sequential' }), index: 1 });
+  const { header, payload } = await getBatch({ plan: plan('idx', { training: false }, { order: SampleOrder.SEQUENTIAL }), index: 1 });
   const file = readFileSync(join(root, 'idx', 'train-images-idx3-ubyte'));
   for (const slot of [0, 3]) {
     const sample = Number(header.samples[slot]!.sample);
@@ -67,7 +67,7 @@ test('an untouched image arrives as its file has it', async () => {
 });
 
 test('finished batches equal the uint8 batch finished by the caller', async () => {
-  const mixed = plan('folder', { reprob: 0.8, recount: 2 }, { mix: { ...MixSpec.create(), mixupMode: 'elem' } });
+  const mixed = plan('folder', { reprob: 0.8, recount: 2 }, { mix: { ...MixSpec.create(), mixupMode: MixupMode.ELEM } });
   const raw = await getBatch({ plan: mixed, epoch: 1, index: 2 });
   const slots = raw.header.samples.length;
   assert.ok(raw.header.samples.some(({ erase }) => erase.length > 0) && raw.header.samples.some(({ mix }) => mix));
@@ -88,8 +88,8 @@ test('finished batches equal the uint8 batch finished by the caller', async () =
 test('known batches have known bytes, on every machine and in every version with these semantics', async () => {
   const of = plan(
     'cifar',
-    { inputSize: 48, trainInterpolation: 'random', reprob: 0.9, recount: 2 },
-    { batchSize: 10, mix: { ...MixSpec.create(), mixupMode: 'elem' } },
+    { inputSize: 48, trainInterpolation: TrainInterpolation.RANDOM, reprob: 0.9, recount: 2 },
+    { batchSize: 10, mix: { ...MixSpec.create(), mixupMode: MixupMode.ELEM } },
   );
   const hashes: string[] = [];
   for (const format of [PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16]) {
@@ -141,7 +141,7 @@ test('JPEG files of every kind, gray and CMYK among them, make batches', {
   const of = plan(manifest, { inputSize: 48 }, { batchSize: names.length });
   const { header, payload } = await getBatch({ plan: of });
   assert.deepEqual([header.samples.length, header.replaced], [names.length, []]);
-  const untouched = plan(manifest, { inputSize: 48, training: false }, { batchSize: names.length, order: 'sequential' });
+  const untouched = plan(manifest, { inputSize: 48, training: false }, { batchSize: names.length, order: SampleOrder.SEQUENTIAL });
   const gray = names.toSorted().findIndex((name) => name.startsWith('gray'));
   const pixels = (await getBatch({ plan: untouched })).payload.subarray(gray * 3 * 48 * 48, (gray + 1) * 3 * 48 * 48);
   assert.ok(pixels.subarray(0, 48 * 48).equals(pixels.subarray(48 * 48, 2 * 48 * 48)));

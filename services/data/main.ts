@@ -19,6 +19,7 @@ import { dataHandlers } from './handlers.js';
 import { MemoryPool } from './memory-pool.js';
 import { countCache, createDataMetrics } from './metrics.js';
 import { OpenDatasets } from './open-datasets.js';
+import { dataNames } from './request-names.js';
 import { UndecodableLog } from './undecodable-log.js';
 
 export type { DataConfig } from './config.js';
@@ -71,7 +72,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       const [files, undecodable] = [new FileMemory(), new UndecodableLog(metrics)];
       const parts = { datasets, admission, memories, files, ahead, metrics, undecodable, threads };
       return {
-        services: [service(BatchService, dataHandlers(parts))],
+        services: [service(BatchService, dataNames, dataHandlers(parts))],
         beforeScrape: () => {
           metrics.bytesHeld.set(admission.held);
           metrics.waiting.set(admission.waiting);

@@ -2,12 +2,13 @@
 
 import { finishPlanOf, payloadBytes, softTargetsOf } from '#data/client/batch.js';
 import { type BatchMemory, CHUNK_BYTES } from '#data/client/batch-message.js';
-import { sha256 } from '#data/manifest/sha256.js';
 import type { SlotMix } from '#data/plan/augment/mix-plan.js';
 import { normalisation } from '#data/plan/augment/transform.js';
 import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/plan/batch-plan.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { eraseModes } from '#spec/words.js';
+import { sha256Bytes } from '#storage/content-hash.js';
 import type { Needs } from './admission.js';
 import type { FileMemory } from './file-memory.js';
 import type { MemoryPool } from './memory-pool.js';
@@ -63,7 +64,7 @@ export async function makeBatch(job: BatchJob): Promise<MadeBatch> {
     }
     signal.throwIfAborted();
     const memory = held[0]!;
-    const payloadSha256 = await sha256(memory.payload, signal);
+    const payloadSha256 = await sha256Bytes(memory.payload, signal);
     timed('hash', clock());
     held.pop();
     return { header: { ...header, payloadBytes: BigInt(memory.bytes), payloadSha256 }, memory };
@@ -104,7 +105,11 @@ export function batchSample({ sample, label, plan, padding }: PlannedSample, mix
   return {
     sample: BigInt(sample),
     label,
-    erase: plan.erase.map(({ key: [low, high], ...box }) => ({ ...box, key: (BigInt(high) << 32n) | BigInt(low) })),
+    erase: plan.erase.map(({ key: [low, high], mode, ...box }) => ({
+      ...box,
+      mode: eraseModes.fromWord(mode),
+      key: (BigInt(high) << 32n) | BigInt(low),
+    })),
     mix: mix ? mixParameters(mix) : undefined,
     padding,
   };

@@ -1,9 +1,11 @@
 /** Manifests and readers of the data sets in use, loaded once, the least recently used one closed when there are too many. */
+
+import { orAborted } from '#bounds/or-aborted.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
 import type { Manifest } from '#data/manifest/manifest.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import type { DataSources } from '#data/sources/data-sources.js';
-import { orAborted } from '#rpc/or-aborted.js';
+import { FailedPrecondition, NotFound } from '#errors/errors.js';
 import type { ObjectStore } from '#storage/object-store.js';
 
 export interface OpenDataset {
@@ -78,7 +80,11 @@ export class OpenDatasets {
   }
 
   async #open(sha256: string, signal: AbortSignal): Promise<OpenDataset> {
-    const manifest = await loadManifest(this.store, sha256, signal);
+    const manifest = await loadManifest(this.store, sha256, signal).catch((cause) => {
+      // Another replica, over another store, may have it.
+      const why = 'this replica does not have it; run `dropstream data index` over the same store';
+      throw cause instanceof NotFound ? new FailedPrecondition('manifest', sha256, why, { cause }) : cause;
+    });
     return { manifest, reader: new DatasetReader(manifest, await this.sources.find(manifest, signal)) };
   }
 }

@@ -6,7 +6,15 @@ import { test } from 'node:test';
 import { BatchClient } from '#data/client/batch-client.js';
 import { DataLoss, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted } from '#errors/errors.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
-import { type GetBatchRequest, MixSpec, type PixelFormat } from '#protocol/dropstream/v1/data.js';
+import {
+  type EraseMode,
+  type GetBatchRequest,
+  MixSpec,
+  type MixupMode,
+  type PixelFormat,
+  SampleOrder,
+  type TrainInterpolation,
+} from '#protocol/dropstream/v1/data.js';
 import { addressOf, connectTo, dataReplicas, signal } from '../../test/support/data-replicas.js';
 import { writeIdx, writeImageFolder } from '../../test/support/sample-datasets.js';
 
@@ -26,13 +34,24 @@ test('bad input is INVALID_ARGUMENT, every field named', async () => {
   const mix = MixSpec.create();
   const refused: [Partial<GetBatchRequest>, string[]][] = [
     [{}, ['plan.dataset.manifest', 'plan.batch_size', 'plan.transform']],
-    [{ parent: 'nonsense', plan: plan('idx'), format: 9 as PixelFormat, readAhead: 65 }, ['format', 'read_ahead', 'parent']],
+    [{ parent: 'nonsense', plan: plan('idx') }, ['parent']],
+    [{ plan: plan('idx'), format: 9 as PixelFormat, readAhead: 65 }, ['format', 'read_ahead']],
     [
-      { plan: plan('idx', { aa: 'augmix', reprob: 2 }, { order: 'random', rank: 3 }) },
+      { plan: plan('idx', { aa: 'augmix', reprob: 2 }, { order: 9 as SampleOrder, rank: 3 }) },
       ['plan.order', 'plan.rank', 'plan.transform.aa', 'plan.transform.reprob'],
     ],
+    [
+      {
+        plan: plan(
+          'idx',
+          { trainInterpolation: 9 as TrainInterpolation, remode: -1 as EraseMode },
+          { mix: { ...mix, mixupMode: 4 as MixupMode } },
+        ),
+      },
+      ['plan.transform.train_interpolation', 'plan.transform.remode', 'plan.mix.mixup_mode'],
+    ],
     [{ plan: plan('idx', {}, { batchSize: 3, mix }) }, ['plan.batch_size']],
-    [{ plan: plan('idx', {}, { order: 'sequential', mix }) }, ['plan.order']],
+    [{ plan: plan('idx', {}, { order: SampleOrder.SEQUENTIAL, mix }) }, ['plan.order']],
     [{ plan: plan('idx', {}, { mix: { ...mix, mixup: -1, cutmixMinmax: [1, 0] } }) }, ['plan.mix.mixup', 'plan.mix.cutmix_minmax']],
     [{ plan: plan('idx', {}, { batchSize: 51 }) }, ['plan.batch_size']],
     [{ plan: plan('idx', { inputSize: 24, training: false }) }, ['plan.transform.input_size']],

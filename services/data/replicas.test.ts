@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { BatchClient, type BatchFailure } from '#data/client/batch-client.js';
 import { CHUNK_BYTES } from '#data/client/batch-message.js';
 import { FailedPrecondition, InvalidArgument, Unavailable } from '#errors/errors.js';
-import { MixSpec, PixelFormat, type Plan } from '#protocol/dropstream/v1/data.js';
+import { EraseMode, MixSpec, MixupMode, PixelFormat, type Plan, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
 import { HealthCheckResponse_ServingStatus, HealthClient } from '#protocol/grpc/health/v1/health.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { addressOf, connectTo, dataReplicas, scrape, sha256, signal } from '../../test/support/data-replicas.js';
@@ -83,9 +83,9 @@ test('random plans have equal batches from any replica', async () => {
     dataset: fc.constantFrom('folder', 'idx', 'cifar'),
     seed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     aa: fc.constantFrom('', 'rand-m9-mstd0.5-inc1', 'rand-m3-n4-w0'),
-    interpolation: fc.constantFrom('random', 'bicubic', 'bilinear'),
-    mode: fc.constantFrom('batch', 'pair', 'elem', undefined),
-    remode: fc.constantFrom('pixel', 'rand', 'const'),
+    interpolation: fc.constantFrom(TrainInterpolation.RANDOM, TrainInterpolation.BICUBIC, TrainInterpolation.BILINEAR),
+    mode: fc.constantFrom(MixupMode.BATCH, MixupMode.PAIR, MixupMode.ELEM, undefined),
+    remode: fc.constantFrom(EraseMode.PIXEL, EraseMode.RAND, EraseMode.CONST),
     format: fc.constantFrom(PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16),
     epoch: fc.nat(1000),
   });

@@ -1,8 +1,9 @@
-/** Parses requests: every violation at once, before any work. */
-import { type Plan, resolvePlan } from '#data/plan/plan.js';
+/** Parses what requests hold besides resource names: every violation at once, before any work. */
+
+import { BatchPlanner } from '#data/plan/batch-plan.js';
+import { checkPlanFits, type Plan, resolvePlan } from '#data/plan/plan.js';
 import { planDigest } from '#data/plan/plan-digest.js';
-import { FailedPrecondition, Violations } from '#errors/errors.js';
-import { checkName } from '#errors/resource-names.js';
+import { FailedPrecondition, invalid, Violations } from '#errors/errors.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import {
   type DescribeDatasetRequest,
@@ -11,6 +12,8 @@ import {
   type Plan as PlanMessage,
   type PreviewBatchRequest,
 } from '#protocol/dropstream/v1/data.js';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
+import type { OpenDataset } from './open-datasets.js';
 
 export interface BatchQuery {
   readonly plan: Plan;
@@ -32,12 +35,7 @@ export function parseGetBatch(request: GetBatchRequest): GetBatchQuery {
   const violations = new Violations();
   const formats = [PixelFormat.UNSPECIFIED, PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16];
   violations.check(formats.includes(request.format), 'format', request.format, 'UINT8, FLOAT32 or BFLOAT16');
-  violations.check(
-    request.planDigest === '' || /^[0-9a-f]{64}$/.test(request.planDigest),
-    'plan_digest',
-    request.planDigest,
-    '64 lower-case hex digits, or empty',
-  );
+  violations.check(request.planDigest === '' || isSha256(request.planDigest), 'plan_digest', request.planDigest, `${sha256Rule}, or empty`);
   violations.check(request.client.length <= 128, 'client', request.client, 'at most 128 characters');
   violations.check(request.readAhead <= 64, 'read_ahead', request.readAhead, 'from 0 to 64');
   const query = parseQuery(request, violations);
@@ -62,20 +60,24 @@ export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { 
 export function parseDescribe({ dataset }: DescribeDatasetRequest): string {
   const violations = new Violations();
   const manifest = dataset?.manifest ?? '';
-  violations.check(/^[0-9a-f]{64}$/.test(manifest), 'dataset.manifest', manifest, '64 lower-case hex digits');
+  violations.check(isSha256(manifest), 'dataset.manifest', manifest, sha256Rule);
   violations.throwIfAny();
   return manifest;
 }
 
-function parseQuery(
-  request: { parent: string; plan?: PlanMessage | undefined; epoch: number; index: number },
-  violations: Violations,
-): BatchQuery {
-  if (request.parent !== '') checkName(violations, 'project', request.parent, 'parent');
+function parseQuery(request: { plan?: PlanMessage | undefined; epoch: number; index: number }, violations: Violations): BatchQuery {
   const plan = violations.collect(() => resolvePlan(request.plan));
   violations.throwIfAny();
   const semantics = request.plan?.pixelSemantics ?? 0;
   if (semantics !== 0 && semantics !== PIXEL_SEMANTICS_VERSION)
     throw new FailedPrecondition('pixel semantics', String(semantics), `this replica has version ${PIXEL_SEMANTICS_VERSION}`);
   return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
+}
+
+/** @throws InvalidArgument where the plan does not fit the data set or the index is past the end of an epoch */
+export function plannerOf({ plan, index }: BatchQuery, { manifest }: OpenDataset): BatchPlanner {
+  checkPlanFits(plan, manifest);
+  const planner = new BatchPlanner(plan, manifest);
+  if (index >= planner.batchesPerEpoch) throw invalid('index', index, `below the ${planner.batchesPerEpoch} batches of an epoch`);
+  return planner;
 }

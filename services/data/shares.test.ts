@@ -11,7 +11,14 @@ import { BatchClient } from '#data/client/batch-client.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
-import { DataServiceClient, GetBatchRequest, type Plan, Plan as PlanMessage, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import {
+  DataServiceClient,
+  GetBatchRequest,
+  type Plan,
+  Plan as PlanMessage,
+  SampleOrder,
+  TransformSpec,
+} from '#protocol/dropstream/v1/data.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { DirectoryStore } from '#storage/directory-store.js';
 import { type ServiceProcess, sourceFlags, startService } from '../../test/support/processes.js';
@@ -55,7 +62,7 @@ const plan = (dataset: string, transform: Partial<TransformSpec>, rest: Partial<
   dataset: { manifest: manifests[dataset]! },
   seed: 5n,
   batchSize: 4,
-  order: 'shuffled',
+  order: SampleOrder.SHUFFLED,
   transform: { ...TransformSpec.create(), inputSize: 28, training: true, ...transform },
   ...rest,
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { type Evaluation, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { InvalidArgument } from '#rpc/client.js';
 import { type Evaluator, follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
@@ -66,7 +67,7 @@ test('each sample once, whatever the size of a batch; weights and average', asyn
 });
 
 test('both executors score alike', async () => {
-  const [native, tfjs] = [await score({}), await score({ engine: 'tfjs' })];
+  const [native, tfjs] = [await score({}), await score({ engine: Engine.TFJS })];
   assert.equal(tfjs.state, EvaluationState.SUCCEEDED, tfjs.failure);
   assert.ok(Math.abs(native.result!.weights!.loss - tfjs.result!.weights!.loss) < 1e-4);
 });
@@ -84,12 +85,12 @@ test('defaults come from the run: no evaluation data there, none given', async (
 
 test('bad input comes back with every field', async () => {
   const spec = {
-    checkpoint: 'projects/q/runs/r/checkpoints/c',
+    checkpoint: 'projects/p/runs/r/checkpoints/c',
     manifest: 'x',
     batchSize: 5000,
     cropPct: 2,
-    engine: 'abacus',
-    precision: 'fp8',
+    engine: 9 as Engine,
+    precision: 9 as Precision,
     subsetOffset: 1,
   };
   const error = await evaluator.createEvaluation({ parent, evaluationId: 'A', requestId: '!', spec }, soon).catch((e: unknown) => e);
@@ -99,7 +100,6 @@ test('bad input comes back with every field', async () => {
     [
       'evaluation_id',
       'request_id',
-      'spec.checkpoint',
       'spec.manifest',
       'spec.batch_size',
       'spec.crop_pct',
@@ -108,7 +108,10 @@ test('bad input comes back with every field', async () => {
       'spec.subset_offset',
     ],
   );
-  const half = await score({ engine: 'tfjs', precision: 'bf16' }).catch((e: unknown) => e);
+  const elsewhere = { checkpoint: 'projects/q/runs/r/checkpoints/c', manifest: '' };
+  const foreign = await evaluator.createEvaluation({ parent, spec: elsewhere }, soon).catch((e: unknown) => e);
+  assert.ok(foreign instanceof InvalidArgument && foreign.violations[0]?.field === 'spec.checkpoint', String(foreign));
+  const half = await score({ engine: Engine.TFJS, precision: Precision.BF16 }).catch((e: unknown) => e);
   assert.ok(half instanceof InvalidArgument && half.violations[0]?.field === 'spec.precision', String(half));
   await assert.rejects(score({ manifest: 'e'.repeat(64) }), { name: 'NotFound', kind: 'manifest' });
 });

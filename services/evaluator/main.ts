@@ -8,6 +8,7 @@ import { type RunningService, type StartOptions, startService } from '#rpc/start
 import { openStore } from '#storage/open-store.js';
 import { Evaluations } from './api/evaluations.js';
 import { evaluatorHandlers } from './api/evaluator-service.js';
+import { evaluatorNames } from './api/request-names.js';
 import { type EvaluatorConfig, evaluatorConfig } from './config.js';
 import { createEvaluatorMetrics } from './metrics.js';
 import { createEvaluationWorker } from './worker/evaluation-worker.js';
@@ -37,7 +38,7 @@ export async function start(
       const worker = works ? createEvaluationWorker({ store, config, metrics, logger }) : undefined;
       worker?.start();
       return {
-        services: answers ? [service(EvaluatorServiceService, evaluatorHandlers(store, evaluations))] : [],
+        services: answers ? [service(EvaluatorServiceService, evaluatorNames, evaluatorHandlers(store, evaluations))] : [],
         beforeScrape: async () => {
           // A store that does not answer leaves the last value standing.
           await evaluations.waiting(AbortSignal.timeout(scrapeMs)).then(

@@ -1,14 +1,17 @@
 /** SchedulerService: each handler validates, calls the store or the schedule library, answers. */
 
 import { Violations } from '#errors/errors.js';
+import type { DropScheduleSpec, TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
 import type { Rate, SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { nextPageToken } from '#rpc/pagination.js';
-import { type CheckedSpec, checkFit, checkSpec, protoSegment, ratesOfBlocks, resolve } from './drop-spec.js';
+import { checkDropSchedule, segmentMessage, toStored } from '#spec/drop-schedules.js';
+import { checkFit, ratesOfBlocks, resolve } from './drop-spec.js';
 import type { SchedulerMetrics } from './metrics.js';
+import type { schedulerNames } from './request-names.js';
 import * as requests from './requests.js';
 import type { RevisionFeed } from './revision-feed.js';
-import { protoSchedule, type RevisionRecord, recordSpec } from './revision-record.js';
+import { protoSchedule, type RevisionRecord } from './revision-record.js';
 import { sampleSteps } from './sample-steps.js';
 import type { ScheduleStore } from './schedule-store.js';
 import { watchRevisions } from './watch-revisions.js';
@@ -19,13 +22,13 @@ export interface SchedulerParts {
   readonly metrics: SchedulerMetrics;
 }
 
-export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts): HandlersOf<typeof SchedulerServiceService> {
-  const ratesAt = (
-    steps: readonly number[],
-    { spec, drop }: CheckedSpec,
-    length: Parameters<typeof resolve>[1] & { depth: number },
-  ): Rate[] => {
-    const schedule = resolve(drop, length);
+export function schedulerHandlers({
+  schedules,
+  feed,
+  metrics,
+}: SchedulerParts): HandlersOf<typeof SchedulerServiceService, typeof schedulerNames> {
+  const ratesAt = (steps: readonly number[], spec: DropScheduleSpec, length: TrainingLength): Rate[] => {
+    const schedule = resolve(spec, length);
     metrics.rates.inc(steps.length);
     return steps.map((step) => {
       const rate = schedule.at(step);
@@ -34,20 +37,21 @@ export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts):
   };
 
   return {
-    createSchedule: unary(async (request, { signal }) => {
-      const { name, spec, requestId } = requests.parseCreate(request);
-      const record = await schedules.create(name, recordSpec(spec), requestId, signal);
+    createSchedule: unary(async (request, { names, signal }) => {
+      const { name, spec, requestId } = requests.parseCreate(request, names.parent);
+      const record = await schedules.create(name, toStored(spec), requestId, signal);
       metrics.revisions.inc({ change: 'create' });
       return { schedule: protoSchedule(record) };
     }),
 
-    getSchedule: unary(async (request, { signal }) => {
-      const { name, revision } = requests.parseGet(request);
-      return { schedule: protoSchedule(await schedules.get(name, revision, signal)) };
+    getSchedule: unary(async (request, { names, signal }) => {
+      const revision = requests.parseGet(request);
+      return { schedule: protoSchedule(await schedules.get(names.name.name, revision, signal)) };
     }),
 
-    listSchedules: unary(async (request, { signal }) => {
-      const { project, page, binding } = requests.parseList(request);
+    listSchedules: unary(async (request, { names, signal }) => {
+      const { project } = names.parent;
+      const { page, binding } = requests.parseList(request);
       // One more than asked tells whether there is a next page.
       const records = await schedules.list(project, page.after, page.size + 1, signal);
       const shown = records.slice(0, page.size);
@@ -55,40 +59,40 @@ export function schedulerHandlers({ schedules, feed, metrics }: SchedulerParts):
       return { schedules: shown.map(protoSchedule), nextPageToken: more ? nextPageToken(idOf(shown.at(-1)!), binding) : '' };
     }),
 
-    updateSchedule: unary(async (request, { signal }) => {
-      const { name, etag, merge } = requests.parseUpdate(request);
-      const change = (newest: RevisionRecord) => ({ spec: recordSpec(merge(protoSchedule(newest).spec!)), deleted: false });
-      const record = await schedules.append(name, etag, change, signal);
+    updateSchedule: unary(async (request, { names, signal }) => {
+      const { etag, merge } = requests.parseUpdate(request);
+      const change = (newest: RevisionRecord) => ({ spec: toStored(merge(protoSchedule(newest).spec!)), deleted: false });
+      const record = await schedules.append(names.name.name, etag, change, signal);
       metrics.revisions.inc({ change: 'update' });
       return { schedule: protoSchedule(record) };
     }),
 
-    deleteSchedule: unary(async (request, { signal }) => {
-      const { name, etag } = requests.parseDelete(request);
-      await schedules.append(name, etag, ({ spec }) => ({ spec, deleted: true }), signal);
+    deleteSchedule: unary(async ({ etag }, { names, signal }) => {
+      await schedules.append(names.name.name, etag, ({ spec }) => ({ spec, deleted: true }), signal);
       metrics.revisions.inc({ change: 'delete' });
       return {};
     }),
 
     previewSchedule: unary((request) => {
-      const { spec, drop, length, samples } = requests.parsePreview(request);
-      const segments = resolve(drop, length).segments.map(protoSegment);
-      return { segments, samples: ratesAt(sampleSteps(samples, length), { spec, drop }, length) };
+      const { spec, length, samples } = requests.parsePreview(request);
+      const segments = resolve(spec, length).segments.map(segmentMessage);
+      return { segments, samples: ratesAt(sampleSteps(samples, length), spec, length) };
     }),
 
-    getRates: unary(async (request, { signal }) => {
-      const { source, length, steps } = requests.parseGetRates(request);
+    getRates: unary(async (request, { names, signal }) => {
+      const { source, length, steps } = requests.parseGetRates(request, names.source?.schedule);
       if ('inline' in source) return { rates: ratesAt(steps, source.inline, length), revision: 0n };
       const { spec, revision } = protoSchedule(await schedules.get(source.name, source.revision, signal));
       const violations = new Violations();
-      const stored = checkSpec(violations, spec, 'schedule');
-      if (stored) checkFit(violations, stored.drop, length, 'schedule');
+      const stored = checkDropSchedule(violations, spec, 'schedule');
+      if (stored) checkFit(violations, stored, length, 'schedule');
       violations.throwIfAny();
       return { rates: ratesAt(steps, stored!, length), revision };
     }),
 
-    watchSchedule: watchStream(async function* (request, { signal }) {
-      const { name, after } = requests.parseWatch(request);
+    watchSchedule: watchStream(async function* (request, { names, signal }) {
+      const { name } = names.name;
+      const after = requests.parseWatch(request);
       const leave = feed.enter();
       try {
         for await (const record of watchRevisions(schedules, feed, name, after, signal)) yield { schedule: protoSchedule(record) };

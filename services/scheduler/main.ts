@@ -8,6 +8,7 @@ import { openStore } from '#storage/open-store.js';
 import { type SchedulerConfig, schedulerConfig } from './config.js';
 import { schedulerHandlers } from './handlers.js';
 import { createSchedulerMetrics } from './metrics.js';
+import { schedulerNames } from './request-names.js';
 import { RevisionFeed } from './revision-feed.js';
 import { ScheduleStore } from './schedule-store.js';
 
@@ -39,7 +40,7 @@ export async function start(
         onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'the object store does not answer'),
       });
       return {
-        services: [service(SchedulerServiceService, schedulerHandlers({ schedules, feed, metrics }))],
+        services: [service(SchedulerServiceService, schedulerNames, schedulerHandlers({ schedules, feed, metrics }))],
         beforeScrape: () => metrics.watches.set(feed.watches),
         close: async () => {
           health.close();

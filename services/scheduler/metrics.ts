@@ -7,8 +7,7 @@ export interface SchedulerMetrics {
   readonly watches: Gauge;
 }
 
-export const changes = ['create', 'update', 'delete'] as const;
-export type Change = (typeof changes)[number];
+const changes = ['create', 'update', 'delete'] as const;
 
 export function createSchedulerMetrics(registry: Registry): SchedulerMetrics {
   const registers = [registry];

@@ -2,21 +2,14 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { DataLoss } from '#errors/errors.js';
-import {
-  dropKindFromJSON,
-  dropKindToJSON,
-  dropModeFromJSON,
-  dropModeToJSON,
-  dropScheduleFromJSON,
-  dropScheduleToJSON,
-} from '#protocol/dropstream/v1/schedule_types.js';
 import type { Schedule } from '#protocol/dropstream/v1/scheduler.js';
+import { fromStored, type StoredDropSchedule, storedDropSchedule } from '#spec/drop-schedules.js';
 
 const recordSchema = z.strictObject({
   format: z.literal('dropstream.schedule-revision/1'),
   name: z.string(),
   revision: z.number().int().min(1),
-  spec: z.strictObject({ kind: z.string(), rate: z.number(), mode: z.string(), schedule: z.string(), cutoff_epoch: z.number().int() }),
+  spec: storedDropSchedule,
   deleted: z.boolean(),
   create_time: z.iso.datetime(),
   /** What the create of this schedule said, carried forward: makes a repeated create the same, or refused. */
@@ -26,7 +19,6 @@ const recordSchema = z.strictObject({
 });
 
 export type RevisionRecord = z.output<typeof recordSchema>;
-export type RecordSpec = RevisionRecord['spec'];
 
 export function encodeRecord(record: RevisionRecord): Buffer {
   return Buffer.from(`${JSON.stringify(record)}\n`);
@@ -49,36 +41,18 @@ export function etagOf(record: RevisionRecord): string {
 }
 
 /** Equal for equal specs. */
-export function specDigest(spec: RecordSpec): string {
+export function specDigest(spec: StoredDropSchedule): string {
   const { kind, rate, mode, schedule, cutoff_epoch } = spec;
   return createHash('sha256')
     .update(JSON.stringify([kind, rate, mode, schedule, cutoff_epoch]))
     .digest('hex');
 }
 
-export function recordSpec(spec: NonNullable<Schedule['spec']>): RecordSpec {
-  return {
-    kind: dropKindToJSON(spec.kind),
-    // −0 would not survive JSON.
-    rate: spec.rate === 0 ? 0 : spec.rate,
-    mode: dropModeToJSON(spec.mode),
-    schedule: dropScheduleToJSON(spec.schedule),
-    cutoff_epoch: spec.cutoffEpoch,
-  };
-}
-
 export function protoSchedule(record: RevisionRecord): Schedule {
-  const { kind, rate, mode, schedule, cutoff_epoch } = record.spec;
   return {
     name: record.name,
     revision: BigInt(record.revision),
-    spec: {
-      kind: dropKindFromJSON(kind),
-      rate,
-      mode: dropModeFromJSON(mode),
-      schedule: dropScheduleFromJSON(schedule),
-      cutoffEpoch: cutoff_epoch,
-    },
+    spec: fromStored(record.spec),
     etag: etagOf(record),
     createTime: new Date(record.create_time),
     deleted: record.deleted,

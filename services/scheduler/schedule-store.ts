@@ -4,12 +4,13 @@
  * on counting, so that (name, revision) never means two things.
  */
 import { randomUUID } from 'node:crypto';
+import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, DataLoss, NotFound, ResourceExhausted } from '#errors/errors.js';
-import { parseName } from '#errors/resource-names.js';
+import { formatName, parseName } from '#errors/resource-names.js';
+import type { StoredDropSchedule } from '#spec/drop-schedules.js';
 import { createExclusive } from '#storage/exclusive-create.js';
 import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { RecentMap } from './recent-map.js';
-import { decodeRecord, encodeRecord, etagOf, type RecordSpec, type RevisionRecord, specDigest } from './revision-record.js';
+import { decodeRecord, encodeRecord, etagOf, type RevisionRecord, specDigest } from './revision-record.js';
 
 /** Revisions of one schedule, tombstones included. */
 export const maxRevisions = 10_000;
@@ -40,7 +41,7 @@ export class ScheduleStore {
    * Stores the first revision. A repeated request id answers what it answered before.
    * @throws AlreadyExists for a name in use, or the same request id with another spec
    */
-  async create(name: string, spec: RecordSpec, requestId: string, signal: AbortSignal): Promise<RevisionRecord> {
+  async create(name: string, spec: StoredDropSchedule, requestId: string, signal: AbortSignal): Promise<RevisionRecord> {
     const digest = specDigest(spec);
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const newest = await this.newest(name, signal);
@@ -66,7 +67,7 @@ export class ScheduleStore {
   async append(
     name: string,
     etag: string,
-    change: (newest: RevisionRecord) => { spec: RecordSpec; deleted: boolean },
+    change: (newest: RevisionRecord) => { spec: StoredDropSchedule; deleted: boolean },
     signal: AbortSignal,
   ): Promise<RevisionRecord> {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
@@ -117,14 +118,15 @@ export class ScheduleStore {
     // Keys sort "a-b/…" before "a/…", names the other way round: so all ids are read, then sorted.
     const newest = new Map<string, number>();
     let scanned = 0;
-    for await (const { key } of listAll(this.#store, `projects/${project}/schedules/`, { signal })) {
-      if (++scanned > maxScan) throw new ResourceExhausted(`listing projects/${project}`, `${maxScan} schedule revisions`);
+    for await (const { key } of listAll(this.#store, `${formatName('project', { project })}/schedules/`, { signal })) {
+      if (++scanned > maxScan)
+        throw new ResourceExhausted(`listing ${formatName('project', { project })}`, `${maxScan} schedule revisions`);
       newest.set(key.split('/')[3]!, revisionOf(key));
     }
     const records: RevisionRecord[] = [];
     for (const id of [...newest.keys()].sort()) {
       if (after !== undefined && id <= after) continue;
-      const record = await this.#read(`projects/${project}/schedules/${id}`, newest.get(id)!, signal);
+      const record = await this.#read(formatName('schedule', { project, schedule: id }), newest.get(id)!, signal);
       if (!record.deleted) records.push(record);
       if (records.length === limit) break;
     }

@@ -283,15 +283,17 @@ test('watches are bounded, and end when a replica drains', async () => {
 test('every wrong field is named at once', async () => {
   const spec = { kind: 7, rate: 1.5, mode: 9, schedule: 9, cutoffEpoch: 1 } as unknown as DropScheduleSpec;
   const e = await refused(
-    client.createSchedule({ parent: 'projects/P', scheduleId: 'Bad', spec, requestId: 'a b' }, t),
-    ...['parent', 'schedule_id', 'request_id', 'spec.kind', 'spec.mode', 'spec.schedule', 'spec.rate'],
+    client.createSchedule({ parent, scheduleId: 'Bad', spec, requestId: 'a b' }, t),
+    ...['schedule_id', 'request_id', 'spec.kind', 'spec.mode', 'spec.schedule', 'spec.rate'],
   );
   assert.equal(e.violations.at(-1)!.value, '1.5');
   await refused(client.createSchedule({ parent, scheduleId: 'x' }, t), 'spec');
   for (const rate of [-0.1, 1, Number.NaN, Number.POSITIVE_INFINITY]) await refused(create('x', { ...early, rate }), 'spec.rate');
   await refused(create('x', { ...early, mode: DropMode.LATE }), 'spec.schedule');
   await refused(create('x', { ...early, cutoffEpoch: 100_001 }), 'spec.cutoff_epoch');
-  await refused(client.getSchedule({ name: 'early', revision: 10_001n }, t), 'name', 'revision');
+  await refused(client.createSchedule({ parent: 'projects/P', scheduleId: 'x' }, t), 'parent');
+  await refused(client.getSchedule({ name: 'early' }, t), 'name');
+  await refused(client.getSchedule({ name, revision: 10_001n }, t), 'revision');
   await refused(client.deleteSchedule({ name: `${name}/` }, t), 'name');
   await create();
   await refused(client.updateSchedule({ name, spec: early, updateMask: ['name'] }, t), 'update_mask');

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { MixupMode } from '#protocol/dropstream/v1/data.js';
+import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
+import type { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropMode } from '#protocol/dropstream/v1/schedule_types.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { projectKey } from '#rpc/authorize.js';
 import { InvalidArgument } from '#rpc/client.js';
@@ -34,8 +37,12 @@ const create = (part: Partial<RunSpec>, runId = 'x') => trainer.createRun({ pare
 const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])[] = [
   ['unknown model', { model: 'alexnet' }, ['spec.model']],
   ['malformed manifest', { trainManifest: 'fashion' }, ['spec.train_manifest']],
-  ['unknown option values', { opt: 'lion', engine: 'abacus', mixupMode: 'all' }, ['spec.opt', 'spec.mixup_mode', 'spec.engine']],
-  ['cutoff beyond epochs', { dropout: 0.1, dropMode: 'early', cutoffEpoch: 3 }, ['spec.cutoff_epoch']],
+  [
+    'unknown option values',
+    { opt: 9 as Optimizer, engine: 9 as Engine, mixupMode: 9 as MixupMode },
+    ['spec.opt', 'spec.mixup_mode', 'spec.engine'],
+  ],
+  ['cutoff beyond epochs', { dropout: 0.1, dropMode: DropMode.EARLY, cutoffEpoch: 3 }, ['spec.cutoff_epoch']],
   ['dropout and drop_path', { dropout: 0.1, dropPath: 0.1 }, ['spec.drop_path']],
   ['a rate outside [0, 1)', { dropout: 1 }, ['spec.dropout']],
   ['warm-up longer than training', { warmupEpochs: 3 }, ['spec.warmup_epochs']],
@@ -55,13 +62,18 @@ test('INVALID_ARGUMENT: an image size that the evaluation data does not have', a
 });
 
 test('INVALID_ARGUMENT: everything at once, nothing is stored', async () => {
-  const call = trainer.createRun(
-    { parent: 'nowhere', runId: 'Bad Id', requestId: '!', spec: services.spec({ dropout: 2, batchSize: 15 }) },
-    soon,
-  );
-  assert.deepEqual(await fieldsRefused(call), ['parent', 'run_id', 'request_id', 'spec.dropout', 'spec.batch_size']);
+  const call = trainer.createRun({ parent, runId: 'Bad Id', requestId: '!', spec: services.spec({ dropout: 2, batchSize: 15 }) }, soon);
+  assert.deepEqual(await fieldsRefused(call), ['run_id', 'request_id', 'spec.dropout', 'spec.batch_size']);
   assert.deepEqual(await fieldsRefused(trainer.createRun({ parent }, soon)), ['spec']);
   await assert.rejects(trainer.getRun({ name: 'projects/p/runs/x' }, soon), { name: 'NotFound' });
+});
+
+test('INVALID_ARGUMENT: malformed names and names of another project, all of them before anything else', async () => {
+  const ask = (spec: Partial<RunSpec>, of = parent) => trainer.createRun({ parent: of, runId: 'Bad Id', spec: services.spec(spec) }, soon);
+  const malformed = { schedule: 'early', finetune: 'projects/p/runs/r' };
+  assert.deepEqual(await fieldsRefused(ask(malformed, 'nowhere')), ['parent', 'spec.schedule', 'spec.finetune']);
+  const foreign = { schedule: 'projects/q/schedules/s', finetune: 'projects/q/runs/r/checkpoints/c' };
+  assert.deepEqual(await fieldsRefused(ask(foreign)), ['spec.schedule', 'spec.finetune']);
 });
 
 test('INVALID_ARGUMENT: malformed names, pages and cursors', async () => {

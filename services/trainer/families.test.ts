@@ -1,6 +1,7 @@
 /** One model of each family through the services: it learns, a resumed run equals an undisturbed one, and its checkpoint scores alike anywhere. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { type Evaluation, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
@@ -20,7 +21,7 @@ before(async () => {
 });
 after(() => services.close());
 
-async function score(checkpoint: string, engine: string): Promise<Evaluation> {
+async function score(checkpoint: string, engine: Engine): Promise<Evaluation> {
   const spec = { checkpoint, manifest: services.evalManifest, engine };
   const { evaluation } = await evaluator.createEvaluation({ parent, spec }, soon);
   let last: Evaluation | undefined;
@@ -59,7 +60,7 @@ for (const [family, part] of Object.entries(cases)) {
     assert.deepEqual(lossesOf(events), losses);
 
     const { latestCheckpoint } = (await trainer.getRun({ name }, soon)).run!;
-    const [native, tfjs] = [await score(latestCheckpoint, 'native'), await score(latestCheckpoint, 'tfjs')];
+    const [native, tfjs] = [await score(latestCheckpoint, Engine.NATIVE), await score(latestCheckpoint, Engine.TFJS)];
     for (const { state, failure } of [native, tfjs]) assert.equal(state, EvaluationState.SUCCEEDED, failure);
     assert.deepEqual(native.result!.weights!.classSamples, [4n, 4n, 4n, 4n, 4n]);
     assert.ok(Math.abs(native.result!.weights!.loss - tfjs.result!.weights!.loss) < 1e-4);

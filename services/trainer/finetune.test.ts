@@ -12,7 +12,7 @@ const skip = withoutExecutor('native');
 async function withProgram(model: string, sizes: { imageSize: number; classes: number }, use: (program: Program) => Promise<void>) {
   const program = await compile(model, { ...sizes, batch: 2 }, { executor: 'native' });
   try {
-    program.initialize(1n);
+    await program.initialize(1n);
     await use(program);
   } finally {
     program.dispose();
@@ -23,10 +23,10 @@ async function withProgram(model: string, sizes: { imageSize: number; classes: n
 async function checkpointOf(model: string, sizes: { imageSize: number; classes: number }): Promise<Tensor[]> {
   let weights: Tensor[] = [];
   await withProgram(model, sizes, async (program) => {
-    program.initialize(2n);
-    weights = program
-      .exportState({ ema: false })
-      .weights.map(({ name, shape, data }): Tensor => ({ name, shape, dtype: 'F32', data: data as Float32Array<ArrayBuffer> }));
+    await program.initialize(2n);
+    weights = (await program.exportState({ ema: false })).weights.map(
+      ({ name, shape, data }): Tensor => ({ name, shape, dtype: 'F32', data: data as Float32Array<ArrayBuffer> }),
+    );
   });
   return weights;
 }
@@ -37,7 +37,7 @@ const name = 'projects/p/runs/r/checkpoints/c';
 test('a ViT of another size and other classes: positions resampled, head as initialised, the rest taken', { skip }, async () => {
   const weights = await checkpointOf('vit_nano_p7', { imageSize: 28, classes: 5 });
   await withProgram('vit_nano_p7', { imageSize: 49, classes: 3 }, async (program) => {
-    const fresh = new Map(program.exportState({ ema: false }).weights.map((tensor) => [tensor.name, tensor.data]));
+    const fresh = new Map((await program.exportState({ ema: false })).weights.map((tensor) => [tensor.name, tensor.data]));
     const notices = await finetuneFrom(program, name, loaded(weights));
     assert.deepEqual(notices, [
       'pos_embed: resampled from [1,17,64] to [1,50,64]',
@@ -46,7 +46,7 @@ test('a ViT of another size and other classes: positions resampled, head as init
     for (const { name, shape, data } of weights) {
       const expected = name === 'pos_embed' ? resamplePositions(data as Float32Array, shape, 7) : data;
       for (const state of ['weights', 'ema'] as const)
-        assert.deepEqual(program.read(state, name), name.startsWith('head.') ? fresh.get(name) : expected, `${state} ${name}`);
+        assert.deepEqual(await program.read(state, name), name.startsWith('head.') ? fresh.get(name) : expected, `${state} ${name}`);
     }
   });
 });
@@ -76,7 +76,7 @@ test('whatever else differs is refused in one table, and nothing is taken', { sk
   ];
   for (const [model, weights, expected] of cases) {
     await withProgram(model, sizes, async (program) => {
-      const before = program.exportState({ ema: true });
+      const before = await program.exportState({ ema: true });
       await assert.rejects(finetuneFrom(program, name, loaded(weights)), (error: Error) => {
         assert.ok(error instanceof FinetuneMismatch);
         assert.deepEqual(
@@ -87,7 +87,7 @@ test('whatever else differs is refused in one table, and nothing is taken', { sk
         for (const [parameter] of expected) assert.ok(error.message.includes(parameter));
         return true;
       });
-      assert.deepEqual(program.exportState({ ema: true }), before);
+      assert.deepEqual(await program.exportState({ ema: true }), before);
     });
   }
 });

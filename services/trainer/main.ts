@@ -10,6 +10,7 @@ import { runService } from '#rpc/process.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
 import { Datasets } from './api/dataset-facts.js';
+import { trainerNames } from './api/request-names.js';
 import { Runs } from './api/runs.js';
 import { trainerHandlers } from './api/runs-service.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
@@ -41,7 +42,7 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
       worker?.start();
       const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler });
       return {
-        services: answers ? [service(TrainerServiceService, handlers)] : [],
+        services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],
         beforeScrape: async () => {
           // A store that does not answer leaves the last value standing.
           await runs.waiting(AbortSignal.timeout(scrapeMs)).then(

@@ -36,7 +36,7 @@ test('a named schedule is pinned at creation and decides the rates', { timeout: 
     { parent, runId: 'pinned', spec: services.spec({ schedule: 'projects/p/schedules/early' }) },
     soon,
   );
-  assert.deepEqual([run?.spec?.scheduleRevision, run?.spec?.dropPath, run?.spec?.dropMode], [1n, 0.3, 'early']);
+  assert.deepEqual([run?.spec?.scheduleRevision, run?.spec?.dropPath, run?.spec?.dropMode], [1n, 0.3, DropMode.EARLY]);
   const steps = stepsOf(await follow(trainer, run!.name));
   assert.deepEqual(
     steps.map(({ dropRate }) => dropRate),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Optimizer } from '#protocol/dropstream/v1/run_spec.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type Evaluator, follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 
@@ -111,7 +112,7 @@ test('pause, resume, cancel', { timeout: 120_000 }, async () => {
 });
 
 test('a run whose loss is no number fails at once and says what to do', { timeout: 60_000 }, async () => {
-  const spec = services.spec({ lr: 1e30, warmupEpochs: 0, opt: 'sgd', momentum: 0 });
+  const spec = services.spec({ lr: 1e30, warmupEpochs: 0, opt: Optimizer.SGD, momentum: 0 });
   const { run } = await trainer.createRun({ parent, runId: 'diverges', spec }, soon);
   const events = await follow(trainer, run!.name);
   const { run: done } = await trainer.getRun({ name: run!.name }, soon);

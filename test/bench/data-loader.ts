@@ -21,7 +21,7 @@ export interface PlannedTask {
 export type LoaderTask =
   | PlannedTask
   | ({ readonly kind: 'train'; readonly seconds: number } & TrainingTask)
-  | { readonly kind: 'mix'; readonly seconds: number; readonly into: 'uint8' | 'float32' | 'bfloat16' };
+  | { readonly kind: 'mix'; readonly seconds: number; readonly into: 'float32' | 'bfloat16' };
 
 export interface LoaderDone {
   readonly images: number;

@@ -22,7 +22,7 @@ export const usage = `npm run bench:data -- --images DIR [options]
   augment            the same and RandAugment rand-m9-mstd0.5-inc1: uint8
   finish             the same, normalised, erased (0.25, noise): float32
   evaluate           decode, resize 256, centre crop 224: uint8
-  mix                milliseconds to collate and mix a batch of 128 images as uint8, as the peer (timm) does; also to normalise and mix it
+  mix                milliseconds to normalise and mix a batch of 128 images to float32, and to bfloat16; the peer (timm) collates and mixes uint8
   training           milliseconds an image of training vit_tiny with one replica on the same cores (all of the machine), over training alone
                      and decoding alone (the plan of finish) together; at most 1.05 is wanted
   grpc               case decode from files through 1 and 2 replicas of the data service, over the same in this process

@@ -27,7 +27,7 @@ export async function training(task: TrainingTask, isOver: () => boolean, done: 
     if (!stream) await batches.return();
     const shapes = { imageSize, classes: 1000, batch: batchSize };
     const program = await compile(model, shapes, { precision: precision as NonNullable<CompileOptions['precision']> });
-    program.initialize(1n);
+    await program.initialize(1n);
     const images = new Float32Array(batchSize * program.imageFloats);
     let waited = 0;
     for (let step = 0; ; step++) {

@@ -12,7 +12,7 @@ import type { Manifest } from '#data/manifest/manifest.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import { BatchPlanner } from '#data/plan/batch-plan.js';
 import { resolvePlan } from '#data/plan/plan.js';
-import { finishBatch, mixBatch, type RenderSource, renderBatch } from '#native/pixels.js';
+import { finishBatch, type RenderSource, renderBatch } from '#native/pixels.js';
 import { BatchHeader, BatchSample, type Plan } from '#protocol/dropstream/v1/data.js';
 import { DirectoryStore } from '#storage/directory-store.js';
 import { FileMemory } from '../../services/data/file-memory.js';
@@ -125,28 +125,22 @@ async function fetching(plan: Plan, addresses: readonly string[], isOver: () => 
   }
 }
 
-/** Milliseconds of a batch of 128 images: collated and mixed as uint8, or normalised and mixed to float32 or bfloat16. */
+/** Milliseconds of a batch of 128 images: normalised and mixed to float32 or bfloat16. */
 async function mixing(task: LoaderTask & { kind: 'mix' }, isOver: () => boolean): Promise<number[]> {
   const [n, size] = [128, 224];
   const area = n * 3 * size * size;
-  const each = area / n;
   const pixels = Uint8Array.from({ length: area }, (_, i) => (i * 2654435761) >>> 24);
-  const images = Array.from({ length: n }, (_, slot) => pixels.subarray(slot * each, (slot + 1) * each));
   const box = { top: 40, left: 60, height: 100, width: 90 };
   const samples = Array.from({ length: n }, (_, slot) => ({
     ...BatchSample.create(),
     mix: { lambda: 0.7, partner: n - 1 - slot, cutmix: slot % 2 === 1, ...box },
   }));
   const plan = finishPlanOf({ ...BatchHeader.create(), ...STATISTICS, samples });
-  const mix = plan.samples.map((sample) => sample.mix!);
-  const out = { uint8: () => new Uint8Array(area), float32: () => new Float32Array(area), bfloat16: () => new Uint16Array(area) }[
-    task.into
-  ]();
+  const out = task.into === 'float32' ? new Float32Array(area) : new Uint16Array(area);
   const times: number[] = [];
   for (let i = 0; i < 8 || !isOver(); i++) {
     const began = performance.now();
-    if (out instanceof Uint8Array) await mixBatch(images, size, mix, out);
-    else await finishBatch(pixels, n, size, plan, out);
+    await finishBatch(pixels, n, size, plan, out);
     if (i > 0) times.push(performance.now() - began);
   }
   return times;

@@ -1,7 +1,7 @@
 /** npm run bench:data: images a second through the pixel code and through the data service, beside Pillow's and torchvision's in the same minutes. */
 import { availableParallelism } from 'node:os';
 import { pixelInfo } from '#native/pixels.js';
-import { type Plan, Plan as PlanMessage, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { type Plan, Plan as PlanMessage, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { startService } from '../support/processes.js';
 import { type BenchImages, benchImages } from './data-images.js';
 import { coresFor, Loader, type LoaderDone, type LoaderTask, pin } from './data-loader.js';
@@ -39,7 +39,7 @@ function planOf({ options, images }: Bench, row: Exclude<Row, 'mix'>): Plan {
     dataset: { manifest: images.manifest },
     seed: 1n,
     batchSize: Math.min(options.batch, images.samples),
-    order: 'shuffled',
+    order: SampleOrder.SHUFFLED,
     transform: { ...TransformSpec.create(), inputSize: SIZE, training: true, ...TRANSFORMS[row] },
     mix: undefined,
   };
@@ -122,21 +122,19 @@ async function mixRow(bench: Bench, loader: Loader) {
   const [mine, theirs] = await alternate(
     bench,
     async () => ({
-      uint8: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'uint8' }),
-      float32: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'float32' }),
-      bfloat16: await loader.run({ kind: 'mix', seconds: seconds / 3, into: 'bfloat16' }),
+      float32: await loader.run({ kind: 'mix', seconds: seconds / 2, into: 'float32' }),
+      bfloat16: await loader.run({ kind: 'mix', seconds: seconds / 2, into: 'bfloat16' }),
     }),
     () => bench.peer!.block('mix'),
   );
   const ratesOf = (into: keyof (typeof mine)[0]) => mine.map((one) => one[into].rates);
   const msOf = (into: keyof (typeof mine)[0]) => median(ratesOf(into).map(median));
-  const ms = msOf('uint8');
+  const ms = msOf('float32');
   const peers = ranked(theirs, true);
   return {
     case: 'mix',
     ms_per_batch: rounded(ms),
-    ...spread(ratesOf('uint8').flat()),
-    ms_per_batch_float32: rounded(msOf('float32')),
+    ...spread(ratesOf('float32').flat()),
     ms_per_batch_bfloat16: rounded(msOf('bfloat16')),
     ratio: peers[0] ? rounded(peers[0].value / ms) : null,
     peers,

@@ -1,8 +1,8 @@
 /** The engine's side of the benchmark: a compiled program that steps for so many seconds and says where they went. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { KernelCall, MicroBatch } from '#engine/executable.js';
 import { type CompileOptions, compile, type Program } from '#engine/index.js';
 import { type FinishPlan, finishBatch } from '#native/pixels.js';
-import type { KernelCall, MicroBatch } from '#native/program.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { blockRates } from '#schedule/index.js';
 import { groupMilliseconds, type KernelGroup } from './kernel-times.js';
@@ -77,7 +77,7 @@ export class EngineBlocks {
     const shapes = { imageSize, classes: CLASSES, batch };
     const chosen = { precision: precision as NonNullable<CompileOptions['precision']>, evaluateOnly: forward };
     const program = await compile(model, shapes, chosen);
-    program.initialize(1n);
+    await program.initialize(1n);
     const floats = batch * program.imageFloats;
     const pixels = Array.from({ length: updateFreq }, (_, micro) => pixelsOf(floats, micro));
     const batches = pixels.map((_, micro) => ({

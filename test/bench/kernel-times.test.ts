@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KernelCall } from '#native/program.js';
+import type { KernelCall } from '#engine/executable.js';
 import { groupMilliseconds, kernelTimes, ownTimes, shapeOf } from './kernel-times.js';
 
 const call = (kernel: KernelCall['kernel'], begin: number, end: number, rest: Partial<KernelCall> = {}): KernelCall => ({

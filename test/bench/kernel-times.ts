@@ -1,5 +1,5 @@
 /** Where recorded kernel calls spent their time: totals by kernel, by kernel and shape, and by the groups that a breakdown names. */
-import type { KernelCall } from '#native/program.js';
+import type { KernelCall } from '#engine/executable.js';
 import { flopOfKernel } from './multiply-adds.js';
 
 export const kernelGroups = ['products', 'attention', 'convolutions', 'norms', 'elementwise', 'optimizer'] as const;

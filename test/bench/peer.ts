@@ -50,7 +50,7 @@ export interface PeerBlock extends PeerLine {
 }
 
 /** The configurations that may be the fastest. Attention is fused or not only where a model has any. */
-export function candidates({ model, precision }: Pick<TrainingCase, 'model' | 'precision'>, preload: string): PeerConfig[] {
+function candidates({ model, precision }: Pick<TrainingCase, 'model' | 'precision'>, preload: string): PeerConfig[] {
   const dtypes = precision === 'fp32' ? ['fp32'] : ['bf16', 'bf16pure'];
   const attentions: readonly (0 | 1)[] = /^(vit|swin)/.test(model) ? [1, 0] : [1];
   return dtypes.flatMap((dtype) =>

@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { engineInfo } from '#native/engine.js';
-import type { KernelCall, ThreadJob } from '#native/program.js';
+import type { KernelCall, ThreadJob } from '#engine/executable.js';
+import { engineInfo } from '#native/addon.js';
 import { elements } from '#nn/tensor.js';
 import { EngineBlocks, MOST_CALLS } from './engine-blocks.js';
 import { type KernelTime, kernelTimes, shapeOf } from './kernel-times.js';

@@ -1,5 +1,5 @@
 /** A profile as Chrome's trace JSON, which ui.perfetto.dev and chrome://tracing open. */
-import type { KernelCall, ThreadJob } from '#native/program.js';
+import type { KernelCall, ThreadJob } from '#engine/executable.js';
 import { groupOf, shapeOf } from './kernel-times.js';
 import { flopOfKernel } from './multiply-adds.js';
 

@@ -1,6 +1,6 @@
 /** npm run bench:train: speed of a training step (or of evaluation), where it goes, and PyTorch's on the same machine in the same minutes. */
 import { trace } from '#graph/trace.js';
-import { engineInfo } from '#native/engine.js';
+import { engineInfo } from '#native/addon.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { blockRates } from '#schedule/index.js';
 import { EngineBlocks, type StepTimes } from './engine-blocks.js';

@@ -47,6 +47,7 @@ test('promtool accepts rules and configuration', { skip: 'skip' in promtool ? pr
   const { path } = promtool as { path: string };
   for (const [what, file] of [
     ['rules', 'prometheus/dashboard-queries.rules.yaml'],
+    ['rules', 'prometheus/alerts.rules.yaml'],
     ['config', 'prometheus/prometheus.yml'],
   ] as const) {
     const { stdout } = await promisify(execFile)(path, ['check', what, deployPath(file)], { timeout: 30_000 });
@@ -60,7 +61,7 @@ test('the image has neither root nor a compiler in its final stage', () => {
     .slice(1);
   const final = stages.at(-1)!;
   assert.equal(stages.length, 2);
-  assert.match(final, /^node:20-bookworm-slim\n/);
+  assert.match(final, /^node:24-bookworm-slim\n/);
   assert.match(final, /^USER 1000:1000$/m, "a number, for Kubernetes' runAsNonRoot");
   assert.doesNotMatch(final, /apt-get|g\+\+|npm /);
   assert.match(final, /libs\/protocol\/descriptors\.binpb/, 'reflection reads it');

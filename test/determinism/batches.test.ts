@@ -14,8 +14,18 @@ import { BatchClient } from '#data/client/batch-client.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
-import { engineInfo } from '#native/engine.js';
-import { MixSpec, PixelFormat, type Plan, Plan as PlanMessage, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { engineInfo } from '#native/addon.js';
+import {
+  EraseMode,
+  MixSpec,
+  MixupMode,
+  PixelFormat,
+  type Plan,
+  Plan as PlanMessage,
+  SampleOrder,
+  TrainInterpolation,
+  TransformSpec,
+} from '#protocol/dropstream/v1/data.js';
 import { DirectoryStore } from '#storage/directory-store.js';
 import { type ServiceProcess, startService } from '../support/processes.js';
 import { writeImageFolder } from '../support/sample-datasets.js';
@@ -78,10 +88,10 @@ const anyPlan: fc.Arbitrary<Plan> = fc
     // Up to 32 training crops without resizing, which wants images of at least size − 8: the corpus has one 9 pixels high.
     size: fc.constantFrom(17, 33, 48, 64),
     aa: fc.constantFrom('', 'rand-m9-mstd0.5-inc1', 'rand-m4-n3-w0'),
-    interpolation: fc.constantFrom('random', 'bicubic', 'bilinear'),
-    remode: fc.constantFrom('pixel', 'rand', 'const'),
-    mixupMode: fc.constantFrom('batch', 'pair', 'elem', undefined),
-    order: fc.constantFrom('shuffled', 'blocks'),
+    interpolation: fc.constantFrom(TrainInterpolation.RANDOM, TrainInterpolation.BICUBIC, TrainInterpolation.BILINEAR),
+    remode: fc.constantFrom(EraseMode.PIXEL, EraseMode.RAND, EraseMode.CONST),
+    mixupMode: fc.constantFrom(MixupMode.BATCH, MixupMode.PAIR, MixupMode.ELEM, undefined),
+    order: fc.constantFrom(SampleOrder.SHUFFLED, SampleOrder.BLOCKS),
   })
   .map(({ seed, batchSize, size, aa, interpolation, remode, mixupMode, order }) => ({
     ...PlanMessage.create(),

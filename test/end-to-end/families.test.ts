@@ -12,6 +12,7 @@ import { openWeightFile } from '#interchange/weight-file.js';
 import { decode } from '#native/pixels.js';
 import { EvaluationState, type Scores } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { loadCheckpoint } from '#storage/checkpoint.js';
 import { encodeSafetensors } from '#storage/safetensors.js';
@@ -81,7 +82,8 @@ async function recompute(checkpoint: string, model: string): Promise<{ loss: num
   try {
     const expected = program.parameters.map(({ name, shape }) => ({ name, shape: [...shape] }));
     const file = await openWeightFile(bytesSource(Buffer.concat(encodeSafetensors(exported))));
-    for (const { name, data } of (await importWeights(file, { expected })).tensors) program.write('weights', name, data as Float32Array);
+    for (const { name, data } of (await importWeights(file, { expected })).tensors)
+      await program.write('weights', name, data as Float32Array);
     const targets = new Float32Array(files.length * classes);
     const { logits } = await program.evaluate({ images, targets, samples: files.length });
     let [loss, right] = [0, 0];
@@ -110,7 +112,7 @@ for (const [family, part] of Object.entries(cases)) {
     timeout: 120_000,
   }, async () => {
     const plain = { mixup: 0, cutmix: 0, reprob: 0, aa: '', colorJitter: 0, smoothing: 0 };
-    const drop = { dropMode: 'early', dropSchedule: 'linear', cutoffEpoch: 2, modelEma: true, modelEmaDecay: 0.9 };
+    const drop = { dropMode: DropMode.EARLY, dropSchedule: DropSchedule.LINEAR, cutoffEpoch: 2, modelEma: true, modelEmaDecay: 0.9 };
     const spec = services.spec({
       ...plain,
       ...drop,

@@ -62,7 +62,7 @@ function resolved({ spec }: TrainRequest) {
   spec.trainManifest = 'a'.repeat(64);
   spec.evalManifest = 'b'.repeat(64);
   const facts = { samples: IMAGES, classes: Array.from({ length: 1000 }, (_, k) => String(k)) };
-  checkRunSpec(violations, spec, 'default', modelCatalog);
+  checkRunSpec(violations, spec, modelCatalog);
   const length = checkLength(violations, spec, facts);
   violations.throwIfAny();
   return { spec: resolveRunSpec(spec, modelCatalog, facts), length: length! };

@@ -23,7 +23,7 @@ const noPython = await run(python, ['-c', 'import grpc_tools'], { timeout: 60_00
 );
 const grpcurl = await findTool('grpcurl');
 
-test('the examples of README', async (t) => {
+test('the examples of the documents', async (t) => {
   const local = await startLocalServices();
   t.after(() => local.stop());
   const options = { env: { ...process.env, ...local.env }, cwd: root, timeout: 60_000 };
@@ -35,6 +35,8 @@ test('the examples of README', async (t) => {
     const { stdout } = await run(process.execPath, [...conditions, example('client.ts'), manifest], options);
     assert.match(stdout, /step 0: drop rate 0\.1000\nstep 7800: drop rate 0\.0500\nstep 15600: drop rate 0\.0000\n/);
     assert.match(stdout, /0 runs\n0 evaluations\nidx: 600 images of upright, 3\.5 px, upright, 5 px/);
+    const rates = await run(process.execPath, [...conditions, example('drop-rates.ts')], options);
+    assert.equal(rates.stdout, 'step 0: drop rate 0.1000\nstep 7800: drop rate 0.0500\nstep 15600: drop rate 0.0000\n');
   });
 
   await t.test('Python calls every service with stubs of grpcio-tools', { skip: noPython }, async () => {

@@ -76,9 +76,9 @@ test("an export loads strictly in timm, which gives our engine's logits", { skip
     await withProgram(model, async (program) => {
       const weights = program.parameters.map(({ name, shape }): Tensor => {
         const data = fillParameter('timm', name, shape) as Float32Array<ArrayBuffer>;
-        program.write('weights', name, data);
         return { name, shape: [...shape], dtype: 'F32', data };
       });
+      for (const { name, data } of weights) await program.write('weights', name, data as Float32Array);
       await save(model, exportWeights(weights, model, 'timm', 'float32'));
       ours.set(model, await logitsOf(program));
     });
@@ -129,9 +129,9 @@ for model, name in zip(sys.argv[1::2], sys.argv[2::2]):
     await withProgram(model, async (program) => {
       const expected = program.parameters.map(({ name, shape }) => ({ name, shape: [...shape] }));
       for (const file of [`${model}.theirs.safetensors`, `${model}.pth`]) {
-        program.initialize(1n);
+        await program.initialize(1n);
         const { tensors } = await importWeights(await openWeightFile(bytesSource(await readFile(join(folder, file)))), { expected });
-        for (const { name, data } of tensors) program.write('weights', name, data as Float32Array);
+        for (const { name, data } of tensors) await program.write('weights', name, data as Float32Array);
         const error = maxAbsoluteDifference(await logitsOf(program), theirs);
         assert.ok(error < 1e-4, `${file}: logits differ by ${error}`);
       }

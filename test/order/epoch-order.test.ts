@@ -5,11 +5,12 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { Manifest } from '#data/manifest/manifest.js';
-import { encodeManifest } from '#data/manifest/manifest-builder.js';
 import { BatchPlanner } from '#data/plan/batch-plan.js';
-import { ORDERS, subsetSize } from '#data/plan/order.js';
+import { subsetSize } from '#data/plan/order.js';
 import { resolvePlan } from '#data/plan/plan.js';
 import { Plan, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { sampleOrders } from '#spec/words.js';
+import { encodeManifest } from '../support/encode-manifest.js';
 
 const python = process.env.DROPSTREAM_PYTHON ?? 'python3';
 const skip = spawnSync(python, ['--version']).status === 0 ? false : `there is no ${python} (DROPSTREAM_PYTHON names another one)`;
@@ -29,7 +30,7 @@ const anyPlan = fc
     manifest: fc.array(fc.constantFrom(...'0123456789abcdef'), { minLength: 64, maxLength: 64 }).map((digits) => digits.join('')),
     seed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     epoch: fc.oneof(fc.nat(300), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
-    order: fc.constantFrom(...ORDERS),
+    order: fc.constantFrom(...sampleOrders.words),
     batchSize: fc.integer({ min: 1, max: 40 }),
     worldSize: fc.integer({ min: 1, max: 4 }),
     rank: fc.nat(3),
@@ -57,6 +58,7 @@ test('an independent program computes the same batches for any plan', { skip }, 
     const inBlocks = plan.order === 'blocks';
     const message = Plan.fromPartial({
       ...plan,
+      order: sampleOrders.fromWord(plan.order),
       dataset: { manifest },
       transform: TransformSpec.fromPartial({ inputSize: 8, training: false }),
       subsetStride: stride,

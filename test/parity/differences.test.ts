@@ -49,8 +49,8 @@ test('no bug that the recipe marks is left out', { skip: recipe ? false : 'the r
 for (const executor of testedExecutors.filter((name) => name !== 'tfjs-tensorflow')) {
   test('a weight decay that begins at 0 acts as soon as it rises', { skip: withoutExecutor(executor) }, async () => {
     const program = await compile('vit_nano_p7', { imageSize: 28, classes: 5, batch: 1 }, { executor });
-    program.initialize(3n);
-    const start = program.read('weights', 'head.weight');
+    await program.initialize(3n);
+    const start = await program.read('weights', 'head.weight');
     const schedule = weightDecay({ weightDecay: 0, weightDecayEnd: 0.4 }, { epochs: 2, stepsPerEpoch: 2 });
     const [learningRate, steps] = [0.1, 4];
     let left = 1;
@@ -77,7 +77,7 @@ for (const executor of testedExecutors.filter((name) => name !== 'tfjs-tensorflo
       });
     }
     assert.ok(left < 0.95);
-    const end = program.read('weights', 'head.weight');
+    const end = await program.read('weights', 'head.weight');
     for (const [i, value] of start.entries()) assert.ok(Math.abs(end[i]! - left * value) <= 1e-6 * Math.abs(value));
     program.dispose();
   });

@@ -1,7 +1,8 @@
 /** Reduced models under any salt, in the layout of shared/fixtures/models, with values from the float64 machine of the tests. */
+
+import type { StepRandomness } from '#engine/executable.js';
 import { lower } from '#engine/native/lower.js';
 import { trace } from '#graph/trace.js';
-import type { StepRandomness } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
 import { fillInput, fillLabels, fillMask, fillParameter, fillTargets } from '../support/fixtures.js';
 import { runFloat64 } from '../support/float64-program.js';

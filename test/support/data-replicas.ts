@@ -14,6 +14,7 @@ import {
   type GetBatchRequest,
   type Plan,
   Plan as PlanMessage,
+  SampleOrder,
   TransformSpec,
 } from '#protocol/dropstream/v1/data.js';
 import { type ClientClass, connect } from '#rpc/client.js';
@@ -60,7 +61,7 @@ export async function dataReplicas() {
     dataset: { manifest: manifests[dataset] ?? dataset },
     seed: 5n,
     batchSize: 4,
-    order: 'shuffled',
+    order: SampleOrder.SHUFFLED,
     transform: {
       ...TransformSpec.create(),
       inputSize: dataset === 'folder' ? 40 : dataset === 'cifar' ? 32 : 28,

@@ -1,5 +1,5 @@
 /** What a plan says a run must have been trained on, asked of the data service directly. */
-import { DataServiceClient, MixSpec, Plan, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { DataServiceClient, MixSpec, Plan, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 
@@ -19,7 +19,7 @@ export async function expectedBatches(
     seed: spec.seed ?? 0n,
     batchSize: spec.batchSize ?? 64,
     worldSize: 1,
-    order: 'shuffled',
+    order: SampleOrder.SHUFFLED,
     transform: TransformSpec.fromPartial({ inputSize: spec.inputSize ?? 224, training: true }),
     mix: MixSpec.fromPartial({}),
   });

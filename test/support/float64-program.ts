@@ -1,10 +1,12 @@
 /**
- * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/native/program.ts in its
+ * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/native/kernels.def in its
  * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon. What a program stores as
  * bf16 is rounded to it, and so are the parameters that a bf16 product reads; nothing else is.
  */
+
+import type { MicroBatch, StepRandomness } from '#engine/executable.js';
 import { dropsAt, keepsPath, siteMask } from '#engine/masks.js';
-import type { Instruction, MicroBatch, Operand, ProgramSpec, StepRandomness } from '#native/program.js';
+import type { Instruction, Operand, ProgramSpec } from '#engine/native/program-spec.js';
 
 interface Chunk {
   images: ArrayLike<number>;
@@ -90,7 +92,7 @@ const isHalfProduct = (spec: ProgramSpec, { kernel, inputs }: Instruction): bool
 const bits = new DataView(new ArrayBuffer(4));
 
 /** The nearest bf16, ties to even, by way of fp32. */
-export function bf16(value: number): number {
+function bf16(value: number): number {
   bits.setFloat32(0, value);
   const whole = bits.getUint32(0);
   if (!Number.isFinite(value)) return value;
@@ -310,14 +312,14 @@ function execute(
       });
       return;
     }
-    case 'keep': {
+    case 'gather_kept': {
       const width = at('width');
       (chunk.positions[domain] ?? []).forEach((from, to) => {
         for (let i = 0; i < width; i++) x[to * width + i] = a[from * width + i]! * pathScale();
       });
       return;
     }
-    case 'add_kept': {
+    case 'scatter_add_kept': {
       const width = at('width');
       for (let i = 0; i < n * width; i++) x[i] = a[i]!;
       (chunk.positions[at('path') + 1] ?? []).forEach((to, from) => {
@@ -325,6 +327,9 @@ function execute(
       });
       return;
     }
+    case 'cast':
+      for (let i = 0; i < n * at('width'); i++) x[i] = a[i]!;
+      return;
     case 'take_token':
     case 'take_token_grad':
     case 'mean_tokens':
@@ -477,6 +482,8 @@ function execute(
       }
       return;
     }
+    default:
+      throw new Error(`kernel ${kernel satisfies never} has no case`);
   }
 }
 

@@ -1,9 +1,9 @@
 /** loss.json of shared/fixtures: losses with their gradients at the logits, through the engine. */
+import { softTargets } from '#data/plan/augment/mix-plan.js';
 import { type Model, model } from '#nn/model.js';
 import { linear } from '#nn/ops/linear.js';
 import { patches } from '#nn/ops/patches.js';
 import { takeToken } from '#nn/ops/take-token.js';
-import { buildTargets } from '#nn/targets.js';
 import { type Check, largestDifference } from './checks.js';
 import type { FixtureFolder } from './fixture-folder.js';
 import { type Engine, withProgram } from './golden-model.js';
@@ -32,11 +32,11 @@ export async function lossChecks(folder: FixtureFolder, name: string, engine: En
   const { smoothing = 0, lambda = 1, loss, gradient } = golden;
   const side = Math.ceil(Math.sqrt(classes / 3));
   const width = 3 * side * side;
-  const mix = { lambdas: labels.map(() => lambda), partnerLabels: labels.toReversed() };
-  const targets = buildTargets(labels, { classes, smoothing }, mix);
+  const mix = labels.map((_, slot) => ({ lambda, partner: labels.length - 1 - slot, box: null }));
+  const targets = softTargets(labels, mix, classes, smoothing);
   return withProgram(lookThrough(classes, side), { imageSize: side, classes, batch: 1 }, engine, async (program) => {
     const identity = Float32Array.from({ length: classes * width }, (_, i) => (Math.floor(i / width) === i % width ? 1 : 0));
-    program.write('weights', 'weight', identity);
+    await program.write('weights', 'weight', identity);
     const checks: Check[] = [];
     let sum = 0;
     for (const [i, row] of logits.entries()) {
@@ -45,7 +45,7 @@ export async function lossChecks(folder: FixtureFolder, name: string, engine: En
       const batch = { images, targets: targets.subarray(i * classes, (i + 1) * classes), samples: 1, firstSample: 0 };
       const result = await program.step({ microBatches: [batch], random: { seed: 0n, step: 0 }, lossScale: 1 / labels.length });
       sum += result.loss;
-      checks.push(largestDifference(`gradient of sample ${i}`, program.read('gradients', 'bias'), gradient[i] ?? [], TOLERANCE));
+      checks.push(largestDifference(`gradient of sample ${i}`, await program.read('gradients', 'bias'), gradient[i] ?? [], TOLERANCE));
     }
     const mean = sum / labels.length;
     return [

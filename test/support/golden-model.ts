@@ -78,7 +78,7 @@ export const modesOf = ({ modes }: ReducedFile): ReducedMode[] => reducedModes.f
 export type Precision = 'fp32' | 'bf16';
 
 /** README §10. Gradients: of each parameter in fp32; of all taken together in bf16. */
-export const modelTolerances = {
+const modelTolerances = {
   fp32: { logits: 5e-5, loss: 1e-5, gradient: 1e-4 },
   bf16: { logits: 0.1, logitsL2: 3e-2, loss: 2e-2, gradientCosine: 5e-3, gradientL2: 0.1 },
 } as const;
@@ -107,8 +107,8 @@ export async function withProgram<T>(
   }
 }
 
-export function fillWeights(program: Program, salt: string): void {
-  for (const { name, shape } of program.parameters) program.write('weights', name, fillParameter(salt, name, shape));
+export async function fillWeights(program: Program, salt: string): Promise<void> {
+  for (const { name, shape } of program.parameters) await program.write('weights', name, fillParameter(salt, name, shape));
 }
 
 /** The step that a case describes: gradients of the mean loss, without optimizer. */
@@ -142,7 +142,7 @@ export function reducedRandom(
   return { dropout: modes.dropout.rate, siteMasks: Object.fromEntries(masks) };
 }
 
-export function pathRandom({ block_rates, masks }: DropPath): Omit<StepRequest['random'], 'seed' | 'step'> {
+function pathRandom({ block_rates, masks }: DropPath): Omit<StepRequest['random'], 'seed' | 'step'> {
   const entries = masks.flatMap((branches, block) =>
     branches.map((kept, branch) => [`${block}.${branch}`, Uint8Array.from(kept)] as const),
   );
@@ -159,7 +159,7 @@ export async function reducedChecks(folder: FixtureFolder, name: string, mode: R
     const shapes = program.parameters.map(({ name, shape }) => [name, [...shape]]);
     const named = same('names and shapes of parameters', shapes, Object.entries(file.params));
     if (named.error !== 0) return [named];
-    fillWeights(program, file.salt);
+    await fillWeights(program, file.salt);
     const step = goldenStep(file, reducedRandom(file, tensors, mode));
     const images = step.microBatches[0]!.images;
     const checks = [
@@ -172,11 +172,12 @@ export async function reducedChecks(folder: FixtureFolder, name: string, mode: R
     if (mode === 'drop_path') checks.push(same('blocks', program.blocks, file.modes.drop_path!.masks.length));
     const result = await program.step(step);
     const logits = tensors.get(`${mode}/logits`).data;
+    const gradients = await gradientsOf(program);
     checks.push(
       ...outputChecks(result, { logits, ...expected }, engine.precision),
       ...gradientChecks(
         Object.keys(file.params),
-        (parameter) => program.read('gradients', parameter),
+        (parameter) => gradients.get(parameter)!,
         (parameter) => tensors.get(`${mode}/grad/${parameter}`).data,
         engine.precision,
       ),
@@ -189,6 +190,10 @@ export async function reducedChecks(folder: FixtureFolder, name: string, mode: R
   });
 }
 
+async function gradientsOf(program: Program): Promise<ReadonlyMap<string, Float32Array>> {
+  return new Map((await program.readAll('gradients')).map(({ name, data }) => [name, data]));
+}
+
 /** A full-size model: logits, loss, norm of the gradient, and of every parameter's gradient norm, sum and eight elements. */
 export async function fullChecks(folder: FixtureFolder, name: string, model: Model | string, engine: Engine): Promise<Check[]> {
   const file = folder.json<FullFile>(`models_full/${name}.json`);
@@ -197,7 +202,7 @@ export async function fullChecks(folder: FixtureFolder, name: string, model: Mod
     const names = program.parameters.map((parameter) => parameter.name);
     const named = same('names of parameters', names, Object.keys(file.grads));
     if (named.error !== 0) return [named];
-    fillWeights(program, file.salt);
+    await fillWeights(program, file.salt);
     const result = await program.step(goldenStep(file, file.drop_path ? pathRandom(file.drop_path) : {}));
     const { length } = logits;
     const allowed = modelTolerances[engine.precision].logits;
@@ -208,17 +213,17 @@ export async function fullChecks(folder: FixtureFolder, name: string, model: Mod
       ...outputChecks(result, { ...file, logits }, engine.precision),
       absolute('norm of the logits', norm(result.logits), file.logits_norm, allowed * Math.sqrt(length)),
       absolute('sum of the logits', sum(result.logits), file.logits_sum, allowed * length),
-      ...pickedGradientChecks(program, file, engine.precision),
+      ...pickedGradientChecks(await gradientsOf(program), file, engine.precision),
     ];
   });
 }
 
 /** Only norm, sum and a few elements are known: the whole difference is within `allowed`, so are these; the sum within √n of it. */
-function pickedGradientChecks(program: Program, { grads }: FullFile, precision: Precision): Check[] {
+function pickedGradientChecks(gradients: ReadonlyMap<string, Float32Array>, { grads }: FullFile, precision: Precision): Check[] {
   const largest = Math.max(...Object.values(grads).map((grad) => grad.norm));
   const [actualPicked, expectedPicked]: [number[], number[]] = [[], []];
   const checks = Object.entries(grads).flatMap(([parameter, expected]) => {
-    const gradient = program.read('gradients', parameter);
+    const gradient = gradients.get(parameter)!;
     const picked = expected.at.map((at) => gradient[at]!);
     if (picked.length === 0 || picked.length !== expected.values.length) throw new Error(`no elements of the gradient of ${parameter}`);
     actualPicked.push(...picked);

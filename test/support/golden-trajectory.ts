@@ -62,9 +62,12 @@ export async function trajectoryChecks(folder: FixtureFolder, name: string, engi
   const file = folder.json<TrajectoryFile>(`trajectories/${name}.json`);
   const model = modelOf(file.config);
   return withProgram(model, compileShapes(file), engine, async (program) => {
-    fillWeights(program, file.salt);
-    for (const { name: parameter } of program.parameters) program.write('ema', parameter, program.read('weights', parameter));
-    return [...(await stepChecks(program, model, file, engine.precision)), ...finalChecks(program, folder, name, file, engine.precision)];
+    await fillWeights(program, file.salt);
+    for (const { name: parameter } of program.parameters) await program.write('ema', parameter, await program.read('weights', parameter));
+    return [
+      ...(await stepChecks(program, model, file, engine.precision)),
+      ...(await finalChecks(program, folder, name, file, engine.precision)),
+    ];
   });
 }
 
@@ -142,7 +145,13 @@ function mixedBatch({ config, salt, batch, smoothing, batches }: TrajectoryFile,
   return { images, targets: fillTargets(labels, config.classes, smoothing, lambda), samples: batch, firstSample: 0 };
 }
 
-function finalChecks(program: Program, folder: FixtureFolder, name: string, file: TrajectoryFile, precision: Precision): Check[] {
+async function finalChecks(
+  program: Program,
+  folder: FixtureFolder,
+  name: string,
+  file: TrajectoryFile,
+  precision: Precision,
+): Promise<Check[]> {
   const final = folder.tensors(`trajectories/${name}.safetensors`);
   const names = program.parameters.map((parameter) => parameter.name).sort();
   const checks = [
@@ -158,7 +167,7 @@ function finalChecks(program: Program, folder: FixtureFolder, name: string, file
     // Slices whose gradient is zero in exact arithmetic turn rounding noise into steps.
     const [from, to] = file.vanishing_gradients[parameter] ?? [0, 0];
     const counts = (_: number, i: number) => i < from || i >= to;
-    const weights = program.read('weights', parameter);
+    const weights = await program.read('weights', parameter);
     const expected = final.get(parameter).data;
     const start = fillParameter(file.salt, parameter, shape);
     const way = norm(Array.from(expected, (value, i) => value - start[i]!).filter(counts));
@@ -172,7 +181,7 @@ function finalChecks(program: Program, folder: FixtureFolder, name: string, file
     );
     const ema = file.final_ema?.[parameter];
     if (file.run.ema !== null && ema) {
-      perParameter.push(...summaryChecks(`EMA of ${parameter}`, program.read('ema', parameter), ema, allowed * way, counts, whole));
+      perParameter.push(...summaryChecks(`EMA of ${parameter}`, await program.read('ema', parameter), ema, allowed * way, counts, whole));
     }
   }
   const distance = relative('distance from the start', norm(ways), file.distance_from_start, 2e-3);

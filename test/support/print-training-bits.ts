@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { compile, type Precision, type Program } from '#engine/index.js';
-import { engineInfo } from '#native/engine.js';
+import { engineInfo } from '#native/addon.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 
 const [steps, precision] = [Number(process.argv[2]), process.argv[3] as Precision];
@@ -14,13 +14,13 @@ const add = (values: Float32Array) => hash.update(new Uint8Array(values.buffer, 
 for (const model of ['vit_nano_p7', 'mixer_nano_p7', 'swin_nano_p2', 'convnext_nano_p2']) {
   const program = await compile(model, { imageSize: 28, classes: 10, batch: samples }, { precision });
   await train(program, model === 'convnext_nano_p2' ? 0 : 0.1);
-  for (const tensors of Object.values(program.exportState({ ema: true }))) for (const { data } of tensors) add(data);
+  for (const tensors of Object.values(await program.exportState({ ema: true }))) for (const { data } of tensors) add(data);
   program.dispose();
 }
 console.log(JSON.stringify({ threads: engineInfo().threads, bits: hash.digest('hex') }));
 
 async function train(program: Program, dropout: number): Promise<void> {
-  program.initialize(1n);
+  await program.initialize(1n);
   for (let step = 0; step < steps; step++) {
     const draws = new PhiloxDraws(purposeKey(BigInt(step), 'images'));
     const result = await program.step({

@@ -2,7 +2,8 @@
  * How far fp32 may be from the exact result of a program, measured on the case itself. Sums whose terms cancel and branches scaled by
  * 1/(1 − p) lose digits, by how many depends on the weights and masks: a constant is either too tight for some draws or blind in most.
  */
-import type { MicroBatch, ProgramSpec, StepRandomness } from '#native/program.js';
+import type { MicroBatch, StepRandomness } from '#engine/executable.js';
+import type { ProgramSpec } from '#engine/native/program-spec.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { type Check, largestDifference } from './checks.js';
 import { type Float64Result, runFloat64 } from './float64-program.js';

@@ -124,18 +124,18 @@ class Steered {
     return targets;
   }
 
-  read(program: Program, state: 'weights' | 'ema', name: string): Float32Array {
+  async read(program: Program, state: 'weights' | 'ema', name: string): Promise<Float32Array> {
     const [from, size] = this.#stretches.get(name)!;
-    return program.read(state, this.parameter(name)).subarray(from, from + size);
+    return (await program.read(state, this.parameter(name))).subarray(from, from + size);
   }
 
-  reset(program: Program): void {
+  async reset(program: Program): Promise<void> {
     for (const [name, [from]] of this.#stretches) {
       const values = new Float32Array(this.classes);
       values.set(this.file.initial[name]!, from);
-      for (const state of ['weights', 'ema'] as const) program.write(state, this.parameter(name), values);
+      for (const state of ['weights', 'ema'] as const) await program.write(state, this.parameter(name), values);
       for (const state of ['first_moment', 'second_moment'] as const)
-        program.write(state, this.parameter(name), new Float32Array(this.classes));
+        await program.write(state, this.parameter(name), new Float32Array(this.classes));
     }
   }
 }
@@ -153,7 +153,7 @@ export async function optimizerChecks(folder: FixtureFolder, name: string, engin
   // Once for each EMA, at least once: they differ in their decay.
   for (const ema of averages.length > 0 ? averages : [undefined]) {
     await withProgram(steered.model, shapes, engine, async (program) => {
-      steered.reset(program);
+      await steered.reset(program);
       for (const [k, expected] of steps.entries()) {
         const { gradNorm } = await program.step({
           microBatches: [{ images: steered.image(), targets: steered.targets(k, settings.grad_scale ?? 1), samples: 1, firstSample: 0 }],
@@ -163,8 +163,9 @@ export async function optimizerChecks(folder: FixtureFolder, name: string, engin
         });
         checks.push(close(`step ${k}: norm`, [gradNorm], [expected.grad_norm]));
         for (const name of steered.names) {
-          checks.push(close(`step ${k}: ${name}`, steered.read(program, 'weights', name), expected.params[name]!));
-          if (ema) checks.push(close(`step ${k}: EMA ${ema.decay} of ${name}`, steered.read(program, 'ema', name), ema.steps[k]![name]!));
+          checks.push(close(`step ${k}: ${name}`, await steered.read(program, 'weights', name), expected.params[name]!));
+          if (ema)
+            checks.push(close(`step ${k}: EMA ${ema.decay} of ${name}`, await steered.read(program, 'ema', name), ema.steps[k]![name]!));
         }
       }
     });

@@ -1,4 +1,5 @@
 /** A small system of real processes over a directory store, and what a run's log says of its history. */
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { type RunEvent, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { openStore } from '#storage/open-store.js';
@@ -88,8 +90,8 @@ export function demandingSpec(workspace: Workspace, overrides: Partial<RunSpec> 
     warmupEpochs: 1,
     lr: 2e-3,
     dropPath: 0.3,
-    dropMode: 'early',
-    dropSchedule: 'linear',
+    dropMode: DropMode.EARLY,
+    dropSchedule: DropSchedule.LINEAR,
     cutoffEpoch: 4,
     modelEma: true,
     modelEmaDecay: 0.9,
@@ -103,7 +105,7 @@ export function demandingSpec(workspace: Workspace, overrides: Partial<RunSpec> 
   });
 }
 
-export const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
+const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
 
 /** All events until the run ends; `onEvent` may act on the way. Reconnects while the api is down. */
 export async function follow(

@@ -59,15 +59,15 @@ function encoded(tensors: readonly NamedTensor[]): string {
 }
 
 async function train(program: Program): Promise<FiftySteps> {
-  program.initialize(3n);
-  const { weights: start } = program.exportState({ ema: false });
+  await program.initialize(3n);
+  const { weights: start } = await program.exportState({ ema: false });
   const [losses, gradNorms]: [number[], number[]] = [[], []];
   for (let step = 0; step < steps; step++) {
     const { loss, gradNorm } = await program.step(request(step));
     losses.push(loss);
     gradNorms.push(gradNorm);
   }
-  const { weights, ema = [] } = program.exportState({ ema: true });
+  const { weights, ema = [] } = await program.exportState({ ema: true });
   const { executor, kernelPath } = program.fingerprint;
   return { executor, kernelPath, losses, gradNorms, start: encoded(start), weights: encoded(weights), ema: encoded(ema) };
 }

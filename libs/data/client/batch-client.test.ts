@@ -11,11 +11,13 @@ import {
   type GetBatchResponse,
   PixelFormat,
   Plan,
+  SampleOrder,
   TransformSpec,
 } from '#protocol/dropstream/v1/data.js';
 import { type CallContext, serverStream, service, unary } from '#rpc/handlers.js';
 import { createServer, type RpcServer } from '#rpc/server.js';
 import { silentLogger } from '#telemetry/logger.js';
+import { dataNames } from '../../../services/data/request-names.js';
 import { BatchClient, type BatchFailure } from './batch-client.js';
 import { DamagedBatch } from './fetch-batch.js';
 
@@ -31,7 +33,11 @@ async function replica(behaviour: Behaviour): Promise<string> {
     throw invalid('call', '', 'GetBatch');
   };
   const handlers = { getBatch: serverStream(behaviour), describeDataset: unary(unused), previewBatch: unary(unused) };
-  const server = createServer({ services: [service(DataServiceService, handlers)], registry: new Registry(), logger: silentLogger() });
+  const server = createServer({
+    services: [service(DataServiceService, dataNames, handlers)],
+    registry: new Registry(),
+    logger: silentLogger(),
+  });
   await server.start();
   servers.push(server);
   return `127.0.0.1:${server.port}`;
@@ -43,7 +49,7 @@ const plan: Plan = {
   ...Plan.create(),
   dataset: { manifest: 'c'.repeat(64) },
   batchSize: 2,
-  order: 'shuffled',
+  order: SampleOrder.SHUFFLED,
   transform: { ...TransformSpec.create(), inputSize: SIZE, training: true },
 };
 

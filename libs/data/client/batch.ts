@@ -1,6 +1,7 @@
 /** A batch as it arrives, and what its header means to the code that finishes it. */
 import type { FinishPlan } from '#native/pixels.js';
 import { type BatchHeader, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { eraseModes } from '#spec/words.js';
 import { softTargets } from '../plan/augment/mix-plan.js';
 
 export interface Batch {
@@ -14,8 +15,7 @@ export interface Batch {
 }
 
 /** Bytes of one channel value. */
-export const bytesPerValue = (format: PixelFormat): number =>
-  format === PixelFormat.FLOAT32 ? 4 : format === PixelFormat.BFLOAT16 ? 2 : 1;
+const bytesPerValue = (format: PixelFormat): number => (format === PixelFormat.FLOAT32 ? 4 : format === PixelFormat.BFLOAT16 ? 2 : 1);
 
 /** Bytes of a batch's payload: images, and soft targets where they are finished. */
 export function payloadBytes(format: PixelFormat, slots: number, size: number, classes: number): number {
@@ -34,7 +34,7 @@ export function finishPlanOf(header: BatchHeader): FinishPlan {
         left,
         height,
         width,
-        mode: mode === 'const' || mode === 'rand' ? mode : 'pixel',
+        mode: eraseModes.wordOf(mode),
         key: [Number(key & 0xffffffffn), Number(key >> 32n)],
         box,
       })),

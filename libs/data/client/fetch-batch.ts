@@ -1,6 +1,8 @@
 /** One attempt at one batch from one replica: the stream put together and held against what its header says. */
 import { createHash } from 'node:crypto';
+import { maxClasses } from '#errors/limits.js';
 import { type BatchHeader, type GetBatchRequest, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import { eraseModes } from '#spec/words.js';
 import { payloadBytes } from './batch.js';
 import type { Replica } from './replica-set.js';
 
@@ -26,8 +28,6 @@ export interface PayloadMemory {
   take(bytes: number): Uint8Array;
   give(memory: Uint8Array): void;
 }
-
-const MAX_CLASSES = 1 << 20;
 
 /** @throws DamagedBatch, or the call's error */
 export async function fetchBatch(
@@ -82,7 +82,9 @@ function checkHeader(address: string, header: BatchHeader, request: GetBatchRequ
   for (const [field, found, wanted] of facts)
     if (found !== wanted) throw new DamagedBatch(address, `${field} is ${found}, must be ${wanted}`);
   if (slots < 1 || slots > expected.batchSize) throw new DamagedBatch(address, `${slots} samples in a batch of ${expected.batchSize}`);
-  if (header.classes < 1 || header.classes > MAX_CLASSES) throw new DamagedBatch(address, `${header.classes} classes`);
+  if (header.classes < 1 || header.classes > maxClasses) throw new DamagedBatch(address, `${header.classes} classes`);
   const bad = header.samples.find(({ label, mix }) => label >= header.classes || (mix && mix.partner >= slots));
+  const box = header.samples.flatMap(({ erase }) => erase).find(({ mode }) => !eraseModes.has(mode));
+  if (box) throw new DamagedBatch(address, `erase mode ${box.mode}`);
   if (bad) throw new DamagedBatch(address, `label ${bad.label} or partner ${bad.mix?.partner} outside the batch`);
 }

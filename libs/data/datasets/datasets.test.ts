@@ -199,7 +199,7 @@ test('manifests in a store: found again, moved with their data set, refused when
   rmSync(folder, { recursive: true });
   mkdirSync(folder);
   await assert.rejects(findDataset(store, loaded, roots), FailedPrecondition);
-  await assert.rejects(loadManifest(store, '0'.repeat(64)), FailedPrecondition);
+  await assert.rejects(loadManifest(store, '0'.repeat(64)), NotFound);
   const damaged = Buffer.from(dataset.bytes);
   damaged[damaged.length - 1]! ^= 1;
   await store.put(`manifests/${'1'.repeat(64)}`, damaged);

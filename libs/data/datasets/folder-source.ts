@@ -1,7 +1,7 @@
 /** Samples in the files of a folder. */
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DataLoss } from '#errors/errors.js';
+import { DataLoss, NotFound } from '#errors/errors.js';
 import { type FileToRead, readFiles } from '#native/files.js';
 import { type Manifest, TAR_BLOCK_BYTES } from '../manifest/manifest.js';
 import type { RecordLayout } from '../manifest/manifest-header.js';
@@ -97,7 +97,7 @@ export class FolderSource implements SampleSource {
       return await read();
     } catch (error) {
       // What the system says of files that are gone or cannot be read; also where a link leads nowhere.
-      if (error instanceof Error && ('code' in error || error.name === 'NotFound') && !(error instanceof DataLoss))
+      if (error instanceof Error && ('code' in error || error instanceof NotFound) && !(error instanceof DataLoss))
         throw new DataLoss(`sample ${this.manifest.name(sample)}`, `it cannot be read: ${error.message}`, { cause: error });
       throw error;
     }

@@ -1,9 +1,9 @@
 /** Reads every sample of a data set once and writes down what it is: the manifest. */
 import { readdir } from 'node:fs/promises';
 import { invalid } from '#errors/errors.js';
+import { sha256Of } from '#storage/content-hash.js';
 import type { ManifestBuilder } from '../manifest/manifest-builder.js';
 import type { DatasetKind, RecordLayout } from '../manifest/manifest-header.js';
-import { sha256 } from '../manifest/sha256.js';
 import type { AllowedRoots } from './allowed-roots.js';
 import { CIFAR } from './cifar.js';
 import { indexImageFolder } from './index-image-folder.js';
@@ -80,7 +80,7 @@ export async function finishIndex(
   const { folder, classes, builder, layout, shards, skipped = [], ignored = 0, unchanged = 0, warnings = [] } = found;
   checkLeftOut(skipped, builder.samples, folder, maxUndecodable);
   const bytes = builder.bytes({ kind, split, classes, layout, shards });
-  const name = (await sha256(bytes, signal)).toString('hex');
+  const name = await sha256Of(bytes, signal);
   return { sha256: name, bytes, folder, kind, samples: builder.samples, classes, skipped, ignored, unchanged, warnings };
 }
 

@@ -7,7 +7,7 @@ import { openRegularFile } from './regular-file.js';
 
 const HELD_BYTES = 64 << 20;
 /** Largest size after unpacking: more than ten times the largest file of the formats here. */
-export const MAX_RECORD_FILE_BYTES = 2 ** 31 - 1;
+const MAX_RECORD_FILE_BYTES = 2 ** 31 - 1;
 
 /** How long a file is by its own beginning. `head`: its first bytes, unpacked; all of them where it has fewer than HEAD_BYTES. */
 export type DeclaredBytes = (head: Uint8Array) => number;

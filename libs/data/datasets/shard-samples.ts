@@ -1,4 +1,5 @@
 /** The samples of one tar shard, kept as columns and remembered as JSON. */
+import { isSha256 } from '#storage/content-hash.js';
 import { Uint32List } from '../manifest/uint32-list.js';
 import type { ImageFacts } from './image-facts.js';
 import type { TarLabel } from './web-dataset.js';
@@ -72,7 +73,7 @@ export class ShardSamples {
     const { sizeBytes, sha256, labels, skipped, ignored, orphans, orphanCount, numbers, hashes } = (json ?? {}) as Partial<
       ReturnType<ShardSamples['toJSON']>
     >;
-    if (!isCount(sizeBytes) || !isCount(ignored) || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) return undefined;
+    if (!isCount(sizeBytes) || !isCount(ignored) || typeof sha256 !== 'string' || !isSha256(sha256)) return undefined;
     if (!Array.isArray(labels) || !labels.every((label) => typeof label === 'string' || isCount(label))) return undefined;
     if (!isCount(orphanCount) || !Array.isArray(orphans) || !orphans.every((path) => typeof path === 'string')) return undefined;
     if (!Array.isArray(skipped) || !Array.isArray(numbers) || typeof hashes !== 'string') return undefined;

@@ -6,13 +6,14 @@
  */
 import { isImageName } from './image-names.js';
 
+import { maxClasses } from '#errors/limits.js';
+
 /** A class: its number, or the name of its folder. */
 export type TarLabel = number | string;
 
 /** `dotted`: an image or a label whose ending comes after more dots, so that its key is not what its maker meant, or that is another picture of the sample. */
 export type MemberKind = 'image' | 'cls' | 'json' | 'dotted' | 'other';
 
-export const MAX_TAR_CLASSES = 100_000;
 /** Largest .cls or .json file. */
 export const MAX_LABEL_BYTES = 1 << 20;
 
@@ -47,8 +48,8 @@ export function labelIn(kind: 'cls' | 'json', bytes: Uint8Array): number | undef
 }
 
 function classNumber(value: unknown, where: string): number {
-  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_TAR_CLASSES) return value as number;
-  throw new Error(`its ${where} says ${JSON.stringify(value)}, a number from 0 to ${MAX_TAR_CLASSES - 1} is wanted`);
+  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) < maxClasses) return value as number;
+  throw new Error(`its ${where} says ${JSON.stringify(value)}, a number from 0 to ${maxClasses - 1} is wanted`);
 }
 
 /** The class that a key's folder names: the last one, since archives are made with and without the folders above. */

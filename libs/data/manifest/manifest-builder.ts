@@ -1,5 +1,4 @@
 /** Writes manifests column by column, without an object for each sample. */
-import { createHash } from 'node:crypto';
 import { canonicalJson } from '../plan/canonical-json.js';
 import { type DatasetKind, MAGIC, type ManifestHeader, type RecordLayout } from './manifest-header.js';
 import { PathList } from './path-list.js';
@@ -107,15 +106,4 @@ export class ManifestBuilder {
     const used = files.map((file) => shards.get(file) as { sizeBytes: number; sha256: string });
     return { ...common, files, fileBytes: used.map(({ sizeBytes }) => sizeBytes), fileSha256: used.map(({ sha256 }) => sha256) };
   }
-}
-
-/** The bytes of a manifest of these entries and the SHA-256 that names it. */
-export function encodeManifest({ entries, ...facts }: ManifestFacts & { readonly entries: Iterable<ManifestEntry> }): {
-  bytes: Uint8Array;
-  sha256: string;
-} {
-  const builder = new ManifestBuilder(facts.kind === 'image_folder');
-  for (const entry of entries) builder.add(entry);
-  const bytes = builder.bytes(facts);
-  return { bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
 }

@@ -1,4 +1,5 @@
 /** The header of a manifest: canonical JSON that says what the columns hold. See manifest.ts. */
+import { isSha256 } from '#storage/content-hash.js';
 
 export const DATASET_KINDS = ['image_folder', 'tar', 'cifar10', 'cifar100', 'idx'] as const;
 export type DatasetKind = (typeof DATASET_KINDS)[number];
@@ -87,9 +88,7 @@ function checkHeader(parsed: unknown): ManifestHeader {
   if (header.kind === 'tar') {
     const { files = [], fileBytes, fileSha256 } = header;
     require(Array.isArray(fileBytes) && fileBytes.length === files.length && fileBytes.every((size) => count(size, 2 ** 41)), 'fileBytes');
-    require(texts(fileSha256) &&
-      fileSha256.length === files.length &&
-      fileSha256.every((hash) => /^[0-9a-f]{64}$/.test(hash)), 'fileSha256');
+    require(texts(fileSha256) && fileSha256.length === files.length && fileSha256.every(isSha256), 'fileSha256');
   } else if (header.kind !== 'image_folder') {
     const layout = header.layout as Partial<RecordLayout> | undefined;
     require(typeof layout === 'object' && layout !== null, 'layout');

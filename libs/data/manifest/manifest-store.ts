@@ -4,13 +4,13 @@
  */
 import { access } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { DataLoss, FailedPrecondition, PermissionDenied } from '#errors/errors.js';
+import { DataLoss, FailedPrecondition, NotFound, PermissionDenied } from '#errors/errors.js';
+import { sha256Of } from '#storage/content-hash.js';
 import { ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
 import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import type { IndexedDataset } from '../datasets/index-dataset.js';
 import { Manifest } from './manifest.js';
 import { InvalidManifest } from './manifest-header.js';
-import { sha256 as hashOf } from './sha256.js';
 
 const manifestKey = (sha256: string) => `manifests/${sha256}`;
 const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
@@ -34,15 +34,12 @@ async function putOnce(store: ObjectStore, key: string, bytes: Uint8Array, signa
   }
 }
 
-/** @throws FailedPrecondition when the store has no such manifest; DataLoss when its bytes do not have that name */
+/** @throws NotFound when the store has no such manifest; DataLoss when its bytes do not have that name */
 export async function loadManifest(store: ObjectStore, sha256: string, signal?: AbortSignal): Promise<Manifest> {
   const { bytes } = await store.get(manifestKey(sha256), { signal }).catch((error) => {
-    if (!(error instanceof ObjectNotFound)) throw error;
-    throw new FailedPrecondition('manifest', sha256, 'this replica does not have it; run `dropstream data index` over the same store', {
-      cause: error,
-    });
+    throw error instanceof ObjectNotFound ? new NotFound('manifest', sha256, { cause: error }) : error;
   });
-  const found = (await hashOf(bytes, signal)).toString('hex');
+  const found = await sha256Of(bytes, signal);
   if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `its bytes have the SHA-256 ${found}`);
   try {
     return await Manifest.read(bytes, sha256, signal);

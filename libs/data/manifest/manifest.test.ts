@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { encodeManifest } from '../../../test/support/encode-manifest.js';
 import { Manifest } from './manifest.js';
-import { encodeManifest, ManifestBuilder, type ManifestEntry } from './manifest-builder.js';
+import { ManifestBuilder, type ManifestEntry } from './manifest-builder.js';
 import { InvalidManifest, isInnerPath } from './manifest-header.js';
 
 const entry = (path: string, label: number, record = 0, byteLength = 10): ManifestEntry => ({

@@ -2,9 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { InvalidArgument } from '#errors/errors.js';
-import { MixSpec, Plan as PlanMessage, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import {
+  EraseMode,
+  MixSpec,
+  MixupMode,
+  Plan as PlanMessage,
+  SampleOrder,
+  TrainInterpolation,
+  TransformSpec,
+} from '#protocol/dropstream/v1/data.js';
+import { encodeManifest } from '../../../test/support/encode-manifest.js';
 import { Manifest } from '../manifest/manifest.js';
-import { encodeManifest } from '../manifest/manifest-builder.js';
 import { BatchPlanner, MAX_REPLACEMENTS } from './batch-plan.js';
 import { checkPlanFits, resolvePlan } from './plan.js';
 import { planDigest, planText } from './plan-digest.js';
@@ -28,7 +36,7 @@ const message = (changes: Partial<PlanMessage> = {}, transform: Partial<Transfor
   ...PlanMessage.create(),
   dataset: { manifest: manifest.sha256 },
   batchSize: 8,
-  order: 'shuffled',
+  order: SampleOrder.SHUFFLED,
   transform: { ...TransformSpec.create(), inputSize: 64, training: true, ...transform },
   ...changes,
 });
@@ -80,7 +88,7 @@ test('stand-ins are a pure function of position and attempt, and differ between 
 });
 
 test('sequential epochs keep the order of the manifest and end with a short batch', () => {
-  const one = planner({ order: 'sequential', batchSize: 30 });
+  const one = planner({ order: SampleOrder.SEQUENTIAL, batchSize: 30 });
   assert.equal(one.batchesPerEpoch, 4);
   assert.deepEqual(
     one.batch(7, 3).samples.map(({ sample }) => sample),
@@ -90,7 +98,7 @@ test('sequential epochs keep the order of the manifest and end with a short batc
 });
 
 test('padded epochs fill the last batches up and mark it', () => {
-  const ranks = [0, 1].map((rank) => planner({ order: 'padded', batchSize: 30, worldSize: 2, rank }));
+  const ranks = [0, 1].map((rank) => planner({ order: SampleOrder.PADDED, batchSize: 30, worldSize: 2, rank }));
   assert.deepEqual(
     ranks.map(({ batchesPerEpoch }) => batchesPerEpoch),
     [2, 2],
@@ -105,17 +113,17 @@ test('padded epochs fill the last batches up and mark it', () => {
 });
 
 test('blocks are part of the plan and of its digest, and of those of no other order', () => {
-  const blocks = resolvePlan(message({ order: 'blocks' }));
+  const blocks = resolvePlan(message({ order: SampleOrder.BLOCKS }));
   assert.deepEqual(blocks.blocks, { blockSamples: 1024, blocksMixed: 16 });
   const digests = [
     blocks,
-    resolvePlan(message({ order: 'blocks', blockSamples: 8 })),
-    resolvePlan(message({ order: 'blocks', blocksMixed: 8 })),
+    resolvePlan(message({ order: SampleOrder.BLOCKS, blockSamples: 8 })),
+    resolvePlan(message({ order: SampleOrder.BLOCKS, blocksMixed: 8 })),
   ];
   assert.equal(new Set(digests.map((plan) => planDigest(plan, 1))).size, 3);
   assert.doesNotMatch(planText(resolvePlan(message()), 1), /blocks/);
   assert.throws(() => resolvePlan(message({ blockSamples: 8 })), /plan\.block_samples/);
-  assert.throws(() => resolvePlan(message({ order: 'blocks', blocksMixed: 0 })), /plan\.blocks_mixed/);
+  assert.throws(() => resolvePlan(message({ order: SampleOrder.BLOCKS, blocksMixed: 0 })), /plan\.blocks_mixed/);
 });
 
 test('the digest changes with everything that decides a batch, and with nothing else', () => {
@@ -125,7 +133,7 @@ test('the digest changes with everything that decides a batch, and with nothing 
     digest({ dataset: { manifest: '0'.repeat(64) } }),
     digest({ seed: 1n }),
     digest({ batchSize: 10 }),
-    digest({ order: 'sequential' }),
+    digest({ order: SampleOrder.SEQUENTIAL }),
     digest({ worldSize: 2 }),
     digest({ worldSize: 2, rank: 1 }),
     digest({ subsetStride: 2 }),
@@ -137,10 +145,10 @@ test('the digest changes with everything that decides a batch, and with nothing 
     digest({}, { training: false }),
     digest({}, { aa: '' }),
     digest({}, { colorJitter: 0 }),
-    digest({}, { trainInterpolation: 'random' }),
+    digest({}, { trainInterpolation: TrainInterpolation.RANDOM }),
     digest({}, { cropPct: 1 }),
     digest({}, { reprob: 0 }),
-    digest({}, { remode: 'rand' }),
+    digest({}, { remode: EraseMode.RAND }),
     digest({}, { recount: 2 }),
     digest({}, { imagenetDefaultMeanAndStd: false }),
     digest({}, { cropPadding: 0 }),
@@ -149,8 +157,11 @@ test('the digest changes with everything that decides a batch, and with nothing 
   ];
   assert.equal(new Set([digest(), ...changed]).size, changed.length + 1);
   // Defaults given are defaults left out.
-  assert.equal(digest({ worldSize: 1, order: '' }, { aa: 'rand-m9-mstd0.5-inc1', reprob: 0.25, hflip: 0.5 }), digest());
-  assert.equal(digest({ mix: { ...MixSpec.create(), mixup: 0.8, mixupMode: 'batch' } }), digest({ mix: MixSpec.create() }));
+  assert.equal(
+    digest({ worldSize: 1, order: SampleOrder.UNSPECIFIED }, { aa: 'rand-m9-mstd0.5-inc1', reprob: 0.25, hflip: 0.5 }),
+    digest(),
+  );
+  assert.equal(digest({ mix: { ...MixSpec.create(), mixup: 0.8, mixupMode: MixupMode.BATCH } }), digest({ mix: MixSpec.create() }));
   assert.match(planText(resolvePlan(message()), 1), /^\{"batchSize":8,"format":"dropstream\.plan\.v1"/);
 });
 
@@ -172,7 +183,7 @@ test('plans that do not fit their data set are refused by field', () => {
   assert.deepEqual(fields({}), []);
   assert.deepEqual(fields({ batchSize: 101 }), ['plan.batch_size']);
   assert.deepEqual(fields({ batchSize: 40, worldSize: 3 }), ['plan.batch_size']);
-  assert.deepEqual(fields({ batchSize: 101, order: 'sequential' }), []);
+  assert.deepEqual(fields({ batchSize: 101, order: SampleOrder.SEQUENTIAL }), []);
   assert.deepEqual(fields({ batchSize: 8, subsetStride: 20 }), ['plan.batch_size']);
   assert.deepEqual(fields({ batchSize: 1, subsetStride: 200, subsetOffset: 150 }), ['plan.subset_offset']);
   assert.deepEqual(fields({}, { inputSize: 32 }), []); // larger images are cropped

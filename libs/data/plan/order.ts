@@ -7,6 +7,7 @@
  * Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002), with Philox as the round function.
  */
 import { type PhiloxKey, philoxBlock, purposeKey } from '#random/philox.js';
+import type { sampleOrders } from '#spec/words.js';
 
 const ROUNDS = 16; // ten leave the orders of five samples visibly uneven, sixteen do not
 
@@ -70,8 +71,7 @@ export function keyedPermutation(key: PhiloxKey, epoch: number, part: number, sa
 }
 
 /** shuffled and blocks: for training; sequential and padded: for evaluation. See Plan.order in the proto. */
-export const ORDERS = ['shuffled', 'blocks', 'sequential', 'padded'] as const;
-export type Order = (typeof ORDERS)[number];
+export type Order = (typeof sampleOrders.words)[number];
 
 /** True for the orders that differ from epoch to epoch and drop what does not fill a round of batches. */
 export const isShuffled = (order: Order): boolean => order === 'shuffled' || order === 'blocks';

@@ -2,14 +2,16 @@
 
 import { Violations } from '#errors/errors.js';
 import type { Plan as PlanMessage } from '#protocol/dropstream/v1/data.js';
+import { sampleOrders } from '#spec/words.js';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import type { ManifestExtent } from '../manifest/manifest.js';
 import { type Mix, mixes, resolveMix } from './augment/mix-plan.js';
 import { refusedSize } from './augment/sample-plan.js';
 import { resolveTransform, type Transform } from './augment/transform.js';
 import type { Blocks } from './block-order.js';
-import { batchesPerEpoch, type Dealing, isShuffled, ORDERS, type Subset, subsetSize } from './order.js';
+import { batchesPerEpoch, type Dealing, isShuffled, type Subset, subsetSize } from './order.js';
 
-export const MAX_BATCH = 65_536;
+const MAX_BATCH = 65_536;
 
 export interface Plan extends Dealing {
   /** SHA-256 of the manifest, 64 hex digits. */
@@ -26,9 +28,8 @@ export interface Plan extends Dealing {
 export function resolvePlan(message: PlanMessage | undefined, prefix = 'plan.'): Plan {
   const violations = new Violations();
   const manifest = message?.dataset?.manifest ?? '';
-  violations.check(/^[0-9a-f]{64}$/.test(manifest), `${prefix}dataset.manifest`, manifest, '64 lower-case hex digits');
-  const order = (message?.order || 'shuffled') as Plan['order'];
-  violations.check(ORDERS.includes(order), `${prefix}order`, order, ORDERS.join(', '));
+  violations.check(isSha256(manifest), `${prefix}dataset.manifest`, manifest, sha256Rule);
+  const order = sampleOrders.read(violations, `${prefix}order`, message?.order);
   const blocks = resolveBlocks(message, order, violations, prefix);
   const batchSize = message?.batchSize ?? 0;
   violations.check(batchSize >= 1 && batchSize <= MAX_BATCH, `${prefix}batch_size`, batchSize, `from 1 to ${MAX_BATCH}`);

@@ -8,9 +8,11 @@
  * on, until it is five eighths full: of a shuffled epoch, which comes back to no file
  * before it has seen all others, some stay that strict age would throw out just before they are needed.
  */
+
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
 
 export interface CacheCounts {
   readonly hits: number;
@@ -22,7 +24,6 @@ export interface CacheCounts {
 }
 
 const GROUPS = 64;
-const NAME = /^[0-9a-f]{64}$/;
 const LEFTOVER_MS = 3_600_000;
 
 export class DiskCache {
@@ -107,7 +108,7 @@ export class DiskCache {
   }
 
   #path(name: string): string {
-    if (!NAME.test(name)) throw new RangeError(`cache name ${JSON.stringify(name)}: 64 lower-case hex digits are allowed`);
+    if (!isSha256(name)) throw new RangeError(`cache name ${JSON.stringify(name)}: ${sha256Rule} are allowed`);
     return join(this.folder, String(groupOf(name)), name);
   }
 

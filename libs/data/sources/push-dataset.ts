@@ -1,9 +1,9 @@
 /** Uploads the files of an indexed data set to a store, by their content: what is there already is left as it is, so a stopped push goes on. */
 import { Aborted, invalid } from '#errors/errors.js';
+import { sha256Of } from '#storage/content-hash.js';
 import { listAll, MAX_GET_BYTES, type ObjectStore } from '#storage/object-store.js';
 import type { FileTree } from '../datasets/file-tree.js';
 import type { Manifest } from '../manifest/manifest.js';
-import { sha256 as hashOf } from '../manifest/sha256.js';
 import { Uint32List } from '../manifest/uint32-list.js';
 import { pushedKey, pushedPrefix } from './object-keys.js';
 
@@ -79,7 +79,7 @@ function fileAt(manifest: Manifest, index: number): PushedFile {
 async function readWhole(tree: FileTree, { path, sizeBytes, sha256 }: PushedFile, signal: AbortSignal | undefined): Promise<Buffer> {
   if (sizeBytes > MAX_GET_BYTES) throw invalid('data_path', path, `files of at most ${MAX_GET_BYTES} bytes; this one has ${sizeBytes}`);
   const bytes = await tree.read(path, 0, sizeBytes, signal);
-  if (bytes.byteLength !== sizeBytes || (await hashOf(bytes, signal)).toString('hex') !== sha256)
+  if (bytes.byteLength !== sizeBytes || (await sha256Of(bytes, signal)) !== sha256)
     throw new Aborted('file', `${tree.place}/${path}`, 'it has changed since it was indexed a moment ago; push again');
   return bytes;
 }

@@ -3,8 +3,8 @@
  * it), and go through a disk cache where there is one.
  */
 import { createHash } from 'node:crypto';
+import { orAborted } from '#bounds/or-aborted.js';
 import { DataLoss } from '#errors/errors.js';
-import { orAborted } from '#rpc/or-aborted.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import type { SampleSource, SourceReadOptions } from '../datasets/sample-source.js';
 import { type Manifest, TAR_BLOCK_BYTES } from '../manifest/manifest.js';

@@ -1,15 +1,25 @@
-import { createProgram, engineInfo } from '#native/engine.js';
-import { AddonUnavailable } from '#native/load.js';
+import { setImmediate } from 'node:timers/promises';
+import { AddonUnavailable, engineInfo } from '#native/addon.js';
 import { type Executor, ExecutorUnavailable } from '../executor.js';
-import { lower } from './lower.js';
+import { lowerCalls, placeValues } from './lower.js';
+import { loweringDigest } from './lowering-digest.js';
+import { createProgram } from './program.js';
 
 /** The graph on the C++ addon. */
 export const nativeExecutor: Executor = {
-  async load(graph, samples, options) {
+  async prepare(graph, samples, options) {
     const missing = await this.missing();
     if (missing !== undefined) throw new ExecutorUnavailable('native', missing);
-    const { isa, build } = engineInfo();
-    return { program: createProgram(lower(graph, samples, options)), fingerprint: { executor: 'native', kernelPath: isa, build } };
+    const { isa, numerics } = engineInfo();
+    // Of a large model each of these takes tens of milliseconds.
+    const calls = lowerCalls(graph, options);
+    await setImmediate();
+    const spec = placeValues(graph, samples, calls);
+    await setImmediate();
+    return {
+      fingerprint: { executor: 'native', kernelPath: isa, build: `${numerics} ${loweringDigest(spec)}` },
+      create: async () => createProgram(spec),
+    };
   },
   async missing() {
     try {

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { trace } from '#graph/trace.js';
-import type { Instruction, Operand, ProgramSpec } from '#native/program.js';
 import { convnext } from '#nn/models/convnext.js';
 import { mixer } from '#nn/models/mixer.js';
 import { modelConfig } from '#nn/models/registry.js';
@@ -10,6 +9,7 @@ import { swin } from '#nn/models/swin.js';
 import { vit } from '#nn/models/vit.js';
 import { kernelOf } from './kernel-table.js';
 import { lower } from './lower.js';
+import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
 
 const classes = 10;
 const depth = fc.integer({ min: 1, max: 3 });
@@ -74,15 +74,15 @@ test('bf16: the residual stream and its gradient are fp32 from end to end', () =
         ['backward', spec.backward],
       ] as const) {
         for (const { kernel, inputs, outputs, attributes } of instructions) {
-          if (kernel === 'keep' || kernel === 'add_kept') {
+          if (kernel === 'gather_kept' || kernel === 'scatter_add_kept') {
             assertFp32(inputs[0], `${pass} ${kernel} reads the stream`);
-            if (kernel === 'add_kept' || attributes.scaled === 0) assertFp32(outputs[0], `${pass} ${kernel} gives the stream`);
+            if (kernel === 'scatter_add_kept' || attributes.scaled === 0) assertFp32(outputs[0], `${pass} ${kernel} gives the stream`);
             paths.set(`${pass} ${kernel}`, (paths.get(`${pass} ${kernel}`) ?? 0) + 1);
           }
           if (kernel === 'add' || kernel === 'add_positions' || kernel === 'prepend_token') assertFp32(outputs[0], kernel);
         }
       }
-      for (const what of ['forward keep', 'forward add_kept', 'backward keep', 'backward add_kept'])
+      for (const what of ['forward gather_kept', 'forward scatter_add_kept', 'backward gather_kept', 'backward scatter_add_kept'])
         assert.equal(paths.get(what), graph.paths.length);
     }),
     { numRuns: 40 },

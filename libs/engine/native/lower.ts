@@ -1,13 +1,14 @@
 /** From a graph to the program that the addon runs: kernels in order, every value with its type at its place in the arena. */
 import type { Graph } from '#graph/graph.js';
 import { type MemoryStep, planMemory } from '#graph/plan.js';
-import type { ProgramSpec } from '#native/program.js';
 import { elements } from '#nn/tensor.js';
+import { callOf, type KernelCall, type LoweredValue, type Passes, valueIn, valueSlots, valuesOf } from '../passes/calls.js';
+import { evaluationPass } from '../passes/evaluation.js';
+import { fuse } from '../passes/fuse.js';
+import { recomputeBlocks } from '../passes/recompute.js';
 import type { Precision } from '../precision.js';
-import { callOf, instructionOf, type KernelCall, type LoweredValue, valueIn, valueSlots, valuesOf } from './calls.js';
-import { evaluationPass } from './evaluation.js';
-import { fuse } from './fuse.js';
-import { recomputeBlocks } from './recompute.js';
+import { instructionOf } from './instruction.js';
+import type { ProgramSpec } from './program-spec.js';
 import { assignTypes } from './value-types.js';
 
 export interface LowerOptions {
@@ -22,7 +23,19 @@ export interface LowerOptions {
 /** Two bf16 take one float of the arena. */
 const floatsOf = { fp32: 1, bf16: 0.5 } as const;
 
+/** The calls of a program, not yet placed in memory. */
+export interface LoweredCalls extends Passes {
+  readonly values: readonly LoweredValue[];
+  readonly logits: number;
+  readonly loss: number;
+}
+
 export function lower(graph: Graph, chunkSamples: number, options: LowerOptions = {}): ProgramSpec {
+  return placeValues(graph, chunkSamples, lowerCalls(graph, options));
+}
+
+/** The first half of lower, for whoever gives the event loop a turn between the two. */
+export function lowerCalls(graph: Graph, options: LowerOptions): LoweredCalls {
   const { precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
   const values = valuesOf(graph);
   let passes = fuse({ forward: graph.forward.map(callOf), backward: graph.backward.map(callOf) });
@@ -35,7 +48,11 @@ export function lower(graph: Graph, chunkSamples: number, options: LowerOptions 
   } else if (checkpointBlocks) {
     passes = recomputeBlocks(passes, values, graph.paths);
   }
-  const { forward, backward } = passes;
+  return { ...passes, values, logits, loss };
+}
+
+/** The second half. */
+export function placeValues(graph: Graph, chunkSamples: number, { forward, backward, values, logits, loss }: LoweredCalls): ProgramSpec {
   const floats = values.map(({ elementsPerSample, type }) => Math.ceil(elementsPerSample * chunkSamples * floatsOf[type]));
   const steps = [...forward, ...backward].map((call) => memoryOf(call, values));
   const written = new Set(steps.flatMap(({ writes }) => writes));

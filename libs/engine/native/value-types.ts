@@ -1,15 +1,16 @@
 /**
- * Which values are bf16. A value is, if and only if every call that touches it allows it (kernel-table.ts) and it is not on the residual
+ * Which values are bf16. A value is, if and only if every call that touches it allows it (libs/native/kernels.def) and it is not on the residual
  * stream, which stays fp32 with its gradient: a layer scale of 1e-6 vanishes in a bf16 sum.
  */
-import type { Operand } from '#native/program.js';
-import { type KernelCall, type LoweredValue, type Passes, valueSlots } from './calls.js';
+
+import { type KernelCall, type LoweredValue, type Passes, valueSlots } from '../passes/calls.js';
+import type { Operand } from './program-spec.js';
 
 /** Kernels that multiply at the rate of their operands' type: worth a rounded copy of an operand that is fp32. */
 const products: ReadonlySet<string> = new Set(['linear', 'linear_input_grad', 'linear_weight_grad', 'attention', 'attention_grad']);
 
 /** What a branch reads of the stream before it is scaled or rounded is still the stream. */
-const isStream = ({ kernel, attributes }: KernelCall) => kernel === 'keep' && attributes.scaled === 0;
+const isStream = ({ kernel, attributes }: KernelCall) => kernel === 'gather_kept' && attributes.scaled === 0;
 
 /** Values that must be fp32, to a fixed point: where operands must be alike, one that is fp32 makes all so, but for the inputs of products. */
 function fp32Values(calls: readonly KernelCall[]): Set<number> {
@@ -31,13 +32,13 @@ function fp32Values(calls: readonly KernelCall[]): Set<number> {
 }
 
 /**
- * Gives every value its type. Returns the passes with a rounding before each product that reads an fp32 value: the copies are added to
+ * Gives every value its type. Returns the passes with a cast before each product that reads an fp32 value: the copies are added to
  * `values`, one of each value.
  */
 export function assignTypes({ forward, backward }: Passes, values: LoweredValue[]): Passes {
   const fp32 = fp32Values([...forward, ...backward]);
   const copies = new Map<number, number>();
-  const rounded = (call: KernelCall): KernelCall[] => {
+  const withCasts = (call: KernelCall): KernelCall[] => {
     if (!products.has(call.kernel)) return [call];
     const alike = valueSlots(call).filter(({ slot }) => slot.storage === 'alike');
     if (alike.some(({ value, written }) => written && fp32.has(value))) return [call];
@@ -50,26 +51,26 @@ export function assignTypes({ forward, backward }: Passes, values: LoweredValue[
         const original = values[value] as LoweredValue;
         copy = values.push({ ...original }) - 1;
         copies.set(value, copy);
-        before.push(rounding(value, copy, original));
+        before.push(cast(value, copy, original));
       }
       inputs[slot.name] = { value: copy };
     }
     return [...before, { ...call, inputs }];
   };
-  const passes = { forward: forward.flatMap(rounded), backward: backward.flatMap(rounded) };
+  const passes = { forward: forward.flatMap(withCasts), backward: backward.flatMap(withCasts) };
   values.forEach((value, index) => {
     value.type = fp32.has(index) ? 'fp32' : 'bf16';
   });
   return passes;
 }
 
-/** A copy of all elements: the one token of a sequence of one. */
-function rounding(from: number, to: number, { elementsPerSample, domain }: LoweredValue): KernelCall {
+/** All elements, rounded to bf16. */
+function cast(from: number, to: number, { elementsPerSample, domain }: LoweredValue): KernelCall {
   return {
-    kernel: 'take_token',
+    kernel: 'cast',
     domain,
     inputs: { x: { value: from } },
     outputs: { y: { value: to } },
-    attributes: { tokens: 1, width: elementsPerSample, token: 0 },
+    attributes: { width: elementsPerSample },
   };
 }

@@ -1,9 +1,9 @@
 /** One chunk of samples through the graph: every node by its TensorFlow.js meaning, each value freed after its last use. */
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { Graph, Node, Source } from '#graph/graph.js';
-import type { StepRandomness } from '#native/program.js';
 import type { Surroundings, TensorFlow } from '#nn/operation.js';
 import { elements } from '#nn/tensor.js';
+import type { StepRandomness } from '../executable.js';
 import { dropsAt, keepsPath, siteMask } from '../masks.js';
 
 export interface ChunkInputs {

@@ -29,12 +29,12 @@ export class FlatState {
     this.#host = undefined;
   }
 
-  read(offset: number, size: number): Float32Array {
-    return this.#onHost().slice(offset, offset + size);
+  async read(offset: number, into: Float32Array): Promise<void> {
+    into.set((await this.#onHost()).subarray(offset, offset + into.length));
   }
 
-  write(offset: number, data: Float32Array): void {
-    this.#onHost().set(data, offset);
+  async write(offset: number, data: Float32Array): Promise<void> {
+    (await this.#onHost()).set(data, offset);
     this.#device?.dispose();
     this.#device = undefined;
   }
@@ -44,8 +44,8 @@ export class FlatState {
     this.#device = undefined;
   }
 
-  #onHost(): Float32Array {
-    this.#host ??= Float32Array.from((this.#device as tfjs.Tensor1D).dataSync());
+  async #onHost(): Promise<Float32Array> {
+    this.#host ??= Float32Array.from(await (this.#device as tfjs.Tensor1D).data());
     return this.#host;
   }
 }

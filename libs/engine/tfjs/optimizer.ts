@@ -1,7 +1,7 @@
 /** The optimizer over all parameters as one vector: about 15 operations however many parameters there are. */
 import type * as tfjs from '@tensorflow/tfjs-core';
-import type { OptimizerScalars } from '#native/program.js';
 import type { TensorFlow } from '#nn/operation.js';
+import type { OptimizerScalars } from '../executable.js';
 
 export interface FlatVectors {
   weights: tfjs.Tensor;

@@ -1,24 +1,49 @@
-/** A graph with its parameters on TensorFlow.js, behind the same face as the native program. */
+/** A graph with its parameters on TensorFlow.js, whose work is done on the event loop's thread: chunk by chunk, with turns for others between. */
 import { setImmediate } from 'node:timers/promises';
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { Graph } from '#graph/graph.js';
-import type { MicroBatch, NativeProgram, OptimizerScalars, StateName, StepOutput, StepRandomness } from '#native/program.js';
+import { initialValues } from '#nn/initialisation.js';
 import type { TensorFlow } from '#nn/operation.js';
-import { elements } from '#nn/tensor.js';
+import { elements, type Initializer } from '#nn/tensor.js';
+import type {
+  EvaluationOutput,
+  Executable,
+  Leaf,
+  LeafOutput,
+  MicroBatch,
+  OptimizerScalars,
+  ParameterValues,
+  StateName,
+  StepRandomness,
+  UpdateOutput,
+} from '../executable.js';
+import { StepCancelled } from '../executable.js';
+import type { Subtree } from '../gradient-tree.js';
 import { type BackendName, useBackend } from './backend.js';
 import { type ChunkOutputs, runChunk } from './chunk.js';
 import { FlatState } from './flat-state.js';
+import { GradientSums } from './gradient-sums.js';
 import { optimize } from './optimizer.js';
 
 const states: readonly StateName[] = ['weights', 'gradients', 'first_moment', 'second_moment', 'ema'];
 
-export class TfjsProgram implements NativeProgram {
+/** Elements that are drawn or copied before the event loop gets a turn: a few milliseconds. */
+const DRAWN_AT_ONCE = 100_000;
+const COPIED_AT_ONCE = 4_000_000;
+
+export class TfjsProgram implements Executable {
   readonly #sizes: number[];
   readonly #offsets: number[] = [];
   readonly #total: number;
   readonly #state: Record<StateName, FlatState>;
+  readonly #sums: GradientSums;
+  /** normed: the gradient of a step is whole, and its norm was asked for; updated: the weights took it too. */
+  #step: 'open' | 'normed' | 'updated' = 'open';
   #queue: Promise<unknown> = Promise.resolve();
-  #running = 0;
+  /** Rises with every cancel: calls of an older one are cancelled. */
+  #ticket = 0;
+  /** Of the step under way. */
+  #stepTicket = 0;
   #disposed = false;
 
   static async create(tf: TensorFlow, backend: BackendName, graph: Graph, chunkSamples: number): Promise<TfjsProgram> {
@@ -39,6 +64,7 @@ export class TfjsProgram implements NativeProgram {
       offset += size;
     }
     this.#total = offset;
+    this.#sums = new GradientSums(tf);
     this.#state = Object.fromEntries(states.map((state) => [state, new FlatState(tf, offset)])) as Record<StateName, FlatState>;
   }
 
@@ -47,38 +73,104 @@ export class TfjsProgram implements NativeProgram {
     return this.#total * 4 * states.length;
   }
 
-  step(micro: MicroBatch[], random: StepRandomness, lossScale: number, optimizer?: OptimizerScalars): Promise<StepOutput> {
+  accumulate({ microBatches, random, lossScale, index, leaves }: Leaf): Promise<LeafOutput> {
+    const ticket = this.#ticket;
     return this.#exclusively(async () => {
       const started = performance.now();
-      const passes = await this.#passes(micro, 'weights', random, lossScale);
-      this.#state.gradients.replace(this.tf.tidy(() => this.#flatten(passes.gradients)));
-      for (const gradient of passes.gradients) gradient?.dispose();
-      const middle = performance.now();
-      const gradNorm = this.#gradNorm();
-      if (optimizer) this.#optimize(gradNorm, optimizer);
-      const optimizing = (performance.now() - middle) / 1000;
+      const node = { first: index, leaves: 1 };
+      this.#beginStep(ticket);
+      this.#sums.check(leaves, node);
+      const { losses, logits, gradients } = await this.#passes(ticket, microBatches, 'weights', random, lossScale);
+      this.#sums.put(
+        leaves,
+        node,
+        this.tf.tidy(() => this.#flatten(gradients)),
+      );
+      for (const gradient of gradients) gradient?.dispose();
       // Each chunk goes forward and backward in one piece: both are counted as forward.
-      const { losses, logits } = passes;
-      return { losses, logits, gradNorm, seconds: { forward: (middle - started) / 1000, backward: 0, optimizer: optimizing } };
+      return { losses, logits, seconds: { forward: (performance.now() - started) / 1000, backward: 0 } };
     });
   }
 
-  evaluate(batch: MicroBatch, state: 'weights' | 'ema'): Promise<{ logits: Float32Array; losses: Float32Array }> {
+  update(optimizer?: OptimizerScalars): Promise<UpdateOutput> {
+    const ticket = this.#ticket;
     return this.#exclusively(async () => {
-      const { logits, losses } = await this.#passes([batch], state, undefined, 1);
+      const started = performance.now();
+      try {
+        this.#throwIfCancelled(ticket);
+        if (this.#stepTicket !== ticket) this.#beginStep(ticket);
+        if (this.#step === 'updated') throw new RangeError('the step was updated already');
+        if (this.#step === 'open') this.#state.gradients.replace(this.#sums.takeWhole());
+        this.#step = 'normed';
+        await useBackend(this.tf, this.backend);
+        const gradNorm = this.#gradNorm();
+        if (optimizer) {
+          this.#optimize(gradNorm, optimizer);
+          this.#step = 'updated';
+        }
+        return { gradNorm, seconds: { optimizer: (performance.now() - started) / 1000 } };
+      } catch (error) {
+        this.#sums.clear();
+        throw error;
+      }
+    });
+  }
+
+  evaluate(batch: MicroBatch, state: 'weights' | 'ema'): Promise<EvaluationOutput> {
+    const ticket = this.#ticket;
+    return this.#exclusively(async () => {
+      const { logits, losses } = await this.#passes(ticket, [batch], state, undefined, 1);
       return { logits, losses };
     });
   }
 
-  read(state: StateName, parameter: number): Float32Array {
-    this.#refuseWhileRunning();
-    return this.#state[state].read(this.#offsets[parameter] as number, this.#sizes[parameter] as number);
+  cancel(): void {
+    this.#ticket++;
   }
 
-  write(state: StateName, parameter: number, data: Float32Array): void {
-    this.#refuseWhileRunning();
-    if (data.length !== this.#sizes[parameter]) throw new RangeError(`${data.length} values for a parameter of ${this.#sizes[parameter]}`);
-    this.#state[state].write(this.#offsets[parameter] as number, data);
+  readSubtree(subtree: Subtree, into: Float32Array): Promise<void> {
+    return this.#exclusively(async () => {
+      into.set(await this.#sums.find(subtree).data());
+    });
+  }
+
+  writeSubtree(subtree: Subtree, leaves: number, from: Float32Array): Promise<void> {
+    const ticket = this.#ticket;
+    return this.#exclusively(async () => {
+      this.#beginStep(ticket);
+      this.#sums.check(leaves, subtree);
+      await useBackend(this.tf, this.backend);
+      this.#sums.put(leaves, subtree, this.tf.tensor1d(from.slice()));
+    });
+  }
+
+  initialize(initializers: readonly Initializer[], seed: bigint): Promise<void> {
+    return this.#exclusively(async () => {
+      for (const [index, initializer] of initializers.entries()) {
+        const [offset, size] = this.#place(index);
+        for (let begin = 0; begin < size; begin += DRAWN_AT_ONCE) {
+          const values = initialValues({ shape: [size], initializer, index }, seed, begin, Math.min(size, begin + DRAWN_AT_ONCE));
+          for (const state of ['weights', 'ema'] as const) await this.#state[state].write(offset + begin, values);
+          const zeros = new Float32Array(values.length);
+          for (const state of ['first_moment', 'second_moment'] as const) await this.#state[state].write(offset + begin, zeros);
+          await setImmediate();
+        }
+      }
+    });
+  }
+
+  read(state: StateName, into: readonly ParameterValues[]): Promise<void> {
+    return this.#exclusively(async () => {
+      if (state === 'gradients' && this.#step === 'open') throw new RangeError('gradients can be read after an update only');
+      await this.#inTurns(into, (offset, values) => this.#state[state].read(offset, values));
+    });
+  }
+
+  write(state: StateName, from: readonly ParameterValues[]): Promise<void> {
+    return this.#exclusively(async () => {
+      if (state === 'gradients') throw new RangeError('gradients cannot be written');
+      await this.#inTurns(from, (offset, values) => this.#state[state].write(offset, values));
+    });
   }
 
   dispose(): void {
@@ -86,28 +178,54 @@ export class TfjsProgram implements NativeProgram {
     this.#disposed = true;
     const free = () => {
       for (const state of states) this.#state[state].dispose();
+      this.#sums.clear();
     };
     this.#queue.then(free, free);
   }
 
-  #refuseWhileRunning(): void {
-    if (this.#disposed) throw new Error('The program is disposed');
-    if (this.#running > 0) throw new Error('The program is running');
+  #place(parameter: number): [offset: number, size: number] {
+    const [offset, size] = [this.#offsets[parameter], this.#sizes[parameter]];
+    if (offset === undefined || size === undefined) throw new RangeError(`there is no parameter ${parameter}`);
+    return [offset, size];
+  }
+
+  async #inTurns(parameters: readonly ParameterValues[], copy: (offset: number, values: Float32Array) => Promise<void>): Promise<void> {
+    let copied = 0;
+    for (const { parameter, values } of parameters) {
+      const [offset, size] = this.#place(parameter);
+      if (values.length !== size) throw new RangeError(`${values.length} values for a parameter of ${size}`);
+      await copy(offset, values);
+      copied += size;
+      if (copied < COPIED_AT_ONCE) continue;
+      copied = 0;
+      await setImmediate();
+    }
+  }
+
+  #beginStep(ticket: number): void {
+    this.#throwIfCancelled(ticket);
+    if (this.#step !== 'open' || this.#stepTicket !== ticket) this.#sums.clear();
+    this.#step = 'open';
+    this.#stepTicket = ticket;
+  }
+
+  #throwIfCancelled(ticket: number): void {
+    if (ticket !== this.#ticket) throw new StepCancelled();
   }
 
   /** One call at a time, in the order of asking. Between chunks others may use the process; tensors of theirs are not ours. */
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
     if (this.#disposed) return Promise.reject(new Error('The program is disposed'));
-    this.#running++;
-    const result = this.#queue.then(work).finally(() => {
-      this.#running--;
+    const result = this.#queue.then(() => {
+      if (this.#disposed) throw new Error('The program is disposed');
+      return work();
     });
     this.#queue = result.catch(() => undefined);
     return result;
   }
 
   /** All chunks of all micro-batches. With `random`: forward and backward, the gradients summed; they are the caller's to dispose. */
-  async #passes(micro: MicroBatch[], state: 'weights' | 'ema', random: StepRandomness | undefined, lossScale: number) {
+  async #passes(ticket: number, micro: MicroBatch[], state: 'weights' | 'ema', random: StepRandomness | undefined, lossScale: number) {
     const { tf, graph } = this;
     const samples = micro.reduce((sum, batch) => sum + batch.samples, 0);
     const logits = new Float32Array(samples * graph.classes);
@@ -117,6 +235,8 @@ export class TfjsProgram implements NativeProgram {
     for (const batch of micro) {
       for (let start = 0; start < batch.samples; start += this.chunkSamples) {
         const count = Math.min(this.chunkSamples, batch.samples - start);
+        if (ticket !== this.#ticket) for (const sum of gradients) sum?.dispose();
+        this.#throwIfCancelled(ticket);
         await useBackend(tf, this.backend);
         const chunk = tf.tidy(
           () => this.#chunk(batch, start, count, state, random, lossScale, gradients) as unknown as tfjs.TensorContainer,
@@ -132,6 +252,8 @@ export class TfjsProgram implements NativeProgram {
         await setImmediate();
       }
     }
+    if (ticket !== this.#ticket) for (const sum of gradients) sum?.dispose();
+    this.#throwIfCancelled(ticket);
     return { logits, losses, gradients };
   }
 

@@ -32,7 +32,8 @@ DropoutSite site_of(double rate, size_t elements) {
 template <class T>
 void whole(const KernelTable& k, size_t tokens, size_t head_dim, double rate) {
   const size_t heads = 4, samples = 4, jobs = heads * samples, width = heads * head_dim;
-  Floats qkv(samples * tokens * 3 * width), out(samples * tokens * width), lse(jobs * tokens), dout(samples * tokens * width), dqkv(samples * tokens * 3 * width);
+  Floats qkv(samples * tokens * 3 * width), out(samples * tokens * width), lse(jobs * tokens), dout(samples * tokens * width),
+      dqkv(samples * tokens * 3 * width);
   Floats scratch(k.attention_scratch(tokens, head_dim, kType<T>) + k.attention_grad_scratch(tokens, head_dim, kType<T>));
   qkv.narrow<T>();
   dout.narrow<T>();
@@ -46,7 +47,8 @@ void whole(const KernelTable& k, size_t tokens, size_t head_dim, double rate) {
 
 template <class T>
 void window(const KernelTable& k, size_t side, size_t heads, size_t head_dim, size_t shift, double rate) {
-  const size_t window = 7, samples = 2, n = window * window, windows = side / window * (side / window), width = heads * head_dim, tokens = samples * side * side;
+  const size_t window = 7, samples = 2, n = window * window, windows = side / window * (side / window), width = heads * head_dim,
+               tokens = samples * side * side;
   const size_t jobs = samples * windows * heads, entries = 169 * heads, together = 8, groups = (samples * windows + together - 1) / together;
   Floats qkv(tokens * 3 * width), out(tokens * width), lse(jobs * n), dout(tokens * width), dqkv(tokens * 3 * width), table(entries), partial(groups * entries);
   Floats bias(heads * n * k.window_stride(window)), scratch(k.window_scratch(window, head_dim, kType<T>) + k.window_grad_scratch(window, head_dim, kType<T>));
@@ -55,8 +57,9 @@ void window(const KernelTable& k, size_t side, size_t heads, size_t head_dim, si
   dout.narrow<T>();
   const auto as = [](Floats& floats) { return Out(floats.data(), kType<T>); };
   const uint32_t index[samples] = {0, 1};
-  const WindowArgs args{side, side, window, shift, heads, head_dim, 0.2f, as(qkv), bias, as(out), lse, as(dout), as(dqkv), partial, together,
-                        site_of(rate, windows * heads * n * n), {index, 0, 0}};
+  const WindowArgs args{side,         side,    window, shift,    heads,    head_dim, 0.2f,     as(qkv),
+                        bias,         as(out), lse,    as(dout), as(dqkv), partial,  together, site_of(rate, windows * heads * n * n),
+                        {index, 0, 0}};
   const double forward = best_seconds([&] { k.window_attention(args, 0, jobs, scratch); });
   const double backward = best_seconds([&] {
     for (size_t job = 0; job < groups * heads; job++) k.window_attention_grad(args, samples, job, scratch);

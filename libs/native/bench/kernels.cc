@@ -49,12 +49,11 @@ void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
 int main(int count, char** arguments) {
   enter_compute_mode("kernel-bench");
   for (const KernelTable* k : available_kernels()) {
-    if (count > 1 && strcmp(arguments[1], k->isa)) continue;
+    if (count > 1 && strcmp(arguments[1], k->isa) != 0) continue;
     // ViT-T, a small ViT, Mixer-S/16 (channels, tokens), Swin's and ConvNeXt's femto widths, a head.
-    const size_t shapes[][3] = {{1576, 192, 576}, {1576, 192, 192}, {1576, 192, 768}, {1576, 768, 192}, {1088, 64, 192}, {1088, 64, 64},
-                                {1088, 64, 256},  {1088, 256, 64},  {1568, 512, 2048}, {1568, 2048, 512}, {4096, 196, 256}, {4096, 256, 196},
-                                {6272, 40, 120},  {6272, 80, 320},  {1568, 320, 80},  {6272, 48, 192},  {1568, 192, 48},  {392, 384, 1536},
-                                {392, 1536, 384}, {32, 192, 1000}};
+    const size_t shapes[][3] = {{1576, 192, 576}, {1576, 192, 192},  {1576, 192, 768},  {1576, 768, 192}, {1088, 64, 192},  {1088, 64, 64},  {1088, 64, 256},
+                                {1088, 256, 64},  {1568, 512, 2048}, {1568, 2048, 512}, {4096, 196, 256}, {4096, 256, 196}, {6272, 40, 120}, {6272, 80, 320},
+                                {1568, 320, 80},  {6272, 48, 192},   {1568, 192, 48},   {392, 384, 1536}, {392, 1536, 384}, {32, 192, 1000}};
     for (const auto& s : shapes) {
       products<float>(*k, s[0], s[1], s[2]);
       products<bf16>(*k, s[0], s[1], s[2]);

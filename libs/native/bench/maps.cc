@@ -12,8 +12,8 @@ void convolution(const KernelTable& k, size_t side, size_t channels, Type type) 
   Floats weight(49 * channels), bias(channels), partial(samples * 50 * channels), dweight(49 * channels);
   const DepthwiseArgs forward{side, side, channels, 7, false, x, weight, bias, y}, backward{side, side, channels, 7, true, dy, weight, nullptr, y};
   const DepthwiseGradArgs grad{side, side, channels, 7, x, dy, partial};
-  const double seconds[3] = {best_seconds([&] { k.depthwise_conv(forward, 0, samples * side); }), best_seconds([&] { k.depthwise_conv(backward, 0, samples * side); }),
-                             best_seconds([&] {
+  const double seconds[3] = {best_seconds([&] { k.depthwise_conv(forward, 0, samples * side); }),
+                             best_seconds([&] { k.depthwise_conv(backward, 0, samples * side); }), best_seconds([&] {
                                for (size_t s = 0; s < samples; s++)
                                  for (size_t c = 0; c < channels; c += 64) k.depthwise_weight_grad(grad, s, c, c + 64 < channels ? c + 64 : channels);
                                k.depthwise_weight_sum(grad, samples, dweight, bias, 0, channels);
@@ -27,7 +27,9 @@ void moves(const KernelTable& k, Type type) {
   const size_t rows = 196, width = 512, samples = 8, n = samples * rows * width, blocks = (samples * rows + 31) / 32;
   Elements x(n, type), y(n, type), z(n, type);
   Floats gamma(width), partial(blocks * width);
-  const auto show = [&](const char* name, double seconds, size_t streams = 2) { report(k.isa, name, "8 x 196 x 512", type, seconds, 0, (double)(streams * size_of(type) * n)); };
+  const auto show = [&](const char* name, double seconds, size_t streams = 2) {
+    report(k.isa, name, "8 x 196 x 512", type, seconds, 0, (double)(streams * size_of(type) * n));
+  };
   show("transpose", best_seconds([&] {
          for (size_t s = 0; s < samples; s++) k.transpose(In(x) + s * rows * width, rows, width, Out(y) + s * rows * width, 0, rows);
        }));
@@ -38,7 +40,8 @@ void moves(const KernelTable& k, Type type) {
   show("layer scale", best_seconds([&] { k.layer_scale(x, gamma, y, samples * rows, width); }));
   show("layer scale gradient", best_seconds([&] {
          for (size_t block = 0; block < blocks; block++) k.layer_scale_grad({samples * rows, width, 32, x, gamma, z, y, partial}, block);
-       }), 3);
+       }),
+       3);
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ void typed(const KernelTable& k, Type type) {
   show("gelu", 2 * h, best_seconds([&] { k.gelu(x, y, n); }));
   show("gelu gradient", 3 * h, best_seconds([&] { k.gelu_grad(x, y, z, n); }));
   show("layer norm of the stream", 4 + h, best_seconds([&] { k.layer_norm({kWidth, 1e-6f, stream, weight, bias, y, mean, rstd}, 0, kRows); }));
-  const LayerNormGradArgs from_stream{kRows, kWidth, 32, stream, weight, mean, rstd, y, gradient, partial}, from_kept{kRows, kWidth, 32, x, weight, mean, rstd, y, z, partial};
+  const LayerNormGradArgs from_stream{kRows, kWidth, 32, stream, weight, mean, rstd, y, gradient, partial},
+      from_kept{kRows, kWidth, 32, x, weight, mean, rstd, y, z, partial};
   const auto blockwise = [&](const LayerNormGradArgs& args) {
     return best_seconds([&] {
       for (size_t block = 0; block < blocks; block++) k.layer_norm_grad(args, block);

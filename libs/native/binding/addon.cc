@@ -14,7 +14,7 @@ void register_pixels(napi_env env, napi_value exports);
 namespace dropstream {
 namespace {
 
-// {isa, available, threads, build}: NativeEngineInfo of libs/native/program.ts.
+// EngineInfo of libs/native/addon.ts.
 napi_value engine_info(napi_env env, napi_callback_info) {
   return guarded(env, [&]() -> napi_value {
     napi_value info, available;
@@ -26,6 +26,7 @@ napi_value engine_info(napi_env env, napi_callback_info) {
     set_property(env, info, "available", available);
     set_property(env, info, "threads", make_number(env, Pool::shared().threads()));
     set_property(env, info, "build", make_text(env, DROPSTREAM_BUILD_ID));
+    set_property(env, info, "numerics", make_text(env, DROPSTREAM_NUMERICS_ID));
     return info;
   });
 }

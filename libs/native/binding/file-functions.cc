@@ -87,7 +87,7 @@ napi_value read_files(napi_env env, napi_callback_info info) {
     require_ok(env, napi_create_reference(env, kept, 1, &job->kept));
     require_ok(env, napi_create_promise(env, &job->promise, &promise));
     require_ok(env, napi_queue_async_work(env, job->work));
-    job.release();
+    (void)job.release();  // complete deletes it
     return promise;
   });
 }

@@ -19,6 +19,15 @@ struct Arguments {
   }
 };
 
+// Losses and logits.
+napi_value leaf_output(napi_env env, const LeafResult& result) {
+  napi_value output;
+  require_ok(env, napi_create_object(env, &output));
+  set_property(env, output, "losses", make_floats(env, result.losses.data(), result.losses.size()));
+  set_property(env, output, "logits", make_floats(env, result.logits.data(), result.logits.size()));
+  return output;
+}
+
 napi_value create(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments args(env, info);
@@ -27,36 +36,108 @@ napi_value create(napi_env env, napi_callback_info info) {
   });
 }
 
-napi_value step(napi_env env, napi_callback_info info) {
+napi_value accumulate(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments args(env, info);
+    Program* program = live_object(env, args.values[0])->program.get();
+    std::vector<napi_value> held;
+    const auto request = std::make_shared<LeafRequest>(read_leaf({env, args.values[1], "leaf"}, program->spec(), held));
+    program->check(*request);
+    const auto result = std::make_shared<LeafResult>();
+    return enqueue(
+        env, args.values[0], std::move(held), [=, ticket = program->ticket()] { program->accumulate(*request, *result, ticket); },
+        [result](napi_env env) {
+          const napi_value output = leaf_output(env, *result);
+          set_property(env, output, "forwardSeconds", make_number(env, result->forward_seconds));
+          set_property(env, output, "backwardSeconds", make_number(env, result->backward_seconds));
+          return output;
+        });
+  });
+}
+
+// Whatever becomes of it, the step has ended: its leaves are not left behind for the next.
+napi_value update(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments args(env, info);
     ProgramObject* object = live_object(env, args.values[0]);
-    std::vector<napi_value> held;
-    auto request = std::make_shared<StepRequest>(read_step({env, args.values[1], "micro"}, {env, args.values[2], "random"}, {env, args.values[3], "lossScale"},
-                                                           {env, args.values[4], "optimizer"}, object->program->spec(), held));
-    object->program->check(*request);
-    auto call = std::make_unique<Call>();
-    call->object = object;
-    call->is_step = true;
-    call->body = [program = object->program.get(), request](StepResult& result) { program->step(*request, result); };
-    return enqueue(env, args.values[0], std::move(call), std::move(held));
+    Program* program = object->program.get();
+    try {
+      std::shared_ptr<Optimizer> optimizer;
+      const Field field(env, args.values[1], "optimizer");
+      if (field.present()) optimizer = std::make_shared<Optimizer>(read_optimizer(field));
+      if (optimizer) program->check(*optimizer);
+      const auto result = std::make_shared<UpdateResult>();
+      return enqueue(
+          env, args.values[0], {}, [=, ticket = program->ticket()] { program->update(optimizer.get(), *result, ticket); },
+          [result](napi_env env) {
+            napi_value output;
+            require_ok(env, napi_create_object(env, &output));
+            set_property(env, output, "gradNorm", make_number(env, result->grad_norm));
+            set_property(env, output, "seconds", make_number(env, result->seconds));
+            return output;
+          });
+    } catch (...) {
+      object->thread->post([program] { program->discard_leaves(); });
+      throw;
+    }
   });
 }
 
 napi_value evaluate(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments args(env, info);
-    ProgramObject* object = live_object(env, args.values[0]);
+    Program* program = live_object(env, args.values[0])->program.get();
     std::vector<napi_value> held;
-    const MicroBatch batch = read_micro_batch({env, args.values[1], "batch"}, object->program->spec(), held);
-    object->program->check_evaluation(batch);
+    const MicroBatch batch = read_micro_batch({env, args.values[1], "batch"}, program->spec(), held);
+    program->check_evaluation(batch);
     const Field state(env, args.values[2], "state");
     const std::string name = state.text();
     if (name != "weights" && name != "ema") state.refuse("'weights' or 'ema'");
-    auto call = std::make_unique<Call>();
-    call->object = object;
-    call->body = [program = object->program.get(), batch, ema = name == "ema"](StepResult& result) { program->evaluate(batch, ema, result); };
-    return enqueue(env, args.values[0], std::move(call), std::move(held));
+    const auto result = std::make_shared<LeafResult>();
+    return enqueue(
+        env, args.values[0], std::move(held), [=, ema = name == "ema", ticket = program->ticket()] { program->evaluate(batch, ema, *result, ticket); },
+        [result](napi_env env) { return leaf_output(env, *result); });
+  });
+}
+
+napi_value cancel(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments args(env, info);
+    live_object(env, args.values[0])->program->cancel();
+    return nullptr;
+  });
+}
+
+napi_value read_gradient_sum(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments args(env, info);
+    Program* program = live_object(env, args.values[0])->program.get();
+    std::vector<napi_value> held;
+    const Subtree node = read_subtree({env, args.values[1], "subtree"});
+    float* into = read_gradients({env, args.values[2], "into"}, program->parameter_floats(), held);
+    return enqueue(env, args.values[0], std::move(held), [=] { program->read_subtree(node, into); });
+  });
+}
+
+napi_value write_gradient_sum(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments args(env, info);
+    Program* program = live_object(env, args.values[0])->program.get();
+    std::vector<napi_value> held;
+    const Subtree node = read_subtree({env, args.values[1], "subtree"});
+    const uint32_t leaves = (uint32_t)Field(env, args.values[2], "leaves").whole(kMostLeaves);
+    const float* from = read_gradients({env, args.values[3], "from"}, program->parameter_floats(), held);
+    return enqueue(env, args.values[0], std::move(held), [=, ticket = program->ticket()] { program->write_subtree(leaves, node, from, ticket); });
+  });
+}
+
+napi_value initialize(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments args(env, info);
+    Program* program = live_object(env, args.values[0])->program.get();
+    const auto initializers = std::make_shared<std::vector<Initializer>>(read_initializers({env, args.values[1], "initializers"}, program->spec()));
+    const uint32_t k0 = (uint32_t)Field(env, args.values[2], "k0").whole(UINT32_MAX), k1 = (uint32_t)Field(env, args.values[3], "k1").whole(UINT32_MAX);
+    return enqueue(env, args.values[0], {}, [=] { program->initialize(*initializers, {k0, k1}); });
   });
 }
 
@@ -68,30 +149,25 @@ State read_state(const Field& field) {
   field.refuse("weights, gradients, first_moment, second_moment or ema");
 }
 
-napi_value read(napi_env env, napi_callback_info info) {
+// Both directions: the arrays of a read are written.
+template <class Move>
+napi_value move_parameters(napi_env env, napi_callback_info info, Move move) {
   return guarded(env, [&]() -> napi_value {
     const Arguments args(env, info);
-    const Program& program = *idle_object(env, args.values[0])->program;
+    Program* program = live_object(env, args.values[0])->program.get();
     const State state = read_state({env, args.values[1], "state"});
-    const size_t parameter = Field(env, args.values[2], "parameter").whole(program.spec().parameters.size() - 1);
-    return make_floats(env, program.read(state, parameter), program.parameter_size(parameter));
+    std::vector<napi_value> held;
+    const auto parameters = std::make_shared<std::vector<ParameterValues>>(read_parameters({env, args.values[2], "parameters"}, program->spec(), held));
+    return enqueue(env, args.values[0], std::move(held), [=] { move(*program, state, *parameters); });
   });
 }
 
+napi_value read(napi_env env, napi_callback_info info) {
+  return move_parameters(env, info, [](Program& program, State state, const std::vector<ParameterValues>& into) { program.read(state, into); });
+}
+
 napi_value write(napi_env env, napi_callback_info info) {
-  return guarded(env, [&]() -> napi_value {
-    const Arguments args(env, info);
-    Program& program = *idle_object(env, args.values[0])->program;
-    const State state = read_state({env, args.values[1], "state"});
-    const size_t parameter = Field(env, args.values[2], "parameter").whole(program.spec().parameters.size() - 1);
-    const Field field(env, args.values[3], "data");
-    size_t count;
-    const float* data = field.floats(&count);
-    if (count != program.parameter_size(parameter))
-      field.refuse("of " + std::to_string(program.parameter_size(parameter)) + " elements, has " + std::to_string(count));
-    program.write(state, parameter, data);
-    return nullptr;
-  });
+  return move_parameters(env, info, [](Program& program, State state, const std::vector<ParameterValues>& from) { program.write(state, from); });
 }
 
 napi_value dispose(napi_env env, napi_callback_info info) {
@@ -118,7 +194,7 @@ napi_value profile(napi_env env, napi_callback_info info) {
   });
 }
 
-// RecordedSlices of libs/native/profiler.ts.
+// RecordedSlices of libs/native/addon.ts.
 napi_value take_profile(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments args(env, info);
@@ -143,9 +219,20 @@ void register_programs(napi_env env, napi_value exports) {
   static const struct {
     const char* name;
     napi_callback callback;
-  } kFunctions[] = {{"createProgram", create}, {"programStep", step},       {"programEvaluate", evaluate}, {"programRead", read},
-                    {"programWrite", write},   {"programDispose", dispose}, {"programMemory", memory},
-                    {"programProfile", profile}, {"programTakeProfile", take_profile}};
+  } kFunctions[] = {{"createProgram", create},
+                    {"programAccumulate", accumulate},
+                    {"programUpdate", update},
+                    {"programEvaluate", evaluate},
+                    {"programCancel", cancel},
+                    {"programReadSubtree", read_gradient_sum},
+                    {"programWriteSubtree", write_gradient_sum},
+                    {"programInitialize", initialize},
+                    {"programRead", read},
+                    {"programWrite", write},
+                    {"programDispose", dispose},
+                    {"programMemory", memory},
+                    {"programProfile", profile},
+                    {"programTakeProfile", take_profile}};
   for (const auto& entry : kFunctions) {
     napi_value function;
     require_ok(env, napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.callback, nullptr, &function));

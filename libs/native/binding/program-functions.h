@@ -3,7 +3,7 @@
 
 namespace dropstream {
 
-// Adds createProgram, programStep, programEvaluate, programRead, programWrite, programDispose and programMemory to exports.
+// Adds createProgram and the program… functions to exports (EngineExports of libs/native/addon.ts).
 void register_programs(napi_env env, napi_value exports);
 
 }  // namespace dropstream

@@ -1,5 +1,7 @@
 #include "binding/program-handle.h"
 
+#include <system_error>
+#include <thread>
 #include <utility>
 
 namespace dropstream {
@@ -9,29 +11,34 @@ namespace {
 constexpr napi_type_tag kTag = {0x64726f7073747265ull, 0x616d2d70726f6772ull};
 constexpr size_t kMostCalls = 64;
 
+// Tells the garbage collector how much memory a handle holds by now.
+void report_memory(napi_env env, ProgramObject* object) {
+  const size_t bytes = object->program ? object->program->memory_bytes() : 0;
+  int64_t adjusted;
+  if (bytes != object->reported_bytes) napi_adjust_external_memory(env, (int64_t)bytes - (int64_t)object->reported_bytes, &adjusted);
+  object->reported_bytes = bytes;
+}
+
 void free_program(napi_env env, ProgramObject* object) {
   if (!object->program) return;
   object->stop();
-  int64_t adjusted;
-  napi_adjust_external_memory(env, -(int64_t)object->program->memory_bytes(), &adjusted);
-  object->program.reset();
+  // Giving gigabytes back to the system takes longer than the event loop may be blocked.
+  try {
+    std::thread([program = std::move(object->program)]() mutable { program.reset(); }).detach();
+  } catch (const std::system_error&) {
+    object->program.reset();  // no thread to be had
+  }
+  report_memory(env, object);
   if (object->done) napi_release_threadsafe_function(std::exchange(object->done, nullptr), napi_tsfn_abort);
 }
 
-napi_value step_output(napi_env env, const Call& call) {
-  const StepResult& r = call.result;
-  napi_value output, seconds;
-  require_ok(env, napi_create_object(env, &output));
-  set_property(env, output, "losses", make_floats(env, r.losses.data(), r.losses.size()));
-  set_property(env, output, "logits", make_floats(env, r.logits.data(), r.logits.size()));
-  if (!call.is_step) return output;
-  set_property(env, output, "gradNorm", make_number(env, r.grad_norm));
-  require_ok(env, napi_create_object(env, &seconds));
-  set_property(env, seconds, "forward", make_number(env, r.forward_seconds));
-  set_property(env, seconds, "backward", make_number(env, r.backward_seconds));
-  set_property(env, seconds, "optimizer", make_number(env, r.optimizer_seconds));
-  set_property(env, output, "seconds", seconds);
-  return output;
+napi_value error_of(napi_env env, Failure failure, const std::string& message) {
+  if (failure == Failure::cancelled) {
+    const napi_value error = make_error(env, message);
+    set_property(env, error, "code", make_text(env, "ERR_CANCELLED"));
+    return error;
+  }
+  return failure == Failure::range ? make_range_error(env, message) : make_error(env, message);
 }
 
 // On the JavaScript thread; env is null where the environment ends.
@@ -42,24 +49,28 @@ void settle(napi_env env, napi_value, void*, void* data) {
   napi_handle_scope scope;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   guarded(env, [&]() -> napi_value {
-    std::string error = call->error;
     napi_value value = nullptr;
-    if (error.empty()) {
+    if (call->failure == Failure::none) {
       try {
-        value = step_output(env, *call);
+        if (call->output)
+          value = call->output(env);
+        else
+          require_ok(env, napi_get_undefined(env, &value));
       } catch (const std::exception& problem) {
-        error = problem.what();
+        call->failure = Failure::other;
+        call->error = problem.what();
       }
     }
+    report_memory(env, object);
     if (--object->pending == 0) {
       if (object->done) napi_unref_threadsafe_function(env, object->done);
       if (object->disposing) free_program(env, object);
     }
     for (napi_ref ref : call->held) napi_delete_reference(env, ref);
-    if (error.empty())
+    if (call->failure == Failure::none)
       require_ok(env, napi_resolve_deferred(env, call->deferred, value));
     else
-      require_ok(env, napi_reject_deferred(env, call->deferred, make_error(env, error)));
+      require_ok(env, napi_reject_deferred(env, call->deferred, error_of(env, call->failure, call->error)));
     return nullptr;
   });
   napi_close_handle_scope(env, scope);
@@ -91,8 +102,7 @@ napi_value make_handle(napi_env env, std::unique_ptr<Program> program) {
                                                   &object->done));
   ProgramObject* raw = object.release();
   napi_unref_threadsafe_function(env, raw->done);
-  int64_t adjusted;
-  napi_adjust_external_memory(env, (int64_t)raw->program->memory_bytes(), &adjusted);
+  report_memory(env, raw);
   if (napi_wrap(env, handle, raw, collected, nullptr, nullptr) != napi_ok) {
     collected(env, raw, nullptr);
     throw std::runtime_error("Node-API could not wrap the program");
@@ -114,9 +124,13 @@ ProgramObject* live_object(napi_env env, napi_value handle) {
   return object;
 }
 
-napi_value enqueue(napi_env env, napi_value handle, std::unique_ptr<Call> call, std::vector<napi_value> held) {
-  ProgramObject* object = call->object;
+napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held, std::function<void()> body, std::function<napi_value(napi_env)> output) {
+  ProgramObject* object = live_object(env, handle);
   if (object->pending >= kMostCalls) throw std::runtime_error("too many calls are queued on this program");
+  auto call = std::make_unique<Call>();
+  call->object = object;
+  call->body = std::move(body);
+  call->output = std::move(output);
   held.push_back(handle);
   for (napi_value value : held) {
     napi_ref ref;
@@ -127,13 +141,21 @@ napi_value enqueue(napi_env env, napi_value handle, std::unique_ptr<Call> call, 
   require_ok(env, napi_create_promise(env, &call->deferred, &promise));
   if (object->pending++ == 0) require_ok(env, napi_ref_threadsafe_function(env, object->done));
   object->thread->post([object, raw = call.release()] {
+    const auto fail = [raw](Failure failure, const char* message) {
+      raw->failure = failure;
+      raw->error = message;
+    };
     try {
       if (object->disposing) throw std::runtime_error("the program was disposed");
-      raw->body(raw->result);
+      raw->body();
     } catch (const Cancelled&) {
-      raw->error = "the program was disposed";
+      fail(Failure::cancelled, "the call was cancelled");
+    } catch (const std::invalid_argument& error) {
+      fail(Failure::range, error.what());
+    } catch (const std::bad_alloc&) {
+      fail(Failure::other, "not enough memory for the program");
     } catch (const std::exception& error) {
-      raw->error = error.what();
+      fail(Failure::other, error.what());
     }
     // Refused only while the environment ends: then nobody waits for the promise.
     if (napi_call_threadsafe_function(object->done, raw, napi_tsfn_blocking) != napi_ok) delete raw;
@@ -143,7 +165,7 @@ napi_value enqueue(napi_env env, napi_value handle, std::unique_ptr<Call> call, 
 
 ProgramObject* idle_object(napi_env env, napi_value handle) {
   ProgramObject* object = live_object(env, handle);
-  if (object->pending) throw std::runtime_error("a call runs on this program: read and write after it settled");
+  if (object->pending) throw std::runtime_error("a call runs on this program: wait until it has settled");
   return object;
 }
 

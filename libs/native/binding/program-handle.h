@@ -21,10 +21,11 @@ struct ProgramObject {
   napi_threadsafe_function done = nullptr;
   std::atomic<bool> disposing{false};
   size_t pending = 0;
+  size_t reported_bytes = 0;  // what the garbage collector was told of
   int owners = 2;
 
   void stop() {
-    if (program) program->cancel();
+    if (program) program->stop();
     thread.reset();
   }
   void disown() {
@@ -32,13 +33,16 @@ struct ProgramObject {
   }
 };
 
+// What a call failed with, and so the class of its error.
+enum class Failure { none, cancelled, range, other };
+
 struct Call {
   ProgramObject* object;
   napi_deferred deferred = nullptr;
-  std::vector<napi_ref> held;  // the handle and the arrays read by the call
-  std::function<void(StepResult&)> body;
-  StepResult result;
-  bool is_step = false;
+  std::vector<napi_ref> held;                  // the handle and the arrays that the call uses
+  std::function<void()> body;                  // on the engine thread
+  std::function<napi_value(napi_env)> output;  // on the JavaScript thread; none: undefined
+  Failure failure = Failure::none;
   std::string error;
 };
 
@@ -50,8 +54,10 @@ ProgramObject* object_of(napi_env env, napi_value handle);
 ProgramObject* live_object(napi_env env, napi_value handle);
 ProgramObject* idle_object(napi_env env, napi_value handle);
 
-// Runs the call on the engine thread, keeping the handle and `held` referenced. Returns the promise of its output.
-napi_value enqueue(napi_env env, napi_value handle, std::unique_ptr<Call> call, std::vector<napi_value> held);
+// Runs body on the engine thread, keeping the handle and `held` referenced. Returns the promise of its output. What body throws rejects it:
+// Cancelled as an Error with the code ERR_CANCELLED, std::invalid_argument as a RangeError.
+napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held, std::function<void()> body,
+                   std::function<napi_value(napi_env)> output = nullptr);
 
 // Frees everything: now, or once the running call ended. Calls still waiting are refused.
 void dispose_object(napi_env env, ProgramObject* object);

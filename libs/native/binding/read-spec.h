@@ -4,7 +4,7 @@
 
 namespace dropstream {
 
-// A ProgramSpec of libs/native/program.ts. Types only; bounds are vm/validate.cc's.
+// A ProgramSpec of libs/engine/native/program-spec.ts. Types only; bounds are vm/validate.cc's.
 ProgramSpec read_spec(const Field& spec);
 
 }  // namespace dropstream

@@ -31,6 +31,8 @@ std::vector<const uint8_t*> read_masks(const Field& field, size_t rows, const st
   return masks;
 }
 
+}  // namespace
+
 Optimizer read_optimizer(const Field& field) {
   Optimizer o;
   const std::string kind = field["kind"].text();
@@ -48,7 +50,37 @@ Optimizer read_optimizer(const Field& field) {
   return o;
 }
 
-}  // namespace
+std::vector<ParameterValues> read_parameters(const Field& list, const ProgramSpec& spec, std::vector<napi_value>& arrays) {
+  std::vector<ParameterValues> parameters;
+  for (uint32_t i = 0, n = list.length(); i < n; i++) {
+    const Field entry = list.at(i);
+    const size_t parameter = entry["parameter"].whole(spec.parameters.size() - 1);
+    parameters.push_back({(uint32_t)parameter, const_cast<float*>(read_floats(entry["values"], spec.parameters[parameter], arrays))});
+  }
+  return parameters;
+}
+
+std::vector<Initializer> read_initializers(const Field& list, const ProgramSpec& spec) {
+  static const struct {
+    const char *kind, *value;
+    Initializer::Kind as;
+  } kKinds[] = {
+      {"constant", "value", Initializer::Kind::constant}, {"normal", "std", Initializer::Kind::normal}, {"uniform", "bound", Initializer::Kind::uniform}};
+  if (list.length() != spec.parameters.size()) list.refuse("of " + std::to_string(spec.parameters.size()) + " entries");
+  std::vector<Initializer> initializers;
+  for (uint32_t i = 0; i < spec.parameters.size(); i++) {
+    const Field field = list.at(i), kind = field["kind"];
+    const std::string name = kind.text();
+    for (const auto& entry : kKinds)
+      if (name == entry.kind) initializers.push_back({entry.as, field[entry.value].number()});
+    if (initializers.size() == i) kind.refuse("'constant', 'normal' or 'uniform'");
+  }
+  return initializers;
+}
+
+Subtree read_subtree(const Field& field) { return {(uint32_t)field["first"].whole(kMostLeaves - 1), (uint32_t)field["leaves"].whole(kMostLeaves)}; }
+
+float* read_gradients(const Field& field, size_t expected, std::vector<napi_value>& arrays) { return const_cast<float*>(read_floats(field, expected, arrays)); }
 
 MicroBatch read_micro_batch(const Field& field, const ProgramSpec& spec, std::vector<napi_value>& arrays) {
   MicroBatch batch;
@@ -59,9 +91,9 @@ MicroBatch read_micro_batch(const Field& field, const ProgramSpec& spec, std::ve
   return batch;
 }
 
-StepRequest read_step(const Field& micro, const Field& random, const Field& loss_scale, const Field& optimizer, const ProgramSpec& spec,
-                      std::vector<napi_value>& arrays) {
-  StepRequest request;
+LeafRequest read_leaf(const Field& leaf, const ProgramSpec& spec, std::vector<napi_value>& arrays) {
+  LeafRequest request;
+  const Field micro = leaf["microBatches"], random = leaf["random"];
   size_t rows = 0;
   for (uint32_t i = 0, n = micro.length(); i < n; i++) {
     request.micro.push_back(read_micro_batch(micro.at(i), spec, arrays));
@@ -73,9 +105,10 @@ StepRequest read_step(const Field& micro, const Field& random, const Field& loss
   request.random.path_rates = random["pathRates"].doubles();
   request.random.site_masks = read_masks(random["siteMasks"], rows, spec.sites, arrays);
   request.random.path_masks = read_masks(random["pathMasks"], rows, std::vector<size_t>(spec.paths, 1), arrays);
-  request.loss_scale = (float)loss_scale.number();
-  request.has_optimizer = optimizer.present();
-  if (request.has_optimizer) request.optimizer = read_optimizer(optimizer);
+  request.loss_scale = (float)leaf["lossScale"].number();
+  request.leaves = (uint32_t)leaf["leaves"].whole(kMostLeaves);
+  request.leaf = (uint32_t)leaf["index"].whole(kMostLeaves - 1);
+  if (request.leaf >= request.leaves) leaf["index"].refuse("below leaves = " + std::to_string(request.leaves));
   return request;
 }
 

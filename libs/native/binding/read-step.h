@@ -1,13 +1,17 @@
+// What the calls of a program take (libs/engine/executable.ts), as plain C++. Arrays are not copied: they are added to `arrays`, which must
+// stay referenced while the call runs.
 #pragma once
 #include "binding/values.h"
 #include "vm/program.h"
 
 namespace dropstream {
 
-// The arguments of step and evaluate. Lengths of every array are checked against the program; the arrays are not copied, so the caller
-// keeps them referenced until the call is over (`arrays` collects them).
 MicroBatch read_micro_batch(const Field& field, const ProgramSpec& spec, std::vector<napi_value>& arrays);
-StepRequest read_step(const Field& micro, const Field& random, const Field& loss_scale, const Field& optimizer, const ProgramSpec& spec,
-                      std::vector<napi_value>& arrays);
+LeafRequest read_leaf(const Field& leaf, const ProgramSpec& spec, std::vector<napi_value>& arrays);
+Optimizer read_optimizer(const Field& field);
+Subtree read_subtree(const Field& field);
+float* read_gradients(const Field& field, size_t expected, std::vector<napi_value>& arrays);
+std::vector<ParameterValues> read_parameters(const Field& list, const ProgramSpec& spec, std::vector<napi_value>& arrays);
+std::vector<Initializer> read_initializers(const Field& list, const ProgramSpec& spec);
 
 }  // namespace dropstream

@@ -133,13 +133,17 @@ napi_value make_array(napi_env env, napi_typedarray_type type, const Number* dat
 napi_value make_floats(napi_env env, const float* data, size_t count) { return make_array(env, napi_float32_array, data, count); }
 napi_value make_doubles(napi_env env, const double* data, size_t count) { return make_array(env, napi_float64_array, data, count); }
 
-void set_property(napi_env env, napi_value object, const char* name, napi_value value) {
-  require_ok(env, napi_set_named_property(env, object, name, value));
-}
+void set_property(napi_env env, napi_value object, const char* name, napi_value value) { require_ok(env, napi_set_named_property(env, object, name, value)); }
 
 napi_value make_error(napi_env env, const std::string& message) {
   napi_value error;
   require_ok(env, napi_create_error(env, nullptr, make_text(env, message), &error));
+  return error;
+}
+
+napi_value make_range_error(napi_env env, const std::string& message) {
+  napi_value error;
+  require_ok(env, napi_create_range_error(env, nullptr, make_text(env, message), &error));
   return error;
 }
 

@@ -26,19 +26,19 @@ class Field {
   napi_value value() const { return value_; }
   const std::string& path() const { return path_; }
 
-  bool present() const;                        // neither undefined nor null
-  Field operator[](const char* name) const;    // property of an object
-  Field at(uint32_t index) const;              // element of an array
-  uint32_t length() const;                     // of an array
+  bool present() const;                      // neither undefined nor null
+  Field operator[](const char* name) const;  // property of an object
+  Field at(uint32_t index) const;            // element of an array
+  uint32_t length() const;                   // of an array
   double number() const;
-  uint64_t whole(uint64_t most) const;         // 0 … most, exactly
+  uint64_t whole(uint64_t most) const;  // 0 … most, exactly
   std::string text() const;
-  uint64_t bits64() const;                     // a bigint, modulo 2^64
-  std::vector<std::string> names() const;      // own enumerable keys
+  uint64_t bits64() const;                 // a bigint, modulo 2^64
+  std::vector<std::string> names() const;  // own enumerable keys
   // The elements of a typed array of exactly this type. The pointer is good while the array is referenced and not transferred.
   float* floats(size_t* count) const;
   uint8_t* bytes(size_t* count) const;
-  std::vector<double> doubles() const;         // a copy of a Float64Array
+  std::vector<double> doubles() const;  // a copy of a Float64Array
 
   [[noreturn]] void refuse(const std::string& must) const;
 
@@ -55,6 +55,7 @@ napi_value make_floats(napi_env env, const float* data, size_t count);
 napi_value make_doubles(napi_env env, const double* data, size_t count);
 void set_property(napi_env env, napi_value object, const char* name, napi_value value);
 napi_value make_error(napi_env env, const std::string& message);
+napi_value make_range_error(napi_env env, const std::string& message);
 
 // Runs body() -> napi_value; C++ exceptions become a pending JavaScript exception (TypeError for BadValue, RangeError for std::invalid_argument).
 template <class Body>

@@ -1,18 +1,17 @@
 // Maps over spans: bound by memory, so nothing but straight vector loops. y may be x (or a): every element is read before it is written.
 #include "kernels/declare.h"
-#include "kernels/simd/functions.h"
+#include "simd/functions.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-void gelu_forward(In from, Out to, size_t n) {
+void gelu(In from, Out to, size_t n) {
   with_types(from, to, [=](auto* x, auto* y) { for_vectors(n, [=](size_t i, auto io) { io.put(y + i, gelu(io.get(x + i))); }); });
 }
 
 void gelu_grad(In from, In upstream, Out to, size_t n) {
-  with_types(from, upstream, to, [=](auto* x, auto* dy, auto* dx) {
-    for_vectors(n, [=](size_t i, auto io) { io.put(dx + i, io.get(dy + i) * gelu_slope(io.get(x + i))); });
-  });
+  with_types(from, upstream, to,
+             [=](auto* x, auto* dy, auto* dx) { for_vectors(n, [=](size_t i, auto io) { io.put(dx + i, io.get(dy + i) * gelu_slope(io.get(x + i))); }); });
 }
 
 void add(In left, In right, Out to, size_t n) {

@@ -15,10 +15,10 @@ struct DropoutSite {
   bool on = false;
   uint32_t key0 = 0, key1 = 0;
   uint32_t site = 0, step = 0;
-  uint32_t limit = 0;            // ⌈(1 − p)·2³²⌉ − 1
-  float scale = 1;               // 1 / (1 − p)
-  const uint8_t* mask = nullptr; // [samples of the step][elements]
-  size_t elements = 0;           // per sample
+  uint32_t limit = 0;             // ⌈(1 − p)·2³²⌉ − 1
+  float scale = 1;                // 1 / (1 − p)
+  const uint8_t* mask = nullptr;  // [samples of the step][elements]
+  size_t elements = 0;            // per sample
 };
 
 // Which samples the rows of a chunk's domain are: sample i stands for counter word `first_counter + index[i]` and mask row `first_row + index[i]`.
@@ -113,18 +113,18 @@ struct WindowArgs {
   const float* bias;  // [heads][window²][window_stride]
   Out out;
   float* lse;
-  In dout;            // backward
-  Out dqkv;           // backward
-  float* partial;     // backward: [groups of windows_per_partial windows][(2·window − 1)²][heads]
+  In dout;         // backward
+  Out dqkv;        // backward
+  float* partial;  // backward: [groups of windows_per_partial windows][(2·window − 1)²][heads]
   size_t windows_per_partial;
   DropoutSite site;
   Samples samples;
 };
 
-// y[s][token][channel] = bias + Σ taps. turned: the taps in reverse order, which makes it the input gradient.
+// y[s][token][channel] = bias + Σ taps. flipped: the taps in reverse order, which makes it the input gradient.
 struct DepthwiseArgs {
   size_t height, width, channels, kernel;
-  bool turned;
+  bool flipped;
   In x;
   const float* weight;  // [kernel²][channels]
   const float* bias;    // may be null
@@ -188,13 +188,13 @@ struct UpdateArgs {
   float* second;
   float* ema;  // null: none
   float clip_factor;
-  float decay;        // adamw: 1 − lr·wd;  others: wd
-  float step_size;    // adamw: lr / (1 − β1^t);  others: lr
+  float decay;      // adamw: 1 − lr·wd;  others: wd
+  float step_size;  // adamw: lr / (1 − β1^t);  others: lr
   float beta1, one_minus_beta1, beta2, one_minus_beta2;
-  float second_scale; // √(1 − β2^t)
+  float second_scale;  // √(1 − β2^t)
   float eps;
   float momentum;
-  bool first_step;    // momentum buffer = gradient
+  bool first_step;  // momentum buffer = gradient
   float ema_decay, one_minus_ema_decay;
 };
 
@@ -202,69 +202,11 @@ struct KernelTable {
   const char* isa;
   size_t panel_width;
   size_t lanes;
-
-  // Floats of memory for a packed B[k][n], and the packers: from B itself (rows) or from its transpose (columns: source[n][k]).
-  // row_begin must be even where packed is bf16.
-  size_t (*packed_floats)(size_t k, size_t n, Type type);
-  void (*pack_rows)(const PackArgs&, size_t panel_begin, size_t panel_end, size_t row_begin, size_t row_end);
-  void (*pack_columns)(const PackArgs&, size_t panel_begin, size_t panel_end);
-  // A matrix of k rows as the k-major left side of weight_grad: blocks of weight_grad_rows columns, each in words as a panel. Null: not offered.
-  size_t (*packed_left_floats)(size_t k, size_t n, Type type);
-  void (*pack_left)(const PackArgs&, size_t row_begin, size_t row_end);
-  void (*product)(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
   // A multiple of a tile's rows: jobs of a product are cut there.
   size_t product_rows;
-  // m_end − m_begin ≤ weight_grad_rows, or, with dy_packed, any multiples of weight_grad_rows but for the last; scratch of weight_grad_scratch floats.
   size_t weight_grad_rows, weight_grad_scratch;
-  void (*weight_grad)(const WeightGradArgs&, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch);
-
-  size_t (*attention_scratch)(size_t tokens, size_t head_dim, Type type);
-  size_t (*attention_grad_scratch)(size_t tokens, size_t head_dim, Type type);
-  void (*attention)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
-  void (*attention_grad)(const AttentionArgs&, size_t job_begin, size_t job_end, float* scratch);
-
-  // Floats of a row of window_bias's table for one head, and that table's maker: bias[window²][window_stride].
-  size_t (*window_stride)(size_t window);
-  void (*window_bias)(const float* table, size_t window, size_t heads, size_t head, float* bias);
-  size_t (*window_scratch)(size_t window, size_t head_dim, Type type);
-  size_t (*window_grad_scratch)(size_t window, size_t head_dim, Type type);
-  // One job is one head of one window: job = (s·windows + window)·heads + head.
-  void (*window_attention)(const WindowArgs&, size_t job_begin, size_t job_end, float* scratch);
-  // One job is one head of one group of windows: job = group·heads + head.
-  void (*window_attention_grad)(const WindowArgs&, size_t samples, size_t job, float* scratch);
-
-  // Rows of the maps of all samples: s·height + row.
-  void (*depthwise_conv)(const DepthwiseArgs&, size_t row_begin, size_t row_end);
-  void (*depthwise_weight_grad)(const DepthwiseGradArgs&, size_t sample, size_t channel_begin, size_t channel_end);
-  // weight[channel][kernel²] += Σ partials, bias[channel] += the same, samples in order.
-  void (*depthwise_weight_sum)(const DepthwiseGradArgs&, size_t samples, float* weight, float* bias, size_t channel_begin, size_t channel_end);
-
-  void (*transpose)(In x, size_t rows, size_t columns, Out y, size_t row_begin, size_t row_end);
-  // Rows of the merged maps of all samples: s·height/2 + row.
-  void (*merge_patches)(const MergeArgs&, size_t row_begin, size_t row_end);
-  void (*merge_patches_grad)(const MergeArgs&, size_t row_begin, size_t row_end);
-  void (*layer_scale)(In x, const float* gamma, Out y, size_t rows, size_t width);
-  void (*layer_scale_grad)(const LayerScaleGradArgs&, size_t block);
-
-  void (*layer_norm)(const LayerNormArgs&, size_t row_begin, size_t row_end);
-  void (*layer_norm_grad)(const LayerNormGradArgs&, size_t block);
-  void (*cross_entropy)(const CrossEntropyArgs&, size_t row_begin, size_t row_end);
-  void (*dropout)(const DropoutArgs&, size_t sample, size_t begin, size_t end);
-
-  void (*gelu)(In x, Out y, size_t n);
-  void (*gelu_grad)(In x, In dy, Out dx, size_t n);
-  void (*add)(In a, In b, Out y, size_t n);
-  void (*multiply)(In a, In b, Out y, size_t n);
-  void (*add_scaled)(In a, In b, float scale, Out y, size_t n);  // a + scale·b
-  void (*scale)(In x, float scale, Out y, size_t n);
-  void (*copy)(In x, Out y, size_t n);
-  // sum[e] += Σ_s x[s·stride + e], s ascending.
-  void (*sum_samples)(const float* x, size_t samples, size_t stride, float* sum, size_t begin, size_t end);
-  void (*mean_tokens)(In x, size_t tokens, size_t width, Out y);
-  void (*patches)(const PatchesArgs&, size_t sample);
-
-  double (*sum_squares)(const float* x, size_t n);
-  void (*update)(const UpdateArgs&, size_t begin, size_t end);
+#define FUNCTION(result, name, parameters) result(*name) parameters;
+#include "kernels/functions.def"
 };
 
 }  // namespace dropstream

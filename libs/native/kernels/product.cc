@@ -18,12 +18,12 @@ static void product_of(const ProductArgs& p, const T* a, C* c, size_t row_begin,
   const size_t depth_block = kFull ? kDepthBlock<T> : p.k;
   const Word* packed = static_cast<const Word*>(p.b.at);
   for (size_t i = row_begin; i < row_end; i += kRowBlock) {
-    const size_t rows = smaller(kRowBlock, row_end - i);
+    const size_t rows = min(kRowBlock, row_end - i);
     for (size_t depth = 0; depth < p.k; depth += depth_block) {
-      const size_t slice = smaller(depth_block, p.k - depth), step = steps_of<Word>(depth);
+      const size_t slice = min(depth_block, p.k - depth), step = steps_of<Word>(depth);
       const bool accumulate = p.accumulate || depth > 0, last = depth + slice == p.k;
       for (size_t panel = panel_begin; panel < panel_end; panel++) {
-        const size_t j = panel * kPanelWidth, columns = smaller(kPanelWidth, p.n - j);
+        const size_t j = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j);
         const Word* b = packed + j * steps_of<Word>(p.k) + step * panel_stride(p.n, panel);
         C* block = c + i * p.c_stride + j;
         const float* bias = p.bias ? p.bias + j : nullptr;

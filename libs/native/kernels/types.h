@@ -21,6 +21,8 @@ struct Pair {
 
 enum class Type : uint8_t { fp32, bf16 };
 
+DS_INLINE constexpr size_t ceil_div(size_t n, size_t divisor) { return (n + divisor - 1) / divisor; }
+
 DS_INLINE constexpr size_t size_of(Type type) { return type == Type::fp32 ? 4 : 2; }
 
 // Elements of either type: what a kernel reads (In) and writes (Out). Sizes and strides count elements.

@@ -20,11 +20,11 @@ static void weight_grad_of(const WeightGradArgs& p, const T* dy, size_t m_begin,
   Word* left = (Word*)scratch;
   const size_t rows = m_end - m_begin;
   for (size_t r = 0; r < p.r; r += kWeightGradSlice) {
-    const size_t slice = smaller(kWeightGradSlice, p.r - r);
+    const size_t slice = min(kWeightGradSlice, p.r - r);
     pack_block(slice, rows, dy + r * p.m + m_begin, p.m, left, kRowBlock);
     if (p.bias && panel_begin == 0) add_columns(steps_of<Word>(slice), rows, left, kRowBlock, p.bias + m_begin);
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
-      const size_t j = panel * kPanelWidth, columns = smaller(kPanelWidth, p.n - j);
+      const size_t j = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j);
       panel_product<true>(rows, slice, left, kRowBlock, x + j * steps_of<Word>(p.r) + steps_of<Word>(r) * panel_stride(p.n, panel),
                           p.weight + m_begin * p.n + j, p.n, columns, p.accumulate || r > 0, nullptr);
     }
@@ -37,12 +37,12 @@ static void weight_grad_by_panels(const WeightGradArgs& p, const T* x, size_t m_
   const Word* dy = static_cast<const Word*>(p.dy_packed.at);
   Word* right = (Word*)scratch;
   for (size_t panel = panel_begin; panel < panel_end; panel++) {
-    const size_t j = panel * kPanelWidth, columns = smaller(kPanelWidth, p.n - j);
+    const size_t j = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j);
     for (size_t r = 0; r < p.r; r += kWeightGradSlice) {
-      const size_t slice = smaller(kWeightGradSlice, p.r - r);
+      const size_t slice = min(kWeightGradSlice, p.r - r);
       pack_block(slice, columns, x + r * p.n + j, p.n, right, panel_stride(p.n, panel));
       for (size_t m = m_begin; m < m_end; m += kRowBlock) {
-        const size_t rows = smaller(kRowBlock, m_end - m);
+        const size_t rows = min(kRowBlock, m_end - m);
         const Word* left = dy + m * steps_of<Word>(p.r) + steps_of<Word>(r) * kRowBlock;
         if (p.bias && panel == 0) add_columns(steps_of<Word>(slice), rows, left, kRowBlock, p.bias + m);
         panel_product<true>(rows, slice, left, kRowBlock, right, p.weight + m * p.n + j, p.n, columns, p.accumulate || r > 0, nullptr);

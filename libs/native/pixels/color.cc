@@ -98,9 +98,7 @@ void solarize_add(const Planes& image, int addend) {
 
 void brightness(const Planes& image, float factor) { blend_constant(image, 0.0f, factor); }
 
-void saturation(const Planes& image, float factor) {
-  pixel_kernels().blend_luma(image.row(0, 0), image.row(1, 0), image.row(2, 0), area(image), factor);
-}
+void saturation(const Planes& image, float factor) { pixel_kernels().blend_luma(image.row(0, 0), image.row(1, 0), image.row(2, 0), area(image), factor); }
 
 void contrast(const Planes& image, float factor) {
   const uint64_t sum = pixel_kernels().luma_sum(image.row(0, 0), image.row(1, 0), image.row(2, 0), area(image));

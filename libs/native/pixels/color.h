@@ -16,9 +16,9 @@ void solarize(const Planes& image, int threshold);
 void solarize_add(const Planes& image, int addend);
 
 // base + factor · (value − base) in float32, clamped, truncated; the base is:
-void brightness(const Planes& image, float factor);                         // black
-void saturation(const Planes& image, float factor);                         // each pixel's luma
-void contrast(const Planes& image, float factor);                           // the rounded mean luma
+void brightness(const Planes& image, float factor);                          // black
+void saturation(const Planes& image, float factor);                          // each pixel's luma
+void contrast(const Planes& image, float factor);                            // the rounded mean luma
 void sharpness(const Planes& image, float factor, const Planes& sharpened);  // the smoothed image
 
 }  // namespace dropstream::pixels

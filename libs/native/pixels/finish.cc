@@ -18,10 +18,10 @@ const uint8_t* plane_of(const FinishBatch& batch, int index, int channel) {
 void fill_with_noise(const EraseBox& erase, int index, int channel, int size, float* plane, std::vector<float>& buffer) {
   const Window& box = erase.box;
   const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
-  const int most = std::max(1, kNoiseAtOnce / std::max(1, box.width));
-  buffer.resize(static_cast<size_t>(most) * static_cast<size_t>(box.width));
-  for (int y = 0; y < box.height; y += most) {
-    const int rows = std::min(most, box.height - y);
+  const int rows_max = std::max(1, kNoiseAtOnce / std::max(1, box.width));
+  buffer.resize(static_cast<size_t>(rows_max) * static_cast<size_t>(box.width));
+  for (int y = 0; y < box.height; y += rows_max) {
+    const int rows = std::min(rows_max, box.height - y);
     noise.fill((static_cast<uint64_t>(channel) * static_cast<uint64_t>(box.height) + static_cast<uint64_t>(y)) * static_cast<uint64_t>(box.width),
                rows * box.width, buffer.data());
     for (int r = 0; r < rows; r++) {
@@ -58,8 +58,7 @@ void finished_plane(const FinishBatch& batch, int index, int channel, FinishScra
   scratch.partner.resize(size * size);
   erased_plane(batch, sample.partner, channel, scratch.partner.data(), scratch.noise);
   if (!sample.has_box) {
-    return pixel_kernels().mix_floats(plane, scratch.partner.data(), size * size, static_cast<float>(sample.lambda),
-                                      static_cast<float>(1.0 - sample.lambda));
+    return pixel_kernels().mix_floats(plane, scratch.partner.data(), size * size, static_cast<float>(sample.lambda), static_cast<float>(1.0 - sample.lambda));
   }
   for (int y = sample.box.top; y < sample.box.top + sample.box.height; y++) {
     const size_t at = static_cast<size_t>(y) * size + static_cast<size_t>(sample.box.left);
@@ -69,8 +68,7 @@ void finished_plane(const FinishBatch& batch, int index, int channel, FinishScra
 
 void check_box(const Window& box, int size, const char* what, int index) {
   if (box.top < 0 || box.left < 0 || box.height < 0 || box.width < 0 || box.top > size - box.height || box.left > size - box.width) {
-    throw PixelError(std::string(what) + " of sample " + std::to_string(index) + " leaves the image of " + std::to_string(size) + " x " +
-                     std::to_string(size));
+    throw PixelError(std::string(what) + " of sample " + std::to_string(index) + " leaves the image of " + std::to_string(size) + " x " + std::to_string(size));
   }
 }
 
@@ -80,8 +78,7 @@ void check_finish(const FinishBatch& batch) {
   for (int i = 0; i < batch.count; i++) {
     const FinishSample& sample = batch.samples[static_cast<size_t>(i)];
     if (sample.partner >= batch.count) {
-      throw PixelError("partner " + std::to_string(sample.partner) + " of sample " + std::to_string(i) + ": the batch has " +
-                       std::to_string(batch.count));
+      throw PixelError("partner " + std::to_string(sample.partner) + " of sample " + std::to_string(i) + ": the batch has " + std::to_string(batch.count));
     }
     if (!(sample.lambda >= 0 && sample.lambda <= 1)) {
       throw PixelError("lambda " + std::to_string(sample.lambda) + " of sample " + std::to_string(i) + ": must be 0 to 1");
@@ -102,22 +99,6 @@ void finish_bfloat16(const FinishBatch& batch, int index, FinishScratch& scratch
   for (int c = 0; c < 3; c++) {
     finished_plane(batch, index, c, scratch, scratch.own.data());
     pixel_kernels().round_to_bfloat16(scratch.own.data(), area, out + static_cast<size_t>(c) * area);
-  }
-}
-
-void mix_uint8(const std::vector<Bytes>& images, int size, const FinishSample& sample, int index, uint8_t* out) {
-  const auto side = static_cast<size_t>(size);
-  const uint8_t *own = images[static_cast<size_t>(index)].data, *partner = images[static_cast<size_t>(sample.partner)].data;
-  if (!sample.has_box && sample.lambda != 1.0) {
-    return pixel_kernels().mix_bytes(own, partner, 3 * side * side, static_cast<float>(sample.lambda), static_cast<float>(1.0 - sample.lambda), out);
-  }
-  std::copy_n(own, 3 * side * side, out);
-  if (!sample.has_box) return;
-  for (size_t c = 0; c < 3; c++) {
-    for (int y = sample.box.top; y < sample.box.top + sample.box.height; y++) {
-      const size_t at = (c * side + static_cast<size_t>(y)) * side + static_cast<size_t>(sample.box.left);
-      std::copy_n(partner + at, sample.box.width, out + at);
-    }
   }
 }
 

@@ -43,8 +43,4 @@ void check_finish(const FinishBatch& batch);
 void finish_float32(const FinishBatch& batch, int index, FinishScratch& scratch, float* out);
 void finish_bfloat16(const FinishBatch& batch, int index, FinishScratch& scratch, uint16_t* out);
 
-// One sample of a batch of separate images of 3 · size · size bytes, mixed as bytes: λ · own + (1 − λ) · partner rounded to nearest, ties to even, or the
-// partner's box. Normalising and erasing do not come into it.
-void mix_uint8(const std::vector<Bytes>& images, int size, const FinishSample& sample, int index, uint8_t* out);
-
 }  // namespace dropstream::pixels

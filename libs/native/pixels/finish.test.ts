@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { loadAddon } from '#native/load.js';
+import { loadAddon } from '#native/addon.js';
 import { normalisationTables } from '#native/pixels/plan-record.js';
-import { type FinishPlan, type FinishSample, finishBatch, type MixStep, mixBatch } from '#native/pixels.js';
+import { type FinishPlan, type FinishSample, finishBatch } from '#native/pixels.js';
 import { normalQuantile } from '#random/normal.js';
 import { philoxBlock } from '#random/philox.js';
 import { mix } from '../../../test/parity/groups/mix.js';
@@ -12,21 +12,7 @@ import { normalisation } from '../../../test/parity/groups/normalisation.js';
 import { assertPublic } from '../../../test/parity/public-cases.js';
 import { withoutFixtures } from '../../../test/support/fixtures.js';
 
-interface FinishAddon {
-  pixelsNormalQuantile(p: Float64Array): Float64Array;
-  pixelsNoise(k0: number, k1: number, box: number, sample: number, first: number, count: number): Float32Array;
-  pixelsRotation(degrees: number): [number, number];
-  pixelsFinish(
-    pixels: Uint8Array,
-    n: number,
-    size: number,
-    tables: Float32Array,
-    records: Float64Array,
-    out: Float32Array,
-    threads: number,
-  ): Promise<(string | null)[]>;
-}
-const addon = loadAddon() as unknown as FinishAddon;
+const addon = loadAddon();
 
 const IMAGENET = { mean: [0.485, 0.456, 0.406] as [number, number, number], std: [0.229, 0.224, 0.225] as [number, number, number] };
 const PLAIN: FinishSample = { erase: [], mix: { lambda: 1, partner: 0, box: null } };
@@ -142,36 +128,6 @@ test('a mix takes the erased, unmixed partner; a box with λ = 1 is still pasted
     const [y, x] = [Math.floor((i % (size * size)) / size), i % size];
     assert.equal(mixed[2 * area + i], y < 3 && x >= 2 ? a : alone[2 * area + i]);
   }
-});
-
-test('mixed as bytes: float32 shares, rounded to nearest with ties to even; a box is pasted; whole images collated', async () => {
-  const size = 7;
-  const each = 3 * size * size;
-  const images = Array.from({ length: 4 }, (_, i) => pixelsOf(each).map((value) => (value * (i + 3)) & 255));
-  const box = { top: 2, left: 1, height: 4, width: 6 };
-  const mix: MixStep[] = [
-    { lambda: 0.5, partner: 1, box: null },
-    { lambda: 0.3141, partner: 3, box: null },
-    { lambda: 0.6, partner: 0, box },
-    { lambda: 1, partner: 0, box: null },
-  ];
-  const out = new Uint8Array(4 * each);
-  await mixBatch(images, size, mix, out);
-  const f = Math.fround;
-  const even = (x: number) => (x - Math.floor(x) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
-  for (const [i, { lambda, partner }] of mix.entries()) {
-    for (let k = 0; k < each; k++) {
-      const [own, other] = [images[i]![k]!, images[partner]![k]!];
-      const [y, x] = [Math.floor((k % (size * size)) / size), k % size];
-      const pasted = y >= 2 && y < 6 && x >= 1 ? other : own;
-      const wanted = i === 2 ? pasted : i === 3 ? own : even(f(f(own * f(lambda)) + f(other * f(1 - lambda))));
-      assert.equal(out[i * each + k], wanted, `image ${i}, value ${k}`);
-    }
-  }
-  await assert.rejects(mixBatch(images, size, mix.slice(1), out), /mix of 3 samples/);
-  await assert.rejects(mixBatch([images[0]!, pixelsOf(3)], size, mix.slice(0, 2), out.subarray(0, 2 * each)), /images: must hold 3 x size/);
-  await assert.rejects(mixBatch(images.slice(0, 1), size, mix.slice(0, 1), out.subarray(0, each)), /partner 1 of sample 0/);
-  await assert.rejects(mixBatch(images, size, mix, out.subarray(1)), /out: must hold/);
 });
 
 test('bfloat16 output is the float32 output rounded to nearest, ties to even', async () => {

@@ -56,16 +56,16 @@ class Image {
 // Throws unless width × height is an image that may be decoded.
 inline void check_dimensions(int64_t width, int64_t height) {
   if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || width * height > kMaxArea) {
-    throw PixelError("image of " + std::to_string(width) + " x " + std::to_string(height) + " pixels: sides must be 1 to " +
-                     std::to_string(kMaxSide) + ", the area at most " + std::to_string(kMaxArea));
+    throw PixelError("image of " + std::to_string(width) + " x " + std::to_string(height) + " pixels: sides must be 1 to " + std::to_string(kMaxSide) +
+                     ", the area at most " + std::to_string(kMaxArea));
   }
 }
 
 // Throws unless the declared size of a source (0 = unknown) is the decoded one.
 inline void check_declared(int declared_width, int declared_height, int width, int height) {
   if ((declared_width != 0 && declared_width != width) || (declared_height != 0 && declared_height != height)) {
-    throw PixelError("image is " + std::to_string(width) + " x " + std::to_string(height) + " pixels, declared " +
-                     std::to_string(declared_width) + " x " + std::to_string(declared_height));
+    throw PixelError("image is " + std::to_string(width) + " x " + std::to_string(height) + " pixels, declared " + std::to_string(declared_width) + " x " +
+                     std::to_string(declared_height));
   }
 }
 
@@ -74,9 +74,8 @@ inline Window window_within(const Window& window, int width, int height) {
   if (window.width == 0 && window.height == 0) return {0, 0, height, width};
   if (window.width < 1 || window.height < 1 || window.top < 0 || window.left < 0 || window.width > width || window.height > height ||
       window.top > height - window.height || window.left > width - window.width) {
-    throw PixelError("crop (top " + std::to_string(window.top) + ", left " + std::to_string(window.left) + ", height " +
-                     std::to_string(window.height) + ", width " + std::to_string(window.width) + ") leaves the image of " +
-                     std::to_string(width) + " x " + std::to_string(height) + " pixels");
+    throw PixelError("crop (top " + std::to_string(window.top) + ", left " + std::to_string(window.left) + ", height " + std::to_string(window.height) +
+                     ", width " + std::to_string(window.width) + ") leaves the image of " + std::to_string(width) + " x " + std::to_string(height) + " pixels");
   }
   return window;
 }
@@ -93,8 +92,7 @@ inline void deinterleave(const uint8_t* __restrict rgb, int count, uint8_t* __re
   }
 }
 
-inline void interleave(const uint8_t* __restrict r, const uint8_t* __restrict g, const uint8_t* __restrict b, size_t count,
-                       uint8_t* __restrict rgb) {
+inline void interleave(const uint8_t* __restrict r, const uint8_t* __restrict g, const uint8_t* __restrict b, size_t count, uint8_t* __restrict rgb) {
   for (size_t x = 0; x < count; x++) {
     rgb[3 * x] = r[x];
     rgb[3 * x + 1] = g[x];

@@ -4,15 +4,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { loadAddon } from '#native/load.js';
+import { loadAddon } from '#native/addon.js';
 import { decode, readHeader } from '#native/pixels.js';
 import { augmentFolder, imagenetTar, tarFiles } from '../../../test/support/image-fixtures.js';
 import { type JpegShape, randomJpeg } from '../../../test/support/random-jpeg.js';
 
-interface WindowAddon {
-  pixelsDecodeWindow(file: Uint8Array, window: Int32Array, plain: 0 | 1, out: Uint8Array): Uint8Array | undefined;
-}
-const addon = loadAddon() as unknown as WindowAddon;
+const addon = loadAddon();
 const WHOLE = Int32Array.of(0, 0, 0, 0);
 const skip = augmentFolder && imagenetTar ? false : 'the shared folder is absent';
 

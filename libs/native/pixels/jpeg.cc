@@ -158,8 +158,7 @@ void keep_line(void* context, int y, bool cmyk) {
   const int row = y - target.wanted.top;
   if (row < 0 || row >= target.wanted.height) return;
   const uint8_t* line = target.line.data() + static_cast<size_t>(target.wanted.left) * (cmyk ? 4 : 3);
-  (cmyk ? cmyk_row_to_rgb : deinterleave)(line, target.wanted.width, target.out.row(0, row), target.out.row(1, row),
-                                          target.out.row(2, row));
+  (cmyk ? cmyk_row_to_rgb : deinterleave)(line, target.wanted.width, target.out.row(0, row), target.out.row(1, row), target.out.row(2, row));
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace dropstream::pixels {
 
@@ -14,7 +13,9 @@ struct Planes {
   int width = 0, height = 0;
 
   // Always inlined, as everything that kernels of several instruction sets share must be: the linker keeps one copy of what is not.
-  __attribute__((always_inline)) uint8_t* row(int channel, int y) const { return data + static_cast<size_t>(channel) * plane + static_cast<size_t>(y) * stride; }
+  __attribute__((always_inline)) uint8_t* row(int channel, int y) const {
+    return data + static_cast<size_t>(channel) * plane + static_cast<size_t>(y) * stride;
+  }
 };
 
 // What a kernel may read (never write) past the last row of a plane's memory. Buffers handed over as a source hold that much more.
@@ -40,10 +41,10 @@ struct NoiseKey {
 
 struct PixelKernels {
   const char* isa;
-  // out(c, y, x) = round(Σ_k source(c, y, first[x] + k) · weight[x][k]), clamped, for the rows of `out`. `scratch`: across_scratch(source.width, out.width) bytes.
-  void (*resample_across)(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch);
+  // out(c, y, x) = round(Σ_k source(c, y, first[x] + k) · weight[x][k]), clamped, for the rows of `out`. `scratch`: horizontal_scratch(source.width, out.width) bytes.
+  void (*resample_horizontally)(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch);
   // out(c, y, x) = round(Σ_k source(c, first[y] + k, x) · weight[y][k]), clamped.
-  void (*resample_down)(const Planes& source, const Taps& taps, const Planes& out);
+  void (*resample_vertically)(const Planes& source, const Taps& taps, const Planes& out);
   // Each row left to right; `out` is another image, of the same size.
   void (*mirror)(const Planes& source, const Planes& out);
 
@@ -71,18 +72,15 @@ struct PixelKernels {
   void (*mix_floats)(float* own, const float* other, size_t count, float own_share, float other_share);
   // To nearest, ties to even.
   void (*round_to_bfloat16)(const float* values, size_t count, uint16_t* out);
-  // own · own_share + other · other_share in float32, rounded to nearest, ties to even.
-  void (*mix_bytes)(const uint8_t* own, const uint8_t* other, size_t count, float own_share, float other_share, uint8_t* out);
   // Values first … first + count − 1 of a stream.
   void (*noise)(const NoiseKey& key, uint64_t first, int count, float* out);
 };
 
-// Strips of 16 rows, turned, of the source and of the output.
-constexpr size_t across_scratch(int source_width, int out_width) { return 16 * (static_cast<size_t>(source_width) + static_cast<size_t>(out_width) + 64); }
+// Strips of 16 rows, transposed, of the source and of the output.
+constexpr size_t horizontal_scratch(int source_width, int out_width) { return 16 * (static_cast<size_t>(source_width) + static_cast<size_t>(out_width) + 64); }
 
-// Those that this build has and this CPU runs, fastest first.
-const std::vector<const PixelKernels*>& available_pixel_kernels();
-// The process's choice: the fastest, or by DROPSTREAM_ISA "portable" or "avx2"; any other name of the engine's means the fastest here.
+// The process's choice: the fastest, or what suits the instruction set that DROPSTREAM_ISA names. Throws std::runtime_error for a name that
+// the engine does not know or this CPU does not run (simd/isa.h).
 const PixelKernels& pixel_kernels();
 
 }  // namespace dropstream::pixels

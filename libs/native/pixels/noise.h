@@ -1,7 +1,7 @@
 // The noise of random erasing: a pure function of (key, sample, box, element), equal bits on every machine.
 //
 //   word(e)  = word e mod 4 of Philox 4x32-10 at counter (⌊e / 4⌋, box, sample, 0x65726173 "eras") under key (k0, k1)
-//   value(e) = float32(Φ⁻¹((word(e) + ½) / 2³²)), Φ⁻¹ by Wichura's AS 241 in float64 over our own log
+//   value(e) = float32(Φ⁻¹((word(e) + ½) / 2³²)), Φ⁻¹ by Wichura's AS 241 in float64 over our own log (random/normal.h)
 //
 // e: mode "pixel": (channel · height + y) · width + x, y and x counted inside the box; mode "rand": the channel.
 // k0, k1: erase.key; box: erase.box; sample: the row in the batch. The same functions as libs/random, which a test compares.
@@ -9,9 +9,6 @@
 #include <cstdint>
 
 namespace dropstream::pixels {
-
-// The x with Φ(x) = p for p strictly inside (0, 1).
-double normal_quantile(double p);
 
 struct NoiseStream {
   uint32_t key[2];

@@ -5,11 +5,11 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { engineInfo } from '#native/addon.js';
 import {
   type FinishSample,
   finishBatch,
   type Geometry,
-  mixBatch,
   type PixelOp,
   type PixelOpName,
   pixelInfo,
@@ -123,19 +123,6 @@ async function hashes(): Promise<Record<string, string>> {
     result[`float32 ${size}`] = hash(floats);
     result[`bfloat16 ${size}`] = hash(halves);
   }
-  const images = sources.map(() => Uint8Array.from({ length: 3 * 37 * 37 }, () => draw(256)));
-  const mixed = new Uint8Array(images.length * 3 * 37 * 37);
-  await mixBatch(
-    images,
-    37,
-    images.map((_, i) => ({
-      lambda: draw(1000) / 1000,
-      partner: draw(images.length),
-      box: i % 5 ? null : { top: 1, left: 2, height: 9, width: 30 },
-    })),
-    mixed,
-  );
-  result.mix = hash(mixed);
   for (const [op, args] of OPS) {
     const jobs = args.flatMap((argument) =>
       (['bilinear', 'bicubic'] as const).flatMap((interpolation) =>
@@ -169,7 +156,7 @@ if (process.env.DROPSTREAM_PATH_HASHES) {
     const expected = await hashes();
     const run = promisify(execFile);
     const ran: string[] = [];
-    for (const isa of ['portable', 'avx2', 'avx512']) {
+    for (const isa of engineInfo().available) {
       const env = { ...process.env, DROPSTREAM_ISA: isa, DROPSTREAM_PATH_HASHES: '1' };
       const { stdout } = await run(process.execPath, [...process.execArgv.filter((flag) => flag !== '--test'), self], {
         env,
@@ -181,5 +168,22 @@ if (process.env.DROPSTREAM_PATH_HASHES) {
     }
     t.diagnostic(`paths: ${ran.join(', ')}`);
     assert.ok(ran.includes('portable') && ran.includes(pixelInfo().path));
+  });
+
+  test('kernels and pixels refuse an unknown DROPSTREAM_ISA alike, by name and with what is allowed', async () => {
+    const module = (name: string) => JSON.stringify(new URL(`../${name}.ts`, import.meta.url).href);
+    const script = `
+      const { engineInfo } = await import(${module('addon')});
+      const { pixelInfo } = await import(${module('pixels')});
+      for (const info of [engineInfo, pixelInfo]) {
+        try { info(); console.log('accepted'); } catch (error) { console.log(error.message); }
+      }`;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--conditions=source', '--import', 'tsx', '--input-type=module', '-e', script],
+      { env: { ...process.env, DROPSTREAM_ISA: 'sse9' }, timeout: 120_000 },
+    );
+    const message = `DROPSTREAM_ISA is "sse9", must be one of ${engineInfo().available.join(', ')} on this machine`;
+    assert.deepEqual(stdout.trim().split('\n'), [message, message]);
   });
 }

@@ -10,9 +10,7 @@ constexpr int kMaxEraseBoxes = 1024;
 
 [[noreturn]] void fail(const char* field, const std::string& problem) { throw RecordError(std::string(field) + ": " + problem); }
 
-Interpolation read_interpolation(RecordReader& reader) {
-  return reader.integer("interpolation", 0, 1) == 0 ? Interpolation::bilinear : Interpolation::bicubic;
-}
+Interpolation read_interpolation(RecordReader& reader) { return reader.integer("interpolation", 0, 1) == 0 ? Interpolation::bilinear : Interpolation::bicubic; }
 
 Operation read_operation(RecordReader& reader) {
   const auto kind = static_cast<OpKind>(reader.integer("op", 0, static_cast<int>(OpKind::translate_y)));

@@ -6,7 +6,7 @@ import { constants, createInflate, inflate } from 'node:zlib';
 import { isPng, MAX_IMAGE_AREA, MAX_IMAGE_SIDE } from './image-header.js';
 
 /** Most inflated bytes of one image; larger images are refused. */
-export const MAX_SCANLINE_BYTES = 256 * 2 ** 20;
+const MAX_SCANLINE_BYTES = 256 * 2 ** 20;
 
 const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 const PASSES = [
@@ -20,7 +20,7 @@ const PASSES = [
 ] as const;
 
 /** A PNG that cannot be read; the message is the outcome's reason. */
-export class PngError extends Error {
+class PngError extends Error {
   override readonly name = 'PngError';
   constructor(reason: string, options?: ErrorOptions) {
     super(`png: ${reason}`, options);

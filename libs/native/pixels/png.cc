@@ -38,8 +38,7 @@ uint8_t paeth(int left, int up, int corner) {
 // Undoes filter `type` on `line` in place; `above` is the line before it (zeros for the first), `step` the bytes of a whole pixel.
 void unfilter(int type, uint8_t* line, const uint8_t* above, size_t count, size_t step) {
   switch (type) {
-    case 0:
-      return;
+    case 0: return;
     case 1:
       for (size_t i = step; i < count; i++) line[i] = static_cast<uint8_t>(line[i] + line[i - step]);
       return;
@@ -58,8 +57,7 @@ void unfilter(int type, uint8_t* line, const uint8_t* above, size_t count, size_
         line[i] = static_cast<uint8_t>(line[i] + paeth(left, above[i], corner));
       }
       return;
-    default:
-      throw PixelError("png: unknown filter " + std::to_string(type));
+    default: throw PixelError("png: unknown filter " + std::to_string(type));
   }
 }
 
@@ -112,12 +110,11 @@ constexpr Pass kInterlaced[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0,
 
 }  // namespace
 
-void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palette, const ChooseWindow& choose, Image& out,
-                          std::vector<uint8_t>& line) {
+void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palette, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line) {
   check_header(header);
   const Window wanted = choose(header.width, header.height);
   out.reshape(wanted.width, wanted.height);
-  const size_t bits = static_cast<size_t>(channels_of(header.color_type) * header.bit_depth);
+  const size_t bits = static_cast<size_t>(channels_of(header.color_type)) * static_cast<size_t>(header.bit_depth);
   const size_t step = bits < 8 ? 1 : bits / 8;
   const size_t longest = (static_cast<size_t>(header.width) * bits + 7) / 8;
   if (line.size() < 2 * longest) line.resize(2 * longest);

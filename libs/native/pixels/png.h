@@ -14,7 +14,6 @@ struct PngHeader {
 
 // `scanlines`: the inflated image data, a filter byte before each line; interlaced: the seven passes one after another.
 // `palette`: 3 bytes an entry. `line` is scratch. Throws PixelError for missing data, unknown filters, indices outside the palette.
-void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palette, const ChooseWindow& choose, Image& out,
-                          std::vector<uint8_t>& line);
+void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palette, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line);
 
 }  // namespace dropstream::pixels

@@ -52,9 +52,7 @@ void Pool::submit(std::shared_ptr<Batch> batch) {
 
 void Pool::drain(const void* owner) {
   std::unique_lock lock(mutex_);
-  left_.wait(lock, [&] {
-    return std::none_of(batches_.begin(), batches_.end(), [&](const auto& batch) { return batch->owner_ == owner; });
-  });
+  left_.wait(lock, [&] { return std::none_of(batches_.begin(), batches_.end(), [&](const auto& batch) { return batch->owner_ == owner; }); });
 }
 
 // The next jobs of the oldest batch that may use another thread. Called with the mutex held.

@@ -45,11 +45,11 @@ void decode(const Source& source, const ChooseWindow& choose, RenderScratch& scr
 // The size × size part at (top, left) of the image with `padding` zero pixels on every side.
 void padded_crop(const Image& source, const Plan& plan, int size, Image& out) {
   const int top = plan.window.top - plan.padding, left = plan.window.left - plan.padding;
-  if (plan.padding < 0 || plan.padding > kMaxOutputSide || plan.window.top < 0 || plan.window.left < 0 ||
-      top > source.height + plan.padding - size || left > source.width + plan.padding - size) {
+  if (plan.padding < 0 || plan.padding > kMaxOutputSide || plan.window.top < 0 || plan.window.left < 0 || top > source.height + plan.padding - size ||
+      left > source.width + plan.padding - size) {
     throw PixelError("padded crop (padding " + std::to_string(plan.padding) + ", top " + std::to_string(plan.window.top) + ", left " +
-                     std::to_string(plan.window.left) + ", size " + std::to_string(size) + ") leaves the padded image of " +
-                     std::to_string(source.width) + " x " + std::to_string(source.height) + " pixels");
+                     std::to_string(plan.window.left) + ", size " + std::to_string(size) + ") leaves the padded image of " + std::to_string(source.width) +
+                     " x " + std::to_string(source.height) + " pixels");
   }
   out.reshape(size, size);
   std::memset(out.plane(0), 0, 3 * out.area());
@@ -121,9 +121,7 @@ class Adjusting {
       case OpKind::color: return saturation(image_, factor);
       case OpKind::contrast: return contrast(image_, factor);
       case OpKind::brightness: return brightness(image_, factor);
-      case OpKind::sharpness:
-        sharpness(image_, factor, spare_);
-        return std::swap(image_, spare_);
+      case OpKind::sharpness: sharpness(image_, factor, spare_); return std::swap(image_, spare_);
       case OpKind::shear_x: return affine(shear_x(argument), operation);
       case OpKind::shear_y: return affine(shear_y(argument), operation);
       case OpKind::translate_x: return affine(translate_x(argument), operation);
@@ -143,7 +141,7 @@ Planes adjust(Image& image, const Plan& plan, bool flipped, Image& spare) {
 }  // namespace
 
 void RenderScratch::trim() {
-  for (Image* image : {&decoded, &this->image, &spare, &resample.between, &resample.turned}) {
+  for (Image* image : {&decoded, &this->image, &spare, &resample.between, &resample.mirrored}) {
     if (image->capacity() > kKeptBytes) image->release();
   }
   if (jpeg.plain) jpeg.plain->trim(kKeptBytes);
@@ -168,8 +166,8 @@ void render(const Source& source, const Plan& plan, int size, RenderScratch& scr
   } else {
     decode(source, whole, scratch, image);
     if (image.width != size || image.height != size) {
-      throw PixelError("image is " + std::to_string(image.width) + " x " + std::to_string(image.height) + " pixels, not " +
-                       std::to_string(size) + " x " + std::to_string(size));
+      throw PixelError("image is " + std::to_string(image.width) + " x " + std::to_string(image.height) + " pixels, not " + std::to_string(size) + " x " +
+                       std::to_string(size));
     }
   }
   std::memcpy(out, adjust(image, plan, resized, scratch.spare).data, 3 * image.area());

@@ -13,14 +13,27 @@ namespace dropstream::pixels {
 enum class Format { jpeg, png_scanlines, rgb, gray };
 enum class GeometryKind { none, resized_crop, padded_crop, resize_center_crop, warp };
 enum class OpKind {
-  auto_contrast, equalize, invert, rotate, posterize, solarize, solarize_add,
-  color, contrast, brightness, sharpness, shear_x, shear_y, translate_x, translate_y,
+  auto_contrast,
+  equalize,
+  invert,
+  rotate,
+  posterize,
+  solarize,
+  solarize_add,
+  color,
+  contrast,
+  brightness,
+  sharpness,
+  shear_x,
+  shear_y,
+  translate_x,
+  translate_y,
 };
 
 struct Source {
   Format format = Format::rgb;
-  Bytes bytes, palette;  // palette: PNG only
-  PngHeader png;         // png_scanlines only
+  Bytes bytes, palette;       // palette: PNG only
+  PngHeader png;              // png_scanlines only
   int width = 0, height = 0;  // rgb, gray: the size; jpeg: the size declared, 0 = unknown
 };
 
@@ -32,9 +45,9 @@ struct Operation {
 
 struct Plan {
   GeometryKind geometry = GeometryKind::none;
-  Window window;                             // resized_crop: in the source; padded_crop: top and left in the padded image
-  int padding = 0;                           // padded_crop
-  int resize_width = 0, resize_height = 0;   // resize_center_crop; window.top, window.left in the resized image
+  Window window;                            // resized_crop: in the source; padded_crop: top and left in the padded image
+  int padding = 0;                          // padded_crop
+  int resize_width = 0, resize_height = 0;  // resize_center_crop; window.top, window.left in the resized image
   Interpolation interpolation = Interpolation::bilinear;
   bool flip = false;
   Fill fill{{0, 0, 0}};

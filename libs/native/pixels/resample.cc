@@ -70,43 +70,42 @@ std::pair<int, int> count_from_first(TapsOfAxis& taps) {
 
 }  // namespace
 
-void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored,
-                 Resize& plan) {
-  plan.resamples_across = width != full_width;
-  plan.resamples_down = height != full_height;
+void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored, Resize& plan) {
+  plan.resamples_horizontally = width != full_width;
+  plan.resamples_vertically = height != full_height;
   plan.mirrored = mirrored;
   plan.reads = window;
-  if (plan.resamples_across) {
-    make_taps(width, full_width, window.left, window.left + window.width, interpolation, mirrored, plan.exact, plan.across);
-    std::tie(plan.reads.left, plan.reads.width) = count_from_first(plan.across);
+  if (plan.resamples_horizontally) {
+    make_taps(width, full_width, window.left, window.left + window.width, interpolation, mirrored, plan.exact, plan.horizontal);
+    std::tie(plan.reads.left, plan.reads.width) = count_from_first(plan.horizontal);
   }
-  if (plan.resamples_down) {
-    make_taps(height, full_height, window.top, window.top + window.height, interpolation, false, plan.exact, plan.down);
-    std::tie(plan.reads.top, plan.reads.height) = count_from_first(plan.down);
+  if (plan.resamples_vertically) {
+    make_taps(height, full_height, window.top, window.top + window.height, interpolation, false, plan.exact, plan.vertical);
+    std::tie(plan.reads.top, plan.reads.height) = count_from_first(plan.vertical);
   }
 }
 
 void resize(const Resize& plan, const Planes& source, const Planes& out, ResampleScratch& scratch) {
   const PixelKernels& kernels = pixel_kernels();
   Planes from = source;
-  if (!plan.resamples_across && plan.mirrored) {
-    scratch.turned.reshape(source.width, source.height);
-    kernels.mirror(source, scratch.turned.planes());
-    from = scratch.turned.planes();
+  if (!plan.resamples_horizontally && plan.mirrored) {
+    scratch.mirrored.reshape(source.width, source.height);
+    kernels.mirror(source, scratch.mirrored.planes());
+    from = scratch.mirrored.planes();
   }
-  if (plan.resamples_across) {
-    const size_t strips = across_scratch(source.width, out.width);
+  if (plan.resamples_horizontally) {
+    const size_t strips = horizontal_scratch(source.width, out.width);
     if (scratch.strips.size() < strips) scratch.strips.resize(strips);
     Planes to = out;
-    if (plan.resamples_down) {
+    if (plan.resamples_vertically) {
       scratch.between.reshape(out.width, source.height);
       to = scratch.between.planes();
     }
-    kernels.resample_across(from, plan.across.view(), to, scratch.strips.data());
+    kernels.resample_horizontally(from, plan.horizontal.view(), to, scratch.strips.data());
     from = to;
   }
-  if (plan.resamples_down) return kernels.resample_down(from, plan.down.view(), out);
-  if (plan.resamples_across) return;
+  if (plan.resamples_vertically) return kernels.resample_vertically(from, plan.vertical.view(), out);
+  if (plan.resamples_horizontally) return;
   for (int c = 0; c < 3; c++) {
     for (int y = 0; y < out.height; y++) std::memcpy(out.row(c, y), from.row(c, y), static_cast<size_t>(out.width));
   }

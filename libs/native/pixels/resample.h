@@ -18,19 +18,18 @@ struct TapsOfAxis {
 
 // The part `window` of a whole image resized to full_width × full_height, perhaps mirrored: which part of the image it reads, and how.
 struct Resize {
-  Window reads;  // of the image
-  TapsOfAxis across, down;  // counted inside `reads`; an axis of unchanged size has none
-  bool resamples_across = false, resamples_down = false, mirrored = false;
+  Window reads;                     // of the image
+  TapsOfAxis horizontal, vertical;  // counted inside `reads`; an axis of unchanged size has none
+  bool resamples_horizontally = false, resamples_vertically = false, mirrored = false;
   std::vector<double> exact;  // scratch
 };
 
 struct ResampleScratch {
-  Image between, turned;
+  Image between, mirrored;
   std::vector<uint8_t> strips;
 };
 
-void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored,
-                 Resize& plan);
+void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored, Resize& plan);
 
 // `source`: the pixels of plan.reads, with kReadSlack bytes readable behind them. `out`: of the window's size, elsewhere.
 void resize(const Resize& plan, const Planes& source, const Planes& out, ResampleScratch& scratch);

@@ -18,7 +18,8 @@ Convolution depthwise_conv(const Map& m, size_t kernel, const Values& x, const V
             for (long kj = 0; kj < (long)kernel; kj++) {
               const long row = i + ki - pad, column = j + kj - pad;
               if (row < 0 || row >= h || column < 0 || column >= w) continue;
-              const size_t from = ((s * m.height + (size_t)row) * m.width + (size_t)column) * m.channels + c, tap = (c * kernel + (size_t)ki) * kernel + (size_t)kj;
+              const size_t from = ((s * m.height + (size_t)row) * m.width + (size_t)column) * m.channels + c,
+                           tap = (c * kernel + (size_t)ki) * kernel + (size_t)kj;
               r.y[at] += x[from] * weight[tap];
               r.dx[from] += dy[at] * weight[tap];
               r.dweight[tap] += dy[at] * x[from];

@@ -41,8 +41,7 @@ LayerNorm layer_norm(size_t rows, size_t d, double eps, const Values& x, const V
       mean_g += g / d;
       mean_gn += g * n / d;
     }
-    for (size_t j = 0; j < d; j++)
-      r.dx[i * d + j] = rstd * (dy[i * d + j] * weight[j] - mean_g - (x[i * d + j] - mean) * rstd * mean_gn);
+    for (size_t j = 0; j < d; j++) r.dx[i * d + j] = rstd * (dy[i * d + j] * weight[j] - mean_g - (x[i * d + j] - mean) * rstd * mean_gn);
     r.mean[i] = mean;
     r.rstd[i] = rstd;
   }

@@ -36,7 +36,7 @@ struct CrossEntropy {
 };
 CrossEntropy cross_entropy(size_t rows, size_t classes, const Values& logits, const Values& targets, double scale);
 
-// One word of Philox 4x32-10 by the counter rule of libs/native/program.ts.
+// One word of Philox 4x32-10 by the counter rule of StepRandomness (libs/engine/executable.ts).
 uint32_t dropout_word(uint64_t seed, uint32_t site, uint32_t sample, uint32_t step, uint64_t element);
 
 }  // namespace dropstream::ref

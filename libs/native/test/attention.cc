@@ -6,11 +6,13 @@ namespace {
 
 // Probabilities and their gradients are rounded to bf16 (2⁻⁹) before the second products, results once more; of sums of products of such
 // factors about three roundings' worth remains, relative to the largest terms.
-void attention_case(const KernelTable& k, Type type, Random& random, size_t samples, size_t tokens, size_t heads, size_t head_dim, double rate, bool masked = false) {
-  const std::string name = std::string(k.isa) + name_of(type) + " attention n=" + std::to_string(tokens) + " h=" + std::to_string(heads) + " d=" + std::to_string(head_dim) +
-                           " p=" + std::to_string(rate);
+void attention_case(const KernelTable& k, Type type, Random& random, size_t samples, size_t tokens, size_t heads, size_t head_dim, double rate,
+                    bool masked = false) {
+  const std::string name = std::string(k.isa) + name_of(type) + " attention n=" + std::to_string(tokens) + " h=" + std::to_string(heads) +
+                           " d=" + std::to_string(head_dim) + " p=" + std::to_string(rate);
   const size_t width = heads * head_dim, jobs = samples * heads;
-  Array qkv(samples * tokens * 3 * width, type), out(samples * tokens * width, type), dout(samples * tokens * width, type), dqkv(samples * tokens * 3 * width, type);
+  Array qkv(samples * tokens * 3 * width, type), out(samples * tokens * width, type), dout(samples * tokens * width, type),
+      dqkv(samples * tokens * 3 * width, type);
   Array lse(jobs * tokens);
   random.fill(qkv, 1.5f);
   random.fill(dout);
@@ -34,7 +36,8 @@ void attention_case(const KernelTable& k, Type type, Random& random, size_t samp
   if (site.on)
     for (size_t s = 0; s < samples; s++)
       for (size_t e = 0; e < site.elements; e++)
-        factors[s * site.elements + e] = (masked ? mask[index[s] * site.elements + e] != 0 : ref::dropout_word(7ull << 32 | 5, 3, 100 + index[s], 9, e) <= site.limit) ? site.scale : 0;
+        factors[s * site.elements + e] =
+            (masked ? mask[index[s] * site.elements + e] != 0 : ref::dropout_word(7ull << 32 | 5, 3, 100 + index[s], 9, e) <= site.limit) ? site.scale : 0;
   const ref::Attention expected = ref::attention(samples, tokens, heads, head_dim, scale, qkv.values(), factors, dout.values());
   Array scratch(k.attention_scratch(tokens, head_dim, type)), scratch_grad(k.attention_grad_scratch(tokens, head_dim, type));
   const size_t cut = random.upto(0, jobs);

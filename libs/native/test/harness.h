@@ -89,7 +89,7 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     return z ^ (z >> 31);
   }
-  size_t upto(size_t least, size_t most) { return least + word() % (most - least + 1); }
+  size_t upto(size_t least, size_t max) { return least + word() % (max - least + 1); }
   float value() { return (float)((double)(word() >> 11) / 9007199254740992.0 * 2 - 1); }
   void fill(Array& array, float scale = 1) {
     for (size_t i = 0; i < array.size(); i++) array.put(i, value() * scale);
@@ -123,7 +123,8 @@ inline void check_close(const std::string& what, const float* got, const ref::Va
   for (size_t i = 0; i < want.size(); i++) {
     const double bound = absolute + relative * (magnitude ? (*magnitude)[i] : std::fabs(want[i]));
     if (std::fabs(got[i] - want[i]) <= bound) continue;
-    return check(false, what + "[" + std::to_string(i) + "]: " + std::to_string(got[i]) + ", expected " + std::to_string(want[i]) + " ± " + std::to_string(bound));
+    return check(false,
+                 what + "[" + std::to_string(i) + "]: " + std::to_string(got[i]) + ", expected " + std::to_string(want[i]) + " ± " + std::to_string(bound));
   }
   check(true, what);
 }
@@ -135,7 +136,8 @@ inline void check_close(const std::string& what, const Array& got, const ref::Va
   for (size_t i = 0; i < want.size(); i++) {
     const double exact = absolute + relative * (magnitude ? (*magnitude)[i] : std::fabs(want[i])), bound = exact + rounding * (exact + std::fabs(want[i]));
     if (std::fabs(got.get(i) - want[i]) <= bound) continue;
-    return check(false, what + name_of(got.type()) + "[" + std::to_string(i) + "]: " + std::to_string(got.get(i)) + ", expected " + std::to_string(want[i]) + " ± " + std::to_string(bound));
+    return check(false, what + name_of(got.type()) + "[" + std::to_string(i) + "]: " + std::to_string(got.get(i)) + ", expected " + std::to_string(want[i]) +
+                            " ± " + std::to_string(bound));
   }
   check(true, what);
 }

@@ -37,14 +37,16 @@ ProgramSpec map_spec() {
   b.spec.paths = 1;
   const size_t h = 8, w = 12, t = h * w, d = 20, heads = 2, t2 = t / 4, d2 = 4 * d, t3 = t2 / 4, d3 = 24, d4 = 4 * d3;
   b.spec.sites = {t * heads * 16};
-  const uint32_t pw = b.param(4 * d), pb = b.param(d), qw = b.param(3 * d * d), qb = b.param(3 * d), table = b.param(49 * heads), gamma = b.param(d), cw = b.param(49 * d),
-                 cb = b.param(d), rw = b.param(d2 * d3), rb = b.param(d3), mw = b.param(t3 * t3), mb = b.param(t3), hw = b.param(10 * d4), hb = b.param(10);
-  const Operand cols = b.value(t * 4), x = b.value(t * d), kept = b.value(t * d), qkv = b.value(3 * t * d), att = b.value(t * d), lse = b.value(t * heads), scaled = b.value(t * d),
-                sum = b.value(t * d), conv = b.value(t * d), merged = b.value(t2 * d2), reduced = b.value(t2 * d3), again = b.value(t3 * d4), across = b.value(t3 * d4),
-                mixed = b.value(t3 * d4), back = b.value(t3 * d4), mean = b.value(d4), logits = b.value(10), loss = b.value(1), dlogits = b.value(10);
-  const Operand dmean = b.value(d4), dback = b.value(t3 * d4), dmixed = b.value(t3 * d4), dacross = b.value(t3 * d4), dagain = b.value(t3 * d4), dreduced = b.value(t2 * d3),
-                dmerged = b.value(t2 * d2), dconv = b.value(t * d), dsum = b.value(t * d), dkept = b.value(t * d), datt = b.value(t * d), dqkv = b.value(3 * t * d),
-                dbranch = b.value(t * d), dx = b.value(t * d);
+  const uint32_t pw = b.param(4 * d), pb = b.param(d), qw = b.param(3 * d * d), qb = b.param(3 * d), table = b.param(49 * heads), gamma = b.param(d),
+                 cw = b.param(49 * d), cb = b.param(d), rw = b.param(d2 * d3), rb = b.param(d3), mw = b.param(t3 * t3), mb = b.param(t3), hw = b.param(10 * d4),
+                 hb = b.param(10);
+  const Operand cols = b.value(t * 4), x = b.value(t * d), kept = b.value(t * d), qkv = b.value(3 * t * d), att = b.value(t * d), lse = b.value(t * heads),
+                scaled = b.value(t * d), sum = b.value(t * d), conv = b.value(t * d), merged = b.value(t2 * d2), reduced = b.value(t2 * d3),
+                again = b.value(t3 * d4), transposed = b.value(t3 * d4), mixed = b.value(t3 * d4), back = b.value(t3 * d4), mean = b.value(d4),
+                logits = b.value(10), loss = b.value(1), dlogits = b.value(10);
+  const Operand dmean = b.value(d4), dback = b.value(t3 * d4), dmixed = b.value(t3 * d4), dtransposed = b.value(t3 * d4), dagain = b.value(t3 * d4),
+                dreduced = b.value(t2 * d3), dmerged = b.value(t2 * d2), dconv = b.value(t * d), dsum = b.value(t * d), dkept = b.value(t * d),
+                datt = b.value(t * d), dqkv = b.value(3 * t * d), dbranch = b.value(t * d), dx = b.value(t * d);
   b.spec.logits = logits.index;
   b.spec.loss = loss.index;
   const auto linear = [](size_t rows, size_t in, size_t out) { return Attributes{{"rows", (double)rows}, {"in", (double)in}, {"out", (double)out}}; };
@@ -53,23 +55,25 @@ ProgramSpec map_spec() {
     return a;
   };
   const Attributes windows{{"height", h}, {"width", w}, {"window", 4}, {"shift", 2}, {"heads", heads}, {"head_dim", d / heads}, {"scale", 0.3}};
-  const Attributes map{{"height", h}, {"width", w}, {"channels", d}, {"kernel", 7}}, rows{{"rows", t}, {"width", d}}, path{{"width", (double)(t * d)}, {"path", 0}, {"scaled", 1}};
+  const Attributes map{{"height", h}, {"width", w}, {"channels", d}, {"kernel", 7}}, rows{{"rows", t}, {"width", d}},
+      path{{"width", (double)(t * d)}, {"path", 0}, {"scaled", 1}};
   const Attributes gather{{"width", (double)(t * d)}, {"path", 0}}, merge{{"height", h}, {"width", w}, {"channels", d}, {"order", 1}};
-  const Attributes merge_again{{"height", h / 2}, {"width", w / 2}, {"channels", d3}, {"order", 0}}, tokens{{"tokens", t3}, {"width", d4}}, channels{{"tokens", d4}, {"width", t3}};
+  const Attributes merge_again{{"height", h / 2}, {"width", w / 2}, {"channels", d3}, {"order", 0}}, tokens{{"tokens", t3}, {"width", d4}},
+      channels{{"tokens", d4}, {"width", t3}};
   b.spec.forward = {
       {"patches", 0, {{OperandKind::images, 0}}, {cols}, {{"channels", 1}, {"height", 16}, {"width", 24}, {"patch", 2}}, -1},
       {"linear", 0, {cols, p(pw), p(pb)}, {x}, biased(linear(t, 4, d)), -1},
-      {"keep", 1, {x}, {kept}, gather, -1},
+      {"gather_kept", 1, {x}, {kept}, gather, -1},
       {"linear", 1, {kept, p(qw), p(qb)}, {qkv}, biased(linear(t, d, 3 * d)), -1},
       {"window_attention", 1, {qkv, p(table)}, {att, lse}, windows, 0},
       {"layer_scale", 1, {att, p(gamma)}, {scaled}, rows, -1},
-      {"add_kept", 0, {x, scaled}, {sum}, path, -1},
+      {"scatter_add_kept", 0, {x, scaled}, {sum}, path, -1},
       {"depthwise_conv", 0, {sum, p(cw), p(cb)}, {conv}, map, -1},
       {"merge_patches", 0, {conv}, {merged}, merge, -1},
       {"linear", 0, {merged, p(rw), p(rb)}, {reduced}, biased(linear(t2, d2, d3)), -1},
       {"merge_patches", 0, {reduced}, {again}, merge_again, -1},
-      {"transpose_tokens", 0, {again}, {across}, tokens, -1},
-      {"linear", 0, {across, p(mw), p(mb)}, {mixed}, biased(linear(d4, t3, t3)), -1},
+      {"transpose_tokens", 0, {again}, {transposed}, tokens, -1},
+      {"linear", 0, {transposed, p(mw), p(mb)}, {mixed}, biased(linear(d4, t3, t3)), -1},
       {"transpose_tokens", 0, {mixed}, {back}, channels, -1},
       {"mean_tokens", 0, {back}, {mean}, tokens, -1},
       {"linear", 0, {mean, p(hw), p(hb)}, {logits}, biased(linear(1, d4, 10)), -1},
@@ -80,21 +84,21 @@ ProgramSpec map_spec() {
       {"linear_input_grad", 0, {dlogits, p(hw)}, {dmean}, linear(1, d4, 10), -1},
       {"mean_tokens_grad", 0, {dmean}, {dback}, tokens, -1},
       {"transpose_tokens", 0, {dback}, {dmixed}, tokens, -1},
-      {"linear_weight_grad", 0, {across, dmixed}, {g(mw), g(mb)}, linear(d4, t3, t3), -1},
-      {"linear_input_grad", 0, {dmixed, p(mw)}, {dacross}, linear(d4, t3, t3), -1},
-      {"transpose_tokens", 0, {dacross}, {dagain}, channels, -1},
+      {"linear_weight_grad", 0, {transposed, dmixed}, {g(mw), g(mb)}, linear(d4, t3, t3), -1},
+      {"linear_input_grad", 0, {dmixed, p(mw)}, {dtransposed}, linear(d4, t3, t3), -1},
+      {"transpose_tokens", 0, {dtransposed}, {dagain}, channels, -1},
       {"merge_patches_grad", 0, {dagain}, {dreduced}, merge_again, -1},
       {"linear_weight_grad", 0, {merged, dreduced}, {g(rw), g(rb)}, linear(t2, d2, d3), -1},
       {"linear_input_grad", 0, {dreduced, p(rw)}, {dmerged}, linear(t2, d2, d3), -1},
       {"merge_patches_grad", 0, {dmerged}, {dconv}, merge, -1},
       {"depthwise_conv_weight_grad", 0, {sum, dconv}, {g(cw), g(cb)}, map, -1},
       {"depthwise_conv_input_grad", 0, {dconv, p(cw)}, {dsum}, map, -1},
-      {"keep", 1, {dsum}, {dkept}, path, -1},
+      {"gather_kept", 1, {dsum}, {dkept}, path, -1},
       {"layer_scale_grad", 1, {att, p(gamma), dkept}, {datt, g(gamma)}, rows, -1},
       {"window_attention_grad", 1, {qkv, p(table), att, lse, datt}, {dqkv, g(table)}, windows, 0},
       {"linear_weight_grad", 1, {kept, dqkv}, {g(qw), g(qb)}, linear(t, d, 3 * d), -1},
       {"linear_input_grad", 1, {dqkv, p(qw)}, {dbranch}, linear(t, d, 3 * d), -1},
-      {"add_kept", 0, {dsum, dbranch}, {dx}, gather, -1},
+      {"scatter_add_kept", 0, {dsum, dbranch}, {dx}, gather, -1},
       {"linear_weight_grad", 0, {cols, dx}, {g(pw), g(pb)}, linear(t, 4, d), -1},
   };
   return b.spec;
@@ -111,11 +115,13 @@ void check_refusal(const char* kernel, const char* attribute, double wrong, cons
   } catch (const std::invalid_argument& error) {
     said = error.what();
   }
-  check(said.find(message) != std::string::npos, std::string(kernel) + " with " + attribute + " = " + std::to_string(wrong) + " must say \"" + message + "\", says \"" + said + "\"");
+  check(said.find(message) != std::string::npos,
+        std::string(kernel) + " with " + attribute + " = " + std::to_string(wrong) + " must say \"" + message + "\", says \"" + said + "\"");
 }
 
 // All gradients of one step, then its losses. `site_mask`, `path_mask`: null to draw.
-std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, const std::vector<float>& images, size_t samples, const uint8_t* site_mask, const uint8_t* path_mask) {
+std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, const std::vector<float>& images, size_t samples, const uint8_t* site_mask,
+                             const uint8_t* path_mask) {
   Pool pool(2);
   Program program(spec, k, pool);
   Random random(8);
@@ -125,7 +131,7 @@ std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, cons
     program.write(State::weights, i, data.data());
   }
   const std::vector<float> targets(samples * spec.classes, 0.1f);
-  StepRequest request;
+  LeafRequest request;
   request.micro = {{images.data(), targets.data(), samples, 40}};
   request.random.seed = 0x1234567890abcdefull;
   request.random.step = 2;
@@ -133,11 +139,14 @@ std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, cons
   request.random.path_rates = {0.3};
   if (site_mask) request.random.site_masks = {site_mask};
   if (path_mask) request.random.path_masks = {path_mask};
-  StepResult result;
+  LeafResult result;
   program.check(request);
-  program.step(request, result);
+  program.accumulate(request, result, program.ticket());
+  UpdateResult update;
+  program.update(nullptr, update, program.ticket());
   std::vector<float> all;
-  for (size_t i = 0; i < spec.parameters.size(); i++) all.insert(all.end(), program.read(State::gradients, i), program.read(State::gradients, i) + spec.parameters[i]);
+  for (size_t i = 0; i < spec.parameters.size(); i++)
+    all.insert(all.end(), program.read(State::gradients, i), program.read(State::gradients, i) + spec.parameters[i]);
   all.insert(all.end(), result.losses.begin(), result.losses.end());
   return all;
 }

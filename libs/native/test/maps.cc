@@ -18,8 +18,8 @@ void transpose_case(const KernelTable& k, Random& random, size_t rows, size_t co
 }
 
 void merge_case(const KernelTable& k, Random& random, const ref::Map& m, size_t order, Type from, Type to) {
-  const std::string name = std::string(k.isa) + " merge_patches " + std::to_string(m.height) + "x" + std::to_string(m.width) + "x" + std::to_string(m.channels) +
-                           " order " + std::to_string(order);
+  const std::string name = std::string(k.isa) + " merge_patches " + std::to_string(m.height) + "x" + std::to_string(m.width) + "x" +
+                           std::to_string(m.channels) + " order " + std::to_string(order);
   const size_t floats = m.samples * m.height * m.width * m.channels, rows = m.samples * m.height / 2, middle = random.upto(0, rows);
   Array x(floats, from), y(floats, to), back(floats, from);
   random.fill(x);
@@ -37,7 +37,7 @@ void merge_case(const KernelTable& k, Random& random, const ref::Map& m, size_t 
 
 void layer_scale_case(const KernelTable& k, Random& random, size_t rows, size_t width, Type from, Type upstream, Type to) {
   const std::string name = std::string(k.isa) + " layer_scale " + std::to_string(rows) + "x" + std::to_string(width);
-  const size_t per_block = 32, blocks = (rows + per_block - 1) / per_block;
+  const size_t per_block = 32, blocks = ceil_div(rows, per_block);
   Array x(rows * width, from), gamma(width), dy(rows * width, upstream), y(rows * width, to), dx(rows * width, to), partial(blocks * width), dgamma(width);
   random.fill(x);
   random.fill(gamma, 1e-6f);  // the initial value of a layer scale
@@ -53,16 +53,18 @@ void layer_scale_case(const KernelTable& k, Random& random, size_t rows, size_t 
 }
 
 void convolution_case(const KernelTable& k, Random& random, const ref::Map& m, size_t kernel, Type from = Type::fp32, Type upstream = Type::fp32) {
-  const std::string name = std::string(k.isa) + " depthwise_conv " + std::to_string(m.height) + "x" + std::to_string(m.width) + "x" + std::to_string(m.channels) +
-                           " k=" + std::to_string(kernel);
+  const std::string name = std::string(k.isa) + " depthwise_conv " + std::to_string(m.height) + "x" + std::to_string(m.width) + "x" +
+                           std::to_string(m.channels) + " k=" + std::to_string(kernel);
   const size_t floats = m.samples * m.height * m.width * m.channels, taps = kernel * kernel, rows = m.samples * m.height, middle = random.upto(0, rows);
   const Type y_type = random.upto(0, 1) ? from : upstream, dx_type = random.upto(0, 1) ? from : upstream;
-  Array x(floats, from), dy(floats, upstream), y(floats, y_type), dx(floats, dx_type), weight(taps * m.channels), across(taps * m.channels), bias(m.channels);
+  Array x(floats, from), dy(floats, upstream), y(floats, y_type), dx(floats, dx_type), weight(taps * m.channels), transposed(taps * m.channels),
+      bias(m.channels);
   Array partial(m.samples * (taps + 1) * m.channels), dweight(taps * m.channels), dbias(m.channels);
   for (Array* array : {&x, &dy, &weight, &bias}) random.fill(*array);
   const ref::Convolution expected = ref::depthwise_conv(m, kernel, x.values(), weight.values(), bias.values(), dy.values());
-  k.transpose(weight, m.channels, taps, across, 0, m.channels);
-  const DepthwiseArgs forward{m.height, m.width, m.channels, kernel, false, x, across, bias, y}, backward{m.height, m.width, m.channels, kernel, true, dy, across, nullptr, dx};
+  k.transpose(weight, m.channels, taps, transposed, 0, m.channels);
+  const DepthwiseArgs forward{m.height, m.width, m.channels, kernel, false, x, transposed, bias, y},
+      backward{m.height, m.width, m.channels, kernel, true, dy, transposed, nullptr, dx};
   k.depthwise_conv(forward, middle, rows);
   k.depthwise_conv(forward, 0, middle);
   k.depthwise_conv(backward, 0, rows);
@@ -103,7 +105,8 @@ void test_maps(const KernelTable& k) {
       convolution_case(k, random, {2, 7, 7, 64}, 7, from, to);
       convolution_case(k, random, {1, 28, 28, 96}, 7, from, to);
       for (size_t width = 1; width <= 18; width++) convolution_case(k, random, {random.upto(1, 2), random.upto(1, 12), width, random.upto(1, 40)}, 7, from, to);
-      for (size_t i = 0; i < 10; i++) convolution_case(k, random, {random.upto(1, 3), random.upto(1, 12), random.upto(1, 12), random.upto(1, 150)}, 2 * random.upto(0, 5) + 1, from, to);
+      for (size_t i = 0; i < 10; i++)
+        convolution_case(k, random, {random.upto(1, 3), random.upto(1, 12), random.upto(1, 12), random.upto(1, 150)}, 2 * random.upto(0, 5) + 1, from, to);
     }
 }
 

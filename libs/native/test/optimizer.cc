@@ -20,8 +20,25 @@ void test_optimizer(const KernelTable& k) {
       p1 *= b1;
       p2 *= b2;
       const bool adam = kind == OptimizerKind::adamw;
-      UpdateArgs args{kind, w, g, first, second, ema, (float)clip, (float)(adam ? 1 - lr * wd : wd), (float)(adam ? lr / (1 - p1) : lr), (float)b1, (float)(1 - b1),
-                      (float)b2, (float)(1 - b2), (float)std::sqrt(1 - p2), (float)eps, (float)mu, step == 1, (float)d, (float)(1 - d)};
+      UpdateArgs args{kind,
+                      w,
+                      g,
+                      first,
+                      second,
+                      ema,
+                      (float)clip,
+                      (float)(adam ? 1 - lr * wd : wd),
+                      (float)(adam ? lr / (1 - p1) : lr),
+                      (float)b1,
+                      (float)(1 - b1),
+                      (float)b2,
+                      (float)(1 - b2),
+                      (float)std::sqrt(1 - p2),
+                      (float)eps,
+                      (float)mu,
+                      step == 1,
+                      (float)d,
+                      (float)(1 - d)};
       const size_t middle = random.upto(0, n);
       k.update(args, 0, middle);
       k.update(args, middle, n);

@@ -53,10 +53,10 @@ void pieces_are_even() {
   Random random(72);
   bool right = true;
   for (int round = 0; round < 5000; round++) {
-    const size_t n = random.upto(1, 5000), step = random.upto(1, 32), most = random.upto(1, 40);
-    const Pieces pieces(n, step, most);
+    const size_t n = random.upto(1, 5000), step = random.upto(1, 32), max = random.upto(1, 40);
+    const Pieces pieces(n, step, max);
     const size_t each = pieces.steps / pieces.count * step;
-    right = right && pieces.count >= 1 && pieces.count <= most && pieces.begin(0) == 0 && pieces.begin(pieces.count) == n;
+    right = right && pieces.count >= 1 && pieces.count <= max && pieces.begin(0) == 0 && pieces.begin(pieces.count) == n;
     for (size_t i = 0; i < pieces.count; i++) {
       const size_t begin = pieces.begin(i), size = pieces.begin(i + 1) - begin;
       const bool last = i + 1 == pieces.count;

@@ -4,7 +4,7 @@ namespace dropstream::test {
 
 namespace {
 
-size_t panels_of(const KernelTable& k, size_t n) { return (n + k.panel_width - 1) / k.panel_width; }
+size_t panels_of(const KernelTable& k, size_t n) { return ceil_div(n, k.panel_width); }
 
 std::string size_text(size_t m, size_t depth, size_t n) { return " " + std::to_string(m) + "x" + std::to_string(depth) + "x" + std::to_string(n); }
 
@@ -18,7 +18,7 @@ struct Packed {
 };
 
 // a[m][depth] as a k-major left side: [depth][m], or words of two [⌈depth/2⌉][m].
-void across(size_t m, size_t depth, const Array& a, Array& out) {
+void transpose_into(size_t m, size_t depth, const Array& a, Array& out) {
   const size_t span = a.type() == Type::bf16 ? 2 : 1;
   for (size_t t = 0; t < depth; t++)
     for (size_t i = 0; i < m; i++) out.put((t / span * m + i) * span + t % span, a.get(i * depth + t));
@@ -34,19 +34,19 @@ void round_to(Array& out, const Array& from) {
 void product_case(const KernelTable& k, Random& random, Type type, Type stored, size_t m, size_t depth, size_t n) {
   const std::string name = std::string(k.isa) + " product" + name_of(type) + " to" + name_of(stored) + size_text(m, depth, n);
   const size_t even_depth = (depth + 1) / 2 * 2, panels = panels_of(k, n);
-  Array a(m * depth, type), a_across(m * even_depth, type), b(depth * n, type), b_across(n * depth, type);
+  Array a(m * depth, type), a_transposed(m * even_depth, type), b(depth * n, type), b_transposed(n * depth, type);
   Array c(m * n, stored), other(m * n, stored), side(m * n, stored), bias(n), full(m * n);
   Packed packed(k, depth, n, type), packed2(k, depth, n, type);
   random.fill(a);
   random.fill(b);
   random.fill(bias);
-  across(m, depth, a, a_across);
+  transpose_into(m, depth, a, a_transposed);
   for (size_t t = 0; t < depth; t++)
-    for (size_t j = 0; j < n; j++) b_across.put(j * depth + t, b.get(t * n + j));
+    for (size_t j = 0; j < n; j++) b_transposed.put(j * depth + t, b.get(t * n + j));
   const size_t cut = random.upto(0, depth / 2) * 2;
   k.pack_rows({depth, n, b, n, packed}, 0, panels, 0, cut);
   k.pack_rows({depth, n, b, n, packed}, 0, panels, cut, depth);
-  k.pack_columns({depth, n, b_across, depth, packed2}, 0, panels);
+  k.pack_columns({depth, n, b_transposed, depth, packed2}, 0, panels);
   check_same_bits(name + " packs", packed.words, packed2.words);
 
   const ref::Product expected = ref::product(m, depth, n, a.values(), b.values());
@@ -60,7 +60,7 @@ void product_case(const KernelTable& k, Random& random, Type type, Type stored, 
   check_close(name, c, expected.c, 1e-7, 3e-6, &magnitude);
   // The same bits from a k-major left side, and from any split into rows and panels.
   const size_t row = random.upto(0, m), panel = random.upto(0, panels);
-  const ProductArgs split{m, depth, n, a_across, m, true, packed, other, n, false, nullptr, Epilogue::none, nullptr};
+  const ProductArgs split{m, depth, n, a_transposed, m, true, packed, other, n, false, nullptr, Epilogue::none, nullptr};
   k.product(split, 0, row, 0, panel);
   k.product(split, row, m, 0, panel);
   k.product(split, 0, m, panel, panels);
@@ -164,19 +164,19 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
 void rounding_case(const KernelTable& k, Random& random, size_t depth, size_t n) {
   const std::string name = std::string(k.isa) + " rounding pack " + std::to_string(depth) + "x" + std::to_string(n);
   const size_t panels = panels_of(k, n);
-  Array b(depth * n), b_across(n * depth), half(depth * n, Type::bf16);
+  Array b(depth * n), b_transposed(n * depth), half(depth * n, Type::bf16);
   random.fill(b);
   b[random.upto(0, depth * n - 1)] = NAN;
   b[random.upto(0, depth * n - 1)] = -INFINITY;
   round_to(half, b);
   for (size_t t = 0; t < depth; t++)
-    for (size_t j = 0; j < n; j++) b_across[j * depth + t] = b[t * n + j];
-  Packed rounded(k, depth, n, Type::bf16), expected(k, depth, n, Type::bf16), rounded_across(k, depth, n, Type::bf16);
+    for (size_t j = 0; j < n; j++) b_transposed[j * depth + t] = b[t * n + j];
+  Packed rounded(k, depth, n, Type::bf16), expected(k, depth, n, Type::bf16), rounded_transposed(k, depth, n, Type::bf16);
   k.pack_rows({depth, n, b, n, rounded}, 0, panels, 0, depth);
   k.pack_rows({depth, n, half, n, expected}, 0, panels, 0, depth);
-  k.pack_columns({depth, n, b_across, depth, rounded_across}, 0, panels);
+  k.pack_columns({depth, n, b_transposed, depth, rounded_transposed}, 0, panels);
   check_same_bits(name + " rows", rounded.words, expected.words);
-  check_same_bits(name + " columns", rounded_across.words, expected.words);
+  check_same_bits(name + " columns", rounded_transposed.words, expected.words);
 }
 
 // What is not finite stays in its row and its column, and makes of them what the formula says.

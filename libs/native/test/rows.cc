@@ -10,7 +10,8 @@ struct Types {
 
 void layer_norm_case(const KernelTable& k, Random& random, size_t rows, size_t width, const Types& types) {
   const std::string name = std::string(k.isa) + " layer_norm " + std::to_string(rows) + "x" + std::to_string(width) + name_of(types.x) + name_of(types.dy);
-  Array x(rows * width, types.x), weight(width), bias(width), dy(rows * width, types.dy), y(rows * width, types.y), mean(rows), rstd(rows), dx(rows * width, types.y);
+  Array x(rows * width, types.x), weight(width), bias(width), dy(rows * width, types.dy), y(rows * width, types.y), mean(rows), rstd(rows),
+      dx(rows * width, types.y);
   random.fill(x, 2);
   for (size_t i = 0; i < x.size(); i++) x.put(i, x.get(i) + 30);  // a mean far from 0 shows an unstable variance
   random.fill(weight);
@@ -23,7 +24,7 @@ void layer_norm_case(const KernelTable& k, Random& random, size_t rows, size_t w
   const double loose = width < 4 || largest > 30 ? 40 : 1;  // nearly equal values leave few digits of their difference
   check_close(name + " y", y, expected.y, 1e-5 * loose, 1e-5 * loose);
   check_close(name + " mean", mean, expected.mean, 1e-5, 1e-6);
-  const size_t per_block = 32, blocks = (rows + per_block - 1) / per_block;
+  const size_t per_block = 32, blocks = ceil_div(rows, per_block);
   Array partial(blocks * 2 * width), dweight(width), dbias(width);
   dweight.fill(0);
   dbias.fill(0);
@@ -139,7 +140,11 @@ void test_rows(const KernelTable& k) {
   for (const Type type : kTypes)
     for (const size_t classes : {1, 2, 10, 100, 1000}) cross_entropy_case(k, random, 7, classes, type);
   for (int i = 0; i < 40; i++)
-    dropout_case(k, random, random.upto(1, 5000), i % 20 == 0 ? 1e-12 : i % 20 == 1 ? 0.999999999999 : std::fabs(random.value()) * 0.99, kTypes[i / 10 % 2], kTypes[i / 20]);
+    dropout_case(k, random, random.upto(1, 5000),
+                 i % 20 == 0   ? 1e-12
+                 : i % 20 == 1 ? 0.999999999999
+                               : std::fabs(random.value()) * 0.99,
+                 kTypes[i / 10 % 2], kTypes[i / 20]);
 }
 
 }  // namespace dropstream::test

@@ -10,10 +10,14 @@
 
 namespace dropstream {
 #if DROPSTREAM_HAS_tile_model_avx512_bf16
-namespace tile_model_avx512_bf16 { const KernelTable& kernel_table(); }
+namespace tile_model_avx512_bf16 {
+const KernelTable& kernel_table();
+}
 #endif
 #if DROPSTREAM_HAS_tile_model_portable
-namespace tile_model_portable { const KernelTable& kernel_table(); }
+namespace tile_model_portable {
+const KernelTable& kernel_table();
+}
 #endif
 }  // namespace dropstream
 
@@ -45,7 +49,7 @@ std::vector<Model> models() {
 // c (+)= a[m][k] · b[k][n] of bf16, all panels at once.
 void multiply(const KernelTable& k, size_t m, size_t depth, size_t n, const Array& a, const Array& b, Array& c, bool accumulate) {
   Array words(k.packed_floats(depth, n, Type::bf16));
-  const size_t panels = (n + k.panel_width - 1) / k.panel_width;
+  const size_t panels = ceil_div(n, k.panel_width);
   k.pack_rows({depth, n, b, n, {words.data(), Type::bf16}}, 0, panels, 0, depth);
   k.product({m, depth, n, a, depth, false, {In(words).at, Type::bf16}, c, n, accumulate, nullptr, Epilogue::none, nullptr}, 0, m, 0, panels);
 }

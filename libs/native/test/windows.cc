@@ -7,8 +7,9 @@ namespace {
 
 // Tolerances as in attention.cc.
 void window_case(const KernelTable& k, Type type, Random& random, const ref::Windows& p, double rate, bool masked = false) {
-  const std::string name = std::string(k.isa) + name_of(type) + " window_attention " + std::to_string(p.height) + "x" + std::to_string(p.width) + " w=" + std::to_string(p.window) +
-                           " shift=" + std::to_string(p.shift) + " h=" + std::to_string(p.heads) + " d=" + std::to_string(p.head_dim) + " p=" + std::to_string(rate);
+  const std::string name = std::string(k.isa) + name_of(type) + " window_attention " + std::to_string(p.height) + "x" + std::to_string(p.width) +
+                           " w=" + std::to_string(p.window) + " shift=" + std::to_string(p.shift) + " h=" + std::to_string(p.heads) +
+                           " d=" + std::to_string(p.head_dim) + " p=" + std::to_string(rate);
   const size_t width = p.heads * p.head_dim, tokens = p.samples * p.height * p.width, n = p.places(), jobs = p.samples * p.count() * p.heads;
   const size_t entries = (2 * p.window - 1) * (2 * p.window - 1) * p.heads, stride = k.window_stride(p.window);
   Array qkv(tokens * 3 * width, type), out(tokens * width, type), dout(tokens * width, type), dqkv(tokens * 3 * width, type);
@@ -35,13 +36,15 @@ void window_case(const KernelTable& k, Type type, Random& random, const ref::Win
   if (site.on)
     for (size_t s = 0; s < p.samples; s++)
       for (size_t e = 0; e < site.elements; e++)
-        factors[s * site.elements + e] = (masked ? mask[index[s] * site.elements + e] != 0 : ref::dropout_word(7ull << 32 | 5, 3, 100 + index[s], 9, e) <= site.limit) ? site.scale : 0;
+        factors[s * site.elements + e] =
+            (masked ? mask[index[s] * site.elements + e] != 0 : ref::dropout_word(7ull << 32 | 5, 3, 100 + index[s], 9, e) <= site.limit) ? site.scale : 0;
   const float scale = 1.0f / std::sqrt((float)p.head_dim);
   const ref::WindowAttention expected = ref::window_attention(p, scale, qkv.values(), table.values(), factors, dout.values());
   const size_t together = random.upto(1, 3), groups = (p.samples * p.count() + together - 1) / together;
   Array partial(groups * entries), dtable(entries), scratch(k.window_scratch(p.window, p.head_dim, type));
   Array scratch_grad(k.window_grad_scratch(p.window, p.head_dim, type));
-  const WindowArgs args{p.height, p.width, p.window, p.shift, p.heads, p.head_dim, scale, qkv, bias, out, lse, dout, dqkv, partial, together, site, {index.data(), 100, 0}};
+  const WindowArgs args{
+      p.height, p.width, p.window, p.shift, p.heads, p.head_dim, scale, qkv, bias, out, lse, dout, dqkv, partial, together, site, {index.data(), 100, 0}};
   const size_t cut = random.upto(0, jobs);
   const bool half = type == Type::bf16;
   k.window_attention(args, cut, jobs, scratch);
@@ -66,7 +69,9 @@ void window_cases(const KernelTable& k, Type type) {
   window_case(k, type, random, {1, 6, 18, 6, 3, 2, 17}, 0);      // a window as high as the map, rolled all the same
   for (size_t i = 0; i < 14; i++) {
     const size_t window = random.upto(1, 6), shift = i % 3 ? random.upto(0, window - 1) : 0;
-    window_case(k, type, random, {random.upto(1, 2), window * random.upto(1, 3), window * random.upto(1, 3), window, shift, random.upto(1, 3), random.upto(1, 70)}, i % 2 ? 0.3 : 0, i % 4 == 3);
+    window_case(k, type, random,
+                {random.upto(1, 2), window * random.upto(1, 3), window * random.upto(1, 3), window, shift, random.upto(1, 3), random.upto(1, 70)},
+                i % 2 ? 0.3 : 0, i % 4 == 3);
   }
 }
 

@@ -14,7 +14,7 @@ namespace dropstream {
 
 namespace {
 
-constexpr unsigned kMostThreads = 256;
+constexpr unsigned kMaxThreads = 256;
 
 // Cores of one "quota period" pair, or 0 where there is no limit.
 double cores_of(const std::string& quota, double period) {
@@ -66,13 +66,13 @@ unsigned compute_threads() {
   if (const char* asked = getenv("DROPSTREAM_THREADS"); asked && *asked) {
     char* end;
     const long threads = strtol(asked, &end, 10);
-    if (*end || threads < 1 || threads > (long)kMostThreads)
+    if (*end || threads < 1 || threads > (long)kMaxThreads)
       throw std::runtime_error("DROPSTREAM_THREADS is \"" + std::string(asked) + "\", must be a whole number from 1 to 256");
     return (unsigned)threads;
   }
   unsigned cores = affinity_cores();
   if (const double quota = cgroup_cores(); quota > 0 && std::ceil(quota) < cores) cores = (unsigned)std::ceil(quota);
-  return cores < 1 ? 1 : cores > kMostThreads ? kMostThreads : cores;
+  return cores < 1 ? 1 : cores > kMaxThreads ? kMaxThreads : cores;
 }
 
 }  // namespace dropstream

@@ -15,9 +15,9 @@ class JobLog {
   };
 
   // Room for so many jobs of every thread; throws std::bad_alloc. What was recorded is forgotten.
-  void start(unsigned threads, size_t most) {
+  void start(unsigned threads, size_t max) {
     jobs_.assign(threads, {});
-    for (auto& list : jobs_) list.reserve(most);
+    for (auto& list : jobs_) list.reserve(max);
   }
 
   void add(unsigned thread, double begin, double end) {

@@ -4,13 +4,15 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "kernels/types.h"
+
 namespace dropstream {
 
 struct Pieces {
   size_t n, step, steps, count;
 
-  // At most `most` pieces, none of them empty.
-  Pieces(size_t elements, size_t unit, size_t most) : n(elements), step(unit), steps((n + step - 1) / step), count(std::min(steps, most)) {}
+  // At max `max` pieces, none of them empty.
+  Pieces(size_t elements, size_t unit, size_t max) : n(elements), step(unit), steps(ceil_div(n, step)), count(std::min(steps, max)) {}
 
   // Of piece i; begin(count) is n.
   size_t begin(size_t i) const { return std::min(n, steps * i / count * step); }

@@ -34,7 +34,8 @@ class Pool {
   // Regions of different callers take turns.
   template <class Body>
   void run(size_t jobs, Body&& body) {
-    run_jobs(jobs, [](void* context, size_t job, unsigned thread) { (*static_cast<Body*>(context))(job, thread); }, (void*)&body);
+    run_jobs(
+        jobs, [](void* context, size_t job, unsigned thread) { (*static_cast<Body*>(context))(job, thread); }, (void*)&body);
   }
 
   // Jobs that threads share are written to `log`, made for threads(), until it is set to null; waits for the region that runs.

@@ -1,5 +1,5 @@
-// What every kernel takes and gives: roles and sizes of its operands as functions of its attributes. The one place that knows; the
-// validator and nothing else asks it.
+// What every kernel takes and gives: roles and sizes of its operands as functions of its attributes, as kernels.def says. The validator and
+// nothing else asks.
 #pragma once
 #include <vector>
 
@@ -17,10 +17,10 @@ struct OperandRule {
 
 struct Signature {
   std::vector<OperandRule> inputs, outputs;
-  size_t site_elements = 0;        // per sample, where the kernel draws dropout
+  size_t site_elements = 0;  // per sample, where the kernel draws dropout
   bool site_required = false;
-  int64_t domain = -1;             // the one domain it may have; −1: any
-  std::vector<int> in_place = {};  // inputs that output 0 may be (exactly)
+  int64_t domain = -1;           // the one domain it may have; −1: any
+  std::vector<size_t> in_place;  // inputs that output 0 may be (exactly)
 };
 
 // Throws std::invalid_argument for an unknown kernel.
@@ -29,6 +29,7 @@ Kernel kernel_by_name(const std::string& name);
 // Attributes by name, all required ones there, all in range. Throws std::invalid_argument.
 Dims read_dims(Kernel kernel, const std::map<std::string, double>& attributes);
 
+// Throws std::invalid_argument where attributes do not fit each other.
 Signature signature_of(Kernel kernel, const Dims& dims);
 
 }  // namespace dropstream

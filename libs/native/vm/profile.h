@@ -12,7 +12,7 @@ class Profile {
  public:
   enum class Part : uint32_t { forward, backward, update, pack };
 
-  // `index`: of the instruction in forward or backward; of the work in `update` (0 zero gradients, 1 norm, 2 optimizer and EMA); of the
+  // `index`: of the instruction in forward or backward; of the work in `update` (0 zero gradients, 1 norm, 2 optimizer and EMA, 3 adding the sums of leaves); of the
   // parameter in `pack`, whose slices lie inside those of the product that needed it. Seconds of the steady clock.
   struct Slice {
     Part part;
@@ -21,12 +21,12 @@ class Profile {
   };
 
   // Room for so many slices, 0 turns recording off; throws std::bad_alloc. What was recorded is forgotten.
-  void start(size_t most, unsigned threads) {
-    jobs_.start(threads, most);
+  void start(size_t max, unsigned threads) {
+    jobs_.start(threads, max);
     slices_.clear();
     slices_.shrink_to_fit();
-    slices_.reserve(most);
-    most_ = most;
+    slices_.reserve(max);
+    max_ = max;
     lost_ = 0;
   }
 
@@ -43,7 +43,7 @@ class Profile {
   // While it lives, the pool's jobs are recorded too: where calls ran on several threads.
   class Recording {
    public:
-    Recording(Profile& profile, Pool& pool) : pool_(profile.most_ ? &pool : nullptr) {
+    Recording(Profile& profile, Pool& pool) : pool_(profile.max_ ? &pool : nullptr) {
       if (pool_) pool_->record(&profile.jobs_);
     }
     ~Recording() {
@@ -60,12 +60,12 @@ class Profile {
   class Span {
    public:
     Span(Profile& profile, Part part, size_t index, size_t samples) : profile_(profile), slice_{part, (uint32_t)index, (uint32_t)samples, 0, 0} {
-      if (profile_.most_) slice_.begin = steady_seconds();
+      if (profile_.max_) slice_.begin = steady_seconds();
     }
     ~Span() {
-      if (!profile_.most_) return;
+      if (!profile_.max_) return;
       slice_.end = steady_seconds();
-      if (profile_.slices_.size() < profile_.most_)
+      if (profile_.slices_.size() < profile_.max_)
         profile_.slices_.push_back(slice_);
       else
         profile_.lost_++;
@@ -80,7 +80,7 @@ class Profile {
 
  private:
   std::vector<Slice> slices_;
-  size_t most_ = 0, lost_ = 0;
+  size_t max_ = 0, lost_ = 0;
   JobLog jobs_;
 };
 

@@ -22,11 +22,13 @@ Program::Program(const ProgramSpec& spec, const KernelTable& kernels, Pool& pool
   plan_packs(backward_);
   plan_gradients();
   plan_scratch();
+  sums_.start(parameter_offset_.back() + up16(spec_.parameters.back()), backward_.empty() ? 0 : 1);
   arena_ = Memory(spec_.arena_floats * sizeof(float));
   kept_ = Memory((spec_.paths + 1) * spec_.chunk_samples * sizeof(uint32_t));
   chunk_.counts.resize(spec_.paths + 1);
   chunk_.path_scales.resize(spec_.paths);
   chunk_.sites.resize(spec_.sites.size());
+  count_memory();
 }
 
 void Program::place_parameters() {
@@ -34,9 +36,10 @@ void Program::place_parameters() {
   for (uint32_t p = 0; p < spec_.parameters.size(); p++) {
     parameter_offset_.push_back(total);
     total += up16(spec_.parameters[p]);
+    parameter_floats_ += spec_.parameters[p];
     for (size_t begin = 0; begin < spec_.parameters[p]; begin += kBlock) blocks_.push_back({p, begin, std::min(begin + kBlock, spec_.parameters[p])});
   }
-  for (Memory* memory : {&weights_, &gradients_, &first_, &second_, &ema_}) *memory = Memory(total * sizeof(float));
+  for (Memory* memory : {&weights_, &first_, &second_, &ema_}) *memory = Memory(total * sizeof(float));
   norms_ = Memory(blocks_.size() * sizeof(double));
 }
 
@@ -99,11 +102,10 @@ void Program::plan_scratch() {
   scratch_ = Memory(scratch_floats_ * pool_.threads() * sizeof(float));
 }
 
-size_t Program::memory_bytes() const {
-  size_t total = 0;
-  for (const Memory* memory : {&arena_, &weights_, &gradients_, &first_, &second_, &ema_, &packed_, &shared_, &scratch_, &kept_, &norms_})
-    total += memory->bytes();
-  return total;
+void Program::count_memory() {
+  size_t total = sums_.buffers() * sums_.floats() * sizeof(float);
+  for (const Memory* memory : {&arena_, &weights_, &first_, &second_, &ema_, &packed_, &shared_, &scratch_, &kept_, &norms_}) total += memory->bytes();
+  memory_bytes_ = total;
 }
 
 }  // namespace dropstream

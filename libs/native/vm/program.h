@@ -1,5 +1,8 @@
 // A program with its memory: created once, then stepped and evaluated. Synchronous and single-threaded at this face (the binding gives it
-// a thread of its own); inside, kernels run on the shared pool. All memory is taken at creation; results grow once, at the first step.
+// a thread of its own), but for cancel(); inside, kernels run on the shared pool. All memory is taken at creation, but for the gradients of a
+// second leaf, which are taken when first needed; results grow once, at the first step.
+//
+// A step is an accumulate for every leaf, in any order, then an update. It begins with the first accumulate after an update or a cancel.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -8,7 +11,9 @@
 
 #include "kernels/kernels.h"
 #include "threads/pieces.h"
-#include "threads/pool.h"
+#include "vm/cancellable-pool.h"
+#include "vm/gradient-sums.h"
+#include "vm/initializer.h"
 #include "vm/memory.h"
 #include "vm/profile.h"
 #include "vm/spec.h"
@@ -22,7 +27,7 @@ struct MicroBatch {
   uint32_t first_sample = 0;
 };
 
-// Fields as StepRandomness in program.ts. Masks: null where absent.
+// Fields as StepRandomness of libs/engine/executable.ts. Masks: null where absent; of the samples of the leaf.
 struct Randomness {
   uint64_t seed = 0;
   uint32_t step = 0;
@@ -37,23 +42,30 @@ struct Optimizer {
   std::vector<double> learning_rate, weight_decay;
 };
 
-struct StepRequest {
+// A leaf of a step: whole micro-batches, their gradient from zero.
+struct LeafRequest {
   std::vector<MicroBatch> micro;
   Randomness random;
   float loss_scale = 1;
-  bool has_optimizer = false;
-  Optimizer optimizer;
+  uint32_t leaf = 0, leaves = 1;
 };
 
-struct StepResult {
+struct LeafResult {
   std::vector<float> losses, logits;
-  double grad_norm = 0;
-  double forward_seconds = 0, backward_seconds = 0, optimizer_seconds = 0;
+  double forward_seconds = 0, backward_seconds = 0;
+};
+
+struct UpdateResult {
+  double grad_norm = 0, seconds = 0;
 };
 
 enum class State { weights, gradients, first_moment, second_moment, ema };
 
-struct Cancelled {};
+// Values of one parameter outside the program.
+struct ParameterValues {
+  uint32_t parameter;
+  float* values;
+};
 
 // The samples and operands of the chunk that runs now.
 struct Chunk {
@@ -61,11 +73,11 @@ struct Chunk {
   const float* images = nullptr;
   const float* targets = nullptr;
   uint32_t first_counter = 0;
-  size_t first_row = 0;              // of the step
-  std::vector<size_t> counts;        // samples per domain
-  std::vector<float> path_scales;    // 1 / (1 − p)
+  size_t first_row = 0;            // of the leaf
+  std::vector<size_t> counts;      // samples per domain
+  std::vector<float> path_scales;  // 1 / (1 − p)
   std::vector<DropoutSite> sites;
-  const float* parameters = nullptr; // weights or EMA
+  const float* parameters = nullptr;  // weights or EMA
   float loss_scale = 1;
 };
 
@@ -85,20 +97,46 @@ class Program {
   Program(const ProgramSpec& spec, const KernelTable& kernels, Pool& pool);
 
   // Throws std::invalid_argument naming what is wrong with lengths, rates or scalars.
-  void check(const StepRequest& request) const;
+  void check(const LeafRequest& request) const;
+  void check(const Optimizer& optimizer) const;
   void check_evaluation(const MicroBatch& batch) const;
 
-  // After check(); throws Cancelled when cancel() was called.
-  void step(const StepRequest& request, StepResult& result);
-  void evaluate(const MicroBatch& batch, bool ema, StepResult& result);
+  // After check(), with the ticket() of when they were asked for; throw Cancelled when cancel() was called since, and std::invalid_argument for
+  // a leaf that is there already or one that is missing. An update ends the step in any case. It is cancelled up to where the optimizer
+  // begins to change weights, and completed from there on. Without `optimizer` only the norm is computed, and an update may follow.
+  void accumulate(const LeafRequest& request, LeafResult& result, uint64_t ticket);
+  void update(const Optimizer* optimizer, UpdateResult& result, uint64_t ticket);
+  void evaluate(const MicroBatch& batch, bool ema, LeafResult& result, uint64_t ticket);
 
-  // One parameter's elements. Not while a call runs. A write makes packed copies stale.
+  // From any thread.
+  uint64_t ticket() const { return pool_.ticket(); }
+  void cancel() { pool_.cancel(); }
+  // cancel(), and initialize() too stops in the middle: only before the program is destroyed.
+  void stop() {
+    stopped_ = true;
+    cancel();
+  }
+
+  // The sum of some leaves, all parameters end to end: out of the program, and into it instead of accumulating them.
+  void read_subtree(Subtree node, float* into);
+  void write_subtree(uint32_t leaves, Subtree node, const float* from, uint64_t ticket);
+  // The step under way is given up.
+  void discard_leaves() { sums_.clear(); }
+
+  // Weights and EMA drawn, moments zero. One initializer a parameter; the key is that of purpose 'init' (libs/nn/initialisation.ts).
+  void initialize(const std::vector<Initializer>& initializers, const uint32_t (&key)[2]);
+
+  // Elements of one parameter and of all. A write makes packed copies stale. Gradients: those of the last update, or std::invalid_argument.
   size_t parameter_size(size_t parameter) const { return spec_.parameters.at(parameter); }
+  size_t parameter_floats() const { return parameter_floats_; }
   const float* read(State state, size_t parameter) const;
   void write(State state, size_t parameter, const float* data);
+  // Many parameters at once, by all threads.
+  void read(State state, const std::vector<ParameterValues>& into);
+  void write(State state, const std::vector<ParameterValues>& from);
 
-  void cancel() { cancelled_ = true; }
-  size_t memory_bytes() const;
+  // From any thread.
+  size_t memory_bytes() const { return memory_bytes_; }
   // Not while a call runs. start_profile: room for so many kernel calls and for so many jobs of every thread, 0 for off.
   void start_profile(size_t calls) { profile_.start(calls, pool_.threads()); }
   Profile& profile() { return profile_; }
@@ -109,7 +147,8 @@ class Program {
   void plan_packs(std::vector<Op>& ops);
   void plan_gradients();
   void plan_scratch();
-  const Memory& memory_of(State state) const;
+  void count_memory();
+  float* state(State state) const;
 
   // randomness.cc
   void begin_chunk(const MicroBatch& micro, size_t start, size_t samples, size_t row, const Randomness* random);
@@ -118,8 +157,10 @@ class Program {
   // step.cc
   void run(const std::vector<Op>& ops, Profile::Part part);
   void run_op(const Op& op);
+  void begin_step(uint64_t ticket);
   void zero_gradients();
-  void collect(size_t row, size_t samples, StepResult& result);
+  void add_gradients(float* sum, const float* other);
+  void collect(size_t row, size_t samples, LeafResult& result);
 
   // Operand i of an op in the current chunk: of either type, or, where only fp32 is allowed, as floats. Null where it is absent.
   In in(const Op& op, size_t i) const;
@@ -141,28 +182,24 @@ class Program {
   In packed(const Op& op, const float* weight);
   PackArgs pack_args(const Pack& pack, const float* weight) const;
   void multiply(const ProductArgs& args);
-  void run_linear(const Op& op);
-  void run_linear_input_grad(const Op& op);
-  void run_linear_weight_grad(const Op& op);
-  void run_attention(const Op& op);
-  void run_rows(const Op& op);
-  void run_layer_norm_grad(const Op& op);
-  void run_layout(const Op& op);
-  void run_kept(const Op& op);
-  void run_dropout(const Op& op);
-  void run_maps(const Op& op);
-  void run_layer_scale_grad(const Op& op);
-  void run_depthwise(const Op& op);
-  void run_depthwise_weight_grad(const Op& op);
-  void run_windows(const Op& op);
-  void run_windows_grad(const Op& op);
+#define KERNEL(name, ...) void run_##name(const Op& op);
+#include "kernels.def"
+  void run_attention(const Op& op, bool backward);
+  void run_elementwise(const Op& op, void (*kernel)(In x, Out y, size_t n));
+  void run_elementwise(const Op& op, void (*kernel)(In a, In b, Out y, size_t n));
+  template <class Body>
+  void for_samples(const Op& op, size_t elements, Body body);
+  const uint32_t* kept_samples(const Op& op) const { return kept_.as<uint32_t>() + (op.dims.path + 1) * spec_.chunk_samples; }  // of the op's path
+  float path_factor(const Op& op) const { return op.dims.scaled ? chunk_.path_scales[op.dims.path] : 1.0f; }
+  void run_merge(const Op& op, void (*kernel)(const MergeArgs&, size_t row_begin, size_t row_end));
+  void run_depthwise(const Op& op, bool flipped);
   WindowArgs window_args(const Op& op);
-  size_t map_shared_floats(const Op& op) const;     // of shared_, for the kernels on token maps
+  size_t map_shared_floats(const Op& op) const;  // of shared_, for the kernels on token maps
   size_t window_shared_floats(const Op& op) const;
 
   // run-optimizer.cc
   double gradient_norm();
-  double update(const Optimizer& optimizer);  // the norm
+  double optimize(const Optimizer& optimizer, CancellablePool::Call& call);  // the norm
   double block_squares(size_t block) const;
   double norm_of_blocks() const;
 
@@ -173,24 +210,29 @@ class Program {
 
   ProgramSpec spec_;
   const KernelTable& kernels_;
-  Pool& pool_;
+  CancellablePool pool_;
   std::vector<Op> forward_, backward_;
   std::vector<size_t> parameter_offset_;
   std::vector<Block> blocks_;  // of parameters, for norm and update
   std::vector<Block> zeroed_;  // those of gradients that are only ever added to
   std::vector<Pack> packs_;
-  Memory arena_, weights_, gradients_, first_, second_, ema_, packed_, shared_, scratch_, kept_, norms_;
-  size_t scratch_floats_ = 0;
+  Memory arena_, weights_, first_, second_, ema_, packed_, shared_, scratch_, kept_, norms_;
+  size_t scratch_floats_ = 0, parameter_floats_ = 0;
+  GradientSums sums_;
+  float* gradient_ = nullptr;  // of the leaf or sum that is worked on
+  uint64_t step_ticket_ = 0;
+  enum class StepState { open, normed, updated } step_state_ = StepState::open;
+  std::atomic<size_t> memory_bytes_{0};
   uint64_t version_ = 1;
   Chunk chunk_;
   Profile profile_;
-  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> stopped_{false};
 };
 
 template <class Body>
 void Program::spread(size_t total, size_t grain, Body body, size_t unit) {
   if (total == 0) return;
-  const size_t threads = pool_.threads(), worth = (total + grain - 1) / grain;
+  const size_t threads = pool_.threads(), worth = ceil_div(total, grain);
   const Pieces pieces(total, unit, threads == 1 ? 1 : worth <= threads ? worth : std::min(worth / threads, size_t{4}) * threads);
   pool_.run(pieces.count, [&](size_t job, unsigned thread) { body(pieces.begin(job), pieces.begin(job + 1), thread); });
 }

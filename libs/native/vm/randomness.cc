@@ -1,20 +1,16 @@
 // Which samples every drop path keeps in a chunk, and the state of the dropout sites of a step.
 #include <cmath>
 
+#include "random/philox.h"
 #include "vm/program.h"
 
 namespace dropstream {
 
 namespace {
 
-// Philox 4x32-10, first word. One call per sample and path, so plain code.
 uint32_t philox_word(uint64_t seed, uint32_t c1, uint32_t c2, uint32_t c3) {
-  uint32_t c[4] = {0, c1, c2, c3}, k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-  for (int round = 0; round < 10; round++, k0 += 0x9e3779b9u, k1 += 0xbb67ae85u) {
-    const uint64_t a = (uint64_t)0xd2511f53u * c[0], b = (uint64_t)0xcd9e8d57u * c[2];
-    const uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k0, (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ k1, (uint32_t)a};
-    for (int i = 0; i < 4; i++) c[i] = next[i];
-  }
+  uint32_t c[4] = {0, c1, c2, c3};
+  philox_block((uint32_t)seed, (uint32_t)(seed >> 32), c);
   return c[0];
 }
 

@@ -3,7 +3,7 @@
 
 namespace dropstream {
 
-void Program::run_attention(const Op& op) {
+void Program::run_attention(const Op& op, bool backward) {
   const Dims& d = op.dims;
   AttentionArgs args{};
   args.tokens = d.tokens;
@@ -13,14 +13,15 @@ void Program::run_attention(const Op& op) {
   args.qkv = in(op, 0);
   args.site = site(op);
   args.samples = sample_map(op);
-  const bool backward = op.kernel == Kernel::attention_grad;
   args.out = backward ? Out(input(op, 1), args.qkv.type) : out(op, 0);
   args.lse = backward ? input(op, 2) : output(op, 1);
   args.dout = backward ? in(op, 3) : In();
   args.dqkv = backward ? out(op, 0) : Out();
-  spread(samples(op) * d.heads, 1, [&](size_t begin, size_t end, unsigned thread) {
-    (backward ? kernels_.attention_grad : kernels_.attention)(args, begin, end, scratch(thread));
-  });
+  spread(samples(op) * d.heads, 1,
+         [&](size_t begin, size_t end, unsigned thread) { (backward ? kernels_.attention_grad : kernels_.attention)(args, begin, end, scratch(thread)); });
 }
+
+void Program::run_attention(const Op& op) { run_attention(op, false); }
+void Program::run_attention_grad(const Op& op) { run_attention(op, true); }
 
 }  // namespace dropstream

@@ -9,55 +9,52 @@ namespace {
 constexpr size_t kRowsPerPartial = 32;  // of layer scale's gradient; fixed: the order of the sums depends on it, never on threads
 constexpr size_t kChannelsPerJob = 64;  // of a convolution's weight gradient: every channel is a sum of its own
 constexpr size_t kGrain = 8192;         // elements worth a job
-
-size_t cut(size_t n, size_t piece) { return (n + piece - 1) / piece; }
 }  // namespace
 
 size_t Program::map_shared_floats(const Op& op) const {
   const Dims& d = op.dims;
   const size_t taps = d.kernel * d.kernel;
-  switch (op.kernel) {
-    case Kernel::layer_scale_grad: return cut(spec_.chunk_samples * d.rows, kRowsPerPartial) * d.width;
-    case Kernel::depthwise_conv:
-    case Kernel::depthwise_conv_input_grad: return taps * d.channels;
-    case Kernel::depthwise_conv_weight_grad: return spec_.chunk_samples * (taps + 1) * d.channels;
-    default: return 0;
-  }
+  if (op.kernel == Kernel::layer_scale_grad) return ceil_div(spec_.chunk_samples * d.rows, kRowsPerPartial) * d.width;
+  if (op.kernel == Kernel::depthwise_conv || op.kernel == Kernel::depthwise_conv_input_grad) return taps * d.channels;
+  if (op.kernel == Kernel::depthwise_conv_weight_grad) return spec_.chunk_samples * (taps + 1) * d.channels;
+  return 0;
 }
 
-void Program::run_maps(const Op& op) {
+void Program::run_transpose_tokens(const Op& op) {
   const Dims& d = op.dims;
-  const size_t n = samples(op);
   const In x = in(op, 0);
   const Out y = out(op, 0);
-  switch (op.kernel) {
-    case Kernel::transpose_tokens: {
-      // Pieces of 16 tokens: a whole number of vectors on every instruction set, so no line of y is written by two.
-      const size_t pieces = cut(d.tokens, 16);
-      return spread(n * pieces, kGrain / (16 * d.width) + 1, [&](size_t begin, size_t end, unsigned) {
-        for (size_t at = begin; at < end; at++) {
-          const size_t sample = at / pieces * d.tokens * d.width, first = at % pieces * 16;
-          kernels_.transpose(x + sample, d.tokens, d.width, y + sample, first, std::min(d.tokens, first + 16));
-        }
-      });
+  // Pieces of 16 tokens: a whole number of vectors on every instruction set, so no line of y is written by two.
+  const size_t pieces = ceil_div(d.tokens, 16);
+  spread(samples(op) * pieces, kGrain / (16 * d.width) + 1, [&](size_t begin, size_t end, unsigned) {
+    for (size_t at = begin; at < end; at++) {
+      const size_t sample = at / pieces * d.tokens * d.width, first = at % pieces * 16;
+      kernels_.transpose(x + sample, d.tokens, d.width, y + sample, first, std::min(d.tokens, first + 16));
     }
-    case Kernel::merge_patches:
-    case Kernel::merge_patches_grad: {
-      const MergeArgs args{d.height, d.width, d.channels, d.order, x, y};
-      const auto kernel = op.kernel == Kernel::merge_patches ? kernels_.merge_patches : kernels_.merge_patches_grad;
-      return spread(n * (d.height / 2), kGrain / (2 * d.width * d.channels) + 1, [&](size_t begin, size_t end, unsigned) { kernel(args, begin, end); });
-    }
-    case Kernel::layer_scale:
-      return spread(n * d.rows, kGrain / d.width + 1, [&](size_t begin, size_t end, unsigned) {
-        kernels_.layer_scale(x + begin * d.width, input(op, 1), y + begin * d.width, end - begin, d.width);
-      });
-    default: return;
-  }
+  });
+}
+
+void Program::run_merge(const Op& op, void (*kernel)(const MergeArgs&, size_t row_begin, size_t row_end)) {
+  const Dims& d = op.dims;
+  const MergeArgs args{d.height, d.width, d.channels, d.order, in(op, 0), out(op, 0)};
+  spread(samples(op) * (d.height / 2), kGrain / (2 * d.width * d.channels) + 1, [&](size_t begin, size_t end, unsigned) { kernel(args, begin, end); });
+}
+
+void Program::run_merge_patches(const Op& op) { run_merge(op, kernels_.merge_patches); }
+void Program::run_merge_patches_grad(const Op& op) { run_merge(op, kernels_.merge_patches_grad); }
+
+void Program::run_layer_scale(const Op& op) {
+  const size_t width = op.dims.width;
+  const In x = in(op, 0);
+  const Out y = out(op, 0);
+  const float* gamma = input(op, 1);
+  spread(samples(op) * op.dims.rows, kGrain / width + 1,
+         [&](size_t begin, size_t end, unsigned) { kernels_.layer_scale(x + begin * width, gamma, y + begin * width, end - begin, width); });
 }
 
 void Program::run_layer_scale_grad(const Op& op) {
   const Dims& d = op.dims;
-  const size_t rows = samples(op) * d.rows, blocks = cut(rows, kRowsPerPartial);
+  const size_t rows = samples(op) * d.rows, blocks = ceil_div(rows, kRowsPerPartial);
   if (rows == 0) return;
   const LayerScaleGradArgs args{rows, d.width, kRowsPerPartial, in(op, 0), input(op, 1), in(op, 2), out(op, 0), shared_.floats()};
   spread(blocks, kGrain / (kRowsPerPartial * d.width) + 1, [&](size_t begin, size_t end, unsigned) {
@@ -66,23 +63,28 @@ void Program::run_layer_scale_grad(const Op& op) {
   kernels_.sum_samples(args.partial, blocks, d.width, output(op, 1), 0, d.width);
 }
 
-void Program::run_depthwise(const Op& op) {
+void Program::run_depthwise(const Op& op, bool flipped) {
   const Dims& d = op.dims;
   if (samples(op) == 0) return;
   float* weight = shared_.floats();
   kernels_.transpose(input(op, 1), d.channels, d.kernel * d.kernel, weight, 0, d.channels);
-  const DepthwiseArgs args{d.height, d.width, d.channels, d.kernel, op.kernel == Kernel::depthwise_conv_input_grad, in(op, 0), weight, input(op, 2), out(op, 0)};
-  spread(samples(op) * d.height, kGrain / (4 * d.width * d.channels) + 1, [&](size_t begin, size_t end, unsigned) { kernels_.depthwise_conv(args, begin, end); });
+  const DepthwiseArgs args{d.height, d.width, d.channels, d.kernel, flipped, in(op, 0), weight, input(op, 2), out(op, 0)};
+  spread(samples(op) * d.height, kGrain / (4 * d.width * d.channels) + 1,
+         [&](size_t begin, size_t end, unsigned) { kernels_.depthwise_conv(args, begin, end); });
 }
 
-void Program::run_depthwise_weight_grad(const Op& op) {
+void Program::run_depthwise_conv(const Op& op) { run_depthwise(op, false); }
+void Program::run_depthwise_conv_input_grad(const Op& op) { run_depthwise(op, true); }
+
+void Program::run_depthwise_conv_weight_grad(const Op& op) {
   const Dims& d = op.dims;
-  const size_t n = samples(op), blocks = cut(d.channels, kChannelsPerJob);
+  const size_t n = samples(op), blocks = ceil_div(d.channels, kChannelsPerJob);
   if (n == 0) return;
   const DepthwiseGradArgs args{d.height, d.width, d.channels, d.kernel, in(op, 0), in(op, 1), shared_.floats()};
   const auto channels = [&](size_t block, auto body) { body(block * kChannelsPerJob, std::min(d.channels, (block + 1) * kChannelsPerJob)); };
   spread(n * blocks, 1, [&](size_t begin, size_t end, unsigned) {
-    for (size_t job = begin; job < end; job++) channels(job % blocks, [&](size_t first, size_t last) { kernels_.depthwise_weight_grad(args, job / blocks, first, last); });
+    for (size_t job = begin; job < end; job++)
+      channels(job % blocks, [&](size_t first, size_t last) { kernels_.depthwise_weight_grad(args, job / blocks, first, last); });
   });
   spread(blocks, 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t block = begin; block < end; block++)

@@ -1,4 +1,5 @@
 // Global gradient norm (float64, blocks in order) and one pass of clip, optimizer and EMA over all parameters.
+#include <algorithm>
 #include <cmath>
 
 #include "vm/program.h"
@@ -19,7 +20,7 @@ double power(double base, uint64_t n) {
 
 double Program::block_squares(size_t i) const {
   const Block& block = blocks_[i];
-  return kernels_.sum_squares(gradients_.floats() + parameter_offset_[block.parameter] + block.begin, block.end - block.begin);
+  return kernels_.sum_squares(gradient_ + parameter_offset_[block.parameter] + block.begin, block.end - block.begin);
 }
 
 double Program::norm_of_blocks() const {
@@ -30,16 +31,20 @@ double Program::norm_of_blocks() const {
 
 double Program::gradient_norm() {
   const Profile::Span span(profile_, Profile::Part::update, 1, 0);
-  spread(blocks_.size(), 1, [&](size_t begin, size_t end, unsigned) {
-    for (size_t i = begin; i < end; i++) norms_.as<double>()[i] = block_squares(i);
+  // Jobs of 4 MiB at most, so that cancelling waits for none.
+  const Pieces pieces(blocks_.size(), 1, std::max<size_t>(4 * pool_.threads(), blocks_.size() / 64));
+  pool_.run(pieces.count, [&](size_t job, unsigned) {
+    for (size_t i = pieces.begin(job); i < pieces.begin(job + 1); i++) norms_.as<double>()[i] = block_squares(i);
   });
+  pool_.throw_if_cancelled();
   return norm_of_blocks();
 }
 
-double Program::update(const Optimizer& o) {
+double Program::optimize(const Optimizer& o, CancellablePool::Call& call) {
   // Only clipping needs the norm before; otherwise a block is read once for both.
   const bool clips = o.clip > 0;
   const double norm = clips ? gradient_norm() : 0;
+  call.complete();
   const Profile::Span span(profile_, Profile::Part::update, 2, 0);
   const double factor = clips ? o.clip / (norm + 1e-6) : 1;
   UpdateArgs base{};
@@ -64,7 +69,7 @@ double Program::update(const Optimizer& o) {
       const double rate = o.learning_rate[block.parameter], decay = o.weight_decay[block.parameter];
       UpdateArgs args = base;
       args.weight = weights_.floats() + at;
-      args.gradient = gradients_.floats() + at;
+      args.gradient = gradient_ + at;
       args.first = first_.floats() + at;
       args.second = second_.floats() + at;
       args.ema = o.ema_decay >= 0 ? ema_.floats() + at : nullptr;

@@ -7,12 +7,13 @@
 namespace dropstream {
 
 namespace {
-size_t cut(size_t n, size_t piece) { return (n + piece - 1) / piece; }
 // Below this a product takes less time than waking a thread for it.
 constexpr size_t kSmallProduct = 200000;
+// Above this one thread cuts it too, so that cancelling need not wait for all of it: some 20 ms.
+constexpr size_t kLargeProduct = (size_t)1 << 30;
 
-// Jobs of at most about `most` rows, as many for every thread as for the others.
-size_t jobs_of(size_t n, size_t most, size_t threads) { return cut(cut(n, most), threads) * threads; }
+// Jobs of at most about `max` rows, as many for every thread as for the others.
+size_t jobs_of(size_t n, size_t max, size_t threads) { return ceil_div(ceil_div(n, max), threads) * threads; }
 }  // namespace
 
 PackArgs Program::pack_args(const Pack& pack, const float* weight) const {
@@ -31,11 +32,12 @@ In Program::packed(const Op& op, const float* weight) {
   Pack* const other = chunk_.training && pack.of_w < packs_.size() ? &packs_[pack.of_w] : nullptr;
   const PackArgs others = other ? pack_args(*other, weight) : PackArgs{};
   const size_t width = kernels_.panel_width;
-  pool_.run(cut(args.n, width), [&](size_t panel, unsigned) {
+  pool_.run(ceil_div(args.n, width), [&](size_t panel, unsigned) {
     if (!pack.transposed) return kernels_.pack_rows(args, panel, panel + 1, 0, args.k);
     kernels_.pack_columns(args, panel, panel + 1);
-    if (other) kernels_.pack_rows(others, 0, cut(others.n, width), panel * width, std::min(others.k, (panel + 1) * width));
+    if (other) kernels_.pack_rows(others, 0, ceil_div(others.n, width), panel * width, std::min(others.k, (panel + 1) * width));
   });
+  pool_.throw_if_cancelled();  // a pack of which jobs were left out must not count
   pack.version = version;
   if (other) other->version = version;
   return args.packed;
@@ -43,11 +45,12 @@ In Program::packed(const Op& op, const float* weight) {
 
 void Program::multiply(const ProductArgs& args) {
   if (args.m == 0) return;
-  const size_t threads = pool_.threads(), panels = cut(args.n, kernels_.panel_width);
-  if (threads == 1 || args.m * args.n * args.k < kSmallProduct) return kernels_.product(args, 0, args.m, 0, panels);
+  const size_t threads = pool_.threads(), panels = ceil_div(args.n, kernels_.panel_width);
+  const size_t work = args.m * args.n * args.k;
+  if (work < (threads == 1 ? kLargeProduct : kSmallProduct)) return kernels_.product(args, 0, args.m, 0, panels);
   // About four jobs a thread; columns too where rows are few.
-  const Pieces rows(args.m, kernels_.product_rows, jobs_of(args.m, std::max<size_t>(24, cut(args.m, 4 * threads)), threads));
-  const Pieces columns(panels, 1, rows.count >= 2 * threads ? 1 : cut(2 * threads, rows.count));
+  const Pieces rows(args.m, kernels_.product_rows, jobs_of(args.m, std::max<size_t>(24, ceil_div(args.m, 4 * threads)), threads));
+  const Pieces columns(panels, 1, rows.count >= 2 * threads ? 1 : ceil_div(2 * threads, rows.count));
   pool_.run(rows.count * columns.count, [&](size_t job, unsigned) {
     const size_t row = job / columns.count, column = job % columns.count;
     kernels_.product(args, rows.begin(row), rows.begin(row + 1), columns.begin(column), columns.begin(column + 1));
@@ -63,13 +66,24 @@ void Program::run_linear(const Op& op) {
 void Program::run_linear_input_grad(const Op& op) {
   const Dims& d = op.dims;
   const In slope = in(op, 2);
-  multiply({samples(op) * d.rows, d.out, d.in, in(op, 0), d.out, false, packed(op, input(op, 1)), out(op, 0), d.in, false, nullptr,
-            d.gelu ? Epilogue::times_side : Epilogue::none, {const_cast<void*>(slope.at), slope.type}});
+  multiply({samples(op) * d.rows,
+            d.out,
+            d.in,
+            in(op, 0),
+            d.out,
+            false,
+            packed(op, input(op, 1)),
+            out(op, 0),
+            d.in,
+            false,
+            nullptr,
+            d.gelu ? Epilogue::times_side : Epilogue::none,
+            {const_cast<void*>(slope.at), slope.type}});
 }
 
 void Program::run_linear_weight_grad(const Op& op) {
   const Dims& d = op.dims;
-  const size_t rows = samples(op) * d.rows, threads = pool_.threads(), panels = cut(d.in, kernels_.panel_width);
+  const size_t rows = samples(op) * d.rows, threads = pool_.threads(), panels = ceil_div(d.in, kernels_.panel_width);
   const bool begins = op.begins && chunk_.first_row == 0;
   if (rows == 0) {
     if (begins) memset(output(op, 0), 0, d.out * d.in * sizeof(float));
@@ -78,7 +92,8 @@ void Program::run_linear_weight_grad(const Op& op) {
   const In x = in(op, 0), dy = in(op, 1);
   const auto pack = [&](In source, size_t width, auto kernel) {
     const PackArgs args{rows, width, source, width, {shared_.floats(), source.type}};
-    spread(rows, 128, [&](size_t begin, size_t end, unsigned) { kernel(args, begin, end); }, 2);
+    spread(
+        rows, 128, [&](size_t begin, size_t end, unsigned) { kernel(args, begin, end); }, 2);
     return In(args.packed);
   };
   WeightGradArgs args{rows, d.out, d.in, dy, x, output(op, 0), output(op, 1)};
@@ -88,16 +103,17 @@ void Program::run_linear_weight_grad(const Op& op) {
     args.x = x;
     args.dy_packed = pack(dy, d.out, kernels_.pack_left);
     const Pieces columns(panels, 1, 4 * threads);
-    return pool_.run(columns.count, [&](size_t job, unsigned thread) { kernels_.weight_grad(args, 0, d.out, columns.begin(job), columns.begin(job + 1), scratch(thread)); });
+    return pool_.run(columns.count,
+                     [&](size_t job, unsigned thread) { kernels_.weight_grad(args, 0, d.out, columns.begin(job), columns.begin(job + 1), scratch(thread)); });
   }
   // One panel of whole vectors is already in packed order, if words are elements.
   if (panels > 1 || d.in % kernels_.lanes || x.type == Type::bf16)
     args.x_packed = pack(x, d.in, [&](const PackArgs& all, size_t begin, size_t end) { kernels_.pack_rows(all, 0, panels, begin, end); });
   // Every group of panels packs its slice of dy again, so columns are split only where rows give too few jobs.
   size_t height = kernels_.weight_grad_rows;
-  while (threads > 1 && height > 2 * kernels_.product_rows && cut(d.out, height) * panels < 2 * threads) height /= 2;
+  while (threads > 1 && height > 2 * kernels_.product_rows && ceil_div(d.out, height) * panels < 2 * threads) height /= 2;
   const Pieces heights(d.out, kernels_.product_rows, jobs_of(d.out, height, threads));
-  const Pieces columns(panels, 1, threads == 1 || heights.count >= 2 * threads ? 1 : cut(2 * threads, heights.count));
+  const Pieces columns(panels, 1, threads == 1 || heights.count >= 2 * threads ? 1 : ceil_div(2 * threads, heights.count));
   pool_.run(heights.count * columns.count, [&](size_t job, unsigned thread) {
     const size_t row = job / columns.count, column = job % columns.count;
     kernels_.weight_grad(args, heights.begin(row), heights.begin(row + 1), columns.begin(column), columns.begin(column + 1), scratch(thread));

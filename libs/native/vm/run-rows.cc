@@ -8,31 +8,40 @@ constexpr size_t kRowsPerPartial = 32;  // fixed: the order of the sums depends 
 constexpr size_t kGrain = 8192;         // elements worth a job
 }  // namespace
 
-void Program::run_rows(const Op& op) {
-  const Dims& d = op.dims;
+void Program::run_elementwise(const Op& op, void (*kernel)(In x, Out y, size_t n)) {
+  const In x = in(op, 0);
+  const Out y = out(op, 0);
+  spread(
+      samples(op) * op.dims.rows * op.dims.width, kGrain, [&](size_t i, size_t end, unsigned) { kernel(x + i, y + i, end - i); }, 16);
+}
+
+void Program::run_elementwise(const Op& op, void (*kernel)(In a, In b, Out y, size_t n)) {
   const In a = in(op, 0), b = in(op, 1);
   const Out y = out(op, 0);
-  const size_t elements = samples(op) * d.rows * d.width;
-  switch (op.kernel) {
-    case Kernel::gelu: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.gelu(a + i, y + i, end - i); }, 16);
-    case Kernel::gelu_grad: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.gelu_grad(a + i, b + i, y + i, end - i); }, 16);
-    case Kernel::multiply: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.multiply(a + i, b + i, y + i, end - i); }, 16);
-    case Kernel::add: return spread(elements, kGrain, [&](size_t i, size_t end, unsigned) { kernels_.add(a + i, b + i, y + i, end - i); }, 16);
-    case Kernel::layer_norm: {
-      const LayerNormArgs args{d.width, d.eps, a, input(op, 1), input(op, 2), y, output(op, 1), output(op, 2)};
-      return spread(samples(op) * d.rows, kGrain / d.width + 1, [&](size_t begin, size_t end, unsigned) { kernels_.layer_norm(args, begin, end); });
-    }
-    case Kernel::softmax_cross_entropy: {
-      const CrossEntropyArgs args{d.classes, input(op, 0), input(op, 1), output(op, 0), out(op, 1), chunk_.loss_scale};
-      return spread(samples(op), kGrain / d.classes + 1, [&](size_t begin, size_t end, unsigned) { kernels_.cross_entropy(args, begin, end); });
-    }
-    default: return;
-  }
+  spread(
+      samples(op) * op.dims.rows * op.dims.width, kGrain, [&](size_t i, size_t end, unsigned) { kernel(a + i, b + i, y + i, end - i); }, 16);
+}
+
+void Program::run_gelu(const Op& op) { run_elementwise(op, kernels_.gelu); }
+void Program::run_gelu_grad(const Op& op) { run_elementwise(op, kernels_.gelu_grad); }
+void Program::run_multiply(const Op& op) { run_elementwise(op, kernels_.multiply); }
+void Program::run_add(const Op& op) { run_elementwise(op, kernels_.add); }
+
+void Program::run_layer_norm(const Op& op) {
+  const Dims& d = op.dims;
+  const LayerNormArgs args{d.width, d.eps, in(op, 0), input(op, 1), input(op, 2), out(op, 0), output(op, 1), output(op, 2)};
+  spread(samples(op) * d.rows, kGrain / d.width + 1, [&](size_t begin, size_t end, unsigned) { kernels_.layer_norm(args, begin, end); });
+}
+
+void Program::run_softmax_cross_entropy(const Op& op) {
+  const size_t classes = op.dims.classes;
+  const CrossEntropyArgs args{classes, input(op, 0), input(op, 1), output(op, 0), out(op, 1), chunk_.loss_scale};
+  spread(samples(op), kGrain / classes + 1, [&](size_t begin, size_t end, unsigned) { kernels_.cross_entropy(args, begin, end); });
 }
 
 void Program::run_layer_norm_grad(const Op& op) {
   const Dims& d = op.dims;
-  const size_t rows = samples(op) * d.rows, blocks = (rows + kRowsPerPartial - 1) / kRowsPerPartial;
+  const size_t rows = samples(op) * d.rows, blocks = ceil_div(rows, kRowsPerPartial);
   if (rows == 0) return;
   const LayerNormGradArgs args{rows, d.width, kRowsPerPartial, in(op, 0), input(op, 1), input(op, 2), input(op, 3), in(op, 4), out(op, 0), shared_.floats()};
   const size_t together = kGrain / (kRowsPerPartial * d.width) + 1;

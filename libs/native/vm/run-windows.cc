@@ -9,7 +9,7 @@ constexpr size_t kWindowsPerPartial = 8;  // fixed: the order of the table's sum
 
 size_t table_rows(const Dims& d) { return (2 * d.window - 1) * (2 * d.window - 1); }
 size_t window_count(const Dims& d) { return d.height / d.window * (d.width / d.window); }
-size_t groups_of(size_t windows) { return (windows + kWindowsPerPartial - 1) / kWindowsPerPartial; }
+size_t groups_of(size_t windows) { return ceil_div(windows, kWindowsPerPartial); }
 }  // namespace
 
 size_t Program::window_shared_floats(const Op& op) const {
@@ -46,7 +46,7 @@ WindowArgs Program::window_args(const Op& op) {
   return args;
 }
 
-void Program::run_windows(const Op& op) {
+void Program::run_window_attention(const Op& op) {
   if (samples(op) == 0) return;
   WindowArgs args = window_args(op);
   args.out = out(op, 0);
@@ -55,7 +55,7 @@ void Program::run_windows(const Op& op) {
          [&](size_t begin, size_t end, unsigned thread) { kernels_.window_attention(args, begin, end, scratch(thread)); });
 }
 
-void Program::run_windows_grad(const Op& op) {
+void Program::run_window_attention_grad(const Op& op) {
   if (samples(op) == 0) return;
   WindowArgs args = window_args(op);
   args.out = Out(input(op, 2), args.qkv.type);
@@ -66,7 +66,8 @@ void Program::run_windows_grad(const Op& op) {
   spread(groups * op.dims.heads, 1, [&](size_t begin, size_t end, unsigned thread) {
     for (size_t job = begin; job < end; job++) kernels_.window_attention_grad(args, n, job, scratch(thread));
   });
-  spread(entries, 512, [&](size_t begin, size_t end, unsigned) { kernels_.sum_samples(args.partial, groups, entries, output(op, 1), begin, end); }, 16);
+  spread(
+      entries, 512, [&](size_t begin, size_t end, unsigned) { kernels_.sum_samples(args.partial, groups, entries, output(op, 1), begin, end); }, 16);
 }
 
 }  // namespace dropstream

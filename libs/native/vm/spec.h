@@ -1,4 +1,4 @@
-// A program as it arrives (the C++ side of libs/native/program.ts), and as it is kept once every bound has been checked.
+// A program as it arrives (the C++ side of libs/engine/native/program-spec.ts), and as it is kept once every bound has been checked.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -42,18 +42,16 @@ struct ProgramSpec {
 };
 
 enum class Kernel {
-  patches, linear, linear_input_grad, linear_weight_grad, gelu, gelu_grad, layer_norm, layer_norm_grad, attention, attention_grad,
-  prepend_token, prepend_token_grad, add_positions, add_positions_grad, dropout, keep, add_kept, take_token, take_token_grad, mean_tokens,
-  mean_tokens_grad, add, multiply, softmax_cross_entropy, transpose_tokens, layer_scale, layer_scale_grad, depthwise_conv, depthwise_conv_input_grad,
-  depthwise_conv_weight_grad, merge_patches, merge_patches_grad, window_attention, window_attention_grad
+#define KERNEL(name, ...) name,
+#include "kernels.def"
 };
 
-// The attributes of an instruction, as sizes. Unused ones are 0.
+// The attributes of an instruction. Unused ones are 0.
 struct Dims {
-  size_t rows = 0, in = 0, out = 0, width = 0, height = 0, channels = 0, patch = 0, tokens = 0, token = 0, heads = 0, head_dim = 0;
-  size_t classes = 0, path = 0, kernel = 0, order = 0, window = 0, shift = 0;
-  bool gelu = false, bias = false, scaled = false;
-  float eps = 0, scale = 0;
+#define SIZE_ATTRIBUTE(name, least) size_t name = 0;
+#define FLAG_ATTRIBUTE(name) bool name = false;
+#define REAL_ATTRIBUTE(name, may_be_zero) float name = 0;
+#include "kernels.def"
 };
 
 // A checked instruction.
@@ -63,7 +61,7 @@ struct Op {
   Dims dims;
   std::vector<Operand> inputs, outputs;
   int64_t site;
-  size_t pack = 0;  // index of the packed weight, where the kernel is a product with one
+  size_t pack = 0;      // index of the packed weight, where the kernel is a product with one
   bool begins = false;  // of a step, the first that writes its weight's gradient: in the first chunk it stores what others add
 };
 

@@ -1,4 +1,4 @@
-// One optimizer step or one evaluation: chunks in order, forward and backward each, then norm, clip, optimizer and EMA.
+// The parts of an optimizer step, and evaluation. A leaf: its chunks in order, forward and backward each. An update: norm, clip, optimizer, EMA.
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -13,7 +13,8 @@ namespace {
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void check_rates(const char* field, const std::vector<double>& rates, size_t count) {
-  if (rates.size() != count) throw std::invalid_argument(std::string(field) + " has " + std::to_string(rates.size()) + " entries, must have " + std::to_string(count));
+  if (rates.size() != count)
+    throw std::invalid_argument(std::string(field) + " has " + std::to_string(rates.size()) + " entries, must have " + std::to_string(count));
   for (double rate : rates)
     if (!(rate >= 0 && rate < 1)) throw std::invalid_argument(std::string(field) + " has " + std::to_string(rate) + ", must be at least 0 and below 1");
 }
@@ -26,17 +27,20 @@ void check_finite(const char* field, double value, double least) {
 }  // namespace
 
 void Program::check_evaluation(const MicroBatch& batch) const {
-  if (batch.samples < 1 || batch.samples > (1u << 24)) throw std::invalid_argument("samples is " + std::to_string(batch.samples) + ", must be from 1 to 16777216");
+  if (batch.samples < 1 || batch.samples > (1u << 24))
+    throw std::invalid_argument("samples is " + std::to_string(batch.samples) + ", must be from 1 to 16777216");
 }
 
-void Program::check(const StepRequest& request) const {
-  if (request.micro.empty()) throw std::invalid_argument("a step needs at least one micro-batch");
+void Program::check(const LeafRequest& request) const {
+  if (backward_.empty()) throw std::invalid_argument("the program has no backward pass: it only evaluates");
+  if (request.micro.empty()) throw std::invalid_argument("a leaf needs at least one micro-batch");
   for (const MicroBatch& micro : request.micro) check_evaluation(micro);
   check_rates("siteRates", request.random.site_rates, spec_.sites.size());
   check_rates("pathRates", request.random.path_rates, spec_.paths);
   if (!std::isfinite(request.loss_scale)) throw std::invalid_argument("lossScale must be finite");
-  if (!request.has_optimizer) return;
-  const Optimizer& o = request.optimizer;
+}
+
+void Program::check(const Optimizer& o) const {
   if (o.learning_rate.size() != spec_.parameters.size() || o.weight_decay.size() != spec_.parameters.size())
     throw std::invalid_argument("learningRate and weightDecay must have one entry per parameter");
   for (const double rate : o.learning_rate) check_finite("learningRate", rate, 0);
@@ -53,7 +57,7 @@ float* Program::place(const Operand& operand) const {
   switch (operand.kind) {
     case OperandKind::value: return arena_.floats() + spec_.values[operand.index].offset;
     case OperandKind::param: return const_cast<float*>(chunk_.parameters) + parameter_offset_[operand.index];
-    case OperandKind::grad: return gradients_.floats() + parameter_offset_[operand.index];
+    case OperandKind::grad: return gradient_ + parameter_offset_[operand.index];
     case OperandKind::images: return const_cast<float*>(chunk_.images);
     case OperandKind::targets: return const_cast<float*>(chunk_.targets);
   }
@@ -69,44 +73,21 @@ float* Program::output(const Op& op, size_t i) const { return i < op.outputs.siz
 
 void Program::run_op(const Op& op) {
   switch (op.kernel) {
-    case Kernel::linear: return run_linear(op);
-    case Kernel::linear_input_grad: return run_linear_input_grad(op);
-    case Kernel::linear_weight_grad: return run_linear_weight_grad(op);
-    case Kernel::attention:
-    case Kernel::attention_grad: return run_attention(op);
-    case Kernel::layer_norm_grad: return run_layer_norm_grad(op);
-    case Kernel::gelu:
-    case Kernel::gelu_grad:
-    case Kernel::layer_norm:
-    case Kernel::add:
-    case Kernel::multiply:
-    case Kernel::softmax_cross_entropy: return run_rows(op);
-    case Kernel::keep:
-    case Kernel::add_kept: return run_kept(op);
-    case Kernel::dropout: return run_dropout(op);
-    case Kernel::transpose_tokens:
-    case Kernel::merge_patches:
-    case Kernel::merge_patches_grad:
-    case Kernel::layer_scale: return run_maps(op);
-    case Kernel::layer_scale_grad: return run_layer_scale_grad(op);
-    case Kernel::depthwise_conv:
-    case Kernel::depthwise_conv_input_grad: return run_depthwise(op);
-    case Kernel::depthwise_conv_weight_grad: return run_depthwise_weight_grad(op);
-    case Kernel::window_attention: return run_windows(op);
-    case Kernel::window_attention_grad: return run_windows_grad(op);
-    default: return run_layout(op);
+#define KERNEL(name, ...)                   \
+  case Kernel::name: return run_##name(op); \
+      #include "kernels.def"
   }
 }
 
 void Program::run(const std::vector<Op>& ops, Profile::Part part) {
   for (size_t i = 0; i < ops.size(); i++) {
-    if (cancelled_.load(std::memory_order_relaxed)) throw Cancelled{};
     const Profile::Span span(profile_, part, i, samples(ops[i]));
     run_op(ops[i]);
+    pool_.throw_if_cancelled();
   }
 }
 
-void Program::collect(size_t row, size_t samples, StepResult& result) {
+void Program::collect(size_t row, size_t samples, LeafResult& result) {
   memcpy(result.logits.data() + row * spec_.classes, place({OperandKind::value, spec_.logits}), samples * spec_.classes * sizeof(float));
   memcpy(result.losses.data() + row, place({OperandKind::value, spec_.loss}), samples * sizeof(float));
 }
@@ -116,13 +97,34 @@ void Program::zero_gradients() {
   spread(zeroed_.size(), 4, [&](size_t begin, size_t end, unsigned) {
     for (size_t i = begin; i < end; i++) {
       const Block& block = zeroed_[i];
-      memset(gradients_.floats() + parameter_offset_[block.parameter] + block.begin, 0, (block.end - block.begin) * sizeof(float));
+      memset(gradient_ + parameter_offset_[block.parameter] + block.begin, 0, (block.end - block.begin) * sizeof(float));
     }
   });
 }
 
-void Program::step(const StepRequest& request, StepResult& result) {
-  const Profile::Recording recording(profile_, pool_);
+void Program::add_gradients(float* sum, const float* other) {
+  const Profile::Span span(profile_, Profile::Part::update, 3, 0);
+  const Pieces pieces(sums_.floats(), 16, std::max<size_t>(4 * pool_.threads(), sums_.floats() >> 18));  // of 1 MiB, as cancelling asks for
+  pool_.run(pieces.count, [&](size_t job, unsigned) {
+    const size_t begin = pieces.begin(job), end = pieces.begin(job + 1);
+    kernels_.add(In(sum + begin), In(other + begin), Out(sum + begin), end - begin);
+  });
+  pool_.throw_if_cancelled();
+}
+
+void Program::begin_step(uint64_t ticket) {
+  if (step_state_ != StepState::open || step_ticket_ != ticket) sums_.clear();
+  step_state_ = StepState::open;
+  step_ticket_ = ticket;
+}
+
+void Program::accumulate(const LeafRequest& request, LeafResult& result, uint64_t ticket) {
+  const CancellablePool::Call call(pool_, ticket);
+  const Profile::Recording recording(profile_, pool_.pool());
+  begin_step(ticket);
+  const Subtree leaf{request.leaf, 1};
+  gradient_ = sums_.take(request.leaves, leaf);
+  count_memory();
   size_t total = 0;
   for (const MicroBatch& micro : request.micro) total += micro.samples;
   result.losses.resize(total);
@@ -149,12 +151,32 @@ void Program::step(const StepRequest& request, StepResult& result) {
     }
   }
   const double began = now();
-  result.grad_norm = request.has_optimizer ? update(request.optimizer) : gradient_norm();
-  result.optimizer_seconds = now() - began;
+  sums_.put(leaf, [&](float* sum, const float* other) { add_gradients(sum, other); });
+  result.backward_seconds += now() - began;
 }
 
-void Program::evaluate(const MicroBatch& batch, bool ema, StepResult& result) {
-  const Profile::Recording recording(profile_, pool_);
+void Program::update(const Optimizer* optimizer, UpdateResult& result, uint64_t ticket) {
+  try {
+    if (step_ticket_ != ticket) sums_.clear();
+    CancellablePool::Call call(pool_, ticket);
+    const Profile::Recording recording(profile_, pool_.pool());
+    gradient_ = sums_.whole();
+    if (step_state_ == StepState::updated) throw std::invalid_argument("the step was updated already");
+    const double began = now();
+    if (optimizer) check(*optimizer);
+    result.grad_norm = optimizer ? optimize(*optimizer, call) : gradient_norm();
+    pool_.throw_if_cancelled();
+    result.seconds = now() - began;
+    step_state_ = optimizer ? StepState::updated : StepState::normed;
+  } catch (...) {
+    sums_.clear();
+    throw;
+  }
+}
+
+void Program::evaluate(const MicroBatch& batch, bool ema, LeafResult& result, uint64_t ticket) {
+  const CancellablePool::Call call(pool_, ticket);
+  const Profile::Recording recording(profile_, pool_.pool());
   result.losses.resize(batch.samples);
   result.logits.resize(batch.samples * spec_.classes);
   chunk_.training = false;

@@ -8,42 +8,40 @@ namespace dropstream {
 
 namespace {
 
-constexpr size_t kMostChunk = 1 << 16, kMostFloats = (size_t)1 << 40, kMostEntries = 1 << 20;
+constexpr size_t kMaxChunk = 1 << 16, kMaxFloats = (size_t)1 << 40, kMaxEntries = 1 << 20;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument(what); }
 std::string text(size_t n) { return std::to_string(n); }
 
-void check_range(const char* field, size_t value, size_t least, size_t most) {
-  if (value < least || value > most) refuse(std::string(field) + " is " + text(value) + ", must be from " + text(least) + " to " + text(most));
+void check_range(const char* field, size_t value, size_t least, size_t max) {
+  if (value < least || value > max) refuse(std::string(field) + " is " + text(value) + ", must be from " + text(least) + " to " + text(max));
 }
 
 // Floats of the arena that a value takes for a full chunk.
-size_t floats_of(const ProgramSpec& s, const ValueSpec& v) {
-  return (v.elements_per_sample * s.chunk_samples * size_of(v.type) + sizeof(float) - 1) / sizeof(float);
-}
+size_t floats_of(const ProgramSpec& s, const ValueSpec& v) { return ceil_div(v.elements_per_sample * s.chunk_samples * size_of(v.type), sizeof(float)); }
 
 void check_layout(const ProgramSpec& s) {
-  check_range("chunkSamples", s.chunk_samples, 1, kMostChunk);
-  check_range("arenaFloats", s.arena_floats, 1, kMostFloats);
-  check_range("values.length", s.values.size(), 1, kMostEntries);
-  check_range("parameters.length", s.parameters.size(), 1, kMostEntries);
+  check_range("chunkSamples", s.chunk_samples, 1, kMaxChunk);
+  check_range("arenaFloats", s.arena_floats, 1, kMaxFloats);
+  check_range("values.length", s.values.size(), 1, kMaxEntries);
+  check_range("parameters.length", s.parameters.size(), 1, kMaxEntries);
   check_range("paths", s.paths, 0, 4096);
   check_range("sites.length", s.sites.size(), 0, 4096);
-  check_range("imageFloats", s.image_floats, 1, kMostFloats);
+  check_range("imageFloats", s.image_floats, 1, kMaxFloats);
   check_range("classes", s.classes, 1, 1 << 24);
   for (size_t i = 0; i < s.values.size(); i++) {
     const ValueSpec& v = s.values[i];
     const std::string name = "values[" + text(i) + "]";
     if (v.offset % 16) refuse(name + ".offset is " + text(v.offset) + ", must be a multiple of 16");
     check_range((name + ".elementsPerSample").c_str(), v.elements_per_sample, 1, 2 * s.arena_floats);
-    if (v.elements_per_sample > kMostFloats / s.chunk_samples || v.offset > s.arena_floats || floats_of(s, v) > s.arena_floats - v.offset)
+    if (v.elements_per_sample > kMaxFloats / s.chunk_samples || v.offset > s.arena_floats || floats_of(s, v) > s.arena_floats - v.offset)
       refuse(name + " ends beyond arenaFloats = " + text(s.arena_floats) + " for a full chunk");
   }
   size_t total = 0;
   for (size_t i = 0; i < s.parameters.size(); i++) {
     check_range(("parameters[" + text(i) + "].size").c_str(), s.parameters[i], 1, (size_t)1 << 36);
     total += s.parameters[i];
-    if (total > kMostFloats) refuse("parameters have too many elements in all");
+    if (total > kMaxFloats) refuse("parameters have too many elements in all");
   }
   for (size_t i = 0; i < s.sites.size(); i++) check_range(("sites[" + text(i) + "].elementsPerSample").c_str(), s.sites[i], 1, (size_t)1 << 34);
   if (s.logits >= s.values.size() || s.values[s.logits].elements_per_sample != s.classes) refuse("logits must name a value of `classes` elements per sample");
@@ -125,9 +123,9 @@ Op check_instruction(const ProgramSpec& s, const InstructionSpec& in, const std:
     const Dims dims = read_dims(kernel, in.attributes);
     const Signature signature = signature_of(kernel, dims);
     if (in.domain > s.paths) refuse("domain is " + text(in.domain) + ", must be at most paths = " + text(s.paths));
-    if ((kernel == Kernel::keep || kernel == Kernel::add_kept) && dims.path >= s.paths)
-      refuse("path is " + text(dims.path) + ", must be below paths = " + text(s.paths));
-    if (signature.domain >= 0 && in.domain != (uint64_t)signature.domain) refuse("domain is " + text(in.domain) + ", must be " + text((size_t)signature.domain));
+    if (in.attributes.count("path") && dims.path >= s.paths) refuse("path is " + text(dims.path) + ", must be below paths = " + text(s.paths));
+    if (signature.domain >= 0 && in.domain != (uint64_t)signature.domain)
+      refuse("domain is " + text(in.domain) + ", must be " + text((size_t)signature.domain));
     check_operands(s, in.inputs, signature.inputs, "input");
     check_operands(s, in.outputs, signature.outputs, "output");
     check_types(s, in, signature);

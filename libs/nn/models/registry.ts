@@ -1,4 +1,5 @@
 /** The models by name. */
+import { maxClasses } from '#errors/limits.js';
 import type { Model } from '../model.js';
 import { convnext } from './convnext.js';
 import { mixer } from './mixer.js';
@@ -158,7 +159,7 @@ export function modelConfig(name: string, { imageSize, classes }: ModelSizes, op
   if (!Number.isInteger(imageSize) || imageSize < 1 || imageSize > MOST_PIXELS || !entry.takes(imageSize)) {
     throw new UnknownModel('imageSize', imageSize, `for ${name}: ${entry.sizes}`);
   }
-  if (!Number.isInteger(classes) || classes < 1 || classes > 100_000) throw new UnknownModel('classes', classes, '1 to 100000');
+  if (!Number.isInteger(classes) || classes < 1 || classes > maxClasses) throw new UnknownModel('classes', classes, `1 to ${maxClasses}`);
   return { ...entry.build(classes, options), name };
 }
 

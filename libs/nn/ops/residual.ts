@@ -2,14 +2,14 @@ import { type Apply, operation } from '../operation.js';
 import { elements, type Path, type Tensor } from '../tensor.js';
 
 type Attributes = 'width' | 'path' | 'scaled';
-type Keep = { inputs: 'x'; attributes: Attributes };
-type AddKept = { inputs: 'x' | 'y'; attributes: Attributes };
+type GatherKept = { inputs: 'x'; attributes: Attributes };
+type ScatterAddKept = { inputs: 'x' | 'y'; attributes: Attributes };
 
 /** The samples that the path keeps, ascending; times 1/(1 − p) if `scaled`. x: [...] of all samples → y: [...] of the kept. */
-const keep: Apply<Keep> = operation<Keep>({
-  name: 'keep',
+const gatherKept: Apply<GatherKept> = operation<GatherKept>({
+  name: 'gather_kept',
   shape: ({ x }) => x,
-  gradient: (dy, { attributes, path }) => ({ x: { into: (sum) => addKept({ x: sum, y: dy }, attributes, { path, domain: 0 }).y } }),
+  gradient: (dy, { attributes, path }) => ({ x: { into: (sum) => scatterAddKept({ x: sum, y: dy }, attributes, { path, domain: 0 }).y } }),
   tfjs: (tf, { x }, { scaled }, { kept }) => {
     const { indices, scale } = requireKept(kept);
     const y = tf.gather(x, indices);
@@ -18,13 +18,13 @@ const keep: Apply<Keep> = operation<Keep>({
 });
 
 /** x, with the kept samples' y (times 1/(1 − p) if `scaled`) added where they belong. */
-const addKept: Apply<AddKept> = operation<AddKept>({
-  name: 'add_kept',
+const scatterAddKept: Apply<ScatterAddKept> = operation<ScatterAddKept>({
+  name: 'scatter_add_kept',
   shape: ({ x }) => x,
   inPlace: 'x',
   gradient: (dout, { attributes, path }) => ({
     x: () => dout,
-    y: () => keep({ x: dout }, attributes, { path, domain: domainOf(path) }).y,
+    y: () => gatherKept({ x: dout }, attributes, { path, domain: domainOf(path) }).y,
   }),
   tfjs: (tf, { x, y }, { scaled }, { kept }) => {
     const { indices, scale } = requireKept(kept);
@@ -52,6 +52,6 @@ function domainOf(path: Path | undefined): number {
 export function residual(x: Tensor, path: Path, branch: (kept: Tensor) => Tensor): Tensor {
   if (x.domain !== 0) throw new Error('A residual branch cannot stand inside another');
   const place = { width: elements(x.shape), path: path.index };
-  const y = branch(keep({ x }, { ...place, scaled: 0 }, { path, domain: domainOf(path) }).y);
-  return addKept({ x, y }, { ...place, scaled: 1 }, { path, domain: 0 }).y;
+  const y = branch(gatherKept({ x }, { ...place, scaled: 0 }, { path, domain: domainOf(path) }).y);
+  return scatterAddKept({ x, y }, { ...place, scaled: 1 }, { path, domain: 0 }).y;
 }

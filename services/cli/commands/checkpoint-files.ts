@@ -1,4 +1,5 @@
 /** `dropstream checkpoints export` and `import`: weights to and from files of other programs. */
+
 import { open, unlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -13,11 +14,12 @@ import { openWeightFile, type WeightFile } from '#interchange/weight-file.js';
 import { defaultImageSize } from '#nn/models/registry.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { loadCheckpoint } from '#storage/checkpoint.js';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { encodeSafetensors } from '#storage/safetensors.js';
 import type { Tensor } from '#storage/tensor.js';
-import { readTrainingMetadata } from '#work/training-metadata.js';
+import { readTrainingMetadata } from '#training/checkpoint-metadata.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
@@ -148,7 +150,7 @@ function checkImport({ inputSize, nbClasses, manifest, run, project }: ImportOpt
     violations.check(text === undefined || /^[1-9]\d{0,5}$/.test(text), field, text, 'a whole number from 1');
   number('input_size', inputSize);
   number('nb_classes', nbClasses);
-  violations.check(manifest === undefined || /^[0-9a-f]{64}$/.test(manifest), 'manifest', manifest, 'a SHA-256: 64 of 0-9 and a-f');
+  violations.check(manifest === undefined || isSha256(manifest), 'manifest', manifest, `a SHA-256: ${sha256Rule}`);
   checkId(violations, project, 'project');
   if (run !== undefined) checkId(violations, run, 'run');
   violations.throwIfAny();

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { DataServiceClient, DescribeDatasetResponse, MixSpec, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { DataServiceClient, DescribeDatasetResponse, MixSpec, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
 import { datasetKind, indexAndSave } from '../data-sets.js';
@@ -88,7 +88,7 @@ export function addDataCommand(program: Command, context: Context): void {
         batchSize: limit + (limit % 2),
         rank: 0,
         worldSize: 1,
-        order: 'shuffled',
+        order: SampleOrder.SHUFFLED,
         transform: TransformSpec.fromPartial({ inputSize: Number(o.inputSize), training: !o.evaluation, aa: o.aa }),
         mix: mixes ? MixSpec.fromPartial({ mixup: Number(o.mixup), cutmix: Number(o.cutmix) }) : undefined,
         pixelSemantics: 0,

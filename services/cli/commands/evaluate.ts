@@ -4,6 +4,8 @@ import type { Command } from 'commander';
 import { invalid } from '#errors/errors.js';
 import { Evaluation, EvaluationSpec, EvaluationState, EvaluatorServiceClient, type Scores } from '#protocol/dropstream/v1/evaluator.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import type { EnumWords } from '#spec/enum-words.js';
+import { engines, precisions } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { bar, count, duration } from '../output/numbers.js';
@@ -82,6 +84,12 @@ function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
     if (text.trim() === '' || Number.isNaN(value)) throw invalid(field, text, 'a number');
     return value;
   };
+  const word = <T>(field: string, { words, parse }: EnumWords<T>, text: string | undefined) => {
+    if (text === undefined) return undefined;
+    const value = parse(text);
+    if (value === undefined) throw invalid(field, text, `one of ${words.join(', ')}`);
+    return value;
+  };
   const ema = o.ema === undefined ? undefined : parseBoolean(o.ema === true ? 'true' : o.ema);
   if (o.ema !== undefined && ema === undefined) throw invalid('ema', o.ema, 'true or false');
   return EvaluationSpec.fromPartial({
@@ -90,8 +98,8 @@ function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
     batchSize: number('batch_size', o.batchSize),
     ema,
     cropPct: number('crop_pct', o.cropPct),
-    engine: o.engine,
-    precision: o.precision,
+    engine: word('engine', engines, o.engine),
+    precision: word('precision', precisions, o.precision),
     subsetStride: number('subset_stride', o.subsetStride),
     subsetOffset: number('subset_offset', o.subsetOffset),
   });

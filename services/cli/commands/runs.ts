@@ -1,6 +1,7 @@
 /** `dropstream runs …`. */
 import type { Command } from 'commander';
 import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { dropModes, dropSchedules } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { followRun } from '../follow/follow-run.js';
 import { runEvents, type TrainerClient } from '../follow/run-events.js';
@@ -110,7 +111,7 @@ const runColumns = [
   { title: 'WHY', value: (run: Run) => run.failure },
 ];
 
-export function showRun(run: Run, options: SharedOptions, context: Context): void {
+function showRun(run: Run, options: SharedOptions, context: Context): void {
   if (options.json) {
     printJson(context, RunCodec.toJSON(run));
     return;
@@ -121,7 +122,10 @@ export function showRun(run: Run, options: SharedOptions, context: Context): voi
     ['name', run.name],
     ['state', RunState[run.state]],
     ['model', `${spec?.model} (${count(run.parameters)} parameters)`],
-    ['drop', `${drop}, ${spec?.dropMode ?? 'standard'}, ${spec?.dropSchedule ?? 'constant'}, cutoff_epoch ${spec?.cutoffEpoch ?? 0}`],
+    [
+      'drop',
+      `${drop}, ${dropModes.wordOf(spec?.dropMode)}, ${dropSchedules.wordOf(spec?.dropSchedule)}, cutoff_epoch ${spec?.cutoffEpoch ?? 0}`,
+    ],
     ['step', `${count(run.step)} of ${count(run.totalSteps)} (${count(run.stepsPerEpoch)} an epoch)`],
     ['attempt', run.attempt],
     ['latest checkpoint', run.latestCheckpoint],

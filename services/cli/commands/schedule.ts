@@ -11,6 +11,7 @@ import {
   SegmentFormula,
 } from '#protocol/dropstream/v1/schedule_types.js';
 import { GetRatesResponse, PreviewScheduleResponse, Schedule, SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
+import { dropKinds, dropModes, dropSchedules } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { count, significant } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
@@ -26,10 +27,10 @@ import {
 } from './shared-options.js';
 
 interface SpecFlags {
-  readonly kind?: string;
+  readonly kind?: (typeof dropKinds.words)[number];
   readonly rate?: string;
-  readonly mode?: string;
-  readonly dropSchedule?: string;
+  readonly mode?: (typeof dropModes.words)[number];
+  readonly dropSchedule?: (typeof dropSchedules.words)[number];
   readonly cutoffEpoch?: string;
 }
 interface LengthFlags {
@@ -132,10 +133,10 @@ export function addScheduleCommand(program: Command, context: Context): void {
 
 const withSpec = (command: Command) =>
   command
-    .addOption(new Option('--kind <kind>', 'what is dropped (default: dropout)').choices(['dropout', 'drop_path']))
+    .addOption(new Option('--kind <kind>', 'what is dropped (default: dropout)').choices(dropKinds.words))
     .option('--rate <p>', 'peak drop rate, [0, 1) (default: 0)')
-    .addOption(new Option('--mode <mode>', 'when (default: standard)').choices(['standard', 'early', 'late']))
-    .addOption(new Option('--drop-schedule <form>', 'how (default: constant)').choices(['constant', 'linear']))
+    .addOption(new Option('--mode <mode>', 'when (default: standard)').choices(dropModes.words))
+    .addOption(new Option('--drop-schedule <form>', 'how (default: constant)').choices(dropSchedules.words))
     .option('--cutoff-epoch <n>', 'epoch where early drop ends or late drop begins (default: 0)');
 
 const withLength = (command: Command) =>
@@ -152,10 +153,10 @@ function specOf(o: SpecFlags): { spec: DropScheduleSpec; paths: string[] } {
     return value;
   };
   const spec = DropScheduleSpec.fromPartial({
-    kind: o.kind === 'drop_path' ? DropKind.DROP_PATH : DropKind.DROPOUT,
+    kind: dropKinds.fromWord(o.kind ?? dropKinds.fallback),
     rate: number('rate', o.rate),
-    mode: DropMode[(o.mode ?? 'standard').toUpperCase() as 'STANDARD'],
-    schedule: DropSchedule[(o.dropSchedule ?? 'constant').toUpperCase() as 'CONSTANT'],
+    mode: dropModes.fromWord(o.mode ?? dropModes.fallback),
+    schedule: dropSchedules.fromWord(o.dropSchedule ?? dropSchedules.fallback),
     cutoffEpoch: number('cutoff_epoch', o.cutoffEpoch),
   });
   violations.throwIfAny();

@@ -1,5 +1,7 @@
 /** Options that several commands share, and what they come to. */
+
 import type { Command } from 'commander';
+import { formatName } from '#errors/resource-names.js';
 import { type ClientClass, connect, type TypedClient } from '#rpc/client.js';
 import { addressOf, type ServiceName } from '../addresses.js';
 import type { Context } from '../context.js';
@@ -22,7 +24,7 @@ export function withSharedOptions(command: Command, services: readonly ServiceNa
   return command.option('--timeout <seconds>', 'deadline of each call', '30');
 }
 
-export const timeoutMs = (options: Pick<SharedOptions, 'timeout'>): number => Math.max(0.1, Number(options.timeout) || 30) * 1000;
+const timeoutMs = (options: Pick<SharedOptions, 'timeout'>): number => Math.max(0.1, Number(options.timeout) || 30) * 1000;
 
 /** Calls `use` with a client of the service and closes it afterwards. */
 export async function withClient<D extends object, R>(
@@ -40,7 +42,7 @@ export async function withClient<D extends object, R>(
   }
 }
 
-export const projectName = (options: SharedOptions): string => `projects/${options.project}`;
+export const projectName = (options: SharedOptions): string => formatName('project', { project: options.project });
 
 /** `r` or `projects/p/runs/r`: people may leave the beginning out. */
 export function fullName(collection: string, name: string, options: SharedOptions): string {

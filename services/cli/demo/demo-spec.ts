@@ -3,6 +3,8 @@
  * the test images.
  */
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 
 export interface DemoSize {
   readonly epochs: number;
@@ -36,8 +38,8 @@ export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdout
     warmupSteps: BigInt(Math.max(1, Math.round(WARMUP_SHARE * steps))),
     // Early dropout: 0.1, falling to 0 over the first half.
     dropout: 0.1,
-    dropMode: 'early',
-    dropSchedule: 'linear',
+    dropMode: DropMode.EARLY,
+    dropSchedule: DropSchedule.LINEAR,
     cutoffEpoch: Math.max(1, Math.floor(EARLY_SHARE * epochs)),
     // Flips only: 28 x 28 gray images of clothes, all upright and centred.
     aa: '',
@@ -60,5 +62,8 @@ export function specOptions(spec: RunSpec): [string, string][] {
   const hidden = new Set(['trainManifest', 'evalManifest', 'optBetas', 'cutmixMinmax']);
   return Object.entries(json)
     .filter(([key]) => !hidden.has(key))
-    .map(([key, value]) => [key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), String(value) || '""']);
+    .map(([key, value]) => {
+      const text = isRunSpecEnum(key) ? runSpecEnums[key].wordOf(spec[key]) : String(value);
+      return [key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), text || '""'];
+    });
 }

@@ -3,11 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { DataServiceClient, type PreviewImage, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { DataServiceClient, type PreviewImage, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { type Evaluation, EvaluationState, EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type Run, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
+import { dropSchedules } from '#spec/words.js';
 import { type Context, homeFolder } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { showProgress } from '../follow/follow-run.js';
@@ -160,7 +161,7 @@ async function train(trainer: Trainer, spec: RunSpec, context: Context): Promise
     { parent: 'projects/default', runId, spec, requestId: randomUUID() },
     { timeoutMs: CALL_MS, signal },
   );
-  const dropout = `early dropout ${spec.dropout}, ${spec.dropSchedule}, until epoch ${spec.cutoffEpoch}`;
+  const dropout = `early dropout ${spec.dropout}, ${dropSchedules.wordOf(spec.dropSchedule)}, until epoch ${spec.cutoffEpoch}`;
   terminal.err(
     `${run!.name}: ${spec.model}, ${count(run!.parameters)} parameters, ${spec.epochs} epochs of ${count(run!.stepsPerEpoch)} steps, ${dropout}`,
   );
@@ -232,7 +233,7 @@ async function previewImages(
     batchSize: spec.batchSize ?? 64,
     rank: 0,
     worldSize: 1,
-    order: 'shuffled',
+    order: SampleOrder.SHUFFLED,
     transform: TransformSpec.fromPartial({ inputSize, training: true, colorJitter, aa, reprob, cropPadding, imagenetDefaultMeanAndStd }),
     mix: undefined,
     pixelSemantics: 0,

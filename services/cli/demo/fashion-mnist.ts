@@ -8,18 +8,7 @@ import { dirname, join } from 'node:path';
 import { IdxFile } from './idx-file.js';
 import { readJsonRows } from './json-rows.js';
 
-export const fashionClasses = [
-  'T-shirt',
-  'trouser',
-  'pullover',
-  'dress',
-  'coat',
-  'sandal',
-  'shirt',
-  'sneaker',
-  'bag',
-  'ankle boot',
-] as const;
+const fashionClasses = ['T-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag', 'ankle boot'] as const;
 
 const SIDE = 28;
 const TEST_EVERY = 7;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { ScheduleSegment, SegmentFormula } from '#protocol/dropstream/v1/schedule_types.js';
 import { Run } from '#protocol/dropstream/v1/trainer.js';
 import { planLines, sparkline } from './print-plan.js';
@@ -63,9 +63,9 @@ test('a curve of zeros is flat', () => {
 
 test('memory and time come from steps of the program itself, for any family and optimizer', async () => {
   for (const [model, opt] of [
-    ['vit_nano_p7', 'adamw'],
-    ['convnext_nano_p2', 'sgd'],
-    ['mixer_nano_p7', 'momentum'],
+    ['vit_nano_p7', Optimizer.ADAMW],
+    ['convnext_nano_p2', Optimizer.SGD],
+    ['mixer_nano_p7', Optimizer.MOMENTUM],
   ] as const) {
     const spec = RunSpec.fromPartial({
       model,

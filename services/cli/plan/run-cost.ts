@@ -1,7 +1,8 @@
 /** What a run would take of this machine: memory of the compiled program, and time from a few steps of it. */
 import { freemem } from 'node:os';
-import type { Precision } from '#engine/index.js';
+import { executorOf } from '#engine/engines.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { engines, optimizers, precisions } from '#spec/words.js';
 
 export interface RunCost {
   /** Bytes of the program outside of JavaScript's heap, or about so where `measured` is false. */
@@ -47,15 +48,14 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
       how: `arithmetic, not measured (too little memory is free here): linear layers at ${ASSUMED_MACS / 1e9} billion multiply-adds a second`,
     };
   }
-  const executor = spec.engine === 'tensorflow' ? 'tfjs-tensorflow' : spec.engine === 'tfjs' ? 'tfjs-cpu' : 'native';
   const options = {
-    executor,
-    precision: (spec.precision ?? 'fp32') as Precision,
+    executor: executorOf(engines.wordOf(spec.engine)),
+    precision: precisions.wordOf(spec.precision),
     checkpointBlocks: spec.checkpointBlocks ?? false,
   } as const;
   const program = await compile(model, { ...shapes, batch: batchSize }, options);
   try {
-    const kind: 'adamw' | 'sgd' | 'momentum' = spec.opt === 'sgd' || spec.opt === 'momentum' ? spec.opt : 'adamw';
+    const kind = optimizers.wordOf(spec.opt);
     const step = async (samples: number, learn: boolean): Promise<number> => {
       const targets = new Float32Array(samples * program.classes);
       for (let k = 0; k < samples; k++) targets[k * program.classes] = 1;

@@ -1,7 +1,7 @@
 /** What a run would do, worked out from its resolved spec: lengths, batch and curves. Pure. */
-import { type ScheduleSegment, SegmentFormula } from '#protocol/dropstream/v1/schedule_types.js';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { learningRate, type Segment, segmentAt, valueAt, weightDecay } from '#schedule/index.js';
+import { segmentOf } from '#spec/drop-schedules.js';
 import { totalBatch } from '../total-batch.js';
 
 export interface Curve {
@@ -58,14 +58,9 @@ export function runPlan(run: Run, world: number, points = 32): RunPlan {
     totalBatch: totalBatch({ batchSize, updateFreq, world: 1 }),
     drops: dropPath > 0 ? 'drop_path' : dropout > 0 ? 'dropout' : undefined,
     curves: [
-      curve('drop', run.dropSegments.map(fromMessage)),
+      curve('drop', run.dropSegments.map(segmentOf)),
       curve('learning rate', learningRate(peak, length).segments),
       curve('weight decay', weightDecay({ weightDecay: spec.weightDecay ?? 0.05, weightDecayEnd: spec.weightDecayEnd }, length).segments),
     ],
   };
-}
-
-function fromMessage({ start, end, formula, startValue, endValue }: ScheduleSegment): Segment {
-  const linear = formula === SegmentFormula.LINEAR_TO_ZERO;
-  return { start: Number(start), end: Number(end), formula: linear ? 'linear_to_zero' : 'constant', startValue, endValue };
 }

@@ -2,15 +2,17 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import { subsetSize } from '#data/plan/order.js';
-import { precisions } from '#engine/precision.js';
+import { executorOf, lacks } from '#engine/engines.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
-import { checkId, checkName } from '#errors/resource-names.js';
+import { checkId } from '#errors/resource-names.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import { engines, precisions } from '#spec/words.js';
 import { readManifest } from '#storage/checkpoint.js';
+import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
+import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { evaluationPrefix } from '../evaluation/evaluation-log.js';
 
 export interface NewEvaluation {
@@ -23,37 +25,42 @@ export interface NewEvaluation {
 
 /** Largest batch of an evaluation. */
 const maxBatch = 4096;
-const engines = ['native', 'tfjs', 'tensorflow'];
 
 /** @throws InvalidArgument with every violation; NotFound for the checkpoint or the manifest */
-export async function prepareEvaluation(request: CreateEvaluationRequest, store: ObjectStore, signal: AbortSignal): Promise<NewEvaluation> {
+export async function prepareEvaluation(
+  request: CreateEvaluationRequest,
+  project: string,
+  store: ObjectStore,
+  signal: AbortSignal,
+): Promise<NewEvaluation> {
   const violations = new Violations();
-  const project = checkName(violations, 'project', request.parent, 'parent')?.project;
   if (request.evaluationId !== '') checkId(violations, request.evaluationId, 'evaluation_id');
   checkRequestId(violations, request.requestId);
   const { spec } = request;
   if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
-  checkSpec(violations, spec, project);
+  checkSpec(violations, spec);
   violations.throwIfAny();
-  if (project === undefined) throw new Error('unreachable');
 
   const metadata = await readCheckpoint(store, spec.checkpoint, signal);
   const run = RunSpec.fromJSON(metadata.spec);
   const manifest = spec.manifest || run.evalManifest;
   if (manifest === '')
     throw new InvalidArgument(violations.add('spec.manifest', '', 'given: the run of this checkpoint has no eval_manifest').list);
-  const engine = spec.engine ?? run.engine ?? 'native';
-  const precision = spec.precision ?? (engine === 'native' ? (run.precision ?? 'fp32') : 'fp32');
-  if (engine !== 'native' && precision !== 'fp32')
-    throw new InvalidArgument(violations.add('spec.precision', precision, `fp32 on engine ${engine}`).list);
+  // UNSPECIFIED, which is 0, is as good as absent.
+  const engine = engines.wordOf(spec.engine || run.engine);
+  const ofRun = precisions.wordOf(run.precision);
+  const lacking = (precision: typeof ofRun) => lacks(executorOf(engine), { precision, checkpointBlocks: false });
+  const precision = spec.precision ? precisions.wordOf(spec.precision) : lacking(ofRun).length === 0 ? ofRun : precisions.fallback;
+  for (const { field, value, allowed } of lacking(precision)) violations.add(`spec.${field}`, value, `${allowed} on engine ${engine}`);
+  violations.throwIfAny();
   const resolved: EvaluationSpec = {
     checkpoint: spec.checkpoint,
     manifest,
     batchSize: spec.batchSize ?? Math.min(maxBatch, Math.max(1, Math.floor(1.5 * (run.batchSize ?? 64)))),
     ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
     cropPct: spec.cropPct ?? run.cropPct,
-    engine,
-    precision,
+    engine: engines.fromWord(engine),
+    precision: precisions.fromWord(precision),
     subsetStride: spec.subsetStride ?? 0,
     subsetOffset: spec.subsetOffset ?? 0,
   };
@@ -71,15 +78,12 @@ export async function prepareEvaluation(request: CreateEvaluationRequest, store:
   return { project, id, evaluation, specDigest };
 }
 
-function checkSpec(violations: Violations, spec: EvaluationSpec, project: string | undefined): void {
-  const ids = checkName(violations, 'checkpoint', spec.checkpoint, 'spec.checkpoint');
-  if (ids && project !== undefined)
-    violations.check(ids.project === project, 'spec.checkpoint', spec.checkpoint, `a checkpoint of project ${project}`);
+function checkSpec(violations: Violations, spec: EvaluationSpec): void {
   violations.check(
-    /^([0-9a-f]{64})?$/.test(spec.manifest),
+    spec.manifest === '' || isSha256(spec.manifest),
     'spec.manifest',
     spec.manifest,
-    'empty or the SHA-256 of a manifest: 64 of 0-9 and a-f',
+    `empty or the SHA-256 of a manifest: ${sha256Rule}`,
   );
   const { batchSize, cropPct, engine, precision, subsetStride = 0, subsetOffset = 0 } = spec;
   violations.check(
@@ -89,13 +93,8 @@ function checkSpec(violations: Violations, spec: EvaluationSpec, project: string
     `from 1 to ${maxBatch}`,
   );
   violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), 'spec.crop_pct', cropPct, 'from 0.05 to 1');
-  violations.check(engine === undefined || engines.includes(engine), 'spec.engine', engine, `one of ${engines.join(', ')}`);
-  violations.check(
-    precision === undefined || (precisions as readonly string[]).includes(precision),
-    'spec.precision',
-    precision,
-    `one of ${precisions.join(', ')}`,
-  );
+  engines.read(violations, 'spec.engine', engine);
+  precisions.read(violations, 'spec.precision', precision);
   violations.check(
     subsetOffset < Math.max(1, subsetStride),
     'spec.subset_offset',
@@ -118,9 +117,7 @@ async function readCheckpoint(store: ObjectStore, name: string, signal: AbortSig
 
 /** Samples that will be scored. @throws NotFound; InvalidArgument for other classes or an empty subset */
 async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames }: TrainingMetadata, signal: AbortSignal): Promise<number> {
-  const manifest = await loadManifest(store, spec.manifest, signal).catch((cause) => {
-    throw cause instanceof FailedPrecondition ? new NotFound('manifest', spec.manifest, { cause }) : cause;
-  });
+  const manifest = await loadManifest(store, spec.manifest, signal);
   const violations = new Violations();
   const same = manifest.classes.length === classNames.length && manifest.classes.every((name, k) => name === classNames[k]);
   violations.check(

@@ -1,6 +1,8 @@
 /** Evaluations in the store, as the api role sees them: any replica, no state but caches of logs that only grow. */
 
+import { RecentMap } from '#bounds/recent-map.js';
 import { AlreadyExists, NotFound } from '#errors/errors.js';
+import { formatName } from '#errors/resource-names.js';
 import { type Evaluation, Evaluation as EvaluationMessage, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { wait } from '#rpc/retry.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
@@ -14,7 +16,7 @@ const keptLogs = 256;
 
 export class Evaluations {
   readonly #queue: QueueIndex;
-  readonly #logs = new Map<string, EvaluationLog>();
+  readonly #logs = new RecentMap<string, EvaluationLog>(keptLogs);
 
   constructor(
     private readonly store: ObjectStore,
@@ -98,15 +100,10 @@ export class Evaluations {
   }
 
   #log(project: string, id: string): EvaluationLog {
-    const key = `${project}/${id}`;
-    const known = this.#logs.get(key) ?? openEvaluationLog(this.store, project, id);
-    this.#logs.delete(key);
-    this.#logs.set(key, known);
-    if (this.#logs.size > keptLogs) this.#logs.delete(this.#logs.keys().next().value as string);
-    return known;
+    return this.#logs.getOrMake(`${project}/${id}`, () => openEvaluationLog(this.store, project, id));
   }
 }
 
 const checkpointOf = (evaluation: Evaluation): string => evaluation.spec?.checkpoint ?? '';
-const indexFolder = (project: string): string => `projects/${project}/evaluation-index`;
+const indexFolder = (project: string): string => `${formatName('project', { project })}/evaluation-index`;
 const indexKey = (project: string, id: string): string => `${indexFolder(project)}/${id}`;

@@ -1,35 +1,35 @@
 /** EvaluatorService: each handler validates, calls, answers. */
 
-import { FailedPrecondition, Violations } from '#errors/errors.js';
-import { checkName, parseName } from '#errors/resource-names.js';
+import { FailedPrecondition } from '#errors/errors.js';
 import { type Evaluation, EvaluationState, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
-import { checkPage, nextPageToken } from '#rpc/pagination.js';
+import { nextPageToken, parsePage } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { EvaluationEvent } from '../evaluation/evaluation-state.js';
 import { prepareEvaluation } from './create-evaluation.js';
 import type { Evaluations } from './evaluations.js';
+import type { evaluatorNames } from './request-names.js';
 
 const pageLimits = { defaultSize: 100, maxSize: 1000 };
 
-export function evaluatorHandlers(store: ObjectStore, evaluations: Evaluations): HandlersOf<typeof EvaluatorServiceService> {
+export function evaluatorHandlers(
+  store: ObjectStore,
+  evaluations: Evaluations,
+): HandlersOf<typeof EvaluatorServiceService, typeof evaluatorNames> {
   return {
-    createEvaluation: unary(async (request, { signal }) => ({
-      evaluation: await evaluations.create(await prepareEvaluation(request, store, signal), signal),
+    createEvaluation: unary(async (request, { names, signal }) => ({
+      evaluation: await evaluations.create(await prepareEvaluation(request, names.parent.project, store, signal), signal),
     })),
 
-    getEvaluation: unary(async (request, { signal }) => {
-      const { project, evaluation } = parseName('evaluation', request.name);
+    getEvaluation: unary(async (_, { names, signal }) => {
+      const { project, evaluation } = names.name;
       return { evaluation: (await evaluations.get(project, evaluation, signal)).evaluation };
     }),
 
-    listEvaluations: unary(async (request, { signal }) => {
-      const violations = new Violations();
-      const project = checkName(violations, 'project', request.parent, 'parent')?.project;
+    listEvaluations: unary(async (request, { names, signal }) => {
+      const { project } = names.parent;
       const binding = `ListEvaluations ${request.parent}`;
-      const page = checkPage(violations, request, binding, pageLimits);
-      violations.throwIfAny();
-      if (project === undefined || page === undefined) throw new Error('unreachable');
+      const page = parsePage(request, binding, pageLimits);
       // One more than asked tells whether there is a next page.
       const found = await evaluations.list(project, page.after, page.size + 1, signal);
       const shown = found.slice(0, page.size);
@@ -40,13 +40,13 @@ export function evaluatorHandlers(store: ObjectStore, evaluations: Evaluations):
       };
     }),
 
-    cancelEvaluation: unary(async (request, { signal }) => {
-      const { project, evaluation } = parseName('evaluation', request.name);
+    cancelEvaluation: unary(async (_, { names, signal }) => {
+      const { project, evaluation } = names.name;
       return { evaluation: await evaluations.change(project, evaluation, cancel, signal) };
     }),
 
-    watchEvaluation: watchStream(async function* (request, { signal }) {
-      const { project, evaluation } = parseName('evaluation', request.name);
+    watchEvaluation: watchStream(async function* (_, { names, signal }) {
+      const { project, evaluation } = names.name;
       for await (const now of evaluations.watch(project, evaluation, signal)) yield { evaluation: now };
     }),
   };

@@ -1,4 +1,5 @@
 /** An evaluation's log in the store. */
+import { formatName } from '#errors/resource-names.js';
 import { EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type JsonObject, type LogRecord, RecordLog } from '#storage/record-log.js';
@@ -9,7 +10,7 @@ import { applyEvent, type EvaluationEvent, type EvaluationView } from './evaluat
 
 export type EvaluationLog = FoldedLog<EvaluationEvent, EvaluationView>;
 
-export const evaluationPrefix = (project: string, id: string): string => `projects/${project}/evaluations/${id}`;
+export const evaluationPrefix = (project: string, id: string): string => formatName('evaluation', { project, evaluation: id });
 export const heartbeatPrefix = (project: string, id: string): string => `${evaluationPrefix(project, id)}/heartbeats`;
 export const evaluationQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'queue/evaluations');
 

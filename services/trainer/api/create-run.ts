@@ -1,19 +1,22 @@
 /** From a request to the run that is stored: everything is checked, nothing is written. */
+
 import { randomBytes } from 'node:crypto';
 import { checkPlanFits, resolvePlan } from '#data/plan/plan.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
-import { checkId, checkName } from '#errors/resource-names.js';
+import { checkId } from '#errors/resource-names.js';
 import { trace } from '#graph/trace.js';
 import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
-import type { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
+import { DropKind, DropMode } from '#protocol/dropstream/v1/schedule_types.js';
 import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
-import type { TypedClient } from '#rpc/client.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import type { ParsedNames } from '#rpc/request-names.js';
+import { dropScheduleOf } from '#spec/drop-schedules.js';
 import { readManifest } from '#storage/checkpoint.js';
+import { isSha256 } from '#storage/content-hash.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import type { SchedulerClient } from '../peers.js';
 import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
 import { modelCatalog, modelOf } from '../run/model-catalog.js';
 import { manifestKeyOf, runPrefix } from '../run/run-log.js';
@@ -22,15 +25,13 @@ import {
   checkEvaluationData,
   checkLength,
   checkRunSpec,
-  dropScheduleOf,
   type PinnedSchedule,
   type ResolvedSpec,
   resolveRunSpec,
   specDigest,
 } from '../run/run-spec.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
-
-export type SchedulerClient = TypedClient<typeof SchedulerServiceService>;
+import type { trainerNames } from './request-names.js';
 
 export interface CreateDeps {
   readonly store: ObjectStore;
@@ -51,18 +52,22 @@ const schedulerTimeoutMs = 10_000;
  * @throws InvalidArgument with every violation; NotFound for a manifest, schedule or checkpoint; FailedPrecondition without a scheduler;
  * what the store or the scheduler throw
  */
-export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, signal: AbortSignal): Promise<NewRun> {
+export async function prepareRun(
+  request: CreateRunRequest,
+  { parent: { project } }: ParsedNames<CreateRunRequest, typeof trainerNames.createRun>,
+  deps: CreateDeps,
+  signal: AbortSignal,
+): Promise<NewRun> {
   const violations = new Violations();
-  const project = checkName(violations, 'project', request.parent, 'parent')?.project;
   if (request.runId !== '') checkId(violations, request.runId, 'run_id');
   checkRequestId(violations, request.requestId);
   const { spec } = request;
   if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
-  checkRunSpec(violations, spec, project ?? '', modelCatalog);
+  checkRunSpec(violations, spec, modelCatalog);
 
   // What the data set tells is told together with the rest, as far as it can be looked up.
   const read = async (manifest: string): Promise<KnownDataset | NotFound | undefined> => {
-    if (!/^[0-9a-f]{64}$/.test(manifest)) return undefined;
+    if (!isSha256(manifest)) return undefined;
     return await deps.datasets.facts(manifest, signal).catch((error) => {
       if (error instanceof NotFound) return error;
       throw error;
@@ -77,7 +82,7 @@ export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, si
   checkPlans(violations, spec, train instanceof NotFound ? undefined : train, evaluation instanceof NotFound ? undefined : evaluation);
   violations.throwIfAny();
   for (const found of [train, evaluation]) if (found instanceof NotFound) throw found;
-  if (length === undefined || project === undefined || train === undefined || train instanceof NotFound) throw new Error('unreachable');
+  if (length === undefined || train === undefined || train instanceof NotFound) throw new Error('unreachable');
 
   const pinned = spec.schedule === '' ? undefined : await pinSchedule(deps.scheduler, spec.schedule, spec.scheduleRevision, signal);
   const resolved = resolveRunSpec(spec, modelCatalog, train, pinned);
@@ -85,7 +90,7 @@ export async function prepareRun(request: CreateRunRequest, deps: CreateDeps, si
     violations.add('spec.schedule', spec.schedule, 'a schedule of drop_path: ConvNeXt has no dropout');
     violations.throwIfAny();
   }
-  if (pinned && resolved.dropMode !== 'standard') {
+  if (pinned && resolved.dropMode !== DropMode.STANDARD) {
     violations.check(
       resolved.cutoffEpoch <= resolved.epochs,
       'spec.epochs',

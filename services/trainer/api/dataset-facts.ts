@@ -1,8 +1,8 @@
 /** What the rules of a run spec ask about data sets, read from their manifests in the store. Manifests never change: facts are kept. */
 
+import { RecentMap } from '#bounds/recent-map.js';
 import type { ManifestExtent } from '#data/manifest/manifest.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
-import { FailedPrecondition, NotFound } from '#errors/errors.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { DatasetFacts } from '../run/run-spec.js';
 
@@ -13,7 +13,7 @@ export interface KnownDataset extends DatasetFacts {
 const kept = 64;
 
 export class Datasets {
-  readonly #known = new Map<string, KnownDataset>();
+  readonly #known = new RecentMap<string, KnownDataset>(kept);
 
   constructor(private readonly store: ObjectStore) {}
 
@@ -21,13 +21,9 @@ export class Datasets {
   async facts(manifest: string, signal: AbortSignal): Promise<KnownDataset> {
     const known = this.#known.get(manifest);
     if (known) return known;
-    const loaded = await loadManifest(this.store, manifest, signal).catch((cause) => {
-      // To the loading replica a missing manifest is a precondition; to who names it, it does not exist.
-      throw cause instanceof FailedPrecondition ? new NotFound('manifest', manifest, { cause }) : cause;
-    });
+    const loaded = await loadManifest(this.store, manifest, signal);
     const facts = { samples: loaded.samples, classes: loaded.classes, extent: loaded.extent };
     this.#known.set(manifest, facts);
-    if (this.#known.size > kept) this.#known.delete(this.#known.keys().next().value as string);
     return facts;
   }
 }

@@ -1,15 +1,15 @@
 /** TrainerService: each handler validates, calls, answers. */
 
-import { FailedPrecondition, invalid, NotFound, Violations } from '#errors/errors.js';
-import { checkName, parseName } from '#errors/resource-names.js';
+import { FailedPrecondition, invalid, NotFound } from '#errors/errors.js';
 import { type Run, RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
-import { checkPage, nextPageToken, pageOf } from '#rpc/pagination.js';
+import { nextPageToken, pageOf, parsePage } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { EventBody } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { checkpointIds, describeCheckpoint, resolveAlias } from './checkpoints.js';
 import { type CreateDeps, prepareRun } from './create-run.js';
+import type { trainerNames } from './request-names.js';
 import type { Runs } from './runs.js';
 
 export interface TrainerParts extends CreateDeps {
@@ -20,27 +20,29 @@ export interface TrainerParts extends CreateDeps {
 const pageLimits = { defaultSize: 100, maxSize: 1000 };
 const maxExpirySeconds = 604_800;
 
-export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerParts): HandlersOf<typeof TrainerServiceService> {
+export function trainerHandlers({
+  store,
+  runs,
+  datasets,
+  scheduler,
+}: TrainerParts): HandlersOf<typeof TrainerServiceService, typeof trainerNames> {
   return {
-    createRun: unary(async (request, { signal }) => {
-      const { project, id, record } = await prepareRun(request, { store, datasets, scheduler }, signal);
+    createRun: unary(async (request, { names, signal }) => {
+      const { project, id, record } = await prepareRun(request, names, { store, datasets, scheduler }, signal);
       if (request.validateOnly) return { run: record.run };
       const { run } = await runs.create(project, id, record, signal);
       return { run };
     }),
 
-    getRun: unary(async (request, { signal }) => {
-      const { project, run } = parseName('run', request.name);
+    getRun: unary(async (_, { names, signal }) => {
+      const { project, run } = names.name;
       return { run: (await runs.get(project, run, signal)).run };
     }),
 
-    listRuns: unary(async (request, { signal }) => {
-      const violations = new Violations();
-      const project = checkName(violations, 'project', request.parent, 'parent')?.project;
+    listRuns: unary(async (request, { names, signal }) => {
+      const { project } = names.parent;
       const binding = `ListRuns ${request.parent}`;
-      const page = checkPage(violations, request, binding, pageLimits);
-      violations.throwIfAny();
-      if (project === undefined || page === undefined) throw new Error('unreachable');
+      const page = parsePage(request, binding, pageLimits);
       // One more than asked tells whether there is a next page.
       const found = (await runs.list(project, page.after, page.size + 1, signal)).map(({ run }) => run);
       const shown = found.slice(0, page.size);
@@ -48,14 +50,14 @@ export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerPar
       return { runs: shown, nextPageToken: last && found.length > shown.length ? nextPageToken(last.name.split('/')[3]!, binding) : '' };
     }),
 
-    deleteRun: unary(async (request, { signal }) => {
-      const { project, run } = parseName('run', request.name);
+    deleteRun: unary(async (request, { names, signal }) => {
+      const { project, run } = names.name;
       await runs.delete(project, run, request.etag, signal);
       return {};
     }),
 
-    watchRun: watchStream(async function* (request, { signal }) {
-      const { project, run } = parseName('run', request.name);
+    watchRun: watchStream(async function* (request, { names, signal }) {
+      const { project, run } = names.name;
       const { run: now } = await runs.get(project, run, signal);
       if (request.afterSequence > now.logSequence) {
         throw invalid('after_sequence', request.afterSequence, `at most ${now.logSequence}, the newest sequence`);
@@ -63,30 +65,27 @@ export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerPar
       for await (const event of runs.watch(project, run, Number(request.afterSequence), signal)) yield { event };
     }),
 
-    pauseRun: unary(async (request, { signal }) => {
-      const { project, run } = parseName('run', request.name);
+    pauseRun: unary(async (_, { names, signal }) => {
+      const { project, run } = names.name;
       return { run: (await runs.change(project, run, pause, signal)).run };
     }),
 
-    resumeRun: unary(async (request, { signal }) => {
-      const { project, run } = parseName('run', request.name);
+    resumeRun: unary(async (_, { names, signal }) => {
+      const { project, run } = names.name;
       return { run: (await runs.requeue(project, run, resume, signal)).run };
     }),
 
-    cancelRun: unary(async (request, { signal }) => {
-      const { project, run } = parseName('run', request.name);
+    cancelRun: unary(async (_, { names, signal }) => {
+      const { project, run } = names.name;
       return { run: (await runs.change(project, run, cancel, signal)).run };
     }),
 
-    listCheckpoints: unary(async (request, { signal }) => {
-      const violations = new Violations();
-      const ids = checkName(violations, 'run', request.parent, 'parent');
+    listCheckpoints: unary(async (request, { names, signal }) => {
+      const { project, run } = names.parent;
       const binding = `ListCheckpoints ${request.parent}`;
-      const page = checkPage(violations, request, binding, pageLimits);
-      violations.throwIfAny();
-      if (ids === undefined || page === undefined) throw new Error('unreachable');
-      const view = await runs.get(ids.project, ids.run, signal);
-      const newestFirst = await checkpointIds(store, ids.project, ids.run, view, signal);
+      const page = parsePage(request, binding, pageLimits);
+      const view = await runs.get(project, run, signal);
+      const newestFirst = await checkpointIds(store, project, run, view, signal);
       // Keys that ascend where checkpoints descend, so that a page goes on where the last one ended whatever was added since.
       const keyed = newestFirst.map((id) => ({ id, key: descending(id) })).sort((a, b) => (a.key < b.key ? -1 : 1));
       const { items, nextPageToken: token } = pageOf(keyed, ({ key }) => key, page, binding);
@@ -99,15 +98,12 @@ export function trainerHandlers({ store, runs, datasets, scheduler }: TrainerPar
       return { checkpoints, nextPageToken: token };
     }),
 
-    getCheckpoint: unary(async (request, { signal }) => {
-      const violations = new Violations();
-      const ids = checkName(violations, 'checkpoint', request.name);
+    getCheckpoint: unary(async (request, { names, signal }) => {
+      const { project, run, checkpoint } = names.name;
       const seconds = request.urlExpirySeconds || 3600;
-      violations.check(seconds <= maxExpirySeconds, 'url_expiry_seconds', seconds, `0 to ${maxExpirySeconds}`);
-      violations.throwIfAny();
-      if (ids === undefined) throw new Error('unreachable');
-      const view = await runs.get(ids.project, ids.run, signal);
-      return { checkpoint: await describeCheckpoint(store, view, resolveAlias(view, ids.checkpoint), signal, seconds) };
+      if (seconds > maxExpirySeconds) throw invalid('url_expiry_seconds', seconds, `0 to ${maxExpirySeconds}`);
+      const view = await runs.get(project, run, signal);
+      return { checkpoint: await describeCheckpoint(store, view, resolveAlias(view, checkpoint), signal, seconds) };
     }),
   };
 }

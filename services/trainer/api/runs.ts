@@ -1,6 +1,8 @@
 /** Runs in the store, as the api role sees them: any replica, no state but caches of logs that only grow. */
 
+import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
+import { formatName } from '#errors/resource-names.js';
 import type { CreatedRecord, RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { wait } from '#rpc/retry.js';
@@ -22,7 +24,7 @@ export class Runs {
   readonly #store: ObjectStore;
   readonly #queue: QueueIndex;
   readonly #watchPollMs: number;
-  readonly #logs = new Map<string, RunLog>();
+  readonly #logs = new RecentMap<string, RunLog>(keptLogs);
 
   constructor({ store, watchPollMs }: RunsOptions) {
     this.#store = store;
@@ -147,12 +149,7 @@ export class Runs {
   }
 
   #log(project: string, id: string): RunLog {
-    const key = `${project}/${id}`;
-    const known = this.#logs.get(key) ?? openRunLog(this.#store, project, id);
-    this.#logs.delete(key);
-    this.#logs.set(key, known);
-    if (this.#logs.size > keptLogs) this.#logs.delete(this.#logs.keys().next().value as string);
-    return known;
+    return this.#logs.getOrMake(`${project}/${id}`, () => openRunLog(this.#store, project, id));
   }
 
   async #hasLeftovers(project: string, id: string, signal: AbortSignal): Promise<boolean> {
@@ -161,5 +158,5 @@ export class Runs {
   }
 }
 
-const indexFolder = (project: string): string => `projects/${project}/run-index`;
+const indexFolder = (project: string): string => `${formatName('project', { project })}/run-index`;
 const indexKey = (project: string, id: string): string => `${indexFolder(project)}/${id}`;

@@ -1,5 +1,5 @@
 /** The batches that a run spec asks the data service for. */
-import type { MixSpec, Plan, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { type MixSpec, type Plan, SampleOrder, type TransformSpec } from '#protocol/dropstream/v1/data.js';
 import type { ResolvedSpec } from './run-spec.js';
 
 /** The training plan: shuffled by the run's seed, augmented, mixed, without the held-out samples. */
@@ -33,7 +33,7 @@ export function trainingPlan(spec: ResolvedSpec): Plan {
     batchSize: spec.batchSize,
     rank: 0,
     worldSize: 1,
-    order: 'shuffled',
+    order: SampleOrder.SHUFFLED,
     transform,
     mix,
     pixelSemantics: 0,
@@ -50,7 +50,7 @@ export function evaluationPlan(spec: ResolvedSpec): Plan {
   return {
     ...training,
     dataset: { manifest: spec.evalManifest },
-    order: 'sequential',
+    order: SampleOrder.SEQUENTIAL,
     transform,
     mix: undefined,
     subsetStride: 0,

@@ -13,6 +13,7 @@ export function modelOf(spec: ResolvedSpec): Model {
 export const modelCatalog: ModelCatalog = {
   names: modelNames(),
   inputSize: defaultImageSize,
+  family: modelFamily,
   takes(model) {
     const convnext = modelFamily(model) === 'convnext';
     return { dropout: !convnext, initOptions: convnext, layerDecay: hasLayerDecay(model) };

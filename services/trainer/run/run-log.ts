@@ -1,4 +1,5 @@
 /** A run's log in the store: its records are RunEvents as JSON, so that watchers get them as they are. */
+import { formatName } from '#errors/resource-names.js';
 import { RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type JsonObject, type LogRecord, RecordLog } from '#storage/record-log.js';
@@ -21,8 +22,8 @@ const snapshotEvery = 200;
 /** Bounds a StepsRecord of many micro-batches. */
 const maxRecordBytes = 4 << 20;
 
-export const runPrefix = (project: string, run: string): string => `projects/${project}/runs/${run}`;
-export const logPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/log`;
+export const runPrefix = (project: string, run: string): string => formatName('run', { project, run });
+const logPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/log`;
 export const heartbeatPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/heartbeats`;
 export const checkpointPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/checkpoints`;
 export const manifestKeyOf = (checkpointName: string): string => `${checkpointName}/manifest.json`;

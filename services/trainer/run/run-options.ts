@@ -2,7 +2,10 @@
  * The options of a run one by one: proto name, default, what is allowed (reference recipe §1). Rules between options and those that
  * need the model or the data set are in run-spec.ts.
  */
+import { maxClasses } from '#errors/limits.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { EnumWords } from '#spec/enum-words.js';
+import { runSpecEnums } from '#spec/words.js';
 
 /** The optional scalar fields of RunSpec that are options with one value. */
 export type OptionKey = {
@@ -34,8 +37,9 @@ const whole = (name: string, fallback: number | undefined, min: number, max: num
 const flag = (name: string, fallback: boolean | undefined): Option =>
   option(name, fallback, 'true or false', (v) => typeof v === 'boolean');
 
-const choice = (name: string, fallback: string, ...values: string[]): Option =>
-  option(name, fallback, `one of ${values.join(', ')}`, (v) => values.includes(String(v)));
+/** An enum of the protos. UNSPECIFIED means the default, as absence does. */
+const choice = <T>(name: string, { names, fallback, fromWord, has }: EnumWords<T>): Option =>
+  option(name, fromWord(fallback), `one of ${names.join(', ')}`, (v) => typeof v === 'number' && has(v));
 
 const finite = (v: Value): boolean => typeof v === 'number' && Number.isFinite(v);
 const notNegative = (name: string, fallback: number | undefined): Option =>
@@ -50,24 +54,26 @@ const belowOne = (name: string, fallback: number): Option =>
 
 const maxU64 = 2n ** 64n - 1n;
 const maxSteps = 10n ** 13n;
+/** Most leaves of a step's gradient. */
+export const maxGradientLeaves = 16;
 
 export const runOptions: { readonly [K in OptionKey]: Option } = {
   inputSize: whole('input_size', undefined, 8, 1024),
-  nbClasses: whole('nb_classes', undefined, 1, 1_000_000),
+  nbClasses: whole('nb_classes', undefined, 1, maxClasses),
   batchSize: whole('batch_size', 64, 1, 65_536),
   epochs: whole('epochs', 300, 1, 100_000),
   updateFreq: whole('update_freq', 1, 1, 4096),
   seed: option('seed', 0n, '0 to 2^64 - 1', (v) => typeof v === 'bigint' && v >= 0n && v <= maxU64),
   dropout: belowOne('dropout', 0),
   dropPath: belowOne('drop_path', 0),
-  dropMode: choice('drop_mode', 'standard', 'standard', 'early', 'late'),
-  dropSchedule: choice('drop_schedule', 'constant', 'constant', 'linear'),
+  dropMode: choice('drop_mode', runSpecEnums.dropMode),
+  dropSchedule: choice('drop_schedule', runSpecEnums.dropSchedule),
   cutoffEpoch: whole('cutoff_epoch', 0, 0, 100_000),
   followSchedule: flag('follow_schedule', false),
   modelEma: flag('model_ema', false),
   modelEmaDecay: option('model_ema_decay', 0.9999, 'above 0 and below 1', (v) => finite(v) && Number(v) > 0 && Number(v) < 1),
   modelEmaEval: flag('model_ema_eval', false),
-  opt: choice('opt', 'adamw', 'adamw', 'sgd', 'momentum'),
+  opt: choice('opt', runSpecEnums.opt),
   optEps: positive('opt_eps', 1e-8),
   clipGrad: positive('clip_grad', undefined),
   momentum: belowOne('momentum', 0.9),
@@ -83,10 +89,10 @@ export const runOptions: { readonly [K in OptionKey]: Option } = {
   colorJitter: notNegative('color_jitter', 0.4),
   aa: option('aa', 'rand-m9-mstd0.5-inc1', 'a RandAugment string of at most 200 characters, or empty', (v) => String(v).length <= 200),
   smoothing: belowOne('smoothing', 0.1),
-  trainInterpolation: choice('train_interpolation', 'bicubic', 'bicubic', 'bilinear', 'random'),
+  trainInterpolation: choice('train_interpolation', runSpecEnums.trainInterpolation),
   cropPct: option('crop_pct', undefined, 'above 0 and at most 1', (v) => finite(v) && Number(v) > 0 && Number(v) <= 1),
   reprob: probability('reprob', 0.25),
-  remode: choice('remode', 'pixel', 'pixel', 'rand', 'const'),
+  remode: choice('remode', runSpecEnums.remode),
   recount: whole('recount', 1, 1, 16),
   imagenetDefaultMeanAndStd: flag('imagenet_default_mean_and_std', true),
   cropPadding: whole('crop_padding', 4, 0, 32),
@@ -95,17 +101,18 @@ export const runOptions: { readonly [K in OptionKey]: Option } = {
   cutmix: notNegative('cutmix', 1),
   mixupProb: probability('mixup_prob', 1),
   mixupSwitchProb: probability('mixup_switch_prob', 0.5),
-  mixupMode: choice('mixup_mode', 'batch', 'batch', 'pair', 'elem'),
+  mixupMode: choice('mixup_mode', runSpecEnums.mixupMode),
   saveCkpt: flag('save_ckpt', true),
   saveCkptFreq: whole('save_ckpt_freq', 1, 1, 100_000),
   saveCkptNum: whole('save_ckpt_num', 3, 1, 1000),
   saveCkptSeconds: whole('save_ckpt_seconds', 300, 0, 86_400),
   disableEval: flag('disable_eval', undefined),
-  engine: choice('engine', 'native', 'native', 'tfjs', 'tensorflow'),
-  precision: choice('precision', 'fp32', 'fp32', 'bf16'),
+  engine: choice('engine', runSpecEnums.engine),
+  precision: choice('precision', runSpecEnums.precision),
   checkpointBlocks: flag('checkpoint_blocks', false),
   exact: flag('exact', false),
   maxUndecodable: probability('max_undecodable', 0.001),
   holdoutStride: whole('holdout_stride', 0, 0, 2 ** 31 - 1),
   holdoutOffset: whole('holdout_offset', 0, 0, 2 ** 31 - 1),
+  gradientLeaves: whole('gradient_leaves', undefined, 1, maxGradientLeaves),
 };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { addStep, emptySums, epochRecord, meanLoss } from '../worker/epoch-means.js';
 import { modelCatalog } from './model-catalog.js';
@@ -18,8 +19,8 @@ test('learning rate, weight decay and drop rate of the recipe, by step', () => {
     weightDecay: 0.1,
     weightDecayEnd: 0.1,
     dropout: 0.2,
-    dropMode: 'early',
-    dropSchedule: 'linear',
+    dropMode: DropMode.EARLY,
+    dropSchedule: DropSchedule.LINEAR,
     cutoffEpoch: 2,
   });
   const segments = dropSegments(spec, 5);

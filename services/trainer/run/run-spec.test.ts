@@ -2,20 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Violations } from '#errors/errors.js';
-import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
+import { type Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { dropScheduleOf } from '#spec/drop-schedules.js';
+import { runSpecEnums } from '#spec/words.js';
 import { modelCatalog } from './model-catalog.js';
 import { runOptions } from './run-options.js';
-import {
-  asResolved,
-  checkEvaluationData,
-  checkLength,
-  checkRunSpec,
-  type DatasetFacts,
-  dropScheduleOf,
-  resolveRunSpec,
-  specDigest,
-} from './run-spec.js';
+import { asResolved, checkEvaluationData, checkLength, checkRunSpec, type DatasetFacts, resolveRunSpec, specDigest } from './run-spec.js';
 
 const manifest = 'a'.repeat(64);
 const models = modelCatalog;
@@ -25,7 +19,7 @@ const good = RunSpec.fromPartial({ model: 'vit_nano_p7', trainManifest: manifest
 function violationsOf(part: Partial<RunSpec>): string[] {
   const violations = new Violations();
   const spec: RunSpec = { ...good, ...part };
-  checkRunSpec(violations, spec, 'p', models);
+  checkRunSpec(violations, spec, models);
   checkLength(violations, spec, data);
   return violations.list.map(({ field }) => field.replace(/^spec\./, ''));
 }
@@ -45,6 +39,24 @@ test("absent options get the reference's defaults; 0 is a value", () => {
   assert.deepEqual(asResolved(RunSpec.fromJSON(RunSpec.toJSON(zeros))), zeros, 'a resolved spec survives JSON');
 });
 
+test('UNSPECIFIED means the default', () => {
+  const unspecified: object = Object.fromEntries(Object.keys(runSpecEnums).map((field) => [field, 0]));
+  assert.deepEqual(violationsOf(unspecified), []);
+  assert.deepEqual(resolveRunSpec({ ...good, ...unspecified }, models, data), resolveRunSpec(good, models, data));
+});
+
+test('leaves: one for each micro-batch, and at most 16, unless told', () => {
+  const leaves = (part: Partial<RunSpec>) => resolveRunSpec({ ...good, ...part }, models, data).gradientLeaves;
+  assert.deepEqual([leaves({}), leaves({ updateFreq: 4 }), leaves({ updateFreq: 40 })], [1, 4, 16]);
+  assert.equal(leaves({ updateFreq: 4, gradientLeaves: 2 }), 2);
+});
+
+test('a stored spec of another release is refused, never read as something else', () => {
+  const stored = RunSpec.toJSON(resolveRunSpec(good, models, data)) as Record<string, unknown>;
+  assert.throws(() => asResolved(RunSpec.fromJSON({ ...stored, engine: 'native' })), /engine -1, must be one of ENGINE_NATIVE/);
+  assert.throws(() => asResolved(RunSpec.fromJSON({ ...stored, gradientLeaves: undefined })), /gradient_leaves/);
+});
+
 const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])[] = [
   ['unknown model', { model: 'resnet50' }, ['model']],
   ['no model', { model: '' }, ['model']],
@@ -56,8 +68,8 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['a rate of 1', { dropout: 1 }, ['dropout']],
   ['a negative rate', { dropPath: -0.1 }, ['drop_path']],
   ['a rate that is no number', { dropout: Number.NaN }, ['dropout']],
-  ['late and linear', { dropMode: 'late', dropSchedule: 'linear' }, ['drop_schedule']],
-  ['unknown mode', { dropMode: 'sometimes' }, ['drop_mode']],
+  ['late and linear', { dropMode: DropMode.LATE, dropSchedule: DropSchedule.LINEAR }, ['drop_schedule']],
+  ['unknown mode', { dropMode: 9 as DropMode }, ['drop_mode']],
   ['warm-up longer than training', { warmupEpochs: 11 }, ['warmup_epochs']],
   ['default warm-up longer than training', { warmupEpochs: undefined }, ['warmup_epochs']],
   ['warm-up steps beyond training', { warmupSteps: 151n }, ['warmup_steps']],
@@ -71,12 +83,12 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['betas', { optBetas: [0.9] }, ['opt_betas']],
   ['a beta of 1', { optBetas: [0.9, 1] }, ['opt_betas']],
   ['minmax the wrong way round', { cutmixMinmax: [0.8, 0.2] }, ['cutmix_minmax']],
-  ['unknown optimizer', { opt: 'lion' }, ['opt']],
-  ['unknown engine', { engine: 'abacus' }, ['engine']],
-  ['unknown precision', { precision: 'fp8' }, ['precision']],
+  ['unknown optimizer', { opt: 9 as Optimizer }, ['opt']],
+  ['unknown engine', { engine: 9 as Engine }, ['engine']],
+  ['unknown precision', { precision: 9 as Precision }, ['precision']],
   [
     'bf16 and blocks run again on TensorFlow.js',
-    { engine: 'tfjs', precision: 'bf16', checkpointBlocks: true },
+    { engine: Engine.TFJS, precision: Precision.BF16, checkpointBlocks: true },
     ['precision', 'checkpoint_blocks'],
   ],
   ['clip of 0', { clipGrad: 0 }, ['clip_grad']],
@@ -85,15 +97,16 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['layer scale', { layerScaleInitValue: 0.1 }, ['layer_scale_init_value']],
   ["a ConvNeXt's dropout", { model: 'convnext_femto', dropout: 0.1 }, ['dropout']],
   ['EMA evaluation without EMA', { modelEmaEval: true }, ['model_ema_eval']],
-  ['malformed schedule', { schedule: 'early' }, ['schedule']],
-  ["another project's schedule", { schedule: 'projects/q/schedules/s' }, ['schedule']],
   ['rate beside a schedule', { schedule: 'projects/p/schedules/s', dropout: 0 }, ['dropout']],
   ['revision without a schedule', { scheduleRevision: 1n }, ['schedule_revision']],
   ['following without a schedule', { followSchedule: true }, ['follow_schedule']],
-  ["another project's checkpoint", { finetune: 'projects/q/runs/r/checkpoints/c' }, ['finetune']],
   ['fewer classes than the data', { nbClasses: 1 }, ['nb_classes']],
   ['everything held out', { holdoutStride: 1 }, ['holdout_stride']],
   ['offset beyond the stride', { holdoutStride: 7, holdoutOffset: 7 }, ['holdout_offset']],
+  ['no leaves', { gradientLeaves: 0 }, ['gradient_leaves']],
+  ['more leaves than can be', { updateFreq: 15, gradientLeaves: 17 }, ['gradient_leaves']],
+  ['more leaves than micro-batches', { updateFreq: 3, gradientLeaves: 4 }, ['gradient_leaves']],
+  ['more classes than a model can have', { nbClasses: 100_001 }, ['nb_classes']],
   ['checkpoints rarer than epochs', { saveCkptFreq: 11 }, ['save_ckpt_freq']],
 ];
 for (const [what, part, fields] of refused) {
@@ -112,7 +125,7 @@ test('warm-up by steps makes warmup_epochs irrelevant, as long as the training',
 
 test('all violations come at once, with value and what is allowed', () => {
   const violations = new Violations();
-  checkRunSpec(violations, { ...good, model: 'x', dropout: 2, mixup: -1, cutoffEpoch: 99, opt: 'y' }, 'p', models);
+  checkRunSpec(violations, { ...good, model: 'x', dropout: 2, mixup: -1, cutoffEpoch: 99, opt: -1 as Optimizer }, models);
   assert.deepEqual(
     violations.list.map(({ field }) => field),
     ['spec.model', 'spec.dropout', 'spec.opt', 'spec.mixup', 'spec.cutoff_epoch'],
@@ -140,7 +153,7 @@ test('a pinned schedule decides the drop options and its revision', () => {
     revision: 3n,
     spec,
   });
-  assert.deepEqual([resolved.dropPath, resolved.dropout, resolved.dropMode, resolved.scheduleRevision], [0.3, 0, 'early', 3n]);
+  assert.deepEqual([resolved.dropPath, resolved.dropout, resolved.dropMode, resolved.scheduleRevision], [0.3, 0, DropMode.EARLY, 3n]);
   assert.deepEqual(dropScheduleOf(resolved), spec);
 });
 

@@ -4,11 +4,15 @@
  */
 
 import { createHash } from 'node:crypto';
+import { executorOf, lacks } from '#engine/engines.js';
 import type { Violations } from '#errors/errors.js';
-import { matchName, namePatterns } from '#errors/resource-names.js';
+import type { Family } from '#nn/models/registry.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { DropKind, DropMode, DropSchedule, type DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
-import { type OptionKey, runOptions } from './run-options.js';
+import type { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
+import { runDropOf } from '#spec/drop-schedules.js';
+import { dropModes, dropSchedules, engines, isRunSpecEnum, precisions } from '#spec/words.js';
+import { isSha256 } from '#storage/content-hash.js';
+import { maxGradientLeaves, type OptionKey, runOptions } from './run-options.js';
 
 /** Options that stay absent when not given: absence is their meaning. */
 type MayBeAbsent = 'clipGrad' | 'weightDecayEnd' | 'cropPct';
@@ -21,6 +25,7 @@ export interface ModelCatalog {
   readonly names: readonly string[];
   /** Image size in pixels that a name stands for. */
   inputSize(model: string): number;
+  family(model: string): Family;
   /** What only some models know: dropout, layer_scale_init_value and head_init_scale, layer decay. */
   takes(model: string): { readonly dropout: boolean; readonly initOptions: boolean; readonly layerDecay: boolean };
   /** What a model does not take, or undefined where it takes both. `allowed` completes "must be". */
@@ -48,7 +53,6 @@ export interface RunLength {
   readonly warmupSteps: number;
 }
 
-const manifestPattern = /^[0-9a-f]{64}$/;
 const manifestRule = 'the SHA-256 of a manifest: 64 of 0-9 and a-f';
 
 /** Digest of a spec as it was asked for: equal for repeated requests. 64 hex digits. */
@@ -59,18 +63,13 @@ export function specDigest(spec: RunSpec): string {
 /**
  * Checks everything that needs neither data set nor schedule. Fields of violations start with `spec.`.
  */
-export function checkRunSpec(violations: Violations, spec: RunSpec, project: string, models: ModelCatalog): void {
+export function checkRunSpec(violations: Violations, spec: RunSpec, models: ModelCatalog): void {
   const refuse = (holds: boolean, field: string, value: unknown, allowed: string): boolean =>
     violations.check(holds, `spec.${field}`, value, allowed);
 
   const known = refuse(models.names.includes(spec.model), 'model', spec.model, `one of ${models.names.join(', ')}`);
-  refuse(manifestPattern.test(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
-  refuse(
-    spec.evalManifest === '' || manifestPattern.test(spec.evalManifest),
-    'eval_manifest',
-    spec.evalManifest,
-    `empty or ${manifestRule}`,
-  );
+  refuse(isSha256(spec.trainManifest), 'train_manifest', spec.trainManifest, manifestRule);
+  refuse(spec.evalManifest === '' || isSha256(spec.evalManifest), 'eval_manifest', spec.evalManifest, `empty or ${manifestRule}`);
 
   const bad = new Set<OptionKey>();
   for (const [key, { name, allowed, holds }] of Object.entries(runOptions) as [OptionKey, (typeof runOptions)[OptionKey]][]) {
@@ -82,7 +81,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
   const value = withOptionDefaults(spec);
 
   checkLists(refuse, spec);
-  checkDrop(refuse, spec, project, sound);
+  checkDrop(refuse, spec, sound);
   if (sound('epochs', 'warmupEpochs', 'warmupSteps') && value.warmupSteps <= 0n) {
     refuse(value.warmupEpochs <= value.epochs, 'warmup_epochs', value.warmupEpochs, `at most ${value.epochs} (epochs)`);
   }
@@ -101,10 +100,16 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
       value.holdoutStride === 0 ? '0 where holdout_stride is 0' : `below ${value.holdoutStride} (holdout_stride)`,
     );
   }
-  if (sound('engine') && value.engine !== 'native') {
-    if (sound('precision')) refuse(value.precision === 'fp32', 'precision', value.precision, `fp32 on engine ${value.engine}`);
-    if (sound('checkpointBlocks')) refuse(!value.checkpointBlocks, 'checkpoint_blocks', true, `false on engine ${value.engine}`);
+  if (sound('gradientLeaves', 'updateFreq') && spec.gradientLeaves !== undefined) {
+    const leaves = spec.gradientLeaves;
+    refuse(
+      leaves <= value.updateFreq,
+      'gradient_leaves',
+      leaves,
+      `at most ${value.updateFreq} (update_freq): a leaf has a micro-batch at least`,
+    );
   }
+  if (sound('engine')) checkEngine(refuse, value, known ? models : undefined, sound);
   refuse(!(value.modelEmaEval && !value.modelEma), 'model_ema_eval', value.modelEmaEval, 'false where model_ema is false');
   refuse(!(spec.disableEval === false && spec.evalManifest === ''), 'disable_eval', false, 'absent or true where eval_manifest is empty');
   if (known) checkModelOptions(refuse, value, models, sound);
@@ -113,11 +118,22 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, project: str
     const refusal = models.refusal(spec.model, size, spec.nbClasses ?? 1);
     if (refusal) refuse(false, refusal.field, refusal.field === 'input_size' ? size : spec.nbClasses, refusal.allowed);
   }
-  if (spec.finetune !== '') {
-    const ids = matchName('checkpoint', spec.finetune);
-    refuse(ids !== undefined, 'finetune', spec.finetune, `empty or ${namePatterns.checkpoint}`);
-    if (ids !== undefined) refuse(ids.project === project, 'finetune', spec.finetune, `a checkpoint of project ${project}`);
-  }
+}
+
+/** What not every engine can do. `models`: undefined where the model is none of them. */
+function checkEngine(
+  refuse: Refuse,
+  value: ResolvedSpec,
+  models: ModelCatalog | undefined,
+  sound: (...keys: OptionKey[]) => boolean,
+): void {
+  const engine = engines.wordOf(value.engine);
+  const found = lacks(executorOf(engine), {
+    precision: sound('precision') ? precisions.wordOf(value.precision) : 'fp32',
+    checkpointBlocks: value.checkpointBlocks,
+    model: models && { name: value.model, family: models.family(value.model) },
+  });
+  for (const lack of found) refuse(false, lack.field, lack.value, `${lack.allowed} on engine ${engine}`);
 }
 
 /** Options that only some models know. */
@@ -157,11 +173,8 @@ function checkLists(refuse: Refuse, { optBetas, cutmixMinmax }: RunSpec): void {
   );
 }
 
-function checkDrop(refuse: Refuse, spec: RunSpec, project: string, sound: (...keys: OptionKey[]) => boolean): void {
+function checkDrop(refuse: Refuse, spec: RunSpec, sound: (...keys: OptionKey[]) => boolean): void {
   if (spec.schedule !== '') {
-    const ids = matchName('schedule', spec.schedule);
-    refuse(ids !== undefined, 'schedule', spec.schedule, `empty or ${namePatterns.schedule}`);
-    if (ids !== undefined) refuse(ids.project === project, 'schedule', spec.schedule, `a schedule of project ${project}`);
     for (const key of ['dropout', 'dropPath', 'dropMode', 'dropSchedule', 'cutoffEpoch'] as const) {
       refuse(spec[key] === undefined, runOptions[key].name, spec[key], 'absent where schedule is given: it comes from there');
     }
@@ -174,12 +187,8 @@ function checkDrop(refuse: Refuse, spec: RunSpec, project: string, sound: (...ke
     refuse(!(value.dropout > 0 && value.dropPath > 0), 'drop_path', value.dropPath, `0 where dropout is above 0 (it is ${value.dropout})`);
   }
   if (sound('dropMode', 'dropSchedule')) {
-    refuse(
-      !(value.dropMode === 'late' && value.dropSchedule === 'linear'),
-      'drop_schedule',
-      value.dropSchedule,
-      'constant where drop_mode is late',
-    );
+    const linear = dropSchedules.wordOf(value.dropSchedule) === 'linear';
+    refuse(!(dropModes.wordOf(value.dropMode) === 'late' && linear), 'drop_schedule', 'linear', 'constant where drop_mode is late');
   }
   if (sound('epochs', 'cutoffEpoch')) {
     refuse(value.cutoffEpoch <= value.epochs, 'cutoff_epoch', value.cutoffEpoch, `at most ${value.epochs} (epochs)`);
@@ -228,32 +237,6 @@ export interface PinnedSchedule {
   readonly spec: DropScheduleSpec;
 }
 
-/** The drop options that a schedule stands for. */
-export function dropOptions(
-  spec: DropScheduleSpec,
-): Pick<ResolvedSpec, 'dropout' | 'dropPath' | 'dropMode' | 'dropSchedule' | 'cutoffEpoch'> {
-  const path = spec.kind === DropKind.DROP_PATH;
-  return {
-    dropout: path ? 0 : spec.rate,
-    dropPath: path ? spec.rate : 0,
-    dropMode: spec.mode === DropMode.EARLY ? 'early' : spec.mode === DropMode.LATE ? 'late' : 'standard',
-    dropSchedule: spec.schedule === DropSchedule.LINEAR ? 'linear' : 'constant',
-    cutoffEpoch: spec.cutoffEpoch,
-  };
-}
-
-/** The schedule that a spec's drop options stand for. */
-export function dropScheduleOf(spec: ResolvedSpec): DropScheduleSpec {
-  const path = spec.dropPath > 0;
-  return {
-    kind: path ? DropKind.DROP_PATH : DropKind.DROPOUT,
-    rate: path ? spec.dropPath : spec.dropout,
-    mode: spec.dropMode === 'early' ? DropMode.EARLY : spec.dropMode === 'late' ? DropMode.LATE : DropMode.STANDARD,
-    schedule: spec.dropSchedule === 'linear' ? DropSchedule.LINEAR : DropSchedule.CONSTANT,
-    cutoffEpoch: spec.cutoffEpoch,
-  };
-}
-
 /** Fills in everything. The spec must have passed the checks above. */
 export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: DatasetFacts, pinned?: PinnedSchedule): ResolvedSpec {
   const value = withOptionDefaults(spec);
@@ -262,8 +245,9 @@ export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: Datas
     inputSize: spec.inputSize ?? models.inputSize(spec.model),
     nbClasses: spec.nbClasses ?? train.classes.length,
     disableEval: spec.disableEval ?? spec.evalManifest === '',
+    gradientLeaves: spec.gradientLeaves ?? Math.min(maxGradientLeaves, value.updateFreq),
     optBetas: spec.optBetas.length === 0 ? [0.9, 0.999] : spec.optBetas,
-    ...(pinned && { ...dropOptions(pinned.spec), scheduleRevision: pinned.revision }),
+    ...(pinned && { ...runDropOf(pinned.spec), scheduleRevision: pinned.revision }),
   };
 }
 
@@ -272,10 +256,12 @@ export function mixes(spec: Pick<RunSpec, 'mixup' | 'cutmix' | 'cutmixMinmax'>):
   return (spec.mixup ?? 0) > 0 || (spec.cutmix ?? 0) > 0 || spec.cutmixMinmax.length > 0;
 }
 
-/** Reads back a resolved spec that was stored. @throws Error naming what is absent */
+/** Reads back a resolved spec that was stored. @throws Error naming what is absent, or of another release */
 export function asResolved(spec: RunSpec): ResolvedSpec {
-  for (const [key, { name }] of Object.entries(runOptions) as [OptionKey, { name: string }][]) {
-    if (spec[key] === undefined && key !== 'clipGrad' && key !== 'weightDecayEnd' && key !== 'cropPct') {
+  for (const [key, { name, holds, allowed }] of Object.entries(runOptions) as [OptionKey, (typeof runOptions)[OptionKey]][]) {
+    const value = spec[key];
+    if (value !== undefined && !holds(value)) throw new Error(`the stored run spec has ${name} ${value}, must be ${allowed}`);
+    if (value === undefined && key !== 'clipGrad' && key !== 'weightDecayEnd' && key !== 'cropPct') {
       throw new Error(`the stored run spec has no ${name}`);
     }
   }
@@ -284,6 +270,8 @@ export function asResolved(spec: RunSpec): ResolvedSpec {
 
 function withOptionDefaults(spec: RunSpec): ResolvedSpec {
   const defaults = Object.fromEntries(Object.entries(runOptions).map(([key, { fallback }]) => [key, fallback]));
-  const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
+  // UNSPECIFIED, which is 0, means the default as absence does.
+  const absent = (key: string, value: unknown): boolean => value === undefined || (value === 0 && isRunSpecEnum(key));
+  const given = Object.fromEntries(Object.entries(spec).filter(([key, value]) => !absent(key, value)));
   return { ...defaults, ...given } as ResolvedSpec;
 }

@@ -45,7 +45,7 @@ export interface RunView {
 }
 
 /** Bounds the view; more than any save_ckpt_num could need to fall back on. */
-export const rememberedCheckpoints = 1024;
+const rememberedCheckpoints = 1024;
 
 const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
 

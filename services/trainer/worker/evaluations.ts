@@ -4,17 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import { AlreadyExists, DomainError, FailedPrecondition, InvalidArgument, NotFound } from '#errors/errors.js';
-import type { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { type Evaluation, type EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import type { EvaluationRecord } from '#protocol/dropstream/v1/trainer.js';
-import type { TypedClient } from '#rpc/client.js';
 import { wait } from '#rpc/retry.js';
 import type { Logger } from '#telemetry/logger.js';
+import type { EvaluatorClient } from '../peers.js';
 import { evaluatesHeldOut } from '../run/batch-plans.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 import type { KnownCheckpoint } from '../run/run-state.js';
-
-export type EvaluatorClient = TypedClient<typeof EvaluatorServiceService>;
 
 export interface EvaluationsOptions {
   readonly client: EvaluatorClient;
@@ -152,7 +149,7 @@ export class CheckpointEvaluations {
 }
 
 /** Derived from the checkpoint, so that every attempt asks for the same evaluation. */
-export function requestIdOf(checkpoint: string): string {
+function requestIdOf(checkpoint: string): string {
   return `ckpt-${createHash('sha256').update(checkpoint).digest('hex').slice(0, 40)}`;
 }
 

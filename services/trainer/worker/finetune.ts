@@ -41,8 +41,8 @@ export async function finetuneFrom(program: Program, name: string, { tensors }: 
     throw error instanceof MismatchError ? new FinetuneMismatch(name, error) : error;
   });
   for (const { name, data } of imported.tensors) {
-    program.write('weights', name, data as Float32Array);
-    program.write('ema', name, data as Float32Array);
+    await program.write('weights', name, data as Float32Array);
+    await program.write('ema', name, data as Float32Array);
   }
   return imported.notices;
 }

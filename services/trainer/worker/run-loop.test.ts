@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import { compile } from '#engine/index.js';
 import { layerDecayScales } from '#nn/layer-decay.js';
 import { convnext } from '#nn/models/convnext.js';
-import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import type { PreparedBatch } from '#training/prepared-batches.js';
 import { modelCatalog } from '../run/model-catalog.js';
 import { resolveRunSpec } from '../run/run-spec.js';
-import type { MicroBatches, PreparedBatch } from './micro-batches.js';
 import { trainSteps } from './run-loop.js';
 
 const [CLASSES, SIZE] = [3, 32];
@@ -26,23 +26,23 @@ async function moved(layerDecay: number): Promise<{ names: string[]; steps: Floa
   const model = convnext({ depths: [1, 1, 4, 1], dims: [4, 4, 4, 4], classes: CLASSES, layerScaleInitValue: 1 });
   const program = await compile(model, { imageSize: SIZE, classes: CLASSES, batch: 2 }, { executor: 'tfjs-cpu' });
   try {
-    program.initialize(1n);
+    await program.initialize(1n);
     const names = program.parameters.map(({ name }) => name);
-    const before = names.map((name) => program.read('weights', name));
-    const asked = { model: 'convnext_small', layerDecay, opt: 'sgd', momentum: 0, weightDecay: 0, mixup: 0, cutmix: 0 };
+    const before = (await program.readAll('weights')).map(({ data }) => data);
+    const asked = { model: 'convnext_small', layerDecay, opt: Optimizer.SGD, momentum: 0, weightDecay: 0, mixup: 0, cutmix: 0 };
     const steps = trainSteps({
       program,
       spec: resolveRunSpec(RunSpec.fromPartial(asked), modelCatalog, { samples: 2, classes: ['a', 'b', 'c'] }),
       stepsPerEpoch: 1,
       fromStep: 0,
       toStep: 1,
-      batches: { next: async () => batch } as unknown as MicroBatches,
+      batches: { next: async () => batch },
       rates: () => ({ lr: 1, weightDecay: 0, dropRate: 0 }),
       dropKind: DropKind.DROP_PATH,
       signal: AbortSignal.timeout(60_000),
     });
     for await (const { metrics } of steps) assert.equal(metrics.lr, 1);
-    const after = names.map((name) => program.read('weights', name));
+    const after = (await program.readAll('weights')).map(({ data }) => data);
     return { names, steps: before.map((values, k) => Float64Array.from(values, (value, i) => after[k]![i]! - value)) };
   } finally {
     program.dispose();

@@ -9,10 +9,14 @@ import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import type { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { blockRates } from '#schedule/index.js';
+import { optimizers } from '#spec/words.js';
+import type { PreparedBatch, PreparedBatches } from '#training/prepared-batches.js';
 import type { StepRates } from '../run/run-rates.js';
 import { mixes, type ResolvedSpec } from '../run/run-spec.js';
 import { meanLoss } from './epoch-means.js';
-import type { MicroBatches, PreparedBatch } from './micro-batches.js';
+
+/** Micro-batches in order. */
+export type BatchSource = Pick<PreparedBatches, 'next'>;
 
 export interface LoopOptions {
   readonly program: Program;
@@ -21,7 +25,7 @@ export interface LoopOptions {
   readonly fromStep: number;
   readonly toStep: number;
   /** In order, beginning with the first one of `fromStep`. The loop hands every batch back. */
-  readonly batches: MicroBatches;
+  readonly batches: BatchSource;
   readonly rates: (step: number) => StepRates;
   readonly dropKind: DropKind;
   /** Ends the loop between two steps, also while it waits for data; never inside a step. */
@@ -76,8 +80,9 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
           ...(path && program.blocks > 0 ? { blockRates: [...blockRates(dropRate, program.blocks)] } : {}),
         },
         lossScale: 1 / samples,
+        leaves: spec.gradientLeaves,
         optimizer: {
-          kind: spec.opt as 'adamw' | 'sgd' | 'momentum',
+          kind: optimizers.wordOf(spec.opt),
           beta1,
           beta2,
           eps: spec.optEps,
@@ -112,10 +117,14 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
   }
 }
 
-async function take(batches: MicroBatches, count: number, signal: AbortSignal): Promise<PreparedBatch[]> {
+async function take(batches: BatchSource, count: number, signal: AbortSignal): Promise<PreparedBatch[]> {
   const taken: PreparedBatch[] = [];
   try {
-    while (taken.length < count) taken.push(await batches.next(signal));
+    while (taken.length < count) {
+      const batch = await batches.next(signal);
+      if (batch === undefined) throw new Error(`the batches of the run end ${count - taken.length} before the end of a step`);
+      taken.push(batch);
+    }
     return taken;
   } catch (error) {
     for (const batch of taken) batch.release();

@@ -4,7 +4,7 @@ import { Cancelled, NotFound } from '#errors/errors.js';
 import type { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { wait } from '#rpc/retry.js';
 import type { Logger } from '#telemetry/logger.js';
-import type { SchedulerClient } from '../api/create-run.js';
+import type { SchedulerClient } from '../peers.js';
 
 export interface Revision {
   readonly revision: number;

@@ -1,10 +1,11 @@
 /** The training state as a checkpoint, and back: weights, both moments, moving average, sums of the epoch, undecodable samples. */
-import type { NamedTensor, Program, ProgramState } from '#engine/index.js';
+import type { Program, ProgramState } from '#engine/index.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import type { CheckpointSnapshot, LoadedCheckpoint } from '#storage/checkpoint.js';
+import type { LoadedCheckpoint } from '#storage/checkpoint.js';
+import type { SnapshotTensors, StagedSnapshot } from '#storage/checkpointer.js';
 import type { JsonObject, JsonValue } from '#storage/record-log.js';
-import type { Tensor } from '#storage/tensor.js';
-import { fingerprintLine, readTrainingMetadata, type TrainingMetadata } from '#work/training-metadata.js';
+import { fingerprintLine, readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
+import { toCheckpointTensor, toProgramTensors } from '#training/checkpoint-tensors.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 import type { RunView } from '../run/run-state.js';
 import { type EpochSums, emptySums } from './epoch-means.js';
@@ -20,18 +21,17 @@ export interface Progress {
 
 const moments = ['first_moment', 'second_moment'] as const;
 
-/** A snapshot of the program between two steps; its tensors are copies. */
-export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, progress: Progress): CheckpointSnapshot {
-  const state = program.exportState({ ema: spec.modelEma });
-  const tensor = ({ name, shape, data }: NamedTensor): Tensor => ({ name, dtype: 'F32', shape, data: data as Float32Array<ArrayBuffer> });
+/** The state of the program between two steps, to be copied into the memory of the checkpoint that is being made. */
+export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, progress: Progress): StagedSnapshot {
   const { run } = view;
+  const ema = spec.modelEma;
   const metadata: TrainingMetadata = {
-    version: 1,
+    version: 2,
     run: run.name,
     spec: RunSpec.toJSON(spec),
     model: { name: spec.model, imageSize: spec.inputSize, classes: spec.nbClasses, parameters: Number(run.parameters) },
     classNames: view.classes,
-    ema: spec.modelEma,
+    ema,
     undecodable: progress.undecodable,
   };
   const best = run.bestTop1 === undefined ? null : { checkpoint: run.bestCheckpoint, top1: run.bestTop1, step: view.bestStep };
@@ -43,31 +43,32 @@ export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, 
     epochAccumulators: progress.sums as unknown as JsonValue,
     best,
     metadata: metadata as unknown as JsonObject,
-    weights: state.weights.map(tensor),
-    ...(state.ema && { ema: state.ema.map(tensor) }),
-    optimizer: moments.flatMap((moment) => state[moment].map((part) => tensor({ ...part, name: `${moment}.${part.name}` }))),
+    sizeBytes: program.stateBytes({ ema }),
+    fill: async (staging) => tensorsOf(await program.exportState({ ema, into: staging })),
+  };
+}
+
+function tensorsOf(state: ProgramState): SnapshotTensors {
+  return {
+    weights: state.weights.map(toCheckpointTensor),
+    ...(state.ema && { ema: state.ema.map(toCheckpointTensor) }),
+    optimizer: moments.flatMap((moment) => state[moment].map((part) => toCheckpointTensor({ ...part, name: `${moment}.${part.name}` }))),
   };
 }
 
 /** Loads a checkpoint into the program. @throws NotATrainingCheckpoint; RangeError where it is of another model */
-export function restore(program: Program, name: string, { manifest, tensors }: LoadedCheckpoint): Progress {
+export async function restore(program: Program, name: string, { manifest, tensors }: LoadedCheckpoint): Promise<Progress> {
   const { undecodable } = readTrainingMetadata(name, manifest.metadata);
-  const named = (group: readonly Tensor[] | undefined): NamedTensor[] => (group ?? []).map(named32);
-  const optimizer = named(tensors.optimizer);
-  const momentOf = (moment: (typeof moments)[number]): NamedTensor[] =>
+  const optimizer = toProgramTensors(tensors.optimizer ?? []);
+  const momentOf = (moment: (typeof moments)[number]) =>
     optimizer.filter((part) => part.name.startsWith(`${moment}.`)).map((part) => ({ ...part, name: part.name.slice(moment.length + 1) }));
   const state: ProgramState = {
-    weights: named(tensors.weights),
+    weights: toProgramTensors(tensors.weights ?? []),
     first_moment: momentOf('first_moment'),
     second_moment: momentOf('second_moment'),
-    ...(tensors.ema && { ema: named(tensors.ema) }),
+    ...(tensors.ema && { ema: toProgramTensors(tensors.ema) }),
   };
-  program.importState(state);
+  await program.importState(state);
   const sums = (manifest.epochAccumulators as unknown as EpochSums | null) ?? emptySums(Math.floor(manifest.epoch));
   return { step: manifest.step, sums, undecodable };
-}
-
-function named32({ name, dtype, shape, data }: Tensor): NamedTensor {
-  if (dtype !== 'F32') throw new RangeError(`tensor ${name} is ${dtype}, must be F32`);
-  return { name, shape: [...shape], data: data as Float32Array };
 }

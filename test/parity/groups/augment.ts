@@ -3,7 +3,7 @@ import { pixelOp, RAND_AUGMENT_OPS } from '#data/plan/augment/rand-augment.js';
 import { planSample, sampleKeys } from '#data/plan/augment/sample-plan.js';
 import { normalisation, resolveTransform } from '#data/plan/augment/transform.js';
 import { Violations } from '#errors/errors.js';
-import { loadAddon } from '#native/load.js';
+import { loadAddon } from '#native/addon.js';
 import { renderRecord } from '#native/pixels/plan-record.js';
 import {
   decode,
@@ -84,12 +84,8 @@ const encoded = (bytes: Uint8Array): RenderSource => ({
   height: 0,
 });
 
-interface DecodeAddon {
-  pixelsDecode(bytes: Uint8Array, palette: null, record: Float64Array, out: Uint8Array): Promise<(string | null)[]>;
-}
-
 /** The checks of one folder's augment.json; each method gives those of one entry. */
-export class PixelChecks {
+class PixelChecks {
   readonly file: AugmentFile;
 
   constructor(private readonly context: Pick<ParityContext, 'folder' | 'images'>) {
@@ -124,7 +120,7 @@ export class PixelChecks {
   async #adjusted(image: RgbImage, plan: Partial<RenderPlan>): Promise<Uint8Array> {
     const out = new Uint8Array(image.rgb.length);
     const record = Float64Array.from(renderRecord(raw(image), this.#plan(plan), undefined));
-    const [reason] = await (loadAddon() as unknown as DecodeAddon).pixelsDecode(image.rgb, null, record, out);
+    const [reason] = await loadAddon().pixelsDecode(image.rgb, null, record, out);
     if (reason) throw new Error(`not rendered: ${reason}`);
     return out;
   }

@@ -1,6 +1,6 @@
 /** mix.json: λ, kind and box centre give the boxes, corrected λ, images and targets of the reference. */
 import { boxByLambda, type SlotMix, slotMix, softTargets } from '#data/plan/augment/mix-plan.js';
-import { loadAddon } from '#native/load.js';
+import { loadAddon } from '#native/addon.js';
 import { finishRecord } from '#native/pixels/plan-record.js';
 import type { FinishSample } from '#native/pixels.js';
 import { absolute, type Check, largestDifference, same } from '../../support/checks.js';
@@ -45,7 +45,7 @@ const edgesOf = (box: { top: number; left: number; height: number; width: number
 const TOLERANCE = 1e-6;
 
 /** Images and targets of one case, as drawn there. */
-export async function mixChecks(folder: FixtureFolder, name: string): Promise<Check[]> {
+async function mixChecks(folder: FixtureFolder, name: string): Promise<Check[]> {
   const file = folder.json<MixFile>('mix.json');
   const tensors = folder.tensors('mix.safetensors');
   const one = file.cases.find((found) => found.name === name)!;
@@ -67,18 +67,6 @@ export async function mixChecks(folder: FixtureFolder, name: string): Promise<Ch
     largestDifference('targets', targets, tensors.get(`${name}/targets`).data, TOLERANCE),
     largestDifference('images', await mixedImages(file, mix), tensors.get(`${name}/images`).data, TOLERANCE),
   ];
-}
-
-interface FinishAddon {
-  pixelsFinish(
-    pixels: Uint8Array,
-    n: number,
-    size: number,
-    tables: Float32Array,
-    records: Float64Array,
-    out: Float32Array,
-    threads: number,
-  ): Promise<(string | null)[]>;
 }
 
 /**
@@ -111,7 +99,7 @@ async function mixedImages({ salt, shape }: MixFile, mix: readonly (SlotMix | nu
       pixels[to] = entry % 256;
     });
     const out = new Float32Array(pixels.length);
-    const outcomes = await (loadAddon() as unknown as FinishAddon).pixelsFinish(pixels, slots, size, tables, records, out, 2);
+    const outcomes = await loadAddon().pixelsFinish(pixels, slots, size, tables, records, out, 2);
     const failed = outcomes.find((outcome) => outcome !== null);
     if (failed) throw new Error(`mixing failed: ${failed}`);
     each((from, to) => {
@@ -121,7 +109,7 @@ async function mixedImages({ salt, shape }: MixFile, mix: readonly (SlotMix | nu
   return result;
 }
 
-export function boxChecks(folder: FixtureFolder): Check[] {
+function boxChecks(folder: FixtureFolder): Check[] {
   return folder.json<MixFile>('mix.json').box_geometry.flatMap(({ height, width, lambda, centre_y_x: [y, x], ...expected }, k) => {
     const box = boxByLambda(lambda, { y, x }, height, width);
     return [

@@ -20,7 +20,7 @@ interface Normalisation {
 /** Which option selects a set of constants. */
 const imagenetMeanAndStd: Readonly<Record<string, boolean>> = { imagenet: true, inception: false };
 
-export async function normalisationChecks(folder: FixtureFolder, name: string): Promise<Check[]> {
+async function normalisationChecks(folder: FixtureFolder, name: string): Promise<Check[]> {
   const { mean, std, fill, of, values } = folder.json<Record<string, Normalisation>>('normalisation.json')[name]!;
   const checks: Check[] = [];
   if (Object.hasOwn(imagenetMeanAndStd, name)) {

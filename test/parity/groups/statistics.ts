@@ -1,4 +1,5 @@
 /** statistics.json: our counter-based draws against those of the reference's own code, by quantiles and shares (README §7). */
+
 import { Draws } from '#data/plan/augment/draws.js';
 import { type DrawnMix, drawMix, type Mix, planMix, resolveMix, slotMix } from '#data/plan/augment/mix-plan.js';
 import { drawRandAugment, parseRandAugment } from '#data/plan/augment/rand-augment.js';
@@ -6,6 +7,7 @@ import { fallbackCrop, randomResizedCrop } from '#data/plan/augment/random-crop.
 import { randomErasing } from '#data/plan/augment/random-erasing.js';
 import { Violations } from '#errors/errors.js';
 import { purposeKey } from '#random/philox.js';
+import { mixupModes } from '#spec/words.js';
 import { type Check, holds, same } from '../../support/checks.js';
 import { listed, type ParityCase, type ParitySource, short } from '../parity-case.js';
 
@@ -147,7 +149,7 @@ function distribution(levels: readonly number[], what: string, values: readonly 
 
 type Compare = (what: string, values: readonly number[], expected: Distribution) => Check[];
 
-export function cropChecks({ levels, draws }: Scale, item: CropItem): Check[] {
+function cropChecks({ levels, draws }: Scale, item: CropItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { height, width } = item.args;
   const boxes = times(draws, (i) => randomResizedCrop(drawsOf(`crop ${width}x${height}`, i), width, height));
@@ -185,7 +187,7 @@ export function cropChecks({ levels, draws }: Scale, item: CropItem): Check[] {
   ];
 }
 
-export function erasingChecks({ levels, draws }: Scale, item: ErasingItem): Check[] {
+function erasingChecks({ levels, draws }: Scale, item: ErasingItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { probability, height, width, max_count } = item.args;
   const erasing = { probability, mode: 'pixel', maxCount: max_count } as const;
@@ -247,7 +249,7 @@ const reported: Readonly<Record<string, (argument: number) => number>> = {
 };
 const ours = (name: string) => name.replace(/Increasing$|Rel$/, '');
 
-export function randAugmentChecks({ levels, draws }: Scale, item: AugmentItem): Check[] {
+function randAugmentChecks({ levels, draws }: Scale, item: AugmentItem): Check[] {
   const policy = parseRandAugment(item.config);
   if (!policy.ok || policy.value === null) throw new Error(`${item.config}: ${policy.ok ? 'no augmentation' : policy.allowed}`);
   const { value } = policy;
@@ -302,12 +304,12 @@ function mixOf({ mixup_alpha, cutmix_alpha, cutmix_minmax, prob, switch_prob, mo
     mixupProb: prob,
     mixupSwitchProb: switch_prob,
   };
-  const mix = resolveMix({ ...options, mixupMode: mode }, size, violations);
+  const mix = resolveMix({ ...options, mixupMode: mode && mixupModes.fromWord(mode) }, size, violations);
   violations.throwIfAny();
   return mix;
 }
 
-export function batchMixChecks({ levels, draws }: Scale, item: BatchMixItem): Check[] {
+function batchMixChecks({ levels, draws }: Scale, item: BatchMixItem): Check[] {
   const compare: Compare = (what, values, expected) => distribution(levels, what, values, expected);
   const { height, width } = item.args;
   const mix = mixOf(item.args, height);
@@ -375,7 +377,7 @@ export function batchMixChecks({ levels, draws }: Scale, item: BatchMixItem): Ch
 
 const IMAGE = 224;
 
-export function elementMixChecks({ levels, draws }: Scale, item: ElementMixItem): Check[] {
+function elementMixChecks({ levels, draws }: Scale, item: ElementMixItem): Check[] {
   const { batch, mode } = item.args;
   const mix = mixOf(item.args, IMAGE);
   const key = purposeKey(5n, `mix ${mode}`);

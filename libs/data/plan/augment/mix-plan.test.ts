@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Violations } from '#errors/errors.js';
+import { MixupMode } from '#protocol/dropstream/v1/data.js';
+import { mixupModes } from '#spec/words.js';
 import { mix } from '../../../../test/parity/groups/mix.js';
 import { assertPublic } from '../../../../test/parity/public-cases.js';
 import { withoutFixtures } from '../../../../test/support/fixtures.js';
@@ -21,8 +23,8 @@ function mixOf(options: Partial<MixOptions>, inputSize = 32) {
 }
 
 test('batch mode shares one draw, pair mode one a pair, elem mode none', () => {
-  const lambdas = (mixupMode: string, first = 0) =>
-    planMix(mixOf({ mixupMode, cutmix: 0 }), mixKey(3n), 1, first, 8, 32).map((slot) => slot?.lambda);
+  const lambdas = (mode: (typeof mixupModes.words)[number], first = 0) =>
+    planMix(mixOf({ mixupMode: mixupModes.fromWord(mode), cutmix: 0 }), mixKey(3n), 1, first, 8, 32).map((slot) => slot?.lambda);
   assert.equal(new Set(lambdas('batch')).size, 1);
   assert.deepEqual(lambdas('pair'), lambdas('pair').toReversed());
   assert.equal(new Set(lambdas('pair')).size, 4);
@@ -33,7 +35,7 @@ test('batch mode shares one draw, pair mode one a pair, elem mode none', () => {
 test('partners face each other and λ is what the box leaves', () => {
   fc.assert(
     fc.property(
-      fc.constantFrom('batch', 'pair', 'elem'),
+      fc.constantFrom(MixupMode.BATCH, MixupMode.PAIR, MixupMode.ELEM),
       fc.nat(1000),
       fc.integer({ min: 1, max: 16 }),
       fc.boolean(),
@@ -57,11 +59,12 @@ test('partners face each other and λ is what the box leaves', () => {
 test('nothing is mixed where alphas or probability are 0; an odd batch is refused in every mode', () => {
   for (const options of [{ mixup: 0, cutmix: 0 }, { mixupProb: 0 }])
     assert.deepEqual(planMix(mixOf(options), mixKey(1n), 0, 0, 3, 32), [null, null, null]);
-  for (const mixupMode of ['batch', 'pair', 'elem']) assert.throws(() => planMix(mixOf({ mixupMode }), mixKey(1n), 0, 0, 3, 32), /even/);
+  for (const mixupMode of [MixupMode.BATCH, MixupMode.PAIR, MixupMode.ELEM])
+    assert.throws(() => planMix(mixOf({ mixupMode }), mixKey(1n), 0, 0, 3, 32), /even/);
 });
 
 test('known plans do not change between versions or machines', () => {
-  const plans = ['batch', 'pair', 'elem'].map((mixupMode) =>
+  const plans = [MixupMode.BATCH, MixupMode.PAIR, MixupMode.ELEM].map((mixupMode) =>
     Array.from({ length: 20 }, (_, epoch) => planMix(mixOf({ mixupMode, mixup: 0.3 }), mixKey(8n), epoch, 64, 16, 224)),
   );
   const text = canonicalJson([plans, planMix(mixOf({ cutmixMinmax: [0.2, 0.8] }), mixKey(8n), 1, 0, 8, 32)] as unknown as Json);
@@ -70,7 +73,7 @@ test('known plans do not change between versions or machines', () => {
 
 test('options outside their ranges are all named', () => {
   const violations = new Violations();
-  const wrong = { mixup: -1, cutmix: NaN, cutmixMinmax: [], mixupProb: 2, mixupSwitchProb: -0.1, mixupMode: 'rows', smoothing: 1 };
+  const wrong = { mixup: -1, cutmix: NaN, cutmixMinmax: [], mixupProb: 2, mixupSwitchProb: -0.1, mixupMode: 9 as MixupMode, smoothing: 1 };
   resolveMix(wrong, 32, violations, 'mix.');
   assert.deepEqual(
     violations.list.map((violation) => violation.field),

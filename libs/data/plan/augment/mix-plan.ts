@@ -4,12 +4,13 @@
  */
 
 import type { Violations } from '#errors/errors.js';
+import type { MixupMode } from '#protocol/dropstream/v1/data.js';
 import { type PhiloxKey, purposeKey } from '#random/philox.js';
+import { mixupModes } from '#spec/words.js';
 import { drawBeta } from './beta.js';
 import { Draws } from './draws.js';
 
-export const MIX_MODES = ['batch', 'pair', 'elem'] as const;
-export type MixMode = (typeof MIX_MODES)[number];
+export type MixMode = (typeof mixupModes.words)[number];
 
 /** The resolved form of the proto's MixSpec. */
 export interface Mix {
@@ -34,7 +35,7 @@ export interface MixOptions {
   readonly cutmixMinmax: readonly number[];
   readonly mixupProb?: number | undefined;
   readonly mixupSwitchProb?: number | undefined;
-  readonly mixupMode?: string | undefined;
+  readonly mixupMode?: MixupMode | undefined;
   readonly smoothing?: number | undefined;
 }
 
@@ -64,7 +65,6 @@ export function resolveMix(options: MixOptions, inputSize: number, violations: V
   const minmax = given.length === 2 ? ([given[0] as number, given[1] as number] as const) : undefined;
   // With a size range λ only decides how often boxes appear at all; the reference then takes Beta(1, 1).
   const cutmix = minmax ? 1 : (options.cutmix ?? 1);
-  const mode = (options.mixupMode ?? 'batch') as MixMode;
   const [probability, switchProbability, smoothing] = [options.mixupProb ?? 1, options.mixupSwitchProb ?? 0.5, options.smoothing ?? 0.1];
   const alpha = (value: number) => value === 0 || (value >= 1e-3 && value <= MAX_ALPHA);
   const share = (value: number) => value >= 0 && value <= 1;
@@ -80,7 +80,7 @@ export function resolveMix(options: MixOptions, inputSize: number, violations: V
   }
   violations.check(share(probability), `${prefix}mixup_prob`, probability, 'from 0 to 1');
   violations.check(share(switchProbability), `${prefix}mixup_switch_prob`, switchProbability, 'from 0 to 1');
-  violations.check(MIX_MODES.includes(mode), `${prefix}mixup_mode`, mode, MIX_MODES.join(', '));
+  const mode = mixupModes.read(violations, `${prefix}mixup_mode`, options.mixupMode);
   violations.check(smoothing >= 0 && smoothing < 1, `${prefix}smoothing`, smoothing, 'at least 0 and below 1');
   return { mixup, cutmix, minmax, probability, switchProbability, mode, smoothing };
 }

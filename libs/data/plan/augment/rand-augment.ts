@@ -46,7 +46,7 @@ const MAX_COUNT = 32;
 const MAX_WEIGHTED = WEIGHTS.filter(([, weight]) => weight > 0).length;
 
 /** What `aa` may be, for messages. */
-export const RAND_AUGMENT_FORM = `"" or rand-mM-nN-mstdS-incI (M 0 to 10, N 1 to ${MAX_COUNT}, S >= 0), or rand-mM-nN-w0 without inc`;
+const RAND_AUGMENT_FORM = `"" or rand-mM-nN-mstdS-incI (M 0 to 10, N 1 to ${MAX_COUNT}, S >= 0), or rand-mM-nN-w0 without inc`;
 
 export type ParsedAugmentation =
   | { readonly ok: true; readonly value: RandAugment | null }

@@ -1,11 +1,11 @@
 /** Random erasing (recipe §5): the boxes of one image. */
 import { exp, log } from '#random/elementary.js';
+import type { eraseModes } from '#spec/words.js';
 import type { Draws } from './draws.js';
 import type { CropBox } from './random-crop.js';
 import { roundHalfEven } from './round-half-even.js';
 
-export const ERASE_MODES = ['pixel', 'rand', 'const'] as const;
-export type EraseMode = (typeof ERASE_MODES)[number];
+export type EraseMode = (typeof eraseModes.words)[number];
 
 export interface Erasing {
   /** Share of images that are erased at all. */

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Violations } from '#errors/errors.js';
+import { type EraseMode, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
 import { purposeKey } from '#random/philox.js';
 import { sharedPath } from '../../../../test/support/shared-folder.js';
 import { canonicalJson, type Json } from '../canonical-json.js';
@@ -109,7 +110,7 @@ test('half of the images are flipped, a quarter erased, and each option switches
 test('a purpose’s draws do not depend on the options of another', () => {
   const crops = (options: Partial<TransformOptions>) => many(options).map(({ render }) => render.geometry);
   assert.deepEqual(crops({}), crops({ aa: '', reprob: 1, hflip: 0.1 }));
-  assert.deepEqual(plan({}, 7).erase, plan({ aa: '', trainInterpolation: 'random' }, 7).erase);
+  assert.deepEqual(plan({}, 7).erase, plan({ aa: '', trainInterpolation: TrainInterpolation.RANDOM }, 7).erase);
 });
 
 test('color jitter stands in for an empty aa only: three factors in [0.6, 1.4], in every order', () => {
@@ -121,13 +122,13 @@ test('color jitter stands in for an empty aa only: three factors in [0.6, 1.4], 
 });
 
 test('random interpolation is drawn for the crop and for every geometric operation', () => {
-  const plans = many({ trainInterpolation: 'random', aa: 'rand-m9-n4-inc1' });
+  const plans = many({ trainInterpolation: TrainInterpolation.RANDOM, aa: 'rand-m9-n4-inc1' });
   const kinds = plans.map(({ render }) =>
     [render.geometry, ...render.ops].flatMap((one) => ('interpolation' in one && one.interpolation ? [one.interpolation] : [])),
   );
   assert.ok(kinds.some((list) => list.length > 2 && new Set(list).size === 2));
   assert.ok(Math.abs(kinds.filter(([crop]) => crop === 'bilinear').length / 2000 - 0.5) < 0.05);
-  for (const { render } of many({ trainInterpolation: 'bilinear' }))
+  for (const { render } of many({ trainInterpolation: TrainInterpolation.BILINEAR }))
     assert.ok(
       [render.geometry, ...render.ops].every(
         (one) => !('interpolation' in one) || one.interpolation === undefined || one.interpolation === 'bilinear',
@@ -149,7 +150,10 @@ test('a plan depends on seed, epoch, position and size only, and is plain data',
 });
 
 test('known plans do not change between versions or machines', () => {
-  const text = canonicalJson([many({ reprob: 1, recount: 3, trainInterpolation: 'random' }), many({ aa: '' })] as unknown as Json);
+  const text = canonicalJson([
+    many({ reprob: 1, recount: 3, trainInterpolation: TrainInterpolation.RANDOM }),
+    many({ aa: '' }),
+  ] as unknown as Json);
   assert.equal(createHash('sha256').update(text).digest('hex'), KNOWN_PLANS);
 });
 
@@ -201,10 +205,10 @@ test('transform options outside their ranges are all named', () => {
       training: true,
       colorJitter: -1,
       aa: 'x',
-      trainInterpolation: 'nearest',
+      trainInterpolation: 9 as TrainInterpolation,
       cropPct: 0,
       reprob: NaN,
-      remode: 'x',
+      remode: 9 as EraseMode,
       recount: 0,
       cropPadding: 33,
       hflip: 2,

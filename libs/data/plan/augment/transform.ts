@@ -1,10 +1,11 @@
 /** What happens to each image: the resolved form of the proto's TransformSpec, with every default filled in. */
 import type { Violations } from '#errors/errors.js';
+import type { EraseMode as EraseModeValue, TrainInterpolation as TrainInterpolationValue } from '#protocol/dropstream/v1/data.js';
+import { eraseModes, trainInterpolations } from '#spec/words.js';
 import { parseRandAugment, type RandAugment } from './rand-augment.js';
-import { ERASE_MODES, type EraseMode, type Erasing } from './random-erasing.js';
+import type { Erasing } from './random-erasing.js';
 
-export const INTERPOLATIONS = ['bicubic', 'bilinear', 'random'] as const;
-export type TrainInterpolation = (typeof INTERPOLATIONS)[number];
+export type TrainInterpolation = (typeof trainInterpolations.words)[number];
 
 export interface Transform {
   /** Output height and width in pixels. */
@@ -32,10 +33,10 @@ export interface TransformOptions {
   readonly training: boolean;
   readonly colorJitter?: number | undefined;
   readonly aa?: string | undefined;
-  readonly trainInterpolation?: string | undefined;
+  readonly trainInterpolation?: TrainInterpolationValue | undefined;
   readonly cropPct?: number | undefined;
   readonly reprob?: number | undefined;
-  readonly remode?: string | undefined;
+  readonly remode?: EraseModeValue | undefined;
   readonly recount?: number | undefined;
   readonly imagenetDefaultMeanAndStd?: boolean | undefined;
   readonly cropPadding?: number | undefined;
@@ -46,17 +47,16 @@ export interface TransformOptions {
 export const SMALL_INPUT = 32;
 /** From this side on evaluation warps to a square unless a share is given. */
 export const WARP_INPUT = 384;
-export const MIN_INPUT = 8;
-export const MAX_INPUT = 1024;
+const MIN_INPUT = 8;
+const MAX_INPUT = 1024;
 
 /** Fills in defaults; what is not allowed is added to `violations` and the result is then not to be used. */
 export function resolveTransform(options: TransformOptions, violations: Violations, prefix = ''): Transform {
   const { inputSize, training } = options;
   const colorJitter = options.colorJitter ?? 0.4;
   const aa = options.aa ?? 'rand-m9-mstd0.5-inc1';
-  const interpolation = (options.trainInterpolation ?? 'bicubic') as TrainInterpolation;
-  const mode = (options.remode ?? 'pixel') as EraseMode;
-  const erasing = { probability: options.reprob ?? 0.25, mode, maxCount: options.recount ?? 1 };
+  const probability = options.reprob ?? 0.25;
+  const maxCount = options.recount ?? 1;
   const cropPadding = options.cropPadding ?? 4;
   const flip = options.hflip ?? 0.5;
   const { cropPct } = options;
@@ -67,11 +67,11 @@ export function resolveTransform(options: TransformOptions, violations: Violatio
     .addAll(parsed.ok ? [] : [{ field: `${prefix}aa`, value: aa, allowed: parsed.allowed }])
     .check(integerIn(inputSize, MIN_INPUT, MAX_INPUT), `${prefix}input_size`, inputSize, `an integer from ${MIN_INPUT} to ${MAX_INPUT}`);
   violations.check(colorJitter >= 0 && colorJitter <= 100, `${prefix}color_jitter`, colorJitter, 'from 0 to 100');
-  violations.check(INTERPOLATIONS.includes(interpolation), `${prefix}train_interpolation`, interpolation, INTERPOLATIONS.join(', '));
+  const interpolation = trainInterpolations.read(violations, `${prefix}train_interpolation`, options.trainInterpolation);
   violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), `${prefix}crop_pct`, cropPct, 'from 0.05 to 1, or absent');
-  violations.check(share(erasing.probability), `${prefix}reprob`, erasing.probability, 'from 0 to 1');
-  violations.check(ERASE_MODES.includes(mode), `${prefix}remode`, mode, ERASE_MODES.join(', '));
-  violations.check(integerIn(erasing.maxCount, 1, 16), `${prefix}recount`, erasing.maxCount, 'an integer from 1 to 16');
+  violations.check(share(probability), `${prefix}reprob`, probability, 'from 0 to 1');
+  const mode = eraseModes.read(violations, `${prefix}remode`, options.remode);
+  violations.check(integerIn(maxCount, 1, 16), `${prefix}recount`, maxCount, 'an integer from 1 to 16');
   violations.check(integerIn(cropPadding, 0, 32), `${prefix}crop_padding`, cropPadding, 'an integer from 0 to 32');
   violations.check(share(flip), `${prefix}hflip`, flip, 'from 0 to 1');
   return {
@@ -82,7 +82,7 @@ export function resolveTransform(options: TransformOptions, violations: Violatio
     randAugment: parsed.ok ? parsed.value : null,
     interpolation,
     cropPct,
-    erasing,
+    erasing: { probability, mode, maxCount },
     imagenetMeanAndStd: options.imagenetDefaultMeanAndStd ?? true,
     cropPadding,
     flip,

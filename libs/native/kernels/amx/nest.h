@@ -23,7 +23,7 @@ constexpr size_t kTileDepth = 32;
 // Rows of the left side that one pass over the panels takes, and how deep a pass goes.
 constexpr size_t kTiledRows = 64;
 constexpr size_t kTiledDepth = 512;
-constexpr size_t kStrips = kTiledRows / kTile, kPanelStrips = (kPanelWidth + kTile - 1) / kTile;
+constexpr size_t kStrips = kTiledRows / kTile, kPanelStrips = ceil_div(kPanelWidth, kTile);
 
 DS_INLINE size_t tiles_in(size_t n, size_t size) { return (n + size - 1) / size; }
 
@@ -46,7 +46,7 @@ struct Strip {
 // One tile from `rows` rows of `bytes` bytes, zeros beyond.
 DS_INLINE void fill_tile(char* tile, const void* from, size_t stride, size_t rows, size_t bytes) {
   memset(tile, 0, kTileBytes);
-  for (size_t i = 0; i < smaller(rows, kTile); i++) memcpy(tile + i * 64, static_cast<const char*>(from) + i * stride, smaller(bytes, 64));
+  for (size_t i = 0; i < min(rows, kTile); i++) memcpy(tile + i * 64, static_cast<const char*>(from) + i * stride, min(bytes, size_t{64}));
 }
 
 // a[rows ≤ kTiledRows][k ≤ kTiledDepth], row-major, `stride` elements from row to row. spare: room for all of it in tiles.
@@ -61,15 +61,15 @@ inline void strips_of(size_t rows, size_t k, const bf16* a, size_t stride, char*
   }
 }
 
-// The same of a k-major side in pairs, [⌈k/2⌉][stride]: 16 × 16 words at a time are turned. On 512-bit vectors that takes 64 shuffles for a
+// The same of a k-major side in pairs, [⌈k/2⌉][stride]: 16 × 16 words at a time are transposed. On 512-bit vectors that takes 64 shuffles for a
 // tile which then enters four products (64 cycles) per panel, so even one panel is several times ahead of the 256 vdpbf16ps it would take.
 inline void strips_of(size_t rows, size_t k, const Pair* a, size_t stride, char* spare, Strip* strips) {
   const size_t steps = tiles_in(k, kTileDepth), pairs = steps_of<Pair>(k);
   for (size_t i = 0; i < rows; i += kTile, strips++) {
     *strips = {spare, 64, kTileBytes, steps, spare};
-    const size_t filled = smaller(kTile, rows - i);
+    const size_t filled = min(kTile, rows - i);
     for (size_t p = 0; p < pairs; p += kTile, spare += kTileBytes) {
-      const size_t deep = smaller(kTile, pairs - p);
+      const size_t deep = min(kTile, pairs - p);
       if constexpr (kLanes == kTile) {
         Vec square[kLanes];
 #pragma GCC unroll 16
@@ -110,7 +110,7 @@ template <int N>
 struct Sum {
   static constexpr size_t kRow = N / 2 * kTile, kColumn = N % 2 * kTile;
   size_t rows, columns;
-  DS_INLINE Sum(size_t all_rows, size_t all_columns) : rows(smaller(kTile, all_rows - kRow)), columns(smaller(kTile, all_columns - kColumn)) {}
+  DS_INLINE Sum(size_t all_rows, size_t all_columns) : rows(min(kTile, all_rows - kRow)), columns(min(kTile, all_columns - kColumn)) {}
   DS_INLINE bool whole() const { return rows == kTile && columns == kTile; }
 
   DS_INLINE void begin(Tiles& tiles, const float* c, size_t stride, bool accumulate) const {
@@ -132,8 +132,8 @@ struct Sum {
 
 // c[rows ≤ 16·Rows, columns ≤ 16·Columns] (+)= left · right.
 template <int Rows, int Columns>
-__attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const Strip* right, float* c, size_t stride, size_t rows,
-                                                 size_t columns, bool accumulate) {
+__attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const Strip* right, float* c, size_t stride, size_t rows, size_t columns,
+                                          bool accumulate) {
   Tiles tiles;
   Sum<0>(rows, columns).begin(tiles, c, stride, accumulate);
   if constexpr (Columns == 2) Sum<1>(rows, columns).begin(tiles, c, stride, accumulate);
@@ -160,8 +160,7 @@ __attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const
 }
 
 // c[rows, columns] (+)= the left side in strips · one panel's slice, k deep.
-inline void tile_panel(size_t rows, size_t k, const Strip* left, const Pair* panel, size_t width, float* c, size_t stride, size_t columns,
-                       bool accumulate) {
+inline void tile_panel(size_t rows, size_t k, const Strip* left, const Pair* panel, size_t width, float* c, size_t stride, size_t columns, bool accumulate) {
   alignas(64) char spare[kRightSpare];
   Strip right[kPanelStrips];
   right_strips(k, panel, width, spare, right);
@@ -170,8 +169,7 @@ inline void tile_panel(size_t rows, size_t k, const Strip* left, const Pair* pan
     for (size_t i = 0; i < rows; i += 2 * kTile) {
       const bool tall = rows - i > kTile, wide = columns - j > kTile;
       const auto block = tall ? wide ? tile_block<2, 2> : tile_block<2, 1> : wide ? tile_block<1, 2> : tile_block<1, 1>;
-      block(steps, left + i / kTile, right + j / kTile, c + i * stride + j, stride, smaller(2 * kTile, rows - i), smaller(2 * kTile, columns - j),
-            accumulate);
+      block(steps, left + i / kTile, right + j / kTile, c + i * stride + j, stride, min(2 * kTile, rows - i), min(2 * kTile, columns - j), accumulate);
     }
 }
 

@@ -17,10 +17,10 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
   Strip left[kStrips];
   const Pair* packed = static_cast<const Pair*>(p.b.at);
   for (size_t i = row_begin; i < row_end; i += kTiledRows) {
-    const size_t rows = smaller(kTiledRows, row_end - i);
+    const size_t rows = min(kTiledRows, row_end - i);
     size_t cut_depth = p.k;  // where the strips at hand begin
     const auto pass = [&](size_t depth, size_t panel) {
-      const size_t slice = smaller(kTiledDepth, p.k - depth), j = panel * kPanelWidth, columns = smaller(kPanelWidth, p.n - j);
+      const size_t slice = min(kTiledDepth, p.k - depth), j = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j);
       if (cut_depth != depth) {
         if (p.a_k_major)
           strips_of(rows, slice, static_cast<const Pair*>(p.a.at) + depth / 2 * p.a_stride + i, p.a_stride, spare, left);

@@ -50,8 +50,7 @@ struct Tiles {
           second[j] = without_denormal(second[j] + without_denormal(second_left[k] * second_right[k][j]));
         }
       memcpy(total, sum[row], sizeof total);
-      for (size_t j = 0; j < 16; j++)
-        total[j] = without_denormal(without_denormal(total[j]) + without_denormal(first[j] + second[j]));
+      for (size_t j = 0; j < 16; j++) total[j] = without_denormal(without_denormal(total[j]) + without_denormal(first[j] + second[j]));
       memcpy(sum[row], total, sizeof total);
     }
   }

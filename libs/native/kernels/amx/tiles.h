@@ -9,14 +9,14 @@ namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 // Tile numbers are part of the instruction, so each has a branch that the compiler keeps alone.
-#define DS_TILE(N, instruction, ...)                  \
-  if constexpr (N == 0) instruction(0, __VA_ARGS__);  \
-  if constexpr (N == 1) instruction(1, __VA_ARGS__);  \
-  if constexpr (N == 2) instruction(2, __VA_ARGS__);  \
-  if constexpr (N == 3) instruction(3, __VA_ARGS__);  \
-  if constexpr (N == 4) instruction(4, __VA_ARGS__);  \
-  if constexpr (N == 5) instruction(5, __VA_ARGS__);  \
-  if constexpr (N == 6) instruction(6, __VA_ARGS__);  \
+#define DS_TILE(N, instruction, ...)                 \
+  if constexpr (N == 0) instruction(0, __VA_ARGS__); \
+  if constexpr (N == 1) instruction(1, __VA_ARGS__); \
+  if constexpr (N == 2) instruction(2, __VA_ARGS__); \
+  if constexpr (N == 3) instruction(3, __VA_ARGS__); \
+  if constexpr (N == 4) instruction(4, __VA_ARGS__); \
+  if constexpr (N == 5) instruction(5, __VA_ARGS__); \
+  if constexpr (N == 6) instruction(6, __VA_ARGS__); \
   if constexpr (N == 7) instruction(7, __VA_ARGS__)
 
 struct Tiles {

@@ -15,16 +15,16 @@ namespace {
 
 template <class T>
 struct BackwardScratch {
-  Word<T>*keys_across, *values_across, *keys, *queries, *upstream_rows;
-  float *scores, *upstream;       // [kScoreRows][stride]
-  Word<T>*shares, *gradients;     // P·F and dS by pairs of queries: [steps of kGradRows][stride]
-  T* gradient_rows;               // dS by queries: [kScoreRows][stride]
-  float *dq, *dk, *dv;            // sums on their way to bf16
+  Word<T>*keys_transposed, *values_transposed, *keys, *queries, *upstream_rows;
+  float *scores, *upstream;    // [kScoreRows][stride]
+  Word<T>*shares, *gradients;  // P·F and dS by pairs of queries: [steps of kGradRows][stride]
+  T* gradient_rows;            // dS by queries: [kScoreRows][stride]
+  float *dq, *dk, *dv;         // sums on their way to bf16
   uint8_t* bits;
   DS_INLINE BackwardScratch(Carve& carve, size_t n, size_t d) {
-    const size_t stride = score_stride(n), score_rows = smaller(kScoreRows<T>, n), grad_rows = smaller(kGradRows<T>, n);
-    keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
-    values_across = carve.take<Word<T>>(packed_words<T>(d, n));
+    const size_t stride = score_stride(n), score_rows = min(kScoreRows<T>, n), grad_rows = min(kGradRows<T>, n);
+    keys_transposed = carve.take<Word<T>>(packed_words<T>(d, n));
+    values_transposed = carve.take<Word<T>>(packed_words<T>(d, n));
     keys = carve.take<Word<T>>(packed_words<T>(n, d));
     queries = carve.take<Word<T>>(packed_words<T>(grad_rows, d));
     upstream_rows = carve.take<Word<T>>(packed_words<T>(grad_rows, d));
@@ -64,8 +64,8 @@ DS_INLINE void grad_row(float* scores, float* upstream, const KeptRows& kept, si
 }
 
 // Two queries' rows (or the last one, and zeros), bf16: whole vectors, zeros beyond n.
-DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, size_t stride, const KeptRows& kept, size_t row, size_t n, float scale, float factor,
-                         const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
+DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, size_t stride, const KeptRows& kept, size_t row, size_t n, float scale,
+                         float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
   const size_t next = two ? 1 : 0;
   const Vec slope = splat(scale * kBase<bf16>), s = splat(scale), f = splat(factor), sf = splat(scale * factor);
   const Vec shift[2] = {splat(-lse[0] * kBase<bf16>), splat(-lse[next] * kBase<bf16>)}, d[2] = {splat(-dot[0] * scale), splat(-dot[next] * scale)};
@@ -108,20 +108,20 @@ void attention_grad_of(const AttentionArgs& p, const T* qkv, const T* result, co
   const BackwardScratch<T> s(carve, n, d);
   for (size_t job = job_begin; job < job_end; job++) {
     const Head<T> h(p, qkv, job);
-    pack_right_turned(d, n, h.k, h.row, s.keys_across);
-    pack_right_turned(d, n, h.v, h.row, s.values_across);
+    pack_right_transposed(d, n, h.k, h.row, s.keys_transposed);
+    pack_right_transposed(d, n, h.v, h.row, s.values_transposed);
     pack_right(n, d, h.k, h.row, s.keys);
     T* dq = dqkv + (h.q - qkv);
     T *dk = dq + p.heads * d, *dv = dk + p.heads * d;
     for (size_t begin = 0; begin < n; begin += kGradRows<T>) {
-      const size_t block = smaller(kGradRows<T>, n - begin);
+      const size_t block = min(kGradRows<T>, n - begin);
       const T* out = result + (h.sample * n + begin) * out_row + h.head * d;
       const T* dout = dresult + (h.sample * n + begin) * out_row + h.head * d;
       const T* q = h.q + begin * h.row;
       for (size_t i = 0; i < block; i += kScoreRows<T>) {
-        const size_t rows = smaller(kScoreRows<T>, block - i);
-        head_product<false>(rows, d, n, q + i * h.row, h.row, s.keys_across, s.scores, stride);
-        head_product<false>(rows, d, n, dout + i * out_row, out_row, s.values_across, s.upstream, stride);
+        const size_t rows = min(kScoreRows<T>, block - i);
+        head_product<false>(rows, d, n, q + i * h.row, h.row, s.keys_transposed, s.scores, stride);
+        head_product<false>(rows, d, n, dout + i * out_row, out_row, s.values_transposed, s.upstream, stride);
         const KeptRows kept(p, h, begin + i, rows, s.bits);
         const float* lse = p.lse + job * n + begin + i;
         float dots[kScoreRows<T>];
@@ -133,8 +133,7 @@ void attention_grad_of(const AttentionArgs& p, const T* qkv, const T* result, co
           head_product<false>(rows, n, d, s.gradient_rows, stride, s.keys, s.dq, d);
           round_rows(s.dq, rows, d, dq + (begin + i) * h.row, h.row);
         } else {
-          for (size_t r = 0; r < rows; r++)
-            grad_row(s.scores + r * stride, s.upstream + r * stride, kept, r, n, p.scale, p.site.scale, lse[r], dots[r]);
+          for (size_t r = 0; r < rows; r++) grad_row(s.scores + r * stride, s.upstream + r * stride, kept, r, n, p.scale, p.site.scale, lse[r], dots[r]);
           head_product<false>(rows, n, d, s.upstream, stride, s.keys, dq + (begin + i) * h.row, h.row);
         }
       }

@@ -34,8 +34,8 @@ struct ForwardScratch {
 // Rows rows of scores[n] → probabilities exp(scale·(score − max)) (kept ones · factor); Σ without dropout and the maximum of scale·score of each.
 // Side by side, because one row's maximum and sum would leave the vector units waiting.
 template <size_t Rows, class T>
-DS_INLINE void softmax_rows(const float* scores, T* probabilities, size_t stride, size_t n, float scale, const KeptRows& kept, size_t row, float factor, float* sums,
-                            float* peaks) {
+DS_INLINE void softmax_rows(const float* scores, T* probabilities, size_t stride, size_t n, float scale, const KeptRows& kept, size_t row, float factor,
+                            float* sums, float* peaks) {
   constexpr float kLeast = -__builtin_inff();
   const size_t whole = n / kLanes * kLanes, rest = n - whole;
   const Vec slope = splat(scale * kBase<T>), one = splat(factor);
@@ -44,7 +44,7 @@ DS_INLINE void softmax_rows(const float* scores, T* probabilities, size_t stride
   for (size_t r = 0; r < Rows; r++) top[r] = rest ? load_part_or(scores + r * stride + whole, rest, splat(kLeast)) : splat(kLeast);
   for (size_t i = 0; i < whole; i += kLanes)
 #pragma GCC unroll 4
-    for (size_t r = 0; r < Rows; r++) top[r] = larger(top[r], load(scores + r * stride + i));
+    for (size_t r = 0; r < Rows; r++) top[r] = max(top[r], load(scores + r * stride + i));
 #pragma GCC unroll 4
   for (size_t r = 0; r < Rows; r++) {
     const float highest = max_lanes(top[r]);
@@ -81,17 +81,18 @@ void attention_of(const AttentionArgs& p, const T* qkv, T* result, size_t job_be
   const ForwardScratch<T> s(carve, n, d);
   for (size_t job = job_begin; job < job_end; job++) {
     const Head<T> h(p, qkv, job);
-    pack_right_turned(d, n, h.k, h.row, s.keys);
+    pack_right_transposed(d, n, h.k, h.row, s.keys);
     pack_right(n, d, h.v, h.row, s.values);
     for (size_t i = 0; i < n; i += kQueryBlock) {
-      const size_t rows = smaller(kQueryBlock, n - i);
+      const size_t rows = min(kQueryBlock, n - i);
       float sums[kQueryBlock], peaks[kQueryBlock];
       head_product<false>(rows, d, n, h.q + i * h.row, h.row, s.keys, s.scores, stride);
       const KeptRows kept(p, h, i, rows, s.bits);
       size_t r = 0;
       for (; r + 4 <= rows; r += 4)
         softmax_rows<4>(s.scores + r * stride, s.probabilities + r * stride, stride, n, p.scale, kept, r, p.site.scale, sums + r, peaks + r);
-      for (; r < rows; r++) softmax_rows<1>(s.scores + r * stride, s.probabilities + r * stride, stride, n, p.scale, kept, r, p.site.scale, sums + r, peaks + r);
+      for (; r < rows; r++)
+        softmax_rows<1>(s.scores + r * stride, s.probabilities + r * stride, stride, n, p.scale, kept, r, p.site.scale, sums + r, peaks + r);
       float* lse = p.lse + job * n + i;
       for_vectors(rows, [&](size_t q, auto io) {
         const Vec sum = io.get(sums + q);

@@ -2,7 +2,7 @@
 #pragma once
 #include "kernels/dropout/draw.h"
 #include "kernels/micro/tile.h"
-#include "kernels/simd/functions.h"
+#include "simd/functions.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -36,7 +36,7 @@ class Carve {
   template <class T = float>
   DS_INLINE T* take(size_t count) {
     float* at = scratch_ ? scratch_ + floats_ : nullptr;
-    floats_ += round_up((count * sizeof(T) + sizeof(float) - 1) / sizeof(float), 16);
+    floats_ += round_up(ceil_div(count * sizeof(T), sizeof(float)), 16);
     return (T*)at;
   }
   DS_INLINE size_t floats() const { return floats_; }
@@ -61,7 +61,7 @@ DS_INLINE void pack_right(size_t k, size_t n, const T* source, size_t stride, Wo
   pack_rows({k, n, source, stride, Out(packed, kTypeOf<T>)}, 0, panel_count(n), 0, k);
 }
 template <class T>
-DS_INLINE void pack_right_turned(size_t k, size_t n, const T* source, size_t stride, Word<T>* packed) {
+DS_INLINE void pack_right_transposed(size_t k, size_t n, const T* source, size_t stride, Word<T>* packed) {
   pack_columns({k, n, source, stride, Out(packed, kTypeOf<T>)}, 0, panel_count(n));
 }
 
@@ -69,7 +69,7 @@ DS_INLINE void pack_right_turned(size_t k, size_t n, const T* source, size_t str
 template <bool KMajor, class A, class W, class C>
 DS_INLINE void head_product(size_t m, size_t k, size_t n, const A* a, size_t a_stride, const W* b, C* c, size_t c_stride, bool accumulate = false) {
   for (size_t j = 0; j < n; j += kPanelWidth)
-    panel_product<KMajor>(m, k, a, a_stride, b + j * steps_of<W>(k), c + j, c_stride, smaller(kPanelWidth, n - j), accumulate, nullptr);
+    panel_product<KMajor>(m, k, a, a_stride, b + j * steps_of<W>(k), c + j, c_stride, min(kPanelWidth, n - j), accumulate, nullptr);
 }
 
 // Exponentials of scores times a scale: fp32 to the last place in base e, for bf16 in base 2, which saves the way back.

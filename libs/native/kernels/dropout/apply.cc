@@ -12,7 +12,7 @@ void dropout(const DropoutArgs& p, size_t sample, size_t begin, size_t end) {
   const uint32_t index = p.samples.index[sample];
   const Vec factor = splat(p.site.scale);
   for (size_t e = begin; e < end; e += kPiece) {
-    const size_t count = smaller(kPiece, end - e);
+    const size_t count = min(kPiece, end - e);
     const size_t place = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, e, count, bits);
     with_types(p.x + (sample * p.elements + e), p.y + (sample * p.elements + e), [&](auto* x, auto* y) {
       for_vectors(count, [&](size_t i, auto io) { io.put(y + i, keep(io.get(x + i) * factor, element_bits(bits, place + i))); });

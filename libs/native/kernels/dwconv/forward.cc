@@ -1,4 +1,4 @@
-// Depthwise k×k convolution of a token map, stride 1, zero padding k÷2; with the weights turned, its input gradient. Every sum is one FMA
+// Depthwise k×k convolution of a token map, stride 1, zero padding k÷2; with the weights flipped, its input gradient. Every sum is one FMA
 // chain over the taps in row order, whatever strip it is in. 7×7 runs at 200 to 230 GFLOP/s of fp32 and 220 to 260 of bf16 with AVX-512 on
 // one Zen 5 core (peak 265; taps beyond the edges count; bench/maps.cc); other sizes are correct, not fast.
 #include "kernels/dwconv/strip.h"
@@ -11,7 +11,7 @@ struct Taps {
   const float* first;
   ptrdiff_t step;
   DS_INLINE explicit Taps(const DepthwiseArgs& p)
-      : first(p.turned ? p.weight + (p.kernel * p.kernel - 1) * p.channels : p.weight), step(p.turned ? -(ptrdiff_t)p.channels : (ptrdiff_t)p.channels) {}
+      : first(p.flipped ? p.weight + (p.kernel * p.kernel - 1) * p.channels : p.weight), step(p.flipped ? -(ptrdiff_t)p.channels : (ptrdiff_t)p.channels) {}
 };
 
 // R neighbouring rows of S outputs: every token that is loaded serves up to R·K sums.
@@ -78,8 +78,8 @@ template <size_t R, class X, class Y>
 static void convolve_rows(const DepthwiseArgs& p, const Taps& taps, const X* map, Y* out, size_t y, size_t block) {
   const size_t columns = strip_columns(p.width);
   for (size_t x = 0; x < p.width; x += columns)
-    with_columns(smaller(columns, p.width - x), [&](auto width) {
-      for_vectors(smaller(kChannelBlock, p.channels - block), [&](size_t v, auto io) {
+    with_columns(min(columns, p.width - x), [&](auto width) {
+      for_vectors(min(kChannelBlock, p.channels - block), [&](size_t v, auto io) {
         if (p.kernel == 7) return convolve_strip<7, R, decltype(width)::value>(p, taps, map, out, y, x, block + v, io);
         for (size_t s = 0; s < R * width.value; s++) convolve_token(p, taps, map, out, y + s / width.value, x + s % width.value, block + v, io);
       });
@@ -92,7 +92,7 @@ static void convolve(const DepthwiseArgs& p, const X* from, Y* to, size_t row_be
   const size_t map = p.height * p.width * p.channels;
   for (size_t block = 0; block < p.channels; block += kChannelBlock)
     for (size_t r = row_begin; r < row_end;) {
-      const size_t sample = r / p.height, y = r % p.height, left = smaller(p.height - y, row_end - r);
+      const size_t sample = r / p.height, y = r % p.height, left = min(p.height - y, row_end - r);
       if (left >= kRows)
         convolve_rows<kRows>(p, taps, from + sample * map, to + sample * map, y, block), r += kRows;
       else

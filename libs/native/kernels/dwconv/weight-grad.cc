@@ -9,7 +9,8 @@ namespace DROPSTREAM_ISA {
 // Rows [y_begin, y_end) of dy against R rows of taps from i on, added to partial[(i + r)·K + k][channels]: R·K sums at once;
 // where B, Σ dy too.
 template <size_t K, size_t R, size_t S, bool B, class X, class G, class Io>
-static DS_INLINE void tap_rows(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t y_begin, size_t y_end, size_t i, size_t c, Io io) {
+static DS_INLINE void tap_rows(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t y_begin, size_t y_end, size_t i, size_t c,
+                               Io io) {
   Vec sum[R][K];
   float *to = partial + i * K * p.channels + c, *bias_to = partial + K * K * p.channels + c;
   Vec bias = B ? io.get(bias_to) : zero();
@@ -73,7 +74,7 @@ static void taps_of_sample(const DepthwiseGradArgs& p, const X* from, const G* d
       constexpr size_t S = decltype(width)::value;
       for (size_t y = 0; y < p.height; y += rows)
         for_vectors(c_end - c_begin, [&](size_t v, auto io) {
-          const size_t end = smaller(p.height, y + rows);
+          const size_t end = min(p.height, y + rows);
 #if DROPSTREAM_ISA_avx512
           tap_rows<7, 3, S, true>(p, map, upstream, partial, y, end, 0, c_begin + v, io);
           tap_rows<7, 2, S, false>(p, map, upstream, partial, y, end, 3, c_begin + v, io);
@@ -103,7 +104,7 @@ void depthwise_weight_sum(const DepthwiseGradArgs& p, size_t samples, float* wei
   const size_t taps = p.kernel * p.kernel, stride = (taps + 1) * p.channels;
   for (size_t tap = 0; tap <= taps; tap++)
     for (size_t c = c_begin; c < c_end; c += kLanes) {
-      const size_t lanes = smaller(kLanes, c_end - c);
+      const size_t lanes = min(kLanes, c_end - c);
       Vec total = zero();
       for (size_t s = 0; s < samples; s++) {
         const float* part = p.partial + s * stride + tap * p.channels + c;

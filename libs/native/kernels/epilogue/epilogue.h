@@ -4,7 +4,7 @@
 // reload from L1 instead of the function inlined into every tile shape.
 #pragma once
 #include "kernels/kernels.h"
-#include "kernels/simd/functions.h"
+#include "simd/functions.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {

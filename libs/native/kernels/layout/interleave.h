@@ -1,6 +1,6 @@
 // Rearranging the lanes of two vectors against each other: a0 b0 a1 b1 … of their lower or upper halves; the even or odd lanes of a, then b.
 #pragma once
-#include "kernels/simd/simd.h"
+#include "simd/simd.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -26,14 +26,14 @@ DS_INLINE V odd_lanes(V a, V b, Indices<I...>) {
 template <size_t Left = kLanes>
 DS_INLINE void transpose_lanes(Vec row[kLanes]) {
   const AllLanes all{};
-  Vec turned[kLanes];
+  Vec shuffled[kLanes];
 #pragma GCC unroll 16
   for (size_t i = 0; i < kLanes / 2; i++) {
-    turned[2 * i] = interleave_low(row[i], row[i + kLanes / 2], all);
-    turned[2 * i + 1] = interleave_high(row[i], row[i + kLanes / 2], all);
+    shuffled[2 * i] = interleave_low(row[i], row[i + kLanes / 2], all);
+    shuffled[2 * i + 1] = interleave_high(row[i], row[i + kLanes / 2], all);
   }
 #pragma GCC unroll 16
-  for (size_t i = 0; i < kLanes; i++) row[i] = turned[i];
+  for (size_t i = 0; i < kLanes; i++) row[i] = shuffled[i];
   if constexpr (Left > 2) transpose_lanes<Left / 2>(row);
 }
 

@@ -61,8 +61,10 @@ static void unmerge(const MergeArgs& p, const X* rows, Y* map, size_t row_begin,
       }
       size_t c = 0;
       for (; c + kLanes <= p.channels; c += kLanes) {
-        const Vec first = load(from + 4 * c), second = load(from + 4 * c + kLanes), third = load(from + 4 * c + 2 * kLanes), fourth = load(from + 4 * c + 3 * kLanes);
-        const Vec ad = even_lanes(first, second, all), ad2 = even_lanes(third, fourth, all), be = odd_lanes(first, second, all), be2 = odd_lanes(third, fourth, all);
+        const Vec first = load(from + 4 * c), second = load(from + 4 * c + kLanes), third = load(from + 4 * c + 2 * kLanes),
+                  fourth = load(from + 4 * c + 3 * kLanes);
+        const Vec ad = even_lanes(first, second, all), ad2 = even_lanes(third, fourth, all), be = odd_lanes(first, second, all),
+                  be2 = odd_lanes(third, fourth, all);
         store(n.at[0] + c, even_lanes(ad, ad2, all));
         store(n.at[1] + c, even_lanes(be, be2, all));
         store(n.at[2] + c, odd_lanes(ad, ad2, all));

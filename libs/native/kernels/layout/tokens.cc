@@ -16,7 +16,7 @@ static void narrow_patches(const PatchesArgs& p, const float* image, Y* out) {
         const float* row = image + (c * p.height + i * Size + y) * p.width;
         Y* to = out + i * across * columns + (c * Size + y) * Size;
         for (size_t j = 0; j < across; j += fits) {
-          const size_t n = smaller(fits, across - j);
+          const size_t n = min(fits, across - j);
           Y pieces[kLanes];
           store(pieces, n == fits ? load(row + j * Size) : load_part(row + j * Size, n * Size));
           for (size_t q = 0; q < n; q++) memcpy(to + (j + q) * columns, pieces + q * Size, Size * sizeof(Y));

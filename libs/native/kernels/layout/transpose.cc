@@ -1,4 +1,4 @@
-// y[columns, rows] = xᵀ[rows, columns], in squares of one vector a side that are turned in registers.
+// y[columns, rows] = xᵀ[rows, columns], in squares of one vector a side that are transposed in registers.
 #include "kernels/declare.h"
 #include "kernels/layout/interleave.h"
 
@@ -7,12 +7,12 @@ namespace DROPSTREAM_ISA {
 
 // Rows [row_begin, row_end) of x: a strip of up to kLanes of them at a time, so a line of y is written whole where rows allow it.
 template <class X, class Y>
-static void turn(const X* x, size_t rows, size_t columns, Y* y, size_t row_begin, size_t row_end) {
+static void transpose_typed(const X* x, size_t rows, size_t columns, Y* y, size_t row_begin, size_t row_end) {
   for (size_t r = row_begin; r < row_end; r += kLanes) {
-    const size_t height = smaller(kLanes, row_end - r);
+    const size_t height = min(kLanes, row_end - r);
     const X* in = x + r * columns;
     for (size_t c = 0; c < columns; c += kLanes) {
-      const size_t width = smaller(kLanes, columns - c);
+      const size_t width = min(kLanes, columns - c);
       Y* out = y + c * rows + r;
       Vec square[kLanes];
       if (height == kLanes && width == kLanes) {
@@ -22,7 +22,8 @@ static void turn(const X* x, size_t rows, size_t columns, Y* y, size_t row_begin
 #pragma GCC unroll 16
         for (size_t i = 0; i < kLanes; i++) store(out + i * rows, square[i]);
       } else {
-        for (size_t i = 0; i < kLanes; i++) square[i] = i < height ? width < kLanes ? load_part(in + i * columns + c, width) : load(in + i * columns + c) : zero();
+        for (size_t i = 0; i < kLanes; i++)
+          square[i] = i < height ? width < kLanes ? load_part(in + i * columns + c, width) : load(in + i * columns + c) : zero();
         transpose_lanes(square);
         for (size_t i = 0; i < width; i++) height < kLanes ? store_part(out + i * rows, square[i], height) : store(out + i * rows, square[i]);
       }
@@ -31,7 +32,7 @@ static void turn(const X* x, size_t rows, size_t columns, Y* y, size_t row_begin
 }
 
 void transpose(In from, size_t rows, size_t columns, Out to, size_t row_begin, size_t row_end) {
-  with_types(from, to, [=](auto* x, auto* y) { turn(x, rows, columns, y, row_begin, row_end); });
+  with_types(from, to, [=](auto* x, auto* y) { transpose_typed(x, rows, columns, y, row_begin, row_end); });
 }
 
 }  // namespace DROPSTREAM_ISA

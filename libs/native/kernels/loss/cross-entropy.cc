@@ -1,7 +1,7 @@
 // Cross-entropy with soft targets: loss = −Σ t·log softmax(logits); dlogits = (softmax·Σt − t)·scale. A few rows of at most some
 // thousand classes, so accuracy comes first: sums in float64, in one order.
 #include "kernels/declare.h"
-#include "kernels/simd/functions.h"
+#include "simd/functions.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -16,7 +16,7 @@ void cross_entropy(const CrossEntropyArgs& p, size_t row_begin, size_t row_end) 
     double sum = 0, mass = 0, dot = 0;
     size_t i = 0;
     while (i < n) {
-      const size_t count = smaller(kLanes, n - i);
+      const size_t count = min(kLanes, n - i);
       float e[kLanes];
       store(e, exponential((count == kLanes ? load(x + i) : load_part(x + i, count)) - top));
       for (size_t j = 0; j < count; j++, i++) {

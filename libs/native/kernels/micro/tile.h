@@ -102,12 +102,15 @@ __attribute__((noinline)) void tile(size_t k, const A* __restrict a, size_t stri
   constexpr size_t span = kSpan<Word>;
   const size_t whole = KMajor ? steps_of<Word>(k) : k / span;
   for (size_t p = 0; p < whole; p++) {
-    multiply_step(sum, [=](int i) { return left_word(KMajor ? a + i : a + i * stride); }, b);
+    multiply_step(
+        sum, [=](int i) { return left_word(KMajor ? a + i : a + i * stride); }, b);
     a += KMajor ? stride : span;
     b += NV * kLanes;
   }
   if constexpr (!KMajor && span == 2)
-    if (k % 2) multiply_step(sum, [=](int i) { return (uint32_t)a[i * stride].bits; }, b);
+    if (k % 2)
+      multiply_step(
+          sum, [=](int i) { return (uint32_t)a[i * stride].bits; }, b);
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4
@@ -121,30 +124,28 @@ __attribute__((noinline)) void tile(size_t k, const A* __restrict a, size_t stri
 
 // `rows` < MR: the tile of just that height.
 template <int MR, int NV, bool KMajor, class A, class Word, class C>
-DS_INLINE void tile_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t last_columns,
-                       bool accumulate, const float* bias) {
+DS_INLINE void tile_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t last_columns, bool accumulate,
+                       const float* bias) {
   if (rows == MR) return tile<MR, NV, KMajor>(k, a, stride, b, c, c_stride, last_columns, accumulate, bias);
   if constexpr (MR > 1) return tile_of<MR - 1, NV, KMajor>(rows, k, a, stride, b, c, c_stride, last_columns, accumulate, bias);
 }
 
 // All rows of one panel slice: c[rows, columns] (+)= a[rows, k] · panel[k, columns].
 template <int NV, bool KMajor, class A, class Word, class C>
-void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns, bool accumulate,
-              const float* bias) {
+void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns, bool accumulate, const float* bias) {
   constexpr int MR = tile_rows<NV>();
   const size_t last_columns = columns - (NV - 1) * kLanes;
   for (size_t i = 0; i < rows; i += MR)
-    tile_of<MR, NV, KMajor>(smaller(MR, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns,
-                            accumulate, bias);
+    tile_of<MR, NV, KMajor>(min(size_t{MR}, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns, accumulate, bias);
 }
 
 // c[rows, columns] = (c +) a · b (+ bias), columns ≤ kPanelWidth; b is one panel: words [steps_of(k)][columns rounded up to vectors].
 //   fp32: a float, b float.   bf16: b Pair; a bf16 in place (KMajor false), or Pair [steps_of(k)][stride] (KMajor; the second of an odd
 //   k's last pair must be 0). stride counts elements of a.   c: float, or bf16, rounded once (then never with accumulate).
 template <bool KMajor, class A, class Word, class C>
-DS_INLINE void panel_product(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns,
-                             bool accumulate, const float* bias) {
-  switch ((columns + kLanes - 1) / kLanes) {
+DS_INLINE void panel_product(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns, bool accumulate,
+                             const float* bias) {
+  switch (ceil_div(columns, kLanes)) {
     case 1: return panel_of<1, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
     case 2: return panel_of<2, KMajor>(rows, k, a, stride, b, c, c_stride, columns, accumulate, bias);
 #if DROPSTREAM_ISA_avx512

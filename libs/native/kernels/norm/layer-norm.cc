@@ -99,7 +99,7 @@ static DS_INLINE void normalize_grad(const LayerNormGradArgs& p, const X* x, con
 }
 
 void layer_norm_grad(const LayerNormGradArgs& p, size_t block) {
-  const size_t d = p.width, end = smaller(p.rows, (block + 1) * p.rows_per_block);
+  const size_t d = p.width, end = min(p.rows, (block + 1) * p.rows_per_block);
   float *dweight = p.partial + block * 2 * d, *dbias = dweight + d;
   memset(dweight, 0, 2 * d * sizeof(float));
   with_types(p.x, p.dy, p.dx, [&](auto* x, auto* dy, auto* dx) {

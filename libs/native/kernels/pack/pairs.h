@@ -21,8 +21,7 @@ DS_INLINE void pack_step(const Source* first, const Source* second, size_t colum
 // Rows [0, k) of `columns` elements as words [steps_of(k)][out_stride]: a panel, or a k-major left side. out_stride ≥ columns rounded up to vectors.
 template <class Source, class Word>
 DS_INLINE void pack_block(size_t k, size_t columns, const Source* source, size_t stride, Word* out, size_t out_stride) {
-  for (size_t r = 0; r < k; r += kSpan<Word>, out += out_stride)
-    pack_step(source + r * stride, r + 1 < k ? source + (r + 1) * stride : nullptr, columns, out);
+  for (size_t r = 0; r < k; r += kSpan<Word>, out += out_stride) pack_step(source + r * stride, r + 1 < k ? source + (r + 1) * stride : nullptr, columns, out);
 }
 
 }  // namespace DROPSTREAM_ISA

@@ -1,7 +1,7 @@
 // Packing of the right side of a product into panels [panel][step of k][width rounded up to vectors], padded with zeros: the tile then
 // reads whole, contiguous vectors only. A word is one float, or a pair of bf16 that are neighbours along k; fp32 is rounded on the way.
 // Weights are packed once a step, activations once per use.
-#include "kernels/pack/turned.h"
+#include "kernels/pack/transposed.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
@@ -29,7 +29,7 @@ void pack_rows(const PackArgs& p, size_t panel_begin, size_t panel_end, size_t r
     typedef typename Pointed<decltype(words)>::type Word;
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth, width = panel_stride(p.n, panel);
-      pack_block(row_end - row_begin, smaller(kPanelWidth, p.n - j), source + row_begin * p.stride + j, p.stride,
+      pack_block(row_end - row_begin, min(kPanelWidth, p.n - j), source + row_begin * p.stride + j, p.stride,
                  words + j * steps_of<Word>(p.k) + steps_of<Word>(row_begin) * width, width);
     }
   });
@@ -43,7 +43,7 @@ void pack_left(const PackArgs& p, size_t row_begin, size_t row_end) {
     typedef typename Pointed<decltype(words)>::type Word;
     for (size_t row = row_begin; row < row_end; row += kSpan<Word>)
       for (size_t j = 0; j < p.n; j += kRowBlock)
-        pack_block(smaller(kSpan<Word>, row_end - row), smaller(kRowBlock, p.n - j), source + row * p.stride + j, p.stride,
+        pack_block(min(kSpan<Word>, row_end - row), min(kRowBlock, p.n - j), source + row * p.stride + j, p.stride,
                    words + j * steps_of<Word>(p.k) + steps_of<Word>(row) * kRowBlock, kRowBlock);
   });
 }
@@ -54,8 +54,9 @@ void pack_columns(const PackArgs& p, size_t panel_begin, size_t panel_end) {
     typedef typename Pointed<decltype(words)>::type Word;
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
       const size_t j = panel * kPanelWidth;
-      pack_turned(p.k, smaller(kPanelWidth, p.n - j), [&](size_t column) { return source + (j + column) * p.stride; }, words + j * steps_of<Word>(p.k),
-                  panel_stride(p.n, panel));
+      pack_transposed(
+          p.k, min(kPanelWidth, p.n - j), [&](size_t column) { return source + (j + column) * p.stride; }, words + j * steps_of<Word>(p.k),
+          panel_stride(p.n, panel));
     }
   });
 }

@@ -14,7 +14,7 @@ namespace {
 
 template <class T>
 struct BackwardScratch {
-  Word<T>*keys_across, *values_across, *keys, *queries_packed, *dout_packed;
+  Word<T>*keys_transposed, *values_transposed, *keys, *queries_packed, *dout_packed;
   T *q, *dout;
   float *dq, *dk, *dv, *scores, *upstream, *total, *regions;
   Word<T>*shares, *gradients;  // P·F and dS by pairs of queries, as in attention/backward.cc
@@ -22,8 +22,8 @@ struct BackwardScratch {
   uint8_t* bits;
   DS_INLINE BackwardScratch(Carve& carve, size_t n, size_t d) {
     const size_t ld = place_stride<T>(d), sums = n * place_stride<float>(d), stride = score_stride(n), block = query_block(n);
-    keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
-    values_across = carve.take<Word<T>>(packed_words<T>(d, n));
+    keys_transposed = carve.take<Word<T>>(packed_words<T>(d, n));
+    values_transposed = carve.take<Word<T>>(packed_words<T>(d, n));
     keys = carve.take<Word<T>>(packed_words<T>(n, d));
     queries_packed = carve.take<Word<T>>(packed_words<T>(block, d));
     dout_packed = carve.take<Word<T>>(packed_words<T>(block, d));
@@ -49,8 +49,8 @@ struct BackwardScratch {
 };
 
 // One query's row, fp32: scores → probabilities (·factors), upstream (dout·vᵀ) → dS, added to `total`.
-DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t stride, const Biased<float>& biased, const KeptPlaces& kept, size_t row, float factor,
-                        float lse, float dot) {
+DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t stride, const Biased<float>& biased, const KeptPlaces& kept, size_t row,
+                        float factor, float lse, float dot) {
   const Vec shift = splat(lse), d = splat(dot);
   for (size_t j = 0; j < stride; j += kLanes) {
     const Vec p = raise_from<float>(biased(scores, j), shift), up = load(upstream + j);
@@ -62,8 +62,9 @@ DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t str
 }
 
 // Two queries' rows (or the last one, and zeros), bf16.
-DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, float* total, size_t stride, const Biased<bf16> (&biased)[2], const KeptPlaces& kept,
-                         size_t row, float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
+DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, float* total, size_t stride, const Biased<bf16> (&biased)[2],
+                         const KeptPlaces& kept, size_t row, float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients,
+                         bf16* gradient_rows) {
   const size_t next = two ? 1 : 0;
   const Vec shift[2] = {splat(lse[0]), splat(lse[next])}, d[2] = {splat(dot[0]), splat(dot[next])}, f = splat(factor);
   for (size_t j = 0; j < stride; j += kLanes) {
@@ -99,7 +100,8 @@ void scatter_bias(const WindowArgs& p, size_t head, const float* total, float* p
 template <class T>
 void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result, const T* dresult, T* dall, size_t samples, size_t job, float* scratch) {
   constexpr bool kHalf = sizeof(T) == sizeof(bf16);
-  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride<T>(d), sum_row = place_stride<float>(d), stride = score_stride(n), block = query_block(n);
+  const size_t n = p.window * p.window, d = p.head_dim, ld = place_stride<T>(d), sum_row = place_stride<float>(d), stride = score_stride(n),
+               block = query_block(n);
   const size_t width = p.heads * d, tokens = p.height * p.width, windows = samples * (tokens / n), head = job % p.heads, group = job / p.heads;
   Carve carve{scratch};
   const BackwardScratch<T> s(carve, n, d);
@@ -107,7 +109,7 @@ void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result
   memset(s.upstream, 0, block * stride * sizeof(float));
   memset(s.total, 0, n * stride * sizeof(float));
   memset(s.regions, 0, stride * sizeof(float));
-  for (size_t at = group * p.windows_per_partial; at < smaller(windows, (group + 1) * p.windows_per_partial); at++) {
+  for (size_t at = group * p.windows_per_partial; at < min(windows, (group + 1) * p.windows_per_partial); at++) {
     const Window w(p, at * p.heads + head);
     const size_t first = w.sample * tokens;
     const T* qkv = all + first * 3 * width + head * d;
@@ -115,17 +117,17 @@ void window_attention_grad_of(const WindowArgs& p, const T* all, const T* result
     const Places places(p, w);
     places.gather(qkv, 3 * width, query_factor<T>(p), s.q);
     places.gather(dresult + first * width + head * d, width, 1, s.dout);
-    places.pack_across(qkv + width, 3 * width, s.keys_across);
-    places.pack_across(qkv + 2 * width, 3 * width, s.values_across);
+    places.pack_keys_transposed(qkv + width, 3 * width, s.keys_transposed);
+    places.pack_keys_transposed(qkv + 2 * width, 3 * width, s.values_transposed);
     places.pack(qkv + width, 3 * width, s.keys);
-    float dots[kMostPlaces];
+    float dots[kMaxPlaces];
     for (size_t i = 0; i < n; i++) dots[i] = dot_product(out + places.token[i] * width, s.dout + i * ld, d);
     const bool joined = w.joined(p);
     if (joined) region_row(p, w, s.regions);
     for (size_t i = 0; i < n; i += block) {
-      const size_t rows = smaller(block, n - i);
-      head_product<false>(rows, d, n, s.q + i * ld, ld, s.keys_across, s.scores, stride);
-      head_product<false>(rows, d, n, s.dout + i * ld, ld, s.values_across, s.upstream, stride);
+      const size_t rows = min(block, n - i);
+      head_product<false>(rows, d, n, s.q + i * ld, ld, s.keys_transposed, s.scores, stride);
+      head_product<false>(rows, d, n, s.dout + i * ld, ld, s.values_transposed, s.upstream, stride);
       const KeptPlaces kept(p, w, i, rows, s.bits);
       const float* lse = p.lse + (at * p.heads + head) * n + i;
       const auto biased = [&](size_t r) { return Biased<T>(p, p.bias + (head * n + i + r) * stride, joined ? s.regions : nullptr, i + r); };

@@ -17,8 +17,7 @@ void window_bias(const float* table, size_t window, size_t heads, size_t head, f
   for (size_t i = 0; i < n; i++) {
     float* row = bias + i * stride;
     for (size_t y = 0; y < window; y++)
-      for (size_t x = 0; x < window; x++)
-        row[y * window + x] = table[((i / window + window - 1 - y) * side + i % window + window - 1 - x) * heads + head];
+      for (size_t x = 0; x < window; x++) row[y * window + x] = table[((i / window + window - 1 - y) * side + i % window + window - 1 - x) * heads + head];
     for (size_t j = n; j < stride; j++) row[j] = -__builtin_inff();
   }
 }
@@ -27,7 +26,7 @@ namespace {
 
 template <class T>
 struct ForwardScratch {
-  Word<T>*keys_across, *values;
+  Word<T>*keys_transposed, *values;
   T* q;
   float *out, *scores;
   T* probabilities;
@@ -35,7 +34,7 @@ struct ForwardScratch {
   uint8_t* bits;
   DS_INLINE ForwardScratch(Carve& carve, size_t n, size_t d) {
     const size_t stride = score_stride(n), block = query_block(n);
-    keys_across = carve.take<Word<T>>(packed_words<T>(d, n));
+    keys_transposed = carve.take<Word<T>>(packed_words<T>(d, n));
     values = carve.take<Word<T>>(packed_words<T>(n, d));
     q = carve.take<T>(n * place_stride<T>(d));
     out = carve.take(n * place_stride<float>(d));
@@ -61,7 +60,7 @@ DS_INLINE void softmax_row(const WindowArgs& p, float* scores, T* probabilities,
   for (size_t j = 0; j < stride; j += kLanes) {
     const Vec score = biased(scores, j);
     store(scores + j, score);
-    top = larger(top, score);
+    top = max(top, score);
   }
   *peak = max_lanes(top);
   const Vec shift = splat(*peak);
@@ -76,8 +75,8 @@ DS_INLINE void softmax_row(const WindowArgs& p, float* scores, T* probabilities,
 
 // The same of Rows rows of Vectors vectors side by side in registers: one row's maximum and sum would leave the vector units waiting.
 template <size_t Rows, size_t Vectors, class T>
-DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabilities, const float* bias, const float* regions, size_t query, const KeptPlaces& kept,
-                            size_t row, float* sums, float* peaks) {
+DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabilities, const float* bias, const float* regions, size_t query,
+                            const KeptPlaces& kept, size_t row, float* sums, float* peaks) {
   constexpr size_t kStride = Vectors * kLanes;
   Vec s[Rows][Vectors], top[Rows], total[Rows];
 #pragma GCC unroll 4
@@ -86,7 +85,7 @@ DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabi
 #pragma GCC unroll 8
     for (size_t v = 0; v < Vectors; v++) {
       s[r][v] = biased(scores + r * kStride, v * kLanes);
-      top[r] = larger(v ? top[r] : splat(-__builtin_inff()), s[r][v]);
+      top[r] = max(v ? top[r] : splat(-__builtin_inff()), s[r][v]);
     }
   }
 #pragma GCC unroll 4
@@ -126,22 +125,24 @@ void window_attention_of(const WindowArgs& p, const T* all, T* result, size_t jo
     const T* qkv = all + w.sample * tokens * 3 * width + w.head * d;
     const Places places(p, w);
     places.gather(qkv, 3 * width, query_factor<T>(p), s.q);
-    places.pack_across(qkv + width, 3 * width, s.keys_across);
+    places.pack_keys_transposed(qkv + width, 3 * width, s.keys_transposed);
     places.pack(qkv + 2 * width, 3 * width, s.values);
     const bool joined = w.joined(p);
     if (joined) region_row(p, w, s.regions);
     const float* bias = p.bias + w.head * n * stride;
     for (size_t i = 0; i < n; i += block) {
-      const size_t rows = smaller(block, n - i);
-      head_product<false>(rows, d, n, s.q + i * q_row, q_row, s.keys_across, s.scores, stride);
+      const size_t rows = min(block, n - i);
+      head_product<false>(rows, d, n, s.q + i * q_row, q_row, s.keys_transposed, s.scores, stride);
       const KeptPlaces kept(p, w, i, rows, s.bits);
       const float* mask = joined ? s.regions : nullptr;
       size_t r = 0;
       if constexpr (kLanes == 16)
         for (; stride == kWindow7 * kLanes && r + 4 <= rows; r += 4)
-          softmax_rows<4, kWindow7>(p, s.scores + r * stride, s.probabilities + r * stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r, s.peaks + i + r);
+          softmax_rows<4, kWindow7>(p, s.scores + r * stride, s.probabilities + r * stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r,
+                                    s.peaks + i + r);
       for (; r < rows; r++)
-        softmax_row(p, s.scores + r * stride, s.probabilities + r * stride, stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r, s.peaks + i + r);
+        softmax_row(p, s.scores + r * stride, s.probabilities + r * stride, stride, bias + (i + r) * stride, mask, i + r, kept, r, s.sums + i + r,
+                    s.peaks + i + r);
       head_product<false>(rows, n, d, s.probabilities, stride, s.values, s.out + i * out_row, out_row);
     }
     for_vectors(n, [&](size_t i, auto io) {
@@ -149,7 +150,8 @@ void window_attention_of(const WindowArgs& p, const T* all, T* result, size_t jo
       io.put(p.lse + job * n + i, io.get(s.peaks + i) + log_positive(sum));
       io.put(s.sums + i, splat(1.0f) / sum);
     });
-    places.scatter(s.out, [&](size_t place) { return s.sums[place]; }, result + w.sample * tokens * width + w.head * d, width);
+    places.scatter(
+        s.out, [&](size_t place) { return s.sums[place]; }, result + w.sample * tokens * width + w.head * d, width);
   }
 }
 

@@ -2,14 +2,14 @@
 // which of them only the roll brought together.
 #pragma once
 #include "kernels/attention/head.h"
-#include "kernels/pack/turned.h"
+#include "kernels/pack/transposed.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-constexpr size_t kMostQueries = 96;
-constexpr size_t kMostPlaces = 32 * 32;  // vm/kernel-shapes.cc allows no larger window
-constexpr float kApart = -100;  // added to the score between two regions: exp() makes (next to) nothing of it
+constexpr size_t kMaxQueries = 96;
+constexpr size_t kMaxPlaces = 32 * 32;  // vm/kernel-shapes.cc allows no larger window
+constexpr float kApart = -100;          // added to the score between two regions: exp() makes (next to) nothing of it
 
 struct Window {
   size_t sample, window, head, top, left;
@@ -51,7 +51,7 @@ DS_INLINE size_t place_stride(size_t head_dim) {
 
 // The tokens of a window, place by place.
 struct Places {
-  uint32_t token[kMostPlaces];
+  uint32_t token[kMaxPlaces];
   size_t count = 0, head_dim;
   DS_INLINE Places(const WindowArgs& p, const Window& w) : head_dim(p.head_dim) {
     w.places(p, [&](size_t place, size_t at) {
@@ -75,17 +75,18 @@ struct Places {
   template <class T>
   DS_INLINE void pack(const T* from, size_t row, Word<T>* packed) const {
     for (size_t channel = 0; channel < head_dim; channel += kPanelWidth) {
-      const size_t columns = smaller(kPanelWidth, head_dim - channel), width = round_up(columns, kLanes);
+      const size_t columns = min(kPanelWidth, head_dim - channel), width = round_up(columns, kLanes);
       Word<T>* out = packed + channel * steps_of<Word<T>>(count);
       for (size_t i = 0; i < count; i += kSpan<Word<T>>, out += width)
         pack_step(from + token[i] * row + channel, i + 1 < count ? from + token[i + 1] * row + channel : nullptr, columns, out);
     }
   }
   template <class T>
-  DS_INLINE void pack_across(const T* from, size_t row, Word<T>* packed) const {
+  DS_INLINE void pack_keys_transposed(const T* from, size_t row, Word<T>* packed) const {
     for (size_t first = 0; first < count; first += kPanelWidth) {
-      const size_t columns = smaller(kPanelWidth, count - first);
-      pack_turned(head_dim, columns, [&](size_t j) { return from + token[first + j] * row; }, packed + first * steps_of<Word<T>>(head_dim), round_up(columns, kLanes));
+      const size_t columns = min(kPanelWidth, count - first);
+      pack_transposed(
+          head_dim, columns, [&](size_t j) { return from + token[first + j] * row; }, packed + first * steps_of<Word<T>>(head_dim), round_up(columns, kLanes));
     }
   }
   // to[token][head_dim] = factor(place) · from[place][place_stride].
@@ -137,17 +138,19 @@ DS_INLINE Vec raise_from(Vec score, Vec shift) {
 
 // Queries worked on at once: blocks of equal height.
 DS_INLINE size_t query_block(size_t places) {
-  const size_t blocks = (places + kMostQueries - 1) / kMostQueries;
-  return (places + blocks - 1) / blocks;
+  const size_t blocks = ceil_div(places, kMaxQueries);
+  return ceil_div(places, blocks);
 }
 
 // Which of the window's probabilities in rows [first, first + rows) are kept.
 class KeptPlaces {
  public:
-  DS_INLINE KeptPlaces(const WindowArgs& p, const Window& w, size_t first, size_t rows, uint8_t* bits) : bits_(p.site.on ? bits : nullptr), places_(p.window * p.window) {
+  DS_INLINE KeptPlaces(const WindowArgs& p, const Window& w, size_t first, size_t rows, uint8_t* bits)
+      : bits_(p.site.on ? bits : nullptr), places_(p.window * p.window) {
     if (!bits_) return;
     const uint32_t index = p.samples.index[w.sample];
-    place_ = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, ((w.window * p.heads + w.head) * places_ + first) * places_, rows * places_, bits_);
+    place_ = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, ((w.window * p.heads + w.head) * places_ + first) * places_,
+                       rows * places_, bits_);
   }
   DS_INLINE explicit operator bool() const { return bits_; }
   DS_INLINE uint32_t of(size_t row, size_t key) const { return element_bits(bits_, place_ + row * places_ + key); }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "image.h"
+#include "kernels.h"
 
 namespace dropstream::pixels {
 
@@ -33,8 +34,8 @@ Span<T> typed_array(napi_env env, napi_value value, napi_typedarray_type expecte
   napi_typedarray_type type;
   void* data = nullptr;
   size_t length = 0;
-  if (napi_is_typedarray(env, value, &is) != napi_ok || !is ||
-      napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok || type != expected) {
+  if (napi_is_typedarray(env, value, &is) != napi_ok || !is || napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != expected) {
     throw ArgumentError(what);
   }
   return {static_cast<T*>(data), length};
@@ -62,6 +63,12 @@ using Body = napi_value (*)(napi_env, napi_callback_info);
 // Exceptions end here.
 template <Body body>
 napi_value guarded(napi_env env, napi_callback_info info) {
+  try {
+    pixel_kernels();  // a wrong DROPSTREAM_ISA is told here, before threads meet it
+  } catch (const std::exception& error) {
+    napi_throw_error(env, nullptr, error.what());
+    return nullptr;
+  }
   try {
     return body(env, info);
   } catch (const std::exception& error) {

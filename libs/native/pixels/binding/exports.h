@@ -9,8 +9,6 @@ napi_value render_batch(napi_env env, napi_callback_info callback);
 napi_value decode_one(napi_env env, napi_callback_info callback);
 // finish-functions.cc
 napi_value finish_batch(napi_env env, napi_callback_info callback);
-// mix-functions.cc
-napi_value mix_batch(napi_env env, napi_callback_info callback);
 // test-functions.cc
 napi_value normal_quantiles(napi_env env, napi_callback_info callback);
 napi_value noise(napi_env env, napi_callback_info callback);

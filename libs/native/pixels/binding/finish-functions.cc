@@ -13,8 +13,7 @@ namespace {
 class FinishCall final : public Call {
  public:
   FinishCall(Environment& environment, size_t threads, FinishBatch batch, std::vector<float> tables, void* out, bool bfloat16)
-      : Call(environment, static_cast<size_t>(batch.count), threads), batch_(std::move(batch)), tables_(std::move(tables)), out_(out),
-        bfloat16_(bfloat16) {
+      : Call(environment, static_cast<size_t>(batch.count), threads), batch_(std::move(batch)), tables_(std::move(tables)), out_(out), bfloat16_(bfloat16) {
     batch_.tables = tables_.data();
   }
 
@@ -69,8 +68,8 @@ napi_value finish_batch(napi_env env, napi_callback_info callback) {
   for (int i = 0; i < batch.count; i++) batch.samples.push_back(read_finish_record(reader));
   if (!reader.at_end()) throw ArgumentError("records: longer than n");
   check_finish(batch);
-  auto call = std::make_unique<FinishCall>(*arguments.environment, threads, std::move(batch), std::vector<float>(tables.data, tables.data + 768),
-                                           out, type == napi_uint16_array);
+  auto call = std::make_unique<FinishCall>(*arguments.environment, threads, std::move(batch), std::vector<float>(tables.data, tables.data + 768), out,
+                                           type == napi_uint16_array);
   return Call::start(*arguments.environment, std::move(call), arguments.kept);
 }
 

@@ -4,7 +4,6 @@
 //   pixelsDecode(source: Uint8Array, palette: Uint8Array | null, record: Float64Array, out) → Promise<(string | null)[]>,
 //     the record's flip and operations applied at the source's size
 //   pixelsFinish(pixels, count, size, tables: Float32Array, records: Float64Array, out: Float32Array | Uint16Array, threads) → Promise<(string | null)[]>
-//   pixelsMix(images: Uint8Array[], size, records: Float64Array (finish records without erase boxes), out: Uint8Array, threads) → Promise<(string | null)[]>
 //   pixelsNormalQuantile(p: Float64Array) → Float64Array, pixelsNoise(k0, k1, box, sample, first, count) → Float32Array, pixelsRotation(degrees) → [cos, sin],
 //   pixelsDecodeWindow(jpeg, [top, left, height, width]: Int32Array, plain: 0 or 1, out) → out, or undefined where the file is not plain: for tests
 // Wrong arguments throw TypeError at once. The promise is settled on the calling thread; typed arrays are kept alive until then
@@ -68,8 +67,7 @@ void register_pixels(napi_env env, napi_value exports) {
   napi_create_string_utf8(env, "dropstream.pixels", NAPI_AUTO_LENGTH, &name);
   // The finalizer runs last, after queued calls were handed back with env == nullptr.
   const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); };
-  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, environment, destroy, nullptr, settle_on_thread,
-                                      &environment->settle) != napi_ok) {
+  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, environment, destroy, nullptr, settle_on_thread, &environment->settle) != napi_ok) {
     delete environment;
     napi_throw_error(env, nullptr, "pixels: no thread-safe function");
     return;
@@ -84,7 +82,6 @@ void register_pixels(napi_env env, napi_value exports) {
       method("pixelsRender", guarded<render_batch>),
       method("pixelsDecode", guarded<decode_one>),
       method("pixelsFinish", guarded<finish_batch>),
-      method("pixelsMix", guarded<mix_batch>),
       method("pixelsNormalQuantile", guarded<normal_quantiles>),
       method("pixelsNoise", guarded<noise>),
       method("pixelsRotation", guarded<rotation>),

@@ -3,6 +3,7 @@
 #include "binding/exports.h"
 #include "jpeg.h"
 #include "noise.h"
+#include "random/normal.h"
 #include "trigonometry.h"
 
 namespace dropstream::pixels {

@@ -104,8 +104,8 @@ bool set_sampling(PlainJpeg& jpeg) {
   }
   jpeg.h = component[0].h;
   jpeg.v = component[0].v;
-  jpeg.mcus_across = (jpeg.width + 8 * jpeg.h - 1) / (8 * jpeg.h);
-  jpeg.mcus_down = (jpeg.height + 8 * jpeg.v - 1) / (8 * jpeg.v);
+  jpeg.mcus_per_row = (jpeg.width + 8 * jpeg.h - 1) / (8 * jpeg.h);
+  jpeg.mcu_rows = (jpeg.height + 8 * jpeg.v - 1) / (8 * jpeg.v);
   for (int c = 0; c < jpeg.components; c++) {
     component[c].width = (jpeg.width * component[c].h + jpeg.h - 1) / jpeg.h;
     component[c].height = (jpeg.height * component[c].v + jpeg.v - 1) / jpeg.v;
@@ -172,7 +172,7 @@ bool read_plain_headers(Bytes file, PlainScratch& scratch) {
 bool read_plain_scan(PlainScratch& scratch) {
   const PlainJpeg& jpeg = scratch.jpeg;
   PlainScan& scan = scratch.scan;
-  const size_t mcus = static_cast<size_t>(jpeg.mcus_across) * static_cast<size_t>(jpeg.mcus_down);
+  const size_t mcus = static_cast<size_t>(jpeg.mcus_per_row) * static_cast<size_t>(jpeg.mcu_rows);
   const size_t parts = jpeg.restart_interval == 0 ? 1 : (mcus - 1) / static_cast<size_t>(jpeg.restart_interval) + 1;
   if (scan.bytes.size() < jpeg.scan_size + kScanSlack) scan.bytes.resize(jpeg.scan_size + kScanSlack);
   scan.ends.clear();

@@ -70,9 +70,9 @@ class Rows {
 
 }  // namespace
 
-void PlainScratch::trim(size_t most) {
+void PlainScratch::trim(size_t max) {
   for (std::vector<uint8_t>* bytes : {&scan.bytes, &samples, &rows}) {
-    if (bytes->size() > most) std::vector<uint8_t>().swap(*bytes);
+    if (bytes->size() > max) std::vector<uint8_t>().swap(*bytes);
   }
 }
 
@@ -86,24 +86,24 @@ bool decode_plain_jpeg(Bytes file, int declared_width, int declared_height, cons
 
   const Range columns = samples_for(window.left, window.left + window.width - 1, jpeg.h, jpeg.component[jpeg.components - 1].width);
   const Range rows = samples_for(window.top, window.top + window.height - 1, jpeg.v, jpeg.component[jpeg.components - 1].height);
-  ScanJob job{&jpeg, scratch.dc, scratch.ac, scratch.scan.bytes.data(), scratch.scan.ends.data(), scratch.scan.ends.size(),
+  ScanJob job{&jpeg,         scratch.dc,        scratch.ac,       scratch.scan.bytes.data(), scratch.scan.ends.data(), scratch.scan.ends.size(),
               rows.from / 8, (rows.to - 1) / 8, columns.from / 8, (columns.to - 1) / 8};
   // A block takes two bits at least: no memory for a header that promises more than the scan can hold.
   const size_t blocks = static_cast<size_t>(jpeg.h * jpeg.v + (jpeg.components == 1 ? 0 : 2));
   const size_t bits = 8 * scratch.scan.ends.back();
-  if (2 * blocks * static_cast<size_t>(jpeg.mcus_across) * static_cast<size_t>(job.last_row) > bits) return false;
-  const size_t mcus_across = static_cast<size_t>(job.last_column - job.first_column + 1), mcus_down = static_cast<size_t>(job.last_row - job.first_row + 1);
+  if (2 * blocks * static_cast<size_t>(jpeg.mcus_per_row) * static_cast<size_t>(job.last_row) > bits) return false;
+  const size_t mcus_per_row = static_cast<size_t>(job.last_column - job.first_column + 1), mcu_rows = static_cast<size_t>(job.last_row - job.first_row + 1);
   size_t size = kReadSlack;
-  for (int c = 0; c < jpeg.components; c++) size += 64 * mcus_across * mcus_down * static_cast<size_t>(jpeg.component[c].h * jpeg.component[c].v);
+  for (int c = 0; c < jpeg.components; c++) size += 64 * mcus_per_row * mcu_rows * static_cast<size_t>(jpeg.component[c].h * jpeg.component[c].v);
   if (scratch.samples.size() < size) scratch.samples.resize(size);
   uint8_t* data = scratch.samples.data();
   for (int c = 0; c < jpeg.components; c++) {
     PlainComponent& component = jpeg.component[c];
     component.data = data;
-    component.stride = 8 * mcus_across * static_cast<size_t>(component.h);
+    component.stride = 8 * mcus_per_row * static_cast<size_t>(component.h);
     component.left = 8 * job.first_column * component.h;
     component.top = 8 * job.first_row * component.v;
-    data += component.stride * 8 * mcus_down * static_cast<size_t>(component.v);
+    data += component.stride * 8 * mcu_rows * static_cast<size_t>(component.v);
   }
   const PixelKernels& kernels = pixel_kernels();
   if (!kernels.decode_scan(job)) return false;

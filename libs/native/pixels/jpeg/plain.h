@@ -26,8 +26,8 @@ struct PlainScratch {
   PlainJpeg jpeg;
   PlainScan scan;
   std::vector<uint8_t> samples, rows;
-  // Gives back what is larger than `most` bytes.
-  void trim(size_t most);
+  // Gives back what is larger than `max` bytes.
+  void trim(size_t max);
 };
 
 // True where the headers are a plain JPEG's; the tables are then made. Reads no further than the start of the scan.

@@ -35,7 +35,7 @@ struct PlainComponent {
 struct PlainJpeg {
   int width = 0, height = 0, components = 0, h = 1, v = 1;  // h, v: of the first component; the others have 1
   PlainComponent component[3];
-  int mcus_across = 0, mcus_down = 0, restart_interval = 0;
+  int mcus_per_row = 0, mcu_rows = 0, restart_interval = 0;
   alignas(64) int16_t quant[4][64];  // row by row
   bool has_quant[4] = {false, false, false, false};
   const uint8_t* scan = nullptr;  // entropy-coded data, up to the end of the file

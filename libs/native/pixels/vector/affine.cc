@@ -1,10 +1,9 @@
 // Affine transforms in float64, 8 pixels at a time, operation by operation as one pixel would be done. A shear or shift along one axis leaves the
 // other's coordinate on a sample, where interpolation gives that sample itself: only one axis is interpolated then.
 #include "vector/declare.h"
-#include "vector/lanes.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 namespace {
 
 constexpr int kStep = 8;
@@ -13,9 +12,9 @@ DS_INLINE int clamp(int x, int last) { return x < 0 ? 0 : x > last ? last : x; }
 
 // Cubic convolution with a = −1 through four equidistant values, d past the second.
 DS_INLINE Double8 cubic_through(Double8 v1, Double8 v2, Double8 v3, Double8 v4, Double8 d) {
-  const Double8 p2 = splat(0.0) - v1 + v3;
+  const Double8 p2 = splat8(0.0) - v1 + v3;
   const Double8 p3 = (v1 - v2) * 2.0 + v3 - v4;
-  const Double8 p4 = splat(0.0) - v1 + v2 - v3 + v4;
+  const Double8 p4 = splat8(0.0) - v1 + v2 - v3 + v4;
   return v2 + d * (p2 + d * (p3 + d * p4));
 }
 
@@ -84,10 +83,10 @@ void transform_with(const Planes& source, const double* m, const uint8_t* fill, 
   for (int y = 0; y < out.height; y++) {
     const double down = y + 0.5;
     for (int x = 0; x < out.width; x += kStep) {
-      const int count = smaller(kStep, out.width - x);
+      const int count = min(kStep, out.width - x);
       double from_x[kStep], from_y[kStep];
       for (int i = 0; i < kStep; i++) {
-        const double across = x + smaller(i, count - 1) + 0.5;
+        const double across = x + min(i, count - 1) + 0.5;
         from_x[i] = m[0] * across + m[1] * down + m[2];
         from_y[i] = m[3] * across + m[4] * down + m[5];
       }
@@ -142,5 +141,5 @@ void transform(const Planes& source, const double* m, bool cubic, const uint8_t*
   (cubic ? transform_with<4, 4> : transform_with<2, 2>)(source, m, fill, out);
 }
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

@@ -1,9 +1,8 @@
 // The colour operations' passes over the pixels: one table lookup, one blend in float32, or one sum each.
 #include "vector/declare.h"
-#include "vector/lanes.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 namespace {
 
 // ITU-R 601 luma as Pillow rounds it.
@@ -20,7 +19,7 @@ DS_INLINE Int16 thirteenth(Int16 sum) { return ((sum * 2 + 13) * 40330) >> 20; }
 
 void look_up(uint8_t* values, size_t count, const uint8_t* table) {
   size_t i = 0;
-#if DROPSTREAM_PIXELS_avx512
+#if DROPSTREAM_ISA_avx512
   const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64), t2 = _mm512_loadu_si512(table + 128), t3 = _mm512_loadu_si512(table + 192);
   for (; i + 64 <= count; i += 64) {
     const __m512i at = _mm512_loadu_si512(values + i);
@@ -32,8 +31,8 @@ void look_up(uint8_t* values, size_t count, const uint8_t* table) {
 }
 
 void blend_luma(uint8_t* r, uint8_t* g, uint8_t* b, size_t count, float factor) {
-  for (size_t i = 0; i < count; i += kLanes) {
-    const int many = static_cast<int>(count - i < kLanes ? count - i : kLanes);
+  for (size_t i = 0; i < count; i += kPixels) {
+    const int many = static_cast<int>(count - i < kPixels ? count - i : kPixels);
     const Float16 base = to_float(luma(r + i, g + i, b + i));
     const Bytes16 red = blend(base, widen(load<Bytes16>(r + i)), factor), green = blend(base, widen(load<Bytes16>(g + i)), factor);
     const Bytes16 blue = blend(base, widen(load<Bytes16>(b + i)), factor);
@@ -46,10 +45,10 @@ void blend_luma(uint8_t* r, uint8_t* g, uint8_t* b, size_t count, float factor) 
 uint64_t luma_sum(const uint8_t* r, const uint8_t* g, const uint8_t* b, size_t count) {
   uint64_t sum = 0;
   size_t i = 0;
-  while (i + kLanes <= count) {
-    Int16 part = splat(0);
-    for (size_t end = i + 65536 < count ? i + 65536 : count; i + kLanes <= end; i += kLanes) part = part + luma(r + i, g + i, b + i);
-    int32_t lanes[kLanes];
+  while (i + kPixels <= count) {
+    Int16 part = splat16(0);
+    for (size_t end = i + 65536 < count ? i + 65536 : count; i + kPixels <= end; i += kPixels) part = part + luma(r + i, g + i, b + i);
+    int32_t lanes[kPixels];
     store(lanes, part);
     for (const int32_t lane : lanes) sum += static_cast<uint32_t>(lane);
   }
@@ -72,8 +71,10 @@ void sharpen(const Planes& source, float factor, const Planes& out) {
       const uint8_t *above = source.row(c, y - 1), *below = source.row(c, y + 1);
       to[0] = line[0];
       to[width - 1] = line[width - 1];
-      for (int x = 1; x + 1 < out.width; x += kLanes) {
-        const auto three = [&](const uint8_t* row) { return widen(load<Bytes16>(row + x - 1)) + widen(load<Bytes16>(row + x)) + widen(load<Bytes16>(row + x + 1)); };
+      for (int x = 1; x + 1 < out.width; x += kPixels) {
+        const auto three = [&](const uint8_t* row) {
+          return widen(load<Bytes16>(row + x - 1)) + widen(load<Bytes16>(row + x)) + widen(load<Bytes16>(row + x + 1));
+        };
         const Int16 own = widen(load<Bytes16>(line + x));
         const Int16 smooth = thirteenth(three(above) + three(line) + three(below) + own * 4);
         store_part(to + x, blend(to_float(smooth), own, factor), out.width - 1 - x);
@@ -82,5 +83,5 @@ void sharpen(const Planes& source, float factor, const Planes& out) {
   }
 }
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

@@ -1,12 +1,15 @@
 // The kernels of one instruction set, before the table that gathers them.
 #pragma once
 #include "kernels.h"
+#include "simd/simd.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 
-void resample_across(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch);
-void resample_down(const Planes& source, const Taps& taps, const Planes& out);
+using namespace dropstream::DROPSTREAM_ISA;  // simd/simd.h
+
+void resample_horizontally(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch);
+void resample_vertically(const Planes& source, const Taps& taps, const Planes& out);
 void mirror(const Planes& source, const Planes& out);
 bool decode_scan(const ScanJob& job);
 void ycc_row(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int count, uint8_t* r, uint8_t* g, uint8_t* b);
@@ -20,8 +23,7 @@ void sharpen(const Planes& source, float factor, const Planes& out);
 void look_up_floats(const uint8_t* values, size_t count, const float* table, float* out);
 void mix_floats(float* own, const float* other, size_t count, float own_share, float other_share);
 void round_to_bfloat16(const float* values, size_t count, uint16_t* out);
-void mix_bytes(const uint8_t* own, const uint8_t* other, size_t count, float own_share, float other_share, uint8_t* out);
 void noise(const NoiseKey& key, uint64_t first, int count, float* out);
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

@@ -1,14 +1,13 @@
 // Bytes to the values a model reads: table, mix, bfloat16.
 #include "vector/declare.h"
-#include "vector/lanes.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 
 // AVX-512: each of a float's four bytes comes out of its own 256-entry byte table, 64 values at a time; gathers take three times as long.
 void look_up_floats(const uint8_t* values, size_t count, const float* table, float* out) {
   size_t i = 0;
-#if DROPSTREAM_PIXELS_avx512
+#if DROPSTREAM_ISA_avx512
   if (count >= 64) {
     uint8_t bytes[4][256];
     const auto* flat = reinterpret_cast<const uint8_t*>(table);
@@ -42,7 +41,7 @@ void look_up_floats(const uint8_t* values, size_t count, const float* table, flo
 
 void mix_floats(float* own, const float* other, size_t count, float own_share, float other_share) {
   size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(own + i, load<Float16>(own + i) * own_share + load<Float16>(other + i) * other_share);
+  for (; i + kPixels <= count; i += kPixels) store(own + i, load<Float16>(own + i) * own_share + load<Float16>(other + i) * other_share);
   for (; i < count; i++) own[i] = own[i] * own_share + other[i] * other_share;
 }
 
@@ -52,7 +51,7 @@ void round_to_bfloat16(const float* values, size_t count, uint16_t* out) {
     return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
   };
   size_t i = 0;
-#if DROPSTREAM_PIXELS_avx512
+#if DROPSTREAM_ISA_avx512
   for (; i + 16 <= count; i += 16) {
     const __m512i bits = _mm512_loadu_si512(values + i);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -69,15 +68,5 @@ void round_to_bfloat16(const float* values, size_t count, uint16_t* out) {
   }
 }
 
-void mix_bytes(const uint8_t* own, const uint8_t* other, size_t count, float own_share, float other_share, uint8_t* out) {
-  constexpr float kWhole = 12582912.0f;  // 1.5 · 2²³: a sum with it is rounded to whole numbers, ties to even
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const Float16 sum = to_float(widen(load<Bytes16>(own + i))) * own_share + to_float(widen(load<Bytes16>(other + i))) * other_share;
-    store(out + i, narrow(to_byte_range(sum + kWhole - kWhole)));
-  }
-  for (; i < count; i++) out[i] = static_cast<uint8_t>(own[i] * own_share + other[i] * other_share + kWhole - kWhole);
-}
-
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

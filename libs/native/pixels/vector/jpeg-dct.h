@@ -1,10 +1,9 @@
 // libjpeg's accurate integer inverse DCT (Loeffler, Ligtenberg and Moschytz with 13-bit constants; columns, then rows) of two blocks at once: lanes
 // 0–7 are the first block's columns, 8–15 the second's.
 #pragma once
-#include "vector/lanes.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 
 // One dimension across eight vectors, in place. `round` and `shift`: of the descaling.
 DS_INLINE void inverse_eight(Int16 (&v)[8], int round, int shift) {
@@ -26,7 +25,7 @@ DS_INLINE void inverse_eight(Int16 (&v)[8], int round, int shift) {
   v[4] = (a3 - o0) >> shift;
 }
 
-#if DROPSTREAM_PIXELS_avx512
+#if DROPSTREAM_ISA_avx512
 
 // Turns the 8 × 8 lanes of each half.
 DS_INLINE void turn_halves(Int16 (&v)[8]) {
@@ -54,7 +53,7 @@ DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
   return {{(IntPart)_mm512_cvtepi16_epi32(_mm256_inserti128_si256(low, (__m128i)load<Short8>(b), 1))}};
 }
 
-#elif DROPSTREAM_PIXELS_avx2
+#elif DROPSTREAM_ISA_avx2
 
 DS_INLINE void turn_halves(Int16 (&v)[8]) {
   for (int half = 0; half < 2; half++) {
@@ -87,22 +86,22 @@ DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
 // Parts 0 and 1 are the first half's columns, 2 and 3 the second's.
 DS_INLINE void turn_halves(Int16 (&v)[8]) {
   for (int half = 0; half < 4; half += 2) {
-    IntPart turned[2][8];
+    IntPart transposed[2][8];
     for (int side = 0; side < 2; side++) {
       for (int i = 0; i < 8; i += 4) {
         const IntPart a = v[i].part[half + side], b = v[i + 1].part[half + side], c = v[i + 2].part[half + side], d = v[i + 3].part[half + side];
         const IntPart ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
         const IntPart cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-        turned[side][i] = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
-        turned[side][i + 1] = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-        turned[side][i + 2] = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
-        turned[side][i + 3] = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+        transposed[side][i] = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
+        transposed[side][i + 1] = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+        transposed[side][i + 2] = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
+        transposed[side][i + 3] = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
       }
     }
     for (int i = 0; i < 4; i++) {
       for (int side = 0; side < 2; side++) {
-        v[4 * side + i].part[half] = turned[side][i];
-        v[4 * side + i].part[half + 1] = turned[side][4 + i];
+        v[4 * side + i].part[half] = transposed[side][i];
+        v[4 * side + i].part[half + 1] = transposed[side][4 + i];
       }
     }
   }
@@ -121,28 +120,28 @@ DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
 
 #endif
 
-// Whether lanes i and i + 4 of a half sum to more than `most`.
-DS_INLINE bool any_two_columns_above(Int16 columns, int most) {
-#if DROPSTREAM_PIXELS_avx512
+// Whether lanes i and i + 4 of a half sum to more than `limit`.
+DS_INLINE bool any_two_columns_above(Int16 columns, int limit) {
+#if DROPSTREAM_ISA_avx512
   const auto v = (__m512i)columns.part[0];
-  return _mm512_cmpgt_epi32_mask(_mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0xb1)), _mm512_set1_epi32(most)) != 0;
+  return _mm512_cmpgt_epi32_mask(_mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0xb1)), _mm512_set1_epi32(limit)) != 0;
 #else
   int32_t sums[16], found = 0;
   store(sums, columns);
-  for (int i = 0; i < 16; i++) found = larger(found, sums[i] + sums[i ^ 4]);
-  return found > most;
+  for (int i = 0; i < 16; i++) found = max(found, sums[i] + sums[i ^ 4]);
+  return found > limit;
 #endif
 }
 
 // Coefficients up to the `last` in zigzag order may differ from 0. False where a sum could leave the 16 bits that libjpeg-turbo's vector code
 // keeps between its passes: what it makes of such a block is its own.
 DS_INLINE bool inverse_pair(const int16_t* a, const int16_t* b, const int16_t* quant, int last, uint8_t* out_a, uint8_t* out_b, size_t stride) {
-  constexpr int kMostOfTwoColumns = 5900;  // 5900 · 4 · √2 · cos(π/16) < 2¹⁵
+  constexpr int kMaxOfTwoColumns = 5900;  // 5900 · 4 · √2 · cos(π/16) < 2¹⁵
   if (last == 0) {
     int bytes[2];
     for (int i = 0; i < 2; i++) {
       const int dc = (i == 0 ? a : b)[0] * quant[0];
-      if (dc > kMostOfTwoColumns || dc < -kMostOfTwoColumns) return false;
+      if (dc > kMaxOfTwoColumns || dc < -kMaxOfTwoColumns) return false;
       const int value = ((4 * dc + 16) >> 5) + 128;
       bytes[i] = value < 0 ? 0 : value > 255 ? 255 : value;
     }
@@ -152,12 +151,12 @@ DS_INLINE bool inverse_pair(const int16_t* a, const int16_t* b, const int16_t* q
     }
     return true;
   }
-  Int16 v[8], columns = splat(0);
+  Int16 v[8], columns = splat16(0);
   for (int i = 0; i < 8; i++) {
     v[i] = both_rows(a + 8 * i, b + 8 * i) * both_rows(quant + 8 * i, quant + 8 * i);
     columns = columns + absolute(v[i]);
   }
-  if (any_two_columns_above(columns, kMostOfTwoColumns)) return false;
+  if (any_two_columns_above(columns, kMaxOfTwoColumns)) return false;
   inverse_eight(v, 1 << 10, 11);
   turn_halves(v);
   inverse_eight(v, 1 << 17, 18);
@@ -170,5 +169,5 @@ DS_INLINE bool inverse_pair(const int16_t* a, const int16_t* b, const int16_t* q
   return true;
 }
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

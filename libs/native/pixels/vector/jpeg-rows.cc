@@ -1,13 +1,12 @@
 // Rows of samples to rows of pixels: libjpeg's fancy (triangle) upsampling of chroma and its Y'CbCr → RGB in 16-bit fixed point.
-#include "vector/lanes.h"
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 
 void ycc_row(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int count, uint8_t* r, uint8_t* g, uint8_t* b) {
   constexpr int kHalf = 1 << 15;
-  for (int x = 0; x < count; x += kLanes) {
+  for (int x = 0; x < count; x += kPixels) {
     const Int16 luma = widen(load<Bytes16>(y + x)), blue = widen(load<Bytes16>(cb + x)) - 128, red = widen(load<Bytes16>(cr + x)) - 128;
     const Int16 red_out = luma + ((red * 91881 + kHalf) >> 16);
     const Int16 green_out = luma + ((blue * -22554 + red * -46802 + kHalf) >> 16);
@@ -19,7 +18,7 @@ void ycc_row(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int count, 
 }
 
 void blend_chroma_rows(const uint8_t* near, const uint8_t* far, int bias, int count, uint8_t* out) {
-  for (int x = 0; x < count; x += kLanes) {
+  for (int x = 0; x < count; x += kPixels) {
     const Int16 sum = widen(load<Bytes16>(near + x)) * 3 + widen(load<Bytes16>(far + x)) + bias;
     store(out + x, narrow(sum >> 2));
   }
@@ -36,7 +35,7 @@ DS_INLINE Int16 column_sums(const uint8_t* near, const uint8_t* far) {
 template <bool kTwoRows>
 DS_INLINE void widen_row(const uint8_t* near, const uint8_t* far, int count, uint8_t* out) {
   constexpr int kShift = kTwoRows ? 4 : 2, kLeftBias = kTwoRows ? 8 : 1, kRightBias = kTwoRows ? 7 : 2;
-  for (int x = 0; x < count; x += kLanes) {
+  for (int x = 0; x < count; x += kPixels) {
     const Int16 here = column_sums<kTwoRows>(near + x, far + x) * 3;
     const Bytes16 left = narrow((here + column_sums<kTwoRows>(near + x - 1, far + x - 1) + kLeftBias) >> kShift);
     const Bytes16 right = narrow((here + column_sums<kTwoRows>(near + x + 1, far + x + 1) + kRightBias) >> kShift);
@@ -55,5 +54,5 @@ void widen_chroma_row(const uint8_t* near, const uint8_t* far, int count, uint8_
   }
 }
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

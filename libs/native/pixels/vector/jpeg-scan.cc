@@ -7,10 +7,9 @@
 #include "jpeg/scan.h"
 #include "vector/declare.h"
 #include "vector/jpeg-dct.h"
-#include "vector/lanes.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 namespace {
 
 // Place of the k-th coefficient; past the block's end a place that nobody reads.
@@ -24,13 +23,23 @@ constexpr Places make_places() {
     places.of[k] = static_cast<uint8_t>(k < 64 ? 8 * row + column : 64);
     const bool up = ((row + column) & 1) == 0;
     if (up) {
-      if (column == 7) row++;
-      else if (row == 0) column++;
-      else { row--; column++; }
+      if (column == 7)
+        row++;
+      else if (row == 0)
+        column++;
+      else {
+        row--;
+        column++;
+      }
     } else {
-      if (row == 7) column++;
-      else if (column == 0) row++;
-      else { row++; column--; }
+      if (row == 7)
+        column++;
+      else if (column == 0)
+        row++;
+      else {
+        row++;
+        column--;
+      }
     }
   }
   return places;
@@ -103,8 +112,9 @@ DS_INLINE bool read_dc(Reader& reader, const HuffmanTable& table, int& dc) {
   return true;
 }
 
-// A whole block into `block`; `last`: its last coefficient that may not be zero. At most 27 bits a code: two between refills.
-__attribute__((noinline)) bool read_block(Reader& state, const HuffmanTable& dc_table, const HuffmanTable& ac_table, int& dc, int16_t* __restrict block, int& last) {
+// A whole block into `block`; `last`: its last coefficient that may not be zero. At max 27 bits a code: two between refills.
+__attribute__((noinline)) bool read_block(Reader& state, const HuffmanTable& dc_table, const HuffmanTable& ac_table, int& dc, int16_t* __restrict block,
+                                          int& last) {
   Reader reader = state;
   for (int i = 0; i < 8; i++) store(block + 8 * i, Short8{});
   if (!read_dc(reader, dc_table, dc)) return false;
@@ -181,9 +191,7 @@ struct Decoder {
     until_restart = jpeg.restart_interval;
     return true;
   }
-  DS_INLINE bool within_part() const {
-    return reader.bits_read(part_start) <= 8 * static_cast<size_t>(job.bytes + job.ends[part] - part_start);
-  }
+  DS_INLINE bool within_part() const { return reader.bits_read(part_start) <= 8 * static_cast<size_t>(job.bytes + job.ends[part] - part_start); }
   // Before each MCU.
   DS_INLINE bool enter() {
     if (jpeg.restart_interval != 0 && until_restart-- == 0) {
@@ -236,8 +244,8 @@ DS_INLINE bool keep_mcus(Decoder& d, int row, int first, int last) {
                          (column * component.h + x) * 8 - component.left;
           const int16_t* block = blocks + n * kBlockStride;
           if (!both) lasts[6 + n] = 0;
-          const int most = larger(lasts[n], lasts[6 + n]);
-          if (!inverse_pair(block, both ? block + pair : block, d.jpeg.quant[component.quant], most, out, both ? out + 8 * component.h : out,
+          const int last = max(lasts[n], lasts[6 + n]);
+          if (!inverse_pair(block, both ? block + pair : block, d.jpeg.quant[component.quant], last, out, both ? out + 8 * component.h : out,
                             component.stride)) {
             return false;
           }
@@ -252,7 +260,7 @@ template <int kComponents>
 bool decode_mcus(const ScanJob& job) {
   Decoder d{job, *job.jpeg, {}, {0, 0, 0}, 0, job.bytes, job.jpeg->restart_interval};
   d.reader.start(job.bytes);
-  const int across = d.jpeg.mcus_across;
+  const int across = d.jpeg.mcus_per_row;
   if (!skip_mcus<kComponents>(d, across * job.first_row)) return false;
   for (int row = job.first_row; row <= job.last_row; row++) {
     if (!skip_mcus<kComponents>(d, job.first_column) || !keep_mcus<kComponents>(d, row, job.first_column, job.last_column)) return false;
@@ -265,5 +273,5 @@ bool decode_mcus(const ScanJob& job) {
 
 bool decode_scan(const ScanJob& job) { return job.jpeg->components == 1 ? decode_mcus<1>(job) : decode_mcus<3>(job); }
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

@@ -1,11 +1,10 @@
 // The noise of random erasing (noise.h), 32 values at a time: eight Philox blocks, then the normal quantile of each word, the centre for all and
-// the tails, 15 of 100, gathered into vectors of their own. Operation by operation the scalar functions of noise.cc.
-#include "normal-coefficients.h"
+// the tails, 15 of 100, gathered into vectors of their own. Operation by operation the scalar functions of random/normal.cc.
+#include "random/normal-coefficients.h"
 #include "vector/declare.h"
-#include "vector/lanes.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 namespace {
 
 typedef uint64_t WordPart __attribute__((vector_size(64 / kParts)));
@@ -34,9 +33,9 @@ DS_INLINE Double8 negated(Double8 v) {
 }
 
 DS_INLINE Double8 square_root(Double8 v) {
-#if DROPSTREAM_PIXELS_avx512
+#if DROPSTREAM_ISA_avx512
   v.part[0] = (DoublePart)_mm512_sqrt_pd((__m512d)v.part[0]);
-#elif DROPSTREAM_PIXELS_avx2
+#elif DROPSTREAM_ISA_avx2
   DS_EACH v.part[i] = (DoublePart)_mm256_sqrt_pd((__m256d)v.part[i]);
 #else
   double lanes[8];
@@ -48,7 +47,7 @@ DS_INLINE Double8 square_root(Double8 v) {
 }
 
 DS_INLINE Double8 polynomial(const double (&coefficients)[8], Double8 x) {
-  Double8 sum = splat(coefficients[7]);
+  Double8 sum = splat8(coefficients[7]);
   for (int k = 6; k >= 0; k--) sum = sum * x + coefficients[k];
   return sum;
 }
@@ -67,20 +66,20 @@ DS_INLINE Double8 natural_log(Double8 x) {
   }
   const Double8 exponent = whole(exponents) - 1023.0;
   const Double8 f = mantissa - 1.0, s = f / (f + 2.0), z = s * s;
-  Double8 series = splat(0.0);
+  Double8 series = splat8(0.0);
   for (int k = 23; k >= 3; k -= 2) series = (series + 2.0 / k) * z;
   const Double8 half = f * 0.5 * f;
   return exponent * ln2_high - (half - (s * (half + series) + exponent * ln2_low) - f);
 }
 
 DS_INLINE Double8 central_quantile(Double8 p) {
-  const Double8 q = p - 0.5, r = splat(0.180625) - q * q;
+  const Double8 q = p - 0.5, r = splat8(0.180625) - q * q;
   return q * polynomial(kCentreNumerator, r) / polynomial(kCentreDenominator, r);
 }
 
 // Of a p whose distance from 0 or 1 is at least 2⁻³³: √(−log) ≤ 5.
 DS_INLINE Double8 tail_quantile(Double8 p) {
-  const Double8 q = p - 0.5, upper = splat(1.0) - p;
+  const Double8 q = p - 0.5, upper = splat8(1.0) - p;
   Double8 tail;
   DS_EACH {
     const auto low = (WordPart)(q.part[i] < 0.0);
@@ -141,11 +140,11 @@ void noise(const NoiseKey& key, uint64_t first, int count, float* out) {
       store(lanes, tail_quantile(load<Double8>(lanes)));
       for (int i = 0; i < 8 && t + i < many; i++) value[tails[t + i]] = lanes[i];
     }
-    const int skipped = static_cast<int>(element & 3), here = smaller(kChunk - skipped, count - done);
+    const int skipped = static_cast<int>(element & 3), here = min(kChunk - skipped, count - done);
     for (int i = 0; i < here; i++) out[done + i] = static_cast<float>(value[skipped + i]);
     done += here;
   }
 }
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

@@ -3,17 +3,16 @@
 // AVX-512: a weight is three signed digits of 8 bits, so that vpdpbusd sums four taps of 16 samples at once, one digit at a time; the three
 // sums meet shifted, modulo 2³², where the true sum fits. Across, one byte permute fetches four taps of 16 outputs.
 // Both passes of a training crop take about 40 µs on Zen 5, a twentieth of the scalar loops.
-// Elsewhere: 16 lanes of 32-bit products; across, strips of 16 rows are turned so that the lanes are rows.
-#include "vector/lanes.h"
+// Elsewhere: 16 lanes of 32-bit products; across, strips of 16 rows are transposed so that the lanes are rows.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 namespace {
 
 constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
-#if DROPSTREAM_PIXELS_avx512
+#if DROPSTREAM_ISA_avx512
 
 constexpr int kDigits = 3;
 
@@ -34,9 +33,7 @@ DS_INLINE __m512i joined(__m512i low, __m512i middle, __m512i high) {
   return _mm512_add_epi32(low, _mm512_add_epi32(_mm512_slli_epi32(middle, 8), _mm512_slli_epi32(high, 16)));
 }
 
-DS_INLINE __m128i rounded(__m512i sum) {
-  return _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_srai_epi32(sum, kWeightBits), _mm512_setzero_si512()));
-}
+DS_INLINE __m128i rounded(__m512i sum) { return _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_srai_epi32(sum, kWeightBits), _mm512_setzero_si512())); }
 
 constexpr int kMaxGroups = 8;  // of four taps
 
@@ -50,9 +47,9 @@ struct Block {
 
 // False where the taps do not fit: the scale is more than about 7.
 bool plan_block(const Taps& taps, int x, int count, Block& block) {
-  int most = 0;
-  for (int i = 0; i < count; i++) most = larger(most, taps.count[x + i]);
-  block.groups = (most + 3) / 4;
+  int taps_max = 0;
+  for (int i = 0; i < count; i++) taps_max = max(taps_max, taps.count[x + i]);
+  block.groups = (taps_max + 3) / 4;
   if (block.groups > kMaxGroups) return false;
   for (int g = 0; g < block.groups; g++) {
     int base = 1 << 30, end = 0;
@@ -60,8 +57,8 @@ bool plan_block(const Taps& taps, int x, int count, Block& block) {
       const int taken = taps.count[x + i] - 4 * g;
       if (taken <= 0) continue;
       const int first = taps.first[x + i] + 4 * g;
-      base = smaller(base, first);
-      end = larger(end, first + smaller(taken, 4));
+      base = min(base, first);
+      end = max(end, first + min(taken, 4));
     }
     if (end - base > 128) return false;
     block.base[g] = base;
@@ -69,7 +66,7 @@ bool plan_block(const Taps& taps, int x, int count, Block& block) {
     alignas(64) uint8_t fetch[64] = {};
     alignas(64) uint32_t digits[kDigits][16] = {};
     for (int i = 0; i < count; i++) {
-      const int taken = smaller(taps.count[x + i] - 4 * g, 4);
+      const int taken = min(taps.count[x + i] - 4 * g, 4);
       if (taken <= 0) continue;
       for (int k = 0; k < taken; k++) fetch[4 * i + k] = static_cast<uint8_t>(taps.first[x + i] + 4 * g + k - base);
       uint32_t words[kDigits];
@@ -149,12 +146,12 @@ DS_INLINE Bytes16 to_bytes(Int16 sum) { return narrow_clamped(sum >> kWeightBits
 
 }  // namespace
 
-#if DROPSTREAM_PIXELS_avx512
+#if DROPSTREAM_ISA_avx512
 
-void resample_across(const Planes& source, const Taps& taps, const Planes& out, uint8_t*) {
+void resample_horizontally(const Planes& source, const Taps& taps, const Planes& out, uint8_t*) {
   Block block;
-  for (int x = 0; x < out.width; x += kLanes) {
-    const int count = smaller(kLanes, out.width - x);
+  for (int x = 0; x < out.width; x += kPixels) {
+    const int count = min(kPixels, out.width - x);
     if (!plan_block(taps, x, count, block)) {
       run_outputs(source, taps, x, count, out);
       continue;
@@ -166,7 +163,7 @@ void resample_across(const Planes& source, const Taps& taps, const Planes& out, 
   }
 }
 
-void resample_down(const Planes& source, const Taps& taps, const Planes& out) {
+void resample_vertically(const Planes& source, const Taps& taps, const Planes& out) {
   for (int y = 0; y < out.height; y++) {
     const int32_t* weights = taps.of(y);
     const int count = taps.count[y], first = taps.first[y];
@@ -175,7 +172,7 @@ void resample_down(const Planes& source, const Taps& taps, const Planes& out) {
       const uint8_t* from = source.row(c, first);
       uint8_t* to = out.row(c, y);
       for (int x = 0; x < out.width; x += 64) {
-        const int columns = smaller(64, out.width - x);
+        const int columns = min(64, out.width - x);
         const __mmask64 kept = columns == 64 ? ~__mmask64{0} : (__mmask64{1} << columns) - 1;
         __m512i sums[4][kDigits];
         for (auto& sum : sums) {
@@ -183,7 +180,7 @@ void resample_down(const Planes& source, const Taps& taps, const Planes& out) {
           sum[1] = sum[2] = _mm512_setzero_si512();
         }
         for (int g = 0; g < groups; g++) {
-          const int taken = smaller(4, count - 4 * g);
+          const int taken = min(4, count - 4 * g);
           uint32_t words[kDigits];
           digits_of(weights + 4 * g, taken, words);
           __m512i line[4];
@@ -211,43 +208,43 @@ void resample_down(const Planes& source, const Taps& taps, const Planes& out) {
 
 #else
 
-void resample_across(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch) {
-  uint8_t* const turned = scratch;                                              // [source.width][16 rows]
+void resample_horizontally(const Planes& source, const Taps& taps, const Planes& out, uint8_t* scratch) {
+  uint8_t* const transposed = scratch;                                               // [source.width][16 rows]
   uint8_t* const results = scratch + 16 * (static_cast<size_t>(source.width) + 16);  // [out.width][16 rows]
   for (int c = 0; c < 3; c++) {
-    for (int y = 0; y < out.height; y += kLanes) {
-      const int rows = smaller(kLanes, out.height - y);
+    for (int y = 0; y < out.height; y += kPixels) {
+      const int rows = min(kPixels, out.height - y);
       Bytes16 m[16];
-      for (int x = 0; x < source.width; x += kLanes) {
-        for (int i = 0; i < kLanes; i++) m[i] = load<Bytes16>(source.row(c, y + smaller(i, rows - 1)) + x);
-        turn(m);
-        for (int i = 0; i < kLanes; i++) store(turned + static_cast<size_t>(16 * (x + i)), m[i]);
+      for (int x = 0; x < source.width; x += kPixels) {
+        for (int i = 0; i < kPixels; i++) m[i] = load<Bytes16>(source.row(c, y + min(i, rows - 1)) + x);
+        transpose(m);
+        for (int i = 0; i < kPixels; i++) store(transposed + static_cast<size_t>(16 * (x + i)), m[i]);
       }
       for (int x = 0; x < out.width; x++) {
-        const uint8_t* from = turned + static_cast<size_t>(16 * taps.first[x]);
+        const uint8_t* from = transposed + static_cast<size_t>(16 * taps.first[x]);
         const int32_t* weights = taps.of(x);
-        Int16 sum = splat(kHalf);
+        Int16 sum = splat16(kHalf);
         for (int k = 0; k < taps.count[x]; k++) sum = sum + widen(load<Bytes16>(from + 16 * k)) * weights[k];
         store(results + static_cast<size_t>(16 * x), to_bytes(sum));
       }
-      for (int x = 0; x < out.width; x += kLanes) {
-        for (int i = 0; i < kLanes; i++) m[i] = load<Bytes16>(results + static_cast<size_t>(16 * (x + i)));
-        turn(m);
+      for (int x = 0; x < out.width; x += kPixels) {
+        for (int i = 0; i < kPixels; i++) m[i] = load<Bytes16>(results + static_cast<size_t>(16 * (x + i)));
+        transpose(m);
         for (int i = 0; i < rows; i++) store_part(out.row(c, y + i) + x, m[i], out.width - x);
       }
     }
   }
 }
 
-void resample_down(const Planes& source, const Taps& taps, const Planes& out) {
+void resample_vertically(const Planes& source, const Taps& taps, const Planes& out) {
   for (int y = 0; y < out.height; y++) {
     const int32_t* weights = taps.of(y);
     const int count = taps.count[y], first = taps.first[y];
     for (int c = 0; c < 3; c++) {
       const uint8_t* from = source.row(c, first);
       uint8_t* to = out.row(c, y);
-      for (int x = 0; x < out.width; x += kLanes) {
-        Int16 sum = splat(kHalf);
+      for (int x = 0; x < out.width; x += kPixels) {
+        Int16 sum = splat16(kHalf);
         for (int k = 0; k < count; k++) sum = sum + widen(load<Bytes16>(from + static_cast<size_t>(k) * source.stride + x)) * weights[k];
         store_part(to + x, to_bytes(sum), out.width - x);
       }
@@ -257,5 +254,5 @@ void resample_down(const Planes& source, const Taps& taps, const Planes& out) {
 
 #endif
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

@@ -1,7 +1,7 @@
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
-namespace DROPSTREAM_PIXELS {
+namespace DROPSTREAM_ISA {
 
 #define DS_TEXT_OF(x) #x
 #define DS_TEXT(x) DS_TEXT_OF(x)
@@ -9,9 +9,9 @@ namespace DROPSTREAM_PIXELS {
 const PixelKernels& pixel_table() {
   static const PixelKernels table = [] {
     PixelKernels t{};
-    t.isa = DS_TEXT(DROPSTREAM_PIXELS);
-    t.resample_across = resample_across;
-    t.resample_down = resample_down;
+    t.isa = DS_TEXT(DROPSTREAM_ISA);
+    t.resample_horizontally = resample_horizontally;
+    t.resample_vertically = resample_vertically;
     t.mirror = mirror;
     t.decode_scan = decode_scan;
     t.ycc_row = ycc_row;
@@ -25,12 +25,11 @@ const PixelKernels& pixel_table() {
     t.look_up_floats = look_up_floats;
     t.mix_floats = mix_floats;
     t.round_to_bfloat16 = round_to_bfloat16;
-    t.mix_bytes = mix_bytes;
     t.noise = noise;
     return t;
   }();
   return table;
 }
 
-}  // namespace DROPSTREAM_PIXELS
+}  // namespace DROPSTREAM_ISA
 }  // namespace dropstream::pixels

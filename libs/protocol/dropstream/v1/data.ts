@@ -25,6 +25,219 @@ export const protobufPackage = "dropstream.v1";
 
 export const protobufFileName = "dropstream/v1/data.proto";
 
+/** Filters of the training crop's resize and of geometric augmentations. */
+export enum TrainInterpolation {
+  /** UNSPECIFIED - Means BICUBIC. */
+  UNSPECIFIED = 0,
+  /** BICUBIC - Bicubic. */
+  BICUBIC = 1,
+  /** BILINEAR - Bilinear. */
+  BILINEAR = 2,
+  /** RANDOM - Bicubic or bilinear, drawn anew for each resize and each geometric operation. */
+  RANDOM = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function trainInterpolationFromJSON(object: any): TrainInterpolation {
+  switch (object) {
+    case 0:
+    case "TRAIN_INTERPOLATION_UNSPECIFIED":
+      return TrainInterpolation.UNSPECIFIED;
+    case 1:
+    case "TRAIN_INTERPOLATION_BICUBIC":
+      return TrainInterpolation.BICUBIC;
+    case 2:
+    case "TRAIN_INTERPOLATION_BILINEAR":
+      return TrainInterpolation.BILINEAR;
+    case 3:
+    case "TRAIN_INTERPOLATION_RANDOM":
+      return TrainInterpolation.RANDOM;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return TrainInterpolation.UNRECOGNIZED;
+  }
+}
+
+export function trainInterpolationToJSON(object: TrainInterpolation): string {
+  switch (object) {
+    case TrainInterpolation.UNSPECIFIED:
+      return "TRAIN_INTERPOLATION_UNSPECIFIED";
+    case TrainInterpolation.BICUBIC:
+      return "TRAIN_INTERPOLATION_BICUBIC";
+    case TrainInterpolation.BILINEAR:
+      return "TRAIN_INTERPOLATION_BILINEAR";
+    case TrainInterpolation.RANDOM:
+      return "TRAIN_INTERPOLATION_RANDOM";
+    case TrainInterpolation.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** What random erasing fills its boxes with. */
+export enum EraseMode {
+  /** UNSPECIFIED - Means PIXEL. */
+  UNSPECIFIED = 0,
+  /** PIXEL - A normal value for each pixel and channel. */
+  PIXEL = 1,
+  /** RAND - A normal value for each channel. */
+  RAND = 2,
+  /** CONST - 0. */
+  CONST = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function eraseModeFromJSON(object: any): EraseMode {
+  switch (object) {
+    case 0:
+    case "ERASE_MODE_UNSPECIFIED":
+      return EraseMode.UNSPECIFIED;
+    case 1:
+    case "ERASE_MODE_PIXEL":
+      return EraseMode.PIXEL;
+    case 2:
+    case "ERASE_MODE_RAND":
+      return EraseMode.RAND;
+    case 3:
+    case "ERASE_MODE_CONST":
+      return EraseMode.CONST;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return EraseMode.UNRECOGNIZED;
+  }
+}
+
+export function eraseModeToJSON(object: EraseMode): string {
+  switch (object) {
+    case EraseMode.UNSPECIFIED:
+      return "ERASE_MODE_UNSPECIFIED";
+    case EraseMode.PIXEL:
+      return "ERASE_MODE_PIXEL";
+    case EraseMode.RAND:
+      return "ERASE_MODE_RAND";
+    case EraseMode.CONST:
+      return "ERASE_MODE_CONST";
+    case EraseMode.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** Which images of a batch share the parameters of their mixing. */
+export enum MixupMode {
+  /** UNSPECIFIED - Means BATCH. */
+  UNSPECIFIED = 0,
+  /** BATCH - All of them. */
+  BATCH = 1,
+  /** PAIR - An image and its partner. */
+  PAIR = 2,
+  /** ELEM - None: each image has its own. */
+  ELEM = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function mixupModeFromJSON(object: any): MixupMode {
+  switch (object) {
+    case 0:
+    case "MIXUP_MODE_UNSPECIFIED":
+      return MixupMode.UNSPECIFIED;
+    case 1:
+    case "MIXUP_MODE_BATCH":
+      return MixupMode.BATCH;
+    case 2:
+    case "MIXUP_MODE_PAIR":
+      return MixupMode.PAIR;
+    case 3:
+    case "MIXUP_MODE_ELEM":
+      return MixupMode.ELEM;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return MixupMode.UNRECOGNIZED;
+  }
+}
+
+export function mixupModeToJSON(object: MixupMode): string {
+  switch (object) {
+    case MixupMode.UNSPECIFIED:
+      return "MIXUP_MODE_UNSPECIFIED";
+    case MixupMode.BATCH:
+      return "MIXUP_MODE_BATCH";
+    case MixupMode.PAIR:
+      return "MIXUP_MODE_PAIR";
+    case MixupMode.ELEM:
+      return "MIXUP_MODE_ELEM";
+    case MixupMode.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** How the samples of an epoch follow each other; docs/epoch-order.md says it to the last bit. */
+export enum SampleOrder {
+  /** UNSPECIFIED - Means SHUFFLED. */
+  UNSPECIFIED = 0,
+  /** SHUFFLED - A keyed permutation of all samples, another one each epoch; the last partial round of batches is dropped (training). */
+  SHUFFLED = 1,
+  /**
+   * BLOCKS - Runs of block_samples neighbours in keyed order, blocks_mixed of them shuffled together, so that shards are read in long runs;
+   * otherwise as SHUFFLED.
+   */
+  BLOCKS = 2,
+  /** SEQUENTIAL - The manifest's order, each sample once, the last batch short (evaluation). */
+  SEQUENTIAL = 3,
+  /**
+   * PADDED - As SEQUENTIAL, but every rank has equally many batches, all full: slots past the end hold samples from the beginning again,
+   * marked `padding`.
+   */
+  PADDED = 4,
+  UNRECOGNIZED = -1,
+}
+
+export function sampleOrderFromJSON(object: any): SampleOrder {
+  switch (object) {
+    case 0:
+    case "SAMPLE_ORDER_UNSPECIFIED":
+      return SampleOrder.UNSPECIFIED;
+    case 1:
+    case "SAMPLE_ORDER_SHUFFLED":
+      return SampleOrder.SHUFFLED;
+    case 2:
+    case "SAMPLE_ORDER_BLOCKS":
+      return SampleOrder.BLOCKS;
+    case 3:
+    case "SAMPLE_ORDER_SEQUENTIAL":
+      return SampleOrder.SEQUENTIAL;
+    case 4:
+    case "SAMPLE_ORDER_PADDED":
+      return SampleOrder.PADDED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return SampleOrder.UNRECOGNIZED;
+  }
+}
+
+export function sampleOrderToJSON(object: SampleOrder): string {
+  switch (object) {
+    case SampleOrder.UNSPECIFIED:
+      return "SAMPLE_ORDER_UNSPECIFIED";
+    case SampleOrder.SHUFFLED:
+      return "SAMPLE_ORDER_SHUFFLED";
+    case SampleOrder.BLOCKS:
+      return "SAMPLE_ORDER_BLOCKS";
+    case SampleOrder.SEQUENTIAL:
+      return "SAMPLE_ORDER_SEQUENTIAL";
+    case SampleOrder.PADDED:
+      return "SAMPLE_ORDER_PADDED";
+    case SampleOrder.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** In which form pixels travel. */
 export enum PixelFormat {
   /** UNSPECIFIED - Means UINT8. */
@@ -115,9 +328,9 @@ export interface TransformSpec {
   aa?:
     | string
     | undefined;
-  /** bicubic, bilinear or random. Default bicubic. */
+  /** Default BICUBIC. */
   trainInterpolation?:
-    | string
+    | TrainInterpolation
     | undefined;
   /**
    * Share of the resized short side that the evaluation crop keeps, 0.05 to 1. Default 0.875. As in the reference not used at
@@ -130,9 +343,9 @@ export interface TransformSpec {
   reprob?:
     | number
     | undefined;
-  /** pixel, rand or const. Default pixel. */
+  /** Default PIXEL. */
   remode?:
-    | string
+    | EraseMode
     | undefined;
   /** Largest number of erased boxes, 1 to 16. Default 1. */
   recount?:
@@ -170,9 +383,9 @@ export interface MixSpec {
   mixupSwitchProb?:
     | number
     | undefined;
-  /** batch, pair or elem. Default batch. */
+  /** Default BATCH. */
   mixupMode?:
-    | string
+    | MixupMode
     | undefined;
   /** Label smoothing, [0, 1). Default 0.1. */
   smoothing?: number | undefined;
@@ -192,16 +405,8 @@ export interface Plan {
   rank: number;
   /** Readers that share an epoch; 0 means 1. */
   worldSize: number;
-  /**
-   * How samples follow each other; docs/epoch-order.md says it to the last bit. Default shuffled.
-   * shuffled: a keyed permutation of all samples, another one each epoch; the last partial round of batches is dropped (training).
-   * blocks: runs of block_samples neighbours in keyed order, blocks_mixed of them shuffled together, so that shards are read in long runs;
-   * otherwise as shuffled.
-   * sequential: the manifest's order, each sample once, the last batch short (evaluation).
-   * padded: as sequential, but every rank has equally many batches, all full: slots past the end hold samples from the beginning again,
-   * marked `padding`.
-   */
-  order: string;
+  /** How samples follow each other. Default SHUFFLED. */
+  order: SampleOrder;
   /** What happens to each image; required. */
   transform?:
     | TransformSpec
@@ -218,11 +423,11 @@ export interface Plan {
   subsetOffset: number;
   /** True: the samples that stride and offset do not name (a training part beside a held-out part). */
   subsetInvert: boolean;
-  /** Samples of a block, 1 to 16,777,216; only with order blocks. Default 1024. */
+  /** Samples of a block, 1 to 16,777,216; only with SAMPLE_ORDER_BLOCKS. Default 1024. */
   blockSamples?:
     | number
     | undefined;
-  /** Blocks that are shuffled together, 1 to 65,536; only with order blocks. Default 16. */
+  /** Blocks that are shuffled together, 1 to 65,536; only with SAMPLE_ORDER_BLOCKS. Default 16. */
   blocksMixed?: number | undefined;
 }
 
@@ -265,8 +470,8 @@ export interface EraseBox {
   height: number;
   /** Columns. */
   width: number;
-  /** const (0), rand (one normal value a channel) or pixel (one a pixel). */
-  mode: string;
+  /** What fills it; never UNSPECIFIED. */
+  mode: EraseMode;
   /** Key of the noise (64 bits). */
   key: bigint;
   /** Number of the box within its image: a counter word of the noise. */
@@ -303,7 +508,7 @@ export interface BatchSample {
   mix?:
     | MixParameters
     | undefined;
-  /** True: this slot only fills its batch up (order padded) and counts for nothing. */
+  /** True: this slot only fills its batch up (SAMPLE_ORDER_PADDED) and counts for nothing. */
   padding: boolean;
 }
 
@@ -729,7 +934,7 @@ export const TransformSpec: MessageFns<TransformSpec> = {
       writer.uint32(34).string(message.aa);
     }
     if (message.trainInterpolation !== undefined) {
-      writer.uint32(42).string(message.trainInterpolation);
+      writer.uint32(40).int32(message.trainInterpolation);
     }
     if (message.cropPct !== undefined) {
       writer.uint32(49).double(message.cropPct);
@@ -738,7 +943,7 @@ export const TransformSpec: MessageFns<TransformSpec> = {
       writer.uint32(57).double(message.reprob);
     }
     if (message.remode !== undefined) {
-      writer.uint32(66).string(message.remode);
+      writer.uint32(64).int32(message.remode);
     }
     if (message.recount !== undefined) {
       writer.uint32(72).uint32(message.recount);
@@ -801,11 +1006,11 @@ export const TransformSpec: MessageFns<TransformSpec> = {
             continue;
           }
           case 5: {
-            if (tag !== 42) {
+            if (tag !== 40) {
               break;
             }
 
-            message.trainInterpolation = reader.string();
+            message.trainInterpolation = reader.int32() as any;
             continue;
           }
           case 6: {
@@ -825,11 +1030,11 @@ export const TransformSpec: MessageFns<TransformSpec> = {
             continue;
           }
           case 8: {
-            if (tag !== 66) {
+            if (tag !== 64) {
               break;
             }
 
-            message.remode = reader.string();
+            message.remode = reader.int32() as any;
             continue;
           }
           case 9: {
@@ -891,9 +1096,9 @@ export const TransformSpec: MessageFns<TransformSpec> = {
         : undefined,
       aa: isSet(object.aa) ? globalThis.String(object.aa) : undefined,
       trainInterpolation: isSet(object.trainInterpolation)
-        ? globalThis.String(object.trainInterpolation)
+        ? trainInterpolationFromJSON(object.trainInterpolation)
         : isSet(object.train_interpolation)
-        ? globalThis.String(object.train_interpolation)
+        ? trainInterpolationFromJSON(object.train_interpolation)
         : undefined,
       cropPct: isSet(object.cropPct)
         ? globalThis.Number(object.cropPct)
@@ -901,7 +1106,7 @@ export const TransformSpec: MessageFns<TransformSpec> = {
         ? globalThis.Number(object.crop_pct)
         : undefined,
       reprob: isSet(object.reprob) ? globalThis.Number(object.reprob) : undefined,
-      remode: isSet(object.remode) ? globalThis.String(object.remode) : undefined,
+      remode: isSet(object.remode) ? eraseModeFromJSON(object.remode) : undefined,
       recount: isSet(object.recount) ? globalThis.Number(object.recount) : undefined,
       imagenetDefaultMeanAndStd: isSet(object.imagenetDefaultMeanAndStd)
         ? globalThis.Boolean(object.imagenetDefaultMeanAndStd)
@@ -932,7 +1137,7 @@ export const TransformSpec: MessageFns<TransformSpec> = {
       obj.aa = message.aa;
     }
     if (message.trainInterpolation !== undefined) {
-      obj.trainInterpolation = message.trainInterpolation;
+      obj.trainInterpolation = trainInterpolationToJSON(message.trainInterpolation);
     }
     if (message.cropPct !== undefined) {
       obj.cropPct = floatToJson(message.cropPct);
@@ -941,7 +1146,7 @@ export const TransformSpec: MessageFns<TransformSpec> = {
       obj.reprob = floatToJson(message.reprob);
     }
     if (message.remode !== undefined) {
-      obj.remode = message.remode;
+      obj.remode = eraseModeToJSON(message.remode);
     }
     if (message.recount !== undefined) {
       obj.recount = Math.round(message.recount);
@@ -1013,7 +1218,7 @@ export const MixSpec: MessageFns<MixSpec> = {
       writer.uint32(41).double(message.mixupSwitchProb);
     }
     if (message.mixupMode !== undefined) {
-      writer.uint32(50).string(message.mixupMode);
+      writer.uint32(48).int32(message.mixupMode);
     }
     if (message.smoothing !== undefined) {
       writer.uint32(57).double(message.smoothing);
@@ -1085,11 +1290,11 @@ export const MixSpec: MessageFns<MixSpec> = {
             continue;
           }
           case 6: {
-            if (tag !== 50) {
+            if (tag !== 48) {
               break;
             }
 
-            message.mixupMode = reader.string();
+            message.mixupMode = reader.int32() as any;
             continue;
           }
           case 7: {
@@ -1132,9 +1337,9 @@ export const MixSpec: MessageFns<MixSpec> = {
         ? globalThis.Number(object.mixup_switch_prob)
         : undefined,
       mixupMode: isSet(object.mixupMode)
-        ? globalThis.String(object.mixupMode)
+        ? mixupModeFromJSON(object.mixupMode)
         : isSet(object.mixup_mode)
-        ? globalThis.String(object.mixup_mode)
+        ? mixupModeFromJSON(object.mixup_mode)
         : undefined,
       smoothing: isSet(object.smoothing) ? globalThis.Number(object.smoothing) : undefined,
     };
@@ -1158,7 +1363,7 @@ export const MixSpec: MessageFns<MixSpec> = {
       obj.mixupSwitchProb = floatToJson(message.mixupSwitchProb);
     }
     if (message.mixupMode !== undefined) {
-      obj.mixupMode = message.mixupMode;
+      obj.mixupMode = mixupModeToJSON(message.mixupMode);
     }
     if (message.smoothing !== undefined) {
       obj.smoothing = floatToJson(message.smoothing);
@@ -1189,7 +1394,7 @@ function createBasePlan(): Plan {
     batchSize: 0,
     rank: 0,
     worldSize: 0,
-    order: "",
+    order: 0,
     transform: undefined,
     mix: undefined,
     pixelSemantics: 0,
@@ -1221,8 +1426,8 @@ export const Plan: MessageFns<Plan> = {
     if (message.worldSize !== 0) {
       writer.uint32(40).uint32(message.worldSize);
     }
-    if (message.order !== "") {
-      writer.uint32(50).string(message.order);
+    if (message.order !== 0) {
+      writer.uint32(48).int32(message.order);
     }
     if (message.transform !== undefined) {
       TransformSpec.encode(message.transform, writer.uint32(58).fork()).join();
@@ -1305,11 +1510,11 @@ export const Plan: MessageFns<Plan> = {
             continue;
           }
           case 6: {
-            if (tag !== 50) {
+            if (tag !== 48) {
               break;
             }
 
-            message.order = reader.string();
+            message.order = reader.int32() as any;
             continue;
           }
           case 7: {
@@ -1403,7 +1608,7 @@ export const Plan: MessageFns<Plan> = {
         : isSet(object.world_size)
         ? globalThis.Number(object.world_size)
         : 0,
-      order: isSet(object.order) ? globalThis.String(object.order) : "",
+      order: isSet(object.order) ? sampleOrderFromJSON(object.order) : 0,
       transform: isSet(object.transform) ? TransformSpec.fromJSON(object.transform) : undefined,
       mix: isSet(object.mix) ? MixSpec.fromJSON(object.mix) : undefined,
       pixelSemantics: isSet(object.pixelSemantics)
@@ -1456,8 +1661,8 @@ export const Plan: MessageFns<Plan> = {
     if (message.worldSize !== 0) {
       obj.worldSize = Math.round(message.worldSize);
     }
-    if (message.order !== "") {
-      obj.order = message.order;
+    if (message.order !== 0) {
+      obj.order = sampleOrderToJSON(message.order);
     }
     if (message.transform !== undefined) {
       obj.transform = TransformSpec.toJSON(message.transform);
@@ -1498,7 +1703,7 @@ export const Plan: MessageFns<Plan> = {
     message.batchSize = object.batchSize ?? 0;
     message.rank = object.rank ?? 0;
     message.worldSize = object.worldSize ?? 0;
-    message.order = object.order ?? "";
+    message.order = object.order ?? 0;
     message.transform = (object.transform !== undefined && object.transform !== null)
       ? TransformSpec.fromPartial(object.transform)
       : undefined;
@@ -1703,7 +1908,7 @@ export const GetBatchRequest: MessageFns<GetBatchRequest> = {
 };
 
 function createBaseEraseBox(): EraseBox {
-  return { top: 0, left: 0, height: 0, width: 0, mode: "", key: 0n, box: 0 };
+  return { top: 0, left: 0, height: 0, width: 0, mode: 0, key: 0n, box: 0 };
 }
 
 export const EraseBox: MessageFns<EraseBox> = {
@@ -1720,8 +1925,8 @@ export const EraseBox: MessageFns<EraseBox> = {
     if (message.width !== 0) {
       writer.uint32(32).uint32(message.width);
     }
-    if (message.mode !== "") {
-      writer.uint32(42).string(message.mode);
+    if (message.mode !== 0) {
+      writer.uint32(40).int32(message.mode);
     }
     if (message.key !== 0n) {
       if (BigInt.asUintN(64, message.key) !== message.key) {
@@ -1781,11 +1986,11 @@ export const EraseBox: MessageFns<EraseBox> = {
             continue;
           }
           case 5: {
-            if (tag !== 42) {
+            if (tag !== 40) {
               break;
             }
 
-            message.mode = reader.string();
+            message.mode = reader.int32() as any;
             continue;
           }
           case 6: {
@@ -1822,7 +2027,7 @@ export const EraseBox: MessageFns<EraseBox> = {
       left: isSet(object.left) ? globalThis.Number(object.left) : 0,
       height: isSet(object.height) ? globalThis.Number(object.height) : 0,
       width: isSet(object.width) ? globalThis.Number(object.width) : 0,
-      mode: isSet(object.mode) ? globalThis.String(object.mode) : "",
+      mode: isSet(object.mode) ? eraseModeFromJSON(object.mode) : 0,
       key: isSet(object.key) ? BigInt(object.key) : 0n,
       box: isSet(object.box) ? globalThis.Number(object.box) : 0,
     };
@@ -1842,8 +2047,8 @@ export const EraseBox: MessageFns<EraseBox> = {
     if (message.width !== 0) {
       obj.width = Math.round(message.width);
     }
-    if (message.mode !== "") {
-      obj.mode = message.mode;
+    if (message.mode !== 0) {
+      obj.mode = eraseModeToJSON(message.mode);
     }
     if (message.key !== 0n) {
       obj.key = message.key.toString();
@@ -1863,7 +2068,7 @@ export const EraseBox: MessageFns<EraseBox> = {
     message.left = object.left ?? 0;
     message.height = object.height ?? 0;
     message.width = object.width ?? 0;
-    message.mode = object.mode ?? "";
+    message.mode = object.mode ?? 0;
     message.key = (object.key !== undefined && object.key !== null) ? BigInt(object.key) : 0n;
     message.box = object.box ?? 0;
     return message;

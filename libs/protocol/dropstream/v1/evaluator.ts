@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
+import { Engine, engineFromJSON, engineToJSON, Precision, precisionFromJSON, precisionToJSON } from "./engine_types.js";
 
 export const protobufPackage = "dropstream.v1";
 
@@ -108,9 +109,9 @@ export interface EvaluationSpec {
   cropPct?:
     | number
     | undefined;
-  /** native, tfjs or tensorflow. Default: the run's. */
+  /** Absent or UNSPECIFIED: the run's. */
   engine?:
-    | string
+    | Engine
     | undefined;
   /** Only samples offset, offset + stride, … of the manifest. 0: all. For a held-out part of the training images. */
   subsetStride?:
@@ -120,8 +121,8 @@ export interface EvaluationSpec {
   subsetOffset?:
     | number
     | undefined;
-  /** fp32, or bf16 on engine native. Default: the run's on native, else fp32. */
-  precision?: string | undefined;
+  /** Absent or UNSPECIFIED: the run's where the engine has it, else FP32. */
+  precision?: Precision | undefined;
 }
 
 /** Scores of one set of weights. */
@@ -290,7 +291,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
       writer.uint32(41).double(message.cropPct);
     }
     if (message.engine !== undefined) {
-      writer.uint32(50).string(message.engine);
+      writer.uint32(48).int32(message.engine);
     }
     if (message.subsetStride !== undefined) {
       writer.uint32(56).uint32(message.subsetStride);
@@ -299,7 +300,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
       writer.uint32(64).uint32(message.subsetOffset);
     }
     if (message.precision !== undefined) {
-      writer.uint32(74).string(message.precision);
+      writer.uint32(72).int32(message.precision);
     }
     return writer;
   },
@@ -358,11 +359,11 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
             continue;
           }
           case 6: {
-            if (tag !== 50) {
+            if (tag !== 48) {
               break;
             }
 
-            message.engine = reader.string();
+            message.engine = reader.int32() as any;
             continue;
           }
           case 7: {
@@ -382,11 +383,11 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
             continue;
           }
           case 9: {
-            if (tag !== 74) {
+            if (tag !== 72) {
               break;
             }
 
-            message.precision = reader.string();
+            message.precision = reader.int32() as any;
             continue;
           }
         }
@@ -416,7 +417,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
         : isSet(object.crop_pct)
         ? globalThis.Number(object.crop_pct)
         : undefined,
-      engine: isSet(object.engine) ? globalThis.String(object.engine) : undefined,
+      engine: isSet(object.engine) ? engineFromJSON(object.engine) : undefined,
       subsetStride: isSet(object.subsetStride)
         ? globalThis.Number(object.subsetStride)
         : isSet(object.subset_stride)
@@ -427,7 +428,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
         : isSet(object.subset_offset)
         ? globalThis.Number(object.subset_offset)
         : undefined,
-      precision: isSet(object.precision) ? globalThis.String(object.precision) : undefined,
+      precision: isSet(object.precision) ? precisionFromJSON(object.precision) : undefined,
     };
   },
 
@@ -449,7 +450,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
       obj.cropPct = floatToJson(message.cropPct);
     }
     if (message.engine !== undefined) {
-      obj.engine = message.engine;
+      obj.engine = engineToJSON(message.engine);
     }
     if (message.subsetStride !== undefined) {
       obj.subsetStride = Math.round(message.subsetStride);
@@ -458,7 +459,7 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
       obj.subsetOffset = Math.round(message.subsetOffset);
     }
     if (message.precision !== undefined) {
-      obj.precision = message.precision;
+      obj.precision = precisionToJSON(message.precision);
     }
     return obj;
   },

@@ -6,12 +6,85 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import {
+  EraseMode,
+  eraseModeFromJSON,
+  eraseModeToJSON,
+  MixupMode,
+  mixupModeFromJSON,
+  mixupModeToJSON,
+  TrainInterpolation,
+  trainInterpolationFromJSON,
+  trainInterpolationToJSON,
+} from "./data.js";
+import { Engine, engineFromJSON, engineToJSON, Precision, precisionFromJSON, precisionToJSON } from "./engine_types.js";
+import {
+  DropMode,
+  dropModeFromJSON,
+  dropModeToJSON,
+  DropSchedule,
+  dropScheduleFromJSON,
+  dropScheduleToJSON,
+} from "./schedule_types.js";
 
 export const protobufPackage = "dropstream.v1";
 
 export const protobufFileName = "dropstream/v1/run_spec.proto";
 
-/** What to train: the options of the reference recipe under its names, with its defaults. Absent means the default; 0 is a value. */
+/** How gradients change weights. */
+export enum Optimizer {
+  /** UNSPECIFIED - Means ADAMW. */
+  UNSPECIFIED = 0,
+  /** ADAMW - AdamW. */
+  ADAMW = 1,
+  /** SGD - Stochastic gradient descent with Nesterov momentum. */
+  SGD = 2,
+  /** MOMENTUM - Stochastic gradient descent with classical momentum. */
+  MOMENTUM = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function optimizerFromJSON(object: any): Optimizer {
+  switch (object) {
+    case 0:
+    case "OPTIMIZER_UNSPECIFIED":
+      return Optimizer.UNSPECIFIED;
+    case 1:
+    case "OPTIMIZER_ADAMW":
+      return Optimizer.ADAMW;
+    case 2:
+    case "OPTIMIZER_SGD":
+      return Optimizer.SGD;
+    case 3:
+    case "OPTIMIZER_MOMENTUM":
+      return Optimizer.MOMENTUM;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Optimizer.UNRECOGNIZED;
+  }
+}
+
+export function optimizerToJSON(object: Optimizer): string {
+  switch (object) {
+    case Optimizer.UNSPECIFIED:
+      return "OPTIMIZER_UNSPECIFIED";
+    case Optimizer.ADAMW:
+      return "OPTIMIZER_ADAMW";
+    case Optimizer.SGD:
+      return "OPTIMIZER_SGD";
+    case Optimizer.MOMENTUM:
+      return "OPTIMIZER_MOMENTUM";
+    case Optimizer.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/**
+ * What to train: the options of the reference recipe under its names, with its defaults. Absent means the default; 0 is a value,
+ * except in enums, where it means the default too.
+ */
 export interface RunSpec {
   /** Model name: vit_, mixer_, swin_ or convnext_ and a size, or a small one (`dropstream train --list-models`). Required: there is no default. */
   model: string;
@@ -19,7 +92,7 @@ export interface RunSpec {
   inputSize?:
     | number
     | undefined;
-  /** Classes, 1 to 1,000,000. Default: those of the data set. */
+  /** Classes, 1 to 100,000. Default: those of the data set. */
   nbClasses?:
     | number
     | undefined;
@@ -51,13 +124,13 @@ export interface RunSpec {
   dropPath?:
     | number
     | undefined;
-  /** standard, early or late. Default standard. */
+  /** When the drop is active. Default STANDARD. */
   dropMode?:
-    | string
+    | DropMode
     | undefined;
-  /** constant or linear. Default constant; linear is refused with late. */
+  /** How the rate moves while it is active. Default CONSTANT; LINEAR is refused with LATE. */
   dropSchedule?:
-    | string
+    | DropSchedule
     | undefined;
   /** Epoch where early drop ends or late drop begins, 0 to epochs. Default 0. */
   cutoffEpoch?:
@@ -83,9 +156,9 @@ export interface RunSpec {
   modelEmaEval?:
     | boolean
     | undefined;
-  /** adamw, sgd (Nesterov) or momentum. Default adamw. */
+  /** Default ADAMW. */
   opt?:
-    | string
+    | Optimizer
     | undefined;
   /** AdamW's epsilon, > 0. Default 1e-8. */
   optEps?:
@@ -97,7 +170,7 @@ export interface RunSpec {
   clipGrad?:
     | number
     | undefined;
-  /** Momentum of sgd and momentum, [0, 1). Default 0.9. */
+  /** Momentum of SGD and MOMENTUM, [0, 1). Default 0.9. */
   momentum?:
     | number
     | undefined;
@@ -149,9 +222,9 @@ export interface RunSpec {
   smoothing?:
     | number
     | undefined;
-  /** bicubic, bilinear or random. Default bicubic. */
+  /** Default BICUBIC. */
   trainInterpolation?:
-    | string
+    | TrainInterpolation
     | undefined;
   /** Share kept by the evaluation crop, (0, 1]. Default 0.875, and a square warp at input_size >= 384. */
   cropPct?:
@@ -161,9 +234,9 @@ export interface RunSpec {
   reprob?:
     | number
     | undefined;
-  /** pixel, rand or const. Default pixel. */
+  /** Default PIXEL. */
   remode?:
-    | string
+    | EraseMode
     | undefined;
   /** Largest number of erased boxes, 1 to 16. Default 1. */
   recount?:
@@ -199,9 +272,9 @@ export interface RunSpec {
   mixupSwitchProb?:
     | number
     | undefined;
-  /** batch, pair or elem. Default batch. */
+  /** Default BATCH. */
   mixupMode?:
-    | string
+    | MixupMode
     | undefined;
   /** Name of a checkpoint to take weights from: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Default: none. */
   finetune: string;
@@ -225,16 +298,13 @@ export interface RunSpec {
   disableEval?:
     | boolean
     | undefined;
-  /** native, tfjs (cpu) or tensorflow. Default native. */
+  /** Default NATIVE. */
   engine?:
-    | string
+    | Engine
     | undefined;
-  /**
-   * fp32, or bf16 on engine native: matrix products and what they read in bf16; residual stream, weights, optimizer, statistics of norms and
-   * losses in fp32. Default fp32.
-   */
+  /** FP32, or BF16 on engine NATIVE. Default FP32. */
   precision?:
-    | string
+    | Precision
     | undefined;
   /** Refuses to resume on another numerics fingerprint. Default false. */
   exact?:
@@ -254,9 +324,17 @@ export interface RunSpec {
     | undefined;
   /**
    * Keeps only what enters each block and computes the block again before its backward pass: less memory for a second forward pass, equal
-   * bits. Engine native only. Default false.
+   * bits. Engine NATIVE only. Default false.
    */
-  checkpointBlocks?: boolean | undefined;
+  checkpointBlocks?:
+    | boolean
+    | undefined;
+  /**
+   * Groups of micro-batches (leaves) whose gradients are summed separately and then added up in a fixed binary tree, 1 to 16 and at most
+   * update_freq. Each group is contiguous, and sizes differ by at most one. Decides the last bits of a gradient, and into how many parts a
+   * step can be split. Default: the smaller of 16 and update_freq.
+   */
+  gradientLeaves?: number | undefined;
 }
 
 function createBaseRunSpec(): RunSpec {
@@ -325,6 +403,7 @@ function createBaseRunSpec(): RunSpec {
     holdoutStride: undefined,
     holdoutOffset: undefined,
     checkpointBlocks: undefined,
+    gradientLeaves: undefined,
   };
 }
 
@@ -367,10 +446,10 @@ export const RunSpec: MessageFns<RunSpec> = {
       writer.uint32(89).double(message.dropPath);
     }
     if (message.dropMode !== undefined) {
-      writer.uint32(98).string(message.dropMode);
+      writer.uint32(96).int32(message.dropMode);
     }
     if (message.dropSchedule !== undefined) {
-      writer.uint32(106).string(message.dropSchedule);
+      writer.uint32(104).int32(message.dropSchedule);
     }
     if (message.cutoffEpoch !== undefined) {
       writer.uint32(112).uint32(message.cutoffEpoch);
@@ -397,7 +476,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       writer.uint32(160).bool(message.modelEmaEval);
     }
     if (message.opt !== undefined) {
-      writer.uint32(170).string(message.opt);
+      writer.uint32(168).int32(message.opt);
     }
     if (message.optEps !== undefined) {
       writer.uint32(177).double(message.optEps);
@@ -455,7 +534,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       writer.uint32(297).double(message.smoothing);
     }
     if (message.trainInterpolation !== undefined) {
-      writer.uint32(306).string(message.trainInterpolation);
+      writer.uint32(304).int32(message.trainInterpolation);
     }
     if (message.cropPct !== undefined) {
       writer.uint32(313).double(message.cropPct);
@@ -464,7 +543,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       writer.uint32(321).double(message.reprob);
     }
     if (message.remode !== undefined) {
-      writer.uint32(330).string(message.remode);
+      writer.uint32(328).int32(message.remode);
     }
     if (message.recount !== undefined) {
       writer.uint32(336).uint32(message.recount);
@@ -498,7 +577,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       writer.uint32(401).double(message.mixupSwitchProb);
     }
     if (message.mixupMode !== undefined) {
-      writer.uint32(410).string(message.mixupMode);
+      writer.uint32(408).int32(message.mixupMode);
     }
     if (message.finetune !== "") {
       writer.uint32(418).string(message.finetune);
@@ -519,10 +598,10 @@ export const RunSpec: MessageFns<RunSpec> = {
       writer.uint32(456).bool(message.disableEval);
     }
     if (message.engine !== undefined) {
-      writer.uint32(466).string(message.engine);
+      writer.uint32(464).int32(message.engine);
     }
     if (message.precision !== undefined) {
-      writer.uint32(474).string(message.precision);
+      writer.uint32(472).int32(message.precision);
     }
     if (message.exact !== undefined) {
       writer.uint32(480).bool(message.exact);
@@ -538,6 +617,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.checkpointBlocks !== undefined) {
       writer.uint32(512).bool(message.checkpointBlocks);
+    }
+    if (message.gradientLeaves !== undefined) {
+      writer.uint32(520).uint32(message.gradientLeaves);
     }
     return writer;
   },
@@ -644,19 +726,19 @@ export const RunSpec: MessageFns<RunSpec> = {
             continue;
           }
           case 12: {
-            if (tag !== 98) {
+            if (tag !== 96) {
               break;
             }
 
-            message.dropMode = reader.string();
+            message.dropMode = reader.int32() as any;
             continue;
           }
           case 13: {
-            if (tag !== 106) {
+            if (tag !== 104) {
               break;
             }
 
-            message.dropSchedule = reader.string();
+            message.dropSchedule = reader.int32() as any;
             continue;
           }
           case 14: {
@@ -716,11 +798,11 @@ export const RunSpec: MessageFns<RunSpec> = {
             continue;
           }
           case 21: {
-            if (tag !== 170) {
+            if (tag !== 168) {
               break;
             }
 
-            message.opt = reader.string();
+            message.opt = reader.int32() as any;
             continue;
           }
           case 22: {
@@ -862,11 +944,11 @@ export const RunSpec: MessageFns<RunSpec> = {
             continue;
           }
           case 38: {
-            if (tag !== 306) {
+            if (tag !== 304) {
               break;
             }
 
-            message.trainInterpolation = reader.string();
+            message.trainInterpolation = reader.int32() as any;
             continue;
           }
           case 39: {
@@ -886,11 +968,11 @@ export const RunSpec: MessageFns<RunSpec> = {
             continue;
           }
           case 41: {
-            if (tag !== 330) {
+            if (tag !== 328) {
               break;
             }
 
-            message.remode = reader.string();
+            message.remode = reader.int32() as any;
             continue;
           }
           case 42: {
@@ -976,11 +1058,11 @@ export const RunSpec: MessageFns<RunSpec> = {
             continue;
           }
           case 51: {
-            if (tag !== 410) {
+            if (tag !== 408) {
               break;
             }
 
-            message.mixupMode = reader.string();
+            message.mixupMode = reader.int32() as any;
             continue;
           }
           case 52: {
@@ -1032,19 +1114,19 @@ export const RunSpec: MessageFns<RunSpec> = {
             continue;
           }
           case 58: {
-            if (tag !== 466) {
+            if (tag !== 464) {
               break;
             }
 
-            message.engine = reader.string();
+            message.engine = reader.int32() as any;
             continue;
           }
           case 59: {
-            if (tag !== 474) {
+            if (tag !== 472) {
               break;
             }
 
-            message.precision = reader.string();
+            message.precision = reader.int32() as any;
             continue;
           }
           case 60: {
@@ -1085,6 +1167,14 @@ export const RunSpec: MessageFns<RunSpec> = {
             }
 
             message.checkpointBlocks = reader.bool();
+            continue;
+          }
+          case 65: {
+            if (tag !== 520) {
+              break;
+            }
+
+            message.gradientLeaves = reader.uint32();
             continue;
           }
         }
@@ -1141,14 +1231,14 @@ export const RunSpec: MessageFns<RunSpec> = {
         ? globalThis.Number(object.drop_path)
         : undefined,
       dropMode: isSet(object.dropMode)
-        ? globalThis.String(object.dropMode)
+        ? dropModeFromJSON(object.dropMode)
         : isSet(object.drop_mode)
-        ? globalThis.String(object.drop_mode)
+        ? dropModeFromJSON(object.drop_mode)
         : undefined,
       dropSchedule: isSet(object.dropSchedule)
-        ? globalThis.String(object.dropSchedule)
+        ? dropScheduleFromJSON(object.dropSchedule)
         : isSet(object.drop_schedule)
-        ? globalThis.String(object.drop_schedule)
+        ? dropScheduleFromJSON(object.drop_schedule)
         : undefined,
       cutoffEpoch: isSet(object.cutoffEpoch)
         ? globalThis.Number(object.cutoffEpoch)
@@ -1181,7 +1271,7 @@ export const RunSpec: MessageFns<RunSpec> = {
         : isSet(object.model_ema_eval)
         ? globalThis.Boolean(object.model_ema_eval)
         : undefined,
-      opt: isSet(object.opt) ? globalThis.String(object.opt) : undefined,
+      opt: isSet(object.opt) ? optimizerFromJSON(object.opt) : undefined,
       optEps: isSet(object.optEps)
         ? globalThis.Number(object.optEps)
         : isSet(object.opt_eps)
@@ -1247,9 +1337,9 @@ export const RunSpec: MessageFns<RunSpec> = {
       aa: isSet(object.aa) ? globalThis.String(object.aa) : undefined,
       smoothing: isSet(object.smoothing) ? globalThis.Number(object.smoothing) : undefined,
       trainInterpolation: isSet(object.trainInterpolation)
-        ? globalThis.String(object.trainInterpolation)
+        ? trainInterpolationFromJSON(object.trainInterpolation)
         : isSet(object.train_interpolation)
-        ? globalThis.String(object.train_interpolation)
+        ? trainInterpolationFromJSON(object.train_interpolation)
         : undefined,
       cropPct: isSet(object.cropPct)
         ? globalThis.Number(object.cropPct)
@@ -1257,7 +1347,7 @@ export const RunSpec: MessageFns<RunSpec> = {
         ? globalThis.Number(object.crop_pct)
         : undefined,
       reprob: isSet(object.reprob) ? globalThis.Number(object.reprob) : undefined,
-      remode: isSet(object.remode) ? globalThis.String(object.remode) : undefined,
+      remode: isSet(object.remode) ? eraseModeFromJSON(object.remode) : undefined,
       recount: isSet(object.recount) ? globalThis.Number(object.recount) : undefined,
       imagenetDefaultMeanAndStd: isSet(object.imagenetDefaultMeanAndStd)
         ? globalThis.Boolean(object.imagenetDefaultMeanAndStd)
@@ -1288,9 +1378,9 @@ export const RunSpec: MessageFns<RunSpec> = {
         ? globalThis.Number(object.mixup_switch_prob)
         : undefined,
       mixupMode: isSet(object.mixupMode)
-        ? globalThis.String(object.mixupMode)
+        ? mixupModeFromJSON(object.mixupMode)
         : isSet(object.mixup_mode)
-        ? globalThis.String(object.mixup_mode)
+        ? mixupModeFromJSON(object.mixup_mode)
         : undefined,
       finetune: isSet(object.finetune) ? globalThis.String(object.finetune) : "",
       saveCkpt: isSet(object.saveCkpt)
@@ -1318,8 +1408,8 @@ export const RunSpec: MessageFns<RunSpec> = {
         : isSet(object.disable_eval)
         ? globalThis.Boolean(object.disable_eval)
         : undefined,
-      engine: isSet(object.engine) ? globalThis.String(object.engine) : undefined,
-      precision: isSet(object.precision) ? globalThis.String(object.precision) : undefined,
+      engine: isSet(object.engine) ? engineFromJSON(object.engine) : undefined,
+      precision: isSet(object.precision) ? precisionFromJSON(object.precision) : undefined,
       exact: isSet(object.exact) ? globalThis.Boolean(object.exact) : undefined,
       maxUndecodable: isSet(object.maxUndecodable)
         ? globalThis.Number(object.maxUndecodable)
@@ -1340,6 +1430,11 @@ export const RunSpec: MessageFns<RunSpec> = {
         ? globalThis.Boolean(object.checkpointBlocks)
         : isSet(object.checkpoint_blocks)
         ? globalThis.Boolean(object.checkpoint_blocks)
+        : undefined,
+      gradientLeaves: isSet(object.gradientLeaves)
+        ? globalThis.Number(object.gradientLeaves)
+        : isSet(object.gradient_leaves)
+        ? globalThis.Number(object.gradient_leaves)
         : undefined,
     };
   },
@@ -1380,10 +1475,10 @@ export const RunSpec: MessageFns<RunSpec> = {
       obj.dropPath = floatToJson(message.dropPath);
     }
     if (message.dropMode !== undefined) {
-      obj.dropMode = message.dropMode;
+      obj.dropMode = dropModeToJSON(message.dropMode);
     }
     if (message.dropSchedule !== undefined) {
-      obj.dropSchedule = message.dropSchedule;
+      obj.dropSchedule = dropScheduleToJSON(message.dropSchedule);
     }
     if (message.cutoffEpoch !== undefined) {
       obj.cutoffEpoch = Math.round(message.cutoffEpoch);
@@ -1407,7 +1502,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       obj.modelEmaEval = message.modelEmaEval;
     }
     if (message.opt !== undefined) {
-      obj.opt = message.opt;
+      obj.opt = optimizerToJSON(message.opt);
     }
     if (message.optEps !== undefined) {
       obj.optEps = floatToJson(message.optEps);
@@ -1458,7 +1553,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       obj.smoothing = floatToJson(message.smoothing);
     }
     if (message.trainInterpolation !== undefined) {
-      obj.trainInterpolation = message.trainInterpolation;
+      obj.trainInterpolation = trainInterpolationToJSON(message.trainInterpolation);
     }
     if (message.cropPct !== undefined) {
       obj.cropPct = floatToJson(message.cropPct);
@@ -1467,7 +1562,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       obj.reprob = floatToJson(message.reprob);
     }
     if (message.remode !== undefined) {
-      obj.remode = message.remode;
+      obj.remode = eraseModeToJSON(message.remode);
     }
     if (message.recount !== undefined) {
       obj.recount = Math.round(message.recount);
@@ -1497,7 +1592,7 @@ export const RunSpec: MessageFns<RunSpec> = {
       obj.mixupSwitchProb = floatToJson(message.mixupSwitchProb);
     }
     if (message.mixupMode !== undefined) {
-      obj.mixupMode = message.mixupMode;
+      obj.mixupMode = mixupModeToJSON(message.mixupMode);
     }
     if (message.finetune !== "") {
       obj.finetune = message.finetune;
@@ -1518,10 +1613,10 @@ export const RunSpec: MessageFns<RunSpec> = {
       obj.disableEval = message.disableEval;
     }
     if (message.engine !== undefined) {
-      obj.engine = message.engine;
+      obj.engine = engineToJSON(message.engine);
     }
     if (message.precision !== undefined) {
-      obj.precision = message.precision;
+      obj.precision = precisionToJSON(message.precision);
     }
     if (message.exact !== undefined) {
       obj.exact = message.exact;
@@ -1537,6 +1632,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.checkpointBlocks !== undefined) {
       obj.checkpointBlocks = message.checkpointBlocks;
+    }
+    if (message.gradientLeaves !== undefined) {
+      obj.gradientLeaves = Math.round(message.gradientLeaves);
     }
     return obj;
   },
@@ -1614,6 +1712,7 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.holdoutStride = object.holdoutStride ?? undefined;
     message.holdoutOffset = object.holdoutOffset ?? undefined;
     message.checkpointBlocks = object.checkpointBlocks ?? undefined;
+    message.gradientLeaves = object.gradientLeaves ?? undefined;
     return message;
   },
 };

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { modelFamily, modelNames } from '#nn/models/registry.js';
+import { engines } from '#spec/words.js';
+import { abilitiesOf, executorNames, executorOf, lacks, UnknownExecutor } from './engines.js';
+import { precisions } from './precision.js';
+
+test('every engine of the protos has an executor, and no other name has', () => {
+  assert.deepEqual(engines.words.map(executorOf), ['native', 'tfjs-cpu', 'tfjs-tensorflow']);
+  for (const name of ['', 'abacus', 'toString', 'tfjs-cpu']) {
+    assert.throws(
+      () => executorOf(name as 'native'),
+      (error) => error instanceof UnknownExecutor && error.value === name && /native, tfjs, tensorflow/.test(error.message),
+    );
+  }
+  assert.throws(() => abilitiesOf('abacus' as 'native'), UnknownExecutor);
+});
+
+test('what an executor lacks is named with what it has', () => {
+  const everything = { precision: 'bf16', checkpointBlocks: true } as const;
+  assert.deepEqual(lacks('native', everything), []);
+  assert.deepEqual(lacks('tfjs-cpu', everything), [
+    { field: 'precision', value: 'bf16', allowed: 'fp32' },
+    { field: 'checkpoint_blocks', value: 'true', allowed: 'false' },
+  ]);
+});
+
+test('every executor has fp32, and every precision and family has an executor', () => {
+  const all = executorNames.map(abilitiesOf);
+  for (const one of all) assert.ok(one.precisions.includes('fp32'));
+  for (const precision of precisions) assert.ok(all.some((one) => one.precisions.includes(precision)));
+  for (const name of modelNames()) assert.ok(all.some((one) => one.families.includes(modelFamily(name))));
+});

@@ -1,0 +1,37 @@
+import { digest, sorted } from '../fingerprint.js';
+import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
+
+/**
+ * Digest of what a lowered program computes: kernels in order with their operands, attributes and types, and the samples of a chunk. Values count
+ * in the order of their first use: neither their numbers nor their places in memory decide anything.
+ */
+export function loweringDigest(spec: ProgramSpec): string {
+  const names = new Map<number, number>();
+  const operand = (one: Operand): unknown => {
+    if ('input' in one) return one.input;
+    if ('param' in one) return ['param', one.param];
+    if ('grad' in one) return ['grad', one.grad];
+    const { elementsPerSample, type = 'fp32' } = spec.values[one.value]!;
+    if (!names.has(one.value)) names.set(one.value, names.size);
+    return [names.get(one.value), elementsPerSample, type];
+  };
+  const instruction = ({ kernel, domain, inputs, outputs, attributes, site }: Instruction) => [
+    kernel,
+    domain,
+    inputs.map(operand),
+    outputs.map(operand),
+    sorted(attributes),
+    site ?? null,
+  ];
+  const { chunkSamples, parameters, sites, paths, logits, loss } = spec;
+  return digest([
+    chunkSamples,
+    spec.forward.map(instruction),
+    spec.backward.map(instruction),
+    parameters.map(({ size }) => size),
+    sites.map(({ elementsPerSample }) => elementsPerSample),
+    paths,
+    operand({ value: logits }),
+    operand({ value: loss }),
+  ]);
+}

@@ -1,0 +1,71 @@
+import type * as tfjs from '@tensorflow/tfjs-core';
+import type { TensorFlow } from '#nn/operation.js';
+import { MOST_LEAVES, type Subtree, siblingOf } from '../gradient-tree.js';
+
+/** The sums of a step's leaves, added as gradient-tree.ts says as soon as both parts of a sum are there. Owns its tensors. */
+export class GradientSums {
+  #leaves = 0;
+  #held: { node: Subtree; sum: tfjs.Tensor1D }[] = [];
+
+  constructor(private readonly tf: TensorFlow) {}
+
+  /** Throws where the node cannot be put now. */
+  check(leaves: number, node: Subtree): void {
+    if (!Number.isInteger(leaves) || leaves < 1 || leaves > MOST_LEAVES) {
+      throw new RangeError(`leaves is ${leaves}, must be from 1 to ${MOST_LEAVES}`);
+    }
+    if (this.#held.length > 0 && leaves !== this.#leaves) throw new RangeError(`leaves is ${leaves}, the step has ${this.#leaves}`);
+    const isRoot = node.first === 0 && node.leaves === leaves;
+    if (!isRoot && siblingOf(leaves, node) === undefined) {
+      throw new RangeError(`the tree of ${leaves} leaves has no sum of ${nameOf(node)}`);
+    }
+    const taken = this.#held.find(({ node: { first, leaves: size } }) => node.first < first + size && first < node.first + node.leaves);
+    if (taken !== undefined) throw new RangeError(`the step has ${nameOf(taken.node)} already`);
+  }
+
+  /** After check; takes the tensor over. */
+  put(leaves: number, node: Subtree, sum: tfjs.Tensor1D): void {
+    this.#leaves = leaves;
+    let [at, total] = [node, this.tf.keep(sum)];
+    for (let kin = siblingOf(leaves, at); kin !== undefined; kin = siblingOf(leaves, at)) {
+      const other = this.#take(kin.sibling);
+      if (other === undefined) break;
+      const mine = total;
+      total = this.tf.keep(kin.isLeft ? this.tf.add(mine, other) : this.tf.add(other, mine));
+      mine.dispose();
+      other.dispose();
+      at = { first: Math.min(at.first, kin.sibling.first), leaves: at.leaves + kin.sibling.leaves };
+    }
+    this.#held.push({ node: at, sum: total });
+  }
+
+  /** A node that is there; it stays this object's. */
+  find(node: Subtree): tfjs.Tensor1D {
+    const found = this.#held.find((one) => same(one.node, node));
+    if (found === undefined) throw new RangeError(`there is no sum of ${nameOf(node)} alone`);
+    return found.sum;
+  }
+
+  /** The sum of all leaves, which is the caller's from then on. */
+  takeWhole(): tfjs.Tensor1D {
+    if (this.#held.length === 0) throw new RangeError('there are no gradients: no leaf of a step has been accumulated');
+    const whole = this.#take({ first: 0, leaves: this.#leaves });
+    if (whole !== undefined) return whole;
+    const within = (leaf: number) => this.#held.some(({ node: { first, leaves } }) => leaf >= first && leaf < first + leaves);
+    const missing = Array.from({ length: this.#leaves }, (_, leaf) => leaf).find((leaf) => !within(leaf));
+    throw new RangeError(`leaf ${missing} of ${this.#leaves} is missing from the step`);
+  }
+
+  clear(): void {
+    for (const { sum } of this.#held) sum.dispose();
+    this.#held = [];
+  }
+
+  #take(node: Subtree): tfjs.Tensor1D | undefined {
+    const at = this.#held.findIndex((one) => same(one.node, node));
+    return at === -1 ? undefined : this.#held.splice(at, 1)[0]?.sum;
+  }
+}
+
+const same = (a: Subtree, b: Subtree) => a.first === b.first && a.leaves === b.leaves;
+const nameOf = ({ first, leaves }: Subtree) => (leaves === 1 ? `leaf ${first}` : `leaves ${first} to ${first + leaves - 1}`);

@@ -1,0 +1,116 @@
+/**
+ * Which fields of a request hold resource names. Every method declares it for every string of its request, in the request's own shape, so
+ * that a string which nobody has looked at does not compile. From the declaration the server parses the names once, before the handler:
+ * the authorizer sees them parsed, and the handler gets them parsed (`ctx.names`).
+ */
+import { Violations } from '#errors/errors.js';
+import { checkName, type NameKind, type ResourceName } from '#errors/resource-names.js';
+import type { RequestOf } from './handlers.js';
+
+/** `schedule`: a name of that kind. `schedule?`: such a name, or empty. `text`: anything but a resource name. */
+export type FieldNames = NameKind | `${NameKind}?` | 'text';
+
+type Oneof = { readonly $case: string; readonly value: unknown };
+/** What holds no strings below it. */
+type Opaque = Uint8Array | Date | ((...args: never[]) => unknown);
+
+type HasText<T> = [T] extends [string | readonly string[]]
+  ? true
+  : [T] extends [number | bigint | boolean | Opaque]
+    ? false
+    : [T] extends [readonly (infer E)[]]
+      ? HasText<E>
+      : [T] extends [object]
+        ? [keyof Declared<T>] extends [never]
+          ? false
+          : true
+        : false;
+
+/** The declaration of a message, a oneof, or one field. Lists of messages with strings in them have no form yet: no request holds one. */
+type Declared<T> = [T] extends [string]
+  ? FieldNames
+  : [T] extends [readonly string[]]
+    ? 'text'
+    : [T] extends [Oneof]
+      ? { readonly [C in T as HasText<C['value']> extends true ? C['$case'] : never]: Declared<C['value']> }
+      : [T] extends [readonly unknown[]]
+        ? never
+        : { readonly [F in keyof T as HasText<NonNullable<T[F]>> extends true ? F : never]-?: Declared<NonNullable<T[F]>> };
+
+/** What a service declares: `{ … } as const satisfies RequestNames<typeof SchedulerServiceService>`. */
+export type RequestNames<D> = { readonly [M in keyof D]: Declared<RequestOf<D[M]>> };
+
+type KindIn<N> = N extends NameKind ? ResourceName<N> : N extends `${infer K extends NameKind}?` ? ResourceName<K> | undefined : never;
+
+/** The parsed names of a request, in the request's shape. A message or a case that is absent is undefined. */
+export type ParsedNames<T, N> = [T] extends [Oneof]
+  ? { readonly [C in T as NamesAt<N, C['$case']>]?: ParsedField<C['value'], N[C['$case'] & keyof N]> }
+  : {
+      readonly [F in keyof T as NamesAt<N, F>]:
+        | ParsedField<NonNullable<T[F]>, N[F & keyof N]>
+        | (undefined extends T[F] ? undefined : never);
+    };
+
+type NamesAt<N, F> = F extends keyof N ? (N[F] extends 'text' ? never : F) : never;
+type ParsedField<T, N> = [N] extends [string] ? KindIn<N> : ParsedNames<T, N>;
+
+/** A name in a request and the field that holds it, in proto names joined by dots: `spec.schedule`. */
+export type NamedField = ResourceName & { readonly field: string };
+
+export type NamesDeclaration = { readonly [field: string]: FieldNames | NamesDeclaration };
+
+export interface ReadNames {
+  /** As the handler gets them. */
+  readonly parsed: unknown;
+  /** All of them, in the order of the declaration. */
+  readonly named: readonly NamedField[];
+  /** The malformed ones. */
+  readonly violations: Violations;
+}
+
+export function readNames(declaration: NamesDeclaration, request: unknown): ReadNames {
+  const named: NamedField[] = [];
+  const violations = new Violations();
+  const readField = (declared: FieldNames, value: unknown, field: string): ResourceName | undefined => {
+    const optional = declared.endsWith('?');
+    if (optional && (value === '' || value === undefined)) return undefined;
+    const kind = (optional ? declared.slice(0, -1) : declared) as NameKind;
+    const name = checkName(violations, kind, typeof value === 'string' ? value : '', field);
+    if (name) named.push({ ...name, field });
+    return name;
+  };
+  const readMessage = (declared: NamesDeclaration, message: Record<string, unknown>, prefix: string): Record<string, unknown> => {
+    const parsed: Record<string, unknown> = {};
+    for (const [key, kind] of Object.entries(declared)) {
+      if (kind === 'text') continue;
+      const value = message[key];
+      const field = `${prefix}${protoName(key)}`;
+      if (typeof kind === 'string') parsed[key] = readField(kind, value, field);
+      else if (isOneof(value)) parsed[key] = readCase(kind, value, prefix);
+      else if (value !== undefined && value !== null) parsed[key] = readMessage(kind, value as Record<string, unknown>, `${field}.`);
+    }
+    return parsed;
+  };
+  // A oneof has no name of its own in the path of a field.
+  const readCase = (declared: NamesDeclaration, { $case, value }: Oneof, prefix: string): Record<string, unknown> => {
+    const kind = declared[$case];
+    return kind === undefined ? {} : readMessage({ [$case]: kind }, { [$case]: value }, prefix);
+  };
+  const parsed = readMessage(declaration, request as Record<string, unknown>, '');
+  return { parsed, named, violations };
+}
+
+/** A request is about one project, that of its first name: resources of two projects never refer to each other. @throws InvalidArgument */
+export function requireOneProject(named: readonly NamedField[]): void {
+  const project = named[0]?.project;
+  const violations = new Violations();
+  for (const { kind, name, field, project: other } of named)
+    violations.check(other === project, field, name, `${kind === 'evaluation' ? 'an' : 'a'} ${kind} of project ${project}`);
+  violations.throwIfAny();
+}
+
+function isOneof(value: unknown): value is Oneof {
+  return typeof value === 'object' && value !== null && '$case' in value;
+}
+
+const protoName = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

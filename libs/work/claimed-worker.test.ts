@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { ObjectStore } from '#storage/object-store.js';
+import { openStore } from '#storage/open-store.js';
+import { RecordLog } from '#storage/record-log.js';
+import { silentLogger } from '#telemetry/logger.js';
+import { describeFailure } from './attempt-end.js';
+import type { Standing } from './claimed-log.js';
+import { ClaimedWorker, type ClaimedWorkerOptions } from './claimed-worker.js';
+import { FoldedLog, type LogCodec } from './folded-log.js';
+import { type QueueEntry, QueueIndex } from './queue-index.js';
+
+/** Work that is created, claimed, and done, failed or given back to the queue. */
+type Event = { kind: 'created' } | { kind: 'claimed'; worker: string } | { kind: 'done' | 'failed' | 'queued'; text: string };
+interface View extends Standing {
+  readonly owner: string;
+  /** Kinds and texts of the ends, in order. */
+  readonly ends: readonly string[];
+}
+type Outcome = { readonly kind: 'done'; readonly text: string };
+type Options = ClaimedWorkerOptions<Event, View, Outcome>;
+
+const codec: LogCodec<Event> = { encode: ({ kind, ...payload }) => ({ kind, payload }), decode: (record) => record as unknown as Event };
+function apply(view: View | undefined, event: Event, sequence: number): View {
+  if (view === undefined || event.kind === 'created') return { state: 'waiting', fence: 0, fruitlessAttempts: 0, owner: '', ends: [] };
+  if (event.kind === 'claimed')
+    return { ...view, state: 'owned', fence: sequence, owner: event.worker, fruitlessAttempts: view.fruitlessAttempts + 1 };
+  return { ...view, state: event.kind === 'queued' ? 'waiting' : 'over', ends: [...view.ends, `${event.kind}: ${event.text}`] };
+}
+
+let folder: string;
+let store: ObjectStore;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'claimed-worker-'));
+  store = await openStore(folder);
+});
+after(async () => {
+  await store.close();
+  await rm(folder, { recursive: true });
+});
+
+const prefixOf = ({ project, id }: QueueEntry): string => `projects/${project}/work/${id}`;
+const logOf = (entry: QueueEntry) => new FoldedLog<Event, View>({ log: new RecordLog(store, `${prefixOf(entry)}/log`), codec, apply });
+
+async function enqueue(project: string, count: number): Promise<{ queue: QueueIndex; entries: QueueEntry[] }> {
+  const queue = new QueueIndex(store, `queue/${project}`);
+  const entries = Array.from({ length: count }, (_, k) => ({ project, id: `w${k}` }));
+  for (const entry of entries) {
+    await queue.add(entry);
+    await logOf(entry).append((view) => (view === undefined ? { kind: 'created' } : undefined));
+  }
+  return { queue, entries };
+}
+
+/** A worker that does its work at once, unless `part` says otherwise; stopped with the test. */
+function startWorker(t: { after(end: () => Promise<void>): void }, queue: QueueIndex, part: Partial<Options>): void {
+  const worker = new ClaimedWorker<Event, View, Outcome>({
+    kind: 'work',
+    progress: 'anything done',
+    queue,
+    store,
+    config: { workers: 1, pollMs: 10, leaseTtlMs: 2000, maxAttempts: 3, backoffMs: 1 },
+    logger: silentLogger(),
+    openLog: logOf,
+    name: prefixOf,
+    heartbeatPrefix: (entry) => `${prefixOf(entry)}/heartbeats`,
+    standing: (view) => view,
+    claim: (_, worker) => ({ kind: 'claimed', worker }),
+    attempt: async () => ({ kind: 'done', text: '' }),
+    ended: ({ text }) => ({ kind: 'done', text }),
+    failed: (text, forGood) => ({ kind: forGood ? 'failed' : 'queued', text }),
+    isDeterministic: (error) => error instanceof RangeError,
+    release: async () => {},
+    onOutcome: () => {},
+    onDepth: () => {},
+    onActive: () => {},
+    ...part,
+  });
+  worker.start();
+  t.after(() => worker.stop());
+}
+
+async function endsOf(entry: QueueEntry): Promise<readonly string[]> {
+  const log = logOf(entry);
+  for (let tries = 0; tries < 500; tries++) {
+    const view = await log.refresh();
+    if (view?.state === 'over') return view.ends;
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  throw new Error(`${prefixOf(entry)} never ended`);
+}
+
+test('work that a worker may not claim is left to one that may', async (t) => {
+  const { queue, entries } = await enqueue('left', 4);
+  const asked = new Set<string>();
+  startWorker(t, queue, {
+    attempt: async ({ id }) => ({ kind: 'done', text: `first did ${id}` }),
+    mayClaim: async ({ id }) => {
+      asked.add(id);
+      return id === 'w1' || id === 'w3';
+    },
+  });
+  for (const entry of [entries[1]!, entries[3]!]) assert.deepEqual(await endsOf(entry), [`done: first did ${entry.id}`]);
+  assert.deepEqual([...asked].sort(), ['w0', 'w1', 'w2', 'w3']);
+  startWorker(t, queue, { attempt: async ({ id }) => ({ kind: 'done', text: `second did ${id}` }) });
+  for (const entry of [entries[0]!, entries[2]!]) assert.deepEqual(await endsOf(entry), [`done: second did ${entry.id}`]);
+});
+
+test('a question that is never answered, or fails, holds up no other work', async (t) => {
+  const { queue, entries } = await enqueue('held', 3);
+  startWorker(t, queue, {
+    mayClaimMs: 20,
+    mayClaim: async ({ id }) => {
+      if (id === 'w0') throw new Error('the store is away');
+      return id === 'w1' ? await new Promise<boolean>(() => {}) : true;
+    },
+  });
+  assert.deepEqual(await endsOf(entries[2]!), ['done: ']);
+  for (const entry of entries.slice(0, 2)) assert.equal((await logOf(entry).refresh())?.fence, 0, `${entry.id} is unclaimed`);
+});
+
+test('a failure is retried so often as is allowed; one that would come again fails the work at once', async (t) => {
+  const { queue, entries } = await enqueue('failing', 2);
+  const outcomes: string[] = [];
+  startWorker(t, queue, {
+    attempt: async ({ id }) => {
+      throw id === 'w0' ? new Error('no luck') : new RangeError('no way');
+    },
+    onOutcome: (outcome) => outcomes.push(outcome),
+  });
+  assert.deepEqual(await endsOf(entries[0]!), ['queued: Error: no luck', 'queued: Error: no luck', 'failed: Error: no luck']);
+  assert.deepEqual(await endsOf(entries[1]!), ['failed: RangeError: no way']);
+  assert.deepEqual(outcomes.sort(), ['failed', 'failed', 'retried', 'retried']);
+});
+
+test('work whose owners vanished too often fails without a further attempt', async (t) => {
+  const { queue, entries } = await enqueue('vanished', 1);
+  const log = logOf(entries[0]!);
+  await log.refresh();
+  for (let k = 0; k < 3; k++) await log.append(() => ({ kind: 'claimed', worker: `gone-${k}` }));
+  let attempts = 0;
+  startWorker(t, queue, {
+    config: { workers: 1, pollMs: 10, leaseTtlMs: 50, maxAttempts: 3, backoffMs: 1 },
+    attempt: async () => {
+      attempts++;
+      return { kind: 'done', text: '' };
+    },
+  });
+  const [end] = await endsOf(entries[0]!);
+  assert.match(end!, /^failed: TooManyAttempts: 3 attempts in a row ended without anything done/);
+  assert.equal(attempts, 0);
+});
+
+test('a reason is at most 2000 characters', () => {
+  assert.equal(describeFailure(new TypeError('x')), 'TypeError: x');
+  assert.equal(describeFailure('y'), 'y');
+  assert.equal(describeFailure(new Error('z'.repeat(3000))).length, 2000);
+});

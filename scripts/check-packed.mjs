@@ -1,0 +1,113 @@
+// node scripts/check-packed.mjs FOLDER [TARBALL]: packs this folder (unless TARBALL is given), checks that the package holds no test code and nothing that
+// only a clone needs, installs it in the new folder FOLDER, which builds the addon, and starts its services. Ends with 1 where anything of that fails.
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { root } from './test-suites.mjs';
+
+/** Paths in the package that only a clone needs. */
+const UNWANTED =
+  /\.test\.|(^|\/)(test|bench|ref)\/|\.tsbuildinfo$|^scripts\/(?!build-native\.mjs$)|^libs\/native\/.*\.ts$|^libs\/native\/build\//;
+/** Paths without which the package does not work. */
+const NEEDED = [
+  'bin/dropstream.js',
+  'dist/services/cli/main.js',
+  'dist/services/trainer/main.js',
+  'libs/native/CMakeLists.txt',
+  'libs/protocol/descriptors.binpb',
+  'proto/dropstream/v1/trainer.proto',
+  'scripts/build-native.mjs',
+];
+
+class CheckFailed extends Error {}
+
+function run(command, args, cwd, { capture = false } = {}) {
+  const { status, signal, stdout, error } = spawnSync(command, args, {
+    cwd,
+    encoding: 'utf8',
+    timeout: 600_000,
+    maxBuffer: 1 << 26,
+    stdio: ['ignore', capture ? 'pipe' : 'inherit', 'inherit'],
+  });
+  if (status !== 0) throw new CheckFailed(`${command} ${args.join(' ')} ended with ${error?.message ?? status ?? signal}`);
+  return stdout;
+}
+
+/** Packs into `folder`. @returns the tarball */
+function pack(folder) {
+  // Scripts of the package write to stdout too: the report is the last array.
+  const output = run('npm', ['pack', '--json', '--pack-destination', folder], root, { capture: true });
+  const reported = JSON.parse(output.slice(output.search(/^[[{]$/m)));
+  const [{ filename }] = Array.isArray(reported) ? reported : Object.values(reported);
+  return join(folder, filename);
+}
+
+function checkList(tarball) {
+  const files = run('tar', ['-tzf', tarball], root, { capture: true })
+    .trim()
+    .split('\n')
+    .map((path) => path.replace(/^package\//, ''));
+  const unwanted = files.filter((path) => UNWANTED.test(path));
+  if (unwanted.length > 0) throw new CheckFailed(`the package holds what only a clone needs:\n  ${unwanted.slice(0, 20).join('\n  ')}`);
+  const missing = NEEDED.filter((path) => !files.includes(path));
+  if (missing.length > 0) throw new CheckFailed(`the package lacks ${missing.join(', ')}`);
+  console.log(`the package holds ${files.length} files, no test among them`);
+}
+
+/** The package's public faces load. */
+async function checkFaces(folder) {
+  const require = createRequire(join(folder, 'package.json'));
+  for (const face of ['dropstream/schedule', 'dropstream/client', 'dropstream/protocol/trainer']) {
+    await import(pathToFileURL(require.resolve(face)).href);
+    console.log(`imports ${face}`);
+  }
+}
+
+/** `dropstream up` starts every service and ends well. */
+function checkUp(folder) {
+  const up = spawn(join(folder, 'node_modules/.bin/dropstream'), ['up', '--json'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  return new Promise((resolvePromise, reject) => {
+    const failed = (why) => {
+      up.kill('SIGKILL');
+      reject(new CheckFailed(why));
+    };
+    const timer = setTimeout(() => failed('dropstream up printed no addresses within 60 s'), 60_000);
+    let output = '';
+    up.stdout.on('data', (chunk) => {
+      output += chunk;
+      if (!/trainer/.test(output) || !/\}\s*$/.test(output)) return;
+      clearTimeout(timer);
+      console.log('dropstream up started every service');
+      up.kill('SIGTERM');
+    });
+    up.on('exit', (code) => {
+      clearTimeout(timer);
+      if (code === 0) resolvePromise();
+      else failed(`dropstream up ended with ${code}`);
+    });
+  });
+}
+
+const [target, given] = process.argv.slice(2);
+if (target === undefined) {
+  console.error('usage: node scripts/check-packed.mjs FOLDER [TARBALL]');
+  process.exit(2);
+}
+try {
+  const folder = resolve(target);
+  mkdirSync(folder, { recursive: true });
+  const tarball = given === undefined ? pack(folder) : resolve(given);
+  checkList(tarball);
+  writeFileSync(join(folder, 'package.json'), '{ "name": "empty-folder", "private": true }\n');
+  run('npm', ['install', '--omit=dev', '--no-audit', '--no-fund', tarball], folder);
+  run('npx', ['--no-install', 'dropstream', '--version'], folder);
+  run('npx', ['--no-install', 'dropstream', 'doctor'], folder);
+  await checkFaces(folder);
+  await checkUp(folder);
+} catch (error) {
+  if (!(error instanceof CheckFailed)) throw error;
+  console.error(`check-packed: ${error.message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,64 @@
+/** The page that lists every metric, from the registries themselves. */
+import { Registry } from 'prom-client';
+import { createGrpcClientMetrics, createGrpcServerMetrics } from '#telemetry/grpc-metrics.js';
+import { createRegistry } from '#telemetry/metrics.js';
+import { createDataMetrics } from '../../services/data/metrics.js';
+import { createEvaluatorMetrics } from '../../services/evaluator/metrics.js';
+import { createSchedulerMetrics } from '../../services/scheduler/metrics.js';
+import { createTrainerMetrics } from '../../services/trainer/metrics.js';
+import { cell, code, generatedFrom, table } from './markdown.js';
+
+const create: Readonly<Record<string, (registry: Registry) => unknown>> = {
+  'Data service': createDataMetrics,
+  Scheduler: createSchedulerMetrics,
+  Trainer: createTrainerMetrics,
+  Evaluator: createEvaluatorMetrics,
+};
+
+/** What a metric of prom-client says about itself; its types leave `labelNames` out. */
+interface Described {
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames: readonly string[];
+  get(): Promise<{ readonly type: string }>;
+}
+
+export async function metricsPage(): Promise<string> {
+  const out = [
+    generatedFrom('the registries of the services'),
+    '# Metrics',
+    '',
+    'Every service answers `/metrics` in the text format of Prometheus, on its admin port (1000 above its gRPC port). Times are in seconds, sizes in',
+    'bytes. [Operating](../operating.md) says which of them to watch.',
+  ];
+  for (const [title, add] of Object.entries(create)) {
+    const registry = new Registry();
+    add(registry);
+    out.push('', `## ${title}`, '', ...(await rows(registry)));
+  }
+  const common = createRegistry({ service: 'any', version: '0', process: false });
+  createGrpcServerMetrics(common);
+  createGrpcClientMetrics(common);
+  out.push('', '## All services', '', ...(await rows(common)));
+  out.push(
+    '',
+    "Besides these, every service has prom-client's standard series of the process (`process_*`) and of Node (`nodejs_*`): processor time, memory,",
+    'garbage collection and the delay of the event loop.',
+  );
+  return `${out.join('\n')}\n`;
+}
+
+async function rows(registry: Registry): Promise<string[]> {
+  const metrics = registry.getMetricsAsArray() as unknown as Described[];
+  return table(
+    ['metric', 'type', 'labels', 'meaning'],
+    await Promise.all(
+      metrics.map(async (metric) => [
+        code(metric.name),
+        (await metric.get()).type,
+        metric.labelNames.map(code).join(', ') || 'none',
+        cell(metric.help),
+      ]),
+    ),
+  );
+}

@@ -1,0 +1,60 @@
+// Which tests may skip, and where. With CI=true a skip that no row allows fails the run (scripts/run-tests.mjs).
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './test-suites.mjs';
+
+const shared = process.env.DROPSTREAM_SHARED ?? join(root, '..', 'shared');
+const withoutShared = (...parts) => !existsSync(join(shared, ...parts));
+const withoutPackage = (name) => !existsSync(join(root, 'node_modules', name));
+
+/**
+ * `reason` is what the test says; the row counts only where `here` is true. `because` is why the project accepts that the test does not run here.
+ */
+export const expectedSkips = [
+  {
+    reason:
+      /shared (fixtures|folder|images) (are|is) (not|absent)|the shared fixtures|no \.\.\/shared|^no images$|the recipe is not beside/,
+    here: withoutShared('fixtures') || withoutShared('data'),
+    because: 'golden values and photographs lie beside a checkout; they are too large and not ours to publish',
+  },
+  {
+    reason: /^(minio|grpcurl|promtool|prometheus): no .*get-tool/,
+    here: withoutShared('tools', 'get-tool'),
+    because: 'test tools are built by a script that lies beside a checkout',
+  },
+  {
+    reason: /^(minio|grpcurl|promtool|prometheus): get-tool failed/,
+    here: spawnSync('go', ['version']).status !== 0,
+    because: 'that script compiles the tools with Go, which a bare machine lacks',
+  },
+  {
+    reason: /^executor tfjs-tensorflow: @tensorflow\/tfjs-node/,
+    here: withoutPackage('@tensorflow/tfjs-node') && withoutPackage('@tensorflow/tfjs-node-gpu'),
+    because: 'TensorFlow is an optional peer: npm run setup:tensorflow brings it, on Linux on x86-64 only',
+  },
+  {
+    reason: /^DROPSTREAM_PEERS_VENV names no environment/,
+    here: process.env.DROPSTREAM_PEERS_VENV === undefined,
+    because: 'PyTorch and timm take gigabytes; their answers are checked in as golden values',
+  },
+  {
+    reason: /^there is no python|tensorboard|grpcio-tools|grpc_tools/i,
+    here: process.env.DROPSTREAM_PYTHON === undefined,
+    because: 'the machine has no Python that can install packages',
+  },
+  {
+    reason: /^root may write anywhere$/,
+    here: process.getuid?.() === 0,
+    because: 'permissions do not bind root; this test runs for every other user',
+  },
+  { reason: /^no openssl command/, here: true, because: 'certificates for tests are made with openssl, which a bare machine may lack' },
+  {
+    reason: /^resident memory is read from \/proc$/,
+    here: process.platform !== 'linux',
+    because: 'other systems show it in other ways',
+  },
+];
+
+/** The skipped tests that no row allows here. */
+export const unexpected = (skipped) => skipped.filter(({ why }) => !expectedSkips.some(({ reason, here }) => here && reason.test(why)));

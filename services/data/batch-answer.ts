@@ -1,0 +1,124 @@
+/** One GetBatch call: takes the batch that was made ahead or makes it, announces the batches that follow, and sends it. */
+import type { BatchPlanner } from '#data/plan/batch-plan.js';
+import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
+import type { CallContext } from '#rpc/handlers.js';
+import type { Admission, Needs } from './admission.js';
+import type { Ahead, TakenBatch } from './ahead.js';
+import type { FileMemory } from './file-memory.js';
+import { followingBatches } from './following-batches.js';
+import { batchNeeds, type MadeBatch, makeBatch } from './make-batch.js';
+import { countFailures, timeWait } from './measure-calls.js';
+import type { MemoryPool } from './memory-pool.js';
+import type { DataMetrics } from './metrics.js';
+import type { OpenDataset, OpenDatasets } from './open-datasets.js';
+import { type GetBatchQuery, plannerOf } from './requests.js';
+import type { UndecodableLog } from './undecodable-log.js';
+
+export interface BatchParts {
+  readonly datasets: OpenDatasets;
+  readonly admission: Admission;
+  /** Memory of batches, used again. */
+  readonly memories: MemoryPool;
+  /** Memory of files, used again. */
+  readonly files: FileMemory;
+  readonly ahead: Ahead;
+  readonly metrics: DataMetrics;
+  readonly undecodable: UndecodableLog;
+  /** Most threads of one batch; undefined: one a core. */
+  readonly threads: number | undefined;
+}
+
+export class BatchAnswer {
+  readonly #parts: BatchParts;
+  readonly #query: GetBatchQuery;
+  readonly #ctx: CallContext;
+  readonly #client: string;
+  /** Keys of the batches that this call has announced. */
+  #announced: readonly string[] = [];
+
+  constructor(parts: BatchParts, query: GetBatchQuery, ctx: CallContext) {
+    this.#parts = parts;
+    this.#query = query;
+    this.#ctx = ctx;
+    this.#client = query.client || ctx.peer;
+  }
+
+  /** The header, then the payload in chunks. */
+  async *messages(): AsyncGenerator<GetBatchResponse, void, void> {
+    const { ahead, memories, metrics } = this.#parts;
+    let taken: TakenBatch | undefined;
+    let finished = false;
+    try {
+      taken = await ahead.take(this.#keyOf(this.#query), this.#ctx.signal);
+      if (taken) this.#announce(taken.batch.header);
+      else taken = await countFailures(metrics, () => this.#admitted());
+      yield { part: { $case: 'header', value: taken.batch.header } };
+      for (const chunk of taken.batch.memory.chunks()) {
+        metrics.payloadBytes.inc(chunk.part.value.byteLength);
+        yield chunk;
+      }
+      // Until then chunks may still be serialized in it: the memory of a call that ends early is not used again.
+      await this.#ctx.flushed();
+      memories.give(taken.batch.memory);
+      finished = true;
+    } finally {
+      taken?.admitted.left();
+      if (!finished) ahead.drop(this.#announced);
+    }
+  }
+
+  /** Waits for its turn, announces what follows, then makes the batch; what it holds is the caller's to leave. */
+  async #admitted(): Promise<TakenBatch> {
+    const { datasets, admission, metrics } = this.#parts;
+    const { signal } = this.#ctx;
+    return await datasets.use(this.#query.plan.manifest, signal, async (dataset) => {
+      const planner = plannerOf(this.#query, dataset);
+      const classes = dataset.manifest.classes.length;
+      const needs = needsOf(this.#query, classes);
+      const admitted = await timeWait(metrics, () => admission.enter(this.#client, needs, signal));
+      try {
+        this.#announce({ batchesPerEpoch: planner.batchesPerEpoch, classes });
+        const batch = await this.#make(this.#query, planner, dataset, signal);
+        admitted.made();
+        return { batch, admitted };
+      } catch (error) {
+        admitted.left();
+        throw error;
+      }
+    });
+  }
+
+  /** Tells what the client will ask for next, as far as it has said so (read_ahead). */
+  #announce({ batchesPerEpoch, classes }: Pick<BatchHeader, 'batchesPerEpoch' | 'classes'>): void {
+    const { ahead, datasets } = this.#parts;
+    const following = followingBatches(this.#query, batchesPerEpoch).map((next) => ({
+      key: this.#keyOf(next),
+      client: this.#client,
+      needs: needsOf(next, classes),
+      make: (signal: AbortSignal) =>
+        datasets.use(next.plan.manifest, signal, (dataset) => this.#make(next, plannerOf(next, dataset), dataset, signal)),
+    }));
+    this.#announced = following.map(({ key }) => key);
+    ahead.announce(following, this.#ctx.connectionClosed);
+  }
+
+  async #make(query: GetBatchQuery, planner: BatchPlanner, dataset: OpenDataset, signal: AbortSignal): Promise<MadeBatch> {
+    const { metrics, memories, files, threads, undecodable } = this.#parts;
+    const { planDigest, epoch, index, format } = query;
+    const timed = (part: string, seconds: number) => metrics.making.observe({ part }, seconds);
+    const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal, memories, files, timed });
+    metrics.batches.inc({ format: PixelFormat[format] });
+    metrics.images.inc(batch.header.samples.length);
+    for (const replaced of batch.header.replaced) undecodable.note(query.plan.manifest, replaced, this.#ctx.logger);
+    return batch;
+  }
+
+  /** Everything that decides a batch's bytes, and the client. */
+  #keyOf({ planDigest, epoch, index, format }: GetBatchQuery): string {
+    return [planDigest, epoch, index, format, this.#client].join('/');
+  }
+}
+
+function needsOf({ format, plan }: GetBatchQuery, classes: number): Needs {
+  return batchNeeds(format, plan.batchSize, plan.transform.inputSize, classes);
+}

@@ -1,0 +1,14 @@
+/** Which fields of the evaluator's requests hold resource names. */
+import type { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import type { RequestNames } from '#rpc/request-names.js';
+
+// A manifest goes by its SHA-256 and belongs to no project.
+const spec = { checkpoint: 'checkpoint', manifest: 'text' } as const;
+
+export const evaluatorNames = {
+  createEvaluation: { parent: 'project', evaluationId: 'text', spec, requestId: 'text' },
+  getEvaluation: { name: 'evaluation' },
+  listEvaluations: { parent: 'project', pageToken: 'text' },
+  cancelEvaluation: { name: 'evaluation' },
+  watchEvaluation: { name: 'evaluation' },
+} as const satisfies RequestNames<typeof EvaluatorServiceService>;

@@ -1,0 +1,35 @@
+/** The batches of an evaluation: every sample once, in order; the last batch may be short. */
+import { type Plan, SampleOrder } from '#protocol/dropstream/v1/data.js';
+import type { EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
+import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+
+/** `spec`: resolved. `run`: the spec that the checkpoint was trained with. `inputSize`: pixels. */
+export function evaluationPlan(spec: EvaluationSpec, run: RunSpec, inputSize: number): Plan {
+  return {
+    dataset: { manifest: spec.manifest },
+    seed: 0n,
+    batchSize: spec.batchSize as number,
+    rank: 0,
+    worldSize: 1,
+    order: SampleOrder.SEQUENTIAL,
+    transform: {
+      inputSize,
+      training: false,
+      colorJitter: undefined,
+      aa: undefined,
+      trainInterpolation: undefined,
+      cropPct: spec.cropPct,
+      reprob: undefined,
+      remode: undefined,
+      recount: undefined,
+      imagenetDefaultMeanAndStd: run.imagenetDefaultMeanAndStd,
+      cropPadding: undefined,
+      hflip: undefined,
+    },
+    mix: undefined,
+    pixelSemantics: 0,
+    subsetStride: spec.subsetStride ?? 0,
+    subsetOffset: spec.subsetOffset ?? 0,
+    subsetInvert: false,
+  };
+}

@@ -1,0 +1,50 @@
+/** What every part of an attempt at a run works with. */
+import type { ObjectStore } from '#storage/object-store.js';
+import type { Logger } from '#telemetry/logger.js';
+import type { DataAccess } from '#training/prepared-batches.js';
+import type { ClaimedLog } from '#work/claimed-log.js';
+import type { TrainerMetrics } from '../metrics.js';
+import type { EvaluatorClient, SchedulerClient } from '../peers.js';
+import type { EventBody, EventBodyAt } from '../run/run-log.js';
+import { asResolved, type ResolvedSpec } from '../run/run-spec.js';
+import type { RunView } from '../run/run-state.js';
+
+export interface AttemptOptions {
+  readonly store: ObjectStore;
+  readonly project: string;
+  readonly run: string;
+  readonly claimed: ClaimedLog<EventBodyAt, RunView>;
+  readonly data: DataAccess;
+  /** Absent: checkpoints are not evaluated. */
+  readonly evaluator: EvaluatorClient | undefined;
+  /** Absent: schedules are not followed. */
+  readonly scheduler: SchedulerClient | undefined;
+  /** How long a trained run waits for evaluations that get no further. */
+  readonly evaluationWaitMs: number;
+  readonly metrics: TrainerMetrics;
+  readonly logger: Logger;
+  /** Aborts when this worker should give the run back at the next step. */
+  readonly stopping: AbortSignal;
+}
+
+export interface AttemptContext extends AttemptOptions {
+  readonly spec: ResolvedSpec;
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  /** Appends to the run's log. @throws ClaimLost, WorkEnded */
+  append(body: EventBody): Promise<void>;
+}
+
+export function attemptContext(options: AttemptOptions): AttemptContext {
+  const { claimed } = options;
+  const { run } = claimed.view;
+  return {
+    ...options,
+    spec: asResolved(run.spec!),
+    stepsPerEpoch: Number(run.stepsPerEpoch),
+    totalSteps: Number(run.totalSteps),
+    append: async (body) => {
+      await claimed.append(() => ({ body }));
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** Where an attempt begins: at the newest whole checkpoint, or at the beginning, from scratch or from other weights. */
+import type { Program } from '#engine/index.js';
+import { type LoadedCheckpoint, loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
+import { fingerprintLine } from '#training/checkpoint-metadata.js';
+import { manifestKeyOf } from '../run/run-log.js';
+import type { AttemptContext } from './attempt-context.js';
+import { emptySums } from './epoch-means.js';
+import { OtherNumerics } from './exact-numerics.js';
+import { finetuneFrom } from './finetune.js';
+import { type Progress, restore } from './training-state.js';
+
+/** Every checkpoint that the log names is damaged or gone. */
+class NoWholeCheckpoint extends Error {
+  override readonly name = 'NoWholeCheckpoint';
+  constructor(readonly checkpoints: readonly string[]) {
+    super(`none of ${checkpoints.length} checkpoints is whole, the newest is ${checkpoints[0]}`);
+  }
+}
+
+/** Fills the program, and says in the log where the attempt resumes. @throws NoWholeCheckpoint, OtherNumerics, FinetuneMismatch */
+export async function startingPoint(context: AttemptContext, program: Program): Promise<Progress> {
+  const { claimed } = context;
+  const newest = await newestWhole(context);
+  if (newest !== undefined) return await resume(context, program, newest.name, newest.loaded);
+  // Training silently from the start again would hide the loss.
+  const { checkpoints, run } = claimed.view;
+  if (checkpoints.length > 0) throw new NoWholeCheckpoint(checkpoints.map(({ name }) => name));
+  await initialize(context, program);
+  if (run.attempt > 1) await reportResumed(context, 0, '', false);
+  return { step: 0, sums: emptySums(0), undecodable: [] };
+}
+
+async function newestWhole({ store, claimed, logger }: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
+  const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name), name]));
+  const onDamaged = (key: string, error: Error): void =>
+    logger.error({ error, checkpoint: nameOf.get(key) }, 'a checkpoint was passed over');
+  const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { signal: claimed.signal });
+  return loaded && { name: nameOf.get(loaded.manifestKey) as string, loaded };
+}
+
+async function resume(context: AttemptContext, program: Program, name: string, loaded: LoadedCheckpoint): Promise<Progress> {
+  const { spec, logger } = context;
+  const [wanted, found] = [loaded.manifest.fingerprint, fingerprintLine(program.fingerprint)];
+  const differs = wanted !== found;
+  // Exact runs are checked before they are claimed (exact-numerics.ts); a checkpoint that came later, or a newer one whose parts are
+  // damaged, may still lead here.
+  if (differs && spec.exact) throw new OtherNumerics(name, wanted, found);
+  if (differs) logger.warn({ checkpoint: name, wanted, found }, 'numerics differ from the checkpoint');
+  const progress = await restore(program, name, loaded);
+  await reportResumed(context, progress.step, name, differs);
+  return progress;
+}
+
+async function initialize({ store, claimed, spec, logger }: AttemptContext, program: Program): Promise<void> {
+  await program.initialize(spec.seed);
+  const { finetune } = spec;
+  if (finetune === '') return;
+  const loaded = await loadCheckpoint(store, manifestKeyOf(finetune), { groups: ['weights'], signal: claimed.signal });
+  for (const notice of await finetuneFrom(program, finetune, loaded)) logger.info({ checkpoint: finetune, notice }, 'finetuning');
+}
+
+async function reportResumed(context: AttemptContext, fromStep: number, checkpoint: string, fingerprintChanged: boolean): Promise<void> {
+  const { attempt } = context.claimed.view.run;
+  await context.append({ $case: 'resumed', value: { fromStep: BigInt(fromStep), attempt, checkpoint, fingerprintChanged } });
+}

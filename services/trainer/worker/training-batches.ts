@@ -1,0 +1,37 @@
+/** The micro-batches of a run from a step on. */
+import { formatName } from '#errors/resource-names.js';
+import { PreparedBatches } from '#training/prepared-batches.js';
+import { trainingPlan } from '../run/batch-plans.js';
+import type { ResolvedSpec } from '../run/run-spec.js';
+import type { AttemptContext } from './attempt-context.js';
+
+/** Finished micro-batches beyond those of one step, at most so many bytes. */
+const aheadBytes = 512 << 20;
+
+/** Begins to fetch at once; whoever opens them closes them. */
+export function openTrainingBatches(context: AttemptContext, fromStep: number): PreparedBatches {
+  const { data, project, claimed, logger, spec, stepsPerEpoch } = context;
+  return new PreparedBatches({
+    data: {
+      ...data,
+      onFailure: ({ address, epoch, index, error }) =>
+        logger.warn({ address, epoch, index, error: String(error) }, 'a batch is asked for again'),
+    },
+    request: {
+      plan: trainingPlan(spec),
+      parent: formatName('project', { project }),
+      from: { epoch: Math.floor(fromStep / stepsPerEpoch), index: (fromStep % stepsPerEpoch) * spec.updateFreq },
+      epochs: spec.epochs,
+      batchesPerEpoch: stepsPerEpoch * spec.updateFreq,
+      signal: claimed.signal,
+    },
+    classes: spec.nbClasses,
+    buffers: bufferCount(spec),
+  });
+}
+
+/** Those of the step under way, and of the next one as far as the bytes allow. */
+function bufferCount({ updateFreq, batchSize, inputSize }: ResolvedSpec): number {
+  const bytes = batchSize * 3 * inputSize * inputSize * 4;
+  return updateFreq + Math.max(1, Math.min(updateFreq, Math.floor(aheadBytes / bytes)));
+}
