@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 
-/** `work`, or the signal's reason as soon as it aborts. A later rejection of `work` is not unhandled. */
+/** Resolves as `work` does, or rejects with the signal's reason as soon as it aborts. A later rejection of `work` does not count as unhandled. */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(signal.reason as Error);

@@ -1,4 +1,4 @@
-/** A map of at most `limit` entries that forgets the one unused for longest. Values are never undefined. */
+/** A map of at most `limit` entries; drops the one that was not used for the longest time. Values must not be undefined. */
 export class RecentMap<K, V> {
   readonly #map = new Map<K, V>();
 
@@ -23,7 +23,7 @@ export class RecentMap<K, V> {
     if (this.#map.size > this.limit) this.#map.delete(this.#map.keys().next().value as K);
   }
 
-  /** The value of `key`, made where there is none. */
+  /** The value of `key`; it is made if there is none. */
   getOrMake(key: K, make: () => V): V {
     const known = this.get(key);
     if (known !== undefined) return known;

@@ -1,8 +1,8 @@
-/** The executors' code by name. */
+/** Loads the code of an executor by its name. */
 import { type ExecutorName, executorNames, UnknownExecutor } from './engines.js';
 import type { Executor } from './executor.js';
 
-// Imported when used, so that a process that trains natively never loads TensorFlow.js, and the other way round.
+// Executors are imported when they are used, so that a process that trains natively never loads TensorFlow.js, and vice versa.
 const executors: Readonly<Record<ExecutorName, () => Promise<Executor>>> = {
   native: async () => (await import('./native/executor.js')).nativeExecutor,
   tfjs: async () => (await import('./tfjs/executor.js')).tfjsExecutor('best'),
@@ -10,7 +10,7 @@ const executors: Readonly<Record<ExecutorName, () => Promise<Executor>>> = {
   'tfjs-tensorflow': async () => (await import('./tfjs/executor.js')).tfjsExecutor('tensorflow'),
 };
 
-/** Throws UnknownExecutor at once, so that a bad name is refused before any work. */
+/** Throws UnknownExecutor at once, so that a wrong name is rejected before any work. */
 export function executorNamed(name: string): Executor {
   if (!Object.hasOwn(executors, name)) throw new UnknownExecutor('executor', name, executorNames);
   const load = executors[name as ExecutorName];
@@ -20,7 +20,7 @@ export function executorNamed(name: string): Executor {
   };
 }
 
-/** Every executor, with what it misses on this machine. */
+/** Every executor, with what is missing for it on this machine. */
 export async function listExecutors(): Promise<{ name: ExecutorName; available: boolean; missing?: string }[]> {
   return Promise.all(
     executorNames.map(async (name) => {

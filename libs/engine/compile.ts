@@ -1,4 +1,4 @@
-/** From a model and its shapes to a program on a chosen executor. */
+/** Compiles a model with given shapes to a program on a chosen executor. */
 import { setImmediate } from 'node:timers/promises';
 import type { Graph } from '#graph/graph.js';
 import { chunkSamples } from '#graph/plan.js';
@@ -16,26 +16,29 @@ export interface CompileShapes {
   /** Side of the square RGB images in pixels. */
   imageSize: number;
   classes: number;
-  /** Samples of the largest micro-batch: bounds the chunks and the memory. Smaller ones are welcome. */
+  /** Samples of the largest micro-batch; bounds the chunks and the memory. Smaller micro-batches are allowed. */
   batch: number;
 }
 
 export interface CompileOptions {
   /** Default native. */
   executor?: ExecutorName;
-  /** Default fp32. bf16 (native only): products and what they read in bf16; residual stream, weights, optimizer, norms' sums, losses in fp32. */
+  /**
+   * Default fp32. bf16 (native only) is mixed precision: matrix products and their operands are bf16; the residual stream, weights, optimizer, sums
+   * of norms and losses stay fp32.
+   */
   precision?: Precision;
-  /** Less memory for a second forward pass (native only): keeps only what enters each block. Equal bits. Default false. */
+  /** Saves memory at the cost of a second forward pass (native only): keeps only the input of each block. Does not change bits. Default false. */
   checkpointBlocks?: boolean;
-  /** The program is only evaluated, never stepped: on native it takes a fraction of the memory then. Equal bits. Default false. */
+  /** The program is only evaluated and never takes a step; on native, it then needs a fraction of the memory. Does not change bits. Default false. */
   evaluateOnly?: boolean;
 }
 
 const CHANNELS = 3;
 
 /**
- * Compiles a model, given itself or by its name in the registry. Parameters are zero until `initialize`, `write` or `importState`.
- * Throws UnknownModel, UnknownExecutor, ExecutorUnavailable, or RangeError for shapes and for options that the executor lacks.
+ * Compiles a model, given as an object or by its name in the registry. Parameters are zero until `initialize`, `write` or `importState`. Throws
+ * UnknownModel, UnknownExecutor, ExecutorUnavailable, or RangeError for shapes and for options that the executor does not support.
  */
 export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
   const { graph, samples, prepared, fingerprint } = await plan(model, shapes, options);
@@ -43,7 +46,7 @@ export async function compile(model: Model | string, shapes: CompileShapes, opti
   return new Program(graph, await prepared.create(), fingerprint, samples, !options.evaluateOnly);
 }
 
-/** The fingerprint that the program of compile would have; takes no memory for it. Throws as compile does. */
+/** The fingerprint of the program that `compile` would return; allocates no memory for it. Throws the same errors as compile. */
 export async function fingerprintOf(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Fingerprint> {
   return (await plan(model, shapes, options)).fingerprint;
 }
@@ -55,7 +58,10 @@ interface Plan {
   fingerprint: Fingerprint;
 }
 
-/** All but the program's memory. For a large model tracing and lowering take tens of milliseconds each: the event loop has a turn between them. */
+/**
+ * Does everything but allocate the program's memory. For a large model, tracing and lowering take tens of milliseconds each, so the event loop gets a
+ * turn in between.
+ */
 async function plan(model: Model | string, shapes: CompileShapes, options: CompileOptions): Promise<Plan> {
   const { imageSize, classes, batch } = shapes;
   const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;

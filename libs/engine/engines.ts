@@ -1,10 +1,10 @@
 /**
- * The engines by the names that users give, and what each can do. Whoever checks a spec, compiles a program or lists what there is asks here.
+ * The engines by the names that users give, and what each of them can do. Used to check specs, to compile programs and to list executors.
  */
 import type { Family } from '#nn/models/registry.js';
 import type { Precision } from './precision.js';
 
-/** native: the addon. tfjs: TensorFlow.js on the best backend installed; -cpu and -tensorflow name one. */
+/** native: the C++ addon. tfjs: TensorFlow.js on the best installed backend; -cpu and -tensorflow choose one. */
 export const executorNames = ['native', 'tfjs', 'tfjs-cpu', 'tfjs-tensorflow'] as const;
 export type ExecutorName = (typeof executorNames)[number];
 
@@ -12,7 +12,7 @@ export type ExecutorName = (typeof executorNames)[number];
 export interface Abilities {
   readonly precisions: readonly Precision[];
   readonly families: readonly Family[];
-  /** Computes blocks again in the backward pass instead of keeping what they hold (checkpoint_blocks). */
+  /** Can compute blocks again in the backward pass instead of storing their activations (checkpoint_blocks). */
   readonly recomputation: boolean;
 }
 
@@ -26,7 +26,7 @@ const abilities: Readonly<Record<ExecutorName, Abilities>> = {
   'tfjs-tensorflow': tfjs,
 };
 
-/** The executor of each engine that a spec can name. A run names its backend, so that its numbers do not depend on what is installed. */
+/** The executor of each engine that a spec can name. A run chooses its backend, so that its numbers do not depend on what is installed. */
 const executors = { native: 'native', tfjs: 'tfjs-cpu', tensorflow: 'tfjs-tensorflow' } as const satisfies Record<string, ExecutorName>;
 
 export type EngineName = keyof typeof executors;
@@ -54,7 +54,7 @@ export function abilitiesOf(executor: ExecutorName): Abilities {
   return abilities[executor];
 }
 
-/** What an executor lacks of what is asked; undefined where it can do it all. `allowed` completes "must be". */
+/** The first requirement that an executor does not meet; undefined if it meets all. `allowed` completes "must be". */
 export function lacks(
   executor: ExecutorName,
   asked: {

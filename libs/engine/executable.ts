@@ -1,11 +1,11 @@
 /**
- * What every executor gives: a program with its parameters on some machine's arithmetic. Program (program.ts) is what the rest of Dropstream
- * uses; it names parameters and checks, and calls this.
+ * The interface of every executor: a program with its parameters. The rest of Dropstream uses Program (program.ts), which names parameters, checks
+ * arguments and calls this interface.
  */
 import type { Initializer } from '#nn/tensor.js';
 import type { Subtree } from './gradient-tree.js';
 
-/** One micro-batch. Images are finished fp32 NCHW. */
+/** One micro-batch. Images are fp32 NCHW, already normalised and mixed. */
 export interface MicroBatch {
   images: Float32Array;
   /** Soft targets [n, classes]. */
@@ -16,9 +16,9 @@ export interface MicroBatch {
 }
 
 /**
- * Randomness of one step. A drop-path mask bit and a dropout element are kept where x < ⌈(1 − p)·2³²⌉ with x a word of Philox 4x32-10:
- * key = (seed low 32 bits, seed high 32 bits); counter = (element >> 2, sample, site, step), word = element & 3.
- * Dropout: site = its index; element in the site's row-major per-sample order. Drop path: site = 0x80000000 | path, element 0.
+ * Randomness of one step. A drop-path mask bit and a dropout element are kept where x < ⌈(1 − p)·2³²⌉; x is a word of Philox 4x32-10 with key = (seed
+ * low 32 bits, seed high 32 bits), counter = (element >> 2, sample, site, step), word = element & 3. Dropout: site = its index; element = the index
+ * in the site's row-major per-sample order. Drop path: site = 0x80000000 | path, element = 0.
  */
 export interface StepRandomness {
   seed: bigint;
@@ -28,8 +28,8 @@ export interface StepRandomness {
   /** Drop rate per path, in path order. */
   pathRates: Float64Array;
   /**
-   * Explicit masks for tests, 0 = dropped: per site one byte per element [samples, elementsPerSample]; per path one byte per sample; samples
-   * counted over the micro-batches of the leaf. Kept values are scaled by the rates, as drawn ones are.
+   * Explicit masks for tests; 0 means dropped. For each site one byte per element [samples, elementsPerSample]; for each path one byte per sample.
+   * Samples are counted over the micro-batches of the leaf. Kept values are scaled by the rates, as with drawn masks.
    */
   siteMasks?: (Uint8Array | undefined)[];
   pathMasks?: (Uint8Array | undefined)[];
@@ -43,7 +43,7 @@ export interface OptimizerScalars {
   momentum: number;
   /** 1-based count of optimizer steps, for bias correction. */
   step: number;
-  /** Clip by global L2 norm where > 0: factor min(1, clip/(norm + 1e-6)). */
+  /** Clips by the global L2 norm if above 0: factor min(1, clip/(norm + 1e-6)). */
   clip: number;
   /** Per parameter: learning rate (schedule × layer scale) and decoupled weight decay. */
   learningRate: Float64Array;
@@ -54,12 +54,12 @@ export interface OptimizerScalars {
 
 /** One leaf of a step (gradient-tree.ts). */
 export interface Leaf {
-  /** In order; at least one. */
+  /** In order; at least one micro-batch. */
   microBatches: MicroBatch[];
   random: StepRandomness;
-  /** The gradient is that of Σ loss · lossScale: 1 / samples of the whole step gives the gradient of the mean. */
+  /** Factor of every loss. The gradient is that of Σ loss · lossScale: 1 / samples of the whole step gives the gradient of the mean loss. */
   lossScale: number;
-  /** Which leaf, of how many: 0 ≤ index < leaves ≤ MOST_LEAVES. */
+  /** Index of the leaf, and the number of leaves of the step: 0 ≤ index < leaves ≤ MOST_LEAVES. */
   index: number;
   leaves: number;
 }
@@ -86,7 +86,7 @@ export interface EvaluationOutput {
 
 export type StateName = 'weights' | 'gradients' | 'first_moment' | 'second_moment' | 'ema';
 
-/** All elements of one parameter: where they are copied from, or to. */
+/** All elements of one parameter: the source or the target of a copy. */
 export interface ParameterValues {
   parameter: number;
   values: Float32Array;
@@ -94,33 +94,33 @@ export interface ParameterValues {
 
 /** One kernel call of a recorded step or evaluation. */
 export interface KernelCall {
-  /** `pack`: a weight packed for products, inside the call that first needed it. */
+  /** `pack`: a weight is packed for matrix products, inside the call that first needs it. */
   part: 'forward' | 'backward' | 'update' | 'pack';
   kernel: string;
-  /** Of the instruction; sizes per sample. */
+  /** Attributes of the instruction; sizes are per sample. */
   attributes: Readonly<Record<string, number>>;
-  /** Of its domain in the chunk; 0 in `update` and `pack`. */
+  /** Samples of the call's domain in the chunk; 0 in `update` and `pack`. */
   samples: number;
-  /** What its operands hold (gradients count twice: read and written); 0 for the optimizer. */
+  /** Bytes of its operands (gradients count twice, because they are read and written); 0 for the optimizer. */
   bytes: number;
-  /** Seconds of the monotonic clock, the one of process.hrtime. */
+  /** Seconds of the monotonic clock that process.hrtime reads. */
   begin: number;
   end: number;
 }
 
-/** A part of a call on one thread of the compute pool, where several shared it. */
+/** The part of a call that one thread of the compute pool did, if several threads shared the call. */
 export interface ThreadJob {
   thread: number;
   begin: number;
   end: number;
 }
 
-/** Records kernel calls into memory taken at start; costs nothing while stopped. Every method is refused while a call runs. */
+/** Records kernel calls into memory that `start` allocates; costs nothing while stopped. Every method throws while a call runs. */
 export interface Profiler {
-  /** Room for so many kernel calls, and as many jobs of every thread; later ones are lost. At most 2^24. */
+  /** Allocates room for `calls` kernel calls, and as many jobs of every thread; later ones are lost. At most 2^24. */
   start(calls: number): void;
   stop(): void;
-  /** What was recorded since the last take, calls in order of their ends, and how many calls found no room. */
+  /** Everything recorded since the last take: calls in the order of their ends, jobs, and the number of calls for which there was no room. */
   take(): { calls: KernelCall[]; jobs: ThreadJob[]; lost: number };
 }
 
@@ -133,48 +133,50 @@ export class StepCancelled extends Error {
 }
 
 /**
- * A compiled program with its parameters, all states zero at first. Every call but cancel and dispose is queued (at most 64) and run in the order
- * of asking, none on the event loop's thread where the executor has threads of its own. Arrays are used in place: do not change or transfer
- * them, and do not use what is read, before the promise settles. What is refused or fails rejects the promise: RangeError or TypeError for a wrong argument.
+ * A compiled program with its parameters; all states are zero at first. Calls other than cancel and dispose are queued (at most 64) and run in the
+ * order in which they were made. An executor with threads of its own runs none of them on the event loop's thread. Arrays are used in place: do not
+ * change or transfer them, and do not use arrays that are read into, before the promise settles. Failures reject the promise; a wrong argument is a
+ * RangeError or a TypeError.
  *
- * A step is an accumulate for every leaf, in any order, then an update. It begins with the first accumulate (or writeSubtree) after an update or
- * a cancel; a leaf that is refused may be asked for again.
+ * A step consists of an accumulate for every leaf, in any order, and then an update. It begins with the first accumulate (or writeSubtree) after an
+ * update or a cancel. A leaf whose accumulate was rejected may be accumulated again.
  */
 export interface Executable {
-  /** Forward and backward over the micro-batches of one leaf. Sums of leaves are formed as soon as both parts are there. */
+  /** Forward and backward pass over the micro-batches of one leaf. A sum of the tree is formed as soon as both of its parts are there. */
   accumulate(leaf: Leaf): Promise<LeafOutput>;
   /**
-   * Norm of the sum of all leaves, clip, optimizer and EMA. Ends the step in any case: rejected where a leaf is missing, and then its leaves are
-   * given up. Without `optimizer`: the norm only; an update with one may follow. Gradients can be read, summed and not clipped, until the next step begins.
+   * Computes the norm of the sum of all leaves, and applies clipping, optimizer and EMA. Ends the step in any case: it rejects if a leaf is missing,
+   * and then the step's leaves are discarded. Without `optimizer`, only computes the norm; an update with one may follow. Until the next step begins,
+   * the gradients can be read: summed, but not clipped.
    */
   update(optimizer?: OptimizerScalars): Promise<UpdateOutput>;
-  /** Forward without dropout or drop path. `state`: which parameters. */
+  /** Forward pass without dropout and drop path. `state` chooses the parameters. */
   evaluate(batch: MicroBatch, state: 'weights' | 'ema'): Promise<EvaluationOutput>;
   /**
-   * Rejects with StepCancelled every accumulate, writeSubtree, update and evaluate that runs or waits, and gives the step up: the next one begins
-   * from zero. Weights, moments and EMA stay as they were before the step. An update whose optimizer has begun to change them goes on to its end
-   * and resolves: the step is then done. Data that moves (initialize, read, write) is not affected.
+   * Rejects with StepCancelled every accumulate, writeSubtree, update and evaluate that runs or waits, and discards the step: the next one begins
+   * from zero. Weights, moments and EMA stay as they were before the step. An update whose optimizer has begun to change them is completed and
+   * resolves; then the step is done. Calls that move data (initialize, read, write) are not affected.
    */
   cancel(): void;
 
   /**
-   * The sum of a node of the tree, all parameters end to end: for its exchange with other executables of the same step. Read: a node that is there
-   * and not yet part of a larger sum (subtreesWithin of what was accumulated). Write: in the place of accumulating its leaves.
+   * The sum of one node of the tree, all parameters end to end, to exchange it with other executables of the same step. Read: the node must be there
+   * and not yet be part of a larger sum (see subtreesWithin for the leaves that were accumulated). Write: replaces accumulating the node's leaves.
    */
   readSubtree(subtree: Subtree, into: Float32Array): Promise<void>;
   writeSubtree(subtree: Subtree, leaves: number, from: Float32Array): Promise<void>;
 
-  /** Weights and EMA drawn as libs/nn/initialisation.ts says, one initializer a parameter; moments zero. */
+  /** Draws weights and EMA as libs/nn/initialisation.ts defines, with one initializer for each parameter; sets moments to zero. */
   initialize(initializers: readonly Initializer[], seed: bigint): Promise<void>;
-  /** Copies parameters out. Gradients: those of the last update. */
+  /** Copies parameters out. `gradients` are those of the last update. */
   read(state: StateName, into: readonly ParameterValues[]): Promise<void>;
-  /** Copies parameters in; `gradients` is refused. */
+  /** Copies parameters in; rejects `gradients`. */
   write(state: StateName, from: readonly ParameterValues[]): Promise<void>;
 
-  /** Frees everything once the running call ended, and rejects those behind it. A program that is collected frees itself. */
+  /** Frees everything when the running call has ended, and rejects the calls behind it. A program that is garbage-collected frees itself. */
   dispose(): void;
-  /** Held outside the JavaScript heap. Grows by a gradient with every buffer of a step's leaves that is first needed. */
+  /** Bytes held outside the JavaScript heap. Grows by the size of a gradient whenever a step first needs another buffer for its leaves. */
   readonly memoryBytes: number;
-  /** Where the time of calls goes. Absent where an executor cannot tell. */
+  /** Shows where calls spend their time. Absent if the executor cannot record it. */
   readonly profiler?: Profiler;
 }

@@ -1,13 +1,13 @@
-/** What an executor is: a graph goes in, a program that holds its parameters comes out. */
+/** An executor turns a graph into a program that holds the graph's parameters. */
 import type { Graph } from '#graph/graph.js';
 import type { Executable } from './executable.js';
 import type { Fingerprint } from './fingerprint.js';
 import type { Precision } from './precision.js';
 
-/** A program as good as made: it takes no memory yet. */
+/** A program that is ready to be created; it takes no memory yet. */
 export interface Prepared {
   fingerprint: Omit<Fingerprint, 'precision'>;
-  /** Takes the memory. */
+  /** Allocates the memory. */
   create(): Promise<Executable>;
 }
 
@@ -18,13 +18,13 @@ export interface PrepareOptions {
 }
 
 export interface Executor {
-  /** Plans a program of the graph for chunks of `samples`. Throws ExecutorUnavailable, or RangeError for an option that it lacks. */
+  /** Plans a program of the graph for chunks of `samples`. Throws ExecutorUnavailable, or RangeError for an unsupported option. */
   prepare(graph: Graph, samples: number, options: PrepareOptions): Promise<Prepared>;
-  /** Undefined where it can run here, else what is missing. */
+  /** Undefined if the executor can run here; otherwise says what is missing. */
   missing(): Promise<string | undefined>;
 }
 
-/** The executor exists and cannot run on this machine. */
+/** The executor exists but cannot run on this machine. */
 export class ExecutorUnavailable extends Error {
   override readonly name = 'ExecutorUnavailable';
   constructor(

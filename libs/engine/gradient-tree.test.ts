@@ -86,6 +86,6 @@ test('whoever computes contiguous leaves holds few sums: the largest nodes among
     [0, 5],
     [0.5, 2],
   ] as const) {
-    assert.throws(() => subtreesWithin(4, begin, end), /are no part of the 4 of a step/);
+    assert.throws(() => subtreesWithin(4, begin, end), /are not a part of the 4 leaves of a step/);
   }
 });

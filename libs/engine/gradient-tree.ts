@@ -1,29 +1,30 @@
 /**
- * How a step is cut into leaves, and the tree in which their gradients are added.
+ * How a step is divided into leaves, and the tree in which the gradients of the leaves are added.
  *
- * A leaf is a contiguous group of whole micro-batches; its gradient begins at zero. A step of V leaves has one fixed binary tree over them: the
- * sum of leaves [a, a + n) is, for n > 1, the sum of its left part, the largest power of two below n leaves, and of its right part, the rest.
- * Every sum is one fp32 addition an element. So the bits of a step depend on V, which is a part of the run's spec, and not on which worker
- * computed which leaves, in what order they came, or how many threads it had. libs/native/vm/gradient-sums.h is the same tree.
+ * A leaf is a contiguous group of whole micro-batches; its gradient begins at zero. For a step of V leaves, there is one fixed binary tree. For n >
+ * 1, the sum of leaves [a, a + n) is the sum of a left part and a right part; the left part has as many leaves as the largest power of two below n,
+ * and the right part has the rest. Every sum is one fp32 addition per element. So the bits of a step depend on V, which is a part of the run's spec.
+ * They do not depend on which worker computed which leaves, on the order in which leaves arrived, or on the number of threads.
+ * libs/native/vm/gradient-sums.h implements the same tree.
  */
 
-/** A step has at most this many leaves, so that few gradients are held at once: log2(16) + 1 of them where leaves come in order. */
+/** Largest number of leaves of a step. It bounds the gradients held at once: log2(16) + 1 of them if leaves are accumulated in order. */
 export const MOST_LEAVES = 16;
 
-/** A node of the tree: the sum of `leaves` leaves from `first` on. */
+/** A node of the tree: the sum of `leaves` leaves beginning with leaf `first`. */
 export interface Subtree {
   readonly first: number;
   readonly leaves: number;
 }
 
-/** Leaves of a step of so many micro-batches, where the spec says nothing. */
+/** Number of leaves of a step with this many micro-batches if the spec does not set it. */
 export function defaultLeaves(microBatches: number): number {
   return Math.min(MOST_LEAVES, microBatches);
 }
 
 /**
- * The micro-batches [begin, end) of every leaf: contiguous, in order, their numbers differing by one at most.
- * @throws RangeError where `leaves` is no whole number from 1 to the smaller of MOST_LEAVES and `microBatches`
+ * The micro-batches [begin, end) of every leaf: contiguous, in order, and their numbers differ by at most one.
+ * @throws RangeError unless `leaves` is a whole number from 1 to the smaller of MOST_LEAVES and `microBatches`
  */
 export function leafRanges(microBatches: number, leaves: number): { begin: number; end: number }[] {
   const most = defaultLeaves(microBatches);
@@ -34,10 +35,10 @@ export function leafRanges(microBatches: number, leaves: number): { begin: numbe
   return Array.from({ length: leaves }, (_, leaf) => ({ begin: begin(leaf), end: begin(leaf + 1) }));
 }
 
-/** The two parts that a node is the sum of; undefined of a single leaf. */
+/** The two parts whose sum a node is; undefined for a single leaf. */
 export function partsOf({ first, leaves }: Subtree): [left: Subtree, right: Subtree] | undefined {
   if (leaves === 1) return undefined;
-  const left = 2 ** Math.floor(Math.log2(leaves - 1)); // exact for such small numbers
+  const left = 2 ** Math.floor(Math.log2(leaves - 1)); // exact for numbers this small
   return [
     { first, leaves: left },
     { first: first + left, leaves: leaves - left },
@@ -45,12 +46,13 @@ export function partsOf({ first, leaves }: Subtree): [left: Subtree, right: Subt
 }
 
 /**
- * The largest nodes of a tree of `leaves` leaves that lie within [begin, end), in order: what whoever computed these leaves holds, and exchanges.
- * @throws RangeError where the range is empty or beyond the leaves
+ * The largest nodes of a tree of `leaves` leaves that lie within [begin, end), in order. A worker that computed these leaves holds and exchanges
+ * these nodes.
+ * @throws RangeError if the range is empty or exceeds the leaves
  */
 export function subtreesWithin(leaves: number, begin: number, end: number): Subtree[] {
   if (!(Number.isInteger(begin) && Number.isInteger(end) && begin >= 0 && begin < end && end <= leaves)) {
-    throw new RangeError(`leaves [${begin}, ${end}) are no part of the ${leaves} of a step`);
+    throw new RangeError(`leaves [${begin}, ${end}) are not a part of the ${leaves} leaves of a step`);
   }
   const within = (node: Subtree): Subtree[] => {
     const last = node.first + node.leaves;
@@ -61,7 +63,9 @@ export function subtreesWithin(leaves: number, begin: number, end: number): Subt
   return within({ first: 0, leaves });
 }
 
-/** The other part of the sum that a node enters, and whether the node is the left one; undefined of the root, or where it is no node. */
+/**
+ * The other part of the sum that contains a node, and whether the node is the left part; undefined for the root, and if it is not a node of the tree.
+ */
 export function siblingOf(leaves: number, { first, leaves: size }: Subtree): { sibling: Subtree; isLeft: boolean } | undefined {
   let found: { sibling: Subtree; isLeft: boolean } | undefined;
   let at: Subtree = { first: 0, leaves };

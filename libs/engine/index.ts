@@ -1,4 +1,4 @@
-/** The engine's public face. */
+/** The engine's public interface. */
 export { listExecutors } from './choose.js';
 export { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
 export { type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';

@@ -1,6 +1,6 @@
 /**
- * Dropout and drop-path masks as executable.ts (StepRandomness) fixes them, for executors without native code.
- * Bit for bit what the addon draws.
+ * Dropout and drop-path masks as defined in executable.ts (StepRandomness), for executors without native code. They have the same bits as the
+ * addon's.
  */
 
 import { keepThreshold, philoxBlock, seedKey } from '#random/philox.js';
@@ -8,7 +8,7 @@ import type { StepRandomness } from './executable.js';
 
 const PATH_SITE = 0x80000000;
 
-/** Whether `path` keeps the sample at position `sample` of the step. */
+/** True if `path` keeps the sample at position `sample` of the step. */
 export function keepsPath(random: StepRandomness, path: number, sample: number): boolean {
   const explicit = random.pathMasks?.[path];
   if (explicit) return explicit[sample] !== 0;
@@ -17,12 +17,12 @@ export function keepsPath(random: StepRandomness, path: number, sample: number):
   return (words[0] as number) < keepThreshold(random.pathRates[path] ?? 0);
 }
 
-/** Whether dropout acts at a site in this step; otherwise its values pass unchanged. */
+/** True if dropout acts at a site in this step; otherwise its values pass unchanged. */
 export function dropsAt(random: StepRandomness, site: number): boolean {
   return (random.siteRates[site] ?? 0) > 0 || random.siteMasks?.[site] !== undefined;
 }
 
-/** Writes the scaled mask of one sample at a dropout site to `out` (its elements): 1/(1 − p) where kept, 0 where dropped. */
+/** Writes the scaled mask of one sample at a dropout site to `out`, which has the site's elements: 1/(1 − p) if kept, 0 if dropped. */
 export function siteMask(out: Float32Array, random: StepRandomness, site: number, sample: number): void {
   const rate = random.siteRates[site] ?? 0;
   const scale = 1 / (1 - rate);

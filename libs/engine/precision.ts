@@ -1,3 +1,3 @@
-/** Precisions by name. bf16: mixed, as libs/engine/native/value-types.ts assigns it. */
+/** Precisions by name. bf16 is mixed precision, as assigned in libs/engine/native/value-types.ts. */
 export const precisions = ['fp32', 'bf16'] as const;
 export type Precision = (typeof precisions)[number];

@@ -1,4 +1,4 @@
-/** A compiled model: its parameters and what can be done with them. The same on every executor. */
+/** A compiled model: its parameters and the operations on it. It works the same on every executor. */
 import type { Graph } from '#graph/graph.js';
 import { elements, type Shape } from '#nn/tensor.js';
 import { decays } from '#nn/weight-decay-groups.js';
@@ -20,26 +20,29 @@ import { defaultLeaves, leafRanges, MOST_LEAVES, type Subtree } from './gradient
 export interface ParameterInfo {
   name: string;
   shape: Shape;
-  /** Whether weight decay acts on it. */
+  /** Whether weight decay applies to it. */
   decay: boolean;
 }
 
 export interface StepRandom {
   seed: bigint;
-  /** Counter of the optimizer step, from 0: the same step draws the same masks. */
+  /** Index of the optimizer step, from 0. The same step draws the same masks. */
   step: number;
   /** Drop rate of every dropout site, in [0, 1). Default 0. */
   dropout?: number;
   /** Stochastic-depth rate of every block, in [0, 1). Default: none. */
   blockRates?: readonly number[];
-  /** Explicit masks instead of drawn ones (for tests), 1 = kept: by site name [samples, ...site]; by `block.branch` [samples]. Scaled by the rates above. */
+  /**
+   * Explicit masks instead of drawn ones, for tests; 1 means kept. Keys: a site's name for [samples, ...site], and `block.branch` for [samples].
+   * Scaled by the rates above.
+   */
   siteMasks?: Readonly<Record<string, Uint8Array>>;
   pathMasks?: Readonly<Record<string, Uint8Array>>;
 }
 
 export interface OptimizerStep extends Omit<OptimizerScalars, 'learningRate' | 'weightDecay'> {
   learningRate: number;
-  /** Acts on parameters that decay. */
+  /** Applies to parameters with decay. */
   weightDecay: number;
   /** Per parameter, in order; default 1. */
   learningRateScale?: ArrayLike<number>;
@@ -51,15 +54,17 @@ export interface StepRequest {
   random: StepRandom;
   /** Factor of every sample's loss in the gradient: 1 / samples of the whole step gives the gradient of the mean. */
   lossScale: number;
-  /** Absent: gradients only. */
+  /** If absent, only gradients are computed. */
   optimizer?: OptimizerStep;
-  /** In how many leaves the gradient is summed (gradient-tree.ts): decides bits. Default: the smaller of 16 and the number of micro-batches. */
+  /**
+   * Number of leaves in which the gradient is summed (gradient-tree.ts); changes bits. Default: the smaller of 16 and the number of micro-batches.
+   */
   leaves?: number;
 }
 
-/** One leaf of a step: the micro-batches that leafRanges gives it. Explicit masks are those of its samples alone. */
+/** One leaf of a step: the micro-batches that leafRanges assigns to it. Explicit masks contain only the leaf's samples. */
 export interface LeafRequest extends Omit<StepRequest, 'optimizer' | 'leaves'> {
-  /** From 0. */
+  /** Index of the leaf, from 0. */
   leaf: number;
   leaves: number;
 }
@@ -82,7 +87,7 @@ export interface NamedTensor {
   data: Float32Array;
 }
 
-/** Everything that training changes. `ema` only where one is kept. */
+/** Everything that training changes. `ema` is present only if a moving average is kept. */
 export interface ProgramState {
   weights: NamedTensor[];
   first_moment: NamedTensor[];
@@ -90,7 +95,7 @@ export interface ProgramState {
   ema?: NamedTensor[];
 }
 
-/** Rates of one step by site, path and parameter: taken over from step to step, so that steps allocate nothing but their results. */
+/** The rates of one step by site, path and parameter. They are reused by later steps, so that a step only allocates its results. */
 interface StepRates {
   siteRates: Float64Array;
   pathRates: Float64Array;
@@ -107,11 +112,11 @@ export class Program {
   readonly classes: number;
   /** Floats of one image, C·H·W. */
   readonly imageFloats: number;
-  /** Floats of all parameters, and so of a gradient. */
+  /** Number of floats of all parameters, which is also the size of a gradient. */
   readonly parameterFloats: number;
   readonly #sizes: readonly number[];
   readonly #indices: ReadonlyMap<string, number>;
-  /** Of no step that runs or waits. */
+  /** Rates that no running or waiting step uses. */
   #freeRates: StepRates | undefined;
 
   constructor(
@@ -136,12 +141,12 @@ export class Program {
     return this.executor.memoryBytes;
   }
 
-  /** Where the time of steps and evaluations goes, kernel by kernel; undefined where the executor cannot tell. */
+  /** Shows where steps and evaluations spend their time, kernel by kernel; undefined if the executor cannot record it. */
   get profiler(): Profiler | undefined {
     return this.executor.profiler;
   }
 
-  /** Starts over from the model's initialisation under a seed: weights and EMA drawn, moments zero. */
+  /** Resets the model to its initialisation under a seed: draws weights and EMA, and sets moments to zero. */
   async initialize(seed: bigint): Promise<void> {
     return this.executor.initialize(
       this.graph.parameters.map(({ initializer }) => initializer),
@@ -150,15 +155,15 @@ export class Program {
   }
 
   /**
-   * One optimizer step: forward and backward over every micro-batch, leaf by leaf, then clip, optimizer and EMA. Steps asked for one after another
-   * run one after another. @throws StepCancelled after cancel(); the program is then as before the step
+   * One optimizer step: forward and backward pass over every micro-batch, leaf by leaf, and then clip, optimizer and EMA. Steps run in the order of
+   * their calls. @throws StepCancelled after cancel(); the program is then as before the step
    */
   async step({ microBatches, random, lossScale, optimizer, leaves }: StepRequest): Promise<StepResult> {
     this.#checkLeaf(microBatches, lossScale);
     const ranges = leafRanges(microBatches.length, leaves ?? defaultLeaves(microBatches.length));
     const rates = this.#takeRates();
     const randomness = this.#randomness(random, rates);
-    // All calls are queued at once, so that nothing comes between them.
+    // All calls are queued at once, so that no other call can run between them.
     let row = 0;
     const calls = ranges.map(({ begin, end }, index) => {
       const batches = microBatches.slice(begin, end);
@@ -185,8 +190,8 @@ export class Program {
   }
 
   /**
-   * Forward and backward over one leaf of a step, for whoever computes some of its leaves, in any order. After a leaf of every index, here or by
-   * writeSubtree, comes update. @throws StepCancelled
+   * Forward and backward pass over one leaf of a step, for a worker that computes some of the step's leaves, in any order. Call `update` when every
+   * leaf was accumulated, here or by writeSubtree. @throws StepCancelled
    */
   async accumulate({ microBatches, random, lossScale, leaf, leaves }: LeafRequest): Promise<LeafOutput> {
     this.#checkLeaf(microBatches, lossScale);
@@ -203,8 +208,8 @@ export class Program {
   }
 
   /**
-   * Ends a step: the norm of its gradient, clip, optimizer and EMA; rejected where a leaf is missing, and then the step is given up. Without
-   * `optimizer` the norm only. @throws StepCancelled
+   * Ends a step: the norm of its gradient, clip, optimizer and EMA. Rejects if a leaf is missing, and then the step is discarded. Without
+   * `optimizer`, only computes the norm. @throws StepCancelled
    */
   async update(optimizer?: OptimizerStep): Promise<UpdateOutput> {
     const rates = this.#takeRates();
@@ -215,20 +220,20 @@ export class Program {
 
   /**
    * Rejects with StepCancelled the steps, leaves, updates and evaluations that run or wait, within 100 ms of a kernel's time (tfjs: between two
-   * chunks). Weights, moments and EMA stay as before the step; the next one begins from zero. An update that has begun to change weights goes
-   * on to its end and resolves: about a second for 300 million parameters on two cores.
+   * chunks). Weights, moments and EMA stay as before the step; the next one begins from zero. An update that has begun to change weights is completed
+   * and resolves, which takes about a second for 300 million parameters on two cores.
    */
   cancel(): void {
     this.executor.cancel();
   }
 
-  /** The gradient summed over a node of the tree of leaves, all parameters end to end (parameterFloats), out of the step under way. */
+  /** The gradient of the present step summed over a node of the tree of leaves, all parameters end to end (parameterFloats). */
   async readSubtree(subtree: Subtree, into: Float32Array): Promise<void> {
     this.#checkGradient(into);
     return this.executor.readSubtree(subtree, into);
   }
 
-  /** The same from another executable of the same step, in the place of accumulating its leaves. @throws StepCancelled */
+  /** Takes such a sum from another executable of the same step, instead of accumulating its leaves. @throws StepCancelled */
   async writeSubtree(subtree: Subtree, leaves: number, from: Float32Array): Promise<void> {
     this.#checkGradient(from);
     return this.executor.writeSubtree(subtree, leaves, from);
@@ -240,7 +245,7 @@ export class Program {
     return this.executor.evaluate({ ...batch, firstSample: 0 }, state);
   }
 
-  /** A copy of one parameter's values. Gradients: those of the last step. */
+  /** A copy of one parameter's values. `gradients` are those of the last step. */
   async read(state: StateName, name: string): Promise<Float32Array> {
     const parameter = this.#index(name);
     const values = new Float32Array(this.#sizes[parameter] as number);
@@ -266,18 +271,18 @@ export class Program {
   async write(state: StateName, name: string, values: Float32Array): Promise<void> {
     const parameter = this.#index(name);
     const size = this.#sizes[parameter] as number;
-    if (values.length !== size) throw new RangeError(`${state} of ${name}: ${values.length} values given, it has ${size}`);
+    if (values.length !== size) throw new RangeError(`${state} of ${name}: ${values.length} values given, must be ${size}`);
     await this.executor.write(state, [{ parameter, values }]);
   }
 
-  /** Bytes of what exportState gives. */
+  /** Number of bytes that exportState writes. */
   stateBytes({ ema }: { ema: boolean }): number {
     return Float32Array.BYTES_PER_ELEMENT * this.parameterFloats * (ema ? 4 : 3);
   }
 
   /**
-   * One consistent copy of the training state, as after the calls that were asked for before. Its tensors are views of `into`, end to end from its
-   * start, which has stateBytes at least; default: a new ArrayBuffer. What is asked for meanwhile waits.
+   * One consistent copy of the training state after all calls made before; later calls wait for it. Its tensors are views of `into`, end to end from
+   * its start. `into` has at least stateBytes; default: a new ArrayBuffer.
    */
   async exportState({ ema, into }: { ema: boolean; into?: ArrayBufferLike }): Promise<ProgramState> {
     const bytes = this.stateBytes({ ema });
@@ -301,8 +306,8 @@ export class Program {
   }
 
   /**
-   * Loads a state: every parameter exactly once, names and shapes equal, refused as a whole otherwise. What is absent stays, `ema` becomes the
-   * weights. Its arrays must not change before the promise settles.
+   * Loads a state. It must have every parameter exactly once with the same name and shape; otherwise nothing is changed. Parts that are absent stay
+   * as they are, except that an absent `ema` becomes a copy of the weights. The arrays must not change before the promise settles.
    */
   async importState(state: Partial<ProgramState> & Pick<ProgramState, 'weights'>): Promise<void> {
     const given: [StateName, NamedTensor[]][] = [
@@ -341,7 +346,7 @@ export class Program {
   }
 
   #checkLeaf(microBatches: readonly MicroBatch[], lossScale: number): void {
-    if (!this.trains) throw new Error(`${this.graph.name} was compiled with evaluateOnly: it takes no step`);
+    if (!this.trains) throw new Error(`${this.graph.name} was compiled with evaluateOnly, so it cannot take a step`);
     if (microBatches.length === 0) throw new RangeError('microBatches: a step needs at least one');
     if (!Number.isFinite(lossScale)) throw new RangeError(`lossScale: ${lossScale} is not finite`);
     for (const batch of microBatches) this.#check(batch);
@@ -349,7 +354,7 @@ export class Program {
 
   #checkGradient({ length }: Float32Array): void {
     if (length !== this.parameterFloats)
-      throw new RangeError(`a gradient of ${this.graph.name} has ${this.parameterFloats} floats, not ${length}`);
+      throw new RangeError(`a gradient of ${this.graph.name} has ${this.parameterFloats} floats, but the array has ${length}`);
   }
 
   #check({ images, targets, samples }: Omit<MicroBatch, 'firstSample'>): void {
@@ -397,7 +402,7 @@ export class Program {
     };
   }
 
-  /** The explicit masks of some of a step's samples. */
+  /** Selects the explicit masks of some samples of a step. */
   #masksOf(random: StepRandomness, row: number, samples: number): StepRandomness {
     const { siteMasks, pathMasks } = random;
     const part = (mask: Uint8Array | undefined, size: number) => mask?.subarray(row * size, (row + samples) * size);

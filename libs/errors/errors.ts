@@ -1,9 +1,9 @@
 /**
- * The errors that handlers and domain code throw. They carry ids as fields and know nothing of gRPC: status.ts maps them, in one table,
- * to a status with google.rpc details and back, so a client catches the same classes that the server threw.
+ * The errors that handlers and domain code throw. They have ids as fields and do not depend on gRPC. The table in status.ts maps them to a status
+ * with google.rpc details and back, so a client catches the same classes that the server threw.
  */
 
-/** One refused field. `allowed` completes the sentence "<field> is <value>, must be …". */
+/** One rejected field. `allowed` completes the sentence "<field> is <value>, must be …". */
 export interface Violation {
   /** Path in the request, proto names joined by dots, e.g. `schedule.spec.rate`. */
   readonly field: string;
@@ -16,7 +16,7 @@ export interface Violation {
 /** Base of every error in the status table. */
 export abstract class DomainError extends Error {}
 
-/** The request itself is wrong, whatever the state of the service: every violation at once. */
+/** The request itself is wrong, in any state of the service. Lists all violations at once. */
 export class InvalidArgument extends DomainError {
   override readonly name = 'InvalidArgument';
   constructor(
@@ -27,7 +27,7 @@ export class InvalidArgument extends DomainError {
   }
 }
 
-/** The named thing does not exist. `kind` is singular: `schedule`, `run`, … */
+/** The named resource does not exist. `kind` is singular: `schedule`, `run`, … */
 export class NotFound extends DomainError {
   override readonly name = 'NotFound';
   constructor(
@@ -39,7 +39,7 @@ export class NotFound extends DomainError {
   }
 }
 
-/** A create met something of that name. `why` tells a repeated request id with another body from a taken name. */
+/** A resource of that name already exists. `why` says whether the name is taken, or a request id was repeated with another body. */
 export class AlreadyExists extends DomainError {
   override readonly name = 'AlreadyExists';
   constructor(
@@ -52,7 +52,7 @@ export class AlreadyExists extends DomainError {
   }
 }
 
-/** Somebody else was faster (a stale etag): read again, then retry the whole change. */
+/** Another writer was faster (the etag is stale): read again, and then retry the whole change. */
 export class Aborted extends DomainError {
   override readonly name = 'Aborted';
   constructor(
@@ -65,7 +65,7 @@ export class Aborted extends DomainError {
   }
 }
 
-/** The request is right, but not in the present state of `resource`; retrying alone does not help. */
+/** The request is correct, but not allowed in the present state of `resource`; retrying alone does not help. */
 export class FailedPrecondition extends DomainError {
   override readonly name = 'FailedPrecondition';
   constructor(
@@ -78,7 +78,7 @@ export class FailedPrecondition extends DomainError {
   }
 }
 
-/** A bound was reached. `limit` says which, with its unit. */
+/** A limit was reached. `limit` says which one, with its unit. */
 export class ResourceExhausted extends DomainError {
   override readonly name = 'ResourceExhausted';
   constructor(
@@ -90,7 +90,7 @@ export class ResourceExhausted extends DomainError {
   }
 }
 
-/** Stored bytes are gone or differ from their hash. */
+/** Stored bytes are lost or differ from their hash. */
 export class DataLoss extends DomainError {
   override readonly name = 'DataLoss';
   constructor(
@@ -102,7 +102,7 @@ export class DataLoss extends DomainError {
   }
 }
 
-/** Temporarily not possible: the same call may be repeated after `retryAfterMs` (0: as soon as the caller likes). */
+/** Temporarily impossible: the same call may be repeated after `retryAfterMs` (0 means at any time). */
 export class Unavailable extends DomainError {
   override readonly name = 'Unavailable';
   constructor(
@@ -114,7 +114,7 @@ export class Unavailable extends DomainError {
   }
 }
 
-/** The caller may not do this: outside the allowed roots, another project. */
+/** The caller may not do this: for example, the path is outside the allowed roots, or the resource belongs to another project. */
 export class PermissionDenied extends DomainError {
   override readonly name = 'PermissionDenied';
   constructor(
@@ -126,7 +126,7 @@ export class PermissionDenied extends DomainError {
   }
 }
 
-/** The caller gave up. The reason of an aborted `ctx.signal`. */
+/** The caller cancelled the call. One of the two reasons of an aborted `ctx.signal`. */
 export class Cancelled extends DomainError {
   override readonly name = 'Cancelled';
   constructor(
@@ -137,7 +137,7 @@ export class Cancelled extends DomainError {
   }
 }
 
-/** The call's deadline passed. The other reason of an aborted `ctx.signal`. */
+/** The call's deadline passed. One of the two reasons of an aborted `ctx.signal`. */
 export class DeadlineExceeded extends DomainError {
   override readonly name = 'DeadlineExceeded';
   constructor(
@@ -148,7 +148,7 @@ export class DeadlineExceeded extends DomainError {
   }
 }
 
-/** A status that no class above stands for, as a client received it. A server that lets one escape answers INTERNAL. */
+/** A status that no class above represents, as a client received it. If a server's handler throws one, the caller gets INTERNAL. */
 export class RemoteError extends Error {
   override readonly name = 'RemoteError';
   constructor(
@@ -166,30 +166,30 @@ export function describeViolation({ field, value, allowed }: Violation): string 
   return `${field} is ${JSON.stringify(value)}, must be ${allowed}`;
 }
 
-/** Collects what is wrong with a request, so that one answer names everything. */
+/** Collects everything that is wrong with a request, so that one response can report it. */
 export class Violations {
   readonly #list: Violation[] = [];
 
-  /** `value` is shown as text, shortened to 120 characters; undefined reads as "" (absent). */
+  /** `value` is shown as text, shortened to 120 characters; undefined is shown as "" (absent). */
   add(field: string, value: unknown, allowed: string): this {
     const text = value === undefined || value === null ? '' : String(value);
     this.#list.push({ field, value: text.length > 120 ? `${text.slice(0, 117)}...` : text, allowed });
     return this;
   }
 
-  /** Adds the violation unless `holds`. Returns `holds`, for checks that build on each other. */
+  /** Adds the violation unless `holds` is true. Returns `holds`, for checks that build on each other. */
   check(holds: boolean, field: string, value: unknown, allowed: string): boolean {
     if (!holds) this.add(field, value, allowed);
     return holds;
   }
 
-  /** Takes over violations found by a pure library, their fields put under `prefix` (e.g. `schedule.spec.`). */
+  /** Adds violations that a pure library found, with `prefix` before their fields (for example `schedule.spec.`). */
   addAll(violations: readonly Violation[], prefix = ''): this {
     for (const v of violations) this.add(`${prefix}${v.field}`, v.value, v.allowed);
     return this;
   }
 
-  /** Runs a parser; an InvalidArgument of it is collected and undefined returned. */
+  /** Runs a parser. If it throws InvalidArgument, collects the violations and returns undefined. */
   collect<T>(parse: () => T, prefix = ''): T | undefined {
     try {
       return parse();
@@ -208,13 +208,13 @@ export class Violations {
     return this.#list;
   }
 
-  /** Throws InvalidArgument with all of them; does nothing when there are none. */
+  /** Throws InvalidArgument with all violations, if there are any. */
   throwIfAny(): void {
     if (!this.empty) throw new InvalidArgument([...this.#list]);
   }
 }
 
-/** Shorthand for a single violation. */
+/** InvalidArgument with a single violation. */
 export function invalid(field: string, value: unknown, allowed: string): InvalidArgument {
   return new InvalidArgument(new Violations().add(field, value, allowed).list);
 }

@@ -1,4 +1,4 @@
-/** Limits that several parts must agree on. */
+/** Limits that several parts share. */
 
-/** Most classes of a data set and of a model's head. */
+/** Largest number of classes of a data set and of a model's head. */
 export const maxClasses = 100_000;

@@ -1,10 +1,10 @@
 /**
- * Resource names (aip.dev/122): `projects/{project}/<collection>/{id}…`. Every id is 1 to 63 of [a-z0-9-], a letter first; a revision is
- * a number from 1. Malformed names are refused as violations that show the pattern.
+ * Resource names (aip.dev/122): `projects/{project}/<collection>/{id}…`. Every id has 1 to 63 characters of [a-z0-9-] and begins with a letter. A
+ * revision is a number from 1. Malformed names become violations that show the pattern.
  */
 import { InvalidArgument, Violations } from './errors.js';
 
-/** Pattern by kind. `{x}` stands for one id, `{revision}` for a number. */
+/** Pattern of each kind. `{x}` stands for an id, `{revision}` for a number. */
 export const namePatterns = {
   project: 'projects/{project}',
   dataset: 'projects/{project}/datasets/{dataset}',
@@ -21,14 +21,14 @@ export type NameKind = keyof typeof namePatterns;
 type IdsOf<P extends string> = P extends `${string}{${infer Id}}${infer Rest}` ? Id | IdsOf<Rest> : never;
 type IdsRecord<K extends NameKind> = { readonly [I in IdsOf<(typeof namePatterns)[K]>]: string };
 
-/** A parsed name: its kind, its ids (`project` in every one) and the name itself. */
+/** A parsed name: its kind, its ids (all have `project`) and the name itself. */
 export type ResourceName<K extends NameKind = NameKind> = {
   readonly [P in K]: { readonly kind: P; readonly name: string } & IdsRecord<P>;
 }[K];
 
 export const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
-const idRule = '1 to 63 of a-z, 0-9 and "-", a letter first';
-/** Checkpoints and manifests are named by the services: digits and hashes may come first there. */
+const idRule = '1 to 63 characters of a-z, 0-9 and "-", beginning with a letter';
+/** The services choose the ids of checkpoints and manifests, which may begin with a digit. */
 const serverIdPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const revisionPattern = /^[1-9][0-9]{0,11}$/;
 
@@ -38,7 +38,7 @@ function idMatches(id: string, value: string): boolean {
   return idPattern.test(value);
 }
 
-/** The name in parts, or undefined where it does not have the kind's pattern. */
+/** The parts of the name, or undefined if it does not match the kind's pattern. */
 export function matchName<K extends NameKind>(kind: K, name: string): ResourceName<K> | undefined {
   const pattern = namePatterns[kind].split('/');
   const parts = name.split('/');
@@ -57,28 +57,28 @@ export function matchName<K extends NameKind>(kind: K, name: string): ResourceNa
   return { kind, name, ...ids } as ResourceName<K>;
 }
 
-/** Parses a name found in `field`; throws InvalidArgument that shows the pattern. Names in requests are parsed by their declaration. */
+/** Parses a name found in `field`; throws InvalidArgument that shows the pattern. Names in requests are parsed by their declaration instead. */
 export function parseName<K extends NameKind>(kind: K, name: string, field = 'name'): ResourceName<K> {
   const parsed = matchName(kind, name);
   if (!parsed) throw new InvalidArgument(new Violations().add(field, name, nameRule(kind)).list);
   return parsed;
 }
 
-/** As parseName, but collects: undefined where the name is malformed. */
+/** Same as parseName, but collects violations; undefined if the name is malformed. */
 export function checkName<K extends NameKind>(violations: Violations, kind: K, name: string, field = 'name'): ResourceName<K> | undefined {
   const parsed = matchName(kind, name);
   violations.check(parsed !== undefined, field, name, nameRule(kind));
   return parsed;
 }
 
-/** The name of these ids. Throws InvalidArgument for an id that no name may hold. */
+/** Makes a name from ids. Throws InvalidArgument for an id that a name cannot contain. */
 export function formatName<K extends NameKind>(kind: K, ids: IdsRecord<K>): string {
   const name = namePatterns[kind].replace(/\{(\w+)\}/g, (_, id: string) => (ids as Record<string, string>)[id] ?? '');
   parseName(kind, name, kind);
   return name;
 }
 
-/** Checks an id given by the caller, e.g. `schedule_id`. */
+/** Checks an id that the caller chose, such as `schedule_id`. */
 export function checkId(violations: Violations, id: string, field: string): boolean {
   return violations.check(idPattern.test(id), field, id, idRule);
 }

@@ -1,4 +1,4 @@
-/** The backward pass: every operation's gradient rule, in reverse, each value's shares summed as they arrive. */
+/** The backward pass: applies every operation's gradient rule in reverse order, and sums the contributions to each value's gradient. */
 import type { Call, Contribution } from '#nn/operation.js';
 import { add } from '#nn/ops/add.js';
 import type { Tensor } from '#nn/tensor.js';
@@ -14,7 +14,7 @@ export interface RecordedCall {
 /** Records, on the tensors' own recorder, the gradient of the sum of `loss` with respect to every parameter it depends on. */
 export function appendGradients(forward: readonly RecordedCall[], loss: Tensor): void {
   const needed = valuesNeedingGradients(forward);
-  const sums = new Map<number, Tensor>([[loss.id, loss]]); // the loss stands for its own gradient, 1: its rule does not read it
+  const sums = new Map<number, Tensor>([[loss.id, loss]]); // stands for the loss's gradient, which is 1; its gradient rule does not read it
   for (const { call, result, saved } of forward.toReversed()) {
     const dy = result === undefined ? undefined : sums.get(result.id);
     if (dy === undefined || result === undefined || !needed.has(result.id)) continue;
@@ -30,14 +30,14 @@ export function appendGradients(forward: readonly RecordedCall[], loss: Tensor):
 
 function combine(name: string, sum: Tensor | undefined, share: Contribution): Tensor {
   if (typeof share !== 'function') {
-    if (sum === undefined) throw new Error(`${name}: its gradient adds itself to a sum, and there is none`);
+    if (sum === undefined) throw new Error(`${name}: its gradient must be added to an existing sum, but there is none`);
     return share.into(sum);
   }
   const value = share();
   return sum === undefined ? value : add(sum, value);
 }
 
-/** Values that depend on a parameter: the others (patches of the images) need no gradient. */
+/** Values that depend on a parameter. Other values, such as patches of the images, need no gradient. */
 function valuesNeedingGradients(forward: readonly RecordedCall[]): Set<number> {
   const needed = new Set<number>();
   for (const { call, result } of forward) {

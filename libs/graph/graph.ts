@@ -1,4 +1,4 @@
-/** A traced model: what an executor runs, in order. */
+/** A traced model: the operations that an executor runs, in order. */
 import type { Operation } from '#nn/operation.js';
 import type { Parameter, Path, Shape, Site } from '#nn/tensor.js';
 
@@ -10,10 +10,10 @@ export interface Node {
   /** 0: all samples; k + 1: the samples that path k keeps. */
   readonly domain: number;
   readonly inputs: Readonly<Record<string, Source>>;
-  /** Value of the result; absent for a node that only adds to gradients. */
+  /** Value of the result; absent if the node only adds to gradients. */
   readonly result: number | undefined;
   readonly saved: Readonly<Record<string, number>>;
-  /** Parameters whose gradient the node adds to, by the operation's name for them. */
+  /** Parameters whose gradients the node adds to, by the operation's names for them. */
   readonly gradients: Readonly<Record<string, number>>;
   readonly attributes: Readonly<Record<string, number>>;
   readonly site: Site | undefined;
@@ -21,7 +21,7 @@ export interface Node {
 }
 
 export interface Value {
-  /** Per sample. */
+  /** Shape per sample. */
   readonly shape: Shape;
   readonly domain: number;
 }

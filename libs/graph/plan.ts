@@ -1,18 +1,19 @@
-/** The memory plan of a program: how many samples a chunk has, and where each value lies in the arena. Depends on shapes only. */
+/** The memory plan of a program: the samples of a chunk, and the place of each value in the arena. It depends on shapes only. */
 import type { Graph } from './graph.js';
 
-/** Rows of a matrix product that keep the activations of a chunk near the cache: 8 samples of 197 tokens. */
+/** Rows of a matrix product for which a chunk's activations stay near the cache: 8 samples of 197 tokens. */
 const CHUNK_ROWS = 1576;
 
-/** The same for the longest sequence of a model that shortens it: its early, narrow maps may exceed the cache, its memory stays bounded. */
+/** The limit for the longest sequence of a model that shortens it. Its early, narrow maps may exceed the cache, but its memory stays bounded. */
 const MOST_CHUNK_ROWS = 8 * CHUNK_ROWS;
 
 /** Values start at multiples of 64 bytes. */
 const ALIGNMENT_FLOATS = 16;
 
 /**
- * Samples per chunk for batches of `batch` samples: about CHUNK_ROWS rows where the work is, the batch split evenly. In bf16 as well: on one core,
- * chunks of 4, 8 and 16 differ by 5 % at most (swin_femto 54.8, 53.8, 51.6 images/s), and with two cores fewer rows leave them less to share.
+ * Samples per chunk for batches of `batch` samples: about CHUNK_ROWS rows where most of the work is, with the batch split evenly. The same for bf16:
+ * on one core, chunks of 4, 8 and 16 differ by at most 5 % (swin_femto 54.8, 53.8, 51.6 images/s), and with two cores, smaller chunks leave less work
+ * to share.
  */
 export function chunkSamples(graph: Graph, batch: number): number {
   const longest = Math.max(1, ...graph.forward.map(({ attributes }) => attributes.rows ?? 1));
@@ -21,7 +22,10 @@ export function chunkSamples(graph: Graph, batch: number): number {
   return Math.ceil(batch / Math.ceil(batch / most));
 }
 
-/** Rows per sample of the matrix products, each weighed by the size of its weight: tokens, where the model keeps their number. */
+/**
+ * Average number of rows per sample of the matrix products, weighted by the size of their weights; the number of tokens if the model does not change
+ * it.
+ */
 function rowsAtWork(graph: Graph): number {
   const products = graph.forward.filter(({ operation }) => operation.name === 'linear').map(({ attributes }) => attributes);
   const size = ({ in: k = 0, out = 0 }: (typeof products)[0]) => k * out;
@@ -29,11 +33,11 @@ function rowsAtWork(graph: Graph): number {
   return weights === 0 ? 1 : products.reduce((sum, one) => sum + (one.rows ?? 0) * size(one), 0) / weights;
 }
 
-/** One kernel call, as far as memory is concerned: the values it touches, by index. */
+/** The values that one kernel call reads and writes, by index. */
 export interface MemoryStep {
   reads: readonly number[];
   writes: readonly number[];
-  /** `to` (written here) may take the place of `from` (read here) if nothing reads `from` later. */
+  /** `to` (written here) may use the memory of `from` (read here) if nothing reads `from` later. */
   inPlace?: { from: number; to: number } | undefined;
 }
 
@@ -51,8 +55,8 @@ interface Block {
 }
 
 /**
- * Places values of the given sizes so that two that are alive at the same step never overlap. A value lives from the step that
- * writes it to the last that reads it, both included; `until` makes one live longer.
+ * Places values of the given sizes so that two values that are live at the same step never overlap. A value is live from the step that writes it to
+ * the last step that reads it, both included; `until` extends this.
  */
 export function planMemory(
   floats: readonly number[],
@@ -81,7 +85,7 @@ export function planMemory(
   return place(blocks, floats.length);
 }
 
-/** Largest first, each at the lowest place free for its whole life. */
+/** Places the largest first, each at the lowest offset that is free during its whole life. */
 function place(blocks: ReadonlyMap<number, Block>, count: number): MemoryPlan {
   const placed: Block[] = [];
   const order = [...new Set(blocks.values())].sort((a, b) => b.floats - a.floats || a.first - b.first);

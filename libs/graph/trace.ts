@@ -1,4 +1,4 @@
-/** Runs a model file once on symbolic tensors and writes down what it did. */
+/** Runs a model once on symbolic tensors and records its operations. */
 import type { DropScope, Model, ParamScope } from '#nn/model.js';
 import type { Call, Operand } from '#nn/operation.js';
 import { softmaxCrossEntropy } from '#nn/ops/softmax-cross-entropy.js';
@@ -14,7 +14,7 @@ export interface TraceShapes {
   classes: number;
 }
 
-/** The graph of a model with its loss and gradients. Throws where the shapes do not fit the model. */
+/** The graph of a model with its loss and gradients. Throws if the shapes do not fit the model. */
 export function trace(model: Model, { channels, imageSize, classes }: TraceShapes): Graph {
   const shape = [channels, imageSize, imageSize];
   const tracing = new Tracing(model.parameterOrder && orderedNames(model, shape, model.parameterOrder));
@@ -41,14 +41,14 @@ export function trace(model: Model, { channels, imageSize, classes }: TraceShape
   };
 }
 
-/** Names of a model's parameters in its own order: found by running it once for them alone. */
+/** Names of a model's parameters in the model's order; found by a first run that only declares them. */
 function orderedNames(model: Model, images: Shape, order: readonly string[]): string[] {
   const trial = new Tracing();
   trial.run(model, images);
   const names = trial.parameters.map(({ name }) => name);
   const groupOf = (name: string) => order.indexOf(name.split('.', 1)[0] ?? '');
   const stray = names.find((name) => groupOf(name) === -1);
-  if (stray !== undefined) throw new Error(`${model.name}: parameter ${stray} belongs to none of ${order.join(', ')}`);
+  if (stray !== undefined) throw new Error(`${model.name}: parameter ${stray} must begin with one of ${order.join(', ')}`);
   return names.sort((a, b) => groupOf(a) - groupOf(b));
 }
 
@@ -60,7 +60,7 @@ class Tracing implements Recorder {
   readonly #inputs = new Map<Tensor, 'images' | 'targets'>();
   #calls: RecordedCall[] = [];
 
-  /** `names`: every parameter in its order; absent: they are ordered as declared. */
+  /** `names` has every parameter in its order; if absent, they keep the order of their declarations. */
   constructor(private readonly names?: readonly string[]) {}
 
   run(model: Model, shape: Shape): { images: Tensor; logits: Tensor } {
@@ -68,7 +68,7 @@ class Tracing implements Recorder {
     return { images, logits: model.build({ images, param: this.paramScope(''), drop: this.dropScope('') }) };
   }
 
-  /** The calls since the last take, in order. */
+  /** The calls since the last `take`, in order. */
   take(): RecordedCall[] {
     const calls = this.#calls;
     this.#calls = [];

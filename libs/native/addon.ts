@@ -1,21 +1,21 @@
 /**
- * The native addon and all it exports. scripts/build-native.mjs builds it into libs/native/build/Release; it is found from this file's place
- * in the sources (libs/native/addon.ts) or in the package (dist/libs/native/addon.js).
+ * The native addon and everything that it exports. scripts/build-native.mjs builds it into libs/native/build/Release. Its path is relative
+ * to this file, in the sources (libs/native/addon.ts) or in the package (dist/libs/native/addon.js).
  *
- * What a function takes as `object` it checks field by field, and names what is wrong: see the types that its caller declares.
+ * An argument of type `object` is checked field by field by the addon, and the error names the wrong field. The callers declare its type.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** A compiled program; collected with its memory, or freed by programDispose. */
+/** A compiled program. Its memory is freed when it is garbage-collected, or by programDispose. */
 export type ProgramHandle = object;
 
 export interface EngineInfo {
-  /** Instruction-set path in use: 'amx' (as avx512_bf16, products of bf16 in tiles) | 'avx512_bf16' | 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA forces one). */
+  /** Instruction-set path in use: 'amx' (avx512_bf16 with products of bf16 in tiles) | 'avx512_bf16' | 'avx512' | 'avx2' | 'portable' (DROPSTREAM_ISA names another). */
   isa: string;
   available: string[];
-  /** Threads in use: DROPSTREAM_THREADS, else the cgroup's cores. */
+  /** Threads in use: DROPSTREAM_THREADS, or else the cores that the process may use. */
   threads: number;
   /** Identity of all sources and the compiler. */
   build: string;
@@ -23,7 +23,7 @@ export interface EngineInfo {
   numerics: string;
 }
 
-/** What a recording holds (vm/profile.h). */
+/** The contents of a recording (vm/profile.h). */
 export interface RecordedSlices {
   /** [part, index, samples, begin, end] of every call. */
   slices: Float64Array;
@@ -55,7 +55,7 @@ interface EngineExports {
   programUpdate(handle: ProgramHandle, optimizer?: object): Promise<{ gradNorm: number; seconds: number }>;
   /** `batch`: MicroBatch of libs/engine/executable.ts. */
   programEvaluate(handle: ProgramHandle, batch: object, state: 'weights' | 'ema'): Promise<Samples>;
-  /** What it cancels rejects with an Error of code ERR_CANCELLED. */
+  /** Calls that it cancels reject with an Error of the code ERR_CANCELLED. */
   programCancel(handle: ProgramHandle): void;
   programReadSubtree(handle: ProgramHandle, subtree: object, into: Float32Array): Promise<void>;
   programWriteSubtree(handle: ProgramHandle, subtree: object, leaves: number, from: Float32Array): Promise<void>;
@@ -105,7 +105,7 @@ interface PixelExports {
     threads: number,
   ): Promise<(string | null)[]>;
   pixelsMix(images: Uint8Array[], size: number, records: Float64Array, out: Uint8Array, threads: number): Promise<(string | null)[]>;
-  // Parts of the library, for its tests.
+  // Parts of the library that only its tests use.
   pixelsNormalQuantile(p: Float64Array): Float64Array;
   pixelsNoise(k0: number, k1: number, box: number, sample: number, first: number, count: number): Float32Array;
   pixelsRotation(degrees: number): [number, number];
@@ -114,7 +114,7 @@ interface PixelExports {
 
 export interface Addon extends EngineExports, FileExports, PixelExports {}
 
-/** The addon is not there or does not load. `path`: where it was looked for. */
+/** The addon was not found or cannot be loaded. `path` is where it was expected. */
 export class AddonUnavailable extends Error {
   override readonly name = 'AddonUnavailable';
   constructor(

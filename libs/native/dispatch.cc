@@ -22,7 +22,7 @@ const KernelTable& kernel_table();
 
 namespace {
 
-// Of an instruction set that this build has.
+// The table of an instruction set that this build contains.
 const KernelTable& table_of(Isa isa) {
   switch (isa) {
     case Isa::portable: break;

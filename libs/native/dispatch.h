@@ -1,4 +1,4 @@
-// The kernel tables that this build has and this CPU can run, and the choice between them.
+// The kernel tables that this build contains and this CPU can run, and the choice between them.
 #pragma once
 #include <string>
 #include <vector>
@@ -7,10 +7,11 @@
 
 namespace dropstream {
 
-// Tables this CPU can run, fastest first; `portable` is always the last.
+// The tables that this CPU can run, fastest first; `portable` is always the last.
 const std::vector<const KernelTable*>& available_kernels();
 
-// The fastest, or the one named by `forced` (the value of DROPSTREAM_ISA; null or empty: no wish). Throws std::runtime_error for others.
+// The fastest table, or the one named by `forced` (the value of DROPSTREAM_ISA; null or empty means no choice). Throws std::runtime_error
+// for any other name.
 const KernelTable& choose_kernels(const char* forced);
 
 }  // namespace dropstream

@@ -1,6 +1,6 @@
 /**
- * Reads whole files into memory that is there, several in one job on a thread of libuv's pool: node:fs takes five such jobs and fresh memory
- * for each file, which cost a data replica more than the reading.
+ * Reads several whole files into memory that the caller provides, in one job on a thread of libuv's pool. node:fs needs five such jobs and
+ * new memory for each file, which cost a data replica more time than the reading itself.
  */
 import { getSystemErrorMap } from 'node:util';
 import { loadAddon } from './addon.js';
@@ -10,7 +10,7 @@ export interface FileToRead {
   readonly sizeBytes: number;
 }
 
-/** `other_size`: with what was found; `failed`: 'ENOENT: no such file or directory'. */
+/** `other_size` gives the size that was found; `failed` gives a reason such as 'ENOENT: no such file or directory'. */
 export type FileOutcome =
   | { readonly kind: 'read'; readonly bytes: Uint8Array }
   | { readonly kind: 'outside' }
@@ -18,15 +18,15 @@ export type FileOutcome =
   | { readonly kind: 'failed'; readonly reason: string };
 
 export interface ReadFilesOptions {
-  /** Real paths of the folders that the files, links resolved, must be in. */
+  /** Real paths of the folders that must contain the files after their links are resolved. */
   readonly folders: readonly string[];
-  /** Gives memory for all files, which views of it are returned of; default: fresh. It is not written any more when the promise is settled. */
+  /** Provides memory for all files; the results are views of it. Default: new memory. Once the promise is settled, nothing writes to it. */
   readonly allocate?: ((bytes: number) => Uint8Array) | undefined;
-  /** Files not begun are left. */
+  /** When it aborts, files that have not been begun are not read. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A file that cannot be read fails no other: see its outcome. @throws the signal's reason; TypeError where the memory is too small */
+/** A file that cannot be read does not affect the others; its outcome says why. @throws the signal's reason; TypeError if the memory is too small */
 export async function readFiles(
   files: readonly FileToRead[],
   { folders, allocate = Buffer.allocUnsafeSlow, signal }: ReadFilesOptions,

@@ -43,9 +43,9 @@ export const FOREIGN_DECODERS: Readonly<Record<string, string>> = {
   utif2: '4.1.0',
 };
 
-const ALL_THREADS = 4096; // the addon takes the smaller of this and what there is
+const ALL_THREADS = 4096; // the addon takes the smaller of this and the number of its threads
 const NO_PLAN: RenderPlan = { geometry: { kind: 'none' }, flip: false, ops: [], fill: [0, 0, 0] };
-/** Inflated PNG data held at once by one call. */
+/** The most inflated PNG data, in bytes, that one call holds in memory. */
 const PNG_BUDGET_BYTES = 256 * 2 ** 20;
 const PNG_CONCURRENCY = 4;
 
@@ -70,7 +70,7 @@ interface RenderJob {
   plan: RenderPlan;
 }
 
-/** A job as the addon takes it; `reason`: already known to fail. */
+/** A job in the form that the addon accepts. `reason` is set if it is already known to fail. */
 interface PreparedJob {
   bytes: Uint8Array;
   palette: Uint8Array | null;
@@ -81,7 +81,7 @@ interface PreparedJob {
 const EMPTY = new Uint8Array(0);
 const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
-/** Checks that a PNG's declared size, if any, is its own. */
+/** Checks that the declared size of a PNG, if there is one, is its actual size. */
 function pngLayout(source: RenderSource): PngLayout {
   const layout = readPngLayout(source.bytes);
   if ((source.width !== 0 && source.width !== layout.width) || (source.height !== 0 && source.height !== layout.height)) {
@@ -155,9 +155,9 @@ function foreignBytes({ format, bytes }: RenderSource): number {
 }
 
 export interface RenderOptions {
-  /** Most threads to use, default (and at most) the cores available. */
+  /** Maximum number of threads; default, and at most, the number of available cores. */
   threads?: number;
-  /** Jobs not started are skipped; the promise is rejected with the signal's reason once those running have ended. */
+  /** When it aborts, jobs that have not started are skipped, and the promise is rejected with the signal's reason once the running ones have ended. */
   signal?: AbortSignal;
 }
 
@@ -221,7 +221,7 @@ export async function decode(source: RenderSource): Promise<{ width: number; hei
     }
     const layout = source.format === 'png' ? pngLayout(source) : undefined;
     const { width, height } = layout ?? (source.format === 'jpeg' ? readHeader(source.bytes) : source);
-    // Before memory is taken for what a header merely claims.
+    // Checked before memory is allocated for a size that only the header claims.
     if (!(width >= 1 && height >= 1 && width * height <= MAX_IMAGE_AREA)) throw new DecodeError(`image of ${width} x ${height} pixels`);
     const bytes = layout ? await inflateScanlines(layout) : source.bytes;
     const rgb = new Uint8Array(3 * width * height);

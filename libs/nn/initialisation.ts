@@ -1,6 +1,6 @@
 /**
- * Starting weights: a pure function of (seed, parameter's place in the model, element), so any process makes the same ones.
- * Philox under purpose 'init'; counter (draw, parameter index, 0, 0); element i uses words 2i and 2i + 1.
+ * Initial weights: a pure function of (seed, index of the parameter in the model, element), so any process computes the same ones. Philox with
+ * purpose 'init'; the counter is (draw, parameter index, 0, 0); element i uses words 2i and 2i + 1.
  */
 import { normalQuantile } from '#random/normal.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
@@ -9,7 +9,7 @@ import { elements, type Initializer, type Parameter } from './tensor.js';
 export const constant = (value: number): Initializer => ({ kind: 'constant', value });
 export const zeros = constant(0);
 export const ones = constant(1);
-/** Normal with mean 0. The reference truncates at ±2, which at these deviations never happens. */
+/** Normal with mean 0. The reference truncates at ±2, which never happens at these deviations. */
 export const normal = (std: number): Initializer => ({ kind: 'normal', std });
 /** Uniform in (−bound, bound). */
 export const uniform = (bound: number): Initializer => ({ kind: 'uniform', bound });
@@ -18,8 +18,8 @@ export const uniform = (bound: number): Initializer => ({ kind: 'uniform', bound
 export const xavierUniform = (fanIn: number, fanOut: number): Initializer => uniform(Math.sqrt(6 / (fanIn + fanOut)));
 
 /**
- * Elements [begin, end) of a parameter, by default all, about 60 ms a million where they are drawn. The addon draws the same bits on its own threads
- * (libs/native/vm/parameters.cc).
+ * Elements [begin, end) of a parameter; default: all. Drawing takes about 60 ms for a million elements. The addon draws the same bits on its own
+ * threads (libs/native/vm/parameters.cc).
  */
 export function initialValues(
   { shape, initializer, index }: Pick<Parameter, 'shape' | 'initializer' | 'index'>,

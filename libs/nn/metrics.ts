@@ -1,8 +1,8 @@
 /** Top-k accuracy. */
 
 /**
- * Rank of the label among the logits of one sample, 0 the best: the number of classes with a greater logit plus the number of equal
- * ones with a lower index. A NaN logit counts as greater, so that a broken model is never right by it.
+ * Rank of the label among the logits of one sample; 0 is the best. It is the number of classes with a greater logit plus the number of classes with
+ * an equal logit and a lower index. A NaN logit counts as greater, so a broken model is never correct because of it.
  */
 export function labelRank(logits: ArrayLike<number>, sample: number, classes: number, label: number): number {
   const start = sample * classes;
@@ -15,7 +15,7 @@ export function labelRank(logits: ArrayLike<number>, sample: number, classes: nu
   return rank;
 }
 
-/** How many of `labels` have a rank below k. logits: [labels.length, classes]. */
+/** Number of `labels` whose rank is below k. logits: [labels.length, classes]. */
 export function countTopK(logits: ArrayLike<number>, labels: ArrayLike<number>, classes: number, k: number): number {
   let count = 0;
   for (let i = 0; i < labels.length; i++) if (labelRank(logits, i, classes, labels[i] as number) < k) count++;

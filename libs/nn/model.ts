@@ -1,11 +1,11 @@
-/** A model: a plain function from images to logits over the operations of this folder. */
+/** A model: a function from images to logits that uses the operations of this folder. */
 import type { Initializer, Parameter, Path, Shape, Site, Tensor } from './tensor.js';
 
-/** A place in the tree of parameter names: call it to go deeper, declare a parameter where a tensor belongs. */
+/** A place in the tree of parameter names: call it to go deeper, and declare a parameter where a tensor belongs. */
 export interface ParamScope {
   (name: string): ParamScope;
   readonly path: string;
-  /** Adds the parameter of this name to the model. A second one of the same name is refused. */
+  /** Adds the parameter of this name to the model. Throws if the name is already declared. */
   declare(shape: Shape, initializer: Initializer): Parameter;
 }
 
@@ -30,8 +30,8 @@ export interface Model {
   /** Returns logits [B, classes]. */
   readonly build: (inputs: ModelInputs) => Tensor;
   /**
-   * First parts of parameter names, where parameters are not ordered as the model declares them: they come group by group in this
-   * order, as declared within a group.
+   * Only for models whose parameters are not ordered as declared: the first parts of parameter names. Parameters are ordered by group in this order,
+   * and as declared within a group.
    */
   readonly parameterOrder?: readonly string[];
 }

@@ -1,6 +1,6 @@
 /**
- * An operation: its shape, what it saves for its gradient, its gradient as further operations, and its meaning in plain TensorFlow.js.
- * Executors look kernels up by `name`; nothing else ties an operation to native code.
+ * An operation: its shape, what it saves for its gradient, its gradient in terms of other operations, and its definition in plain TensorFlow.js.
+ * Executors find kernels by `name`; nothing else connects an operation to native code.
  */
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { Parameter, Path, Shape, Site, Tensor } from './tensor.js';
@@ -8,7 +8,7 @@ import type { Parameter, Path, Shape, Site, Tensor } from './tensor.js';
 export type Operand = Tensor | Parameter;
 type Named<K extends string, T> = { readonly [name in K]: T };
 
-/** Names an operation is declared with; unused ones are `never`. */
+/** The names that an operation declares; a kind that is not used is `never`. */
 export interface Signature {
   inputs: string;
   /** Inputs that may be absent. */
@@ -24,11 +24,11 @@ type Saves<S extends Signature> = S['saves'] extends string ? S['saves'] : never
 type Gradients<S extends Signature> = S['gradients'] extends string ? S['gradients'] : never;
 type Inputs<S extends Signature, T> = Named<S['inputs'], T> & Partial<Named<Optional<S>, T | undefined>>;
 
-/** How one chunk runs, as far as a meaning depends on it. */
+/** What the definition of an operation may need to know about the current chunk. */
 export interface Surroundings {
-  /** At the call's site: 0 where dropped, 1/(1 − p) where kept, [samples, ...site.shape]; absent where the rate is 0. */
+  /** Mask of the call's site, [samples, ...site.shape]: 0 if dropped, 1/(1 − p) if kept. Absent if the rate is 0. */
   mask?: tfjs.Tensor | undefined;
-  /** Of the call's path: chunk positions of the kept samples (int32), ascending, and 1/(1 − p). */
+  /** The call's path: positions in the chunk of the kept samples (int32), ascending, and 1/(1 − p). */
   kept?: { indices: tfjs.Tensor1D; scale: number } | undefined;
   /** Factor of every loss gradient. */
   lossScale: number;
@@ -36,7 +36,7 @@ export interface Surroundings {
 
 export type TensorFlow = typeof tfjs;
 
-/** A share of an input's gradient: a tensor to be added to the other shares, or a function that adds itself to their sum. */
+/** A contribution to an input's gradient: a tensor that is added to the other contributions, or a function that adds itself to their sum. */
 export type Contribution = (() => Tensor) | { into: (sum: Tensor) => Tensor };
 
 /** One use of an operation, as its gradient rule sees it. */
@@ -52,17 +52,19 @@ export interface Use<S extends Signature> {
 export interface OperationSpec<S extends Signature> {
   /** Kernel name. */
   name: string;
-  /** Per-sample shape of the result; null for one that only adds to parameter gradients. */
+  /** Per-sample shape of the result; null if the operation only adds to parameter gradients. */
   shape: (shapes: Inputs<S, Shape>, attributes: Named<Attributes<S>, number>) => Shape | null;
-  /** Per-sample shapes of what the gradient needs beyond the inputs. */
+  /** Per-sample shapes of what the gradient needs besides the inputs. */
   saves?: Named<Saves<S>, (shapes: Inputs<S, Shape>, attributes: Named<Attributes<S>, number>) => Shape>;
-  /** Parameters whose gradient grows. */
+  /** Parameters whose gradients the operation adds to. */
   gradients?: readonly Gradients<S>[];
-  /** The input whose memory the result may take over when nothing reads that input later. */
+  /** The input whose memory the result may reuse if nothing reads that input later. */
   inPlace?: S['inputs'];
-  /** Shares of the inputs' gradients, each made only if that input needs one. Absent: the operation ends the gradient. */
+  /** Contributions to the inputs' gradients; each is only computed if that input needs a gradient. Absent: the gradient stops here. */
   gradient?: (dy: Tensor, use: Use<S>) => Partial<Named<S['inputs'] | Optional<S>, Contribution>>;
-  /** The meaning. Tensors come with the chunk's samples as first axis; parameters without. Returns `y` and everything saved or added. */
+  /**
+   * The definition. The first axis of tensors is the chunk's samples; parameters do not have it. Returns `y` and everything that is saved or added.
+   */
   tfjs: (
     tf: TensorFlow,
     inputs: Inputs<S, tfjs.Tensor>,
@@ -71,14 +73,14 @@ export interface OperationSpec<S extends Signature> {
   ) => Named<Saves<S> | Gradients<S>, tfjs.Tensor> & { y?: tfjs.Tensor };
 }
 
-/** An operation with its signature forgotten, as graphs hold it. */
+/** An operation without the types of its signature, as graphs hold it. */
 export type Operation = OperationSpec<{ inputs: string; attributes: string; saves: string; gradients: string }>;
 
 export interface Call {
   readonly operation: Operation;
   readonly inputs: Readonly<Record<string, Operand>>;
   readonly attributes: Readonly<Record<string, number>>;
-  /** Where the result lives; the inputs' domain unless the operation moves between domains. */
+  /** Domain of the result; the inputs' domain unless the operation moves between domains. */
   readonly domain: number;
   readonly site?: Site | undefined;
   readonly path?: Path | undefined;
@@ -91,7 +93,7 @@ export interface Placement {
 }
 
 export interface Applied<S extends Signature> {
-  /** Throws for an operation without result. */
+  /** Throws if the operation has no result. */
   readonly y: Tensor;
   readonly saved: Named<Saves<S>, Tensor>;
 }
@@ -103,7 +105,7 @@ export type Apply<S extends Signature> = (
   placement?: Placement,
 ) => Applied<S>;
 
-/** Declares an operation; the function returned records one use of it. */
+/** Declares an operation and returns a function that records one use of it. */
 export function operation<S extends Signature>(spec: OperationSpec<S>): Apply<S> {
   return (inputs, attributes, placement = {}) => {
     const given: Record<string, Operand> = {};

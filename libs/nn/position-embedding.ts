@@ -1,10 +1,10 @@
-/** A ViT's position embedding for another grid of patches: timm's resample_abs_pos_embed, bicubic and antialiased. */
+/** Resamples a ViT's position embedding for another grid of patches as timm's resample_abs_pos_embed does: bicubic and antialiased. */
 import type { Shape } from './tensor.js';
 
-/** Half width of the kernel, in samples of the coarser grid. */
+/** Half width of the kernel, in cells of the coarser grid. */
 const RADIUS = 2;
 
-/** Keys' cubic with a = −0.5: torch's where it antialiases (its plain bicubic has −0.75). */
+/** Keys' cubic with a = −0.5, which torch uses when it antialiases (its plain bicubic has −0.75). */
 function cubic(x: number): number {
   const t = Math.abs(x);
   if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
@@ -16,7 +16,9 @@ interface Taps {
   weights: number[];
 }
 
-/** For each place of the new axis what it reads of the old one; weights sum to 1. Pixel centres at halves (align_corners false). */
+/**
+ * For each place of the new axis, the old places that it reads and their weights, which sum to 1. Pixel centres are at halves (align_corners false).
+ */
 function tapsOf(from: number, to: number): Taps[] {
   const scale = from / to;
   const width = Math.max(scale, 1);
@@ -38,15 +40,15 @@ export function gridSide([one, tokens, dim, ...more]: Shape): number | undefined
 }
 
 /**
- * The embedding [1, 1 + from², D] on a grid of `to` × `to`; the class token's row stays. Equal sides give equal values.
- * Summed in float64 and rounded once: within 1e-6 of timm's float32 for values below 1.
- * @throws RangeError where the shape is of no square grid or the values are not of the shape
+ * The embedding [1, 1 + from², D] on a grid of `to` × `to` patches; the class token's row does not change. Equal sides give equal values. Sums are in
+ * float64 and rounded once, so results are within 1e-6 of timm's float32 for values below 1.
+ * @throws RangeError if the shape is not that of a square grid or the values do not fit the shape
  */
 export function resamplePositions(values: Float32Array, shape: Shape, to: number): Float32Array<ArrayBuffer> {
   const from = gridSide(shape);
   const dim = shape[2] ?? 0;
   if (from === undefined) throw new RangeError(`shape: [${shape}] is not [1, 1 + side², D]`);
-  if (values.length !== (1 + from * from) * dim) throw new RangeError(`values: ${values.length} given for shape [${shape}]`);
+  if (values.length !== (1 + from * from) * dim) throw new RangeError(`values: ${values.length} do not fit shape [${shape}]`);
   if (from === to) return values.slice();
   const taps = tapsOf(from, to);
   // Along rows first, then along columns: [from, from, D] → [from, to, D] → [to, to, D].

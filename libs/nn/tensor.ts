@@ -1,8 +1,8 @@
 /**
- * What a model file computes with. Nothing here holds numbers: a model is a function over these names, traced into a graph.
+ * The symbols that a model computes with. They hold no numbers: a model is a function of these symbols and is traced into a graph.
  *
- * Shapes are per sample: a Tensor of shape [N, D] stands for [B, N, D], where B is all samples of a chunk (domain 0) or,
- * inside the branch of drop path k, its kept samples (domain k + 1).
+ * Shapes are per sample: a Tensor of shape [N, D] stands for [B, N, D], where B is all samples of a chunk (domain 0) or, inside the branch of drop
+ * path k, its kept samples (domain k + 1).
  */
 import type { Call } from './operation.js';
 
@@ -65,13 +65,13 @@ export function rowsOf(shape: Shape): { rows: number; width: number } {
   return { rows: elements(shape) / width, width };
 }
 
-/** Sides of a map whose cells are the rows of a tensor, row by row. */
+/** Sides of a map whose cells are the rows of a tensor, in row order. */
 export interface Grid {
   height: number;
   width: number;
 }
 
-/** Channels of a token map [H·W, C]; refuses tensors of another shape. */
+/** Channels of a token map [H·W, C]. Throws if the tensor has another shape. */
 export function gridOf(x: Tensor, { height, width }: Grid): number {
   const [tokens, channels] = x.shape;
   if (x.shape.length !== 2 || tokens !== height * width || channels === undefined) {

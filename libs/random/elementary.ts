@@ -1,6 +1,6 @@
 /**
- * exp and log by IEEE + − × ÷ in one fixed order, for values that must have the same bits on every machine:
- * ECMAScript leaves the last bits of Math.exp and Math.log to the implementation. Accurate to about 1 ulp.
+ * exp and log computed with IEEE + − × ÷ in a fixed order, for values that must have the same bits on every machine: ECMAScript does not specify the
+ * last bits of Math.exp and Math.log. Accurate to about 1 ulp.
  */
 
 const LN2_HIGH = 0.6931471803691238; // ln 2 rounded to 33 bits: k · LN2_HIGH is exact for |k| < 2^20

@@ -1,6 +1,6 @@
 /**
- * Standard normal values by inversion: Wichura's AS 241 (PPND16, relative accuracy about 1e-16; Applied Statistics 37, 1988),
- * over our own log, so the bits are the same on every machine.
+ * Standard normal values by inversion: Wichura's AS 241 (PPND16, relative accuracy about 1e-16; Applied Statistics 37, 1988), computed with the log
+ * of elementary.ts, so the bits are the same on every machine.
  */
 import { log } from './elementary.js';
 

@@ -2,8 +2,8 @@
  * Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a pure function from
  * (128-bit counter, 64-bit key) to four 32-bit words.
  *
- * Every random value in Dropstream is a function of what it is for: the key says seed and purpose, the counter says which value.
- * There is no stream with state, so any value can be drawn again, anywhere, in any order.
+ * Every random value in Dropstream is a function of its purpose: the key contains the seed and the purpose, and the counter selects the value. There
+ * is no stream with state, so any value can be drawn again, anywhere and in any order.
  */
 
 /** Two 32-bit words, unsigned. */
@@ -55,7 +55,7 @@ export function philoxBlock(out: Uint32Array, key: PhiloxKey, c0: number, c1: nu
   out[at + 3] = x3;
 }
 
-/** The key that is the seed itself, low word first. Used by the engine's masks (libs/engine/executable.ts, StepRandomness). */
+/** The seed itself as a key, low word first. Used by the engine's masks (libs/engine/executable.ts, StepRandomness). */
 export function seedKey(seed: bigint): PhiloxKey {
   const bits = BigInt.asUintN(64, seed);
   return { k0: Number(bits & 0xffffffffn), k1: Number(bits >> 32n) };
@@ -69,8 +69,8 @@ export function fnv1a32(text: string): number {
 }
 
 /**
- * The key for one purpose ('init', 'order', 'crop', …) under a seed: the first two words of the block
- * (FNV-1a of the purpose, its length in UTF-16 units, 'purp', 'drop') under the seed's own key. Distinct purposes have unrelated values.
+ * The key for one purpose ('init', 'order', 'crop', …) and seed: the first two words of the block with counter (FNV-1a of the purpose, its length in
+ * UTF-16 units, 'purp', 'drop') under the seed's own key. Different purposes have unrelated values.
  */
 export function purposeKey(seed: bigint, purpose: string): PhiloxKey {
   const out = new Uint32Array(4);
@@ -83,14 +83,14 @@ export function uniform53(first: number, second: number): number {
   return ((first >>> 5) * 0x4000000 + (second >>> 6)) * 2 ** -53;
 }
 
-/** Uniform strictly inside (0, 1), symmetric about ½, with 52 random bits: what a quantile function wants. */
+/** Uniform strictly inside (0, 1), symmetric about ½, with 52 random bits; suits a quantile function. */
 export function uniformOpen(first: number, second: number): number {
   return ((first >>> 6) * 0x4000000 + (second >>> 6) + 0.5) * 2 ** -52;
 }
 
 /**
- * The values at (·, c1, c2, c3) under a key, by index. Any index may be asked for in any order; the last block is cached.
- * Word i is word i & 3 of the block at counter c0 = i >> 2; uniform i uses words 2i and 2i + 1.
+ * The values at (·, c1, c2, c3) under a key, by index, in any order; the last block is cached. Word i is word i & 3 of the block at counter c0 = i >>
+ * 2; uniform i uses words 2i and 2i + 1.
  */
 export class PhiloxDraws {
   readonly #block = new Uint32Array(4);
@@ -125,8 +125,8 @@ export class PhiloxDraws {
 }
 
 /**
- * The integer threshold of "kept with probability 1 − p": a word x keeps where x < keepThreshold(p), i.e. ⌈(1 − p)·2³²⌉.
- * p in [0, 1]; p = 0 gives 2³² (all kept).
+ * The integer threshold for "kept with probability 1 − p": a word x is kept if x < keepThreshold(p) = ⌈(1 − p)·2³²⌉. p in [0, 1]; p = 0 gives 2³²
+ * (all kept).
  */
 export function keepThreshold(dropRate: number): number {
   return Math.ceil((1 - dropRate) * 0x100000000);

@@ -9,19 +9,19 @@ export type DropShape = 'constant' | 'linear';
 export const dropModes: readonly DropMode[] = ['standard', 'early', 'late'];
 export const dropShapes: readonly DropShape[] = ['constant', 'linear'];
 
-/** A drop schedule without the length of its training. */
+/** A drop schedule without the length of the training run. */
 export interface DropSpec {
   /** Peak rate, in [0, 1). */
   readonly rate: number;
   /** Default standard. */
   readonly mode?: DropMode;
-  /** Default constant. `linear` falls to 0 over the active part; refused with late, ignored with standard. */
+  /** Default constant. `linear` falls to 0 over the active part; not allowed with late, ignored with standard. */
   readonly schedule?: DropShape;
   /** Epoch at which early drop ends or late drop begins, 0 to epochs; ignored with standard. Default 0. */
   readonly cutoffEpoch?: number;
 }
 
-/** Checks what can be checked without a training. */
+/** Checks a spec as far as possible without the length of the training run. */
 export function checkDropSpec(checks: ScheduleChecks, spec: DropSpec): boolean {
   const { rate, mode = 'standard', schedule = 'constant', cutoffEpoch = 0 } = spec;
   const before = checks.violations.length;
@@ -33,7 +33,7 @@ export function checkDropSpec(checks: ScheduleChecks, spec: DropSpec): boolean {
   return checks.violations.length === before;
 }
 
-/** Checks a spec against a training. Fields are `rate`, `drop_mode`, `drop_schedule`, `cutoff_epoch`, `epochs`, `steps_per_epoch`. */
+/** Checks a spec for a training run. Fields are `rate`, `drop_mode`, `drop_schedule`, `cutoff_epoch`, `epochs`, `steps_per_epoch`. */
 export function checkDropRate(checks: ScheduleChecks, spec: DropSpec, length: TrainingLength): boolean {
   const specOk = checkDropSpec(checks, spec);
   const lengthOk = checkLength(checks, length);
@@ -47,7 +47,7 @@ export function checkDropRate(checks: ScheduleChecks, spec: DropSpec, length: Tr
   );
 }
 
-/** Resolves a spec in a training. Throws ScheduleError with every violation. */
+/** Resolves a spec for a training run. Throws ScheduleError with every violation. */
 export function dropRate(spec: DropSpec, length: TrainingLength): ResolvedSchedule {
   const checks = new ScheduleChecks();
   checkDropRate(checks, spec, length);
@@ -63,7 +63,7 @@ export function dropRate(spec: DropSpec, length: TrainingLength): ResolvedSchedu
     endValue: value,
   });
 
-  // A rate of 0 has no schedule, whatever the mode.
+  // At rate 0, all modes are the same: constant 0.
   if (rate === 0) return resolved([constant(0, total, 0)]);
   if (mode === 'standard') return resolved([constant(0, total, rate)]);
   if (mode === 'late') return resolved([constant(0, cutoff, 0), constant(cutoff, total, rate)]);

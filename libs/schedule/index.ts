@@ -1,6 +1,6 @@
 /**
- * Schedules of drop rate, learning rate and weight decay as pure functions: a spec and a training length in, closed-form segments and the
- * value at any step out. No dependencies; usable in any program.
+ * Schedules of drop rate, learning rate and weight decay as pure functions: they take a spec and a training length, and return closed-form segments
+ * and the value at any step. No dependencies; usable in any program.
  */
 export { blockRates, maxDepth } from './block-rates.js';
 export {

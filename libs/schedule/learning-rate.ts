@@ -4,17 +4,17 @@ import { type ResolvedSchedule, resolved } from './segments.js';
 import { checkLength, type TrainingLength, totalSteps } from './training-length.js';
 
 export interface LearningRateSpec {
-  /** Peak; at least 0. The recipe's default is 4e-3, for a total batch of 4096; never scaled. */
+  /** Peak learning rate, at least 0; never scaled. The recipe's default is 4e-3, for a total batch of 4096. */
   readonly lr: number;
-  /** What the cosine tends to and never quite reaches; default 1e-6. */
+  /** Limit of the cosine, which no step quite reaches; default 1e-6. */
   readonly minLr?: number;
   /** Default 50. */
   readonly warmupEpochs?: number;
-  /** Counts instead of warmupEpochs where above 0; default −1. (The reference ignores it unless warmup_epochs > 0.) */
+  /** If above 0, replaces warmupEpochs; default −1. (The reference ignores it unless warmup_epochs > 0.) */
   readonly warmupSteps?: number;
 }
 
-/** W: steps of warm-up. */
+/** W, the number of warm-up steps. */
 export function warmUpSteps({ warmupEpochs = 50, warmupSteps = -1 }: LearningRateSpec, { stepsPerEpoch }: TrainingLength): number {
   return warmupSteps > 0 ? warmupSteps : warmupEpochs * stepsPerEpoch;
 }
@@ -36,7 +36,7 @@ export function checkLearningRate(checks: ScheduleChecks, spec: LearningRateSpec
   return checks.violations.length === before;
 }
 
-/** Resolves a spec in a training. Throws ScheduleError with every violation. */
+/** Resolves a spec for a training run. Throws ScheduleError with every violation. */
 export function learningRate(spec: LearningRateSpec, length: TrainingLength): ResolvedSchedule {
   const checks = new ScheduleChecks();
   checkLearningRate(checks, spec, length);
@@ -45,7 +45,7 @@ export function learningRate(spec: LearningRateSpec, length: TrainingLength): Re
   const w = warmUpSteps(spec, length);
   const { lr, minLr = 1e-6 } = spec;
   return resolved([
-    // A warm-up of one step is [0].
+    // A warm-up of one step has the value 0.
     { start: 0, end: w, formula: 'linear_warm_up', startValue: 0, endValue: w === 1 ? 0 : lr },
     { start: w, end: total, formula: 'cosine', startValue: lr, endValue: minLr },
   ]);

@@ -1,6 +1,6 @@
-/** What a schedule refuses. Pure data: a service turns it into its own error. */
+/** Errors about arguments of schedules. Pure data: a service turns it into its own error. */
 
-/** One refused argument; `allowed` completes the sentence "<field> is <value>, must be …". */
+/** One rejected argument; `allowed` completes the sentence "<field> is <value>, must be …". */
 export interface ScheduleViolation {
   /** Name of the argument as in proto and CLI, e.g. `cutoff_epoch`. */
   readonly field: string;
@@ -8,7 +8,7 @@ export interface ScheduleViolation {
   readonly allowed: string;
 }
 
-/** Arguments that no schedule can be made of: every violation at once. */
+/** Arguments that do not make a schedule. Lists all violations at once. */
 export class ScheduleError extends Error {
   override readonly name = 'ScheduleError';
   constructor(readonly violations: readonly ScheduleViolation[]) {
@@ -25,7 +25,7 @@ export class ScheduleChecks {
     return holds;
   }
 
-  /** An integer of [min, max]. */
+  /** Checks for an integer from min to max. */
   integer(field: string, value: number, min: number, max: number): boolean {
     return this.check(Number.isSafeInteger(value) && value >= min && value <= max, field, value, `an integer from ${min} to ${max}`);
   }

@@ -1,7 +1,7 @@
 /**
- * A schedule in closed form: segments without gaps from step 0 to the end of training, each with end points and one normative formula.
- * IEEE float64, operations in the order written, so that every implementation gives the same bits (the cosine's to the last digits of its
- * math library). No arrays: a schedule of 10^7 steps costs what one of 10 does.
+ * A schedule in closed form: segments without gaps from step 0 to the end of training, each with end points and one normative formula. Values are
+ * IEEE float64 and operations have the written order, so every implementation gives the same bits (for the cosine, up to the last digits of its math
+ * library). There are no arrays: a schedule of 10^7 steps costs the same as one of 10.
  */
 
 export type SegmentFormula = 'constant' | 'linear_to_zero' | 'linear_warm_up' | 'cosine';
@@ -14,7 +14,7 @@ export interface Segment {
   readonly formula: SegmentFormula;
   /** Value at `start`. */
   readonly startValue: number;
-  /** Value at `end - 1`; for `cosine` the limit, which step `end` would have. */
+  /** Value at `end - 1`; for `cosine` the limit, which step `end` would reach. */
   readonly endValue: number;
 }
 
@@ -41,7 +41,7 @@ export function valueAt({ start, end, formula, startValue, endValue }: Segment, 
   }
 }
 
-/** The segment that holds step i. Segments are few: at most two. */
+/** The segment that contains step i. There are at most two segments. */
 export function segmentAt(segments: readonly Segment[], i: number): Segment {
   const found = Number.isInteger(i) ? segments.find((segment) => i >= segment.start && i < segment.end) : undefined;
   if (found === undefined) throw new RangeError(`step is ${i}, must be an integer from 0 to ${(segments.at(-1)?.end ?? 0) - 1}`);
@@ -56,7 +56,7 @@ export interface ResolvedSchedule {
 }
 
 export function resolved(segments: readonly Segment[]): ResolvedSchedule {
-  // Segments of no steps would only confuse readers.
+  // Segments without steps are left out.
   const kept = segments.filter((segment) => segment.end > segment.start);
   return { segments: kept, at: (step) => valueAt(segmentAt(kept, step), step) };
 }

@@ -1,7 +1,7 @@
-/** How long a training is, in epochs and optimizer steps, and how micro-batches count towards them. */
+/** The length of a training run in epochs and optimizer steps, and how micro-batches count towards it. */
 import { ScheduleChecks } from './schedule-error.js';
 
-/** The training in which schedules are resolved. */
+/** The length of the training run for which schedules are resolved. */
 export interface TrainingLength {
   /** 1 to 100,000. */
   readonly epochs: number;
@@ -17,12 +17,12 @@ export function checkLength(checks: ScheduleChecks, length: TrainingLength): boo
   return checks.integer('steps_per_epoch', length.stepsPerEpoch, 1, maxStepsPerEpoch) && epochs;
 }
 
-/** T = epochs · S. At most 10^13: exact in a number. */
+/** T = epochs · S. At most 10^13, which a number holds exactly. */
 export function totalSteps({ epochs, stepsPerEpoch }: TrainingLength): number {
   return epochs * stepsPerEpoch;
 }
 
-/** S = floor(samples / (batch · updateFreq · world)); what is left of an epoch is skipped. Throws ScheduleError where S would be 0. */
+/** S = floor(samples / (batch · updateFreq · world)); the rest of an epoch is skipped. Throws ScheduleError if S would be 0. */
 export function stepsPerEpoch(samples: number, batch: number, updateFreq = 1, world = 1): number {
   const checks = new ScheduleChecks();
   for (const [field, value] of [
@@ -45,15 +45,15 @@ export function stepsPerEpoch(samples: number, batch: number, updateFreq = 1, wo
   return Math.floor(samples / perStep);
 }
 
-/** Micro-batches of an epoch that are trained on: S · updateFreq. Trailing ones are skipped. */
+/** Number of micro-batches of an epoch that are trained on: S · updateFreq. The rest is skipped. */
 export function microstepsPerEpoch(length: TrainingLength, updateFreq: number): number {
   return length.stepsPerEpoch * updateFreq;
 }
 
 /**
- * The optimizer step that a micro-batch belongs to: epoch · S + floor(microstep / updateFreq). Learning rate, weight decay and drop rate
- * change only here, so all micro-batches of one accumulation window share them. Undefined for a trailing micro-batch, which is skipped.
- * epoch, microstep: from 0.
+ * The optimizer step of a micro-batch: epoch · S + floor(microstep / updateFreq). Learning rate, weight decay and drop rate change only between
+ * optimizer steps, so all micro-batches of one step share them. Undefined for the micro-batches at the end of an epoch that are skipped. epoch and
+ * microstep count from 0.
  */
 export function optimizerStep(length: TrainingLength, updateFreq: number, epoch: number, microstep: number): number | undefined {
   const within = Math.floor(microstep / updateFreq);

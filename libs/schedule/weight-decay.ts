@@ -1,4 +1,4 @@
-/** The weight decay of each optimizer step (recipe §3): half a cosine without warm-up, constant where no end is given. */
+/** The weight decay of each optimizer step (recipe §3): half a cosine without warm-up, or constant if no end value is given. */
 import { ScheduleChecks } from './schedule-error.js';
 import { type ResolvedSchedule, resolved } from './segments.js';
 import { checkLength, type TrainingLength, totalSteps } from './training-length.js';
@@ -6,7 +6,7 @@ import { checkLength, type TrainingLength, totalSteps } from './training-length.
 export interface WeightDecaySpec {
   /** At least 0; the recipe's default is 0.05. */
   readonly weightDecay: number;
-  /** At least 0; default: as weightDecay. (The reference never decays where weight_decay is 0 and the end above it; ours does.) */
+  /** At least 0; the default is weightDecay. (The reference never decays if weight_decay is 0 and its end value is above 0; this library does.) */
   readonly weightDecayEnd?: number | undefined;
 }
 
@@ -28,7 +28,7 @@ export function checkWeightDecay(
   return checks.violations.length === before;
 }
 
-/** Resolves a spec in a training. Throws ScheduleError with every violation. */
+/** Resolves a spec for a training run. Throws ScheduleError with every violation. */
 export function weightDecay(spec: WeightDecaySpec, length: TrainingLength): ResolvedSchedule {
   const checks = new ScheduleChecks();
   checkWeightDecay(checks, spec, length);

@@ -4,7 +4,7 @@ import { StorageError } from './object-store.js';
 import type { JsonObject, JsonValue } from './record-log.js';
 import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
 
-/** A part, or the manifest, is not what was committed. `actual` is the SHA-256 found, or what is wrong in words. */
+/** A part or the manifest differs from what was committed. `actual` is the SHA-256 found, or a description of the fault. */
 export class CheckpointDamaged extends StorageError {
   constructor(
     readonly part: string,
@@ -17,29 +17,29 @@ export class CheckpointDamaged extends StorageError {
 }
 
 export const FORMAT_VERSION = 1;
-/** What a checkpoint may hold: a group of tensors is one file, or several where it would reach 1 GiB. */
+/** The groups of tensors in a checkpoint. A group is one file, or several if it would reach 1 GiB. */
 export const GROUPS = ['weights', 'ema', 'optimizer'] as const;
 export type Group = (typeof GROUPS)[number];
 
 export interface CheckpointPart {
   group: Group;
-  /** The whole key in the store; its name holds the beginning of the hash. */
+  /** The full key in the store. Its name contains the beginning of the hash. */
   key: string;
   sha256: string;
   sizeBytes: number;
-  /** Names, in the order of the file. */
+  /** Names of the tensors, in the order of the file. */
   tensors: string[];
 }
 
-/** What stands beside the tensors; all of it is the trainer's but the parts. Steps and epochs count from 0 = before training. */
+/** The state beside the tensors; everything but the parts is the trainer's. Steps and epochs count from 0, which is before training. */
 export interface CheckpointState {
-  /** Optimizer steps done. */
+  /** Number of optimizer steps done. */
   step: number;
-  /** Epoch that the next step belongs to; fractions of it are in epochAccumulators. */
+  /** Epoch of the next step; a fraction of it that is done is in epochAccumulators. */
   epoch: number;
-  /** The last record of the run's log that this state has taken in. */
+  /** Sequence number of the last record of the run's log that this state includes. */
   logSequence: number;
-  /** Numerics: executor, precision, kernel path, build. Equal ones promise equal bits. */
+  /** Fingerprint of the numerics: executor, precision, kernel path and build. Equal fingerprints promise equal bits. */
   fingerprint: string;
   epochAccumulators: JsonValue;
   best: JsonValue;
@@ -74,28 +74,28 @@ const schema = z.object({
     .max(10_000),
 });
 
-/** A manifest is created in one request and read whole. */
+/** A manifest is created in one request and read as a whole. */
 export const MAX_MANIFEST_BYTES = 16 << 20;
 const SEAL = 'manifestSha256';
 
-/** What would be committed could not be read back: refused before anything refers to it. */
+/** This manifest could not be read back, so it is rejected before anything refers to it. */
 class InvalidManifest extends StorageError {
   constructor(readonly why: string) {
-    super(`a checkpoint's manifest is refused: ${why}`);
+    super(`a checkpoint's manifest is rejected: ${why}`);
   }
 }
 
-/** The manifest as JSON with its own SHA-256 as the last field. @throws InvalidManifest for what `decodeManifest` would not take */
+/** The manifest as JSON with its own SHA-256 as the last field. @throws InvalidManifest if `decodeManifest` would reject it */
 export function encodeManifest(manifest: CheckpointManifest): { bytes: Buffer; sha256: string } {
   const sealed = sealJson(manifest, SEAL);
   if (sealed.bytes.length > MAX_MANIFEST_BYTES)
-    throw new InvalidManifest(`${sealed.bytes.length} bytes, at most ${MAX_MANIFEST_BYTES} are allowed`);
+    throw new InvalidManifest(`it has ${sealed.bytes.length} bytes, at most ${MAX_MANIFEST_BYTES} are allowed`);
   const parsed = schema.safeParse(unsealJson(sealed.bytes, SEAL).value);
   if (!parsed.success) throw new InvalidManifest(z.prettifyError(parsed.error));
   return sealed;
 }
 
-/** @throws CheckpointDamaged when it is not exactly what was written, or of a format version that this build cannot read */
+/** @throws CheckpointDamaged if the bytes are not exactly what was written, or have a format version that this build cannot read */
 export function decodeManifest(key: string, bytes: Buffer): { manifest: CheckpointManifest; sha256: string } {
   let unsealed: { value: unknown; sha256: string };
   try {

@@ -2,9 +2,9 @@ import { type CheckpointName, listFolders } from './checkpoint.js';
 import type { ObjectStore, SignalOption } from './object-store.js';
 
 export interface RetentionOptions extends SignalOption {
-  /** Which of the committed checkpoints, by step, newest first, are to go. Whoever calls answers for those that somebody may need. */
+  /** Chooses the committed checkpoints to delete; gets them by step, newest first. The caller makes sure that nobody needs the chosen ones. */
   unneeded: (committed: readonly CheckpointName[]) => readonly CheckpointName[];
-  /** Parts without a manifest, of saves that died, go when nothing was written to them for this long. Default 24 hours. */
+  /** Parts without a manifest come from saves that failed. They are deleted when none was written for this long. Default 24 hours. */
   orphanAgeMs?: number;
   wallClock?: () => number;
 }
@@ -12,9 +12,9 @@ export interface RetentionOptions extends SignalOption {
 const ORPHAN_AGE_MS = 24 * 3600 * 1000;
 
 /**
- * Deletes what is not needed any more: the manifest first, so that each checkpoint is whole or invisible at every moment, then the parts;
- * and what saves left behind that died long ago.
- * @returns the ids of the committed checkpoints that are gone
+ * Deletes unneeded checkpoints. The manifest is deleted before the parts, so that at every moment a checkpoint is either complete or invisible. Also
+ * deletes what failed saves left behind.
+ * @returns the ids of the deleted committed checkpoints
  */
 export async function deleteCheckpoints(store: ObjectStore, prefix: string, options: RetentionOptions): Promise<string[]> {
   const { unneeded, orphanAgeMs = ORPHAN_AGE_MS, wallClock = Date.now, signal } = options;

@@ -27,7 +27,7 @@ import {
 import { decodeSafetensors, encodeSafetensors, SafetensorsError } from './safetensors.js';
 import type { Tensor } from './tensor.js';
 
-/** Everything a run needs to go on, at one optimizer-step boundary. The tensors must not change while it is being saved. */
+/** Everything that a run needs to continue from the end of an optimizer step. The tensors must not change while they are saved. */
 export interface CheckpointSnapshot extends CheckpointState {
   weights: readonly Tensor[];
   ema?: readonly Tensor[];
@@ -35,7 +35,7 @@ export interface CheckpointSnapshot extends CheckpointState {
 }
 
 export interface SavedCheckpoint {
-  /** `<step, 12 digits>-<short id>`: names the checkpoint below its prefix. */
+  /** `<step, 12 digits>-<short id>`: the checkpoint's name below its prefix. */
   id: string;
   step: number;
   manifestKey: string;
@@ -48,7 +48,7 @@ export interface LoadedCheckpoint {
   manifestKey: string;
   manifestSha256: string;
   manifest: CheckpointManifest;
-  /** Only the groups that were asked for and are there. */
+  /** Contains the requested groups that the checkpoint has. */
   tensors: { [group in Group]?: Tensor[] };
 }
 
@@ -59,9 +59,9 @@ export interface CheckpointName {
 }
 
 export interface SaveOptions extends SignalOption {
-  /** Largest part; one tensor must fit. Default 1 GiB − 16 MiB. */
+  /** Largest part in bytes; every tensor must fit into one. Default 1 GiB − 16 MiB. */
   maxPartBytes?: number;
-  /** After each part. */
+  /** Called after each part. */
   onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
@@ -70,8 +70,8 @@ const DEFAULT_PART_BYTES = (1 << 30) - (16 << 20);
 const ID = /^(\d{12})-[0-9a-f]{8}$/;
 
 /**
- * Writes the parts, then the manifest by one exclusive create: until that, nobody sees the checkpoint. Each save has a folder
- * of its own, so a late owner's save cannot mix with its successor's of the same step; which one counts is for the run's log.
+ * Writes the parts, and then creates the manifest exclusively in one request; until then, nobody sees the checkpoint. Each save has a folder of its
+ * own, so the save of a former owner cannot mix with its successor's save of the same step. The run's log decides which one counts.
  * @param prefix projects/P/runs/R/checkpoints
  */
 export async function saveCheckpoint(
@@ -120,7 +120,7 @@ function splitParts(group: Group, tensors: readonly Tensor[], maxPartBytes: numb
   let bytes = 0;
   for (const tensor of tensors) {
     if (tensor.data.byteLength > maxPartBytes)
-      throw new StorageError(`tensor ${tensor.name} has ${tensor.data.byteLength} bytes, a part at most ${maxPartBytes}`);
+      throw new StorageError(`tensor ${tensor.name} has ${tensor.data.byteLength} bytes, a part may have at most ${maxPartBytes}`);
     if (bytes + tensor.data.byteLength > maxPartBytes) {
       parts.push([]);
       bytes = 0;
@@ -131,7 +131,7 @@ function splitParts(group: Group, tensors: readonly Tensor[], maxPartBytes: numb
   return parts.map((part, index) => ({ group, index, tensors: part }));
 }
 
-/** Reads and checks only the manifest. @throws ObjectNotFound(manifestKey), CheckpointDamaged */
+/** Reads and checks the manifest only. @throws ObjectNotFound(manifestKey), CheckpointDamaged */
 export async function readManifest(
   store: ObjectStore,
   manifestKey: string,
@@ -139,7 +139,7 @@ export async function readManifest(
 ): Promise<{ manifest: CheckpointManifest; sha256: string }> {
   const bytes = await getBounded(store, manifestKey, `at most ${MAX_MANIFEST_BYTES} bytes`, MAX_MANIFEST_BYTES, signal);
   const decoded = decodeManifest(manifestKey, bytes);
-  // Nobody who can write a manifest reads, by it, what lies elsewhere in the store.
+  // A manifest must not give its author access to objects elsewhere in the store.
   const folder = `${dirname(manifestKey)}/`;
   const outside = decoded.manifest.parts.find(({ key }) => !key.startsWith(folder) || key.slice(folder.length).includes('/'));
   if (outside) throw new CheckpointDamaged(manifestKey, `parts below ${folder}`, outside.key);
@@ -147,9 +147,9 @@ export async function readManifest(
 }
 
 /**
- * Reads a checkpoint and verifies the SHA-256 of everything read.
- * @param options.groups default all; an evaluation asks for weights or ema only
- * @throws ObjectNotFound(manifestKey) when there is none, also when it is deleted meanwhile; CheckpointDamaged names the part
+ * Reads a checkpoint and checks the SHA-256 of everything that it reads.
+ * @param options.groups default all; an evaluation requests only weights or ema
+ * @throws ObjectNotFound(manifestKey) if there is no such checkpoint or it is deleted meanwhile; CheckpointDamaged names the part
  */
 export async function loadCheckpoint(
   store: ObjectStore,
@@ -184,7 +184,7 @@ async function loadPart(store: ObjectStore, manifestKey: string, part: Checkpoin
   }
 }
 
-/** An object that has outgrown its bound is damaged, not a reason to stop looking for a whole checkpoint. */
+/** An object larger than its bound counts as damaged, so that the search for a valid checkpoint goes on. */
 async function getBounded(store: ObjectStore, key: string, expected: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer> {
   try {
     return (await store.get(key, { maxBytes, signal })).bytes;
@@ -195,9 +195,9 @@ async function getBounded(store: ObjectStore, key: string, expected: string, max
 }
 
 /**
- * The first checkpoint of a list, newest first, that is whole.
- * @param onDamaged told of every one passed over: damaged, or gone
- * @returns undefined when none is
+ * Returns the first valid checkpoint of a list that is sorted from new to old.
+ * @param onDamaged called for every checkpoint that is skipped because it is damaged or deleted
+ * @returns undefined if none is valid
  */
 export async function loadLatestValid(
   store: ObjectStore,
@@ -223,17 +223,17 @@ export async function listCheckpoints(store: ObjectStore, prefix: string, option
     .map(({ id, step, manifestKey }) => ({ id, step, manifestKey }));
 }
 
-/** Everything of one save, also of one that died. */
+/** All objects of one save, even of one that failed. */
 export interface CheckpointFolder extends CheckpointName {
-  /** Whether the manifest is there. */
+  /** Whether the manifest exists. */
   committed: boolean;
-  /** All but the manifest's. */
+  /** All keys except the manifest's. */
   keys: string[];
-  /** When the last object was written, by the store's clock, in ms. */
+  /** Time at which the newest object was written, in ms of the store's clock. */
   newestMs: number;
 }
 
-/** By step, newest first. */
+/** Sorted by step, newest first. */
 export async function listFolders(store: ObjectStore, prefix: string, signal?: AbortSignal): Promise<CheckpointFolder[]> {
   const folders = new Map<string, CheckpointFolder>();
   for await (const { key, lastModified } of listAll(store, `${prefix}/`, { signal })) {
@@ -250,7 +250,7 @@ export async function listFolders(store: ObjectStore, prefix: string, signal?: A
   return [...folders.values()].sort((a, b) => b.step - a.step || (a.id < b.id ? 1 : -1));
 }
 
-/** A URL for each part of a checkpoint, with what is needed to check the bytes. */
+/** A URL for each part of a checkpoint, with the hashes to check its bytes. */
 export async function presignCheckpoint(store: ObjectStore, manifest: CheckpointManifest, expirySeconds: number) {
   return Promise.all(
     manifest.parts.map(async ({ group, key, sha256, sizeBytes }) => ({

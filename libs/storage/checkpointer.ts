@@ -7,8 +7,8 @@ export interface StagedSnapshot extends CheckpointState {
   /** Bytes of all its tensors. */
   readonly sizeBytes: number;
   /**
-   * Copies the state into `staging`, which has at least sizeBytes, and gives its tensors, which are views of it. It settles only once nothing
-   * writes there any more; the owner of the state may change it afterwards.
+   * Copies the state into `staging`, which has at least sizeBytes, and returns the state's tensors as views of it. It must settle only when nothing
+   * writes to `staging` any more. Afterwards, the owner of the state may change it.
    */
   readonly fill: (staging: ArrayBuffer) => Promise<SnapshotTensors>;
 }
@@ -20,7 +20,7 @@ export class StagingTooSmall extends StorageError {
     readonly neededBytes: number,
     readonly maxStagingBytes: number,
   ) {
-    super(`a checkpoint needs ${neededBytes} bytes of staging, ${maxStagingBytes} are allowed`);
+    super(`a checkpoint needs ${neededBytes} bytes of staging memory, at most ${maxStagingBytes} are allowed`);
   }
 }
 
@@ -28,16 +28,16 @@ export interface CheckpointerOptions extends Pick<SaveOptions, 'maxPartBytes'> {
   store: ObjectStore;
   /** projects/P/runs/R/checkpoints */
   prefix: string;
-  /** Memory for the one copy of a snapshot. Default 4 GiB. */
+  /** Bytes of staging memory for the single copy of a snapshot. Default 4 GiB. */
   maxStagingBytes?: number;
-  /** After the manifest is in the store and before the next save begins: append the log record here. Its failure is the save's. */
+  /** Called when the manifest is in the store, before the next save begins: append the log record here. If it fails, the save fails. */
   onCommitted: (saved: SavedCheckpoint, signal: AbortSignal) => Promise<void>;
-  /** A save that failed; the run goes on from the checkpoint before. */
+  /** Called when a save fails. The run continues; its latest checkpoint is the one before. */
   onFailed: (step: number, error: unknown) => void;
 }
 
 export interface CheckpointerStatus {
-  /** Step of the save under way. */
+  /** Step of the save in progress. */
   inFlightStep: number | undefined;
   savedBytes: number;
   totalBytes: number;
@@ -47,8 +47,8 @@ export interface CheckpointerStatus {
 }
 
 /**
- * Saves checkpoints beside the training: `stage` has the snapshot copied once into staging memory, which is kept for the next one,
- * and returns; the copy is then written. One save at a time. The owner calls `drain` at shutdown, then `close`.
+ * Saves checkpoints while training goes on. `stage` waits until the snapshot is copied into staging memory, which is reused for the next one, and
+ * returns; the copy is written in the background. There is one save at a time. At shutdown, the owner calls `drain` and then `close`.
  */
 export class Checkpointer {
   private staging: ArrayBuffer | undefined;
@@ -71,8 +71,9 @@ export class Checkpointer {
   }
 
   /**
-   * Resolves when the snapshot is copied: its owner may then go on. Waits first until the save before is done. One call at a time.
-   * @throws StagingTooSmall; the signal's reason; what `fill` throws; StorageError when closed, or when another call is under way
+   * Resolves when the snapshot is copied; then its owner may change it. First waits for the save before it. Must not be called again before it
+   * resolves.
+   * @throws StagingTooSmall; the signal's reason; whatever `fill` throws; StorageError if closed, or if another call is in progress
    */
   async stage({ sizeBytes, fill, ...state }: StagedSnapshot, { signal }: SignalOption = {}): Promise<void> {
     if (this.isStaging) throw new StorageError(`step ${state.step} cannot be staged while another one is`);
@@ -82,7 +83,7 @@ export class Checkpointer {
       this.refuseWhenClosed();
       const maxStagingBytes = this.options.maxStagingBytes ?? 4 * 2 ** 30;
       if (sizeBytes > maxStagingBytes) throw new StagingTooSmall(sizeBytes, maxStagingBytes);
-      // Memory of another size is given back before new memory is taken, so that both together never exceed the bound.
+      // Old memory of another size is released before new memory is allocated, so that both together never exceed the bound.
       if (this.staging?.byteLength !== sizeBytes) this.staging = undefined;
       this.staging ??= new ArrayBuffer(sizeBytes);
       const tensors = await fill(this.staging);
@@ -96,12 +97,12 @@ export class Checkpointer {
     }
   }
 
-  /** Waits until what was staged is committed or has failed. */
+  /** Waits until the staged snapshot is committed or has failed. */
   async drain({ signal }: SignalOption = {}): Promise<void> {
     await settledOrAborted(this.saving, signal);
   }
 
-  /** Ends a save under way (it stays invisible) and gives the staging memory back. */
+  /** Aborts the save in progress, whose checkpoint stays invisible, and releases the staging memory. */
   async close(): Promise<void> {
     this.ending.abort(new StorageError('the checkpointer was closed'));
     await this.saving;
@@ -133,7 +134,7 @@ export class Checkpointer {
   }
 }
 
-/** @param work never rejects */
+/** @param work must not reject */
 async function settledOrAborted(work: Promise<void>, signal?: AbortSignal): Promise<void> {
   if (!signal) return work;
   signal.throwIfAborted();

@@ -2,24 +2,24 @@ import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { asChunks, type Bytes } from './object-store.js';
 
-/** Hashed at a stretch before other events get their turn: about 5 ms. */
+/** Bytes hashed in one go before the event loop gets its turn: about 5 ms. */
 const STRETCH_BYTES = 4 << 20;
 
 const sha256Pattern = /^[0-9a-f]{64}$/;
-/** What isSha256 takes, for messages. */
+/** The format that isSha256 accepts, for messages. */
 export const sha256Rule = '64 lower-case hex digits';
 
-/** Whether a text has the form of a SHA-256, as it stands in names, keys and manifests. */
+/** True if the text has the form of a SHA-256 in names, keys and manifests. */
 export function isSha256(text: string): boolean {
   return sha256Pattern.test(text);
 }
 
-/** SHA-256 in hexadecimal of any number of bytes, without holding the event loop. @throws the signal's reason */
+/** SHA-256 in hexadecimal of any number of bytes; does not block the event loop. @throws the signal's reason */
 export async function sha256Of(bytes: Bytes, signal?: AbortSignal): Promise<string> {
   return (await sha256Bytes(bytes, signal)).toString('hex');
 }
 
-/** As sha256Of, as bytes. */
+/** Same as sha256Of, but returns bytes. */
 export async function sha256Bytes(bytes: Bytes, signal?: AbortSignal): Promise<Buffer> {
   const hash = createHash('sha256');
   let sinceTurn = 0;

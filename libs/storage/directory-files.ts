@@ -4,18 +4,18 @@ import { type FileHandle, mkdir, open, readdir, readFile, stat, unlink } from 'n
 import { dirname, join } from 'node:path';
 import { asChunks, type Bytes, MAX_REPLACE_BYTES, StoreUnavailable } from './object-store.js';
 
-/** Names that start so are never keys: files being written, and locks. */
+/** Keys never start like this; it marks locks and files that are being written. */
 export const TEMPORARY_PREFIX = '.tmp-';
 
-/** writev takes at most this many chunks, and one slice of bytes so large that a slow disk still answers a signal between slices. */
+/** writev takes at most this many chunks. A slice is small enough that even a slow disk reacts to a signal between two slices. */
 const CHUNKS_AT_ONCE = 256;
 const SLICE_BYTES = 64 << 20;
 
 export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code;
 
 /**
- * Writes and fsyncs a new file under a name of its own beside `path`, so that link() or rename() can publish it whole.
- * The caller owns the file; on any failure there is none left.
+ * Writes and fsyncs a new file with a unique name beside `path`, so that link() or rename() can publish it as a whole. The caller owns the file. On
+ * any failure, no file is left.
  */
 export async function writeTemporary(folder: string, bytes: Bytes, signal?: AbortSignal): Promise<string> {
   const path = join(folder, `${TEMPORARY_PREFIX}${process.pid}-${randomUUID()}`);
@@ -37,10 +37,10 @@ export async function writeTemporary(folder: string, bytes: Bytes, signal?: Abor
   return path;
 }
 
-/** Deletes that share the folder lose this race at once or a few times in a row; never so often. */
+/** Creating a file can lose a race against concurrent deletes in the folder, once or a few times in a row, but not this often. */
 const FOLDER_ATTEMPTS = 100;
 
-/** Creates the folder when it is missing. A concurrent delete may take it, or a folder above it, away again: then once more. */
+/** Creates the folder if it is missing. A concurrent delete may remove it or a folder above it again; then it tries once more. */
 async function openInFolder(path: string, folder: string): Promise<FileHandle> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -55,7 +55,7 @@ async function openInFolder(path: string, folder: string): Promise<FileHandle> {
   }
 }
 
-/** mkdir -p, and the new entries made durable in their parents. */
+/** Same as mkdir -p, and makes the new entries durable in their parents. */
 async function makeFolder(folder: string): Promise<void> {
   const first = await mkdir(folder, { recursive: true });
   if (first === undefined) return;
@@ -84,7 +84,7 @@ async function writeFully(file: FileHandle, chunks: Uint8Array[]): Promise<void>
   }
 }
 
-/** Makes creations, renames and removals in a folder survive a power cut. A folder that is gone has nothing to keep. */
+/** Makes creations, renames and removals in a folder survive a power cut. A folder that no longer exists has nothing to sync. */
 export async function syncFolder(folder: string): Promise<void> {
   let handle: FileHandle;
   try {
@@ -101,8 +101,8 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 /**
- * The version of an object: a hash of the bytes where they are few (an inode and its times can come back within one clock
- * tick), the identity of the file where hashing on every look would cost too much.
+ * The version of an object. For small objects it is a hash of the bytes, because a new file can have the inode and the times of the old one. For
+ * large objects, hashing at every access would cost too much, so it is the identity of the file.
  */
 export async function etagOf(path: string, stats: BigIntStats): Promise<string> {
   if (stats.size <= MAX_REPLACE_BYTES) return etagOfSmall(await readFile(path));
@@ -115,7 +115,7 @@ export function etagOfSmall(bytes: Bytes): string {
   return hash.digest('hex').slice(0, 32);
 }
 
-/** Removes temporary files older than this anywhere below a folder: what a killed writer left. @returns how many */
+/** Removes temporary files older than this anywhere below a folder; killed writers left them. @returns the number of removed files */
 export async function sweepTemporary(folder: string, olderThanMs: number, signal?: AbortSignal): Promise<number> {
   signal?.throwIfAborted();
   let removed = 0;

@@ -4,8 +4,8 @@ import { codeOf } from './directory-files.js';
 import type { ListedObject } from './object-store.js';
 
 /**
- * The objects below `root` whose keys start with `prefix` and come after `after`, in byte order of the whole key, as S3 lists.
- * Folders are entered only where a wanted key can be below them, so a page costs the folders on its way, not the whole tree.
+ * The objects below `root` whose keys start with `prefix` and come after `after`, in byte order of the whole key, as S3 lists them. Only folders that
+ * can contain such keys are read, so a page does not cost a walk over the whole tree.
  */
 export async function* walkInKeyOrder(root: string, prefix: string, after: string, signal?: AbortSignal): AsyncGenerator<ListedObject> {
   yield* walk(root, '', prefix, after, signal);
@@ -21,7 +21,7 @@ async function* walk(
   signal?.throwIfAborted();
   let entries: { key: string; isFolder: boolean }[];
   try {
-    // A folder sorts as its name with '/', since that is how the keys below it go on. Names that start with a dot are no keys.
+    // A folder sorts by its name followed by '/', as the keys below it do. Names that start with a dot are not keys.
     entries = (await readdir(join(root, above), { withFileTypes: true }))
       .filter((entry) => !entry.name.startsWith('.') && (entry.isDirectory() || entry.isFile()))
       .map((entry) => ({ key: above + entry.name + (entry.isDirectory() ? '/' : ''), isFolder: entry.isDirectory() }))

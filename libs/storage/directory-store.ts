@@ -28,16 +28,16 @@ import {
   sizeOf,
 } from './object-store.js';
 
-/** Temporary files older than this belong to writers that died; they are removed when the store is opened. */
+/** Temporary files older than this were left by killed writers; they are removed when the store is opened. */
 const LEFTOVER_AGE_MS = 24 * 3600 * 1000;
-/** A lock is held for the time of one small write; one this old was left by a killed process. */
+/** A lock is held during one small write. One this old was left by a killed process. */
 const LOCK_STALE_MS = 30_000;
 const LOCK_POLL_MS = 5;
 
 /**
- * Objects as files below one folder on a local file system. A file is written under a temporary name beside its place, fsynced,
- * and then published by link() (exclusive) or rename(), and the folder is fsynced: a reader sees a whole object or none, and a
- * power cut loses nothing that a put resolved for.
+ * Stores objects as files below one folder of a local file system. A file is written under a temporary name in the same folder, fsynced and then
+ * published by link() (exclusive) or rename(); then the folder is fsynced. So a reader sees a whole object or none, and a power cut loses nothing
+ * that a put has resolved for.
  */
 export class DirectoryStore implements ObjectStore {
   readonly uri: string;
@@ -46,7 +46,7 @@ export class DirectoryStore implements ObjectStore {
     this.uri = pathToFileURL(root).href;
   }
 
-  /** Creates the folder when missing. @throws StoreUnavailable when it cannot be written or its file system has no link() */
+  /** Creates the folder if it is missing. @throws StoreUnavailable if it is not writable or its file system has no link() */
   static async open(path: string): Promise<DirectoryStore> {
     const root = resolve(path);
     await mkdir(root, { recursive: true }).catch((error) => {
@@ -60,7 +60,7 @@ export class DirectoryStore implements ObjectStore {
   async put(key: string, bytes: Bytes, { ifAbsent = false, signal }: PutOptions = {}): Promise<{ etag: string }> {
     const path = this.pathOf(key, signal);
     return this.guard(key, async () => {
-      // Saves writing the bytes of a create that is already lost; link() below is what decides.
+      // This check saves writing the bytes of a create that has already lost; the link() below decides.
       if (ifAbsent && (await exists(path))) throw new ObjectExists(key);
       const temporary = await writeTemporary(dirname(path), bytes, signal).catch((error) => {
         throw ['ENOTDIR', 'EEXIST'].includes(codeOf(error) ?? '') ? new InvalidKey(key, 'one of its folders is an object') : error;
@@ -169,7 +169,7 @@ export class DirectoryStore implements ObjectStore {
     return join(this.root, key);
   }
 
-  /** S3 has no folders; leaving them would make every listing slower for ever. rmdir refuses those in use. */
+  /** Removes empty folders: S3 has no folders, and they would make listings slower. rmdir rejects those in use. */
   private async removeEmptyFolders(from: string): Promise<void> {
     for (let folder = from; folder.length > this.root.length; folder = dirname(folder)) {
       try {
@@ -214,7 +214,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 async function readExactly(file: Awaited<ReturnType<typeof open>>, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
-  // Its own memory, never the shared pool: tensors are viewed in place and need the alignment of a fresh allocation.
+  // Allocated on its own, never from the shared pool: tensors are views of this memory and need the alignment of a fresh allocation.
   const bytes = Buffer.allocUnsafeSlow(length);
   let done = 0;
   while (done < length) {
@@ -226,7 +226,7 @@ async function readExactly(file: Awaited<ReturnType<typeof open>>, offset: numbe
   return bytes;
 }
 
-/** @throws StoreUnavailable on file systems (FAT, some network mounts) that cannot create exclusively by link() */
+/** @throws StoreUnavailable on file systems (FAT, some network mounts) where link() cannot create exclusively */
 async function probeLink(root: string): Promise<void> {
   const name = join(root, `${TEMPORARY_PREFIX}probe-${process.pid}-${randomUUID()}`);
   try {
@@ -246,8 +246,8 @@ async function probeLink(root: string): Promise<void> {
 }
 
 /**
- * One replacement of an object at a time, across processes. A lock left by a killed process is broken by its age; nothing's
- * safety rests on that, since what must never be lost (logs, manifests, revisions) is only ever created, never replaced.
+ * Allows one replacement of an object at a time, across processes. A lock left by a killed process is removed because of its age. Safety does not
+ * depend on this: what must never be lost (logs, manifests, revisions) is only created and never replaced.
  */
 async function underLock<T>(path: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   const lock = join(dirname(path), `${TEMPORARY_PREFIX}lock-${path.slice(dirname(path).length + 1)}`);

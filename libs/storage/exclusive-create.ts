@@ -15,11 +15,10 @@ export interface CreateOptions {
 }
 
 /**
- * Creates an object of which there can be only one. `bytes` must carry a token of the writer (or be such that writing them
- * twice means the same): when the reply to a successful create is lost, the next try is refused, and only the object's own
- * bytes then tell whose it is.
- * @returns 'created' when the object holds exactly these bytes, 'exists' when it holds another writer's
- * @throws StoreUnavailable when the outcome could not be learnt: calling again with the same bytes is safe
+ * Creates an object exclusively. `bytes` must contain a token of the writer, or be such that writing them twice has the same meaning: when the reply
+ * to a successful create is lost, the next attempt finds the object existing, and only its bytes tell who wrote it.
+ * @returns 'created' if the object holds exactly these bytes, 'exists' if it holds another writer's
+ * @throws StoreUnavailable if the outcome is unknown; calling again with the same bytes is safe
  */
 export async function createExclusive(
   store: ObjectStore,
@@ -42,7 +41,7 @@ async function holds(store: ObjectStore, key: string, bytes: Bytes, signal: Abor
     return found.bytes.equals(Buffer.concat(asChunks(bytes)));
   } catch (error) {
     if (error instanceof ObjectTooLarge) return false;
-    // Refused as existing and gone a moment later: it was deleted in between, and whose it was can no longer be told.
+    // The create was refused because the object existed, but now it is deleted, so its writer is unknown.
     if (error instanceof ObjectNotFound) throw new StoreUnavailable(`object ${key} vanished while it was being created`, true, error);
     throw error;
   }

@@ -2,32 +2,32 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ObjectNotFound, type ObjectStore, type SignalOption } from './object-store.js';
 
 /**
- * Who works on something that has a log. Safety: a claim is a record of the log, so of any number of claimants one gets it, and
- * whoever claimed before collides at its next append and stops; the claim's sequence number is the fence. Liveness, which is what
- * is here: the owner overwrites a heartbeat object of its fence, and others claim when they have seen the same heartbeat for a
- * whole TTL on their own monotonic clock. Nothing compares clocks of two machines.
+ * Decides who works on something that has a log. Safety comes from the log: a claim is a log record, and only one of several claimants succeeds in
+ * appending it. The former owner's next append then conflicts, and it stops. The claim's sequence number is the fence. This file provides liveness:
+ * the owner overwrites a heartbeat object of its fence, and another process claims the work when it has seen the same heartbeat for a whole TTL of
+ * its own monotonic clock. The clocks of two machines are never compared.
  */
 
-/** Monotonic milliseconds. Default performance.now. */
+/** Monotonic time in milliseconds. Default performance.now. */
 export type MonotonicClock = () => number;
 
-/** A heartbeat belongs to one claim, so a late owner's beats never make its successor look alive. */
+/** A heartbeat belongs to one claim, so late heartbeats of a former owner never make its successor look alive. */
 export const heartbeatKey = (prefix: string, fence: number): string => `${prefix}/${String(fence).padStart(12, '0')}`;
 
 export interface HeartbeatOptions {
   owner: string;
-  /** From the start of one beat to the start of the next, in ms; a third of the claimants' TTL or less. */
+  /** Time from the start of one heartbeat to the start of the next, in ms; at most a third of the claimants' TTL. */
   intervalMs: number;
-  /** How long no beat may succeed before `onLost` is called: less than the claimants' TTL. */
+  /** Time without a successful heartbeat, in ms, after which `onLost` is called; must be less than the claimants' TTL. */
   lostAfterMs: number;
-  /** Called at most once, and must not throw: claimants may now take over. Beats go on, should the store come back. */
+  /** Called at most once; must not throw. From then on, claimants may take over. Heartbeats continue in case the store comes back. */
   onLost(error: unknown): void;
 }
 
-/** A put that hangs is given up after this or the interval, whichever is longer, and the next beat is sent. */
+/** A put that hangs is aborted after this time or the interval, whichever is longer; then the next heartbeat is sent. */
 const SHORTEST_DEADLINE_MS = 1000;
 
-/** Beats until it is stopped; whoever starts it stops it. */
+/** Sends heartbeats until it is stopped by whoever started it. */
 export class Heartbeat {
   private readonly ending = new AbortController();
   private readonly running: Promise<void>;
@@ -45,14 +45,14 @@ export class Heartbeat {
     this.running = this.beatOn(firstSentAtMs);
   }
 
-  /** Resolves once the first beat is in the store. */
+  /** Resolves when the first heartbeat is in the store. */
   static async start(store: ObjectStore, key: string, options: HeartbeatOptions, { signal }: SignalOption = {}): Promise<Heartbeat> {
     const sentAtMs = performance.now();
     await store.put(key, beatBytes(options.owner, 0), { contentType: 'application/json', signal });
     return new Heartbeat(store, key, options, sentAtMs);
   }
 
-  /** Ends the beats and removes the heartbeat object, which tells claimants nothing: they still wait a full TTL. */
+  /** Stops the heartbeats and deletes the object. Claimants draw no conclusion from that: they still wait a full TTL. */
   async stop({ signal }: SignalOption = {}): Promise<void> {
     this.ending.abort();
     clearTimeout(this.lostTimer);
@@ -81,16 +81,16 @@ export class Heartbeat {
     }
   }
 
-  /** @param sentAtMs when the put that succeeded was sent: a claimant may have seen its bytes as early as that */
+  /** @param sentAtMs when the successful put was sent, which is the earliest time at which a claimant may have seen its bytes */
   private expectNext(sentAtMs: number): void {
     clearTimeout(this.lostTimer);
     if (this.lost || this.ending.signal.aborted) return;
     const { lostAfterMs, onLost } = this.options;
-    // A timer of its own, since the put under way may hang for longer than is left.
+    // This timer is separate because the pending put may hang for longer than the time that is left.
     this.lostTimer = setTimeout(
       () => {
         this.lost = true;
-        onLost(this.lastError ?? new Error(`no beat of ${this.key} succeeded for ${lostAfterMs} ms`));
+        onLost(this.lastError ?? new Error(`no heartbeat of ${this.key} succeeded for ${lostAfterMs} ms`));
       },
       Math.max(0, sentAtMs + lostAfterMs - performance.now()),
     );
@@ -100,9 +100,9 @@ export class Heartbeat {
 const beatBytes = (owner: string, beat: number): Buffer => Buffer.from(JSON.stringify({ owner, beat }));
 
 /**
- * Decides that an owner is gone: only after seeing one and the same heartbeat (or none at all) from first to last over a full
- * TTL of this process's own clock. Another fence or other bytes start the time anew. What lies between two looks counts for half
- * a TTL at most: where the store was away, or this process stood still, an owner that could not beat either gets time to do so.
+ * Decides that an owner is gone: only after seeing the same heartbeat, or none, over a full TTL of this process's own clock. Another fence or other
+ * bytes restart the time. The time between two looks counts for at most half a TTL. So if the store was unreachable or this process was suspended, an
+ * owner that could not write its heartbeat either has time to do so.
  */
 export class StaleWatch {
   private seen: { fence: number; bytes: string; lastMs: number; watchedMs: number } | undefined;
@@ -113,13 +113,13 @@ export class StaleWatch {
   ) {}
 
   /**
-   * @param heartbeat what the store holds for this fence; undefined when nothing
-   * @param askedAtMs when the store was asked, by the clock: the answer may have been true no later than that
+   * @param heartbeat what the store holds for this fence; undefined if nothing
+   * @param askedAtMs time of the request by this clock; the answer is only known to be true up to that time
    */
   observe(fence: number, heartbeat: Uint8Array | undefined, askedAtMs = this.clock()): 'watching' | 'stale' {
     const bytes = heartbeat === undefined ? '' : `=${Buffer.from(heartbeat).toString('base64')}`;
     if (this.seen?.fence !== fence || this.seen.bytes !== bytes) {
-      // Counted from the answer's arrival: it may have come true just before.
+      // The time counts from the arrival of the answer, because the heartbeat may have been written just before.
       this.seen = { fence, bytes, lastMs: this.clock(), watchedMs: 0 };
       return 'watching';
     }
@@ -128,7 +128,7 @@ export class StaleWatch {
     return this.seen.watchedMs >= this.ttlMs ? 'stale' : 'watching';
   }
 
-  /** Looks at the store once. */
+  /** Reads the heartbeat from the store once. */
   async look(store: ObjectStore, prefix: string, fence: number, { signal }: SignalOption = {}): Promise<'watching' | 'stale'> {
     const askedAtMs = this.clock();
     let heartbeat: Uint8Array | undefined;

@@ -1,29 +1,29 @@
 /**
- * What Dropstream asks of a place that keeps objects: whole objects by key, exclusive creation, ordered listing.
- * Two implementations with the same meaning: directory-store.ts and s3-store.ts; test/support/store-conformance.ts says what "same" is.
+ * What Dropstream needs from an object store: whole objects by key, exclusive creation and ordered listing. The two implementations,
+ * directory-store.ts and s3-store.ts, behave the same; test/support/store-conformance.ts defines how.
  */
 
-/** Bytes of one object; a list is written back to back, without first being joined. */
+/** Bytes of one object. The chunks of a list are written one after the other without being joined first. */
 export type Bytes = Uint8Array | readonly Uint8Array[];
 
 export interface PutOptions {
-  /** Create only: exactly one of any number of concurrent writers succeeds, the others get ObjectExists. Default false: overwrite. */
+  /** Only create: exactly one of several concurrent writers succeeds, and the others get ObjectExists. Default false: overwrite. */
   ifAbsent?: boolean | undefined;
-  /** Default application/octet-stream. Kept by S3, ignored by directories. */
+  /** Default application/octet-stream. S3 keeps it; directories ignore it. */
   contentType?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
 export interface GetOptions {
-  /** Refuse larger objects with ObjectTooLarge before reading them. Default 2 GiB − 1. */
+  /** Larger objects are rejected with ObjectTooLarge before they are read. Default 2 GiB − 1. */
   maxBytes?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
 export interface ListOptions {
-  /** Only keys after this one in byte order. It need not exist. */
+  /** Only keys after this one in byte order. No object needs to have this key. */
   after?: string | undefined;
-  /** At most this many, 1 to 1000. Default 1000. */
+  /** Largest number of keys, from 1 to 1000. Default 1000. */
   limit?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -32,7 +32,7 @@ export interface ObjectInfo {
   key: string;
   sizeBytes: number;
   etag: string;
-  /** By the store's clock; information, and the age of leftovers. */
+  /** Time by the store's clock. For information, and for the age of leftovers. */
   lastModified: Date;
 }
 
@@ -45,7 +45,7 @@ export interface ListedObject {
 export interface ListPage {
   /** In ascending byte order of the key. */
   objects: ListedObject[];
-  /** The `after` of the next page; absent on the last one. */
+  /** The value of `after` for the next page; absent on the last page. */
   next?: string;
 }
 
@@ -54,30 +54,29 @@ export interface SignalOption {
 }
 
 /**
- * A key must not be a folder of another key ("a" and "a/b"): directories cannot hold both.
- * Every call rejects with the signal's reason once it is aborted, with StoreUnavailable when the store does not answer
- * in time, and with InvalidKey before anything is sent.
+ * A key must not be a folder of another key ("a" and "a/b"), because directories cannot hold both. Every call rejects with the signal's reason once
+ * the signal is aborted, with StoreUnavailable if the store does not answer in time, and with InvalidKey before anything is sent.
  */
 export interface ObjectStore {
-  /** Where this is, without credentials: file:///… or s3://bucket/prefix?endpoint=…. */
+  /** Location without credentials: file:///… or s3://bucket/prefix?endpoint=…. */
   readonly uri: string;
-  /** Writes the whole object or nothing; durable once it resolves. @throws ObjectExists with ifAbsent; ObjectTooLarge */
+  /** Writes the whole object or nothing. It is durable when the promise resolves. @throws ObjectExists with ifAbsent; ObjectTooLarge */
   put(key: string, bytes: Bytes, options?: PutOptions): Promise<{ etag: string }>;
   /** Overwrites only the version with this etag. For small objects (at most 1 MiB). @throws PreconditionFailed, ObjectTooLarge */
   replace(key: string, bytes: Bytes, options: { ifMatch: string } & SignalOption): Promise<{ etag: string }>;
   /** @throws ObjectNotFound, ObjectTooLarge */
   get(key: string, options?: GetOptions): Promise<{ bytes: Buffer; etag: string }>;
-  /** `length` bytes from `offset`, fewer at the object's end (none past it). @throws ObjectNotFound */
+  /** Reads `length` bytes from `offset`; fewer at the object's end, and none after it. @throws ObjectNotFound */
   getRange(key: string, offset: number, length: number, options?: SignalOption): Promise<Buffer>;
   /** @throws ObjectNotFound */
   head(key: string, options?: SignalOption): Promise<ObjectInfo>;
-  /** One page of the keys that start with this text ('' = all). A listing that starts after a put resolved shows its object. */
+  /** One page of the keys that start with `prefix` ('' for all). A listing that starts after a put has resolved contains its object. */
   list(prefix: string, options?: ListOptions): Promise<ListPage>;
-  /** Removes the object; one that is not there is no error. */
+  /** Deletes the object. A missing object is not an error. */
   delete(key: string, options?: SignalOption): Promise<void>;
-  /** A URL that reads this object without credentials: file:// for a directory. Does not check that the object exists. */
+  /** A URL for reading this object without credentials; file:// for a directory. Does not check that the object exists. */
   presignGet(key: string, expirySeconds: number): Promise<string | undefined>;
-  /** Ends idle connections. Calls in flight finish by themselves. */
+  /** Closes idle connections. Calls in flight may finish. */
   close(): Promise<void>;
 }
 
@@ -123,7 +122,7 @@ export class PreconditionFailed extends StorageError {
     readonly key: string,
     readonly ifMatch: string,
   ) {
-    super(`object ${key} is no longer at etag ${ifMatch}`);
+    super(`object ${key} no longer has the etag ${ifMatch}`);
   }
 }
 
@@ -132,7 +131,7 @@ export class InvalidKey extends StorageError {
     readonly key: string,
     readonly why: string,
   ) {
-    super(`object key ${JSON.stringify(key.slice(0, 200))} is refused: ${why}`);
+    super(`object key ${JSON.stringify(key.slice(0, 200))} is not valid: ${why}`);
   }
 }
 
@@ -146,11 +145,11 @@ export class ObjectTooLarge extends StorageError {
   }
 }
 
-/** The store gave no answer, or one that says nothing about the object. A write may or may not have happened. */
+/** The store did not answer, or its answer says nothing about the object. A write may or may not have happened. */
 export class StoreUnavailable extends StorageError {
   constructor(
     message: string,
-    /** Whether trying again later can help: false for refused credentials, a missing bucket, a store without a needed feature. */
+    /** Whether another attempt later can help; false for rejected credentials, a missing bucket, or a store that lacks a needed feature. */
     readonly retryable: boolean,
     cause?: unknown,
   ) {
@@ -166,8 +165,8 @@ const MAX_LIST_LIMIT = 1000;
 const SEGMENT = /^[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}$/;
 
 /**
- * Keys are segments joined by '/'. A segment has 1 to 128 characters of A–Z a–z 0–9 . _ = - and does not start with a dot,
- * so no key names a parent folder or one of a directory store's temporary files. At most 900 characters.
+ * Keys are segments joined by '/'. A segment has 1 to 128 characters of A–Z a–z 0–9 . _ = - and does not start with a dot, so no key can name a
+ * parent folder or a temporary file of a directory store. A key has at most 900 characters.
  * @throws InvalidKey
  */
 export function checkKey(key: string): void {
@@ -176,19 +175,19 @@ export function checkKey(key: string): void {
     if (!SEGMENT.test(segment)) {
       throw new InvalidKey(
         key,
-        `segment ${JSON.stringify(segment.slice(0, 140))} must have 1 to 128 characters of A-Z a-z 0-9 . _ = - and no dot first`,
+        `segment ${JSON.stringify(segment.slice(0, 140))} must have 1 to 128 characters of A-Z a-z 0-9 . _ = - and must not start with a dot`,
       );
     }
   }
 }
 
-/** A prefix is the beginning of a key: whole segments, then possibly a partial one. @throws InvalidKey */
+/** A prefix is the beginning of a key: whole segments, and then possibly a part of one. @throws InvalidKey */
 export function checkPrefix(prefix: string): void {
   if (prefix === '') return;
   checkKey(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix);
 }
 
-/** @throws RangeError when not an integer from 1 to 1000 */
+/** @throws RangeError unless it is an integer from 1 to 1000 */
 export function checkListLimit(limit = MAX_LIST_LIMIT): number {
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST_LIMIT) {
     throw new RangeError(`list limit ${limit}: an integer from 1 to ${MAX_LIST_LIMIT} is allowed`);
@@ -200,7 +199,7 @@ export const asChunks = (bytes: Bytes): readonly Uint8Array[] => (bytes instance
 
 export const sizeOf = (bytes: Bytes): number => asChunks(bytes).reduce((sum, chunk) => sum + chunk.byteLength, 0);
 
-/** Every object under a prefix in key order, page by page. */
+/** Every object with a prefix, in key order; reads page by page. */
 export async function* listAll(store: ObjectStore, prefix: string, options: Omit<ListOptions, 'limit'> = {}): AsyncGenerator<ListedObject> {
   let after = options.after;
   for (;;) {

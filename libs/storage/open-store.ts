@@ -5,7 +5,7 @@ import { checkKey, type ObjectStore, StorageError } from './object-store.js';
 import { S3Store } from './s3-store.js';
 import type { S3Limits } from './s3-transport.js';
 
-/** A store URI or its credentials cannot be used; `why` never holds a secret. */
+/** A store URI or its credentials cannot be used. `why` never contains a secret. */
 export class InvalidStoreUri extends StorageError {
   constructor(
     readonly uri: string,
@@ -18,10 +18,10 @@ export class InvalidStoreUri extends StorageError {
 export type StoreEnvironment = Record<string, string | undefined>;
 
 export interface OpenStoreOptions {
-  /** Default process.env. DROPSTREAM_S3_ACCESS_KEY and …_SECRET_KEY (…_SESSION_TOKEN), else the AWS_* names. */
+  /** Default process.env. Reads DROPSTREAM_S3_ACCESS_KEY and …_SECRET_KEY (…_SESSION_TOKEN), or else the AWS_* names. */
   env?: StoreEnvironment;
   limits?: Partial<S3Limits>;
-  /** Check at once that the S3 store answers and enforces exclusive creates. Default true. */
+  /** Whether to check at once that the S3 store answers and enforces exclusive creates. Default true. */
   probe?: boolean;
   /** S3 only: objects were put there by others, so that any name is a key; for data sets. Default false. */
   foreignKeys?: boolean;
@@ -29,9 +29,9 @@ export interface OpenStoreOptions {
 }
 
 /**
- * Opens the store that a URI names; the caller closes it.
- * - `file:///absolute/folder`, `/absolute/folder` or `relative/folder`: created when missing
- * - `s3://bucket/prefix?endpoint=http://host:9000&region=us-east-1`: endpoint defaults to AWS's of the region, region to
+ * Opens the store that a URI names. The caller closes it.
+ * - `file:///absolute/folder`, `/absolute/folder` or `relative/folder`: the folder is created if it is missing
+ * - `s3://bucket/prefix?endpoint=http://host:9000&region=us-east-1`: the endpoint defaults to AWS's for the region, and the region to
  *   AWS_REGION or us-east-1
  * @throws InvalidStoreUri, StoreUnavailable
  */
@@ -39,7 +39,7 @@ export async function openStore(
   uri: string,
   { env = process.env, limits, probe = true, foreignKeys = false, signal }: OpenStoreOptions = {},
 ): Promise<ObjectStore> {
-  if (uri.trim() === '') throw new InvalidStoreUri(uri, 'a folder, file:///folder or s3://bucket/prefix?endpoint=… is wanted');
+  if (uri.trim() === '') throw new InvalidStoreUri(uri, 'must be a folder, file:///folder or s3://bucket/prefix?endpoint=…');
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return DirectoryStore.open(resolve(uri));
   const url = parse(uri);
   if (url.protocol === 'file:') {
@@ -96,13 +96,13 @@ function s3Location(uri: string, url: URL, env: StoreEnvironment, foreignKeys: b
   if (prefix !== '' && !foreignKeys) checkKey(prefix);
   if (prefix.length > 100) refuse('a prefix has at most 100 characters');
   const region = url.searchParams.get('region') ?? env.AWS_REGION ?? 'us-east-1';
-  if (!/^[a-z0-9-]{1,40}$/.test(region)) refuse(`region ${JSON.stringify(region)} is no region name`);
+  if (!/^[a-z0-9-]{1,40}$/.test(region)) refuse(`region ${JSON.stringify(region)} is not a region name`);
   const endpointText = url.searchParams.get('endpoint') ?? env.DROPSTREAM_S3_ENDPOINT ?? `https://s3.${region}.amazonaws.com`;
   const endpoint = URL.canParse(endpointText)
     ? new URL(endpointText)
     : refuse(`endpoint ${JSON.stringify(withoutUserInfo(endpointText))} is not a URL`);
   if (!/^https?:$/.test(endpoint.protocol) || endpoint.username !== '' || !/^\/?$/.test(endpoint.pathname) || endpoint.search !== '') {
-    refuse('endpoint must be http(s)://host[:port] and nothing more');
+    refuse('endpoint must be http(s)://host[:port] without a path or a query');
   }
   const own = env.DROPSTREAM_S3_ACCESS_KEY !== undefined;
   const accessKey = own ? env.DROPSTREAM_S3_ACCESS_KEY : env.AWS_ACCESS_KEY_ID;

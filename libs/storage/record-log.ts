@@ -7,14 +7,14 @@ import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue | undefined };
 export type JsonObject = { [name: string]: JsonValue | undefined };
 
-/** One entry. Everything but seq, writer, kind and at is the appender's. Stored with its SHA-256 as a last field, `sha256`. */
+/** One record of the log. All fields but seq, writer, kind and at come from the appender. It is stored with its SHA-256 in a last field, `sha256`. */
 export type LogRecord = JsonObject & {
-  /** 1, 2, 3 … without gaps; the cursor of watchers and, in a claim, the fence. */
+  /** 1, 2, 3 and so on, without gaps. Watchers use it as their cursor; of a claim, it is the fence. */
   seq: number;
-  /** Who appended it: tells an own record, whose reply was lost, from another writer's. */
+  /** Token of the writer that appended it; distinguishes an own record whose reply was lost from another writer's. */
   writer: string;
   kind: string;
-  /** Wall time in ms. Information for people; nothing is decided by it. */
+  /** Wall-clock time in ms. Only information for people; nothing depends on it. */
   at?: number;
 };
 
@@ -23,14 +23,14 @@ export interface LogSnapshot {
   state: JsonValue;
 }
 
-/** Another writer appended at this place first: whoever writes from what it knew before is stale. */
+/** Another writer has appended a record at this place first. What this writer knew is out of date. */
 export class LogConflict extends StorageError {
   constructor(
     readonly prefix: string,
     readonly seq: number,
     readonly winner: LogRecord,
   ) {
-    super(`log ${prefix}: record ${seq} is another writer's (${winner.kind})`);
+    super(`log ${prefix}: record ${seq} was already appended by another writer (kind ${winner.kind})`);
   }
 }
 
@@ -55,13 +55,13 @@ export class RecordTooLarge extends StorageError {
 }
 
 export interface RecordLogOptions {
-  /** The token of this writer: unique for every process and attempt. Default a random one. */
+  /** Token of this writer, unique for every process and attempt. Default: a random one. */
   writer?: string;
   /** Largest record, in bytes of JSON. Default 1 MiB. */
   maxRecordBytes?: number;
   /** Largest snapshot, in bytes of JSON. Default 16 MiB. */
   maxSnapshotBytes?: number;
-  /** Wall clock in ms for `at`. Default Date.now; undefined results leave `at` out. */
+  /** Wall clock in ms for `at`. Default Date.now; if it returns undefined, `at` is left out. */
   wallClock?: () => number | undefined;
 }
 
@@ -77,9 +77,9 @@ const SEQ_KEY = new RegExp(`^\\d{${SEQ_DIGITS}}$`);
 const seqKey = (prefix: string, seq: number): string => `${prefix}/${String(seq).padStart(SEQ_DIGITS, '0')}`;
 
 /**
- * An append-only log below `prefix`, one object a record. An append creates the object of the next sequence number exclusively,
- * so there is one linear history whatever dies or is late. An appender knows the log up to `head`: it appends right after it,
- * and gets LogConflict when the log has gone on without it.
+ * An append-only log below `prefix`, with one object for each record. An append creates the object of the next sequence number exclusively, so the
+ * history is linear even if writers fail or are late. A writer knows the log up to `head` and appends right after it. It gets LogConflict if another
+ * writer was faster.
  */
 export class RecordLog {
   readonly writer: string;
@@ -101,16 +101,16 @@ export class RecordLog {
     this.wallClock = options.wallClock ?? Date.now;
   }
 
-  /** The newest sequence number that this object has read or written; 0 before any. */
+  /** The newest sequence number that this object has read or written; 0 if none. */
   get head(): number {
     return this.known;
   }
 
   /**
-   * Appends at head + 1. Calls on one RecordLog take their turns.
+   * Appends a record at head + 1. Calls on one RecordLog run one after another.
    * @param payload JSON; must not have the fields seq, writer, kind, at or sha256
-   * @throws LogConflict when another writer has that place: `read` on to learn what happened, or stop
-   * @throws StoreUnavailable when the outcome is unknown: the same append again is safe and never appends twice in a row
+   * @throws LogConflict if another writer has appended there: `read` on to learn what happened, or stop
+   * @throws StoreUnavailable if the outcome is unknown: repeating the append is safe, and never appends the same record twice in a row
    * @throws RecordTooLarge, TypeError (payload)
    */
   append(kind: string, payload: JsonObject = {}, options: SignalOption = {}): Promise<LogRecord> {
@@ -134,26 +134,26 @@ export class RecordLog {
         return parseRecord(key, seq, bytes);
       }
       const found = await this.readOne(seq, signal);
-      if (!found) throw new LogDamaged(key, 'it was refused as existing and does not exist');
+      if (!found) throw new LogDamaged(key, 'the store said that it exists, but it cannot be found');
       if (found.writer !== this.writer) throw new LogConflict(this.prefix, seq, found);
-      // An earlier append of our own that failed without an answer, and did happen.
+      // An earlier append of our own got no answer, but succeeded.
       this.known = seq;
       if (found.kind === kind && JSON.stringify(payloadOf(found)) === content) return found;
     }
   }
 
   /**
-   * Every record after a sequence number, in order, up to the end of the log as it is now.
+   * Every record after a sequence number, in order, up to the present end of the log.
    * @param options.after default 0: from the start
-   * @throws LogDamaged when a record is missing between others or unreadable
+   * @throws LogDamaged if a record in between is missing or unreadable
    */
   async *read({ after = 0, signal }: { after?: number } & SignalOption = {}): AsyncGenerator<LogRecord, void> {
     let seq = after;
     const ahead: Promise<LogRecord>[] = [];
     for await (const { key } of listAll(this.store, `${this.prefix}/`, { after: seqKey(this.prefix, after), signal })) {
       const name = key.slice(this.prefix.length + 1);
-      if (!SEQ_KEY.test(name)) throw new LogDamaged(key, 'it is no record of a log');
-      // A listing that runs while others append may show a record and not the one before: what it left out is asked for.
+      if (!SEQ_KEY.test(name)) throw new LogDamaged(key, 'it is not a record of a log');
+      // A listing that runs during appends may contain a record but not the one before it; records that are missing in the listing are read by key.
       while (seq < Number(name)) {
         seq++;
         ahead.push(quietly(this.readListed(seq, key, signal)));
@@ -164,8 +164,8 @@ export class RecordLog {
   }
 
   /**
-   * Every record after a sequence number, then new ones as they come, until the signal ends it (without an error).
-   * @param options.pollMs pause before looking again at the end of the log. Default 500.
+   * Every record after a sequence number, and then new ones as they are appended, until the signal ends it (without an error).
+   * @param options.pollMs pause in ms before looking again at the end of the log. Default 500.
    */
   async *watch({
     after = 0,
@@ -190,15 +190,15 @@ export class RecordLog {
     }
   }
 
-  /** The record right after a sequence number; undefined at the log's end. One request, where `read` lists. */
+  /** The record right after a sequence number; undefined at the end of the log. Takes one request, where `read` takes a listing. */
   async recordAfter(seq: number, { signal }: SignalOption = {}): Promise<LogRecord | undefined> {
     const record = await this.readOne(seq + 1, signal);
     return record && this.seen(record);
   }
 
   /**
-   * Stores what folding the log up to `seq` gives, so that later readers start there. The fold must be a pure function of the
-   * records: whoever writes a snapshot of the same sequence number writes the same, and the first one stays.
+   * Stores the result of folding the log up to `seq`, so that later readers can start there. The fold must be a pure function of the records: then
+   * all snapshots of one sequence number are equal, and the first one is kept.
    */
   async writeSnapshot(seq: number, state: JsonValue, { signal }: SignalOption = {}): Promise<void> {
     const { bytes } = sealJson({ seq, state }, SEAL);
@@ -208,7 +208,7 @@ export class RecordLog {
     for (const key of keys.slice(0, -SNAPSHOTS_KEPT)) await this.store.delete(key, { signal });
   }
 
-  /** The newest whole snapshot; go on with `read({ after: snapshot.seq })`. */
+  /** The newest valid snapshot; continue with `read({ after: snapshot.seq })`. */
   async readSnapshot({ signal }: SignalOption = {}): Promise<LogSnapshot | undefined> {
     for (const key of (await this.snapshotKeys(signal)).reverse()) {
       try {
@@ -218,7 +218,7 @@ export class RecordLog {
         this.known = Math.max(this.known, seq);
         return { seq, state };
       } catch (error) {
-        // Gone meanwhile, or damaged: an older one, or the log from its start, says the same.
+        // This snapshot was deleted meanwhile or is damaged. An older one, or the whole log, gives the same result.
         if (!(error instanceof ObjectNotFound || error instanceof SealBroken || error instanceof ObjectTooLarge)) throw error;
       }
     }
@@ -242,12 +242,12 @@ export class RecordLog {
 
   private async readListed(seq: number, listed: string, signal?: AbortSignal): Promise<LogRecord> {
     const record = await this.readOne(seq, signal);
-    if (!record) throw new LogDamaged(seqKey(this.prefix, seq), `it is missing, and ${listed} is there`);
+    if (!record) throw new LogDamaged(seqKey(this.prefix, seq), `it is missing, although record ${listed} exists`);
     return record;
   }
 
   private async readOne(seq: number, signal?: AbortSignal): Promise<LogRecord | undefined> {
-    if (seq > MAX_SEQ) throw new RangeError(`log ${this.prefix} is full at ${MAX_SEQ} records`);
+    if (seq > MAX_SEQ) throw new RangeError(`log ${this.prefix} is full: it has ${MAX_SEQ} records`);
     const key = seqKey(this.prefix, seq);
     try {
       const { bytes } = await this.store.get(key, { maxBytes: this.maxRecordBytes, signal });
@@ -261,7 +261,7 @@ export class RecordLog {
   }
 }
 
-/** Read ahead of the consumer, who may never ask for it: its failure is thrown where it is awaited and nowhere else. */
+/** For a promise that is read ahead and may never be awaited: a rejection is thrown where it is awaited, and not reported as unhandled. */
 function quietly<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
@@ -278,7 +278,7 @@ function parseRecord(key: string, seq: number, bytes: Buffer): LogRecord {
     value = unsealJson(bytes, SEAL).value;
   } catch (error) {
     if (!(error instanceof SealBroken)) throw error;
-    throw new LogDamaged(key, `it is not what was written: ${error.message}`, error);
+    throw new LogDamaged(key, `its content was changed: ${error.message}`, error);
   }
   const record = value as LogRecord | null;
   if (

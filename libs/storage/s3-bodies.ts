@@ -2,14 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import { asChunks, type Bytes, ObjectTooLarge, StoreUnavailable } from './object-store.js';
 import type { Attempt } from './s3-transport.js';
 
-/** Joined only where there is more than one chunk. */
+/** Copies only if there is more than one chunk. */
 export function concatBytes(bytes: Bytes): Buffer {
   const chunks = asChunks(bytes);
   const [first] = chunks;
   return first !== undefined && chunks.length === 1 ? Buffer.from(first.buffer, first.byteOffset, first.byteLength) : Buffer.concat(chunks);
 }
 
-/** The bytes again, in blocks of exactly this size but for the last; a block inside one chunk is a view of it. */
+/** Splits the bytes into blocks of exactly this size, except for the last one. A block inside one chunk is a view of it. */
 export function* blocksOf(bytes: Bytes, blockBytes: number): Generator<Buffer> {
   let gathered: Uint8Array[] = [];
   let gatheredBytes = 0;
@@ -30,8 +30,8 @@ export function* blocksOf(bytes: Bytes, blockBytes: number): Generator<Buffer> {
 }
 
 /**
- * A whole response body in memory of its own (tensors are viewed in place and need a fresh allocation's alignment).
- * @throws ObjectTooLarge before reading, by the announced length; StoreUnavailable when the body ends early
+ * Reads a whole response body into memory of its own, because tensors are views of it and need the alignment of a fresh allocation.
+ * @throws ObjectTooLarge before reading, by the content-length; StoreUnavailable if the body ends early
  */
 export async function readBody(key: string, response: IncomingMessage, maxBytes: number, attempt: Attempt): Promise<Buffer> {
   try {

@@ -33,7 +33,7 @@ export interface S3Location {
   endpoint: URL;
   region: string;
   bucket: string;
-  /** Put before every key, without a slash at its end; '' for none. */
+  /** Prepended to every key; has no slash at its end; '' for none. */
   prefix: string;
   accessKey: string;
   secretKey: string;
@@ -42,16 +42,16 @@ export interface S3Location {
   foreignKeys?: boolean | undefined;
 }
 
-/** One request carries at most this; larger plain puts go in parts. Hashing it keeps the event loop for less than 50 ms. */
+/** Largest body of one request; larger plain puts are uploaded in parts. Hashing one part blocks the event loop for less than 50 ms. */
 export const S3_PART_BYTES = 16 << 20;
 const MAX_S3_NAME_BYTES = 1024;
 const SLOWEST_BYTES_PER_MS = 1049;
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
 
-/** What kind of call an error came from, which decides what 404, 409 and 412 mean. */
+/** The kind of call that an error came from; it decides what 404, 409 and 412 mean. */
 type Purpose = { kind: 'read' } | { kind: 'create' } | { kind: 'replace'; ifMatch: string } | { kind: 'write' } | { kind: 'list' };
 
-/** Objects in a bucket of MinIO or any other S3 that enforces If-None-Match on single PUTs; `probe` finds out. */
+/** Objects in a bucket of MinIO or any other S3 that enforces If-None-Match on single PUTs, which `probe` checks. */
 export class S3Store implements BrowsableStore {
   readonly uri: string;
   private readonly client: Client;
@@ -84,8 +84,8 @@ export class S3Store implements BrowsableStore {
   }
 
   /**
-   * Finds out that the store answers, takes these credentials, and lets only the first of two creates of a key win.
-   * @throws StoreUnavailable (retryable only when it did not answer)
+   * Checks that the store answers, accepts the credentials, and lets only the first of two creates of a key succeed.
+   * @throws StoreUnavailable (retryable only if the store did not answer)
    */
   async probe(signal?: AbortSignal): Promise<void> {
     const key = `probe-${randomUUID()}`;
@@ -105,7 +105,7 @@ export class S3Store implements BrowsableStore {
     const headers: Record<string, string> = { 'Content-Type': options.contentType ?? DEFAULT_CONTENT_TYPE };
     const sizeBytes = sizeOf(bytes);
     if (options.ifAbsent) {
-      // Parts would not be exclusive: the condition is only looked at when an upload starts.
+      // An upload in parts would not be exclusive: S3 checks the condition only when the upload starts.
       if (sizeBytes > S3_PART_BYTES) throw new ObjectTooLarge(key, sizeBytes, S3_PART_BYTES);
       headers['If-None-Match'] = '*';
     }
@@ -205,9 +205,9 @@ export class S3Store implements BrowsableStore {
       return this.keyPrefix + key;
     }
     checkKey(key);
-    // minio-js's listing turns whole names that read as numbers into numbers: '000000000012' would come back as '12'.
+    // minio-js's listing turns names that look like numbers into numbers: '000000000012' would come back as '12'.
     if (this.keyPrefix === '' && /^[-\d][^/]*$/.test(key))
-      throw new InvalidKey(key, 'a store without a prefix takes no top-level key that starts as a number');
+      throw new InvalidKey(key, 'in a store without a prefix, a top-level key must not start with a number');
     return this.keyPrefix + key;
   }
 
@@ -226,7 +226,7 @@ export class S3Store implements BrowsableStore {
     });
   }
 
-  /** Not minio-js's own multipart: that one joins any unfinished upload of the same key, another writer's too. */
+  /** minio-js's own multipart upload is not used, because it continues any unfinished upload of the same key, even another writer's. */
   private async putParts(
     key: string,
     name: string,
@@ -247,7 +247,8 @@ export class S3Store implements BrowsableStore {
       }
       return await this.completeParts(key, name, uploadID, parts, sizeOf(bytes), signal);
     } catch (error) {
-      // Also after the caller's abort: unfinished uploads are invisible and cost space. Best effort: the bucket's life cycle rules do the rest.
+      // Runs even after the caller's abort, because unfinished uploads are invisible and take space. Best effort: the bucket's lifecycle rules do the
+      // rest.
       const briefly = AbortSignal.timeout(this.transport.limits.requestTimeoutMs);
       await this.call(key, write, { signal: briefly }, () => this.client.abortMultipartUpload(this.bucket, name, uploadID)).catch(
         () => undefined,
@@ -264,14 +265,14 @@ export class S3Store implements BrowsableStore {
     sizeBytes: number,
     signal?: AbortSignal,
   ): Promise<{ etag: string }> {
-    // The server joins the parts before it answers, so this may take longer than other requests.
+    // The server joins the parts before it answers, so this request may take longer than others.
     const extraMs = this.transport.limits.requestTimeoutMs;
     return this.call(key, { kind: 'write' }, { signal, extraMs }, async (attempt) => {
       try {
         const { etag } = await this.client.completeMultipartUpload(this.bucket, name, uploadID, parts);
         return { etag: bareEtag(etag) };
       } catch (error) {
-        // The upload is unknown once it is complete: an earlier try succeeded and its reply was lost.
+        // A completed upload no longer exists: an earlier attempt succeeded and its reply was lost.
         if (attempt.number === 1 || (error as { code?: unknown }).code !== 'NoSuchUpload') throw error;
         const found = await this.client.statObject(this.bucket, name);
         if (found.size !== sizeBytes) throw error;
@@ -306,7 +307,7 @@ export class S3Store implements BrowsableStore {
     if (status === 412 && purpose.kind === 'replace') return final(new PreconditionFailed(key, purpose.ifMatch));
     if (code === 'XMinioParentIsObject' || code === 'XMinioObjectExistsAsDirectory')
       return final(new InvalidKey(key, 'one of its folders is an object'));
-    // 409: another conditional write of this key is under way; asking again shows who won.
+    // 409: another conditional write of this key is in progress; the next attempt shows who won.
     const retryable = status === undefined || status >= 500 || [200, 408, 409, 429].includes(status);
     return { retryable, error: new StoreUnavailable(say, retryable, error) };
   }

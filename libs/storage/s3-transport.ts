@@ -6,17 +6,19 @@ import https from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StoreUnavailable } from './object-store.js';
 
-/** How long and how often the S3 store tries. */
+/** Timeouts and attempts of the S3 store. */
 export interface S3Limits {
-  /** One try may make no progress for this long; a put also gets the time that its bytes take at 1 MiB/s. Default 15 s. */
+  /** An attempt may make no progress for this long, in ms; a put also gets the time that its bytes take at 1 MiB/s. Default 15 s. */
   requestTimeoutMs: number;
-  /** Tries in all, at least 1. Default 4. */
+  /** Number of attempts in all, at least 1. Default 4. */
   attempts: number;
-  /** Pause before the second try; doubles up to `maxBackoffMs`, and each pause is drawn from its upper half. Default 100 ms. */
+  /**
+   * Pause before the second attempt in ms. It doubles up to `maxBackoffMs`; each pause is random between half of it and all of it. Default 100 ms.
+   */
   backoffMs: number;
-  /** Default 2 s. */
+  /** Longest pause in ms. Default 2 s. */
   maxBackoffMs: number;
-  /** Connections to one endpoint. Default 32. */
+  /** Largest number of connections to one endpoint. Default 32. */
   maxConnections: number;
 }
 
@@ -28,16 +30,16 @@ export const DEFAULT_S3_LIMITS: S3Limits = {
   maxConnections: 32,
 };
 
-/** minio-js drops answers with these statuses without reading them, which would keep their connections for ever. */
+/** minio-js discards responses with these statuses without reading them, which would block their connections for ever. */
 const UNREAD_BY_MINIO = new Set([408, 429, 499, 500, 502, 503, 504, 520]);
 
-/** One try of one call: what ends it, and the status it got, which minio-js does not always tell. */
+/** One attempt of one call: its signal, and the status of its response, which minio-js does not always report. */
 export interface Attempt {
   readonly signal: AbortSignal;
-  /** From 1. */
+  /** Counts from 1. */
   readonly number: number;
   status: number | undefined;
-  /** Starts the clock anew: bytes have arrived. */
+  /** Restarts the timeout, because bytes have arrived. */
   progress(): void;
 }
 
@@ -47,8 +49,8 @@ interface Outcome {
 }
 
 /**
- * The transport under minio-js, which by itself has no time-out and no way to pass a signal: every request it makes inside
- * `run` belongs to that call's attempt, is destroyed with the attempt's signal, and is tried again as `classify` says.
+ * The HTTP transport for minio-js, which has no timeouts and cannot be given a signal. Every request that minio-js makes inside `run` belongs to an
+ * attempt of that call, is destroyed by the attempt's signal, and is repeated if `classify` says so.
  */
 export class S3Transport {
   readonly agent: http.Agent;
@@ -67,7 +69,7 @@ export class S3Transport {
   /** minio-js calls this for every HTTP request. */
   readonly request = (options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void): http.ClientRequest => {
     const attempt = this.attempts.getStore();
-    if (!attempt) throw new Error('a request outside of S3Transport.run would have no deadline');
+    if (!attempt) throw new Error('a request outside of S3Transport.run has no deadline');
     return this.requester({ ...options, signal: attempt.signal }, (response) => {
       attempt.status = response.statusCode;
       attempt.progress();
@@ -77,9 +79,9 @@ export class S3Transport {
   };
 
   /**
-   * @param work makes the minio-js call; runs once a try
-   * @param classify says what an error means: whether to try again, and what to throw at the end
-   * @throws the signal's reason; StoreUnavailable when the time ran out on every try; what `classify` says
+   * @param work makes the minio-js call; runs once for each attempt
+   * @param classify says whether to try again after an error, and what to throw at the end
+   * @throws the signal's reason; StoreUnavailable if every attempt timed out; the error that `classify` gives
    */
   async run<T>(
     what: string,
@@ -115,7 +117,7 @@ export class S3Transport {
   }
 }
 
-/** A signal that fires when the caller's does or when nothing restarts it for its time. */
+/** A signal that fires when the caller's signal does, or when nothing restarts the timer for its whole time. */
 class ProgressTimer {
   expired = false;
   private readonly controller = new AbortController();
@@ -139,7 +141,7 @@ class ProgressTimer {
     return this.controller.signal;
   }
 
-  /** The deadline holds even where a library waits for something that the signal does not end. */
+  /** Enforces the deadline even where a library waits for something that the signal does not end. */
   race<T>(work: Promise<T>): Promise<T> {
     work.catch(() => undefined);
     return new Promise<T>((resolve, reject) => {

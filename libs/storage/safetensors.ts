@@ -2,12 +2,12 @@ import { StorageError } from './object-store.js';
 import { bytesOf, bytesPerElement, DTYPES, elementCount, isDtype, isViewOf, type Tensor, viewAs } from './tensor.js';
 
 /**
- * The safetensors format (huggingface/safetensors): u64 little-endian header length N, N bytes of JSON that start with '{' and may
- * end in spaces, then the tensors' bytes without gaps. Only on little-endian machines, which all of Node's releases run on.
+ * The safetensors format (huggingface/safetensors): the header's length N as a little-endian u64, N bytes of JSON that start with '{' and may end in
+ * spaces, and then the tensors' bytes without gaps. Works only on little-endian machines, which all of Node's releases run on.
  */
 export class SafetensorsError extends StorageError {
   constructor(
-    /** The tensor concerned, where it is one. */
+    /** The tensor that the error is about, if it is about one. */
     readonly tensor: string | undefined,
     why: string,
     cause?: unknown,
@@ -28,21 +28,21 @@ export interface SafetensorsFile {
 
 const MAX_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
-/** The header, a tensor's entry, its shape: nothing valid is nested deeper. */
+/** Levels of nesting in a valid header: the header, a tensor's entry, its shape. */
 const MAX_NESTING = 3;
 const METADATA = '__metadata__';
 
 /**
- * @returns the header, then each tensor's own memory, in the given order: not copied, so it must stay unchanged while in use
- * @throws SafetensorsError for names given twice and for data that does not have its shape or type
+ * @returns the header, then each tensor's own memory in the given order; it is not copied, so it must not change while in use
+ * @throws SafetensorsError for duplicate names, and for data that does not fit its shape or type
  */
 export function encodeSafetensors(tensors: readonly Tensor[], metadata: Readonly<Record<string, string>> = {}): Uint8Array[] {
-  // A Map, since object keys such as "1" would not keep their order and "__proto__" would vanish.
+  // A Map is used because an object would reorder keys such as "1" and lose "__proto__".
   const entries = new Map<string, string>();
   if (Object.keys(metadata).length > 0) entries.set(METADATA, JSON.stringify(metadata));
   let offset = 0;
   for (const { name, dtype, shape, data } of tensors) {
-    if (entries.has(name) || name === METADATA) throw new SafetensorsError(name, 'the name is taken');
+    if (entries.has(name) || name === METADATA) throw new SafetensorsError(name, 'the name is used twice or reserved');
     if (!isViewOf(dtype, data)) throw new SafetensorsError(name, `${dtype} data cannot be a ${data.constructor.name}`);
     if (elementCount(shape) !== data.length)
       throw new SafetensorsError(name, `shape ${inShort(shape)} does not have ${data.length} elements`);
@@ -54,7 +54,7 @@ export function encodeSafetensors(tensors: readonly Tensor[], metadata: Readonly
   const jsonBytes = Buffer.byteLength(json);
   const headerBytes = Math.ceil(jsonBytes / 8) * 8;
   if (headerBytes > MAX_HEADER_BYTES)
-    throw new SafetensorsError(undefined, `a header of ${headerBytes} bytes, at most ${MAX_HEADER_BYTES} are allowed`);
+    throw new SafetensorsError(undefined, `the header has ${headerBytes} bytes, at most ${MAX_HEADER_BYTES} are allowed`);
   const header = Buffer.alloc(PREFIX_BYTES + headerBytes, ' ');
   header.writeBigUInt64LE(BigInt(headerBytes), 0);
   header.write(json, PREFIX_BYTES, 'utf8');
@@ -62,23 +62,24 @@ export function encodeSafetensors(tensors: readonly Tensor[], metadata: Readonly
 }
 
 /**
- * Reads a whole file. Tensors are views of `bytes`, or copies where those lie unaligned, in the order of their bytes.
+ * Reads a whole file. Tensors are views of `bytes`, or copies where those are not aligned, in the order of their bytes.
  * @param options foreign: what to do with element types that are not read here; default refuse
- * @throws SafetensorsError for anything that the format forbids, whatever the bytes are
+ * @throws SafetensorsError for anything that the format forbids; safe for arbitrary bytes
  */
 export function decodeSafetensors(bytes: Uint8Array, { foreign = 'refuse' }: { foreign?: 'refuse' | 'pass over' } = {}): SafetensorsFile {
   const header = readHeader(bytes);
   const data = bytes.subarray(PREFIX_BYTES + header.lengthBytes);
   const tensors = header.entries.map(([name, value]) => ({ name, ...checkEntry(name, value, data.byteLength, foreign) }));
-  // Empty tensors first at their offset, so that a neighbour's bytes follow on.
+  // Empty tensors come first at their offset, so that the next tensor's bytes follow directly.
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let end = 0;
   for (const tensor of tensors) {
     if (tensor.begin !== end)
-      throw new SafetensorsError(tensor.name, `bytes from ${tensor.begin}, where ${end} was due: they overlap or leave a hole`);
+      throw new SafetensorsError(tensor.name, `its bytes begin at ${tensor.begin}, must begin at ${end}: tensors overlap or leave a gap`);
     end = tensor.end;
   }
-  if (end !== data.byteLength) throw new SafetensorsError(undefined, `tensors end at ${end}, the file's data at ${data.byteLength}`);
+  if (end !== data.byteLength)
+    throw new SafetensorsError(undefined, `tensors end at byte ${end}, but the file's data at byte ${data.byteLength}`);
   return {
     metadata: header.metadata,
     tensors: tensors.flatMap(({ name, dtype, shape, begin, end }) =>
@@ -89,13 +90,13 @@ export function decodeSafetensors(bytes: Uint8Array, { foreign = 'refuse' }: { f
 }
 
 function readHeader(bytes: Uint8Array): { lengthBytes: number; entries: [string, unknown][]; metadata: Record<string, string> } {
-  if (bytes.byteLength < PREFIX_BYTES + 2) throw new SafetensorsError(undefined, `${bytes.byteLength} bytes are too few for a file`);
+  if (bytes.byteLength < PREFIX_BYTES + 2) throw new SafetensorsError(undefined, `a file of ${bytes.byteLength} bytes is too short`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, PREFIX_BYTES).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES))
-    throw new SafetensorsError(undefined, `header length ${length}, at most ${MAX_HEADER_BYTES} is allowed`);
+    throw new SafetensorsError(undefined, `header length is ${length}, at most ${MAX_HEADER_BYTES} is allowed`);
   const lengthBytes = Number(length);
   if (lengthBytes > bytes.byteLength - PREFIX_BYTES)
-    throw new SafetensorsError(undefined, `header length ${length} is beyond the file's end`);
+    throw new SafetensorsError(undefined, `header length is ${length}, which is more than the file has`);
   const raw = bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + lengthBytes);
   if (raw[0] !== 0x7b) throw new SafetensorsError(undefined, "the header does not start with '{'");
   if (nestingBeyond(raw, MAX_NESTING)) throw new SafetensorsError(undefined, `the header is nested deeper than ${MAX_NESTING}`);
@@ -140,7 +141,7 @@ function checkEntry(name: string, value: unknown, dataBytes: number, foreign: 'r
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** A value of the header for a message, whatever its size. */
+/** Shortens a value of the header for a message. */
 function inShort(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
   if (!Array.isArray(value)) return isObject(value) ? '{…}' : String(value);
@@ -148,7 +149,7 @@ function inShort(value: unknown): string {
   return `[${[...first, ...(value.length > 8 ? ['…'] : [])].join()}]`;
 }
 
-/** Looked at before parsing: millions of nested brackets would become millions of objects. @param raw UTF-8, JSON or not */
+/** Checked before parsing, because millions of nested brackets would become millions of objects. @param raw UTF-8, JSON or not */
 function nestingBeyond(raw: Uint8Array, deepest: number): boolean {
   let depth = 0;
   let inString = false;
@@ -164,13 +165,13 @@ function nestingBeyond(raw: Uint8Array, deepest: number): boolean {
   return false;
 }
 
-/** JSON.parse keeps the last of two equal keys without a word. @param json valid JSON */
+/** Finds a duplicate key, because JSON.parse silently keeps the last of equal keys. @param json valid JSON */
 function firstDuplicateKey(json: string): string | undefined {
   const open: (Set<string> | undefined)[] = [];
   let text: string | undefined;
   for (let i = 0; i < json.length; i++) {
     switch (json.charCodeAt(i)) {
-      case 0x7b: // { and [ open a scope each, so that } and ] can close the same stack
+      case 0x7b: // { and [ each push a scope, so that } and ] can pop the same stack
       case 0x5b:
         open.push(undefined);
         break;
@@ -185,7 +186,7 @@ function firstDuplicateKey(json: string): string | undefined {
         break;
       }
       case 0x3a: {
-        // A colon outside of strings follows a key.
+        // A colon outside strings follows a key.
         const key = JSON.parse(text!) as string;
         const keys = open[open.length - 1] ?? new Set();
         open[open.length - 1] = keys;

@@ -2,13 +2,12 @@ import { createHash } from 'node:crypto';
 import { isSha256 } from './content-hash.js';
 
 /**
- * JSON that carries its own SHA-256 as its last field, over the same text without that field: a changed byte is noticed by
- * whoever reads it, also where it leaves valid JSON.
+ * JSON whose last field is the SHA-256 of its own text without that field. A reader notices any changed byte, even where the JSON stays valid.
  */
 export class SealBroken extends Error {
   override readonly name = 'SealBroken';
   constructor(
-    /** SHA-256 in hexadecimal, or what was wanted in words. */
+    /** SHA-256 in hexadecimal, or a description of what was expected. */
     readonly expected: string,
     readonly actual: string,
   ) {
@@ -21,12 +20,13 @@ const HASH_LENGTH = 64;
 /** @param value an object with at least one field, none of them named `field` */
 export function sealJson(value: object, field: string): { bytes: Buffer; sha256: string } {
   const body = JSON.stringify(value);
-  if (body === '{}' || Object.hasOwn(value, field)) throw new TypeError(`an object with fields of its own, none named ${field}, is wanted`);
+  if (body === '{}' || Object.hasOwn(value, field))
+    throw new TypeError(`the value must be an object with at least one field, and none named ${field}`);
   const sha256 = hashOf(body);
   return { bytes: Buffer.from(`${body.slice(0, -1)}${tail(field, sha256)}`), sha256 };
 }
 
-/** @returns the value as it was sealed. @throws SealBroken */
+/** @returns the value that was sealed. @throws SealBroken */
 export function unsealJson(bytes: Buffer, field: string): { value: unknown; sha256: string } {
   const end = tail(field, '0'.repeat(HASH_LENGTH));
   const at = bytes.length - end.length;

@@ -1,4 +1,4 @@
-/** The element types of a safetensors file, each with the typed array that views it. F16, BF16 and BOOL are raw bits and bytes. */
+/** The element types of a safetensors file, each with the typed array for its views. F16, BF16 and BOOL are raw bits and bytes. */
 const VIEWS = {
   F64: Float64Array,
   F32: Float32Array,
@@ -32,7 +32,7 @@ export const isDtype = (value: unknown): value is Dtype => typeof value === 'str
 
 export const bytesPerElement = (dtype: Dtype): number => VIEWS[dtype].BYTES_PER_ELEMENT;
 
-/** @returns undefined when a dimension is no count, or the product is beyond exact integers */
+/** @returns undefined if a dimension is not a count, or if the product is too large for an exact integer */
 export function elementCount(shape: readonly unknown[]): number | undefined {
   let count = 1;
   let zero = false;
@@ -48,13 +48,13 @@ export function elementCount(shape: readonly unknown[]): number | undefined {
 /** The tensor's memory as bytes, not copied. */
 export const bytesOf = (data: TensorData): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
-/** Bytes as elements: a view where the bytes lie aligned, else a copy. `bytes.length` must be a multiple of the element's size. */
+/** Bytes as elements: a view if the bytes are aligned, or else a copy. `bytes.length` must be a multiple of the element's size. */
 export function viewAs(dtype: Dtype, bytes: Uint8Array): TensorData {
   const View = VIEWS[dtype];
-  // Not slice(), which copies a Uint8Array and only views a Buffer.
+  // slice() would copy a Uint8Array, but make a view of a Buffer.
   const aligned = bytes.byteOffset % View.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   return new View(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / View.BYTES_PER_ELEMENT);
 }
 
-/** Whether a typed array is the one that views this element type. */
+/** True if the typed array is the one for views of this element type. */
 export const isViewOf = (dtype: Dtype, data: TensorData): boolean => data instanceof VIEWS[dtype];

@@ -1,29 +1,29 @@
 /**
- * How an attempt at claimed work ends, and the record that says so. Whoever lost the claim writes nothing; an attempt that reached an
- * outcome writes it; one that failed gives the work back to the queue, or fails it for good where another attempt cannot help.
+ * How an attempt at claimed work ends, and the log record for it. A worker that lost the claim writes nothing. An attempt that reached an outcome
+ * records it. A failed attempt returns the work to the queue, or fails it for good if another attempt cannot help.
  */
 import type { Logger } from '#telemetry/logger.js';
 import { type ClaimedLog, ClaimLost, WorkEnded } from './claimed-log.js';
 
-/** What an attempt came to, without failing: `kind` is its name in metrics and logs. */
+/** The result of an attempt that did not fail. `kind` is its name in metrics and logs. */
 export interface AttemptOutcome {
   readonly kind: string;
 }
 
 export interface AttemptEnds<E, V, O extends AttemptOutcome> {
-  /** Attempts without progress after which the work fails. */
+  /** Number of attempts without progress after which the work fails. */
   readonly maxAttempts: number;
   /** What counts as progress, for messages: `a further checkpoint`. */
   readonly progress: string;
-  /** True for failures that every further attempt would meet again. */
+  /** True for failures that would happen again in every attempt. */
   readonly isDeterministic: (error: unknown) => boolean;
-  /** The record of an outcome; `view` is the newest one. */
+  /** Makes the record of an outcome from the newest view. */
   readonly ended: (outcome: O, view: V) => E;
-  /** The record of a failure. `forGood`: the work has failed; otherwise it waits for its next attempt. */
+  /** Makes the record of a failure. If `forGood` is true, the work has failed; otherwise it waits for its next attempt. */
   readonly failed: (reason: string, forGood: boolean) => E;
 }
 
-/** The owners of this work vanished again and again before it got any further. */
+/** Owners of this work disappeared too many times in a row without making progress. */
 class TooManyAttempts extends Error {
   override readonly name = 'TooManyAttempts';
   constructor(
@@ -38,8 +38,8 @@ class TooManyAttempts extends Error {
 const longestReason = 2000;
 
 /**
- * Runs one attempt and records its end. Resolves to the kind of its outcome, or to `failed` (for good), `retried` (it waits for its next
- * attempt) or `lost` (somebody else owns or ended the work). @throws what writing the end throws
+ * Runs one attempt and records its end. Resolves to the kind of its outcome, or to `failed` (for good), `retried` (it waits for its next attempt) or
+ * `lost` (another worker owns the work, or it was ended). @throws any error of writing the record
  */
 export async function runToEnd<E, V, O extends AttemptOutcome>(
   claimed: ClaimedLog<E, V>,
@@ -48,7 +48,7 @@ export async function runToEnd<E, V, O extends AttemptOutcome>(
   run: () => Promise<O>,
 ): Promise<string> {
   try {
-    // The newest claim counts itself: more than the limit means that the last allowed one ended without a word.
+    // The newest claim counts too. If there are more than the limit, the last allowed one ended without a record.
     if (claimed.standing.fruitlessAttempts > maxAttempts) throw new TooManyAttempts(maxAttempts, progress);
     const outcome = await run();
     await claimed.append((view) => ended(outcome, view));
@@ -66,7 +66,7 @@ export async function runToEnd<E, V, O extends AttemptOutcome>(
   }
 }
 
-/** An error as a reason in a record: its class and message, cut where it is too long. */
+/** Describes an error in a record: its class and message, cut if it is too long. */
 export function describeFailure(error: unknown): string {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return text.length > longestReason ? `${text.slice(0, longestReason - 3)}...` : text;

@@ -1,10 +1,10 @@
 /**
- * Which checkpoints an evaluation still needs: one small object for each, set before the evaluation is queued and removed when it has ended,
- * read by whoever deletes old checkpoints.
+ * Protects checkpoints that an evaluation still needs. A pin is a small object for one evaluation and checkpoint: it is created before the evaluation
+ * is queued and removed when the evaluation has ended. Whoever deletes old checkpoints reads the pins first.
  */
 import { listAll, type ObjectStore } from '#storage/object-store.js';
 
-/** `checkpoint`: projects/P/runs/R/checkpoints/C. */
+/** `checkpoint` is projects/P/runs/R/checkpoints/C. */
 export async function pinCheckpoint(store: ObjectStore, checkpoint: string, evaluation: string, signal?: AbortSignal): Promise<void> {
   await store.put(pinKey(checkpoint, evaluation), Buffer.from('{}'), { contentType: 'application/json', signal });
 }
@@ -13,7 +13,7 @@ export async function unpinCheckpoint(store: ObjectStore, checkpoint: string, ev
   await store.delete(pinKey(checkpoint, evaluation), { signal });
 }
 
-/** Ids of a run's pinned checkpoints. `run`: projects/P/runs/R. */
+/** Ids of a run's pinned checkpoints. `run` is projects/P/runs/R. */
 export async function pinnedCheckpoints(store: ObjectStore, run: string, signal?: AbortSignal): Promise<Set<string>> {
   const prefix = `${run}/checkpoint-pins/`;
   const ids = new Set<string>();

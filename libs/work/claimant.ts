@@ -1,6 +1,6 @@
 /**
- * Takes work off the queue: looks at every entry, claims what waits or what an owner has visibly abandoned, and works on at most `slots`
- * of it at a time. What keeps failing without getting further has to wait longer each time.
+ * Takes work off the queue: looks at every entry, claims work that is waiting or whose owner is gone, and works on at most `slots` entries at a time.
+ * Work that keeps failing without progress waits longer each time.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { StaleWatch } from '#storage/lease.js';
@@ -15,21 +15,21 @@ export interface ClaimantOptions {
   readonly store: ObjectStore;
   readonly ttlMs: number;
   readonly pollMs: number;
-  /** Pieces of work at the same time. */
+  /** Number of entries that are worked on at the same time. */
   readonly slots: number;
   readonly backOff: BackOffPolicy;
   readonly logger: Logger;
-  /** The newest standing of an entry and the sequence it has; undefined: its log does not exist (yet). */
+  /** The present standing of an entry and its sequence number; undefined if its log does not exist (yet). */
   readonly standing: (entry: QueueEntry, signal: AbortSignal) => Promise<(Standing & { readonly sequence: number }) | undefined>;
   readonly heartbeatPrefix: (entry: QueueEntry) => string;
-  /** Asked last, about work that could be claimed now; false leaves it to others until the next look. Absent: everything may be claimed. */
+  /** Called last, for work that could be claimed now. If false, others may have the work until the next look. Absent: everything may be claimed. */
   readonly mayClaim?: (entry: QueueEntry, signal: AbortSignal) => Promise<boolean>;
   /**
-   * Claims the entry if it still has the fence that was seen, and works on it until it is over, lost, or `stopping` aborts. Resolves to
-   * false where somebody else was faster. Must not throw for failures of the work itself.
+   * Claims the entry if it still has the fence that was seen, and works on it until it is done or lost, or `stopping` aborts. Resolves to false if
+   * another worker was faster. Must not throw when the work itself fails.
    */
   readonly work: (entry: QueueEntry, seenFence: number, stopping: AbortSignal) => Promise<boolean>;
-  /** Told how many entries wait, after every look. */
+  /** Called after every look with the number of waiting entries. */
   readonly onDepth?: (waiting: number) => void;
   readonly onActive?: (active: number) => void;
 }
@@ -37,7 +37,7 @@ export interface ClaimantOptions {
 interface Watched {
   readonly stale: StaleWatch;
   sequence: number;
-  /** When this process first saw that sequence, on its own clock. */
+  /** Time at which this process first saw that sequence number, by its own clock. */
   sinceMs: number;
 }
 
@@ -56,7 +56,7 @@ export class Claimant {
     this.#loop = this.#run();
   }
 
-  /** Takes nothing new, asks everything in work to stop, and resolves once it has. */
+  /** Takes nothing new, asks all work in progress to stop, and resolves when it has stopped. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the worker is stopping'));
     await this.#loop;
@@ -103,8 +103,8 @@ export class Claimant {
   }
 
   /**
-   * Takes an entry off that stands for nothing. Work that is queued anew has its entry added before and after its record, and the last of
-   * these may come just before the removal here: so the log is looked at once more after it, and one of the two sees the other.
+   * Removes an entry whose work is over. Work that is queued again has its entry added both before and after its record, and the second time may fall
+   * just before this removal. So the log is read once more afterwards: one of the two sides sees the other.
    */
   async #retire(entry: QueueEntry, signal: AbortSignal): Promise<void> {
     const { queue, standing } = this.#options;
@@ -113,7 +113,7 @@ export class Claimant {
     if (now !== undefined && now.state !== 'over') await queue.add(entry, signal);
   }
 
-  /** Whether it waits and has rested, or its owner has visibly abandoned it. */
+  /** True if the work is waiting and its back-off is over, or if its owner is gone. */
   async #isFree(entry: QueueEntry, found: Standing & { readonly sequence: number }, signal: AbortSignal): Promise<boolean> {
     const { ttlMs, backOff, store, heartbeatPrefix } = this.#options;
     const now = performance.now();
@@ -126,7 +126,7 @@ export class Claimant {
     }
     const rested = now - watched.sinceMs >= backOffMs(backOff, found.fruitlessAttempts);
     if (found.state === 'waiting') return rested;
-    // Looked at even while it rests: the time of an unchanged heartbeat runs meanwhile.
+    // The heartbeat is read even during the back-off, so that the time for which it stays unchanged is counted.
     const standing = await watched.stale.look(store, heartbeatPrefix(entry), found.fence, { signal });
     return standing === 'stale' && rested;
   }

@@ -1,13 +1,13 @@
 /**
- * A log as its owner of the moment sees it: appends only while the claim stands, and learns within a poll that it was taken over or that
- * the work was ended by somebody else. Losing a claim is noticed at the latest by the next append, which collides and is not repeated.
+ * A log as the current owner of its work sees it. The owner appends only while its claim is valid, and polls the log to learn that another worker has
+ * claimed the work or that somebody has ended it. At the latest, the next append detects a lost claim: it conflicts, and is not repeated.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Heartbeat, heartbeatKey } from '#storage/lease.js';
 import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import type { FoldedLog } from './folded-log.js';
 
-/** Somebody else owns the work now: stop, write nothing. */
+/** Another worker owns the work now: stop, and write nothing. */
 export class ClaimLost extends Error {
   override readonly name = 'ClaimLost';
   constructor(
@@ -15,43 +15,43 @@ export class ClaimLost extends Error {
     readonly fence: number,
     readonly newFence: number,
   ) {
-    super(`${work} was claimed at ${newFence}; the claim of ${fence} is over`);
+    super(`${work} was claimed again in record ${newFence}; the claim in record ${fence} is no longer valid`);
   }
 }
 
-/** The work was ended (cancelled, for example) while it was worked on: stop, write nothing. */
+/** The work was ended by somebody (cancelled, for example) while it was in progress: stop, and write nothing. */
 export class WorkEnded extends Error {
   override readonly name = 'WorkEnded';
   constructor(readonly work: string) {
-    super(`${work} was ended by somebody else`);
+    super(`${work} was ended by another process`);
   }
 }
 
-/** What claiming needs to know of a view. */
+/** What a claimant needs to know about the work. */
 export interface Standing {
-  /** waiting: to be claimed; owned: somebody claimed it; over: nothing to do, now or for good. */
+  /** `waiting`: may be claimed; `owned`: claimed by a worker; `over`: nothing to do, for now or for good. */
   readonly state: 'waiting' | 'owned' | 'over';
-  /** Sequence of the newest claim; 0: none. */
+  /** Sequence number of the newest claim; 0 if there is none. */
   readonly fence: number;
   readonly fruitlessAttempts: number;
 }
 
 export interface ClaimedLogOptions<E, V> {
-  /** Name of the work, for messages. */
+  /** Name of the work in messages. */
   readonly work: string;
   readonly log: FoldedLog<E, V>;
-  /** Sequence of the claim. */
+  /** Sequence number of the claim. */
   readonly fence: number;
   readonly standing: (view: V) => Standing;
   readonly store: ObjectStore;
-  /** Heartbeats are `<prefix>/<fence>`. */
+  /** The key of a heartbeat is `<prefix>/<fence>`. */
   readonly heartbeatPrefix: string;
   readonly owner: string;
-  /** Of the claimants; beats come three times as often. */
+  /** TTL of the claimants in ms; heartbeats are sent three times as often. */
   readonly ttlMs: number;
-  /** Between looks at the log. */
+  /** Pause between two looks at the log in ms. */
   readonly pollMs: number;
-  /** Told when no heartbeat succeeded for so long that others may claim. Work goes on: the log decides. */
+  /** Called when no heartbeat has succeeded for so long that others may claim. The work goes on: only the log decides who owns it. */
   readonly onHeartbeatLost: (error: unknown) => void;
 }
 
@@ -66,7 +66,7 @@ export class ClaimedLog<E, V> {
     this.#options = options;
   }
 
-  /** Starts heartbeat and polling; whoever starts it stops it. */
+  /** Starts the heartbeat and the polling. The caller stops it. */
   static async start<E, V>(options: ClaimedLogOptions<E, V>): Promise<ClaimedLog<E, V>> {
     const claimed = new ClaimedLog(options);
     const { store, heartbeatPrefix, fence, owner, ttlMs, onHeartbeatLost } = options;
@@ -93,7 +93,7 @@ export class ClaimedLog<E, V> {
     return this.#options.standing(this.view);
   }
 
-  /** Appends what `make` makes of the newest view. @throws ClaimLost, WorkEnded */
+  /** Appends the record that `make` returns for the newest view. @throws ClaimLost, WorkEnded */
   async append(make: (view: V) => E | undefined, signal?: AbortSignal): Promise<V> {
     const view = await this.#options.log.append((newest) => {
       this.#check(newest as V);
@@ -102,14 +102,14 @@ export class ClaimedLog<E, V> {
     return view as V;
   }
 
-  /** Reads what others have appended. @throws ClaimLost, WorkEnded */
+  /** Reads new records of other writers. @throws ClaimLost, WorkEnded */
   async refresh(signal?: AbortSignal): Promise<V> {
     const view = (await this.#options.log.refresh(signal)) as V;
     this.#check(view);
     return view;
   }
 
-  /** Ends heartbeat and polling. The claim itself ends by what was appended, or by the next one. */
+  /** Stops the heartbeat and the polling. The claim itself ends with the appended record or with the next claim. */
   async stop(): Promise<void> {
     this.#ending.abort();
     await this.#polling;
@@ -136,7 +136,7 @@ export class ClaimedLog<E, V> {
       try {
         await this.refresh(signal);
       } catch (error) {
-        // Lost is told by the signal. A store that is away is asked again.
+        // A lost claim aborts the signal. If the store is unreachable, it is asked again.
         if (!signal.aborted && !this.#lost.signal.aborted && !(error instanceof StoreUnavailable)) this.#lost.abort(error);
       }
     }

@@ -1,6 +1,6 @@
 /**
- * From the queue to the end of an attempt, for any work whose life is a folded log: claims an entry at the fence that was seen, keeps the
- * heartbeat, lets an attempt run, records and counts how it ended, and forgets what it held.
+ * The life of an attempt, for any work that is described by a folded log: claims an entry at the fence that was seen, keeps the heartbeat, runs the
+ * attempt, records and counts its end, and releases what it held.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -14,22 +14,22 @@ import { ClaimedLog, type Standing } from './claimed-log.js';
 import type { FoldedLog } from './folded-log.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
 
-/** One attempt's surroundings. */
+/** What an attempt works with. */
 export interface Attempt<E, V> extends QueueEntry {
   readonly claimed: ClaimedLog<E, V>;
   readonly logger: Logger;
-  /** Aborted when the process stops: give the work back. */
+  /** Aborts when the process stops: then the work must be returned to the queue. */
   readonly stopping: AbortSignal;
 }
 
 export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O extends AttemptOutcome>
   extends Omit<AttemptEnds<E, V, O>, 'maxAttempts'> {
-  /** Singular, in logs: `run`, `evaluation`. */
+  /** Singular noun for logs: `run`, `evaluation`. */
   readonly kind: string;
   readonly queue: QueueIndex;
   readonly store: ObjectStore;
   readonly config: {
-    /** Pieces of work at the same time. */
+    /** Number of attempts at the same time. */
     readonly workers: number;
     readonly pollMs: number;
     readonly leaseTtlMs: number;
@@ -38,30 +38,30 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   };
   readonly logger: Logger;
   readonly openLog: (entry: QueueEntry) => FoldedLog<E, V>;
-  /** Name of the work, for messages. */
+  /** Name of the work in messages. */
   readonly name: (entry: QueueEntry) => string;
   readonly heartbeatPrefix: (entry: QueueEntry) => string;
   readonly standing: (view: V) => Standing;
   /**
-   * Asked before work is claimed that could be: false leaves it to other workers until the next look. A rejection, or an answer that takes
-   * longer than `mayClaimMs`, is logged, and the work is asked about again at the next look. Absent: everything may be claimed.
+   * Called before work is claimed that could be: if false, other workers may have it until the next look. If it rejects or takes longer than
+   * `mayClaimMs`, this is logged, and it is called again at the next look. Absent: everything may be claimed.
    */
   readonly mayClaim?: (entry: QueueEntry, view: V, signal: AbortSignal) => Promise<boolean>;
-  /** How long that question can hold up the look at the rest of the queue; default 10 seconds. */
+  /** How long `mayClaim` may delay the look at the rest of the queue, in ms; default 10 seconds. */
   readonly mayClaimMs?: number;
-  /** The record that claims it for `worker`. */
+  /** The record that claims the work for `worker`. */
   readonly claim: (view: V, worker: string) => E;
-  /** One attempt, up to its outcome; the end is recorded from what it resolves to or throws. */
+  /** Runs one attempt to its outcome. What it resolves to or throws is recorded as its end. */
   readonly attempt: (attempt: Attempt<E, V>) => Promise<O>;
-  /** After the claim has ended, however it did. */
+  /** Called after the claim has ended for any reason. */
   readonly release: (entry: QueueEntry, view: V) => Promise<void>;
-  /** Told how every attempt ended (see runToEnd); `unknown` where its end could not be written. */
+  /** Called with the end of every attempt (see runToEnd); `unknown` if it could not be recorded. */
   readonly onOutcome: (outcome: string) => void;
   readonly onDepth: (waiting: number) => void;
   readonly onActive: (active: number) => void;
 }
 
-/** Logs of queued work that are kept to be read on from where they were. */
+/** Number of logs of queued work that are kept, so that only new records must be read. */
 const keptLogs = 1024;
 
 export class ClaimedWorker<E, V extends { readonly owner: string }, O extends AttemptOutcome> {
@@ -97,7 +97,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     this.#claimant.start();
   }
 
-  /** Asks every attempt to give its work back, and resolves once all have. */
+  /** Asks every attempt to return its work to the queue, and resolves when all have done so. */
   async stop(): Promise<void> {
     await this.#claimant.stop();
   }
@@ -137,7 +137,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       onOutcome(outcome);
       logger.info({ outcome }, 'the attempt ended');
     } catch (error) {
-      // Only the log itself fails here: whoever reads it sees work without heartbeats and takes it over.
+      // Only the log can fail here. Other workers see work without heartbeats and take it over.
       onOutcome('unknown');
       logger.error({ error }, 'the end of the attempt could not be written');
     } finally {

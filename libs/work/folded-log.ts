@@ -1,7 +1,7 @@
 /**
- * A log that several writers append to, and its fold, as one object: decide what to write from what the log says, write it behind the
- * newest record, and decide again where somebody else was faster. There is no lock and no compare-and-swap: the exclusive creation of the
- * next sequence is the whole protocol, so the history is one line and every decision was made with everything before it in view.
+ * A log with several writers, together with its fold. A writer decides from the fold what to append, appends it after the newest record, and decides
+ * again if another writer was faster. There is no lock and no compare-and-swap: the exclusive creation of the next sequence number is enough. So the
+ * history is linear, and every decision was made with all earlier records in view.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '#errors/errors.js';
@@ -13,12 +13,12 @@ export interface LogCodec<E> {
   decode(record: LogRecord): E;
 }
 
-/** How views are kept between readers. */
+/** How views are stored as snapshots. */
 export interface SnapshotCodec<V> {
   encode(view: V): JsonValue;
-  /** May throw: the log is then replayed from its start. */
+  /** May throw; then the log is read from its start. */
   decode(state: JsonValue): V;
-  /** Records between snapshots. */
+  /** Number of records between two snapshots. */
   readonly every: number;
 }
 
@@ -27,13 +27,13 @@ export interface FoldedLogOptions<E, V> {
   readonly codec: LogCodec<E>;
   readonly apply: (view: V | undefined, event: E, sequence: number) => V;
   readonly snapshots?: SnapshotCodec<V> | undefined;
-  /** Collisions after which an append is given up; default 100. */
+  /** Number of collisions after which an append fails; default 100. */
   readonly maxCollisions?: number;
-  /** How long a store that does not answer is asked again; default 30 seconds. */
+  /** How long a store that does not answer is asked again, in ms; default 30 seconds. */
   readonly storePatienceMs?: number;
 }
 
-/** An append lost against other writers again and again. */
+/** An append lost against other writers too many times. */
 export class TooManyCollisions extends Unavailable {
   constructor(
     readonly sequence: number,
@@ -45,7 +45,7 @@ export class TooManyCollisions extends Unavailable {
 
 const firstPauseMs = 100;
 const longestPauseMs = 3000;
-/** Records read one by one before the rest is listed and read ahead. */
+/** Number of records that are read one by one before the rest is listed and read ahead. */
 const looksAhead = 16;
 
 export class FoldedLog<E, V> {
@@ -54,32 +54,33 @@ export class FoldedLog<E, V> {
   #view: V | undefined;
   #snapshotAt = 0;
   #started = false;
-  /** Reads and appends of this object wait for each other. */
+  /** Reads and appends of this object run one after another. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: FoldedLogOptions<E, V>) {
     this.#options = options;
   }
 
-  /** The fold of everything read so far; undefined before the first record. */
+  /** The fold of all records read so far; undefined before the first record. */
   get view(): V | undefined {
     return this.#view;
   }
 
-  /** Sequence of the newest record read; 0: none. */
+  /** Sequence number of the newest record read; 0 if none. */
   get sequence(): number {
     return this.#sequence;
   }
 
-  /** Reads what others have appended. */
+  /** Reads new records of other writers. */
   refresh(signal?: AbortSignal): Promise<V | undefined> {
     return this.#alone(() => this.#patiently(() => this.#read(signal), signal));
   }
 
   /**
-   * Appends what `decide` makes of the view, again after every collision. `decide` may throw to give up, or return undefined where nothing
-   * is to be written. Returns the view after it. The view is not refreshed first: a collision tells in time.
-   * @throws StoreUnavailable where the store does not answer for `storePatienceMs`
+   * Appends the record that `decide` returns for the view, and calls it again after every collision. `decide` may throw to give up, or return
+   * undefined if there is nothing to append. Returns the resulting view. The view is not refreshed first, because a collision reveals that it is out
+   * of date.
+   * @throws StoreUnavailable if the store does not answer for `storePatienceMs`
    */
   append(decide: (view: V | undefined) => E | undefined, signal?: AbortSignal): Promise<V | undefined> {
     return this.#alone(async () => {
@@ -90,7 +91,7 @@ export class FoldedLog<E, V> {
         const { kind, payload } = codec.encode(event);
         try {
           const record = await this.#patiently(() => log.append(kind, payload, { signal }), signal);
-          // A record of our own whose reply was lost may stand before this one.
+          // A record of our own, whose reply was lost, may stand before this one.
           if (record.seq === this.#sequence + 1) this.#take(record);
           else await this.#patiently(() => this.#read(signal), signal);
           await this.#keepSnapshot(signal);
@@ -107,7 +108,7 @@ export class FoldedLog<E, V> {
   async #read(signal: AbortSignal | undefined): Promise<V | undefined> {
     const { log } = this.#options;
     if (this.#started) {
-      // At the end of a long log a look at the next record costs less than a listing.
+      // Near the end of a long log, reading the next record costs less than a listing.
       for (let looks = 0; looks < looksAhead; looks++) {
         const record = await log.recordAfter(this.#sequence, { signal });
         if (record === undefined) return this.#view;
@@ -126,14 +127,14 @@ export class FoldedLog<E, V> {
     try {
       this.#view = snapshots.decode(found.state);
     } catch {
-      // Of another release: the log from its start says the same.
+      // A snapshot of another release is ignored: reading the log from its start gives the same view.
       return;
     }
     this.#sequence = found.seq;
     this.#snapshotAt = found.seq;
   }
 
-  /** A snapshot only saves reading: one that fails is no failure of the append. */
+  /** A snapshot only saves reading, so a failure to write it does not fail the append. */
   async #keepSnapshot(signal: AbortSignal | undefined): Promise<void> {
     const { log, snapshots } = this.#options;
     if (!snapshots || this.#view === undefined || this.#sequence - this.#snapshotAt < snapshots.every) return;

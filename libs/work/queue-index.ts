@@ -1,6 +1,6 @@
 /**
- * Which work may be waiting, so that claimants need not read every log there ever was. Entries are hints: they are added before the work
- * can be claimed and removed after it has ended, and the log alone decides what they stand for.
+ * An index of work that may be waiting, so that claimants need not read every log. Entries are hints: they are added before the work can be claimed
+ * and removed after it has ended. Only the log decides about the work's state.
  */
 import { listAll, type ObjectStore } from '#storage/object-store.js';
 
@@ -12,7 +12,7 @@ export interface QueueEntry {
 export class QueueIndex {
   constructor(
     private readonly store: ObjectStore,
-    /** e.g. `queue/runs`; entries are `<prefix>/<project>/<id>`. */
+    /** For example `queue/runs`; the key of an entry is `<prefix>/<project>/<id>`. */
     readonly prefix: string,
   ) {}
 
@@ -24,7 +24,7 @@ export class QueueIndex {
     await this.store.delete(this.#key(project, id), { signal });
   }
 
-  /** All entries, the oldest first as far as the store's clock tells. */
+  /** All entries, the oldest first by the store's clock. */
   async entries(signal?: AbortSignal): Promise<QueueEntry[]> {
     const found: { entry: QueueEntry; since: number }[] = [];
     for await (const { key, lastModified } of listAll(this.store, `${this.prefix}/`, { signal })) {

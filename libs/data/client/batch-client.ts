@@ -1,6 +1,6 @@
 /**
- * Batches of a plan, in order, from any number of replicas of the data service: several calls in flight within a byte budget, each batch
- * tried elsewhere when a replica fails, every payload checked against its SHA-256 and every header against the plan's digest.
+ * Batches of a plan, in order, from any number of replicas of the data service. Several calls are in flight at a time, within a byte budget. A batch
+ * is requested from another replica when one fails. Every payload is checked against its SHA-256, and every header against the plan's digest.
  *
  *     const client = new BatchClient({ addresses: ['127.0.0.1:7011', '127.0.0.1:7021'] });
  *     for await (const batch of client.batches({ plan, from: { epoch: 0, index: 0 }, epochs: 5, signal })) { …; batch.release(); }
@@ -30,21 +30,24 @@ import { type Discover, isDiscovered, ReplicaDiscovery, resolveAddresses } from 
 import { type Replica, ReplicaSet } from './replica-set.js';
 
 export interface BatchClientOptions {
-  /** One for each replica, `host:port` or a gRPC target; `dns:///host:port` stands for all replicas behind that name, asked for every 5 s. */
+  /**
+   * One address for each replica, `host:port` or a gRPC target. `dns:///host:port` stands for all replicas behind that name; it is resolved again
+   * every 5 s.
+   */
   readonly addresses: readonly string[];
-  /** Says which replicas there are instead, every `discoverMs` (default 5 s), beginning with `addresses`. */
+  /** Returns the current replicas, and is called every `discoverMs` (default 5 s). Replaces DNS; `addresses` is used until the first answer. */
   readonly discover?: Discover;
   readonly discoverMs?: number;
   readonly connect?: ConnectOptions;
-  /** Calls in flight and batches waiting for their turn; default 4. */
+  /** Number of calls in flight plus batches that wait for their turn; default 4. */
   readonly inFlight?: number;
-  /** Bytes of those; default 256 MiB. One batch may always be in flight. */
+  /** Bytes that the calls and batches of `inFlight` may hold; default 256 MiB. One batch may always be in flight. */
   readonly inFlightBytes?: number;
   /** Deadline of one attempt at a batch; default 60 s. */
   readonly attemptMs?: number;
-  /** How long a batch is tried on all replicas before UNAVAILABLE; default 5 minutes. */
+  /** How long a batch is requested from all replicas before the client throws Unavailable; default 5 minutes. */
   readonly totalMs?: number;
-  /** Told of every failed attempt that is tried again. */
+  /** Called for every failed attempt that is tried again. */
   readonly onFailure?: (failure: BatchFailure) => void;
 }
 
@@ -57,15 +60,15 @@ export interface BatchFailure {
 
 export interface BatchesRequest {
   readonly plan: PlanMessage;
-  /** projects/{project}; default projects/default. */
+  /** projects/{project}; the default is projects/default. */
   readonly parent?: string;
   /** Default UINT8. */
   readonly format?: PixelFormat;
-  /** First batch; default the first of epoch 0. */
+  /** First batch; the default is the first one of epoch 0. */
   readonly from?: { readonly epoch: number; readonly index: number };
-  /** The last epoch is epochs − 1; default: without end. */
+  /** The last epoch is epochs − 1; the default is no end. */
   readonly epochs?: number;
-  /** Batches taken of each epoch where trailing ones are skipped; default all of them. */
+  /** Batches taken of each epoch, when its last ones are to be skipped; the default is all of them. */
   readonly batchesPerEpoch?: number;
   readonly signal: AbortSignal;
 }
@@ -73,7 +76,7 @@ export interface BatchesRequest {
 export class BatchClient {
   readonly #replicas: ReplicaSet;
   readonly #discovery: ReplicaDiscovery | undefined;
-  /** One share of a service, however many connections lead there. */
+  /** The service shares its capacity by this name, so all connections of this client count as one. */
   readonly #name = randomUUID();
 
   constructor(private readonly options: BatchClientOptions) {
@@ -84,14 +87,14 @@ export class BatchClient {
   }
 
   /**
-   * In order of epoch and index. Leaving the loop, or `return` while a batch is awaited, ends the calls in flight.
+   * Yields batches in order of epoch and index. Leaving the loop, or `return` while a batch is awaited, ends the calls in flight.
    * @throws InvalidArgument, Unavailable, Cancelled, …
    */
   batches(request: BatchesRequest): AsyncGenerator<Batch, void, void> {
     const leaving = new AbortController();
     const batches = this.#read(request, leaving);
     const end = batches.return.bind(batches);
-    // A generator's own return waits for the batch that is awaited, which may be minutes where no replica answers.
+    // A generator's own `return` would wait for the pending batch, which may take minutes when no replica answers.
     batches.return = (value) => {
       leaving.abort(new Cancelled('reading of batches'));
       return end(value);
@@ -117,7 +120,7 @@ export class BatchClient {
       readAhead: 0,
       client: this.#name,
     };
-    // Targets of finished formats come on top of it; their size is known with the first batch only.
+    // The targets of finished formats need more bytes; their size is only known once the first batch has arrived.
     const bytes = payloadBytes(format, resolved.batchSize, expected.inputSize, 0);
     const window = Math.max(1, Math.min(this.options.inFlight ?? 4, Math.floor((this.options.inFlightBytes ?? 256 << 20) / bytes)));
     const pool = new PayloadPool(window + 1);
@@ -130,10 +133,10 @@ export class BatchClient {
     const ask = (): void => {
       const { epoch, index } = next;
       const batch = this.#fetch({ ...call, epoch, index }, expected, pool, signal);
-      // Awaited in order below; until then a failure must not count as unhandled.
+      // These promises are awaited in order below; until then a rejection must not count as unhandled.
       batch.catch(() => {});
       pending.push(batch);
-      // Until the first header has come the length of an epoch may be unknown: then nothing is asked for beyond that batch.
+      // The length of an epoch may be unknown until the first header arrives; until then, no later batch is requested.
       if (perEpoch !== undefined) next = following(next, perEpoch);
     };
     try {
@@ -157,14 +160,14 @@ export class BatchClient {
     }
   }
 
-  /** What a data set holds, from the first replica that answers. */
+  /** Describes a data set; the first replica that answers is used. */
   async describe(manifest: string, signal: AbortSignal): Promise<DescribeDatasetResponse> {
     return await this.#tryAll('description of the data set', signal, (replica, options) =>
       replica.client.describeDataset({ dataset: { manifest } }, options),
     );
   }
 
-  /** Ends the connections; to be called when no iteration is left. */
+  /** Closes the connections. Call it when no iteration is left. */
   close(): void {
     this.#discovery?.close();
     this.#replicas.close();
@@ -187,7 +190,7 @@ export class BatchClient {
     return { epoch, index, header, payload, release };
   }
 
-  /** Until a replica succeeds, every one has refused for good, or the total time is over. */
+  /** Tries replicas until one succeeds, all have refused, or the total time is over. */
   async #tryAll<T>(
     what: string,
     signal: AbortSignal,
@@ -231,7 +234,7 @@ export class BatchClient {
           refused.add(replica.address);
         } else {
           this.#replicas.failed(replica, error instanceof Unavailable ? error.retryAfterMs : 0);
-          // It may be gone for good, and another one there.
+          // The replica may be gone for good, and another one may have replaced it.
           void this.#discovery?.look();
         }
         onFailure(replica, error);
@@ -241,12 +244,12 @@ export class BatchClient {
 }
 
 /**
- * `failed`: the replica may be better in a while. `refused`: this replica will not do it (no manifest, other semantics, a damaged disk),
- * another one may. `final`: nobody will.
+ * `failed`: the replica may recover, so it is tried again later. `refused`: this replica cannot serve the batch (it lacks the manifest, has other
+ * semantics or a damaged disk), but another one may. `final`: no replica can.
  */
 function judge(error: unknown): 'failed' | 'refused' | 'final' {
   if (error instanceof FailedPrecondition || error instanceof PermissionDenied || error instanceof DataLoss) return 'refused';
-  // Not our signal, so the server or the connection ended the call.
+  // Our signal has not fired, so the server or the connection ended the call.
   if (error instanceof Cancelled) return 'failed';
   if (
     error instanceof Unavailable ||
@@ -255,7 +258,7 @@ function judge(error: unknown): 'failed' | 'refused' | 'final' {
     error instanceof DamagedBatch
   )
     return 'failed';
-  // INTERNAL, UNKNOWN, UNIMPLEMENTED (an older replica), UNAUTHENTICATED: this replica is not right.
+  // INTERNAL, UNKNOWN, UNIMPLEMENTED (an older replica), UNAUTHENTICATED: this replica cannot serve the call.
   return error instanceof RemoteError ? 'failed' : 'final';
 }
 

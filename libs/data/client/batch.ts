@@ -1,4 +1,4 @@
-/** A batch as it arrives, and what its header means to the code that finishes it. */
+/** A received batch, and how its header describes the finishing steps. */
 import type { FinishPlan } from '#native/pixels.js';
 import { type BatchHeader, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import { eraseModes } from '#spec/words.js';
@@ -8,22 +8,22 @@ export interface Batch {
   readonly epoch: number;
   readonly index: number;
   readonly header: BatchHeader;
-  /** By header.format: uint8 CHW pixels, or finished images and then float32 targets. Checked against header.payloadSha256. */
+  /** As header.format says: uint8 CHW pixels, or finished images followed by float32 targets. Checked against header.payloadSha256. */
   readonly payload: Uint8Array;
-  /** Hands the payload's memory back for a later batch; it must not be used afterwards. Optional. */
+  /** Optional: returns the payload's memory for reuse by a later batch. The payload must not be used afterwards. */
   release(): void;
 }
 
 /** Bytes of one channel value. */
 const bytesPerValue = (format: PixelFormat): number => (format === PixelFormat.FLOAT32 ? 4 : format === PixelFormat.BFLOAT16 ? 2 : 1);
 
-/** Bytes of a batch's payload: images, and soft targets where they are finished. */
+/** Bytes of a batch's payload: the images and, for finished formats, the soft targets. */
 export function payloadBytes(format: PixelFormat, slots: number, size: number, classes: number): number {
   const images = slots * 3 * size * size * bytesPerValue(format);
   return format === PixelFormat.UINT8 || format === PixelFormat.UNSPECIFIED ? images : images + slots * classes * 4;
 }
 
-/** What finishBatch does to the pixels of a UINT8 batch: normalise, erase, mix. */
+/** The steps that finishBatch applies to the pixels of a UINT8 batch: normalise, erase, mix. */
 export function finishPlanOf(header: BatchHeader): FinishPlan {
   return {
     mean: triple(header.mean),
@@ -49,7 +49,7 @@ export function finishPlanOf(header: BatchHeader): FinishPlan {
   };
 }
 
-/** Soft targets [slots, classes] of a batch; `smoothing` defaults to the plan's. */
+/** Soft targets [slots, classes] of a batch; `smoothing` defaults to that of the plan. */
 export function softTargetsOf(header: BatchHeader, smoothing: number = header.smoothing): Float32Array {
   const labels = header.samples.map(({ label }) => label);
   const mix = header.samples.map((sample) => (sample.mix ? { lambda: sample.mix.lambda, partner: sample.mix.partner, box: null } : null));

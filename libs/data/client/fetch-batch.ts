@@ -1,4 +1,4 @@
-/** One attempt at one batch from one replica: the stream put together and held against what its header says. */
+/** One attempt to fetch one batch from one replica: the stream's chunks are joined and checked against the header. */
 import { createHash } from 'node:crypto';
 import { maxClasses } from '#errors/limits.js';
 import { type BatchHeader, type GetBatchRequest, PixelFormat } from '#protocol/dropstream/v1/data.js';
@@ -6,7 +6,7 @@ import { eraseModes } from '#spec/words.js';
 import { payloadBytes } from './batch.js';
 import type { Replica } from './replica-set.js';
 
-/** The stream is not what its header or the plan say: the replica or the way to it is broken, another one may do better. */
+/** The stream contradicts its header or the plan. The replica or the connection is faulty; another replica may succeed. */
 export class DamagedBatch extends Error {
   override readonly name = 'DamagedBatch';
   constructor(
@@ -23,7 +23,7 @@ export interface Expected {
   readonly batchSize: number;
 }
 
-/** Memory for a payload of that many bytes, and the way to hand it back unused. */
+/** Takes memory for a payload of `bytes` bytes, and takes it back when it is not used. */
 export interface PayloadMemory {
   take(bytes: number): Uint8Array;
   give(memory: Uint8Array): void;
@@ -44,21 +44,24 @@ export async function fetchBatch(
   try {
     for await (const { part } of replica.client.getBatch(request, options)) {
       if (part?.$case === 'header') {
-        if (header) throw new DamagedBatch(replica.address, 'a second header');
+        if (header) throw new DamagedBatch(replica.address, 'the stream has a second header');
         header = part.value;
         checkHeader(replica.address, header, request, expected);
         payload = memory.take(Number(header.payloadBytes));
       } else if (part?.$case === 'chunk') {
-        if (!payload) throw new DamagedBatch(replica.address, 'a chunk before the header');
-        if (filled + part.value.byteLength > payload.byteLength) throw new DamagedBatch(replica.address, 'more bytes than its header says');
+        if (!payload) throw new DamagedBatch(replica.address, 'the stream has a chunk before the header');
+        if (filled + part.value.byteLength > payload.byteLength)
+          throw new DamagedBatch(replica.address, 'it has more bytes than its header says');
         payload.set(part.value, filled);
         hash.update(part.value);
         filled += part.value.byteLength;
       }
     }
-    if (!header || !payload) throw new DamagedBatch(replica.address, 'no header');
-    if (filled !== payload.byteLength) throw new DamagedBatch(replica.address, `${filled} of ${payload.byteLength} bytes`);
-    if (!hash.digest().equals(header.payloadSha256)) throw new DamagedBatch(replica.address, 'bytes without the SHA-256 of its header');
+    if (!header || !payload) throw new DamagedBatch(replica.address, 'the stream has no header');
+    if (filled !== payload.byteLength)
+      throw new DamagedBatch(replica.address, `the stream ended after ${filled} of ${payload.byteLength} bytes`);
+    if (!hash.digest().equals(header.payloadSha256))
+      throw new DamagedBatch(replica.address, 'the SHA-256 of its bytes is not that of its header');
     return { header, payload };
   } catch (error) {
     if (payload) memory.give(payload);
@@ -76,15 +79,17 @@ function checkHeader(address: string, header: BatchHeader, request: GetBatchRequ
     ['format', header.format, format],
     ['size', header.size, expected.inputSize],
     ['channels', header.channels, 3],
-    // Also bounds the memory that a header can ask for.
+    // This check also bounds the memory that a header can request.
     ['payload_bytes', header.payloadBytes, BigInt(payloadBytes(format, slots, expected.inputSize, header.classes))],
   ];
   for (const [field, found, wanted] of facts)
     if (found !== wanted) throw new DamagedBatch(address, `${field} is ${found}, must be ${wanted}`);
-  if (slots < 1 || slots > expected.batchSize) throw new DamagedBatch(address, `${slots} samples in a batch of ${expected.batchSize}`);
-  if (header.classes < 1 || header.classes > maxClasses) throw new DamagedBatch(address, `${header.classes} classes`);
+  if (slots < 1 || slots > expected.batchSize)
+    throw new DamagedBatch(address, `it has ${slots} samples, must be from 1 to ${expected.batchSize}`);
+  if (header.classes < 1 || header.classes > maxClasses)
+    throw new DamagedBatch(address, `classes is ${header.classes}, must be from 1 to ${maxClasses}`);
   const bad = header.samples.find(({ label, mix }) => label >= header.classes || (mix && mix.partner >= slots));
   const box = header.samples.flatMap(({ erase }) => erase).find(({ mode }) => !eraseModes.has(mode));
-  if (box) throw new DamagedBatch(address, `erase mode ${box.mode}`);
-  if (bad) throw new DamagedBatch(address, `label ${bad.label} or partner ${bad.mix?.partner} outside the batch`);
+  if (box) throw new DamagedBatch(address, `erase mode ${box.mode} is unknown`);
+  if (bad) throw new DamagedBatch(address, `label ${bad.label} or partner ${bad.mix?.partner} does not exist`);
 }

@@ -1,15 +1,15 @@
-/** Memory of payloads, used again: a training reads batches of one size for hours. */
+/** Reuses the memory of payloads: a training run reads batches of one size for hours. */
 import type { PayloadMemory } from './fetch-batch.js';
 
 export class PayloadPool implements PayloadMemory {
   readonly #free: Uint8Array[] = [];
 
   constructor(
-    /** Payloads kept at most. */
+    /** Largest number of free payloads that are kept. */
     private readonly capacity: number,
   ) {}
 
-  /** Exactly that many bytes, at the start of their buffer; old content is not cleared. */
+  /** Returns exactly `bytes` bytes, at the start of their buffer. Old content is not cleared. */
   take(bytes: number): Uint8Array {
     const at = this.#free.findIndex((memory) => memory.byteLength === bytes);
     return at < 0 ? new Uint8Array(bytes) : (this.#free.splice(at, 1)[0] as Uint8Array);

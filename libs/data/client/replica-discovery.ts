@@ -1,16 +1,16 @@
-/** Which replicas there are, asked again and again: those added during an epoch are used, those that are gone are let go. */
+/** Asks for the list of replicas at intervals: added replicas are used within an epoch, and removed ones get no new calls. */
 import { lookup } from 'node:dns/promises';
 
-/** The addresses of replicas right now, `host:port` or gRPC targets. */
+/** Returns the addresses of the current replicas, `host:port` or gRPC targets. */
 export type Discover = () => Promise<readonly string[]>;
 
 const DNS_PREFIX = 'dns:///';
 const DEFAULT_INTERVAL_MS = 5000;
 
-/** True where an address names all replicas behind a name (`dns:///data:7011`). */
+/** True if the address names all replicas behind a DNS name (`dns:///data:7011`). */
 export const isDiscovered = (address: string): boolean => address.startsWith(DNS_PREFIX);
 
-/** Each `dns:///host:port` becomes one address for each of its records; other addresses stay. @throws where no name resolves */
+/** Replaces each `dns:///host:port` by one address for each of its DNS records, and keeps other addresses. @throws if no name resolves */
 export async function resolveAddresses(addresses: readonly string[]): Promise<string[]> {
   const resolved = await Promise.all(
     addresses.map(async (address) => {
@@ -24,7 +24,7 @@ export async function resolveAddresses(addresses: readonly string[]): Promise<st
   return [...new Set(resolved.flat())].sort();
 }
 
-/** Tells `found` of the addresses every few seconds until closed; a look that fails, or finds none, changes nothing. */
+/** Calls `found` with the addresses every few seconds until it is closed. A lookup that fails or finds none changes nothing. */
 export class ReplicaDiscovery {
   readonly #timer: NodeJS.Timeout;
   #looking: Promise<void> | undefined;
@@ -39,7 +39,7 @@ export class ReplicaDiscovery {
     void this.look();
   }
 
-  /** Looks now; one look at a time. Never rejects. */
+  /** Looks the addresses up now; only one lookup runs at a time. Never rejects. */
   look(): Promise<void> {
     this.#looking ??= this.discover()
       .then(

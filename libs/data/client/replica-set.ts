@@ -1,4 +1,4 @@
-/** The replicas of the data service that a client knows: which one to ask next, and which ones to leave alone for a while. */
+/** The replicas of the data service that a client knows. Chooses the next one to ask, and excludes failing ones for a while. */
 
 import type { DataServiceService } from '#protocol/dropstream/v1/data.js';
 import { type ConnectOptions, connect, type TypedClient } from '#rpc/client.js';
@@ -12,9 +12,9 @@ export interface Replica {
 interface Health {
   readonly replica: Replica;
   inFlight: number;
-  /** Failures in a row. */
+  /** Number of failures since the last success. */
   failures: number;
-  /** performance.now() until which others are preferred; 0: healthy. */
+  /** The replica is excluded until this time of performance.now(); 0 if it is healthy. */
   excludedUntil: number;
 }
 
@@ -23,12 +23,12 @@ export const LONGEST_EXCLUSION_MS = 10_000;
 
 export class ReplicaSet {
   #all: Health[];
-  /** No longer chosen; closed with their last call. */
+  /** Replicas that are not chosen any more; each is closed when its last call ends. */
   readonly #leaving = new Set<Health>();
   #turn = 0;
   #closed = false;
 
-  /** One address a replica, `host:port` or a gRPC target. Connects lazily; to be closed by the owner. */
+  /** Takes one address for each replica, `host:port` or a gRPC target. Connects lazily. The owner closes the set. */
   constructor(
     addresses: readonly string[],
     private readonly options: ConnectOptions = {},
@@ -38,14 +38,14 @@ export class ReplicaSet {
   }
 
   #connected(address: string): Health {
-    // Failing over is done here, by batch: a retry inside the channel would only wait for the same replica.
-    // A connection of its own: readers that share one share its window, and one that stops reading would stop the others.
+    // Failing over is done here, batch by batch: a retry inside the channel would only wait for the same replica.
+    // Each client has its own connection. Readers that share one also share its flow-control window, so one that stops reading would stop the others.
     const channel = { 'grpc.use_local_subchannel_pool': 1, ...this.options.channel };
     const client = connect(BatchServiceClient, address, { ...this.options, channel, retry: { attempts: 1 } });
     return { replica: { address, client }, inFlight: 0, failures: 0, excludedUntil: 0 };
   }
 
-  /** The replicas that there are now: new ones are used from the next choice on, calls to those that are gone may finish. */
+  /** Sets the current replicas. New ones are used from the next choice on; calls to removed ones may finish. */
   update(addresses: readonly string[]): void {
     if (this.#closed || addresses.length === 0) return;
     const kept = this.#all.filter(({ replica }) => addresses.includes(replica.address));
@@ -67,8 +67,8 @@ export class ReplicaSet {
   }
 
   /**
-   * The replica with the fewest calls in flight that is not excluded and not in `refused`, in turn among equals; where all are
-   * excluded, the first one to come back and how long until then. Undefined when all are in `refused`.
+   * Returns the replica with the fewest calls in flight that is neither excluded nor in `refused`; equal ones are used in turn. If all are excluded,
+   * returns the one whose exclusion ends first, and the milliseconds until then. Returns undefined if all are in `refused`.
    */
   choose(refused: ReadonlySet<string>, now = performance.now()): { replica: Replica; waitMs: number } | undefined {
     const open = this.#all.filter(({ replica }) => !refused.has(replica.address));
@@ -93,7 +93,7 @@ export class ReplicaSet {
     health.excludedUntil = 0;
   }
 
-  /** The call ended for a reason that is not the replica's. */
+  /** Says that a call ended for a reason that is not the replica's fault. */
   ended(replica: Replica): void {
     this.#end(replica);
   }
@@ -102,7 +102,7 @@ export class ReplicaSet {
   failed(replica: Replica, retryAfterMs = 0, now = performance.now()): void {
     const health = this.#end(replica);
     const own = FIRST_EXCLUSION_MS * 2 ** Math.min(health.failures, 10);
-    // Calls that failed together count once.
+    // Calls that fail at the same time count as one failure.
     if (health.excludedUntil <= now) health.failures++;
     health.excludedUntil = Math.max(health.excludedUntil, now + Math.min(LONGEST_EXCLUSION_MS, Math.max(own, retryAfterMs)));
   }

@@ -55,7 +55,8 @@ export class AllowedRoots {
   }
 }
 
-function isInside(folder: string, path: string): boolean {
+/** Whether `path` lies strictly inside `folder`; both are absolute. */
+export function isInside(folder: string, path: string): boolean {
   const way = relative(folder, path);
   return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }

@@ -47,7 +47,7 @@ const ILSVRC = [['ILSVRC', 'Data', 'CLS-LOC'], ['Data', 'CLS-LOC'], ['CLS-LOC']]
  * Where the parts of a data set lie: the folder itself, or Data/CLS-LOC of ILSVRC's tree below it.
  * @throws Error where it cannot be read
  */
-export async function partsFolder(root: string): Promise<string> {
+async function partsFolder(root: string): Promise<string> {
   if ((await foldersIn(root)).some((name) => isSplitName(name))) return root;
   for (const way of ILSVRC) {
     const folder = join(root, ...way);

@@ -4,9 +4,9 @@
  * else in KEY.json (`label` or `cls`, a number from 0); where no sample of the set has such a label, the folders are the classes. Files with
  * other endings are passed over.
  */
-import { isImageName } from './image-names.js';
 
 import { maxClasses } from '#errors/limits.js';
+import { isImageName } from './image-names.js';
 
 /** A class: its number, or the name of its folder. */
 export type TarLabel = number | string;

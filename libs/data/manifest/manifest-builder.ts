@@ -6,9 +6,12 @@ import { Uint32List } from './uint32-list.js';
 
 /** What the indexer found out about one sample. */
 export interface ManifestEntry {
-  /** Image folders: the file's path. Others: the file that holds the record. Relative to the data set's folder, '/' between segments. */
+  /**
+   * Image folders: the path of the image file. Other kinds: the path of the file that holds the record. Relative to the data set's folder, with '/'
+   * between segments.
+   */
   readonly path: string;
-  /** Number of the record in its file (tar: the 512-byte block of its first byte); 0 for image folders. */
+  /** Index of the record in its file (tar: of the 512-byte block with its first byte); 0 for image folders. */
   readonly record: number;
   readonly label: number;
   /** Pixels. */
@@ -21,18 +24,18 @@ export interface ManifestEntry {
   readonly sha256: Uint8Array;
 }
 
-/** What a manifest says of the whole data set. */
+/** What a manifest says about the data set as a whole. */
 export interface ManifestFacts {
   readonly kind: DatasetKind;
   readonly split: string;
   readonly classes: readonly string[];
-  /** CIFAR and IDX. */
+  /** Only for CIFAR and IDX. */
   readonly layout?: RecordLayout | undefined;
-  /** Tar: bytes and SHA-256 (hex) of every shard that holds a sample. */
+  /** Only for tar: size in bytes and SHA-256 (hex) of every shard that holds a sample. */
   readonly shards?: ReadonlyMap<string, { readonly sizeBytes: number; readonly sha256: string }> | undefined;
 }
 
-/** Entries keep their order: it is the sequential order of the data set. */
+/** Builds a manifest. Entries keep their order, which is the sequential order of the data set. */
 export class ManifestBuilder {
   readonly #labels = new Uint32List();
   readonly #widths = new Uint32List();
@@ -44,7 +47,7 @@ export class ManifestBuilder {
   readonly #paths = new PathList();
   #hashes = new Uint8Array(32 * 1024);
 
-  /** `filePerSample`: samples are files of their own (image folders). */
+  /** `filePerSample`: whether every sample is a file of its own (image folders). */
   constructor(private readonly filePerSample: boolean) {}
 
   get samples(): number {

@@ -1,10 +1,10 @@
-/** The header of a manifest: canonical JSON that says what the columns hold. See manifest.ts. */
+/** The header of a manifest: canonical JSON that describes the columns. See manifest.ts. */
 import { isSha256 } from '#storage/content-hash.js';
 
 export const DATASET_KINDS = ['image_folder', 'tar', 'cifar10', 'cifar100', 'idx'] as const;
 export type DatasetKind = (typeof DATASET_KINDS)[number];
 
-/** The fixed parts of the bytes of a record file. */
+/** How the records of a file are laid out in bytes. */
 export interface RecordLayout {
   /** Bytes before the first record. */
   readonly headerBytes: number;
@@ -24,9 +24,9 @@ export interface ManifestHeader {
   readonly classes: readonly string[];
   /** Image folders: total bytes of the paths. */
   readonly pathBytes?: number;
-  /** Others: the files that hold the samples. */
+  /** Other kinds: the files that hold the samples. */
   readonly files?: readonly string[];
-  /** CIFAR and IDX: how records lie in the files. */
+  /** CIFAR and IDX: how the records lie in the files. */
   readonly layout?: RecordLayout;
   /** Tar shards: size and SHA-256 (64 hex digits) of each file. */
   readonly fileBytes?: readonly number[];
@@ -44,7 +44,7 @@ export const MAGIC = 'DSMANIF1';
 const MAX_SAMPLES = 2 ** 31;
 const MAX_HEADER_BYTES = 16 << 20;
 
-/** A relative path of plain segments: none empty, '.' or '..', no backslash and no NUL. */
+/** True for a relative path without empty, '.' or '..' segments, without backslashes and without NUL. */
 export function isInnerPath(path: string): boolean {
   return (
     path.length > 0 && !/[\\\0]/.test(path) && path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
@@ -57,7 +57,8 @@ export function readHeader(bytes: Uint8Array): { header: ManifestHeader; start: 
   if (buffer.byteLength < 12 || buffer.toString('latin1', 0, 8) !== MAGIC) throw new InvalidManifest(`it does not start with ${MAGIC}`);
   const length = buffer.readUInt32LE(8);
   const start = 12 + length;
-  if (length > MAX_HEADER_BYTES || start > buffer.byteLength || start % 8 !== 0) throw new InvalidManifest(`a header of ${length} bytes`);
+  if (length > MAX_HEADER_BYTES || start > buffer.byteLength || start % 8 !== 0)
+    throw new InvalidManifest(`its header of ${length} bytes is too long or not aligned`);
   let parsed: unknown;
   try {
     parsed = JSON.parse(buffer.toString('utf8', 12, start));
@@ -69,9 +70,9 @@ export function readHeader(bytes: Uint8Array): { header: ManifestHeader; start: 
 
 function checkHeader(parsed: unknown): ManifestHeader {
   const require = (holds: boolean, what: string): void => {
-    if (!holds) throw new InvalidManifest(`header: ${what}`);
+    if (!holds) throw new InvalidManifest(`header: ${what} is not valid`);
   };
-  require(typeof parsed === 'object' && parsed !== null, 'not an object');
+  require(typeof parsed === 'object' && parsed !== null, 'a value that is not an object');
   const header = parsed as Partial<ManifestHeader>;
   const texts = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
   const count = (value: unknown, max: number): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;

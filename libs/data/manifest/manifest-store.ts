@@ -1,6 +1,6 @@
 /**
- * Manifests in the object store: `manifests/<sha256>` never changes; `manifest-locations/<sha256>` says where the data set lay when it was
- * last indexed (a folder, or a store), which a replica with other mounts may find elsewhere.
+ * Manifests in the object store. `manifests/<sha256>` never changes. `manifest-locations/<sha256>` holds the folder or store in which the data set
+ * was last indexed; a replica with other mounts may find it elsewhere.
  */
 import { access } from 'node:fs/promises';
 import { join, sep } from 'node:path';
@@ -15,32 +15,32 @@ import { InvalidManifest } from './manifest-header.js';
 const manifestKey = (sha256: string) => `manifests/${sha256}`;
 const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
 
-/** Stores a manifest under its name, once, and where its data set lies. */
+/** Stores a manifest under its hash, unless it is there already, and the location of its data set. */
 export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, signal?: AbortSignal): Promise<void> {
   await putOnce(store, manifestKey(dataset.sha256), dataset.bytes, signal);
   const location = JSON.stringify(dataset.folder.startsWith('s3://') ? { store: dataset.folder } : { path: dataset.folder });
   await store.put(locationKey(dataset.sha256), Buffer.from(location), { contentType: 'application/json', signal });
 }
 
-/** The name is the content: an object that is there already is the same one, and to write it twice does no harm. */
+/** The key is the hash of the content, so an existing object is identical, and writing it twice does no harm. */
 async function putOnce(store: ObjectStore, key: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
   try {
     await store.put(key, bytes, { ifAbsent: true, signal });
   } catch (error) {
     if (error instanceof ObjectExists) return;
-    // S3 creates exclusively up to one part only; a manifest of 200,000 images is larger.
+    // On S3, only objects of one part can be created exclusively, and a manifest of 200,000 images is larger.
     if (!(error instanceof ObjectTooLarge)) throw error;
     await store.put(key, bytes, { signal });
   }
 }
 
-/** @throws NotFound when the store has no such manifest; DataLoss when its bytes do not have that name */
+/** @throws NotFound if the store has no such manifest; DataLoss if its bytes have another hash */
 export async function loadManifest(store: ObjectStore, sha256: string, signal?: AbortSignal): Promise<Manifest> {
   const { bytes } = await store.get(manifestKey(sha256), { signal }).catch((error) => {
     throw error instanceof ObjectNotFound ? new NotFound('manifest', sha256, { cause: error }) : error;
   });
   const found = await sha256Of(bytes, signal);
-  if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `its bytes have the SHA-256 ${found}`);
+  if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `the SHA-256 of its bytes is ${found}`);
   try {
     return await Manifest.read(bytes, sha256, signal);
   } catch (error) {
@@ -50,9 +50,10 @@ export async function loadManifest(store: ObjectStore, sha256: string, signal?: 
 }
 
 /**
- * The folder of a manifest's data set on this machine: where it was indexed, or below an allowed root under the end of that path
- * (indexed at /home/me/sets/birds, here at /data/birds). It has the manifest's first file; every sample's hash is checked when read.
- * @throws PermissionDenied when it was indexed outside the roots and is not below one; FailedPrecondition when it is not on this machine
+ * Finds the folder of a manifest's data set on this machine: the folder in which it was indexed, or one below an allowed root whose path ends alike
+ * (indexed at /home/me/sets/birds, found at /data/birds). Only the manifest's first file is looked for; the hash of every sample is checked when it
+ * is read.
+ * @throws PermissionDenied if it was indexed outside the roots and is not below any; FailedPrecondition if it is not on this machine
  */
 export async function findDataset(store: ObjectStore, manifest: Manifest, roots: AllowedRoots, signal?: AbortSignal): Promise<string> {
   const { path: indexed } = await readLocation(store, manifest.sha256, signal);
@@ -75,13 +76,13 @@ export async function findDataset(store: ObjectStore, manifest: Manifest, roots:
 }
 
 export interface DatasetLocation {
-  /** Folder on the machine that indexed it. */
+  /** Folder, on the machine that indexed the data set. */
   readonly path?: string;
-  /** URI of the store that it was indexed in. */
+  /** URI of the store in which the data set was indexed. */
   readonly store?: string;
 }
 
-/** Where the data set lay when it was last indexed; nothing where that is not known. */
+/** Returns where the data set was last indexed, or undefined if that is not known. */
 export async function readLocation(store: ObjectStore, sha256: string, signal: AbortSignal | undefined): Promise<DatasetLocation> {
   try {
     const { bytes } = await store.get(locationKey(sha256), { maxBytes: 1 << 16, signal });

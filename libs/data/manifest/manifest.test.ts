@@ -68,7 +68,7 @@ test('shards are pinned by size and hash, and hold their samples', () => {
   assert.deepEqual([manifest.fileOf(1), manifest.fileOf(2), manifest.shard(0)], [0, 1, { path: '0.tar', ...shard }]);
   assert.equal(manifest.name(1), '0.tar@2048');
   const { bytes } = encodeManifest({ ...tar, entries: [entry('0.tar', 0, 11, 513)] });
-  assert.throws(() => new Manifest(bytes, ''), /ends at byte 6145 of its shard/);
+  assert.throws(() => new Manifest(bytes, ''), /ends at byte 6145, after the end of its shard/);
 });
 
 test('equal data sets have equal manifests; any change gives another name', () => {

@@ -1,6 +1,6 @@
 /**
- * A manifest names every sample of a data set once and for all: where its bytes lie, their SHA-256, label and size in pixels.
- * It is immutable and known by the SHA-256 of its own bytes; it does not say where the data set lies, so a copy elsewhere is the same data set.
+ * A manifest lists every sample of a data set: where its bytes lie, their SHA-256, its label and its size in pixels. A manifest is immutable, and its
+ * name is the SHA-256 of its own bytes. It does not contain the location of the data set, so a copy elsewhere is the same data set.
  *
  * Bytes (all integers little endian), about 60 to 110 per sample:
  *
@@ -8,18 +8,18 @@
  *     u32 label[N]  u32 width[N]  u32 height[N]  u32 byteLength[N]  u8 sha256[N · 32]
  *     image_folder: u32 pathEnd[N], then the UTF-8 paths back to back;   otherwise: u32 file[N]  u32 record[N]
  *
- * `record` is the number of a record in its file; in a tar shard the 512-byte block that the sample's bytes start at.
- * A read manifest is views over those bytes: 1.3 million samples take 81 bytes each and open in 0.13 s.
+ * `record` is the index of a record in its file; in a tar shard, of the 512-byte block at which the sample's bytes start. Reading a manifest makes
+ * views of those bytes: 1.3 million samples take 81 bytes each and open in 0.13 s.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type DatasetKind, InvalidManifest, isInnerPath, type ManifestHeader, type RecordLayout, readHeader } from './manifest-header.js';
 
 const MAX_DIMENSION = 65_535;
 export const TAR_BLOCK_BYTES = 512;
-/** Samples checked before others get their turn: under 1 ms. */
+/** Number of samples checked before the event loop gets its turn; they take less than 1 ms. */
 const CHECKED_PER_TURN = 1 << 16;
 
-/** A read manifest: columns over its bytes; nothing is copied but misaligned input. */
+/** A manifest that was read. Its columns are views of its bytes; only misaligned input is copied. */
 export class Manifest {
   readonly kind: DatasetKind;
   readonly split: string;
@@ -54,7 +54,7 @@ export class Manifest {
     const take = (length: number): number => {
       const from = at;
       at += length;
-      if (at > view.byteLength) throw new InvalidManifest(`${view.byteLength} bytes end inside a column (${at} needed)`);
+      if (at > view.byteLength) throw new InvalidManifest(`${view.byteLength} bytes end inside a column that ends at byte ${at}`);
       return from;
     };
     const column = () => new Uint32Array(view.buffer, view.byteOffset + take(4 * n), n);
@@ -82,7 +82,7 @@ export class Manifest {
     if (checked) for (const _ of this.#check());
   }
 
-  /** As the constructor, without holding the event loop. @throws InvalidManifest, the signal's reason */
+  /** Same as the constructor, but lets the event loop run in between. @throws InvalidManifest, the signal's reason */
   static async read(bytes: Uint8Array, sha256: string, signal?: AbortSignal): Promise<Manifest> {
     const Unchecked = Manifest as new (bytes: Uint8Array, sha256: string, checked: boolean) => Manifest;
     const manifest = new Unchecked(bytes, sha256, false);
@@ -93,19 +93,19 @@ export class Manifest {
     return manifest;
   }
 
-  /** The files that hold samples; none for image folders, whose samples are files. */
+  /** The files that hold samples; empty for image folders, where every sample is a file. */
   get files(): readonly string[] {
     return this.#files;
   }
 
-  /** Tar shards: bytes and SHA-256 (64 hex digits) of a file. */
+  /** Tar only: path, bytes and SHA-256 (64 hex digits) of a shard. */
   shard(file: number): { readonly path: string; readonly sizeBytes: number; readonly sha256: string } {
     const { fileBytes, fileSha256 } = this.#header;
     if (!fileBytes || !fileSha256) throw new RangeError(`a data set of kind ${this.kind} has no shards`);
     return { path: this.#files[file] as string, sizeBytes: fileBytes[file] as number, sha256: fileSha256[file] as string };
   }
 
-  /** Path of a sample's file within the data set. @throws InvalidManifest when it could leave the folder */
+  /** Path of a sample's file within the data set. @throws InvalidManifest if the path could leave the folder */
   path(sample: number): string {
     if (!this.#pathEnds) return this.#files[this.#fileOf![sample] as number] as string;
     const from = sample === 0 ? 0 : (this.#pathEnds[sample - 1] as number);
@@ -114,12 +114,12 @@ export class Manifest {
     return path;
   }
 
-  /** Number of the file that holds a sample; 0 for image folders. */
+  /** Index of the file that holds a sample; 0 for image folders. */
   fileOf(sample: number): number {
     return this.#fileOf?.[sample] ?? 0;
   }
 
-  /** Number of a sample's record within its file (tar: its first block); 0 for image folders. */
+  /** Index of a sample's record within its file (tar: of its first block); 0 for image folders. */
   record(sample: number): number {
     return this.#records?.[sample] ?? 0;
   }
@@ -128,7 +128,7 @@ export class Manifest {
     return this.#hashes.subarray(32 * sample, 32 * sample + 32);
   }
 
-  /** For messages: the path, with the record (tar: the byte) where a file holds many. */
+  /** Name of a sample in messages: its path and, if the file holds many samples, its record (tar: its byte). */
   name(sample: number): string {
     if (this.kind === 'image_folder') return this.path(sample);
     return this.kind === 'tar'
@@ -136,14 +136,14 @@ export class Manifest {
       : `${this.path(sample)}#${this.record(sample)}`;
   }
 
-  /** Samples of each class. */
+  /** Number of samples of each class. */
   classCounts(): number[] {
     const counts = new Array<number>(this.classes.length).fill(0);
     for (const label of this.labels) counts[label]!++;
     return counts;
   }
 
-  /** Smallest and largest sides. */
+  /** Smallest and largest width and height, in pixels. */
   get extent(): ManifestExtent {
     return this.#extent;
   }
@@ -155,23 +155,25 @@ export class Manifest {
     for (let i = 0; i < this.samples; i++) {
       if (i > 0 && i % CHECKED_PER_TURN === 0) yield;
       if ((this.labels[i] as number) >= this.classes.length)
-        throw new InvalidManifest(`label ${this.labels[i]} of sample ${i}: there are ${this.classes.length} classes`);
+        throw new InvalidManifest(`label ${this.labels[i]} of sample ${i} does not exist: there are ${this.classes.length} classes`);
       const [w, h] = [this.widths[i] as number, this.heights[i] as number];
-      if (w < 1 || h < 1 || w > MAX_DIMENSION || h > MAX_DIMENSION) throw new InvalidManifest(`sample ${i} of ${w} x ${h} pixels`);
+      if (w < 1 || h < 1 || w > MAX_DIMENSION || h > MAX_DIMENSION)
+        throw new InvalidManifest(`sample ${i} has ${w} x ${h} pixels, each must be from 1 to ${MAX_DIMENSION}`);
       if (w < minWidth) minWidth = w;
       if (w > maxWidth) maxWidth = w;
       if (h < minHeight) minHeight = h;
       if (h > maxHeight) maxHeight = h;
       if (ends) {
         const end = ends[i] as number;
-        if (end <= last || end > this.#paths.byteLength) throw new InvalidManifest(`path of sample ${i} ends at ${end}`);
+        if (end <= last || end > this.#paths.byteLength) throw new InvalidManifest(`the path of sample ${i} cannot end at byte ${end}`);
         last = end;
-      } else if ((files![i] as number) >= this.#files.length) throw new InvalidManifest(`file ${files![i]} of sample ${i}`);
+      } else if ((files![i] as number) >= this.#files.length) throw new InvalidManifest(`file ${files![i]} of sample ${i} does not exist`);
       else if (this.kind === 'tar') {
         const end = this.record(i) * TAR_BLOCK_BYTES + (this.byteLengths[i] as number);
-        if (end > this.shard(files![i] as number).sizeBytes) throw new InvalidManifest(`sample ${i} ends at byte ${end} of its shard`);
+        if (end > this.shard(files![i] as number).sizeBytes)
+          throw new InvalidManifest(`sample ${i} ends at byte ${end}, after the end of its shard`);
       } else if ((this.byteLengths[i] as number) !== this.layout!.recordBytes)
-        throw new InvalidManifest(`record of ${this.byteLengths[i]} bytes of sample ${i}`);
+        throw new InvalidManifest(`the record of sample ${i} cannot have ${this.byteLengths[i]} bytes`);
     }
     if (ends && last !== this.#paths.byteLength) throw new InvalidManifest('bytes follow the last path');
     this.#extent = { minWidth, maxWidth, minHeight, maxHeight };

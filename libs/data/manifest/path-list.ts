@@ -1,4 +1,4 @@
-/** A list of paths as UTF-8 bytes back to back: four bytes a path beside its own. */
+/** A list of paths, stored as UTF-8 bytes one after the other. Takes four bytes for each path besides the path itself. */
 import { Uint32List } from './uint32-list.js';
 
 export class PathList {
@@ -10,7 +10,7 @@ export class PathList {
     return this.ends.length;
   }
 
-  /** @throws RangeError beyond 4 GiB of paths */
+  /** @throws RangeError if the paths take more than 4 GiB */
   push(path: string): void {
     const length = Buffer.byteLength(path, 'utf8');
     const end = this.#end + length;
@@ -25,12 +25,12 @@ export class PathList {
     this.ends.push(end);
   }
 
-  /** `index` below length. */
+  /** `index` must be below `length`. */
   at(index: number): string {
     return this.#bytes.toString('utf8', index === 0 ? 0 : this.ends.at(index - 1), this.ends.at(index));
   }
 
-  /** All of them: a view, valid until the next push. */
+  /** The bytes of all paths: a view that is valid until the next push. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#end);
   }

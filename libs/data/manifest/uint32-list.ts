@@ -1,4 +1,4 @@
-/** A list of unsigned 32-bit integers of four bytes each, whatever its length. */
+/** A growing list of unsigned 32-bit integers that takes four bytes for each. */
 export class Uint32List {
   #values: Uint32Array;
   #length = 0;
@@ -20,17 +20,17 @@ export class Uint32List {
     this.#values[this.#length++] = value;
   }
 
-  /** `index` below length. */
+  /** `index` must be below `length`. */
   at(index: number): number {
     return this.#values[index] as number;
   }
 
-  /** A view, valid until the next push. */
+  /** The values: a view that is valid until the next push. */
   get values(): Uint32Array {
     return this.#values.subarray(0, this.#length);
   }
 
-  /** As they lie in memory (little endian on every machine here): a view, valid until the next push. */
+  /** The bytes of the values (little endian, as on all supported machines): a view that is valid until the next push. */
   get bytes(): Uint8Array {
     return new Uint8Array(this.#values.buffer, 0, 4 * this.#length);
   }

@@ -1,4 +1,4 @@
-/** The plan of one batch: which samples, and what happens to each. A pure function of (plan, manifest, epoch, index). */
+/** The plan of one batch: its samples, and the operations on each. A pure function of (plan, manifest, epoch, index). */
 import type { PhiloxKey } from '#random/philox.js';
 import { purposeKey } from '#random/philox.js';
 import type { Manifest } from '../manifest/manifest.js';
@@ -21,11 +21,11 @@ import type { Plan } from './plan.js';
 export interface PlannedSample {
   /** Index in the manifest. */
   readonly sample: number;
-  /** In the epoch, over all ranks. */
+  /** Position in the epoch, counted over all ranks. */
   readonly position: number;
   readonly label: number;
   readonly plan: SamplePlan;
-  /** True: it only fills its batch up. */
+  /** True if the sample only fills its batch up. */
   readonly padding: boolean;
 }
 
@@ -34,16 +34,16 @@ export interface BatchPlan {
   readonly index: number;
   readonly firstPosition: number;
   readonly samples: readonly PlannedSample[];
-  /** One a slot; null: not mixed. */
+  /** One entry for each slot; null if it is not mixed. */
   readonly mix: readonly (SlotMix | null)[];
 }
 
-/** Stand-ins tried for an image that cannot be decoded, before the batch is given up. */
+/** Number of replacements tried for an image that cannot be decoded, before the batch fails. */
 export const MAX_REPLACEMENTS = 8;
 
-/** Makes the batch plans of one plan; keeps the keys and the last epoch's permutation. */
+/** Makes the batch plans of one plan. Caches the keys and the last epoch's permutation. */
 export class BatchPlanner {
-  /** Samples that take part in an epoch. */
+  /** Number of samples that take part in an epoch. */
   readonly samples: number;
   readonly batchesPerEpoch: number;
   readonly #sampleKeys: SampleKeys;
@@ -63,7 +63,7 @@ export class BatchPlanner {
     this.#replacementKey = purposeKey(plan.seed, 'replacement');
   }
 
-  /** `index` below batchesPerEpoch. */
+  /** `index` must be below batchesPerEpoch. */
   batch(epoch: number, index: number): BatchPlan {
     const { plan } = this;
     if (!(index >= 0 && index < this.batchesPerEpoch)) throw new RangeError(`batch ${index} of an epoch of ${this.batchesPerEpoch}`);
@@ -76,7 +76,7 @@ export class BatchPlanner {
     return { epoch, index, firstPosition: first, samples, mix };
   }
 
-  /** The manifest index of the sample at a position of an epoch. */
+  /** The manifest's index of the sample at a position of an epoch. */
   sampleAt(epoch: number, position: number): number {
     const { plan } = this;
     if (!isShuffled(plan.order)) return subsetSample(position % this.samples, plan.subset);
@@ -84,7 +84,10 @@ export class BatchPlanner {
     return subsetSample(this.#permutation.at(position), plan.subset);
   }
 
-  /** What stands at a position whose sample and first `attempt − 1` stand-ins cannot be decoded; `attempt` from 1. Drawn from the same samples. */
+  /**
+   * The replacement for a position whose sample and first `attempt − 1` replacements cannot be decoded. `attempt` counts from 1. Drawn from the
+   * samples of the plan.
+   */
   replacement(epoch: number, position: number, attempt: number): PlannedSample {
     const draws = new Draws(this.#replacementKey, epoch, position, attempt);
     const index = Math.min(this.samples - 1, Math.floor(draws.unit() * this.samples));

@@ -1,20 +1,20 @@
 /**
- * An epoch's order that keeps reads sequential: the samples, turned by a keyed number, are cut into blocks of neighbours; the blocks are
- * permuted; each window of some successive blocks is shuffled as one. A reader that goes through an epoch needs the blocks of one window at a
- * time. Turning moves the cuts, and the samples that are left over at the end, from epoch to epoch. As epochPermutation, it is a pure function
- * that can be asked at any position.
+ * An epoch's order that keeps reads sequential. The list of samples is rotated by a keyed number of samples and cut into blocks of neighbours. The
+ * blocks are permuted. Then each window of consecutive blocks is shuffled, so a reader needs the blocks of only one window at a time. The rotation
+ * moves the cuts between blocks, and the samples that are left over at the end, from epoch to epoch. Like epochPermutation, this is a pure function
+ * that can be computed for any position.
  */
 import { philoxBlock, purposeKey } from '#random/philox.js';
 import { keyedPermutation, orderName, type Permutation, type Subset } from './order.js';
 
 export interface Blocks {
-  /** Samples of a block, at least 1. */
+  /** Samples in a block, at least 1. */
   readonly blockSamples: number;
-  /** Blocks of a window, at least 1. */
+  /** Blocks in a window, at least 1. */
   readonly blocksMixed: number;
 }
 
-/** `samples` ≥ 1. */
+/** `samples` must be at least 1. */
 export function blockPermutation(
   manifest: string,
   subset: Subset,
@@ -28,7 +28,7 @@ export function blockPermutation(
   const blocks = Math.floor(samples / blockSamples);
   const blockAt = blocks > 0 ? keyedPermutation(purposeKey(seed, `order-blocks/${name}`), epoch, 0, blocks) : () => 0;
   const windowKey = purposeKey(seed, `order-window/${name}`);
-  // What is left over after the last block belongs to the last window.
+  // Samples that are left over after the last block belong to the last window.
   const lastWindow = Math.max(0, Math.ceil(blocks / blocksMixed) - 1);
   let window: { readonly number: number; readonly at: Permutation } | undefined;
   return (position) => {
@@ -48,7 +48,7 @@ export function blockPermutation(
   };
 }
 
-/** By how many samples an epoch is turned. */
+/** Number of samples by which an epoch is rotated. */
 function turnOf(seed: bigint, name: string, epoch: number, samples: number): number {
   const words = new Uint32Array(4);
   philoxBlock(words, purposeKey(seed, `order-turn/${name}`), 0, 0, epoch, 0);

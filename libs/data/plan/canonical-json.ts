@@ -1,11 +1,11 @@
 /**
- * Canonical JSON: object keys in code-unit order, no white space, numbers as ECMAScript prints them (shortest form that reads back equal),
- * absent members left out. Equal values have equal text on every machine, so the text can be hashed.
+ * Canonical JSON: object keys are in code-unit order, there is no white space, numbers are printed as ECMAScript does (the shortest text that reads
+ * back equal), and undefined members are left out. Equal values have equal text on every machine, so the text can be hashed.
  */
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
-/** @throws TypeError for NaN and infinities, which JSON cannot say. */
+/** @throws TypeError for NaN and infinities, which JSON does not have */
 export function canonicalJson(value: Json): string {
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new TypeError(`canonical JSON cannot hold ${value}`);

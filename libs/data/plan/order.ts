@@ -1,53 +1,53 @@
 /**
- * The order of an epoch: a permutation of the samples that is a pure function of (manifest hash, subset, seed, epoch) and can be asked
- * at any position without computing the others. docs/epoch-order.md says it for those who implement it again.
+ * The order of an epoch: a permutation of the samples that is a pure function of (manifest hash, subset, seed, epoch). Any position can be computed
+ * without the others. docs/epoch-order.md describes it for other implementations.
  *
- * A position is written as (x, y) in a grid of a × b ≥ samples cells; sixteen rounds add a keyed value of one coordinate to the other, each a
- * bijection; a cell outside the samples is walked on to the next (a generalised Feistel network with cycle walking,
- * Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002), with Philox as the round function.
+ * The permutation is a generalised Feistel network with cycle walking (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002), with
+ * Philox as the round function. A position is written as coordinates (x, y) of a grid with a × b ≥ samples cells. Each of sixteen rounds adds a keyed
+ * function of one coordinate to the other, which is a bijection. If the resulting cell has no sample, the rounds are applied again.
  */
 import { type PhiloxKey, philoxBlock, purposeKey } from '#random/philox.js';
 import type { sampleOrders } from '#spec/words.js';
 
-const ROUNDS = 16; // ten leave the orders of five samples visibly uneven, sixteen do not
+const ROUNDS = 16; // with ten rounds, some orders of five samples are visibly more frequent than others; not so with sixteen
 
-/** Which samples of a data set take part. */
+/** Which samples of a data set are used. */
 export interface Subset {
-  /** 0: all. */
+  /** Every stride-th sample, beginning with `offset`; 0 means all samples. */
   readonly stride: number;
   readonly offset: number;
-  /** True: the samples that stride and offset do not name. */
+  /** True to use the other samples: those that stride and offset do not select. */
   readonly invert: boolean;
 }
 
-/** How many of `samples` take part. */
+/** Number of samples, out of `samples`, that are used. */
 export function subsetSize(samples: number, { stride, offset, invert }: Subset): number {
   if (stride === 0) return samples;
   const named = offset >= samples ? 0 : Math.ceil((samples - offset) / stride);
   return invert ? samples - named : named;
 }
 
-/** The sample of the data set that is number `index` of the subset. */
+/** The index in the data set of the subset's sample `index`. */
 export function subsetSample(index: number, { stride, offset, invert }: Subset): number {
   if (stride === 0) return index;
   if (!invert) return offset + index * stride;
-  // Between two named samples lie stride − 1 others.
+  // Between two selected samples lie stride − 1 others.
   return index < offset ? index : index + 1 + Math.floor((index - offset) / (stride - 1));
 }
 
-/** position → number within the subset, both in [0, samples). */
+/** Maps a position to an index within the subset; both are in [0, samples). */
 export type Permutation = (position: number) => number;
 
-/** The keyed permutation of one epoch. `samples` ≥ 1. */
+/** The keyed permutation of one epoch. `samples` must be at least 1. */
 export function epochPermutation(manifest: string, subset: Subset, seed: bigint, epoch: number, samples: number): Permutation {
   return keyedPermutation(purposeKey(seed, `order/${orderName(manifest, subset)}`), epoch, 0, samples);
 }
 
-/** What an order is of, as its keys name it. */
+/** The text that names the ordered samples in the purpose of the keys. */
 export const orderName = (manifest: string, { stride, offset, invert }: Subset): string =>
   `${manifest}/${stride}/${offset}/${invert ? 1 : 0}`;
 
-/** One permutation for each key and (epoch, part), both below 2^32. `samples` ≥ 1. */
+/** One permutation for each key and (epoch, part), both of which are below 2^32. `samples` must be at least 1. */
 export function keyedPermutation(key: PhiloxKey, epoch: number, part: number, samples: number): Permutation {
   const a = Math.ceil(Math.sqrt(samples));
   const b = Math.ceil(samples / a);
@@ -70,24 +70,24 @@ export function keyedPermutation(key: PhiloxKey, epoch: number, part: number, sa
   };
 }
 
-/** shuffled and blocks: for training; sequential and padded: for evaluation. See Plan.order in the proto. */
+/** `shuffled` and `blocks` are for training, `sequential` and `padded` for evaluation. See Plan.order in the proto. */
 export type Order = (typeof sampleOrders.words)[number];
 
-/** True for the orders that differ from epoch to epoch and drop what does not fill a round of batches. */
+/** True for the orders that differ from epoch to epoch and drop the samples that do not fill a batch on every rank. */
 export const isShuffled = (order: Order): boolean => order === 'shuffled' || order === 'blocks';
 
-/** How positions of an epoch are dealt to batches. */
+/** How the positions of an epoch are divided into batches. */
 export interface Dealing {
   readonly order: Order;
-  /** Samples in a batch of one rank. */
+  /** Number of samples in a batch of one rank. */
   readonly batchSize: number;
   readonly rank: number;
   readonly worldSize: number;
 }
 
 /**
- * Batches of one rank in an epoch. Shuffled and blocks: whole rounds of batchSize · worldSize only (drop-last). Padded: whole rounds, the last
- * one filled up. Sequential: batch j of the data set goes to rank j mod worldSize, the last one may be short.
+ * Number of batches of one rank in an epoch. A round is one batch on every rank. `shuffled` and `blocks` have whole rounds only and drop the rest.
+ * `padded` fills the last round up. `sequential` gives batch j of the data set to rank j mod worldSize; its last batch may be short.
  */
 export function batchesPerEpoch(samples: number, { order, batchSize, rank, worldSize }: Dealing): number {
   if (isShuffled(order)) return Math.floor(samples / (batchSize * worldSize));
@@ -95,12 +95,14 @@ export function batchesPerEpoch(samples: number, { order, batchSize, rank, world
   return Math.max(0, Math.ceil((Math.ceil(samples / batchSize) - rank) / worldSize));
 }
 
-/** Position in the epoch of a batch's first slot, over all ranks; slot s is at that position + s. Padding: positions from `samples` on. */
+/**
+ * Position in the epoch, counted over all ranks, of a batch's first slot; slot s is at that position + s. Positions from `samples` on are padding.
+ */
 export function firstPosition(index: number, { batchSize, rank, worldSize }: Dealing): number {
   return (index * worldSize + rank) * batchSize;
 }
 
-/** Slots of a batch: batchSize but for the last of a sequential epoch. */
+/** Number of slots in a batch: batchSize, except for the last batch of a sequential epoch. */
 export function batchSlots(samples: number, index: number, dealing: Dealing): number {
   const { order, batchSize } = dealing;
   return order === 'sequential' ? Math.min(batchSize, samples - firstPosition(index, dealing)) : batchSize;

@@ -1,15 +1,15 @@
 /**
- * The digest of a plan: SHA-256 over the canonical JSON of everything that decides a batch's bytes, defaults filled in. It travels with every
- * request, so a replica with another understanding of the plan refuses instead of serving other pixels.
+ * The digest of a plan: the SHA-256 of the canonical JSON of everything that decides a batch's bytes, with defaults filled in. Every request carries
+ * it, so a replica that understands the plan differently refuses instead of serving other pixels.
  */
 import { createHash } from 'node:crypto';
 import { canonicalJson } from './canonical-json.js';
 import type { Plan } from './plan.js';
 
-/** Version of the draws and the order in libs/data: one more whenever the same plan would give other crops, operations or orders. */
+/** Version of the draws and the order in libs/data. Raise it whenever the same plan would give other crops, operations or orders. */
 export const PLAN_SEMANTICS_VERSION = 1;
 
-/** The text that is hashed; for people too. */
+/** The text that is hashed, readable by people. */
 export function planText(plan: Plan, pixelSemantics: number): string {
   const { transform, mix } = plan;
   return canonicalJson({
@@ -40,7 +40,7 @@ export function planText(plan: Plan, pixelSemantics: number): string {
   });
 }
 
-/** 64 hex digits. */
+/** Returns 64 hex digits. */
 export function planDigest(plan: Plan, pixelSemantics: number): string {
   return createHash('sha256').update(planText(plan, pixelSemantics)).digest('hex');
 }

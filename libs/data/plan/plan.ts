@@ -20,11 +20,11 @@ export interface Plan extends Dealing {
   readonly transform: Transform;
   readonly mix: Mix | undefined;
   readonly subset: Subset;
-  /** With order blocks only. */
+  /** Only with order `blocks`. */
   readonly blocks?: Blocks | undefined;
 }
 
-/** The plan a message asks for. Says nothing about the data set: see `checkPlanFits`. @throws InvalidArgument with every violation */
+/** Resolves a plan message. Does not check it against the data set; see `checkPlanFits`. @throws InvalidArgument with every violation */
 export function resolvePlan(message: PlanMessage | undefined, prefix = 'plan.'): Plan {
   const violations = new Violations();
   const manifest = message?.dataset?.manifest ?? '';
@@ -80,7 +80,7 @@ function resolveBlocks(message: PlanMessage | undefined, order: Plan['order'], v
 }
 
 /**
- * Refuses what cannot be done on this data set: a batch larger than it, images that the transform cannot take.
+ * Rejects a plan that does not fit the data set: batches larger than the set, or images that the transform cannot take.
  * @throws InvalidArgument
  */
 export function checkPlanFits(plan: Plan, dataset: { readonly samples: number; readonly extent: ManifestExtent }, prefix = 'plan.'): void {

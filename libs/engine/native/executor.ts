@@ -5,7 +5,7 @@ import { lowerCalls, placeValues } from './lower.js';
 import { loweringDigest } from './lowering-digest.js';
 import { createProgram } from './program.js';
 
-/** The graph on the C++ addon. */
+/** Runs a graph on the C++ addon. */
 export const nativeExecutor: Executor = {
   async prepare(graph, samples, options) {
     const missing = await this.missing();

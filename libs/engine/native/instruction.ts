@@ -1,10 +1,10 @@
-/** A kernel call as the addon takes it: its operands in the kernel's own order. */
+/** A kernel call in the form that the addon takes, with its operands in the kernel's own order. */
 import type { Slot } from '#native/kernel-operands.js';
 import type { KernelCall } from '../passes/calls.js';
 import { type KernelEntry, kernelOf } from './kernel-table.js';
 import type { Instruction, Operand } from './program-spec.js';
 
-/** The operands in the kernel's order. Throws where one is missing. */
+/** The operands in the kernel's order. Throws if one is missing. */
 export function instructionOf(call: KernelCall): Instruction {
   const { kernel, domain, site } = call;
   const entry = kernelOf(kernel);

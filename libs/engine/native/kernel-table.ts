@@ -1,4 +1,4 @@
-/** From operations to native kernels: which operands a kernel takes and gives, in its own order, and how each may be stored. */
+/** Maps operations to native kernels: the operands and results of a kernel in its own order, and how each may be stored. */
 import { type KernelName, kernelOperands, type Slot } from '#native/kernel-operands.js';
 
 export interface KernelEntry {

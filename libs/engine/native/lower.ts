@@ -1,4 +1,4 @@
-/** From a graph to the program that the addon runs: kernels in order, every value with its type at its place in the arena. */
+/** Lowers a graph to the program that the addon runs: kernels in order, and every value with its type and its place in the arena. */
 import type { Graph } from '#graph/graph.js';
 import { type MemoryStep, planMemory } from '#graph/plan.js';
 import { elements } from '#nn/tensor.js';
@@ -14,13 +14,13 @@ import { assignTypes } from './value-types.js';
 export interface LowerOptions {
   /** Default fp32. */
   precision?: Precision;
-  /** Keeps only what enters a block, and computes the block again before its backward pass. Default false. */
+  /** Stores only the input of each block, and computes the block again before its backward pass. Default false. */
   checkpointBlocks?: boolean;
-  /** The forward pass only, as evaluation runs it: no memory for a backward pass. Default false. */
+  /** Only lowers the forward pass, as evaluation runs it: no memory for a backward pass. Default false. */
   evaluateOnly?: boolean;
 }
 
-/** Two bf16 take one float of the arena. */
+/** In floats of the arena: two bf16 take one. */
 const floatsOf = { fp32: 1, bf16: 0.5 } as const;
 
 /** The calls of a program, not yet placed in memory. */
@@ -63,7 +63,7 @@ export function placeValues(graph: Graph, chunkSamples: number, { forward, backw
     arenaFloats: plan.arenaFloats,
     values: values.map(({ elementsPerSample, type }, value) => ({
       offset: plan.offsets[value] ?? 0,
-      elementsPerSample: written.has(value) ? elementsPerSample : 1, // others have no place
+      elementsPerSample: written.has(value) ? elementsPerSample : 1, // values that no call writes need no memory
       type,
     })),
     parameters: graph.parameters.map(({ shape }) => ({ size: elements(shape) })),
@@ -90,7 +90,7 @@ function memoryOf(call: KernelCall, values: readonly LoweredValue[]): MemoryStep
 function inPlace({ inPlace: name, inputs, outputs }: KernelCall, values: readonly LoweredValue[]): MemoryStep['inPlace'] {
   const [from, to] = [name === undefined ? undefined : valueIn(inputs[name]), valueIn(outputs.y)];
   if (from === undefined || to === undefined) return undefined;
-  // Not where the call reads the same value a second time.
+  // Not in place if the call reads the same value a second time.
   if (Object.values(inputs).filter((operand) => valueIn(operand) === from).length > 1) return undefined;
   const [source, target] = [values[from], values[to]];
   return source?.domain === target?.domain && source?.type === target?.type ? { from, to } : undefined;

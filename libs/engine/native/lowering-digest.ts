@@ -2,8 +2,8 @@ import { digest, sorted } from '../fingerprint.js';
 import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
 
 /**
- * Digest of what a lowered program computes: kernels in order with their operands, attributes and types, and the samples of a chunk. Values count
- * in the order of their first use: neither their numbers nor their places in memory decide anything.
+ * Digest of what a lowered program computes: kernels in order with their operands, attributes and types, and the samples of a chunk. Values are
+ * numbered in the order of their first use, because neither their indices nor their places in memory change what is computed.
  */
 export function loweringDigest(spec: ProgramSpec): string {
   const names = new Map<number, number>();

@@ -1,4 +1,4 @@
-/** Kernel calls as the addon recorded them, with what they worked on. */
+/** Adds operands, attributes and sizes to the kernel calls that the addon recorded. */
 import type { RecordedSlices } from '#native/addon.js';
 import type { KernelCall, Profiler, ThreadJob } from '../executable.js';
 import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
@@ -34,7 +34,7 @@ export function createProfiler(
     if (part === 'backward') return ofInstruction(backward[index]!, samples);
     if (part === 'pack') return { kernel: 'pack_weight' as const, attributes: {}, bytes: 2 * 4 * parameters[index]!.size };
     const kernel = UPDATES[index]!;
-    // What zeros and the optimizer move depends on the program and on the kind of optimizer.
+    // The bytes of zeroing and of the optimizer depend on the program and on the kind of optimizer.
     const bytes = { zero_gradients: 0, gradient_norm: parameterBytes, optimizer: 0, add_leaves: 3 * parameterBytes };
     return { kernel, attributes: {}, bytes: bytes[kernel] };
   };

@@ -1,19 +1,19 @@
 /**
- * The seam between the graph (TypeScript) and the native engine (C++): a program is a list of kernel calls over planned buffers.
+ * The interface between the graph (TypeScript) and the native engine (C++): a program is a list of kernel calls on planned buffers.
  *
- * TypeScript decides what runs, in which order and where every value lives; C++ executes and decides nothing but tiles and threads.
- * A leaf of a step runs forward and backward over its micro-batches in chunks of `chunkSamples`, in order, adding every chunk's parameter
- * gradients into one fp32 gradient buffer; leaves are added in a fixed tree (../gradient-tree.ts); then norm, clip, optimizer and EMA.
+ * TypeScript decides what runs, in which order, and where every value is stored. C++ executes this and only chooses tiles and threads. A leaf of a
+ * step runs forward and backward over its micro-batches, in order, in chunks of `chunkSamples`, and adds the parameter gradients of every chunk to
+ * one fp32 gradient buffer. Leaves are added in a fixed tree (../gradient-tree.ts). Then follow norm, clip, optimizer and EMA.
  *
- * Values are [count(domain), ...perSample], fp32 or bf16. Domain 0 is all samples of the chunk; domain k ≥ 1 is the kept samples of drop path
- * k − 1 (a compact tensor in ascending sample order). Space is planned for all kept.
+ * Values are [count(domain), ...perSample], fp32 or bf16. Domain 0 is all samples of the chunk. Domain k ≥ 1 is the samples that drop path k − 1
+ * keeps, as a compact tensor in ascending sample order. Memory is planned for the case that all are kept.
  *
- * The kernels, their operands and which of them may be bf16 stand in libs/native/kernels.def; the addon refuses others.
+ * libs/native/kernels.def lists the kernels, their operands and which of them may be bf16; the addon rejects everything else.
  */
 
 import type { KernelName } from '#native/kernel-operands.js';
 
-/** Where an operand lives. `value`: index into ProgramSpec.values; `param` / `grad`: index into ProgramSpec.parameters; `input`: batch data. */
+/** Where an operand is stored. `value`: index into ProgramSpec.values; `param` / `grad`: index into ProgramSpec.parameters; `input`: batch data. */
 export type Operand = { value: number } | { param: number } | { grad: number } | { input: 'images' | 'targets' };
 
 /** How a value is stored. bf16: the upper half of an fp32, rounded to nearest even. */
@@ -26,14 +26,14 @@ export interface Instruction {
   inputs: Operand[];
   outputs: Operand[];
   attributes: Record<string, number>;
-  /** Present where dropout is applied inside or by this kernel: index into the graph's sites. */
+  /** Present if the kernel applies dropout: index into the graph's sites. */
   site?: number;
 }
 
 export interface ProgramSpec {
-  /** Samples per chunk; a trailing chunk may be smaller. */
+  /** Samples per chunk; the last chunk may be smaller. */
   chunkSamples: number;
-  /** Floats of the arena; values are placed inside it for a full chunk. */
+  /** Size of the arena in floats; values are placed in it for a full chunk. */
   arenaFloats: number;
   /** Offset in floats (multiple of 16), elements per sample and their type (default fp32; two bf16 take one float) of every value. */
   values: { offset: number; elementsPerSample: number; type?: ElementType }[];
@@ -43,12 +43,12 @@ export interface ProgramSpec {
   paths: number;
   /** Elements per sample of every dropout site in logical row-major order (attention: heads·N·N). */
   sites: { elementsPerSample: number }[];
-  /** Floats per sample of images (C·H·W) and classes. */
+  /** Floats per sample of images (C·H·W), and the number of classes. */
   imageFloats: number;
   classes: number;
   forward: Instruction[];
   backward: Instruction[];
-  /** Value holding the logits [n, classes] and the loss [n] after `forward`. */
+  /** The values that hold the logits [n, classes] and the loss [n] after `forward`. */
   logits: number;
   loss: number;
 }

@@ -1,4 +1,4 @@
-/** A program on the native addon. It has a thread of its own, so that no call blocks the event loop. */
+/** A program on the native addon. It has a thread of its own, so no call blocks the event loop. */
 import { type Addon, loadAddon, type ProgramHandle } from '#native/addon.js';
 import type { Initializer } from '#nn/tensor.js';
 import { purposeKey } from '#random/philox.js';
@@ -20,15 +20,16 @@ import { createProfiler } from './profiler.js';
 import type { ProgramSpec } from './program-spec.js';
 
 /**
- * Checks `spec` and takes all memory it will need, but for the gradients of a second leaf. Throws TypeError (a field of another type) or RangeError
- * (a bound, an unknown kernel, an overlap), naming the field. All parameters and states start as zeros, and take memory when first used.
+ * Checks `spec` and allocates all memory that the program will need, except for the gradients of a second leaf. Throws TypeError (a field of another
+ * type) or RangeError (a bound, an unknown kernel, an overlap), naming the field. All parameters and states are zero at first; their memory is only
+ * used once they are written.
  */
 export function createProgram(spec: ProgramSpec): Executable {
   const addon = loadAddon();
   return new NativeProgram(addon, addon.createProgram(spec), spec);
 }
 
-// Methods are async, so that refused arguments reject the promise like every other failure.
+// Methods are async, so that wrong arguments reject the promise like every other failure.
 class NativeProgram implements Executable {
   readonly profiler: Profiler;
 

@@ -1,18 +1,21 @@
 /**
- * Which values are bf16. A value is, if and only if every call that touches it allows it (libs/native/kernels.def) and it is not on the residual
- * stream, which stays fp32 with its gradient: a layer scale of 1e-6 vanishes in a bf16 sum.
+ * Decides which values are bf16. A value is bf16 if and only if every call that uses it allows that (libs/native/kernels.def) and it is not on the
+ * residual stream. The stream and its gradient stay fp32, because a layer scale of 1e-6 vanishes in a bf16 sum.
  */
 
 import { type KernelCall, type LoweredValue, type Passes, valueSlots } from '../passes/calls.js';
 import type { Operand } from './program-spec.js';
 
-/** Kernels that multiply at the rate of their operands' type: worth a rounded copy of an operand that is fp32. */
+/** Kernels whose products are as fast as their operands' type allows, so that rounding an fp32 operand to a bf16 copy pays off. */
 const products: ReadonlySet<string> = new Set(['linear', 'linear_input_grad', 'linear_weight_grad', 'attention', 'attention_grad']);
 
-/** What a branch reads of the stream before it is scaled or rounded is still the stream. */
+/** What a branch reads from the residual stream still belongs to the stream until it is scaled or rounded. */
 const isStream = ({ kernel, attributes }: KernelCall) => kernel === 'gather_kept' && attributes.scaled === 0;
 
-/** Values that must be fp32, to a fixed point: where operands must be alike, one that is fp32 makes all so, but for the inputs of products. */
+/**
+ * Values that must be fp32, computed to a fixed point: where operands must have the same type, one fp32 operand makes all of them fp32. Inputs of
+ * products are exempt.
+ */
 function fp32Values(calls: readonly KernelCall[]): Set<number> {
   const fp32 = new Set<number>();
   for (const call of calls) {
@@ -32,8 +35,8 @@ function fp32Values(calls: readonly KernelCall[]): Set<number> {
 }
 
 /**
- * Gives every value its type. Returns the passes with a cast before each product that reads an fp32 value: the copies are added to
- * `values`, one of each value.
+ * Gives every value its type. Returns the passes with a cast before each product that reads an fp32 value. The bf16 copies, one of each value, are
+ * added to `values`.
  */
 export function assignTypes({ forward, backward }: Passes, values: LoweredValue[]): Passes {
   const fp32 = fp32Values([...forward, ...backward]);
@@ -64,7 +67,7 @@ export function assignTypes({ forward, backward }: Passes, values: LoweredValue[
   return passes;
 }
 
-/** All elements, rounded to bf16. */
+/** Rounds all elements to bf16. */
 function cast(from: number, to: number, { elementsPerSample, domain }: LoweredValue): KernelCall {
   return {
     kernel: 'cast',

@@ -1,4 +1,4 @@
-/** Nodes of a graph as kernel calls with operands by name, which the passes of lowering rewrite before they are put in a kernel's order. */
+/** The nodes of a graph as kernel calls with named operands. The passes of lowering rewrite them before they are put into a kernel's order. */
 import type { Graph, Node } from '#graph/graph.js';
 import type { KernelName, Slot } from '#native/kernel-operands.js';
 import { elements } from '#nn/tensor.js';
@@ -8,16 +8,16 @@ import type { ElementType, Operand } from '../native/program-spec.js';
 export interface KernelCall {
   readonly kernel: KernelName;
   readonly domain: number;
-  /** By the names of the kernel table. */
+  /** Operands by the names in the kernel table. */
   readonly inputs: Readonly<Record<string, Operand>>;
   readonly outputs: Readonly<Record<string, Operand>>;
   readonly attributes: Readonly<Record<string, number>>;
   readonly site?: number;
-  /** The input whose memory `y` may take over when nothing reads that input later. */
+  /** The input whose memory `y` may reuse if nothing reads that input later. */
   readonly inPlace?: string;
 }
 
-/** A value of the program: those of the graph first, in its order, then those that a pass adds. */
+/** A value of the program. The graph's values come first, in the graph's order, and then those that a pass adds. */
 export interface LoweredValue {
   readonly elementsPerSample: number;
   readonly domain: number;
@@ -66,7 +66,7 @@ function named(slots: readonly Slot[], operand: (slot: Slot) => Operand | undefi
   );
 }
 
-/** The slots of a call that hold a value, with its index. */
+/** The slots of a call that hold a value, with the value's index. */
 export function valueSlots(call: KernelCall): { slot: Slot; value: number; written: boolean }[] {
   const { inputs, outputs } = kernelOf(call.kernel);
   return [...inputs, ...outputs].flatMap((slot, at) => {
@@ -82,7 +82,7 @@ export const valueIn = (operand: Operand | undefined): number | undefined =>
 export const writtenBy = (call: KernelCall): number[] => valueSlots(call).flatMap(({ value, written }) => (written ? [value] : []));
 export const readBy = (call: KernelCall): number[] => valueSlots(call).flatMap(({ value, written }) => (written ? [] : [value]));
 
-/** The call with other values in the place of some. */
+/** The call with some values replaced by others. */
 export function renamed(call: KernelCall, names: ReadonlyMap<number, number>): KernelCall {
   const rename = (operands: Readonly<Record<string, Operand>>) =>
     Object.fromEntries(
@@ -94,7 +94,7 @@ export function renamed(call: KernelCall, names: ReadonlyMap<number, number>): K
   return { ...call, inputs: rename(call.inputs), outputs: rename(call.outputs) };
 }
 
-/** The calls without optional results that neither they nor `later` read: the slope of a GELU. */
+/** The calls without optional results that neither they nor `later` read, such as the slope of a GELU. */
 export function withoutUnread(calls: readonly KernelCall[], later: readonly KernelCall[] = []): KernelCall[] {
   const read = new Set([...calls, ...later].flatMap(readBy));
   return calls.map((call) => {

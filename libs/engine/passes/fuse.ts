@@ -1,7 +1,7 @@
 /**
- * Calls that one kernel does in one pass over its output: a linear layer with the GELU behind it, which then leaves the GELU's slope where
- * its argument would have been, and the gradient at a linear layer's input with the GELU's gradient behind it, now a product. The values
- * stay the same but for the order of two factors; only the calls become fewer.
+ * Fuses calls into one kernel with a single pass over its output. A linear layer is fused with the GELU after it, and then stores the GELU's slope in
+ * place of the GELU's argument. The input gradient of a linear layer is fused with the GELU's gradient after it, which is now a product with that
+ * slope. Values do not change except for the order of two factors.
  */
 import { type KernelCall, type Passes, valueIn, valueSlots } from './calls.js';
 
@@ -21,7 +21,7 @@ export function fuse({ forward, backward }: Passes): Passes {
   return { forward: fusedForward, backward: fusedBackward };
 }
 
-/** Tells of a value whether GELUs and their gradients alone read it. */
+/** Returns whether a value is read only by GELUs and their gradients. */
 function readOnlyByGelu(calls: readonly KernelCall[]): (value: number) => boolean {
   const others = calls.filter(({ kernel }) => kernel !== 'gelu' && kernel !== 'gelu_grad');
   const read = new Set(others.flatMap((call) => valueSlots(call).flatMap(({ value, written }) => (written ? [] : [value]))));
@@ -43,7 +43,7 @@ function fuseGelu(done: KernelCall[], gelu: KernelCall, onlyGelu: (value: number
   };
 }
 
-/** Dropout between the two comes behind them: it multiplies every element by a factor of its own, as the GELU's slope does. */
+/** Dropout between the two moves behind them: like the GELU's slope, it multiplies every element by a factor. */
 function fuseGeluGradient(done: KernelCall[], gelu: KernelCall, slopes: ReadonlySet<number>): void {
   const argument = valueIn(gelu.inputs.x);
   if (argument === undefined || !slopes.has(argument)) return void done.push(gelu);

@@ -1,11 +1,11 @@
 /**
- * Less memory for more work: of a block only what enters it stays in memory, and its forward pass is run again before its backward pass.
- * Bit for bit the same: the same kernels on the same values, types and masks (which are counters).
+ * Trades time for memory: only the input of a block is stored, and the block's forward pass runs again before its backward pass. The bits do not
+ * change, because the same kernels run on the same values and types, and the masks are functions of counters.
  */
 import type { Path } from '#nn/tensor.js';
 import { type KernelCall, type LoweredValue, type Passes, readBy, renamed, withoutUnread, writtenBy } from './calls.js';
 
-/** Adds the values of the second run to `values`. Models without blocks stay as they are. */
+/** Adds the values of the second run to `values`. Models without blocks are not changed. */
 export function recomputeBlocks({ forward, backward }: Passes, values: LoweredValue[], paths: readonly Path[]): Passes {
   let after = [...backward];
   for (const block of blocksOf(forward, paths)) after = recomputeBlock(block, after, values);

@@ -1,4 +1,4 @@
-/** TensorFlow.js and its backends: `cpu` always, `tensorflow` where @tensorflow/tfjs-node-gpu or tfjs-node is installed. */
+/** TensorFlow.js and its backends: `cpu` always, and `tensorflow` if @tensorflow/tfjs-node-gpu or tfjs-node is installed. */
 import { createRequire } from 'node:module';
 import type { TensorFlow } from '#nn/operation.js';
 import { ExecutorUnavailable } from '../executor.js';
@@ -7,10 +7,13 @@ export type BackendName = 'cpu' | 'tensorflow';
 
 const TENSORFLOW_PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
 
-/** The library with the backend registered. There is one engine per process: `useBackend` selects before each synchronous piece of work. */
+/**
+ * Loads the library and registers the backend. There is one engine per process, so `useBackend` selects the backend before each synchronous piece of
+ * work.
+ */
 export async function loadTensorFlow(wanted: BackendName | 'best'): Promise<{ tf: TensorFlow; backend: BackendName }> {
   const tf = await import('@tensorflow/tfjs-core');
-  tf.env().set('PROD', true); // no advertisement on the console, no NaN checks
+  tf.env().set('PROD', true); // no advertisement on the console and no NaN checks
   const failure = wanted === 'cpu' ? undefined : await registerTensorFlow(tf);
   if (wanted !== 'cpu' && failure === undefined) return { tf, backend: 'tensorflow' };
   if (wanted === 'tensorflow') throw new ExecutorUnavailable('tfjs-tensorflow', failure ?? 'unknown');
@@ -18,12 +21,12 @@ export async function loadTensorFlow(wanted: BackendName | 'best'): Promise<{ tf
   return { tf, backend: 'cpu' };
 }
 
-/** Makes `backend` the one that operations run on; true from then on until something else asks for another. */
+/** Makes `backend` the one that operations run on, until another call selects another. */
 export async function useBackend(tf: TensorFlow, backend: BackendName): Promise<void> {
   if (tf.getBackend() !== backend) await tf.setBackend(backend);
 }
 
-/** Undefined on success, else why not. */
+/** Undefined on success; otherwise the reason for the failure. */
 async function registerTensorFlow(tf: TensorFlow): Promise<string | undefined> {
   const reasons: string[] = [];
   restoreUtil();
@@ -31,7 +34,7 @@ async function registerTensorFlow(tf: TensorFlow): Promise<string | undefined> {
     try {
       await import(name);
       if (tf.findBackend('tensorflow') !== null) return undefined;
-      reasons.push(`${name} brought a TensorFlow.js core of its own`);
+      reasons.push(`${name} loads a second copy of the TensorFlow.js core`);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       reasons.push(code === 'ERR_MODULE_NOT_FOUND' ? `${name} is not installed` : `${name} does not load (${(error as Error).message})`);
@@ -40,7 +43,7 @@ async function registerTensorFlow(tf: TensorFlow): Promise<string | undefined> {
   return reasons.join('; ');
 }
 
-/** tfjs-node 4.22 calls two functions of node:util that Node 23 took away. */
+/** tfjs-node 4.22 calls two functions of node:util that Node 23 has removed. */
 function restoreUtil(): void {
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
   util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;

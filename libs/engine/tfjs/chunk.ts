@@ -1,4 +1,4 @@
-/** One chunk of samples through the graph: every node by its TensorFlow.js meaning, each value freed after its last use. */
+/** Runs one chunk of samples through the graph: computes every node with TensorFlow.js, and frees each value after its last use. */
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { Graph, Node, Source } from '#graph/graph.js';
 import type { Surroundings, TensorFlow } from '#nn/operation.js';
@@ -14,14 +14,14 @@ export interface ChunkInputs {
   firstSample: number;
   parameters: readonly tfjs.Tensor[];
   lossScale: number;
-  /** Absent in evaluation: everything is kept. */
+  /** Absent in evaluation, where everything is kept. */
   random?: StepRandomness | undefined;
 }
 
 export interface ChunkOutputs {
   logits: tfjs.Tensor;
   losses: tfjs.Tensor;
-  /** Per parameter; absent where nothing was added. Empty without a backward pass. */
+  /** One for each parameter; absent if nothing was added. Empty without a backward pass. */
   gradients: (tfjs.Tensor | undefined)[];
 }
 
@@ -66,7 +66,7 @@ export function runChunk(tf: TensorFlow, graph: Graph, inputs: ChunkInputs, back
       else operands[name] = tensor;
     }
     const outputs = tf.tidy(() => {
-      // Only a branch that kept no sample leaves an input out; what it would have been added to stays as it is.
+      // An input is only missing if a branch kept no sample; then the tensor that it would be added to stays as it is.
       if (!complete) return { y: tf.clone(operands.x as tfjs.Tensor) };
       return node.operation.tfjs(tf, operands, node.attributes, surroundings(node, samples));
     }) as Record<string, tfjs.Tensor>;
@@ -99,7 +99,7 @@ export function runChunk(tf: TensorFlow, graph: Graph, inputs: ChunkInputs, back
   }
 }
 
-/** Chunk positions of the samples that a path keeps. */
+/** Positions in the chunk of the samples that a path keeps. */
 function keptSamples(path: number, { samples, firstSample, random }: ChunkInputs): number[] {
   const all = Array.from({ length: samples }, (_, i) => i);
   return random ? all.filter((i) => keepsPath(random, path, firstSample + i)) : all;

@@ -3,7 +3,7 @@ import { graphDigest } from '../fingerprint.js';
 import { type BackendName, loadTensorFlow } from './backend.js';
 import { TfjsProgram } from './program.js';
 
-/** The graph on TensorFlow.js, one plain operation at a time: slow, portable, and what the other executors are compared with. */
+/** Runs a graph on TensorFlow.js, one operation at a time. It is slow but portable, and is the reference for the other executors. */
 export function tfjsExecutor(wanted: BackendName | 'best'): Executor {
   return {
     async prepare(graph, samples) {

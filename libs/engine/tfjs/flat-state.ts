@@ -1,7 +1,7 @@
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { TensorFlow } from '#nn/operation.js';
 
-/** One state of all parameters, end to end in one vector, on the host, on the device or both; owns its tensor. */
+/** One state of all parameters as a single vector, on the host, on the device or both. Owns its tensor. */
 export class FlatState {
   #device: tfjs.Tensor1D | undefined;
   #host: Float32Array | undefined;
@@ -13,16 +13,16 @@ export class FlatState {
     this.#host = new Float32Array(size);
   }
 
-  /** The vector as a tensor, which stays this object's. */
+  /** The vector as a tensor, which this object still owns. */
   device(): tfjs.Tensor1D {
     if (this.#device === undefined) {
-      // A tensor may use the array it is given: it gets one that nobody writes to.
+      // A tensor may keep using the array it is given, so it gets one that nobody writes to.
       this.#device = this.tf.keep(this.tf.tensor1d((this.#host as Float32Array).slice()));
     }
     return this.#device;
   }
 
-  /** Takes over a tensor as the new values. */
+  /** Takes ownership of a tensor with the new values. */
   replace(tensor: tfjs.Tensor1D): void {
     this.#device?.dispose();
     this.#device = this.tf.keep(tensor);

@@ -2,14 +2,14 @@ import type * as tfjs from '@tensorflow/tfjs-core';
 import type { TensorFlow } from '#nn/operation.js';
 import { MOST_LEAVES, type Subtree, siblingOf } from '../gradient-tree.js';
 
-/** The sums of a step's leaves, added as gradient-tree.ts says as soon as both parts of a sum are there. Owns its tensors. */
+/** The sums of a step's leaves. As gradient-tree.ts defines, two parts are added as soon as both are there. Owns its tensors. */
 export class GradientSums {
   #leaves = 0;
   #held: { node: Subtree; sum: tfjs.Tensor1D }[] = [];
 
   constructor(private readonly tf: TensorFlow) {}
 
-  /** Throws where the node cannot be put now. */
+  /** Throws if the node cannot be added now. */
   check(leaves: number, node: Subtree): void {
     if (!Number.isInteger(leaves) || leaves < 1 || leaves > MOST_LEAVES) {
       throw new RangeError(`leaves is ${leaves}, must be from 1 to ${MOST_LEAVES}`);
@@ -23,7 +23,7 @@ export class GradientSums {
     if (taken !== undefined) throw new RangeError(`the step has ${nameOf(taken.node)} already`);
   }
 
-  /** After check; takes the tensor over. */
+  /** Adds a node that was checked; takes ownership of the tensor. */
   put(leaves: number, node: Subtree, sum: tfjs.Tensor1D): void {
     this.#leaves = leaves;
     let [at, total] = [node, this.tf.keep(sum)];
@@ -39,14 +39,14 @@ export class GradientSums {
     this.#held.push({ node: at, sum: total });
   }
 
-  /** A node that is there; it stays this object's. */
+  /** The sum of a node that is there; this object still owns it. */
   find(node: Subtree): tfjs.Tensor1D {
     const found = this.#held.find((one) => same(one.node, node));
     if (found === undefined) throw new RangeError(`there is no sum of ${nameOf(node)} alone`);
     return found.sum;
   }
 
-  /** The sum of all leaves, which is the caller's from then on. */
+  /** The sum of all leaves; from then on, the caller owns it. */
   takeWhole(): tfjs.Tensor1D {
     if (this.#held.length === 0) throw new RangeError('there are no gradients: no leaf of a step has been accumulated');
     const whole = this.#take({ first: 0, leaves: this.#leaves });

@@ -1,4 +1,4 @@
-/** The optimizer over all parameters as one vector: about 15 operations however many parameters there are. */
+/** The optimizer on all parameters as one vector: about 15 operations for any number of parameters. */
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { TensorFlow } from '#nn/operation.js';
 import type { OptimizerScalars } from '../executable.js';
@@ -11,7 +11,7 @@ export interface FlatVectors {
   ema: tfjs.Tensor;
 }
 
-/** Runs in the caller's tidy. `gradNorm`: before clipping. Formulas: fixtures' README §5; every scalar is rounded to float32 once. */
+/** Runs in the caller's tidy. `gradNorm` is the norm before clipping. Formulas: fixtures' README §5; every scalar is rounded to float32 once. */
 export function optimize(
   tf: TensorFlow,
   vectors: FlatVectors,
@@ -46,7 +46,7 @@ function adamw(
   return { weights, first_moment, second_moment };
 }
 
-/** SGD with momentum, plain or Nesterov's; weight decay joins the gradient. The first buffer is the gradient, since buffers start at 0. */
+/** SGD with momentum, plain or Nesterov; weight decay is added to the gradient. The first buffer equals the gradient, because buffers start at 0. */
 function momentum(
   tf: TensorFlow,
   vectors: FlatVectors,

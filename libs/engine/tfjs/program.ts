@@ -1,4 +1,6 @@
-/** A graph with its parameters on TensorFlow.js, whose work is done on the event loop's thread: chunk by chunk, with turns for others between. */
+/**
+ * A graph with its parameters on TensorFlow.js. The work is done on the event loop's thread, chunk by chunk, with turns for other events in between.
+ */
 import { setImmediate } from 'node:timers/promises';
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { Graph } from '#graph/graph.js';
@@ -27,7 +29,7 @@ import { optimize } from './optimizer.js';
 
 const states: readonly StateName[] = ['weights', 'gradients', 'first_moment', 'second_moment', 'ema'];
 
-/** Elements that are drawn or copied before the event loop gets a turn: a few milliseconds. */
+/** Number of elements that are drawn or copied before the event loop gets a turn: a few milliseconds. */
 const DRAWN_AT_ONCE = 100_000;
 const COPIED_AT_ONCE = 4_000_000;
 
@@ -37,12 +39,12 @@ export class TfjsProgram implements Executable {
   readonly #total: number;
   readonly #state: Record<StateName, FlatState>;
   readonly #sums: GradientSums;
-  /** normed: the gradient of a step is whole, and its norm was asked for; updated: the weights took it too. */
+  /** normed: the step's gradient is complete and its norm was computed; updated: the weights were updated too. */
   #step: 'open' | 'normed' | 'updated' = 'open';
   #queue: Promise<unknown> = Promise.resolve();
-  /** Rises with every cancel: calls of an older one are cancelled. */
+  /** Incremented by every cancel; calls with an older ticket are cancelled. */
   #ticket = 0;
-  /** Of the step under way. */
+  /** Ticket of the step in progress. */
   #stepTicket = 0;
   #disposed = false;
 
@@ -68,7 +70,7 @@ export class TfjsProgram implements Executable {
     this.#state = Object.fromEntries(states.map((state) => [state, new FlatState(tf, offset)])) as Record<StateName, FlatState>;
   }
 
-  /** Parameters and states; activations come and go. */
+  /** Parameters and states only; activations are temporary. */
   get memoryBytes(): number {
     return this.#total * 4 * states.length;
   }
@@ -87,7 +89,7 @@ export class TfjsProgram implements Executable {
         this.tf.tidy(() => this.#flatten(gradients)),
       );
       for (const gradient of gradients) gradient?.dispose();
-      // Each chunk goes forward and backward in one piece: both are counted as forward.
+      // A chunk runs forward and backward in one piece; both count as forward.
       return { losses, logits, seconds: { forward: (performance.now() - started) / 1000, backward: 0 } };
     });
   }
@@ -213,7 +215,7 @@ export class TfjsProgram implements Executable {
     if (ticket !== this.#ticket) throw new StepCancelled();
   }
 
-  /** One call at a time, in the order of asking. Between chunks others may use the process; tensors of theirs are not ours. */
+  /** One call at a time, in the order of calls. Other code may use TensorFlow.js between chunks; its tensors are not tracked here. */
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
     if (this.#disposed) return Promise.reject(new Error('The program is disposed'));
     const result = this.#queue.then(() => {
@@ -224,7 +226,7 @@ export class TfjsProgram implements Executable {
     return result;
   }
 
-  /** All chunks of all micro-batches. With `random`: forward and backward, the gradients summed; they are the caller's to dispose. */
+  /** Runs all chunks of all micro-batches. With `random`: forward and backward, and the gradients are summed; the caller disposes them. */
   async #passes(ticket: number, micro: MicroBatch[], state: 'weights' | 'ema', random: StepRandomness | undefined, lossScale: number) {
     const { tf, graph } = this;
     const samples = micro.reduce((sum, batch) => sum + batch.samples, 0);
@@ -315,7 +317,7 @@ export class TfjsProgram implements Executable {
     }
   }
 
-  /** One value per parameter → one per element. */
+  /** Expands one value per parameter to one per element. */
   #expand(values: Float64Array): tfjs.Tensor {
     const flat = new Float32Array(this.#total);
     this.#sizes.forEach((size, k) => {

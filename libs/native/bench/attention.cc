@@ -1,4 +1,4 @@
-// Attention of ViT-T (197 tokens, heads of 64) and of a small ViT, window attention of Swin-F's stages and of Swin-T's.
+// Attention of ViT-T (197 tokens, heads of 64) and of a small ViT, and window attention of the stages of Swin-F and Swin-T.
 #include <cstdio>
 #include <string>
 
@@ -12,7 +12,7 @@ namespace {
 template <class T>
 constexpr Type kType = sizeof(T) == sizeof(float) ? Type::fp32 : Type::bf16;
 
-// Seconds and operations of one head (of one window); the backward pass computes the scores once more, then dv, dp, dq and dk.
+// Seconds and operations for one head (of one window). The backward pass computes the scores again, and then dv, dp, dq and dk.
 void report_head(const char* isa, const std::string& kernel, const std::string& shape, Type type, double rate, double work, double forward, double backward) {
   char dropout[32] = "";
   if (rate > 0) snprintf(dropout, sizeof dropout, ", dropout %.1f", rate);

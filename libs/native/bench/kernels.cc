@@ -1,6 +1,6 @@
-// Speed of the kernels on one thread, at the shapes of ViT-T/16 at 224 (8 samples of 197 tokens) and of a small ViT (64 of 17):
-// npm run bench:kernels builds and runs this and prints its lines beside the machine's peaks (peak.cc).
-// An argument names the one instruction set to measure. Best of seven rounds.
+// The speed of the kernels on one thread, at the shapes of ViT-T/16 at 224 pixels (8 samples of 197 tokens) and of a small ViT (64 samples
+// of 17 tokens). `npm run bench:kernels` builds and runs this program, and prints its lines next to the peak rates of the machine
+// (peak.cc). An argument names the only instruction set to measure. The times are the best of seven rounds.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -50,7 +50,7 @@ int main(int count, char** arguments) {
   enter_compute_mode("kernel-bench");
   for (const KernelTable* k : available_kernels()) {
     if (count > 1 && strcmp(arguments[1], k->isa) != 0) continue;
-    // ViT-T, a small ViT, Mixer-S/16 (channels, tokens), Swin's and ConvNeXt's femto widths, a head.
+    // ViT-T, a small ViT, Mixer-S/16 (channels, tokens), the widths of Swin-F and ConvNeXt-F, a head.
     const size_t shapes[][3] = {{1576, 192, 576}, {1576, 192, 192},  {1576, 192, 768},  {1576, 768, 192}, {1088, 64, 192},  {1088, 64, 64},  {1088, 64, 256},
                                 {1088, 256, 64},  {1568, 512, 2048}, {1568, 2048, 512}, {4096, 196, 256}, {4096, 256, 196}, {6272, 40, 120}, {6272, 80, 320},
                                 {1568, 320, 80},  {6272, 48, 192},   {1568, 192, 48},   {392, 384, 1536}, {392, 1536, 384}, {32, 192, 1000}};

@@ -1,4 +1,4 @@
-// The kernels on token maps, at the shapes of Swin-F and ConvNeXt-F (8 samples at 224) and Mixer-S/16.
+// The speed of kernels on token maps, at the shapes of Swin-F and ConvNeXt-F (8 samples at 224 pixels) and of Mixer-S/16.
 #include "bench/report.h"
 #include "bench/timing.h"
 
@@ -35,7 +35,7 @@ void moves(const KernelTable& k, Type type) {
        }));
   for (const size_t order : {0, 1}) {
     show(order ? "merge, Swin's order" : "merge", best_seconds([&] { k.merge_patches({14, 14, width, order, x, y}, 0, samples * 7); }));
-    show(order ? "parting, Swin's order" : "parting", best_seconds([&] { k.merge_patches_grad({14, 14, width, order, x, y}, 0, samples * 7); }));
+    show(order ? "merge gradient, Swin's order" : "merge gradient", best_seconds([&] { k.merge_patches_grad({14, 14, width, order, x, y}, 0, samples * 7); }));
   }
   show("layer scale", best_seconds([&] { k.layer_scale(x, gamma, y, samples * rows, width); }));
   show("layer scale gradient", best_seconds([&] {

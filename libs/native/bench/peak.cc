@@ -1,5 +1,6 @@
-// What one core of this machine can do at most, on every instruction set it has: multiply-adds on registers alone, and bytes a second of
-// y = x · a through arrays of growing size. One JSON object a line; bench:kernels puts each kernel beside them. Best of seven rounds: a limit.
+// The peak rates of one core of this machine, for every instruction set it has: multiply-adds on registers alone, and bytes per second of y
+// = x · a through arrays of growing size. Prints one JSON object per line, which bench:kernels shows next to each kernel. The rates are
+// upper limits, so they are the best of seven rounds.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -15,19 +16,20 @@ namespace {
 
 using dropstream::bench::best_seconds;
 
-// Twelve chains hide the latency of a multiply-add (4 cycles, two a cycle) and fit the registers of each set (AVX2 has 16).
+// Twelve chains hide the latency of a multiply-add (4 cycles, two per cycle) and fit in the registers of every instruction set (AVX2 has
+// 16).
 #define CHAINS(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
 constexpr long kRounds = 100000;
 constexpr double kChains = 12;
 
 volatile float sink;
-float* volatile place;  // the compiler must take what it points to as read
+float* volatile place;  // makes the compiler assume that what it points to is read
 
 #define START(i) Vector c##i = b;
 #define KEEP(i) asm volatile("" : "+" VECTOR_REGISTER(c##i));
 #define TOTAL(i) total = total + c##i;
 
-// `TARGET` functions of one instruction set: Vector is its fp32 vector, MULTIPLY_ADD(c) one step of a chain.
+// Functions of one instruction set, TARGET: Vector is its fp32 vector, and MULTIPLY_ADD(c) is one step of a chain.
 #define PEAKS(NAME, TARGET)                                      \
   TARGET void fma_##NAME() {                                     \
     const Vector a = Vector{} + 1e-9f, b = Vector{} + 0.5f;      \
@@ -96,11 +98,12 @@ PEAKS(portable, )
 
 void print_flops(const char* isa, const char* type, double flop_per_step, void (*kernel)()) {
   double seconds = best_seconds(kernel);
-  for (int again = 0; again < 2; again++) seconds = std::min(seconds, best_seconds(kernel));  // a limit, so more tries
+  for (int again = 0; again < 2; again++) seconds = std::min(seconds, best_seconds(kernel));  // this is an upper limit, so it is measured more often
   printf("{\"peak\": \"multiply-add\", \"isa\": \"%s\", \"type\": \"%s\", \"gflops\": %.1f}\n", isa, type, flop_per_step * kChains * kRounds / seconds / 1e9);
 }
 
-// From first-level caches to memory: what an elementwise kernel that reads one array and writes another can reach at that size of both.
+// From the first-level cache to memory: the rate that an elementwise kernel can reach if it reads one array and writes another, both of
+// this size.
 void print_bandwidths(const char* isa, void (*kernel)(const float*, float*, size_t)) {
   for (size_t bytes = 16 << 10; bytes <= (256u << 20); bytes *= 4) {
     const size_t floats = bytes / 2 / sizeof(float);
@@ -129,7 +132,7 @@ int main(int count, char** arguments) {
       const bool dots = !strcmp(isa, "avx512_bf16");
       if (dots && !__builtin_cpu_supports("avx512bf16")) continue;
       print_flops(isa, "fp32", 32, sets_of_64_bytes::fma_avx512);
-      // Without instructions of their own, bf16 operands are widened and multiplied in fp32.
+      // Without instructions for bf16, operands are widened and multiplied in fp32.
       print_flops(isa, "bf16", dots ? 64 : 32, dots ? dot_bf16 : sets_of_64_bytes::fma_avx512);
       print_bandwidths(isa, sets_of_64_bytes::scale_avx512);
     }

@@ -1,5 +1,5 @@
-// The kernels on rows and elements, at the shapes of ViT-T/16 (8 samples of 197 tokens): bytes moved a second, beside what a plain copy
-// moves at the same size.
+// The speed of kernels on rows and elements, at the shapes of ViT-T/16 (8 samples of 197 tokens), in bytes read and written per second,
+// next to the rate of a plain copy of the same size.
 #include "bench/report.h"
 #include "bench/timing.h"
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr size_t kRows = 1576, kWidth = 192, kElements = kRows * kWidth;
 
-// `type` is that of everything that a bf16 program stores as bf16; the residual stream and its gradient are fp32.
+// `type` is the type of everything that a bf16 program stores as bf16. The residual stream and its gradient are fp32.
 void typed(const KernelTable& k, Type type) {
   const size_t n = kElements, h = size_of(type), blocks = (kRows + 31) / 32;
   Floats stream(n), gradient(n), weight(kWidth), bias(kWidth), mean(kRows), rstd(kRows), partial(blocks * 2 * kWidth);
@@ -39,7 +39,7 @@ void typed(const KernelTable& k, Type type) {
 }
 
 void optimizer(const KernelTable& k) {
-  const size_t n = kElements, many = 24 * n;  // as many elements as ViT-T has, beyond the caches
+  const size_t n = kElements, many = 24 * n;  // about as many elements as ViT-T has parameters, more than the caches hold
   Floats w(many), g(many), m(many), v(many), ema(many);
   UpdateArgs args{OptimizerKind::adamw, w, g, m, v, nullptr, 1, 1, 0, 0.9f, 0.1f, 0.999f, 0.001f, 1, 1e-8f, 0, false, 0.99f, 0.01f};
   for (float* x : {m.data(), v.data()})

@@ -1,4 +1,4 @@
-// Timing of one kernel, and arrays to time it on.
+// Measures the time of one kernel, and provides arrays for it.
 #pragma once
 #include <chrono>
 #include <cstring>
@@ -29,7 +29,7 @@ struct Floats : std::vector<float> {
   explicit Floats(size_t n) : std::vector<float>(n) {
     for (size_t i = 0; i < n; i++) (*this)[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
   }
-  // Half as many bf16 in the same memory, where T is that.
+  // If T is bf16, the same memory holds half as many values.
   template <class T>
   void narrow() {
     if (sizeof(T) == sizeof(float)) return;
@@ -45,7 +45,7 @@ struct Floats : std::vector<float> {
   operator Out() { return data(); }
 };
 
-// The same values as elements of either type.
+// The same values, stored as either type.
 struct Elements : Floats {
   Type type;
   Elements(size_t n, Type element) : Floats(n), type(element) {

@@ -1,4 +1,4 @@
-// The addon's entry: engine information, programs, files, and the pixel functions where they are built in.
+// The entry point of the addon: engine information, programs, files, and the pixel functions if they are built in.
 #include <cstdlib>
 
 #include "binding/file-functions.h"

@@ -1,4 +1,4 @@
-// The one thread that runs a program's calls, in order; it sleeps between them.
+// The single thread that runs the calls of a program, in order. It sleeps between calls.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -11,7 +11,7 @@ namespace dropstream {
 class EngineThread {
  public:
   EngineThread();
-  ~EngineThread();  // drops calls not yet begun, waits for the running one
+  ~EngineThread();  // drops calls that have not begun, and waits for the running one
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
 

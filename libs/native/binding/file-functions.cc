@@ -10,7 +10,7 @@ namespace dropstream {
 
 namespace {
 
-// One job on a thread of libuv's pool, where waiting for a disk holds up no computation. Owns itself until it has settled its promise.
+// One job on a thread of libuv's pool, where waiting for a disk delays no computation. It owns itself until it has settled its promise.
 struct ReadJob {
   std::vector<FileRequest> files;
   std::vector<std::string> folders;
@@ -18,7 +18,7 @@ struct ReadJob {
   const volatile uint8_t* cancel;
   napi_async_work work = nullptr;
   napi_deferred promise = nullptr;
-  napi_ref kept = nullptr;  // memory and cancel
+  napi_ref kept = nullptr;  // keeps memory and cancel alive
 };
 
 void execute(napi_env, void* data) {
@@ -64,11 +64,11 @@ napi_value read_files(napi_env env, napi_callback_info info) {
     const Field sizes(env, args[1], "sizes"), memory(env, args[3], "memory"), cancel(env, args[4], "cancel");
     job->folders = texts({env, args[2], "folders"});
     const std::vector<double> bytes = sizes.doubles();
-    if (bytes.size() != paths.size()) sizes.refuse("of one size a path");
+    if (bytes.size() != paths.size()) sizes.refuse("an array with one size per path");
     size_t space, flags;
     uint8_t* out = memory.bytes(&space);
     job->cancel = cancel.bytes(&flags);
-    if (flags < 1) cancel.refuse("of one byte");
+    if (flags < 1) cancel.refuse("an array of at least one byte");
     for (size_t i = 0; i < paths.size(); i++) {
       if (!(bytes[i] >= 0 && bytes[i] <= (double)space)) memory.refuse("large enough for the files");
       const auto size = static_cast<uint64_t>(bytes[i]);

@@ -19,7 +19,7 @@ struct Arguments {
   }
 };
 
-// Losses and logits.
+// The result of a leaf or an evaluation: losses and logits.
 napi_value leaf_output(napi_env env, const LeafResult& result) {
   napi_value output;
   require_ok(env, napi_create_object(env, &output));
@@ -55,7 +55,7 @@ napi_value accumulate(napi_env env, napi_callback_info info) {
   });
 }
 
-// Whatever becomes of it, the step has ended: its leaves are not left behind for the next.
+// The step has ended even if the update failed, so its leaves are discarded before the next step.
 napi_value update(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments args(env, info);
@@ -125,7 +125,7 @@ napi_value write_gradient_sum(napi_env env, napi_callback_info info) {
     Program* program = live_object(env, args.values[0])->program.get();
     std::vector<napi_value> held;
     const Subtree node = read_subtree({env, args.values[1], "subtree"});
-    const uint32_t leaves = (uint32_t)Field(env, args.values[2], "leaves").whole(kMostLeaves);
+    const uint32_t leaves = (uint32_t)Field(env, args.values[2], "leaves").whole(kMaxLeaves);
     const float* from = read_gradients({env, args.values[3], "from"}, program->parameter_floats(), held);
     return enqueue(env, args.values[0], std::move(held), [=, ticket = program->ticket()] { program->write_subtree(leaves, node, from, ticket); });
   });
@@ -149,7 +149,7 @@ State read_state(const Field& field) {
   field.refuse("weights, gradients, first_moment, second_moment or ema");
 }
 
-// Both directions: the arrays of a read are written.
+// Used for reading and for writing: a read writes into the arrays.
 template <class Move>
 napi_value move_parameters(napi_env env, napi_callback_info info, Move move) {
   return guarded(env, [&]() -> napi_value {

@@ -9,7 +9,7 @@ namespace dropstream {
 namespace {
 
 constexpr napi_type_tag kTag = {0x64726f7073747265ull, 0x616d2d70726f6772ull};
-constexpr size_t kMostCalls = 64;
+constexpr size_t kMaxCalls = 64;
 
 // Tells the garbage collector how much memory a handle holds by now.
 void report_memory(napi_env env, ProgramObject* object) {
@@ -22,11 +22,11 @@ void report_memory(napi_env env, ProgramObject* object) {
 void free_program(napi_env env, ProgramObject* object) {
   if (!object->program) return;
   object->stop();
-  // Giving gigabytes back to the system takes longer than the event loop may be blocked.
+  // Returning gigabytes to the operating system would block the event loop for too long.
   try {
     std::thread([program = std::move(object->program)]() mutable { program.reset(); }).detach();
   } catch (const std::system_error&) {
-    object->program.reset();  // no thread to be had
+    object->program.reset();  // no thread could be started, so this thread frees it
   }
   report_memory(env, object);
   if (object->done) napi_release_threadsafe_function(std::exchange(object->done, nullptr), napi_tsfn_abort);
@@ -41,7 +41,7 @@ napi_value error_of(napi_env env, Failure failure, const std::string& message) {
   return failure == Failure::range ? make_range_error(env, message) : make_error(env, message);
 }
 
-// On the JavaScript thread; env is null where the environment ends.
+// Runs on the JavaScript thread. env is null if the environment is ending.
 void settle(napi_env env, napi_value, void*, void* data) {
   std::unique_ptr<Call> call(static_cast<Call*>(data));
   if (!env) return;
@@ -126,7 +126,7 @@ ProgramObject* live_object(napi_env env, napi_value handle) {
 
 napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held, std::function<void()> body, std::function<napi_value(napi_env)> output) {
   ProgramObject* object = live_object(env, handle);
-  if (object->pending >= kMostCalls) throw std::runtime_error("too many calls are queued on this program");
+  if (object->pending >= kMaxCalls) throw std::runtime_error("too many calls are queued on this program");
   auto call = std::make_unique<Call>();
   call->object = object;
   call->body = std::move(body);
@@ -157,7 +157,7 @@ napi_value enqueue(napi_env env, napi_value handle, std::vector<napi_value> held
     } catch (const std::exception& error) {
       fail(Failure::other, error.what());
     }
-    // Refused only while the environment ends: then nobody waits for the promise.
+    // This fails only while the environment is ending, when nobody waits for the promise.
     if (napi_call_threadsafe_function(object->done, raw, napi_tsfn_blocking) != napi_ok) delete raw;
   });
   return promise;

@@ -4,7 +4,7 @@
 
 namespace dropstream {
 
-// A ProgramSpec of libs/engine/native/program-spec.ts. Types only; bounds are vm/validate.cc's.
+// Reads a ProgramSpec of libs/engine/native/program-spec.ts. It checks types only; vm/validate.cc checks bounds.
 ProgramSpec read_spec(const Field& spec);
 
 }  // namespace dropstream

@@ -4,7 +4,7 @@ namespace dropstream {
 
 namespace {
 
-constexpr uint64_t kMostIndex = 0xffffffff;
+constexpr uint64_t kMaxIndex = 0xffffffff;
 
 const float* read_floats(const Field& field, size_t expected, std::vector<napi_value>& arrays) {
   size_t count;
@@ -14,7 +14,7 @@ const float* read_floats(const Field& field, size_t expected, std::vector<napi_v
   return data;
 }
 
-// One mask (or nothing) per entry; entry i has rows · sizes[i] bytes.
+// Reads one mask, or nothing, per entry. The mask of entry i has rows · sizes[i] bytes.
 std::vector<const uint8_t*> read_masks(const Field& field, size_t rows, const std::vector<size_t>& sizes, std::vector<napi_value>& arrays) {
   std::vector<const uint8_t*> masks;
   if (!field.present()) return masks;
@@ -78,14 +78,14 @@ std::vector<Initializer> read_initializers(const Field& list, const ProgramSpec&
   return initializers;
 }
 
-Subtree read_subtree(const Field& field) { return {(uint32_t)field["first"].whole(kMostLeaves - 1), (uint32_t)field["leaves"].whole(kMostLeaves)}; }
+Subtree read_subtree(const Field& field) { return {(uint32_t)field["first"].whole(kMaxLeaves - 1), (uint32_t)field["leaves"].whole(kMaxLeaves)}; }
 
 float* read_gradients(const Field& field, size_t expected, std::vector<napi_value>& arrays) { return const_cast<float*>(read_floats(field, expected, arrays)); }
 
 MicroBatch read_micro_batch(const Field& field, const ProgramSpec& spec, std::vector<napi_value>& arrays) {
   MicroBatch batch;
   batch.samples = field["samples"].whole(1 << 24);
-  batch.first_sample = (uint32_t)field["firstSample"].whole(kMostIndex);
+  batch.first_sample = (uint32_t)field["firstSample"].whole(kMaxIndex);
   batch.images = read_floats(field["images"], batch.samples * spec.image_floats, arrays);
   batch.targets = read_floats(field["targets"], batch.samples * spec.classes, arrays);
   return batch;
@@ -100,14 +100,14 @@ LeafRequest read_leaf(const Field& leaf, const ProgramSpec& spec, std::vector<na
     rows += request.micro.back().samples;
   }
   request.random.seed = random["seed"].bits64();
-  request.random.step = (uint32_t)random["step"].whole(kMostIndex);
+  request.random.step = (uint32_t)random["step"].whole(kMaxIndex);
   request.random.site_rates = random["siteRates"].doubles();
   request.random.path_rates = random["pathRates"].doubles();
   request.random.site_masks = read_masks(random["siteMasks"], rows, spec.sites, arrays);
   request.random.path_masks = read_masks(random["pathMasks"], rows, std::vector<size_t>(spec.paths, 1), arrays);
   request.loss_scale = (float)leaf["lossScale"].number();
-  request.leaves = (uint32_t)leaf["leaves"].whole(kMostLeaves);
-  request.leaf = (uint32_t)leaf["index"].whole(kMostLeaves - 1);
+  request.leaves = (uint32_t)leaf["leaves"].whole(kMaxLeaves);
+  request.leaf = (uint32_t)leaf["index"].whole(kMaxLeaves - 1);
   if (request.leaf >= request.leaves) leaf["index"].refuse("below leaves = " + std::to_string(request.leaves));
   return request;
 }

@@ -1,5 +1,5 @@
-// What the calls of a program take (libs/engine/executable.ts), as plain C++. Arrays are not copied: they are added to `arrays`, which must
-// stay referenced while the call runs.
+// Reads the arguments of a program's calls (libs/engine/executable.ts) into plain C++. Arrays are not copied; they are added to `arrays`,
+// which must stay referenced while the call runs.
 #pragma once
 #include "binding/values.h"
 #include "vm/program.h"

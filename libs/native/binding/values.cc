@@ -52,9 +52,9 @@ double Field::number() const {
   return number;
 }
 
-uint64_t Field::whole(uint64_t most) const {
+uint64_t Field::whole(uint64_t max) const {
   const double value = number();
-  if (!(value >= 0 && value <= (double)most) || value != std::floor(value)) refuse("a whole number from 0 to " + std::to_string(most));
+  if (!(value >= 0 && value <= (double)max) || value != std::floor(value)) refuse("a whole number from 0 to " + std::to_string(max));
   return (uint64_t)value;
 }
 

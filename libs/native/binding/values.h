@@ -1,5 +1,5 @@
-// From JavaScript values to plain C++ ones. Everything throws BadValue naming the field (its path in the argument), or PendingException
-// where JavaScript already has one; `guarded` turns both into a JavaScript error, once, at the edge.
+// Conversion of JavaScript values to plain C++ values. Every function throws BadValue and names the field (its path in the argument), or
+// throws PendingException if JavaScript already has an exception. `guarded` turns both into a JavaScript error at the boundary.
 #pragma once
 #include <node_api.h>
 
@@ -31,11 +31,11 @@ class Field {
   Field at(uint32_t index) const;            // element of an array
   uint32_t length() const;                   // of an array
   double number() const;
-  uint64_t whole(uint64_t most) const;  // 0 … most, exactly
+  uint64_t whole(uint64_t max) const;  // a whole number from 0 to max
   std::string text() const;
   uint64_t bits64() const;                 // a bigint, modulo 2^64
   std::vector<std::string> names() const;  // own enumerable keys
-  // The elements of a typed array of exactly this type. The pointer is good while the array is referenced and not transferred.
+  // The elements of a typed array of exactly this type. The pointer is valid while the array is referenced and not transferred.
   float* floats(size_t* count) const;
   uint8_t* bytes(size_t* count) const;
   std::vector<double> doubles() const;  // a copy of a Float64Array
@@ -57,7 +57,8 @@ void set_property(napi_env env, napi_value object, const char* name, napi_value 
 napi_value make_error(napi_env env, const std::string& message);
 napi_value make_range_error(napi_env env, const std::string& message);
 
-// Runs body() -> napi_value; C++ exceptions become a pending JavaScript exception (TypeError for BadValue, RangeError for std::invalid_argument).
+// Runs body() → napi_value. C++ exceptions become a pending JavaScript exception (TypeError for BadValue, RangeError for
+// std::invalid_argument).
 template <class Body>
 napi_value guarded(napi_env env, Body body) {
   try {

@@ -32,14 +32,14 @@ FileOutcome read_file(const FileRequest& request, const std::vector<std::string>
   if (!real) return {errno, 0};
   const std::string path(real.get());
   if (std::none_of(folders.begin(), folders.end(), [&](const std::string& folder) { return is_inside(folder, path); })) return {kFileOutside, 0};
-  // A link that has taken the file's place since is not followed.
+  // O_NOFOLLOW: a link that has replaced the file since then is not followed.
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   if (file.fd < 0) return {errno, 0};
   struct stat facts;
   if (fstat(file.fd, &facts) != 0) return {errno, 0};
   if (S_ISDIR(facts.st_mode)) return {EISDIR, 0};
   if (!S_ISREG(facts.st_mode)) return {EINVAL, 0};
-  // A file that has grown is refused by its size alone.
+  // A file that has grown is detected by its size alone, without reading it.
   if (static_cast<uint64_t>(facts.st_size) != request.size) return {kFileOtherSize, static_cast<uint64_t>(facts.st_size)};
   uint64_t done = 0;
   while (done < request.size) {

@@ -1,4 +1,4 @@
-// The kernels of this translation unit's instruction set; table.cc collects them.
+// Declares the kernels of the instruction set that this translation unit is compiled for. table.cc collects them.
 #pragma once
 #include "kernels/kernels.h"
 #include "simd/simd.h"
@@ -12,10 +12,10 @@ constexpr size_t kPanelVectors = 4;
 constexpr size_t kPanelVectors = 2;
 #endif
 constexpr size_t kPanelWidth = kPanelVectors * kLanes;
-// Rows of a that stay in the cache while the panels of b pass by: a multiple of every tile height.
+// The number of rows of a that stay in the cache while all panels of b are processed: a multiple of every tile height.
 constexpr size_t kRowBlock = 48;
 
-// What products of T are packed in: a word is one step over k.
+// How products of T are packed: a word is one step along k.
 template <class T>
 struct WordOf {
   typedef float type;
@@ -33,11 +33,11 @@ DS_INLINE constexpr size_t steps_of(size_t k) {
   return ceil_div(k, kSpan<Word>);
 }
 
-// Rows of one slice of a weight gradient, and room for either side of it.
+// The number of rows in one slice of a weight gradient, and the memory for a slice of either operand.
 constexpr size_t kWeightGradSlice = 256;
 constexpr size_t kWeightGradScratch = kWeightGradSlice * (kPanelWidth > kRowBlock ? kPanelWidth : kRowBlock);
 
-// Depth of one pass: a panel slice of 512 × 64 floats (128 KiB) and 48 rows of a (96 KiB) share the L2 cache.
+// The depth of one pass: a panel slice of 512 × 64 floats (128 KiB) and 48 rows of a (96 KiB) fit in the L2 cache together.
 template <class T>
 constexpr size_t kDepthBlock = 512;
 
@@ -45,7 +45,7 @@ constexpr size_t kDepthBlock = 512;
 #include "kernels/functions.def"
 
 DS_INLINE size_t panel_count(size_t n) { return ceil_div(n, kPanelWidth); }
-// Floats a row of panel p takes: its columns rounded up to whole vectors.
+// The number of floats in a row of panel p: its columns, rounded up to whole vectors.
 DS_INLINE size_t panel_stride(size_t n, size_t p) { return min(kPanelWidth, round_up(n - p * kPanelWidth, kLanes)); }
 
 }  // namespace DROPSTREAM_ISA

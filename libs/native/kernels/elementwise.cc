@@ -1,4 +1,5 @@
-// Maps over spans: bound by memory, so nothing but straight vector loops. y may be x (or a): every element is read before it is written.
+// Elementwise kernels. They are limited by memory, so plain vector loops are enough. y may be x (or a), because every element is read
+// before it is written.
 #include "kernels/declare.h"
 #include "simd/functions.h"
 

@@ -1,6 +1,6 @@
-// What a kernel is called with. Kernels are pure functions on ranges: no threads, no allocation, no globals, no Node-API. The virtual
-// machine splits the ranges over threads, and only along axes that share no sum; so bits never depend on the number of threads.
-// All matrices are row-major; sizes and strides count elements. `float*` is fp32 always, In and Out are fp32 or bf16.
+// The arguments of kernels. Kernels are pure functions on ranges, without threads, allocation, globals or Node-API. The virtual machine
+// splits the ranges over threads, and only along axes that share no sum, so the number of threads never changes a bit of the result. All
+// matrices are row-major; sizes and strides count elements. `float*` is always fp32, In and Out are fp32 or bf16.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace dropstream {
 
-// Random elements of one dropout site at one step: kept where Philox(key; element >> 2, sample, site, step)[element & 3] ≤ limit,
-// or, for tests, where the mask's byte is not 0.
+// The random elements of one dropout site in one step. An element is kept if Philox(key; element >> 2, sample, site, step)[element & 3] ≤
+// limit or, in tests, if its byte in the mask is not 0.
 struct DropoutSite {
   bool on = false;
   uint32_t key0 = 0, key1 = 0;
@@ -21,16 +21,16 @@ struct DropoutSite {
   size_t elements = 0;            // per sample
 };
 
-// Which samples the rows of a chunk's domain are: sample i stands for counter word `first_counter + index[i]` and mask row `first_row + index[i]`.
+// Maps the rows of a chunk's domain to samples: sample i has counter word `first_counter + index[i]` and mask row `first_row + index[i]`.
 struct Samples {
   const uint32_t* index = nullptr;
   uint32_t first_counter = 0;
   size_t first_row = 0;
 };
 
-// A matrix B[k][n] for products, cut into panels of up to panel_width columns; panel p is [k][its width rounded up to whole vectors], or,
-// where packed is bf16, [⌈k/2⌉][that width] Pairs (the second of an odd k's last pair is 0). fp32 is rounded on the way; bf16 into fp32 is
-// not offered.
+// A matrix B[k][n] packed for products, in panels of up to panel_width columns. Panel p is [k][its width, rounded up to whole vectors]. If
+// packed is bf16, it is [⌈k/2⌉][that width] Pairs, and for an odd k the second half of the last pair is 0. Packing rounds fp32 to bf16; it
+// cannot convert bf16 to fp32.
 struct PackArgs {
   size_t k, n;
   In source;
@@ -40,8 +40,9 @@ struct PackArgs {
 
 enum class Epilogue { none, gelu, times_side };
 
-// c[m, n] = (c +) a[m, k] · b[k, n] (+ bias[n]), then the epilogue. a is read in place: a(i, p) = a[i·stride + p], or, k-major, a[p·stride + i],
-// which for bf16 is in Pairs: [⌈k/2⌉][stride]. Products of bf16 are exact, sums fp32; a bf16 c is rounded once, after the epilogue.
+// c[m, n] = (c +) a[m, k] · b[k, n] (+ bias[n]), followed by the epilogue. a is read in place: a(i, p) = a[i·stride + p] or, if k-major,
+// a[p·stride + i], which for bf16 is stored in Pairs: [⌈k/2⌉][stride]. Products of bf16 are exact and sums are fp32. If c is bf16, it is
+// rounded once, after the epilogue.
 //   gelu: c = gelu(sum), side[m, n] = gelu'(sum) (side may be null);   times_side: c = sum · side.
 struct ProductArgs {
   size_t m, k, n;
@@ -54,11 +55,12 @@ struct ProductArgs {
   bool accumulate;  // c must be fp32
   const float* bias;
   Epilogue epilogue;
-  Out side;  // stride as c
+  Out side;  // has the stride of c
 };
 
-// weight[m, n] (+)= dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (may be null). One side is packed for all jobs, the other by every job for
-// itself, a slice of rows at a time: dy and x_packed (pack_rows with k = r), or x and dy_packed (pack_left with k = r). All of one type.
+// weight[m, n] (+)= dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (bias may be null). One operand is packed beforehand for all jobs; every
+// job packs its part of the other one itself, a slice of rows at a time. So either dy and x_packed (from pack_rows with k = r) or x and
+// dy_packed (from pack_left with k = r) are given. All have the same type.
 struct WeightGradArgs {
   size_t r, m, n;
   In dy;
@@ -67,7 +69,7 @@ struct WeightGradArgs {
   float* bias;
   In x = nullptr;
   In dy_packed = nullptr;
-  bool accumulate = true;  // weight; the bias always
+  bool accumulate = true;  // applies to weight; bias always accumulates
 };
 
 struct LayerNormArgs {
@@ -79,7 +81,7 @@ struct LayerNormArgs {
   float *mean, *rstd;
 };
 
-// dx per row; partial[block][2][width] takes the sums for weight and bias over rows [block·rows_per_block, …).
+// Computes dx row by row. partial[block][2][width] receives the sums for weight and bias over rows [block·rows_per_block, …).
 struct LayerNormGradArgs {
   size_t rows, width, rows_per_block;
   In x;
@@ -89,9 +91,9 @@ struct LayerNormGradArgs {
   float* partial;
 };
 
-// qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim], lse[s][heads][token]. One job is one head of one sample: job = s·heads + h.
-// qkv, out, dout and dqkv are of one type. Where that is bf16: scores, softmax and sums are fp32; probabilities and their gradients are
-// rounded on their way into the second products.
+// qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim], lse[s][heads][token]. One job is one head of one sample: job =
+// s·heads + h. qkv, out, dout and dqkv have the same type. If it is bf16, scores, softmax and sums are still fp32, and probabilities and
+// their gradients are rounded before the second products.
 struct AttentionArgs {
   size_t tokens, heads, head_dim;
   float scale;
@@ -104,8 +106,8 @@ struct AttentionArgs {
   Samples samples;
 };
 
-// Attention inside windows of a map that is rolled by −shift: qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim],
-// lse[s][window][head][place]. bias: from window_bias, one per head. Types as in AttentionArgs.
+// Attention inside the windows of a map that is rolled by −shift: qkv[s][token][3][heads][head_dim] → out[s][token][heads][head_dim],
+// lse[s][window][head][place]. The bias of every head comes from window_bias. The types are as in AttentionArgs.
 struct WindowArgs {
   size_t height, width, window, shift, heads, head_dim;
   float scale;
@@ -145,7 +147,7 @@ struct MergeArgs {
   Out to;
 };
 
-// dx per row; partial[block][width] takes the sum for gamma over rows [block·rows_per_block, …).
+// Computes dx row by row. partial[block][width] receives the sum for gamma over rows [block·rows_per_block, …).
 struct LayerScaleGradArgs {
   size_t rows, width, rows_per_block;
   In x;
@@ -179,7 +181,7 @@ struct PatchesArgs {
 
 enum class OptimizerKind { adamw, sgd, momentum };
 
-// One parameter's share of the optimizer step, all scalars already rounded to fp32 from float64.
+// The part of an optimizer step that concerns one parameter. All scalars have been rounded from float64 to fp32.
 struct UpdateArgs {
   OptimizerKind kind;
   float* weight;
@@ -202,7 +204,7 @@ struct KernelTable {
   const char* isa;
   size_t panel_width;
   size_t lanes;
-  // A multiple of a tile's rows: jobs of a product are cut there.
+  // A multiple of the rows of a tile; products are split into jobs at its multiples.
   size_t product_rows;
   size_t weight_grad_rows, weight_grad_scratch;
 #define FUNCTION(result, name, parameters) result(*name) parameters;

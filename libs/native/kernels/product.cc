@@ -1,8 +1,8 @@
 // c = a · b (+ bias, + epilogue) with b packed: the loop nest of every linear layer (y = x·Wᵀ, dx = dy·W) and of attention.
 //
-// Rows in blocks of 48, which stay in L1/L2 while all panels of b pass; depth in slices where c can hold the partial sums in between:
-// storing and reloading fp32 does not change them, so the blocking leaves no trace in the bits. A block that becomes bf16 and has an
-// epilogue ahead waits in L1 as fp32; without one the tile rounds as it stores.
+// Rows are processed in blocks of 48, which stay in L1 and L2 while all panels of b are used. The depth is cut into slices if c can hold
+// the partial sums in between; storing and reloading fp32 does not change them, so blocking does not change the bits. A block that becomes
+// bf16 and has an epilogue is kept in L1 as fp32 until then. Without an epilogue the tile rounds when it stores.
 #include "kernels/epilogue/epilogue.h"
 #include "kernels/micro/tile.h"
 

@@ -1,4 +1,4 @@
-// This instruction set's kernels, in the one table that the virtual machine calls through.
+// Collects the kernels of this instruction set in the table through which the virtual machine calls them.
 #include "kernels/declare.h"
 
 namespace dropstream {

@@ -1,6 +1,6 @@
-// How elements are stored, and memory whose type is known only when a program runs.
+// How elements are stored, and pointers to elements whose type is known only when a program runs.
 //
-// Everything here is always inlined: code compiled for one instruction set must never be picked by the linker for another.
+// Everything here is always inlined. Otherwise the linker could choose code of one instruction set for another.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace dropstream {
 
-// The upper half of an fp32. Arithmetic is done in fp32: simd.h loads and stores it, rounding to nearest even.
+// The upper half of an fp32. Arithmetic is done in fp32; simd.h loads and stores bf16 and rounds to nearest even.
 struct bf16 {
   uint16_t bits;
 };
 
-// Two neighbours along k of a packed bf16 matrix: one 32-bit word, `first` in its lower half.
+// Two neighbours along k of a packed bf16 matrix in one 32-bit word, `first` in its lower half.
 struct Pair {
   bf16 first, second;
 };
@@ -25,7 +25,7 @@ DS_INLINE constexpr size_t ceil_div(size_t n, size_t divisor) { return (n + divi
 
 DS_INLINE constexpr size_t size_of(Type type) { return type == Type::fp32 ? 4 : 2; }
 
-// Elements of either type: what a kernel reads (In) and writes (Out). Sizes and strides count elements.
+// Pointers to elements of either type, which a kernel reads (In) or writes (Out). Sizes and strides count elements.
 struct In {
   const void* at = nullptr;
   Type type = Type::fp32;
@@ -57,8 +57,8 @@ struct Out {
   DS_INLINE Out operator+(size_t elements) const { return {static_cast<char*>(at) + elements * size_of(type), type}; }
 };
 
-// Calls body with the typed pointers of what comes before it: with_types(x, y, [&](auto* x, auto* y) { … }). The body is compiled once per
-// combination of types, so this belongs outside of loops.
+// Calls the last argument with the typed pointers of the arguments before it: with_types(x, y, [&](auto* x, auto* y) { … }). The body is
+// compiled once per combination of types, so this should be called outside of loops.
 template <class A, class Body>
 DS_INLINE void with_types(A a, Body body) {
   if (a.type == Type::fp32)

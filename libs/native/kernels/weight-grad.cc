@@ -1,11 +1,12 @@
 // weight[m, n] (+)= dyᵀ · x and bias += column sums of dy: the gradient of a linear layer's parameters over one chunk.
 //
-// The sum runs over the chunk's rows, in slices of 256: a slice of dy's columns is copied next to each other (so that six broadcasts come
-// from one cache line, and the TLB sees 48 KiB instead of 256 rows apart; bf16 two rows to a word), then every panel of x passes over it.
-// One job owns its tile of the result: nothing is shared, rows are summed in order.
+// The sum over the chunk's rows is computed in slices of 256 rows. A slice of dy's columns is copied into contiguous memory, so that six
+// broadcasts read one cache line and the slice is 48 KiB for the TLB instead of 256 distant rows; bf16 is packed two rows per word. Then it
+// is multiplied by every panel of x. One job owns its tile of the result, so nothing is shared and rows are summed in order.
 //
-// Whichever side is narrower is best packed for all jobs, as that goes through memory: for ViT-T's 768 → 192, x first took 85 of 590 µs on two
-// cores. The other way a slice of x, one panel wide, is packed by its job and stays in L1/L2 while all blocks of dy pass over it.
+// The narrower operand should be packed once for all jobs, because that copy goes through memory: for ViT-T's 768 → 192, packing x
+// beforehand took 85 of 590 µs on two cores. If dy is packed beforehand, each job packs slices of x, one panel wide, which stay in L1 and
+// L2 while all blocks of dy are used.
 #include "kernels/micro/tile.h"
 #include "kernels/pack/column-sums.h"
 #include "kernels/pack/pairs.h"

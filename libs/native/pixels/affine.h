@@ -1,4 +1,4 @@
-// Affine transforms of the image onto a canvas of its own size, equal to Pillow's: float64, bilinear or cubic (a = −1), truncated.
+// Affine transforms of an image onto a canvas of the same size, equal to Pillow's: float64, bilinear or cubic (a = −1), truncated.
 #pragma once
 #include "image.h"
 #include "resample.h"
@@ -20,7 +20,7 @@ AffineMatrix translate_x(double pixels);
 AffineMatrix translate_y(double pixels);
 AffineMatrix rotate(double degrees, int width, int height);
 
-// `out`: another image of the same size.
+// `out` must be another image of the same size.
 void transform(const Planes& source, const AffineMatrix& matrix, Interpolation interpolation, const Fill& fill, const Planes& out);
 
 }  // namespace dropstream::pixels

@@ -25,7 +25,7 @@ void map_values(uint8_t* values, size_t count, const Table& table) { pixel_kerne
 
 void map_values(const Planes& image, const Table& table) { map_values(image.data, 3 * area(image), table); }
 
-// Four counts side by side: equal neighbours would wait for each other's.
+// Four histograms side by side, because equal neighbours would wait for each other in one.
 Histogram histogram_of(const uint8_t* values, size_t count) {
   uint32_t counts[4][256] = {};
   size_t i = 0;

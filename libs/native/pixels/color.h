@@ -1,5 +1,5 @@
-// Colour operations, equal to Pillow's ImageOps and ImageEnhance: in place, but for sharpness, which writes another image of the same size.
-// Planes stand in memory without gaps, with kReadSlack bytes readable behind them.
+// Colour operations, equal to Pillow's ImageOps and ImageEnhance. They work in place, except for sharpness, which writes another image of
+// the same size. The planes must be contiguous in memory, with kReadSlack readable bytes after each.
 #pragma once
 #include "kernels.h"
 
@@ -8,11 +8,11 @@ namespace dropstream::pixels {
 void auto_contrast(const Planes& image);
 void equalize(const Planes& image);
 void invert(const Planes& image);
-// Keeps the `bits` top bits, 0 (black) to 8.
+// Keeps the `bits` highest bits; bits is from 0 (black) to 8.
 void posterize(const Planes& image, int bits);
-// Inverts values at or above `threshold`, 0 to 256.
+// Inverts values from `threshold` on, which is from 0 to 256.
 void solarize(const Planes& image, int threshold);
-// Adds `addend` (0 to 255) to values below 128, at most 255.
+// Adds `addend` (0 to 255) to values below 128, and clamps the result to 255.
 void solarize_add(const Planes& image, int addend);
 
 // base + factor · (value − base) in float32, clamped, truncated; the base is:

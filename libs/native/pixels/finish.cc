@@ -14,7 +14,7 @@ const uint8_t* plane_of(const FinishBatch& batch, int index, int channel) {
   return batch.pixels + (static_cast<size_t>(index) * 3 + static_cast<size_t>(channel)) * static_cast<size_t>(batch.size) * static_cast<size_t>(batch.size);
 }
 
-// Rows of noise, as many at a time as `buffer` is for: a box is one run of elements, whatever its width.
+// Fills rows with noise, as many at a time as fit in `buffer`: a box is one run of elements, whatever its width.
 void fill_with_noise(const EraseBox& erase, int index, int channel, int size, float* plane, std::vector<float>& buffer) {
   const Window& box = erase.box;
   const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
@@ -31,7 +31,7 @@ void fill_with_noise(const EraseBox& erase, int index, int channel, int size, fl
   }
 }
 
-// One plane of the normalised, erased image of sample `index`.
+// Writes one plane of the normalised, erased image of sample `index`.
 void erased_plane(const FinishBatch& batch, int index, int channel, float* plane, std::vector<float>& buffer) {
   const auto size = static_cast<size_t>(batch.size);
   pixel_kernels().look_up_floats(plane_of(batch, index, channel), size * size, batch.tables + 256 * channel, plane);

@@ -1,4 +1,4 @@
-// uint8 pixels to what the model reads: normalise → erase → mix with the partner's erased, unmixed image.
+// Converts uint8 pixels to the model's input: normalise → erase → mix with the partner's image, which is erased but not mixed.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -36,10 +36,10 @@ struct FinishScratch {
   std::vector<float> own, partner, noise;
 };
 
-// Throws PixelError where a sample's boxes or partner do not fit the batch.
+// Throws PixelError if a sample's boxes or partner do not fit the batch.
 void check_finish(const FinishBatch& batch);
 
-// One sample, 3 · size · size values; bfloat16 is rounded to nearest, ties to even.
+// Writes one sample, 3 · size · size values. bfloat16 is rounded to nearest, ties to even.
 void finish_float32(const FinishBatch& batch, int index, FinishScratch& scratch, float* out);
 void finish_bfloat16(const FinishBatch& batch, int index, FinishScratch& scratch, uint16_t* out);
 

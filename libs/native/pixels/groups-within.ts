@@ -1,6 +1,9 @@
-/** What is held in memory at a time, where holding all of it would take too much. */
+/** Splits work into groups, so that only one group's data is in memory at a time. */
 
-/** Runs of items, in order, whose `bytes` fit the bounds together; an item above them is a run of its own. At least one run, empty where there are no items. */
+/**
+ * Groups of consecutive items whose `bytes` together fit the bounds. An item that exceeds the bounds is a group of its own. There is at least
+ * one group, which is empty if there are no items.
+ */
 export function groupsWithin(
   bytes: readonly number[],
   { maxBytes, maxItems = Number.POSITIVE_INFINITY }: { readonly maxBytes: number; readonly maxItems?: number },

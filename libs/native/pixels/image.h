@@ -1,4 +1,4 @@
-// The image every pixel operation works on: three planes of uint8 (R, G, B), rows without padding.
+// The image that every pixel operation works on: three planes of uint8 (R, G, B), with rows without padding.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,11 +11,11 @@
 
 namespace dropstream::pixels {
 
-constexpr int64_t kMaxArea = 64'000'000;  // pixels of a source image; more is refused before any memory is taken
+constexpr int64_t kMaxArea = 64'000'000;  // pixels of a source image; larger images are rejected before memory is allocated
 constexpr int kMaxSide = 65535;
 constexpr int kMaxOutputSide = 4096;
 
-// A bad image or a plan that does not fit it. The message becomes the outcome's reason.
+// A bad image, or a plan that does not fit it. The message becomes the reason in the outcome.
 struct PixelError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -33,7 +33,7 @@ class Image {
  public:
   int width = 0, height = 0;
 
-  // Contents are undefined afterwards. Memory grows and is kept for the next image.
+  // The contents are undefined afterwards. Memory grows, and is kept for the next image.
   void reshape(int new_width, int new_height) {
     width = new_width;
     height = new_height;
@@ -53,7 +53,7 @@ class Image {
   std::vector<uint8_t> bytes_;
 };
 
-// Throws unless width × height is an image that may be decoded.
+// Throws unless an image of width × height may be decoded.
 inline void check_dimensions(int64_t width, int64_t height) {
   if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || width * height > kMaxArea) {
     throw PixelError("image of " + std::to_string(width) + " x " + std::to_string(height) + " pixels: sides must be 1 to " + std::to_string(kMaxSide) +
@@ -61,7 +61,7 @@ inline void check_dimensions(int64_t width, int64_t height) {
   }
 }
 
-// Throws unless the declared size of a source (0 = unknown) is the decoded one.
+// Throws unless the declared size of a source (0 = unknown) equals the decoded size.
 inline void check_declared(int declared_width, int declared_height, int width, int height) {
   if ((declared_width != 0 && declared_width != width) || (declared_height != 0 && declared_height != height)) {
     throw PixelError("image is " + std::to_string(width) + " x " + std::to_string(height) + " pixels, declared " + std::to_string(declared_width) + " x " +
@@ -69,7 +69,7 @@ inline void check_declared(int declared_width, int declared_height, int width, i
   }
 }
 
-// The window itself, or the whole image where it is empty. Throws where it leaves the image.
+// The window itself, or the whole image if the window is empty. Throws if it leaves the image.
 inline Window window_within(const Window& window, int width, int height) {
   if (window.width == 0 && window.height == 0) return {0, 0, height, width};
   if (window.width < 1 || window.height < 1 || window.top < 0 || window.left < 0 || window.width > width || window.height > height ||
@@ -80,10 +80,10 @@ inline Window window_within(const Window& window, int width, int height) {
   return window;
 }
 
-// What part of an image of this size to decode; throws PixelError to refuse it.
+// Chooses which part of an image of this size to decode. Throws PixelError to reject the image.
 using ChooseWindow = std::function<Window(int width, int height)>;
 
-// Interleaved RGB pixels to three plane rows.
+// Splits interleaved RGB pixels into three plane rows.
 inline void deinterleave(const uint8_t* __restrict rgb, int count, uint8_t* __restrict r, uint8_t* __restrict g, uint8_t* __restrict b) {
   for (int x = 0; x < count; x++) {
     r[x] = rgb[3 * x];

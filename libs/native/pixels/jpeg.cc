@@ -18,12 +18,12 @@ extern "C" {
 namespace dropstream::pixels {
 namespace {
 
-// Limits on the work a small progressive file can ask for: every scan visits every block.
+// Limits the work that a small progressive file can cause, because every scan visits every block.
 constexpr int kMaxScans = 200;
 constexpr int64_t kMaxScanPixels = 20 * kMaxArea;
 
-// libjpeg reports through callbacks inside C frames, where a C++ exception must not pass: they leave by longjmp, and
-// only decode_jpeg, below, turns the message into an exception. No object with a destructor lives in a frame between.
+// libjpeg reports errors through callbacks inside C frames, which a C++ exception must not cross. So they leave by longjmp, and only
+// decode_jpeg, below, turns the message into an exception. No frame in between may hold an object with a destructor.
 struct Session {
   jpeg_decompress_struct info;
   jpeg_error_mgr errors;
@@ -44,7 +44,7 @@ struct Session {
 void on_message(j_common_ptr info, int level) {
   if (level >= 0) return;
   info->err->num_warnings++;
-  if (info->err->msg_code == JWRN_JPEG_EOF) on_error(info);  // truncated: no invented pixels, and no time spent on them
+  if (info->err->msg_code == JWRN_JPEG_EOF) on_error(info);  // truncated: missing pixels are not invented
 }
 
 void on_progress(j_common_ptr info) {
@@ -63,7 +63,7 @@ void on_output(j_common_ptr) {}
   leave(session);
 }
 
-// Pillow's CMYK → RGB for one row. Samples are stored inverted (Adobe's convention, assumed for every file): ~s is the ink.
+// Pillow's CMYK → RGB for one row. Samples are stored inverted (Adobe's convention, which is assumed for every file), so ~s is the ink.
 void cmyk_row_to_rgb(const uint8_t* __restrict cmyk, int count, uint8_t* __restrict r, uint8_t* __restrict g, uint8_t* __restrict b) {
   uint8_t* const planes[3] = {r, g, b};
   for (int c = 0; c < 3; c++) {
@@ -78,7 +78,7 @@ void cmyk_row_to_rgb(const uint8_t* __restrict cmyk, int count, uint8_t* __restr
 
 struct Request {
   Bytes file;
-  // Called once the header is known; returns false and fills `message` to refuse. Must not throw.
+  // Called once the header is known. To reject the image, returns false and fills `message`. Must not throw.
   bool (*accept)(void* context, int width, int height, int line_bytes, char* message, size_t message_size);
   // Called for each decoded line, in order.
   void (*line)(void* context, int y, bool cmyk);
@@ -86,7 +86,7 @@ struct Request {
   void* context;
 };
 
-// True when the whole file was decoded; false with session.message set.
+// Returns true if the whole file was decoded; otherwise false, with session.message set.
 bool run(Session& session, const Request& request) {
   std::memset(&session, 0, sizeof session);
   session.info.err = jpeg_std_error(&session.errors);
@@ -122,7 +122,7 @@ bool run(Session& session, const Request& request) {
   while (session.info.output_scanline < session.info.output_height) {
     const int y = static_cast<int>(session.info.output_scanline);
     JSAMPROW row = request.line_buffer(request.context);
-    if (jpeg_read_scanlines(&session.info, &row, 1) != 1) refuse(&session, "no more lines");
+    if (jpeg_read_scanlines(&session.info, &row, 1) != 1) refuse(&session, "the image ends before its last line");
     request.line(request.context, y, cmyk);
   }
   jpeg_finish_decompress(&session.info);
@@ -167,7 +167,7 @@ void decode_jpeg(Bytes file, int declared_width, int declared_height, const Choo
   if (file.size == 0) throw PixelError("jpeg: empty file");
   try {
     if (scratch.plain && decode_plain_jpeg(file, declared_width, declared_height, choose, out, *scratch.plain)) return;
-  } catch (const PixelError&) {  // said again, and better, below
+  } catch (const PixelError&) {  // thrown again below, with a better message
   }
   Target target{out, scratch.line, choose, {}, declared_width, declared_height};
   const Request request{file, accept, keep_line, [](void* context) { return static_cast<Target*>(context)->line.data(); }, &target};

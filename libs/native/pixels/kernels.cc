@@ -20,8 +20,8 @@ const PixelKernels& pixel_table();
 
 namespace {
 
-// The fastest that the instruction set has room for. The engine's finer steps make no difference to pixels, and AVX-512 needs byte permutes and
-// byte products here (Ice Lake, Zen 4 and newer), AVX2 the bit manipulation that came with it.
+// Chooses the fastest kernels that the instruction set allows. The engine's finer steps make no difference to pixels. The AVX-512 kernels
+// also need byte permutes and byte products (Ice Lake, Zen 4 and newer), and the AVX2 kernels need BMI2.
 const PixelKernels& table_of([[maybe_unused]] Isa isa) {
 #if DROPSTREAM_HAS_avx512
   if (isa >= Isa::avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni")) return avx512::pixel_table();

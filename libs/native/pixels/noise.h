@@ -3,8 +3,8 @@
 //   word(e)  = word e mod 4 of Philox 4x32-10 at counter (⌊e / 4⌋, box, sample, 0x65726173 "eras") under key (k0, k1)
 //   value(e) = float32(Φ⁻¹((word(e) + ½) / 2³²)), Φ⁻¹ by Wichura's AS 241 in float64 over our own log (random/normal.h)
 //
-// e: mode "pixel": (channel · height + y) · width + x, y and x counted inside the box; mode "rand": the channel.
-// k0, k1: erase.key; box: erase.box; sample: the row in the batch. The same functions as libs/random, which a test compares.
+// e is (channel · height + y) · width + x in mode "pixel", where y and x are counted inside the box, and the channel in mode "rand". k0, k1
+// are erase.key, box is erase.box, and sample is the row in the batch. A test compares with the same functions in libs/random.
 #pragma once
 #include <cstdint>
 

@@ -50,7 +50,7 @@ uint32_t RecordReader::word(const char* field) {
 }
 
 RenderRecord read_render_record(RecordReader& reader) {
-  constexpr double side = 1 << 20;  // generous: what fits the image is checked with the image
+  constexpr double side = 1 << 20;  // a generous limit; whether it fits the image is checked with the image
   RenderRecord record;
   Source& source = record.source;
   source.format = static_cast<Format>(reader.integer("format", 0, 3));

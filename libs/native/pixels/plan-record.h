@@ -1,11 +1,11 @@
-// Plans as numbers: how the TypeScript face (plan-record.ts) hands plans to this library, with bounds checks.
+// Plans as numbers: the form in which the TypeScript side (plan-record.ts) passes plans to this library, which checks their bounds.
 //
-// One render record, all float64:
+// A render record consists of these numbers, all float64:
 //   format (0 jpeg, 1 png scanlines, 2 rgb, 3 gray), width, height, PNG bit depth, colour type, interlaced,
 //   geometry (0 none, 1 resized_crop, 2 padded_crop, 3 resize_center_crop, 4 warp), top, left, height, width, padding,
 //   resize width, resize height, interpolation (0 bilinear, 1 bicubic), flip, fill R, G, B, number of operations,
 //   then per operation: kind (order of OpKind), argument, interpolation.
-// One finish record: number of erase boxes, λ, partner, has box, box top, left, height, width,
+// A finish record: number of erase boxes, λ, partner, has box, box top, left, height, width,
 //   then per erase box: top, left, height, width, mode (0 const, 1 rand, 2 pixel), key 0, key 1, box number.
 #pragma once
 #include <cstddef>
@@ -16,7 +16,7 @@
 
 namespace dropstream::pixels {
 
-// A record that does not follow the layout: a caller's mistake, not an image's.
+// A record that does not follow the layout, which is a mistake of the caller and not of an image.
 struct RecordError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

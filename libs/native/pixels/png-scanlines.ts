@@ -1,11 +1,12 @@
 /**
- * A PNG file up to its inflated scanlines: chunks are walked here and inflated by zlib off the event loop; the addon's png.cc undoes the
- * filters and makes RGB of them. Chunk checksums are not looked at: zlib checks the pixels, the manifest's hash the whole file.
+ * Reads a PNG file up to its inflated scanlines. The chunks are parsed here and inflated by zlib off the event loop; the addon's png.cc
+ * reverses the filters and converts the lines to RGB. Chunk checksums are not checked, because zlib checks the pixels, and the manifest's
+ * hash covers the whole file.
  */
 import { constants, createInflate, inflate } from 'node:zlib';
 import { isPng, MAX_IMAGE_AREA, MAX_IMAGE_SIDE } from './image-header.js';
 
-/** Most inflated bytes of one image; larger images are refused. */
+/** Maximum number of inflated bytes of one image; larger images are rejected. */
 const MAX_SCANLINE_BYTES = 256 * 2 ** 20;
 
 const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
@@ -33,7 +34,7 @@ export interface PngLayout {
   bitDepth: number;
   colorType: number;
   interlaced: boolean;
-  /** 3 bytes an entry, or null. */
+  /** 3 bytes per entry, or null. */
   palette: Uint8Array | null;
   /** Inflated size, filter bytes included. */
   scanlineBytes: number;
@@ -78,7 +79,7 @@ export function readPngLayout(file: Uint8Array): PngLayout {
       if (width < 1 || height < 1 || Math.max(width, height) > MAX_IMAGE_SIDE || width * height > MAX_IMAGE_AREA) {
         throw new PngError(`image of ${width} x ${height} pixels`);
       }
-      // Which depth goes with which colour type the addon checks.
+      // The addon checks which bit depths a colour type allows.
       if (bits < 1 || ![1, 2, 4, 8, 16].includes(bitDepth) || compression !== 0 || filter !== 0 || interlace > 1)
         throw new PngError('unknown kind of image');
       const bytes = scanlineBytes(width, height, bits, interlace === 1);

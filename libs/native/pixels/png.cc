@@ -35,7 +35,8 @@ uint8_t paeth(int left, int up, int corner) {
   return static_cast<uint8_t>(to_up <= to_corner ? up : corner);
 }
 
-// Undoes filter `type` on `line` in place; `above` is the line before it (zeros for the first), `step` the bytes of a whole pixel.
+// Reverses filter `type` on `line` in place. `above` is the line before it (zeros for the first line), and `step` the number of bytes of a
+// whole pixel.
 void unfilter(int type, uint8_t* line, const uint8_t* above, size_t count, size_t step) {
   switch (type) {
     case 0: return;

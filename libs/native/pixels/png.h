@@ -1,5 +1,5 @@
-// PNG scanlines (inflated by the caller) to RGB, as Pillow's convert("RGB") gives it: alpha and transparency are dropped,
-// palettes expanded, gray repeated, colour of 16 bits keeps the high byte, gray of 16 bits is clipped at 255.
+// PNG scanlines (inflated by the caller) to RGB, equal to Pillow's convert("RGB"): alpha and transparency are dropped, palettes expanded,
+// gray is repeated, 16-bit colour keeps its high byte, and 16-bit gray is clipped at 255.
 #pragma once
 #include "image.h"
 
@@ -12,8 +12,9 @@ struct PngHeader {
   bool interlaced = false;
 };
 
-// `scanlines`: the inflated image data, a filter byte before each line; interlaced: the seven passes one after another.
-// `palette`: 3 bytes an entry. `line` is scratch. Throws PixelError for missing data, unknown filters, indices outside the palette.
+// `scanlines` is the inflated image data, with a filter byte before each line; an interlaced image has seven passes one after another.
+// `palette` has 3 bytes per entry. `line` is scratch memory. Throws PixelError for missing data, unknown filters, and indices outside of
+// the palette.
 void decode_png_scanlines(const PngHeader& header, Bytes scanlines, Bytes palette, const ChooseWindow& choose, Image& out, std::vector<uint8_t>& line);
 
 }  // namespace dropstream::pixels

@@ -11,12 +11,12 @@
 namespace dropstream::pixels {
 namespace {
 
-constexpr int kNice = 5;          // below the service's own threads, above nothing that matters
-constexpr size_t kMaxGrain = 16;  // jobs taken at once: small images should not meet at the mutex
+constexpr int kNice = 5;          // lower priority than the service's other threads
+constexpr size_t kMaxGrain = 16;  // jobs taken at once, so that small images do not contend for the mutex
 
 void lower_priority() {
 #ifdef __linux__
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);  // Linux: of this thread. Failure changes nothing.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);  // on Linux, of this thread; a failure is harmless
 #endif
 }
 
@@ -36,7 +36,7 @@ Pool::~Pool() {
 void Pool::submit(std::shared_ptr<Batch> batch) {
   {
     const std::lock_guard lock(mutex_);
-    // std::thread throws where the system refuses another: fewer threads are fine as long as there is one.
+    // std::thread throws if the system starts no more threads; one thread is enough.
     while (threads_.size() < limit_) {
       try {
         threads_.emplace_back([this] { work(); });
@@ -55,7 +55,7 @@ void Pool::drain(const void* owner) {
   left_.wait(lock, [&] { return std::none_of(batches_.begin(), batches_.end(), [&](const auto& batch) { return batch->owner_ == owner; }); });
 }
 
-// The next jobs of the oldest batch that may use another thread. Called with the mutex held.
+// Returns the next jobs of the oldest batch that may use another thread. The caller must hold the mutex.
 std::shared_ptr<Batch> Pool::take(size_t& first, size_t& last) {
   for (const auto& batch : batches_) {
     if (batch->next_ >= batch->count_ || batch->active_ >= batch->max_threads_) continue;
@@ -85,7 +85,7 @@ void Pool::work() {
     lock.lock();
     batch->active_--;
     if (batch->next_ < batch->count_) {
-      wake_.notify_one();  // another thread may have passed this batch by while it was at its limit
+      wake_.notify_one();  // another thread may have skipped this batch while it was at its limit
     } else if (batch->active_ == 0) {
       lock.unlock();
       batch->finished();

@@ -1,4 +1,4 @@
-// The threads of pixel jobs, at lower priority, shared by everything in the process.
+// The threads of pixel jobs. They have a lower priority, and the whole process shares them.
 #pragma once
 #include <condition_variable>
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace dropstream::pixels {
 
-// Independent jobs 0 … count − 1. The pool calls run() for each on some thread, then finished() once, on a pool thread.
+// Independent jobs 0 … count − 1. The pool calls run() for each on some thread, and then finished() once, on a thread of the pool.
 class Batch {
  public:
   virtual ~Batch() = default;
@@ -35,7 +35,7 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   void submit(std::shared_ptr<Batch> batch);
-  // Waits until no batch of `owner` is left.
+  // Waits until `owner` has no batch left.
   void drain(const void* owner);
   size_t size() const { return limit_; }
 

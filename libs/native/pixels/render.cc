@@ -42,7 +42,7 @@ void decode(const Source& source, const ChooseWindow& choose, RenderScratch& scr
   }
 }
 
-// The size × size part at (top, left) of the image with `padding` zero pixels on every side.
+// Copies the size × size part at (top, left) of the image with `padding` zero pixels on every side.
 void padded_crop(const Image& source, const Plan& plan, int size, Image& out) {
   const int top = plan.window.top - plan.padding, left = plan.window.left - plan.padding;
   if (plan.padding < 0 || plan.padding > kMaxOutputSide || plan.window.top < 0 || plan.window.left < 0 || top > source.height + plan.padding - size ||
@@ -63,13 +63,13 @@ void padded_crop(const Image& source, const Plan& plan, int size, Image& out) {
 
 Window whole(int width, int height) { return {0, 0, height, width}; }
 
-// Decodes what the resized part needs and resizes it into `out`, size × size; mirrored with the plan's flip.
+// Decodes what the resized part needs and resizes it into `out`, size × size, mirrored if the plan has a flip.
 void decode_resized(const Source& source, const Plan& plan, int size, RenderScratch& scratch, Image& out) {
   const auto choose = [&](int width, int height) {
     Window crop = whole(width, height), part{0, 0, size, size};
     int full_width = size, full_height = size;
     if (plan.geometry == GeometryKind::resized_crop) {
-      if (plan.window.height < 1 || plan.window.width < 1) throw PixelError("crop without pixels");
+      if (plan.window.height < 1 || plan.window.width < 1) throw PixelError("the crop has no pixels");
       crop = window_within(plan.window, width, height);
     } else if (plan.geometry == GeometryKind::resize_center_crop) {
       check_dimensions(plan.resize_width, plan.resize_height);
@@ -86,12 +86,12 @@ void decode_resized(const Source& source, const Plan& plan, int size, RenderScra
   resize(scratch.resize, scratch.decoded.planes(), out.planes(), scratch.resample);
 }
 
-// An image and a spare of the same size: what cannot be done in place goes from one to the other.
+// An image and a second one of the same size. Operations that do not work in place alternate between the two.
 class Adjusting {
  public:
   Adjusting(const Planes& image, const Planes& spare, const Plan& plan) : image_(image), spare_(spare), plan_(plan) {}
 
-  // Returns where the result is.
+  // Returns the image that holds the result.
   Planes run(bool flipped) {
     if (plan_.flip && !flipped) {
       pixel_kernels().mirror(image_, spare_);

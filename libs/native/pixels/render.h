@@ -1,4 +1,4 @@
-// One sample: source bytes and a plan in, size × size RGB planes out. Decides nothing.
+// Renders one sample: source bytes and a plan in, size × size RGB planes out. All decisions are in the plan.
 #pragma once
 #include <vector>
 
@@ -54,19 +54,19 @@ struct Plan {
   std::vector<Operation> operations;
 };
 
-// What one thread keeps between samples.
+// The memory that one thread keeps between samples.
 struct RenderScratch {
   Image decoded, image, spare;
   Resize resize;
   ResampleScratch resample;
   JpegScratch jpeg;
   std::vector<uint8_t> line;
-  // Gives memory back after an unusually large image.
+  // Frees memory after an unusually large image.
   void trim();
 };
 
-// Whole source, flipped and with the plan's operations applied, as interleaved RGB to `rgb` (3 · width · height bytes).
-// The plan's geometry is not looked at. Throws PixelError.
+// Writes the whole source, with the plan's flip and operations applied, as interleaved RGB to `rgb` (3 · width · height bytes). The
+// geometry of the plan is ignored. Throws PixelError.
 void decode_source(const Source& source, const Plan& plan, RenderScratch& scratch, uint8_t* rgb, size_t rgb_size);
 
 // Writes 3 · size · size bytes (planes R, G, B) to `out`. Throws PixelError.

@@ -23,7 +23,7 @@ double cubic(double x) {
   return x < 1.0 ? inner : x < 2.0 ? outer : 0.0;
 }
 
-// Taps of the output positions [from, to) of an axis of `in` samples resized to `out`, the last first where `reversed`.
+// The taps of the output positions [from, to) of an axis of `in` samples that is resized to `out`, last position first if `reversed`.
 void make_taps(int in, int out, int from, int to, Interpolation interpolation, bool reversed, std::vector<double>& exact, TapsOfAxis& taps) {
   const double scale = static_cast<double>(in) / out;
   const double width = std::max(scale, 1.0);
@@ -57,7 +57,7 @@ void make_taps(int in, int out, int from, int to, Interpolation interpolation, b
   }
 }
 
-// Moves the taps so that they count from the first sample any of them reads; returns that sample and how many there are.
+// Shifts the taps so that they count from the first sample that any of them reads. Returns that sample and the number of samples.
 std::pair<int, int> count_from_first(TapsOfAxis& taps) {
   int begin = taps.first[0], end = begin;
   for (size_t i = 0; i < taps.first.size(); i++) {

@@ -16,7 +16,8 @@ struct TapsOfAxis {
   Taps view() const { return {stride, first.data(), count.data(), weights.data()}; }
 };
 
-// The part `window` of a whole image resized to full_width × full_height, perhaps mirrored: which part of the image it reads, and how.
+// Which part of an image must be read, and with which taps, to get the part `window` of the image resized to full_width × full_height,
+// mirrored or not.
 struct Resize {
   Window reads;                     // of the image
   TapsOfAxis horizontal, vertical;  // counted inside `reads`; an axis of unchanged size has none
@@ -31,7 +32,8 @@ struct ResampleScratch {
 
 void plan_resize(int width, int height, int full_width, int full_height, const Window& window, Interpolation interpolation, bool mirrored, Resize& plan);
 
-// `source`: the pixels of plan.reads, with kReadSlack bytes readable behind them. `out`: of the window's size, elsewhere.
+// `source` is the pixels of plan.reads, with kReadSlack readable bytes after them. `out` has the window's size and does not overlap the
+// source.
 void resize(const Resize& plan, const Planes& source, const Planes& out, ResampleScratch& scratch);
 
 }  // namespace dropstream::pixels

@@ -5,7 +5,7 @@
 namespace dropstream::pixels {
 namespace {
 
-// An unevaluated sum high + low with |low| ≤ ulp(high) / 2: about 106 bits, from + − × alone (Dekker, Knuth).
+// An unevaluated sum high + low with |low| ≤ ulp(high) / 2, which has about 106 bits, computed with + − × alone (Dekker, Knuth).
 struct Pair {
   double high, low;
 };
@@ -55,7 +55,7 @@ Pair series(Pair x, int start) {
   return sum;
 }
 
-// The double nearest to the decimal of 15 places nearest to x, |x| ≤ 1; ties to even.
+// The double that is nearest to the decimal of 15 places that is nearest to x, |x| ≤ 1; ties to even.
 double round_to_15_decimals(double x) {
   constexpr double scale = 1e15;
   const double size = x < 0 ? -x : x;

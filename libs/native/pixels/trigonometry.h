@@ -7,8 +7,8 @@ struct Rotation {
   double cosine, sine;
 };
 
-// For t = −(degrees mod 360) in radians: (round(cos t, 15), round(sin t, 15)), cos and sin correctly rounded to float64 first
-// (glibc, which the reference runs on, is off by its last bit for about one angle in 4,000: 1e-15, below anything a pixel shows).
+// For t = −(degrees mod 360) in radians: (round(cos t, 15), round(sin t, 15)), where cos and sin are first rounded correctly to float64.
+// glibc, which the reference uses, differs in the last bit for about one angle in 4,000; that is 1e-15, which no pixel shows.
 Rotation rotation_of(double degrees);
 
 }  // namespace dropstream::pixels

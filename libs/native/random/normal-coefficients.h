@@ -1,9 +1,10 @@
-// Wichura's AS 241 (PPND16), the normal quantile as quotients of polynomials.
+// The coefficients of Wichura's AS 241 (PPND16), which computes the normal quantile as quotients of polynomials.
 #pragma once
 
 namespace dropstream {
 
-// AS 241 (PPND16): |p − ½| ≤ 0.425 in 0.180625 − q²; then in √(−log tail) − 1.6 up to 5; then − 5 beyond.
+// The centre, |p − ½| ≤ 0.425, is a quotient in 0.180625 − (p − ½)². With r = √(−ln of the tail's probability), the middle (r ≤ 5) is one
+// in r − 1.6, and the tail one in r − 5.
 constexpr double kCentreNumerator[8] = {3.3871328727963665, 133.14166789178438, 1971.5909503065513, 13731.69376550946,
                                         45921.95393154987,  67265.7709270087,   33430.57558358813,  2509.0809287301227};
 constexpr double kCentreDenominator[8] = {

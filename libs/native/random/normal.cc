@@ -9,7 +9,7 @@
 namespace dropstream {
 namespace {
 
-// Natural logarithm of a normal x > 0.
+// The natural logarithm of a normal number x > 0.
 double natural_log(double x) {
   constexpr double ln2_high = 0.6931471803691238, ln2_low = 1.9082149292705877e-10;
   uint64_t bits;
@@ -47,7 +47,7 @@ inline double central_quantile(double p) {
 
 double tail_quantile(double p) {
   const double q = p - 0.5;
-  const double r = std::sqrt(-natural_log(q < 0 ? p : 1 - p));  // IEEE: correctly rounded
+  const double r = std::sqrt(-natural_log(q < 0 ? p : 1 - p));  // correctly rounded, by IEEE 754
   const double x = r <= 5 ? polynomial(kMiddleNumerator, r - 1.6) / polynomial(kMiddleDenominator, r - 1.6)
                           : polynomial(kTailNumerator, r - 5) / polynomial(kTailDenominator, r - 5);
   return q < 0 ? -x : x;
@@ -57,7 +57,7 @@ double tail_quantile(double p) {
 
 double normal_quantile(double p) { return central(p) ? central_quantile(p) : tail_quantile(p); }
 
-// The centre, 85 of 100, without a branch, so that the compiler can use vectors; then the tails.
+// The centre, 85 % of all values, is computed without a branch so that the compiler can use vectors; the tails follow.
 void normal_quantiles(double* p, size_t count) {
   constexpr size_t kPiece = 64;
   double value[kPiece];

@@ -51,18 +51,18 @@ LayerScale layer_scale(size_t rows, size_t width, const Values& x, const Values&
   return r;
 }
 
-// Region of a rolled row or column: 0 where its window is whole, 1 and 2 on the two sides of the seam.
+// The region of a rolled row or column: 0 if its window was not joined by the roll, 1 and 2 on the two sides of the seam.
 static int band(size_t at, size_t side, size_t window, size_t shift) { return at < side - window ? 0 : at < side - shift ? 1 : 2; }
 
 WindowAttention window_attention(const Windows& p, double scale, const Values& qkv, const Values& table, const Values& factors, const Values& dout) {
-  const size_t n = p.places(), d = p.head_dim, width = p.heads * d, row = 3 * width, across = p.width / p.window, side = 2 * p.window - 1;
+  const size_t n = p.places(), d = p.head_dim, width = p.heads * d, row = 3 * width, windows_per_row = p.width / p.window, side = 2 * p.window - 1;
   WindowAttention r{Values(dout.size()), Values(p.samples * p.count() * p.heads * n), Values(qkv.size()), Values(table.size())};
   for (size_t job = 0; job < p.samples * p.count() * p.heads; job++) {
     const size_t h = job % p.heads, window = job / p.heads % p.count(), s = job / p.heads / p.count();
     std::vector<size_t> token(n);
     std::vector<int> region(n);
     for (size_t i = 0; i < n; i++) {
-      const size_t y = window / across * p.window + i / p.window, x = window % across * p.window + i % p.window;
+      const size_t y = window / windows_per_row * p.window + i / p.window, x = window % windows_per_row * p.window + i % p.window;
       token[i] = s * p.height * p.width + (y + p.shift) % p.height * p.width + (x + p.shift) % p.width;
       region[i] = p.shift ? 3 * band(y, p.height, p.window, p.shift) + band(x, p.width, p.window, p.shift) : 0;
     }

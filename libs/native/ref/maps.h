@@ -1,4 +1,4 @@
-// The kernels on token maps [samples, height·width, channels], in plain double loops.
+// The kernels on token maps [samples, height·width, channels], as plain loops in double.
 #pragma once
 #include "ref/reference.h"
 
@@ -14,7 +14,7 @@ struct Convolution {
 };
 Convolution depthwise_conv(const Map& map, size_t kernel, const Values& x, const Values& weight, const Values& bias, const Values& dy);
 
-// Column of channel c of the neighbour (dy, dx) in a merged token.
+// The column of channel c of the neighbour (dy, dx) in a merged token.
 size_t merged_column(size_t order, size_t channels, size_t c, size_t dy, size_t dx);
 Values merge_patches(const Map& map, size_t order, const Values& x);
 
@@ -28,7 +28,7 @@ struct Windows {
   size_t count() const { return height / window * (width / window); }
   size_t places() const { return window * window; }
 };
-// factors[s][window][head][query][key], 1 where dropout is off; table[(2w − 1)²][heads].
+// factors[s][window][head][query][key] are 1 if dropout is off; table[(2w − 1)²][heads].
 struct WindowAttention {
   Values out, lse, dqkv, dtable;
 };

@@ -1,4 +1,5 @@
-// What every kernel means, in plain double loops straight from the formulas: slow, obvious, and the judge in the tests.
+// The definition of every kernel as plain loops in double, written directly from the formulas. It is slow but obvious, and tests compare
+// with it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -25,7 +26,7 @@ struct LayerNorm {
 };
 LayerNorm layer_norm(size_t rows, size_t width, double eps, const Values& x, const Values& weight, const Values& bias, const Values& dy);
 
-// factors[s][head][query][key], 1 where dropout is off.
+// factors[s][head][query][key] are 1 if dropout is off.
 struct Attention {
   Values out, lse, dqkv;
 };
@@ -36,7 +37,7 @@ struct CrossEntropy {
 };
 CrossEntropy cross_entropy(size_t rows, size_t classes, const Values& logits, const Values& targets, double scale);
 
-// One word of Philox 4x32-10 by the counter rule of StepRandomness (libs/engine/executable.ts).
+// One word of Philox 4x32-10, by the counter rule of StepRandomness (libs/engine/executable.ts).
 uint32_t dropout_word(uint64_t seed, uint32_t site, uint32_t sample, uint32_t step, uint64_t element);
 
 }  // namespace dropstream::ref

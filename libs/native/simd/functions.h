@@ -1,5 +1,5 @@
-// exp, erfc-based Gaussian and log, written here so that values do not depend on a C library: equal bits wherever the instruction set is
-// the same. The coefficients are minimax fits made for these intervals.
+// exp, the Gaussian through erfc, and log. They are written here so that values do not depend on a C library: the bits are equal wherever
+// the instruction set is. The coefficients are minimax fits for these intervals.
 #pragma once
 #include "simd/simd.h"
 
@@ -26,7 +26,8 @@ DS_INLINE Vec exponential(Vec x) {
   return x < splat(-87.3f) ? zero() : (x != x ? x : scaled);
 }
 
-// 2^x, relative error ≤ 2e-7; 0 below −126, infinity from 128 on, NaN stays NaN. x = n + r, r from 0 to 1; 2^r = 1 + r·q(r).
+// 2^x with relative error ≤ 2e-7. It is 0 below −126, infinity from 128 on, and NaN for NaN. x = n + r with r from 0 to 1; 2^r = 1 +
+// r·q(r).
 DS_INLINE Vec power_of_two(Vec x) {
 #if DROPSTREAM_ISA_avx512
   const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
@@ -49,8 +50,8 @@ DS_INLINE Vec power_of_two(Vec x) {
 #endif
 }
 
-// The upper tail of the standard normal, P(X > |x|) = erfc(|x|/√2)/2, and e^(−x²/2) that both GELU and its gradient need.
-// erfc(z) = e^(−z²)·(1 + w·q(w)) with w = z/(z + 2): w is exact to 1 ulp where z is small, so erf is, too (|error| ≤ 2e-7 with rounding).
+// The upper tail of the standard normal, P(X > |x|) = erfc(|x|/√2)/2, and e^(−x²/2), which GELU and its gradient both need. erfc(z) =
+// e^(−z²)·(1 + w·q(w)) with w = z/(z + 2). For small z, w is exact to 1 ulp and so is erf (|error| ≤ 2e-7 including rounding).
 struct Tail {
   Vec tail;
   Vec gaussian;
@@ -70,7 +71,7 @@ DS_INLINE Tail normal_tail(Vec x) {
   return {splat(0.5f) * gaussian * fma(w, q, splat(1.0f)), gaussian};
 }
 
-// gelu(x) = x·Φ(x), exact (erf) form.
+// gelu(x) = x·Φ(x), the exact form with erf.
 DS_INLINE Vec gelu(Vec x) {
   const Vec tail = normal_tail(x).tail;
   return x < zero() ? x * tail : x * (splat(1.0f) - tail);
@@ -83,8 +84,8 @@ DS_INLINE Vec gelu_slope(Vec x) {
   return fma(x * splat(0.398942280f), t.gaussian, below);
 }
 
-// The same two for results that become bf16 (half a unit: 2e-3), in 40 % of the instructions: relative error ≤ 4e-5 in the lower tail,
-// too. With z = |x|, r = 1/(1 + 0.375·z): P(X > z) = e^(−z²/2)·R(r).
+// The same two functions for results that become bf16 (half a unit is 2e-3), with 40 % of the instructions: relative error ≤ 4e-5, in the
+// lower tail, too. With z = |x|, r = 1/(1 + 0.375·z): P(X > z) = e^(−z²/2)·R(r).
 struct ShortTail {
   Vec z, ratio, gaussian;  // z ≤ 13: beyond, e^(−z²/2) is 0 in any sum
 };
@@ -135,8 +136,8 @@ DS_INLINE Vec log_positive(Vec x) {
   return fma(e, splat(0.693359375f), twice + small);
 }
 
-// Natural logarithm in double, |error| ≤ 2 ulp: m·2^e with m in [√½, √2), ln m = 2·artanh((m − 1)/(m + 1)). For a value per
-// row of the loss, so scalar.
+// Natural logarithm in double, |error| ≤ 2 ulp: x = m·2^e with m in [√½, √2), ln m = 2·artanh((m − 1)/(m + 1)). It is needed once per row
+// of the loss, so it is scalar.
 inline double logarithm(double x) {
   if (!(x > 0)) return x == 0 ? -__builtin_inf() : __builtin_nan("");
   if (x > 1.7e308) return x;  // infinity

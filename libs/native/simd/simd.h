@@ -1,9 +1,10 @@
-// Vectors of the instruction set that this translation unit is compiled for. Kernels work on one register of floats (Vec, kLanes wide); pixels
-// on sixteen lanes of integers or floats (Int16, Float16: one register on AVX-512, two on AVX2, four elsewhere), because a row of bytes is.
+// Vectors of the instruction set that this translation unit is compiled for. Kernels work on one register of floats (Vec, kLanes wide).
+// Pixels work on sixteen lanes of integers or floats (Int16, Float16: one register with AVX-512, two with AVX2, four elsewhere), because a
+// row of bytes is loaded sixteen at a time.
 //
-// Arithmetic is the compiler's vector extension (+, −, ·, /, comparisons, selects); here stand only the operations that it has no
-// operator for. Everything lives in a namespace named after the instruction set, so that no inline function compiled for one CPU can be
-// picked by the linker for another. For the same reason kernels use no templates of the standard library.
+// Arithmetic uses the compiler's vector extension (+, −, ·, /, comparisons, selects); this file defines only the operations that have no
+// operator. Everything is in a namespace named after the instruction set, so that the linker cannot choose an inline function that was
+// compiled for another CPU. For the same reason kernels use no templates of the standard library.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -51,10 +52,10 @@ DS_INLINE Vec load(const float* p) {
 }
 DS_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 
-// bf16 in memory, fp32 in registers; stores round to nearest even and keep NaN.
+// Elements are bf16 in memory and fp32 in registers. Stores round to nearest even and keep NaN.
 typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));
 #if DROPSTREAM_ISA_avx512
-// One shuffle, where extension and shift would be two instructions on the ports that FMAs need.
+// One shuffle replaces extension and shift, which would be two instructions on the ports that FMAs need.
 DS_INLINE Vec widen(HalfVec halves) {
   const __m512i place = _mm512_set_epi16(15, 0, 14, 0, 13, 0, 12, 0, 11, 0, 10, 0, 9, 0, 8, 0, 7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2, 0, 1, 0, 0, 0);
   return (Vec)_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, place, _mm512_castsi256_si512((__m256i)halves));
@@ -79,12 +80,12 @@ DS_INLINE void store(bf16* p, Vec v) {
   const HalfVec halves = narrow(v);
   memcpy(p, &halves, sizeof halves);
 }
-// Words of two bf16, lane by lane: `first` in the lower half. Of fp32 rounded here, or of what was loaded from bf16.
+// Words of two bf16 per lane, `first` in the lower half. They are rounded from fp32 here, or were loaded as bf16.
 template <class Source>
 DS_INLINE Vec pair_up(Vec first, Vec second) {
   if constexpr (sizeof(Source) == sizeof(bf16)) return (Vec)((UVec)first >> 16 | (UVec)second);
 #if DROPSTREAM_ISA_avx512_bf16
-  // Rounded side by side, then shuffled: 0 16 1 17 …
+  // The vectors are rounded side by side and then shuffled into the order 0 16 1 17 …
   const __m512i order = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005, 0x140004,
                                          0x130003, 0x120002, 0x110001, 0x100000);
   return (Vec)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
@@ -101,9 +102,10 @@ DS_INLINE float to_float(bf16 x) {
 DS_INLINE void set(float* p, float x) { *p = x; }
 DS_INLINE void set(bf16* p, float x) { p->bits = narrow(splat(x))[0]; }
 
-// load_part / store_part: the first n < kLanes elements only (the rest reads as 0, or as that of `rest`; nothing beyond is touched, not even mapped).
-// fma: a·b + c with one rounding where the CPU has it. max / min: the second operand where either is NaN.
-// multiply_low: the lower 32 bits of every 64-bit lane. bits_at_most: bit i is lane i's x ≤ limit; keep: x where lane i's bit is 1, else 0.
+// load_part / store_part: only the first n < kLanes elements. Other lanes of a load are 0, or come from `rest`; memory beyond the n
+// elements is not accessed and need not be mapped. fma: a·b + c, with one rounding if the CPU has the instruction. max / min: the second
+// operand if either is NaN. multiply_low: the product of the lower 32 bits of every 64-bit lane. bits_at_most: bit i says whether x ≤ limit
+// in lane i. keep: x in lanes whose bit is 1, else 0.
 #if DROPSTREAM_ISA_avx512
 DS_INLINE __mmask16 first(size_t n) { return (__mmask16)((1u << n) - 1u); }
 DS_INLINE Vec load_part(const float* p, size_t n) { return (Vec)_mm512_maskz_loadu_ps(first(n), p); }
@@ -190,7 +192,7 @@ DS_INLINE void store_part(bf16* p, Vec v, size_t n) {
 }
 #endif
 
-// 0, 1 … N − 1 as a pack, and a shuffle by such a pack. GCC before 12 has only __builtin_shuffle, Clang only __builtin_shufflevector.
+// 0, 1 … N − 1 as a pack, and a shuffle by such a pack. GCC before 12 has only __builtin_shuffle; Clang has only __builtin_shufflevector.
 template <size_t... I>
 struct Indices {};
 template <size_t N, size_t... I>
@@ -207,13 +209,13 @@ struct IndicesTo<0, I...> {
 #endif
 typedef IndicesTo<kLanes>::type AllLanes;
 
-// Lane i becomes lane i + Step, around the end.
+// Rotates the lanes: lane i receives lane i + Step, modulo the number of lanes.
 template <size_t Step, size_t... I>
 DS_INLINE Vec rotate(Vec v, Indices<I...>) {
   return DS_SHUFFLE(v, v, (I + Step) % kLanes);
 }
 
-// Sums and maxima over the lanes, halves first: one order on every run.
+// Sums and maxima over the lanes, by adding halves, so that the order is the same in every run.
 template <size_t Step = kLanes / 2>
 DS_INLINE float sum_lanes(Vec v) {
   v += rotate<Step>(v, AllLanes{});
@@ -231,7 +233,7 @@ DS_INLINE float max_lanes(Vec v) {
     return v[0];
 }
 
-// How a loop body reads and writes one vector: whole, or (at a ragged end) its first n elements.
+// How a loop body reads and writes one vector: all of it, or only the first n elements at the end of a row.
 struct Whole {
   template <class T>
   DS_INLINE Vec get(const T* p) const {
@@ -241,7 +243,7 @@ struct Whole {
   DS_INLINE void put(T* p, Vec v) const {
     store(p, v);
   }
-  // The elements of v, and zeros beyond the end.
+  // The elements of v, with zeros beyond the end.
   DS_INLINE Vec only(Vec v) const { return v; }
 };
 struct Part {
@@ -265,8 +267,8 @@ DS_INLINE void for_vectors(size_t n, Body body) {
   if (i < n) body(i, Part{n - i});
 }
 
-// Lanes of what pixels are computed in. Where the vector extension has no operator, or GCC makes scalar code of it (conversions between
-// widths), stand intrinsics.
+// The lanes in which pixels are computed. Intrinsics are used where the vector extension has no operator, or where GCC would make scalar
+// code of it (for example conversions between widths).
 constexpr int kPixels = 16;
 
 #if DROPSTREAM_ISA_avx512
@@ -338,7 +340,7 @@ template <class Vector>
 DS_INLINE void store(void* to, Vector v) {
   memcpy(to, &v, sizeof v);
 }
-// The first `count` bytes only.
+// Only the first `count` bytes.
 DS_INLINE void store_part(uint8_t* to, Bytes16 v, int count) {
   if (count >= kPixels) return store(to, v);
   uint8_t bytes[kPixels];
@@ -349,10 +351,10 @@ DS_INLINE void store_part(uint8_t* to, Bytes16 v, int count) {
 #if DROPSTREAM_ISA_avx512
 
 DS_INLINE Int16 widen(Bytes16 v) { return {{(IntPart)_mm512_cvtepu8_epi32((__m128i)v)}}; }
-// Of lanes from 0 to 255.
+// For lanes from 0 to 255.
 DS_INLINE Bytes16 narrow(Int16 v) { return (Bytes16)_mm512_cvtepi32_epi8((__m512i)v.part[0]); }
 DS_INLINE Int16 absolute(Int16 v) { return {{(IntPart)_mm512_abs_epi32((__m512i)v.part[0])}}; }
-// Saturates.
+// The result saturates.
 DS_INLINE Bytes16 narrow_clamped(Int16 v) { return (Bytes16)_mm512_cvtusepi32_epi8(_mm512_max_epi32((__m512i)v.part[0], _mm512_setzero_si512())); }
 
 #elif DROPSTREAM_ISA_avx2
@@ -412,7 +414,7 @@ DS_INLINE Double8 splat8(double x) {
   return v;
 }
 
-// to_byte_range: values cut to 0 … 255 and then to whole numbers. to_doubles: of 8 integers.
+// to_byte_range: clamps values to 0 … 255 and then truncates them to whole numbers. to_doubles: converts 8 integers.
 #if DROPSTREAM_ISA_avx512
 DS_INLINE Int16 to_byte_range(Float16 v) {
   const __m512 low = _mm512_max_ps((__m512)v.part[0], _mm512_setzero_ps());

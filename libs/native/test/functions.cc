@@ -2,8 +2,8 @@
 
 namespace dropstream::test {
 
-// GELU over the whole line: Φ (half the error of erf) and its gradient, and the relative accuracy of the tail on the negative side.
-// gelu = x·Φ(x) is rounded itself, so the error of Φ is seen through another half unit in the last place.
+// GELU over the whole line: Φ (half the error of erf) and its gradient, and the relative accuracy of the tail on the negative side. gelu =
+// x·Φ(x) is itself rounded, so its error is that of Φ plus half a unit in the last place.
 void test_functions(const KernelTable& k) {
   const size_t n = 400001;
   Array x(n), y(n), dy(n), dx(n);

@@ -31,7 +31,7 @@ inline float from_bf16(bf16 x) {
   return value;
 }
 
-// Elements that end exactly at a page nobody may touch (and begin after another), so reading or writing one too many crashes.
+// Elements that begin and end at pages that must not be accessed, so that reading or writing one element too many crashes.
 class Array {
  public:
   explicit Array(size_t count, Type type = Type::fp32) : count_(count), type_(type) {
@@ -108,7 +108,7 @@ inline int& checks() {
   return count;
 }
 
-// Calls of operator new so far (main.cc).
+// The number of calls of operator new so far (main.cc).
 extern std::atomic<size_t> allocations;
 
 inline void check(bool ok, const std::string& what) {
@@ -129,7 +129,7 @@ inline void check_close(const std::string& what, const float* got, const ref::Va
   check(true, what);
 }
 
-// The same of stored elements: where they are bf16, half a unit in the last of their 8 bits more.
+// The same for stored elements: if they are bf16, half a unit in the last of their 8 bits is allowed in addition.
 inline void check_close(const std::string& what, const Array& got, const ref::Values& want, double absolute, double relative,
                         const ref::Values* magnitude = nullptr) {
   const double rounding = got.type() == Type::bf16 ? 1.002 / 256 : 0;

@@ -1,5 +1,5 @@
-// Runs every kernel test on every instruction set of this build that this CPU has, products in tiles over their model, and the
-// pool of threads. Exit code 1 where one fails.
+// Runs every kernel test on every instruction set that this build contains and this CPU can run, products in tiles on their model, and the
+// tests of the thread pool. The exit code is 1 if one fails.
 #include <atomic>
 #include <new>
 
@@ -7,7 +7,7 @@
 #include "test/harness.h"
 #include "threads/thread-mode.h"
 
-// Counts allocations of the whole process, for the promise that a program takes all its memory before its second step.
+// Counts the allocations of the whole process, to test that a program allocates all its memory before its second step.
 namespace dropstream::test {
 std::atomic<size_t> allocations{0};
 }

@@ -104,7 +104,7 @@ ProgramSpec map_spec() {
   return b.spec;
 }
 
-// The map program with one attribute changed is refused with that message.
+// The map program with one attribute changed is rejected with that message.
 void check_refusal(const char* kernel, const char* attribute, double wrong, const std::string& message) {
   ProgramSpec spec = map_spec();
   for (InstructionSpec& in : spec.forward)
@@ -151,7 +151,8 @@ std::vector<float> gradients(const KernelTable& k, const ProgramSpec& spec, cons
   return all;
 }
 
-// Masks that say what the counter draws give the same bits; a branch that keeps no sample has gradients of zero, and the rest is finite.
+// Masks that contain what the counter draws give the same bits. A branch that keeps no sample has gradients of zero, and all others are
+// finite.
 void check_masks(const KernelTable& k) {
   const ProgramSpec spec = map_spec();
   const size_t samples = 7, elements = spec.sites[0];

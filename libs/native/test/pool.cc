@@ -1,4 +1,5 @@
-// The pool's promises: every job once, on a thread that exists, all done when a region returns; and that nobody waits for another's share.
+// What the pool guarantees: every job runs once, on an existing thread, and all are done when a region returns; a thread that is busy does
+// not delay its share.
 #include <atomic>
 #include <chrono>
 #include <memory>

@@ -30,7 +30,7 @@ void round_to(Array& out, const Array& from) {
   for (size_t i = 0; i < out.size(); i++) out.put(i, from.get(i));
 }
 
-// Products of operands of `type` stored as `stored`.
+// Products of operands of type `type`, stored as `stored`.
 void product_case(const KernelTable& k, Random& random, Type type, Type stored, size_t m, size_t depth, size_t n) {
   const std::string name = std::string(k.isa) + " product" + name_of(type) + " to" + name_of(stored) + size_text(m, depth, n);
   const size_t even_depth = (depth + 1) / 2 * 2, panels = panels_of(k, n);
@@ -129,7 +129,7 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
     k.weight_grad({r, m, n, dy, packed, whole, whole_bias}, i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
   check_same_bits(name + " in other pieces", weight, whole);
   check_same_bits(name + " bias in other pieces", bias, whole_bias);
-  // Stored, over whatever lies there, as if added to zeros.
+  // The result is stored over the old contents, with the bits of adding it to zeros.
   Array stored(m * n), added(m * n);
   stored.fill(NAN);
   added.fill(0);
@@ -179,7 +179,7 @@ void rounding_case(const KernelTable& k, Random& random, size_t depth, size_t n)
   check_same_bits(name + " columns", rounded_transposed.words, expected.words);
 }
 
-// What is not finite stays in its row and its column, and makes of them what the formula says.
+// Infinities and NaN stay in their row and column, with the values that the formula gives.
 void special_case(const KernelTable& k, Type type, size_t m, size_t depth, size_t n) {
   const std::string name = std::string(k.isa) + " product of what is not finite" + name_of(type) + size_text(m, depth, n);
   Array a(m * depth, type), b(depth * n, type), c(m * n, type);

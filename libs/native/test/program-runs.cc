@@ -86,7 +86,7 @@ bool step_in_leaves(Program& program, const LeafRequest& request, const Optimize
   }
 }
 
-// A step cancelled at some moment leaves no trace: state and later steps have the bits of a program that never began it.
+// A step that is cancelled at any moment leaves no trace: state and later steps have the bits of a program that never began it.
 void cancelled_anywhere(const std::string& isa, const KernelTable& k, const ProgramSpec& s, const Batch& batch) {
   Pool pool(2);
   auto disturbed = program_of(s, k, pool), other = program_of(s, k, pool);

@@ -1,4 +1,4 @@
-// What must hold of any program.
+// Tests that every program must pass.
 #pragma once
 #include <string>
 

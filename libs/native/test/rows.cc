@@ -105,7 +105,7 @@ void elementwise_case(const KernelTable& k, Random& random, size_t n, const Type
   check_close(isa + " copy", y, a.values(), 0, 0);
 }
 
-// Halfway cases to even, the largest finite number to infinity, NaN to NaN: vector stores agree with to_bf16.
+// Halfway cases round to even, the largest finite number rounds to infinity, and NaN stays NaN: vector stores agree with to_bf16.
 void rounding_case(const KernelTable& k, Random& random) {
   const size_t n = 4096 + 37;
   Array x(n), y(n, Type::bf16);

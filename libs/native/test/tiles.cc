@@ -1,5 +1,5 @@
-// Products in AMX's tiles: the loop nest, its copies and its edges over the model of the tile product, on every machine; and, where the
-// instructions are, theirs beside the model's.
+// Products in AMX's tiles. On every machine: the loop nest, its copies and its edges, over the model of the tile product. On machines with
+// AMX: the same products with the instructions, compared with the model.
 #include <initializer_list>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -31,7 +31,7 @@ const KernelTable* available(const char* isa) {
   return nullptr;
 }
 
-// Models whose packed layout this CPU can make, each with the table it is made of.
+// The models whose packed layout this CPU can produce, each with the table it is made of.
 struct Model {
   const KernelTable *tiles, *base;
 };
@@ -84,7 +84,7 @@ void order_case(const Model& model, Random& random, size_t m, size_t depth, size
   }
 }
 
-// Denormal operands, sums and results are zeros, also for a thread that computes with denormals.
+// Denormal operands, sums and results count as zero, also on a thread that computes with denormals.
 void denormal_case(const Model& model) {
   const std::string name = model.tiles->isa;
   Array a(2, Type::bf16), b(2, Type::bf16), c(1);
@@ -142,7 +142,7 @@ void test_tiles() {
     }
     check(refusal.find("DROPSTREAM_ISA is \"amx\", must be one of ") == 0 && refusal.find("portable") != std::string::npos, "amx refused by name: " + refusal);
   } else if (!models().empty() && models().front().tiles->panel_width == amx->panel_width) {
-    // Not a check: the manual's order is the model's, but nobody promises the bits.
+    // This only prints the difference: the model has the order of additions of Intel's manual, but Intel does not guarantee the bits.
     size_t equal = 0, all = 0;
     for (const size_t depth : {32u, 197u, 768u}) {
       const size_t m = 50, n = 100;

@@ -16,13 +16,13 @@ namespace {
 
 constexpr unsigned kMaxThreads = 256;
 
-// Cores of one "quota period" pair, or 0 where there is no limit.
+// The number of cores in a "quota period" pair, or 0 if there is no limit.
 double cores_of(const std::string& quota, double period) {
   const double microseconds = atof(quota.c_str());
   return quota == "max" || microseconds <= 0 || period <= 0 ? 0 : microseconds / period;
 }
 
-// The tightest quota from the process's own cgroup up to the root.
+// The lowest quota from the process's own cgroup up to the root.
 double cgroup_cores() {
   double tightest = 0;
   const auto take = [&](double cores) {

@@ -1,4 +1,5 @@
-// When the threads of a pool worked: one entry per job, in memory taken beforehand. Each thread writes its own list.
+// Records when the threads of a pool worked, with one entry per job, in memory that is allocated beforehand. Each thread writes its own
+// list.
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -14,7 +15,7 @@ class JobLog {
     double begin, end;
   };
 
-  // Room for so many jobs of every thread; throws std::bad_alloc. What was recorded is forgotten.
+  // Makes room for this number of jobs per thread and forgets what was recorded. Throws std::bad_alloc.
   void start(unsigned threads, size_t max) {
     jobs_.assign(threads, {});
     for (auto& list : jobs_) list.reserve(max);

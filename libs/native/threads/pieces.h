@@ -1,5 +1,5 @@
-// [0, n) cut for the threads: `count` pieces that begin at multiples of `step` and are equal but for one step, or a short last piece would
-// leave a thread idle (11 blocks of rows for two threads take as long as 12).
+// Splits [0, n) into `count` pieces for the threads. Pieces begin at multiples of `step`, and their lengths differ by at most one step; a
+// short last piece would leave a thread idle (11 blocks of rows take two threads as long as 12).
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -11,10 +11,10 @@ namespace dropstream {
 struct Pieces {
   size_t n, step, steps, count;
 
-  // At max `max` pieces, none of them empty.
+  // At most `max` pieces, none of them empty.
   Pieces(size_t elements, size_t unit, size_t max) : n(elements), step(unit), steps(ceil_div(n, step)), count(std::min(steps, max)) {}
 
-  // Of piece i; begin(count) is n.
+  // The beginning of piece i; begin(count) is n.
   size_t begin(size_t i) const { return std::min(n, steps * i / count * step); }
 };
 

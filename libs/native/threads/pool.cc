@@ -33,7 +33,7 @@ void Pool::record(JobLog* log) {
   log_.store(log, std::memory_order_relaxed);
 }
 
-// Works on what is left of a share while the region is open. False: this was the region's last job.
+// Works on the rest of a share while the region is open. Returns false after the region's last job.
 bool Pool::take_share(size_t share, unsigned thread, uint64_t region) {
   std::atomic<uint64_t>& next = shares_[share].ticket;
   uint64_t ticket = next.load(std::memory_order_acquire);
@@ -103,7 +103,7 @@ void Pool::work(unsigned thread) {
   for (;;) {
     uint64_t region = 0;
     const auto opened = [&] {
-      region = open_.load();  // in one order with sleepers_, or a wake-up could be lost
+      region = open_.load();  // sequentially consistent with sleepers_, or a wake-up could be lost
       return region != 0 && region != finished;
     };
     bool found = false;

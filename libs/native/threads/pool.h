@@ -1,8 +1,9 @@
-// The process's compute threads. A region is a number of jobs that share nothing; the caller works along and returns when all are done.
+// The compute threads of the process. A region is a number of independent jobs; the caller works on them too, and returns when all are
+// done.
 //
-// Every thread begins with its own share of the jobs, the same part of them in every region, and takes from the others' when it is done: what
-// it wrote in one kernel it reads in the next, from its own cache. Cores may lie on dies that share none: there, a step with jobs handed
-// out in the order of asking takes 10 % longer.
+// Every thread begins with its own share of the jobs, which is the same part in every region, and then takes jobs from the shares of
+// others. So a thread mostly reads from its own cache what it wrote in the kernel before. This matters if cores do not share a cache:
+// handing out jobs in the order of requests makes a step 10 % slower there.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -19,26 +20,26 @@ namespace dropstream {
 
 class Pool {
  public:
-  // `threads` counts the caller: threads − 1 workers are started.
+  // `threads` includes the caller: threads − 1 workers are started.
   explicit Pool(unsigned threads);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // The one that programs share, made at first use with compute_threads() and never destroyed (its threads end with the process).
+  // The pool that programs share. It is made at first use with compute_threads() and never destroyed; its threads end with the process.
   static Pool& shared();
 
   unsigned threads() const { return threads_; }
 
-  // Calls body(job, thread) for every job < jobs, each once, on any thread < threads(). body must not throw or start a region.
-  // Regions of different callers take turns.
+  // Calls body(job, thread) once for every job < jobs, on any thread < threads(). body must not throw or start a region. Regions of
+  // different callers run one after another.
   template <class Body>
   void run(size_t jobs, Body&& body) {
     run_jobs(
         jobs, [](void* context, size_t job, unsigned thread) { (*static_cast<Body*>(context))(job, thread); }, (void*)&body);
   }
 
-  // Jobs that threads share are written to `log`, made for threads(), until it is set to null; waits for the region that runs.
+  // Records the jobs of regions in `log`, which must be made for threads(), until it is set to null. Waits until the running region ends.
   void record(JobLog* log);
 
  private:
@@ -51,8 +52,9 @@ class Pool {
   const unsigned threads_;
   std::mutex turn_;  // held for a whole region
 
-  // Where a share stands: region number << 24 | its next job; kClosed in the low bits between regions. A worker claims a job by moving the
-  // ticket on, which can only succeed while that region is open, so a worker that wakes late touches nothing. Each on a cache line.
+  // The state of a share: region number << 24 | its next job, with kClosed in the low bits between regions. A worker claims a job by
+  // advancing the ticket, which succeeds only while that region is open, so a worker that wakes up late changes nothing. Each share has its
+  // own cache line.
   struct alignas(64) Share {
     std::atomic<uint64_t> ticket{kClosed};
   };

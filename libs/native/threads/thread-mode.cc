@@ -27,7 +27,7 @@ void enter_compute_mode(const char* name) {
 #endif
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), name);
-  // On Linux both calls speak of one thread. A failure costs nothing but politeness.
+  // On Linux both calls concern a single thread. If they fail, only the priority stays as it was.
   const id_t thread = (id_t)syscall(SYS_gettid);
   const int inherited = getpriority(PRIO_PROCESS, thread);
   setpriority(PRIO_PROCESS, thread, inherited > 14 ? 19 : inherited + 5);

@@ -1,16 +1,17 @@
-// What every computing thread sets for itself.
+// The settings of a compute thread.
 #pragma once
 
 namespace dropstream {
 
-// Denormal results and operands count as zero (FTZ/DAZ), lower priority than the event loop (nice +5), a name for debuggers, and AMX's tiles
-// configured where this process may use them (it asks here, if nobody has). Kernels run on such threads only.
+// Prepares the calling thread for kernels, which run on such threads only: denormal results and operands count as zero (FTZ and DAZ), its
+// priority is lower than the event loop's (nice +5), it has a name for debuggers, and the tiles of AMX are configured if this process may
+// use them (the first call asks the operating system).
 void enter_compute_mode(const char* name);
 
-// Before such a thread ends or does something else: gives the tiles back. The rest stays.
+// Releases the tiles. Call it before such a thread ends or does other work. The other settings stay.
 void leave_compute_mode();
 
-// One polite turn of a spin loop.
+// One iteration of a spin loop, with the CPU's hint for waiting.
 inline void spin_pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();

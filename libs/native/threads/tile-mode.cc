@@ -16,10 +16,10 @@ namespace dropstream {
 
 namespace {
 constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;  // CPUID leaf 7, edx
-// Linux's arch_prctl: ask for a state component of XSAVE; 18 is the tiles' data. Kernels before 5.16 answer EINVAL.
+// Linux's arch_prctl requests a state component of XSAVE; component 18 is the data of the tiles. Linux before 5.16 answers EINVAL.
 constexpr long kRequestPermission = 0x1023, kTileData = 18;
 
-// What ldtilecfg reads.
+// The operand of ldtilecfg.
 struct alignas(64) TileConfiguration {
   uint8_t palette, start_row, reserved[14];
   uint16_t row_bytes[16];
@@ -45,7 +45,7 @@ __attribute__((target("amx-tile"))) void configure_tiles() {
     configuration.row_bytes[tile] = 64;
     configuration.rows[tile] = 16;
   }
-  asm volatile("" : : "r"(&configuration) : "memory");  // GCC 12's intrinsic names only the first bytes as read
+  asm volatile("" : : "r"(&configuration) : "memory");  // the intrinsic of GCC 12 declares only the first bytes as read
   _tile_loadconfig(&configuration);
 }
 

@@ -1,13 +1,14 @@
-// AMX's tile registers: their permission, which is the process's, and their configuration, which is a thread's.
+// The tile registers of AMX. The permission to use them belongs to the process, their configuration to each thread.
 #pragma once
 
 namespace dropstream {
 
-// Whether the CPU has AMX with bf16 and the operating system grants its registers to this process. Asked at the first call, once: the grant
-// holds for all threads, present and future, and makes the frames of their signal handlers 8 KiB larger.
+// Whether the CPU has AMX with bf16 and the operating system lets this process use its registers. The first call asks the operating system,
+// which makes the signal frames of all threads, present and future, 8 KiB larger if it agrees.
 bool tiles_permitted();
 
-// Eight tiles of 16 rows × 64 bytes, for this thread; and back to none, which spares the thread's switches 8 KiB. Only where permitted.
+// Configures eight tiles of 16 rows × 64 bytes for this thread; releases them again, which saves 8 KiB per context switch. Call them only
+// if tiles_permitted().
 void configure_tiles();
 void release_tiles();
 

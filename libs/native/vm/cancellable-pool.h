@@ -1,5 +1,5 @@
-// The compute pool as the calls of one program use it: a call that is cancelled leaves out the jobs that have not begun, so it ends as soon as
-// those under way do. What it leaves behind is then worth nothing, and must be thrown away by whoever sees Cancelled.
+// The compute pool as seen by the calls of one program. A cancelled call skips the jobs that have not begun, so it ends as soon as the
+// running jobs do. Its results are then incomplete, and whoever catches Cancelled must discard them.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -24,22 +24,22 @@ class CancellablePool {
     });
   }
 
-  // From any thread: cancels every call whose ticket was taken before.
+  // May be called from any thread. Cancels every call whose ticket was taken before.
   void cancel() { tickets_.fetch_add(1); }
   uint64_t ticket() const { return tickets_.load(); }
 
-  // While it lives, the jobs run for the call with this ticket. Throws Cancelled if it is cancelled already.
+  // While a Call exists, jobs run for the call with this ticket. Throws Cancelled if that call has been cancelled already.
   class Call {
    public:
     Call(CancellablePool& pool, uint64_t ticket) : pool_(pool) {
-      if (pool_.ticket() != ticket) throw Cancelled{};  // before anything is set: the destructor of what throws here does not run
+      if (pool_.ticket() != ticket) throw Cancelled{};  // before anything is set, because the destructor does not run then
       pool_.ticket_ = ticket;
       pool_.cancellable_ = true;
     }
     ~Call() { pool_.cancellable_ = false; }
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
-    // From here on the call is completed whatever comes. Throws Cancelled if it is too late for that.
+    // From here on the call cannot be cancelled. Throws Cancelled if it has been cancelled already.
     void complete() {
       pool_.throw_if_cancelled();
       pool_.cancellable_ = false;
@@ -49,7 +49,7 @@ class CancellablePool {
     CancellablePool& pool_;
   };
 
-  // True: jobs have been left out, or will be.
+  // If true, jobs have been skipped or will be.
   bool cancelled() const { return cancellable_ && tickets_.load(std::memory_order_relaxed) != ticket_; }
   void throw_if_cancelled() const {
     if (cancelled()) throw Cancelled{};

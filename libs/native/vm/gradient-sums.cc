@@ -12,7 +12,7 @@ std::string name_of(Subtree node) {
   return node.leaves == 1 ? "leaf " + text(node.first) : "leaves " + text(node.first) + " to " + text(node.first + node.leaves - 1);
 }
 
-// Leaves of the left part of n > 1.
+// The number of leaves in the left part of n > 1 leaves.
 uint32_t left_part(uint32_t n) {
   uint32_t part = 1;
   while (2 * part < n) part *= 2;
@@ -36,13 +36,13 @@ bool find_sibling(uint32_t leaves, Subtree node, Subtree* sibling) {
 
 void GradientSums::start(size_t floats, size_t count) {
   floats_ = floats;
-  buffers_.reserve(kMostLeaves + 1);
-  held_.reserve(kMostLeaves + 1);
+  buffers_.reserve(kMaxLeaves + 1);
+  held_.reserve(kMaxLeaves + 1);
   while (buffers_.size() < count) buffers_.emplace_back(floats_ * sizeof(float));
 }
 
 float* GradientSums::take(uint32_t leaves, Subtree node) {
-  if (leaves < 1 || leaves > kMostLeaves) throw std::invalid_argument("leaves is " + text(leaves) + ", must be from 1 to " + text(kMostLeaves));
+  if (leaves < 1 || leaves > kMaxLeaves) throw std::invalid_argument("leaves is " + text(leaves) + ", must be from 1 to " + text(kMaxLeaves));
   if (!held_.empty() && leaves != leaves_) throw std::invalid_argument("leaves is " + text(leaves) + ", the step has " + text(leaves_));
   Subtree sibling;
   find_sibling(leaves, node, &sibling);

@@ -1,7 +1,7 @@
-// The gradients of a step's leaves and their sums. A fixed binary tree over the leaves says in which order they are added, so that the bits do
-// not depend on who computed which leaf, nor when: [first, first + n) is the sum of its left part, the largest power of two below n leaves, and
-// of the rest; one leaf is itself. Two parts are added as soon as both are there, which takes at most log2(leaves) + 1 buffers where leaves
-// come in order. libs/engine/gradient-tree.ts has the same tree.
+// The gradients of a step's leaves and their sums. A fixed binary tree over the leaves defines the order of additions, so that the bits do
+// not depend on who computed which leaf, nor when. The sum of leaves [first, first + n) is the sum of its left part (as many leaves as the
+// largest power of two below n) plus the sum of the rest. Two parts are added as soon as both are present, which takes at most log2(leaves)
+// + 1 buffers if leaves arrive in order. libs/engine/gradient-tree.ts defines the same tree.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -11,31 +11,34 @@
 
 namespace dropstream {
 
-constexpr uint32_t kMostLeaves = 16;
+constexpr uint32_t kMaxLeaves = 16;
 
-// A node of the tree: the leaves from `first` on.
+// A node of the tree: `leaves` leaves from `first` on.
 struct Subtree {
   uint32_t first = 0, leaves = 1;
   bool operator==(const Subtree& other) const { return first == other.first && leaves == other.leaves; }
 };
 
-// Finds the node that `node` is added to, in a tree over `leaves`. False: it is the root. Throws std::invalid_argument: it is no node.
+// Finds the node that `node` is added to, in a tree over `leaves` leaves. Returns false for the root. Throws std::invalid_argument if
+// `node` is not in the tree.
 bool find_sibling(uint32_t leaves, Subtree node, Subtree* sibling);
 
 class GradientSums {
  public:
-  // Buffers hold so many floats and are kept once taken; `count` of them are taken now. Throw std::bad_alloc.
+  // Sets the number of floats per buffer and allocates `count` buffers, which are kept and reused. Throws std::bad_alloc.
   void start(size_t floats, size_t count);
   size_t buffers() const { return buffers_.size(); }
   size_t floats() const { return floats_; }
 
-  // Memory for a node whose leaves are not there yet. It counts for nothing until put. Throws std::invalid_argument.
+  // Memory for a node of which no leaf is present yet. The node is present only after put(). Throws std::invalid_argument, also
+  // std::bad_alloc.
   float* take(uint32_t leaves, Subtree node);
-  // The node is filled. add(sum, other): sum += other, for all floats.
+  // Declares the memory of take() to be filled. add(sum, other) must do sum += other for all floats.
   template <class Add>
   void put(Subtree node, Add add);
 
-  // A node that is there and not yet part of a larger one; the sum of all leaves. Throw std::invalid_argument where it is not there.
+  // The sum of a node that is present and not yet part of a larger one; the sum of all leaves. Both throw std::invalid_argument if it is
+  // not present.
   float* find(Subtree node) const;
   float* whole() const;
   void clear() {

@@ -53,7 +53,7 @@ void set_attribute(Dims& dims, const std::string& attribute, double value) {
   throw std::logic_error("kernels.def lists no attribute " + attribute);
 }
 
-// Above this a window's scores would outgrow every cache, and the scratch of a thread its purpose.
+// Larger windows would have scores that exceed every cache, and too much scratch memory per thread.
 constexpr size_t kMaxWindow = 32, kMaxConvolution = 31;
 
 std::string map_text(const Dims& d) { return "height " + std::to_string(d.height) + " and width " + std::to_string(d.width); }
@@ -82,7 +82,7 @@ void check_windows(const Dims& d) {
   if (d.shift >= d.window) refuse_attribute("shift", std::to_string(d.shift), "below window = " + std::to_string(d.window));
 }
 
-// A number of elements, or the largest one where it overflows: that equals no operand's size, so it is refused there.
+// A number of elements, or SIZE_MAX on overflow, which equals no operand's size and is therefore rejected.
 struct Elements {
   size_t count;
   Elements(size_t n) : count(n) {}  // implicit: kernels.def writes 3 * tokens
@@ -97,7 +97,7 @@ struct Elements {
   friend Elements operator-(Elements a, Elements b) { return a.count == SIZE_MAX ? a : a.count - b.count; }
 };
 
-// The words of kernels.def.
+// The vocabulary of kernels.def.
 struct NamedRule {
   const char* name;
   OperandRule rule;
@@ -193,9 +193,11 @@ Signature signature_of(Kernel which, const Dims& dims) {
 #define FLAG_ATTRIBUTE(name) [[maybe_unused]] const bool name = dims.name;
 #include "kernels.def"
   switch (which) {
-#define KERNEL(name, attributes, inputs, ...)                         \
-  case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__; \
-      #include "kernels.def"
+// clang-format 14 would join a macro of several lines with the #include below.
+// clang-format off
+#define KERNEL(name, attributes, inputs, ...) case Kernel::name: return Row(dims).takes inputs.gives __VA_ARGS__;
+#include "kernels.def"
+    // clang-format on
   }
   throw std::logic_error("a kernel's number is out of range");
 }

@@ -1,5 +1,5 @@
-// What every kernel takes and gives: roles and sizes of its operands as functions of its attributes, as kernels.def says. The validator and
-// nothing else asks.
+// The operands of every kernel: their roles and sizes as functions of the kernel's attributes, as kernels.def defines them. Only the
+// validator uses this.
 #pragma once
 #include <vector>
 
@@ -26,10 +26,10 @@ struct Signature {
 // Throws std::invalid_argument for an unknown kernel.
 Kernel kernel_by_name(const std::string& name);
 
-// Attributes by name, all required ones there, all in range. Throws std::invalid_argument.
+// Reads the attributes by name and checks that all required ones are present and in range. Throws std::invalid_argument.
 Dims read_dims(Kernel kernel, const std::map<std::string, double>& attributes);
 
-// Throws std::invalid_argument where attributes do not fit each other.
+// Throws std::invalid_argument if attributes contradict each other.
 Signature signature_of(Kernel kernel, const Dims& dims);
 
 }  // namespace dropstream

@@ -1,5 +1,5 @@
-// Memory of a program: zeroed, 64-byte aligned, in huge pages where the system gives them. Pages are only taken when first touched, so an
-// unused optimizer state costs address space, not memory.
+// The memory of a program: zeroed, 64-byte aligned, and in huge pages if the system provides them. A page takes memory only after its first
+// use, so an unused optimizer state costs address space but no memory.
 #pragma once
 #include <cstddef>
 

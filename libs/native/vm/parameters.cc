@@ -1,4 +1,4 @@
-// Parameter states: drawn, read and written, by all threads where it is many.
+// Draws, reads and writes parameter states, with all threads if there is enough work.
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
@@ -11,10 +11,11 @@ namespace dropstream {
 
 namespace {
 
-constexpr size_t kDrawn = 16384;    // elements of a job that draws: about a millisecond
-constexpr size_t kCopied = 262144;  // of one that copies: 1 MiB
+constexpr size_t kDrawn = 16384;    // elements per job when drawing: about a millisecond
+constexpr size_t kCopied = 262144;  // elements per job when copying: 1 MiB
 
-// Elements [begin, end) of a parameter, begin a multiple of 2: element i is a function of words 2i and 2i + 1 at counters (·, parameter, 0, 0).
+// Draws elements [begin, end) of a parameter, where begin is a multiple of 2. Element i is a function of words 2i and 2i + 1 at counters
+// (·, parameter, 0, 0).
 void draw(const Initializer& initializer, uint32_t parameter, const uint32_t (&key)[2], size_t begin, size_t end, float* out) {
   constexpr size_t kPiece = 512;
   double u[kPiece];
@@ -58,7 +59,7 @@ void Program::initialize(const std::vector<Initializer>& initializers, const uin
   std::vector<Piece> pieces;
   for (uint32_t p = 0; p < spec_.parameters.size(); p++)
     for (size_t begin = 0; begin < spec_.parameters[p]; begin += kDrawn) pieces.push_back({p, begin, std::min(begin + kDrawn, spec_.parameters[p])});
-  // Fresh memory is zero and takes no pages until it is used.
+  // New memory is zero and takes no pages until it is used, so this is cheaper than clearing.
   for (Memory* memory : {&first_, &second_}) *memory = Memory(memory->bytes());
   pool_.run(pieces.size(), [&](size_t job, unsigned) {
     if (stopped_.load(std::memory_order_relaxed)) return;

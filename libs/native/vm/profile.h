@@ -1,4 +1,5 @@
-// Where the time of a program's calls goes: one slice per kernel call, in memory taken when recording starts. Off, a call costs one branch.
+// Records where the time of a program's calls goes, with one slice per kernel call, in memory that is allocated when recording starts.
+// While recording is off, it costs one branch per call.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,15 +13,16 @@ class Profile {
  public:
   enum class Part : uint32_t { forward, backward, update, pack };
 
-  // `index`: of the instruction in forward or backward; of the work in `update` (0 zero gradients, 1 norm, 2 optimizer and EMA, 3 adding the sums of leaves); of the
-  // parameter in `pack`, whose slices lie inside those of the product that needed it. Seconds of the steady clock.
+  // `index` depends on the phase. forward, backward: the index of the instruction. update: 0 for zeroing gradients, 1 for the norm, 2 for
+  // optimizer and EMA, 3 for adding the sums of leaves. pack: the index of the parameter; such a slice lies inside that of the product that
+  // needed it. Times are seconds of the steady clock.
   struct Slice {
     Part part;
     uint32_t index, samples;
     double begin, end;
   };
 
-  // Room for so many slices, 0 turns recording off; throws std::bad_alloc. What was recorded is forgotten.
+  // Makes room for this number of slices and forgets what was recorded; 0 turns recording off. Throws std::bad_alloc.
   void start(size_t max, unsigned threads) {
     jobs_.start(threads, max);
     slices_.clear();
@@ -30,7 +32,7 @@ class Profile {
     lost_ = 0;
   }
 
-  // Slices so far, in order of their ends; further ones were lost where there was no room.
+  // The slices so far, in order of their ends. Slices for which there was no room are lost.
   const std::vector<Slice>& slices() const { return slices_; }
   size_t lost() const { return lost_; }
   const JobLog& jobs() const { return jobs_; }
@@ -40,7 +42,7 @@ class Profile {
     jobs_.clear();
   }
 
-  // While it lives, the pool's jobs are recorded too: where calls ran on several threads.
+  // While this object exists, the pool's jobs are recorded, too, so that one can see which calls ran on several threads.
   class Recording {
    public:
     Recording(Profile& profile, Pool& pool) : pool_(profile.max_ ? &pool : nullptr) {
@@ -56,7 +58,7 @@ class Profile {
     Pool* pool_;
   };
 
-  // Records the scope it lives in.
+  // Records the scope in which it is declared.
   class Span {
    public:
     Span(Profile& profile, Part part, size_t index, size_t samples) : profile_(profile), slice_{part, (uint32_t)index, (uint32_t)samples, 0, 0} {

@@ -50,23 +50,24 @@ void Program::plan_packs(std::vector<Op>& ops) {
     if (!transposed && op.kernel != Kernel::linear_input_grad) continue;
     const uint32_t parameter = op.inputs[1].index;
     const Type type = type_of(op.inputs[0]);
-    const auto index_of = [&](bool across) {
+    const auto index_of = [&](bool want_transposed) {
       const auto found = std::find_if(packs_.begin(), packs_.end(), [&](const Pack& p) {
-        return p.parameter == parameter && p.transposed == across && p.type == type && p.in == op.dims.in && p.out == op.dims.out;
+        return p.parameter == parameter && p.transposed == want_transposed && p.type == type && p.in == op.dims.in && p.out == op.dims.out;
       });
       return (size_t)(found - packs_.begin());
     };
     op.pack = index_of(transposed);
     if (op.pack < packs_.size()) continue;
     packs_.push_back({parameter, transposed, type, op.dims.in, op.dims.out, total});
-    // The forward pass, with every pack of Wᵀ, is planned first.
+    // The forward pass, with all its packs of Wᵀ, is planned first.
     if (const size_t forward = index_of(true); forward < op.pack) packs_[forward].of_w = op.pack;
     total += up16(transposed ? kernels_.packed_floats(op.dims.in, op.dims.out, type) : kernels_.packed_floats(op.dims.out, op.dims.in, type));
   }
   packed_ = Memory(total * sizeof(float));
 }
 
-// Weights' gradients are stored by their first writer: writing zeros and reading them is two streams of memory beside the optimizer's seven.
+// The first instruction that writes a weight's gradient stores it, instead of adding to zeros: writing and reading zeros would be two
+// streams of memory beside the optimizer's seven.
 void Program::plan_gradients() {
   std::vector<bool> written(spec_.parameters.size()), stored(spec_.parameters.size());
   for (Op& op : backward_)

@@ -1,8 +1,9 @@
-// A program with its memory: created once, then stepped and evaluated. Synchronous and single-threaded at this face (the binding gives it
-// a thread of its own), but for cancel(); inside, kernels run on the shared pool. All memory is taken at creation, but for the gradients of a
-// second leaf, which are taken when first needed; results grow once, at the first step.
+// A program and its memory: created once, then used for steps and evaluations. All calls except cancel() are synchronous and must come from
+// one thread (the binding gives every program a thread of its own); inside, kernels run on the shared pool. Memory is allocated at
+// creation, except for the gradients of a second leaf, which are allocated when first needed. Results grow once, in the first step.
 //
-// A step is an accumulate for every leaf, in any order, then an update. It begins with the first accumulate after an update or a cancel.
+// A step is one accumulate() per leaf, in any order, followed by an update(). It begins with the first accumulate() after an update or a
+// cancel.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -27,7 +28,7 @@ struct MicroBatch {
   uint32_t first_sample = 0;
 };
 
-// Fields as StepRandomness of libs/engine/executable.ts. Masks: null where absent; of the samples of the leaf.
+// The fields are those of StepRandomness in libs/engine/executable.ts. A mask is null if absent, and covers the samples of the leaf.
 struct Randomness {
   uint64_t seed = 0;
   uint32_t step = 0;
@@ -42,7 +43,7 @@ struct Optimizer {
   std::vector<double> learning_rate, weight_decay;
 };
 
-// A leaf of a step: whole micro-batches, their gradient from zero.
+// A leaf of a step: whole micro-batches, whose gradient is summed from zero.
 struct LeafRequest {
   std::vector<MicroBatch> micro;
   Randomness random;
@@ -61,13 +62,13 @@ struct UpdateResult {
 
 enum class State { weights, gradients, first_moment, second_moment, ema };
 
-// Values of one parameter outside the program.
+// The values of one parameter, in memory outside the program.
 struct ParameterValues {
   uint32_t parameter;
   float* values;
 };
 
-// The samples and operands of the chunk that runs now.
+// The samples and operands of the chunk that is being computed.
 struct Chunk {
   bool training = false;
   const float* images = nullptr;
@@ -81,7 +82,7 @@ struct Chunk {
   float loss_scale = 1;
 };
 
-// One weight packed for products, made on first use and again when its version is old.
+// A weight packed for products. It is packed on first use, and again after the parameters have changed.
 struct Pack {
   uint32_t parameter;
   bool transposed;  // pack of Wᵀ (forward), else of W (input gradient)
@@ -96,48 +97,52 @@ class Program {
   // Throws std::invalid_argument (a bad spec) or std::bad_alloc.
   Program(const ProgramSpec& spec, const KernelTable& kernels, Pool& pool);
 
-  // Throws std::invalid_argument naming what is wrong with lengths, rates or scalars.
+  // Throw std::invalid_argument and name what is wrong with lengths, rates or scalars.
   void check(const LeafRequest& request) const;
   void check(const Optimizer& optimizer) const;
   void check_evaluation(const MicroBatch& batch) const;
 
-  // After check(), with the ticket() of when they were asked for; throw Cancelled when cancel() was called since, and std::invalid_argument for
-  // a leaf that is there already or one that is missing. An update ends the step in any case. It is cancelled up to where the optimizer
-  // begins to change weights, and completed from there on. Without `optimizer` only the norm is computed, and an update may follow.
+  // Call these after check(), with the ticket() that was valid when the call was requested. They throw Cancelled if cancel() was called
+  // since then, and std::invalid_argument for a leaf that is already present or missing. An update always ends the step. It can be
+  // cancelled until the optimizer begins to change weights, and is completed from there on. Without `optimizer` only the norm is computed,
+  // and another update may follow.
   void accumulate(const LeafRequest& request, LeafResult& result, uint64_t ticket);
   void update(const Optimizer* optimizer, UpdateResult& result, uint64_t ticket);
   void evaluate(const MicroBatch& batch, bool ema, LeafResult& result, uint64_t ticket);
 
-  // From any thread.
+  // May be called from any thread.
   uint64_t ticket() const { return pool_.ticket(); }
   void cancel() { pool_.cancel(); }
-  // cancel(), and initialize() too stops in the middle: only before the program is destroyed.
+  // Like cancel(), but stops initialize(), too. The program must be destroyed afterwards.
   void stop() {
     stopped_ = true;
     cancel();
   }
 
-  // The sum of some leaves, all parameters end to end: out of the program, and into it instead of accumulating them.
+  // Copies the sum of some leaves, with all parameters concatenated, out of the program; or into it, in place of accumulating those leaves.
   void read_subtree(Subtree node, float* into);
   void write_subtree(uint32_t leaves, Subtree node, const float* from, uint64_t ticket);
-  // The step under way is given up.
+  // Abandons the current step.
   void discard_leaves() { sums_.clear(); }
 
-  // Weights and EMA drawn, moments zero. One initializer a parameter; the key is that of purpose 'init' (libs/nn/initialisation.ts).
+  // Draws the weights, copies them to the EMA and clears the moments. There is one initializer per parameter; the key belongs to the
+  // purpose 'init' (libs/nn/initialisation.ts).
   void initialize(const std::vector<Initializer>& initializers, const uint32_t (&key)[2]);
 
-  // Elements of one parameter and of all. A write makes packed copies stale. Gradients: those of the last update, or std::invalid_argument.
+  // The number of elements of one parameter, and of all. Writing weights makes the program pack them again. Gradients are those of the last
+  // update; without one, reading them throws std::invalid_argument.
   size_t parameter_size(size_t parameter) const { return spec_.parameters.at(parameter); }
   size_t parameter_floats() const { return parameter_floats_; }
   const float* read(State state, size_t parameter) const;
   void write(State state, size_t parameter, const float* data);
-  // Many parameters at once, by all threads.
+  // Copies many parameters at once, with all threads.
   void read(State state, const std::vector<ParameterValues>& into);
   void write(State state, const std::vector<ParameterValues>& from);
 
-  // From any thread.
+  // May be called from any thread.
   size_t memory_bytes() const { return memory_bytes_; }
-  // Not while a call runs. start_profile: room for so many kernel calls and for so many jobs of every thread, 0 for off.
+  // Must not be called while another call runs. start_profile makes room for this number of kernel calls and of jobs per thread; 0 turns
+  // recording off.
   void start_profile(size_t calls) { profile_.start(calls, pool_.threads()); }
   Profile& profile() { return profile_; }
   const ProgramSpec& spec() const { return spec_; }
@@ -162,7 +167,7 @@ class Program {
   void add_gradients(float* sum, const float* other);
   void collect(size_t row, size_t samples, LeafResult& result);
 
-  // Operand i of an op in the current chunk: of either type, or, where only fp32 is allowed, as floats. Null where it is absent.
+  // Operand i of an instruction in the current chunk, of either type or, if only fp32 is allowed, as floats. Null if it is absent.
   In in(const Op& op, size_t i) const;
   Out out(const Op& op, size_t i) const;
   Type type_of(const Operand& operand) const;
@@ -174,11 +179,12 @@ class Program {
   DropoutSite site(const Op& op) const { return op.site < 0 || !chunk_.training ? DropoutSite{} : chunk_.sites[(size_t)op.site]; }
   float* scratch(unsigned thread) const { return scratch_.floats() + thread * scratch_floats_; }
 
-  // Cuts [0, total) at multiples of `unit` into up to four pieces a thread, as far as `grain` makes one worth a job.
+  // Splits [0, total) at multiples of `unit` into up to four pieces per thread, but not into pieces that are smaller than `grain` makes
+  // worthwhile.
   template <class Body>
   void spread(size_t total, size_t grain, Body body, size_t unit = 1);
 
-  // run-*.cc, one group of kernels each
+  // These are implemented in run-*.cc, one group of kernels each.
   In packed(const Op& op, const float* weight);
   PackArgs pack_args(const Pack& pack, const float* weight) const;
   void multiply(const ProductArgs& args);
@@ -194,12 +200,12 @@ class Program {
   void run_merge(const Op& op, void (*kernel)(const MergeArgs&, size_t row_begin, size_t row_end));
   void run_depthwise(const Op& op, bool flipped);
   WindowArgs window_args(const Op& op);
-  size_t map_shared_floats(const Op& op) const;  // of shared_, for the kernels on token maps
+  size_t map_shared_floats(const Op& op) const;  // of shared_, for kernels on token maps
   size_t window_shared_floats(const Op& op) const;
 
   // run-optimizer.cc
   double gradient_norm();
-  double optimize(const Optimizer& optimizer, CancellablePool::Call& call);  // the norm
+  double optimize(const Optimizer& optimizer, CancellablePool::Call& call);  // returns the norm
   double block_squares(size_t block) const;
   double norm_of_blocks() const;
 
@@ -214,12 +220,12 @@ class Program {
   std::vector<Op> forward_, backward_;
   std::vector<size_t> parameter_offset_;
   std::vector<Block> blocks_;  // of parameters, for norm and update
-  std::vector<Block> zeroed_;  // those of gradients that are only ever added to
+  std::vector<Block> zeroed_;  // of gradients that no instruction stores, so they must be zeroed
   std::vector<Pack> packs_;
   Memory arena_, weights_, first_, second_, ema_, packed_, shared_, scratch_, kept_, norms_;
   size_t scratch_floats_ = 0, parameter_floats_ = 0;
   GradientSums sums_;
-  float* gradient_ = nullptr;  // of the leaf or sum that is worked on
+  float* gradient_ = nullptr;  // of the current leaf or sum
   uint64_t step_ticket_ = 0;
   enum class StepState { open, normed, updated } step_state_ = StepState::open;
   std::atomic<size_t> memory_bytes_{0};

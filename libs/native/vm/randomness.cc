@@ -1,4 +1,4 @@
-// Which samples every drop path keeps in a chunk, and the state of the dropout sites of a step.
+// Decides which samples every drop path keeps in a chunk, and prepares the dropout sites of a step.
 #include <cmath>
 
 #include "random/philox.h"
@@ -14,7 +14,7 @@ uint32_t philox_word(uint64_t seed, uint32_t c1, uint32_t c2, uint32_t c3) {
   return c[0];
 }
 
-// Kept where x < ⌈(1 − p)·2³²⌉, that is x ≤ this; p < 1, so the bound is at least 1.
+// An element is kept if x < ⌈(1 − p)·2³²⌉, that is, if x ≤ this value. p < 1, so the bound is at least 1.
 uint32_t keep_limit(double rate) { return (uint32_t)((uint64_t)std::ceil((1 - rate) * 4294967296.0) - 1); }
 
 }  // namespace
@@ -35,7 +35,7 @@ void Program::begin_sites(const Randomness& random) {
   }
 }
 
-// Without `random` (evaluation): everything is kept, unscaled.
+// Without `random` (in an evaluation) everything is kept and nothing is scaled.
 void Program::begin_chunk(const MicroBatch& micro, size_t start, size_t samples, size_t row, const Randomness* random) {
   chunk_.images = micro.images + start * spec_.image_floats;
   chunk_.targets = micro.targets + start * spec_.classes;

@@ -1,4 +1,4 @@
-// Attention: one job per head of a sample, each on its thread's scratch.
+// Attention: one job per head of a sample, with the scratch memory of its thread.
 #include "vm/program.h"
 
 namespace dropstream {

@@ -6,9 +6,9 @@
 namespace dropstream {
 
 namespace {
-constexpr size_t kRowsPerPartial = 32;  // of layer scale's gradient; fixed: the order of the sums depends on it, never on threads
-constexpr size_t kChannelsPerJob = 64;  // of a convolution's weight gradient: every channel is a sum of its own
-constexpr size_t kGrain = 8192;         // elements worth a job
+constexpr size_t kRowsPerPartial = 32;  // for layer scale's gradient; constant, because the order of the sums depends on it
+constexpr size_t kChannelsPerJob = 64;  // for a convolution's weight gradient, where every channel has its own sum
+constexpr size_t kGrain = 8192;         // the fewest elements that are worth a job
 }  // namespace
 
 size_t Program::map_shared_floats(const Op& op) const {
@@ -24,7 +24,7 @@ void Program::run_transpose_tokens(const Op& op) {
   const Dims& d = op.dims;
   const In x = in(op, 0);
   const Out y = out(op, 0);
-  // Pieces of 16 tokens: a whole number of vectors on every instruction set, so no line of y is written by two.
+  // Pieces of 16 tokens are whole vectors on every instruction set, so no cache line of y is written by two threads.
   const size_t pieces = ceil_div(d.tokens, 16);
   spread(samples(op) * pieces, kGrain / (16 * d.width) + 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t at = begin; at < end; at++) {

@@ -1,4 +1,4 @@
-// Global gradient norm (float64, blocks in order) and one pass of clip, optimizer and EMA over all parameters.
+// The global gradient norm (float64, with blocks added in order), and one pass of clip, optimizer and EMA over all parameters.
 #include <algorithm>
 #include <cmath>
 
@@ -8,7 +8,7 @@ namespace dropstream {
 
 namespace {
 
-// base^n by squaring: exact order, no C library.
+// base^n by squaring, in a fixed order and without a C library.
 double power(double base, uint64_t n) {
   double result = 1;
   for (; n; n >>= 1, base *= base)
@@ -31,7 +31,7 @@ double Program::norm_of_blocks() const {
 
 double Program::gradient_norm() {
   const Profile::Span span(profile_, Profile::Part::update, 1, 0);
-  // Jobs of 4 MiB at most, so that cancelling waits for none.
+  // Jobs of at most 4 MiB, so that cancelling never waits long for one.
   const Pieces pieces(blocks_.size(), 1, std::max<size_t>(4 * pool_.threads(), blocks_.size() / 64));
   pool_.run(pieces.count, [&](size_t job, unsigned) {
     for (size_t i = pieces.begin(job); i < pieces.begin(job + 1); i++) norms_.as<double>()[i] = block_squares(i);
@@ -41,7 +41,7 @@ double Program::gradient_norm() {
 }
 
 double Program::optimize(const Optimizer& o, CancellablePool::Call& call) {
-  // Only clipping needs the norm before; otherwise a block is read once for both.
+  // Only clipping needs the norm beforehand. Without clipping, a block is read once for the norm and the update.
   const bool clips = o.clip > 0;
   const double norm = clips ? gradient_norm() : 0;
   call.complete();
@@ -49,7 +49,7 @@ double Program::optimize(const Optimizer& o, CancellablePool::Call& call) {
   const double factor = clips ? o.clip / (norm + 1e-6) : 1;
   UpdateArgs base{};
   base.kind = o.kind;
-  base.clip_factor = (float)(factor >= 1 ? 1 : factor);  // NaN stays: a broken gradient must show
+  base.clip_factor = (float)(factor >= 1 ? 1 : factor);  // NaN is kept, so that a broken gradient is noticed
   base.beta1 = (float)o.beta1;
   base.one_minus_beta1 = (float)(1 - o.beta1);
   base.beta2 = (float)o.beta2;

@@ -1,4 +1,5 @@
-// Linear layers: packed weights, and how a product is cut into jobs. Bits do not depend on the cut: every element is one chain over k.
+// Linear layers: packed weights, and how a product is split into jobs. The bits do not depend on the split, because every element is one
+// chain over k.
 #include <algorithm>
 #include <cstring>
 
@@ -7,12 +8,12 @@
 namespace dropstream {
 
 namespace {
-// Below this a product takes less time than waking a thread for it.
+// A product with fewer operations takes less time than waking up a thread for it.
 constexpr size_t kSmallProduct = 200000;
-// Above this one thread cuts it too, so that cancelling need not wait for all of it: some 20 ms.
+// A product with more operations (about 20 ms) is split even for a single thread, so that cancelling need not wait for all of it.
 constexpr size_t kLargeProduct = (size_t)1 << 30;
 
-// Jobs of at most about `max` rows, as many for every thread as for the others.
+// Splits rows into jobs of at most about `max` rows, with equally many jobs for every thread.
 size_t jobs_of(size_t n, size_t max, size_t threads) { return ceil_div(ceil_div(n, max), threads) * threads; }
 }  // namespace
 
@@ -21,8 +22,9 @@ PackArgs Program::pack_args(const Pack& pack, const float* weight) const {
   return pack.transposed ? PackArgs{pack.in, pack.out, weight, pack.in, target} : PackArgs{pack.out, pack.in, weight, pack.in, target};
 }
 
-// The packed form of the op's weight, made again when the parameters changed (or the other state is used) since it was packed. A step also
-// needs it the other way round, in its backward pass: both are made of one reading of the weight, a few of its rows at a time.
+// Returns the packed form of the instruction's weight, and packs it again if the parameters have changed since (or if the other state, EMA
+// or weights, is used now). The backward pass of a step needs the transpose, too: both packed forms are made in one pass over the weight, a
+// few rows at a time.
 In Program::packed(const Op& op, const float* weight) {
   Pack& pack = packs_[op.pack];
   const PackArgs args = pack_args(pack, weight);
@@ -37,7 +39,7 @@ In Program::packed(const Op& op, const float* weight) {
     kernels_.pack_columns(args, panel, panel + 1);
     if (other) kernels_.pack_rows(others, 0, ceil_div(others.n, width), panel * width, std::min(others.k, (panel + 1) * width));
   });
-  pool_.throw_if_cancelled();  // a pack of which jobs were left out must not count
+  pool_.throw_if_cancelled();  // an incomplete pack must not be used
   pack.version = version;
   if (other) other->version = version;
   return args.packed;
@@ -48,7 +50,7 @@ void Program::multiply(const ProductArgs& args) {
   const size_t threads = pool_.threads(), panels = ceil_div(args.n, kernels_.panel_width);
   const size_t work = args.m * args.n * args.k;
   if (work < (threads == 1 ? kLargeProduct : kSmallProduct)) return kernels_.product(args, 0, args.m, 0, panels);
-  // About four jobs a thread; columns too where rows are few.
+  // About four jobs per thread; columns are split too if there are few rows.
   const Pieces rows(args.m, kernels_.product_rows, jobs_of(args.m, std::max<size_t>(24, ceil_div(args.m, 4 * threads)), threads));
   const Pieces columns(panels, 1, rows.count >= 2 * threads ? 1 : ceil_div(2 * threads, rows.count));
   pool_.run(rows.count * columns.count, [&](size_t job, unsigned) {
@@ -98,7 +100,7 @@ void Program::run_linear_weight_grad(const Op& op) {
   };
   WeightGradArgs args{rows, d.out, d.in, dy, x, output(op, 0), output(op, 1)};
   args.accumulate = !begins;
-  // The narrower side is packed for all jobs; the wider one must give every thread several panels.
+  // The narrower operand is packed for all jobs, and the wider one must give every thread several panels.
   if (kernels_.pack_left && d.out < d.in && panels >= 4 * threads) {
     args.x = x;
     args.dy_packed = pack(dy, d.out, kernels_.pack_left);
@@ -106,10 +108,10 @@ void Program::run_linear_weight_grad(const Op& op) {
     return pool_.run(columns.count,
                      [&](size_t job, unsigned thread) { kernels_.weight_grad(args, 0, d.out, columns.begin(job), columns.begin(job + 1), scratch(thread)); });
   }
-  // One panel of whole vectors is already in packed order, if words are elements.
+  // A single panel of whole vectors is already in packed order if words are elements.
   if (panels > 1 || d.in % kernels_.lanes || x.type == Type::bf16)
     args.x_packed = pack(x, d.in, [&](const PackArgs& all, size_t begin, size_t end) { kernels_.pack_rows(all, 0, panels, begin, end); });
-  // Every group of panels packs its slice of dy again, so columns are split only where rows give too few jobs.
+  // Every group of panels packs its slice of dy again, so columns are split only if rows alone give too few jobs.
   size_t height = kernels_.weight_grad_rows;
   while (threads > 1 && height > 2 * kernels_.product_rows && ceil_div(d.out, height) * panels < 2 * threads) height /= 2;
   const Pieces heights(d.out, kernels_.product_rows, jobs_of(d.out, height, threads));

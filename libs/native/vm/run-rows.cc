@@ -4,8 +4,8 @@
 namespace dropstream {
 
 namespace {
-constexpr size_t kRowsPerPartial = 32;  // fixed: the order of the sums depends on it, never on threads
-constexpr size_t kGrain = 8192;         // elements worth a job
+constexpr size_t kRowsPerPartial = 32;  // constant, because the order of the sums depends on it
+constexpr size_t kGrain = 8192;         // the fewest elements that are worth a job
 }  // namespace
 
 void Program::run_elementwise(const Op& op, void (*kernel)(In x, Out y, size_t n)) {

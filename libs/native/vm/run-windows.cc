@@ -1,11 +1,11 @@
-// Window attention: forward one job per head of a window, backward per head of a fixed group of windows, whose table gradients are then
-// added up in order.
+// Window attention. The forward pass has one job per head of a window. The backward pass has one job per head of a fixed group of windows,
+// whose gradients of the bias table are then added in order.
 #include "vm/program.h"
 
 namespace dropstream {
 
 namespace {
-constexpr size_t kWindowsPerPartial = 8;  // fixed: the order of the table's sums depends on it, never on threads
+constexpr size_t kWindowsPerPartial = 8;  // constant, because the order of the table's sums depends on it
 
 size_t table_rows(const Dims& d) { return (2 * d.window - 1) * (2 * d.window - 1); }
 size_t window_count(const Dims& d) { return d.height / d.window * (d.width / d.window); }
@@ -20,7 +20,7 @@ size_t Program::window_shared_floats(const Op& op) const {
   return bias + (backward ? groups_of(spec_.chunk_samples * window_count(d)) * table_rows(d) * d.heads : 0);
 }
 
-// Spreads the bias table over shared_; the partials follow it.
+// Expands the bias table into shared_; the partial tables follow it there.
 WindowArgs Program::window_args(const Op& op) {
   const Dims& d = op.dims;
   const float* table = input(op, 1);

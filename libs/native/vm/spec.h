@@ -1,4 +1,4 @@
-// A program as it arrives (the C++ side of libs/engine/native/program-spec.ts), and as it is kept once every bound has been checked.
+// A program as it is received (the C++ side of libs/engine/native/program-spec.ts), and as it is stored after every bound has been checked.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -46,7 +46,7 @@ enum class Kernel {
 #include "kernels.def"
 };
 
-// The attributes of an instruction. Unused ones are 0.
+// The attributes of an instruction. Attributes that are not used are 0.
 struct Dims {
 #define SIZE_ATTRIBUTE(name, least) size_t name = 0;
 #define FLAG_ATTRIBUTE(name) bool name = false;
@@ -54,15 +54,15 @@ struct Dims {
 #include "kernels.def"
 };
 
-// A checked instruction.
+// An instruction that has been checked.
 struct Op {
   Kernel kernel;
   uint32_t domain;
   Dims dims;
   std::vector<Operand> inputs, outputs;
   int64_t site;
-  size_t pack = 0;      // index of the packed weight, where the kernel is a product with one
-  bool begins = false;  // of a step, the first that writes its weight's gradient: in the first chunk it stores what others add
+  size_t pack = 0;      // index of the packed weight, if the kernel is a product with one
+  bool begins = false;  // the first to write its weight's gradient; in the first chunk it stores instead of adding
 };
 
 }  // namespace dropstream

@@ -1,4 +1,5 @@
-// The parts of an optimizer step, and evaluation. A leaf: its chunks in order, forward and backward each. An update: norm, clip, optimizer, EMA.
+// The parts of an optimizer step, and evaluation. A leaf is its chunks in order, each forward and backward. An update is norm, clip,
+// optimizer and EMA.
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -73,9 +74,11 @@ float* Program::output(const Op& op, size_t i) const { return i < op.outputs.siz
 
 void Program::run_op(const Op& op) {
   switch (op.kernel) {
-#define KERNEL(name, ...)                   \
-  case Kernel::name: return run_##name(op); \
-      #include "kernels.def"
+// clang-format 14 would join a macro of several lines with the #include below.
+// clang-format off
+#define KERNEL(name, ...) case Kernel::name: return run_##name(op);
+#include "kernels.def"
+    // clang-format on
   }
 }
 
@@ -104,7 +107,8 @@ void Program::zero_gradients() {
 
 void Program::add_gradients(float* sum, const float* other) {
   const Profile::Span span(profile_, Profile::Part::update, 3, 0);
-  const Pieces pieces(sums_.floats(), 16, std::max<size_t>(4 * pool_.threads(), sums_.floats() >> 18));  // of 1 MiB, as cancelling asks for
+  const Pieces pieces(sums_.floats(), 16,
+                      std::max<size_t>(4 * pool_.threads(), sums_.floats() >> 18));  // pieces of at most 1 MiB, so that cancelling does not wait long
   pool_.run(pieces.count, [&](size_t job, unsigned) {
     const size_t begin = pieces.begin(job), end = pieces.begin(job + 1);
     kernels_.add(In(sum + begin), In(other + begin), Out(sum + begin), end - begin);
@@ -143,10 +147,10 @@ void Program::accumulate(const LeafRequest& request, LeafResult& result, uint64_
       begin_chunk(micro, start, samples, row, &request.random);
       run(forward_, Profile::Part::forward);
       collect(row, samples, result);
-      const double turned = now();
+      const double forward_done = now();
       run(backward_, Profile::Part::backward);
-      result.forward_seconds += turned - began;
-      result.backward_seconds += now() - turned;
+      result.forward_seconds += forward_done - began;
+      result.backward_seconds += now() - forward_done;
       row += samples;
     }
   }

@@ -17,7 +17,7 @@ void check_range(const char* field, size_t value, size_t least, size_t max) {
   if (value < least || value > max) refuse(std::string(field) + " is " + text(value) + ", must be from " + text(least) + " to " + text(max));
 }
 
-// Floats of the arena that a value takes for a full chunk.
+// The number of floats of the arena that a value takes in a full chunk.
 size_t floats_of(const ProgramSpec& s, const ValueSpec& v) { return ceil_div(v.elements_per_sample * s.chunk_samples * size_of(v.type), sizeof(float)); }
 
 void check_layout(const ProgramSpec& s) {
@@ -79,7 +79,7 @@ void check_operands(const ProgramSpec& s, const std::vector<Operand>& operands, 
   for (size_t i = 0; i < operands.size(); i++) check_operand(s, operands[i], rules[i], place + " " + text(i));
 }
 
-// The operands of one product are stored alike.
+// The operands of one product must have the same type.
 void check_types(const ProgramSpec& s, const InstructionSpec& in, const Signature& signature) {
   const Operand* first = nullptr;
   const auto check = [&](const std::vector<Operand>& operands, const std::vector<OperandRule>& rules, const char* side) {

@@ -5,7 +5,7 @@ import { type LinearOptions, linear } from '../ops/linear.js';
 import { rowsOf, type Tensor } from '../tensor.js';
 
 export interface MlpOptions extends Pick<LinearOptions, 'weight' | 'bias'> {
-  /** Beginning of the sites' names. Default `mlp`. */
+  /** Prefix of the sites' names. Default `mlp`. */
   site?: string;
 }
 

@@ -5,8 +5,8 @@ import { patches } from '../ops/patches.js';
 import { rowsOf, type Tensor } from '../tensor.js';
 
 /**
- * Images [C, H, W] → patch embeddings [N, width]: a convolution with stride and kernel `patch`, stored as one, weight [width, C, p, p].
- * Initialised as PyTorch's, weight and bias U(±1/√fan_in), unless given.
+ * Images [C, H, W] → patch embeddings [N, width]: a convolution whose stride and kernel are `patch`. Its weight is stored as [width, C, p, p]. By
+ * default, weight and bias are initialised as in PyTorch, U(±1/√fan_in).
  */
 export function patchEmbed(
   images: Tensor,

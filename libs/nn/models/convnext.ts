@@ -19,7 +19,7 @@ export interface ConvNextConfig {
   /** Side in pixels of the stem's convolution. Default 4. */
   patch?: number;
   classes: number;
-  /** Start of every gamma; where it is not above 0 there is none. Default 1e-6. */
+  /** Initial value of every gamma; there are no gammas unless it is above 0. Default 1e-6. */
   layerScaleInitValue?: number;
   /** Factor of the head's initial weight. Default 1. */
   headInitScale?: number;
@@ -28,8 +28,8 @@ export interface ConvNextConfig {
 const KERNEL = 7;
 
 /**
- * ConvNeXt (Liu et al. 2022); names, order and initialisation as the reference's. Stochastic depth only: it has no dropout site.
- * Maps are token tensors [H·W, C], so that the channels-first norm is a layer norm, and a convolution with stride k a linear layer.
+ * ConvNeXt (Liu et al. 2022); names, order and initialisation are those of the reference. It has stochastic depth only, and no dropout sites. Maps
+ * are token tensors [H·W, C], so that the channels-first norm is a layer norm, and a convolution with stride k is a linear layer.
  */
 export function convnext(config: ConvNextConfig): Model {
   const { depths, dims, patch = 4, classes, layerScaleInitValue = 1e-6, headInitScale = 1 } = config;

@@ -17,11 +17,13 @@ export interface MixerConfig {
   classes: number;
 }
 
-/** MLP-Mixer (Tolstikhin et al. 2021); names, order, initialisation and drop sites as timm's mixer_*_224. Tied to its image size by the token MLPs. */
+/**
+ * MLP-Mixer (Tolstikhin et al. 2021); names, order, initialisation and drop sites are those of timm's mixer_*_224. The token MLPs fix the image size.
+ */
 export function mixer({ dim, depth, patch, classes }: MixerConfig): Model {
   return model('mixer', ({ images, param, drop }) => {
     const fanIn = (images.shape[0] ?? 0) * patch ** 2;
-    // 0.8796: the deviation of a normal cut off at two deviations, which the reference divides by without cutting.
+    // 0.8796 is the deviation of a normal truncated at two deviations; the reference divides by it without truncating.
     const stem = { weight: normal(1 / Math.sqrt(fanIn) / 0.87962566103423978), bias: zeros };
     const init = { weight: xavierUniform, bias: normal(1e-6) };
     let x = patchEmbed(images, patch, dim, param('stem.proj'), stem); // [B, N, D]

@@ -12,9 +12,9 @@ export interface ModelSizes {
   classes: number;
 }
 
-/** What a run may ask of a model's beginning. ConvNeXt only: elsewhere they say nothing. */
+/** Options of a model's initialisation. Only ConvNeXt uses them; other models ignore them. */
 export interface ModelOptions {
-  /** Start of every gamma; where it is not above 0 there is none. Default 1e-6. */
+  /** Initial value of every gamma; there are no gammas unless it is above 0. Default 1e-6. */
   layerScaleInitValue?: number | undefined;
   /** Factor of the head's initial weight. Default 1. */
   headInitScale?: number | undefined;
@@ -24,11 +24,11 @@ export type Family = 'vit' | 'mixer' | 'swin' | 'convnext';
 
 interface Entry {
   family: Family;
-  /** Image size that the name stands for. */
+  /** Default image size of the model, in pixels. */
   imageSize: number;
-  /** Image sizes that divide as the architecture needs. */
+  /** Whether the architecture can divide this image size as it needs. */
   takes: (imageSize: number) => boolean;
-  /** `takes` in words. */
+  /** Description of the sizes that `takes` accepts. */
   sizes: string;
   build: (classes: number, options: ModelOptions) => Model;
 }
@@ -112,7 +112,8 @@ const models: Readonly<Record<string, Entry>> = {
   convnext_base: convnextEntry([3, 3, 27, 3], doubling(128)),
   convnext_large: convnextEntry([3, 3, 27, 3], doubling(192)),
   convnext_xlarge: convnextEntry([3, 3, 27, 3], doubling(256)),
-  // Not the reference's, for small images: 28 (MNIST family) and 32 to 64 pixels (CIFAR, Tiny ImageNet). p: patch or stem, w: window.
+  // Models for small images, which the reference does not have: 28 pixels (MNIST family) and 32 to 64 pixels (CIFAR, Tiny ImageNet). p: patch or
+  // stem, w: window.
   vit_nano_p7: vitEntry(64, 4, 4, 7, 28),
   vit_micro_p4: vitEntry(128, 6, 4, 4, 32),
   vit_micro_p8: vitEntry(128, 6, 4, 8, 64),
@@ -127,7 +128,7 @@ const models: Readonly<Record<string, Entry>> = {
   convnext_micro_p4: convnextEntry([2, 2, 2], [48, 96, 192], { imageSize: 64 }),
 };
 
-/** A model or a size of it that does not exist: which field, its value, and what is allowed. */
+/** A model, or an image size of a model, that does not exist. Says which field, its value, and what is allowed. */
 export class UnknownModel extends Error {
   override readonly name = 'UnknownModel';
   constructor(
@@ -143,7 +144,7 @@ export function modelNames(): string[] {
   return Object.keys(models);
 }
 
-/** The image size that a model's name stands for, in pixels. Throws UnknownModel. */
+/** A model's default image size in pixels. Throws UnknownModel. */
 export function defaultImageSize(name: string): number {
   return entryOf(name).imageSize;
 }
@@ -153,7 +154,7 @@ export function modelFamily(name: string): Family {
   return entryOf(name).family;
 }
 
-/** The model of a name for images of imageSize × imageSize. Throws UnknownModel. */
+/** The model of this name for images of imageSize × imageSize pixels. Throws UnknownModel. */
 export function modelConfig(name: string, { imageSize, classes }: ModelSizes, options: ModelOptions = {}): Model {
   const entry = entryOf(name);
   if (!Number.isInteger(imageSize) || imageSize < 1 || imageSize > MOST_PIXELS || !entry.takes(imageSize)) {

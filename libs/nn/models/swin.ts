@@ -16,18 +16,18 @@ export interface SwinConfig {
   dim: number;
   /** Blocks of each stage. */
   depths: readonly number[];
-  /** Heads of each stage; divide its width. */
+  /** Heads of each stage; each must divide the stage's width. */
   heads: readonly number[];
   /** Side of a patch in pixels. Default 4. */
   patch?: number;
-  /** Side of a window in tokens; divides the map of every stage that is larger. Default 7. */
+  /** Side of a window in tokens; must divide the maps of all stages that are larger. Default 7. */
   window?: number;
   classes: number;
 }
 
 const norm = { eps: 1e-5 };
 
-/** Swin (Liu et al. 2021), without absolute positions; names, order, initialisation and drop sites as timm's swin_*_patch4_window7_224. */
+/** Swin (Liu et al. 2021), without absolute positions; names, order, initialisation and drop sites are those of timm's swin_*_patch4_window7_224. */
 export function swin({ dim, depths, heads, patch = 4, window = 7, classes }: SwinConfig): Model {
   return model('swin', ({ images, param, drop }) => {
     const [, imageHeight = 0, imageWidth = 0] = images.shape;
@@ -57,7 +57,7 @@ export function swin({ dim, depths, heads, patch = 4, window = 7, classes }: Swi
   });
 }
 
-/** Every second block's windows are shifted by half a window, except where one window spans the map. */
+/** The windows of every second block are shifted by half a window, unless one window covers the map. */
 function windowsOf(grid: Grid, window: number, shifted: boolean): Windows {
   const side = Math.min(grid.height, grid.width);
   if (side <= window) return { ...grid, window: side, shift: 0 };

@@ -22,7 +22,7 @@ export interface VitConfig {
   classes: number;
 }
 
-/** ViT (Dosovitskiy et al. 2021), pre-norm, MLP ratio 4; names, order, initialisation and drop sites as timm's vit_*_patch16_224. */
+/** ViT (Dosovitskiy et al. 2021), pre-norm, MLP ratio 4; names, order, initialisation and drop sites are those of timm's vit_*_patch16_224. */
 export function vit({ dim, depth, heads, patch, classes }: VitConfig): Model {
   return model('vit', ({ images, param, drop }) => {
     const token = param('cls_token').declare([1, 1, dim], normal(0.02));
@@ -35,7 +35,7 @@ export function vit({ dim, depth, heads, patch, classes }: VitConfig): Model {
       x = residual(x, drop.path(k, 0), (y) => selfAttention(layerNorm(y, p('norm1')), heads, p('attn'), d));
       x = residual(x, drop.path(k, 1), (y) => mlp(layerNorm(y, p('norm2')), 4 * dim, p('mlp'), d));
     }
-    // The final norm acts on each token by itself, so it is taken of the class token only.
+    // The final norm works on each token separately, so it is only computed for the class token.
     return linear(layerNorm(takeToken(x, 0), param('norm')), classes, param('head')); // [B, classes]
   });
 }

@@ -13,14 +13,14 @@ function padded(tf: TensorFlow, x: tfjs.Tensor, { height, width, channels, kerne
   return tf.pad(tf.reshape(x, [-1, height, width, channels]), [[0, 0], border, border, [0, 0]]) as tfjs.Tensor4D;
 }
 
-/** A weight [C, 1, k, k] as tfjs has filters: [k, k, C, 1]. */
+/** Converts a weight [C, 1, k, k] to tfjs's filter layout [k, k, C, 1]. */
 function filterOf(tf: TensorFlow, weight: tfjs.Tensor): tfjs.Tensor4D {
   return tf.transpose(weight, [2, 3, 0, 1]) as tfjs.Tensor4D;
 }
 
 /**
- * Each channel convolved with its own k×k filter, stride 1, zero padding k÷2: tokens x [H·W, C] → y [H·W, C];
- * weight: [C, 1, k, k], not flipped, as PyTorch's; bias: [C].
+ * Convolves each channel with its own k×k filter, stride 1, zero padding k÷2: tokens x [H·W, C] → y [H·W, C]. weight: [C, 1, k, k], not flipped, as
+ * in PyTorch; bias: [C].
  */
 const apply = operation<{ inputs: 'x' | 'weight' | 'bias'; attributes: Sizes }>({
   name: 'depthwise_conv',
@@ -29,14 +29,14 @@ const apply = operation<{ inputs: 'x' | 'weight' | 'bias'; attributes: Sizes }>(
     weightGradient({ x, dy, weight, bias }, attributes);
     return { x: () => inputGradient({ dy, weight }, attributes).y };
   },
-  // Not 'same' or explicit padding: the tensorflow backend knows neither.
+  // The map is padded by hand because the tensorflow backend supports neither 'same' nor explicit padding here.
   tfjs: (tf, { x, weight, bias }, sizes) => {
     const y = tf.depthwiseConv2d(padded(tf, x, sizes), filterOf(tf, weight), 1, 'valid');
     return { y: tf.reshape(tf.add(y, bias), x.shape) };
   },
 });
 
-/** dx = dy convolved with the filters turned by half a turn. */
+/** dx is dy convolved with the filters rotated by 180°. */
 const inputGradient = operation<{ inputs: 'dy' | 'weight'; attributes: Sizes }>({
   name: 'depthwise_conv_input_grad',
   shape: ({ dy }) => dy,
@@ -70,7 +70,7 @@ const weightGradient = operation<{
 /** A depthwise convolution of a token map [H·W, C] with parameters `weight` (normal, deviation 0.02) and `bias` (zeros); `kernel` is odd. */
 export function depthwiseConv(x: Tensor, grid: Grid, kernel: number, param: ParamScope): Tensor {
   const channels = gridOf(x, grid);
-  if (kernel % 2 !== 1) throw new RangeError(`${param.path}: a kernel of ${kernel} has no middle; it must be odd`);
+  if (kernel % 2 !== 1) throw new RangeError(`${param.path}: kernel is ${kernel}, must be odd`);
   const weight = param('weight').declare([channels, 1, kernel, kernel], normal(0.02));
   const bias = param('bias').declare([channels], zeros);
   return apply({ x, weight, bias }, { ...grid, channels, kernel }).y;

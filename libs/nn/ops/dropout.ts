@@ -5,8 +5,8 @@ import { rowsOf, type Tensor } from '../tensor.js';
 type Signature = { inputs: 'x'; attributes: 'rows' | 'width' };
 
 /**
- * y = kept ? x/(1 − p) : 0 by the site's mask, which is drawn anew wherever it is needed and never stored. Its own gradient.
- * At rate 0 and in evaluation y = x.
+ * y = kept ? x/(1 − p) : 0 by the site's mask. The mask is drawn again whenever it is needed, and never stored. The operation is its own gradient. At
+ * rate 0 and in evaluation, y = x.
  */
 const apply: Apply<Signature> = operation<Signature>({
   name: 'dropout',

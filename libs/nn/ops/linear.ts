@@ -45,11 +45,11 @@ const weightGradient = operation<{ inputs: 'x' | 'dy' | 'weight'; optional: 'bia
 });
 
 export interface LinearOptions {
-  /** From the shape, or the same for every shape. Default: normal, deviation 0.02. */
+  /** An initializer, or a function of the shape that returns one. Default: normal with deviation 0.02. */
   weight?: Initializer | ((fanIn: number, fanOut: number) => Initializer);
   /** Default: zeros; null for no bias. */
   bias?: Initializer | null;
-  /** Shape the weight is stored in, [out, ...], where it is a convolution's. */
+  /** Shape in which the weight is stored, [out, ...], if it is that of a convolution. */
   weightShape?: readonly number[];
 }
 

@@ -5,7 +5,7 @@ import { type Grid, gridOf, type Tensor } from '../tensor.js';
 type Sizes = 'height' | 'width' | 'channels' | 'order';
 type SizeValues = { readonly [name in Sizes]: number };
 
-/** Axes of [n, H/2, dy, W/2, dx, C] in the order of the result: its rows, then its columns. */
+/** Axes of [n, H/2, dy, W/2, dx, C] in the order of the result: the axes of its rows, and then those of its columns. */
 const axes = ({ order }: SizeValues) => (order === 0 ? [0, 1, 3, 5, 2, 4] : [0, 1, 3, 4, 2, 5]);
 
 function split({ height, width, channels }: SizeValues): number[] {
@@ -13,8 +13,8 @@ function split({ height, width, channels }: SizeValues): number[] {
 }
 
 /**
- * 2×2 neighbouring tokens side by side: x [H·W, C] → y [H/2 · W/2, 4C].
- * Order 0: columns (c, dy, dx), like a 2×2 convolution's weight flattened. Order 1: (dx, dy, c), Swin's.
+ * Concatenates 2×2 neighbouring tokens: x [H·W, C] → y [H/2 · W/2, 4C]. Order 0: columns (c, dy, dx), like the flattened weight of a 2×2 convolution.
+ * Order 1: (dx, dy, c), as in Swin.
  */
 const apply = operation<{ inputs: 'x'; attributes: Sizes }>({
   name: 'merge_patches',
@@ -27,7 +27,7 @@ const apply = operation<{ inputs: 'x'; attributes: Sizes }>({
   },
 });
 
-/** Every value back to its token. */
+/** Returns every value to its token. */
 const gradient = operation<{ inputs: 'dy'; attributes: Sizes }>({
   name: 'merge_patches_grad',
   shape: (_, { height, width, channels }) => [height * width, channels],
@@ -48,7 +48,7 @@ function unmerge(tf: TensorFlow, dy: tfjs.Tensor, sizes: SizeValues): tfjs.Tenso
   return tf.reshape(back, [-1, height * width, channels]);
 }
 
-/** Merges 2×2 neighbours of a token map [H·W, C]: [H/2 · W/2, 4C]. `columns`: how the 4C are ordered. Refuses odd sides. */
+/** Merges 2×2 neighbours of a token map [H·W, C] into [H/2 · W/2, 4C]. `columns` is the order of the 4C. Throws RangeError for odd sides. */
 export function mergePatches(x: Tensor, grid: Grid, columns: 'as convolution' | 'as Swin'): Tensor {
   const channels = gridOf(x, grid);
   if (grid.height % 2 !== 0 || grid.width % 2 !== 0) {

@@ -2,8 +2,8 @@ import { operation } from '../operation.js';
 import type { Tensor } from '../tensor.js';
 
 /**
- * Cuts images into patches, each a row in a convolution weight's order: images [C, H, W] → y [N, C·p·p], N = H/p · W/p row by row,
- * columns (c, y, x). Images need no gradient.
+ * Cuts images into patches; each patch becomes a row in the order of a convolution's weight: images [C, H, W] → y [N, C·p·p], N = H/p · W/p row by
+ * row, columns (c, y, x). Images need no gradient.
  */
 const apply = operation<{ inputs: 'images'; attributes: 'channels' | 'height' | 'width' | 'patch' }>({
   name: 'patches',
@@ -15,7 +15,7 @@ const apply = operation<{ inputs: 'images'; attributes: 'channels' | 'height' | 
   },
 });
 
-/** Number of patches of an image; refuses sizes that the patch does not divide. */
+/** Number of patches of an image. Throws RangeError if the patch does not divide the image's sides. */
 export function patchCount(images: Tensor, patch: number): number {
   const [, height = 0, width = 0] = images.shape;
   if (height % patch !== 0 || width % patch !== 0)

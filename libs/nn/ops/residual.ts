@@ -5,7 +5,10 @@ type Attributes = 'width' | 'path' | 'scaled';
 type GatherKept = { inputs: 'x'; attributes: Attributes };
 type ScatterAddKept = { inputs: 'x' | 'y'; attributes: Attributes };
 
-/** The samples that the path keeps, ascending; times 1/(1 − p) if `scaled`. x: [...] of all samples → y: [...] of the kept. */
+/**
+ * Selects the samples that the path keeps, in ascending order; multiplies by 1/(1 − p) if `scaled`. x: [...] of all samples → y: [...] of the kept
+ * samples.
+ */
 const gatherKept: Apply<GatherKept> = operation<GatherKept>({
   name: 'gather_kept',
   shape: ({ x }) => x,
@@ -17,7 +20,7 @@ const gatherKept: Apply<GatherKept> = operation<GatherKept>({
   },
 });
 
-/** x, with the kept samples' y (times 1/(1 − p) if `scaled`) added where they belong. */
+/** Adds y of the kept samples (times 1/(1 − p) if `scaled`) to the rows of x that belong to them. */
 const scatterAddKept: Apply<ScatterAddKept> = operation<ScatterAddKept>({
   name: 'scatter_add_kept',
   shape: ({ x }) => x,
@@ -45,12 +48,12 @@ function domainOf(path: Path | undefined): number {
 }
 
 /**
- * x + branch(x), under stochastic depth: the branch sees only the samples that `path` keeps, and counts 1/(1 − p) for them.
- * The one place where stochastic depth exists. The branch is traced once, over "the kept samples", so an executor can skip the rest;
- * without any kept sample its parameters have zero gradients.
+ * x + branch(x) under stochastic depth: the branch is only computed for the samples that `path` keeps, and its result is multiplied by 1/(1 − p).
+ * This is the only place that implements stochastic depth. The branch is traced once, on "the kept samples", so an executor can skip the others. If
+ * no sample is kept, the gradients of the branch's parameters are zero.
  */
 export function residual(x: Tensor, path: Path, branch: (kept: Tensor) => Tensor): Tensor {
-  if (x.domain !== 0) throw new Error('A residual branch cannot stand inside another');
+  if (x.domain !== 0) throw new Error('a residual branch cannot be inside another');
   const place = { width: elements(x.shape), path: path.index };
   const y = branch(gatherKept({ x }, { ...place, scaled: 0 }, { path, domain: domainOf(path) }).y);
   return scatterAddKept({ x, y }, { ...place, scaled: 1 }, { path, domain: 0 }).y;

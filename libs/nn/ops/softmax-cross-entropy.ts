@@ -2,8 +2,8 @@ import { operation } from '../operation.js';
 import type { Tensor } from '../tensor.js';
 
 /**
- * Loss of every sample against soft targets t: y = −Σ t · log softmax(logits). logits, targets: [C] → y: [1].
- * It is where the gradient starts, so it saves it: dlogits = (softmax · Σt − t) · lossScale.
+ * Loss of every sample against soft targets t: y = −Σ t · log softmax(logits). logits, targets: [C] → y: [1]. The gradient starts here, so the
+ * operation saves it: dlogits = (softmax · Σt − t) · lossScale.
  */
 const apply = operation<{ inputs: 'logits' | 'targets'; attributes: 'classes'; saves: 'dlogits' }>({
   name: 'softmax_cross_entropy',

@@ -26,6 +26,6 @@ const gradient = operation<{ inputs: 'dy'; attributes: Sizes }>({
 
 export function takeToken(x: Tensor, token: number): Tensor {
   const { rows: tokens, width } = rowsOf(x.shape);
-  if (token < 0 || token >= tokens) throw new RangeError(`token ${token} of ${tokens}`);
+  if (token < 0 || token >= tokens) throw new RangeError(`token is ${token}, must be from 0 to ${tokens - 1}`);
   return apply({ x }, { tokens, width, token }).y;
 }

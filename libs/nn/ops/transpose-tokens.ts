@@ -3,7 +3,7 @@ import { rowsOf, type Tensor } from '../tensor.js';
 
 type Signature = { inputs: 'x'; attributes: 'tokens' | 'width' };
 
-/** Tokens and channels exchanged: x [N, D] → y [D, N]. Its gradient is itself, the other way round. */
+/** Exchanges tokens and channels: x [N, D] → y [D, N]. Its gradient is the same operation in the other direction. */
 const apply: Apply<Signature> = operation<Signature>({
   name: 'transpose_tokens',
   shape: (_, { tokens, width }) => [width, tokens],

@@ -6,24 +6,27 @@ import { type Grid, gridOf, type Parameter, type Tensor } from '../tensor.js';
 type Sizes = 'height' | 'width' | 'window' | 'shift' | 'heads' | 'head_dim' | 'scale';
 type SizeValues = { readonly [name in Sizes]: number };
 
-/** Added to the scores between tokens that only the roll brought together: enough that exp() makes next to nothing of them. */
+/** Added to the scores between tokens that are neighbours only because of the roll, so that their exp() is almost zero. */
 const APART = -100;
 
 export interface Windows extends Grid {
-  /** Side w of a window in tokens; divides both sides of the map. */
+  /** Side w of a window in tokens; must divide both sides of the map. */
   window: number;
-  /** Rows and columns that the map is rolled back by before it is cut, in 0..w − 1. */
+  /** Number of rows and columns by which the map is rolled back before it is cut into windows, in 0..w − 1. */
   shift: number;
 }
 
 const windowCount = ({ height, width, window }: Windows) => (height / window) * (width / window);
 
-/** Token of every place of the windows [windows, w²], both in row order: of the map rolled by −shift. */
+/** Token at every place of the windows [windows, w²], both in row order, of the map rolled by −shift. */
 export function windowTokens({ height, width, window, shift }: Windows): Int32Array {
   return places({ height, width, window }, (y, x) => ((y + shift) % height) * width + ((x + shift) % width));
 }
 
-/** Region of every place of the windows [windows, w²]: what the roll joins lies in different ones of 3×3 regions. For shifts above 0. */
+/**
+ * Region, one of 3×3, of every place of the windows [windows, w²]; tokens that only the roll makes neighbours are in different regions. For shifts
+ * above 0.
+ */
 export function windowRegions({ height, width, window, shift }: Windows): Int32Array {
   const band = (at: number, side: number) => (at < side - window ? 0 : at < side - shift ? 1 : 2);
   return places({ height, width, window }, (y, x) => 3 * band(y, height) + band(x, width));
@@ -37,7 +40,7 @@ function places({ height, width, window }: Omit<Windows, 'shift'>, value: (y: nu
   });
 }
 
-/** Row of the bias table for every pair (i, j) of a window's places: [w², w²]. */
+/** Row of the bias table for every pair (i, j) of places in a window: [w², w²]. */
 export function biasRows(window: number): Int32Array {
   const size = window ** 2;
   return Int32Array.from({ length: size * size }, (_, pair) => {
@@ -81,9 +84,9 @@ function scoresOf(tf: TensorFlow, q: tfjs.Tensor, k: tfjs.Tensor, table: tfjs.Te
 }
 
 /**
- * Softmax attention inside windows of w×w tokens of a map, with a learnt bias by relative position: qkv [H·W, 3·h·d] split as
- * (3, heads, head_dim), table [(2w − 1)², h] → y [H·W, h·d]. The map is rolled by −shift, cut in row order, and put back; p = softmax(q · kᵀ ·
- * scale + bias + mask), dropout at the site [windows, h, w², w²] acts on p; y = p · v. Saves the log-sum-exp of each row, not p.
+ * Softmax attention inside windows of w×w tokens of a map, with a learnt bias by relative position: qkv [H·W, 3·h·d], split as (3, heads, head_dim),
+ * and table [(2w − 1)², h] → y [H·W, h·d]. The map is rolled by −shift, cut into windows in row order, and put back afterwards. p = softmax(q · kᵀ ·
+ * scale + bias + mask); dropout at the site [windows, h, w², w²] applies to p; y = p · v. Saves the log-sum-exp of each row, not p.
  */
 const apply = operation<{ inputs: 'qkv' | 'table'; attributes: Sizes; saves: 'lse' }>({
   name: 'window_attention',
@@ -124,15 +127,15 @@ const gradient = operation<{ inputs: 'qkv' | 'table' | 'out' | 'lse' | 'dy'; att
   },
 });
 
-/** Σ over samples, windows and the pairs of a row of the table. */
+/** Σ over samples, windows and the pairs that use a row of the table. */
 function biasGradient(tf: TensorFlow, ds: tfjs.Tensor, rows: number, { window, heads }: SizeValues): tfjs.Tensor {
   const pairs = tf.transpose(tf.reshape(tf.sum(ds, [0, 1]), [heads, window ** 4]));
   return tf.unsortedSegmentSum(pairs, tf.tensor1d(biasRows(window), 'int32'), rows);
 }
 
 /**
- * Window attention over a token map's qkv [H·W, 3·D]: [H·W, D]. table: [(2w − 1)², heads]. The dropout site has shape [windows, heads, w², w²];
- * q is scaled by head_dim^−½. Refuses windows that do not divide the map.
+ * Window attention on a token map's qkv [H·W, 3·D]: [H·W, D]. table: [(2w − 1)², heads]. The dropout site has shape [windows, heads, w², w²]; q is
+ * scaled by head_dim^−½. Throws RangeError if the windows do not divide the map.
  */
 export function windowAttention(qkv: Tensor, table: Parameter, windows: Windows, heads: number, drop: DropScope): Tensor {
   const { height, width, window, shift } = windows;

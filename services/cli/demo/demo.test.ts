@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { readUpState } from '../addresses.js';
 import { commandLineEntry, nodeOptions } from '../service-entry.js';
 import { demoSpec } from './demo-spec.js';
@@ -63,7 +64,7 @@ test('Ctrl-C ends the demo with 130 and leaves no service behind', async (t) => 
 
 test('the spec warms up for a tenth and drops for half of the training', () => {
   const spec = demoSpec({ epochs: 6, samples: 60_000, trainManifest: 'a', evalManifest: 'b', holdoutStride: 0 });
-  assert.deepEqual([spec.warmupSteps, spec.cutoffEpoch, spec.dropMode, spec.dropSchedule], [562n, 3, 'early', 'linear']);
+  assert.deepEqual([spec.warmupSteps, spec.cutoffEpoch, spec.dropMode, spec.dropSchedule], [562n, 3, DropMode.EARLY, DropSchedule.LINEAR]);
   const single = demoSpec({ epochs: 1, samples: 100, trainManifest: 'a', evalManifest: '', holdoutStride: 10 });
   assert.deepEqual([single.warmupSteps, single.cutoffEpoch], [1n, 1]);
 });

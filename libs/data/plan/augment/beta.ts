@@ -1,11 +1,11 @@
 /**
- * Beta(α, α) by two gamma variates (Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 26, 2000; below 1 by
- * Gamma(α) = Gamma(α + 1) · U^(1/α)), in logarithms so that small α do not underflow, over our own exp and log.
+ * Draws from Beta(α, α) by two gamma variates (Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 26, 2000; for α below
+ * 1, Gamma(α) = Gamma(α + 1) · U^(1/α)). Computed in logarithms so that small α do not underflow, with the exp and log of libs/random.
  */
 import { exp, log } from '#random/elementary.js';
 import type { Draws } from './draws.js';
 
-/** α > 0. In [0, 1]; both ends can be reached where α is small. */
+/** `alpha` must be above 0. The result lies in [0, 1]; small values of alpha can give exactly 0 or 1. */
 export function drawBeta(draws: Draws, alpha: number): number {
   const first = logGamma(draws, alpha);
   const second = logGamma(draws, alpha);
@@ -18,7 +18,7 @@ function logGamma(draws: Draws, alpha: number): number {
   const d = alpha - 1 / 3;
   const c = 1 / Math.sqrt(9 * d);
   for (;;) {
-    // Accepted in more than 95 of 100 tries for every α ≥ 1.
+    // More than 95 of 100 draws are accepted, for every α ≥ 1.
     const x = draws.normal();
     const root = 1 + c * x;
     const u = draws.openUnit();

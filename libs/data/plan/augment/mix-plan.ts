@@ -1,6 +1,7 @@
 /**
- * Mixup and cutmix of one batch (recipe §6), as data: for each slot λ, the partner and the pasted box. The partner of slot i is B − 1 − i.
- * Draws are keyed by epoch and position: of the batch's first slot (batch), of the pair's first slot (pair), of the slot itself (elem).
+ * Plans mixup and cutmix of one batch (recipe §6). For each slot, a plan holds λ, the partner and the pasted box. The partner of slot i is slot B − 1
+ * − i. Draws are keyed by the epoch and a position: that of the batch's first slot (mode batch), of the pair's first slot (pair), or of the slot
+ * itself (elem).
  */
 
 import type { Violations } from '#errors/errors.js';
@@ -14,21 +15,21 @@ export type MixMode = (typeof mixupModes.words)[number];
 
 /** The resolved form of the proto's MixSpec. */
 export interface Mix {
-  /** Beta parameter of mixup; 0: off. */
+  /** Beta parameter of mixup; 0 turns it off. */
   readonly mixup: number;
-  /** Beta parameter of cutmix; 0: off. */
+  /** Beta parameter of cutmix; 0 turns it off. */
   readonly cutmix: number;
-  /** Size range of the box as shares of the side; turns cutmix on. */
+  /** Smallest and largest side of the box, as fractions of the image's side. Setting it turns cutmix on. */
   readonly minmax: readonly [number, number] | undefined;
   readonly probability: number;
-  /** Probability of cutmix where both are on. */
+  /** Probability of cutmix when both are on. */
   readonly switchProbability: number;
   readonly mode: MixMode;
   /** Label smoothing. */
   readonly smoothing: number;
 }
 
-/** As the proto's MixSpec: absent is the default. */
+/** The fields of the proto's MixSpec; an absent field has its default. */
 export interface MixOptions {
   readonly mixup?: number | undefined;
   readonly cutmix?: number | undefined;
@@ -39,7 +40,7 @@ export interface MixOptions {
   readonly smoothing?: number | undefined;
 }
 
-/** Pixels; rows top … top + height − 1. */
+/** A box in pixels: rows top to top + height − 1, columns left to left + width − 1. */
 export interface MixBox {
   readonly top: number;
   readonly left: number;
@@ -47,23 +48,23 @@ export interface MixBox {
   readonly width: number;
 }
 
-/** How a slot is mixed with its partner's erased image. */
+/** How a slot is mixed with its partner's image, which has been erased before. */
 export interface SlotMix {
-  /** Share of the slot's own image: a float32 value. */
+  /** Weight of the slot's own image, a float32 value. */
   readonly lambda: number;
   readonly partner: number;
-  /** Pasted from the partner; null: a weighted sum of both. */
+  /** The box that is pasted from the partner; null for a weighted sum of both images. */
   readonly box: MixBox | null;
 }
 
 const MAX_ALPHA = 1e6;
 
-/** Fills in defaults; what is not allowed is added to `violations` and the result is then not to be used. */
+/** Fills in defaults. Adds invalid fields to `violations`; then the result must not be used. */
 export function resolveMix(options: MixOptions, inputSize: number, violations: Violations, prefix = ''): Mix {
   const mixup = options.mixup ?? 0.8;
   const given = options.cutmixMinmax;
   const minmax = given.length === 2 ? ([given[0] as number, given[1] as number] as const) : undefined;
-  // With a size range λ only decides how often boxes appear at all; the reference then takes Beta(1, 1).
+  // With `minmax`, λ only decides whether there is a box at all; the reference then draws it from Beta(1, 1).
   const cutmix = minmax ? 1 : (options.cutmix ?? 1);
   const [probability, switchProbability, smoothing] = [options.mixupProb ?? 1, options.mixupSwitchProb ?? 0.5, options.smoothing ?? 0.1];
   const alpha = (value: number) => value === 0 || (value >= 1e-3 && value <= MAX_ALPHA);
@@ -85,15 +86,18 @@ export function resolveMix(options: MixOptions, inputSize: number, violations: V
   return { mixup, cutmix, minmax, probability, switchProbability, mode, smoothing };
 }
 
-/** Whether images are mixed at all (targets may be smoothed without). */
+/** True if images are mixed. Targets may be smoothed even if this is false. */
 export const mixes = (mix: Mix | undefined): mix is Mix => mix !== undefined && (mix.mixup > 0 || mix.cutmix > 0) && mix.probability > 0;
 
 export const mixKey = (seed: bigint): PhiloxKey => purposeKey(seed, 'mix');
 
-/** Plans of the slots of a batch of an even number of `slots`; null: not mixed. `first` is the position of slot 0; `size` the image's side. */
+/**
+ * Plans for all slots of a batch; null means that the slot is not mixed. `slots` must be even, `first` is the position of slot 0, and `size` is the
+ * image's side in pixels.
+ */
 export function planMix(mix: Mix, key: PhiloxKey, epoch: number, first: number, slots: number, size: number): (SlotMix | null)[] {
   if (!mixes(mix)) return new Array<null>(slots).fill(null);
-  if (slots % 2 !== 0) throw new RangeError(`a batch of ${slots} cannot be mixed: partners need an even number`);
+  if (slots % 2 !== 0) throw new RangeError(`a batch of ${slots} cannot be mixed: the number of samples must be even`);
   const draw = (position: number) => {
     const draws = new Draws(key, epoch, position);
     return drawMix(mix, draws, size);
@@ -106,14 +110,14 @@ export function planMix(mix: Mix, key: PhiloxKey, epoch: number, first: number, 
   });
 }
 
-/** What is drawn for one batch, pair or element. */
+/** The random values of one batch, pair or element. */
 export interface DrawnMix {
-  /** From the Beta distribution, or 1 where nothing is mixed. */
+  /** Drawn from the Beta distribution; 1 if nothing is mixed. */
   readonly lambda: number;
   readonly cutmix: boolean;
-  /** Box of cutmix by λ: its centre. */
+  /** Centre of the cutmix box if its size follows from λ. */
   readonly centre: { readonly y: number; readonly x: number };
-  /** Box of cutmix by size range. */
+  /** The cutmix box if its size is drawn from `minmax`. */
   readonly range?: MixBox | undefined;
 }
 
@@ -125,11 +129,11 @@ export function drawMix(mix: Mix, draws: Draws, size: number): DrawnMix {
   if (!mix.minmax || !cutmix) return { lambda, cutmix, centre };
   const [low, high] = mix.minmax.map((share) => Math.floor(size * share)) as [number, number];
   const [height, width] = [draws.integer(low, high - 1), draws.integer(low, high - 1)];
-  // randint's upper end is exclusive, so a box never touches the last row or column.
+  // The upper end of the reference's randint is exclusive, so a box never touches the last row or column.
   return { lambda, cutmix, centre, range: { top: draws.below(size - height), left: draws.below(size - width), height, width } };
 }
 
-/** What a draw means for a slot of height × width pixels: the box, and λ corrected to the area that is really kept. */
+/** Applies a draw to a slot of height × width pixels: computes the box, and corrects λ to the area that is really kept. */
 export function slotMix(drawn: DrawnMix, partner: number, height: number, width: number): SlotMix | null {
   if (drawn.lambda === 1) return null;
   if (!drawn.cutmix) {
@@ -141,7 +145,7 @@ export function slotMix(drawn: DrawnMix, partner: number, height: number, width:
   return area === 0 ? null : { lambda: Math.fround(1 - area / (height * width)), partner, box };
 }
 
-/** Sides int(side · √(1 − λ)) around the centre, cut at the image's edges; possibly empty. */
+/** A box of int(side · √(1 − λ)) pixels on each axis around the centre, clipped to the image. It may be empty. */
 export function boxByLambda(lambda: number, { y, x }: { y: number; x: number }, height: number, width: number): MixBox {
   const ratio = Math.sqrt(1 - lambda);
   const [top, bottom] = span(y, Math.floor(height * ratio), height);
@@ -155,8 +159,8 @@ function span(centre: number, cut: number, side: number): [number, number] {
 }
 
 /**
- * Soft targets [slots, classes]: λ · smoothed(own label) + (1 − λ) · smoothed(partner's label),
- * where smoothed is s / classes off the label and 1 − s + s / classes on it.
+ * Soft targets [slots, classes]: λ · smoothed(own label) + (1 − λ) · smoothed(partner's label). For smoothing s, `smoothed` is 1 − s + s / classes at
+ * the label and s / classes elsewhere.
  */
 export function softTargets(labels: ArrayLike<number>, mix: readonly (SlotMix | null)[], classes: number, smoothing: number): Float32Array {
   const off = smoothing / classes;

@@ -1,6 +1,5 @@
 /**
- * RandAugment as the recipe has it (recipe §5): the parser of `rand-m9-mstd0.5-inc1` and the draw of one image's operations.
- * Magnitudes run from 0 to 10; L = magnitude / 10.
+ * RandAugment as in recipe §5: parses `rand-m9-mstd0.5-inc1` and draws the operations of one image. Magnitudes run from 0 to 10; L = magnitude / 10.
  */
 import type { Interpolation, PixelOp } from '#native/pixels.js';
 import type { Draws } from './draws.js';
@@ -8,19 +7,19 @@ import type { Draws } from './draws.js';
 export interface RandAugment {
   /** m: mean magnitude. Default 10. */
   readonly magnitude: number;
-  /** n: operations drawn for each image. Default 2. */
+  /** n: number of operations drawn for each image. Default 2. */
   readonly count: number;
   /** mstd: standard deviation of the magnitude. Default 0. */
   readonly deviation: number;
-  /** inc with any value: operations whose effect grows with the magnitude. */
+  /** inc with any value: use the operations whose effect grows with the magnitude. */
   readonly increasing: boolean;
-  /** w0: drawn without replacement, by `WEIGHTS`. */
+  /** w0: draw without replacement, with the probabilities of `WEIGHTS`. */
   readonly weighted: boolean;
 }
 
 type OpName = PixelOp['op'];
 
-/** The 15 operations, in the reference's order, with their share under w0. */
+/** The 15 operations in the reference's order, with their probabilities under w0. */
 const WEIGHTS: readonly (readonly [OpName, number])[] = [
   ['AutoContrast', 0.025],
   ['Equalize', 0.005],
@@ -40,50 +39,50 @@ const WEIGHTS: readonly (readonly [OpName, number])[] = [
 ];
 export const RAND_AUGMENT_OPS: readonly OpName[] = WEIGHTS.map(([op]) => op);
 
-/** Each drawn operation is applied with this probability. */
+/** Probability with which each drawn operation is applied. */
 const APPLY = 0.5;
 const MAX_COUNT = 32;
 const MAX_WEIGHTED = WEIGHTS.filter(([, weight]) => weight > 0).length;
 
-/** What `aa` may be, for messages. */
+/** The allowed values of `aa`, for messages. */
 const RAND_AUGMENT_FORM = `"" or rand-mM-nN-mstdS-incI (M 0 to 10, N 1 to ${MAX_COUNT}, S >= 0), or rand-mM-nN-w0 without inc`;
 
 export type ParsedAugmentation =
   | { readonly ok: true; readonly value: RandAugment | null }
   | { readonly ok: false; readonly allowed: string };
 
-/** '' is none. AutoAugment and AugMix are refused by name: the recipe does not define them. */
+/** Parses `aa`; '' means none. AutoAugment and AugMix get messages of their own, because the recipe does not define them. */
 export function parseRandAugment(text: string): ParsedAugmentation {
   if (text === '') return { ok: true, value: null };
   const refuse = (why: string): ParsedAugmentation => ({ ok: false, allowed: `${RAND_AUGMENT_FORM}; ${why}` });
   const [name, ...sections] = text.split('-');
   if (name === 'augmix') return refuse('AugMix is not supported');
   if (['original', 'originalr', 'v0', 'v0r'].includes(name as string)) return refuse('AutoAugment policies are not supported');
-  if (name !== 'rand') return refuse(`${JSON.stringify(name)} is no policy`);
+  if (name !== 'rand') return refuse(`${JSON.stringify(name)} is not a policy`);
   let [magnitude, count, deviation] = [10, 2, 0];
   let [increasing, weighted] = [false, false];
   for (const section of sections) {
     const match = /^(mstd|inc|m|n|w)(\d+(?:\.\d+)?)$/.exec(section);
-    if (!match) return refuse(`${JSON.stringify(section)} is no section`);
+    if (!match) return refuse(`${JSON.stringify(section)} is not a section of a policy`);
     const value = Number(match[2]);
     const key = match[1] as string;
-    if (key !== 'mstd' && !Number.isInteger(value)) return refuse(`${key} takes an integer`);
+    if (key !== 'mstd' && !Number.isInteger(value)) return refuse(`${key} must be an integer`);
     if (key === 'm') magnitude = value;
     else if (key === 'n') count = value;
     else if (key === 'mstd') deviation = value;
     else if (key === 'inc') increasing = true;
     else if (value === 0) weighted = true;
-    else return refuse('w0 is the only set of weights');
+    else return refuse('w must be 0: w0 is the only set of weights');
   }
-  if (magnitude > 10) return refuse('m is at most 10');
-  if (deviation > 100) return refuse('mstd is at most 100');
-  if (count < 1 || count > MAX_COUNT) return refuse(`n is 1 to ${MAX_COUNT}`);
-  if (weighted && increasing) return refuse('w0 has no weights for the increasing operations');
-  if (weighted && count > MAX_WEIGHTED) return refuse(`w0 draws at most ${MAX_WEIGHTED} operations`);
+  if (magnitude > 10) return refuse('m must be at most 10');
+  if (deviation > 100) return refuse('mstd must be at most 100');
+  if (count < 1 || count > MAX_COUNT) return refuse(`n must be from 1 to ${MAX_COUNT}`);
+  if (weighted && increasing) return refuse('w0 cannot be combined with inc: it has no weights for those operations');
+  if (weighted && count > MAX_WEIGHTED) return refuse(`n must be at most ${MAX_WEIGHTED} with w0`);
   return { ok: true, value: { magnitude, count, deviation, increasing, weighted } };
 }
 
-/** The operations of one image that has `size` × `size` pixels, in order. */
+/** Draws the operations of one image of `size` × `size` pixels, in the order in which they are applied. */
 export function drawRandAugment(draws: Draws, policy: RandAugment, size: number, interpolation: () => Interpolation): PixelOp[] {
   const names = policy.weighted ? drawWeighted(draws, policy.count) : Array.from({ length: policy.count }, () => drawUniform(draws));
   return names.flatMap((name) => {
@@ -109,7 +108,7 @@ function drawWeighted(draws: Draws, count: number): OpName[] {
   });
 }
 
-/** One operation at a magnitude in [0, 10]; `sign` is used only where the recipe says ±; `size` is the image's side in pixels. */
+/** One operation at a magnitude in [0, 10]. `sign` is used only where the recipe has ±; `size` is the image's side in pixels. */
 export function pixelOp(
   op: OpName,
   magnitude: number,

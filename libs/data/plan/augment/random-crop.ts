@@ -1,4 +1,4 @@
-/** Random crops of the training transform, and the centre crop of evaluation (recipe §5). Pixels, integers. */
+/** Random crops for training, and the centre crop of evaluation (recipe §5). All values are whole pixels. */
 import { exp, log } from '#random/elementary.js';
 import type { Draws } from './draws.js';
 import { roundHalfEven } from './round-half-even.js';
@@ -16,8 +16,8 @@ const LOG_ASPECT = [log(ASPECT[0]), log(ASPECT[1])] as const;
 const TRIES = 10;
 
 /**
- * RandomResizedCrop: area share uniform in [0.08, 1), aspect (width / height) log-uniform in [3/4, 4/3), uniform place;
- * after ten boxes that do not fit, `fallbackCrop`.
+ * RandomResizedCrop: the area is a uniform fraction in [0.08, 1) of the image, the aspect (width / height) is log-uniform in [3/4, 4/3), and the
+ * place is uniform. After ten boxes that do not fit, `fallbackCrop` is used.
  */
 export function randomResizedCrop(draws: Draws, width: number, height: number): CropBox {
   for (let attempt = 0; attempt < TRIES; attempt++) {
@@ -40,7 +40,10 @@ export function fallbackCrop(width: number, height: number): CropBox {
   return { top: (height - h) >> 1, left: (width - w) >> 1, height: Math.max(1, h), width: Math.max(1, w) };
 }
 
-/** Where evaluation resizes to and crops: short side int(size / cropPct), long side in proportion, centre crop, halves to even. */
+/**
+ * Size and crop of evaluation: the short side becomes int(size / cropPct), the long side keeps the proportion, and the crop is central. Halves are
+ * rounded to even.
+ */
 export function evaluationCrop(width: number, height: number, size: number, cropPct: number) {
   const short = Math.floor(size / cropPct);
   const resizeWidth = width <= height ? short : Math.floor((short * width) / height);

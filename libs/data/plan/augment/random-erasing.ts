@@ -1,4 +1,4 @@
-/** Random erasing (recipe §5): the boxes of one image. */
+/** Random erasing (recipe §5): draws the boxes of one image. */
 import { exp, log } from '#random/elementary.js';
 import type { eraseModes } from '#spec/words.js';
 import type { Draws } from './draws.js';
@@ -8,10 +8,10 @@ import { roundHalfEven } from './round-half-even.js';
 export type EraseMode = (typeof eraseModes.words)[number];
 
 export interface Erasing {
-  /** Share of images that are erased at all. */
+  /** Probability that an image is erased at all. */
   readonly probability: number;
   readonly mode: EraseMode;
-  /** The number of boxes is uniform in 1 … maxCount. */
+  /** The number of boxes is uniform in 1 to maxCount. */
   readonly maxCount: number;
 }
 
@@ -19,7 +19,7 @@ const AREA = [0.02, 1 / 3] as const;
 const LOG_ASPECT = [log(0.3), log(1 / 0.3)] as const;
 const TRIES = 10;
 
-/** Boxes of an image of width × height pixels, each smaller than the image in both directions; a box that never fits is left out. */
+/** Boxes of an image of width × height pixels. Each is smaller than the image on both axes. A box that does not fit in any attempt is left out. */
 export function randomErasing(draws: Draws, { probability, maxCount }: Erasing, width: number, height: number): CropBox[] {
   if (!draws.chance(probability)) return [];
   const count = draws.integer(1, maxCount);

@@ -1,4 +1,4 @@
-/** Nearest integer, halves to the even one: what the reference's `round` does. */
+/** Rounds to the nearest integer, and halves to the even one, like the reference's `round`. */
 export function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;

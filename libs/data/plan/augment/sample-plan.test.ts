@@ -172,16 +172,16 @@ test('RandAugment strings: defaults, sections, refusals by name', () => {
     ['augmix-m3', /AugMix is not supported/],
     ['v0r-mstd0.5', /AutoAugment/],
     ['original', /AutoAugment/],
-    ['auto', /no policy/],
-    ['rand-x3', /no section/],
+    ['auto', /not a policy/],
+    ['rand-x3', /not a section/],
     ['rand-m9.5', /integer/],
     ['rand-m11', /at most 10/],
     ['rand-n0', /1 to 32/],
     ['rand-w1', /only set/],
     ['rand-w0-inc1', /no weights/],
     ['rand-w0-n14', /at most 13/],
-    ['rand-mstd', /no section/],
-    ['rand-', /no section/],
+    ['rand-mstd', /not a section/],
+    ['rand-', /not a section/],
   ];
   for (const [text, why] of refused) assert.match(String(value(text)), why, text);
 });

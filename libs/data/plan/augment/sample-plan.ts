@@ -1,6 +1,6 @@
 /**
- * The plan of one image: what the pixel code does to it, as data. A pure function of (seed, epoch, position, attempt), the transform
- * and the image's own size; see recipe §5. Order: crop, flip, RandAugment or color jitter, [normalise], erase.
+ * The plan of one image: the operations that the pixel code applies to it. It is a pure function of (seed, epoch, position, attempt), the transform
+ * and the image's size; see recipe §5. Order: crop, flip, RandAugment or color jitter, normalise (not in uint8 formats), erase.
  */
 import type { Geometry, Interpolation, PixelOp, RenderPlan } from '#native/pixels.js';
 import { type PhiloxKey, philoxBlock, purposeKey } from '#random/philox.js';
@@ -19,7 +19,7 @@ export interface ErasePlan {
   readonly mode: EraseMode;
   /** Philox key of the noise, two 32-bit words. */
   readonly key: readonly [number, number];
-  /** Number of the box within its image: a counter word of the noise. */
+  /** Index of the box within its image; a word of the noise's counter. */
   readonly box: number;
 }
 
@@ -28,7 +28,7 @@ export interface SamplePlan {
   readonly erase: readonly ErasePlan[];
 }
 
-/** The keys of a seed's draws, one a purpose; made once a plan. */
+/** The keys of a seed's draws, one for each purpose. Made once for each plan. */
 export interface SampleKeys {
   readonly crop: PhiloxKey;
   readonly flip: PhiloxKey;
@@ -52,12 +52,12 @@ export function sampleKeys(seed: bigint): SampleKeys {
   };
 }
 
-/** Where in a training the image stands. */
+/** The place of an image in a training run. */
 export interface SamplePlace {
   readonly epoch: number;
-  /** In the epoch, over all ranks. */
+  /** Position in the epoch, counted over all ranks. */
   readonly position: number;
-  /** 0; k for the k-th stand-in of an image that cannot be decoded. */
+  /** 0 for the image itself; k for the k-th replacement of an image that cannot be decoded. */
   readonly attempt: number;
 }
 
@@ -81,7 +81,7 @@ export function planSample(transform: Transform, keys: SampleKeys, place: Sample
   };
 }
 
-/** Whether images of this size can go through the transform, or what sizes can. */
+/** Returns undefined if the transform can take images of this size, and otherwise the sizes that it can take. */
 export function refusedSize(transform: Transform, width: number, height: number): string | undefined {
   const { inputSize, training, cropPadding } = transform;
   if (inputSize > SMALL_INPUT) return undefined;
@@ -117,12 +117,12 @@ function trainingGeometry(transform: Transform, draws: Draws, width: number, hei
 
 function evaluationGeometry({ inputSize, cropPct }: Transform, width: number, height: number): Geometry {
   if (inputSize <= SMALL_INPUT) return { kind: 'none' };
-  // The reference warps from 384 on, whatever crop_pct says.
+  // The reference warps images from 384 pixels on, whatever crop_pct is.
   if (inputSize >= WARP_INPUT) return { kind: 'warp', interpolation: 'bicubic' };
   return { kind: 'resize_center_crop', ...evaluationCrop(width, height, inputSize, cropPct ?? 0.875), interpolation: 'bicubic' };
 }
 
-/** Brightness, contrast and saturation, each by a uniform factor, in random order; nothing at strength 0. */
+/** Brightness, contrast and saturation, each by a uniform factor, in random order. Empty if the strength is 0. */
 export function drawColorJitter(draws: Draws, strength: number): PixelOp[] {
   if (strength === 0) return [];
   const ops = (['Brightness', 'Contrast', 'Color'] as const).map(

@@ -1,4 +1,4 @@
-/** What happens to each image: the resolved form of the proto's TransformSpec, with every default filled in. */
+/** The transform of each image: the resolved form of the proto's TransformSpec, with every default filled in. */
 import type { Violations } from '#errors/errors.js';
 import type { EraseMode as EraseModeValue, TrainInterpolation as TrainInterpolationValue } from '#protocol/dropstream/v1/data.js';
 import { eraseModes, trainInterpolations } from '#spec/words.js';
@@ -11,13 +11,13 @@ export interface Transform {
   /** Output height and width in pixels. */
   readonly inputSize: number;
   readonly training: boolean;
-  /** Brightness, contrast and saturation factors are uniform in [max(0, 1 − x), 1 + x]; only where there is no RandAugment. */
+  /** Brightness, contrast and saturation factors are uniform in [max(0, 1 − x), 1 + x]. Only used without RandAugment. */
   readonly colorJitter: number;
-  /** As given; '' is none. */
+  /** The RandAugment policy as given; '' means none. */
   readonly aa: string;
   readonly randAugment: RandAugment | null;
   readonly interpolation: TrainInterpolation;
-  /** undefined: 0.875 below 384 pixels, a square warp from there on. */
+  /** undefined: 0.875 for inputs below 384 pixels; from 384 on, images are warped to a square. */
   readonly cropPct: number | undefined;
   readonly erasing: Erasing;
   readonly imagenetMeanAndStd: boolean;
@@ -27,7 +27,7 @@ export interface Transform {
   readonly flip: number;
 }
 
-/** As the proto's TransformSpec: absent is the default. */
+/** The fields of the proto's TransformSpec; an absent field has its default. */
 export interface TransformOptions {
   readonly inputSize: number;
   readonly training: boolean;
@@ -43,14 +43,14 @@ export interface TransformOptions {
   readonly hflip?: number | undefined;
 }
 
-/** Up to this side images are cropped out of a padded original instead of being resized (recipe §5). */
+/** Up to this side in pixels, images are padded and cropped instead of being resized (recipe §5). */
 export const SMALL_INPUT = 32;
-/** From this side on evaluation warps to a square unless a share is given. */
+/** From this side in pixels on, evaluation warps images to a square unless crop_pct is given. */
 export const WARP_INPUT = 384;
 const MIN_INPUT = 8;
 const MAX_INPUT = 1024;
 
-/** Fills in defaults; what is not allowed is added to `violations` and the result is then not to be used. */
+/** Fills in defaults. Adds invalid fields to `violations`; then the result must not be used. */
 export function resolveTransform(options: TransformOptions, violations: Violations, prefix = ''): Transform {
   const { inputSize, training } = options;
   const colorJitter = options.colorJitter ?? 0.4;
@@ -89,7 +89,9 @@ export function resolveTransform(options: TransformOptions, violations: Violatio
   };
 }
 
-/** Per channel: values in [0, 1] become (value − mean) / std; `fill` is what geometric operations leave behind, in bytes. */
+/**
+ * For each channel, a value in [0, 1] becomes (value − mean) / std. `fill` is the colour that geometric operations leave in empty areas, in bytes.
+ */
 export interface Normalisation {
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];

@@ -1,11 +1,12 @@
-// Products of bf16 in tiles of 16 × 16 sums and 32 deep: the loop nest above Tiles, which is the tile registers (tiles.h) or their model in
-// plain C++ (tile-model.h).
+// Products of bf16 matrices in tiles of 16 × 16 sums that are 32 deep. This is the loop nest; it works on a Tiles, which is either the tile
+// registers of AMX (tiles.h) or their model in plain C++ (tile-model.h).
 //
-// Sums stand 2 × 2: four loads feed four tile products (8 and 16 cycles each by the manual's figures), so that loads, which come from L1 and
-// L2, hide behind products. The right side lies in panels of pairs along k, and 16 of its rows are one tile as they stand. The left side is
-// read where it lies, rows one stride apart; what does not fill a tile (the last rows, the last depth, a k-major side) is copied into tiles
-// filled up with zeros, once for all panels. Zeros on both sides add nothing, and rows and columns beyond the matrix are never stored.
-// One configuration therefore serves every shape, and no instruction here changes it.
+// A block is 2 × 2 tiles of sums. Per step four loads feed four tile products (8 and 16 cycles each, according to Intel's manual), so that
+// the loads, which come from L1 and L2, are hidden behind the products. The right operand is packed in panels of pairs along k, and 16 rows
+// of a panel can be loaded as one tile. The left operand is read in place, with its own row stride. Whatever does not fill a tile (the last
+// rows, the last depth, a k-major operand) is copied once, for all panels, into tiles padded with zeros. The zeros add nothing to the sums,
+// and rows and columns beyond the matrix are never stored. One tile configuration therefore serves every shape, and this file never changes
+// it.
 #pragma once
 #include "kernels/layout/interleave.h"
 #if DROPSTREAM_TILES_MODEL
@@ -20,14 +21,15 @@ namespace DROPSTREAM_ISA {
 constexpr size_t kTile = 16;  // rows of a tile, and words of one of its rows
 constexpr size_t kTileBytes = 64 * kTile;
 constexpr size_t kTileDepth = 32;
-// Rows of the left side that one pass over the panels takes, and how deep a pass goes.
+// The number of rows of the left operand in one pass over the panels, and the depth of a pass.
 constexpr size_t kTiledRows = 64;
 constexpr size_t kTiledDepth = 512;
 constexpr size_t kStrips = kTiledRows / kTile, kPanelStrips = ceil_div(kPanelWidth, kTile);
 
 DS_INLINE size_t tiles_in(size_t n, size_t size) { return (n + size - 1) / size; }
 
-// The tiles of 16 rows of a left side, or of 16 columns of a right side, along k: `whole` of them in steps from `at`, then one at `tail`.
+// The tiles of 16 rows of a left operand, or of 16 columns of a right one, along k: `whole` tiles in place, `step` bytes apart from `at`
+// on, and then copied tiles from `tail` on.
 struct Strip {
   const char* at;
   size_t row, step;  // bytes
@@ -43,13 +45,14 @@ struct Strip {
   }
 };
 
-// One tile from `rows` rows of `bytes` bytes, zeros beyond.
+// Fills one tile from `rows` rows of `bytes` bytes and pads it with zeros.
 DS_INLINE void fill_tile(char* tile, const void* from, size_t stride, size_t rows, size_t bytes) {
   memset(tile, 0, kTileBytes);
   for (size_t i = 0; i < min(rows, kTile); i++) memcpy(tile + i * 64, static_cast<const char*>(from) + i * stride, min(bytes, size_t{64}));
 }
 
-// a[rows ≤ kTiledRows][k ≤ kTiledDepth], row-major, `stride` elements from row to row. spare: room for all of it in tiles.
+// Makes the strips of a[rows ≤ kTiledRows][k ≤ kTiledDepth], which is row-major with `stride` elements from row to row. `spare` must have
+// room for all of it in tiles.
 inline void strips_of(size_t rows, size_t k, const bf16* a, size_t stride, char* spare, Strip* strips) {
   const size_t steps = tiles_in(k, kTileDepth), bytes = stride * sizeof(bf16);
   for (size_t i = 0; i < rows; i += kTile, strips++, spare += steps * kTileBytes) {
@@ -61,8 +64,9 @@ inline void strips_of(size_t rows, size_t k, const bf16* a, size_t stride, char*
   }
 }
 
-// The same of a k-major side in pairs, [⌈k/2⌉][stride]: 16 × 16 words at a time are transposed. On 512-bit vectors that takes 64 shuffles for a
-// tile which then enters four products (64 cycles) per panel, so even one panel is several times ahead of the 256 vdpbf16ps it would take.
+// Makes the strips of a k-major operand in pairs, [⌈k/2⌉][stride], by transposing 16 × 16 words at a time. On 512-bit vectors this takes 64
+// shuffles per tile, and the tile then enters four products (64 cycles) per panel. So it pays even for one panel, which would otherwise
+// take 256 vdpbf16ps.
 inline void strips_of(size_t rows, size_t k, const Pair* a, size_t stride, char* spare, Strip* strips) {
   const size_t steps = tiles_in(k, kTileDepth), pairs = steps_of<Pair>(k);
   for (size_t i = 0; i < rows; i += kTile, strips++) {
@@ -89,10 +93,11 @@ inline void strips_of(size_t rows, size_t k, const Pair* a, size_t stride, char*
   }
 }
 
-// Bytes of `spare` for one panel of a right side: the last tile of each strip, or, where panels are not a whole number of tiles wide, all.
+// The bytes of `spare` that one panel of a right operand needs: for the last tile of each strip, or for all tiles if the width of a panel
+// is not a multiple of a tile's.
 constexpr size_t kRightSpare = kPanelStrips * kTileBytes * (kLanes % kTile ? kTiledDepth / kTileDepth : 1);
 
-// panel[⌈k/2⌉][width].
+// Makes the strips of panel[⌈k/2⌉][width].
 DS_INLINE void right_strips(size_t k, const Pair* panel, size_t width, char* spare, Strip* strips) {
   const size_t pairs = steps_of<Pair>(k), steps = tiles_in(pairs, kTile), bytes = width * sizeof(Pair);
   for (size_t j = 0; j < width; j += kTile, strips++) {
@@ -105,7 +110,8 @@ DS_INLINE void right_strips(size_t k, const Pair* panel, size_t width, char* spa
   }
 }
 
-// What of a block of sums tile N (0 … 3) holds, and where it waits when that is not all of the tile.
+// Tile N (0 … 3) of a block of sums: its position, and how many of its rows and columns lie inside the matrix. A partial tile is loaded and
+// stored through a buffer.
 template <int N>
 struct Sum {
   static constexpr size_t kRow = N / 2 * kTile, kColumn = N % 2 * kTile;
@@ -159,7 +165,7 @@ __attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const
   if constexpr (Rows == 2 && Columns == 2) Sum<3>(rows, columns).end(tiles, c, stride);
 }
 
-// c[rows, columns] (+)= the left side in strips · one panel's slice, k deep.
+// c[rows, columns] (+)= left · panel: all strips of the left operand times a slice of one panel that is k deep.
 inline void tile_panel(size_t rows, size_t k, const Strip* left, const Pair* panel, size_t width, float* c, size_t stride, size_t columns, bool accumulate) {
   alignas(64) char spare[kRightSpare];
   Strip right[kPanelStrips];

@@ -1,5 +1,6 @@
-// c = a · b for bf16, in tiles. The sums are fp32 in c itself, or, where c is bf16, in a block of 64 rows by one panel (16 KiB) until all of
-// k is in them. A slice's left side is cut into strips once for all panels that follow. fp32 goes to the vector tile.
+// c = a · b for bf16, in tiles; fp32 operands go to the vector kernel. If c is fp32, it holds the sums itself. If c is bf16, the sums are
+// kept in a buffer of 64 rows by one panel (16 KiB) until all of k has been added. The left operand of a slice is cut into strips once, for
+// all panels that follow.
 #include "kernels/amx/nest.h"
 #include "kernels/epilogue/epilogue.h"
 
@@ -18,7 +19,7 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
   const Pair* packed = static_cast<const Pair*>(p.b.at);
   for (size_t i = row_begin; i < row_end; i += kTiledRows) {
     const size_t rows = min(kTiledRows, row_end - i);
-    size_t cut_depth = p.k;  // where the strips at hand begin
+    size_t cut_depth = p.k;  // the depth at which the strips in `left` begin
     const auto pass = [&](size_t depth, size_t panel) {
       const size_t slice = min(kTiledDepth, p.k - depth), j = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j);
       if (cut_depth != depth) {

@@ -1,4 +1,4 @@
-// The table of DROPSTREAM_BASE with products of bf16 in tiles.
+// The kernel table of DROPSTREAM_BASE, but with products of bf16 in tiles.
 #include "kernels/amx/nest.h"
 
 namespace dropstream {
@@ -14,7 +14,7 @@ const KernelTable& kernel_table() {
   static const KernelTable table = [] {
     KernelTable t = DROPSTREAM_BASE::kernel_table();
     t.isa = DS_TEXT(DROPSTREAM_ISA);
-    t.pack_left = nullptr;  // a slice of dy is turned into tiles by the job that uses it
+    t.pack_left = nullptr;  // each job makes the tiles of the slices of dy that it uses
     t.product = product;
     t.product_rows = kTile;
     t.weight_grad_rows = kTiledRows;

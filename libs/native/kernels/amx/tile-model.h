@@ -1,9 +1,11 @@
-// The same tiles in plain C++: what tests run where there is no AMX, so that packing, edges and the loop nest are proved on every machine.
+// A model of the tile registers in plain C++. Tests use it on machines without AMX, so that packing, edges and the loop nest are tested
+// everywhere.
 //
-// One product adds to a sum as Intel's manual writes tdpbf16ps: the 16 first elements of the pairs are summed from zero in one chain, the 16
-// second ones in another, both along k; then first + second, then that to the sum. Every step rounds to nearest even, and denormals count as
-// zero on both sides, whatever the thread's mode is. The manual's chains are FMAs; products of bf16 are exact in fp32, so multiply-then-add
-// is the same wherever a product stays within fp32's normal range, and the model says nothing about those that do not.
+// A product is added to a sum as Intel's manual defines tdpbf16ps. The first elements of the 16 pairs are summed from zero in one chain,
+// and the second elements in another, both along k. Then the two chains are added, and their sum is added to the tile. Every operation
+// rounds to nearest even, and denormals count as zero in operands and results, whatever the mode of the thread. The manual's chains are
+// FMAs. Products of bf16 are exact in fp32, so a multiplication followed by an addition gives the same result as long as the product is in
+// the normal range of fp32. The model does not cover products outside of it.
 #pragma once
 #include "kernels/declare.h"
 

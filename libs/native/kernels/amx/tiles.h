@@ -1,5 +1,5 @@
-// The tile registers of AMX: eight tiles of 16 rows × 64 bytes, as every computing thread has them configured (threads/tile-mode.h).
-// Numbers 0 … 3 are a block of 2 × 2 sums, 4 and 5 its left sides, 6 and 7 its right sides.
+// The tile registers of AMX: eight tiles of 16 rows × 64 bytes, configured by every compute thread (threads/tile-mode.h). Tiles 0 to 3 hold
+// a block of 2 × 2 sums, tiles 4 and 5 its left operands, tiles 6 and 7 its right operands.
 #pragma once
 #include <immintrin.h>
 
@@ -8,7 +8,7 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Tile numbers are part of the instruction, so each has a branch that the compiler keeps alone.
+// The number of a tile is part of the instruction, so each number has its own branch, and the compiler keeps one of them.
 #define DS_TILE(N, instruction, ...)                 \
   if constexpr (N == 0) instruction(0, __VA_ARGS__); \
   if constexpr (N == 1) instruction(1, __VA_ARGS__); \
@@ -27,7 +27,7 @@ struct Tiles {
     if constexpr (N == 2) _tile_zero(2);
     if constexpr (N == 3) _tile_zero(3);
   }
-  // Rows `stride` bytes apart. GCC 12's intrinsic does not say that it reads memory; the barrier does.
+  // Loads rows that are `stride` bytes apart. The barrier is needed because the intrinsic of GCC 12 does not declare that it reads memory.
   template <int N>
   DS_INLINE void load(const void* at, size_t stride) {
     asm volatile("" ::: "memory");
@@ -38,7 +38,7 @@ struct Tiles {
     DS_TILE(N, _tile_stored, at, stride);
     asm volatile("" ::: "memory");
   }
-  // Sum (Row, Column) += left side Row · right side Column.
+  // Adds left tile Row · right tile Column to the sum (Row, Column).
   template <int Row, int Column>
   DS_INLINE void multiply() {
     if constexpr (Row == 0 && Column == 0) _tile_dpbf16ps(0, 4, 6);

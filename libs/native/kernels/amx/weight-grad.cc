@@ -1,5 +1,6 @@
-// weight (+)= dyᵀ · x and bias += column sums of dy for bf16, in tiles: a slice of dy's columns is copied in pairs along the rows, as for the
-// vector tile, summed for the bias, turned into tiles, and then every panel of x passes over them. fp32 goes to the vector tile.
+// weight (+)= dyᵀ · x and bias += column sums of dy for bf16, in tiles; fp32 operands go to the vector kernel. A slice of dy's columns is
+// copied into pairs along the rows, as for the vector kernel, and added to the bias. It is then rearranged into tiles, which are multiplied
+// by every panel of x.
 #include "kernels/amx/nest.h"
 #include "kernels/pack/column-sums.h"
 #include "kernels/pack/pairs.h"

@@ -1,11 +1,11 @@
-// Gradient of attention, one head at a time: probabilities are recomputed from q, k and lse, so nothing of size tokens² outlives a block
-// of queries. With P the probabilities, F the dropout factors, D = Σ dout·out per query:
+// The gradient of attention, one head at a time. The probabilities are recomputed from q, k and lse, so no array of tokens² elements is
+// kept beyond one block of queries. P are the probabilities, F the dropout factors, and D = Σ dout·out for each query:
 //   dv = (P·F)ᵀ·dout;  dS = P·(F·(dout·vᵀ) − D)·scale;  dq = dS·k;  dk = dSᵀ·q.
-// dk and dv sum over blocks in ascending order within the one job that owns the head.
+// One job owns a head, and adds to its dk and dv block by block in ascending order.
 //
-// Where tensors are bf16, P·F and dS are rounded as they are made, two queries at a time: in pairs of queries for dk and dv, and dS in rows
-// for dq. Where they are fp32 they take the place of the scores. A head of 197 × 64 with AVX-512 on one Zen 5 core: fp32 108 µs
-// (118 with dropout), bf16 57 (65).
+// If the tensors are bf16, P·F and dS are rounded as soon as they are computed, two queries at a time: into pairs of queries for dk and dv,
+// and dS also into rows for dq. If they are fp32, they overwrite the scores. A head of 197 × 64 with AVX-512 on one Zen 5 core takes 108 µs
+// in fp32 (118 with dropout) and 57 µs in bf16 (65 with dropout).
 #include "kernels/attention/head.h"
 
 namespace dropstream {
@@ -19,7 +19,7 @@ struct BackwardScratch {
   float *scores, *upstream;    // [kScoreRows][stride]
   Word<T>*shares, *gradients;  // P·F and dS by pairs of queries: [steps of kGradRows][stride]
   T* gradient_rows;            // dS by queries: [kScoreRows][stride]
-  float *dq, *dk, *dv;         // sums on their way to bf16
+  float *dq, *dk, *dv;         // fp32 sums, before they are rounded to bf16
   uint8_t* bits;
   DS_INLINE BackwardScratch(Carve& carve, size_t n, size_t d) {
     const size_t stride = score_stride(n), score_rows = min(kScoreRows<T>, n), grad_rows = min(kGradRows<T>, n);
@@ -46,7 +46,7 @@ struct BackwardScratch {
   }
 };
 
-// One query's row, fp32: scores → probabilities·factors, upstream (dout·vᵀ) → dS, in place.
+// Replaces one query's row of scores by probabilities · factors, and its row of `upstream` (dout·vᵀ) by dS, both in place. fp32.
 DS_INLINE void grad_row(float* scores, float* upstream, const KeptRows& kept, size_t row, size_t n, float scale, float factor, float lse, float dot) {
   const Vec s = splat(scale), shift = splat(-lse), d = splat(dot);
   if (kept)
@@ -63,7 +63,7 @@ DS_INLINE void grad_row(float* scores, float* upstream, const KeptRows& kept, si
     });
 }
 
-// Two queries' rows (or the last one, and zeros), bf16: whole vectors, zeros beyond n.
+// The same for two queries' rows, or for the last row and a row of zeros, in bf16. It writes whole vectors, with zeros beyond n.
 DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, size_t stride, const KeptRows& kept, size_t row, size_t n, float scale,
                          float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients, bf16* gradient_rows) {
   const size_t next = two ? 1 : 0;

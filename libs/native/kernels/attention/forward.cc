@@ -1,9 +1,10 @@
-// Attention of one head: out = dropout(softmax(scale·q·kᵀ))·v, lse = log Σ exp(scale·q·kᵀ), for sequences of 17 to some thousand tokens.
+// Attention of one head: out = dropout(softmax(scale·q·kᵀ))·v, lse = log Σ exp(scale·q·kᵀ), for sequences of 17 to a few thousand tokens.
 //
-// Blocks of 48 queries against all keys: the block of scores (48 × 208 floats at 197 tokens) lives in L1/L2 scratch only, a whole softmax
-// row at a time (no online rescaling needed at these lengths). Unnormalised probabilities go into the second product (rounded there where
-// tensors are bf16, over the scores where they are fp32); 1/Σ is applied to its head_dim columns instead of to the keys. A head of
-// 197 × 64 with AVX-512 on one Zen 5 core: fp32 48 µs (56 with dropout), bf16 24 (32; drawing the bits takes 7).
+// A block of 48 queries is processed against all keys. Its scores (48 × 208 floats at 197 tokens) exist only in scratch memory in L1 and
+// L2, and the softmax sees whole rows, because online rescaling is not needed at these lengths. The second product takes unnormalised
+// probabilities (rounded first if the tensors are bf16; in place of the scores if they are fp32), and 1/Σ is applied to the head_dim
+// columns of its result instead of to all keys. A head of 197 × 64 with AVX-512 on one Zen 5 core takes 48 µs in fp32 (56 with dropout) and
+// 24 µs in bf16 (32 with dropout, of which drawing the bits takes 7).
 #include "kernels/attention/head.h"
 
 namespace dropstream {
@@ -31,8 +32,9 @@ struct ForwardScratch {
   }
 };
 
-// Rows rows of scores[n] → probabilities exp(scale·(score − max)) (kept ones · factor); Σ without dropout and the maximum of scale·score of each.
-// Side by side, because one row's maximum and sum would leave the vector units waiting.
+// Replaces `Rows` rows of n scores by probabilities exp(scale·(score − max)), where kept ones are multiplied by `factor`. Also returns each
+// row's sum without dropout and its maximum of scale·score. Several rows are processed side by side, because one row's maximum and sum
+// would leave the vector units waiting.
 template <size_t Rows, class T>
 DS_INLINE void softmax_rows(const float* scores, T* probabilities, size_t stride, size_t n, float scale, const KeptRows& kept, size_t row, float factor,
                             float* sums, float* peaks) {

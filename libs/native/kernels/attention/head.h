@@ -1,4 +1,4 @@
-// One head of one sample inside qkv[s][token][3][heads][head_dim], and the scratch that a thread works in.
+// One head of one sample in qkv[s][token][3][heads][head_dim], and the scratch memory of a thread.
 #pragma once
 #include "kernels/dropout/draw.h"
 #include "kernels/micro/tile.h"
@@ -7,9 +7,9 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Rows of the score matrix worked on at once: at 197 tokens blocks of 48 × 208 floats and the packed operands share the L2 cache. Backward, a
-// whole block's probabilities and their gradients are the left sides of the products that sum over queries: fp32 in place of the scores, bf16
-// in half the memory, so that most sequences are one block.
+// The number of rows of the score matrix that are processed together. At 197 tokens, blocks of 48 × 208 floats and the packed operands fit
+// in the L2 cache. In the backward pass the probabilities of a whole block and their gradients are the left operands of the products that
+// sum over queries: fp32 values overwrite the scores, bf16 values take half the memory, so that most sequences are a single block.
 constexpr size_t kQueryBlock = 48;
 template <class T>
 constexpr size_t kScoreRows = sizeof(T) == sizeof(float) ? 96 : 48;
@@ -29,7 +29,7 @@ struct Head {
 
 DS_INLINE size_t score_stride(size_t tokens) { return round_up(tokens, 16); }
 
-// Takes pieces of a thread's scratch; without any it only counts them.
+// Hands out parts of a thread's scratch memory. Without any memory it only counts how much is needed.
 class Carve {
  public:
   DS_INLINE explicit Carve(float* scratch) : scratch_(scratch) {}
@@ -50,12 +50,12 @@ template <class T>
 using Word = typename WordOf<T>::type;
 template <class T>
 constexpr Type kTypeOf = sizeof(T) == sizeof(float) ? Type::fp32 : Type::bf16;
-// Words of a packed b[k][n].
+// The number of words of a packed b[k][n].
 template <class T>
 DS_INLINE size_t packed_words(size_t k, size_t n) {
   return packed_floats(k, n, kTypeOf<T>);
 }
-// b[k][n] from itself, or from its transpose.
+// Packs b[k][n] from itself or from its transpose.
 template <class T>
 DS_INLINE void pack_right(size_t k, size_t n, const T* source, size_t stride, Word<T>* packed) {
   pack_rows({k, n, source, stride, Out(packed, kTypeOf<T>)}, 0, panel_count(n), 0, k);
@@ -72,7 +72,7 @@ DS_INLINE void head_product(size_t m, size_t k, size_t n, const A* a, size_t a_s
     panel_product<KMajor>(m, k, a, a_stride, b + j * steps_of<W>(k), c + j, c_stride, min(kPanelWidth, n - j), accumulate, nullptr);
 }
 
-// Exponentials of scores times a scale: fp32 to the last place in base e, for bf16 in base 2, which saves the way back.
+// Exponentials of scores times a scale. fp32 uses base e and is exact to the last place; bf16 uses base 2, which saves the conversion back.
 template <class T>
 constexpr float kBase = sizeof(T) == sizeof(float) ? 1.0f : 1.44269504f;
 template <class T>
@@ -90,8 +90,8 @@ DS_INLINE float dot_product(const T* a, const T* b, size_t n) {
   return sum_lanes(sum);
 }
 
-// Which of one head's probabilities are kept, drawn for many rows at once: rows are neighbours in the counter
-// (element = (head·tokens + query)·tokens + key), and a draw of one short row would mostly be thrown away.
+// Says which probabilities of one head are kept. The draws of many rows are made together, because rows are contiguous in the counter
+// (element = (head·tokens + query)·tokens + key), and most of a draw for one short row would be thrown away.
 class KeptRows {
  public:
   template <class H>
@@ -101,7 +101,7 @@ class KeptRows {
     place_ = draw_bits(p.site, p.samples.first_counter + index, p.samples.first_row + index, (h.head * tokens_ + first) * tokens_, rows * tokens_, bits_);
   }
   DS_INLINE explicit operator bool() const { return bits_; }
-  // Bits of keys [key, key + kLanes) of row `row` after the first.
+  // The bits of keys [key, key + kLanes) of row `row`, counted from the first row drawn.
   DS_INLINE uint32_t of(size_t row, size_t key) const { return element_bits(bits_, place_ + row * tokens_ + key); }
 
  private:

@@ -1,16 +1,17 @@
-// Philox 4x32-10, drawn as one bit an element: kept or not. Nothing else of a draw is needed, and bits stay in the L1 cache where factors
-// would not (4.9 KB for a head of 197 × 197).
+// Philox 4x32-10, reduced to one bit per element: kept or dropped. No other part of a random number is needed, and the bits of a head of
+// 197 × 197 (4.9 KB) stay in the L1 cache, which factors would not.
 //
-// A counter takes a 64-bit lane a word: the multiplication reads the lower halves and leaves the new words in both, so that a round is two
-// products, two shifts and two xors, and the upper halves are never cleaned. 0.17 ns an element with AVX-512 on one
-// Zen 5 core, nearly all of it the multiplier's.
+// Each word of a counter occupies a 64-bit lane. The multiplication reads the lower half of a lane and leaves one new word in each half, so
+// a round takes two products, two shifts and two xors, and the upper halves need not be cleared. An element costs 0.17 ns with AVX-512 on
+// one Zen 5 core, nearly all of it for the multiplications.
 #pragma once
 #include "kernels/declare.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Elements of one group: a counter has four, a vector kLanes / 2 counters. Several groups side by side hide the multiplier's latency.
+// The number of elements in one group: a counter gives four elements, and a vector holds kLanes / 2 counters. Several groups are computed
+// side by side to hide the latency of the multiplications.
 constexpr size_t kGroup = 2 * kLanes;
 #if DROPSTREAM_ISA_avx512
 constexpr size_t kGroups = 4;
@@ -23,11 +24,11 @@ DS_INLINE UVec interleave_pairs(UVec a, UVec b, size_t from, Indices<I...>) {
   return from ? DS_SHUFFLE(a, b, kLanes / 2 + 2 * (I / 4) + I % 2 + I / 2 % 2 * kLanes) : DS_SHUFFLE(a, b, 2 * (I / 4) + I % 2 + I / 2 % 2 * kLanes);
 }
 
-// The words of counters (first + lane, sample, site, step), in element order: word[2·g] and word[2·g + 1] hold group g.
+// Computes the words of counters (first + lane, sample, site, step) in element order: word[2·g] and word[2·g + 1] belong to group g.
 template <size_t G>
 DS_INLINE void draw_words(const DropoutSite& s, uint32_t first, uint32_t sample, UVec word[2 * G]) {
   WideVec c0[G], c1[G], c2[G], c3[G];
-  // Only the first word differs from counter to counter, so half of the first two rounds is the same for all.
+  // Only the first word differs between counters, so half of the first two rounds is the same for all of them and is computed once.
   uint32_t k0 = s.key0, k1 = s.key1;
   const uint64_t from_site = (uint64_t)0xcd9e8d57u * s.site;
   const uint32_t step_key = s.step ^ k1, word0 = (uint32_t)(from_site >> 32) ^ sample ^ k0;
@@ -38,7 +39,7 @@ DS_INLINE void draw_words(const DropoutSite& s, uint32_t first, uint32_t sample,
   k0 += 0x9e3779b9u;
   k1 += 0xbb67ae85u;
   WideVec lane;
-  for (size_t i = 0; i < kLanes / 2; i++) lane[i] = i;  // one constant: counters written lane by lane would go through memory
+  for (size_t i = 0; i < kLanes / 2; i++) lane[i] = i;  // a constant, because counters written lane by lane would go through memory
 #pragma GCC unroll 4
   for (size_t g = 0; g < G; g++) {
     const WideVec counter = lane + (first + (uint32_t)(g * kLanes / 2));
@@ -80,10 +81,11 @@ DS_INLINE void draw_groups(const DropoutSite& s, uint32_t first, uint32_t sample
   }
 }
 
-// Bytes that draw_bits may write and element_bits read for `count` elements.
+// The number of bytes that draw_bits may write, and element_bits may read, for `count` elements.
 DS_INLINE constexpr size_t drawn_bytes(size_t count) { return (count + 63) / 32 * 4 + kGroup / 8 + 4; }
 
-// The bits of elements [begin, begin + count) of one sample, least significant first, from a multiple of 32 elements on: returns begin's place.
+// Draws the bits of elements [begin, begin + count) of one sample, least significant bit first. The bits start at a multiple of 32
+// elements; the result is the position of `begin` among them.
 DS_INLINE size_t draw_bits(const DropoutSite& s, uint32_t sample, size_t mask_row, size_t begin, size_t count, uint8_t* bits) {
   const size_t from = begin / 32 * 32, end = begin + count;
   if (s.mask) {
@@ -102,7 +104,7 @@ DS_INLINE size_t draw_bits(const DropoutSite& s, uint32_t sample, size_t mask_ro
   return begin - from;
 }
 
-// The bits of kLanes elements from `place` on (whatever follows the last drawn one is arbitrary).
+// The bits of kLanes elements from position `place` on. Bits after the last one drawn are arbitrary.
 DS_INLINE uint32_t element_bits(const uint8_t* bits, size_t place) {
   uint32_t word;
   memcpy(&word, bits + place / 8, sizeof word);

@@ -1,12 +1,13 @@
-// Depthwise k×k convolution of a token map, stride 1, zero padding k÷2; with the weights flipped, its input gradient. Every sum is one FMA
-// chain over the taps in row order, whatever strip it is in. 7×7 runs at 200 to 230 GFLOP/s of fp32 and 220 to 260 of bf16 with AVX-512 on
-// one Zen 5 core (peak 265; taps beyond the edges count; bench/maps.cc); other sizes are correct, not fast.
+// Depthwise k × k convolution of a token map with stride 1 and zero padding k ÷ 2. With flipped weights it is its own input gradient. Every
+// sum is one chain of FMAs over the taps in row order, however the map is cut into strips. With AVX-512 on one Zen 5 core, 7 × 7 reaches
+// 200 to 230 GFLOP/s in fp32 and 220 to 260 in bf16 (bench/maps.cc; the peak is 265; taps outside the map are counted). Other sizes are
+// correct but not optimised.
 #include "kernels/dwconv/strip.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Taps in the order of the sum: forward as they lie, for the input gradient from the last to the first.
+// The taps in the order of the sum: first to last for the forward pass, last to first for the input gradient.
 struct Taps {
   const float* first;
   ptrdiff_t step;
@@ -14,15 +15,15 @@ struct Taps {
       : first(p.flipped ? p.weight + (p.kernel * p.kernel - 1) * p.channels : p.weight), step(p.flipped ? -(ptrdiff_t)p.channels : (ptrdiff_t)p.channels) {}
 };
 
-// R neighbouring rows of S outputs: every token that is loaded serves up to R·K sums.
+// Computes R neighbouring rows of S outputs, so that every token that is loaded contributes to up to R·K sums.
 template <size_t K, size_t R, size_t S, class X, class Y, class Io>
 static DS_INLINE void convolve_strip(const DepthwiseArgs& p, const Taps& taps, const X* map, Y* out, size_t y, size_t x, size_t c, Io io) {
   Vec sum[R][S];
   const Vec start = p.bias ? io.get(p.bias + c) : zero();
 #pragma GCC unroll 16
   for (size_t s = 0; s < R * S; s++) sum[s / S][s % S] = start;
-  // Row i of the tokens, for outputs of the rows [First, Last): tap row i − r of each.
-  const auto across = [&](auto first, auto last, size_t i) __attribute__((always_inline)) {
+  // Adds row i of the tokens to the outputs of rows [First, Last), through row i − r of the taps for output row r.
+  const auto add_row = [&](auto first, auto last, size_t i) __attribute__((always_inline)) {
     constexpr size_t First = decltype(first)::value, Last = decltype(last)::value;
     const size_t row = y + i - K / 2;  // wraps below 0, so one comparison finds both edges
     if (row >= p.height) return;
@@ -44,16 +45,16 @@ static DS_INLINE void convolve_strip(const DepthwiseArgs& p, const Taps& taps, c
           if (j >= k && j - k < S) sum[r][j - k] = fma(token, weight[r][k], sum[r][j - k]);
     }
   };
-  if constexpr (R == 2) across(Number<0>{}, Number<1>{}, 0);
-  for (size_t i = R - 1; i < K; i++) across(Number<0>{}, Number<R>{}, i);
-  if constexpr (R == 2) across(Number<1>{}, Number<2>{}, K);
+  if constexpr (R == 2) add_row(Number<0>{}, Number<1>{}, 0);
+  for (size_t i = R - 1; i < K; i++) add_row(Number<0>{}, Number<R>{}, i);
+  if constexpr (R == 2) add_row(Number<1>{}, Number<2>{}, K);
 #pragma GCC unroll 2
   for (size_t r = 0; r < R; r++)
 #pragma GCC unroll 16
     for (size_t s = 0; s < S; s++) io.put(out + ((y + r) * p.width + x + s) * p.channels + c, sum[r][s]);
 }
 
-// Any kernel, one sum at a time.
+// Any kernel size, one sum at a time.
 template <class X, class Y, class Io>
 static DS_INLINE void convolve_token(const DepthwiseArgs& p, const Taps& taps, const X* map, Y* out, size_t y, size_t x, size_t c, Io io) {
   Vec sum = p.bias ? io.get(p.bias + c) : zero();
@@ -66,14 +67,15 @@ static DS_INLINE void convolve_token(const DepthwiseArgs& p, const Taps& taps, c
   io.put(out + (y * p.width + x) * p.channels + c, sum);
 }
 
-// Rows of outputs at once: two keep 14 sums going, more than the latency of an FMA takes, and read every token once for both.
+// The number of output rows that are computed together. Two rows give 14 independent sums, more than the latency of an FMA needs, and every
+// token is read once for both.
 #if DROPSTREAM_ISA_avx512
 constexpr size_t kRows = 2;
 #else
 constexpr size_t kRows = 1;
 #endif
 
-// R rows of one sample from y on, channels [block, block + kChannelBlock).
+// Computes R rows of one sample from row y on, for channels [block, block + kChannelBlock).
 template <size_t R, class X, class Y>
 static void convolve_rows(const DepthwiseArgs& p, const Taps& taps, const X* map, Y* out, size_t y, size_t block) {
   const size_t columns = strip_columns(p.width);

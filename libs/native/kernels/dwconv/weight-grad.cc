@@ -1,13 +1,14 @@
-// Gradient of a depthwise convolution's weights: weight[c, i, j] += Σ dy[y, x, c] · x[y + i − k÷2, x + j − k÷2, c], bias[c] += Σ dy.
-// One partial per sample and channel, each tap one FMA chain over the map in row order; the samples are added up in order afterwards.
-// 160 to 190 GFLOP/s of fp32, 230 to 250 of bf16 with AVX-512 on one Zen 5 core (7×7 maps of 384 channels 140, with half of the taps beyond the edges).
+// The gradient of a depthwise convolution's weights: weight[c, i, j] += Σ dy[y, x, c] · x[y + i − k÷2, x + j − k÷2, c], bias[c] += Σ dy.
+// Every sample and channel has its own partial sums, in which each tap is one chain of FMAs over the map in row order. The partial sums are
+// then added in the order of the samples. With AVX-512 on one Zen 5 core it reaches 160 to 190 GFLOP/s in fp32 and 230 to 250 in bf16 (140
+// for 7 × 7 maps of 384 channels, where half of the taps lie outside the map).
 #include "kernels/dwconv/strip.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Rows [y_begin, y_end) of dy against R rows of taps from i on, added to partial[(i + r)·K + k][channels]: R·K sums at once;
-// where B, Σ dy too.
+// Multiplies rows [y_begin, y_end) of dy by R rows of taps from row i on, and adds the R·K sums to partial[(i + r)·K + k][channels]. With
+// B, it also sums dy for the bias.
 template <size_t K, size_t R, size_t S, bool B, class X, class G, class Io>
 static DS_INLINE void tap_rows(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t y_begin, size_t y_end, size_t i, size_t c,
                                Io io) {
@@ -47,7 +48,7 @@ static DS_INLINE void tap_rows(const DepthwiseGradArgs& p, const X* map, const G
   if (B) io.put(bias_to, bias);
 }
 
-// Any kernel, one sum at a time.
+// Any kernel size, one sum at a time.
 template <class X, class G, class Io>
 static DS_INLINE void one_tap(const DepthwiseGradArgs& p, const X* map, const G* upstream, float* partial, size_t i, size_t k, size_t c, Io io) {
   Vec sum = zero();
@@ -68,7 +69,8 @@ static void taps_of_sample(const DepthwiseGradArgs& p, const X* from, const G* d
   float* partial = p.partial + sample * (taps + 1) * p.channels;
   if (p.kernel == 7) {
     for (size_t tap = 0; tap <= taps; tap++) memset(partial + tap * p.channels + c_begin, 0, (c_end - c_begin) * sizeof(float));
-    // So many rows at a time that loading and storing the sums does not show, and the tokens stay in the caches while all taps pass by.
+    // Enough rows at a time that the cost of loading and storing the sums is small, and few enough that the tokens stay in the caches for
+    // all taps.
     const size_t rows = 256 / p.width + 1;
     with_columns(strip_columns(p.width), [&](auto width) {
       constexpr size_t S = decltype(width)::value;

@@ -1,7 +1,8 @@
-// What happens to a block of a product while it is still in the cache: rounding to c's type, GELU, or the factors of GELU's gradient, from
-// the fp32 sums. GELU leaves its slope, not its argument: both share the costly tail, and the backward pass is left with a product
-// (linear_input_grad at ViT-T's shapes: 374 → 486 GFLOP/s of 520, forward 468 → 446). A separate pass over at most 48 × 64 elements: one
-// reload from L1 instead of the function inlined into every tile shape.
+// The last steps on a block of a product while it is still in the cache: GELU, or the multiplication by GELU's derivative, from the fp32
+// sums, and rounding to the type of c. The forward pass saves the derivative of GELU instead of its argument. Both need the same expensive
+// tail function, so the backward pass only has to multiply (linear_input_grad at ViT-T's shapes: from 374 to 486 GFLOP/s of a peak of 520;
+// the forward pass: from 468 to 446). It is a separate pass over at most 48 × 64 elements, which costs one reload from L1 but does not
+// inline the function into every tile shape.
 #pragma once
 #include "kernels/kernels.h"
 #include "simd/functions.h"
@@ -9,15 +10,16 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Asks for a block of saved values before the product that takes as long as they do: from memory, two lines a row and far apart, they
-// would otherwise stop the epilogue (232 → 357 GFLOP/s for ViT-T's first gradient through GELU; results are written well without).
+// Prefetches a block of saved values before the product, which takes about as long as the loads do. The values come from memory, two cache
+// lines per row and with a large stride, and the epilogue would otherwise wait for them (from 232 to 357 GFLOP/s for ViT-T's first gradient
+// through GELU). Writing the results needs no prefetch.
 template <class Side>
 DS_INLINE void prefetch_block(const Side* side, size_t stride, size_t rows, size_t columns) {
   for (size_t i = 0; i < rows; i++)
     for (size_t j = 0; j < columns; j += 64 / sizeof(Side)) __builtin_prefetch(side + i * stride + j);
 }
 
-// sum may be c. side (of c's stride) may be null, but not for times_side.
+// `sum` may be the same memory as c. `side` has the stride of c; it may be null, except for times_side.
 template <class C, class Side>
 void apply_epilogue(Epilogue epilogue, const float* sum, size_t sum_stride, C* c, Side* side, size_t stride, size_t rows, size_t columns) {
   for (size_t i = 0; i < rows; i++) {

@@ -1,4 +1,5 @@
-// Rearranging the lanes of two vectors against each other: a0 b0 a1 b1 … of their lower or upper halves; the even or odd lanes of a, then b.
+// Interleaves and separates the lanes of two vectors: a0 b0 a1 b1 … of their lower or upper halves; or the even or odd lanes of a, followed
+// by those of b.
 #pragma once
 #include "simd/simd.h"
 
@@ -22,7 +23,7 @@ DS_INLINE V odd_lanes(V a, V b, Indices<I...>) {
   return DS_SHUFFLE(a, b, 2 * I + 1);
 }
 
-// One perfect shuffle of `kLanes` rows turns the bits of (row, lane) by one place; log2(kLanes) of them exchange rows and lanes.
+// A perfect shuffle of kLanes rows rotates the bits of (row, lane) by one position; log2(kLanes) shuffles exchange rows and lanes.
 template <size_t Left = kLanes>
 DS_INLINE void transpose_lanes(Vec row[kLanes]) {
   const AllLanes all{};

@@ -1,4 +1,4 @@
-// Merging of 2×2 neighbouring tokens of a map [H·W, C] into rows of 4C columns, and back. One row of the merged map at a time.
+// Merges 2 × 2 neighbouring tokens of a map [H·W, C] into rows of 4C columns, and back, one row of the merged map at a time.
 #include "kernels/declare.h"
 #include "kernels/layout/interleave.h"
 
@@ -18,17 +18,17 @@ struct Neighbours {
   }
 };
 
-// Columns (dx, dy, c), dy faster: block b holds neighbour kSwinOrder[b].
+// Columns (dx, dy, c), where dy varies faster than dx: block b holds neighbour kSwinOrder[b].
 constexpr size_t kSwinOrder[4] = {0, 2, 1, 3};
 
 template <class X, class Y>
 static void merge(const MergeArgs& p, const X* map, Y* rows, size_t row_begin, size_t row_end) {
   const AllLanes all{};
-  const size_t across = p.width / 2;
-  for (size_t row = row_begin; row < row_end; row++)  // over samples: H is even, so merged rows of all samples follow each other
-    for (size_t column = 0; column < across; column++) {
+  const size_t merged_width = p.width / 2;
+  for (size_t row = row_begin; row < row_end; row++)  // H is even, so the merged rows of all samples are contiguous
+    for (size_t column = 0; column < merged_width; column++) {
       const Neighbours<const X> n(map, p, row, column);
-      Y* to = rows + (row * across + column) * 4 * p.channels;
+      Y* to = rows + (row * merged_width + column) * 4 * p.channels;
       if (p.order == 1) {
         for (size_t b = 0; b < 4; b++) copy(n.at[kSwinOrder[b]], to + b * p.channels, p.channels);
         continue;
@@ -50,11 +50,11 @@ static void merge(const MergeArgs& p, const X* map, Y* rows, size_t row_begin, s
 template <class X, class Y>
 static void unmerge(const MergeArgs& p, const X* rows, Y* map, size_t row_begin, size_t row_end) {
   const AllLanes all{};
-  const size_t across = p.width / 2;
+  const size_t merged_width = p.width / 2;
   for (size_t row = row_begin; row < row_end; row++)
-    for (size_t column = 0; column < across; column++) {
+    for (size_t column = 0; column < merged_width; column++) {
       const Neighbours<Y> n(map, p, row, column);
-      const X* from = rows + (row * across + column) * 4 * p.channels;
+      const X* from = rows + (row * merged_width + column) * 4 * p.channels;
       if (p.order == 1) {
         for (size_t b = 0; b < 4; b++) copy(from + b * p.channels, n.at[kSwinOrder[b]], p.channels);
         continue;

@@ -1,22 +1,22 @@
-// Kernels that move or add whole tokens: patches of an image as rows, sums over samples (gradients of the class token and of position
-// embeddings), the mean over tokens.
+// Kernels that move or add whole tokens: patches of an image as rows, sums over samples (the gradients of the class token and of position
+// embeddings), and the mean over tokens.
 #include "kernels/declare.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Patches narrower than a vector: a vector of an image's row holds pieces of several.
+// For patches that are narrower than a vector: one vector of an image row contains parts of several patches.
 template <size_t Size, class Y>
 static void narrow_patches(const PatchesArgs& p, const float* image, Y* out) {
   constexpr size_t fits = kLanes / Size;
-  const size_t across = p.width / Size, columns = p.channels * Size * Size;
+  const size_t patches_per_row = p.width / Size, columns = p.channels * Size * Size;
   for (size_t i = 0; i < p.height / Size; i++)
     for (size_t c = 0; c < p.channels; c++)
       for (size_t y = 0; y < Size; y++) {
         const float* row = image + (c * p.height + i * Size + y) * p.width;
-        Y* to = out + i * across * columns + (c * Size + y) * Size;
-        for (size_t j = 0; j < across; j += fits) {
-          const size_t n = min(fits, across - j);
+        Y* to = out + i * patches_per_row * columns + (c * Size + y) * Size;
+        for (size_t j = 0; j < patches_per_row; j += fits) {
+          const size_t n = min(fits, patches_per_row - j);
           Y pieces[kLanes];
           store(pieces, n == fits ? load(row + j * Size) : load_part(row + j * Size, n * Size));
           for (size_t q = 0; q < n; q++) memcpy(to + (j + q) * columns, pieces + q * Size, Size * sizeof(Y));
@@ -24,14 +24,14 @@ static void narrow_patches(const PatchesArgs& p, const float* image, Y* out) {
       }
 }
 
-// images[C, H, W] of one sample → y[(H/p)·(W/p), C·p·p], columns in (channel, row, column) order, as a flattened convolution weight.
+// images[C, H, W] of one sample → y[(H/p)·(W/p), C·p·p], with columns in (channel, row, column) order, like a flattened convolution weight.
 void patches(const PatchesArgs& p, size_t sample) {
-  const size_t size = p.patch, down = p.height / size, across = p.width / size;
+  const size_t size = p.patch, patches_per_column = p.height / size, patches_per_row = p.width / size;
   const float* image = p.images + sample * p.channels * p.height * p.width;
-  with_types(p.y + sample * down * across * p.channels * size * size, [&](auto* out) {
+  with_types(p.y + sample * patches_per_column * patches_per_row * p.channels * size * size, [&](auto* out) {
     if (size == 4 && kLanes > 4) return narrow_patches<4>(p, image, out);
-    for (size_t i = 0; i < down; i++)
-      for (size_t j = 0; j < across; j++)
+    for (size_t i = 0; i < patches_per_column; i++)
+      for (size_t j = 0; j < patches_per_row; j++)
         for (size_t c = 0; c < p.channels; c++)
           for (size_t y = 0; y < size; y++, out += size) {
             const float* row = image + (c * p.height + i * size + y) * p.width + j * size;
@@ -40,7 +40,8 @@ void patches(const PatchesArgs& p, size_t sample) {
   });
 }
 
-// One owner per element and samples in ascending order: the same sum whichever thread has which elements.
+// Every element is summed by one thread, with samples in ascending order, so the sum does not depend on how elements are split over
+// threads.
 void sum_samples(const float* x, size_t samples, size_t stride, float* sum, size_t begin, size_t end) {
   for_vectors(end - begin, [=](size_t e, auto io) {
     Vec total = zero();

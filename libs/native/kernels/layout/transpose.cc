@@ -1,11 +1,12 @@
-// y[columns, rows] = xᵀ[rows, columns], in squares of one vector a side that are transposed in registers.
+// y[columns, rows] = xᵀ[rows, columns], in squares with the side of one vector that are transposed in registers.
 #include "kernels/declare.h"
 #include "kernels/layout/interleave.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// Rows [row_begin, row_end) of x: a strip of up to kLanes of them at a time, so a line of y is written whole where rows allow it.
+// Transposes rows [row_begin, row_end) of x in strips of up to kLanes rows, so that whole cache lines of y are written if there are enough
+// rows.
 template <class X, class Y>
 static void transpose_typed(const X* x, size_t rows, size_t columns, Y* y, size_t row_begin, size_t row_end) {
   for (size_t r = row_begin; r < row_end; r += kLanes) {

@@ -1,5 +1,5 @@
-// Cross-entropy with soft targets: loss = −Σ t·log softmax(logits); dlogits = (softmax·Σt − t)·scale. A few rows of at most some
-// thousand classes, so accuracy comes first: sums in float64, in one order.
+// Cross-entropy with soft targets: loss = −Σ t·log softmax(logits); dlogits = (softmax·Σt − t)·scale. There are few rows and at most a few
+// thousand classes, so accuracy matters more than speed: sums are float64, in a fixed order.
 #include "kernels/declare.h"
 #include "simd/functions.h"
 

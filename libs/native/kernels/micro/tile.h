@@ -1,16 +1,18 @@
-// The register tile that every matrix product ends in: c[MR, NV vectors] (+)= a · b over k, in one chain per element, k ascending.
+// The register tile that every matrix product ends in: c[MR, NV vectors] (+)= a · b over k, with one chain of additions per element, in
+// ascending k.
 //
-// b comes from a packed panel, so every load is whole and contiguous; a is broadcast from where it lies: down its rows, or (k-major, for
-// products with a transposed left side) from MR neighbours in one row. The chain per element does not depend on MR, NV or the position
-// of the tile, so a result has the same bits however rows and columns are split.
+// b comes from a packed panel, so every load of it is a whole, contiguous vector. a is read in place and broadcast, either along its rows
+// or, if it is k-major (for products with a transposed left operand), from MR neighbours in one row. The chain of an element does not
+// depend on MR, on NV or on the position of the tile, so the bits of a result do not depend on how rows and columns are split.
 //
-// bf16 goes in pairs along k, one 32-bit word a pair: b is packed in words, a k-major left side lies in words, a left side in place is
-// broadcast a word at a time (the last word of an odd k is put together from its one element). One vdpbf16ps takes a pair; without it two
-// FMAs do, on the halves widened in registers.
+// bf16 operands are processed in pairs along k, which are 32-bit words. b and a k-major left operand are packed in words. A left operand in
+// place is broadcast one word at a time, and for an odd k the last word is built from its one element. One vdpbf16ps multiplies a pair;
+// without that instruction it takes two FMAs on the halves, which are widened in registers.
 //
-// Tile heights keep 24 accumulators (AVX-512: 6×64, 8×48, 12×32) or 12 (AVX2: 6×16) or 8 (16 128-bit registers: 4×8) live: enough
-// independent chains to cover FMA latency at two a cycle, and registers left for b and the broadcast. On one Zen 5 core (peak 265 GFLOP/s
-// with AVX-512, 132 with AVX2) products of ViT-T's shapes reach 242–271 and 110–127 (bench/kernels.cc).
+// The height of a tile keeps 24 accumulators in registers with AVX-512 (6×64, 8×48, 12×32), 12 with AVX2 (6×16) and 8 with 16 registers of
+// 128 bits (4×8). These are enough independent chains to hide the latency of FMAs at two per cycle, and leave registers for b and the
+// broadcast. On one Zen 5 core (peak 265 GFLOP/s with AVX-512, 132 with AVX2), products of ViT-T's shapes reach 242 to 271 and 110 to 127
+// GFLOP/s (bench/kernels.cc).
 #pragma once
 #include "kernels/declare.h"
 
@@ -36,7 +38,7 @@ DS_INLINE uint32_t left_word(const A* a) {
   return word;
 }
 
-// One step over k: sum[i] += left(i) · b, for one float or one pair.
+// One step along k: sum[i] += left(i) · b, for one float or one pair.
 template <int MR, int NV, class Left>
 DS_INLINE void multiply_step(Vec (&sum)[MR][NV], const Left& left, const float* b) {
   Vec right[NV];
@@ -122,7 +124,7 @@ __attribute__((noinline)) void tile(size_t k, const A* __restrict a, size_t stri
   }
 }
 
-// `rows` < MR: the tile of just that height.
+// If `rows` < MR, uses the tile of exactly that height.
 template <int MR, int NV, bool KMajor, class A, class Word, class C>
 DS_INLINE void tile_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t last_columns, bool accumulate,
                        const float* bias) {
@@ -130,7 +132,7 @@ DS_INLINE void tile_of(size_t rows, size_t k, const A* a, size_t stride, const W
   if constexpr (MR > 1) return tile_of<MR - 1, NV, KMajor>(rows, k, a, stride, b, c, c_stride, last_columns, accumulate, bias);
 }
 
-// All rows of one panel slice: c[rows, columns] (+)= a[rows, k] · panel[k, columns].
+// Processes all rows for one slice of a panel: c[rows, columns] (+)= a[rows, k] · panel[k, columns].
 template <int NV, bool KMajor, class A, class Word, class C>
 void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns, bool accumulate, const float* bias) {
   constexpr int MR = tile_rows<NV>();
@@ -139,9 +141,12 @@ void panel_of(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C
     tile_of<MR, NV, KMajor>(min(size_t{MR}, rows - i), k, a + (KMajor ? i : i * stride), stride, b, c + i * c_stride, c_stride, last_columns, accumulate, bias);
 }
 
-// c[rows, columns] = (c +) a · b (+ bias), columns ≤ kPanelWidth; b is one panel: words [steps_of(k)][columns rounded up to vectors].
-//   fp32: a float, b float.   bf16: b Pair; a bf16 in place (KMajor false), or Pair [steps_of(k)][stride] (KMajor; the second of an odd
-//   k's last pair must be 0). stride counts elements of a.   c: float, or bf16, rounded once (then never with accumulate).
+// c[rows, columns] = (c +) a · b (+ bias), where columns ≤ kPanelWidth and b is one panel of words [steps_of(k)][columns rounded up to
+// vectors]. `stride` counts elements of a. The types are
+//   fp32: a and b are float.
+//   bf16: b is Pair. a is bf16 in place (KMajor false), or Pair [steps_of(k)][stride] (KMajor true; for an odd k the second half of the last
+//   pair must be 0).
+// c is float, or bf16 that is rounded once, which is not allowed together with `accumulate`.
 template <bool KMajor, class A, class Word, class C>
 DS_INLINE void panel_product(size_t rows, size_t k, const A* a, size_t stride, const Word* b, C* c, size_t c_stride, size_t columns, bool accumulate,
                              const float* bias) {

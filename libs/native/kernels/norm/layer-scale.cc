@@ -1,4 +1,4 @@
-// Layer scale: a factor per channel, and its gradient with one partial sum per fixed block of rows (as layer norm's).
+// Layer scale: a factor per channel. Its gradient has one partial sum per fixed block of rows, as in layer norm.
 #include "kernels/declare.h"
 
 namespace dropstream {

@@ -1,5 +1,5 @@
-// Clip, optimizer and EMA of one span of one parameter in a single pass: bound by memory (five streams in, four out), so everything
-// happens while an element is in a register. And the sum of squares for the global norm, in float64 lanes.
+// Clip, optimizer and EMA for a range of one parameter in a single pass. Memory limits it (five streams in, four out), so everything is
+// computed while an element is in a register. Also the sum of squares for the global norm, in float64 lanes.
 #include "kernels/declare.h"
 
 namespace dropstream {

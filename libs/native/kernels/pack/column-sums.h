@@ -1,4 +1,4 @@
-// Sums over the rows of a k-major block: a linear layer's bias gradient, from words that are in the cache anyway.
+// Sums over the rows of a k-major block, which give a linear layer's bias gradient from words that are already in the cache.
 #pragma once
 #include "kernels/declare.h"
 
@@ -11,7 +11,7 @@ DS_INLINE Vec add_word(Vec sum, const Pair* words) {
   return sum + (Vec)(both << 16) + (Vec)(both & 0xffff0000u);
 }
 
-// sums[i] += Σ words[step][i], steps ascending; both halves of a pair. stride ≥ columns rounded up to vectors.
+// sums[i] += Σ words[step][i] with steps in ascending order, and with both halves of a pair. stride ≥ columns rounded up to whole vectors.
 template <class Word>
 DS_INLINE void add_columns(size_t steps, size_t columns, const Word* words, size_t stride, float* sums) {
   for_vectors(columns, [&](size_t i, auto io) {

@@ -1,6 +1,6 @@
-// Packing of the right side of a product into panels [panel][step of k][width rounded up to vectors], padded with zeros: the tile then
-// reads whole, contiguous vectors only. A word is one float, or a pair of bf16 that are neighbours along k; fp32 is rounded on the way.
-// Weights are packed once a step, activations once per use.
+// Packs the right operand of a product into panels [panel][step of k][width rounded up to vectors], padded with zeros, so that the tile
+// only reads whole, contiguous vectors. A word is one float, or a pair of bf16 that are neighbours along k; fp32 is rounded to bf16 here.
+// Weights are packed once per step, activations once per use.
 #include "kernels/pack/transposed.h"
 
 namespace dropstream {
@@ -37,7 +37,8 @@ void pack_rows(const PackArgs& p, size_t panel_begin, size_t panel_end, size_t r
 
 size_t packed_left_floats(size_t k, size_t n, Type type) { return (type == Type::bf16 ? steps_of<Pair>(k) : k) * round_up(n, kRowBlock); }
 
-// Row by row over all blocks: long reads, which the hardware fetches ahead. Columns of the last block's last vector beyond n are zeros.
+// Packs row by row over all blocks: these are long reads, which the hardware prefetches. The last block's last vector is padded with zeros
+// beyond n.
 void pack_left(const PackArgs& p, size_t row_begin, size_t row_end) {
   with_words(p, [&](auto* source, auto* words) {
     typedef typename Pointed<decltype(words)>::type Word;

@@ -1,4 +1,5 @@
-// A matrix given by the rows of its transpose, as words of a panel: squares of one vector of words a side, transposed in registers.
+// Packs a matrix that is given by the rows of its transpose into the words of a panel. Squares with the side of one vector of words are
+// transposed in registers.
 #pragma once
 #include "kernels/layout/interleave.h"
 #include "kernels/pack/pairs.h"
@@ -6,7 +7,7 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// One vector of words from `count` elements at p, with zeros where there are fewer than it takes.
+// Loads one vector of words from `count` elements at p, padded with zeros.
 DS_INLINE Vec words_of(const float* p, size_t count, const float*) { return count < kLanes ? load_part(p, count) : load(p); }
 DS_INLINE Vec words_of(const bf16* p, size_t count, const Pair*) {
   if (count >= 2 * kLanes) return load((const float*)p);
@@ -24,7 +25,7 @@ DS_INLINE Vec words_of(const float* p, size_t count, const Pair*) {
   return load((const float*)halves);
 }
 
-// out[step of k][width] from row(j)[k] for columns j; columns beyond the last up to whole vectors are zeros.
+// Fills out[step of k][width] from row(j)[k] for every column j, with zeros up to a whole vector after the last column.
 template <class Word, class Row>
 DS_INLINE void pack_transposed(size_t k, size_t columns, Row row, Word* words, size_t width) {
   constexpr size_t span = kSpan<Word>;

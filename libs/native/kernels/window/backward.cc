@@ -1,10 +1,10 @@
-// Gradient of window attention: probabilities are recomputed from q, k, bias, mask and lse. With P the probabilities, F the dropout
-// factors, D = Σ dout·out per query: dv = (P·F)ᵀ·dout;  dS = P·(F·(dout·vᵀ) − D);  dq = scale·dS·k;  dk = dSᵀ·(scale·q).
+// The gradient of window attention. The probabilities are recomputed from q, k, bias, mask and lse. P are the probabilities, F the dropout
+// factors, and D = Σ dout·out for each query: dv = (P·F)ᵀ·dout;  dS = P·(F·(dout·vᵀ) − D);  dq = scale·dS·k;  dk = dSᵀ·(scale·q).
 //
-// The table's gradient sums dS over samples, windows and pairs of places. A job is one head of `windows_per_partial` windows that follow
-// each other: it adds up their dS in scratch, then scatters that into its own part of a partial table; the caller adds the partials in order.
-// bf16: 3.0 µs a head of 49 × 20 with AVX-512-BF16 on one Zen 5 core, 3.6 with dropout; two thirds of that are products at the speed of the
-// tile, of which padding 49 to 64 and 20 to 32 takes a third (bench/attention.cc).
+// The gradient of the bias table sums dS over samples, windows and pairs of places. One job is one head of `windows_per_partial`
+// consecutive windows. It adds up their dS in scratch memory and scatters the sum into its own part of a partial table; the caller adds the
+// partial tables in order. In bf16 with AVX-512-BF16 on one Zen 5 core, a head of 49 × 20 takes 3.0 µs, or 3.6 with dropout. Two thirds of
+// that are products at the speed of the register tile, and padding 49 to 64 and 20 to 32 costs a third of those (bench/attention.cc).
 #include "kernels/window/head.h"
 
 namespace dropstream {
@@ -48,7 +48,7 @@ struct BackwardScratch {
   }
 };
 
-// One query's row, fp32: scores → probabilities (·factors), upstream (dout·vᵀ) → dS, added to `total`.
+// Replaces one query's row of scores by probabilities (· factors) and its row of `upstream` (dout·vᵀ) by dS, and adds dS to `total`. fp32.
 DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t stride, const Biased<float>& biased, const KeptPlaces& kept, size_t row,
                         float factor, float lse, float dot) {
   const Vec shift = splat(lse), d = splat(dot);
@@ -61,7 +61,7 @@ DS_INLINE void grad_row(float* scores, float* upstream, float* total, size_t str
   }
 }
 
-// Two queries' rows (or the last one, and zeros), bf16.
+// The same for two queries' rows, or for the last row and a row of zeros, in bf16.
 DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, float* total, size_t stride, const Biased<bf16> (&biased)[2],
                          const KeptPlaces& kept, size_t row, float factor, const float* lse, const float* dot, Pair* shares, Pair* gradients,
                          bf16* gradient_rows) {
@@ -88,7 +88,7 @@ DS_INLINE void grad_rows(bool two, const float* scores, const float* upstream, f
   }
 }
 
-// total[w²][stride] → partial[(2w − 1)²][heads], this head's column.
+// Scatters total[w²][stride] into this head's column of partial[(2w − 1)²][heads].
 void scatter_bias(const WindowArgs& p, size_t head, const float* total, float* partial) {
   const size_t w = p.window, n = w * w, stride = score_stride(n), side = 2 * w - 1;
   for (size_t row = 0; row < side * side; row++) partial[row * p.heads + head] = 0;

@@ -1,9 +1,9 @@
-// Attention inside windows of w×w tokens (w² = 49, head_dim 10 to 64): out = dropout(softmax(scale·q·kᵀ + bias + mask))·v.
+// Attention inside windows of w × w tokens (w² = 49, head_dim 10 to 64): out = dropout(softmax(scale·q·kᵀ + bias + mask))·v.
 //
-// A job is one head of one window: its q, k and v come out of the map in packed order, a block of scores lives in scratch only. The bias is
-// spread from its table once per call ([heads][w²][w² rounded up], −∞ in the padding, so that rows are whole vectors); the mask is
-// compared from regions where the roll joined some. bf16: 1.4 µs a head of 49 × 20
-// with AVX-512-BF16 on one Zen 5 core, 1.9 with dropout (bench/attention.cc).
+// One job is one head of one window. Its q, k and v are gathered from the map in packed order, and a block of scores exists only in scratch
+// memory. The bias is expanded from its table once per call, into [heads][w²][w² rounded up] with −∞ in the padding, so that rows are whole
+// vectors. The mask is computed by comparing regions, in windows where the roll joined several. In bf16 with AVX-512-BF16 on one Zen 5
+// core, a head of 49 × 20 takes 1.4 µs, or 1.9 with dropout (bench/attention.cc).
 #include "kernels/window/head.h"
 
 namespace dropstream {
@@ -50,8 +50,8 @@ struct ForwardScratch {
   }
 };
 
-// Of one row of `stride` scores: probabilities exp(score + bias (+ mask) − max) (kept ones · factor), whole vectors; Σ of them without dropout,
-// and the maximum.
+// Replaces one row of `stride` scores by probabilities exp(score + bias (+ mask) − max), where kept ones are multiplied by `factor`. Works
+// on whole vectors. Also returns their sum without dropout, and the maximum.
 template <class T>
 DS_INLINE void softmax_row(const WindowArgs& p, float* scores, T* probabilities, size_t stride, const float* bias, const float* regions, size_t query,
                            const KeptPlaces& kept, size_t row, float* sum, float* peak) {
@@ -73,7 +73,8 @@ DS_INLINE void softmax_row(const WindowArgs& p, float* scores, T* probabilities,
   *sum = sum_lanes(total);
 }
 
-// The same of Rows rows of Vectors vectors side by side in registers: one row's maximum and sum would leave the vector units waiting.
+// The same for `Rows` rows of `Vectors` vectors side by side in registers, because one row's maximum and sum would leave the vector units
+// waiting.
 template <size_t Rows, size_t Vectors, class T>
 DS_INLINE void softmax_rows(const WindowArgs& p, const float* scores, T* probabilities, const float* bias, const float* regions, size_t query,
                             const KeptPlaces& kept, size_t row, float* sums, float* peaks) {

@@ -1,5 +1,5 @@
-// One head of one window of one sample: where its tokens lie in a map that was rolled by −shift and cut into windows in row order, and
-// which of them only the roll brought together.
+// One head of one window of one sample: where its tokens are in a map that was rolled by −shift and cut into windows in row order, and
+// which of them are neighbours only because of the roll.
 #pragma once
 #include "kernels/attention/head.h"
 #include "kernels/pack/transposed.h"
@@ -13,16 +13,16 @@ constexpr float kApart = -100;          // added to the score between two region
 
 struct Window {
   size_t sample, window, head, top, left;
-  // `job` counts heads fastest, then windows, then samples: the order of lse and of the dropout site.
+  // `job` counts heads fastest, then windows, then samples, which is also the order of lse and of the dropout site.
   DS_INLINE Window(const WindowArgs& p, size_t job) {
-    const size_t across = p.width / p.window, windows = p.height / p.window * across;
+    const size_t windows_per_row = p.width / p.window, windows = p.height / p.window * windows_per_row;
     head = job % p.heads;
     window = job / p.heads % windows;
     sample = job / p.heads / windows;
-    top = window / across * p.window;
-    left = window % across * p.window;
+    top = window / windows_per_row * p.window;
+    left = window % windows_per_row * p.window;
   }
-  // Whether the roll joined regions in it.
+  // Whether the roll joined several regions in this window.
   DS_INLINE bool joined(const WindowArgs& p) const { return p.shift > 0 && (top + p.window == p.height || left + p.window == p.width); }
   // Calls body(place in the window, token of the sample) for all places in row order.
   template <class Body>
@@ -36,14 +36,15 @@ struct Window {
   }
 };
 
-// Which of the 3×3 regions every place is in, as whole numbers in floats.
+// The number of the region (of 3 × 3) that every place is in, stored as floats.
 DS_INLINE void region_row(const WindowArgs& p, const Window& w, float* regions) {
   const auto band = [&](size_t at, size_t side) { return at < side - p.window ? 0 : at < side - p.shift ? 1 : 2; };
   for (size_t y = 0; y < p.window; y++)
     for (size_t x = 0; x < p.window; x++) regions[y * p.window + x] = (float)(3 * band(w.top + y, p.height) + band(w.left + x, p.width));
 }
 
-// Elements of a gathered token: whole vectors, so that up to kPanelWidth fp32 channels of gathered tokens are in packed order as they are.
+// The number of elements of a gathered token, in whole vectors, so that up to kPanelWidth fp32 channels of gathered tokens are already in
+// packed order.
 template <class T>
 DS_INLINE size_t place_stride(size_t head_dim) {
   return round_up(head_dim, sizeof(Vec) / sizeof(T));
@@ -59,7 +60,7 @@ struct Places {
       count = place + 1;
     });
   }
-  // to[place][place_stride] = factor · from[token][head_dim], padded with zeros; from: rows of `row` elements.
+  // to[place][place_stride] = factor · from[token][head_dim], padded with zeros. The rows of `from` have `row` elements.
   DS_INLINE void gather(const float* from, size_t row, float factor, float* to) const {
     const Vec f = splat(factor);
     for (size_t i = 0; i < count; i++)
@@ -71,7 +72,7 @@ struct Places {
       for (size_t j = 0; j < head_dim; j += kElements)
         store((float*)(to + i * place_stride<bf16>(head_dim) + j), words_of(from + token[i] * row + j, head_dim - j, (const Pair*)nullptr));
   }
-  // As the right side of a product that sums over places, or over channels.
+  // Packed as the right operand of a product that sums over places, or over channels.
   template <class T>
   DS_INLINE void pack(const T* from, size_t row, Word<T>* packed) const {
     for (size_t channel = 0; channel < head_dim; channel += kPanelWidth) {
@@ -99,7 +100,7 @@ struct Places {
   }
 };
 
-// Gathered tokens as the right side of a product.
+// Gathered tokens, packed as the right operand of a product.
 template <class T>
 DS_INLINE const Word<T>* as_panels(const T* places, size_t count, size_t head_dim, Word<T>* packed) {
   if constexpr (sizeof(T) == sizeof(float))
@@ -108,13 +109,14 @@ DS_INLINE const Word<T>* as_panels(const T* places, size_t count, size_t head_di
   return packed;
 }
 
-// What the scale of the scores is applied to: the queries where they are fp32, the sums where that would round bf16 a second time.
+// Where the scale of the scores is applied: to the queries if they are fp32, and to the sums if scaling queries would round bf16 a second
+// time.
 template <class T>
 DS_INLINE float query_factor(const WindowArgs& p) {
   return sizeof(T) == sizeof(float) ? p.scale : 1;
 }
 
-// A vector of one query's scores with bias, and with the mask where the roll joined regions (else null).
+// A vector of one query's scores with bias, and with the mask if the roll joined regions (otherwise null).
 template <class T>
 struct Biased {
   const float *bias, *regions;
@@ -136,13 +138,13 @@ DS_INLINE Vec raise_from(Vec score, Vec shift) {
     return power_of_two((score - shift) * splat(kBase<T>));
 }
 
-// Queries worked on at once: blocks of equal height.
+// The number of queries that are processed together, in blocks of equal height.
 DS_INLINE size_t query_block(size_t places) {
   const size_t blocks = ceil_div(places, kMaxQueries);
   return ceil_div(places, blocks);
 }
 
-// Which of the window's probabilities in rows [first, first + rows) are kept.
+// Says which probabilities of the window are kept in rows [first, first + rows).
 class KeptPlaces {
  public:
   DS_INLINE KeptPlaces(const WindowArgs& p, const Window& w, size_t first, size_t rows, uint8_t* bits)
@@ -159,7 +161,7 @@ class KeptPlaces {
   uint8_t* bits_;
   size_t places_, place_ = 0;
 };
-// Rows of whole vectors may ask for bits beyond the last key of the last row.
+// Rows of whole vectors may read bits beyond the last key of the last row.
 DS_INLINE size_t kept_bytes(size_t rows, size_t places) { return drawn_bytes(rows * places + 64); }
 
 }  // namespace DROPSTREAM_ISA

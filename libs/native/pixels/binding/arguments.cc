@@ -34,11 +34,11 @@ Arguments arguments_of(napi_env env, napi_callback_info info, size_t expected) {
   Arguments arguments{};
   size_t count = kMaxArguments;
   void* data;
-  check(napi_get_cb_info(env, info, &count, arguments.value, nullptr, &data), "no arguments");
+  check(napi_get_cb_info(env, info, &count, arguments.value, nullptr, &data), "Node-API could not read the arguments");
   if (count != expected) throw ArgumentError("wrong number of arguments");
   arguments.environment = static_cast<Environment*>(data);
-  check(napi_create_array_with_length(env, expected, &arguments.kept), "no array");
-  for (uint32_t i = 0; i < expected; i++) check(napi_set_element(env, arguments.kept, i, arguments.value[i]), "no array");
+  check(napi_create_array_with_length(env, expected, &arguments.kept), "Node-API could not make an array");
+  for (uint32_t i = 0; i < expected; i++) check(napi_set_element(env, arguments.kept, i, arguments.value[i]), "Node-API could not make an array");
   return arguments;
 }
 

@@ -1,4 +1,4 @@
-// Arguments from JavaScript, checked once: what is wrong is thrown as ArgumentError and becomes a TypeError.
+// Arguments from JavaScript, checked in one place. A wrong argument throws ArgumentError, which becomes a TypeError.
 #pragma once
 #include <node_api.h>
 
@@ -42,9 +42,9 @@ Span<T> typed_array(napi_env env, napi_value value, napi_typedarray_type expecte
 }
 
 Bytes bytes_argument(napi_env env, napi_value value, const char* what);
-// null: no bytes.
+// null gives no bytes.
 Bytes optional_bytes(napi_env env, napi_value value, const char* what);
-// A whole number of 0 to `high`.
+// A whole number from 0 to `high`.
 uint32_t word_argument(napi_env env, napi_value value, double high, const char* what);
 std::vector<napi_value> elements(napi_env env, napi_value array, const char* what);
 
@@ -53,18 +53,18 @@ constexpr size_t kMaxArguments = 7;
 struct Arguments {
   napi_value value[kMaxArguments];
   Environment* environment;
-  napi_value kept;  // a JavaScript array of them all
+  napi_value kept;  // a JavaScript array of all arguments
 };
 
 Arguments arguments_of(napi_env env, napi_callback_info info, size_t expected);
 
 using Body = napi_value (*)(napi_env, napi_callback_info);
 
-// Exceptions end here.
+// Turns C++ exceptions into JavaScript errors.
 template <Body body>
 napi_value guarded(napi_env env, napi_callback_info info) {
   try {
-    pixel_kernels();  // a wrong DROPSTREAM_ISA is told here, before threads meet it
+    pixel_kernels();  // reports a wrong DROPSTREAM_ISA here, before a thread fails on it
   } catch (const std::exception& error) {
     napi_throw_error(env, nullptr, error.what());
     return nullptr;

@@ -8,10 +8,10 @@ napi_value Call::start(Environment& environment, std::unique_ptr<Call> owned, na
   const napi_env env = environment.env;
   const std::shared_ptr<Call> call(std::move(owned));
   napi_value promise;
-  check(napi_create_reference(env, keep_alive, 1, &call->keep_alive_), "no reference to the arguments");
+  check(napi_create_reference(env, keep_alive, 1, &call->keep_alive_), "Node-API could not keep the arguments");
   if (napi_create_promise(env, &call->deferred_, &promise) != napi_ok) {
     napi_delete_reference(env, call->keep_alive_);
-    throw ArgumentError("no promise");
+    throw ArgumentError("Node-API could not make a promise");
   }
   if (environment.in_flight++ == 0) napi_ref_threadsafe_function(env, environment.settle);
   call->self_ = call;
@@ -20,7 +20,7 @@ napi_value Call::start(Environment& environment, std::unique_ptr<Call> owned, na
   } else {
     try {
       environment.pool->submit(call);
-    } catch (const std::exception&) {  // no thread to be had
+    } catch (const std::exception&) {  // no thread could be started
       for (std::string& reason : call->reasons_) reason = "no thread";
       call->settle(env);
     }

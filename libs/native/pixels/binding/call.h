@@ -1,4 +1,4 @@
-// Asynchronous calls: jobs on the pool's threads, and a promise settled on the calling one.
+// Asynchronous calls: jobs on the threads of the pool, and a promise that is settled on the calling thread.
 #pragma once
 #include <node_api.h>
 
@@ -12,16 +12,16 @@
 
 namespace dropstream::pixels {
 
-// What belongs to one environment (the main thread or a worker): its way back from pool threads, and its calls in flight.
+// The state of one environment (the main thread or a worker): its way back from pool threads, and its running calls.
 struct Environment {
   napi_env env;
   napi_threadsafe_function settle;
   std::shared_ptr<Pool> pool;
-  size_t in_flight = 0;  // touched on the environment's thread only
+  size_t in_flight = 0;  // accessed on the environment's thread only
   std::atomic<bool> closing{false};
 };
 
-// One asynchronous call: jobs, their outcomes, and the promise.
+// One asynchronous call: its jobs, their outcomes, and the promise.
 class Call : public Batch {
  public:
   Call(Environment& environment, size_t jobs, size_t threads)
@@ -44,9 +44,9 @@ class Call : public Batch {
 
   void finished() noexcept final { napi_call_threadsafe_function(environment_.settle, this, napi_tsfn_nonblocking); }
 
-  // Starts the call. From here on it owns itself, until settle(). Returns the promise.
+  // Starts the call and returns the promise. From then on the call owns itself, until settle().
   static napi_value start(Environment& environment, std::unique_ptr<Call> call, napi_value keep_alive);
-  // On the environment's thread, or with env == nullptr where that is going away.
+  // Runs on the environment's thread, or with env == nullptr if the environment is ending.
   void settle(napi_env env);
 
  protected:
@@ -60,7 +60,7 @@ class Call : public Batch {
     try {
       reasons_[job] = *reason == '\0' ? "unknown failure" : reason;
     } catch (...) {
-      reasons_[job] = "?";  // short strings need no memory
+      reasons_[job] = "?";  // a short string, which allocates nothing
     }
   }
 

@@ -1,4 +1,4 @@
-// What JavaScript can call, by file. Each throws ArgumentError for wrong arguments (guarded<> makes it a TypeError).
+// The functions that JavaScript can call, by file. Each throws ArgumentError for wrong arguments (guarded<> turns it into a TypeError).
 #pragma once
 #include <node_api.h>
 

@@ -1,4 +1,4 @@
-// Parts of the library for its tests.
+// Exports parts of the library to its tests.
 #include "binding/arguments.h"
 #include "binding/exports.h"
 #include "jpeg.h"
@@ -13,9 +13,9 @@ napi_value normal_quantiles(napi_env env, napi_callback_info callback) {
   const auto p = typed_array<double>(env, arguments.value[0], napi_float64_array, "p: must be a Float64Array");
   napi_value buffer, array;
   void* data;
-  check(napi_create_arraybuffer(env, 8 * p.size, &data, &buffer), "no memory");
+  check(napi_create_arraybuffer(env, 8 * p.size, &data, &buffer), "Node-API could not allocate memory");
   for (size_t i = 0; i < p.size; i++) static_cast<double*>(data)[i] = normal_quantile(p.data[i]);
-  check(napi_create_typedarray(env, napi_float64_array, p.size, buffer, 0, &array), "no array");
+  check(napi_create_typedarray(env, napi_float64_array, p.size, buffer, 0, &array), "Node-API could not make an array");
   return array;
 }
 
@@ -26,10 +26,10 @@ napi_value noise(napi_env env, napi_callback_info callback) {
   const uint32_t count = word_argument(env, arguments.value[5], 1 << 24, "count: too large");
   napi_value buffer, array;
   void* data;
-  check(napi_create_arraybuffer(env, size_t{4} * count, &data, &buffer), "no memory");
+  check(napi_create_arraybuffer(env, size_t{4} * count, &data, &buffer), "Node-API could not allocate memory");
   const NoiseStream stream{{words[0], words[1]}, words[2], words[3]};
   stream.fill(words[4], static_cast<int>(count), static_cast<float*>(data));
-  check(napi_create_typedarray(env, napi_float32_array, count, buffer, 0, &array), "no array");
+  check(napi_create_typedarray(env, napi_float32_array, count, buffer, 0, &array), "Node-API could not make an array");
   return array;
 }
 
@@ -37,13 +37,13 @@ napi_value rotation(napi_env env, napi_callback_info callback) {
   const Arguments arguments = arguments_of(env, callback, 1);
   double degrees;
   check(napi_get_value_double(env, arguments.value[0], &degrees), "degrees: must be a number");
-  const Rotation turned = rotation_of(degrees);
+  const Rotation rotation = rotation_of(degrees);
   napi_value pair, cosine, sine;
-  check(napi_create_array_with_length(env, 2, &pair), "no array");
-  check(napi_create_double(env, turned.cosine, &cosine), "no number");
-  check(napi_create_double(env, turned.sine, &sine), "no number");
-  check(napi_set_element(env, pair, 0, cosine), "no array");
-  check(napi_set_element(env, pair, 1, sine), "no array");
+  check(napi_create_array_with_length(env, 2, &pair), "Node-API could not make an array");
+  check(napi_create_double(env, rotation.cosine, &cosine), "Node-API could not make a number");
+  check(napi_create_double(env, rotation.sine, &sine), "Node-API could not make a number");
+  check(napi_set_element(env, pair, 0, cosine), "Node-API could not make an array");
+  check(napi_set_element(env, pair, 1, sine), "Node-API could not make an array");
   return pair;
 }
 

@@ -5,7 +5,7 @@
 namespace dropstream::pixels {
 namespace {
 
-// Row-by-row place of the k-th coefficient in zigzag order.
+// The position, row by row, of the k-th coefficient in zigzag order.
 constexpr uint8_t kNatural[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
                                   41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
                                   30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
@@ -40,7 +40,7 @@ bool read_huffman_tables(Segment s, PlainScratch& scratch) {
     for (int i = 1; i <= 16; i++) count += s.at[i];
     if (kind > 1 || number > 3 || count > 256 || s.size < 17 + count) return false;
     HuffmanTable& table = kind == 0 ? scratch.dc[number] : scratch.ac[number];
-    // Most files have one of few definitions: a table that is still there is not made again.
+    // Most files share a few definitions, so a table that is still present is not built again.
     const bool same = table.for_dc == (kind == 0) && std::memcmp(table.definition, s.at + 1, static_cast<size_t>(16 + count)) == 0;
     if (!same && !make_huffman_table(s.at + 1, s.at + 17, count, kind == 0, table)) return false;
     table.defined = true;
@@ -82,7 +82,7 @@ bool read_scan_header(Segment s, PlainJpeg& jpeg) {
   return spectrum[0] == 0 && spectrum[1] == 63 && spectrum[2] == 0;
 }
 
-// The colour space that libjpeg takes a file of three components for.
+// The colour space that libjpeg assumes for a file of three components.
 struct ColorSigns {
   bool jfif = false, adobe = false;
   int transform = 0;
@@ -94,7 +94,7 @@ bool is_ycc(const ColorSigns& signs, const PlainJpeg& jpeg) {
   return jpeg.component[0].id == 1 && jpeg.component[1].id == 2 && jpeg.component[2].id == 3;
 }
 
-// Sizes that follow from the sampling; false for a sampling that is not plain.
+// Computes the sizes that follow from the sampling. Returns false if the sampling is not plain.
 bool set_sampling(PlainJpeg& jpeg) {
   PlainComponent* const component = jpeg.component;
   if (jpeg.components == 1) component[0].h = component[0].v = 1;  // a scan of one component has its blocks in plain order

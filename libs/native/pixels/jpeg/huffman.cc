@@ -5,7 +5,7 @@
 namespace dropstream::pixels {
 
 bool make_huffman_table(const uint8_t* counts, const uint8_t* symbols, int symbol_count, bool for_dc, HuffmanTable& table) {
-  std::memset(table.definition, 0, sizeof table.definition);  // remembered again only once the table is whole
+  std::memset(table.definition, 0, sizeof table.definition);  // set again only when the table is complete
   std::memset(table.fast, 0, sizeof table.fast);
   std::memcpy(table.symbols, symbols, static_cast<size_t>(symbol_count));
   if (symbol_count == 0) return false;
@@ -16,7 +16,7 @@ bool make_huffman_table(const uint8_t* counts, const uint8_t* symbols, int symbo
     for (int i = 0; i < counts[length - 1]; i++, next++, code++) {
       const int symbol = symbols[next];
       const int size = for_dc ? symbol : symbol & 15, run = for_dc ? 0 : symbol >> 4;
-      // Of 8-bit images: no more than 11 bits of a DC difference, 10 of another coefficient.
+      // In 8-bit images, a DC difference has at most 11 bits and another coefficient at most 10.
       if (size > (for_dc ? 11 : 10)) return false;
       const bool end = !for_dc && size == 0 && run != 15;
       if (end && run != 0) return false;
@@ -26,14 +26,15 @@ bool make_huffman_table(const uint8_t* counts, const uint8_t* symbols, int symbo
       if (first + many > 1u << HuffmanTable::kBits) return false;
       for (uint32_t j = 0; j < many; j++) table.fast[first + j] = entry;
     }
-    if (code > 1u << length) return false;  // more codes than there are
+    if (code > 1u << length) return false;  // more codes than this length allows
     table.limit[length] = code << (16 - length);
     code <<= 1;
   }
   table.limit[17] = 1u << 16;
   if (!for_dc) {
     constexpr int kBits = HuffmanTable::kSkipBits;
-    // One symbol each, then a second where it is whole too; from the end, so that a second is looked up among ones.
+    // First one symbol per entry, then a second one if it fits completely. The result goes to another table, so that a second symbol is
+    // looked up among single ones.
     for (uint32_t i = 0; i < 1u << kBits; i++) {
       const uint32_t entry = table.fast[i >> (kBits - HuffmanTable::kBits)];
       table.skip[i] = entry != 0 && (entry & 63) <= kBits ? static_cast<uint16_t>(entry & 0xff3f) : 0;

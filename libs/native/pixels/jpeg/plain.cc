@@ -6,7 +6,8 @@
 namespace dropstream::pixels {
 namespace {
 
-// Of an axis: the samples [from, to) that pixels [first, last] need of a component subsampled by `factor`, one more each way where it is smoothed.
+// For one axis: the samples [from, to) that pixels [first, last] need of a component subsampled by `factor`, with one more on each side if
+// it is smoothed.
 struct Range {
   int from, to;
 };
@@ -15,7 +16,7 @@ Range samples_for(int first, int last, int factor, int size) {
   return {std::max(0, first / factor - 1), std::min(size, last / factor + 2)};
 }
 
-// A row of a component widened by its last samples, so that a neighbour beyond the edge is the edge itself.
+// Extends a row of a component by copies of its last samples, so that a neighbour beyond the edge equals the edge.
 class Rows {
  public:
   Rows(const PlainJpeg& jpeg, const Window& window, std::vector<uint8_t>& memory) : jpeg_(jpeg), window_(window) {
@@ -24,7 +25,7 @@ class Rows {
     memory_ = memory.data();
   }
 
-  // The chroma row for pixel row y, pixel column window.left first; valid until the next call for the same component.
+  // The chroma row for pixel row y, beginning with the pixel column window.left. It is valid until the next call for the same component.
   const uint8_t* chroma(int index, int y) {
     const PlainComponent& component = jpeg_.component[index];
     const int row = y / jpeg_.v;
@@ -52,7 +53,7 @@ class Rows {
     return component.data + static_cast<size_t>(row - component.top) * component.stride;
   }
 
-  // Samples [first − 1, first + count] of a row, the outermost repeated outside the image; returns where `first` is.
+  // Samples [first − 1, first + count] of a row, with the outermost ones repeated beyond the image. Returns the position of `first`.
   const uint8_t* with_edges(const PlainComponent& component, int row, int first, int count, uint8_t* buffer) const {
     const uint8_t* from = row_of(component, row);
     uint8_t* const to = buffer + 1;
@@ -88,7 +89,7 @@ bool decode_plain_jpeg(Bytes file, int declared_width, int declared_height, cons
   const Range rows = samples_for(window.top, window.top + window.height - 1, jpeg.v, jpeg.component[jpeg.components - 1].height);
   ScanJob job{&jpeg,         scratch.dc,        scratch.ac,       scratch.scan.bytes.data(), scratch.scan.ends.data(), scratch.scan.ends.size(),
               rows.from / 8, (rows.to - 1) / 8, columns.from / 8, (columns.to - 1) / 8};
-  // A block takes two bits at least: no memory for a header that promises more than the scan can hold.
+  // A block takes at least two bits, so a header that promises more blocks than the scan can hold gets no memory.
   const size_t blocks = static_cast<size_t>(jpeg.h * jpeg.v + (jpeg.components == 1 ? 0 : 2));
   const size_t bits = 8 * scratch.scan.ends.back();
   if (2 * blocks * static_cast<size_t>(jpeg.mcus_per_row) * static_cast<size_t>(job.last_row) > bits) return false;

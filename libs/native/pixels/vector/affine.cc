@@ -1,5 +1,5 @@
-// Affine transforms in float64, 8 pixels at a time, operation by operation as one pixel would be done. A shear or shift along one axis leaves the
-// other's coordinate on a sample, where interpolation gives that sample itself: only one axis is interpolated then.
+// Affine transforms in float64, 8 pixels at a time, with the same operations as for a single pixel. A shear or shift along one axis leaves
+// the coordinates of the other axis on samples, where interpolation returns the sample itself, so only one axis is interpolated.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
@@ -10,7 +10,7 @@ constexpr int kStep = 8;
 
 DS_INLINE int clamp(int x, int last) { return x < 0 ? 0 : x > last ? last : x; }
 
-// Cubic convolution with a = −1 through four equidistant values, d past the second.
+// Cubic convolution with a = −1 through four equidistant values, at distance d from the second.
 DS_INLINE Double8 cubic_through(Double8 v1, Double8 v2, Double8 v3, Double8 v4, Double8 d) {
   const Double8 p2 = splat8(0.0) - v1 + v3;
   const Double8 p3 = (v1 - v2) * 2.0 + v3 - v4;
@@ -25,7 +25,7 @@ DS_INLINE Double8 through(const Double8 (&v)[4], Double8 d) {
   return cubic_through(v[0], v[1], v[2], v[3], d);
 }
 
-// Where 8 pixels of a row read: the coordinates' whole parts and the rest.
+// Where 8 pixels of a row read: the whole parts of the coordinates, and the fractions.
 struct Spots {
   int32_t x[kStep], y[kStep];
   Double8 dx, dy;
@@ -43,17 +43,17 @@ DS_INLINE void split(const double* from, int32_t* whole, Double8& rest) {
   rest = load<Double8>(fraction);
 }
 
-// Samples of channel c around the spots, interpolated. kAcross, kDown: 1 (on a sample), 2 or 4 taps.
-template <int kAcross, int kDown>
+// Interpolates channel c around 8 positions with kTapsX × kTapsY taps: 1 (on a sample), 2 or 4 in each direction.
+template <int kTapsX, int kTapsY>
 DS_INLINE Double8 interpolated(const Planes& source, int c, const Spots& spots, bool interior, bool in_line) {
-  constexpr int kBeforeX = kAcross == 4 ? 1 : 0, kBeforeY = kDown == 4 ? 1 : 0;
+  constexpr int kBeforeX = kTapsX == 4 ? 1 : 0, kBeforeY = kTapsY == 4 ? 1 : 0;
   Double8 lines[4];
-  for (int r = 0; r < kDown; r++) {
+  for (int r = 0; r < kTapsY; r++) {
     Double8 samples[4];
     if (in_line) {  // one row, columns in sequence, all of them inside
       const uint8_t* from = source.row(c, clamp(spots.y[0] - kBeforeY + r, source.height - 1)) + spots.x[0] - kBeforeX;
-      for (int k = 0; k < kAcross; k++) samples[k] = bytes_to_doubles(from + k);
-    } else if (interior && kAcross == 4) {
+      for (int k = 0; k < kTapsX; k++) samples[k] = bytes_to_doubles(from + k);
+    } else if (interior && kTapsX == 4) {
       uint32_t quads[kStep];
       for (int i = 0; i < kStep; i++) memcpy(&quads[i], source.row(c, spots.y[i] - kBeforeY + r) + spots.x[i] - 1, 4);
       for (int k = 0; k < 4; k++) {
@@ -62,7 +62,7 @@ DS_INLINE Double8 interpolated(const Planes& source, int c, const Spots& spots, 
         samples[k] = to_doubles(lanes);
       }
     } else {
-      for (int k = 0; k < kAcross; k++) {
+      for (int k = 0; k < kTapsX; k++) {
         int32_t lanes[kStep];
         for (int i = 0; i < kStep; i++) {
           lanes[i] = source.row(c, clamp(spots.y[i] - kBeforeY + r, source.height - 1))[clamp(spots.x[i] - kBeforeX + k, source.width - 1)];
@@ -70,28 +70,28 @@ DS_INLINE Double8 interpolated(const Planes& source, int c, const Spots& spots, 
         samples[k] = to_doubles(lanes);
       }
     }
-    lines[r] = through<kAcross>(samples, spots.dx);
+    lines[r] = through<kTapsX>(samples, spots.dx);
   }
-  return through<kDown>(lines, spots.dy);
+  return through<kTapsY>(lines, spots.dy);
 }
 
-template <int kAcross, int kDown>
+template <int kTapsX, int kTapsY>
 void transform_with(const Planes& source, const double* m, const uint8_t* fill, const Planes& out) {
-  constexpr int kBeforeX = kAcross == 4 ? 1 : 0, kAfterX = kAcross == 4 ? 2 : kAcross - 1;
-  constexpr int kBeforeY = kDown == 4 ? 1 : 0, kAfterY = kDown == 4 ? 2 : kDown - 1;
+  constexpr int kBeforeX = kTapsX == 4 ? 1 : 0, kAfterX = kTapsX == 4 ? 2 : kTapsX - 1;
+  constexpr int kBeforeY = kTapsY == 4 ? 1 : 0, kAfterY = kTapsY == 4 ? 2 : kTapsY - 1;
   const auto inside = [&](double x, double y) { return x >= 0.0 && x < source.width && y >= 0.0 && y < source.height; };  // not for a NaN
   for (int y = 0; y < out.height; y++) {
-    const double down = y + 0.5;
+    const double center_y = y + 0.5;
     for (int x = 0; x < out.width; x += kStep) {
       const int count = min(kStep, out.width - x);
       double from_x[kStep], from_y[kStep];
       for (int i = 0; i < kStep; i++) {
-        const double across = x + min(i, count - 1) + 0.5;
-        from_x[i] = m[0] * across + m[1] * down + m[2];
-        from_y[i] = m[3] * across + m[4] * down + m[5];
+        const double center_x = x + min(i, count - 1) + 0.5;
+        from_x[i] = m[0] * center_x + m[1] * center_y + m[2];
+        from_y[i] = m[3] * center_x + m[4] * center_y + m[5];
       }
       bool is_inside[kStep];
-      // Coordinates run one way along a row, so what holds at both ends holds between.
+      // Coordinates are monotonic along a row, so what holds at both ends also holds in between.
       const bool all = inside(from_x[0], from_y[0]) && inside(from_x[kStep - 1], from_y[kStep - 1]);
       if (!all) {
         bool any = false;
@@ -116,7 +116,7 @@ void transform_with(const Planes& source, const double* m, const uint8_t* fill, 
       in_line = in_line && spots.x[0] >= kBeforeX && spots.x[kStep - 1] + kAfterX < source.width;
       for (int c = 0; c < 3; c++) {
         uint8_t bytes[kStep];
-        store_byte_range(bytes, interpolated<kAcross, kDown>(source, c, spots, interior, in_line));
+        store_byte_range(bytes, interpolated<kTapsX, kTapsY>(source, c, spots, interior, in_line));
         if (!all) {
           for (int i = 0; i < kStep; i++) {
             if (!is_inside[i]) bytes[i] = fill[c];

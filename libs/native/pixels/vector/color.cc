@@ -1,4 +1,4 @@
-// The colour operations' passes over the pixels: one table lookup, one blend in float32, or one sum each.
+// The passes over pixels of the colour operations: one table lookup, one blend in float32, or one sum each.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
@@ -12,7 +12,7 @@ DS_INLINE Int16 luma(const uint8_t* r, const uint8_t* g, const uint8_t* b) {
 
 DS_INLINE Bytes16 blend(Float16 base, Int16 value, float factor) { return narrow(to_byte_range(base + (to_float(value) - base) * factor)); }
 
-// ⌊(2 s + 13) / 26⌋ for 0 ≤ s ≤ 3315, by a product: 40330 / 2²⁰ is 1/26 to within 1.5e-7.
+// ⌊(2 s + 13) / 26⌋ for 0 ≤ s ≤ 3315 by a multiplication: 40330 / 2²⁰ equals 1/26 to within 1.5e-7.
 DS_INLINE Int16 thirteenth(Int16 sum) { return ((sum * 2 + 13) * 40330) >> 20; }
 
 }  // namespace
@@ -63,7 +63,7 @@ void sharpen(const Planes& source, float factor, const Planes& out) {
       uint8_t* to = out.row(c, y);
       const bool border = y == 0 || y + 1 == out.height;
       const auto width = static_cast<size_t>(out.width);
-      // A border pixel's smoothed value is its own, and the blend of equals is their value.
+      // A smoothed border pixel equals the pixel itself, and blending equal values does not change them.
       if (border || out.width < 3) {
         memcpy(to, line, width);
         continue;

@@ -1,4 +1,4 @@
-// The kernels of one instruction set, before the table that gathers them.
+// Declares the kernels of one instruction set; table.cc collects them.
 #pragma once
 #include "kernels.h"
 #include "simd/simd.h"

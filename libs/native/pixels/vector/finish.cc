@@ -1,10 +1,11 @@
-// Bytes to the values a model reads: table, mix, bfloat16.
+// Converts bytes to the values that a model reads: table, mix, bfloat16.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
 namespace DROPSTREAM_ISA {
 
-// AVX-512: each of a float's four bytes comes out of its own 256-entry byte table, 64 values at a time; gathers take three times as long.
+// AVX-512: each of the four bytes of a float is looked up in its own table of 256 bytes, 64 values at a time. Gathers would take three
+// times as long.
 void look_up_floats(const uint8_t* values, size_t count, const float* table, float* out) {
   size_t i = 0;
 #if DROPSTREAM_ISA_avx512
@@ -18,7 +19,7 @@ void look_up_floats(const uint8_t* values, size_t count, const float* table, flo
     for (int k = 0; k < 4; k++) {
       for (int q = 0; q < 4; q++) part[k][q] = _mm512_loadu_si512(bytes[k] + 64 * q);
     }
-    // Fours of values dealt to the 128-bit lanes, so that the in-lane interleaves below end in order.
+    // Groups of four values are distributed over the 128-bit lanes, so that the in-lane interleaves below end in order.
     const __m512i dealt = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     for (; i + 64 <= count; i += 64) {
       const __m512i at = _mm512_permutexvar_epi32(dealt, _mm512_loadu_si512(values + i));

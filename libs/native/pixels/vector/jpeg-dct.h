@@ -1,11 +1,11 @@
-// libjpeg's accurate integer inverse DCT (Loeffler, Ligtenberg and Moschytz with 13-bit constants; columns, then rows) of two blocks at once: lanes
-// 0–7 are the first block's columns, 8–15 the second's.
+// libjpeg's accurate integer inverse DCT (Loeffler, Ligtenberg and Moschytz, with 13-bit constants; first columns, then rows) of two blocks
+// at once. Lanes 0–7 are the columns of the first block, lanes 8–15 those of the second.
 #pragma once
 
 namespace dropstream::pixels {
 namespace DROPSTREAM_ISA {
 
-// One dimension across eight vectors, in place. `round` and `shift`: of the descaling.
+// One dimension of the transform over eight vectors, in place. `round` and `shift` are those of the descaling.
 DS_INLINE void inverse_eight(Int16 (&v)[8], int round, int shift) {
   const Int16 even = (v[2] + v[6]) * 4433;
   const Int16 e2 = even - v[6] * 15137, e3 = even + v[2] * 6270;
@@ -27,7 +27,7 @@ DS_INLINE void inverse_eight(Int16 (&v)[8], int round, int shift) {
 
 #if DROPSTREAM_ISA_avx512
 
-// Turns the 8 × 8 lanes of each half.
+// Transposes the 8 × 8 lanes of each half.
 DS_INLINE void turn_halves(Int16 (&v)[8]) {
   IntPart w[8], q[8];
   for (int i = 0; i < 8; i += 2) {  // pairs of rows
@@ -83,7 +83,7 @@ DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
 
 #else
 
-// Parts 0 and 1 are the first half's columns, 2 and 3 the second's.
+// Parts 0 and 1 are the columns of the first half, parts 2 and 3 those of the second.
 DS_INLINE void turn_halves(Int16 (&v)[8]) {
   for (int half = 0; half < 4; half += 2) {
     IntPart transposed[2][8];
@@ -120,7 +120,7 @@ DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
 
 #endif
 
-// Whether lanes i and i + 4 of a half sum to more than `limit`.
+// Whether lanes i and i + 4 of a half have a sum above `limit`.
 DS_INLINE bool any_two_columns_above(Int16 columns, int limit) {
 #if DROPSTREAM_ISA_avx512
   const auto v = (__m512i)columns.part[0];
@@ -133,8 +133,8 @@ DS_INLINE bool any_two_columns_above(Int16 columns, int limit) {
 #endif
 }
 
-// Coefficients up to the `last` in zigzag order may differ from 0. False where a sum could leave the 16 bits that libjpeg-turbo's vector code
-// keeps between its passes: what it makes of such a block is its own.
+// Transforms coefficients that are 0 after `last` in zigzag order. Returns false if a sum might not fit in the 16 bits that libjpeg-turbo's
+// vector code keeps between its passes, because libjpeg-turbo's result for such a block cannot be predicted.
 DS_INLINE bool inverse_pair(const int16_t* a, const int16_t* b, const int16_t* quant, int last, uint8_t* out_a, uint8_t* out_b, size_t stride) {
   constexpr int kMaxOfTwoColumns = 5900;  // 5900 · 4 · √2 · cos(π/16) < 2¹⁵
   if (last == 0) {

@@ -1,4 +1,4 @@
-// Rows of samples to rows of pixels: libjpeg's fancy (triangle) upsampling of chroma and its Y'CbCr → RGB in 16-bit fixed point.
+// Converts rows of samples to rows of pixels: libjpeg's fancy (triangle) upsampling of chroma, and Y'CbCr → RGB in 16-bit fixed point.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {

@@ -1,4 +1,4 @@
-// Rows read backwards, 16 bytes at a time.
+// Reverses rows, 16 bytes at a time.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {

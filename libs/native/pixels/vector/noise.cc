@@ -1,5 +1,6 @@
-// The noise of random erasing (noise.h), 32 values at a time: eight Philox blocks, then the normal quantile of each word, the centre for all and
-// the tails, 15 of 100, gathered into vectors of their own. Operation by operation the scalar functions of random/normal.cc.
+// The noise of random erasing (noise.h), 32 values at a time: eight Philox blocks, and then the normal quantile of each word. The centre is
+// computed for all words; the tails (15 %) are gathered into vectors of their own. Operation by operation these are the scalar functions of
+// random/normal.cc.
 #include "random/normal-coefficients.h"
 #include "vector/declare.h"
 
@@ -77,7 +78,7 @@ DS_INLINE Double8 central_quantile(Double8 p) {
   return q * polynomial(kCentreNumerator, r) / polynomial(kCentreDenominator, r);
 }
 
-// Of a p whose distance from 0 or 1 is at least 2⁻³³: √(−log) ≤ 5.
+// For a p that is at least 2⁻³³ away from 0 and 1, so that √(−ln) ≤ 5.
 DS_INLINE Double8 tail_quantile(Double8 p) {
   const Double8 q = p - 0.5, upper = splat8(1.0) - p;
   Double8 tail;

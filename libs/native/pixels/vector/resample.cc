@@ -1,9 +1,10 @@
-// The two passes of the resize: sums of bytes times 23-bit weights, exact in 32 bits, rounded to bytes after each pass.
+// The two passes of the resize: sums of bytes times 23-bit weights, which are exact in 32 bits and are rounded to bytes after each pass.
 //
-// AVX-512: a weight is three signed digits of 8 bits, so that vpdpbusd sums four taps of 16 samples at once, one digit at a time; the three
-// sums meet shifted, modulo 2³², where the true sum fits. Across, one byte permute fetches four taps of 16 outputs.
-// Both passes of a training crop take about 40 µs on Zen 5, a twentieth of the scalar loops.
-// Elsewhere: 16 lanes of 32-bit products; across, strips of 16 rows are transposed so that the lanes are rows.
+// AVX-512: a weight is split into three signed digits of 8 bits, so that vpdpbusd sums four taps of 16 samples at once, one digit at a
+// time. The three sums are shifted and added modulo 2³², which the true sum fits in. In the horizontal pass, one byte permute fetches four
+// taps of 16 outputs. Both passes of a training crop take about 40 µs on Zen 5, a twentieth of the scalar loops.
+// Other instruction sets use 16 lanes of 32-bit products. In the horizontal pass, strips of 16 rows are transposed so that the lanes are
+// rows.
 #include "vector/declare.h"
 
 namespace dropstream::pixels {
@@ -16,7 +17,7 @@ constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
 constexpr int kDigits = 3;
 
-// Four weights as three words of four signed digits: w = d0 + 2⁸ d1 + 2¹⁶ d2.
+// Splits four weights into three words of four signed digits: w = d0 + 2⁸ d1 + 2¹⁶ d2.
 DS_INLINE void digits_of(const int32_t* weights, int count, uint32_t (&words)[kDigits]) {
   words[0] = words[1] = words[2] = 0;
   for (int k = 0; k < count; k++) {
@@ -35,9 +36,9 @@ DS_INLINE __m512i joined(__m512i low, __m512i middle, __m512i high) {
 
 DS_INLINE __m128i rounded(__m512i sum) { return _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_srai_epi32(sum, kWeightBits), _mm512_setzero_si512())); }
 
-constexpr int kMaxGroups = 8;  // of four taps
+constexpr int kMaxGroups = 8;  // groups of four taps
 
-// 16 outputs: what fetches and weighs each group of their taps.
+// For 16 outputs: the byte permutes and the weights of each group of their taps.
 struct Block {
   int groups;
   int base[kMaxGroups];  // column of byte 0 of the group's window
@@ -45,7 +46,7 @@ struct Block {
   __m512i fetch[kMaxGroups], weights[kMaxGroups][kDigits];
 };
 
-// False where the taps do not fit: the scale is more than about 7.
+// Returns false if the taps do not fit, which happens if the scale is more than about 7.
 bool plan_block(const Taps& taps, int x, int count, Block& block) {
   int taps_max = 0;
   for (int i = 0; i < count; i++) taps_max = max(taps_max, taps.count[x + i]);
@@ -117,7 +118,7 @@ void run_block(const Planes& source, const Block& block, int x, __mmask16 kept, 
   }
 }
 
-// One output after the other, the lanes its taps: many of them where this is called.
+// Computes one output after the other, with the taps as lanes. This is called for outputs with many taps.
 void run_outputs(const Planes& source, const Taps& taps, int x, int count, const Planes& out) {
   for (int c = 0; c < 3; c++) {
     for (int y = 0; y < out.height; y++) {
@@ -187,7 +188,7 @@ void resample_vertically(const Planes& source, const Taps& taps, const Planes& o
           for (int k = 0; k < 4; k++) {
             line[k] = k < taken ? _mm512_maskz_loadu_epi8(kept, from + static_cast<size_t>(4 * g + k) * source.stride + x) : _mm512_setzero_si512();
           }
-          // Four lines to words of four samples each; the order of the words is undone by the packs below.
+          // Interleaves four lines into words of four samples; the packs below restore the order of the words.
           const __m512i ab0 = _mm512_unpacklo_epi8(line[0], line[1]), ab1 = _mm512_unpackhi_epi8(line[0], line[1]);
           const __m512i cd0 = _mm512_unpacklo_epi8(line[2], line[3]), cd1 = _mm512_unpackhi_epi8(line[2], line[3]);
           const __m512i samples[4] = {_mm512_unpacklo_epi16(ab0, cd0), _mm512_unpackhi_epi16(ab0, cd0), _mm512_unpacklo_epi16(ab1, cd1),
