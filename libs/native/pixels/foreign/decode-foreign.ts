@@ -4,12 +4,15 @@
  */
 import { createRequire } from 'node:module';
 import UTIF from 'utif2';
+import { readHeader } from '../image-header.js';
 import { decodeBmp } from './bmp.js';
 import { type ForeignFormat, foreignSize } from './formats.js';
 import { gifIndices, gifRows } from './gif-codes.js';
 import { decodeNetpbm } from './netpbm.js';
-import { plainTiff } from './plain-tiff.js';
+import { plainTiff, TIFF_COMPRESSION, type TiffLayout } from './plain-tiff.js';
 import { stillWebp } from './still-webp.js';
+import { tiffColours } from './tiff-colours.js';
+import { tiffSamples } from './tiff-samples.js';
 
 const require = createRequire(import.meta.url);
 /** It has no types of its own. */
@@ -101,50 +104,31 @@ function placed(
   return rgb;
 }
 
-/** Tags: bits of a sample, photometric interpretation, samples of a pixel, planar configuration. */
+function decodeTiff(bytes: Uint8Array): Uint8Array {
+  const { file, layout } = plainTiff(bytes);
+  return layout.compression === TIFF_COMPRESSION.jpeg ? jpegPieces(file, layout) : tiffColours(tiffSamples(file, layout), layout);
+}
+
 interface TiffPage {
-  readonly t258?: number[];
-  readonly t262?: number[];
-  readonly t277?: number[];
-  readonly t284?: number[];
-  readonly t339?: number[];
   width: number;
   height: number;
   data: Uint8Array;
-  isLE: boolean;
 }
-const [BLACK_IS_ZERO, CMYK] = [1, 5];
 
-function decodeTiff(bytes: Uint8Array, width: number, height: number): Uint8Array {
-  const file = plainTiff(bytes);
+/** The library does not bound what a piece's own header claims, so that is looked at first. */
+function jpegPieces(file: Uint8Array<ArrayBuffer>, { width, height, samples, depth, ...layout }: TiffLayout): Uint8Array {
+  if (depth !== 8 || ![1, 3].includes(samples) || layout.planar) throw new Error(`tiff of JPEGs with ${samples} samples of ${depth} bits`);
+  for (const [i, offset] of layout.offsets.entries()) {
+    const piece = readHeader(file.subarray(offset, offset + (layout.lengths[i] as number)));
+    if (piece.format !== 'jpeg' || piece.width > layout.pieceWidth || piece.height > layout.pieceHeight)
+      throw new Error(
+        `tiff with a piece of ${piece.width} x ${piece.height} pixels where ${layout.pieceWidth} x ${layout.pieceHeight} fit`,
+      );
+  }
   const page = UTIF.decode(file.buffer)[0] as unknown as TiffPage | undefined;
   if (page === undefined) throw new Error('tiff without an image');
-  const [depth = 1, photometric = 0, samples = 1, format = 1] = [page.t258?.[0], page.t262?.[0], page.t277?.[0], page.t339?.[0]];
-  if (format !== 1) throw new Error('tiff of numbers that are no whole ones');
-  if (depth > 16 || (page.t258 ?? []).some((one) => one !== depth)) throw new Error(`tiff of ${page.t258?.join(', ')} bits a sample`);
-  if (![0, 1, 2, 3, 5].includes(photometric) && photometric !== 6) throw new Error(`tiff of photometric interpretation ${photometric}`);
   UTIF.decodeImage(file.buffer, page as never);
-  if (page.width !== width || page.height !== height) throw new Error('tiff of another size than its header says');
-  const { data } = page;
-  if (data.length < Math.ceil((width * height * samples * depth) / 8)) throw new Error('tiff ends inside its pixels');
-  if (photometric === CMYK && depth === 8 && samples >= 4) return fromCmyk(data, samples, width * height);
-  // As Pillow, which cuts gray of 16 bits off at 255.
-  if (photometric === BLACK_IS_ZERO && depth === 16 && samples === 1) {
-    const wide = new Uint16Array(data.slice(0, 2 * width * height).buffer);
-    return Uint8Array.from({ length: 3 * width * height }, (_, i) => Math.min(255, wide[Math.floor(i / 3)] as number));
-  }
+  if (page.width !== width || page.height !== height || page.data.length < width * height * samples)
+    throw new Error('tiff ends inside its pixels');
   return withoutAlpha(UTIF.toRGBA8(page as never));
-}
-
-/** As Pillow: (255 - K) less the share that the ink takes, rounded. */
-function fromCmyk(data: Uint8Array, samples: number, pixels: number): Uint8Array {
-  const rgb = new Uint8Array(3 * pixels);
-  for (let i = 0; i < pixels; i++) {
-    const white = 255 - (data[samples * i + 3] as number);
-    for (let c = 0; c < 3; c++) {
-      const product = (data[samples * i + c] as number) * white + 128;
-      rgb[3 * i + c] = Math.max(0, white - (((product >> 8) + product) >> 8));
-    }
-  }
-  return rgb;
 }

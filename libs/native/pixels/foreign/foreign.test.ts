@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { DecodeError, decode, FOREIGN_DECODERS, formatOf, readHeader, renderBatch } from '#native/pixels.js';
 import { isForeign } from './formats.js';
+import { unpackLzw } from './lzw.js';
 
 const folder = new URL('./test-data/', import.meta.url);
 const file = (name: string) => new Uint8Array(readFileSync(new URL(name, folder)));
@@ -71,6 +73,27 @@ test('sizes are checked before anything is decoded', async () => {
   await assert.rejects(decode({ format: 'gif', bytes: file('rgb.ppm'), width: 0, height: 0 }), /it is no gif/);
 });
 
+test('a TIFF whose packed pieces cannot be bounded is refused, and one that holds JPEGs is read', async () => {
+  await assert.rejects(decode({ ...readHeader(file('g4.tif')), bytes: file('g4.tif') }), /tiff of compression 4/);
+  const bytes = file('jpeg.tif');
+  const { rgb } = await decode({ ...readHeader(bytes), bytes });
+  const { width, height } = readHeader(bytes);
+  assert.equal(rgb.length, 3 * width * height);
+});
+
+test('damaged codes of LZW end: with an error, or with as many bytes as are wanted', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(5000), fc.boolean(), (codes, length, tiff) => {
+      try {
+        const form = tiff ? ({ format: 'tiff', highFirst: true } as const) : ({ format: 'gif', highFirst: false } as const);
+        assert.equal(unpackLzw(codes, length, { ...form, symbolBits: 8 }).length, length);
+      } catch (error) {
+        assert.match((error as Error).message, /damaged codes|ends inside its pixels/);
+      }
+    }),
+  );
+});
+
 test('the event loop turns while an image is decoded', async () => {
   const side = 2000;
   const large = Buffer.concat([Buffer.from(`P6 ${side} ${side} 254\n`), Buffer.alloc(3 * side * side, 100)]);
@@ -86,6 +109,6 @@ test('the event loop turns while an image is decoded', async () => {
 });
 
 test('every file of the folder is held against a hash', () => {
-  for (const name of readdirSync(folder)) if (name !== 'expected.json' && name !== 'jpeg.tif') assert.ok(expected[name], name);
+  for (const name of readdirSync(folder)) if (!['expected.json', 'jpeg.tif', 'g4.tif'].includes(name)) assert.ok(expected[name], name);
   assert.ok(isForeign(formatOf(file('jpeg.tif'))));
 });
