@@ -57,12 +57,22 @@ export class DataSources {
   }
 
   /**
-   * A folder first, then what was pushed, then where the manifest was made. It follows a data set that moves: where bytes are gone or others than
-   * the manifest's, the place is looked up again. To be closed by the caller.
+   * A folder first, then what was pushed, then where the manifest was made. It follows a data set that moves: the place is looked up
+   * again where bytes are gone or others than the manifest's, and every few seconds while they are read. To be closed by the caller.
    * @throws FailedPrecondition where it is nowhere, PermissionDenied where it is outside of what is allowed, StoreUnavailable
    */
   async find(manifest: Manifest, signal?: AbortSignal): Promise<SampleSource> {
-    return new RelocatingSource(await this.#find(manifest, signal), () => this.#find(manifest, AbortSignal.timeout(FIND_MS)));
+    const placeNow = async (stop?: AbortSignal) => JSON.stringify(await readLocation(this.own, manifest.sha256, stop));
+    const find = async (stop?: AbortSignal) => {
+      // The place first: where it changes in between, the next look finds the difference.
+      const place = await placeNow(stop);
+      return { place, source: await this.#find(manifest, stop) };
+    };
+    return new RelocatingSource(
+      await find(signal),
+      () => find(AbortSignal.timeout(FIND_MS)),
+      (closing) => placeNow(AbortSignal.any([closing, AbortSignal.timeout(FIND_MS)])),
+    );
   }
 
   async close(): Promise<void> {
