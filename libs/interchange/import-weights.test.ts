@@ -9,6 +9,7 @@ import { bytesSource } from './byte-source.js';
 import { type ExportDtype, exportWeights } from './export-weights.js';
 import { float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './half-floats.js';
 import { importWeights } from './import-weights.js';
+import { InterchangeError } from './interchange-error.js';
 import { MismatchError } from './mismatch-error.js';
 import type { Convention } from './names/timm-names.js';
 import { openWeightFile } from './weight-file.js';
@@ -177,4 +178,32 @@ test('a value that float16 cannot hold is refused by name', () => {
     exportWeights([{ ...tensor, data: Float32Array.of(1, Number.POSITIVE_INFINITY) }], 'vit_tiny', 'timm', 'float16')[0]!.data,
     Uint16Array.of(0x3c00, 0x7c00),
   );
+});
+
+test('what a failed download leaves is called what it is', async () => {
+  for (const [text, why] of [
+    ['', /it is empty/],
+    ['version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n', /git-lfs pointer.*git lfs pull/],
+    ['<!doctype html><html>Access denied</html>', /an HTML or XML page/],
+    ['<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', /an HTML or XML page/],
+    ['{"metadata":{},"weight_map":{}}', /it is JSON; an index/],
+  ] as const)
+    await assert.rejects(
+      openWeightFile(bytesSource(Buffer.from(text))),
+      (error) => error instanceof InterchangeError && why.test(error.message),
+    );
+});
+
+test('element types that are not read are passed over beside the weights of a safetensors file, by name', async () => {
+  const entries: Record<string, unknown> = { w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } };
+  for (const [k, dtype] of ['F8_E4M3', 'F8_E5M2', 'C64'].entries())
+    entries[`x${k}`] = { dtype, shape: [4], data_offsets: [4 + 4 * k, 8 + 4 * k] };
+  const json = Buffer.from(JSON.stringify(entries));
+  const file = Buffer.concat([Buffer.from(BigUint64Array.of(BigInt(json.length)).buffer), json, Buffer.alloc(16)]);
+  const opened = await openWeightFile(bytesSource(file));
+  assert.deepEqual(
+    opened.entries.map(({ name }) => name),
+    ['w'],
+  );
+  assert.match(opened.notices.join(), /x0 \(F8_E4M3\), x1 \(F8_E5M2\), x2 \(C64\)/);
 });

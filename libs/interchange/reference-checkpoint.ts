@@ -1,5 +1,6 @@
 /** The reference's checkpoints: {model, optimizer, epoch, args, model_ema, …}, or a state_dict alone. */
-import { PickleDict, PickleTensor, type PickleValue } from './pth/pickle-values.js';
+import { NumpyArray } from './pth/pickle-numpy.js';
+import { PickleArray, PickleDict, PickleTensor, type PickleValue } from './pth/pickle-values.js';
 import { PthError, quoted } from './pth/pth-error.js';
 
 export interface WeightsQuery {
@@ -12,7 +13,7 @@ export interface WeightsQuery {
 export interface FoundWeights {
   /** The key that was taken; undefined where the file itself is the weights. */
   key: string | undefined;
-  tensors: Map<string, PickleTensor>;
+  tensors: Map<string, PickleTensor | PickleArray>;
   /** What was passed over, in words for a person; empty for a file of weights alone. */
   notices: string[];
 }
@@ -27,10 +28,11 @@ export function findWeights(root: PickleValue, query: WeightsQuery = {}): FoundW
   const key = (query.modelKey ?? DEFAULT_MODEL_KEY).split('|').find((name) => root.entries.has(name));
   const dict = key === undefined ? root : root.entries.get(key);
   if (!(dict instanceof PickleDict)) throw new PthError(`key ${quoted(key ?? '')}`, 'it holds no dict of tensors');
-  const tensors = new Map<string, PickleTensor>();
+  const tensors = new Map<string, PickleTensor | PickleArray>();
   const others: string[] = [];
-  for (const [name, value] of dict.entries) {
-    if (typeof name === 'string' && value instanceof PickleTensor) tensors.set(name, value);
+  for (const [name, found] of dict.entries) {
+    const value = found instanceof NumpyArray ? found.array : found;
+    if (typeof name === 'string' && (value instanceof PickleTensor || value instanceof PickleArray)) tensors.set(name, value);
     else others.push(String(name));
   }
   const where = key === undefined ? 'the file itself' : quoted(key);

@@ -5,14 +5,16 @@
  */
 import { PNG } from 'pngjs';
 import { loadAddon, type PixelInfo } from './addon.js';
+import { decodeInThread } from './pixels/foreign/decoder-threads.js';
+import { isForeign } from './pixels/foreign/formats.js';
 import { groupsWithin } from './pixels/groups-within.js';
-import { MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
+import { MAX_IMAGE_AREA, MAX_IMAGE_SIDE, readHeader } from './pixels/image-header.js';
 import { finishRecord, normalisationTables, renderRecord } from './pixels/plan-record.js';
 import type { FinishPlan, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
 import { inflateScanlines, type PngLayout, readPngLayout } from './pixels/png-scanlines.js';
 
 export type { PixelInfo } from './addon.js';
-export { type ImageHeader, ImageHeaderError, MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
+export { formatOf, type ImageHeader, ImageHeaderError, MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 export type {
   Box,
   EraseBox,
@@ -28,8 +30,18 @@ export type {
   RenderSource,
 } from './pixels/plan-types.js';
 
-/** Part of the plan digest, so that replicas of another version cannot serve the same run. Raise it when any pixel changes. */
-export const PIXEL_SEMANTICS_VERSION = 1;
+/**
+ * Part of the plan digest, so that replicas of another version cannot serve the same run. Raise it when any pixel changes.
+ * 2: WebP, GIF, BMP, TIFF and PPM, by the decoders of FOREIGN_DECODERS, and PNGs that end early or are damaged where Pillow does not look.
+ */
+export const PIXEL_SEMANTICS_VERSION = 2;
+
+/** The exact versions that decode; a test compares them with the installed ones. Another version may give other pixels. */
+export const FOREIGN_DECODERS: Readonly<Record<string, string>> = {
+  '@cwasm/webp': '0.1.5',
+  omggif: '1.0.10',
+  utif2: '4.1.0',
+};
 
 const ALL_THREADS = 4096; // the addon uses at most as many threads as it has
 const NO_PLAN: RenderPlan = { geometry: { kind: 'none' }, flip: false, ops: [], fill: [0, 0, 0] };
@@ -78,6 +90,21 @@ function pngLayout(source: RenderSource): PngLayout {
   return layout;
 }
 
+/** A file of a format beside JPEG and PNG as plain pixels; refused before it is decoded where it is too large or not of its declared size. */
+async function decodedForeign(source: RenderSource): Promise<RenderSource> {
+  const { format, width, height } = readHeader(source.bytes);
+  if (!isForeign(format) || format !== source.format) throw new DecodeError(`it is no ${source.format}`);
+  if (Math.max(width, height) > MAX_IMAGE_SIDE || width * height > MAX_IMAGE_AREA)
+    throw new DecodeError(`image of ${width} x ${height} pixels: sides must be 1 to ${MAX_IMAGE_SIDE}, the area at most ${MAX_IMAGE_AREA}`);
+  if ((source.width !== 0 && source.width !== width) || (source.height !== 0 && source.height !== height))
+    throw new DecodeError(`image is ${width} x ${height} pixels, declared ${source.width} x ${source.height}`);
+  try {
+    return { format: 'rgb', bytes: (await decodeInThread(format, source.bytes)).rgb, width, height };
+  } catch (error) {
+    throw new DecodeError(`${format}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
 function failedJob(reason: string): PreparedJob {
   const source: RenderSource = { format: 'rgb', bytes: EMPTY, width: 1, height: 1 };
   return { bytes: EMPTY, palette: null, record: renderRecord(source, NO_PLAN, undefined), reason };
@@ -85,6 +112,15 @@ function failedJob(reason: string): PreparedJob {
 
 async function prepareJob({ source, plan }: RenderJob, layout: PngLayout | string | undefined): Promise<PreparedJob> {
   if (typeof layout === 'string') return failedJob(layout);
+  if (isForeign(source.format)) {
+    try {
+      const plain = await decodedForeign(source);
+      return { bytes: plain.bytes, palette: null, record: renderRecord(plain, plan, undefined), reason: undefined };
+    } catch (error) {
+      if (error instanceof TypeError) throw error;
+      return failedJob(reasonOf(error));
+    }
+  }
   if (!layout) return { bytes: source.bytes, palette: null, record: renderRecord(source, plan, undefined), reason: undefined };
   const record = renderRecord(source, plan, layout);
   try {
@@ -97,11 +133,25 @@ async function prepareJob({ source, plan }: RenderJob, layout: PngLayout | strin
 async function prepareJobs(jobs: readonly RenderJob[], layouts: readonly (PngLayout | string | undefined)[]): Promise<PreparedJob[]> {
   const prepared: PreparedJob[] = new Array(jobs.length);
   let next = 0;
-  const lanes = Array.from({ length: layouts.some(Boolean) ? PNG_CONCURRENCY : 1 }, async () => {
-    for (let i = next++; i < jobs.length; i = next++) prepared[i] = await prepareJob(jobs[i]!, layouts[i]);
-  });
+  const lanes = Array.from(
+    { length: layouts.some(Boolean) || jobs.some(({ source }) => isForeign(source.format)) ? PNG_CONCURRENCY : 1 },
+    async () => {
+      for (let i = next++; i < jobs.length; i = next++) prepared[i] = await prepareJob(jobs[i]!, layouts[i]);
+    },
+  );
   await Promise.all(lanes);
   return prepared;
+}
+
+/** Bytes of the plain pixels of a foreign file, by its header. */
+function foreignBytes({ format, bytes }: RenderSource): number {
+  if (!isForeign(format)) return 0;
+  try {
+    const { width, height } = readHeader(bytes);
+    return Math.min(3 * width * height, 3 * MAX_IMAGE_AREA);
+  } catch {
+    return 0;
+  }
 }
 
 export interface RenderOptions {
@@ -136,7 +186,7 @@ export async function renderBatch(jobs: RenderJob[], size: number, out: Uint8Arr
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     const outcomes: RenderOutcome[] = [];
-    const inflated = layouts.map((layout) => (typeof layout === 'object' ? layout.scanlineBytes : 0));
+    const inflated = layouts.map((layout, i) => (typeof layout === 'object' ? layout.scanlineBytes : foreignBytes(jobs[i]!.source)));
     for (const [from, to] of groupsWithin(inflated, { maxBytes: PNG_BUDGET_BYTES })) {
       const prepared = await prepareJobs(jobs.slice(from, to), layouts.slice(from, to));
       signal?.throwIfAborted();
@@ -164,6 +214,10 @@ export async function renderBatch(jobs: RenderJob[], size: number, out: Uint8Arr
 /** Decodes the whole image to interleaved RGB rows. Throws DecodeError. */
 export async function decode(source: RenderSource): Promise<{ width: number; height: number; rgb: Uint8Array }> {
   try {
+    if (isForeign(source.format)) {
+      const { width, height, bytes: rgb } = await decodedForeign(source);
+      return { width, height, rgb };
+    }
     const layout = source.format === 'png' ? pngLayout(source) : undefined;
     const { width, height } = layout ?? (source.format === 'jpeg' ? readHeader(source.bytes) : source);
     // Checked before allocating memory for a size that a header merely claims.

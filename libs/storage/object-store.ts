@@ -80,6 +80,24 @@ export interface ObjectStore {
   close(): Promise<void>;
 }
 
+/** One page of a place as people browse it. */
+export interface BrowsePage {
+  /** In the order of the store, which need not be that of the keys. Without the markers that some programs put for folders. */
+  readonly objects: readonly ListedObject[];
+  /** Names that end in '/', where only the level itself was asked for. */
+  readonly folders: readonly string[];
+  /** Where the next page goes on; absent on the last one. */
+  readonly next?: string;
+}
+
+/** A store that tells what others have put into it, whatever they called it. */
+export interface BrowsableStore extends ObjectStore {
+  /** `prefix`: any text. `level`: true for what lies directly below it, false for all. */
+  browse(prefix: string, options: { readonly level: boolean; readonly from?: string | undefined } & SignalOption): Promise<BrowsePage>;
+}
+
+export const isBrowsable = (store: ObjectStore): store is BrowsableStore => 'browse' in store;
+
 export class StorageError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);

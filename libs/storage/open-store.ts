@@ -23,6 +23,8 @@ export interface OpenStoreOptions {
   limits?: Partial<S3Limits>;
   /** Whether to check at once that the S3 store answers and enforces exclusive creates. Default true. */
   probe?: boolean;
+  /** S3 only: objects were put there by others, so that any name is a key; for data sets. Default false. */
+  foreignKeys?: boolean;
   signal?: AbortSignal;
 }
 
@@ -35,7 +37,7 @@ export interface OpenStoreOptions {
  */
 export async function openStore(
   uri: string,
-  { env = process.env, limits, probe = true, signal }: OpenStoreOptions = {},
+  { env = process.env, limits, probe = true, foreignKeys = false, signal }: OpenStoreOptions = {},
 ): Promise<ObjectStore> {
   if (uri.trim() === '') throw new InvalidStoreUri(uri, 'must be a folder, file:///folder or s3://bucket/prefix?endpoint=…');
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return DirectoryStore.open(resolve(uri));
@@ -44,7 +46,7 @@ export async function openStore(
     if (url.host !== '' || url.search !== '') throw new InvalidStoreUri(uri, 'file:///absolute/folder has no host and no query');
     return DirectoryStore.open(fileURLToPath(url));
   }
-  const store = new S3Store(s3Location(uri, url, env), limits);
+  const store = new S3Store({ ...s3Location(uri, url, env, foreignKeys), foreignKeys }, limits);
   if (!probe) return store;
   try {
     await store.probe(signal);
@@ -69,9 +71,17 @@ function parse(uri: string): URL {
   return url;
 }
 
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
 const withoutUserInfo = (uri: string): string => uri.replaceAll(/\/\/[^/@?]*@/g, '//…@');
 
-function s3Location(uri: string, url: URL, env: StoreEnvironment) {
+function s3Location(uri: string, url: URL, env: StoreEnvironment, foreignKeys: boolean) {
   const refuse = (why: string): never => {
     throw new InvalidStoreUri(withoutUserInfo(uri), why);
   };
@@ -82,8 +92,8 @@ function s3Location(uri: string, url: URL, env: StoreEnvironment) {
   if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) || url.port !== '') {
     refuse(`bucket ${JSON.stringify(url.host)}: 3 to 63 of a-z 0-9 . - are allowed`);
   }
-  const prefix = url.pathname.replace(/^\/+|\/+$/g, '');
-  if (prefix !== '') checkKey(prefix);
+  const prefix = decoded(url.pathname.replace(/^\/+|\/+$/g, '')) ?? refuse('its path is not UTF-8 text, percent-encoded');
+  if (prefix !== '' && !foreignKeys) checkKey(prefix);
   if (prefix.length > 100) refuse('a prefix has at most 100 characters');
   const region = url.searchParams.get('region') ?? env.AWS_REGION ?? 'us-east-1';
   if (!/^[a-z0-9-]{1,40}$/.test(region)) refuse(`region ${JSON.stringify(region)} is not a region name`);

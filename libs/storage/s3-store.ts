@@ -3,6 +3,8 @@ import type http from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { Client } from 'minio';
 import {
+  type BrowsableStore,
+  type BrowsePage,
   type Bytes,
   checkKey,
   checkListLimit,
@@ -16,7 +18,6 @@ import {
   ObjectExists,
   type ObjectInfo,
   ObjectNotFound,
-  type ObjectStore,
   ObjectTooLarge,
   PreconditionFailed,
   type PutOptions,
@@ -37,10 +38,13 @@ export interface S3Location {
   accessKey: string;
   secretKey: string;
   sessionToken?: string | undefined;
+  /** Objects were put there by others: any name that S3 allows is a key. Default false: only our own grammar. */
+  foreignKeys?: boolean | undefined;
 }
 
 /** Largest body of one request; larger plain puts are uploaded in parts. Hashing one part blocks the event loop for less than 50 ms. */
 export const S3_PART_BYTES = 16 << 20;
+const MAX_S3_NAME_BYTES = 1024;
 const SLOWEST_BYTES_PER_MS = 1049;
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
 
@@ -48,20 +52,22 @@ const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
 type Purpose = { kind: 'read' } | { kind: 'create' } | { kind: 'replace'; ifMatch: string } | { kind: 'write' } | { kind: 'list' };
 
 /** Objects in a bucket of MinIO or any other S3 that enforces If-None-Match on single PUTs, which `probe` checks. */
-export class S3Store implements ObjectStore {
+export class S3Store implements BrowsableStore {
   readonly uri: string;
   private readonly client: Client;
   private readonly transport: S3Transport;
   private readonly bucket: string;
   private readonly keyPrefix: string;
+  private readonly foreignKeys: boolean;
 
   constructor(location: S3Location, limits: Partial<S3Limits> = {}) {
     const { endpoint, region, bucket, prefix } = location;
     const secure = endpoint.protocol === 'https:';
     this.transport = new S3Transport(secure, { ...DEFAULT_S3_LIMITS, ...limits });
     this.bucket = bucket;
+    this.foreignKeys = location.foreignKeys ?? false;
     this.keyPrefix = prefix === '' ? '' : `${prefix}/`;
-    this.uri = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}?endpoint=${endpoint.origin}&region=${region}`;
+    this.uri = `s3://${bucket}${prefix === '' ? '' : `/${prefix.split('/').map(encodeURIComponent).join('/')}`}?endpoint=${endpoint.origin}&region=${region}`;
     this.client = new Client({
       endPoint: endpoint.hostname,
       ...(endpoint.port === '' ? {} : { port: Number(endpoint.port) }),
@@ -148,7 +154,7 @@ export class S3Store implements ObjectStore {
   }
 
   async list(prefix: string, { after, limit, signal }: ListOptions = {}): Promise<ListPage> {
-    checkPrefix(prefix);
+    if (!this.foreignKeys) checkPrefix(prefix);
     const most = checkListLimit(limit);
     const startAfter = after === undefined || after === '' ? '' : this.keyPrefix + after;
     return this.call(prefix, { kind: 'list' }, { signal }, async () => {
@@ -159,6 +165,23 @@ export class S3Store implements ObjectStore {
         lastModified: object.lastModified as Date,
       }));
       return page.isTruncated && objects.length > 0 ? { objects, next: objects[objects.length - 1]!.key } : { objects };
+    });
+  }
+
+  async browse(
+    prefix: string,
+    { level, from = '', signal }: { level: boolean; from?: string | undefined } & SignalOption,
+  ): Promise<BrowsePage> {
+    return this.call(prefix, { kind: 'list' }, { signal }, async () => {
+      const page = await this.client.listObjectsV2Query(this.bucket, this.keyPrefix + prefix, from, level ? '/' : '', 1000, '');
+      const own = (name: unknown): string => String(name).slice(this.keyPrefix.length);
+      const objects = page.objects
+        .filter(({ name }) => name !== undefined && !String(name).endsWith('/'))
+        .map(({ name, size, lastModified }) => ({ key: own(name), sizeBytes: Number(size), lastModified: lastModified as Date }));
+      const folders = page.objects.flatMap((object) => (object.prefix === undefined ? [] : [own(object.prefix)]));
+      return page.isTruncated && page.nextContinuationToken !== '' && page.nextContinuationToken !== from
+        ? { objects, folders, next: String(page.nextContinuationToken) }
+        : { objects, folders };
     });
   }
 
@@ -176,6 +199,11 @@ export class S3Store implements ObjectStore {
   }
 
   private nameOf(key: string): string {
+    if (this.foreignKeys) {
+      if (key === '' || Buffer.byteLength(this.keyPrefix + key) > MAX_S3_NAME_BYTES)
+        throw new InvalidKey(key, `names of objects have 1 to ${MAX_S3_NAME_BYTES} bytes`);
+      return this.keyPrefix + key;
+    }
     checkKey(key);
     // minio-js's listing turns names that look like numbers into numbers: '000000000012' would come back as '12'.
     if (this.keyPrefix === '' && /^[-\d][^/]*$/.test(key))

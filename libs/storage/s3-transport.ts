@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomInt } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -127,6 +128,8 @@ class ProgressTimer {
     readonly timeoutMs: number,
     private readonly outer: AbortSignal | undefined,
   ) {
+    // A caller may have as many calls under way with one signal as it likes; each takes its listener away at its end.
+    if (outer) setMaxListeners(0, outer);
     outer?.addEventListener('abort', this.onAbort, { once: true });
     this.timer = setTimeout(() => {
       this.expired = true;

@@ -22,6 +22,8 @@ export class SafetensorsError extends StorageError {
 export interface SafetensorsFile {
   tensors: Tensor[];
   metadata: Record<string, string>;
+  /** Tensors of element types that are not read here, where the caller passes over them. */
+  foreign: { name: string; dtype: string }[];
 }
 
 const MAX_HEADER_BYTES = 100_000_000;
@@ -61,12 +63,13 @@ export function encodeSafetensors(tensors: readonly Tensor[], metadata: Readonly
 
 /**
  * Reads a whole file. Tensors are views of `bytes`, or copies where those are not aligned, in the order of their bytes.
+ * @param options foreign: what to do with element types that are not read here; default refuse
  * @throws SafetensorsError for anything that the format forbids; safe for arbitrary bytes
  */
-export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
+export function decodeSafetensors(bytes: Uint8Array, { foreign = 'refuse' }: { foreign?: 'refuse' | 'pass over' } = {}): SafetensorsFile {
   const header = readHeader(bytes);
   const data = bytes.subarray(PREFIX_BYTES + header.lengthBytes);
-  const tensors = header.entries.map(([name, value]) => ({ name, ...checkEntry(name, value, data.byteLength) }));
+  const tensors = header.entries.map(([name, value]) => ({ name, ...checkEntry(name, value, data.byteLength, foreign) }));
   // Empty tensors come first at their offset, so that the next tensor's bytes follow directly.
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let end = 0;
@@ -79,7 +82,10 @@ export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
     throw new SafetensorsError(undefined, `tensors end at byte ${end}, but the file's data at byte ${data.byteLength}`);
   return {
     metadata: header.metadata,
-    tensors: tensors.map(({ name, dtype, shape, begin, end }) => ({ name, dtype, shape, data: viewAs(dtype, data.subarray(begin, end)) })),
+    tensors: tensors.flatMap(({ name, dtype, shape, begin, end }) =>
+      isDtype(dtype) ? [{ name, dtype, shape, data: viewAs(dtype, data.subarray(begin, end)) }] : [],
+    ),
+    foreign: tensors.flatMap(({ name, dtype }) => (isDtype(dtype) ? [] : [{ name, dtype }])),
   };
 }
 
@@ -111,11 +117,13 @@ function readHeader(bytes: Uint8Array): { lengthBytes: number; entries: [string,
   return { lengthBytes, entries: Object.entries(rest), metadata: metadata as Record<string, string> };
 }
 
-function checkEntry(name: string, value: unknown, dataBytes: number) {
+function checkEntry(name: string, value: unknown, dataBytes: number, foreign: 'refuse' | 'pass over') {
   if (!isObject(value)) throw new SafetensorsError(name, 'its entry must be an object');
   const { dtype, shape, data_offsets: offsets, ...unknown } = value;
   if (Object.keys(unknown).length > 0) throw new SafetensorsError(name, `unknown field ${inShort(Object.keys(unknown)[0])}`);
-  if (!isDtype(dtype)) throw new SafetensorsError(name, `dtype ${inShort(dtype)} is not one of ${DTYPES.join(' ')}`);
+  const known = isDtype(dtype);
+  if (typeof dtype !== 'string' || (!known && (foreign === 'refuse' || !/^[A-Z][A-Z0-9_]{0,19}$/.test(dtype))))
+    throw new SafetensorsError(name, `dtype ${inShort(dtype)} is not one of ${DTYPES.join(' ')}`);
   if (!Array.isArray(shape)) throw new SafetensorsError(name, 'shape must be a list of counts');
   const elements = elementCount(shape);
   if (elements === undefined)
@@ -126,7 +134,7 @@ function checkEntry(name: string, value: unknown, dataBytes: number) {
   const [begin, end] = offsets as [number, number];
   if (begin > end || end > dataBytes)
     throw new SafetensorsError(name, `data_offsets ${begin}..${end} are not within the ${dataBytes} bytes of data`);
-  if (end - begin !== elements * bytesPerElement(dtype))
+  if (known && end - begin !== elements * bytesPerElement(dtype))
     throw new SafetensorsError(name, `${end - begin} bytes for ${inShort(shape)} of ${dtype}`);
   return { dtype, shape: shape as number[], begin, end };
 }

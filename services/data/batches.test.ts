@@ -170,4 +170,4 @@ test('a preview shows the images with what was done to each', async () => {
 const KNOWN_MANIFEST = '31234ef96c90bb034dac1d1ba2914a6483bb65b5b75240fbe0c0ecc57e93169c';
 
 /** Pixel semantics, plan semantics, and the SHA-256 over the SHA-256s of nine payloads: the last changes with a version before it only. */
-const KNOWN_BATCHES = [1, 1, 'e2ba57c74c94fd0f696a4d1cf96020275f69713d7da523be7b285f810ba8c0b0'];
+const KNOWN_BATCHES = [2, 1, 'e2ba57c74c94fd0f696a4d1cf96020275f69713d7da523be7b285f810ba8c0b0'];

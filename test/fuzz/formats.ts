@@ -9,19 +9,24 @@ import { DatasetReader } from '#data/datasets/dataset-reader.js';
 import { FolderSource } from '#data/datasets/folder-source.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { Manifest } from '#data/manifest/manifest.js';
+import { bytesSource } from '#interchange/byte-source.js';
+import { openWeightFile } from '#interchange/weight-file.js';
+import { FOREIGN_FORMATS, type ForeignFormat, foreignFormat, isForeign } from '#native/pixels/foreign/formats.js';
 import type { RenderSource } from '#native/pixels/plan-types.js';
 import { inflateScanlines, readPngLayout } from '#native/pixels/png-scanlines.js';
-import { readHeader } from '#native/pixels.js';
+import { decode, readHeader } from '#native/pixels.js';
+import { encodeSafetensors } from '#storage/safetensors.js';
 import { writeCifar, writeIdx } from '../support/sample-datasets.js';
 import type { Damage } from './mutate.js';
 
 const corpus = fileURLToPath(new URL('./corpus/', import.meta.url));
+const foreignFolder = fileURLToPath(new URL('../../libs/native/pixels/foreign/test-data/', import.meta.url));
 const corpusFiles = (ending: string) =>
   readdirSync(corpus)
     .filter((name) => name.endsWith(ending))
     .sort();
 
-export const FORMATS = ['jpeg', 'png', 'idx', 'cifar', 'tar'] as const;
+export const FORMATS = ['jpeg', 'png', 'idx', 'cifar', 'tar', ...FOREIGN_FORMATS, 'weights'] as const;
 export type Format = (typeof FORMATS)[number];
 
 /** A damaged file as its reader takes it. */
@@ -72,6 +77,64 @@ async function damagedPng(file: Buffer, other: Buffer, damage: Damage): Promise<
   return Buffer.concat([file.subarray(0, before), chunk, file.subarray(after)]);
 }
 
+/** Files of a format that worker threads decode; what they give goes on as plain pixels. */
+function foreign(format: ForeignFormat): FormatUnderTest {
+  const files = readdirSync(foreignFolder)
+    .sort()
+    .map((name) => ({ name, bytes: readFileSync(join(foreignFolder, name)) }))
+    .filter(({ bytes }) => foreignFormat(bytes) === format);
+  return {
+    async damage(damage) {
+      const { name, bytes } = damage.pick(files);
+      const damaged = damage.apply(bytes, damage.pick(files).bytes);
+      return {
+        name,
+        bytes: damaged,
+        images: async () => {
+          try {
+            const { width, height, rgb } = await decode({ ...readHeader(damaged), bytes: damaged });
+            return [{ format: 'rgb', bytes: rgb, width, height }];
+          } catch (error) {
+            // A thread that had to be ended is a failure of the decoder, not of the file.
+            if (/took longer|decoder ended/.test((error as Error).message))
+              throw new RangeError((error as Error).message, { cause: error });
+            throw error;
+          }
+        },
+      };
+    },
+    close: () => {},
+  };
+}
+
+/** Files of weights. They hold no images: one pixel says that all of their tensors were read. */
+function weights(): FormatUnderTest {
+  const tensor = { name: 'w', dtype: 'F32' as const, shape: [2, 3], data: new Float32Array(6) };
+  const files = [
+    {
+      name: 'reference-form.pth',
+      bytes: readFileSync(fileURLToPath(new URL('../../libs/interchange/pth/test-data/reference-form.pth', import.meta.url))),
+    },
+    { name: 'w.safetensors', bytes: Buffer.concat(encodeSafetensors([tensor, { ...tensor, name: 'v' }], { a: 'b' })) },
+  ];
+  return {
+    async damage(damage) {
+      const { name, bytes } = damage.pick(files);
+      const damaged = damage.apply(bytes, damage.pick(files).bytes);
+      return {
+        name,
+        bytes: damaged,
+        images: async () => {
+          const { entries } = await openWeightFile(bytesSource(damaged));
+          for (const entry of entries) await entry.read();
+          return [{ format: 'rgb', bytes: new Uint8Array(3), width: 1, height: 1 }];
+        },
+      };
+    },
+    close: () => {},
+  };
+}
+
 /** A data set in a folder of which one file is damaged each time. */
 function dataset(write: (folder: string) => void, split: string, damagedFiles: RegExp): FormatUnderTest {
   const base = mkdtempSync(join(tmpdir(), 'dropstream-fuzz-'));
@@ -114,7 +177,10 @@ async function readImages(folder: string, split: string): Promise<RenderSource[]
 }
 
 export function openFormat(format: Format): FormatUnderTest {
+  if (isForeign(format)) return foreign(format);
   switch (format) {
+    case 'weights':
+      return weights();
     case 'jpeg':
       return images('.jpg', async (file, other, damage) => damage.apply(file, other));
     case 'png':

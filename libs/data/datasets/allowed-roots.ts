@@ -45,12 +45,18 @@ export class AllowedRoots {
     await Promise.all(this.folders.map((folder) => access(folder, constants.R_OK | constants.X_OK)));
   }
 
+  /** Whether a real path lies inside. */
+  has(realPath: string): boolean {
+    return this.#contains(realPath);
+  }
+
   #contains(path: string): boolean {
     return this.folders.some((folder) => path === folder || isInside(folder, path));
   }
 }
 
-function isInside(folder: string, path: string): boolean {
+/** Whether `path` lies strictly inside `folder`; both are absolute. */
+export function isInside(folder: string, path: string): boolean {
   const way = relative(folder, path);
   return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }

@@ -1,7 +1,7 @@
 /** Reads samples of an indexed data set, each checked against its SHA-256 in the manifest. */
 import { createHash } from 'node:crypto';
 import { DataLoss } from '#errors/errors.js';
-import type { RenderSource } from '#native/pixels.js';
+import { formatOf, type RenderSource } from '#native/pixels.js';
 import type { Manifest } from '../manifest/manifest.js';
 import { interleave } from './cifar.js';
 import type { SampleSource, SourceReadOptions } from './sample-source.js';
@@ -48,7 +48,7 @@ export class DatasetReader {
       throw new DataLoss(`sample ${manifest.name(sample)}`, detail);
     }
     const [width, height] = [manifest.widths[sample] as number, manifest.heights[sample] as number];
-    if (!manifest.layout) return { format: bytes[0] === 0x89 ? 'png' : 'jpeg', bytes, width, height };
+    if (!manifest.layout) return { format: formatOf(bytes), bytes, width, height };
     const { pixels, pixelOffset } = manifest.layout;
     const values = bytes.subarray(pixelOffset);
     if (pixels === 'planar_rgb') return { format: 'rgb', bytes: interleave(values), width, height };

@@ -12,15 +12,24 @@ export interface TreeFile {
   /** Folder within the tree, '/' between segments; '' for the tree itself. */
   readonly folder: string;
   readonly name: string;
+  /** Why it cannot be read: a link that leads nowhere or out of the allowed folders, a named pipe, a device. */
+  readonly problem?: string | undefined;
 }
 
 export interface FileTree {
   /** For messages, and the place's name in an index memory: an absolute folder or a store's URI. */
   readonly place: string;
-  /** Names in the tree itself, links followed. Names that start with a dot are left out. */
+  /**
+   * Names in the tree itself, links followed, without hidden names and sidecars.
+   * @throws PermissionDenied where a link leads out of the allowed folders, InvalidArgument where it leads nowhere
+   */
   list(signal?: AbortSignal): Promise<{ readonly folders: readonly string[]; readonly files: readonly string[] }>;
-  /** Every file below a folder, in any order. */
+  /**
+   * Every file below a folder, in any order, without hidden files, hidden folders and sidecars.
+   * @throws PermissionDenied where a link to a folder leads out of the allowed ones, InvalidArgument where it leads back or too deep
+   */
   walk(folder: string, signal?: AbortSignal): AsyncIterable<TreeFile>;
+  /** @throws Error where it is no regular file */
   stamp(path: string, signal?: AbortSignal): Promise<FileStamp>;
   /** `length` bytes from `offset`, fewer at the end. */
   read(path: string, offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;

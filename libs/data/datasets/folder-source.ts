@@ -1,5 +1,5 @@
 /** Samples in the files of a folder. */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataLoss, NotFound } from '#errors/errors.js';
 import { type FileToRead, readFiles } from '#native/files.js';
@@ -8,6 +8,7 @@ import type { RecordLayout } from '../manifest/manifest-header.js';
 import type { AllowedRoots } from './allowed-roots.js';
 import { OpenFiles } from './open-files.js';
 import { RecordFile } from './record-file.js';
+import { openRegularFile } from './regular-file.js';
 import type { SampleSource, SourceReadOptions } from './sample-source.js';
 
 const OPEN_SHARDS = 128;
@@ -23,8 +24,10 @@ export class FolderSource implements SampleSource {
     private readonly roots: AllowedRoots,
   ) {
     // Data sets of records have a few files, which are all kept.
-    this.#records = new OpenFiles(async (name) => await RecordFile.open(await this.#inside(name)), manifest.files.length);
-    this.#shards = new OpenFiles(async (name) => await open(await this.#inside(name), 'r'), OPEN_SHARDS);
+    const { headerBytes = 0, recordBytes = 0 } = manifest.layout ?? {};
+    const most = headerBytes + manifest.samples * recordBytes;
+    this.#records = new OpenFiles(async (name) => await RecordFile.open(await this.#inside(name), most), manifest.files.length);
+    this.#shards = new OpenFiles(async (name) => await openRegularFile(await this.#inside(name)), OPEN_SHARDS);
   }
 
   async read(samples: readonly number[], options: SourceReadOptions = {}): Promise<Uint8Array[]> {

@@ -20,6 +20,19 @@ const MAX_DIMENSIONS = 4;
 
 /** Reads the header and checks that the values fill the file exactly. @throws InvalidIdx */
 export function parseIdx(bytes: Uint8Array): Idx {
+  const idx = parseHeader(bytes);
+  const values = bytes.byteLength - idx.headerBytes;
+  if (idxBytes(bytes) !== bytes.byteLength) throw new InvalidIdx(`dimensions ${idx.dimensions.join(' x ')} do not fit its ${values} bytes`);
+  return idx;
+}
+
+/** Bytes of the whole file that begins like this. @throws InvalidIdx */
+export function idxBytes(head: Uint8Array): number {
+  const { dimensions, headerBytes } = parseHeader(head);
+  return headerBytes + dimensions.reduce((product, dimension) => product * dimension, 1);
+}
+
+function parseHeader(bytes: Uint8Array): Idx {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.byteLength < 4 || view.getUint16(0) !== 0) throw new InvalidIdx('it does not start with two zero bytes');
   const [type, count] = [view.getUint8(2), view.getUint8(3)];
@@ -27,11 +40,7 @@ export function parseIdx(bytes: Uint8Array): Idx {
   if (count < 1 || count > MAX_DIMENSIONS) throw new InvalidIdx(`${count} dimensions`);
   const headerBytes = 4 + 4 * count;
   if (bytes.byteLength < headerBytes) throw new InvalidIdx('it ends inside its header');
-  const dimensions = Array.from({ length: count }, (_, i) => view.getUint32(4 + 4 * i));
-  const values = dimensions.reduce((product, dimension) => product * dimension, 1);
-  if (values !== bytes.byteLength - headerBytes)
-    throw new InvalidIdx(`dimensions ${dimensions.join(' x ')} do not fit its ${bytes.byteLength - headerBytes} bytes`);
-  return { dimensions, headerBytes };
+  return { dimensions: Array.from({ length: count }, (_, i) => view.getUint32(4 + 4 * i)), headerBytes };
 }
 
 /** Images [n, height, width] or [n, height, width, 1 or 3]. @throws InvalidIdx */

@@ -1,6 +1,6 @@
 /** What a manifest says of an image's bytes. */
 import { createHash } from 'node:crypto';
-import { readHeader } from '#native/pixels.js';
+import { checkImage } from '#native/pixels/check-image.js';
 
 export interface ImageFacts {
   /** Pixels. */
@@ -12,8 +12,8 @@ export interface ImageFacts {
 /** Larger files are not read. */
 export const MAX_IMAGE_BYTES = 512 << 20;
 
-/** @throws when its header cannot be read */
+/** @throws when it cannot be decoded for what its header says, or was cut */
 export function imageFacts(bytes: Uint8Array): ImageFacts {
-  const { width, height } = readHeader(bytes);
+  const { width, height } = checkImage(bytes);
   return { width, height, sha256: createHash('sha256').update(bytes).digest() };
 }

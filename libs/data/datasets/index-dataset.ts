@@ -1,6 +1,5 @@
 /** Reads every sample of a data set once and writes down what it is: the manifest. */
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { invalid } from '#errors/errors.js';
 import { sha256Of } from '#storage/content-hash.js';
 import type { ManifestBuilder } from '../manifest/manifest-builder.js';
@@ -10,16 +9,22 @@ import { CIFAR } from './cifar.js';
 import { indexImageFolder } from './index-image-folder.js';
 import { IndexMemory } from './index-memory.js';
 import { indexCifar, indexIdx } from './index-records.js';
-import { type IndexedShards, indexTarShards, shardsOf } from './index-tar.js';
+import { compressedShards, type IndexedShards, indexTarShards, shardsOf } from './index-tar.js';
+import { checkLeftOut } from './left-out.js';
 import { LocalTree } from './local-tree.js';
+import { findSplit, normalSplit, type Split, splitFolder } from './splits.js';
 
 export interface IndexOptions {
   /** Default: told from the files. */
   readonly kind?: DatasetKind | undefined;
-  /** train; val or test (the same); '' or absent: an image folder's own class folders, otherwise train. */
+  /** train; val, valid, validation or test (the same); '' or absent: an image folder's own class folders, otherwise train. */
   readonly split?: string | undefined;
   /** A folder that remembers what was read, so that unchanged files are not read again and a stopped run goes on. Default: none. */
   readonly memory?: string | undefined;
+  /** Share of the images that may be left out because they cannot be read. Default 0.001, as the run option of that name. */
+  readonly maxUndecodable?: number | undefined;
+  /** The number of classes where it is known; labels are not doubted then. Default: the largest label and one. */
+  readonly nbClasses?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Samples read so far, of all. Called at most every 100 ms, and at the end. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -40,6 +45,8 @@ export interface IndexedDataset {
   readonly ignored: number;
   /** Samples known from earlier, whose files have not changed and were not read. */
   readonly unchanged: number;
+  /** What is odd and harmless, in whole sentences. */
+  readonly warnings: readonly string[];
 }
 
 export interface FoundSamples {
@@ -51,55 +58,62 @@ export interface FoundSamples {
   readonly skipped?: IndexedDataset['skipped'];
   readonly ignored?: number;
   readonly unchanged?: number;
+  readonly warnings?: readonly string[];
 }
 
 /** @throws NotFound, PermissionDenied, InvalidArgument (not a data set of that kind), or the signal's reason */
 export async function indexDataset(roots: AllowedRoots, path: string, options: IndexOptions = {}): Promise<IndexedDataset> {
   const root = await roots.resolve(path);
   const split = normalSplit(options.split ?? '');
-  const kind = options.kind ?? (await detectKind(root, split));
-  const found = await find(kind, root, split, { ...options, onProgress: throttled(options.onProgress) });
-  return await finishIndex(kind, split, found, options.signal);
+  const kind = options.kind ?? (await detectKind(root, split, roots));
+  const found = await find(kind, root, split, roots, { ...options, onProgress: throttled(options.onProgress) });
+  return await finishIndex(kind, split, found, options);
 }
 
-/** Writes down what was found. */
-export async function finishIndex(kind: DatasetKind, split: string, found: FoundSamples, signal?: AbortSignal): Promise<IndexedDataset> {
-  const { folder, classes, builder, layout, shards, skipped = [], ignored = 0, unchanged = 0 } = found;
+/** Writes down what was found. @throws InvalidArgument where more was left out than may be */
+export async function finishIndex(
+  kind: DatasetKind,
+  split: string,
+  found: FoundSamples,
+  { maxUndecodable, signal }: Pick<IndexOptions, 'maxUndecodable' | 'signal'>,
+): Promise<IndexedDataset> {
+  const { folder, classes, builder, layout, shards, skipped = [], ignored = 0, unchanged = 0, warnings = [] } = found;
+  checkLeftOut(skipped, builder.samples, folder, maxUndecodable);
   const bytes = builder.bytes({ kind, split, classes, layout, shards });
   const name = await sha256Of(bytes, signal);
-  return { sha256: name, bytes, folder, kind, samples: builder.samples, classes, skipped, ignored, unchanged };
+  return { sha256: name, bytes, folder, kind, samples: builder.samples, classes, skipped, ignored, unchanged, warnings };
 }
 
-async function find(kind: DatasetKind, root: string, split: Split, options: IndexOptions): Promise<FoundSamples> {
+async function find(kind: DatasetKind, root: string, split: Split, roots: AllowedRoots, options: IndexOptions): Promise<FoundSamples> {
   if (kind === 'image_folder') {
-    const folder = split === '' ? root : await splitFolder(root, split);
+    const folder = split === '' ? root : await roots.resolve(await splitFolder(root, split));
     const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, folder);
-    return { folder, ...(await indexImageFolder(new LocalTree(folder), { ...options, memory })) };
+    return { folder, ...(await indexImageFolder(new LocalTree(folder, roots), { ...options, memory })) };
   }
-  if (kind === 'tar') return await indexShards(root, split, options);
+  if (kind === 'tar') return await indexShards(root, split, roots, options);
   return kind === 'idx' ? await indexIdx(root, split || 'train', options) : await indexCifar(kind, root, split || 'train', options);
 }
 
-async function indexShards(root: string, split: Split, options: IndexOptions): Promise<FoundSamples> {
-  const inside = split === '' ? undefined : await splitFolder(root, split).catch(() => undefined);
-  const folder = inside ?? root;
-  const tree = new LocalTree(folder);
-  const names = shardsOf((await tree.list()).files, inside === undefined ? split : '');
+async function indexShards(root: string, split: Split, roots: AllowedRoots, options: IndexOptions): Promise<FoundSamples> {
+  const inside = split === '' ? undefined : await findSplit(root, split);
+  const folder = inside === undefined ? root : await roots.resolve(inside);
+  const tree = new LocalTree(folder, roots);
+  const { files } = await tree.list();
+  const compressed = compressedShards(files);
+  if (compressed.length > 0)
+    throw invalid(
+      'data_path',
+      folder,
+      `a folder with .tar files that can be read at any place; unpack ${compressed.slice(0, 5).join(', ')} (gunzip, not tar: the archives stay)`,
+    );
+  const names = shardsOf(files, inside === undefined ? split : '');
   if (names.length === 0)
     throw invalid('data_path', folder, `a folder with .tar files${split === '' ? '' : ` that have ${split} in their names`}`);
   const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, folder);
   return { folder, ...(await indexTarShards(tree, names, { ...options, memory })) };
 }
 
-type Split = '' | 'train' | 'val';
-
-function normalSplit(split: string): Split {
-  if (split === '' || split === 'train' || split === 'val') return split;
-  if (split === 'test') return 'val';
-  throw invalid('split', split, 'train, val or test, or empty');
-}
-
-async function detectKind(root: string, split: Split): Promise<DatasetKind> {
+async function detectKind(root: string, split: Split, roots: AllowedRoots): Promise<DatasetKind> {
   const names = await readdir(root).catch((cause) => {
     throw invalid('data_path', root, `a folder (${(cause as Error).message})`);
   });
@@ -108,17 +122,10 @@ async function detectKind(root: string, split: Split): Promise<DatasetKind> {
     if (names.includes(folder) || [...files.train, ...files.val].some((file) => names.includes(file))) return kind;
   }
   // An archive beside class folders is what they were unpacked from.
-  const { folders, files } = await new LocalTree((split && (await splitFolder(root, split).catch(() => undefined))) || root).list();
-  if (folders.length === 0 && files.some((name) => /\.tar$/i.test(name))) return 'tar';
+  const part = split === '' ? undefined : await findSplit(root, split);
+  const { folders, files } = await new LocalTree(part === undefined ? root : await roots.resolve(part), roots).list();
+  if (folders.length === 0 && (files.some((name) => /\.tar$/i.test(name)) || compressedShards(files).length > 0)) return 'tar';
   return names.some((name) => /[-_.]idx[134][-_.]ubyte(\.gz)?$/i.test(name)) ? 'idx' : 'image_folder';
-}
-
-async function splitFolder(root: string, split: 'train' | 'val'): Promise<string> {
-  const names = split === 'train' ? ['train'] : ['val', 'test'];
-  const present = await readdir(root);
-  const name = names.find((one) => present.includes(one));
-  if (name === undefined) throw invalid('data_path', root, `a folder that has ${names.join(' or ')} in it`);
-  return join(root, name);
 }
 
 /** At most ten reports a second, and the last one. */

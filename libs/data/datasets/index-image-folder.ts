@@ -14,6 +14,8 @@ export interface IndexedImages {
   readonly ignored: number;
   /** Files that were known from earlier and not read. */
   readonly unchanged: number;
+  /** What is odd and harmless, in whole sentences. */
+  readonly warnings: readonly string[];
 }
 
 export interface ImageIndexOptions {
@@ -27,12 +29,12 @@ const PARALLEL = 16;
 
 /** @throws InvalidArgument (no classes, no readable image), the signal's reason */
 export async function indexImageFolder(tree: FileTree, { memory, signal, onProgress }: ImageIndexOptions): Promise<IndexedImages> {
-  const { classes, paths, labels, ignored } = await listImageFolder(tree, signal);
+  const { classes, paths, labels, ignored, skipped: unlisted, empty } = await listImageFolder(tree, signal);
   const total = paths.length;
   // Columns, since there may be millions; a width of 0: left out.
   const [widths, heights, sizes] = [new Uint32Array(total), new Uint32Array(total), new Uint32Array(total)];
   const hashes = new Uint8Array(32 * total);
-  const skipped: IndexedImages['skipped'] = [];
+  const skipped: IndexedImages['skipped'] = [...unlisted];
   const parts = new ClassParts(classes, labels.values, memory);
   let [next, done, unchanged] = [0, 0, 0];
   onProgress?.(0, total);
@@ -80,7 +82,8 @@ export async function indexImageFolder(tree: FileTree, { memory, signal, onProgr
   if (builder.samples === 0)
     throw invalid('data_path', tree.place, `a folder with readable images; the first fails: ${skipped[0]?.reason}`);
   skipped.sort((a, b) => (a.path < b.path ? -1 : 1));
-  return { builder, classes, skipped, ignored, unchanged };
+  const warnings = empty.map((name) => `The class folder ${name} has no images; the class stays, so that labels are those of its folders.`);
+  return { builder, classes, skipped, ignored, unchanged, warnings };
 }
 
 /** The memories of the classes that are being read: opened with their first file, saved with their last. */

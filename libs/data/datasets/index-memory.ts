@@ -8,7 +8,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileStamp } from './file-tree.js';
 
-const FORMAT = 'dropstream.index-memory.v1';
+const FORMAT = 'dropstream.index-memory.v2';
 /** Changed so shortly before it was read, a file could change again without another time stamp. */
 const UNSETTLED_MS = 1000;
 

@@ -1,14 +1,17 @@
 /** CIFAR and IDX files: every record's label and hash. */
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { invalid } from '#errors/errors.js';
 import { ManifestBuilder } from '../manifest/manifest-builder.js';
 import type { RecordLayout } from '../manifest/manifest-header.js';
 import { CIFAR, CIFAR_SIDE, cifarLabels, InvalidCifar } from './cifar.js';
-import { InvalidIdx, idxFiles, idxImages, idxLabels } from './idx.js';
+import { InvalidIdx, idxBytes, idxFiles, idxImages, idxLabels } from './idx.js';
 import { readRecordFile } from './record-file.js';
+import { readRegularFile } from './regular-file.js';
+
+const MAX_NAMES_BYTES = 16 << 20;
 
 export interface RecordIndexOptions {
   readonly signal?: AbortSignal | undefined;
@@ -26,7 +29,8 @@ export interface IndexedRecords {
 /** @throws InvalidArgument where a file is missing, no file of its kind, or does not fit the others */
 export async function indexIdx(root: string, split: 'train' | 'val', { signal, onProgress }: RecordIndexOptions): Promise<IndexedRecords> {
   const files = idxFiles(await readdir(root), split, root);
-  const [bytes, labelBytes] = await Promise.all([readRecordFile(join(root, files.images)), readRecordFile(join(root, files.labels))]);
+  const read = (file: string) => readRecordFile(join(root, file), (head) => named(file, () => idxBytes(head)));
+  const [bytes, labelBytes] = await Promise.all([read(files.images), read(files.labels)]);
   const { count, width, height, layout } = named(files.images, () => idxImages(bytes));
   const labels = named(files.labels, () => idxLabels(labelBytes));
   if (labels.length !== count)
@@ -49,8 +53,9 @@ export async function indexCifar(
   const { layout, files, classes, classesFile, folder: archiveFolder } = CIFAR[kind];
   const inner = (await readdir(root)).includes(archiveFolder) ? join(root, archiveFolder) : root;
   const present = await readdir(inner);
-  const paths = files[split].filter((file) => present.includes(file));
-  if (paths.length === 0) throw invalid('data_path', inner, `a folder with ${files[split].join(', ')}`);
+  const paths = files[split];
+  const missing = paths.filter((file) => !present.includes(file));
+  if (missing.length > 0) throw invalid('data_path', inner, `a folder with ${paths.join(', ')}; ${missing.join(', ')} is missing`);
   const read = await Promise.all(
     paths.map(async (path) => {
       const bytes = await readRecordFile(join(inner, path));
@@ -106,9 +111,10 @@ function named<T>(file: string, parse: () => T): T {
 
 /** A name a line; undefined where there is no such file. */
 async function classNames(path: string): Promise<string[] | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const text = await readRegularFile(path, MAX_NAMES_BYTES).catch(() => undefined);
   const names = text
-    ?.split(/\r?\n/)
+    ?.toString('utf8')
+    .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== '');
   return names && names.length > 0 ? names : undefined;

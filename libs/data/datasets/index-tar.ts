@@ -1,11 +1,16 @@
 /** Reads every tar shard of a folder once, some at a time, and writes down where its samples lie. */
 import { invalid } from '#errors/errors.js';
+import { TAR_BLOCK_BYTES } from '../manifest/manifest.js';
 import { ManifestBuilder } from '../manifest/manifest-builder.js';
 import type { FileTree } from './file-tree.js';
 import { byCodePoint } from './image-folder.js';
+import { refusedName, shownName } from './image-names.js';
 import type { ImageIndexOptions, IndexedImages } from './index-image-folder.js';
 import { type IndexMemory, isSettled, sameStamp } from './index-memory.js';
-import { readShard, ShardSamples, type Skipped } from './shard-samples.js';
+import { checkLargestLabel } from './largest-label.js';
+import { readShard } from './read-shard.js';
+import { ShardSamples, type Skipped } from './shard-samples.js';
+import { refuseSplitsAsClasses } from './splits.js';
 import { InvalidTar } from './tar.js';
 
 export interface IndexedShards extends IndexedImages {
@@ -15,6 +20,8 @@ export interface IndexedShards extends IndexedImages {
 
 /** Shards read at a time. */
 const PARALLEL = 4;
+const NO_LABEL = 'it has no .cls and no .json with label or cls, as other samples of the set have';
+const COMPRESSED = /\.(tar\.(gz|bz2|xz|zst|lz4)|tgz|tbz2?|txz)$/i;
 
 /** The shards of a folder. '' : all, or the training ones where names tell them from others. */
 export function shardsOf(names: readonly string[], split: '' | 'train' | 'val'): string[] {
@@ -26,6 +33,10 @@ export function shardsOf(names: readonly string[], split: '' | 'train' | 'val'):
   return train.length > 0 && val.length > 0 ? train : tars;
 }
 
+/** Shards that lie there compressed only. */
+export const compressedShards = (names: readonly string[]): string[] =>
+  names.filter((name) => COMPRESSED.test(name) && !names.includes(name.replace(COMPRESSED, '.tar'))).sort(byCodePoint);
+
 /**
  * Samples are in the order of the shards' names, then of their places. Progress counts shards.
  * @throws InvalidArgument (a file that is no archive, no labelled image, labels that do not fit together), the signal's reason
@@ -33,7 +44,7 @@ export function shardsOf(names: readonly string[], split: '' | 'train' | 'val'):
 export async function indexTarShards(
   tree: FileTree,
   names: readonly string[],
-  { memory, signal, onProgress }: ImageIndexOptions,
+  { memory, signal, onProgress, nbClasses }: ImageIndexOptions & { readonly nbClasses?: number | undefined },
 ): Promise<IndexedShards> {
   const found = new Array<ShardSamples>(names.length);
   let [next, done, unchanged] = [0, 0, 0];
@@ -52,7 +63,7 @@ export async function indexTarShards(
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed) throw failed.reason;
   const skipped = found.flatMap((samples): Skipped[] => samples.skipped);
-  const classes = await classesOf(tree, found, skipped);
+  const classes = await classesOf(tree, found, skipped, nbClasses);
   const labelOf = new Map<string | number, number>(
     classes.named ? classes.names.map((name, label) => [name, label]) : classes.names.map((_, label) => [label, label]),
   );
@@ -60,11 +71,21 @@ export async function indexTarShards(
   for (const [i, samples] of found.entries()) {
     for (let k = 0; k < samples.length; k++) {
       const { label, ...sample } = samples.at(k);
-      builder.add({ ...sample, path: names[i] as string, label: labelOf.get(label) as number });
+      const number = labelOf.get(label);
+      if (number !== undefined) builder.add({ ...sample, path: names[i] as string, label: number });
+      else skipped.push({ path: `${names[i]}@${sample.record * TAR_BLOCK_BYTES}`, reason: NO_LABEL });
     }
   }
   const shards = new Map(found.map(({ sizeBytes, sha256 }, i) => [names[i] as string, { sizeBytes, sha256 }]));
-  return { builder, shards, classes: classes.names, skipped, ignored: found.reduce((sum, { ignored }) => sum + ignored, 0), unchanged };
+  return {
+    builder,
+    shards,
+    classes: classes.names,
+    skipped,
+    ignored: found.reduce((sum, { ignored }) => sum + ignored, 0),
+    unchanged,
+    warnings: [],
+  };
 }
 
 async function shardSamples(
@@ -85,6 +106,9 @@ async function shardSamples(
     if (isSettled(stamp, readAtMs)) await memory?.remember(name, { stamp, samples });
     return { samples, known: false };
   } catch (error) {
+    const [first, second] = error instanceof InvalidTar ? await tree.read(name, 0, 2, signal) : [];
+    if (first === 0x1f && second === 0x8b)
+      throw invalid('data_path', `${tree.place}/${name}`, 'an uncompressed tar archive; it is a gzip file: unpack it');
     if (error instanceof InvalidTar) throw invalid('data_path', `${tree.place}/${name}`, `an uncompressed tar archive (${error.why})`);
     throw error;
   }
@@ -95,8 +119,13 @@ async function classesOf(
   tree: FileTree,
   found: readonly ShardSamples[],
   skipped: readonly Skipped[],
+  nbClasses: number | undefined,
 ): Promise<{ named: boolean; names: string[] }> {
   const labels = new Set(found.flatMap((samples) => samples.labels));
+  const numbers = [...labels].filter((label): label is number => typeof label === 'number');
+  const folders = [...labels].filter((label): label is string => typeof label === 'string');
+  const orphans = found.flatMap((samples) => samples.orphans);
+  if (numbers.length === 0 && orphans.length > 0) throw invalid('data_path', tree.place, twoGroups(found, orphans, folders));
   if (labels.size === 0) {
     const first = skipped[0];
     throw invalid(
@@ -105,19 +134,29 @@ async function classesOf(
       `tar shards with labelled images${first ? `; the first fails: ${first.path}: ${first.reason}` : ''}`,
     );
   }
-  const numbers = [...labels].filter((label): label is number => typeof label === 'number');
-  const folders = [...labels].filter((label): label is string => typeof label === 'string');
-  if (numbers.length > 0 && folders.length > 0)
-    throw invalid('data_path', tree.place, `samples that all have a number (.cls, .json) or all lie in a class folder; found both`);
-  if (folders.length > 0) {
-    const odd = folders.find((name) => name.includes('\uFFFD'));
-    if (odd !== undefined) throw invalid('data_path', odd, 'folder names of UTF-8 text');
+  if (numbers.length === 0) {
+    const odd = folders.find((name) => refusedName(name) !== undefined);
+    if (odd !== undefined)
+      throw invalid('data_path', shownName(odd), 'folder names of UTF-8 text, without control characters and backslashes');
+    refuseSplitsAsClasses(folders, tree.place);
     return { named: true, names: folders.sort(byCodePoint) };
   }
-  const count = numbers.reduce((most, label) => Math.max(most, label), 0) + 1;
+  const largest = numbers.reduce((most, label) => Math.max(most, label), 0);
   const names = await namesIn(tree);
-  if (names && names.length < count) throw invalid('data_path', `${tree.place}/classes.txt`, `a line for each of the ${count} classes`);
-  return { named: false, names: names ?? Array.from({ length: count }, (_, label) => String(label)) };
+  if (names === undefined) checkLargestLabel(largest, numbers.length, tree.place, nbClasses);
+  if (names && names.length <= largest)
+    throw invalid('data_path', `${tree.place}/classes.txt`, `a line for each of the ${largest + 1} classes`);
+  return { named: false, names: names ?? Array.from({ length: largest + 1 }, (_, label) => String(label)) };
+}
+
+/** Labels and images that do not find each other. */
+function twoGroups(found: readonly ShardSamples[], orphans: readonly string[], folders: readonly string[]): string {
+  const [images, labels] = [
+    found.reduce((sum, { length }) => sum + length, 0),
+    found.reduce((sum, { orphanCount }) => sum + orphanCount, 0),
+  ];
+  const where = folders.length > 0 ? ` (in ${folders.slice(0, 5).join(', ')})` : '';
+  return `tar shards whose images and labels have the same names up to the first dot; found ${images} images without a label${where} and ${labels} labels without an image (${orphans.slice(0, 5).join(', ')})`;
 }
 
 /** A name a line. */

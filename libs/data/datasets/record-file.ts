@@ -1,17 +1,58 @@
 /** A file of records of one size, plain or .gz: small and packed ones are held in memory, large ones read record by record. */
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import type { FileHandle } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { invalid } from '#errors/errors.js';
+import { openRegularFile } from './regular-file.js';
 
-const unpack = promisify(gunzip);
 const HELD_BYTES = 64 << 20;
 /** Largest size after unpacking: more than ten times the largest file of the formats here. */
 const MAX_RECORD_FILE_BYTES = 2 ** 31 - 1;
 
-/** The whole file, unpacked where its name ends in .gz. */
-export async function readRecordFile(path: string): Promise<Buffer> {
-  const bytes = await readFile(path);
-  return path.endsWith('.gz') ? unpack(bytes, { maxOutputLength: MAX_RECORD_FILE_BYTES }) : bytes;
+/** How long a file is by its own beginning. `head`: its first bytes, unpacked; all of them where it has fewer than HEAD_BYTES. */
+export type DeclaredBytes = (head: Uint8Array) => number;
+const HEAD_BYTES = 64;
+
+/**
+ * The whole file, unpacked where its name ends in .gz: to the size that it declares and no further.
+ * @throws InvalidArgument with the file's name where it is no regular file, does not unpack, or is longer than declared; whatever `declared` throws
+ */
+export async function readRecordFile(path: string, declared: DeclaredBytes = () => MAX_RECORD_FILE_BYTES): Promise<Buffer> {
+  const file = await openRegularFile(path).catch((cause) => refuse(path, cause));
+  try {
+    if (path.endsWith('.gz')) return await unpacked(path, file, declared);
+    const { size } = await file.stat();
+    if (size > MAX_RECORD_FILE_BYTES) throw invalid('data_path', path, `a file of at most ${MAX_RECORD_FILE_BYTES} bytes; it has ${size}`);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+async function unpacked(path: string, file: FileHandle, declared: DeclaredBytes): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  let most: number | undefined;
+  const check = (): void => {
+    most ??= Math.min(declared(Buffer.concat(parts)), MAX_RECORD_FILE_BYTES);
+    if (bytes > most) throw invalid('data_path', path, `a file that unpacks to the ${most} bytes that its header declares, and no more`);
+  };
+  const gunzip = createGunzip();
+  await pipeline(file.createReadStream({ autoClose: false }), gunzip, async (chunks) => {
+    for await (const chunk of chunks as AsyncIterable<Buffer>) {
+      parts.push(chunk);
+      bytes += chunk.byteLength;
+      if (bytes >= HEAD_BYTES) check();
+    }
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw error.code?.startsWith('Z_') ? invalid('data_path', path, `a whole .gz file (${error.message})`) : error;
+  });
+  check();
+  return Buffer.concat(parts, bytes);
+}
+
+function refuse(path: string, cause: unknown): never {
+  throw invalid('data_path', path, `a file that can be read (${(cause as Error).message})`);
 }
 
 export class RecordFile {
@@ -20,10 +61,19 @@ export class RecordFile {
     private readonly file: FileHandle | undefined,
   ) {}
 
-  /** To be closed by the caller. */
-  static async open(path: string): Promise<RecordFile> {
-    const held = path.endsWith('.gz') || (await stat(path)).size <= HELD_BYTES;
-    return held ? new RecordFile(await readRecordFile(path), undefined) : new RecordFile(undefined, await open(path, 'r'));
+  /**
+   * To be closed by the caller.
+   * @param mostBytes what it can have at most after unpacking
+   */
+  static async open(path: string, mostBytes = MAX_RECORD_FILE_BYTES): Promise<RecordFile> {
+    if (path.endsWith('.gz')) return new RecordFile(await readRecordFile(path, () => mostBytes), undefined);
+    const file = await openRegularFile(path);
+    if ((await file.stat()).size > HELD_BYTES) return new RecordFile(undefined, file);
+    try {
+      return new RecordFile(await file.readFile(), undefined);
+    } finally {
+      await file.close();
+    }
   }
 
   /** Fewer bytes than asked for where the file ends before. */

@@ -25,10 +25,9 @@ async function list(bytes: Uint8Array) {
   return members;
 }
 const contents = async (bytes: Uint8Array) =>
-  (await list(bytes)).map(({ name, offset, sizeBytes }) => [
-    name,
-    Buffer.from(bytes.subarray(offset, offset + sizeBytes)).toString('latin1'),
-  ]);
+  (await list(bytes))
+    .filter(({ isLink }) => !isLink)
+    .map(({ name, offset, sizeBytes }) => [name, Buffer.from(bytes.subarray(offset, offset + sizeBytes)).toString('latin1')]);
 
 test('files of every flavour, with long names in each of the three ways', async () => {
   const long = `${'folder/'.repeat(20)}image.jpg`;

@@ -11,13 +11,17 @@ export class InvalidTar extends Error {
   }
 }
 
-/** A regular file in an archive. */
+/** A file in an archive, or a link to one. */
 export interface TarMember {
   /** As the archive says, without a './' before it. Not to be used as a path without a check. */
   readonly name: string;
   /** First byte of its content; a multiple of 512. */
   readonly offset: number;
   readonly sizeBytes: number;
+  /** Archives that were joined are read one after another: which of them it is in, from 0. */
+  readonly part: number;
+  /** It has no content of its own: a hard or symbolic link to another member. */
+  readonly isLink: boolean;
 }
 
 /** An archive, read from its beginning on: offsets only grow. */
@@ -30,16 +34,37 @@ export interface TarBytes {
 const BLOCK = 512;
 /** Longest extended header: names have at most 4096 bytes on Linux. */
 const MAX_EXTENSION_BYTES = 1 << 20;
-const MEMBERS_PER_TURN = 1000;
+/** Zeros and headers looked at before others get their turn. */
+const BLOCKS_PER_TURN = 1000;
 
-/** @throws InvalidTar, saying where */
+/**
+ * Every file. Reading goes on behind the blocks of zeros that end an archive, since archives that were joined (`cat a.tar b.tar`) are one file
+ * to the people who made it; what follows the last one and is no archive is passed over.
+ * @throws InvalidTar, saying where
+ */
 export async function* tarMembers(archive: TarBytes): AsyncGenerator<TarMember> {
   let extended: Extended = {};
-  let members = 0;
+  let blocks = 0;
+  let [part, inPart, strayAt] = [0, false, -1];
   for (let at = 0; at < archive.sizeBytes; ) {
-    if (at + BLOCK > archive.sizeBytes) throw new InvalidTar(`it ends inside the header at byte ${at}`);
-    const header = parseTarHeader(await archive.read(at, BLOCK), at);
-    if (header === undefined) return;
+    if (++blocks % BLOCKS_PER_TURN === 0) await nextTurn();
+    const between = !inPart && part > 0;
+    if (at + BLOCK > archive.sizeBytes) {
+      if (between) return;
+      throw new InvalidTar(`it ends inside the header at byte ${at}`);
+    }
+    const block = await archive.read(at, BLOCK);
+    const header = between && !hasChecksum(block) ? 'stray' : parseTarHeader(block, at);
+    if (header === undefined || header === 'stray') {
+      if (header === undefined && inPart) part++;
+      else if (header === undefined && part === 0) part = 1;
+      if (header === 'stray' && strayAt < 0) strayAt = at;
+      inPart = false;
+      at += BLOCK;
+      continue;
+    }
+    if (strayAt >= 0) throw new InvalidTar(`the bytes from ${strayAt} to the header at byte ${at} are no archive`);
+    inPart = true;
     const content = at + BLOCK;
     const isExtension = EXTENSIONS.has(header.type);
     const saidSize = isExtension ? header.sizeBytes : (extended.sizeBytes ?? header.sizeBytes);
@@ -52,15 +77,16 @@ export async function* tarMembers(archive: TarBytes): AsyncGenerator<TarMember> 
       extended = { ...extended, ...value };
     } else {
       const name = (extended.name ?? header.name).replace(/^(\.\/+)+/, '');
-      if (REGULAR.has(header.type) && !name.endsWith('/')) yield { name, offset: content, sizeBytes };
+      const isLink = LINKS.has(header.type);
+      if ((isLink || REGULAR.has(header.type)) && !name.endsWith('/')) yield { name, offset: content, sizeBytes, part, isLink };
       extended = {};
     }
     at = content + Math.ceil(sizeBytes / BLOCK) * BLOCK;
-    if (++members % MEMBERS_PER_TURN === 0) await nextTurn();
   }
 }
 
 const REGULAR = new Set(['0', '\0', '7']);
+const LINKS = new Set(['1', '2']);
 /** Links, devices, folders, FIFOs, GNU's volume label: whatever their size field says. */
 const NO_CONTENT = new Set(['1', '2', '3', '4', '5', '6', 'V']);
 /** pax for the next member, pax for all, GNU long name, GNU long link. */
@@ -81,18 +107,9 @@ interface Extended {
 
 /** undefined: the block of zeros that ends an archive. `at`: for messages. @throws InvalidTar */
 export function parseTarHeader(block: Uint8Array, at: number): TarHeader | undefined {
-  let sum = 0;
-  let signedSum = 0;
-  for (let i = 0; i < BLOCK; i++) {
-    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] as number);
-    sum += byte;
-    signedSum += (byte << 24) >> 24;
-  }
   const bytes = Buffer.from(block.buffer, block.byteOffset, BLOCK);
-  if (sum === 8 * 0x20 && bytes.subarray(148, 156).every((byte) => byte === 0)) return undefined;
-  const checksum = tarNumber(bytes.subarray(148, 156));
-  // Old archivers added signed bytes.
-  if (checksum !== sum && checksum !== signedSum) throw new InvalidTar(`the header at byte ${at} does not have its checksum`);
+  if (isZero(bytes)) return undefined;
+  if (!hasChecksum(bytes)) throw new InvalidTar(`the header at byte ${at} does not have its checksum`);
   const sizeBytes = tarNumber(bytes.subarray(124, 136));
   if (sizeBytes === undefined) throw new InvalidTar(`the header at byte ${at} has no size`);
   const type = String.fromCharCode(bytes[156] as number);
@@ -102,6 +119,25 @@ export function parseTarHeader(block: Uint8Array, at: number): TarHeader | undef
   const prefix = bytes.toString('latin1', 257, 263) === 'ustar\0' ? text(bytes.subarray(345, 500)) : '';
   const name = text(bytes.subarray(0, 100));
   return { name: prefix === '' ? name : `${prefix}/${name}`, sizeBytes, type };
+}
+
+function isZero(block: Uint8Array): boolean {
+  for (let i = 0; i < BLOCK; i++) if (block[i] !== 0) return false;
+  return true;
+}
+
+/** True for blocks of zeros too, which have none. */
+function hasChecksum(block: Uint8Array): boolean {
+  let sum = 0;
+  let signedSum = 0;
+  for (let i = 0; i < BLOCK; i++) {
+    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] as number);
+    sum += byte;
+    signedSum += (byte << 24) >> 24;
+  }
+  const checksum = tarNumber(block.subarray(148, 156));
+  // Old archivers added signed bytes.
+  return checksum === sum || checksum === signedSum || (sum === 8 * 0x20 && isZero(block));
 }
 
 /** Octal digits, or 0x80 and a big-endian number. undefined: neither, or not below 2^53. */

@@ -1,15 +1,18 @@
 /**
- * How samples lie in tar shards (the WebDataset layout): successive files whose names are equal up to the first dot after the last slash are
- * one sample. It has one image, KEY.jpg, KEY.jpeg or KEY.png, and its label in KEY.cls (a number from 0), else in KEY.json (`label` or `cls`, a
- * number from 0), else as the folder that it lies in. Files with other endings are passed over.
+ * How samples lie in tar shards (the WebDataset layout): files whose names are equal up to the first dot after the last slash are one sample,
+ * wherever they lie in the shard. It has one image, KEY.jpg, KEY.png or another ending that is read, and its label in KEY.cls (a number from 0),
+ * else in KEY.json (`label` or `cls`, a number from 0); where no sample of the set has such a label, the folders are the classes. Files with
+ * other endings are passed over.
  */
 
 import { maxClasses } from '#errors/limits.js';
+import { isImageName } from './image-names.js';
 
 /** A class: its number, or the name of its folder. */
 export type TarLabel = number | string;
 
-export type MemberKind = 'image' | 'cls' | 'json' | 'other';
+/** `dotted`: an image or a label whose ending comes after more dots, so that its key is not what its maker meant, or that is another picture of the sample. */
+export type MemberKind = 'image' | 'cls' | 'json' | 'dotted' | 'other';
 
 /** Largest .cls or .json file. */
 export const MAX_LABEL_BYTES = 1 << 20;
@@ -19,8 +22,13 @@ export function memberOf(name: string): { key: string; kind: MemberKind } {
   const dot = name.indexOf('.', slash);
   if (dot < 0) return { key: name, kind: 'other' };
   const ending = name.slice(dot + 1).toLowerCase();
-  const kind = ['jpg', 'jpeg', 'png'].includes(ending) ? 'image' : ending === 'cls' || ending === 'json' ? ending : 'other';
-  return { key: name.slice(0, dot), kind };
+  return { key: name.slice(0, dot), kind: kindOf(ending) };
+}
+
+function kindOf(ending: string): MemberKind {
+  if (ending === 'cls' || ending === 'json') return ending;
+  if (!isImageName(`.${ending}`) && !ending.endsWith('.cls')) return 'other';
+  return ending.includes('.') ? 'dotted' : 'image';
 }
 
 /** The class that a .cls or .json file says; undefined: a .json that says none. @throws Error with what is wrong */

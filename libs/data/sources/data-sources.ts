@@ -1,6 +1,6 @@
 /** Finds where the bytes of a manifest's data set are: in an allowed folder of this machine, or in an allowed object store. */
 import { FailedPrecondition, PermissionDenied } from '#errors/errors.js';
-import { checkKey, InvalidKey, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { InvalidKey, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import { FolderSource } from '../datasets/folder-source.js';
@@ -10,6 +10,7 @@ import { findDataset, readLocation } from '../manifest/manifest-store.js';
 import { type CacheCounts, DiskCache } from './disk-cache.js';
 import { pushedKey } from './object-keys.js';
 import { ReadSlots } from './read-slots.js';
+import { RelocatingSource } from './relocating-source.js';
 import { StoreSource } from './store-source.js';
 
 export interface DataSourcesOptions {
@@ -26,6 +27,8 @@ export interface DataSourcesOptions {
   readonly reads?: number | undefined;
   readonly env?: NodeJS.ProcessEnv | undefined;
 }
+
+const FIND_MS = 30_000;
 
 export class DataSources {
   readonly #slots: ReadSlots;
@@ -44,7 +47,7 @@ export class DataSources {
   static async open(options: DataSourcesOptions): Promise<DataSources> {
     const { store, roots, stores = [], cacheFolder, cacheBytes = 2 ** 36, reads = 24, env = process.env } = options;
     // Only read: nothing has to be enforced, and a store that is away now may be back when it is needed.
-    const opened = await Promise.all(stores.map((uri) => openStore(uri, { env, probe: false })));
+    const opened = await Promise.all(stores.map((uri) => openStore(uri, { env, probe: false, foreignKeys: true })));
     const cache = cacheFolder === undefined ? undefined : await DiskCache.open(cacheFolder, cacheBytes);
     return new DataSources(store, opened, roots, cache, reads);
   }
@@ -54,10 +57,30 @@ export class DataSources {
   }
 
   /**
-   * A folder first, then what was pushed, then where the manifest was made. To be closed by the caller.
+   * A folder first, then what was pushed, then where the manifest was made. It follows a data set that moves: the place is looked up
+   * again where bytes are gone or others than the manifest's, and every few seconds while they are read. To be closed by the caller.
    * @throws FailedPrecondition where it is nowhere, PermissionDenied where it is outside of what is allowed, StoreUnavailable
    */
   async find(manifest: Manifest, signal?: AbortSignal): Promise<SampleSource> {
+    const placeNow = async (stop?: AbortSignal) => JSON.stringify(await readLocation(this.own, manifest.sha256, stop));
+    const find = async (stop?: AbortSignal) => {
+      // The place first: where it changes in between, the next look finds the difference.
+      const place = await placeNow(stop);
+      return { place, source: await this.#find(manifest, stop) };
+    };
+    return new RelocatingSource(
+      await find(signal),
+      () => find(AbortSignal.timeout(FIND_MS)),
+      (closing) => placeNow(AbortSignal.any([closing, AbortSignal.timeout(FIND_MS)])),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.cache?.close();
+    await Promise.all(this.others.map((store) => store.close()));
+  }
+
+  async #find(manifest: Manifest, signal: AbortSignal | undefined): Promise<SampleSource> {
     try {
       return new FolderSource(manifest, await findDataset(this.own, manifest, this.roots, signal), this.roots);
     } catch (error) {
@@ -66,11 +89,6 @@ export class DataSources {
       if (found) return found;
       throw error;
     }
-  }
-
-  async close(): Promise<void> {
-    await this.cache?.close();
-    await Promise.all(this.others.map((store) => store.close()));
   }
 
   async #inStores(manifest: Manifest, signal: AbortSignal | undefined): Promise<SampleSource | undefined> {
@@ -95,7 +113,6 @@ export class DataSources {
 
 async function has(store: ObjectStore, key: string, signal: AbortSignal | undefined): Promise<boolean> {
   try {
-    checkKey(key);
     await store.head(key, { signal });
     return true;
   } catch (error) {
@@ -104,4 +121,4 @@ async function has(store: ObjectStore, key: string, signal: AbortSignal | undefi
   }
 }
 
-const prefixOf = (uri: string): string => (URL.canParse(uri) ? new URL(uri).pathname : '');
+const prefixOf = (uri: string): string => (URL.canParse(uri) ? decodeURIComponent(new URL(uri).pathname) : '');

@@ -16,5 +16,5 @@ export async function indexInStore(store: ObjectStore, options: Omit<IndexOption
   const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, store.uri);
   const rest = { ...options, memory, onProgress: throttled(options.onProgress) };
   const found = kind === 'tar' ? await indexTarShards(tree, shardsOf(files, ''), rest) : await indexImageFolder(tree, rest);
-  return await finishIndex(kind, '', { folder: store.uri, ...found }, options.signal);
+  return await finishIndex(kind, '', { folder: store.uri, ...found }, options);
 }

@@ -1,9 +1,10 @@
 /**
- * The Python names that a pickle may mention, each with the data that it stands for. Nothing is looked up or called outside of this
- * table, and every other name is refused by its own.
+ * The Python names that mean something here, each with the data that it stands for. Nothing is looked up or called outside of this table: what
+ * any other name makes is an opaque value.
  */
 import { type Dtype, elementCount } from '#storage/tensor.js';
-import { PickleDict, PickleNamespace, PickleStorage, PickleTensor, PickleTuple, type PickleValue } from './pickle-values.js';
+import { codecsEncode, dtypeOf, NumpyArray, scalarOf } from './pickle-numpy.js';
+import { PickleDict, PickleNamespace, PickleOpaque, PickleStorage, PickleTensor, PickleTuple, type PickleValue } from './pickle-values.js';
 import { PthError, quoted } from './pth-error.js';
 
 /** A Python name on the machine's stack: no value of a file, so it can only be applied. */
@@ -35,6 +36,7 @@ const rules: Readonly<Record<string, GlobalRule>> = {
   'torch._utils._rebuild_tensor_v2': { call: rebuildTensor },
   'torch._utils._rebuild_parameter': {
     call([tensor], part) {
+      if (tensor instanceof PickleOpaque) return tensor;
       if (!(tensor instanceof PickleTensor)) throw new PthError(part, 'a parameter that is no tensor');
       return tensor;
     },
@@ -47,29 +49,47 @@ const rules: Readonly<Record<string, GlobalRule>> = {
   'torch.IntStorage': { storage: 'I32' },
   'torch.ByteStorage': { storage: 'U8' },
   'torch.BoolStorage': { storage: 'BOOL' },
+  'torch.ShortStorage': { storage: 'I16' },
+  'torch.CharStorage': { storage: 'I8' },
+  'collections.defaultdict': { call: () => new PickleDict() },
+  'torch.Size': { call: ([sizes]) => (sizes instanceof PickleTuple ? sizes : new PickleOpaque('torch.Size')) },
+  '_codecs.encode': { call: codecsEncode },
+  'numpy.dtype': { call: dtypeOf },
+  ...numpyRules('numpy.core'),
+  ...numpyRules('numpy._core'),
 };
 
-/** @throws PthError that names it, where it is not in the table */
-export function globalOf(module: string, name: string, part: string): PickleGlobal {
+/** numpy 2 keeps under another name what numpy 1 had. */
+function numpyRules(module: string): Record<string, GlobalRule> {
+  return {
+    [`${module}.multiarray.scalar`]: { call: scalarOf },
+    [`${module}.multiarray._reconstruct`]: { call: () => new NumpyArray() },
+    [`${module}.numeric._frombuffer`]: { call: NumpyArray.fromBuffer },
+  };
+}
+
+export function globalOf(module: string, name: string): PickleGlobal {
   const full = `${module}.${name}`;
-  const rule = Object.hasOwn(rules, full) ? rules[full] : undefined;
-  if (rule === undefined) throw new PthError(part, `the Python name ${quoted(full)} is refused; allowed: ${Object.keys(rules).join(', ')}`);
-  return new PickleGlobal(full, rule);
+  const opaque = () => new PickleOpaque(full);
+  return new PickleGlobal(full, Object.hasOwn(rules, full) ? (rules[full] as GlobalRule) : { call: opaque, create: opaque });
 }
 
 /** The tuple ('storage', class, key, location, elements) that torch.save gives as a persistent id. */
-export function storageOf(id: unknown, part: string): PickleStorage {
+export function storageOf(id: unknown, part: string): PickleStorage | PickleOpaque {
   const items: readonly unknown[] = id instanceof PickleTuple ? id.items : [];
   const [kind, type, key, , elements] = items;
   if (items.length !== 5 || kind !== 'storage' || typeof key !== 'string') throw new PthError(part, 'a persistent id that is no storage');
+  // Complex and quantized elements: not ours, and beside the weights they do no harm.
+  if (type instanceof PickleOpaque) return type;
   if (!(type instanceof PickleGlobal) || type.rule.storage === undefined) throw new PthError(part, 'a storage of no known type');
   if (!isCount(elements)) throw new PthError(part, `storage ${quoted(key)} has no number of elements`);
   return new PickleStorage(type.rule.storage, key, elements);
 }
 
 /** _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks[, metadata]) */
-function rebuildTensor(args: readonly PickleValue[], part: string): PickleTensor {
+function rebuildTensor(args: readonly PickleValue[], part: string): PickleTensor | PickleOpaque {
   const [storage, offset, size, stride] = args;
+  if (storage instanceof PickleOpaque) return storage;
   if (args.length < 6 || args.length > 7 || !(storage instanceof PickleStorage)) throw new PthError(part, 'a tensor without a storage');
   const shape = size instanceof PickleTuple ? size.items : undefined;
   const strides = stride instanceof PickleTuple ? stride.items : undefined;

@@ -1,5 +1,5 @@
 /** What a pickle of tensors may hold, as data. Containers may contain themselves: walk them only to a fixed depth. */
-import type { Dtype } from '#storage/tensor.js';
+import type { Dtype, TensorData } from '#storage/tensor.js';
 
 /** Integers beyond 2^53 are bigint; strings that are bytes in Python are Uint8Array. */
 export type PickleScalar = null | boolean | number | bigint | string;
@@ -11,7 +11,9 @@ export type PickleValue =
   | PickleDict
   | PickleNamespace
   | PickleStorage
-  | PickleTensor;
+  | PickleTensor
+  | PickleArray
+  | PickleOpaque;
 
 export class PickleList {
   readonly items: PickleValue[] = [];
@@ -49,4 +51,19 @@ export class PickleTensor {
     readonly shape: readonly number[],
     readonly strides: readonly number[],
   ) {}
+}
+
+/** An array of numpy, whole in the pickle. */
+export class PickleArray {
+  constructor(
+    readonly dtype: Dtype,
+    readonly shape: readonly number[],
+    /** In row-major order. */
+    readonly data: TensorData,
+  ) {}
+}
+
+/** What a Python name made of its arguments. It is not known here and never will be: the name is not looked up, and nothing is called. */
+export class PickleOpaque {
+  constructor(readonly name: string) {}
 }

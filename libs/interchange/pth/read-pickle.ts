@@ -1,10 +1,19 @@
 /**
- * The subset of Python's pickle (protocols 2 to 5) that torch.save writes for dicts of tensors and settings. It is a stack machine over
- * plain data: no name of the file is imported or called, see pickle-globals.ts. Work and memory are bounded by the number of opcodes.
+ * Python's pickle (protocols 2 to 5) as torch.save writes it for dicts of tensors, settings and whatever lies beside them. It is a stack machine
+ * over plain data: no name of the file is imported or called, see pickle-globals.ts. Work and memory are bounded by the number of opcodes.
  */
 import { globalOf, PickleGlobal, storageOf } from './pickle-globals.js';
-import { PickleDict, PickleList, PickleNamespace, type PickleScalar, PickleTuple, type PickleValue } from './pickle-values.js';
-import { PthError, quoted } from './pth-error.js';
+import { NumpyArray, NumpyDtype } from './pickle-numpy.js';
+import {
+  PickleDict,
+  PickleList,
+  PickleNamespace,
+  PickleOpaque,
+  type PickleScalar,
+  PickleTuple,
+  type PickleValue,
+} from './pickle-values.js';
+import { PthError } from './pth-error.js';
 
 export const MAX_PICKLE_BYTES = 32 << 20;
 const MAX_OPCODES = 4_000_000;
@@ -28,6 +37,7 @@ const opcodes: ReadonlyMap<number, (m: Machine) => void> = new Map<number, (m: M
   [0x95, (m) => void m.u64()], // FRAME: how much a reader may fetch ahead
   [0x28, (m) => m.mark()],
   [0x30, (m) => void m.popMany(1)],
+  [0x32, (m) => m.duplicate()],
   [0x31, (m) => void m.sinceMark()],
 
   [0x4e, (m) => m.push(null)],
@@ -64,6 +74,12 @@ const opcodes: ReadonlyMap<number, (m: Machine) => void> = new Map<number, (m: M
   [0x73, (m) => m.setItems(m.popMany(2))],
   [0x75, (m) => m.setItems(m.sinceMark())],
 
+  // EMPTY_SET, ADDITEMS, FROZENSET, BYTEARRAY8
+  [0x8f, (m) => m.push(new PickleOpaque('builtins.set'))],
+  [0x90, (m) => void m.sinceMark()],
+  [0x91, (m) => m.frozenSet()],
+  [0x96, (m) => m.push(m.raw(m.u64()))],
+
   // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
   [0x71, (m) => m.put(m.u8())],
   [0x72, (m) => m.put(m.u32())],
@@ -71,11 +87,12 @@ const opcodes: ReadonlyMap<number, (m: Machine) => void> = new Map<number, (m: M
   [0x68, (m) => m.get(m.u8())],
   [0x6a, (m) => m.get(m.u32())],
 
-  // GLOBAL, STACK_GLOBAL, REDUCE, NEWOBJ, BUILD, BINPERSID
+  // GLOBAL, STACK_GLOBAL, REDUCE, NEWOBJ, NEWOBJ_EX, BUILD, BINPERSID
   [0x63, (m) => m.global(m.line(), m.line())],
   [0x93, (m) => m.global(...(m.popMany(2) as [Cell, Cell]))],
   [0x52, (m) => m.reduce()],
   [0x81, (m) => m.newObject()],
+  [0x92, (m) => m.newObjectWithKeywords()],
   [0x62, (m) => m.build()],
   [0x51, (m) => m.storage()],
 ]);
@@ -125,7 +142,7 @@ class Machine {
 
   global(module: Cell, name: Cell): void {
     if (typeof module !== 'string' || typeof name !== 'string') this.fail('a Python name that is no text');
-    this.push(globalOf(module as string, name as string, this.place()));
+    this.push(globalOf(module as string, name as string));
   }
 
   storage(): void {
@@ -134,41 +151,64 @@ class Machine {
 
   reduce(): void {
     const [callee, args] = this.popMany(2);
-    if (!(callee instanceof PickleGlobal)) this.fail('a call of something that is no Python name');
-    if (callee.rule.call === undefined) this.fail(`a call of ${callee.name}`);
-    if (!(args instanceof PickleTuple)) this.fail(`a call of ${callee.name} without arguments`);
-    this.push(callee.rule.call(args.items, this.place()));
+    if (!(args instanceof PickleTuple)) this.fail('a call without arguments');
+    // What a method of something unknown gives is unknown too.
+    if (callee instanceof PickleOpaque) this.push(new PickleOpaque(callee.name));
+    else if (!(callee instanceof PickleGlobal)) this.fail('a call of something that is no Python name');
+    else this.push(callee.rule.call?.(args.items, this.place()) ?? new PickleOpaque(callee.name));
   }
 
   newObject(): void {
     const [type, args] = this.popMany(2);
-    if (!(type instanceof PickleGlobal) || type.rule.create === undefined) this.fail('an object of no known class');
-    if (!(args instanceof PickleTuple) || args.items.length !== 0) this.fail(`a ${type.name} with arguments`);
-    this.push(type.rule.create());
+    if (!(type instanceof PickleGlobal) && !(type instanceof PickleOpaque)) this.fail('an object of something that is no class');
+    if (!(args instanceof PickleTuple)) this.fail(`a ${type.name} without arguments`);
+    const known = type instanceof PickleGlobal && args.items.length === 0 ? type.rule.create?.() : undefined;
+    this.push(known ?? new PickleOpaque(type.name));
   }
 
-  /** Attributes: a namespace's are its fields; those of a dict (_metadata of a state_dict) mean nothing here. */
+  newObjectWithKeywords(): void {
+    const [type] = this.popMany(3);
+    if (!(type instanceof PickleGlobal) && !(type instanceof PickleOpaque)) this.fail('an object of something that is no class');
+    this.push(new PickleOpaque(type.name));
+  }
+
+  frozenSet(): void {
+    this.sinceMark();
+    this.push(new PickleOpaque('builtins.frozenset'));
+  }
+
+  duplicate(): void {
+    this.push(this.top());
+  }
+
+  /** Attributes: a namespace's are its fields, an array's its elements; those of anything else mean nothing here. */
   build(): void {
-    const [state] = this.popMany(1);
+    const state = this.value(this.popMany(1)[0]!);
     const target = this.top();
-    if (!(state instanceof PickleDict)) this.fail('attributes that are no dict');
-    if (target instanceof PickleNamespace) for (const [key, value] of state.entries) target.fields.set(key, value);
-    else if (!(target instanceof PickleDict)) this.fail('attributes of something that has none');
+    if (target instanceof NumpyArray) target.setState(state, this.place());
+    else if (target instanceof NumpyDtype) target.setState(state);
+    else if (target instanceof PickleNamespace && state instanceof PickleDict)
+      for (const [key, value] of state.entries) target.fields.set(key, value);
+    else if (!(target instanceof PickleOpaque || target instanceof PickleDict || target instanceof PickleNamespace))
+      this.fail('attributes of something that has none');
   }
 
   append(items: readonly Cell[]): void {
     const list = this.top();
+    if (list instanceof PickleOpaque) return;
     if (!(list instanceof PickleList)) this.fail('an item for something that is no list');
     for (const item of items) list.items.push(this.value(item));
   }
 
   setItems(items: readonly Cell[]): void {
     const dict = this.top();
-    if (!(dict instanceof PickleDict)) this.fail('an item for something that is no dict');
     if (items.length % 2 !== 0) this.fail('a key without a value');
+    if (dict instanceof PickleOpaque) return;
+    if (!(dict instanceof PickleDict)) this.fail('an item for something that is no dict');
     for (let k = 0; k < items.length; k += 2) {
       const key = items[k];
-      if (typeof key === 'object' && key !== null) this.fail('a dict key that is no text, number, truth value or None');
+      // Tuples and the like name no weights.
+      if (typeof key === 'object' && key !== null) continue;
       dict.entries.set(key as PickleScalar, this.value(items[k + 1]!));
     }
   }
@@ -206,13 +246,12 @@ class Machine {
 
   /** Storage classes stand in the tuple of a persistent id, and no other Python name does. */
   tuple(items: readonly Cell[]): PickleTuple {
-    for (const item of items) if (!(item instanceof PickleGlobal && item.rule.storage !== undefined)) this.value(item);
-    return new PickleTuple(items as readonly PickleValue[]);
+    const known = (item: Cell) => item instanceof PickleGlobal && item.rule.storage !== undefined;
+    return new PickleTuple(items.map((item) => (known(item) ? item : this.value(item))) as readonly PickleValue[]);
   }
 
   private value(cell: Cell): PickleValue {
-    if (cell instanceof PickleGlobal) return this.fail(`the Python name ${cell.name} where a value is due`);
-    return cell;
+    return cell instanceof PickleGlobal ? new PickleOpaque(cell.name) : cell;
   }
 
   long(length: number): number | bigint {
@@ -226,12 +265,8 @@ class Machine {
 
   text(length: number): string {
     const start = this.take(length);
-    try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.bytes.subarray(start, start + length));
-    } catch {
-      // Python keeps lone surrogates in its texts; no name of ours has any.
-      return this.fail('text that is not UTF-8');
-    }
+    // Python keeps lone surrogates in its texts (of paths that are not UTF-8); no name of ours has any.
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes.subarray(start, start + length));
   }
 
   raw(length: number): Uint8Array {
@@ -245,7 +280,6 @@ class Machine {
     if (end < 0 || end - this.at > 1000) return this.fail('a Python name without an end');
     const text = this.text(end - this.at);
     this.at = end + 1;
-    if (/[^\w.]/.test(text)) return this.fail(`the Python name ${quoted(text)} is refused`);
     return text;
   }
 

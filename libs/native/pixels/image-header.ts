@@ -1,13 +1,17 @@
 /** Reads the format and size of an image file from its first bytes without decoding it; for indexing. Pure and bounds-checked. */
 
+import { type ForeignFormat, foreignFormat, foreignSize } from './foreign/formats.js';
+
+export type FileFormat = 'jpeg' | 'png' | ForeignFormat;
+
 export interface ImageHeader {
-  format: 'jpeg' | 'png';
+  format: FileFormat;
   /** Width in pixels as stored; EXIF orientation is ignored. */
   width: number;
   height: number;
 }
 
-/** The bytes are not the start of a readable JPEG or PNG file. `offset` is the byte at which reading stopped. */
+/** The bytes are not the start of a readable image file. `offset` is the byte at which reading stopped. */
 export class ImageHeaderError extends Error {
   override readonly name = 'ImageHeaderError';
   constructor(
@@ -30,16 +34,22 @@ export function isPng(bytes: Uint8Array): boolean {
 }
 
 function sized(format: ImageHeader['format'], width: number, height: number, offset: number): ImageHeader {
-  if (width < 1 || height < 1) throw new ImageHeaderError(`${format} of ${width} x ${height} pixels`, offset);
+  if (!(width >= 1 && height >= 1)) throw new ImageHeaderError(`${format} of ${width} x ${height} pixels`, offset);
   return { format, width, height };
 }
 
 function readPngHeader(bytes: Uint8Array): ImageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.byteLength < 24) throw new ImageHeaderError('png ends inside its header', view.byteLength);
-  if (view.getUint32(12) !== 0x49484452) throw new ImageHeaderError('png does not start with IHDR', 12);
-  return sized('png', view.getUint32(16), view.getUint32(20), 16);
+  // Apple's files have a chunk of their own before it.
+  for (let at = 8; at + 16 <= view.byteLength; at += 12 + view.getUint32(at)) {
+    const type = view.getUint32(at + 4);
+    if (type === IHDR) return sized('png', view.getUint32(at + 8), view.getUint32(at + 12), at + 8);
+    if (type === IDAT) throw new ImageHeaderError('png does not start with IHDR', at);
+  }
+  throw new ImageHeaderError('png ends inside its header', view.byteLength);
 }
+
+const [IHDR, IDAT] = [0x49484452, 0x49444154];
 
 /** Start-of-frame markers: C0 … CF without DHT (C4), JPG (C8), DAC (CC). */
 function isStartOfFrame(marker: number): boolean {
@@ -75,5 +85,21 @@ function readJpegHeader(bytes: Uint8Array): ImageHeader {
 export function readHeader(bytes: Uint8Array): ImageHeader {
   if (isPng(bytes)) return readPngHeader(bytes);
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return readJpegHeader(bytes);
-  throw new ImageHeaderError('the file is neither JPEG nor PNG', 0);
+  const format = foreignFormat(bytes);
+  if (format === undefined) throw new ImageHeaderError('none of JPEG, PNG, WebP, GIF, BMP, TIFF and PPM', 0);
+  try {
+    const { width, height } = foreignSize(format, bytes);
+    return sized(format, width, height, 0);
+  } catch (error) {
+    if (error instanceof ImageHeaderError) throw error;
+    throw new ImageHeaderError(
+      error instanceof RangeError ? `${format} ends inside its header` : (error as Error).message,
+      bytes.byteLength,
+    );
+  }
+}
+
+/** What a file is by its first bytes; a JPEG where that is unknown, so that its decoder says what is wrong. */
+export function formatOf(bytes: Uint8Array): FileFormat {
+  return isPng(bytes) ? 'png' : (foreignFormat(bytes) ?? 'jpeg');
 }

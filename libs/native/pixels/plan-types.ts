@@ -1,4 +1,5 @@
 /** Describes, as plain data, how the addon renders and finishes images. libs/data decides it and C++ executes it; it can be printed and hashed. */
+import type { ForeignFormat } from './foreign/formats.js';
 
 export type Interpolation = 'bilinear' | 'bicubic';
 
@@ -53,11 +54,11 @@ export interface RenderPlan {
 }
 
 /**
- * `rgb`: interleaved rows of uint8; `gray`: one byte per pixel. width and height of jpeg and png must be those of the file, or 0 if they are not
+ * `rgb`: interleaved rows of uint8; `gray`: one byte per pixel. width and height of image files must be those of the file, or 0 if they are not
  * known.
  */
 export interface RenderSource {
-  format: 'jpeg' | 'png' | 'rgb' | 'gray';
+  format: 'jpeg' | 'png' | ForeignFormat | 'rgb' | 'gray';
   bytes: Uint8Array;
   width: number;
   height: number;

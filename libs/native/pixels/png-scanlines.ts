@@ -3,14 +3,8 @@
  * reverses the filters and converts to RGB. Checksums of chunks are not checked: zlib checks the pixels, and the manifest's hash checks the whole
  * file.
  */
-import { inflate as inflateWithCallback, type ZlibOptions } from 'node:zlib';
+import { constants, createInflate, inflate } from 'node:zlib';
 import { isPng, MAX_IMAGE_AREA, MAX_IMAGE_SIDE } from './image-header.js';
-
-function inflate(data: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    inflateWithCallback(data, options, (error, result) => (error ? reject(error) : resolve(result)));
-  });
-}
 
 /** Largest number of inflated bytes of one image; larger images are rejected. */
 const MAX_SCANLINE_BYTES = 256 * 2 ** 20;
@@ -68,13 +62,15 @@ export function readPngLayout(file: Uint8Array): PngLayout {
   let ended = false;
   const data: Uint8Array[] = [];
   for (let at = 8; !ended; ) {
-    if (at + 12 > view.byteLength) throw new PngError('file ends early');
+    // As Pillow: a file may end anywhere behind its pixels. Whether they are all there shows when they are inflated.
+    if (data.length > 0 && at + 8 > view.byteLength) break;
+    if (at + 8 > view.byteLength) throw new PngError('file ends early');
     const length = view.getUint32(at);
-    if (at + 12 + length > view.byteLength) throw new PngError('file ends early');
     const type = String.fromCharCode(...file.subarray(at + 4, at + 8));
+    const whole = at + 12 + length <= view.byteLength;
+    if (!whole && type !== 'IDAT' && data.length === 0) throw new PngError('file ends early');
     const body = file.subarray(at + 8, at + 8 + length);
-    const critical = (file[at + 4]! & 0x20) === 0;
-    if (!header && type !== 'IHDR') throw new PngError('does not start with IHDR');
+    if (!header && (type === 'PLTE' || type === 'IDAT' || type === 'IEND')) throw new PngError('does not start with IHDR');
     if (type === 'IHDR') {
       if (header || length !== 13) throw new PngError('bad IHDR');
       const [width, height] = [view.getUint32(at + 8), view.getUint32(at + 12)];
@@ -96,21 +92,60 @@ export function readPngLayout(file: Uint8Array): PngLayout {
       data.push(body);
     } else if (type === 'IEND') {
       ended = true;
-    } else if (critical) {
-      throw new PngError(`unknown critical chunk ${type}`);
     }
     at += 12 + length;
   }
   if (!header || data.length === 0) throw new PngError('no image data');
-  if (header.colorType === 3 && !palette) throw new PngError('no palette');
-  return { ...header, palette, data };
+  return { ...header, palette: header.colorType === 3 ? wholePalette(palette) : palette, data };
 }
 
-/** Inflates the scanlines of `layout`, at most `layout.scanlineBytes` bytes. Throws PngError. */
+/** Palette indices without an entry are black, as in Pillow. */
+function wholePalette(entries: Uint8Array | null): Uint8Array {
+  const palette = new Uint8Array(768);
+  palette.set(entries ?? []);
+  return palette;
+}
+
+/**
+ * Inflates the scanlines of `layout` as Pillow does: bytes after them are ignored, even a missing checksum is accepted, and lines that a complete
+ * stream lacks are zeros. Throws PngError.
+ */
 export async function inflateScanlines(layout: PngLayout): Promise<Uint8Array> {
+  const packed = Buffer.concat(layout.data);
   try {
-    return await inflate(Buffer.concat(layout.data), { maxOutputLength: layout.scanlineBytes });
+    const lines = await inflateUpTo(packed, layout.scanlineBytes);
+    if (lines.byteLength === layout.scanlineBytes) return lines;
+    // Fewer: of a stream that is whole, or of one that was cut.
+    await inflateWhole(packed, layout.scanlineBytes);
+    const padded = new Uint8Array(layout.scanlineBytes);
+    padded.set(lines);
+    return padded;
   } catch (cause) {
     throw new PngError(`image data does not inflate (${(cause as Error).message})`, { cause });
   }
+}
+
+function inflateUpTo(packed: Uint8Array, most: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const parts: Uint8Array[] = [];
+    let bytes = 0;
+    const stream = createInflate({ finishFlush: constants.Z_SYNC_FLUSH, chunkSize: Math.max(64, Math.min(most + 1, 1 << 20)) });
+    const finish = (): void => resolve(parts.length === 1 && bytes <= most ? parts[0]! : Buffer.concat(parts).subarray(0, most));
+    stream.on('data', (part: Buffer) => {
+      parts.push(part);
+      bytes += part.byteLength;
+      if (bytes <= most) return;
+      stream.destroy();
+      finish();
+    });
+    stream.on('end', finish);
+    stream.on('error', reject);
+    stream.end(packed);
+  });
+}
+
+function inflateWhole(packed: Uint8Array, most: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    inflate(packed, { maxOutputLength: most }, (error, result) => (error ? reject(error) : resolve(result)));
+  });
 }

@@ -4,21 +4,43 @@ import { LocalTree } from '#data/datasets/local-tree.js';
 import { Manifest } from '#data/manifest/manifest.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
 import { pushDataset } from '#data/sources/push-dataset.js';
+import { Violations } from '#errors/errors.js';
 import { openStore } from '#storage/open-store.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
-import { datasetKind, indexAt, progressLines } from '../data-sets.js';
+import { datasetKind, type IndexLimits, indexAt, progressLines } from '../data-sets.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { bytes, count } from '../output/numbers.js';
 import { fieldLines } from '../output/table.js';
 import { printJson } from './shared-options.js';
 
-interface PushCommandOptions {
+export interface IndexCommandOptions {
   readonly kind?: string;
   readonly split: string;
+  readonly max_undecodable: string;
+  readonly nb_classes?: string;
   readonly store?: string;
-  readonly to?: string;
   readonly json?: boolean;
+}
+
+interface PushCommandOptions extends IndexCommandOptions {
+  readonly to?: string;
+}
+
+/** @throws InvalidArgument */
+export function indexLimits(options: Pick<IndexCommandOptions, 'max_undecodable' | 'nb_classes'>): IndexLimits {
+  const violations = new Violations();
+  const share = Number(options.max_undecodable);
+  violations.check(share >= 0 && share <= 1, 'max_undecodable', options.max_undecodable, 'from 0 to 1');
+  const classes = options.nb_classes === undefined ? undefined : Number(options.nb_classes);
+  violations.check(
+    classes === undefined || (Number.isInteger(classes) && classes >= 1 && classes <= 1_000_000),
+    'nb_classes',
+    classes,
+    'from 1 to 1000000',
+  );
+  violations.throwIfAny();
+  return { maxUndecodable: share, nbClasses: classes };
 }
 
 export function addDataPush(data: Command, context: Context): void {
@@ -28,7 +50,9 @@ export function addDataPush(data: Command, context: Context): void {
       'index a folder and upload the images or shards that the object store does not have yet. After Ctrl-C, the same command continues',
     )
     .option('--kind <kind>', 'format of the data set: IMNET or image_folder, tar (default: detected from the files)')
-    .option('--split <split>', 'split to push: train, val or test (default: the folder itself)', '')
+    .option('--split <split>', 'split to push: train, val, valid, validation or test (default: the folder itself)', '')
+    .option('--max_undecodable <share>', 'largest share of the images that may be left out because they cannot be read', '0.001')
+    .option('--nb_classes <n>', 'number of classes, if labels leave many numbers out (default: taken from the labels)')
     .option('--store <uri>', 'object store for the manifest (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)')
     .option(
       '--to <uri>',
@@ -45,7 +69,7 @@ async function push(path: string, options: PushCommandOptions, context: Context)
   const storeUri = storeOf(options.store, context);
   if (path.startsWith('s3://'))
     throw new CommandError(`${path} is in an object store already: use \`dropstream data index\` instead`, exitCodes.usage);
-  const dataset = await indexAt({ path, split: options.split, kind: datasetKind(options.kind) }, context);
+  const dataset = await indexAt({ path, split: options.split, kind: datasetKind(options.kind), ...indexLimits(options) }, context);
   const manifest = await Manifest.read(dataset.bytes, dataset.sha256, signal);
   const store = await openStore(storeUri, { env, signal });
   const target = options.to === undefined ? store : await openStore(options.to, { env, signal });

@@ -8,7 +8,7 @@ import type { Context } from '../context.js';
 import { datasetKind, indexAndSave } from '../data-sets.js';
 import { count } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
-import { addDataPush, interruptible } from './data-push.js';
+import { addDataPush, type IndexCommandOptions, indexLimits, interruptible } from './data-push.js';
 import { printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
 
 export function addDataCommand(program: Command, context: Context): void {
@@ -23,16 +23,23 @@ export function addDataCommand(program: Command, context: Context): void {
       '--kind <kind>',
       'format of the data set: IMNET or image_folder, tar, CIFAR (CIFAR-100), cifar10, cifar100, idx (default: detected from the files)',
     )
-    .option('--split <split>', 'split to index: train, val or test (default: the folder itself, or train for a format that has splits)', '')
+    .option(
+      '--split <split>',
+      'split to index: train, val, valid, validation or test (default: the folder itself, or train for a format that has splits)',
+      '',
+    )
+    .option('--max_undecodable <share>', 'largest share of the images that may be left out because they cannot be read', '0.001')
+    .option('--nb_classes <n>', 'number of classes, if labels leave many numbers out (default: taken from the labels)')
     .option('--store <uri>', 'object store for the manifest (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)')
     .option('--json', 'print the result as JSON')
-    .action(async (path: string, options: { kind?: string; split: string; store?: string; json?: boolean }) => {
+    .action(async (path: string, options: IndexCommandOptions) => {
       const store = storeOf(options.store, context);
       const dataset = await interruptible(context, (stoppable) =>
-        indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store }, stoppable),
+        indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store, ...indexLimits(options) }, stoppable),
       );
-      const { sha256, kind, folder, samples, classes, skipped, ignored, unchanged } = dataset;
-      if (options.json) return printJson(context, { manifest: sha256, kind, folder, samples, classes, skipped, ignored, unchanged });
+      const { sha256, kind, folder, samples, classes, skipped, ignored, unchanged, warnings } = dataset;
+      if (options.json)
+        return printJson(context, { manifest: sha256, kind, folder, samples, classes, skipped, ignored, unchanged, warnings });
       const lines = fieldLines([
         ['manifest', sha256],
         ['kind', kind],

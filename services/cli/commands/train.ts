@@ -110,7 +110,7 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
 /** Indexes the training and evaluation images and writes their manifests into the spec. */
 async function indexData({ spec, data }: TrainRequest, store: string | undefined, context: Context): Promise<void> {
   if (!data.data_path) return;
-  const { train, evaluation } = await indexForTraining(data, storeOf(store, context), context);
+  const { train, evaluation } = await indexForTraining(data, storeOf(store, context), context, spec);
   for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, context);
   spec.trainManifest = train.sha256;
   spec.evalManifest ||= evaluation?.sha256 ?? '';

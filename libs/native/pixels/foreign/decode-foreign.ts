@@ -1,0 +1,134 @@
+/**
+ * Images of the formats beside JPEG and PNG to RGB, as Pillow's convert('RGB') shows their first frame: alpha is dropped. Runs in a worker thread,
+ * since these decoders are slow and hold their thread. Sizes are checked by the caller before.
+ */
+import { createRequire } from 'node:module';
+import UTIF from 'utif2';
+import { readHeader } from '../image-header.js';
+import { decodeBmp } from './bmp.js';
+import { type ForeignFormat, foreignSize } from './formats.js';
+import { gifIndices, gifRows } from './gif-codes.js';
+import { decodeNetpbm } from './netpbm.js';
+import { plainTiff, TIFF_COMPRESSION, type TiffLayout } from './plain-tiff.js';
+import { stillWebp } from './still-webp.js';
+import { tiffColours } from './tiff-colours.js';
+import { tiffSamples } from './tiff-samples.js';
+
+const require = createRequire(import.meta.url);
+/** It has no types of its own. */
+const { GifReader } = require('omggif') as {
+  GifReader: new (
+    bytes: Uint8Array,
+  ) => {
+    frameInfo(frame: number): {
+      readonly x: number;
+      readonly y: number;
+      readonly width: number;
+      readonly height: number;
+      readonly interlaced: boolean;
+      readonly transparent_index: number | null;
+      readonly palette_offset: number | null;
+      readonly palette_size: number;
+      readonly data_offset: number;
+    };
+  };
+};
+const webp = require('@cwasm/webp') as {
+  decode(bytes: Uint8Array): { width: number; height: number; data: Uint8Array };
+};
+
+export interface DecodedForeign {
+  readonly width: number;
+  readonly height: number;
+  /** Interleaved. */
+  readonly rgb: Uint8Array;
+}
+
+/** @throws Error */
+export function decodeForeign(format: ForeignFormat, bytes: Uint8Array): DecodedForeign {
+  const { width, height } = foreignSize(format, bytes);
+  const rgb = decoders[format](bytes, width, height);
+  if (rgb.length !== 3 * width * height) throw new Error(`${format} of another size than its header says`);
+  return { width, height, rgb };
+}
+
+const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height: number) => Uint8Array> = {
+  webp: (bytes, width, height) => {
+    const { still, left, top } = stillWebp(bytes);
+    const image = webp.decode(still);
+    return placed(image.data, image.width, image.height, { width, height, left, top });
+  },
+  gif: (bytes, width, height) => {
+    const { x, y, width: columns, height: rows, ...frame } = new GifReader(bytes).frameInfo(0);
+    if (x + columns > width || y + rows > height) throw new Error('gif with a first frame that leaves its screen');
+    const palette = frame.palette_offset;
+    if (palette === null) throw new Error('gif without a palette');
+    const indices = gifIndices(bytes, frame.data_offset, columns * rows);
+    // What the frame does not cover has the colour of index 0, or of the transparent one; the frame itself is opaque.
+    const shown = new Uint8Array(width * height).fill(frame.transparent_index ?? 0);
+    let row = 0;
+    for (const to of gifRows(rows, frame.interlaced)) shown.set(indices.subarray(columns * row, columns * ++row), (y + to) * width + x);
+    return Uint8Array.from({ length: 3 * shown.length }, (_, i) => {
+      const index = shown[Math.floor(i / 3)] as number;
+      return index < frame.palette_size ? (bytes[palette + 3 * index + (i % 3)] ?? 0) : 0;
+    });
+  },
+  bmp: decodeBmp,
+  tiff: decodeTiff,
+  netpbm: decodeNetpbm,
+};
+
+function withoutAlpha(rgba: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array((rgba.length / 4) * 3);
+  for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
+    rgb[to] = rgba[from] as number;
+    rgb[to + 1] = rgba[from + 1] as number;
+    rgb[to + 2] = rgba[from + 2] as number;
+  }
+  return rgb;
+}
+
+/** An image on a canvas that is black elsewhere. */
+function placed(
+  rgba: Uint8Array,
+  width: number,
+  height: number,
+  canvas: { readonly width: number; readonly height: number; readonly left: number; readonly top: number },
+): Uint8Array {
+  const own = withoutAlpha(rgba);
+  if (width === canvas.width && height === canvas.height) return own;
+  if (canvas.left + width > canvas.width || canvas.top + height > canvas.height) throw new Error('a frame that leaves its canvas');
+  const rgb = new Uint8Array(3 * canvas.width * canvas.height);
+  for (let y = 0; y < height; y++)
+    rgb.set(own.subarray(3 * width * y, 3 * width * (y + 1)), 3 * (canvas.width * (canvas.top + y) + canvas.left));
+  return rgb;
+}
+
+function decodeTiff(bytes: Uint8Array): Uint8Array {
+  const { file, layout } = plainTiff(bytes);
+  return layout.compression === TIFF_COMPRESSION.jpeg ? jpegPieces(file, layout) : tiffColours(tiffSamples(file, layout), layout);
+}
+
+interface TiffPage {
+  width: number;
+  height: number;
+  data: Uint8Array;
+}
+
+/** The library does not bound what a piece's own header claims, so that is looked at first. */
+function jpegPieces(file: Uint8Array<ArrayBuffer>, { width, height, samples, depth, ...layout }: TiffLayout): Uint8Array {
+  if (depth !== 8 || ![1, 3].includes(samples) || layout.planar) throw new Error(`tiff of JPEGs with ${samples} samples of ${depth} bits`);
+  for (const [i, offset] of layout.offsets.entries()) {
+    const piece = readHeader(file.subarray(offset, offset + (layout.lengths[i] as number)));
+    if (piece.format !== 'jpeg' || piece.width > layout.pieceWidth || piece.height > layout.pieceHeight)
+      throw new Error(
+        `tiff with a piece of ${piece.width} x ${piece.height} pixels where ${layout.pieceWidth} x ${layout.pieceHeight} fit`,
+      );
+  }
+  const page = UTIF.decode(file.buffer)[0] as unknown as TiffPage | undefined;
+  if (page === undefined) throw new Error('tiff without an image');
+  UTIF.decodeImage(file.buffer, page as never);
+  if (page.width !== width || page.height !== height || page.data.length < width * height * samples)
+    throw new Error('tiff ends inside its pixels');
+  return withoutAlpha(UTIF.toRGBA8(page as never));
+}
