@@ -108,7 +108,7 @@ test('accepted as it stands: finetuning', async () => {
 
 test("a total batch other than 4096 warns where the learning rate is the recipe's", async () => {
   const said = async (options: string) => (await requestOf(`--model vit_tiny --data_path d ${options}`)).notes.join('\n');
-  assert.match(await said(''), /warning: the total batch is 64 .*lr 0\.004 is for 4096/);
+  assert.match(await said(''), /warning: the total batch is 64 .*lr 0\.004 is meant for 4096/);
   assert.match(await said('--batch_size 128 --world 8'), /total batch is 1024 \(batch_size 128 · update_freq 1 · world 8\)/);
   assert.equal(await said('--batch_size 128 --world 8 --update_freq 4'), '');
   assert.equal(await said('--batch_size 128 --world_size 32'), '');
