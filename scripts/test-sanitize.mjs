@@ -60,7 +60,7 @@ async function build(name, flags) {
     `-DCMAKE_CXX_FLAGS_SANITIZE=-O1 -g1 -fno-omit-frame-pointer ${flags}`,
   ];
   await must('cmake', ['-S', source, '-B', folder, ...configure], MINUTE_MS);
-  await must('cmake', ['--build', folder, '--parallel', String(Math.min(availableParallelism(), 16))], 10 * MINUTE_MS);
+  await must('cmake', ['--build', folder, '--parallel', String(Math.min(availableParallelism(), 16))], 25 * MINUTE_MS);
   return join(folder, 'Release', 'dropstream_kernel_tests');
 }
 
