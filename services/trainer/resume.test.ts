@@ -235,11 +235,16 @@ test('a run that other numerics carry on says that they differ', { timeout: 60_0
 test('exact: a claimed run whose whole checkpoints turn out to be of other numerics is not carried on either', {
   timeout: 60_000,
 }, async () => {
-  const name = await givenBack({ runId: 'exact-after-all', exact: true }, async ([newest, ...older]) => {
-    // The newest checkpoint promises the numerics of this machine and is damaged.
-    const { manifest } = await readManifest(services.store, manifestKeyOf(newest!));
-    await services.store.delete(manifest.parts[0]!.key);
-    for (const checkpoint of older) await relabel(checkpoint);
+  const name = await givenBack({ runId: 'exact-after-all', exact: true }, async (checkpoints) => {
+    const stepOf = (checkpoint: string) => checkpoint.split('/').at(-1)!.split('-')[0];
+    for (const checkpoint of checkpoints) {
+      if (stepOf(checkpoint) !== stepOf(checkpoints[0]!)) await relabel(checkpoint);
+      else {
+        // The newest step has the numerics of this machine, and its checkpoints are damaged (a worker that stops may save a step twice).
+        const { manifest } = await readManifest(services.store, manifestKeyOf(checkpoint));
+        await services.store.delete(manifest.parts[0]!.key);
+      }
+    }
   });
   const second = await services.trainer(['--role', 'worker', '--data', data, '--max-attempts', '2']);
   await follow(trainer, name);
