@@ -6,7 +6,7 @@ import { root } from './test-suites.mjs';
 
 const shared = process.env.DROPSTREAM_SHARED ?? join(root, '..', 'shared');
 const withoutShared = (...parts) => !existsSync(join(shared, ...parts));
-const withoutPackage = (name) => !existsSync(join(root, 'node_modules', name));
+const withoutPackage = (name) => !existsSync(join(root, 'node_modules', name, 'package.json'));
 
 /**
  * `reason` is what the test says; the row counts only where `here` is true. `because` is why the project accepts that the test does not run here.

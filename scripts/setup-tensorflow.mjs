@@ -129,8 +129,10 @@ async function install(variant, folder, stamp) {
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stopped);
   try {
     say(`${variant.package} ${TFJS_VERSION} from npm, without its install script`);
-    const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
-    await run('npm', ['install', '--no-save', '--ignore-scripts', ...quiet, `${variant.package}@${TFJS_VERSION}`]);
+    // --save-prod because package.json lists the package as an optional peer, which npm install would otherwise leave out without a word.
+    const flags = ['--no-save', '--save-prod', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+    await run('npm', ['install', ...flags, `${variant.package}@${TFJS_VERSION}`]);
+    if (!existsSync(join(folder, 'package.json'))) throw new SetupFailed(`npm install left no ${variant.package} in node_modules`);
 
     say(`libtensorflow ${TENSORFLOW_VERSION} out of the wheel ${variant.wheel}, ${variant.size} (${seconds()} s so far)`);
     writeFileSync(join(work, 'wheel.txt'), `${variant.wheel}==${TENSORFLOW_VERSION} --hash=sha256:${variant.sha256}\n`);
@@ -155,6 +157,10 @@ async function install(variant, folder, stamp) {
     await compileBinding(folder, join(work, 'include'), libraries, join(binding, 'tfjs_binding.node'));
     say(await checkTrains(variant.package));
     writeFileSync(join(folder, 'deps', 'stamp'), stamp);
+  } catch (error) {
+    // A package without its binding would be taken for one that is installed.
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
   } finally {
     rmSync(work, { recursive: true, force: true });
     for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, stopped);
