@@ -35,7 +35,9 @@ type Declared<T> = [T] extends [string]
       ? { readonly [C in T as HasText<C['value']> extends true ? C['$case'] : never]: Declared<C['value']> }
       : [T] extends [readonly unknown[]]
         ? never
-        : { readonly [F in keyof T as HasText<NonNullable<T[F]>> extends true ? F : never]-?: Declared<NonNullable<T[F]>> };
+        : string extends keyof T // a map
+          ? 'text'
+          : { readonly [F in keyof T as HasText<NonNullable<T[F]>> extends true ? F : never]-?: Declared<NonNullable<T[F]>> };
 
 /** The declaration of a service: `{ … } as const satisfies RequestNames<typeof SchedulerServiceService>`. */
 export type RequestNames<D> = { readonly [M in keyof D]: Declared<RequestOf<D[M]>> };

@@ -59,11 +59,12 @@ interface Message {
   name: string;
   field?: Field[];
   oneofDecl?: { name: string }[];
-  nestedType?: { name: string }[];
+  nestedType?: { name: string; options?: { mapEntry?: boolean }; field?: Field[] }[];
   enumType?: { name: string }[];
 }
 export interface FileDescriptor {
   name: string;
+  package?: string;
   messageType?: Message[];
   enumType?: { name: string; value: { name: string; number?: number }[] }[];
   service?: { name: string; method?: { name: string; inputType: string; outputType: string; serverStreaming?: boolean }[] }[];
@@ -108,7 +109,13 @@ export function protoFile(file: FileDescriptor): ProtoFile {
       })),
     })),
     messages: (file.messageType ?? []).map(({ name, field = [], oneofDecl = [], nestedType, enumType }, m) => {
-      if (nestedType || enumType) throw new Error(`${file.name}: ${name} declares types inside itself`);
+      // The compiler nests one message in this for each map: its key and its value.
+      const maps = new Map(
+        (nestedType ?? [])
+          .filter(({ options }) => options?.mapEntry)
+          .map((entry) => [`.${file.package}.${name}.${entry.name}`, `map<${(entry.field ?? []).map(typeOf).join(', ')}>`]),
+      );
+      if (maps.size < (nestedType ?? []).length || enumType) throw new Error(`${file.name}: ${name} declares types inside itself`);
       return {
         name,
         comment: commentAt(name, 4, m),
@@ -116,8 +123,8 @@ export function protoFile(file: FileDescriptor): ProtoFile {
           name: f.name,
           number: f.number,
           comment: commentAt(`${name}.${f.name}`, 4, m, 2, i),
-          type: typeOf(f),
-          repeated: f.label === 'LABEL_REPEATED',
+          type: maps.get(f.typeName ?? '') ?? typeOf(f),
+          repeated: f.label === 'LABEL_REPEATED' && !maps.has(f.typeName ?? ''),
           optional: f.proto3Optional === true,
           ...(f.oneofIndex !== undefined && !f.proto3Optional && { oneof: oneofDecl[f.oneofIndex]!.name }),
         })),

@@ -20,6 +20,8 @@ export function dataHandlers(parts: BatchParts): HandlersOf<typeof BatchService,
         samples: BigInt(manifest.samples),
         classes: [...manifest.classes],
         classCounts: manifest.classCounts().map(BigInt),
+        epochSamples: 0n,
+        batchesPerEpoch: 0,
       }));
     }),
 
@@ -36,7 +38,7 @@ export function dataHandlers(parts: BatchParts): HandlersOf<typeof BatchService,
           const admitted = await timeWait(metrics, () => admission.enter(ctx.peer, needs, signal));
           try {
             const job = { planner, dataset, epoch: query.epoch, index: query.index, threads: parts.threads, signal };
-            return { images: await previewBatch(job, query.limit) };
+            return { images: await previewBatch(job, query.limit), nextPageToken: '' };
           } finally {
             admitted.left();
           }

@@ -8,7 +8,7 @@ const plan = {
 } as const;
 
 export const dataNames = {
-  describeDataset: { dataset: { manifest: 'text' } },
+  describeDataset: { dataset: { manifest: 'text' }, plan },
   getBatch: { parent: 'project?', plan, planDigest: 'text', client: 'text' },
-  previewBatch: { parent: 'project?', plan },
+  previewBatch: { parent: 'project?', plan, pageToken: 'text' },
 } as const satisfies RequestNames<typeof DataServiceService>;

@@ -56,7 +56,8 @@ export function schedulerHandlers({
       const records = await schedules.list(project, page.after, page.size + 1, signal);
       const shown = records.slice(0, page.size);
       const more = records.length > shown.length;
-      return { schedules: shown.map(protoSchedule), nextPageToken: more ? nextPageToken(idOf(shown.at(-1)!), binding) : '' };
+      const next = more ? nextPageToken(idOf(shown.at(-1)!), binding) : '';
+      return { schedules: shown.map(protoSchedule), nextPageToken: next, unreadable: [] };
     }),
 
     updateSchedule: unary(async (request, { names, signal }) => {

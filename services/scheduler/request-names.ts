@@ -6,9 +6,9 @@ export const schedulerNames = {
   createSchedule: { parent: 'project', scheduleId: 'text', requestId: 'text' },
   getSchedule: { name: 'schedule' },
   listSchedules: { parent: 'project', pageToken: 'text' },
-  updateSchedule: { name: 'schedule', updateMask: 'text', etag: 'text' },
+  updateSchedule: { name: 'schedule', updateMask: 'text', etag: 'text', requestId: 'text' },
   deleteSchedule: { name: 'schedule', etag: 'text' },
   previewSchedule: {},
   getRates: { source: { schedule: 'schedule' } },
-  watchSchedule: { name: 'schedule' },
+  watchSchedule: { name: 'schedule', uid: 'text' },
 } as const satisfies RequestNames<typeof SchedulerServiceService>;

@@ -56,5 +56,6 @@ export function protoSchedule(record: RevisionRecord): Schedule {
     etag: etagOf(record),
     createTime: new Date(record.create_time),
     deleted: record.deleted,
+    uid: '',
   };
 }

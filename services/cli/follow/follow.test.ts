@@ -55,7 +55,10 @@ test('the status line fits the terminal and keeps time left, speed and loss long
 test('an evaluation belongs to the epoch at whose end its checkpoint was taken', () => {
   const progress = begin();
   const result = { samples: 10n, step: 50n, seconds: 1, weights: { loss: 1, top1: 80, top5: 99, classCorrect: [], classSamples: [] } };
-  takeEvent(progress, event({ $case: 'evaluation', value: { evaluation: 'e', checkpoint: 'c', step: 50n, best: true, result } }));
+  takeEvent(
+    progress,
+    event({ $case: 'evaluation', value: { evaluation: 'e', checkpoint: 'c', step: 50n, best: true, failure: '', result } }),
+  );
   assert.equal(evaluationOf(progress, 0)?.top1, 80);
   assert.equal(evaluationOf(progress, 1), undefined);
 });

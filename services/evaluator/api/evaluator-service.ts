@@ -36,6 +36,7 @@ export function evaluatorHandlers(
       const last = shown.at(-1);
       return {
         evaluations: shown,
+        unreadable: [],
         nextPageToken: last && found.length > shown.length ? nextPageToken(last.name.split('/')[3]!, binding) : '',
       };
     }),

@@ -52,6 +52,7 @@ export async function describeCheckpoint(
     fingerprint: manifest.fingerprint,
     top1: view.top1ByCheckpoint[name],
     best: view.run.bestCheckpoint === name,
+    runUid: view.run.uid,
   };
 }
 

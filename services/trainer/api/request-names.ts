@@ -13,11 +13,11 @@ const spec = {
 } as const;
 
 export const trainerNames = {
-  createRun: { parent: 'project', runId: 'text', spec, requestId: 'text' },
+  createRun: { parent: 'project', runId: 'text', spec, requestId: 'text', labels: 'text' },
   getRun: { name: 'run' },
-  listRuns: { parent: 'project', pageToken: 'text' },
+  listRuns: { parent: 'project', pageToken: 'text', filter: 'text', orderBy: 'text' },
   deleteRun: { name: 'run', etag: 'text' },
-  watchRun: { name: 'run' },
+  watchRun: { name: 'run', uid: 'text' },
   pauseRun: { name: 'run' },
   resumeRun: { name: 'run' },
   cancelRun: { name: 'run' },

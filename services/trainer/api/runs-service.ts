@@ -47,7 +47,8 @@ export function trainerHandlers({
       const found = (await runs.list(project, page.after, page.size + 1, signal)).map(({ run }) => run);
       const shown = found.slice(0, page.size);
       const last = shown.at(-1);
-      return { runs: shown, nextPageToken: last && found.length > shown.length ? nextPageToken(last.name.split('/')[3]!, binding) : '' };
+      const next = last && found.length > shown.length ? nextPageToken(last.name.split('/')[3]!, binding) : '';
+      return { runs: shown, nextPageToken: next, unreadable: [] };
     }),
 
     deleteRun: unary(async (request, { names, signal }) => {
@@ -95,7 +96,7 @@ export function trainerHandlers({
         const checkpoint = await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted);
         if (checkpoint) checkpoints.push(checkpoint);
       }
-      return { checkpoints, nextPageToken: token };
+      return { checkpoints, nextPageToken: token, unreadable: [] };
     }),
 
     getCheckpoint: unary(async (request, { names, signal }) => {

@@ -40,6 +40,7 @@ const evaluation = (step: number, top1: number): Body => ({
     checkpoint: `${name}/checkpoints/c${step}`,
     step: BigInt(step),
     best: false,
+    failure: '',
     result: {
       samples: 1n,
       step: BigInt(step),

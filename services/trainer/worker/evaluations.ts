@@ -96,7 +96,7 @@ export class CheckpointEvaluations {
     if (ended !== undefined && ended.state !== EvaluationState.SUCCEEDED) {
       logger.warn({ evaluation: name, checkpoint: checkpoint.name, failure: ended.failure }, 'an evaluation ended without a result');
     }
-    const record = { evaluation: name, result: ended?.result, checkpoint: checkpoint.name, step: BigInt(checkpoint.step) };
+    const record = { evaluation: name, result: ended?.result, checkpoint: checkpoint.name, step: BigInt(checkpoint.step), failure: '' };
     await append(record);
     onEnded?.((performance.now() - begun) / 1000, record);
   }

@@ -300,7 +300,11 @@ export interface DatasetRef {
 /** Request of DescribeDataset. */
 export interface DescribeDatasetRequest {
   /** The data set. Required. */
-  dataset?: DatasetRef | undefined;
+  dataset?:
+    | DatasetRef
+    | undefined;
+  /** Plan whose epoch is described too; its data set, if present, must be the same. Optional. */
+  plan?: Plan | undefined;
 }
 
 /** Response of DescribeDataset. */
@@ -315,6 +319,10 @@ export interface DescribeDatasetResponse {
   classes: string[];
   /** Number of samples of each class, in label order. */
   classCounts: bigint[];
+  /** Number of samples in an epoch of the plan over all ranks; 0 without a plan. */
+  epochSamples: bigint;
+  /** Number of batches in an epoch of the plan for each rank; 0 without a plan. */
+  batchesPerEpoch: number;
 }
 
 /** How each image is transformed. Names and defaults are those of the reference's options. */
@@ -460,8 +468,8 @@ export interface GetBatchRequest {
    */
   readAhead: number;
   /**
-   * Name under which the replica counts this caller's share of the service, at most 128 characters. Default: the connection is one caller, so
-   * callers behind one proxy should set a name. It is not a secret and does not protect anything.
+   * Name under which the replica divides this caller's own share of the service among its connections, at most 128 characters. A caller is an
+   * address; names do not enlarge its share.
    */
   client: string;
 }
@@ -593,8 +601,10 @@ export interface PreviewBatchRequest {
   epoch: number;
   /** Number of the batch within the epoch, from 0. */
   index: number;
-  /** Largest number of images to return, 1 to 64; 0 means 16. */
+  /** Largest number of images to return, 1 to 64; 0 means 16. A page has fewer if they would exceed 3 MiB. */
   limit: number;
+  /** next_page_token of the previous page; empty for the first page. */
+  pageToken: string;
 }
 
 /** An image of a batch, for people. */
@@ -611,8 +621,10 @@ export interface PreviewImage {
 
 /** Response of PreviewBatch. */
 export interface PreviewBatchResponse {
-  /** The first images of the batch, in slot order. */
+  /** Images of the batch, in slot order. */
   images: PreviewImage[];
+  /** Token for the following images; empty after the last image of the batch. */
+  nextPageToken: string;
 }
 
 function createBaseDatasetRef(): DatasetRef {
@@ -683,13 +695,16 @@ export const DatasetRef: MessageFns<DatasetRef> = {
 };
 
 function createBaseDescribeDatasetRequest(): DescribeDatasetRequest {
-  return { dataset: undefined };
+  return { dataset: undefined, plan: undefined };
 }
 
 export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
   encode(message: DescribeDatasetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.dataset !== undefined) {
       DatasetRef.encode(message.dataset, writer.uint32(10).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -715,6 +730,14 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
             message.dataset = DatasetRef.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -728,13 +751,19 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
   },
 
   fromJSON(object: any): DescribeDatasetRequest {
-    return { dataset: isSet(object.dataset) ? DatasetRef.fromJSON(object.dataset) : undefined };
+    return {
+      dataset: isSet(object.dataset) ? DatasetRef.fromJSON(object.dataset) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
   },
 
   toJSON(message: DescribeDatasetRequest): unknown {
     const obj: any = {};
     if (message.dataset !== undefined) {
       obj.dataset = DatasetRef.toJSON(message.dataset);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
     }
     return obj;
   },
@@ -747,12 +776,13 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
     message.dataset = (object.dataset !== undefined && object.dataset !== null)
       ? DatasetRef.fromPartial(object.dataset)
       : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
     return message;
   },
 };
 
 function createBaseDescribeDatasetResponse(): DescribeDatasetResponse {
-  return { manifest: "", kind: "", samples: 0n, classes: [], classCounts: [] };
+  return { manifest: "", kind: "", samples: 0n, classes: [], classCounts: [], epochSamples: 0n, batchesPerEpoch: 0 };
 }
 
 export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
@@ -781,6 +811,15 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
         writer.uint64(v);
       }
       writer.join();
+    }
+    if (message.epochSamples !== 0n) {
+      if (BigInt.asUintN(64, message.epochSamples) !== message.epochSamples) {
+        throw new globalThis.Error("value provided for field message.epochSamples of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.epochSamples);
+    }
+    if (message.batchesPerEpoch !== 0) {
+      writer.uint32(56).uint32(message.batchesPerEpoch);
     }
     return writer;
   },
@@ -848,6 +887,22 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
 
             break;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.epochSamples = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.batchesPerEpoch = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -871,6 +926,16 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
         : globalThis.Array.isArray(object?.class_counts)
         ? object.class_counts.map((e: any) => BigInt(e))
         : [],
+      epochSamples: isSet(object.epochSamples)
+        ? BigInt(object.epochSamples)
+        : isSet(object.epoch_samples)
+        ? BigInt(object.epoch_samples)
+        : 0n,
+      batchesPerEpoch: isSet(object.batchesPerEpoch)
+        ? globalThis.Number(object.batchesPerEpoch)
+        : isSet(object.batches_per_epoch)
+        ? globalThis.Number(object.batches_per_epoch)
+        : 0,
     };
   },
 
@@ -891,6 +956,12 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
     if (message.classCounts?.length) {
       obj.classCounts = message.classCounts.map((e) => e.toString());
     }
+    if (message.epochSamples !== 0n) {
+      obj.epochSamples = message.epochSamples.toString();
+    }
+    if (message.batchesPerEpoch !== 0) {
+      obj.batchesPerEpoch = Math.round(message.batchesPerEpoch);
+    }
     return obj;
   },
 
@@ -904,6 +975,10 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
     message.samples = (object.samples !== undefined && object.samples !== null) ? BigInt(object.samples) : 0n;
     message.classes = object.classes?.map((e) => e) || [];
     message.classCounts = object.classCounts?.map((e) => BigInt(e)) || [];
+    message.epochSamples = (object.epochSamples !== undefined && object.epochSamples !== null)
+      ? BigInt(object.epochSamples)
+      : 0n;
+    message.batchesPerEpoch = object.batchesPerEpoch ?? 0;
     return message;
   },
 };
@@ -3017,7 +3092,7 @@ export const GetBatchResponse: MessageFns<GetBatchResponse> = {
 };
 
 function createBasePreviewBatchRequest(): PreviewBatchRequest {
-  return { parent: "", plan: undefined, epoch: 0, index: 0, limit: 0 };
+  return { parent: "", plan: undefined, epoch: 0, index: 0, limit: 0, pageToken: "" };
 }
 
 export const PreviewBatchRequest: MessageFns<PreviewBatchRequest> = {
@@ -3036,6 +3111,9 @@ export const PreviewBatchRequest: MessageFns<PreviewBatchRequest> = {
     }
     if (message.limit !== 0) {
       writer.uint32(40).uint32(message.limit);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(50).string(message.pageToken);
     }
     return writer;
   },
@@ -3093,6 +3171,14 @@ export const PreviewBatchRequest: MessageFns<PreviewBatchRequest> = {
             message.limit = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3112,6 +3198,11 @@ export const PreviewBatchRequest: MessageFns<PreviewBatchRequest> = {
       epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
       index: isSet(object.index) ? globalThis.Number(object.index) : 0,
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
     };
   },
 
@@ -3132,6 +3223,9 @@ export const PreviewBatchRequest: MessageFns<PreviewBatchRequest> = {
     if (message.limit !== 0) {
       obj.limit = Math.round(message.limit);
     }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
     return obj;
   },
 
@@ -3145,6 +3239,7 @@ export const PreviewBatchRequest: MessageFns<PreviewBatchRequest> = {
     message.epoch = object.epoch ?? 0;
     message.index = object.index ?? 0;
     message.limit = object.limit ?? 0;
+    message.pageToken = object.pageToken ?? "";
     return message;
   },
 };
@@ -3274,13 +3369,16 @@ export const PreviewImage: MessageFns<PreviewImage> = {
 };
 
 function createBasePreviewBatchResponse(): PreviewBatchResponse {
-  return { images: [] };
+  return { images: [], nextPageToken: "" };
 }
 
 export const PreviewBatchResponse: MessageFns<PreviewBatchResponse> = {
   encode(message: PreviewBatchResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.images) {
       PreviewImage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
     }
     return writer;
   },
@@ -3306,6 +3404,14 @@ export const PreviewBatchResponse: MessageFns<PreviewBatchResponse> = {
             message.images.push(PreviewImage.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3321,6 +3427,11 @@ export const PreviewBatchResponse: MessageFns<PreviewBatchResponse> = {
   fromJSON(object: any): PreviewBatchResponse {
     return {
       images: globalThis.Array.isArray(object?.images) ? object.images.map((e: any) => PreviewImage.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
     };
   },
 
@@ -3328,6 +3439,9 @@ export const PreviewBatchResponse: MessageFns<PreviewBatchResponse> = {
     const obj: any = {};
     if (message.images?.length) {
       obj.images = message.images.map((e) => PreviewImage.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
     }
     return obj;
   },
@@ -3338,6 +3452,7 @@ export const PreviewBatchResponse: MessageFns<PreviewBatchResponse> = {
   fromPartial<I extends Exact<DeepPartial<PreviewBatchResponse>, I>>(object: I): PreviewBatchResponse {
     const message = createBasePreviewBatchResponse();
     message.images = object.images?.map((e) => PreviewImage.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };

@@ -22,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Engine, engineFromJSON, engineToJSON, Precision, precisionFromJSON, precisionToJSON } from "./engine_types.js";
+import { UnreadableResource } from "./resource_types.js";
 
 export const protobufPackage = "dropstream.v1";
 
@@ -186,6 +187,10 @@ export interface Evaluation {
     | undefined;
   /** Sequence number of the newest record in the evaluation's log. */
   logSequence: bigint;
+  /** Id of this evaluation, which tells it from earlier and later evaluations of the same name. */
+  uid: string;
+  /** Opaque version, which changes with every record of the log. */
+  etag: string;
 }
 
 /** Request of CreateEvaluation. */
@@ -236,6 +241,8 @@ export interface ListEvaluationsResponse {
   evaluations: Evaluation[];
   /** Token for the next page; empty on the last page. */
   nextPageToken: string;
+  /** Evaluations of this page that cannot be read. */
+  unreadable: UnreadableResource[];
 }
 
 /** Request of CancelEvaluation. */
@@ -812,6 +819,8 @@ function createBaseEvaluation(): Evaluation {
     samplesTotal: 0n,
     createTime: undefined,
     logSequence: 0n,
+    uid: "",
+    etag: "",
   };
 }
 
@@ -852,6 +861,12 @@ export const Evaluation: MessageFns<Evaluation> = {
         throw new globalThis.Error("value provided for field message.logSequence of type uint64 too large");
       }
       writer.uint32(72).uint64(message.logSequence);
+    }
+    if (message.uid !== "") {
+      writer.uint32(82).string(message.uid);
+    }
+    if (message.etag !== "") {
+      writer.uint32(90).string(message.etag);
     }
     return writer;
   },
@@ -941,6 +956,22 @@ export const Evaluation: MessageFns<Evaluation> = {
             message.logSequence = reader.uint64() as bigint;
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -980,6 +1011,8 @@ export const Evaluation: MessageFns<Evaluation> = {
         : isSet(object.log_sequence)
         ? BigInt(object.log_sequence)
         : 0n,
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
     };
   },
 
@@ -1012,6 +1045,12 @@ export const Evaluation: MessageFns<Evaluation> = {
     if (message.logSequence !== 0n) {
       obj.logSequence = message.logSequence.toString();
     }
+    if (message.uid !== "") {
+      obj.uid = message.uid;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
     return obj;
   },
 
@@ -1039,6 +1078,8 @@ export const Evaluation: MessageFns<Evaluation> = {
     message.logSequence = (object.logSequence !== undefined && object.logSequence !== null)
       ? BigInt(object.logSequence)
       : 0n;
+    message.uid = object.uid ?? "";
+    message.etag = object.etag ?? "";
     return message;
   },
 };
@@ -1485,7 +1526,7 @@ export const ListEvaluationsRequest: MessageFns<ListEvaluationsRequest> = {
 };
 
 function createBaseListEvaluationsResponse(): ListEvaluationsResponse {
-  return { evaluations: [], nextPageToken: "" };
+  return { evaluations: [], nextPageToken: "", unreadable: [] };
 }
 
 export const ListEvaluationsResponse: MessageFns<ListEvaluationsResponse> = {
@@ -1495,6 +1536,9 @@ export const ListEvaluationsResponse: MessageFns<ListEvaluationsResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    for (const v of message.unreadable) {
+      UnreadableResource.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1528,6 +1572,14 @@ export const ListEvaluationsResponse: MessageFns<ListEvaluationsResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.unreadable.push(UnreadableResource.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1550,6 +1602,9 @@ export const ListEvaluationsResponse: MessageFns<ListEvaluationsResponse> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      unreadable: globalThis.Array.isArray(object?.unreadable)
+        ? object.unreadable.map((e: any) => UnreadableResource.fromJSON(e))
+        : [],
     };
   },
 
@@ -1561,6 +1616,9 @@ export const ListEvaluationsResponse: MessageFns<ListEvaluationsResponse> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.unreadable?.length) {
+      obj.unreadable = message.unreadable.map((e) => UnreadableResource.toJSON(e));
+    }
     return obj;
   },
 
@@ -1571,6 +1629,7 @@ export const ListEvaluationsResponse: MessageFns<ListEvaluationsResponse> = {
     const message = createBaseListEvaluationsResponse();
     message.evaluations = object.evaluations?.map((e) => Evaluation.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.unreadable = object.unreadable?.map((e) => UnreadableResource.fromPartial(e)) || [];
     return message;
   },
 };

@@ -22,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { FieldMask } from "../../google/protobuf/field_mask.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
+import { UnreadableResource } from "./resource_types.js";
 import { DropScheduleSpec, ScheduleSegment, TrainingLength } from "./schedule_types.js";
 
 export const protobufPackage = "dropstream.v1";
@@ -46,6 +47,8 @@ export interface Schedule {
     | undefined;
   /** True for a revision that marks a deletion. Only WatchSchedule returns such revisions. */
   deleted: boolean;
+  /** Id of this schedule, which tells it from earlier and later schedules of the same name. */
+  uid: string;
 }
 
 /** Request of CreateSchedule. */
@@ -98,6 +101,8 @@ export interface ListSchedulesResponse {
   schedules: Schedule[];
   /** Token for the next page; empty on the last page. */
   nextPageToken: string;
+  /** Schedules of this page that cannot be read. */
+  unreadable: UnreadableResource[];
 }
 
 /** Request of UpdateSchedule. */
@@ -114,6 +119,8 @@ export interface UpdateScheduleRequest {
     | undefined;
   /** Etag of the revision that the caller changed; empty: the newest revision is changed without a check. */
   etag: string;
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
+  requestId: string;
 }
 
 /** Response of UpdateSchedule. */
@@ -204,6 +211,8 @@ export interface WatchScheduleRequest {
   name: string;
   /** Only later revisions are returned; 0: all revisions. */
   afterRevision: bigint;
+  /** Uid of the schedule to which after_revision belongs. NOT_FOUND if the name now belongs to another schedule; empty: not checked. */
+  uid: string;
 }
 
 /** One message of the answer of WatchSchedule. */
@@ -213,7 +222,7 @@ export interface WatchScheduleResponse {
 }
 
 function createBaseSchedule(): Schedule {
-  return { name: "", revision: 0n, spec: undefined, etag: "", createTime: undefined, deleted: false };
+  return { name: "", revision: 0n, spec: undefined, etag: "", createTime: undefined, deleted: false, uid: "" };
 }
 
 export const Schedule: MessageFns<Schedule> = {
@@ -238,6 +247,9 @@ export const Schedule: MessageFns<Schedule> = {
     }
     if (message.deleted !== false) {
       writer.uint32(48).bool(message.deleted);
+    }
+    if (message.uid !== "") {
+      writer.uint32(58).string(message.uid);
     }
     return writer;
   },
@@ -303,6 +315,14 @@ export const Schedule: MessageFns<Schedule> = {
             message.deleted = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -327,6 +347,7 @@ export const Schedule: MessageFns<Schedule> = {
         ? fromJsonTimestamp(object.create_time)
         : undefined,
       deleted: isSet(object.deleted) ? globalThis.Boolean(object.deleted) : false,
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
     };
   },
 
@@ -350,6 +371,9 @@ export const Schedule: MessageFns<Schedule> = {
     if (message.deleted !== false) {
       obj.deleted = message.deleted;
     }
+    if (message.uid !== "") {
+      obj.uid = message.uid;
+    }
     return obj;
   },
 
@@ -366,6 +390,7 @@ export const Schedule: MessageFns<Schedule> = {
     message.etag = object.etag ?? "";
     message.createTime = object.createTime ?? undefined;
     message.deleted = object.deleted ?? false;
+    message.uid = object.uid ?? "";
     return message;
   },
 };
@@ -833,7 +858,7 @@ export const ListSchedulesRequest: MessageFns<ListSchedulesRequest> = {
 };
 
 function createBaseListSchedulesResponse(): ListSchedulesResponse {
-  return { schedules: [], nextPageToken: "" };
+  return { schedules: [], nextPageToken: "", unreadable: [] };
 }
 
 export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
@@ -843,6 +868,9 @@ export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    for (const v of message.unreadable) {
+      UnreadableResource.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -876,6 +904,14 @@ export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.unreadable.push(UnreadableResource.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -898,6 +934,9 @@ export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      unreadable: globalThis.Array.isArray(object?.unreadable)
+        ? object.unreadable.map((e: any) => UnreadableResource.fromJSON(e))
+        : [],
     };
   },
 
@@ -909,6 +948,9 @@ export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.unreadable?.length) {
+      obj.unreadable = message.unreadable.map((e) => UnreadableResource.toJSON(e));
+    }
     return obj;
   },
 
@@ -919,12 +961,13 @@ export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
     const message = createBaseListSchedulesResponse();
     message.schedules = object.schedules?.map((e) => Schedule.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.unreadable = object.unreadable?.map((e) => UnreadableResource.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseUpdateScheduleRequest(): UpdateScheduleRequest {
-  return { name: "", spec: undefined, updateMask: undefined, etag: "" };
+  return { name: "", spec: undefined, updateMask: undefined, etag: "", requestId: "" };
 }
 
 export const UpdateScheduleRequest: MessageFns<UpdateScheduleRequest> = {
@@ -940,6 +983,9 @@ export const UpdateScheduleRequest: MessageFns<UpdateScheduleRequest> = {
     }
     if (message.etag !== "") {
       writer.uint32(34).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(42).string(message.requestId);
     }
     return writer;
   },
@@ -989,6 +1035,14 @@ export const UpdateScheduleRequest: MessageFns<UpdateScheduleRequest> = {
             message.etag = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1011,6 +1065,11 @@ export const UpdateScheduleRequest: MessageFns<UpdateScheduleRequest> = {
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1028,6 +1087,9 @@ export const UpdateScheduleRequest: MessageFns<UpdateScheduleRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1042,6 +1104,7 @@ export const UpdateScheduleRequest: MessageFns<UpdateScheduleRequest> = {
       : undefined;
     message.updateMask = object.updateMask ?? undefined;
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1826,7 +1889,7 @@ export const GetRatesResponse: MessageFns<GetRatesResponse> = {
 };
 
 function createBaseWatchScheduleRequest(): WatchScheduleRequest {
-  return { name: "", afterRevision: 0n };
+  return { name: "", afterRevision: 0n, uid: "" };
 }
 
 export const WatchScheduleRequest: MessageFns<WatchScheduleRequest> = {
@@ -1839,6 +1902,9 @@ export const WatchScheduleRequest: MessageFns<WatchScheduleRequest> = {
         throw new globalThis.Error("value provided for field message.afterRevision of type uint64 too large");
       }
       writer.uint32(16).uint64(message.afterRevision);
+    }
+    if (message.uid !== "") {
+      writer.uint32(26).string(message.uid);
     }
     return writer;
   },
@@ -1872,6 +1938,14 @@ export const WatchScheduleRequest: MessageFns<WatchScheduleRequest> = {
             message.afterRevision = reader.uint64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1892,6 +1966,7 @@ export const WatchScheduleRequest: MessageFns<WatchScheduleRequest> = {
         : isSet(object.after_revision)
         ? BigInt(object.after_revision)
         : 0n,
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
     };
   },
 
@@ -1902,6 +1977,9 @@ export const WatchScheduleRequest: MessageFns<WatchScheduleRequest> = {
     }
     if (message.afterRevision !== 0n) {
       obj.afterRevision = message.afterRevision.toString();
+    }
+    if (message.uid !== "") {
+      obj.uid = message.uid;
     }
     return obj;
   },
@@ -1915,6 +1993,7 @@ export const WatchScheduleRequest: MessageFns<WatchScheduleRequest> = {
     message.afterRevision = (object.afterRevision !== undefined && object.afterRevision !== null)
       ? BigInt(object.afterRevision)
       : 0n;
+    message.uid = object.uid ?? "";
     return message;
   },
 };

@@ -22,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { EvaluationResult } from "./evaluator.js";
+import { UnreadableResource } from "./resource_types.js";
 import { RunSpec } from "./run_spec.js";
 import { DropKind, dropKindFromJSON, dropKindToJSON, ScheduleSegment } from "./schedule_types.js";
 
@@ -142,6 +143,23 @@ export interface Run {
   dropSegments: ScheduleSegment[];
   /** True from PauseRun until the worker has stopped. */
   pauseRequested: boolean;
+  /** Id of this run, which tells it from earlier and later runs of the same name. */
+  uid: string;
+  /** Labels from CreateRun. */
+  labels: { [key: string]: string };
+  /** Why the run waits or cannot go on at present, as a sentence; empty otherwise. */
+  statusMessage: string;
+  /** Number of evaluations of this run's checkpoints that have a result. */
+  evaluationsSucceeded: number;
+  /** Number of evaluations of this run's checkpoints that failed. */
+  evaluationsFailed: number;
+  /** Why the newest failed evaluation failed; empty if none has failed. */
+  evaluationFailure: string;
+}
+
+export interface Run_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 /** Request of CreateRun. */
@@ -158,6 +176,13 @@ export interface CreateRunRequest {
   requestId: string;
   /** True: check the spec and return the run without storing it. */
   validateOnly: boolean;
+  /** Labels for ListRuns, at most 64. Keys match [a-z][a-z0-9_-]{0,62}, values [A-Za-z0-9_.-]{0,63}. They do not affect the training. */
+  labels: { [key: string]: string };
+}
+
+export interface CreateRunRequest_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 /** Response of CreateRun. */
@@ -186,14 +211,24 @@ export interface ListRunsRequest {
   pageSize: number;
   /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
+  /**
+   * Which runs to return: comparisons of state, model and labels.KEY joined by AND, for example
+   * `state = RUNNING AND labels.team = vision` (the syntax of aip.dev/160, of which `=`, `!=`, AND and OR between values are supported).
+   * Empty: all runs.
+   */
+  filter: string;
+  /** Order of the runs: `name` or `create_time`, each with or without ` desc`. Default: `name`. */
+  orderBy: string;
 }
 
 /** Response of ListRuns. */
 export interface ListRunsResponse {
-  /** Runs in the order of their names. */
+  /** Runs in the requested order. */
   runs: Run[];
   /** Token for the next page; empty on the last page. */
   nextPageToken: string;
+  /** Runs of this page that cannot be read. */
+  unreadable: UnreadableResource[];
 }
 
 /** Request of DeleteRun. */
@@ -214,6 +249,8 @@ export interface WatchRunRequest {
   name: string;
   /** Only events with a greater sequence number are returned; 0: all events. */
   afterSequence: bigint;
+  /** Uid of the run to which after_sequence belongs. NOT_FOUND if the name now belongs to another run; empty: not checked. */
+  uid: string;
 }
 
 /** Metrics of one optimizer step. */
@@ -322,6 +359,8 @@ export interface EvaluationRecord {
   step: bigint;
   /** True if this is the best checkpoint so far: the one with the highest top-1 of the weights and, of equal ones, the lowest step. */
   best: boolean;
+  /** Why the evaluation failed; the result is then absent. Empty if it succeeded. */
+  failure: string;
 }
 
 /** The run was created and waits for a worker. Fields 1 and 2 are those of StateRecord. */
@@ -376,6 +415,20 @@ export interface DataSkippedRecord {
   total: bigint;
 }
 
+/** A checkpoint could not be loaded, and an earlier one is used instead. */
+export interface CheckpointSkippedRecord {
+  /** Name of the checkpoint. */
+  checkpoint: string;
+  /** What is damaged. */
+  reason: string;
+}
+
+/** The run waits, or no longer waits, for something outside of it. */
+export interface StatusRecord {
+  /** Why the run waits; empty if it goes on. */
+  message: string;
+}
+
 /** One record of a run's log. */
 export interface RunEvent {
   /** Sequence number, from 1: a cursor for WatchRun. */
@@ -419,6 +472,12 @@ export interface RunEvent {
     | //
     /** PauseRun was called. */
     { $case: "pauseRequested"; value: PauseRequestedRecord }
+    | //
+    /** A checkpoint could not be loaded. */
+    { $case: "checkpointSkipped"; value: CheckpointSkippedRecord }
+    | //
+    /** The run waits, or goes on. */
+    { $case: "status"; value: StatusRecord }
     | undefined;
 }
 
@@ -496,6 +555,8 @@ export interface Checkpoint {
     | undefined;
   /** True if this is the best checkpoint so far. */
   best: boolean;
+  /** Uid of the run. */
+  runUid: string;
 }
 
 /** Request of ListCheckpoints. */
@@ -514,6 +575,8 @@ export interface ListCheckpointsResponse {
   checkpoints: Checkpoint[];
   /** Token for the next page; empty on the last page. */
   nextPageToken: string;
+  /** Checkpoints of this page that cannot be read. */
+  unreadable: UnreadableResource[];
 }
 
 /** Request of GetCheckpoint. */
@@ -549,6 +612,12 @@ function createBaseRun(): Run {
     etag: "",
     dropSegments: [],
     pauseRequested: false,
+    uid: "",
+    labels: {},
+    statusMessage: "",
+    evaluationsSucceeded: 0,
+    evaluationsFailed: 0,
+    evaluationFailure: "",
   };
 }
 
@@ -619,6 +688,24 @@ export const Run: MessageFns<Run> = {
     }
     if (message.pauseRequested !== false) {
       writer.uint32(136).bool(message.pauseRequested);
+    }
+    if (message.uid !== "") {
+      writer.uint32(146).string(message.uid);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      Run_LabelsEntry.encode({ key: key as any, value }, writer.uint32(154).fork()).join();
+    });
+    if (message.statusMessage !== "") {
+      writer.uint32(162).string(message.statusMessage);
+    }
+    if (message.evaluationsSucceeded !== 0) {
+      writer.uint32(168).uint32(message.evaluationsSucceeded);
+    }
+    if (message.evaluationsFailed !== 0) {
+      writer.uint32(176).uint32(message.evaluationsFailed);
+    }
+    if (message.evaluationFailure !== "") {
+      writer.uint32(186).string(message.evaluationFailure);
     }
     return writer;
   },
@@ -772,6 +859,57 @@ export const Run: MessageFns<Run> = {
             message.pauseRequested = reader.bool();
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            const entry19 = Run_LabelsEntry.decode(reader, reader.uint32());
+            if (entry19.value !== undefined) {
+              message.labels[entry19.key] = entry19.value;
+            }
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.statusMessage = reader.string();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.evaluationsSucceeded = reader.uint32();
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.evaluationsFailed = reader.uint32();
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.evaluationFailure = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -839,6 +977,41 @@ export const Run: MessageFns<Run> = {
         : isSet(object.pause_requested)
         ? globalThis.Boolean(object.pause_requested)
         : false,
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      statusMessage: isSet(object.statusMessage)
+        ? globalThis.String(object.statusMessage)
+        : isSet(object.status_message)
+        ? globalThis.String(object.status_message)
+        : "",
+      evaluationsSucceeded: isSet(object.evaluationsSucceeded)
+        ? globalThis.Number(object.evaluationsSucceeded)
+        : isSet(object.evaluations_succeeded)
+        ? globalThis.Number(object.evaluations_succeeded)
+        : 0,
+      evaluationsFailed: isSet(object.evaluationsFailed)
+        ? globalThis.Number(object.evaluationsFailed)
+        : isSet(object.evaluations_failed)
+        ? globalThis.Number(object.evaluations_failed)
+        : 0,
+      evaluationFailure: isSet(object.evaluationFailure)
+        ? globalThis.String(object.evaluationFailure)
+        : isSet(object.evaluation_failure)
+        ? globalThis.String(object.evaluation_failure)
+        : "",
     };
   },
 
@@ -895,6 +1068,30 @@ export const Run: MessageFns<Run> = {
     if (message.pauseRequested !== false) {
       obj.pauseRequested = message.pauseRequested;
     }
+    if (message.uid !== "") {
+      obj.uid = message.uid;
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    if (message.statusMessage !== "") {
+      obj.statusMessage = message.statusMessage;
+    }
+    if (message.evaluationsSucceeded !== 0) {
+      obj.evaluationsSucceeded = Math.round(message.evaluationsSucceeded);
+    }
+    if (message.evaluationsFailed !== 0) {
+      obj.evaluationsFailed = Math.round(message.evaluationsFailed);
+    }
+    if (message.evaluationFailure !== "") {
+      obj.evaluationFailure = message.evaluationFailure;
+    }
     return obj;
   },
 
@@ -928,12 +1125,111 @@ export const Run: MessageFns<Run> = {
     message.etag = object.etag ?? "";
     message.dropSegments = object.dropSegments?.map((e) => ScheduleSegment.fromPartial(e)) || [];
     message.pauseRequested = object.pauseRequested ?? false;
+    message.uid = object.uid ?? "";
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.statusMessage = object.statusMessage ?? "";
+    message.evaluationsSucceeded = object.evaluationsSucceeded ?? 0;
+    message.evaluationsFailed = object.evaluationsFailed ?? 0;
+    message.evaluationFailure = object.evaluationFailure ?? "";
+    return message;
+  },
+};
+
+function createBaseRun_LabelsEntry(): Run_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const Run_LabelsEntry: MessageFns<Run_LabelsEntry> = {
+  encode(message: Run_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Run_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRun_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Run_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: Run_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Run_LabelsEntry>, I>>(base?: I): Run_LabelsEntry {
+    return Run_LabelsEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Run_LabelsEntry>, I>>(object: I): Run_LabelsEntry {
+    const message = createBaseRun_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseCreateRunRequest(): CreateRunRequest {
-  return { parent: "", runId: "", spec: undefined, requestId: "", validateOnly: false };
+  return { parent: "", runId: "", spec: undefined, requestId: "", validateOnly: false, labels: {} };
 }
 
 export const CreateRunRequest: MessageFns<CreateRunRequest> = {
@@ -953,6 +1249,9 @@ export const CreateRunRequest: MessageFns<CreateRunRequest> = {
     if (message.validateOnly !== false) {
       writer.uint32(40).bool(message.validateOnly);
     }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      CreateRunRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
     return writer;
   },
 
@@ -1009,6 +1308,17 @@ export const CreateRunRequest: MessageFns<CreateRunRequest> = {
             message.validateOnly = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = CreateRunRequest_LabelsEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.labels[entry6.key] = entry6.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1040,6 +1350,20 @@ export const CreateRunRequest: MessageFns<CreateRunRequest> = {
         : isSet(object.validate_only)
         ? globalThis.Boolean(object.validate_only)
         : false,
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1060,6 +1384,15 @@ export const CreateRunRequest: MessageFns<CreateRunRequest> = {
     if (message.validateOnly !== false) {
       obj.validateOnly = message.validateOnly;
     }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -1073,6 +1406,100 @@ export const CreateRunRequest: MessageFns<CreateRunRequest> = {
     message.spec = (object.spec !== undefined && object.spec !== null) ? RunSpec.fromPartial(object.spec) : undefined;
     message.requestId = object.requestId ?? "";
     message.validateOnly = object.validateOnly ?? false;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseCreateRunRequest_LabelsEntry(): CreateRunRequest_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateRunRequest_LabelsEntry: MessageFns<CreateRunRequest_LabelsEntry> = {
+  encode(message: CreateRunRequest_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateRunRequest_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateRunRequest_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateRunRequest_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: CreateRunRequest_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateRunRequest_LabelsEntry>, I>>(base?: I): CreateRunRequest_LabelsEntry {
+    return CreateRunRequest_LabelsEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateRunRequest_LabelsEntry>, I>>(object: I): CreateRunRequest_LabelsEntry {
+    const message = createBaseCreateRunRequest_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -1279,7 +1706,7 @@ export const GetRunResponse: MessageFns<GetRunResponse> = {
 };
 
 function createBaseListRunsRequest(): ListRunsRequest {
-  return { parent: "", pageSize: 0, pageToken: "" };
+  return { parent: "", pageSize: 0, pageToken: "", filter: "", orderBy: "" };
 }
 
 export const ListRunsRequest: MessageFns<ListRunsRequest> = {
@@ -1292,6 +1719,12 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(26).string(message.pageToken);
+    }
+    if (message.filter !== "") {
+      writer.uint32(34).string(message.filter);
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(42).string(message.orderBy);
     }
     return writer;
   },
@@ -1333,6 +1766,22 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.filter = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1358,6 +1807,12 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
         : isSet(object.page_token)
         ? globalThis.String(object.page_token)
         : "",
+      filter: isSet(object.filter) ? globalThis.String(object.filter) : "",
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -1372,6 +1827,12 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     if (message.pageToken !== "") {
       obj.pageToken = message.pageToken;
     }
+    if (message.filter !== "") {
+      obj.filter = message.filter;
+    }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -1383,12 +1844,14 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     message.parent = object.parent ?? "";
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.filter = object.filter ?? "";
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };
 
 function createBaseListRunsResponse(): ListRunsResponse {
-  return { runs: [], nextPageToken: "" };
+  return { runs: [], nextPageToken: "", unreadable: [] };
 }
 
 export const ListRunsResponse: MessageFns<ListRunsResponse> = {
@@ -1398,6 +1861,9 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    for (const v of message.unreadable) {
+      UnreadableResource.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1431,6 +1897,14 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.unreadable.push(UnreadableResource.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1451,6 +1925,9 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      unreadable: globalThis.Array.isArray(object?.unreadable)
+        ? object.unreadable.map((e: any) => UnreadableResource.fromJSON(e))
+        : [],
     };
   },
 
@@ -1462,6 +1939,9 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.unreadable?.length) {
+      obj.unreadable = message.unreadable.map((e) => UnreadableResource.toJSON(e));
+    }
     return obj;
   },
 
@@ -1472,6 +1952,7 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
     const message = createBaseListRunsResponse();
     message.runs = object.runs?.map((e) => Run.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.unreadable = object.unreadable?.map((e) => UnreadableResource.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1614,7 +2095,7 @@ export const DeleteRunResponse: MessageFns<DeleteRunResponse> = {
 };
 
 function createBaseWatchRunRequest(): WatchRunRequest {
-  return { name: "", afterSequence: 0n };
+  return { name: "", afterSequence: 0n, uid: "" };
 }
 
 export const WatchRunRequest: MessageFns<WatchRunRequest> = {
@@ -1627,6 +2108,9 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
         throw new globalThis.Error("value provided for field message.afterSequence of type uint64 too large");
       }
       writer.uint32(16).uint64(message.afterSequence);
+    }
+    if (message.uid !== "") {
+      writer.uint32(26).string(message.uid);
     }
     return writer;
   },
@@ -1660,6 +2144,14 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
             message.afterSequence = reader.uint64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1680,6 +2172,7 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
         : isSet(object.after_sequence)
         ? BigInt(object.after_sequence)
         : 0n,
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
     };
   },
 
@@ -1690,6 +2183,9 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
     }
     if (message.afterSequence !== 0n) {
       obj.afterSequence = message.afterSequence.toString();
+    }
+    if (message.uid !== "") {
+      obj.uid = message.uid;
     }
     return obj;
   },
@@ -1703,6 +2199,7 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
     message.afterSequence = (object.afterSequence !== undefined && object.afterSequence !== null)
       ? BigInt(object.afterSequence)
       : 0n;
+    message.uid = object.uid ?? "";
     return message;
   },
 };
@@ -2645,7 +3142,7 @@ export const CheckpointRecord: MessageFns<CheckpointRecord> = {
 };
 
 function createBaseEvaluationRecord(): EvaluationRecord {
-  return { evaluation: "", result: undefined, checkpoint: "", step: 0n, best: false };
+  return { evaluation: "", result: undefined, checkpoint: "", step: 0n, best: false, failure: "" };
 }
 
 export const EvaluationRecord: MessageFns<EvaluationRecord> = {
@@ -2667,6 +3164,9 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
     }
     if (message.best !== false) {
       writer.uint32(40).bool(message.best);
+    }
+    if (message.failure !== "") {
+      writer.uint32(50).string(message.failure);
     }
     return writer;
   },
@@ -2724,6 +3224,14 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
             message.best = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.failure = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2743,6 +3251,7 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
       checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
       step: isSet(object.step) ? BigInt(object.step) : 0n,
       best: isSet(object.best) ? globalThis.Boolean(object.best) : false,
+      failure: isSet(object.failure) ? globalThis.String(object.failure) : "",
     };
   },
 
@@ -2763,6 +3272,9 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
     if (message.best !== false) {
       obj.best = message.best;
     }
+    if (message.failure !== "") {
+      obj.failure = message.failure;
+    }
     return obj;
   },
 
@@ -2778,6 +3290,7 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
     message.checkpoint = object.checkpoint ?? "";
     message.step = (object.step !== undefined && object.step !== null) ? BigInt(object.step) : 0n;
     message.best = object.best ?? false;
+    message.failure = object.failure ?? "";
     return message;
   },
 };
@@ -3320,6 +3833,158 @@ export const DataSkippedRecord: MessageFns<DataSkippedRecord> = {
   },
 };
 
+function createBaseCheckpointSkippedRecord(): CheckpointSkippedRecord {
+  return { checkpoint: "", reason: "" };
+}
+
+export const CheckpointSkippedRecord: MessageFns<CheckpointSkippedRecord> = {
+  encode(message: CheckpointSkippedRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkpoint !== "") {
+      writer.uint32(10).string(message.checkpoint);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckpointSkippedRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckpointSkippedRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CheckpointSkippedRecord {
+    return {
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: CheckpointSkippedRecord): unknown {
+    const obj: any = {};
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CheckpointSkippedRecord>, I>>(base?: I): CheckpointSkippedRecord {
+    return CheckpointSkippedRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CheckpointSkippedRecord>, I>>(object: I): CheckpointSkippedRecord {
+    const message = createBaseCheckpointSkippedRecord();
+    message.checkpoint = object.checkpoint ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseStatusRecord(): StatusRecord {
+  return { message: "" };
+}
+
+export const StatusRecord: MessageFns<StatusRecord> = {
+  encode(message: StatusRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.message !== "") {
+      writer.uint32(10).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StatusRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStatusRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StatusRecord {
+    return { message: isSet(object.message) ? globalThis.String(object.message) : "" };
+  },
+
+  toJSON(message: StatusRecord): unknown {
+    const obj: any = {};
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StatusRecord>, I>>(base?: I): StatusRecord {
+    return StatusRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StatusRecord>, I>>(object: I): StatusRecord {
+    const message = createBaseStatusRecord();
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
 function createBaseRunEvent(): RunEvent {
   return { sequence: 0n, time: undefined, event: undefined };
 }
@@ -3368,6 +4033,12 @@ export const RunEvent: MessageFns<RunEvent> = {
         break;
       case "pauseRequested":
         PauseRequestedRecord.encode(message.event.value, writer.uint32(106).fork()).join();
+        break;
+      case "checkpointSkipped":
+        CheckpointSkippedRecord.encode(message.event.value, writer.uint32(114).fork()).join();
+        break;
+      case "status":
+        StatusRecord.encode(message.event.value, writer.uint32(122).fork()).join();
         break;
     }
     return writer;
@@ -3490,6 +4161,25 @@ export const RunEvent: MessageFns<RunEvent> = {
             message.event = { $case: "pauseRequested", value: PauseRequestedRecord.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.event = {
+              $case: "checkpointSkipped",
+              value: CheckpointSkippedRecord.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.event = { $case: "status", value: StatusRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3534,6 +4224,12 @@ export const RunEvent: MessageFns<RunEvent> = {
         ? { $case: "pauseRequested", value: PauseRequestedRecord.fromJSON(object.pauseRequested) }
         : isSet(object.pause_requested)
         ? { $case: "pauseRequested", value: PauseRequestedRecord.fromJSON(object.pause_requested) }
+        : isSet(object.checkpointSkipped)
+        ? { $case: "checkpointSkipped", value: CheckpointSkippedRecord.fromJSON(object.checkpointSkipped) }
+        : isSet(object.checkpoint_skipped)
+        ? { $case: "checkpointSkipped", value: CheckpointSkippedRecord.fromJSON(object.checkpoint_skipped) }
+        : isSet(object.status)
+        ? { $case: "status", value: StatusRecord.fromJSON(object.status) }
         : undefined,
     };
   },
@@ -3568,6 +4264,10 @@ export const RunEvent: MessageFns<RunEvent> = {
       obj.dataSkipped = DataSkippedRecord.toJSON(message.event.value);
     } else if (message.event?.$case === "pauseRequested") {
       obj.pauseRequested = PauseRequestedRecord.toJSON(message.event.value);
+    } else if (message.event?.$case === "checkpointSkipped") {
+      obj.checkpointSkipped = CheckpointSkippedRecord.toJSON(message.event.value);
+    } else if (message.event?.$case === "status") {
+      obj.status = StatusRecord.toJSON(message.event.value);
     }
     return obj;
   },
@@ -3643,6 +4343,21 @@ export const RunEvent: MessageFns<RunEvent> = {
       case "pauseRequested": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "pauseRequested", value: PauseRequestedRecord.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "checkpointSkipped": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "checkpointSkipped",
+            value: CheckpointSkippedRecord.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "status": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "status", value: StatusRecord.fromPartial(object.event.value) };
         }
         break;
       }
@@ -4263,7 +4978,7 @@ export const CheckpointFile: MessageFns<CheckpointFile> = {
 };
 
 function createBaseCheckpoint(): Checkpoint {
-  return { name: "", step: 0n, epoch: 0, files: [], fingerprint: "", top1: undefined, best: false };
+  return { name: "", step: 0n, epoch: 0, files: [], fingerprint: "", top1: undefined, best: false, runUid: "" };
 }
 
 export const Checkpoint: MessageFns<Checkpoint> = {
@@ -4291,6 +5006,9 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     }
     if (message.best !== false) {
       writer.uint32(56).bool(message.best);
+    }
+    if (message.runUid !== "") {
+      writer.uint32(66).string(message.runUid);
     }
     return writer;
   },
@@ -4364,6 +5082,14 @@ export const Checkpoint: MessageFns<Checkpoint> = {
             message.best = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.runUid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4385,6 +5111,11 @@ export const Checkpoint: MessageFns<Checkpoint> = {
       fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "",
       top1: isSet(object.top1) ? globalThis.Number(object.top1) : undefined,
       best: isSet(object.best) ? globalThis.Boolean(object.best) : false,
+      runUid: isSet(object.runUid)
+        ? globalThis.String(object.runUid)
+        : isSet(object.run_uid)
+        ? globalThis.String(object.run_uid)
+        : "",
     };
   },
 
@@ -4411,6 +5142,9 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     if (message.best !== false) {
       obj.best = message.best;
     }
+    if (message.runUid !== "") {
+      obj.runUid = message.runUid;
+    }
     return obj;
   },
 
@@ -4426,6 +5160,7 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     message.fingerprint = object.fingerprint ?? "";
     message.top1 = object.top1 ?? undefined;
     message.best = object.best ?? false;
+    message.runUid = object.runUid ?? "";
     return message;
   },
 };
@@ -4540,7 +5275,7 @@ export const ListCheckpointsRequest: MessageFns<ListCheckpointsRequest> = {
 };
 
 function createBaseListCheckpointsResponse(): ListCheckpointsResponse {
-  return { checkpoints: [], nextPageToken: "" };
+  return { checkpoints: [], nextPageToken: "", unreadable: [] };
 }
 
 export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
@@ -4550,6 +5285,9 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    for (const v of message.unreadable) {
+      UnreadableResource.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -4583,6 +5321,14 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.unreadable.push(UnreadableResource.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4605,6 +5351,9 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      unreadable: globalThis.Array.isArray(object?.unreadable)
+        ? object.unreadable.map((e: any) => UnreadableResource.fromJSON(e))
+        : [],
     };
   },
 
@@ -4616,6 +5365,9 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.unreadable?.length) {
+      obj.unreadable = message.unreadable.map((e) => UnreadableResource.toJSON(e));
+    }
     return obj;
   },
 
@@ -4626,6 +5378,7 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
     const message = createBaseListCheckpointsResponse();
     message.checkpoints = object.checkpoints?.map((e) => Checkpoint.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.unreadable = object.unreadable?.map((e) => UnreadableResource.fromPartial(e)) || [];
     return message;
   },
 };
@@ -5136,6 +5889,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {
