@@ -1,8 +1,9 @@
 /** Compiles a model with given shapes to a program on a chosen executor. */
 import { setImmediate } from 'node:timers/promises';
 import type { Graph } from '#graph/graph.js';
+import { inTurns } from '#graph/pieces.js';
 import { chunkSamples } from '#graph/plan.js';
-import { trace } from '#graph/trace.js';
+import { traceInPieces } from '#graph/trace.js';
 import type { Model } from '#nn/model.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { executorNamed } from './choose.js';
@@ -58,10 +59,7 @@ interface Plan {
   fingerprint: Fingerprint;
 }
 
-/**
- * Does everything but allocate the program's memory. For a large model, tracing and lowering take tens of milliseconds each, so the event loop gets a
- * turn in between.
- */
+/** Does everything but allocate the program's memory. Tracing and lowering run in turns with the event loop: a large model takes 0.1 s or more. */
 async function plan(model: Model | string, shapes: CompileShapes, options: CompileOptions): Promise<Plan> {
   const { imageSize, classes, batch } = shapes;
   const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
@@ -73,7 +71,7 @@ async function plan(model: Model | string, shapes: CompileShapes, options: Compi
   const [lack] = lacks(name, { precision, checkpointBlocks });
   if (lack) throw new RangeError(`${lack.field}: ${lack.value} is not allowed on executor ${name}; allowed: ${lack.allowed}`);
   const built = typeof model === 'string' ? modelConfig(model, { imageSize, classes }) : model;
-  const graph = trace(built, { channels: CHANNELS, imageSize, classes });
+  const graph = await inTurns(traceInPieces(built, { channels: CHANNELS, imageSize, classes }));
   const samples = chunkSamples(graph, batch);
   await setImmediate();
   const prepared = await executor.prepare(graph, samples, { precision, checkpointBlocks, evaluateOnly });

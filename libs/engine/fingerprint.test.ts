@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { atOnce } from '#graph/pieces.js';
 import { trace } from '#graph/trace.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { compile, fingerprintOf } from './index.js';
 import { lower } from './native/lower.js';
-import { loweringDigest } from './native/lowering-digest.js';
+import { loweringDigest as digestInPieces } from './native/lowering-digest.js';
+import type { ProgramSpec } from './native/program-spec.js';
 
 const shapes = { imageSize: 28, classes: 5, batch: 4 };
+const loweringDigest = (spec: ProgramSpec): string => atOnce(digestInPieces(spec));
 
 for (const executor of testedExecutors) {
   test(`${executor}: the fingerprint without a program is the program's, and tells apart what decides numbers`, {

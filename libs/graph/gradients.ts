@@ -3,6 +3,7 @@ import type { Call, Contribution } from '#nn/operation.js';
 import { add } from '#nn/ops/add.js';
 import type { Tensor } from '#nn/tensor.js';
 import type { Node } from './graph.js';
+import type { Pieces } from './pieces.js';
 
 export interface RecordedCall {
   readonly node: Node;
@@ -12,10 +13,11 @@ export interface RecordedCall {
 }
 
 /** Records, on the tensors' own recorder, the gradient of the sum of `loss` with respect to every parameter it depends on. */
-export function appendGradients(forward: readonly RecordedCall[], loss: Tensor): void {
+export function* appendGradients(forward: readonly RecordedCall[], loss: Tensor): Pieces<void> {
   const needed = valuesNeedingGradients(forward);
   const sums = new Map<number, Tensor>([[loss.id, loss]]); // stands for the loss's gradient, which is 1; its gradient rule does not read it
   for (const { call, result, saved } of forward.toReversed()) {
+    yield;
     const dy = result === undefined ? undefined : sums.get(result.id);
     if (dy === undefined || result === undefined || !needed.has(result.id)) continue;
     const { operation, inputs, attributes, site, path } = call;

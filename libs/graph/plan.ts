@@ -1,5 +1,6 @@
 /** The memory plan of a program: the samples of a chunk, and the place of each value in the arena. It depends on shapes only. */
 import type { Graph } from './graph.js';
+import { atOnce, type Pieces } from './pieces.js';
 
 /** Rows of a matrix product for which a chunk's activations stay near the cache: 8 samples of 197 tokens. */
 const CHUNK_ROWS = 1576;
@@ -63,11 +64,21 @@ export function planMemory(
   steps: readonly MemoryStep[],
   until: ReadonlyMap<number, number> = new Map(),
 ): MemoryPlan {
+  return atOnce(planMemoryInPieces(floats, steps, until));
+}
+
+/** Same as planMemory. */
+export function* planMemoryInPieces(
+  floats: readonly number[],
+  steps: readonly MemoryStep[],
+  until: ReadonlyMap<number, number>,
+): Pieces<MemoryPlan> {
   const blocks = new Map<number, Block>();
   const lastRead = new Map<number, number>(until);
   steps.forEach(({ reads }, at) => {
     for (const value of reads) lastRead.set(value, Math.max(at, lastRead.get(value) ?? 0));
   });
+  yield;
   steps.forEach(({ writes, reads, inPlace }, at) => {
     for (const value of reads) if (!blocks.has(value)) throw new Error(`value ${value} is read at step ${at} before it is written`);
     for (const value of writes) {
@@ -82,14 +93,16 @@ export function planMemory(
       }
     }
   });
-  return place(blocks, floats.length);
+  yield;
+  return yield* place(blocks, floats.length);
 }
 
 /** Places the largest first, each at the lowest offset that is free during its whole life. */
-function place(blocks: ReadonlyMap<number, Block>, count: number): MemoryPlan {
+function* place(blocks: ReadonlyMap<number, Block>, count: number): Pieces<MemoryPlan> {
   const placed: Block[] = [];
   const order = [...new Set(blocks.values())].sort((a, b) => b.floats - a.floats || a.first - b.first);
   for (const block of order) {
+    yield;
     for (const other of placed) {
       const together = other.first <= block.last && block.first <= other.last;
       if (together && other.offset < block.offset + block.floats && block.offset < other.offset + other.floats) {

@@ -6,6 +6,7 @@ import type { Parameter, Path, Recorder, Shape, Site, Tensor } from '#nn/tensor.
 import { elements } from '#nn/tensor.js';
 import { appendGradients, type RecordedCall } from './gradients.js';
 import type { Graph, Node, Source, Value } from './graph.js';
+import { atOnce, type Pieces } from './pieces.js';
 
 export interface TraceShapes {
   channels: number;
@@ -15,16 +16,23 @@ export interface TraceShapes {
 }
 
 /** The graph of a model with its loss and gradients. Throws if the shapes do not fit the model. */
-export function trace(model: Model, { channels, imageSize, classes }: TraceShapes): Graph {
+export function trace(model: Model, shapes: TraceShapes): Graph {
+  return atOnce(traceInPieces(model, shapes));
+}
+
+/** Same as trace. */
+export function* traceInPieces(model: Model, { channels, imageSize, classes }: TraceShapes): Pieces<Graph> {
   const shape = [channels, imageSize, imageSize];
   const tracing = new Tracing(model.parameterOrder && orderedNames(model, shape, model.parameterOrder));
+  yield;
   const { images, logits } = tracing.run(model, shape);
   if (logits.shape.length !== 1 || logits.shape[0] !== classes || logits.domain !== 0) {
     throw new Error(`${model.name} returns [${logits.shape}] for each sample, not ${classes} logits`);
   }
   const loss = softmaxCrossEntropy(logits, tracing.input('targets', [classes]));
   const forward = tracing.take();
-  appendGradients(forward, loss);
+  yield;
+  yield* appendGradients(forward, loss);
   const backward = tracing.take();
   return {
     name: model.name,

@@ -1,7 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
+import { inTurns } from '#graph/pieces.js';
 import { AddonUnavailable, engineInfo } from '#native/addon.js';
 import { type Executor, ExecutorUnavailable } from '../executor.js';
-import { lowerCalls, placeValues } from './lower.js';
+import { lowerInPieces } from './lower.js';
 import { loweringDigest } from './lowering-digest.js';
 import { createProgram } from './program.js';
 
@@ -11,13 +11,10 @@ export const nativeExecutor: Executor = {
     const missing = await this.missing();
     if (missing !== undefined) throw new ExecutorUnavailable('native', missing);
     const { isa, numerics } = engineInfo();
-    // Of a large model each of these takes tens of milliseconds.
-    const calls = lowerCalls(graph, options);
-    await setImmediate();
-    const spec = placeValues(graph, samples, calls);
-    await setImmediate();
+    const spec = await inTurns(lowerInPieces(graph, samples, options));
+    const build = `${numerics} ${await inTurns(loweringDigest(spec))}`;
     return {
-      fingerprint: { executor: 'native', kernelPath: isa, build: `${numerics} ${loweringDigest(spec)}` },
+      fingerprint: { executor: 'native', kernelPath: isa, build },
       create: async () => createProgram(spec),
     };
   },

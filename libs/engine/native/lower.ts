@@ -1,6 +1,7 @@
 /** Lowers a graph to the program that the addon runs: kernels in order, and every value with its type and its place in the arena. */
 import type { Graph } from '#graph/graph.js';
-import { type MemoryStep, planMemory } from '#graph/plan.js';
+import { atOnce, mapInPieces, type Pieces } from '#graph/pieces.js';
+import { type MemoryStep, planMemoryInPieces } from '#graph/plan.js';
 import { elements } from '#nn/tensor.js';
 import { callOf, type KernelCall, type LoweredValue, type Passes, valueIn, valueSlots, valuesOf } from '../passes/calls.js';
 import { evaluationPass } from '../passes/evaluation.js';
@@ -24,21 +25,27 @@ export interface LowerOptions {
 const floatsOf = { fp32: 1, bf16: 0.5 } as const;
 
 /** The calls of a program, not yet placed in memory. */
-export interface LoweredCalls extends Passes {
+interface LoweredCalls extends Passes {
   readonly values: readonly LoweredValue[];
   readonly logits: number;
   readonly loss: number;
 }
 
 export function lower(graph: Graph, chunkSamples: number, options: LowerOptions = {}): ProgramSpec {
-  return placeValues(graph, chunkSamples, lowerCalls(graph, options));
+  return atOnce(lowerInPieces(graph, chunkSamples, options));
 }
 
-/** The first half of lower, for whoever gives the event loop a turn between the two. */
-export function lowerCalls(graph: Graph, options: LowerOptions): LoweredCalls {
+/** Same as lower. */
+export function* lowerInPieces(graph: Graph, chunkSamples: number, options: LowerOptions): Pieces<ProgramSpec> {
+  return yield* placeValues(graph, chunkSamples, yield* lowerCalls(graph, options));
+}
+
+function* lowerCalls(graph: Graph, options: LowerOptions): Pieces<LoweredCalls> {
   const { precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
   const values = valuesOf(graph);
-  let passes = fuse({ forward: graph.forward.map(callOf), backward: graph.backward.map(callOf) });
+  let passes: Passes = { forward: yield* mapInPieces(graph.forward, callOf), backward: yield* mapInPieces(graph.backward, callOf) };
+  passes = fuse(passes);
+  yield;
   if (precision === 'bf16') passes = assignTypes(passes, values);
   let [logits, loss] = [graph.logits, graph.loss];
   if (evaluateOnly) {
@@ -48,16 +55,17 @@ export function lowerCalls(graph: Graph, options: LowerOptions): LoweredCalls {
   } else if (checkpointBlocks) {
     passes = recomputeBlocks(passes, values, graph.paths);
   }
+  yield;
   return { ...passes, values, logits, loss };
 }
 
-/** The second half. */
-export function placeValues(graph: Graph, chunkSamples: number, { forward, backward, values, logits, loss }: LoweredCalls): ProgramSpec {
+function* placeValues(graph: Graph, chunkSamples: number, calls: LoweredCalls): Pieces<ProgramSpec> {
+  const { forward, backward, values, logits, loss } = calls;
   const floats = values.map(({ elementsPerSample, type }) => Math.ceil(elementsPerSample * chunkSamples * floatsOf[type]));
-  const steps = [...forward, ...backward].map((call) => memoryOf(call, values));
+  const steps = yield* mapInPieces([...forward, ...backward], (call) => memoryOf(call, values));
   const written = new Set(steps.flatMap(({ writes }) => writes));
   const endOfForward = forward.length; // both are copied out before the backward pass
-  const plan = planMemory(floats, steps, new Map([logits, loss].map((value) => [value, endOfForward])));
+  const plan = yield* planMemoryInPieces(floats, steps, new Map([logits, loss].map((value) => [value, endOfForward])));
   return {
     chunkSamples,
     arenaFloats: plan.arenaFloats,
@@ -71,8 +79,8 @@ export function placeValues(graph: Graph, chunkSamples: number, { forward, backw
     sites: graph.sites.map(({ shape }) => ({ elementsPerSample: elements(shape) })),
     imageFloats: elements(graph.images),
     classes: graph.classes,
-    forward: forward.map(instructionOf),
-    backward: backward.map(instructionOf),
+    forward: yield* mapInPieces(forward, instructionOf),
+    backward: yield* mapInPieces(backward, instructionOf),
     logits,
     loss,
   };

@@ -1,3 +1,4 @@
+import { mapInPieces, type Pieces } from '#graph/pieces.js';
 import { digest, sorted } from '../fingerprint.js';
 import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
 
@@ -5,7 +6,7 @@ import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
  * Digest of what a lowered program computes: kernels in order with their operands, attributes and types, and the samples of a chunk. Values are
  * numbered in the order of their first use, because neither their indices nor their places in memory change what is computed.
  */
-export function loweringDigest(spec: ProgramSpec): string {
+export function* loweringDigest(spec: ProgramSpec): Pieces<string> {
   const names = new Map<number, number>();
   const operand = (one: Operand): unknown => {
     if ('input' in one) return one.input;
@@ -24,10 +25,11 @@ export function loweringDigest(spec: ProgramSpec): string {
     site ?? null,
   ];
   const { chunkSamples, parameters, sites, paths, logits, loss } = spec;
+  const [forward, backward] = [yield* mapInPieces(spec.forward, instruction), yield* mapInPieces(spec.backward, instruction)];
   return digest([
     chunkSamples,
-    spec.forward.map(instruction),
-    spec.backward.map(instruction),
+    forward,
+    backward,
     parameters.map(({ size }) => size),
     sites.map(({ elementsPerSample }) => elementsPerSample),
     paths,
