@@ -8,7 +8,8 @@ import type { ListedObject } from './object-store.js';
  * can contain such keys are read, so a page does not cost a walk over the whole tree.
  */
 export async function* walkInKeyOrder(root: string, prefix: string, after: string, signal?: AbortSignal): AsyncGenerator<ListedObject> {
-  yield* walk(root, '', prefix, after, signal);
+  // All of them lie below the last whole folder of the prefix.
+  yield* walk(root, prefix.slice(0, prefix.lastIndexOf('/') + 1), prefix, after, signal);
 }
 
 async function* walk(
@@ -25,6 +26,7 @@ async function* walk(
     entries = (await readdir(join(root, above), { withFileTypes: true }))
       .filter((entry) => !entry.name.startsWith('.') && (entry.isDirectory() || entry.isFile()))
       .map((entry) => ({ key: above + entry.name + (entry.isDirectory() ? '/' : ''), isFolder: entry.isDirectory() }))
+      .filter(({ key, isFolder }) => key > after || (isFolder && after.startsWith(key)))
       .sort((a, b) => (a.key < b.key ? -1 : 1));
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return;
@@ -32,10 +34,8 @@ async function* walk(
   }
   for (const { key, isFolder } of entries) {
     if (isFolder) {
-      const onTheWay = key.startsWith(prefix) || prefix.startsWith(key);
-      const hasLater = key > after || after.startsWith(key);
-      if (onTheWay && hasLater) yield* walk(root, key, prefix, after, signal);
-    } else if (key.startsWith(prefix) && key > after) {
+      if (key.startsWith(prefix) || prefix.startsWith(key)) yield* walk(root, key, prefix, after, signal);
+    } else if (key.startsWith(prefix)) {
       const stats = await stat(join(root, key)).catch((error) => {
         if (codeOf(error) === 'ENOENT') return undefined;
         throw error;

@@ -145,22 +145,26 @@ export class RecordLog {
   /**
    * Every record after a sequence number, in order, up to the present end of the log.
    * @param options.after default 0: from the start
-   * @throws LogDamaged if a record in between is missing or unreadable
+   * @throws LogDamaged if a record in between is missing or unreadable, or if record `after` itself is missing
    */
   async *read({ after = 0, signal }: { after?: number } & SignalOption = {}): AsyncGenerator<LogRecord, void> {
-    let seq = after;
+    // The end is where the listing ends, and not the first record that is missing: otherwise the next append would be written into a hole. The listing
+    // begins with record `after`, so that the loss of the newest records is noticed too.
+    let seq = Math.max(0, after - 1);
     const ahead: Promise<LogRecord>[] = [];
-    for await (const { key } of listAll(this.store, `${this.prefix}/`, { after: seqKey(this.prefix, after), signal })) {
-      const name = key.slice(this.prefix.length + 1);
-      if (!SEQ_KEY.test(name)) throw new LogDamaged(key, 'it is not a record of a log');
+    const options = { after: seq === 0 ? undefined : seqKey(this.prefix, seq), signal };
+    for await (const { key } of listAll(this.store, `${this.prefix}/`, options)) {
+      const listed = this.seqOf(key);
       // A listing that runs during appends may contain a record but not the one before it; records that are missing in the listing are read by key.
-      while (seq < Number(name)) {
+      while (seq < listed) {
         seq++;
+        if (seq <= after && seq === listed) continue;
         ahead.push(quietly(this.readListed(seq, key, signal)));
-        if (ahead.length === READ_AHEAD) yield this.seen(await ahead.shift()!);
+        if (ahead.length === READ_AHEAD) yield* this.seenAfter(after, await ahead.shift()!);
       }
     }
-    while (ahead.length > 0) yield this.seen(await ahead.shift()!);
+    while (ahead.length > 0) yield* this.seenAfter(after, await ahead.shift()!);
+    if (seq < after) throw new LogDamaged(seqKey(this.prefix, after), 'it was read before, and is missing now');
   }
 
   /**
@@ -179,10 +183,10 @@ export class RecordLog {
         yield record;
       }
       while (!signal?.aborted) {
-        const record = await this.readOne(seq + 1, signal);
+        const record = await this.recordAfter(seq, { signal });
         if (record) {
           seq = record.seq;
-          yield this.seen(record);
+          yield record;
         } else await delay(pollMs, undefined, { signal });
       }
     } catch (error) {
@@ -190,10 +194,19 @@ export class RecordLog {
     }
   }
 
-  /** The record right after a sequence number; undefined at the end of the log. Takes one request, where `read` takes a listing. */
+  /**
+   * The record right after a sequence number; undefined at the end of the log. A listing of two keys decides that it is the end.
+   * @throws LogDamaged if it is missing although later ones exist, or if record `seq` itself is missing
+   */
   async recordAfter(seq: number, { signal }: SignalOption = {}): Promise<LogRecord | undefined> {
     const record = await this.readOne(seq + 1, signal);
-    return record && this.seen(record);
+    if (record) return this.seen(record);
+    const options = { after: seq > 1 ? seqKey(this.prefix, seq - 1) : undefined, limit: 2, signal };
+    const { objects } = await this.store.list(`${this.prefix}/`, options);
+    const later = objects.find(({ key }) => this.seqOf(key) > seq);
+    if (later !== undefined) return this.seen(await this.readListed(seq + 1, later.key, signal));
+    if (seq > 0 && objects.length === 0) throw new LogDamaged(seqKey(this.prefix, seq), 'it was read before, and is missing now');
+    return undefined;
   }
 
   /**
@@ -238,6 +251,16 @@ export class RecordLog {
   private seen(record: LogRecord): LogRecord {
     if (record.seq === this.known + 1) this.known = record.seq;
     return record;
+  }
+
+  private *seenAfter(after: number, record: LogRecord): Generator<LogRecord, void> {
+    if (record.seq > after) yield this.seen(record);
+  }
+
+  private seqOf(key: string): number {
+    const name = key.slice(this.prefix.length + 1);
+    if (!SEQ_KEY.test(name)) throw new LogDamaged(key, 'it is not a record of a log');
+    return Number(name);
   }
 
   private async readListed(seq: number, listed: string, signal?: AbortSignal): Promise<LogRecord> {

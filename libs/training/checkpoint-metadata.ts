@@ -5,10 +5,12 @@
 import type { Fingerprint } from '#engine/index.js';
 
 export interface TrainingMetadata {
-  /** Version 2: fields with a closed set of values are enums. */
-  readonly version: 2;
+  /** Version 2: fields with a closed set of values are enums. Version 3: the uid of the run. */
+  readonly version: 3;
   /** projects/{project}/runs/{run} */
   readonly run: string;
+  /** Which of the runs that have had this name. */
+  readonly runUid: string;
   /** JSON form of the resolved dropstream.v1.RunSpec. */
   readonly spec: unknown;
   readonly model: {
@@ -44,9 +46,9 @@ export function readTrainingMetadata(checkpoint: string, metadata: unknown): Tra
   };
   if (typeof metadata !== 'object' || metadata === null) return refuse('its manifest has no metadata');
   const found = metadata as Partial<TrainingMetadata>;
-  if (found.version !== 2) return refuse(`its metadata has version ${JSON.stringify(found.version)}, must be 2 for this release`);
+  if (found.version !== 3) return refuse(`its metadata has version ${JSON.stringify(found.version)}, must be 3 for this release`);
   const count = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-  if (typeof found.run !== 'string') return refuse('the name of its run is missing');
+  if (typeof found.run !== 'string' || typeof found.runUid !== 'string') return refuse('the name or uid of its run is missing');
   if (typeof found.spec !== 'object' || found.spec === null) return refuse('the run spec is missing');
   const { model } = found;
   if (typeof model?.name !== 'string' || !count(model.imageSize) || !count(model.classes)) return refuse('the model is missing');

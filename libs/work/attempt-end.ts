@@ -3,7 +3,7 @@
  * records it. A failed attempt returns the work to the queue, or fails it for good if another attempt cannot help.
  */
 import type { Logger } from '#telemetry/logger.js';
-import { type ClaimedLog, ClaimLost, WorkEnded } from './claimed-log.js';
+import { type ClaimedLog, ClaimLost, WorkDeleted, WorkEnded } from './claimed-log.js';
 
 /** The result of an attempt that did not fail. `kind` is its name in metrics and logs. */
 export interface AttemptOutcome {
@@ -54,7 +54,7 @@ export async function runToEnd<E, V, O extends AttemptOutcome>(
     await claimed.append((view) => ended(outcome, view));
     return outcome.kind;
   } catch (error) {
-    if (error instanceof ClaimLost || error instanceof WorkEnded || claimed.signal.aborted) {
+    if (error instanceof ClaimLost || error instanceof WorkEnded || error instanceof WorkDeleted || claimed.signal.aborted) {
       logger.info({ reason: describeFailure(claimed.signal.reason ?? error) }, 'the work is no longer ours');
       return 'lost';
     }

@@ -3,25 +3,35 @@
  * is queued and removed when the evaluation has ended. Whoever deletes old checkpoints reads the pins first.
  */
 import { listAll, type ObjectStore } from '#storage/object-store.js';
+import { partsOfCheckpoint } from './checkpoint-keys.js';
+import { incarnationFolder } from './incarnations.js';
 
-/** `checkpoint` is projects/P/runs/R/checkpoints/C. */
-export async function pinCheckpoint(store: ObjectStore, checkpoint: string, evaluation: string, signal?: AbortSignal): Promise<void> {
-  await store.put(pinKey(checkpoint, evaluation), Buffer.from('{}'), { contentType: 'application/json', signal });
+export interface Pin {
+  /** projects/P/runs/R/checkpoints/C */
+  readonly checkpoint: string;
+  readonly runUid: string;
+  readonly evaluationUid: string;
 }
 
-export async function unpinCheckpoint(store: ObjectStore, checkpoint: string, evaluation: string, signal?: AbortSignal): Promise<void> {
-  await store.delete(pinKey(checkpoint, evaluation), { signal });
+export async function pinCheckpoint(store: ObjectStore, pin: Pin, signal?: AbortSignal): Promise<void> {
+  await store.put(pinKey(pin), Buffer.from('{}'), { contentType: 'application/json', signal });
+}
+
+export async function unpinCheckpoint(store: ObjectStore, pin: Pin, signal?: AbortSignal): Promise<void> {
+  await store.delete(pinKey(pin), { signal });
 }
 
 /** Ids of a run's pinned checkpoints. `run` is projects/P/runs/R. */
-export async function pinnedCheckpoints(store: ObjectStore, run: string, signal?: AbortSignal): Promise<Set<string>> {
-  const prefix = `${run}/checkpoint-pins/`;
+export async function pinnedCheckpoints(store: ObjectStore, run: string, runUid: string, signal?: AbortSignal): Promise<Set<string>> {
+  const prefix = pinFolder(run, runUid);
   const ids = new Set<string>();
   for await (const { key } of listAll(store, prefix, { signal })) ids.add(key.slice(prefix.length).split('/')[0]!);
   return ids;
 }
 
-function pinKey(checkpoint: string, evaluation: string): string {
-  const at = checkpoint.indexOf('/checkpoints/');
-  return `${checkpoint.slice(0, at)}/checkpoint-pins/${checkpoint.slice(at + '/checkpoints/'.length)}/${evaluation}`;
+const pinFolder = (run: string, runUid: string): string => `${incarnationFolder(run, runUid)}/checkpoint-pins/`;
+
+function pinKey({ checkpoint, runUid, evaluationUid }: Pin): string {
+  const { run, id } = partsOfCheckpoint(checkpoint);
+  return `${pinFolder(run, runUid)}${id}/${evaluationUid}`;
 }

@@ -10,6 +10,7 @@ import { silentLogger } from '#telemetry/logger.js';
 import { Claimant } from './claimant.js';
 import { ClaimedLog, ClaimLost, type Standing, WorkEnded } from './claimed-log.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
+import { Incarnations, incarnationFolder } from './incarnations.js';
 import { type QueueEntry, QueueIndex } from './queue-index.js';
 
 /** The simplest kind of work: created, claimed, done. */
@@ -39,12 +40,16 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-const prefixOf = ({ project, id }: QueueEntry): string => `projects/${project}/work/${id}`;
+const nameOf = ({ project, id }: Omit<QueueEntry, 'uid'>): string => `projects/${project}/work/${id}`;
+const prefixOf = (entry: QueueEntry): string => incarnationFolder(nameOf(entry), entry.uid);
 const logOf = (entry: QueueEntry) => new FoldedLog<Event, View>({ log: new RecordLog(store, `${prefixOf(entry)}/log`), codec, apply });
 
-async function enqueue(queue: QueueIndex, entry: QueueEntry): Promise<void> {
+async function enqueue(queue: QueueIndex, work: Omit<QueueEntry, 'uid'>): Promise<QueueEntry> {
+  const { uid } = await new Incarnations(store).mint('work', nameOf(work), () => ({}));
+  const entry = { ...work, uid };
   await queue.add(entry);
   await logOf(entry).append((view) => (view === undefined ? { kind: 'created' } : undefined));
+  return entry;
 }
 
 function claimant(
@@ -77,7 +82,9 @@ function claimant(
       );
       if (view?.owner !== owner) return false;
       const claimed = await ClaimedLog.start({
-        work: prefixOf(entry),
+        work: nameOf(entry),
+        uid: entry.uid,
+        incarnations: new Incarnations(store),
         log,
         fence: view.fence,
         standing: (seen) => seen,
@@ -107,8 +114,8 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 
 test('several claimants do every piece of work once, and take it off the queue', async () => {
   const queue = new QueueIndex(store, `queue/${++queues}`);
-  const entries = Array.from({ length: 9 }, (_, k) => ({ project: 'once', id: `w${k}` }));
-  for (const entry of entries) await enqueue(queue, entry);
+  const entries: QueueEntry[] = [];
+  for (let k = 0; k < 9; k++) entries.push(await enqueue(queue, { project: 'once', id: `w${k}` }));
   const work = async (claimed: ClaimedLog<Event, View>) => {
     await claimed.append(() => ({ kind: 'note', text: 'x' }));
     await claimed.append(() => ({ kind: 'done' }));
@@ -122,8 +129,7 @@ test('several claimants do every piece of work once, and take it off the queue',
 
 test('an owner without a heartbeat is replaced after a TTL, and its late append is refused', async () => {
   const queue = new QueueIndex(store, `queue/${++queues}`);
-  const entry = { project: 'stale', id: 'w' };
-  await enqueue(queue, entry);
+  const entry = await enqueue(queue, { project: 'stale', id: 'w' });
   // An owner that claimed and never wrote a heartbeat.
   const late = logOf(entry);
   await late.refresh();
@@ -145,8 +151,7 @@ test('an owner without a heartbeat is replaced after a TTL, and its late append 
 
 test('an owner with heartbeats keeps its work, and learns when somebody ends it', async () => {
   const queue = new QueueIndex(store, `queue/${++queues}`);
-  const entry = { project: 'alive', id: 'w' };
-  await enqueue(queue, entry);
+  const entry = await enqueue(queue, { project: 'alive', id: 'w' });
   const reasons: unknown[] = [];
   const owner = claimant(queue, 'owner', async ({ signal }) => {
     await new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
@@ -180,7 +185,7 @@ class Claimed {
 }
 
 test('work that is queued anew while its entry is taken off is not lost', { timeout: 20_000 }, async () => {
-  const entry = { project: 'p', id: 'again' };
+  const entry = { project: 'p', id: 'again', uid: '0'.repeat(32) };
   let queuedAnew = false;
   // The paused work is resumed, and its entry added for the last time, just before the claimant's removal arrives.
   class LateQueue extends QueueIndex {

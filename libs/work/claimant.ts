@@ -146,4 +146,4 @@ export class Claimant {
   }
 }
 
-const keyOf = ({ project, id }: QueueEntry): string => `${project}/${id}`;
+const keyOf = ({ project, id, uid }: QueueEntry): string => `${project}/${id}/${uid}`;

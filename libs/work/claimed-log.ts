@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Heartbeat, heartbeatKey } from '#storage/lease.js';
 import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import type { FoldedLog } from './folded-log.js';
+import type { Incarnations } from './incarnations.js';
 
 /** Another worker owns the work now: stop, and write nothing. */
 export class ClaimLost extends Error {
@@ -27,6 +28,17 @@ export class WorkEnded extends Error {
   }
 }
 
+/** The work was deleted while it was in progress; its name may belong to other work by now. Stop: nobody reads what is written. */
+export class WorkDeleted extends Error {
+  override readonly name = 'WorkDeleted';
+  constructor(
+    readonly work: string,
+    readonly uid: string,
+  ) {
+    super(`${work} with uid ${uid} was deleted`);
+  }
+}
+
 /** What a claimant needs to know about the work. */
 export interface Standing {
   /** `waiting`: may be claimed; `owned`: claimed by a worker; `over`: nothing to do, for now or for good. */
@@ -37,8 +49,10 @@ export interface Standing {
 }
 
 export interface ClaimedLogOptions<E, V> {
-  /** Name of the work in messages. */
+  /** Name of the work. */
   readonly work: string;
+  readonly uid: string;
+  readonly incarnations: Incarnations;
   readonly log: FoldedLog<E, V>;
   /** Sequence number of the claim. */
   readonly fence: number;
@@ -80,7 +94,7 @@ export class ClaimedLog<E, V> {
     return claimed;
   }
 
-  /** Aborts with ClaimLost or WorkEnded. */
+  /** Aborts with ClaimLost, WorkEnded or WorkDeleted, or with the damage that was found in the log. */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }
@@ -131,14 +145,16 @@ export class ClaimedLog<E, V> {
   async #poll(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted && !this.#lost.signal.aborted) {
-      await delay(this.#options.pollMs, undefined, { signal }).catch(() => {});
-      if (signal.aborted) return;
       try {
+        // Asked first, because a log that is being deleted looks damaged; and at once, because the work may have been deleted just before the claim.
+        const { work, uid, incarnations } = this.#options;
+        if (!(await incarnations.isCurrent(work, uid, signal))) this.#lose(new WorkDeleted(work, uid));
         await this.refresh(signal);
       } catch (error) {
         // A lost claim aborts the signal. If the store is unreachable, it is asked again.
         if (!signal.aborted && !this.#lost.signal.aborted && !(error instanceof StoreUnavailable)) this.#lost.abort(error);
       }
+      await delay(this.#options.pollMs, undefined, { signal }).catch(() => {});
     }
   }
 }

@@ -11,6 +11,7 @@ import { describeFailure } from './attempt-end.js';
 import type { Standing } from './claimed-log.js';
 import { ClaimedWorker, type ClaimedWorkerOptions } from './claimed-worker.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
+import { Incarnations, incarnationFolder } from './incarnations.js';
 import { type QueueEntry, QueueIndex } from './queue-index.js';
 
 /** Work that is created, claimed, and then done, failed or returned to the queue. */
@@ -42,13 +43,17 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-const prefixOf = ({ project, id }: QueueEntry): string => `projects/${project}/work/${id}`;
+const nameOf = ({ project, id }: Omit<QueueEntry, 'uid'>): string => `projects/${project}/work/${id}`;
+const prefixOf = (entry: QueueEntry): string => incarnationFolder(nameOf(entry), entry.uid);
 const logOf = (entry: QueueEntry) => new FoldedLog<Event, View>({ log: new RecordLog(store, `${prefixOf(entry)}/log`), codec, apply });
 
 async function enqueue(project: string, count: number): Promise<{ queue: QueueIndex; entries: QueueEntry[] }> {
   const queue = new QueueIndex(store, `queue/${project}`);
-  const entries = Array.from({ length: count }, (_, k) => ({ project, id: `w${k}` }));
-  for (const entry of entries) {
+  const entries: QueueEntry[] = [];
+  for (let k = 0; k < count; k++) {
+    const work = { project, id: `w${k}` };
+    const entry = { ...work, uid: (await new Incarnations(store).mint('work', nameOf(work), () => ({}))).uid };
+    entries.push(entry);
     await queue.add(entry);
     await logOf(entry).append((view) => (view === undefined ? { kind: 'created' } : undefined));
   }
@@ -65,7 +70,7 @@ function startWorker(t: { after(end: () => Promise<void>): void }, queue: QueueI
     config: { workers: 1, pollMs: 10, leaseTtlMs: 2000, maxAttempts: 3, backoffMs: 1 },
     logger: silentLogger(),
     openLog: logOf,
-    name: prefixOf,
+    name: nameOf,
     heartbeatPrefix: (entry) => `${prefixOf(entry)}/heartbeats`,
     standing: (view) => view,
     claim: (_, worker) => ({ kind: 'claimed', worker }),
@@ -90,7 +95,7 @@ async function endsOf(entry: QueueEntry): Promise<readonly string[]> {
     if (view?.state === 'over') return view.ends;
     await new Promise((done) => setTimeout(done, 10));
   }
-  throw new Error(`${prefixOf(entry)} never ended`);
+  throw new Error(`${nameOf(entry)} never ended`);
 }
 
 test('work that a worker may not claim is left to one that may', async (t) => {

@@ -10,8 +10,9 @@ import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
 import { Claimant } from './claimant.js';
-import { ClaimedLog, type Standing } from './claimed-log.js';
+import { ClaimedLog, type Standing, WorkDeleted } from './claimed-log.js';
 import type { FoldedLog } from './folded-log.js';
+import { Incarnations } from './incarnations.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
 
 /** What an attempt works with. */
@@ -38,7 +39,7 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   };
   readonly logger: Logger;
   readonly openLog: (entry: QueueEntry) => FoldedLog<E, V>;
-  /** Name of the work in messages. */
+  /** Resource name of the work. */
   readonly name: (entry: QueueEntry) => string;
   readonly heartbeatPrefix: (entry: QueueEntry) => string;
   readonly standing: (view: V) => Standing;
@@ -61,17 +62,21 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   readonly onActive: (active: number) => void;
 }
 
+/** Longest time for removing what was written after the work was deleted. */
+const sweepMs = 30_000;
 /** Number of logs of queued work that are kept, so that only new records must be read. */
 const keptLogs = 1024;
 
 export class ClaimedWorker<E, V extends { readonly owner: string }, O extends AttemptOutcome> {
   readonly #options: ClaimedWorkerOptions<E, V, O>;
   readonly #claimant: Claimant;
+  readonly #incarnations: Incarnations;
   readonly #logs = new RecentMap<string, FoldedLog<E, V>>(keptLogs);
 
   constructor(options: ClaimedWorkerOptions<E, V, O>) {
     this.#options = options;
     const { queue, store, config, logger, heartbeatPrefix, onDepth, onActive } = options;
+    this.#incarnations = new Incarnations(store);
     this.#claimant = new Claimant({
       queue,
       store,
@@ -80,11 +85,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       slots: config.workers,
       backOff: { firstMs: config.backoffMs, maxAttempts: config.maxAttempts },
       logger,
-      standing: async (entry, signal) => {
-        const log = this.#log(entry);
-        const view = await log.refresh(signal);
-        return view && { ...options.standing(view), sequence: log.sequence };
-      },
+      standing: (entry, signal) => this.#standing(entry, signal),
       heartbeatPrefix,
       mayClaim: (entry, signal) => this.#mayClaim(entry, signal),
       work: (entry, seenFence, stopping) => this.#work(entry, seenFence, stopping),
@@ -100,6 +101,23 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   /** Asks every attempt to return its work to the queue, and resolves when all have done so. */
   async stop(): Promise<void> {
     await this.#claimant.stop();
+  }
+
+  async #standing(entry: QueueEntry, signal: AbortSignal): Promise<(Standing & { readonly sequence: number }) | undefined> {
+    const log = this.#log(entry);
+    const deleted = async (): Promise<boolean> => !(await this.#isCurrent(entry, signal));
+    const over = { state: 'over', fence: 0, fruitlessAttempts: 0, sequence: 0 } as const;
+    const view = await log.refresh(signal).catch(async (error) => {
+      // A log that is being deleted looks damaged.
+      if (await deleted()) return undefined;
+      throw error;
+    });
+    if (view !== undefined) return { ...this.#options.standing(view), sequence: log.sequence };
+    return (await deleted()) ? over : undefined;
+  }
+
+  #isCurrent(entry: QueueEntry, signal: AbortSignal): Promise<boolean> {
+    return this.#incarnations.isCurrent(this.#options.name(entry), entry.uid, signal);
   }
 
   async #mayClaim(entry: QueueEntry, stopping: AbortSignal): Promise<boolean> {
@@ -122,6 +140,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     if (view?.owner !== owner) return false;
     const claimed = await ClaimedLog.start({
       work: name(entry),
+      uid: entry.uid,
+      incarnations: this.#incarnations,
       log,
       fence: standing(view).fence,
       standing,
@@ -143,8 +163,16 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     } finally {
       await claimed.stop();
       await release(entry, claimed.view);
+      if (claimed.signal.reason instanceof WorkDeleted) await this.#sweep(entry, logger);
     }
     return true;
+  }
+
+  /** Removes what this worker wrote after its work was deleted. What stays behind goes when the name is used again. */
+  async #sweep(entry: QueueEntry, logger: Logger): Promise<void> {
+    await this.#incarnations.sweep(this.#options.name(entry), AbortSignal.timeout(sweepMs)).catch((error) => {
+      logger.warn({ error }, 'objects of deleted work could not be removed');
+    });
   }
 
   #log(entry: QueueEntry): FoldedLog<E, V> {
@@ -167,4 +195,4 @@ async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promis
   }
 }
 
-const keyOf = ({ project, id }: QueueEntry): string => `${project}/${id}`;
+const keyOf = ({ uid }: QueueEntry): string => uid;

@@ -45,15 +45,12 @@ export class TooManyCollisions extends Unavailable {
 
 const firstPauseMs = 100;
 const longestPauseMs = 3000;
-/** Number of records that are read one by one before the rest is listed and read ahead. */
-const looksAhead = 16;
 
 export class FoldedLog<E, V> {
   readonly #options: FoldedLogOptions<E, V>;
   #sequence = 0;
   #view: V | undefined;
   #snapshotAt = 0;
-  #started = false;
   /** Reads and appends of this object run one after another. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -106,17 +103,9 @@ export class FoldedLog<E, V> {
   }
 
   async #read(signal: AbortSignal | undefined): Promise<V | undefined> {
-    const { log } = this.#options;
-    if (this.#started) {
-      // Near the end of a long log, reading the next record costs less than a listing.
-      for (let looks = 0; looks < looksAhead; looks++) {
-        const record = await log.recordAfter(this.#sequence, { signal });
-        if (record === undefined) return this.#view;
-        this.#take(record);
-      }
-    } else await this.#readSnapshot(signal);
-    this.#started = true;
-    for await (const record of log.read({ after: this.#sequence, signal })) this.#take(record);
+    if (this.#sequence === 0) await this.#readSnapshot(signal);
+    // What was taken stays taken if a later record cannot be read. Every look lists, so that a hole is an error again at the next one.
+    for await (const record of this.#options.log.read({ after: this.#sequence, signal })) this.#take(record);
     return this.#view;
   }
 

@@ -53,7 +53,7 @@ async function cli(...argv: string[]): Promise<{ code: number; out: string; err:
 
 const fileTensors = async (name: string) => decodeSafetensors(new Uint8Array(await readFile(join(services.folder, name))));
 const stored = async (checkpoint: string) =>
-  (await loadCheckpoint(services.store, `${checkpoint}/manifest.json`, { groups: ['weights', 'ema'] })).tensors;
+  (await loadCheckpoint(services.store, await services.manifestKeyOf(checkpoint), { groups: ['weights', 'ema'] })).tensors;
 const byName = (tensors: readonly Tensor[]) => Object.fromEntries(tensors.map(({ name, data }) => [name, [...(data as Float32Array)]]));
 const score = async (checkpoint: string) => {
   const { evaluation } = await evaluator.createEvaluation({ parent, spec: { checkpoint, manifest: services.evalManifest } }, soon);

@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { modelConfig } from '#nn/models/registry.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { saveCheckpoint } from '#storage/checkpoint.js';
-import { listAll, type ObjectStore } from '#storage/object-store.js';
+import type { ObjectStore } from '#storage/object-store.js';
 import type { JsonObject } from '#storage/record-log.js';
 import { bytesOf, type Tensor } from '#storage/tensor.js';
 import type { TrainingMetadata } from '#training/checkpoint-metadata.js';
+import { checkpointsOf } from '#work/checkpoint-keys.js';
+import { Incarnations } from '#work/incarnations.js';
 import { CommandError, exitCodes } from './exit-codes.js';
 
 export interface ImportedModel {
@@ -39,7 +41,7 @@ export function importedRunId(model: string, weights: readonly Tensor[]): string
 /**
  * Saves the weights as the checkpoint of step 0 of a run that has no log, so that lists of runs do not show it.
  * @returns projects/{project}/runs/{run}/checkpoints/{checkpoint}
- * @throws CommandError (exit code 5) if a trained run has this name
+ * @throws CommandError (exit code 5) if a trained run has this name; FailedPrecondition if version 0.1 stored it
  */
 export async function saveImported(
   store: ObjectStore,
@@ -48,12 +50,13 @@ export async function saveImported(
   weights: readonly Tensor[],
   signal: AbortSignal,
 ): Promise<string> {
-  for await (const { key } of listAll(store, `${run}/log/`, { signal }))
-    throw new CommandError(`${run} is a run that was trained here (${key}): choose another id with --run`, exitCodes.conflict);
+  const { uid, facts } = await new Incarnations(store).mint('run', run, () => ({ imported: true }), signal);
+  if (facts.imported !== true) throw new CommandError(`${run} is a run that was trained here: choose another id with --run`, exitCodes.conflict);
   const { name, imageSize, classNames } = model;
   const metadata: TrainingMetadata = {
-    version: 2,
+    version: 3,
     run,
+    runUid: uid,
     spec: RunSpec.toJSON(RunSpec.fromPartial({ model: name, inputSize: imageSize, nbClasses: classNames.length })),
     model: { name, imageSize, classes: classNames.length, parameters: weights.reduce((sum, { data }) => sum + data.length, 0) },
     classNames,
@@ -62,7 +65,7 @@ export async function saveImported(
   };
   const saved = await saveCheckpoint(
     store,
-    `${run}/checkpoints`,
+    checkpointsOf(run, uid),
     {
       step: 0,
       epoch: 0,

@@ -53,23 +53,26 @@ export function schedulerHandlers({
       const { project } = names.parent;
       const { page, binding } = requests.parseList(request);
       // One more than requested is read, to know whether there is a next page.
-      const records = await schedules.list(project, page.after, page.size + 1, signal);
-      const shown = records.slice(0, page.size);
-      const more = records.length > shown.length;
-      const next = more ? nextPageToken(idOf(shown.at(-1)!), binding) : '';
-      return { schedules: shown.map(protoSchedule), nextPageToken: next, unreadable: [] };
+      const found = await schedules.list(project, page.after, page.size + 1, signal);
+      const shown = found.slice(0, page.size);
+      const more = found.length > shown.length;
+      return {
+        schedules: shown.flatMap(({ record }) => (record === undefined ? [] : [protoSchedule(record)])),
+        unreadable: shown.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }])),
+        nextPageToken: more ? nextPageToken(shown.at(-1)!.id, binding) : '',
+      };
     }),
 
     updateSchedule: unary(async (request, { names, signal }) => {
       const { etag, merge } = requests.parseUpdate(request);
-      const change = (newest: RevisionRecord) => ({ spec: toStored(merge(protoSchedule(newest).spec!)), deleted: false });
+      const change = (newest: RevisionRecord) => toStored(merge(protoSchedule(newest).spec!));
       const record = await schedules.append(names.name.name, etag, change, signal);
       metrics.revisions.inc({ change: 'update' });
       return { schedule: protoSchedule(record) };
     }),
 
     deleteSchedule: unary(async ({ etag }, { names, signal }) => {
-      await schedules.append(names.name.name, etag, ({ spec }) => ({ spec, deleted: true }), signal);
+      await schedules.delete(names.name.name, etag, signal);
       metrics.revisions.inc({ change: 'delete' });
       return {};
     }),
@@ -96,14 +99,10 @@ export function schedulerHandlers({
       const after = requests.parseWatch(request);
       const leave = feed.enter();
       try {
-        for await (const record of watchRevisions(schedules, feed, name, after, signal)) yield { schedule: protoSchedule(record) };
+        for await (const record of watchRevisions(schedules, feed, { name, uid: request.uid }, after, signal)) yield { schedule: protoSchedule(record) };
       } finally {
         leave();
       }
     }),
   };
-}
-
-function idOf(record: RevisionRecord): string {
-  return record.name.split('/')[3]!;
 }

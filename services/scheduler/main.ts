@@ -27,12 +27,12 @@ export async function start(
       const store = await openStore(config.store);
       const metrics = createSchedulerMetrics(registry);
       const feed: RevisionFeed = new RevisionFeed({
-        newest: async (name, signal) => (await schedules.newest(name, signal))?.revision ?? 0,
+        newest: async (uid, name, signal) => await schedules.newestNumber(name, uid, signal),
         pollMs: config.watchPollMs,
         maxWatches: config.maxWatches,
         onError: (error) => logger.warn({ error }, 'a watched schedule could not be read'),
       });
-      const schedules: ScheduleStore = new ScheduleStore(store, { onRevision: (name, revision) => feed.notify(name, revision) });
+      const schedules: ScheduleStore = new ScheduleStore(store, { onRevision: (uid, revision) => feed.notify(uid, revision) });
       const health = startHealthProbe({
         probe: (signal) => store.list('projects/', { limit: 1, signal }),
         setServing,

@@ -11,8 +11,8 @@ interface Watched {
 }
 
 export interface RevisionFeedOptions {
-  /** The newest revision in the store, or 0 if there is none. */
-  readonly newest: (name: string, signal: AbortSignal) => Promise<number>;
+  /** The newest revision in the store; Infinity if the schedule was deleted, so that every watch looks again. `uid` says which schedule. */
+  readonly newest: (uid: string, name: string, signal: AbortSignal) => Promise<number>;
   readonly pollMs: number;
   readonly maxWatches: number;
   /** Called when a poll fails; the next poll tries again. */
@@ -21,6 +21,7 @@ export interface RevisionFeedOptions {
 
 export class RevisionFeed {
   readonly #options: RevisionFeedOptions;
+  /** By uid. */
   readonly #watched = new Map<string, Watched>();
   readonly #closing = new AbortController();
   #watches = 0;
@@ -47,16 +48,16 @@ export class RevisionFeed {
   }
 
   /** Resolves when a revision greater than `after` is known; rejects with the signal's reason. */
-  changed(name: string, after: number, signal: AbortSignal): Promise<void> {
+  changed(uid: string, name: string, after: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      const watched = this.#watch(name);
+      const watched = this.#watch(uid, name);
       const leave = (): void => {
         signal.removeEventListener('abort', abort);
         watched.wakes.delete(wake);
-        if (watched.wakes.size === 0 && this.#watched.get(name) === watched) {
+        if (watched.wakes.size === 0 && this.#watched.get(uid) === watched) {
           clearInterval(watched.poll);
-          this.#watched.delete(name);
+          this.#watched.delete(uid);
         }
       };
       const wake = (revision: number): void => {
@@ -74,8 +75,8 @@ export class RevisionFeed {
   }
 
   /** Must be called for every revision that this process stores. */
-  notify(name: string, revision: number): void {
-    for (const wake of [...(this.#watched.get(name)?.wakes ?? [])]) wake(revision);
+  notify(uid: string, revision: number): void {
+    for (const wake of [...(this.#watched.get(uid)?.wakes ?? [])]) wake(revision);
   }
 
   /** Stops polling. Watches end by their own signals. */
@@ -85,25 +86,25 @@ export class RevisionFeed {
     this.#watched.clear();
   }
 
-  #watch(name: string): Watched {
-    const known = this.#watched.get(name);
+  #watch(uid: string, name: string): Watched {
+    const known = this.#watched.get(uid);
     if (known) return known;
     const watched: Watched = {
       wakes: new Set(),
       polling: false,
-      poll: setInterval(() => void this.#look(name, watched), this.#options.pollMs),
+      poll: setInterval(() => void this.#look(uid, name, watched), this.#options.pollMs),
     };
-    this.#watched.set(name, watched);
+    this.#watched.set(uid, watched);
     return watched;
   }
 
-  async #look(name: string, watched: Watched): Promise<void> {
+  async #look(uid: string, name: string, watched: Watched): Promise<void> {
     // With a slow store, polls must not accumulate.
     if (watched.polling) return;
     watched.polling = true;
     try {
       const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(30_000)]);
-      this.notify(name, await this.#options.newest(name, signal));
+      this.notify(uid, await this.#options.newest(uid, name, signal));
     } catch (error) {
       if (!this.#closing.signal.aborted) this.#options.onError(error);
     } finally {

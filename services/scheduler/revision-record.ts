@@ -1,13 +1,17 @@
-/** Encodes and decodes stored revisions: immutable objects `projects/P/schedules/S/revisions/<12 digits>.json`. */
+/** Encodes and decodes stored revisions: immutable objects `projects/P/schedules/S/<uid>/revisions/<12 digits>.json`. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { DataLoss } from '#errors/errors.js';
 import type { Schedule } from '#protocol/dropstream/v1/scheduler.js';
 import { fromStored, type StoredDropSchedule, storedDropSchedule } from '#spec/drop-schedules.js';
 
+export const revisionFormat = 'dropstream.schedule-revision/2';
+
 const recordSchema = z.strictObject({
-  format: z.literal('dropstream.schedule-revision/1'),
+  format: z.literal(revisionFormat),
   name: z.string(),
+  /** Which of the schedules that have had this name. */
+  uid: z.string(),
   revision: z.number().int().min(1),
   spec: storedDropSchedule,
   deleted: z.boolean(),
@@ -25,14 +29,19 @@ export function encodeRecord(record: RevisionRecord): Buffer {
 }
 
 /** @throws DataLoss if the bytes are not the record of this key */
-export function decodeRecord(key: string, bytes: Buffer, name: string, revision: number): RevisionRecord {
+export function decodeRecord(
+  key: string,
+  bytes: Buffer,
+  { name, uid, revision }: Pick<RevisionRecord, 'name' | 'uid' | 'revision'>,
+): RevisionRecord {
   let record: RevisionRecord;
   try {
     record = recordSchema.parse(JSON.parse(bytes.toString('utf8')));
   } catch (cause) {
     throw new DataLoss(key, 'not a schedule revision', { cause });
   }
-  if (record.name !== name || record.revision !== revision) throw new DataLoss(key, `holds revision ${record.revision} of ${record.name}`);
+  if (record.name !== name || record.uid !== uid || record.revision !== revision)
+    throw new DataLoss(key, `holds revision ${record.revision} of ${record.name} with uid ${record.uid}`);
   return record;
 }
 
@@ -56,6 +65,6 @@ export function protoSchedule(record: RevisionRecord): Schedule {
     etag: etagOf(record),
     createTime: new Date(record.create_time),
     deleted: record.deleted,
-    uid: '',
+    uid: record.uid,
   };
 }

@@ -344,7 +344,7 @@ test('schedules outlive the process, and a damaged record is DATA_LOSS by name',
   const fresh = dial(await replica());
   await assert.rejects(
     fresh.getSchedule({ name }, t),
-    (e) => e instanceof errors.DataLoss && e.what === `${name}/revisions/000000000002.json`,
+    (e) => e instanceof errors.DataLoss && e.what === file,
   );
 });
 

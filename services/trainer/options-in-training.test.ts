@@ -112,7 +112,7 @@ test('finetuning takes every weight but a head of another shape', { timeout: 60_
   const second = await trainer.createRun({ parent, runId: 'tuned', spec }, soon);
   await follow(trainer, second.run!.name);
   const load = async (name: string) => {
-    const { tensors } = await loadCheckpoint(services.store, `${name}/manifest.json`, { groups: ['weights'] });
+    const { tensors } = await loadCheckpoint(services.store, await services.manifestKeyOf(name), { groups: ['weights'] });
     return new Map(tensors.weights!.map(({ name: key, data }) => [key, data]));
   };
   const [base, tuned] = [await load(finetune), await load((await stateOf(second.run!.name)).latestCheckpoint)];

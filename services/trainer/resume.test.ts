@@ -10,7 +10,6 @@ import { freezableStore } from '../../test/support/freezable-store.js';
 import { follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
-import { checkpointPrefix, manifestKeyOf } from './run/run-log.js';
 import { createRunWorker } from './worker/run-worker.js';
 
 let services: TrainingServices;
@@ -154,7 +153,7 @@ test('a damaged newest checkpoint is passed over for the one before', { timeout:
   await first.service.drain();
   const { checkpoints } = await trainer.listCheckpoints({ parent: run!.name }, soon);
   const weights = checkpoints[0]!.files.find(({ role }) => role === 'weights')!;
-  assert.ok(weights.key.startsWith(checkpointPrefix('p', 'damaged')));
+  assert.ok(weights.key.startsWith(`${run!.name}/${run!.uid}/checkpoints/`));
   const { bytes } = await services.store.get(weights.key);
   bytes[bytes.length - 1]! ^= 1;
   await services.store.put(weights.key, bytes);
@@ -216,8 +215,8 @@ async function givenBack(part: Partial<RunSpec> & { runId: string }, alter: (che
 
 /** As if another executor had made the checkpoint. */
 async function relabel(checkpoint: string): Promise<void> {
-  const { manifest } = await readManifest(services.store, manifestKeyOf(checkpoint));
-  await services.store.put(manifestKeyOf(checkpoint), encodeManifest({ ...manifest, fingerprint: 'abacus/fp32/beads/1' }).bytes);
+  const { manifest } = await readManifest(services.store, await services.manifestKeyOf(checkpoint));
+  await services.store.put(await services.manifestKeyOf(checkpoint), encodeManifest({ ...manifest, fingerprint: 'abacus/fp32/beads/1' }).bytes);
 }
 
 test('a run that other numerics carry on says that they differ', { timeout: 60_000 }, async () => {
@@ -241,7 +240,7 @@ test('exact: a claimed run whose whole checkpoints turn out to be of other numer
       if (stepOf(checkpoint) !== stepOf(checkpoints[0]!)) await relabel(checkpoint);
       else {
         // The newest step has the numerics of this machine, and its checkpoints are damaged (a worker that stops may save a step twice).
-        const { manifest } = await readManifest(services.store, manifestKeyOf(checkpoint));
+        const { manifest } = await readManifest(services.store, await services.manifestKeyOf(checkpoint));
         await services.store.delete(manifest.parts[0]!.key);
       }
     }

@@ -55,7 +55,7 @@ async function score(checkpoint: string): Promise<Scores> {
 }
 
 const weightsOf = async (checkpoint: string) =>
-  (await loadCheckpoint(services.store, `${checkpoint}/manifest.json`, { groups: ['weights', 'optimizer', 'ema'] })).tensors;
+  (await loadCheckpoint(services.store, await services.manifestKeyOf(checkpoint), { groups: ['weights', 'optimizer', 'ema'] })).tensors;
 
 /** Loss and right predictions in percent from the files alone: pixels, normalisation and scores by hand, weights through an export. */
 async function recompute(checkpoint: string, model: string): Promise<{ loss: number; top1: number }> {

@@ -17,6 +17,8 @@ import type { RunningService } from '#rpc/start-service.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { silentLogger } from '#telemetry/logger.js';
+import { locateCheckpoint } from '#work/checkpoint-keys.js';
+import { Incarnations } from '#work/incarnations.js';
 import { dataConfig } from '../../services/data/config.js';
 import { start as startData } from '../../services/data/main.js';
 import { evaluatorConfig } from '../../services/evaluator/config.js';
@@ -111,6 +113,11 @@ export class TrainingServices {
     const client = connect(EvaluatorServiceClient, address);
     this.#closing.push(() => client.close());
     return { service, client, address };
+  }
+
+  /** Key of the manifest of a checkpoint of the run that has the name now. */
+  async manifestKeyOf(checkpoint: string): Promise<string> {
+    return (await locateCheckpoint(new Incarnations(this.store), checkpoint)).manifestKey;
   }
 
   async close(): Promise<void> {

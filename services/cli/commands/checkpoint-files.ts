@@ -20,6 +20,8 @@ import { openStore } from '#storage/open-store.js';
 import { encodeSafetensors } from '#storage/safetensors.js';
 import type { Tensor } from '#storage/tensor.js';
 import { readTrainingMetadata } from '#training/checkpoint-metadata.js';
+import { locateCheckpoint } from '#work/checkpoint-keys.js';
+import { Incarnations } from '#work/incarnations.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
@@ -64,7 +66,8 @@ export function addCheckpointFileCommands(checkpoints: Command, context: Context
       const group = options.ema ? 'ema' : 'weights';
       const exported = await withStore(options.store, context, async (store) => {
         const checkpoint = await resolveCheckpoint(name, options, context);
-        const { manifest, tensors } = await loadCheckpoint(store, `${checkpoint}/manifest.json`, {
+        const { manifestKey } = await locateCheckpoint(new Incarnations(store), checkpoint, context.signal);
+        const { manifest, tensors } = await loadCheckpoint(store, manifestKey, {
           groups: [group],
           signal: context.signal,
         }).catch((cause) => {

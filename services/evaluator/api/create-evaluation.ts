@@ -13,7 +13,9 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
-import { evaluationPrefix } from '../evaluation/evaluation-log.js';
+import { locateCheckpoint } from '#work/checkpoint-keys.js';
+import { Incarnations } from '#work/incarnations.js';
+import { evaluationName } from '../evaluation/evaluation-log.js';
 
 export interface NewEvaluation {
   readonly project: string;
@@ -21,6 +23,8 @@ export interface NewEvaluation {
   readonly evaluation: Evaluation;
   /** Digest of the spec in the request. */
   readonly specDigest: string;
+  /** Uid of the checkpoint's run. */
+  readonly runUid: string;
 }
 
 /** Largest batch of an evaluation. */
@@ -41,7 +45,8 @@ export async function prepareEvaluation(
   checkSpec(violations, spec);
   violations.throwIfAny();
 
-  const metadata = await readCheckpoint(store, spec.checkpoint, signal);
+  const { runUid, manifestKey } = await locateCheckpoint(new Incarnations(store), spec.checkpoint, signal);
+  const metadata = await readCheckpoint(store, spec.checkpoint, manifestKey, signal);
   const run = RunSpec.fromJSON(metadata.spec);
   const manifest = spec.manifest || run.evalManifest;
   if (manifest === '')
@@ -69,13 +74,13 @@ export async function prepareEvaluation(
     request.evaluationId ||
     (request.requestId === '' ? `eval-${randomBytes(8).toString('hex')}` : idFromRequest('eval', project, request.requestId));
   const evaluation = Evaluation.fromPartial({
-    name: evaluationPrefix(project, id),
+    name: evaluationName(project, id),
     state: EvaluationState.PENDING,
     spec: resolved,
     samplesTotal: BigInt(samplesTotal),
   });
   const specDigest = createHash('sha256').update(EvaluationSpec.encode(spec).finish()).digest('hex');
-  return { project, id, evaluation, specDigest };
+  return { project, id, evaluation, specDigest, runUid };
 }
 
 function checkSpec(violations: Violations, spec: EvaluationSpec): void {
@@ -104,8 +109,8 @@ function checkSpec(violations: Violations, spec: EvaluationSpec): void {
 }
 
 /** @throws NotFound; FailedPrecondition if it is not a checkpoint of a training; CheckpointDamaged */
-async function readCheckpoint(store: ObjectStore, name: string, signal: AbortSignal): Promise<TrainingMetadata> {
-  const { manifest } = await readManifest(store, `${name}/manifest.json`, { signal }).catch((cause) => {
+async function readCheckpoint(store: ObjectStore, name: string, manifestKey: string, signal: AbortSignal): Promise<TrainingMetadata> {
+  const { manifest } = await readManifest(store, manifestKey, { signal }).catch((cause) => {
     throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', name, { cause }) : cause;
   });
   try {

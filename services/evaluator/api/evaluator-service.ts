@@ -35,9 +35,9 @@ export function evaluatorHandlers(
       const shown = found.slice(0, page.size);
       const last = shown.at(-1);
       return {
-        evaluations: shown,
-        unreadable: [],
-        nextPageToken: last && found.length > shown.length ? nextPageToken(last.name.split('/')[3]!, binding) : '',
+        evaluations: shown.flatMap(({ evaluation }) => evaluation ?? []),
+        unreadable: shown.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }])),
+        nextPageToken: last && found.length > shown.length ? nextPageToken(last.id, binding) : '',
       };
     }),
 

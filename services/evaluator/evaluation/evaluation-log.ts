@@ -5,14 +5,23 @@ import type { ObjectStore } from '#storage/object-store.js';
 import { type JsonObject, type LogRecord, RecordLog } from '#storage/record-log.js';
 import type { Standing } from '#work/claimed-log.js';
 import { FoldedLog, type LogCodec } from '#work/folded-log.js';
+import { incarnationFolder } from '#work/incarnations.js';
 import { QueueIndex } from '#work/queue-index.js';
 import { applyEvent, type EvaluationEvent, type EvaluationView } from './evaluation-state.js';
 
 export type EvaluationLog = FoldedLog<EvaluationEvent, EvaluationView>;
 
-export const evaluationPrefix = (project: string, id: string): string => formatName('evaluation', { project, evaluation: id });
-export const heartbeatPrefix = (project: string, id: string): string => `${evaluationPrefix(project, id)}/heartbeats`;
-export const evaluationQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'queue/evaluations');
+/** One incarnation of an evaluation's name. */
+export interface EvaluationKey {
+  readonly project: string;
+  readonly id: string;
+  readonly uid: string;
+}
+
+export const evaluationName = (project: string, id: string): string => formatName('evaluation', { project, evaluation: id });
+const folderOf = ({ project, id, uid }: EvaluationKey): string => incarnationFolder(evaluationName(project, id), uid);
+export const heartbeatPrefix = (key: EvaluationKey): string => `${folderOf(key)}/heartbeats`;
+export const evaluationQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'evaluation-queue');
 
 const codec: LogCodec<EvaluationEvent> = {
   encode: ({ kind, ...payload }) => ({ kind, payload: payload as JsonObject }),
@@ -20,8 +29,17 @@ const codec: LogCodec<EvaluationEvent> = {
 };
 
 /** Opens the log of an evaluation without reading it. It is short: a few claims, and progress at most once per second. */
-export function openEvaluationLog(store: ObjectStore, project: string, id: string): EvaluationLog {
-  return new FoldedLog({ log: new RecordLog(store, `${evaluationPrefix(project, id)}/log`), codec, apply: applyEvent });
+export function openEvaluationLog(store: ObjectStore, key: EvaluationKey): EvaluationLog {
+  return new FoldedLog({
+    log: new RecordLog(store, `${folderOf(key)}/log`),
+    codec,
+    apply: (before, event, sequence) => {
+      const view = applyEvent(before, event, sequence);
+      const { name, uid } = view.evaluation;
+      if (uid !== key.uid) throw new Error(`the log of evaluation ${name} is that of ${uid}, but lies below ${key.uid}`);
+      return view;
+    },
+  });
 }
 
 export function standingOf({ evaluation, fence, fruitlessAttempts }: EvaluationView): Standing {

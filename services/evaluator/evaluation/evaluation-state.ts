@@ -3,7 +3,7 @@ import { Evaluation, EvaluationResult, EvaluationState } from '#protocol/dropstr
 
 /** `at` is the time of the record in milliseconds since 1970, set by the log, for information only. */
 export type EvaluationEvent = { readonly at?: number } & (
-  | { readonly kind: 'created'; readonly evaluation: unknown; readonly specDigest: string }
+  | { readonly kind: 'created'; readonly evaluation: unknown; readonly specDigest: string; readonly runUid: string }
   | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string }
   | { readonly kind: 'progress'; readonly samplesDone: number; readonly samplesTotal: number }
   /** The worker gave the evaluation back, because it is stopping or because the attempt failed and another one may succeed. */
@@ -23,6 +23,8 @@ export interface EvaluationView {
   /** Number of attempts that ended without a result. */
   readonly fruitlessAttempts: number;
   readonly specDigest: string;
+  /** Uid of the run whose checkpoint is evaluated. */
+  readonly runUid: string;
 }
 
 const terminal = new Set([EvaluationState.SUCCEEDED, EvaluationState.FAILED, EvaluationState.CANCELLED]);
@@ -42,17 +44,22 @@ export function applyEvent(view: EvaluationView | undefined, event: EvaluationEv
         state: EvaluationState.PENDING,
         createTime: event.at === undefined ? undefined : new Date(event.at),
         logSequence: BigInt(sequence),
+        etag: etagOf(evaluation, sequence),
       },
       owner: '',
       fence: 0,
       attempt: 0,
       fruitlessAttempts: 0,
       specDigest: event.specDigest,
+      runUid: event.runUid,
     };
   }
   const next = changed(view, event, sequence);
-  return { ...next, evaluation: { ...next.evaluation, logSequence: BigInt(sequence) } };
+  return { ...next, evaluation: { ...next.evaluation, logSequence: BigInt(sequence), etag: etagOf(next.evaluation, sequence) } };
 }
+
+/** The sequence alone would fit another evaluation of the same name. */
+const etagOf = ({ uid }: Evaluation, sequence: number): string => `${uid.slice(0, 16)}-${sequence}`;
 
 function changed(view: EvaluationView, event: EvaluationEvent, sequence: number): EvaluationView {
   const withPart = (part: Partial<Evaluation>, rest: Partial<EvaluationView> = {}): EvaluationView => ({

@@ -9,7 +9,7 @@ import { deterministicFailures } from '#training/deterministic-failures.js';
 import { unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { EvaluatorConfig } from '../config.js';
-import { evaluationPrefix, evaluationQueue, heartbeatPrefix, openEvaluationLog, standingOf } from '../evaluation/evaluation-log.js';
+import { evaluationName, evaluationQueue, heartbeatPrefix, openEvaluationLog, standingOf } from '../evaluation/evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
 import type { EvaluatorMetrics } from '../metrics.js';
 import { ProgressWriter } from './progress-writer.js';
@@ -39,16 +39,16 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     store,
     config,
     logger,
-    openLog: ({ project, id }) => openEvaluationLog(store, project, id),
-    name: ({ project, id }) => evaluationPrefix(project, id),
-    heartbeatPrefix: ({ project, id }) => heartbeatPrefix(project, id),
+    openLog: (entry) => openEvaluationLog(store, entry),
+    name: ({ project, id }) => evaluationName(project, id),
+    heartbeatPrefix,
     standing: standingOf,
     claim: (view, worker): EvaluationEvent => ({ kind: 'claimed', attempt: view.attempt + 1, worker }),
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => (forGood ? { kind: 'failed', failure: reason } : { kind: 'released', reason, failed: true }),
     isDeterministic: deterministicFailures([CheckpointDamaged, ObjectNotFound, NotATrainingCheckpoint, RangeError]),
-    release: ({ id }, view) => unpin(store, view, id),
+    release: ({ uid }, view) => unpin(store, view, uid),
     onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
     onDepth: (waiting) => metrics.queueDepth.set(waiting),
     onActive: (active) => metrics.active.set(active),
@@ -68,6 +68,7 @@ async function attempted(
       store,
       parent: formatName('project', { project }),
       spec: evaluation.spec as EvaluationSpec,
+      runUid: claimed.view.runUid,
       data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes },
       onProgress: (samples) => progress.note(samples),
       onImages: (count) => metrics.images.inc(count),
@@ -90,7 +91,8 @@ function endOf(outcome: EvaluationOutcome): EvaluationEvent {
 }
 
 /** Errors are ignored, because a remaining pin only keeps a checkpoint longer. */
-async function unpin(store: ObjectStore, { evaluation }: EvaluationView, id: string): Promise<void> {
+async function unpin(store: ObjectStore, { evaluation, runUid }: EvaluationView, evaluationUid: string): Promise<void> {
   if (!hasEnded(evaluation.state) || evaluation.spec === undefined) return;
-  await unpinCheckpoint(store, evaluation.spec.checkpoint, id, AbortSignal.timeout(10_000)).catch(() => {});
+  const pin = { checkpoint: evaluation.spec.checkpoint, runUid, evaluationUid };
+  await unpinCheckpoint(store, pin, AbortSignal.timeout(10_000)).catch(() => {});
 }

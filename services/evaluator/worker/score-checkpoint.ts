@@ -9,6 +9,7 @@ import type { ObjectStore } from '#storage/object-store.js';
 import { readTrainingMetadata } from '#training/checkpoint-metadata.js';
 import { toProgramTensors } from '#training/checkpoint-tensors.js';
 import { type DataAccess, type PreparedBatch, PreparedBatches } from '#training/prepared-batches.js';
+import { manifestKeyOf } from '#work/checkpoint-keys.js';
 import { evaluationPlan } from './evaluation-plan.js';
 import { ScoreSums } from './scores.js';
 
@@ -18,6 +19,8 @@ export interface ScoreOptions {
   readonly parent: string;
   /** Resolved spec. */
   readonly spec: EvaluationSpec;
+  /** Uid of the checkpoint's run. */
+  readonly runUid: string;
   readonly data: DataAccess;
   /** Called after each batch with the number of samples evaluated so far. */
   readonly onProgress: (samples: number) => void;
@@ -30,8 +33,8 @@ const buffers = 2;
 
 export async function scoreCheckpoint(options: ScoreOptions): Promise<EvaluationResult> {
   const begun = performance.now();
-  const { store, parent, spec, data, signal } = options;
-  const loaded = await loadCheckpoint(store, `${spec.checkpoint}/manifest.json`, {
+  const { store, parent, spec, runUid, data, signal } = options;
+  const loaded = await loadCheckpoint(store, manifestKeyOf(spec.checkpoint, runUid), {
     groups: spec.ema === true ? ['weights', 'ema'] : ['weights'],
     signal,
   });

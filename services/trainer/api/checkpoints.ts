@@ -5,19 +5,13 @@ import type { Checkpoint } from '#protocol/dropstream/v1/trainer.js';
 import { listCheckpoints, presignCheckpoint, readManifest } from '#storage/checkpoint.js';
 import type { CheckpointManifest } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { checkpointPrefix, manifestKeyOf } from '../run/run-log.js';
+import { checkpointsOf, manifestKeyOf } from '#work/checkpoint-keys.js';
 import type { RunView } from '../run/run-state.js';
 
 /** Ids of a run's checkpoints, newest first. */
-export async function checkpointIds(
-  store: ObjectStore,
-  project: string,
-  run: string,
-  view: RunView,
-  signal: AbortSignal,
-): Promise<string[]> {
+export async function checkpointIds(store: ObjectStore, view: RunView, signal: AbortSignal): Promise<string[]> {
   const known = new Set(view.checkpoints.map(({ name }) => idOf(name)));
-  const stored = await listCheckpoints(store, checkpointPrefix(project, run), { signal });
+  const stored = await listCheckpoints(store, checkpointsOf(view.run.name, view.run.uid), { signal });
   return stored.map(({ id }) => id).filter((id) => known.has(id));
 }
 
@@ -40,7 +34,7 @@ export async function describeCheckpoint(
   const name = `${view.run.name}/checkpoints/${id}`;
   const unknown = (cause?: unknown): NotFound => new NotFound('checkpoint', name, { cause });
   if (!view.checkpoints.some((known) => known.name === name)) throw unknown();
-  const { manifest } = await readManifest(store, manifestKeyOf(name), { signal }).catch((error) => {
+  const { manifest } = await readManifest(store, manifestKeyOf(name, view.run.uid), { signal }).catch((error) => {
     throw error instanceof ObjectNotFound ? unknown(error) : error;
   });
   const urls = expirySeconds === undefined ? [] : await presignCheckpoint(store, manifest, expirySeconds);

@@ -16,10 +16,12 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256 } from '#storage/content-hash.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { locateCheckpoint } from '#work/checkpoint-keys.js';
+import { Incarnations } from '#work/incarnations.js';
 import type { SchedulerClient } from '../peers.js';
 import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
 import { modelCatalog, modelOf } from '../run/model-catalog.js';
-import { manifestKeyOf, runPrefix } from '../run/run-log.js';
+import { runName } from '../run/run-log.js';
 import { dropSegments } from '../run/run-rates.js';
 import {
   checkEvaluationData,
@@ -106,7 +108,7 @@ export async function prepareRun(
     (request.requestId === '' ? `run-${randomBytes(8).toString('hex')}` : idFromRequest('run', project, request.requestId));
   const kind = pinned?.spec.kind === DropKind.DROP_PATH ? DropKind.DROP_PATH : dropScheduleOf(resolved).kind;
   const run = Run.fromPartial({
-    name: runPrefix(project, id),
+    name: runName(project, id),
     state: RunState.QUEUED,
     spec: resolved,
     totalSteps: BigInt(length.totalSteps),
@@ -155,7 +157,8 @@ async function pinSchedule(
 }
 
 async function checkFinetune(store: ObjectStore, name: string, signal: AbortSignal): Promise<void> {
-  await readManifest(store, manifestKeyOf(name), { signal }).catch((cause) => {
+  const { manifestKey } = await locateCheckpoint(new Incarnations(store), name, signal);
+  await readManifest(store, manifestKey, { signal }).catch((cause) => {
     throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', name, { cause }) : cause;
   });
 }

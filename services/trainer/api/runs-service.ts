@@ -44,11 +44,14 @@ export function trainerHandlers({
       const binding = `ListRuns ${request.parent}`;
       const page = parsePage(request, binding, pageLimits);
       // One more than requested is read, to know whether there is a next page.
-      const found = (await runs.list(project, page.after, page.size + 1, signal)).map(({ run }) => run);
+      const found = await runs.list(project, page.after, page.size + 1, signal);
       const shown = found.slice(0, page.size);
       const last = shown.at(-1);
-      const next = last && found.length > shown.length ? nextPageToken(last.name.split('/')[3]!, binding) : '';
-      return { runs: shown, nextPageToken: next, unreadable: [] };
+      return {
+        runs: shown.flatMap(({ view }) => (view === undefined ? [] : [view.run])),
+        unreadable: shown.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }])),
+        nextPageToken: last && found.length > shown.length ? nextPageToken(last.id, binding) : '',
+      };
     }),
 
     deleteRun: unary(async (request, { names, signal }) => {
@@ -60,10 +63,11 @@ export function trainerHandlers({
     watchRun: watchStream(async function* (request, { names, signal }) {
       const { project, run } = names.name;
       const { run: now } = await runs.get(project, run, signal);
+      if (request.uid !== '' && request.uid !== now.uid) throw new NotFound('run', `${now.name} with uid ${request.uid.slice(0, 64)}`);
       if (request.afterSequence > now.logSequence) {
         throw invalid('after_sequence', request.afterSequence, `at most ${now.logSequence}, the newest sequence`);
       }
-      for await (const event of runs.watch(project, run, Number(request.afterSequence), signal)) yield { event };
+      for await (const event of runs.watch({ project, id: run, uid: now.uid }, Number(request.afterSequence), signal)) yield { event };
     }),
 
     pauseRun: unary(async (_, { names, signal }) => {
@@ -83,10 +87,10 @@ export function trainerHandlers({
 
     listCheckpoints: unary(async (request, { names, signal }) => {
       const { project, run } = names.parent;
-      const binding = `ListCheckpoints ${request.parent}`;
-      const page = parsePage(request, binding, pageLimits);
       const view = await runs.get(project, run, signal);
-      const newestFirst = await checkpointIds(store, project, run, view, signal);
+      const binding = `ListCheckpoints ${request.parent} ${view.run.uid}`;
+      const page = parsePage(request, binding, pageLimits);
+      const newestFirst = await checkpointIds(store, view, signal);
       // These keys ascend while checkpoints descend, so that a page continues after the previous one, whatever was added since.
       const keyed = newestFirst.map((id) => ({ id, key: descending(id) })).sort((a, b) => (a.key < b.key ? -1 : 1));
       const { items, nextPageToken: token } = pageOf(keyed, ({ key }) => key, page, binding);

@@ -5,8 +5,9 @@ import type { ObjectStore } from '#storage/object-store.js';
 import { type JsonObject, type LogRecord, RecordLog } from '#storage/record-log.js';
 import type { Standing } from '#work/claimed-log.js';
 import { FoldedLog, type LogCodec } from '#work/folded-log.js';
+import { incarnationFolder } from '#work/incarnations.js';
 import { QueueIndex } from '#work/queue-index.js';
-import { applyEvent, decodeView, encodeView, type RunView } from './run-state.js';
+import { applyEvent, BrokenRunLog, decodeView, encodeView, type RunView } from './run-state.js';
 
 export type EventBody = NonNullable<RunEvent['event']>;
 export type RunLog = FoldedLog<EventBodyAt, RunView>;
@@ -22,13 +23,18 @@ const snapshotEvery = 200;
 /** Limits the size of a StepsRecord with many micro-batches. */
 const maxRecordBytes = 4 << 20;
 
-export const runPrefix = (project: string, run: string): string => formatName('run', { project, run });
-const logPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/log`;
-export const heartbeatPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/heartbeats`;
-export const checkpointPrefix = (project: string, run: string): string => `${runPrefix(project, run)}/checkpoints`;
-export const manifestKeyOf = (checkpointName: string): string => `${checkpointName}/manifest.json`;
+/** One incarnation of a run's name. */
+export interface RunKey {
+  readonly project: string;
+  readonly id: string;
+  readonly uid: string;
+}
 
-export const runQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'queue/runs');
+export const runName = (project: string, run: string): string => formatName('run', { project, run });
+const folderOf = ({ project, id, uid }: RunKey): string => incarnationFolder(runName(project, id), uid);
+export const heartbeatPrefix = (key: RunKey): string => `${folderOf(key)}/heartbeats`;
+
+export const runQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'run-queue');
 
 const codec: LogCodec<EventBodyAt> = {
   encode: ({ body }) => {
@@ -49,12 +55,16 @@ export function eventOf(record: LogRecord): RunEvent {
 }
 
 /** Opens the log of a run without reading it. */
-export function openRunLog(store: ObjectStore, project: string, run: string): RunLog {
-  const name = runPrefix(project, run);
+export function openRunLog(store: ObjectStore, key: RunKey): RunLog {
+  const name = runName(key.project, key.id);
   return new FoldedLog<EventBodyAt, RunView>({
-    log: recordLog(store, project, run),
+    log: recordLog(store, key),
     codec,
-    apply: (view, { body, time }, sequence) => applyEvent(view, { sequence: BigInt(sequence), time, event: body }, name),
+    apply: (before, { body, time }, sequence) => {
+      const view = applyEvent(before, { sequence: BigInt(sequence), time, event: body }, name);
+      if (view.run.uid !== key.uid) throw new BrokenRunLog(name, sequence, `it is that of ${view.run.uid}, but lies below ${key.uid}`);
+      return view;
+    },
     snapshots: {
       encode: (view) => JSON.parse(encodeView(view)),
       decode: (state) => decodeView(JSON.stringify(state)),
@@ -63,8 +73,8 @@ export function openRunLog(store: ObjectStore, project: string, run: string): Ru
   });
 }
 
-export function recordLog(store: ObjectStore, project: string, run: string): RecordLog {
-  return new RecordLog(store, logPrefix(project, run), { maxRecordBytes });
+export function recordLog(store: ObjectStore, key: RunKey): RecordLog {
+  return new RecordLog(store, `${folderOf(key)}/log`, { maxRecordBytes });
 }
 
 /** Tells workers whether a run can be claimed. */

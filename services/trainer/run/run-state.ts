@@ -77,8 +77,11 @@ export function applyEvent(view: RunView | undefined, event: RunEvent, name = ''
     return created(body.value.run, body.value, event);
   }
   const next = changed(view, body, sequence);
-  return { ...next, run: { ...next.run, logSequence: event.sequence, etag: String(sequence) } };
+  return { ...next, run: { ...next.run, logSequence: event.sequence, etag: etagOf(next.run, event) } };
 }
+
+/** The sequence alone would fit another run of the same name. */
+const etagOf = ({ uid }: Run, { sequence }: RunEvent): string => `${uid.slice(0, 16)}-${sequence}`;
 
 function created(run: Run, record: CreatedRecord, event: RunEvent): RunView {
   return {
@@ -87,7 +90,7 @@ function created(run: Run, record: CreatedRecord, event: RunEvent): RunView {
       state: RunState.QUEUED,
       createTime: event.time,
       logSequence: event.sequence,
-      etag: String(event.sequence),
+      etag: etagOf(run, event),
     },
     owner: '',
     fence: 0,
@@ -165,6 +168,8 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     }
     case 'dataSkipped':
       return withRun({}, { skippedSamples: Number(body.value.total) });
+    case 'status':
+      return withRun({ statusMessage: body.value.message });
     case 'pauseRequested':
       return withRun({ pauseRequested: run.state === RunState.RUNNING || run.state === RunState.QUEUED });
     default:

@@ -18,6 +18,8 @@ export interface EvaluationsOptions {
   /** projects/{project} */
   readonly parent: string;
   readonly spec: ResolvedSpec;
+  /** Uid of the run. */
+  readonly runUid: string;
   readonly logger: Logger;
   /** Writes the record; the log decides `best`. */
   readonly append: (record: Omit<EvaluationRecord, 'best'>) => Promise<void>;
@@ -117,8 +119,8 @@ export class CheckpointEvaluations {
   }
 
   async #create({ name }: KnownCheckpoint): Promise<string> {
-    const { client, parent } = this.#options;
-    const request = { parent, requestId: requestIdOf(name), spec: this.#evaluationSpec(name) };
+    const { client, parent, runUid } = this.#options;
+    const request = { parent, requestId: requestIdOf(name, runUid), spec: this.#evaluationSpec(name) };
     const { evaluation } = await client.createEvaluation(request, { timeoutMs: createTimeoutMs, signal: this.#signal });
     return evaluation?.name ?? '';
   }
@@ -149,8 +151,8 @@ export class CheckpointEvaluations {
 }
 
 /** The id is derived from the checkpoint, so that every attempt requests the same evaluation. */
-function requestIdOf(checkpoint: string): string {
-  return `ckpt-${createHash('sha256').update(checkpoint).digest('hex').slice(0, 40)}`;
+function requestIdOf(checkpoint: string, runUid: string): string {
+  return `ckpt-${createHash('sha256').update(`${runUid} ${checkpoint}`).digest('hex').slice(0, 40)}`;
 }
 
 /** True if a repeated request would fail in the same way. */

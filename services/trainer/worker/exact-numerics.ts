@@ -9,7 +9,7 @@ import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
-import { manifestKeyOf } from '../run/run-log.js';
+import { manifestKeyOf } from '#work/checkpoint-keys.js';
 import { asResolved } from '../run/run-spec.js';
 import type { KnownCheckpoint, RunView } from '../run/run-state.js';
 import { fingerprintOfRun } from './run-program.js';
@@ -38,7 +38,7 @@ const remembered = 1024;
 
 export class ExactNumerics {
   readonly #options: ExactNumericsOptions;
-  /** By name of the newest checkpoint; neither its numerics nor this worker's can change. */
+  /** By manifest of the newest checkpoint; neither its numerics nor this worker's can change. */
   readonly #fits = new RecentMap<string, boolean>(remembered);
 
   constructor(options: ExactNumericsOptions) {
@@ -47,11 +47,11 @@ export class ExactNumerics {
 
   /** Tells whether this worker's numerics allow it to claim the run. @throws errors of the store; the signal's reason */
   async allow({ run, checkpoints }: RunView, signal: AbortSignal): Promise<boolean> {
-    const newest = checkpoints[0]?.name;
-    if (newest === undefined || run.spec?.exact !== true) return true;
+    if (checkpoints[0] === undefined || run.spec?.exact !== true) return true;
+    const newest = manifestKeyOf(checkpoints[0].name, run.uid);
     const known = this.#fits.get(newest);
     if (known !== undefined) return known;
-    const found = await this.#wanted(checkpoints, signal);
+    const found = await this.#wanted(checkpoints, run.uid, signal);
     // Without a readable checkpoint, the attempt itself reports what is wrong with the run.
     if (found === undefined) return true;
     const here = await fingerprintOfRun(asResolved(run.spec)).then(fingerprintLine, (error) => {
@@ -69,10 +69,10 @@ export class ExactNumerics {
   }
 
   /** The numerics of the newest readable checkpoint; an attempt skips damaged ones in the same way. */
-  async #wanted(checkpoints: readonly KnownCheckpoint[], signal: AbortSignal) {
+  async #wanted(checkpoints: readonly KnownCheckpoint[], runUid: string, signal: AbortSignal) {
     for (const { name } of checkpoints) {
       try {
-        const { manifest } = await readManifest(this.#options.store, manifestKeyOf(name), { signal });
+        const { manifest } = await readManifest(this.#options.store, manifestKeyOf(name, runUid), { signal });
         return { checkpoint: name, fingerprint: manifest.fingerprint };
       } catch (error) {
         if (!(error instanceof CheckpointDamaged || error instanceof ObjectNotFound)) throw error;

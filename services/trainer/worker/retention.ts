@@ -4,12 +4,11 @@
  */
 import { deleteCheckpoints } from '#storage/checkpoint-retention.js';
 import type { ObjectStore } from '#storage/object-store.js';
+import { checkpointsOf } from '#work/checkpoint-keys.js';
 import { pinnedCheckpoints } from '#work/checkpoint-pins.js';
 import type { RunView } from '../run/run-state.js';
 
 export interface RetentionOptions {
-  /** projects/P/runs/R/checkpoints */
-  readonly prefix: string;
   readonly view: RunView;
   /** Number of newest checkpoints that are kept. */
   readonly keep: number;
@@ -20,10 +19,11 @@ export interface RetentionOptions {
 
 /** @returns the ids of the deleted checkpoints */
 export async function deleteOldCheckpoints(store: ObjectStore, options: RetentionOptions): Promise<string[]> {
-  const { prefix, view, keep, signal } = options;
+  const { view, keep, signal } = options;
+  const { name, uid } = view.run;
   const known = new Set(view.checkpoints.map(({ name }) => idOf(name)));
-  const needed = new Set([...neededIds(options), ...(await pinnedCheckpoints(store, view.run.name, signal))]);
-  return deleteCheckpoints(store, prefix, {
+  const needed = new Set([...neededIds(options), ...(await pinnedCheckpoints(store, name, uid, signal))]);
+  return deleteCheckpoints(store, checkpointsOf(name, uid), {
     unneeded: (committed) => {
       const ours = committed.filter(({ id }) => known.has(id));
       return ours.length <= keep ? [] : ours.filter(({ id }) => !needed.has(id));

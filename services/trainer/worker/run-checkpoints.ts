@@ -5,9 +5,10 @@ import type { SavedCheckpoint } from '#storage/checkpoint.js';
 import { Checkpointer } from '#storage/checkpointer.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import { checkpointsOf } from '#work/checkpoint-keys.js';
 import type { ClaimedLog } from '#work/claimed-log.js';
 import type { TrainerMetrics } from '../metrics.js';
-import { checkpointPrefix, type EventBodyAt } from '../run/run-log.js';
+import type { EventBodyAt } from '../run/run-log.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 import type { KnownCheckpoint, RunView } from '../run/run-state.js';
 import { deleteOldCheckpoints } from './retention.js';
@@ -15,8 +16,6 @@ import { type Progress, snapshotOf } from './training-state.js';
 
 export interface RunCheckpointsOptions {
   readonly store: ObjectStore;
-  readonly project: string;
-  readonly run: string;
   readonly claimed: ClaimedLog<EventBodyAt, RunView>;
   readonly spec: ResolvedSpec;
   readonly metrics: TrainerMetrics;
@@ -38,13 +37,13 @@ export class RunCheckpoints {
   #failure: { readonly error: unknown } | undefined;
 
   constructor(options: RunCheckpointsOptions) {
-    const { store, project, run, logger, claimed } = options;
+    const { store, logger, claimed } = options;
     this.#options = options;
     this.#stepsPerEpoch = Number(claimed.view.run.stepsPerEpoch);
     this.#totalSteps = Number(claimed.view.run.totalSteps);
     this.#checkpointer = new Checkpointer({
       store,
-      prefix: checkpointPrefix(project, run),
+      prefix: checkpointsOf(claimed.view.run.name, claimed.view.run.uid),
       onCommitted: (saved) => this.#committed(saved),
       onFailed: (step, error) => {
         this.#failure = { error };
@@ -100,10 +99,9 @@ export class RunCheckpoints {
 
   /** What stays behind goes with the next checkpoint: no reason to fail a save that is committed. */
   async #deleteOld(view: RunView): Promise<void> {
-    const { claimed, store, project, run, logger, spec, evaluate } = this.#options;
-    const prefix = checkpointPrefix(project, run);
+    const { claimed, store, logger, spec, evaluate } = this.#options;
     try {
-      const options = { prefix, view, keep: spec.saveCkptNum, evaluates: evaluate !== undefined, signal: claimed.signal };
+      const options = { view, keep: spec.saveCkptNum, evaluates: evaluate !== undefined, signal: claimed.signal };
       const gone = await deleteOldCheckpoints(store, options);
       if (gone.length > 0) logger.debug({ checkpoints: gone }, 'old checkpoints were deleted');
     } catch (error) {

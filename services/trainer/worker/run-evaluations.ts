@@ -12,6 +12,7 @@ export function openRunEvaluations(context: AttemptContext): CheckpointEvaluatio
     client: evaluator,
     parent: formatName('project', { project }),
     spec,
+    runUid: claimed.view.run.uid,
     logger,
     signal: claimed.signal,
     append: async (record) => {

@@ -7,7 +7,7 @@ import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
-import { type EventBodyAt, heartbeatPrefix, openRunLog, runPrefix, runQueue, standingOf } from '../run/run-log.js';
+import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
 import type { RunView } from '../run/run-state.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
@@ -49,9 +49,9 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     store,
     config,
     logger,
-    openLog: ({ project, id }) => openRunLog(store, project, id),
-    name: ({ project, id }) => runPrefix(project, id),
-    heartbeatPrefix: ({ project, id }) => heartbeatPrefix(project, id),
+    openLog: (entry) => openRunLog(store, entry),
+    name: ({ project, id }) => runName(project, id),
+    heartbeatPrefix,
     standing: standingOf,
     mayClaim: (_, view, signal) => numerics.allow(view, signal),
     claim: (view, worker) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker } } }),

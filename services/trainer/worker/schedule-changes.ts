@@ -8,6 +8,7 @@ export class ScheduleChanges {
   readonly #context: AttemptContext;
   /** Absent if the run does not follow a schedule. */
   readonly #follower: ScheduleFollower | undefined;
+  #saidGone = false;
 
   /** Begins to follow at once; whoever makes it closes it. */
   constructor(context: AttemptContext) {
@@ -20,6 +21,7 @@ export class ScheduleChanges {
   /** Takes a revision that has come, before the step that uses it: the log says so first. */
   async takeBefore(step: number): Promise<void> {
     const revision = this.#follower?.take();
+    if (this.#follower?.gone) await this.#sayGone();
     const { claimed, logger, totalSteps } = this.#context;
     if (revision === undefined || step >= totalSteps) return;
     try {
@@ -33,6 +35,16 @@ export class ScheduleChanges {
 
   async close(): Promise<void> {
     await this.#follower?.close();
+  }
+
+  /** Says once for the run that its schedule is no longer followed. */
+  async #sayGone(): Promise<void> {
+    if (this.#saidGone) return;
+    this.#saidGone = true;
+    const { claimed, spec, append, logger } = this.#context;
+    const message = `${spec.schedule} was deleted; the run keeps revision ${claimed.view.scheduleRevision} of it`;
+    logger.warn({ schedule: spec.schedule }, 'the schedule was deleted; the run keeps its revision');
+    if (claimed.view.run.statusMessage !== message) await append({ $case: 'status', value: { message } });
   }
 
   async #append({ revision, spec }: Revision, step: number): Promise<void> {

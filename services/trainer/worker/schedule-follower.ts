@@ -11,8 +11,12 @@ export interface Revision {
   readonly spec: DropScheduleSpec;
 }
 
+const getTimeoutMs = 10_000;
+const retryMs = 2000;
+
 export class ScheduleFollower {
   #newest: Revision | undefined;
+  #gone = false;
   readonly #ending = new AbortController();
   readonly #running: Promise<void>;
 
@@ -32,6 +36,11 @@ export class ScheduleFollower {
     return newest;
   }
 
+  /** True when the schedule was deleted. Another schedule of the same name is not followed. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
   async close(): Promise<void> {
     this.#ending.abort(new Cancelled('following the schedule'));
     await this.#running;
@@ -40,21 +49,32 @@ export class ScheduleFollower {
   async #follow(after: number): Promise<void> {
     const { signal } = this.#ending;
     let cursor = after;
+    let uid: string | undefined;
     while (!signal.aborted) {
       try {
-        const request = { name: this.schedule, afterRevision: BigInt(cursor) };
+        uid ??= await this.#uidOf(after, signal);
+        const request = { name: this.schedule, afterRevision: BigInt(cursor), uid };
         for await (const { schedule } of this.client.watchSchedule(request, { signal })) {
           if (schedule === undefined) continue;
           cursor = Number(schedule.revision);
           // If the schedule was deleted, the run keeps its revision.
-          if (!schedule.deleted && schedule.spec) this.#newest = { revision: cursor, spec: schedule.spec };
+          if (schedule.deleted) this.#gone = true;
+          else if (schedule.spec) this.#newest = { revision: cursor, spec: schedule.spec };
         }
       } catch (error) {
         if (signal.aborted) return;
         this.logger.warn({ error: String(error), schedule: this.schedule }, 'the schedule cannot be followed at the moment');
-        if (error instanceof NotFound) return;
+        if (error instanceof NotFound) this.#gone = true;
       }
-      await wait(2000, signal).catch(() => {});
+      if (this.#gone) return;
+      await wait(retryMs, signal).catch(() => {});
     }
+  }
+
+  /** A revision's number belongs to one schedule only: schedules of one name continue the numbers. */
+  async #uidOf(revision: number, signal: AbortSignal): Promise<string> {
+    const request = { name: this.schedule, revision: BigInt(revision) };
+    const { schedule } = await this.client.getSchedule(request, { timeoutMs: getTimeoutMs, signal });
+    return schedule?.uid ?? '';
   }
 }

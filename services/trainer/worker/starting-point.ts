@@ -2,7 +2,8 @@
 import type { Program } from '#engine/index.js';
 import { type LoadedCheckpoint, loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
-import { manifestKeyOf } from '../run/run-log.js';
+import { locateCheckpoint, manifestKeyOf } from '#work/checkpoint-keys.js';
+import { Incarnations } from '#work/incarnations.js';
 import type { AttemptContext } from './attempt-context.js';
 import { emptySums } from './epoch-means.js';
 import { OtherNumerics } from './exact-numerics.js';
@@ -31,7 +32,8 @@ export async function startingPoint(context: AttemptContext, program: Program): 
 }
 
 async function newestWhole({ store, claimed, logger }: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
-  const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name), name]));
+  const { uid } = claimed.view.run;
+  const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name, uid), name]));
   const onDamaged = (key: string, error: Error): void =>
     logger.error({ error, checkpoint: nameOf.get(key) }, 'a checkpoint cannot be loaded and was skipped');
   const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { signal: claimed.signal });
@@ -55,7 +57,8 @@ async function initialize({ store, claimed, spec, logger }: AttemptContext, prog
   await program.initialize(spec.seed);
   const { finetune } = spec;
   if (finetune === '') return;
-  const loaded = await loadCheckpoint(store, manifestKeyOf(finetune), { groups: ['weights'], signal: claimed.signal });
+  const { manifestKey } = await locateCheckpoint(new Incarnations(store), finetune, claimed.signal);
+  const loaded = await loadCheckpoint(store, manifestKey, { groups: ['weights'], signal: claimed.signal });
   for (const notice of await finetuneFrom(program, finetune, loaded)) logger.info({ checkpoint: finetune, notice }, 'finetuning');
 }
 

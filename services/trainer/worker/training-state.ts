@@ -26,8 +26,9 @@ export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, 
   const { run } = view;
   const ema = spec.modelEma;
   const metadata: TrainingMetadata = {
-    version: 2,
+    version: 3,
     run: run.name,
+    runUid: run.uid,
     spec: RunSpec.toJSON(spec),
     model: { name: spec.model, imageSize: spec.inputSize, classes: spec.nbClasses, parameters: Number(run.parameters) },
     classNames: view.classes,

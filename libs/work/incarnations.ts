@@ -1,0 +1,192 @@
+/**
+ * Tells apart what had the same name one after the other. A run, schedule or evaluation gets a uid when it is created, and all of its objects lie below
+ * `<name>/<uid>/`, so nothing that a late process writes for an earlier one can be taken for a part of a later one. Which uid a name belongs to is
+ * decided by small objects `<name>/incarnations/<8 digits>.json`, which are only ever created exclusively, with contiguous numbers: the highest number
+ * decides, and is either a uid or the tombstone of a uid. Of two creates at once, one wins, and the other reads what won.
+ *
+ * The order of writes makes every crash harmless. Creating: the uid first, then the objects below it. A crash in between leaves a name whose log is
+ * empty; it does not show anywhere, and whoever creates it next continues with the same uid, where the first record of the log decides. Deleting: the
+ * tombstone first; from then on nobody looks below the uid, and `sweep` may remove its objects at any time, by any process, as often as needed.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { RecentMap } from '#bounds/recent-map.js';
+import { Aborted, DataLoss, FailedPrecondition, NotFound } from '#errors/errors.js';
+import { createExclusive } from '#storage/exclusive-create.js';
+import { listAll, ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
+import type { JsonObject } from '#storage/record-log.js';
+import { SealBroken, sealJson, unsealJson } from '#storage/sealed-json.js';
+
+export interface Incarnation {
+  /** 1, 2, 3 and so on, without gaps, for each name. */
+  readonly number: number;
+  /** 32 hexadecimal digits. */
+  readonly uid: string;
+  /** True for a tombstone: the name is free again. */
+  readonly deleted: boolean;
+  /** What the creator or the deleter wanted to be remembered. */
+  readonly facts: JsonObject;
+}
+
+const FORMAT = 'dropstream.incarnation/1';
+const SEAL = 'sha256';
+const DIGITS = 8;
+const maxRecordBytes = 64 << 10;
+const remembered = 4096;
+/** Number of times that other writers may be faster before a create gives up. */
+const attempts = 16;
+const uidPattern = /^[0-9a-f]{32}$/;
+
+/** The folder of everything that belongs to one incarnation of a name. */
+export const incarnationFolder = (name: string, uid: string): string => `${name}/${uid}`;
+
+export const isUid = (text: string): boolean => uidPattern.test(text);
+
+const folderOf = (name: string): string => `${name}/incarnations`;
+const keyOf = (name: string, number: number): string => `${folderOf(name)}/${String(number).padStart(DIGITS, '0')}.json`;
+
+export class Incarnations {
+  readonly #store: ObjectStore;
+  /** The newest incarnation that was read, by name. Records never change, so only later ones have to be looked for. */
+  readonly #known = new RecentMap<string, Incarnation>(remembered);
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  /** The newest incarnation, which may be a tombstone; undefined if the name was never used. @throws DataLoss if one before it is missing */
+  async newest(name: string, signal?: AbortSignal): Promise<Incarnation | undefined> {
+    const known = this.#known.get(name);
+    // The known one is listed again: if it is lost, its number must not be given out for the second time.
+    const before = known === undefined ? 0 : known.number - 1;
+    let last = before;
+    const options = { signal, after: before === 0 ? undefined : keyOf(name, before) };
+    for await (const { key } of listAll(this.#store, `${folderOf(name)}/`, options)) {
+      const number = numberOf(key, name);
+      // A listing that runs during creates may contain an object but not the one before it.
+      while (++last < number) await this.#read(name, last, signal);
+    }
+    if (known !== undefined && last < known.number) throw new DataLoss(keyOf(name, known.number), 'it was read before and is missing now');
+    if (last === 0) return undefined;
+    if (known?.number === last) return known;
+    return this.#remember(name, await this.#read(name, last, signal));
+  }
+
+  /** The incarnation that the name belongs to. @throws NotFound; FailedPrecondition if it was stored by version 0.1 */
+  async current(kind: string, name: string, signal?: AbortSignal): Promise<Incarnation> {
+    const newest = await this.newest(name, signal);
+    if (newest === undefined) await this.refuseLayoutOf01(kind, name, signal);
+    if (newest === undefined || newest.deleted) throw new NotFound(kind, name);
+    return newest;
+  }
+
+  async isCurrent(name: string, uid: string, signal?: AbortSignal): Promise<boolean> {
+    const newest = await this.newest(name, signal);
+    return newest !== undefined && newest.uid === uid && !newest.deleted;
+  }
+
+  /**
+   * Gives the name a new uid, unless it has one: then returns that one. `facts` is remembered with it.
+   * @throws FailedPrecondition if the name was used by version 0.1
+   */
+  async mint(kind: string, name: string, facts: (before: Incarnation | undefined) => JsonObject, signal?: AbortSignal): Promise<Incarnation> {
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      const newest = await this.newest(name, signal);
+      if (newest !== undefined && !newest.deleted) return newest;
+      if (newest === undefined) await this.refuseLayoutOf01(kind, name, signal);
+      const next = { number: (newest?.number ?? 0) + 1, uid: randomBytes(16).toString('hex'), deleted: false, facts: facts(newest) };
+      if (await this.#create(name, next, signal)) return next;
+    }
+    throw new Aborted(kind, name, 'other writers created and deleted it at the same time, repeatedly: try again');
+  }
+
+  /** Writes the tombstone of a uid. @returns false if it is not the current one (any more) */
+  async bury(name: string, uid: string, facts: JsonObject = {}, signal?: AbortSignal): Promise<boolean> {
+    const newest = await this.newest(name, signal);
+    if (newest === undefined || newest.uid !== uid || newest.deleted) return false;
+    return await this.#create(name, { number: newest.number + 1, uid, deleted: true, facts }, signal);
+  }
+
+  /** Removes what is left below uids of this name that are deleted. */
+  async sweep(name: string, signal?: AbortSignal): Promise<void> {
+    const uids: string[] = [];
+    for (let after: string | undefined; ; ) {
+      const { objects } = await this.#store.list(`${name}/`, { after, limit: 1, signal });
+      const folder = objects[0]?.key.slice(name.length + 1).split('/')[0];
+      if (folder === undefined) break;
+      if (isUid(folder)) uids.push(folder);
+      // The next character after '/': the first key behind this folder.
+      after = `${name}/${folder}0`;
+    }
+    // This is read after the folders were seen: a uid is written before its objects, so every uid seen is either the current one or deleted.
+    const newest = await this.newest(name, signal);
+    for (const uid of uids) {
+      if (newest === undefined || (uid === newest.uid && !newest.deleted)) continue;
+      await removeAll(this.#store, `${incarnationFolder(name, uid)}/`, signal);
+    }
+  }
+
+  /** Removes what version 0.1 stored under a name. @returns false if there is nothing */
+  async removeLayoutOf01(name: string, signal?: AbortSignal): Promise<boolean> {
+    if (!(await this.isOfLayout01(name, signal))) return false;
+    for await (const { key } of listAll(this.#store, `${name}/`, { signal })) {
+      const folder = key.slice(name.length + 1).split('/')[0]!;
+      if (folder !== 'incarnations' && !isUid(folder)) await this.#store.delete(key, { signal });
+    }
+    return true;
+  }
+
+  /** True for a name that has objects but no incarnation, as version 0.1 stored them. */
+  async isOfLayout01(name: string, signal?: AbortSignal): Promise<boolean> {
+    const { objects } = await this.#store.list(`${name}/`, { limit: 1, signal });
+    return objects.length > 0 && (await this.newest(name, signal)) === undefined;
+  }
+
+  /** @throws FailedPrecondition */
+  async refuseLayoutOf01(kind: string, name: string, signal?: AbortSignal): Promise<void> {
+    if (await this.isOfLayout01(name, signal)) throw new FailedPrecondition(kind, name, layoutOf01);
+  }
+
+  async #create(name: string, incarnation: Incarnation, signal: AbortSignal | undefined): Promise<boolean> {
+    const { number, uid, deleted, facts } = incarnation;
+    if (number >= 10 ** DIGITS) throw new FailedPrecondition('name', name, `it was used ${number - 1} times, which is the limit`);
+    const { bytes } = sealJson({ format: FORMAT, name, number, uid, deleted, facts, writer: randomUUID() }, SEAL);
+    const outcome = await createExclusive(this.#store, keyOf(name, number), bytes, { contentType: 'application/json', signal });
+    if (outcome === 'created') this.#remember(name, incarnation);
+    return outcome === 'created';
+  }
+
+  async #read(name: string, number: number, signal: AbortSignal | undefined): Promise<Incarnation> {
+    const key = keyOf(name, number);
+    try {
+      const { bytes } = await this.#store.get(key, { maxBytes: maxRecordBytes, signal });
+      const found = unsealJson(bytes, SEAL).value as Incarnation & { readonly format: unknown; readonly name: unknown };
+      if (found.format !== FORMAT || found.name !== name || found.number !== number || !isUid(found.uid))
+        throw new DataLoss(key, `it is not incarnation ${number} of ${name}`);
+      return { number, uid: found.uid, deleted: found.deleted, facts: found.facts };
+    } catch (cause) {
+      if (cause instanceof ObjectNotFound) throw new DataLoss(key, 'it is missing, although a later one exists', { cause });
+      if (cause instanceof SealBroken || cause instanceof ObjectTooLarge) throw new DataLoss(key, cause.message, { cause });
+      throw cause;
+    }
+  }
+
+  #remember(name: string, incarnation: Incarnation): Incarnation {
+    const known = this.#known.get(name);
+    if (known === undefined || known.number < incarnation.number) this.#known.set(name, incarnation);
+    return incarnation;
+  }
+}
+
+/** Why something that version 0.1 stored cannot be used, and what to do. */
+export const layoutOf01 =
+  'it was stored by version 0.1, and this version cannot read that layout of the store: finish or export it with version 0.1, or delete it';
+
+function numberOf(key: string, name: string): number {
+  const match = /^(\d{8})\.json$/.exec(key.slice(folderOf(name).length + 1));
+  if (!match) throw new DataLoss(key, 'it is not the key of an incarnation');
+  return Number(match[1]);
+}
+
+async function removeAll(store: ObjectStore, prefix: string, signal: AbortSignal | undefined): Promise<void> {
+  for await (const { key } of listAll(store, prefix, { signal })) await store.delete(key, { signal });
+}
