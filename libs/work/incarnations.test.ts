@@ -74,7 +74,11 @@ test('a missing incarnation is damage at every look and is never given out again
     await store.delete(`${name}/incarnations/${lost}`);
     const fresh = new Incarnations(store);
     for (let look = 1; look <= 3; look++)
-      await assert.rejects(fresh.newest(name), (error) => error instanceof DataLoss && error.what.endsWith(lost), `number ${number}, look ${look}`);
+      await assert.rejects(
+        fresh.newest(name),
+        (error) => error instanceof DataLoss && error.what.endsWith(lost),
+        `number ${number}, look ${look}`,
+      );
     await assert.rejects(fresh.mint('run', name, none), DataLoss);
   }
   const { store } = await freshDirectoryStore();
@@ -93,7 +97,8 @@ test('sweeping removes what lies below deleted uids, and nothing else', async ()
   for (let round = 0; round < 3; round++) {
     const { uid } = await names.mint('run', name, none);
     uids.push(uid);
-    for (const key of ['log/000000000001', 'checkpoints/c/manifest.json']) await store.put(`${incarnationFolder(name, uid)}/${key}`, Buffer.from('x'));
+    for (const key of ['log/000000000001', 'checkpoints/c/manifest.json'])
+      await store.put(`${incarnationFolder(name, uid)}/${key}`, Buffer.from('x'));
     if (round < 2) await names.bury(name, uid);
   }
   await store.put('projects/p/runs/r2/other', Buffer.from('x'));
@@ -102,7 +107,10 @@ test('sweeping removes what lies below deleted uids, and nothing else', async ()
   assert.deepEqual(left, [`${uids[2]}/checkpoints/c/manifest.json`, `${uids[2]}/log/000000000001`]);
   await names.bury(name, uids[2]!);
   await names.sweep(name);
-  assert.deepEqual((await keysOf(store, `${name}/`)).filter((key) => !key.startsWith('incarnations/')), []);
+  assert.deepEqual(
+    (await keysOf(store, `${name}/`)).filter((key) => !key.startsWith('incarnations/')),
+    [],
+  );
   assert.deepEqual(await keysOf(store, 'projects/p/runs/r2/'), ['other']);
 });
 

@@ -88,7 +88,12 @@ export class Incarnations {
    * Gives the name a new uid, unless it has one: then returns that one. `facts` is remembered with it.
    * @throws FailedPrecondition if the name was used by version 0.1
    */
-  async mint(kind: string, name: string, facts: (before: Incarnation | undefined) => JsonObject, signal?: AbortSignal): Promise<Incarnation> {
+  async mint(
+    kind: string,
+    name: string,
+    facts: (before: Incarnation | undefined) => JsonObject,
+    signal?: AbortSignal,
+  ): Promise<Incarnation> {
     for (let attempt = 1; attempt <= attempts; attempt++) {
       const newest = await this.newest(name, signal);
       if (newest !== undefined && !newest.deleted) return newest;

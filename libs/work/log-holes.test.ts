@@ -44,7 +44,7 @@ test('in a log that is read for the first time: at the first, second and third l
   }
 });
 
-test('in a log that was read before the records came, or before they were lost', async () => {
+test('in a log that was read before: of newer records, and of the newest one that was read', async () => {
   for (const hole of [[4], [4, 5], [3], [5]]) {
     const store = await logOf(3);
     const reader = open(store);
@@ -53,11 +53,6 @@ test('in a log that was read before the records came, or before they were lost',
     await writer.refresh();
     for (let k = 3; k < 6; k++) await writer.append(() => String(k));
     for (const seq of hole) await store.delete(key(seq));
-    // Record 3 was read before: its loss is not noticed while later ones follow it.
-    if (hole[0] === 3) {
-      assert.equal(await reader.refresh(), '012345');
-      continue;
-    }
     for (let look = 1; look <= 3; look++) await assert.rejects(reader.refresh(), damagedAt(hole[0]!), `hole ${hole}, look ${look}`);
   }
 });

@@ -51,7 +51,8 @@ export async function saveImported(
   signal: AbortSignal,
 ): Promise<string> {
   const { uid, facts } = await new Incarnations(store).mint('run', run, () => ({ imported: true }), signal);
-  if (facts.imported !== true) throw new CommandError(`${run} is a run that was trained here: choose another id with --run`, exitCodes.conflict);
+  if (facts.imported !== true)
+    throw new CommandError(`${run} is a run that was trained here: choose another id with --run`, exitCodes.conflict);
   const { name, imageSize, classNames } = model;
   const metadata: TrainingMetadata = {
     version: 3,

@@ -99,7 +99,8 @@ export function schedulerHandlers({
       const after = requests.parseWatch(request);
       const leave = feed.enter();
       try {
-        for await (const record of watchRevisions(schedules, feed, { name, uid: request.uid }, after, signal)) yield { schedule: protoSchedule(record) };
+        for await (const record of watchRevisions(schedules, feed, { name, uid: request.uid }, after, signal))
+          yield { schedule: protoSchedule(record) };
       } finally {
         leave();
       }

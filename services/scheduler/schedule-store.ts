@@ -151,7 +151,8 @@ export class ScheduleStore {
     const ids = new Set<string>();
     let scanned = 0;
     for await (const { key } of listAll(this.#store, `${formatName('project', { project })}/schedules/`, { signal })) {
-      if (++scanned > maxScan) throw new ResourceExhausted(`listing ${formatName('project', { project })}`, `${maxScan} schedule revisions`);
+      if (++scanned > maxScan)
+        throw new ResourceExhausted(`listing ${formatName('project', { project })}`, `${maxScan} schedule revisions`);
       ids.add(key.split('/')[3]!);
     }
     const found: ListedSchedule[] = [];
@@ -203,7 +204,10 @@ export class ScheduleStore {
     const known = this.#newest.get(uid) ?? first;
     let newest = known - 1;
     // The known one is listed again: if it is lost, its number must not be given out for the second time.
-    for await (const { key } of listAll(this.#store, `${folderOf({ name, uid })}/`, { after: keyOf({ name, uid, revision: newest }), signal })) {
+    for await (const { key } of listAll(this.#store, `${folderOf({ name, uid })}/`, {
+      after: keyOf({ name, uid, revision: newest }),
+      signal,
+    })) {
       const listed = revisionOf(key);
       // A listing that runs during writes may contain a revision but not the one before it.
       while (++newest < listed) await this.#read({ name, uid, revision: newest }, signal);

@@ -342,10 +342,7 @@ test('schedules outlive the process, and a damaged record is DATA_LOSS by name',
   const file = files.find((f) => f.endsWith('000000000002.json'))!;
   await writeFile(join(store, file), '{"format":');
   const fresh = dial(await replica());
-  await assert.rejects(
-    fresh.getSchedule({ name }, t),
-    (e) => e instanceof errors.DataLoss && e.what === file,
-  );
+  await assert.rejects(fresh.getSchedule({ name }, t), (e) => e instanceof errors.DataLoss && e.what === file);
 });
 
 test('reflection lists the service with health; the admin port answers; series count', async () => {

@@ -216,7 +216,10 @@ async function givenBack(part: Partial<RunSpec> & { runId: string }, alter: (che
 /** As if another executor had made the checkpoint. */
 async function relabel(checkpoint: string): Promise<void> {
   const { manifest } = await readManifest(services.store, await services.manifestKeyOf(checkpoint));
-  await services.store.put(await services.manifestKeyOf(checkpoint), encodeManifest({ ...manifest, fingerprint: 'abacus/fp32/beads/1' }).bytes);
+  await services.store.put(
+    await services.manifestKeyOf(checkpoint),
+    encodeManifest({ ...manifest, fingerprint: 'abacus/fp32/beads/1' }).bytes,
+  );
 }
 
 test('a run that other numerics carry on says that they differ', { timeout: 60_000 }, async () => {
