@@ -1,6 +1,6 @@
 // The whole service through real gRPC on free ports, over a directory store.
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, test } from 'node:test';
@@ -343,6 +343,83 @@ test('schedules outlive the process, and a damaged record is DATA_LOSS by name',
   await writeFile(join(store, file), '{"format":');
   const fresh = dial(await replica());
   await assert.rejects(fresh.getSchedule({ name }, t), (e) => e instanceof errors.DataLoss && e.what === file);
+});
+
+test('a schedule that is created again has another uid: watches and cursors of the first do not fit it', async () => {
+  const first = await create();
+  const other = dial(await replica());
+  const seen: [string, bigint, boolean][] = [];
+  const watching = (async () => {
+    for await (const { schedule } of other.watchSchedule({ name }, t)) seen.push([schedule!.uid, schedule!.revision, schedule!.deleted]);
+  })();
+  await client.deleteSchedule({ name }, t);
+  await watching;
+  assert.deepEqual(
+    seen.slice(-1).map(([uid, , deleted]) => [uid, deleted]),
+    [[first.uid, true]],
+    'the watch ends with the deletion',
+  );
+  const second = await create('early', { ...early, rate: 0.25 });
+  assert.notEqual(second.uid, first.uid);
+  assert.equal(second.revision, 3n);
+  await assert.rejects(client.updateSchedule({ name, spec: early, etag: first.etag }, t), errors.Aborted);
+  await assert.rejects(client.deleteSchedule({ name, etag: first.etag }, t), errors.Aborted);
+  await assert.rejects(all(client.watchSchedule({ name, uid: first.uid, afterRevision: 1n }, t)), errors.NotFound);
+  const watch = client.watchSchedule({ name, uid: second.uid, afterRevision: 1n }, t)[Symbol.asyncIterator]();
+  assert.deepEqual((await watch.next()).value.schedule, second);
+  await watch.return!();
+  await assert.rejects(client.getSchedule({ name, revision: 1n }, t), errors.NotFound, 'a revision of the first schedule');
+  assert.deepEqual((await readdir(join(store, name))).sort(), [second.uid, 'incarnations'].sort(), 'what was deleted is gone');
+});
+
+test('a deletion that died before its tombstone is finished by the next create', async () => {
+  const first = await create();
+  await client.deleteSchedule({ name }, t);
+  await rm(join(store, name, 'incarnations', '00000002.json'));
+  const fresh = dial(await replica());
+  await assert.rejects(fresh.getSchedule({ name }, t), errors.NotFound);
+  await assert.rejects(fresh.deleteSchedule({ name }, t), errors.NotFound);
+  assert.deepEqual((await fresh.listSchedules({ parent }, t)).schedules, []);
+  const { schedule } = await fresh.createSchedule({ parent, scheduleId: 'early', spec: early }, t);
+  assert.notEqual(schedule!.uid, first.uid);
+  assert.equal(schedule!.revision, 3n);
+});
+
+test('a missing revision is DATA_LOSS at every look, and its number is not given out', async () => {
+  for (const [k, lost] of ['1', '2'].entries()) {
+    const scheduleId = `holed-${k}`;
+    const holed = `${parent}/schedules/${scheduleId}`;
+    const { uid } = await create(scheduleId);
+    for (const rate of [0.1, 0.2]) await client.updateSchedule({ name: holed, spec: { ...early, rate } }, t);
+    await rm(join(store, holed, uid, 'revisions', `${lost.padStart(12, '0')}.json`));
+    const fresh = dial(await replica());
+    for (let look = 1; look <= 3; look++) {
+      await assert.rejects(fresh.getSchedule({ name: holed }, t), errors.DataLoss);
+      await assert.rejects(fresh.updateSchedule({ name: holed, spec: early }, t), errors.DataLoss);
+      await assert.rejects(fresh.createSchedule({ parent, scheduleId, spec: early }, t), errors.DataLoss);
+    }
+    assert.equal((await readdir(join(store, holed, uid, 'revisions'))).length, 2);
+  }
+});
+
+test('schedules of version 0.1 are named with what to do, hide no others, and can be deleted', async () => {
+  const old = join(store, 'projects/p/schedules/old/revisions');
+  await mkdir(old, { recursive: true });
+  await writeFile(join(old, '000000000001.json'), '{"format":"dropstream.schedule-revision/1"}\n');
+  await create();
+  const { schedules, unreadable } = await client.listSchedules({ parent }, t);
+  assert.deepEqual(
+    schedules.map((schedule) => schedule.name),
+    [name],
+  );
+  assert.equal(unreadable[0]!.name, `${parent}/schedules/old`);
+  assert.match(unreadable[0]!.reason, /version 0\.1.*or delete it/);
+  const refused = (e: unknown) => e instanceof errors.FailedPrecondition && /version 0\.1/.test(e.message);
+  await assert.rejects(client.getSchedule({ name: `${parent}/schedules/old` }, t), refused);
+  await assert.rejects(create('old'), refused);
+  assert.equal((await readdir(old)).length, 1, 'nothing was changed');
+  await client.deleteSchedule({ name: `${parent}/schedules/old` }, t);
+  assert.equal((await create('old')).revision, 1n);
 });
 
 test('reflection lists the service with health; the admin port answers; series count', async () => {

@@ -101,7 +101,9 @@ test('with a live worker: every run has one history, and no name dies', { timeou
   await service.close();
 });
 
-test('with a worker that is frozen meanwhile: it writes where nobody reads, notices and goes on with the new run', { timeout }, async () => {
+test('with a worker that is frozen meanwhile: it writes where nobody reads, notices and goes on with the new run', {
+  timeout,
+}, async () => {
   const frozen = freezableStore(services.store);
   const argv = ['--store', 'unused', '--data', data, '--poll-ms', '50', '--lease-ttl-ms', '600', '--backoff-ms', '50'];
   const worker = createRunWorker({
@@ -172,7 +174,10 @@ test('a schedule that is deleted and created again is not the one that a run fol
   await scheduler.client.updateSchedule({ name: schedule!.name, spec: { ...spec, rate: 0.5 }, updateMask: ['rate'] }, soon);
   const events = await follow(client, run!.name, ({ event }) => event?.$case === 'status');
   const said = events.at(-1)!.event;
-  assert.ok(said?.$case === 'status' && /followed was deleted; the run keeps revision 2 of it/.test(said.value.message), JSON.stringify(events.at(-1), String));
+  assert.ok(
+    said?.$case === 'status' && /followed was deleted; the run keeps revision 2 of it/.test(said.value.message),
+    JSON.stringify(events.at(-1), String),
+  );
   // A worker that takes the run over does not take the new schedule for the run's own either.
   await service.close();
   const next = await services.trainer(['--role', 'worker', ...argv]);

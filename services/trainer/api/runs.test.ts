@@ -42,7 +42,11 @@ async function assertWhole(store: ObjectStore, uid: string | undefined): Promise
   if (uid === undefined) return await assert.rejects(runs.get('p', 'r', signal), NotFound);
   const { run } = await runs.get('p', 'r', signal);
   assert.equal(run.uid, uid);
-  if (run.state === RunState.QUEUED) assert.ok((await runQueue(store).entries()).some((entry) => entry.uid === uid), 'workers find it');
+  if (run.state === RunState.QUEUED)
+    assert.ok(
+      (await runQueue(store).entries()).some((entry) => entry.uid === uid),
+      'workers find it',
+    );
 }
 
 test('of many creates at once with two specs, one spec wins, and all of its callers get the same run', async () => {
@@ -53,7 +57,8 @@ test('of many creates at once with two specs, one spec wins, and all of its call
     const won = results.flatMap((result, k) => (result.status === 'fulfilled' ? [{ digest: digests[k], uid: result.value.run.uid }] : []));
     assert.equal(won.length, 3);
     assert.equal(new Set(won.map(({ digest, uid }) => `${digest} ${uid}`)).size, 1);
-    for (const result of results) if (result.status === 'rejected') assert.ok(result.reason instanceof AlreadyExists, String(result.reason));
+    for (const result of results)
+      if (result.status === 'rejected') assert.ok(result.reason instanceof AlreadyExists, String(result.reason));
     await assertWhole(store, won[0]!.uid);
     await open(store).change('p', 'r', () => cancelled, signal);
     const deletes = await Promise.allSettled([1, 2, 3].map(() => open(store).delete('p', 'r', '', signal)));
@@ -75,7 +80,10 @@ test('a create that dies at any write leaves nothing that shows, or a whole run;
       .get('p', 'r', signal)
       .catch(() => undefined);
     await assertWhole(store, found?.run.uid);
-    if (survives % 2 === 0) await open(store).delete('p', 'r', '', signal).catch(() => {});
+    if (survives % 2 === 0)
+      await open(store)
+        .delete('p', 'r', '', signal)
+        .catch(() => {});
     const again = found === undefined ? record('b') : record();
     const { run } = await open(store).create('p', 'r', again, signal);
     if (found !== undefined && survives % 2 === 1) assert.equal(run.uid, found.run.uid);
@@ -152,7 +160,10 @@ test('runs of version 0.1 are named with what to do, hide no others, stay as the
   const refused = (error: unknown) => error instanceof FailedPrecondition && /version 0\.1.*or delete it/.test(error.message);
   await assert.rejects(runs.get('p', 'old-run', signal), refused);
   await assert.rejects(runs.create('p', 'old-run', record('a', 'old-run'), signal), refused);
-  await assert.rejects(runs.change('p', 'old-run', () => cancelled, signal), refused);
+  await assert.rejects(
+    runs.change('p', 'old-run', () => cancelled, signal),
+    refused,
+  );
   assert.deepEqual(await keysOf(store, ''), before, 'nothing was changed');
   for (const id of ['new', 'old', 'old-s']) await runs.create('p', id, record('a', id), signal);
   const listed = await runs.list('p', undefined, 10, signal);
