@@ -10,7 +10,7 @@ import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
 import { Claimant } from './claimant.js';
-import { ClaimedLog, type Standing, WorkDeleted } from './claimed-log.js';
+import { ClaimedLog, type Standing } from './claimed-log.js';
 import type { FoldedLog } from './folded-log.js';
 import { Incarnations } from './incarnations.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
@@ -163,16 +163,21 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     } finally {
       await claimed.stop();
       await release(entry, claimed.view);
-      if (claimed.signal.reason instanceof WorkDeleted) await this.#sweep(entry, logger);
+      await this.#sweepIfDeleted(entry, logger);
     }
     return true;
   }
 
-  /** Removes what this worker wrote after its work was deleted. What stays behind goes when the name is used again. */
-  async #sweep(entry: QueueEntry, logger: Logger): Promise<void> {
-    await this.#incarnations.sweep(this.#options.name(entry), AbortSignal.timeout(sweepMs)).catch((error) => {
+  /**
+   * Removes what this worker wrote after its work was deleted, however it noticed. What stays behind goes when the name is used again.
+   */
+  async #sweepIfDeleted(entry: QueueEntry, logger: Logger): Promise<void> {
+    const signal = AbortSignal.timeout(sweepMs);
+    try {
+      if (!(await this.#isCurrent(entry, signal))) await this.#incarnations.sweep(this.#options.name(entry), signal);
+    } catch (error) {
       logger.warn({ error }, 'objects of deleted work could not be removed');
-    });
+    }
   }
 
   #log(entry: QueueEntry): FoldedLog<E, V> {
