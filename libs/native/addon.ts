@@ -77,6 +77,11 @@ interface FileExports {
   readFiles(paths: string[], sizes: Float64Array, folders: string[], memory: Uint8Array, cancel: Uint8Array): Promise<Float64Array>;
 }
 
+/** Memory: libs/native/memory.ts. */
+interface MemoryExports {
+  allocateMemory(bytes: number): ArrayBuffer;
+}
+
 export interface PixelInfo {
   /** 'libjpeg-turbo 2.1.3, with SIMD' */
   jpeg: string;
@@ -115,7 +120,7 @@ interface PixelExports {
   pixelsDecodeWindow(file: Uint8Array, window: Int32Array, plain: 0 | 1, out: Uint8Array): Uint8Array | undefined;
 }
 
-export interface Addon extends EngineExports, FileExports, PixelExports {}
+export interface Addon extends EngineExports, FileExports, MemoryExports, PixelExports {}
 
 /** The addon is missing or does not load. `path` is where it was looked for. */
 export class AddonUnavailable extends Error {

@@ -30,6 +30,8 @@ export interface CheckpointerOptions extends Pick<SaveOptions, 'maxPartBytes'> {
   prefix: string;
   /** Bytes of staging memory for the single copy of a snapshot. Default 4 GiB. */
   maxStagingBytes?: number;
+  /** Allocates the staging memory. Default: an ordinary ArrayBuffer. */
+  allocate?: (bytes: number) => ArrayBuffer;
   /** Called when the manifest is in the store, before the next save begins: append the log record here. If it fails, the save fails. */
   onCommitted: (saved: SavedCheckpoint, signal: AbortSignal) => Promise<void>;
   /** Called when a save fails. The run continues; its latest checkpoint is the one before. */
@@ -85,7 +87,7 @@ export class Checkpointer {
       if (sizeBytes > maxStagingBytes) throw new StagingTooSmall(sizeBytes, maxStagingBytes);
       // Old memory of another size is released before new memory is allocated, so that both together never exceed the bound.
       if (this.staging?.byteLength !== sizeBytes) this.staging = undefined;
-      this.staging ??= new ArrayBuffer(sizeBytes);
+      this.staging ??= this.options.allocate?.(sizeBytes) ?? new ArrayBuffer(sizeBytes);
       const tensors = await fill(this.staging);
       signal?.throwIfAborted();
       this.refuseWhenClosed();

@@ -1,7 +1,8 @@
-// The entry point of the addon: engine information, programs, files, and the pixel functions if they are built in.
+// The entry point of the addon: engine information, programs, files, memory, and the pixel functions if they are built in.
 #include <cstdlib>
 
 #include "binding/file-functions.h"
+#include "binding/memory-functions.h"
 #include "binding/program-functions.h"
 #include "binding/values.h"
 #include "dispatch.h"
@@ -41,6 +42,7 @@ NAPI_MODULE_INIT() {
     dropstream::set_property(env, exports, "engineInfo", function);
     dropstream::register_programs(env, exports);
     dropstream::register_files(env, exports);
+    dropstream::register_memory(env, exports);
 #ifdef DROPSTREAM_HAS_PIXELS
     register_pixels(env, exports);
 #endif

@@ -1,5 +1,6 @@
 /** Saves checkpoints during an attempt: decides when one is due, writes it in the background, commits it to the log, deletes old ones. */
 import type { Program } from '#engine/index.js';
+import { allocateMemory } from '#native/memory.js';
 import type { CheckpointRecord } from '#protocol/dropstream/v1/trainer.js';
 import type { SavedCheckpoint } from '#storage/checkpoint.js';
 import { Checkpointer } from '#storage/checkpointer.js';
@@ -44,6 +45,7 @@ export class RunCheckpoints {
     this.#checkpointer = new Checkpointer({
       store,
       prefix: checkpointsOf(claimed.view.run.name, claimed.view.run.uid),
+      allocate: allocateMemory,
       onCommitted: (saved) => this.#committed(saved),
       onFailed: (step, error) => {
         this.#failure = { error };
