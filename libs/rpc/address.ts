@@ -79,7 +79,10 @@ function wrongEndpoint(text: string, examplePort: number): string | undefined {
   if (split(text) !== undefined) return undefined;
   const url = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];
   if (url !== undefined) {
-    const rest = text.slice(url.length).replace(/^.*@/s, '').replace(/[/?#].*$/s, '');
+    const rest = text
+      .slice(url.length)
+      .replace(/^.*@/s, '')
+      .replace(/[/?#].*$/s, '');
     const host = split(rest) ? rest : split(`${rest}:${examplePort}`) ? `${rest}:${examplePort}` : `localhost:${examplePort}`;
     return `host:port without ${url}, for example ${host}`;
   }

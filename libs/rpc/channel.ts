@@ -2,7 +2,7 @@
 import { type ChannelCredentials, type ChannelOptions, Client } from '@grpc/grpc-js';
 import { invalid } from '#errors/errors.js';
 import { endpointText, parseAddress } from './address.js';
-import { type Environment, type Proxy, proxyFor } from './proxy.js';
+import { type Environment, type HttpProxy, proxyFor } from './proxy.js';
 import { keepProxyFailures, recentProxyFailure } from './proxy-failures.js';
 
 export interface Channel {
@@ -24,8 +24,9 @@ export function openChannel(
   const { target, endpoints, exact } = parseAddress(address);
   const direct = { ...options, 'grpc.enable_http_proxy': 0 };
   const shown = endpoints.length === 0 ? target : endpoints.map(endpointText).join(',');
-  const proxies = exact ? [] : endpoints.flatMap((endpoint): Proxy[] => proxyFor(endpoint, env) ?? []);
-  const proxy = proxies[0];
+  const proxy = exact
+    ? undefined
+    : endpoints.map((endpoint): HttpProxy | undefined => proxyFor(endpoint, env)).find((one) => one !== undefined);
   if (proxy === undefined) return { client: new Client(target, credentials, direct), where: () => shown };
   if (endpoints.length > 1)
     throw invalid('address', address, `one address, because it is reached through ${proxy.shown}; or list all of these hosts in no_proxy`);

@@ -106,9 +106,12 @@ function readFile(path: string | undefined, service: string, options: OptionTabl
   try {
     content = JSON.parse(readSmallFile(path, MAX_FILE_BYTES).toString('utf8'));
   } catch (cause) {
-    throw new InvalidArgument([{ field: '--config', value: path, allowed: `a readable JSON file of at most 1 MiB (${(cause as Error).message})` }], {
-      cause,
-    });
+    throw new InvalidArgument(
+      [{ field: '--config', value: path, allowed: `a readable JSON file of at most 1 MiB (${(cause as Error).message})` }],
+      {
+        cause,
+      },
+    );
   }
   const all = content as Record<string, unknown>;
   const own = isObject(all) && isObject(all[service]) ? (all[service] as Record<string, unknown>) : all;

@@ -21,7 +21,18 @@ test('every variable is read, in lower case and in upper case, the special one f
 });
 
 test('this machine is never reached through a proxy', () => {
-  const own = ['127.0.0.1', '127.9.8.7', 'localhost', 'LocalHost', 'localhost.', 'api.localhost', '::1', '::ffff:127.0.0.1', '0.0.0.0', '::'];
+  const own = [
+    '127.0.0.1',
+    '127.9.8.7',
+    'localhost',
+    'LocalHost',
+    'localhost.',
+    'api.localhost',
+    '::1',
+    '::ffff:127.0.0.1',
+    '0.0.0.0',
+    '::',
+  ];
   for (const host of own) assert.equal(proxied(host, http), false, host);
   for (const host of ['128.0.0.1', 'localhost.corp', 'mylocalhost', '::2', 'fe80::1']) assert.equal(proxied(host, http), true, host);
 });
@@ -64,7 +75,8 @@ test('a proxy is http://host:port, with or without the scheme; what it cannot be
   for (const value of ['socks5://me:secret@proxy:1', 'https://me:secret@proxy:1', 'http://me:se/cret@proxy:1', 'http://'])
     assert.throws(
       () => found(value),
-      (error) => error instanceof InvalidArgument && /must be http:\/\/host:port/.test(error.message) && !/secret|cret@/.test(error.message),
+      (error) =>
+        error instanceof InvalidArgument && /must be http:\/\/host:port/.test(error.message) && !/secret|cret@/.test(error.message),
       value,
     );
 });

@@ -8,7 +8,7 @@ import { invalid } from '#errors/errors.js';
 import type { Endpoint } from './address.js';
 import { isLoopback } from './loopback.js';
 
-export interface Proxy {
+export interface HttpProxy {
   /** host:port */
   readonly address: string;
   /** user:password */
@@ -24,7 +24,7 @@ const EXCEPTION_VARIABLES = ['no_grpc_proxy', 'no_proxy'];
 const DEFAULT_PROXY_PORT = '80';
 
 /** undefined: it is dialled directly. @throws InvalidArgument for a proxy that cannot be used */
-export function proxyFor({ host, port }: Endpoint, env: Environment = process.env): Proxy | undefined {
+export function proxyFor({ host, port }: Endpoint, env: Environment = process.env): HttpProxy | undefined {
   const proxy = firstSet(PROXY_VARIABLES, env);
   if (proxy === undefined || isThisMachine(host)) return undefined;
   const exceptions = firstSet(EXCEPTION_VARIABLES, env)?.value ?? '';
@@ -72,7 +72,7 @@ function covers(entry: string, host: string, port: number): boolean {
   return suffix !== '' && (host === suffix || host.endsWith(`.${suffix}`));
 }
 
-function parseProxy(variable: string, value: string): Proxy {
+function parseProxy(variable: string, value: string): HttpProxy {
   const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'http:' || url.hostname === '')

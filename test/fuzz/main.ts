@@ -144,7 +144,11 @@ async function fuzz(program: string, format: Format, files: number, seed: bigint
 }
 
 const { values } = parseArgs({
-  options: { files: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' }, format: { type: 'string', multiple: true } },
+  options: {
+    files: { type: 'string', default: '10000' },
+    seed: { type: 'string', default: '1' },
+    format: { type: 'string', multiple: true },
+  },
 });
 const [files, seed] = [Number(values.files), BigInt(values.seed)];
 const unknown = values.format?.find((name) => !(FORMATS as readonly string[]).includes(name));

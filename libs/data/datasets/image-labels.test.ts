@@ -25,11 +25,13 @@ function flatSet(parts = '', images = ''): { folder: string; val: string; truth:
   mkdirSync(join(val, images), { recursive: true });
   const found = readdirSync(sorted).flatMap((className) => readdirSync(join(sorted, className)).map((name) => ({ name, className })));
   // Not in the order of their classes.
-  const truth = found.sort((a, b) => (a.name + a.className < b.name + b.className ? -1 : 1)).map(({ name, className }, i) => {
-    const flat = `val_${String(i).padStart(4, '0')}.${name.split('.').at(-1)}`;
-    renameSync(join(sorted, className, name), join(val, images, flat));
-    return { name: flat, className };
-  });
+  const truth = found
+    .sort((a, b) => (a.name + a.className < b.name + b.className ? -1 : 1))
+    .map(({ name, className }, i) => {
+      const flat = `val_${String(i).padStart(4, '0')}.${name.split('.').at(-1)}`;
+      renameSync(join(sorted, className, name), join(val, images, flat));
+      return { name: flat, className };
+    });
   rmSync(sorted, { recursive: true });
   return { folder, val, truth };
 }
@@ -87,7 +89,10 @@ test('images without a label are left out by the share rule, labels without an i
   const { val, truth } = flatSet();
   const labels = join(base, 'partial.txt');
   writeFileSync(labels, `${FORMS['val.txt']?.(truth.slice(1))}\nval_9999.jpg 1\nval_9998.jpg 1\n`);
-  await assert.rejects(index(val, { labels }), (error) => error instanceof InvalidArgument && /partial\.txt has no label for it/.test(error.message));
+  await assert.rejects(
+    index(val, { labels }),
+    (error) => error instanceof InvalidArgument && /partial\.txt has no label for it/.test(error.message),
+  );
   const { samples, skipped, warnings } = await index(val, { labels, maxUndecodable: 0.5 });
   assert.deepEqual([samples, skipped.length], [5, 1]);
   assert.match(warnings.join(), /1 labels more than there are images/);
@@ -105,5 +110,9 @@ test('what is no file of labels is refused with what it must hold', () => {
   ];
   for (const [text, reason] of cases) assert.throws(() => parseLabels(text, 'labels.txt', images, CLASSES), reason, text);
   assert.throws(() => parseLabels('a.jpg 900000\n', 'labels.txt', images, []), /labels from 0 to/);
-  assert.equal(parseLabels('a.jpg 10\nb.jpg 9\n', 'labels.txt', images, ['10', '9']).labelOf('a.jpg'), 0, 'classes that are called by numbers');
+  assert.equal(
+    parseLabels('a.jpg 10\nb.jpg 9\n', 'labels.txt', images, ['10', '9']).labelOf('a.jpg'),
+    0,
+    'classes that are called by numbers',
+  );
 });

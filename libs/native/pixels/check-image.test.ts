@@ -35,11 +35,10 @@ test('the end of a JPEG is that of its scans, not of a thumbnail, a comment or w
     assert.ok(hasJpegEnd(dressed), name);
     for (const [what, whole] of Object.entries({ bytes, dressed })) {
       const end = whole.lastIndexOf(Buffer.from([0xff, 0xd9]));
-      for (const kept of [end + 1, end, end - 9, Math.floor((end + whole.indexOf(Buffer.from([0xff, 0xda]), 9000)) / 2)]) {
+      for (const kept of [end + 1, end, end - 9, end >> 1, end >> 2]) {
         const cut = whole.subarray(0, kept);
         assert.ok(!hasJpegEnd(cut), `${what} of ${name} cut to ${kept}`);
-        assert.ok(!hasJpegEnd(Buffer.concat([cut, bytes])), `${what} of ${name} cut to ${kept}, and another image behind it`);
-        assert.throws(() => checkImage(cut), /the file was cut|ends/);
+        assert.throws(() => checkImage(cut), /the file was cut|ends before/, `${what} of ${name} cut to ${kept}`);
       }
     }
   }

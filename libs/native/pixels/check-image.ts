@@ -24,7 +24,10 @@ export function checkImage(bytes: Uint8Array): ImageHeader {
     try {
       checkForeign(format, bytes, width, height);
     } catch (error) {
-      throw new ImageHeaderError(error instanceof RangeError ? `${format} ends inside its header` : (error as Error).message, bytes.byteLength);
+      throw new ImageHeaderError(
+        error instanceof RangeError ? `${format} ends inside its header` : (error as Error).message,
+        bytes.byteLength,
+      );
     }
   }
   return header;

@@ -39,7 +39,10 @@ export function addDataCommand(program: Command, context: Context): void {
     .action(async (path: string, options: IndexCommandOptions) => {
       const store = storeOf(options.store, context);
       const dataset = await interruptible(context, (stoppable) =>
-        indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store, labels: options.labels, ...indexLimits(options) }, stoppable),
+        indexAndSave(
+          { path, split: options.split, kind: datasetKind(options.kind), store, labels: options.labels, ...indexLimits(options) },
+          stoppable,
+        ),
       );
       const { sha256, kind, folder, samples, classes, skipped, ignored, unchanged, warnings } = dataset;
       if (options.json)

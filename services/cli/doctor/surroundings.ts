@@ -1,8 +1,8 @@
 /** Checks the object store and the services by using them as a client would. */
 import { credentials } from '@grpc/grpc-js';
+import { InvalidArgument } from '#errors/errors.js';
 import { openChannel } from '#rpc/channel.js';
 import { fromServiceError } from '#rpc/status.js';
-import { InvalidArgument } from '#errors/errors.js';
 import { openStore } from '#storage/open-store.js';
 import { addressOf, type ServiceName, storeOf } from '../addresses.js';
 import type { Check } from '../commands/doctor.js';

@@ -32,9 +32,12 @@ export function checkForeign(format: ForeignFormat, bytes: Uint8Array, width: nu
       return;
     case 'tiff': {
       const { file, layout } = plainTiff(bytes);
-      if (layout.compression === TIFF_COMPRESSION.jpeg) return checkJpegPieces(file, layout);
-      checkTiffPlanes(layout);
-      tiffColourKind(layout);
+      if (layout.compression === TIFF_COMPRESSION.jpeg) checkJpegPieces(file, layout);
+      else {
+        checkTiffPlanes(layout);
+        tiffColourKind(layout);
+      }
+      return;
     }
   }
 }

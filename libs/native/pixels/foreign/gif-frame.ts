@@ -20,9 +20,17 @@ const { GifReader } = createRequire(import.meta.url)('omggif') as {
 
 /** @throws Error for a file whose blocks are damaged or cut, or whose first frame cannot be shown */
 export function firstGifFrame(bytes: Uint8Array, width: number, height: number): FrameInfo & { readonly palette_offset: number } {
-  const frame = new GifReader(bytes).frameInfo(0);
+  const frame = read(bytes);
   if (frame.x + frame.width > width || frame.y + frame.height > height) throw new Error('gif with a first frame that leaves its screen');
   const palette = frame.palette_offset;
   if (palette === null) throw new Error('gif without a palette');
   return { ...frame, palette_offset: palette };
+}
+
+function read(bytes: Uint8Array): FrameInfo {
+  try {
+    return new GifReader(bytes).frameInfo(0);
+  } catch (error) {
+    throw new Error(`gif without a whole frame (${error instanceof Error ? error.message : String(error)})`, { cause: error });
+  }
 }

@@ -15,13 +15,13 @@ const NOT_READ: Readonly<Record<number, string>> = {
   3: 'CCITT Group 3, of fax',
   4: 'CCITT Group 4, of fax',
   6: 'JPEG of the old kind',
-  34_661: 'JBIG',
-  34_712: 'JPEG 2000',
-  34_887: 'LERC',
-  34_925: 'LZMA',
-  50_000: 'Zstandard',
-  50_001: 'WebP',
-  52_546: 'JPEG XL',
+  34661: 'JBIG',
+  34712: 'JPEG 2000',
+  34887: 'LERC',
+  34925: 'LZMA',
+  50000: 'Zstandard',
+  50001: 'WebP',
+  52546: 'JPEG XL',
 };
 const MAX_TAGS = 4096;
 const MAX_BYTES = 256 << 20;
