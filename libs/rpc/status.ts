@@ -187,7 +187,7 @@ export function fromServiceError(error: ServiceError, method = 'the call', where
   const at = where === undefined ? method : `${method} at ${where}`;
   switch (error.code) {
     case status.UNAVAILABLE:
-      return new Unavailable(`${at} (${plainDetails(error.details)})`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
+      return new Unavailable(`${at}${reasonOf(error.details)}`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
     case status.CANCELLED:
       return new Cancelled(method, { cause: error });
     case status.DEADLINE_EXCEEDED:
@@ -197,9 +197,13 @@ export function fromServiceError(error: ServiceError, method = 'the call', where
   }
 }
 
-/** Without the reason that grpc-js does not know, which it writes all the same. */
-const plainDetails = (details: string): string =>
-  details.replaceAll('. Last error: undefined', '').replaceAll(/\. Resolution note: *(?=$|\.)/g, '');
+/** What grpc-js says, in parentheses, without its words for a reason that it does not know. */
+function reasonOf(details: string): string {
+  const reason = details
+    .replaceAll(/(round_robin: )?No connection established(\. Last error: (undefined)?)?/g, '')
+    .replace(/\. Resolution note: *$/, '');
+  return reason.trim() === '' ? '' : ` (${reason.trim()})`;
+}
 
 function readDetails(metadata: Metadata | undefined): Map<string, Uint8Array> {
   const bytes = metadata?.get(detailsKey)[0];
