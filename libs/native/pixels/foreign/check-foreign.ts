@@ -16,9 +16,10 @@ import { checkTiffPlanes } from './tiff-samples.js';
 export function checkForeign(format: ForeignFormat, bytes: Uint8Array, width: number, height: number): void {
   switch (format) {
     case 'webp': {
+      // The first frame of an animation may be whole where others were cut.
+      const { still } = stillWebp(bytes);
       // The size of a RIFF file leaves out its first eight bytes.
-      if (8 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true) > bytes.length) throw new Error('webp ends inside its image');
-      stillWebp(bytes);
+      if (8 + new DataView(still.buffer, still.byteOffset).getUint32(4, true) > still.length) throw new Error('webp ends inside its image');
       return;
     }
     case 'gif':
