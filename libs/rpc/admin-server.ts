@@ -1,8 +1,9 @@
 /** The second port of a service: `/metrics` (Prometheus text), `/livez` (the process answers), `/readyz` (it takes new work). */
-import { createServer as createHttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { lookup } from 'node:dns/promises';
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { type AddressInfo, isIP } from 'node:net';
 import type { Registry } from 'prom-client';
-import { checkListenHost } from './loopback.js';
+import { checkListenHost, listenHost } from './loopback.js';
 
 export interface AdminOptions {
   /** Default 127.0.0.1. */
@@ -22,10 +23,50 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
+/** A name with addresses of both families is served on each of them, as the gRPC server does. */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
-  const host = options.host ?? '127.0.0.1';
+  const host = listenHost(options.host ?? '127.0.0.1', 'admin-host');
   checkListenHost(host, { tls: false, allowRemote: options.allowRemote ?? false });
-  const server = createHttpServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 5_000 }, (request, response) => {
+  const answer = adminAnswers(options);
+  const servers: Server[] = [];
+  let port = options.port ?? 0;
+  try {
+    for (const address of isIP(host) === 0 ? await addressesOf(host) : [host]) {
+      const server = createHttpServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 5_000 }, answer);
+      servers.push(server);
+      port = await listen(server, port, address);
+    }
+  } catch (error) {
+    await Promise.all(servers.map(closed));
+    throw error;
+  }
+  return { port, close: async () => void (await Promise.all(servers.map(closed))) };
+}
+
+async function addressesOf(name: string): Promise<string[]> {
+  const found = await lookup(name, { all: true });
+  return [...new Set(found.map(({ address }) => address))];
+}
+
+function listen(server: Server, port: number, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, address, () => {
+      server.off('error', reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+function adminAnswers(options: AdminOptions): RequestListener {
+  return (request, response) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
       response.writeHead(status, { 'content-type': type }).end(body);
     };
@@ -46,20 +87,5 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
       default:
         return answer(404, 'try /metrics, /livez or /readyz\n');
     }
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port ?? 0, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   };
 }

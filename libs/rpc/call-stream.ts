@@ -66,7 +66,7 @@ async function* once(
     }
   } catch (error) {
     if (signal?.aborted) throw cancelled();
-    throw isServiceError(error) ? fromServiceError(error, method.path.slice(1)) : error;
+    throw isServiceError(error) ? fromServiceError(error, method.path.slice(1), connection.where()) : error;
   } finally {
     signal?.removeEventListener('abort', abort);
     // After a normal end, this does nothing. Otherwise, it emits an error that nobody receives any more.

@@ -65,7 +65,9 @@ function once(connection: Connection, method: AnyMethod, request: Buffer, option
         observer?.handled(status[error?.code ?? status.OK]);
         if (error)
           return reject(
-            signal?.aborted ? new Cancelled(method.path.slice(1), { cause: signal.reason }) : fromServiceError(error, method.path.slice(1)),
+            signal?.aborted
+              ? new Cancelled(method.path.slice(1), { cause: signal.reason })
+              : fromServiceError(error, method.path.slice(1), connection.where()),
           );
         observer?.received();
         resolve(response);

@@ -9,13 +9,15 @@
  * Every call has a deadline or a signal. Errors are the classes of errors.ts. UNAVAILABLE is retried if the call is idempotent.
  */
 import { setMaxListeners } from 'node:events';
-import { type ChannelCredentials, type ChannelOptions, Client, credentials, type ServiceDefinition } from '@grpc/grpc-js';
+import { type ChannelCredentials, type ChannelOptions, credentials, type ServiceDefinition } from '@grpc/grpc-js';
 import type { Registry } from 'prom-client';
 import { createGrpcClientMetrics, type GrpcMetrics } from '#telemetry/grpc-metrics.js';
 import { callStream } from './call-stream.js';
 import { callUnary } from './call-unary.js';
+import { openChannel } from './channel.js';
 import type { CallOptions, Connection } from './connection.js';
 import type { AnyMethod } from './handlers.js';
+import type { Environment } from './proxy.js';
 import { defaultRetry, type RetryPolicy } from './retry.js';
 
 export * from '#errors/errors.js';
@@ -43,6 +45,8 @@ export interface ConnectOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Options that override those of the channel. */
   readonly channel?: ChannelOptions;
+  /** Where the proxy is named; default process.env. */
+  readonly env?: Environment;
 }
 
 /** A generated class such as `SchedulerServiceClient`. */
@@ -74,12 +78,14 @@ function metricsOf(registry: Registry): GrpcMetrics {
 
 /**
  * Connects lazily. `address` is `host:port`, several of them joined by commas (calls go round robin), or a gRPC target such as
- * `dns:///data:7011`.
+ * `dns:///data:7011`. proxy.ts says when a proxy is used.
+ * @throws InvalidArgument for an address or a proxy that cannot be used
  */
 export function connect<D extends object>(type: ClientClass<D>, address: string, options: ConnectOptions = {}): TypedClient<D> {
-  const client = new Client(targetOf(address), credentialsOf(options.tls), channelOptions(options));
+  const { client, where } = openChannel(address, credentialsOf(options.tls), channelOptions(options), options.env);
   const connection: Connection = {
     client,
+    where,
     metrics: options.registry && metricsOf(options.registry),
     retry: { ...defaultRetry, ...options.retry },
     metadata: options.metadata ?? {},
@@ -105,12 +111,6 @@ function checked(method: AnyMethod, options: CallOptions | undefined): CallOptio
 /** Fills in the proto defaults of top-level fields, which the generated encoder expects. */
 function complete(method: AnyMethod, request: object): object {
   return { ...(method.requestDeserialize(Buffer.alloc(0)) as object), ...request };
-}
-
-function targetOf(address: string): string {
-  const parts = address.split(',').map((part) => part.trim());
-  if (parts.length === 1) return parts[0]!;
-  return `ipv4:${parts.map((part) => part.replace(/^localhost:/, '127.0.0.1:')).join(',')}`;
 }
 
 function channelOptions(options: ConnectOptions): ChannelOptions {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { InvalidArgument } from '#errors/errors.js';
 import { defineConfig } from './config.js';
-import { bool, integer, readTls, serviceOptions } from './service-options.js';
+import { bool, integer, readTls, serviceAddress, serviceOptions } from './service-options.js';
 
 const config = defineConfig('data', {
   port: { schema: integer(0, 65535).default(7011), help: 'gRPC port' },
@@ -109,4 +110,44 @@ test('half a TLS pair and unreadable files are refused', () => {
     ['--tls-cert'],
   );
   assert.equal(defineConfig('x', serviceOptions({ port: 7 })).parse({ argv: [], env: {} }).adminPort, 1007);
+});
+
+test('a configuration file or a certificate that is no small file is refused with what it is', async () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const huge = join(folder, 'huge.json');
+  await writeFile(huge, `{"store":"${'x'.repeat(1 << 20)}"}`);
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ['/dev/zero', /it is a device/],
+    [pipe, /it is a named pipe/],
+    [folder, /it is a folder/],
+    [huge, /at most 1048576 are read/],
+    [join(folder, 'none'), /ENOENT/],
+  ];
+  for (const [path, reason] of cases) {
+    const refused = (error: unknown) => error instanceof InvalidArgument && reason.test(error.violations[0]?.allowed ?? '');
+    assert.throws(() => config.parse({ argv: ['--store', 's', '--config', path], env: {} }), refused, path);
+    assert.throws(() => config.parse({ argv: ['--store', 's'], env: { DROPSTREAM_CONFIG: path } }), refused, path);
+    assert.throws(() => readTls({ tlsCert: path, tlsKey: path, tlsClientCa: '' }), refused, path);
+  }
+  const large = join(folder, 'large.json');
+  await writeFile(large, JSON.stringify({ store: 'x'.repeat(1 << 19) }));
+  assert.equal(config.parse({ argv: ['--config', large], env: {} }).store.length, 1 << 19);
+});
+
+test('an address of another service is checked where it is given', () => {
+  const other = defineConfig('trainer', { data: { schema: z.array(serviceAddress(7011)).default([]), help: 'data replicas', list: true } });
+  const allowed = (...argv: string[]) => {
+    try {
+      other.parse({ argv, env: {} });
+      return '';
+    } catch (error) {
+      assert.ok(error instanceof InvalidArgument);
+      return error.violations.map((v) => `${v.field}: ${v.allowed}`).join();
+    }
+  };
+  assert.equal(allowed('--data', 'data:7011', '--data', '[::1]:7', '--data', 'dns:///data:7011'), '');
+  assert.match(allowed('--data', 'http://data:7011'), /--data: data replicas \(host:port without http:\/\/, for example data:7011\)/);
+  assert.match(allowed('--data', 'data'), /the port is missing, for example data:7011/);
+  assert.match(allowed('--data', '::1'), /in brackets/);
 });

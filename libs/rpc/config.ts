@@ -5,8 +5,8 @@
  *     const config = defineConfig('scheduler', { ...serviceOptions({ port: 7012 }), store: { schema: z.string(), help: 'where objects are kept' } });
  *     const { port, store } = config.parse({ argv: process.argv.slice(2), env: process.env });
  */
-import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
+import { readSmallFile } from '#bounds/small-file.js';
 import { InvalidArgument, Violations } from '#errors/errors.js';
 import { parseFlags } from './config-flags.js';
 
@@ -38,6 +38,8 @@ export interface Config<T extends OptionTable> {
   /** The text of `--help`, one line for each option. */
   help(): string;
 }
+
+const MAX_FILE_BYTES = 1 << 20;
 
 export function defineConfig<const T extends OptionTable>(service: string, options: T): Config<T> {
   const envNames = (name: string): string[] => {
@@ -102,11 +104,14 @@ function readFile(path: string | undefined, service: string, options: OptionTabl
   if (path === undefined || path === '') return new Map();
   let content: unknown;
   try {
-    content = JSON.parse(readFileSync(path, 'utf8'));
+    content = JSON.parse(readSmallFile(path, MAX_FILE_BYTES).toString('utf8'));
   } catch (cause) {
-    throw new InvalidArgument([{ field: '--config', value: path, allowed: `a readable JSON file (${(cause as Error).message})` }], {
-      cause,
-    });
+    throw new InvalidArgument(
+      [{ field: '--config', value: path, allowed: `a readable JSON file of at most 1 MiB (${(cause as Error).message})` }],
+      {
+        cause,
+      },
+    );
   }
   const all = content as Record<string, unknown>;
   const own = isObject(all) && isObject(all[service]) ? (all[service] as Record<string, unknown>) : all;

@@ -19,6 +19,8 @@ export interface CallExtras {
 /** What callUnary and callStream use of a connection. */
 export interface Connection {
   readonly client: Client;
+  /** For messages: where calls go, and what went wrong on the way if that is known. */
+  readonly where: () => string;
   readonly metrics: GrpcMetrics | undefined;
   readonly retry: RetryPolicy;
   readonly metadata: Readonly<Record<string, string>>;

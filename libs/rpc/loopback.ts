@@ -1,8 +1,28 @@
 /** Allows plain text only on loopback addresses, where other machines cannot listen, unless there is TLS or an explicit flag (design §3.10). */
+import { BlockList, isIP } from 'node:net';
 import { invalid } from '#errors/errors.js';
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** Whether a name or an address without brackets is this machine's own by its form alone. */
+export function isLoopback(host: string): boolean {
+  const family = isIP(host);
+  if (family !== 0) return loopback.check(host, `ipv${family as 4 | 6}`);
+  return /^(.+\.)?localhost\.?$/i.test(host);
+}
+
+/** The address or name that an option gives, without the brackets that IPv6 has beside a port. @throws InvalidArgument where it is something else */
+export function listenHost(host: string, option: string): string {
+  const bare = /^\[(.*)\]$/.exec(host)?.[1] ?? host;
+  const url = /^[a-z][a-z0-9+.-]*:\/\//i.exec(bare)?.[0];
+  const [, name, port] = /^(?:[a-z][a-z0-9+.-]*:\/\/)?\[?([^/[\]]*?)\]?(?::(\d+))?\/?$/i.exec(bare) ?? [];
+  if (url !== undefined) throw invalid(option, host, `an address or a name without ${url}${name ? `: ${name}` : ''}`);
+  if (isIP(bare) === 0 && port !== undefined)
+    throw invalid(option, host, `an address or a name without a port: ${name}, and the port in ${option.replace('host', 'port')}`);
+  if (/[\s/[\]@]/.test(bare)) throw invalid(option, host, 'an address or a name, for example 127.0.0.1, ::1 or localhost');
+  return bare;
 }
 
 /** Throws InvalidArgument for a plain-text listener that other machines can reach, unless `allowRemote` is true. */

@@ -12,7 +12,7 @@ import type { Logger } from '#telemetry/logger.js';
 import { type Authorize, sameProject } from './authorize.js';
 import { bindHandler } from './bind-handler.js';
 import type { AnyMethod, BoundService } from './handlers.js';
-import { checkListenHost, hostPort } from './loopback.js';
+import { checkListenHost, hostPort, listenHost } from './loopback.js';
 import { type CallFacts, observeCalls } from './observe-calls.js';
 import { reflectionOf } from './reflection.js';
 
@@ -71,7 +71,7 @@ export interface RpcServer {
 const minute = 60_000;
 
 export function createServer(options: ServerOptions): RpcServer {
-  const host = options.host ?? '127.0.0.1';
+  const host = listenHost(options.host ?? '127.0.0.1', 'host');
   checkListenHost(host, { tls: options.tls !== undefined, allowRemote: options.allowRemote ?? false });
   const facts = new WeakMap<Metadata, CallFacts>();
   const metrics = createGrpcServerMetrics(options.registry);

@@ -1,8 +1,9 @@
 /** The options that all services have, and schemas for a service's own options. */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { readSmallFile } from '#bounds/small-file.js';
 import { invalid } from '#errors/errors.js';
 import { type LogLevel, logLevels } from '#telemetry/logger.js';
+import { wrongAddress } from './address.js';
 import type { ConfigOf, OptionTable } from './config.js';
 import type { ServerTls } from './server.js';
 
@@ -15,6 +16,13 @@ export const bool = (fallback: boolean) =>
     .default(fallback);
 
 export const integer = (min: number, max: number) => z.coerce.number({ error: 'a number' }).int().min(min).max(max);
+
+/** The address of a service. @param port its default port, for messages */
+export const serviceAddress = (port: number) =>
+  z.string().superRefine((text, context) => {
+    const wrong = wrongAddress(text, port);
+    if (wrong !== undefined) context.addIssue({ code: 'custom', message: wrong });
+  });
 
 export interface ServiceDefaults {
   /** Default of the gRPC port; the default of the admin port is 1000 higher. */
@@ -73,9 +81,11 @@ export function readTls(config: Pick<ServiceConfig, 'tlsCert' | 'tlsKey' | 'tlsC
   };
 }
 
+const MAX_PEM_BYTES = 1 << 20;
+
 function read(option: string, path: string): Buffer {
   try {
-    return readFileSync(path);
+    return readSmallFile(path, MAX_PEM_BYTES);
   } catch (cause) {
     throw invalid(option, path, `a readable file (${(cause as Error).message})`);
   }

@@ -172,8 +172,11 @@ export function toStatus(error: unknown, unexpected: (error: unknown) => void): 
   return { code: found.code, details: message, metadata };
 }
 
-/** Restores the class that the server threw, with its ids, or RemoteError for a status without a class. `cause` is the original error. */
-export function fromServiceError(error: ServiceError, method = 'the call'): DomainError | RemoteError {
+/**
+ * Restores the class that the server threw, with its ids, or RemoteError for a status without a class. `cause` is the original error.
+ * @param where the address that was called, and the way to it
+ */
+export function fromServiceError(error: ServiceError, method = 'the call', where?: string): DomainError | RemoteError {
   const found = statusTable.find((r) => r.code === error.code);
   if (!found) return new RemoteError(error.code, error.details, { cause: error });
   const details = readDetails(error.metadata);
@@ -181,16 +184,25 @@ export function fromServiceError(error: ServiceError, method = 'the call'): Doma
   const parsed = info && safely(() => ErrorInfo.decode(info));
   if (parsed?.domain === errorDomain) return found.restore(parsed.metadata, details, error);
   // This status came from grpc-js itself or from another server: it has only text and no details.
+  const at = where === undefined ? method : `${method} at ${where}`;
   switch (error.code) {
     case status.UNAVAILABLE:
-      return new Unavailable(`${method} (${error.details})`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
+      return new Unavailable(`${at}${reasonOf(error.details)}`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
     case status.CANCELLED:
       return new Cancelled(method, { cause: error });
     case status.DEADLINE_EXCEEDED:
-      return new DeadlineExceeded(method, { cause: error });
+      return new DeadlineExceeded(at, { cause: error });
     default:
       return new RemoteError(error.code, error.details, { cause: error });
   }
+}
+
+/** What grpc-js says, in parentheses, without its words for a reason that it does not know. */
+function reasonOf(details: string): string {
+  const reason = details
+    .replaceAll(/(round_robin: )?No connection established(\. Last error: (undefined)?)?/g, '')
+    .replace(/\. Resolution note: *$/, '');
+  return reason.trim() === '' ? '' : ` (${reason.trim()})`;
 }
 
 function readDetails(metadata: Metadata | undefined): Map<string, Uint8Array> {

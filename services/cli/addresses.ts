@@ -1,6 +1,7 @@
 /** Finds the addresses of the services: from a flag, the environment, or the file that `dropstream up` writes, in this order. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseAddress } from '#rpc/address.js';
 import { type Context, homeFolder } from './context.js';
 import { CommandError, exitCodes } from './exit-codes.js';
 
@@ -50,11 +51,19 @@ function alive(pid: number): boolean {
   }
 }
 
-/** Addresses of all replicas of a service, joined by commas. @throws CommandError (exit code 3) if the address is not known */
+const defaultPorts: Readonly<Record<ServiceName, number>> = { data: 7011, scheduler: 7012, trainer: 7013, evaluator: 7014 };
+
+/**
+ * Addresses of all replicas of a service, joined by commas.
+ * @throws CommandError (exit code 3) if the address is not known, InvalidArgument if it is not one
+ */
 export function addressOf(service: ServiceName, flag: string | undefined, context: Context): string {
   const variable = `DROPSTREAM_${service.toUpperCase()}`;
   const given = flag ?? context.env[variable];
-  if (given) return given;
+  if (given) {
+    parseAddress(given, flag === undefined ? variable : `--${service}`, defaultPorts[service]);
+    return given;
+  }
   const running = readUpState(homeFolder(context))?.services.filter((s) => s.service === service) ?? [];
   if (running.length > 0) return running.map((s) => s.address).join(',');
   throw new CommandError(

@@ -46,6 +46,8 @@ export interface IndexRequest {
   /** As the options of `train` of these names. */
   readonly maxUndecodable?: number | undefined;
   readonly nbClasses?: number | undefined;
+  /** As the option of `data index`. */
+  readonly labels?: string | undefined;
 }
 
 /** Reads every sample that is new or has changed and stores the manifest. Shows progress and names files that are not images. */
@@ -66,14 +68,15 @@ export async function indexAndSave(
 
 /** Like indexAndSave, but stores nothing. The path is a folder, or s3://bucket/prefix?endpoint=… for a data set in an object store. */
 export async function indexAt(
-  { path: given, kind, split, maxUndecodable, nbClasses }: Omit<IndexRequest, 'store'>,
+  { path: given, kind, split, maxUndecodable, nbClasses, labels: labelFile }: Omit<IndexRequest, 'store'>,
   context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
 ): Promise<IndexedDataset> {
   const { terminal, signal } = context;
   const inStore = given.startsWith('s3://');
   const path = inStore ? given : resolve(context.cwd, given);
   const onProgress = progressLines(terminal, `indexing ${path}`, (done, total) => `${count(done)} of ${count(total)}`);
-  const options = { kind, signal, onProgress, maxUndecodable, nbClasses, memory: join(homeFolder(context), 'index') };
+  const labels = labelFile === undefined ? undefined : resolve(context.cwd, labelFile);
+  const options = { kind, signal, onProgress, maxUndecodable, nbClasses, labels, memory: join(homeFolder(context), 'index') };
   const dataset = inStore
     ? await indexStore(path, split, options, context)
     : await indexDataset(await rootsFor(path, context), path, { ...options, split });
@@ -99,6 +102,8 @@ async function rootsFor(path: string, context: Pick<Context, 'cwd' | 'env'>): Pr
 }
 
 async function indexStore(uri: string, split: string, options: IndexOptions, { env, signal }: Pick<Context, 'env' | 'signal'>) {
+  if (options.labels !== undefined)
+    throw invalid('labels', options.labels, 'left out for a data set in an object store, where class folders say the labels');
   if (split !== '') throw invalid('split', split, 'left out for a data set in an object store: name the folder of the split in the URI');
   const store = await openStore(uri, { env, signal, probe: false, foreignKeys: true });
   try {

@@ -1,7 +1,7 @@
 /** Options of the evaluator, from flags, the environment or a file. */
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
-import { integer, serviceOptions } from '#rpc/service-options.js';
+import { integer, serviceAddress, serviceOptions } from '#rpc/service-options.js';
 
 export const evaluatorOptions = {
   ...serviceOptions({ port: 7014 }),
@@ -14,7 +14,7 @@ export const evaluatorOptions = {
     help: 'what this process does: api answers calls, worker evaluates checkpoints, all does both',
   },
   data: {
-    schema: z.array(z.string().min(1)).default([]),
+    schema: z.array(serviceAddress(7011)).default([]),
     help: 'host:port of every data replica, or dns:///host:port for all replicas behind one name',
     list: true,
   },

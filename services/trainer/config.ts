@@ -1,9 +1,9 @@
 /** Options of the trainer, from flags, the environment or a file. */
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
-import { integer, serviceOptions } from '#rpc/service-options.js';
+import { integer, serviceAddress, serviceOptions } from '#rpc/service-options.js';
 
-const address = z.string().regex(/^([^\s,]+(:\d+)?)?$/, 'host:port, or empty');
+const addressOrEmpty = (port: number) => z.union([z.literal(''), serviceAddress(port)]);
 
 export const trainerOptions = {
   ...serviceOptions({ port: 7013 }),
@@ -16,12 +16,12 @@ export const trainerOptions = {
     help: 'what this process does: api answers calls, worker trains, all does both',
   },
   data: {
-    schema: z.array(z.string().min(1)).default([]),
+    schema: z.array(serviceAddress(7011)).default([]),
     help: 'host:port of every data replica, or dns:///host:port for all replicas behind one name',
     list: true,
   },
-  evaluator: { schema: address.default(''), help: 'host:port of the evaluator; empty: checkpoints are not evaluated' },
-  scheduler: { schema: address.default(''), help: 'host:port of the scheduler; empty: runs cannot name schedules' },
+  evaluator: { schema: addressOrEmpty(7014).default(''), help: 'host:port of the evaluator; empty: checkpoints are not evaluated' },
+  scheduler: { schema: addressOrEmpty(7012).default(''), help: 'host:port of the scheduler; empty: runs cannot name schedules' },
   workers: { schema: integer(1, 16).default(1), help: 'number of runs that this process trains at the same time' },
   pollMs: {
     schema: integer(20, 60_000).default(1000),

@@ -11,6 +11,7 @@ import { indexDataset } from '#data/datasets/index-dataset.js';
 import { Manifest } from '#data/manifest/manifest.js';
 import { bytesSource } from '#interchange/byte-source.js';
 import { openWeightFile } from '#interchange/weight-file.js';
+import { checkImage } from '#native/pixels/check-image.js';
 import { FOREIGN_FORMATS, type ForeignFormat, foreignFormat, isForeign } from '#native/pixels/foreign/formats.js';
 import type { RenderSource } from '#native/pixels/plan-types.js';
 import { inflateScanlines, readPngLayout } from '#native/pixels/png-scanlines.js';
@@ -45,24 +46,34 @@ export interface FormatUnderTest {
 /** At most this many images of a data set are decoded. */
 const MOST_IMAGES = 4;
 
-function images(ending: '.jpg' | '.png', damageTo: (file: Buffer, other: Buffer, damage: Damage) => Promise<Buffer>): FormatUnderTest {
-  const files = corpusFiles(ending).map((name) => ({ name, bytes: readFileSync(join(corpus, name)) }));
-  const format = ending === '.jpg' ? 'jpeg' : 'png';
+type DamageTo = (file: Buffer, other: Buffer, damage: Damage) => Buffer | Promise<Buffer>;
+
+const anywhere: DamageTo = (file, other, damage) => damage.apply(file, other);
+
+/** Files of which one is damaged each time. `images` reads it. */
+function wholeFiles(
+  files: readonly { readonly name: string; readonly bytes: Buffer }[],
+  images: (damaged: Buffer) => Promise<RenderSource[]>,
+  damageTo = anywhere,
+): FormatUnderTest {
   return {
     async damage(damage) {
       const { name, bytes } = damage.pick(files);
       const damaged = await damageTo(bytes, damage.pick(files).bytes, damage);
-      return {
-        name,
-        bytes: damaged,
-        images: async () => {
-          const { width, height } = readHeader(damaged);
-          return [{ format, bytes: damaged, width, height }];
-        },
-      };
+      return { name, bytes: damaged, images: () => images(damaged) };
     },
     close: () => {},
   };
+}
+
+const filesIn = (folder: string, names: readonly string[]) => names.map((name) => ({ name, bytes: readFileSync(join(folder, name)) }));
+
+function images(format: 'jpeg' | 'png', ending: string, damageTo = anywhere): FormatUnderTest {
+  const header = async (bytes: Buffer) => {
+    const { width, height } = readHeader(bytes);
+    return [{ format, bytes, width, height }];
+  };
+  return wholeFiles(filesIn(corpus, corpusFiles(ending)), header, damageTo);
 }
 
 /** In three of four files the damage is done to the scanlines, which are then packed again: zlib would refuse nearly all of it otherwise. */
@@ -79,60 +90,43 @@ async function damagedPng(file: Buffer, other: Buffer, damage: Damage): Promise<
 
 /** Files of a format that worker threads decode; what they give goes on as plain pixels. */
 function foreign(format: ForeignFormat): FormatUnderTest {
-  const files = readdirSync(foreignFolder)
-    .sort()
-    .map((name) => ({ name, bytes: readFileSync(join(foreignFolder, name)) }))
-    .filter(({ bytes }) => foreignFormat(bytes) === format);
-  return {
-    async damage(damage) {
-      const { name, bytes } = damage.pick(files);
-      const damaged = damage.apply(bytes, damage.pick(files).bytes);
-      return {
-        name,
-        bytes: damaged,
-        images: async () => {
-          try {
-            const { width, height, rgb } = await decode({ ...readHeader(damaged), bytes: damaged });
-            return [{ format: 'rgb', bytes: rgb, width, height }];
-          } catch (error) {
-            // A thread that had to be ended is a failure of the decoder, not of the file.
-            if (/took longer|decoder ended/.test((error as Error).message))
-              throw new RangeError((error as Error).message, { cause: error });
-            throw error;
-          }
-        },
-      };
-    },
-    close: () => {},
-  };
+  const files = filesIn(foreignFolder, readdirSync(foreignFolder).sort()).filter(({ bytes }) => foreignFormat(bytes) === format);
+  return wholeFiles(files, async (bytes) => {
+    const indexed = refusalOf(() => checkImage(bytes));
+    try {
+      const { width, height, rgb } = await decode({ ...readHeader(bytes), bytes });
+      // What indexing leaves out would never be decoded.
+      if (indexed !== undefined) throw new RangeError(`indexing refuses a file that decodes: ${indexed}`);
+      return [{ format: 'rgb', bytes: rgb, width, height }];
+    } catch (error) {
+      // A thread that had to be ended is a failure of the decoder, not of the file.
+      if (/took longer|decoder ended/.test((error as Error).message)) throw new RangeError((error as Error).message, { cause: error });
+      throw error;
+    }
+  });
 }
 
 /** Files of weights. They hold no images: one pixel says that all of their tensors were read. */
 function weights(): FormatUnderTest {
   const tensor = { name: 'w', dtype: 'F32' as const, shape: [2, 3], data: new Float32Array(6) };
-  const files = [
-    {
-      name: 'reference-form.pth',
-      bytes: readFileSync(fileURLToPath(new URL('../../libs/interchange/pth/test-data/reference-form.pth', import.meta.url))),
-    },
-    { name: 'w.safetensors', bytes: Buffer.concat(encodeSafetensors([tensor, { ...tensor, name: 'v' }], { a: 'b' })) },
-  ];
-  return {
-    async damage(damage) {
-      const { name, bytes } = damage.pick(files);
-      const damaged = damage.apply(bytes, damage.pick(files).bytes);
-      return {
-        name,
-        bytes: damaged,
-        images: async () => {
-          const { entries } = await openWeightFile(bytesSource(damaged));
-          for (const entry of entries) await entry.read();
-          return [{ format: 'rgb', bytes: new Uint8Array(3), width: 1, height: 1 }];
-        },
-      };
-    },
-    close: () => {},
-  };
+  const pth = fileURLToPath(new URL('../../libs/interchange/pth/test-data/', import.meta.url));
+  const safetensors = Buffer.concat(encodeSafetensors([tensor, { ...tensor, name: 'v' }], { a: 'b' }));
+  const files = [...filesIn(pth, ['reference-form.pth']), { name: 'w.safetensors', bytes: safetensors }];
+  return wholeFiles(files, async (bytes) => {
+    const { entries } = await openWeightFile(bytesSource(bytes));
+    for (const entry of entries) await entry.read();
+    return [{ format: 'rgb', bytes: new Uint8Array(3), width: 1, height: 1 }];
+  });
+}
+
+/** The message of what is thrown; undefined: nothing is. */
+function refusalOf(work: () => unknown): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** A data set in a folder of which one file is damaged each time. */
@@ -182,9 +176,9 @@ export function openFormat(format: Format): FormatUnderTest {
     case 'weights':
       return weights();
     case 'jpeg':
-      return images('.jpg', async (file, other, damage) => damage.apply(file, other));
+      return images('jpeg', '.jpg');
     case 'png':
-      return images('.png', damagedPng);
+      return images('png', '.png', damagedPng);
     case 'idx':
       return dataset((folder) => writeIdx(folder, { count: 6, side: 12 }), 'train', /^train-/);
     case 'cifar':
@@ -192,7 +186,7 @@ export function openFormat(format: Format): FormatUnderTest {
     case 'tar':
       return dataset(
         (folder) => {
-          for (const name of corpusFiles('.tar')) writeFileSync(join(folder, name), readFileSync(join(corpus, name)));
+          for (const { name, bytes } of filesIn(corpus, corpusFiles('.tar'))) writeFileSync(join(folder, name), bytes);
         },
         '',
         /\.tar$/,

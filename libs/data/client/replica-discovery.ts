@@ -1,5 +1,7 @@
 /** Asks for the list of replicas at intervals: added replicas are used within an epoch, and removed ones get no new calls. */
 import { lookup } from 'node:dns/promises';
+import { type Endpoint, endpointText, parseAddress } from '#rpc/address.js';
+import { proxyFor } from '#rpc/proxy.js';
 
 /** Returns the addresses of the current replicas, `host:port` or gRPC targets. */
 export type Discover = () => Promise<readonly string[]>;
@@ -10,15 +12,23 @@ const DEFAULT_INTERVAL_MS = 5000;
 /** True if the address names all replicas behind a DNS name (`dns:///data:7011`). */
 export const isDiscovered = (address: string): boolean => address.startsWith(DNS_PREFIX);
 
-/** Replaces each `dns:///host:port` by one address for each of its DNS records, and keeps other addresses. @throws if no name resolves */
-export async function resolveAddresses(addresses: readonly string[]): Promise<string[]> {
+/**
+ * Replaces each `dns:///host:port` by one address for each of its DNS records, and keeps other addresses. A name that is reached through a proxy is
+ * kept too, because the proxy resolves it.
+ * @throws if no name resolves
+ */
+export async function resolveAddresses(addresses: readonly string[], env = process.env): Promise<string[]> {
   const resolved = await Promise.all(
     addresses.map(async (address) => {
       if (!isDiscovered(address)) return [address];
-      const at = address.lastIndexOf(':');
-      const [host, port] = [address.slice(DNS_PREFIX.length, at).replace(/^\[|\]$/g, ''), address.slice(at + 1)];
-      const found = await lookup(host, { all: true });
-      return found.map((record) => (record.family === 6 ? `[${record.address}]:${port}` : `${record.address}:${port}`));
+      const [endpoint] = parseAddress(address).endpoints as [Endpoint];
+      if (proxyFor(endpoint, env)) return [address];
+      const found = await lookup(endpoint.host, { all: true });
+      return found.map(({ address: host, family }) => {
+        const one = { host, port: endpoint.port };
+        // The name decides about the proxy: no_proxy lists names and not what they resolve to.
+        return proxyFor(one, env) ? `ipv${family}:${endpointText(one)}` : endpointText(one);
+      });
     }),
   );
   return [...new Set(resolved.flat())].sort();
@@ -42,12 +52,10 @@ export class ReplicaDiscovery {
   /** Looks the addresses up now; only one lookup runs at a time. Never rejects. */
   look(): Promise<void> {
     this.#looking ??= this.discover()
-      .then(
-        (addresses) => {
-          if (addresses.length > 0) this.found(addresses);
-        },
-        () => {},
-      )
+      .then((addresses) => {
+        if (addresses.length > 0) this.found(addresses);
+      })
+      .catch(() => {})
       .finally(() => {
         this.#looking = undefined;
       });

@@ -14,6 +14,8 @@ export interface TreeFile {
   readonly name: string;
   /** Why it cannot be read: a link that leads nowhere or out of the allowed folders, a named pipe, a device. */
   readonly problem?: string | undefined;
+  /** Where listing tells it; otherwise `stamp` does. */
+  readonly stamp?: FileStamp | undefined;
 }
 
 export interface FileTree {

@@ -6,6 +6,10 @@ import type { ManifestBuilder } from '../manifest/manifest-builder.js';
 import type { DatasetKind, RecordLayout } from '../manifest/manifest-header.js';
 import type { AllowedRoots } from './allowed-roots.js';
 import { CIFAR } from './cifar.js';
+import { byCodePoint } from './code-points.js';
+import type { FileTree } from './file-tree.js';
+import { listLabelledImages } from './image-folder.js';
+import { findLabels, readLabels } from './image-labels.js';
 import { indexImageFolder } from './index-image-folder.js';
 import { IndexMemory } from './index-memory.js';
 import { indexCifar, indexIdx } from './index-records.js';
@@ -25,6 +29,8 @@ export interface IndexOptions {
   readonly maxUndecodable?: number | undefined;
   /** The number of classes where it is known; labels are not doubted then. Default: the largest label and one. */
   readonly nbClasses?: number | undefined;
+  /** Image folders only: the file that has the labels of images without class folders. Default: one that is known by name, if there are none. */
+  readonly labels?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Samples read so far, of all. Called at most every 100 ms, and at the end. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -88,10 +94,31 @@ async function find(kind: DatasetKind, root: string, split: Split, roots: Allowe
   if (kind === 'image_folder') {
     const folder = split === '' ? root : await roots.resolve(await splitFolder(root, split));
     const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, folder);
-    return { folder, ...(await indexImageFolder(new LocalTree(folder, roots), { ...options, memory })) };
+    const tree = new LocalTree(folder, roots);
+    const labels = await labelsFor(tree, root, roots, options.labels);
+    if (labels === undefined) return { folder, ...(await indexImageFolder(tree, { ...options, memory })) };
+    const trainClasses = split === 'val' ? await classesOfTraining(root, roots) : [];
+    const read = (images: readonly string[]) => readLabels(labels, images, trainClasses);
+    const list = (of: FileTree, signal?: AbortSignal) => listLabelledImages(of, read, signal);
+    return { folder, ...(await indexImageFolder(tree, { ...options, memory }, list)) };
   }
   if (kind === 'tar') return await indexShards(root, split, roots, options);
   return kind === 'idx' ? await indexIdx(root, split || 'train', options) : await indexCifar(kind, root, split || 'train', options);
+}
+
+/** Images without class folders have their labels in a file. undefined: they have class folders, or no file is found. */
+async function labelsFor(tree: LocalTree, root: string, roots: AllowedRoots, given: string | undefined): Promise<string | undefined> {
+  if (given !== undefined) return given;
+  const { folders } = await tree.list();
+  // Tiny ImageNet has all of them in one folder of this name.
+  if (folders.some((name) => name.toLowerCase() !== 'images')) return undefined;
+  return await findLabels(roots, [tree.place, root]);
+}
+
+async function classesOfTraining(root: string, roots: AllowedRoots): Promise<string[]> {
+  const train = await findSplit(root, 'train');
+  if (train === undefined) return [];
+  return (await new LocalTree(await roots.resolve(train), roots).list()).folders.sort(byCodePoint);
 }
 
 async function indexShards(root: string, split: Split, roots: AllowedRoots, options: IndexOptions): Promise<FoundSamples> {

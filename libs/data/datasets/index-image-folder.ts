@@ -4,7 +4,7 @@ import { ManifestBuilder } from '../manifest/manifest-builder.js';
 import { ClassMemory } from './class-memory.js';
 import type { FileTree } from './file-tree.js';
 import { imageFacts, MAX_IMAGE_BYTES } from './image-facts.js';
-import { listImageFolder } from './image-folder.js';
+import { type FolderListing, listImageFolder } from './image-folder.js';
 import { type IndexMemory, isSettled } from './index-memory.js';
 
 export interface IndexedImages {
@@ -28,8 +28,12 @@ export interface ImageIndexOptions {
 const PARALLEL = 16;
 
 /** @throws InvalidArgument (no classes, no readable image), the signal's reason */
-export async function indexImageFolder(tree: FileTree, { memory, signal, onProgress }: ImageIndexOptions): Promise<IndexedImages> {
-  const { classes, paths, labels, ignored, skipped: unlisted, empty } = await listImageFolder(tree, signal);
+export async function indexImageFolder(
+  tree: FileTree,
+  { memory, signal, onProgress }: ImageIndexOptions,
+  list: (tree: FileTree, signal?: AbortSignal) => Promise<FolderListing> = listImageFolder,
+): Promise<IndexedImages> {
+  const { classes, paths, labels, stamps, ignored, skipped: unlisted, warnings } = await list(tree, signal);
   const total = paths.length;
   // Columns, since there may be millions; a width of 0: left out.
   const [widths, heights, sizes] = [new Uint32Array(total), new Uint32Array(total), new Uint32Array(total)];
@@ -45,13 +49,14 @@ export async function indexImageFolder(tree: FileTree, { memory, signal, onProgr
       const label = labels.at(index);
       const part = await parts.enter(label);
       try {
-        const stamp = await tree.stamp(path, signal);
+        const stamp = stamps?.at(index) ?? (await tree.stamp(path, signal));
         let facts = part?.find(path, stamp);
         if (facts) unchanged++;
         else {
           if (stamp.sizeBytes > MAX_IMAGE_BYTES) throw new Error(`${stamp.sizeBytes} bytes, at most ${MAX_IMAGE_BYTES} are read`);
           const readAtMs = Date.now();
-          const bytes = await tree.read(path, 0, stamp.sizeBytes, signal);
+          // One byte more, so that a file that has grown is seen and not cut.
+          const bytes = await tree.read(path, 0, stamp.sizeBytes + 1, signal);
           if (bytes.byteLength !== stamp.sizeBytes) throw new Error('it changed while it was read');
           facts = imageFacts(bytes);
           if (isSettled(stamp, readAtMs)) part?.add(path, stamp, facts);
@@ -82,7 +87,6 @@ export async function indexImageFolder(tree: FileTree, { memory, signal, onProgr
   if (builder.samples === 0)
     throw invalid('data_path', tree.place, `a folder with readable images; the first fails: ${skipped[0]?.reason}`);
   skipped.sort((a, b) => (a.path < b.path ? -1 : 1));
-  const warnings = empty.map((name) => `The class folder ${name} has no images; the class stays, so that labels are those of its folders.`);
   return { builder, classes, skipped, ignored, unchanged, warnings };
 }
 

@@ -2,8 +2,8 @@
 import { invalid } from '#errors/errors.js';
 import { TAR_BLOCK_BYTES } from '../manifest/manifest.js';
 import { ManifestBuilder } from '../manifest/manifest-builder.js';
+import { byCodePoint } from './code-points.js';
 import type { FileTree } from './file-tree.js';
-import { byCodePoint } from './image-folder.js';
 import { refusedName, shownName } from './image-names.js';
 import type { ImageIndexOptions, IndexedImages } from './index-image-folder.js';
 import { type IndexMemory, isSettled, sameStamp } from './index-memory.js';

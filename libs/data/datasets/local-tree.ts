@@ -2,10 +2,11 @@
 import type { Dirent } from 'node:fs';
 import { readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { oddKind } from '#bounds/small-file.js';
 import { invalid, PermissionDenied } from '#errors/errors.js';
 import { type AllowedRoots, isInside } from './allowed-roots.js';
 import type { FileStamp, FileTree, TreeFile } from './file-tree.js';
-import { oddKind, openRegularFile } from './regular-file.js';
+import { openRegularFile } from './regular-file.js';
 import { isSidecar } from './sidecars.js';
 
 const MAX_DEPTH = 16;

@@ -1,17 +1,7 @@
 /** Opening files that people put into data sets: only regular ones, without ever waiting for one. */
-import { constants, type Stats } from 'node:fs';
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-
-type Kind = Pick<Stats, 'isFile' | 'isFIFO' | 'isSocket' | 'isDirectory' | 'isBlockDevice' | 'isCharacterDevice'>;
-
-/** What something is that is no regular file; undefined for one. */
-export function oddKind(entry: Kind): string | undefined {
-  if (entry.isFile()) return undefined;
-  if (entry.isFIFO()) return 'a named pipe';
-  if (entry.isSocket()) return 'a socket';
-  if (entry.isDirectory()) return 'a folder';
-  return entry.isBlockDevice() || entry.isCharacterDevice() ? 'a device' : 'no regular file';
-}
+import { oddKind } from '#bounds/small-file.js';
 
 /** To be closed by the caller. A named pipe without a writer would keep an ordinary open waiting for ever. @throws Error for anything but a file */
 export async function openRegularFile(path: string): Promise<FileHandle> {

@@ -118,7 +118,7 @@ test("a flat val/, as ILSVRC's, says what to do", async () => {
   const flat = join(folder, 'val');
   for (const name of readdirSync(join(flat, 'ant'))) renameSync(join(flat, 'ant', name), join(flat, name));
   for (const name of ['ant', 'bee', 'cat']) rmSync(join(flat, name), { recursive: true });
-  await assert.rejects(index(folder, { split: 'val' }), /2 images and no class folders: sort them/);
+  await assert.rejects(index(folder, { split: 'val' }), /2 images and no class folders: give the file/);
 });
 
 test('hidden and sidecar folders and files are no classes and no samples; an empty class is a warning', async () => {

@@ -8,6 +8,7 @@ import { Client } from 'minio';
 import { DataLoss } from '#errors/errors.js';
 import { DirectoryStore } from '#storage/directory-store.js';
 import { openStore } from '#storage/open-store.js';
+import { countedStore } from '../../../test/support/counted-store.js';
 import { type RunningMinio, startMinio } from '../../../test/support/minio.js';
 import { writeImageFolder } from '../../../test/support/sample-datasets.js';
 import { AllowedRoots } from '../datasets/allowed-roots.js';
@@ -59,9 +60,10 @@ test('a bucket with any names and markers is indexed to its end and read', async
     await client.makeBucket(bucket);
     for (const key of keys) await client.putObject(bucket, key, key.endsWith('/') ? Buffer.alloc(0) : image);
     const uri = `s3://${bucket}/set?endpoint=${minio.endpoint}`;
-    const store = await openStore(uri, { env, probe: false, foreignKeys: true });
+    const store = countedStore(await openStore(uri, { env, probe: false, foreignKeys: true }));
     const dataset = await indexInStore(store, { signal: new AbortController().signal });
     assert.deepEqual([dataset.samples, dataset.classes], [samples, classes]);
+    assert.deepEqual([store.counts.heads, store.counts.ranges], [0, samples], 'the listing tells sizes and times');
     await store.close();
     const manifests = await DirectoryStore.open(newFolder());
     await saveManifest(manifests, dataset);
@@ -78,6 +80,21 @@ test('a bucket with any names and markers is indexed to its end and read', async
   }
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(warnings, []);
+});
+
+test('a bucket of this machine is reached directly, whatever proxies the environment names', async (t) => {
+  if ('skip' in minio) return t.skip(minio.skip);
+  const names = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY', 'ALL_PROXY', 'NODE_USE_ENV_PROXY'];
+  const uri = await minio.createBucket(`direct-${counter++}`);
+  for (const name of names) process.env[name] = name === 'NODE_USE_ENV_PROXY' ? '1' : 'http://127.0.0.1:9';
+  try {
+    const store = await openStore(uri, { env: { ...process.env, ...minio.env } });
+    await store.put('x', Buffer.from('y'));
+    assert.equal((await store.get('x')).bytes.toString(), 'y');
+    await store.close();
+  } finally {
+    for (const name of names) delete process.env[name];
+  }
 });
 
 test('a data set that moved, was copied or was changed in place is read where the newest index says', async () => {

@@ -1,5 +1,8 @@
 /** What can be known of an image file without decoding it: for indexing, where every file is looked at once. */
+import { checkForeign } from './foreign/check-foreign.js';
+import { isForeign } from './foreign/formats.js';
 import { type ImageHeader, ImageHeaderError, isPng, MAX_IMAGE_AREA, MAX_IMAGE_SIDE, readHeader } from './image-header.js';
+import { hasJpegEnd } from './jpeg-end.js';
 import { readPngLayout } from './png-scanlines.js';
 
 /**
@@ -15,10 +18,17 @@ export function checkImage(bytes: Uint8Array): ImageHeader {
       0,
     );
   if (isPng(bytes)) readPngLayout(bytes);
-  // The decoder refuses a JPEG without its end marker: a download or a copy that was cut.
-  if (format === 'jpeg' && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).lastIndexOf(END_OF_JPEG) < 0)
-    throw new ImageHeaderError('jpeg without its end: the file was cut', bytes.byteLength);
+  // The decoder refuses a JPEG without its end.
+  if (format === 'jpeg' && !hasJpegEnd(bytes)) throw new ImageHeaderError('jpeg without its end: the file was cut', bytes.byteLength);
+  if (isForeign(format)) {
+    try {
+      checkForeign(format, bytes, width, height);
+    } catch (error) {
+      throw new ImageHeaderError(
+        error instanceof RangeError ? `${format} ends inside its header` : (error as Error).message,
+        bytes.byteLength,
+      );
+    }
+  }
   return header;
 }
-
-const END_OF_JPEG = Buffer.from([0xff, 0xd9]);

@@ -15,6 +15,7 @@ import { fieldLines } from '../output/table.js';
 import { printJson } from './shared-options.js';
 
 export interface IndexCommandOptions {
+  readonly labels?: string;
   readonly kind?: string;
   readonly split: string;
   readonly max_undecodable: string;

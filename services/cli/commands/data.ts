@@ -30,12 +30,19 @@ export function addDataCommand(program: Command, context: Context): void {
     )
     .option('--max_undecodable <share>', 'largest share of the images that may be left out because they cannot be read', '0.001')
     .option('--nb_classes <n>', 'number of classes, if labels leave many numbers out (default: taken from the labels)')
+    .option(
+      '--labels <file>',
+      'labels of images that have no class folders: lines of a file name and its class, as in LOC_val_solution.csv or val.txt (default: such a file beside the images)',
+    )
     .option('--store <uri>', 'object store for the manifest (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)')
     .option('--json', 'print the result as JSON')
     .action(async (path: string, options: IndexCommandOptions) => {
       const store = storeOf(options.store, context);
       const dataset = await interruptible(context, (stoppable) =>
-        indexAndSave({ path, split: options.split, kind: datasetKind(options.kind), store, ...indexLimits(options) }, stoppable),
+        indexAndSave(
+          { path, split: options.split, kind: datasetKind(options.kind), store, labels: options.labels, ...indexLimits(options) },
+          stoppable,
+        ),
       );
       const { sha256, kind, folder, samples, classes, skipped, ignored, unchanged, warnings } = dataset;
       if (options.json)

@@ -1,9 +1,13 @@
 /** Checks the object store and the services by using them as a client would. */
-import { Client, credentials } from '@grpc/grpc-js';
+import { credentials } from '@grpc/grpc-js';
+import { InvalidArgument } from '#errors/errors.js';
+import { openChannel } from '#rpc/channel.js';
+import { fromServiceError } from '#rpc/status.js';
 import { openStore } from '#storage/open-store.js';
 import { addressOf, type ServiceName, storeOf } from '../addresses.js';
 import type { Check } from '../commands/doctor.js';
 import type { Context } from '../context.js';
+import { describeError } from '../exit-codes.js';
 
 const TIMEOUT_MS = 5000;
 
@@ -29,7 +33,8 @@ export async function serviceCheck(service: ServiceName, flag: string | undefine
   let addresses: string[];
   try {
     addresses = addressOf(service, flag, context).split(',');
-  } catch {
+  } catch (error) {
+    if (error instanceof InvalidArgument) return [{ name: service, outcome: 'fail', detail: describeError(error) }];
     return [{ name: service, outcome: 'skip', detail: 'no address was given, and no `dropstream up` is running' }];
   }
   return Promise.all(
@@ -42,23 +47,23 @@ export async function serviceCheck(service: ServiceName, flag: string | undefine
           detail: `${address} ${serving ? 'serves' : 'reports that it does not serve'}`,
         };
       } catch (error) {
-        return { name: service, outcome: 'fail', detail: `${address}: ${(error as Error).message}` };
+        return { name: service, outcome: 'fail', detail: (error as Error).message };
       }
     }),
   );
 }
 
 /** Calls grpc.health.v1.Health/Check for the whole server: an empty request; the answer has one field, an enum in which 1 is SERVING. */
-export function health(address: string, timeoutMs = TIMEOUT_MS): Promise<boolean> {
-  const client = new Client(address, credentials.createInsecure());
-  return new Promise<boolean>((resolve, reject) => {
+export async function health(address: string, timeoutMs = TIMEOUT_MS): Promise<boolean> {
+  const { client, where } = openChannel(address, credentials.createInsecure());
+  return await new Promise<boolean>((resolve, reject) => {
     client.makeUnaryRequest(
       '/grpc.health.v1.Health/Check',
       () => Buffer.alloc(0),
       (bytes) => bytes[0] === 0x08 && bytes[1] === 1,
       undefined,
       { deadline: Date.now() + timeoutMs },
-      (error, serving) => (error ? reject(error) : resolve(serving === true)),
+      (error, serving) => (error ? reject(fromServiceError(error, 'Check', where())) : resolve(serving === true)),
     );
   }).finally(() => client.close());
 }

@@ -6,8 +6,20 @@
 const [RGB, RLE8, RLE4, BIT_FIELDS, ALPHA_BIT_FIELDS] = [0, 1, 2, 3, 6];
 const OS2_HEADER = 12;
 
-/** @throws Error, RangeError where the file ends early */
-export function decodeBmp(bytes: Uint8Array, width: number, height: number): Uint8Array {
+interface BmpForm {
+  readonly depth: number;
+  readonly compression: number;
+  /** First byte of the pixels. */
+  readonly offset: number;
+  readonly topDown: boolean;
+  /** Bytes of a row; without meaning for run lengths. */
+  readonly rowBytes: number;
+  readonly masks: readonly number[] | undefined;
+  readonly palette: Uint8Array;
+}
+
+/** How the pixels lie in the file. @throws Error for kinds that are not read and files that were cut, RangeError where the header ends early */
+export function bmpForm(bytes: Uint8Array, width: number, height: number): BmpForm {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [offset, headerBytes] = [file.readUInt32LE(10), file.readUInt32LE(14)];
   const old = headerBytes === OS2_HEADER;
@@ -24,10 +36,27 @@ export function decodeBmp(bytes: Uint8Array, width: number, height: number): Uin
     const at = after + masksAfter + i * (old ? 3 : 4);
     palette.set([file.readUInt8(at + 2), file.readUInt8(at + 1), file.readUInt8(at)], 3 * i);
   }
+  const rowBytes = Math.ceil((width * depth) / 32) * 4;
+  if (isRuns(compression)) {
+    if (depth !== (compression === RLE8 ? 8 : 4)) throw new Error(`bmp of ${depth} bits a pixel with run lengths of others`);
+  } else {
+    if (compression !== RGB && !masks) throw new Error(`bmp of compression ${compression}`);
+    if (![1, 4, 8, 16, 24, 32].includes(depth) || (masks && depth < 16)) throw new Error(`bmp of ${depth} bits a pixel`);
+    // The last row may be without its padding.
+    if (offset + rowBytes * (height - 1) + Math.ceil((width * depth) / 8) > file.length) throw new Error('bmp ends inside its pixels');
+  }
+  return { depth, compression, offset, topDown, rowBytes, masks, palette };
+}
+
+const isRuns = (compression: number): boolean => compression === RLE8 || compression === RLE4;
+
+/** @throws Error, RangeError where the file ends early */
+export function decodeBmp(bytes: Uint8Array, width: number, height: number): Uint8Array {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { depth, compression, offset, topDown, rowBytes, masks, palette } = bmpForm(bytes, width, height);
   const rgb = new Uint8Array(3 * width * height);
   const start = (y: number) => 3 * width * (topDown ? y : height - 1 - y);
-  if (compression === RLE8 || compression === RLE4) {
-    if (depth !== (compression === RLE8 ? 8 : 4)) throw new Error(`bmp of ${depth} bits a pixel with run lengths of others`);
+  if (isRuns(compression)) {
     const indices = runs(file, offset, width, height, compression === RLE4);
     for (let y = 0, i = 0; y < height; y++)
       for (let x = 0, to = start(y); x < width; x++, i++, to += 3) {
@@ -36,11 +65,6 @@ export function decodeBmp(bytes: Uint8Array, width: number, height: number): Uin
       }
     return rgb;
   }
-  if (compression !== RGB && !masks) throw new Error(`bmp of compression ${compression}`);
-  if (![1, 4, 8, 16, 24, 32].includes(depth) || (masks && depth < 16)) throw new Error(`bmp of ${depth} bits a pixel`);
-  const rowBytes = Math.ceil((width * depth) / 32) * 4;
-  // The last row may be without its padding.
-  if (offset + rowBytes * (height - 1) + Math.ceil((width * depth) / 8) > file.length) throw new Error('bmp ends inside its pixels');
   const pixel = pixelReader(file, depth, palette, masks);
   for (let y = 0; y < height; y++)
     for (let x = 0, to = start(y), row = offset + y * rowBytes; x < width; x++, to += 3) pixel(row, x, rgb, to);

@@ -4,10 +4,11 @@
  */
 import { createRequire } from 'node:module';
 import UTIF from 'utif2';
-import { readHeader } from '../image-header.js';
 import { decodeBmp } from './bmp.js';
+import { checkJpegPieces } from './check-foreign.js';
 import { type ForeignFormat, foreignSize } from './formats.js';
 import { gifIndices, gifRows } from './gif-codes.js';
+import { firstGifFrame } from './gif-frame.js';
 import { decodeNetpbm } from './netpbm.js';
 import { plainTiff, TIFF_COMPRESSION, type TiffLayout } from './plain-tiff.js';
 import { stillWebp } from './still-webp.js';
@@ -16,23 +17,6 @@ import { tiffSamples } from './tiff-samples.js';
 
 const require = createRequire(import.meta.url);
 /** It has no types of its own. */
-const { GifReader } = require('omggif') as {
-  GifReader: new (
-    bytes: Uint8Array,
-  ) => {
-    frameInfo(frame: number): {
-      readonly x: number;
-      readonly y: number;
-      readonly width: number;
-      readonly height: number;
-      readonly interlaced: boolean;
-      readonly transparent_index: number | null;
-      readonly palette_offset: number | null;
-      readonly palette_size: number;
-      readonly data_offset: number;
-    };
-  };
-};
 const webp = require('@cwasm/webp') as {
   decode(bytes: Uint8Array): { width: number; height: number; data: Uint8Array };
 };
@@ -59,10 +43,7 @@ const decoders: Record<ForeignFormat, (bytes: Uint8Array, width: number, height:
     return placed(image.data, image.width, image.height, { width, height, left, top });
   },
   gif: (bytes, width, height) => {
-    const { x, y, width: columns, height: rows, ...frame } = new GifReader(bytes).frameInfo(0);
-    if (x + columns > width || y + rows > height) throw new Error('gif with a first frame that leaves its screen');
-    const palette = frame.palette_offset;
-    if (palette === null) throw new Error('gif without a palette');
+    const { x, y, width: columns, height: rows, palette_offset: palette, ...frame } = firstGifFrame(bytes, width, height);
     const indices = gifIndices(bytes, frame.data_offset, columns * rows);
     // What the frame does not cover has the colour of index 0, or of the transparent one; the frame itself is opaque.
     const shown = new Uint8Array(width * height).fill(frame.transparent_index ?? 0);
@@ -116,15 +97,9 @@ interface TiffPage {
 }
 
 /** The library does not bound what a piece's own header claims, so that is looked at first. */
-function jpegPieces(file: Uint8Array<ArrayBuffer>, { width, height, samples, depth, ...layout }: TiffLayout): Uint8Array {
-  if (depth !== 8 || ![1, 3].includes(samples) || layout.planar) throw new Error(`tiff of JPEGs with ${samples} samples of ${depth} bits`);
-  for (const [i, offset] of layout.offsets.entries()) {
-    const piece = readHeader(file.subarray(offset, offset + (layout.lengths[i] as number)));
-    if (piece.format !== 'jpeg' || piece.width > layout.pieceWidth || piece.height > layout.pieceHeight)
-      throw new Error(
-        `tiff with a piece of ${piece.width} x ${piece.height} pixels where ${layout.pieceWidth} x ${layout.pieceHeight} fit`,
-      );
-  }
+function jpegPieces(file: Uint8Array<ArrayBuffer>, layout: TiffLayout): Uint8Array {
+  const { width, height, samples } = layout;
+  checkJpegPieces(file, layout);
   const page = UTIF.decode(file.buffer)[0] as unknown as TiffPage | undefined;
   if (page === undefined) throw new Error('tiff without an image');
   UTIF.decodeImage(file.buffer, page as never);

@@ -1,12 +1,13 @@
 /** PBM, PGM and PPM, plain and raw, to RGB as Pillow's convert('RGB') shows them. */
-import { netpbmHeader } from './formats.js';
+import { type NetpbmHeader, netpbmHeader } from './formats.js';
 
 /** @throws Error where pixels are missing or above the largest value */
 export function decodeNetpbm(bytes: Uint8Array): Uint8Array {
-  const { kind, width, height, most, start } = netpbmHeader(bytes);
+  const header = netpbmHeader(bytes);
+  const { kind, width, height, most, start } = header;
   const channels = kind === 3 || kind === 6 ? 3 : 1;
   const count = width * height * channels;
-  const values = kind <= 3 ? plainValues(bytes, start, count, kind === 1) : rawValues(bytes, start, { kind, width, height, count, most });
+  const values = kind <= 3 ? plainValues(bytes, start, count, kind === 1) : rawValues(bytes, header, count);
   const rgb = new Uint8Array(3 * width * height);
   for (let i = 0; i < rgb.length; i++) {
     const value = values[channels === 3 ? i : Math.floor(i / 3)] as number;
@@ -32,20 +33,20 @@ function halfEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }
 
-interface RawShape {
-  readonly kind: number;
-  readonly width: number;
-  readonly height: number;
-  readonly count: number;
-  readonly most: number;
+/** The byte behind the pixels of a raw file; behind the header of a plain one, whose numbers have any length. */
+export function rawNetpbmEnd({ kind, width, height, most, start }: NetpbmHeader): number {
+  if (kind <= 3) return start;
+  if (kind === 4) return start + Math.ceil(width / 8) * height;
+  return start + width * height * (kind === 6 ? 3 : 1) * (most > 255 ? 2 : 1);
 }
 
-function rawValues(bytes: Uint8Array, start: number, { kind, width, height, count, most }: RawShape): Uint16Array | Uint8Array {
+function rawValues(bytes: Uint8Array, header: NetpbmHeader, count: number): Uint16Array | Uint8Array {
+  const { kind, width, most, start } = header;
+  const end = rawNetpbmEnd(header);
+  if (end > bytes.length) throw new Error('netpbm file ends inside its pixels');
   const row = Math.ceil(width / 8);
   const wide = most > 255;
-  const size = kind === 4 ? row * height : wide ? 2 * count : count;
-  if (start + size > bytes.length) throw new Error('netpbm file ends inside its pixels');
-  const data = bytes.subarray(start, start + size);
+  const data = bytes.subarray(start, end);
   if (kind === 4)
     return Uint8Array.from({ length: count }, (_, i) => {
       const [x, y] = [i % width, Math.floor(i / width)];

@@ -9,6 +9,20 @@ const TAGS = new Set([256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317
 /** Compressions that are read, as tag 259 numbers them. */
 export const TIFF_COMPRESSION = { none: 1, lzw: 5, jpeg: 7, deflate: 8, oldDeflate: 32_946, packBits: 32_773 } as const;
 const COMPRESSIONS = new Set<number>(Object.values(TIFF_COMPRESSION));
+/** Others that programs write, by the names that their options have. */
+const NOT_READ: Readonly<Record<number, string>> = {
+  2: 'CCITT run lengths',
+  3: 'CCITT Group 3, of fax',
+  4: 'CCITT Group 4, of fax',
+  6: 'JPEG of the old kind',
+  34661: 'JBIG',
+  34712: 'JPEG 2000',
+  34887: 'LERC',
+  34925: 'LZMA',
+  50000: 'Zstandard',
+  50001: 'WebP',
+  52546: 'JPEG XL',
+};
 const MAX_TAGS = 4096;
 const MAX_BYTES = 256 << 20;
 const MAX_PIECES = 1 << 20;
@@ -78,7 +92,11 @@ function layoutOf(values: ReadonlyMap<number, readonly number[]>, littleEndian: 
   const one = (tag: number, otherwise: number): number => values.get(tag)?.[0] ?? otherwise;
   const [width, height, samples, depth] = [one(256, 0), one(257, 0), one(277, 1), one(258, 1)];
   const compression = one(259, 1);
-  if (!COMPRESSIONS.has(compression)) throw new Error(`tiff of compression ${compression}`);
+  if (!COMPRESSIONS.has(compression)) {
+    const name = NOT_READ[compression];
+    const named = name === undefined ? '' : ` (${name})`;
+    throw new Error(`tiff of compression ${compression}${named}, which is not read; LZW, deflate, PackBits, JPEG and none are`);
+  }
   if ((values.get(258) ?? []).some((bits) => bits !== depth)) throw new Error(`tiff of ${values.get(258)?.join(', ')} bits a sample`);
   if (one(339, 1) !== 1) throw new Error('tiff of numbers that are not whole');
   if (one(266, 1) !== 1) throw new Error('tiff with the bits of its bytes in reversed order');

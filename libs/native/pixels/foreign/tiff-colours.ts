@@ -4,35 +4,47 @@ import type { TiffLayout } from './plain-tiff.js';
 const [WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK] = [0, 1, 2, 3, 5];
 const PREMULTIPLIED = 1;
 
+type ColourKind = 'cmyk' | 'rgb' | 'palette' | 'gray';
+
+/** @throws Error for kinds that are not read */
+export function tiffColourKind({ samples, depth, photometric, palette, extraSamples }: TiffLayout): ColourKind {
+  if (photometric === CMYK && depth === 8 && samples >= 4) return 'cmyk';
+  if (photometric === RGB && depth >= 8 && samples >= 3) {
+    if (samples > 3 && extraSamples[0] === PREMULTIPLIED) throw new Error('tiff of colours multiplied by alpha');
+    return 'rgb';
+  }
+  if (depth < 8 && samples !== 1) throw new Error(`tiff of ${samples} samples of ${depth} bits`);
+  if (photometric === PALETTE && depth <= 8 && palette.length >= 3 << depth) return 'palette';
+  if (photometric === BLACK_IS_ZERO || (photometric === WHITE_IS_ZERO && depth <= 8)) return 'gray';
+  throw new Error(`tiff of photometric interpretation ${photometric} with ${samples} samples of ${depth} bits`);
+}
+
 /** @param data what tiffSamples gives. @throws Error for kinds that are not read */
 export function tiffColours(data: Uint8Array, layout: TiffLayout): Uint8Array {
   const { width, height, samples, depth, photometric, palette } = layout;
   const pixels = width * height;
   const rgb = new Uint8Array(3 * pixels);
-  if (photometric === CMYK && depth === 8 && samples >= 4) return fromCmyk(data, samples, rgb);
-  if (photometric === RGB && depth >= 8 && samples >= 3) {
-    if (samples > 3 && layout.extraSamples[0] === PREMULTIPLIED) throw new Error('tiff of colours multiplied by alpha');
+  const kind = tiffColourKind(layout);
+  if (kind === 'cmyk') return fromCmyk(data, samples, rgb);
+  if (kind === 'rgb') {
     // Of 16 bits, the upper 8.
     const [step, upper] = depth === 16 ? [2, 1] : [1, 0];
     for (let i = 0; i < pixels; i++) for (let c = 0; c < 3; c++) rgb[3 * i + c] = data[(samples * i + c) * step + upper] as number;
     return rgb;
   }
   const first = firstSamples(data, layout);
-  if (photometric === PALETTE && depth <= 8 && palette.length >= 3 << depth) {
+  if (kind === 'palette') {
     for (let i = 0; i < pixels; i++)
       for (let c = 0; c < 3; c++) rgb[3 * i + c] = (palette[(c << depth) + (first[i] as number)] as number) >> 8;
     return rgb;
   }
   const most = (1 << depth) - 1;
-  if (photometric === BLACK_IS_ZERO || (photometric === WHITE_IS_ZERO && depth <= 8)) {
-    for (let i = 0; i < pixels; i++) {
-      const value = photometric === BLACK_IS_ZERO ? (first[i] as number) : most - (first[i] as number);
-      // As Pillow, which cuts gray of 16 bits off at 255.
-      rgb.fill(depth === 16 ? Math.min(255, value) : (value * 255) / most, 3 * i, 3 * i + 3);
-    }
-    return rgb;
+  for (let i = 0; i < pixels; i++) {
+    const value = photometric === BLACK_IS_ZERO ? (first[i] as number) : most - (first[i] as number);
+    // As Pillow, which cuts gray of 16 bits off at 255.
+    rgb.fill(depth === 16 ? Math.min(255, value) : (value * 255) / most, 3 * i, 3 * i + 3);
   }
-  throw new Error(`tiff of photometric interpretation ${photometric} with ${samples} samples of ${depth} bits`);
+  return rgb;
 }
 
 /** The first sample of each pixel. */
@@ -43,7 +55,6 @@ function firstSamples(data: Uint8Array, { width, height, samples, depth }: TiffL
     return Uint16Array.from({ length: pixels }, (_, i) => view.getUint16(2 * samples * i, true));
   }
   if (depth === 8) return samples === 1 ? data : Uint8Array.from({ length: pixels }, (_, i) => data[samples * i] as number);
-  if (samples !== 1) throw new Error(`tiff of ${samples} samples of ${depth} bits`);
   const rowBytes = Math.ceil((width * depth) / 8);
   const out = new Uint8Array(pixels);
   for (let y = 0, to = 0; y < height; y++)

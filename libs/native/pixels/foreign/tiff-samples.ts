@@ -6,10 +6,15 @@ import { inflateSync } from 'node:zlib';
 import { unpackLzw } from './lzw.js';
 import { TIFF_COMPRESSION, type TiffLayout } from './plain-tiff.js';
 
+/** @throws Error for planes that are not read */
+export function checkTiffPlanes({ planar, depth }: TiffLayout): void {
+  if (planar && depth < 8) throw new Error(`tiff of planes of ${depth} bits`);
+}
+
 /** Rows of whole bytes, the samples of a pixel side by side; 16-bit samples are little-endian. @throws Error */
 export function tiffSamples(file: Uint8Array, layout: TiffLayout): Uint8Array {
   const { width, height, samples, depth, planar, tiled, pieceWidth, pieceHeight } = layout;
-  if (planar && depth < 8) throw new Error(`tiff of planes of ${depth} bits`);
+  checkTiffPlanes(layout);
   const [planes, together] = planar ? [samples, 1] : [1, samples];
   const [across, down] = [Math.ceil(width / pieceWidth), Math.ceil(height / pieceHeight)];
   const rowBytes = Math.ceil((width * together * depth) / 8);
