@@ -9,6 +9,8 @@ export interface Freshness {
   readonly freshMs: number;
   /** A value of more than this age in ms is never returned. */
   readonly staleMs: number;
+  /** From when on the age counts: from the beginning of the reading (default), or from its end. */
+  readonly from?: 'beginning' | 'end';
 }
 
 export class Refreshed<T> {
@@ -53,7 +55,7 @@ export class Refreshed<T> {
     const reading = this.read(this.#kept?.value)
       .then((value) => {
         // What was set or expired meanwhile is newer than what was read.
-        if (this.#version === version) this.#kept = { value, atMs: begunMs };
+        if (this.#version === version) this.#kept = { value, atMs: this.freshness.from === 'end' ? performance.now() : begunMs };
         return value;
       })
       .finally(() => {

@@ -14,6 +14,7 @@ import { Run } from '#protocol/dropstream/v1/trainer.js';
 import { type KeptItem, KeptItems, listFreshness } from '#rpc/kept-items.js';
 import { type ListedPage, listPage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
+import type { NamedEntry } from '#work/name-index.js';
 import { runPrefix } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { compareKeys, orderKey, type RunFacts, type RunFilter, type RunOrder } from './run-filter.js';
@@ -39,10 +40,10 @@ export interface RunQuery {
 }
 
 export interface RunIndexOptions {
-  /** Ids of the runs of a project in ascending order, after one of them. It may contain runs that do not exist any more. */
-  readonly ids: (project: string, after: string | undefined, signal: AbortSignal) => AsyncIterable<string>;
+  /** The runs of a project in ascending order of their ids, after one of these. It may contain runs that do not exist any more. */
+  readonly entries: (project: string, after: string | undefined, signal: AbortSignal) => AsyncIterable<NamedEntry>;
   /** Reads a run; undefined if it does not exist. `kept` is what was read before, and may be returned if it is still right. */
-  readonly read: (project: string, id: string, kept: ListedRun | undefined, signal: AbortSignal) => Promise<ListedRun | undefined>;
+  readonly read: (project: string, entry: NamedEntry, kept: ListedRun | undefined, signal: AbortSignal) => Promise<ListedRun | undefined>;
 }
 
 export class RunIndex {
@@ -55,8 +56,8 @@ export class RunIndex {
     this.#items = new KeptItems({
       limit: keptRuns,
       read: (key, kept, signal) => {
-        const [project, id] = key.split('/') as [string, string];
-        return options.read(project, id, kept, signal);
+        const [project, id, uid] = key.split('/') as [string, string, string];
+        return options.read(project, { id, uid: uid === '' ? undefined : uid }, kept, signal);
       },
     });
   }
@@ -69,8 +70,8 @@ export class RunIndex {
       keys,
       nameOf: ({ id }) => runPrefix(project, id),
       placeOf: ({ place }) => place,
-      read: async ({ id }) => {
-        const run = await this.#items.get(keyOf(project, id), signal, impatient);
+      read: async (entry) => {
+        const run = await this.#items.get(keyOf(project, entry), signal, impatient);
         return run && (filter === undefined || filter(run.facts)) ? run : undefined;
       },
       page,
@@ -80,19 +81,20 @@ export class RunIndex {
   }
 
   /** The run as a list would show it; undefined if it does not exist. @throws its damage; errors of the store */
-  async get(project: string, id: string, signal: AbortSignal): Promise<ListedRun | undefined> {
-    return await this.#items.get(keyOf(project, id), signal);
+  async get(project: string, entry: NamedEntry, signal: AbortSignal): Promise<ListedRun | undefined> {
+    return await this.#items.get(keyOf(project, entry), signal);
   }
 
   /** Keeps the newest state of a run that another call has read or written. */
   saw(project: string, id: string, view: RunView): void {
-    this.#items.saw(keyOf(project, id), listedRun(id, view));
+    const entry = { id, uid: view.run.uid };
+    this.#items.saw(keyOf(project, entry), listedRun(id, view));
+    this.#surveys.get(project)?.add(entry);
   }
 
-  /** Must be called when a run was created or deleted, or when it is known to have changed. */
-  changed(project: string, id: string): void {
-    this.#items.expire(keyOf(project, id));
-    this.#surveys.get(project)?.add(id);
+  /** Must be called when a run was deleted, or when it is known to have changed. */
+  changed(project: string, entry: NamedEntry): void {
+    this.#items.expire(keyOf(project, entry));
   }
 
   close(): void {
@@ -109,73 +111,77 @@ export class RunIndex {
   ): AsyncGenerator<Place> {
     const plain = filter === undefined && order.by === 'name';
     if (plain && !order.descending) {
-      for await (const id of this.#options.ids(project, after, signal)) yield { id, place: id };
+      for await (const entry of this.#options.entries(project, after, signal)) yield { ...entry, place: entry.id };
       return;
     }
-    const survey = this.#surveys.getOrMake(project, () => new Survey((of) => this.#options.ids(project, undefined, of)));
-    const ids = await survey.ids.get(signal, impatient);
-    if (!plain) await this.#look(project, survey, ids, signal, impatient);
+    const survey = this.#surveys.getOrMake(project, () => new Survey((of) => this.#options.entries(project, undefined, of)));
+    const entries = await survey.entries.get(signal, impatient);
+    if (!plain) await this.#look(project, survey, entries, signal, impatient);
     const places: Place[] = [];
     let looked = 0;
-    for (const id of ids) {
+    for (const entry of entries.values()) {
       if (++looked % runsPerTurn === 0) await turn();
-      const kept = this.#items.kept(keyOf(project, id));
+      const kept = this.#items.kept(keyOf(project, entry));
       const run = kept && 'item' in kept ? kept.item : undefined;
       const isDamaged = kept !== undefined && 'error' in kept;
       // A run that is damaged matches every filter, so that it is named.
       if (!plain && !isDamaged && (run === undefined || (filter !== undefined && !filter(run.facts)))) continue;
-      const place = orderKey(order, run?.facts ?? { id, createMs: 0 });
-      if (after === undefined || compareKeys(order, place, after) > 0) places.push({ id, place });
+      const place = orderKey(order, run?.facts ?? { id: entry.id, createMs: 0 });
+      if (after === undefined || compareKeys(order, place, after) > 0) places.push({ ...entry, place });
     }
     yield* places.sort((a, b) => compareKeys(order, a.place, b.place));
   }
 
-  /** Makes sure that something is known about every run, which is not stale. */
-  async #look(project: string, survey: Survey, ids: ReadonlySet<string>, signal: AbortSignal, impatient: Promise<unknown>): Promise<void> {
-    if (ids.size > this.#items.limit)
+  /** Makes sure that something is known about every run, and that it is not stale. */
+  async #look(project: string, survey: Survey, entries: Entries, signal: AbortSignal, impatient: Promise<unknown>): Promise<void> {
+    if (entries.size > this.#items.limit)
       throw new ResourceExhausted(`a filter or an order of the runs of ${formatName('project', { project })}`, `${this.#items.limit} runs`);
-    survey.look ??= new Refreshed(async () => {
-      const now = await survey.ids.get(AbortSignal.timeout(surveyMs));
-      await Promise.all([...now].map((id) => this.#items.renew(keyOf(project, id))));
-    }, listFreshness);
+    const renew = (some: Iterable<NamedEntry>) => Promise.all([...some].map((entry) => this.#items.renew(keyOf(project, entry))));
+    survey.look ??= new Refreshed(
+      async () => void (await renew((await survey.entries.get(AbortSignal.timeout(surveyMs))).values())),
+      // However long a look takes, the next list need not wait for another one.
+      { ...listFreshness, from: 'end' },
+    );
     await survey.look.get(signal, impatient);
-    // Names that were added since the last look.
-    const unknown = [...ids].filter((id) => this.#items.kept(keyOf(project, id)) === undefined);
-    await orAborted(Promise.all(unknown.map((id) => this.#items.renew(keyOf(project, id)))), signal);
+    // Runs that were created since the last look.
+    await orAborted(renew([...entries.values()].filter((entry) => this.#items.kept(keyOf(project, entry)) === undefined)), signal);
   }
 }
 
-interface Place {
-  readonly id: string;
+interface Place extends NamedEntry {
   /** See orderKey. */
   readonly place: string;
 }
+
+/** By id and uid. */
+type Entries = ReadonlyMap<string, NamedEntry>;
 
 /** How long reading all names of a project may take, in ms. */
 const surveyMs = 30_000;
 
 /** The names of a project, and when all of its runs were looked at. */
 class Survey {
-  readonly ids: Refreshed<ReadonlySet<string>>;
+  readonly entries: Refreshed<Entries>;
   look: Refreshed<void> | undefined;
-  #added: Set<string> | undefined;
+  #added = new Map<string, NamedEntry>();
 
-  constructor(read: (signal: AbortSignal) => AsyncIterable<string>) {
-    this.ids = new Refreshed(async () => {
-      const added = new Set<string>();
+  constructor(read: (signal: AbortSignal) => AsyncIterable<NamedEntry>) {
+    this.entries = new Refreshed(async () => {
+      // What is added from now on may be missing in the listing.
+      const added = new Map<string, NamedEntry>();
       this.#added = added;
-      const ids = new Set<string>();
-      for await (const id of read(AbortSignal.timeout(surveyMs))) ids.add(id);
-      // The listing may have begun before these were written.
-      for (const id of added) ids.add(id);
-      return ids;
+      const entries = new Map<string, NamedEntry>();
+      for await (const entry of read(AbortSignal.timeout(surveyMs))) entries.set(keyOf('', entry), entry);
+      for (const [key, entry] of added) entries.set(key, entry);
+      return entries;
     }, listFreshness);
   }
 
-  add(id: string): void {
-    this.#added?.add(id);
-    const { kept } = this.ids;
-    if (kept !== undefined && !kept.has(id)) (kept as Set<string>).add(id);
+  add(entry: NamedEntry): void {
+    const key = keyOf('', entry);
+    this.#added.set(key, entry);
+    const { kept } = this.entries;
+    if (kept !== undefined) (kept as Map<string, NamedEntry>).set(key, entry);
   }
 }
 
@@ -190,4 +196,4 @@ export function listedRun(id: string, view: RunView): ListedRun {
   };
 }
 
-const keyOf = (project: string, id: string): string => `${project}/${id}`;
+const keyOf = (project: string, { id, uid = '' }: NamedEntry): string => `${project}/${id}/${uid}`;

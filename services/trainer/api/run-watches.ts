@@ -4,13 +4,14 @@ import { ChangeFeed } from '#rpc/change-feed.js';
 import type { RecordLog } from '#storage/record-log.js';
 import { WatchedLog } from './watched-log.js';
 
-/** Largest number of open watches. */
-const maxWatches = 10_000;
+const defaultMaxWatches = 10_000;
 /** Number of events that one watch reads at the same time. */
 const readAhead = 8;
 
 export interface RunWatchesOptions {
   readonly pollMs: number;
+  /** Largest number of open watches; default 10,000. */
+  readonly maxWatches?: number;
   /** Called when the store does not answer a poll. */
   readonly onError: (error: unknown) => void;
 }
@@ -28,7 +29,7 @@ export class RunWatches {
   readonly #feed: ChangeFeed<void>;
   readonly #logs = new Map<string, { readonly log: WatchedLog; watches: number }>();
 
-  constructor({ pollMs, onError }: RunWatchesOptions) {
+  constructor({ pollMs, maxWatches = defaultMaxWatches, onError }: RunWatchesOptions) {
     this.#feed = new ChangeFeed({
       what: 'WatchRun',
       look: async (key, signal) => ({ number: (await this.#logs.get(key)?.log.look(signal)) ?? 0, value: undefined }),
