@@ -1,6 +1,6 @@
 /** A page of a list whose items are read one by one, side by side. An item that is damaged is named with the reason; the others are shown. */
 import { Limiter } from '#bounds/limiter.js';
-import { DataLoss } from '#errors/errors.js';
+import { DataLoss, DomainError, FailedPrecondition } from '#errors/errors.js';
 import type { UnreadableResource } from '#protocol/dropstream/v1/resource_types.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 import { nextPageToken, type Page } from './pagination.js';
@@ -61,10 +61,13 @@ export async function listPage<K, T>({ keys, nameOf, placeOf, read, page, bindin
   return { items, unreadable, nextPageToken: last && found.length > shown.length ? nextPageToken(placeOf(last.key), binding) : '' };
 }
 
-/** What is damaged, as a sentence; undefined if the error says nothing about damage. */
+/**
+ * Why a resource cannot be read, as a sentence: it is damaged, or another version stored it. Undefined for an error that says nothing about the
+ * resource.
+ */
 export function damageOf(error: unknown): string | undefined {
-  const known = error instanceof DataLoss ? error : mapLowerErrors(error);
-  return known instanceof DataLoss ? known.message : undefined;
+  const known = error instanceof DomainError ? error : mapLowerErrors(error);
+  return known instanceof DataLoss || known instanceof FailedPrecondition ? known.message : undefined;
 }
 
 /** What `read` resolves to, or the damage that it found. */
