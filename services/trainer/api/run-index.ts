@@ -41,7 +41,11 @@ export interface RunQuery {
 
 export interface RunIndexOptions {
   /** The runs of a project in ascending order of their ids, after one of these. It may contain runs that do not exist any more. */
-  readonly entries: (project: string, after: string | undefined, signal: AbortSignal) => AsyncIterable<NamedEntry>;
+  readonly entries: (
+    project: string,
+    options: { readonly after?: string | undefined; readonly first?: number },
+    signal: AbortSignal,
+  ) => AsyncIterable<NamedEntry>;
   /** Reads a run; undefined if it does not exist. `kept` is what was read before, and may be returned if it is still right. */
   readonly read: (project: string, entry: NamedEntry, kept: ListedRun | undefined, signal: AbortSignal) => Promise<ListedRun | undefined>;
 }
@@ -65,7 +69,7 @@ export class RunIndex {
   /** @throws ResourceExhausted if the project has more runs than a filter or an order can look at */
   async list(project: string, { filter, order, page, binding }: RunQuery, signal: AbortSignal): Promise<ListedPage<Run>> {
     const impatient = KeptItems.impatience();
-    const keys = this.#keys(project, filter, order, page.after, signal, impatient);
+    const keys = this.#keys(project, { filter, order, page }, signal, impatient);
     const found = await listPage<Place, ListedRun>({
       keys,
       nameOf: ({ id }) => runPrefix(project, id),
@@ -103,18 +107,16 @@ export class RunIndex {
 
   async *#keys(
     project: string,
-    filter: RunFilter | undefined,
-    order: RunOrder,
-    after: string | undefined,
+    { filter, order, page: { after, size } }: Omit<RunQuery, 'binding'>,
     signal: AbortSignal,
     impatient: Promise<unknown>,
   ): AsyncGenerator<Place> {
     const plain = filter === undefined && order.by === 'name';
     if (plain && !order.descending) {
-      for await (const entry of this.#options.entries(project, after, signal)) yield { ...entry, place: entry.id };
+      for await (const entry of this.#options.entries(project, { after, first: size + 1 }, signal)) yield { ...entry, place: entry.id };
       return;
     }
-    const survey = this.#surveys.getOrMake(project, () => new Survey((of) => this.#options.entries(project, undefined, of)));
+    const survey = this.#surveys.getOrMake(project, () => new Survey((of) => this.#options.entries(project, {}, of)));
     const entries = await survey.entries.get(signal, impatient);
     if (!plain) await this.#look(project, survey, entries, signal, impatient);
     const places: Place[] = [];

@@ -23,16 +23,22 @@ export interface WatchedRun {
   readonly log: RecordLog;
   readonly newest: number;
   readonly ended: boolean;
+  /** Called at every poll; its error ends the watches. */
+  readonly check?: (signal: AbortSignal) => Promise<void>;
 }
 
 export class RunWatches {
   readonly #feed: ChangeFeed<void>;
-  readonly #logs = new Map<string, { readonly log: WatchedLog; watches: number }>();
+  readonly #logs = new Map<string, { readonly log: WatchedLog; readonly check: WatchedRun['check']; watches: number }>();
 
   constructor({ pollMs, maxWatches = defaultMaxWatches, onError }: RunWatchesOptions) {
     this.#feed = new ChangeFeed({
       what: 'WatchRun',
-      look: async (key, signal) => ({ number: (await this.#logs.get(key)?.log.look(signal)) ?? 0, value: undefined }),
+      look: async (key, signal) => {
+        const watched = this.#logs.get(key);
+        await watched?.check?.(signal);
+        return { number: (await watched?.log.look(signal)) ?? 0, value: undefined };
+      },
       pollMs,
       maxWatches,
       onError,
@@ -48,9 +54,9 @@ export class RunWatches {
    * Yields the events after a sequence, and then new ones as they are written; ends after the event that ends the run.
    * @throws ResourceExhausted; LogDamaged; errors of the store
    */
-  async *events({ key, log, newest, ended }: WatchedRun, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
+  async *events({ key, log, newest, ended, check }: WatchedRun, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
     const leave = this.#feed.enter();
-    const entry = this.#logs.get(key) ?? { log: new WatchedLog(log, newest, ended), watches: 0 };
+    const entry = this.#logs.get(key) ?? { log: new WatchedLog(log, newest, ended), check, watches: 0 };
     this.#logs.set(key, entry);
     entry.watches++;
     try {
