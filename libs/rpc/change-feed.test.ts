@@ -69,7 +69,10 @@ test('watches are counted and bounded', () => {
   const { feed } = feedOf({ maxWatches: 2, look: async () => ({ number: 0, value: '' }) });
   const leave = feed.enter();
   feed.enter();
-  assert.throws(() => feed.enter(), (error) => error instanceof ResourceExhausted && /2 watches/.test(error.limit));
+  assert.throws(
+    () => feed.enter(),
+    (error) => error instanceof ResourceExhausted && /2 watches/.test(error.limit),
+  );
   leave();
   leave();
   assert.equal(feed.watches, 1);

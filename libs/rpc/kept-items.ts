@@ -94,10 +94,7 @@ export class KeptItems<T extends KeptItem> {
   }
 
   #entry(key: string): Refreshed<Found<T>> {
-    return this.#items.getOrMake(
-      key,
-      () => new Refreshed((kept) => this.#limiter.run(() => this.#read(key, kept)), listFreshness),
-    );
+    return this.#items.getOrMake(key, () => new Refreshed((kept) => this.#limiter.run(() => this.#read(key, kept)), listFreshness));
   }
 
   async #read(key: string, kept: Found<T> | undefined): Promise<Found<T>> {

@@ -1,7 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createExclusive } from './exclusive-create.js';
-import { checkKey, listAll, ObjectNotFound, type ObjectStore, ObjectTooLarge, type SignalOption, StorageError, StoreUnavailable } from './object-store.js';
+import {
+  checkKey,
+  listAll,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  type SignalOption,
+  StorageError,
+  StoreUnavailable,
+} from './object-store.js';
 import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue | undefined };

@@ -112,7 +112,7 @@ export class Incarnations {
   }
 
   /** Frees a name whose newest incarnation is damaged: writes a tombstone of no uid in particular, after which all of its uids are deleted. */
-  async buryDamaged(name: string, signal?: AbortSignal): Promise<void> {
+  async buryDamaged(name: string, facts: JsonObject = {}, signal?: AbortSignal): Promise<void> {
     for (let attempt = 1; attempt <= attempts; attempt++) {
       let last = 0;
       for await (const { key } of listAll(this.#store, `${folderOf(name)}/`, { signal })) last = Math.max(last, numberIn(key, name) ?? 0);
@@ -121,7 +121,7 @@ export class Incarnations {
       });
       // Somebody else was faster.
       if (read?.deleted) return;
-      if (await this.#create(name, { number: last + 1, uid: '0'.repeat(32), deleted: true, facts: {} }, signal)) return;
+      if (await this.#create(name, { number: last + 1, uid: '0'.repeat(32), deleted: true, facts }, signal)) return;
     }
     throw new Aborted('name', name, 'other writers created and deleted it at the same time, repeatedly: try again');
   }

@@ -99,7 +99,14 @@ async function bench(kind: string, { count, pages, watchers, seconds }: Options)
       return client;
     };
 
-    const spec = RunSpec.fromPartial({ model: 'vit_nano_p7', trainManifest: dataset.sha256, batchSize: 4, epochs: 2, warmupEpochs: 0, lr: 1e-3 });
+    const spec = RunSpec.fromPartial({
+      model: 'vit_nano_p7',
+      trainManifest: dataset.sha256,
+      batchSize: 4,
+      epochs: 2,
+      warmupEpochs: 0,
+      lr: 1e-3,
+    });
     const teams = ['vision', 'speech', 'text', 'audio'];
     const filling = await trainerOf();
     const limiter = new Limiter(16);

@@ -78,7 +78,11 @@ test('runs are listed by state, model and labels, in the order of names or creat
       [{ filter: 'labels.team != vision AND labels.none = ""' }, ['a', 'a-b']],
     ] as const)
       for (const pageSize of [0, 1, 2, 5])
-        assert.deepEqual(await listed(client, { parent, ...request, pageSize }), { ids, unreadable: [] }, JSON.stringify([request, pageSize]));
+        assert.deepEqual(
+          await listed(client, { parent, ...request, pageSize }),
+          { ids, unreadable: [] },
+          JSON.stringify([request, pageSize]),
+        );
   }
   assert.deepEqual(await listed(trainer, { parent: 'projects/none' }), { ids: [], unreadable: [] });
 

@@ -109,7 +109,10 @@ const stateName = fc.constantFrom('QUEUED', 'RUNNING', 'FAILED');
 const comparison: fc.Arbitrary<Meant> = fc
   .tuple(
     fc.oneof(
-      fc.tuple(fc.constant('state'), stateName.map((text) => ({ text, value: text }))),
+      fc.tuple(
+        fc.constant('state'),
+        stateName.map((text) => ({ text, value: text })),
+      ),
       fc.tuple(fc.constant('model'), value),
       fc.tuple(
         fc.constantFrom('a', 'b', 'c').map((key) => `labels.${key}`),
@@ -177,7 +180,10 @@ test('orders are read, total, and reversed by desc', () => {
   assert.deepEqual(runOrder(''), { by: 'name', descending: false });
   assert.deepEqual(runOrder(' create_time  desc '), { by: 'create_time', descending: true });
   for (const text of ['age', 'name asc', 'name,create_time', 'create_time DESC', 'desc'])
-    assert.throws(() => runOrder(text), (error) => error instanceof InvalidArgument && error.violations[0]!.field === 'order_by');
+    assert.throws(
+      () => runOrder(text),
+      (error) => error instanceof InvalidArgument && error.violations[0]!.field === 'order_by',
+    );
   fc.assert(
     fc.property(fc.array(anyRun, { maxLength: 8 }), fc.constantFrom<RunOrder['by']>('name', 'create_time'), (runs, by) => {
       const sorted = (descending: boolean) =>
@@ -185,7 +191,9 @@ test('orders are read, total, and reversed by desc', () => {
           .sort((a, b) => compareKeys({ by, descending }, orderKey({ by, descending }, a), orderKey({ by, descending }, b)))
           .map(({ id, createMs }) => (by === 'name' ? id : `${createMs} ${id}`));
       assert.deepEqual(sorted(true), [...sorted(false)].reverse());
-      const byHand = [...runs].sort((a, b) => (by === 'create_time' ? a.createMs - b.createMs : 0) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+      const byHand = [...runs].sort(
+        (a, b) => (by === 'create_time' ? a.createMs - b.createMs : 0) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
+      );
       assert.deepEqual(
         sorted(false),
         byHand.map(({ id, createMs }) => (by === 'name' ? id : `${createMs} ${id}`)),

@@ -20,7 +20,12 @@ const states = Object.entries(RunState).flatMap(([name, value]) =>
   typeof value === 'number' && value > 0 && name !== 'UNRECOGNIZED' ? [[name, value] as const] : [],
 );
 // The names of the enum's values in the proto are allowed too.
-const stateByName = new Map<string, RunState>(states.flatMap(([name, value]) => [[name, value], [`RUN_STATE_${name}`, value]]));
+const stateByName = new Map<string, RunState>(
+  states.flatMap(([name, value]) => [
+    [name, value],
+    [`RUN_STATE_${name}`, value],
+  ]),
+);
 
 /**
  * Compiles a filter; undefined if it is empty and every run matches. A label that a run does not have counts as empty text.

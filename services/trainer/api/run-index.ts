@@ -15,7 +15,7 @@ import { type KeptItem, KeptItems, listFreshness } from '#rpc/kept-items.js';
 import { type ListedPage, listPage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import type { NamedEntry } from '#work/name-index.js';
-import { runPrefix } from '../run/run-log.js';
+import { runName } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { compareKeys, orderKey, type RunFacts, type RunFilter, type RunOrder } from './run-filter.js';
 
@@ -72,7 +72,7 @@ export class RunIndex {
     const keys = this.#keys(project, { filter, order, page }, signal, impatient);
     const found = await listPage<Place, ListedRun>({
       keys,
-      nameOf: ({ id }) => runPrefix(project, id),
+      nameOf: ({ id }) => runName(project, id),
       placeOf: ({ place }) => place,
       read: async (entry) => {
         const run = await this.#items.get(keyOf(project, entry), signal, impatient);
@@ -139,7 +139,7 @@ export class RunIndex {
     if (entries.size > this.#items.limit)
       throw new ResourceExhausted(`a filter or an order of the runs of ${formatName('project', { project })}`, `${this.#items.limit} runs`);
     const renew = (some: Iterable<NamedEntry>) => Promise.all([...some].map((entry) => this.#items.renew(keyOf(project, entry))));
-    survey.look ??= new Refreshed(
+    survey.look ??= new Refreshed<unknown>(
       async () => void (await renew((await survey.entries.get(AbortSignal.timeout(surveyMs))).values())),
       // However long a look takes, the next list need not wait for another one.
       { ...listFreshness, from: 'end' },
@@ -164,11 +164,11 @@ const surveyMs = 30_000;
 /** The names of a project, and when all of its runs were looked at. */
 class Survey {
   readonly entries: Refreshed<Entries>;
-  look: Refreshed<void> | undefined;
+  look: Refreshed<unknown> | undefined;
   #added = new Map<string, NamedEntry>();
 
   constructor(read: (signal: AbortSignal) => AsyncIterable<NamedEntry>) {
-    this.entries = new Refreshed(async () => {
+    this.entries = new Refreshed<Entries>(async () => {
       // What is added from now on may be missing in the listing.
       const added = new Map<string, NamedEntry>();
       this.#added = added;

@@ -32,7 +32,7 @@ export class RunWatches {
   readonly #logs = new Map<string, { readonly log: WatchedLog; readonly check: WatchedRun['check']; watches: number }>();
 
   constructor({ pollMs, maxWatches = defaultMaxWatches, onError }: RunWatchesOptions) {
-    this.#feed = new ChangeFeed({
+    this.#feed = new ChangeFeed<void>({
       what: 'WatchRun',
       look: async (key, signal) => {
         const watched = this.#logs.get(key);

@@ -152,7 +152,7 @@ export class Runs {
     const newest = await readOrDamage(() => this.#incarnations.newest(name, signal));
     if (newest === undefined) return await this.#deleteOf01(project, id, signal);
     if (isDamage(newest)) {
-      await this.#incarnations.buryDamaged(name, signal);
+      await this.#incarnations.buryDamaged(name, {}, signal);
       for (const uid of await this.#index(project).uidsOf(id, signal)) await this.#forget({ project, id, uid }, signal);
       return await this.#incarnations.sweep(name, signal);
     }

@@ -13,7 +13,12 @@ export function checkLabels(violations: Violations, labels: Labels): void {
   violations.check(entries.length <= maxLabels, 'labels', `${entries.length} labels`, `at most ${maxLabels} labels`);
   for (const [key, value] of entries.slice(0, maxLabels)) {
     violations.check(labelKeyPattern.test(key), 'labels', key, 'keys that match [a-z][a-z0-9_-]{0,62}');
-    violations.check(labelValuePattern.test(value), `labels.${key.slice(0, 63)}`, value, 'empty, or 1 to 63 characters of A-Z a-z 0-9 _ . -');
+    violations.check(
+      labelValuePattern.test(value),
+      `labels.${key.slice(0, 63)}`,
+      value,
+      'empty, or 1 to 63 characters of A-Z a-z 0-9 _ . -',
+    );
   }
 }
 
