@@ -151,9 +151,11 @@ export class ChangeFeed<V> {
     const late = thrown instanceof Error && thrown.name === 'TimeoutError';
     const error = late ? new Unavailable('the object store', 1000, { cause: thrown }) : thrown;
     watched.failingSinceMs ??= begunMs;
-    if (isPassing(error) && performance.now() - watched.failingSinceMs < patienceMs) return this.#options.onError(error);
-    watched.failingSinceMs = undefined;
-    void inTurns([...watched.waiters], ({ fail }) => fail(error));
+    if (isPassing(error) && performance.now() - watched.failingSinceMs < patienceMs) this.#options.onError(error);
+    else {
+      watched.failingSinceMs = undefined;
+      void inTurns([...watched.waiters], ({ fail }) => fail(error));
+    }
   }
 }
 
