@@ -21,7 +21,7 @@ export class Refreshed<T> {
   /** @param read reads the value; it gets the one that is kept, whatever its age */
   constructor(
     readonly read: (kept: T | undefined) => Promise<T>,
-    readonly freshness: Freshness,
+    public freshness: Freshness,
   ) {}
 
   /** The value that is kept, whatever its age; undefined if it was never read. */

@@ -5,7 +5,7 @@ import { StoreUnavailable } from '#storage/object-store.js';
 import { type KeptItem, KeptItems } from './kept-items.js';
 
 const never = new AbortController().signal;
-const item = (part: Partial<KeptItem> = {}): KeptItem => ({ uid: 'u', number: 1, isFinal: false, ...part });
+const item = (part: Partial<KeptItem> = {}): KeptItem => ({ uid: 'u', number: 1, isFinal: false, readMs: 0, ...part });
 
 test('an item is read once while it is fresh, and what another call saw is not replaced by something older', async () => {
   let reads = 0;
@@ -39,11 +39,11 @@ test('damage is kept as such and thrown; a store that is away is an error of the
   });
   await assert.rejects(items.get('a', never), DataLoss);
   assert.ok('error' in items.kept('a')!);
-  await items.renew('b');
+  await items.renewAll(['b']);
   assert.ok('error' in items.kept('b')!);
   fails = new StoreUnavailable('away', true);
   await assert.rejects(items.get('c', never), StoreUnavailable);
-  await assert.rejects(items.renew('c'), StoreUnavailable);
+  await assert.rejects(items.renewAll(['c']), StoreUnavailable);
   assert.equal(items.kept('c'), undefined);
   fails = undefined;
   assert.deepEqual(await items.get('c', never), item());
@@ -64,8 +64,10 @@ test('final items are not read again by a look at all, and no more than 16 are r
     },
   });
   const keys = Array.from({ length: 100 }, (_, k) => `${k % 2 ? 'final' : 'open'}-${k}`);
-  const look = () => Promise.all(keys.map((key) => items.renew(key)));
+  const look = () => items.renewAll(keys);
   await look();
+  assert.equal(most, 8);
+  await Promise.all(keys.map((key) => items.get(`of a page ${key}`, never)));
   assert.equal(most, 16);
   for (const key of keys) items.expire(key);
   await look();

@@ -14,14 +14,24 @@ export interface KeptItem {
   readonly number: number;
   /** True if the resource can no longer change, except that it can be deleted. */
   readonly isFinal: boolean;
+  /** When the resource was last read in full, in ms of performance.now(). See fullLookMs. */
+  readonly readMs: number;
 }
 
+/**
+ * After this time in ms, an item is read in full again, which shows damage and a deletion that was interrupted. In between, a look may be content with
+ * seeing that nothing was added: what is deleted is no longer among the names that a list reads.
+ */
+export const fullLookMs = 60_000;
+
 /** An item is shown without a look at the store up to the first age, and never beyond the second one. */
-export const listFreshness: Freshness = { freshMs: 1000, staleMs: 5000 };
+export const listFreshness: Freshness = { freshMs: 2000, staleMs: 5000 };
 /** How long a list waits for readings of items that are neither fresh nor stale, in ms. */
 const patienceMs = 20;
 /** Number of items that are read at the same time. */
 const width = 16;
+/** Number of items that one look at all of them reads at the same time; less, because pages must not wait for it. */
+const widthOfAll = 8;
 /** How long one reading may take, in ms. */
 const readingMs = 30_000;
 
@@ -67,12 +77,26 @@ export class KeptItems<T extends KeptItem> {
     return this.#items.get(key)?.kept;
   }
 
-  /** Reads the item again, unless it is fresh or final. Damage is kept and not thrown. */
-  async renew(key: string): Promise<void> {
-    const entry = this.#entry(key);
-    const { kept } = entry;
-    const final = kept !== undefined && 'item' in kept && kept.item?.isFinal === true;
-    if (!final && !entry.isFresh) await entry.refresh();
+  /** Reads items again, unless they are fresh or final. Damage is kept and not thrown. */
+  async renewAll(keys: Iterable<string>): Promise<void> {
+    const rest = keys[Symbol.iterator]();
+    let failed = false;
+    const work = async (): Promise<void> => {
+      for (let next = rest.next(); !next.done && !failed; next = rest.next()) {
+        const entry = this.#entry(next.value);
+        const { kept } = entry;
+        const final = kept !== undefined && 'item' in kept && kept.item?.isFinal === true;
+        if (!final && !entry.isFresh) await entry.refresh();
+      }
+    };
+    await Promise.all(
+      Array.from({ length: widthOfAll }, () =>
+        work().catch((error) => {
+          failed = true;
+          throw error;
+        }),
+      ),
+    );
   }
 
   /** Keeps an item that another call has read or written. */

@@ -25,6 +25,9 @@ export function parseEntrySegment(segment: string): { readonly id: string; reado
 }
 
 export class NameIndex {
+  /** True once it was seen that version 0.1 left no entries; this version adds none. */
+  #noneOf01 = false;
+
   constructor(
     private readonly store: ObjectStore,
     /** For example projects/P/index/runs. */
@@ -68,6 +71,7 @@ export class NameIndex {
     const ours = this.#ours(after, limit, signal);
     const of01 = this.#of01(after, limit, signal);
     let [left, right] = await Promise.all([ours.next(), of01.next()]);
+    if (after === undefined && right.done) this.#noneOf01 = true;
     while (!left.done || !right.done) {
       if (right.done || (!left.done && left.value.id <= right.value.id)) {
         yield left.value as NamedEntry;
@@ -88,6 +92,7 @@ export class NameIndex {
   }
 
   async *#of01(after: string | undefined, limit: number | undefined, signal: AbortSignal | undefined): AsyncGenerator<NamedEntry, void> {
+    if (this.#noneOf01) return;
     const from = after === undefined ? undefined : `${this.folderOf01}/${after}`;
     for await (const { key } of listAll(this.store, `${this.folderOf01}/`, { after: from, limit, signal }))
       yield { id: key.slice(this.folderOf01.length + 1), uid: undefined };

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted } from '#errors/errors.js';
 import { formatName, parseName } from '#errors/resource-names.js';
-import { type KeptItem, KeptItems } from '#rpc/kept-items.js';
+import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
 import { isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import type { StoredDropSchedule } from '#spec/drop-schedules.js';
@@ -23,6 +23,8 @@ import { SchedulesOf01 } from './schedules-of-01.js';
 export const maxRevisions = 10_000;
 /** Largest number of schedules that are kept for lists. */
 const keptSchedules = 16_384;
+/** Number of projects whose index is kept. */
+const keptIndexes = 256;
 const maxRecordBytes = 16 * 1024;
 const writeAttempts = 5;
 const kind = 'schedule';
@@ -46,6 +48,7 @@ export class ScheduleStore {
   readonly #store: ObjectStore;
   readonly #incarnations: Incarnations;
   readonly #onRevision: (schedule: ScheduleKey, revision: number) => void;
+  readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
   // Both caches hold immutable facts: stored records by key, and by uid that a revision exists.
   readonly #records = new RecentMap<string, RevisionRecord>(4096);
   readonly #newest = new RecentMap<string, number>(keptSchedules);
@@ -56,7 +59,7 @@ export class ScheduleStore {
     this.#store = store;
     this.#incarnations = new Incarnations(store);
     this.#onRevision = options.onRevision ?? (() => {});
-    this.#listed = new KeptItems({ limit: keptSchedules, read: (key, _, signal) => this.#readListed(key, signal) });
+    this.#listed = new KeptItems({ limit: keptSchedules, read: (key, kept, signal) => this.#readListed(key, kept, signal) });
     this.#of01 = new SchedulesOf01(store);
   }
 
@@ -173,11 +176,15 @@ export class ScheduleStore {
     this.#of01.close();
   }
 
-  async #readListed(key: string, signal: AbortSignal): Promise<ListedSchedule | undefined> {
+  /** Most schedules have not changed since they were kept, which one request shows. */
+  async #readListed(key: string, kept: ListedSchedule | undefined, signal: AbortSignal): Promise<ListedSchedule | undefined> {
     const [name = '', uid = ''] = key.split(' ');
     if (uid === '') {
       if (!(await this.#incarnations.isOfLayout01(name, signal))) return undefined;
       throw new FailedPrecondition(kind, name, layoutOf01);
+    }
+    if (kept && performance.now() - kept.readMs < fullLookMs) {
+      if (!(await this.#has({ name, uid, revision: kept.number + 1 }, signal))) return kept;
     }
     const incarnation = await this.#incarnations.newest(name, signal);
     if (incarnation === undefined || incarnation.uid !== uid || incarnation.deleted) return undefined;
@@ -247,7 +254,7 @@ export class ScheduleStore {
 
   #index(name: string): NameIndex {
     const folder = name.split('/').slice(0, 2).join('/');
-    return new NameIndex(this.#store, `${folder}/index/schedules`, `${folder}/schedule-index`);
+    return this.#indexes.getOrMake(folder, () => new NameIndex(this.#store, `${folder}/index/schedules`, `${folder}/schedule-index`));
   }
 
   /** The newest revision of an incarnation; undefined if it has none yet. */
@@ -275,6 +282,16 @@ export class ScheduleStore {
     const record = await this.#read({ name, uid, revision: newest }, signal);
     this.#newest.set(uid, newest);
     return record;
+  }
+
+  async #has(at: ScheduleKey & { readonly revision: number }, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#store.head(keyOf(at), { signal });
+      return true;
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return false;
+      throw error;
+    }
   }
 
   /** Returns undefined if another writer took the number. */
@@ -341,7 +358,7 @@ const idOf = (name: string): string => parseName('schedule', name).schedule;
 
 const listedKey = ({ name, uid }: ScheduleKey): string => `${name} ${uid}`;
 
-const listedSchedule = (record: RevisionRecord): ListedSchedule => ({ uid: record.uid, number: record.revision, isFinal: false, record });
+const listedSchedule = (record: RevisionRecord): ListedSchedule => ({ uid: record.uid, number: record.revision, isFinal: false, readMs: performance.now(), record });
 
 /** Stands where the spec of a schedule cannot be read; a revision that marks a deletion is never used. */
 const unreadSpec: StoredDropSchedule = { kind: 'dropout', rate: 0, mode: 'standard', schedule: 'constant', cutoff_epoch: 0 };

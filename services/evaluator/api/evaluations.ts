@@ -1,18 +1,19 @@
 /** Reads and writes evaluations in the store, for the api role. It has no state but caches of logs, which only grow. */
 
+import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { formatName } from '#errors/resource-names.js';
 import { type Evaluation, Evaluation as EvaluationMessage, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { type Change, ChangeFeed } from '#rpc/change-feed.js';
-import { type KeptItem, KeptItems } from '#rpc/kept-items.js';
+import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
 import { damageOf, isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type Pin, pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
-import type { QueueEntry, QueueIndex } from '#work/queue-index.js';
+import type { QueueIndex } from '#work/queue-index.js';
 import {
   type EvaluationKey,
   type EvaluationLog,
@@ -25,6 +26,8 @@ import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluati
 import type { NewEvaluation } from './create-evaluation.js';
 
 const keptLogs = 256;
+/** Number of projects whose index is kept. */
+const keptIndexes = 256;
 /** Number of times that an evaluation may be deleted while it is being created. */
 const createAttempts = 5;
 const kind = 'evaluation';
@@ -51,6 +54,7 @@ export class Evaluations {
   readonly #incarnations: Incarnations;
   readonly #listed: KeptItems<ListedEvaluation>;
   readonly #feed: ChangeFeed<Evaluation>;
+  readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
   /** By uid. */
   readonly #logs = new RecentMap<string, EvaluationLog>(keptLogs);
 
@@ -218,11 +222,12 @@ export class Evaluations {
 
   /** Number of evaluations that wait for a worker, by which workers can be scaled. Those that are damaged are not counted. */
   async waiting(signal: AbortSignal): Promise<number> {
-    const isWaiting = async (entry: QueueEntry): Promise<boolean> => {
-      const found = await readOrDamage(() => this.#listed.get(keyOf(entry.project, entry), signal));
-      return found !== undefined && !isDamage(found) && found.evaluation.state === EvaluationState.PENDING;
-    };
-    return (await Promise.all((await this.#queue.entries(signal)).map(isWaiting))).filter(Boolean).length;
+    const keys = (await this.#queue.entries(signal)).map((entry) => keyOf(entry.project, entry));
+    await orAborted(this.#listed.renewAll(keys), signal);
+    return keys.filter((key) => {
+      const kept = this.#listed.kept(key);
+      return kept !== undefined && 'item' in kept && kept.item?.evaluation.state === EvaluationState.PENDING;
+    }).length;
   }
 
   /**
@@ -254,11 +259,12 @@ export class Evaluations {
     const { project, id, uid } = partsOf(listed);
     const name = evaluationName(project, id);
     if (uid === '') throw new FailedPrecondition(kind, name, layoutOf01);
-    if (!(await this.#incarnations.isCurrent(name, uid, signal))) return undefined;
-    if (kept?.isFinal) return kept;
     const key = { project, id, uid };
+    if (kept && performance.now() - kept.readMs < fullLookMs) {
+      if (kept.isFinal || !(await recordLog(this.store, key).has(kept.number + 1, { signal }))) return kept;
+    }
+    if (!(await this.#incarnations.isCurrent(name, uid, signal))) return undefined;
     return await this.#whileCurrent(key, signal, async () => {
-      if (kept && (await recordLog(this.store, key).endsAt(kept.number, { signal }))) return kept;
       // Lists of many evaluations must not displace the logs that calls use.
       const view = await (this.#logs.get(uid) ?? openEvaluationLog(this.store, key)).refresh(signal);
       return view && listedEvaluation(view);
@@ -305,12 +311,12 @@ export class Evaluations {
 
   #index(project: string): NameIndex {
     const folder = formatName('project', { project });
-    return new NameIndex(this.store, `${folder}/index/evaluations`, `${folder}/evaluation-index`);
+    return this.#indexes.getOrMake(project, () => new NameIndex(this.store, `${folder}/index/evaluations`, `${folder}/evaluation-index`));
   }
 }
 
 function listedEvaluation({ evaluation }: EvaluationView): ListedEvaluation {
-  return { uid: evaluation.uid, number: Number(evaluation.logSequence), isFinal: hasEnded(evaluation.state), evaluation };
+  return { uid: evaluation.uid, number: Number(evaluation.logSequence), isFinal: hasEnded(evaluation.state), readMs: performance.now(), evaluation };
 }
 
 const changeOf = (evaluation: Evaluation): Change<Evaluation> => ({ number: Number(evaluation.logSequence), value: evaluation });

@@ -10,11 +10,12 @@ import { RecentMap } from '#bounds/recent-map.js';
 import { Refreshed } from '#bounds/refreshed.js';
 import { ResourceExhausted } from '#errors/errors.js';
 import { formatName } from '#errors/resource-names.js';
-import { Run } from '#protocol/dropstream/v1/trainer.js';
+import { Run, type RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type KeptItem, KeptItems, listFreshness } from '#rpc/kept-items.js';
 import { type ListedPage, listPage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import type { NamedEntry } from '#work/name-index.js';
+import type { QueueEntry } from '#work/queue-index.js';
 import { runName } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { compareKeys, orderKey, type RunFacts, type RunFilter, type RunOrder } from './run-filter.js';
@@ -84,9 +85,14 @@ export class RunIndex {
     return { ...found, items: found.items.map(({ bytes }) => Run.decode(bytes)) };
   }
 
-  /** The run as a list would show it; undefined if it does not exist. @throws its damage; errors of the store */
-  async get(project: string, entry: NamedEntry, signal: AbortSignal): Promise<ListedRun | undefined> {
-    return await this.#items.get(keyOf(project, entry), signal);
+  /** Number of runs among the entries, of any projects, that have a state. Runs that are damaged are not counted. */
+  async count(entries: readonly QueueEntry[], state: RunState, signal: AbortSignal): Promise<number> {
+    const keys = entries.map((entry) => keyOf(entry.project, entry));
+    await orAborted(this.#items.renewAll(keys), signal);
+    return keys.filter((key) => {
+      const kept = this.#items.kept(key);
+      return kept !== undefined && 'item' in kept && kept.item?.facts.state === state;
+    }).length;
   }
 
   /** Keeps the newest state of a run that another call has read or written. */
@@ -138,12 +144,15 @@ export class RunIndex {
   async #look(project: string, survey: Survey, entries: Entries, signal: AbortSignal, impatient: Promise<unknown>): Promise<void> {
     if (entries.size > this.#items.limit)
       throw new ResourceExhausted(`a filter or an order of the runs of ${formatName('project', { project })}`, `${this.#items.limit} runs`);
-    const renew = (some: Iterable<NamedEntry>) => Promise.all([...some].map((entry) => this.#items.renew(keyOf(project, entry))));
-    survey.look ??= new Refreshed<unknown>(
-      async () => void (await renew((await survey.entries.get(AbortSignal.timeout(surveyMs))).values())),
-      // However long a look takes, the next list need not wait for another one.
-      { ...listFreshness, from: 'end' },
-    );
+    const renew = async (some: Iterable<NamedEntry>) => await this.#items.renewAll([...some].map((entry) => keyOf(project, entry)));
+    survey.look ??= new Refreshed<unknown>(async () => {
+      const begunMs = performance.now();
+      await renew((await survey.entries.get(AbortSignal.timeout(surveyMs))).values());
+      // However long a look takes, it takes only a part of the time, and the next list need not wait for another one.
+      const tookMs = performance.now() - begunMs;
+      const [freshMs, staleMs] = [Math.max(listFreshness.freshMs, 4 * tookMs), Math.max(listFreshness.staleMs, 8 * tookMs)];
+      survey.look!.freshness = { freshMs, staleMs, from: 'end' };
+    }, listFreshness);
     await survey.look.get(signal, impatient);
     // Runs that were created since the last look.
     await orAborted(renew([...entries.values()].filter((entry) => this.#items.kept(keyOf(project, entry)) === undefined)), signal);
@@ -193,6 +202,7 @@ export function listedRun(id: string, view: RunView): ListedRun {
     uid: run.uid,
     number: Number(run.logSequence),
     isFinal: hasEnded(run.state),
+    readMs: performance.now(),
     facts: { id, state: run.state, model: run.spec?.model ?? '', labels: run.labels, createMs: run.createTime?.getTime() ?? 0 },
     bytes: Run.encode(run).finish(),
   };

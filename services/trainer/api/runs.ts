@@ -4,11 +4,12 @@ import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { formatName } from '#errors/resource-names.js';
 import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { fullLookMs } from '#rpc/kept-items.js';
 import { damageOf, isDamage, type ListedPage, readOrDamage } from '#rpc/list-page.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
-import type { QueueEntry, QueueIndex } from '#work/queue-index.js';
+import type { QueueIndex } from '#work/queue-index.js';
 import { sameLabels } from '../run/labels.js';
 import { type EventBody, openRunLog, type RunKey, type RunLog, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
@@ -17,6 +18,8 @@ import { RunWatches } from './run-watches.js';
 
 /** Largest number of cached logs, of which only new records have to be read. */
 const keptLogs = 256;
+/** Number of projects whose index is kept. */
+const keptIndexes = 256;
 /** Number of times that a run may be deleted while it is being created. */
 const createAttempts = 5;
 const kind = 'run';
@@ -35,6 +38,7 @@ export class Runs {
   readonly #incarnations: Incarnations;
   readonly #listed: RunIndex;
   readonly #watches: RunWatches;
+  readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
   /** By uid. */
   readonly #logs = new RecentMap<string, RunLog>(keptLogs);
 
@@ -185,11 +189,7 @@ export class Runs {
 
   /** Number of runs that wait for a worker, by which workers can be scaled. Runs that are damaged are not counted. */
   async waiting(signal: AbortSignal): Promise<number> {
-    const isWaiting = async (entry: QueueEntry): Promise<boolean> => {
-      const run = await readOrDamage(() => this.#listed.get(entry.project, entry, signal));
-      return run !== undefined && !isDamage(run) && run.facts.state === RunState.QUEUED;
-    };
-    return (await Promise.all((await this.#queue.entries(signal)).map(isWaiting))).filter(Boolean).length;
+    return await this.#listed.count(await this.#queue.entries(signal), RunState.QUEUED, signal);
   }
 
   /**
@@ -224,7 +224,7 @@ export class Runs {
     this.#watches.close();
   }
 
-  /** Most runs have not changed since they were kept, which two requests show. */
+  /** Most runs have not changed since they were kept, which one request shows. */
   async #readListed(
     project: string,
     { id, uid }: NamedEntry,
@@ -233,11 +233,12 @@ export class Runs {
   ): Promise<ListedRun | undefined> {
     const name = runName(project, id);
     if (uid === undefined) throw new FailedPrecondition(kind, name, layoutOf01);
-    if (!(await this.#incarnations.isCurrent(name, uid, signal))) return undefined;
-    if (kept?.isFinal) return kept;
     const key = { project, id, uid };
+    if (kept && performance.now() - kept.readMs < fullLookMs) {
+      if (kept.isFinal || !(await recordLog(this.#store, key).has(kept.number + 1, { signal }))) return kept;
+    }
+    if (!(await this.#incarnations.isCurrent(name, uid, signal))) return undefined;
     return await this.#whileCurrent(key, signal, async () => {
-      if (kept && (await recordLog(this.#store, key).endsAt(kept.number, { signal }))) return kept;
       // Lists of many runs must not displace the logs that calls use.
       const found = await (this.#logs.get(uid) ?? openRunLog(this.#store, key)).refresh(signal);
       return found && listedRun(id, found);
@@ -290,6 +291,6 @@ export class Runs {
 
   #index(project: string): NameIndex {
     const folder = formatName('project', { project });
-    return new NameIndex(this.#store, `${folder}/index/runs`, `${folder}/run-index`);
+    return this.#indexes.getOrMake(project, () => new NameIndex(this.#store, `${folder}/index/runs`, `${folder}/run-index`));
   }
 }
