@@ -358,7 +358,13 @@ const idOf = (name: string): string => parseName('schedule', name).schedule;
 
 const listedKey = ({ name, uid }: ScheduleKey): string => `${name} ${uid}`;
 
-const listedSchedule = (record: RevisionRecord): ListedSchedule => ({ uid: record.uid, number: record.revision, isFinal: false, readMs: performance.now(), record });
+const listedSchedule = (record: RevisionRecord): ListedSchedule => ({
+  uid: record.uid,
+  number: record.revision,
+  isFinal: false,
+  readMs: performance.now(),
+  record,
+});
 
 /** Stands where the spec of a schedule cannot be read; a revision that marks a deletion is never used. */
 const unreadSpec: StoredDropSchedule = { kind: 'dropout', rate: 0, mode: 'standard', schedule: 'constant', cutoff_epoch: 0 };

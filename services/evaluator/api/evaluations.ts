@@ -316,7 +316,13 @@ export class Evaluations {
 }
 
 function listedEvaluation({ evaluation }: EvaluationView): ListedEvaluation {
-  return { uid: evaluation.uid, number: Number(evaluation.logSequence), isFinal: hasEnded(evaluation.state), readMs: performance.now(), evaluation };
+  return {
+    uid: evaluation.uid,
+    number: Number(evaluation.logSequence),
+    isFinal: hasEnded(evaluation.state),
+    readMs: performance.now(),
+    evaluation,
+  };
 }
 
 const changeOf = (evaluation: Evaluation): Change<Evaluation> => ({ number: Number(evaluation.logSequence), value: evaluation });
