@@ -13,7 +13,9 @@ const name = 'projects/p/evaluations/e';
 const run = 'projects/p/runs/r';
 const runUid = '0123456789abcdef'.repeat(2);
 const signal = AbortSignal.timeout(60_000);
-const open = (store: ObjectStore): Evaluations => new Evaluations(store, 10);
+const open = (store: ObjectStore): Evaluations =>
+  new Evaluations({ store, watchPollMs: 10, onError: (error) => assert.fail(`${error}`) });
+const everything = { size: 10, after: undefined };
 const request = (specDigest = 'a', id = 'e') => ({
   project: 'p',
   id,
@@ -34,9 +36,10 @@ async function keysOf(store: ObjectStore, prefix: string): Promise<string[]> {
 }
 
 async function assertWhole(store: ObjectStore, uid: string | undefined): Promise<void> {
-  const listed = await open(store).list('p', undefined, 10, signal);
+  const { items, unreadable } = await open(store).list('p', everything, '', signal);
+  assert.deepEqual(unreadable, []);
   assert.deepEqual(
-    listed.map(({ evaluation }) => evaluation?.uid),
+    items.map((evaluation) => evaluation.uid),
     uid === undefined ? [] : [uid],
   );
   if (uid === undefined) return await assert.rejects(open(store).get('p', 'e', signal), NotFound);
@@ -116,13 +119,14 @@ test('evaluations of version 0.1 are named with what to do, hide no others, and 
   await assert.rejects(open(store).create(request(), signal), refused);
   assert.deepEqual(await keysOf(store, ''), before, 'nothing was changed');
   await open(store).create(request('a', 'f'), signal);
-  const listed = await open(store).list('p', undefined, 10, signal);
+  const { items, unreadable } = await open(store).list('p', everything, '', signal);
   assert.deepEqual(
-    listed.map(({ id, reason }) => [id, reason !== undefined]),
-    [
-      ['e', true],
-      ['f', false],
-    ],
+    items.map((evaluation) => evaluation.name),
+    ['projects/p/evaluations/f'],
+  );
+  assert.deepEqual(
+    unreadable.map((evaluation) => evaluation.name),
+    [name],
   );
   await open(store).delete('p', 'e', '', signal);
   await assert.rejects(open(store).get('p', 'e', signal), NotFound);

@@ -62,13 +62,12 @@ export function trainerHandlers({
 
     watchRun: watchStream(async function* (request, { names, signal }) {
       const { project, run } = names.name;
-      const view = await runs.get(project, run, signal);
-      const now = view.run;
+      const { run: now } = await runs.get(project, run, signal);
       if (request.uid !== '' && request.uid !== now.uid) throw new NotFound('run', `${now.name} with uid ${request.uid.slice(0, 64)}`);
       if (request.afterSequence > now.logSequence) {
         throw invalid('after_sequence', request.afterSequence, `at most ${now.logSequence}, the newest sequence`);
       }
-      for await (const event of runs.watch(view, { project, id: run, uid: now.uid }, Number(request.afterSequence), signal)) {
+      for await (const event of runs.watch({ project, id: run, uid: now.uid }, Number(request.afterSequence), signal)) {
         yield { event };
       }
     }),

@@ -196,10 +196,12 @@ export class Runs {
    * Yields the events after a sequence, then new ones as they are written; ends after the event that ends the run. All who watch one run share one
    * reader of its log. @throws NotFound; ResourceExhausted
    */
-  async *watch({ run }: RunView, key: RunKey, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
+  async *watch(key: RunKey, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
     const name = runName(key.project, key.id);
     const isCurrent = (of: AbortSignal): Promise<boolean> => this.#incarnations.isCurrent(name, key.uid, of);
     const gone = (): NotFound => new NotFound(kind, name);
+    const { run } = await this.get(key.project, key.id, signal);
+    if (run.uid !== key.uid) throw gone();
     const watched = {
       key: key.uid,
       log: recordLog(this.#store, key),
