@@ -74,7 +74,7 @@ export class KeptItems<T extends KeptItem> {
 
   /** What is kept, whatever its age: the item or its damage; undefined if nothing is. */
   kept(key: string): Found<T> | undefined {
-    return this.#items.get(key)?.kept;
+    return this.#items.peek(key)?.kept;
   }
 
   /** Reads items again, unless they are fresh or final. Damage is kept and not thrown. */

@@ -122,14 +122,14 @@ export class RunIndex {
       for await (const entry of this.#options.entries(project, { after, first: size + 1 }, signal)) yield { ...entry, place: entry.id };
       return;
     }
-    const survey = this.#surveys.getOrMake(project, () => new Survey((of) => this.#options.entries(project, {}, of)));
+    const survey = this.#surveys.getOrMake(project, () => new Survey(project, (of) => this.#options.entries(project, {}, of)));
     const entries = await survey.entries.get(signal, impatient);
     if (!plain) await this.#look(project, survey, entries, signal, impatient);
     const places: Place[] = [];
     let looked = 0;
-    for (const entry of entries.values()) {
+    for (const [key, entry] of entries) {
       if (++looked % runsPerTurn === 0) await turn();
-      const kept = this.#items.kept(keyOf(project, entry));
+      const kept = this.#items.kept(key);
       const run = kept && 'item' in kept ? kept.item : undefined;
       const isDamaged = kept !== undefined && 'error' in kept;
       // A run that is damaged matches every filter, so that it is named.
@@ -144,10 +144,9 @@ export class RunIndex {
   async #look(project: string, survey: Survey, entries: Entries, signal: AbortSignal, impatient: Promise<unknown>): Promise<void> {
     if (entries.size > this.#items.limit)
       throw new ResourceExhausted(`a filter or an order of the runs of ${formatName('project', { project })}`, `${this.#items.limit} runs`);
-    const renew = async (some: Iterable<NamedEntry>) => await this.#items.renewAll([...some].map((entry) => keyOf(project, entry)));
     survey.look ??= new Refreshed<unknown>(async () => {
       const begunMs = performance.now();
-      await renew((await survey.entries.get(AbortSignal.timeout(surveyMs))).values());
+      await this.#items.renewAll((await survey.entries.get(AbortSignal.timeout(surveyMs))).keys());
       // However long a look takes, it takes only a part of the time, and the next list need not wait for another one.
       const tookMs = performance.now() - begunMs;
       const [freshMs, staleMs] = [Math.max(listFreshness.freshMs, 4 * tookMs), Math.max(listFreshness.staleMs, 8 * tookMs)];
@@ -155,7 +154,8 @@ export class RunIndex {
     }, listFreshness);
     await survey.look.get(signal, impatient);
     // Runs that were created since the last look.
-    await orAborted(renew([...entries.values()].filter((entry) => this.#items.kept(keyOf(project, entry)) === undefined)), signal);
+    const unknown = [...entries.keys()].filter((key) => this.#items.kept(key) === undefined);
+    await orAborted(this.#items.renewAll(unknown), signal);
   }
 }
 
@@ -164,7 +164,7 @@ interface Place extends NamedEntry {
   readonly place: string;
 }
 
-/** By id and uid. */
+/** By keyOf. */
 type Entries = ReadonlyMap<string, NamedEntry>;
 
 /** How long reading all names of a project may take, in ms. */
@@ -176,20 +176,23 @@ class Survey {
   look: Refreshed<unknown> | undefined;
   #added = new Map<string, NamedEntry>();
 
-  constructor(read: (signal: AbortSignal) => AsyncIterable<NamedEntry>) {
+  constructor(
+    readonly project: string,
+    read: (signal: AbortSignal) => AsyncIterable<NamedEntry>,
+  ) {
     this.entries = new Refreshed<Entries>(async () => {
       // What is added from now on may be missing in the listing.
       const added = new Map<string, NamedEntry>();
       this.#added = added;
       const entries = new Map<string, NamedEntry>();
-      for await (const entry of read(AbortSignal.timeout(surveyMs))) entries.set(keyOf('', entry), entry);
+      for await (const entry of read(AbortSignal.timeout(surveyMs))) entries.set(keyOf(project, entry), entry);
       for (const [key, entry] of added) entries.set(key, entry);
       return entries;
     }, listFreshness);
   }
 
   add(entry: NamedEntry): void {
-    const key = keyOf('', entry);
+    const key = keyOf(this.project, entry);
     this.#added.set(key, entry);
     const { kept } = this.entries;
     if (kept !== undefined) (kept as Map<string, NamedEntry>).set(key, entry);

@@ -14,7 +14,8 @@ import { Runs } from './runs.js';
 
 const name = 'projects/p/runs/r';
 const signal = AbortSignal.timeout(60_000);
-const open = (store: ObjectStore): Runs => new Runs({
+const open = (store: ObjectStore): Runs =>
+  new Runs({
     store,
     watchPollMs: 10,
     onError: (error) => assert.fail(`${error}`),
