@@ -17,6 +17,11 @@ export class RecentMap<K, V> {
     return value;
   }
 
+  /** The value of a key, which does not count as a use. */
+  peek(key: K): V | undefined {
+    return this.#map.get(key);
+  }
+
   set(key: K, value: V): void {
     this.#map.delete(key);
     this.#map.set(key, value);

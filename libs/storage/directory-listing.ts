@@ -32,15 +32,33 @@ async function* walk(
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return;
     throw error;
   }
-  for (const { key, isFolder } of entries) {
-    if (isFolder) {
-      if (key.startsWith(prefix) || prefix.startsWith(key)) yield* walk(root, key, prefix, after, signal);
-    } else if (key.startsWith(prefix)) {
-      const stats = await stat(join(root, key)).catch((error) => {
-        if (codeOf(error) === 'ENOENT') return undefined;
-        throw error;
-      });
-      if (stats) yield { key, sizeBytes: stats.size, lastModified: stats.mtime };
+  const inside = entries.filter(({ key, isFolder }) => key.startsWith(prefix) || (isFolder && prefix.startsWith(key)));
+  // Whoever lists a folder of many objects reads a page of them, so a few are looked at ahead.
+  const looks: Promise<ListedObject | undefined>[] = [];
+  for (const [at, { key, isFolder }] of inside.entries()) {
+    for (let ahead = Math.max(at, looks.length); ahead < Math.min(inside.length, at + looksAhead); ahead++) {
+      const next = inside[ahead]!;
+      looks[ahead] = next.isFolder ? Promise.resolve(undefined) : look(root, next.key);
     }
+    if (isFolder) yield* walk(root, key, prefix, after, signal);
+    const found = await looks[at];
+    delete looks[at];
+    if (found) yield found;
   }
+}
+
+const looksAhead = 16;
+
+/** Undefined if the file is gone. */
+function look(root: string, key: string): Promise<ListedObject | undefined> {
+  const looking = stat(join(root, key)).then(
+    (stats) => ({ key, sizeBytes: stats.size, lastModified: stats.mtime }),
+    (error) => {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    },
+  );
+  // A listing that ends early never awaits it.
+  looking.catch(() => {});
+  return looking;
 }

@@ -199,11 +199,12 @@ export const asChunks = (bytes: Bytes): readonly Uint8Array[] => (bytes instance
 
 export const sizeOf = (bytes: Bytes): number => asChunks(bytes).reduce((sum, chunk) => sum + chunk.byteLength, 0);
 
-/** Every object with a prefix, in key order; reads page by page. */
-export async function* listAll(store: ObjectStore, prefix: string, options: Omit<ListOptions, 'limit'> = {}): AsyncGenerator<ListedObject> {
-  let after = options.after;
+/** Every object with a prefix, in key order; reads page by page. @param options.limit size of the first page, for callers who may need no more */
+export async function* listAll(store: ObjectStore, prefix: string, options: ListOptions = {}): AsyncGenerator<ListedObject> {
+  let { after, limit } = options;
   for (;;) {
-    const page = await store.list(prefix, { after, signal: options.signal });
+    const page = await store.list(prefix, { after, limit, signal: options.signal });
+    limit = undefined;
     yield* page.objects;
     if (page.next === undefined) return;
     after = page.next;

@@ -202,3 +202,20 @@ test('a listing that misses a record, as one that runs beside appends may, hides
     [0, 1, 2, 3, 4],
   );
 });
+
+test('a damaged log takes a last record after the newest one it has, once, and whoever reads on from there sees it', async () => {
+  const { store } = await freshDirectoryStore();
+  const log = new RecordLog(store, PREFIX);
+  for (const kind of ['a', 'b', 'c']) await log.append(kind);
+  await store.delete(`${PREFIX}/000000000002`);
+  const other = new RecordLog(store, PREFIX);
+  assert.ok(await other.has(3));
+  assert.ok(!(await other.has(4)));
+  for (let k = 0; k < 3; k++) await other.appendToDamaged('end', { why: 'damage' });
+  assert.equal((await store.list(`${PREFIX}/`)).objects.length, 3);
+  await assert.rejects(log.append('d'), (error) => error instanceof LogConflict && error.winner.kind === 'end');
+  await assert.rejects(collect(new RecordLog(store, PREFIX).read()), LogDamaged);
+  // Writers that come between are no obstacle.
+  await Promise.all(['x', 'y', 'z'].map((kind) => new RecordLog(store, PREFIX).appendToDamaged(kind, {})));
+  assert.equal((await store.list(`${PREFIX}/`)).objects.length, 6);
+});

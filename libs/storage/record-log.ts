@@ -1,7 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createExclusive } from './exclusive-create.js';
-import { checkKey, listAll, ObjectNotFound, type ObjectStore, ObjectTooLarge, type SignalOption, StorageError } from './object-store.js';
+import {
+  checkKey,
+  listAll,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  type SignalOption,
+  StorageError,
+  StoreUnavailable,
+} from './object-store.js';
 import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue | undefined };
@@ -71,6 +80,7 @@ const SEQ_DIGITS = 12;
 const MAX_SEQ = 10 ** SEQ_DIGITS - 1;
 const READ_AHEAD = 8;
 const SNAPSHOTS_KEPT = 2;
+const DAMAGED_ATTEMPTS = 16;
 
 const SEQ_KEY = new RegExp(`^\\d{${SEQ_DIGITS}}$`);
 
@@ -207,6 +217,43 @@ export class RecordLog {
     if (later !== undefined) return this.seen(await this.readListed(seq + 1, later.key, signal));
     if (seq > 0 && objects.length === 0) throw new LogDamaged(seqKey(this.prefix, seq), 'it was read before, and is missing now');
     return undefined;
+  }
+
+  /** Whether there is a record with this number: the cheapest look at a log. It tells neither a hole from the end nor damage from a record. */
+  async has(seq: number, { signal }: SignalOption = {}): Promise<boolean> {
+    try {
+      await this.store.head(seqKey(this.prefix, seq), { signal });
+      return true;
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Appends a record to a log that is damaged, after the newest record that it has; none of the others is read. If the newest record says the same,
+   * nothing is appended.
+   * @throws StoreUnavailable if the outcome is unknown or other writers are faster again and again
+   */
+  async appendToDamaged(kind: string, payload: JsonObject, { signal }: SignalOption = {}): Promise<void> {
+    const content = JSON.stringify(payload);
+    for (let attempt = 1; attempt <= DAMAGED_ATTEMPTS; attempt++) {
+      let last = 0;
+      for await (const { key } of listAll(this.store, `${this.prefix}/`, { signal })) {
+        const name = key.slice(this.prefix.length + 1);
+        if (SEQ_KEY.test(name)) last = Math.max(last, Number(name));
+      }
+      const newest = await this.readOne(last, signal).catch((error) => {
+        if (!(error instanceof LogDamaged)) throw error;
+      });
+      if (newest && newest.kind === kind && JSON.stringify(payloadOf(newest)) === content) return;
+      const at = this.wallClock();
+      const record: LogRecord = { seq: last + 1, writer: this.writer, kind, ...(at === undefined ? {} : { at }), ...payload };
+      const { bytes } = sealJson(record, SEAL);
+      const key = seqKey(this.prefix, last + 1);
+      if ((await createExclusive(this.store, key, bytes, { contentType: 'application/json', signal })) === 'created') return;
+    }
+    throw new StoreUnavailable(`log ${this.prefix}: other writers were faster ${DAMAGED_ATTEMPTS} times`, true);
   }
 
   /**

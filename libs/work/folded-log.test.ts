@@ -139,3 +139,17 @@ test('waits double up to their limit', () => {
     [0, 100, 200, 400, 800, 1000, 1000],
   );
 });
+
+test('a last view gets a snapshot at once, so that reading it later costs no record', async () => {
+  const prefix = fresh();
+  const snapshots = { encode: (view: string) => view, decode: String, every: 1000, isLast: (view: string) => view.endsWith('.') };
+  const writer = open(prefix, store, { snapshots });
+  for (const text of ['a', 'b', 'c']) await writer.append(() => text);
+  assert.equal(await new RecordLog(store, prefix).readSnapshot(), undefined);
+  await writer.append(() => '.');
+  assert.deepEqual(await new RecordLog(store, prefix).readSnapshot(), { seq: 4, state: 'abc.' });
+  let read = 0;
+  const counting = { ...codec, decode: (record: Parameters<typeof codec.decode>[0]) => `${++read}${codec.decode(record)}` };
+  assert.equal(await open(prefix, store, { snapshots, codec: counting }).refresh(), 'abc.');
+  assert.equal(read, 0);
+});

@@ -20,6 +20,8 @@ export interface SnapshotCodec<V> {
   decode(state: JsonValue): V;
   /** Number of records between two snapshots. */
   readonly every: number;
+  /** True for a view that will not change any more: it gets a snapshot, however few records there are, because lists read it for ever. */
+  readonly isLast?: (view: V) => boolean;
 }
 
 export interface FoldedLogOptions<E, V> {
@@ -126,7 +128,8 @@ export class FoldedLog<E, V> {
   /** A snapshot only saves reading, so a failure to write it does not fail the append. */
   async #keepSnapshot(signal: AbortSignal | undefined): Promise<void> {
     const { log, snapshots } = this.#options;
-    if (!snapshots || this.#view === undefined || this.#sequence - this.#snapshotAt < snapshots.every) return;
+    if (!snapshots || this.#view === undefined || this.#sequence === this.#snapshotAt) return;
+    if (this.#sequence - this.#snapshotAt < snapshots.every && !snapshots.isLast?.(this.#view)) return;
     this.#snapshotAt = this.#sequence;
     await log.writeSnapshot(this.#sequence, snapshots.encode(this.#view), { signal }).catch((error) => {
       if (!(error instanceof StoreUnavailable)) throw error;

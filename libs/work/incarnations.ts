@@ -111,6 +111,21 @@ export class Incarnations {
     return await this.#create(name, { number: newest.number + 1, uid, deleted: true, facts }, signal);
   }
 
+  /** Frees a name whose newest incarnation is damaged: writes a tombstone of no uid in particular, after which all of its uids are deleted. */
+  async buryDamaged(name: string, facts: JsonObject = {}, signal?: AbortSignal): Promise<void> {
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      let last = 0;
+      for await (const { key } of listAll(this.#store, `${folderOf(name)}/`, { signal })) last = Math.max(last, numberIn(key, name) ?? 0);
+      const read = await this.#read(name, last, signal).catch((error) => {
+        if (!(error instanceof DataLoss)) throw error;
+      });
+      // Somebody else was faster.
+      if (read?.deleted) return;
+      if (await this.#create(name, { number: last + 1, uid: '0'.repeat(32), deleted: true, facts }, signal)) return;
+    }
+    throw new Aborted('name', name, 'other writers created and deleted it at the same time, repeatedly: try again');
+  }
+
   /** Removes what is left below uids of this name that are deleted. */
   async sweep(name: string, signal?: AbortSignal): Promise<void> {
     const uids: string[] = [];
@@ -187,9 +202,14 @@ export const layoutOf01 =
   'it was stored by version 0.1, and this version cannot read that layout of the store: finish or export it with version 0.1, or delete it';
 
 function numberOf(key: string, name: string): number {
+  const number = numberIn(key, name);
+  if (number === undefined) throw new DataLoss(key, 'it is not the key of an incarnation');
+  return number;
+}
+
+function numberIn(key: string, name: string): number | undefined {
   const match = /^(\d{8})\.json$/.exec(key.slice(folderOf(name).length + 1));
-  if (!match) throw new DataLoss(key, 'it is not the key of an incarnation');
-  return Number(match[1]);
+  return match ? Number(match[1]) : undefined;
 }
 
 async function removeAll(store: ObjectStore, prefix: string, signal: AbortSignal | undefined): Promise<void> {

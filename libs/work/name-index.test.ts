@@ -25,7 +25,7 @@ test('entries of both versions come in the order of their ids, from any id on', 
   for (const old of ['a-a', 'b', 'c']) await store.put(`projects/p/run-index/${old}`, Buffer.from('{}'));
   const from = async (after: string | undefined) => {
     const ids: string[] = [];
-    for await (const entry of index.entries(after)) ids.push(entry.uid === undefined ? `${entry.id} of 0.1` : entry.id);
+    for await (const entry of index.entries({ after })) ids.push(entry.uid === undefined ? `${entry.id} of 0.1` : entry.id);
     return ids;
   };
   const all = ['a', 'a-a of 0.1', 'a-b', 'a0', 'b of 0.1', 'b-c-d', 'c of 0.1'];

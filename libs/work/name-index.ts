@@ -25,6 +25,9 @@ export function parseEntrySegment(segment: string): { readonly id: string; reado
 }
 
 export class NameIndex {
+  /** True once it was seen that version 0.1 left no entries; this version adds none. */
+  #noneOf01 = false;
+
   constructor(
     private readonly store: ObjectStore,
     /** For example projects/P/index/runs. */
@@ -45,11 +48,30 @@ export class NameIndex {
     await this.store.delete(`${this.folderOf01}/${id}`, { signal });
   }
 
-  /** All entries with ids greater than `after`, in ascending order of their ids. */
-  async *entries(after: string | undefined, signal?: AbortSignal): AsyncGenerator<NamedEntry, void> {
-    const ours = this.#ours(after, signal);
-    const of01 = this.#of01(after, signal);
-    let [left, right] = [await ours.next(), await of01.next()];
+  /** The uids of the entries of an id. */
+  async uidsOf(id: string, signal?: AbortSignal): Promise<string[]> {
+    const uids: string[] = [];
+    for await (const { key } of listAll(this.store, `${this.folder}/${entrySegment(id, '')}`, { signal })) {
+      const entry = parseEntrySegment(key.slice(this.folder.length + 1));
+      if (entry !== undefined) uids.push(entry.uid);
+    }
+    return uids;
+  }
+
+  /**
+   * All entries in ascending order of their ids.
+   * @param options.after only ids greater than this one
+   * @param options.first number of entries that are probably enough
+   */
+  async *entries(
+    { after, first }: { readonly after?: string | undefined; readonly first?: number | undefined },
+    signal?: AbortSignal,
+  ): AsyncGenerator<NamedEntry, void> {
+    const limit = first === undefined ? undefined : Math.min(1000, first);
+    const ours = this.#ours(after, limit, signal);
+    const of01 = this.#of01(after, limit, signal);
+    let [left, right] = await Promise.all([ours.next(), of01.next()]);
+    if (after === undefined && right.done) this.#noneOf01 = true;
     while (!left.done || !right.done) {
       if (right.done || (!left.done && left.value.id <= right.value.id)) {
         yield left.value as NamedEntry;
@@ -61,17 +83,18 @@ export class NameIndex {
     }
   }
 
-  async *#ours(after: string | undefined, signal: AbortSignal | undefined): AsyncGenerator<NamedEntry, void> {
+  async *#ours(after: string | undefined, limit: number | undefined, signal: AbortSignal | undefined): AsyncGenerator<NamedEntry, void> {
     const from = after === undefined ? undefined : `${this.folder}/${after.replaceAll('-', '.')}.`;
-    for await (const { key } of listAll(this.store, `${this.folder}/`, { after: from, signal })) {
+    for await (const { key } of listAll(this.store, `${this.folder}/`, { after: from, limit, signal })) {
       const entry = parseEntrySegment(key.slice(this.folder.length + 1));
       if (entry !== undefined) yield entry;
     }
   }
 
-  async *#of01(after: string | undefined, signal: AbortSignal | undefined): AsyncGenerator<NamedEntry, void> {
+  async *#of01(after: string | undefined, limit: number | undefined, signal: AbortSignal | undefined): AsyncGenerator<NamedEntry, void> {
+    if (this.#noneOf01) return;
     const from = after === undefined ? undefined : `${this.folderOf01}/${after}`;
-    for await (const { key } of listAll(this.store, `${this.folderOf01}/`, { after: from, signal }))
+    for await (const { key } of listAll(this.store, `${this.folderOf01}/`, { after: from, limit, signal }))
       yield { id: key.slice(this.folderOf01.length + 1), uid: undefined };
   }
 }

@@ -34,7 +34,11 @@ export async function start(
     build: async ({ logger, registry }) => {
       const store = await openStore(config.store);
       const metrics = createEvaluatorMetrics(registry);
-      const evaluations = new Evaluations(store, Math.min(config.pollMs, 500));
+      const evaluations = new Evaluations({
+        store,
+        watchPollMs: Math.min(config.pollMs, 500),
+        onError: (error) => logger.warn({ error }, 'a watched evaluation could not be read'),
+      });
       const worker = works ? createEvaluationWorker({ store, config, metrics, logger }) : undefined;
       worker?.start();
       return {
@@ -49,6 +53,7 @@ export async function start(
         drain: async () => await worker?.stop(),
         close: async () => {
           await worker?.stop();
+          evaluations.close();
           await store.close();
         },
       };

@@ -3,14 +3,13 @@
 import { Violations } from '#errors/errors.js';
 import type { DropScheduleSpec, TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
 import type { Rate, SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
+import type { ChangeFeed } from '#rpc/change-feed.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
-import { nextPageToken } from '#rpc/pagination.js';
 import { checkDropSchedule, segmentMessage, toStored } from '#spec/drop-schedules.js';
 import { checkFit, ratesOfBlocks, resolve } from './drop-spec.js';
 import type { SchedulerMetrics } from './metrics.js';
 import type { schedulerNames } from './request-names.js';
 import * as requests from './requests.js';
-import type { RevisionFeed } from './revision-feed.js';
 import { protoSchedule, type RevisionRecord } from './revision-record.js';
 import { sampleSteps } from './sample-steps.js';
 import type { ScheduleStore } from './schedule-store.js';
@@ -18,7 +17,7 @@ import { watchRevisions } from './watch-revisions.js';
 
 export interface SchedulerParts {
   readonly schedules: ScheduleStore;
-  readonly feed: RevisionFeed;
+  readonly feed: ChangeFeed<void>;
   readonly metrics: SchedulerMetrics;
 }
 
@@ -52,15 +51,8 @@ export function schedulerHandlers({
     listSchedules: unary(async (request, { names, signal }) => {
       const { project } = names.parent;
       const { page, binding } = requests.parseList(request);
-      // One more than requested is read, to know whether there is a next page.
-      const found = await schedules.list(project, page.after, page.size + 1, signal);
-      const shown = found.slice(0, page.size);
-      const more = found.length > shown.length;
-      return {
-        schedules: shown.flatMap(({ record }) => (record === undefined ? [] : [protoSchedule(record)])),
-        unreadable: shown.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }])),
-        nextPageToken: more ? nextPageToken(shown.at(-1)!.id, binding) : '',
-      };
+      const { items, unreadable, nextPageToken } = await schedules.list(project, page, binding, signal);
+      return { schedules: items.map(protoSchedule), unreadable, nextPageToken };
     }),
 
     updateSchedule: unary(async (request, { names, signal }) => {

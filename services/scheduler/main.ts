@@ -1,5 +1,6 @@
 /** The scheduler service: stores, previews and serves drop-rate schedules. */
 import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
+import { ChangeFeed } from '#rpc/change-feed.js';
 import { service } from '#rpc/handlers.js';
 import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
@@ -9,8 +10,8 @@ import { type SchedulerConfig, schedulerConfig } from './config.js';
 import { schedulerHandlers } from './handlers.js';
 import { createSchedulerMetrics } from './metrics.js';
 import { schedulerNames } from './request-names.js';
-import { RevisionFeed } from './revision-feed.js';
 import { ScheduleStore } from './schedule-store.js';
+import { scheduleOfWatchKey, watchKey } from './watch-revisions.js';
 
 export type { SchedulerConfig } from './config.js';
 
@@ -26,13 +27,19 @@ export async function start(
     build: async ({ logger, registry, setServing }) => {
       const store = await openStore(config.store);
       const metrics = createSchedulerMetrics(registry);
-      const feed: RevisionFeed = new RevisionFeed({
-        newest: async (uid, name, signal) => await schedules.newestNumber(name, uid, signal),
+      const feed: ChangeFeed<void> = new ChangeFeed<void>({
+        what: 'WatchSchedule',
+        look: async (key, signal) => {
+          const { name, uid } = scheduleOfWatchKey(key);
+          return { number: await schedules.newestNumber(name, uid, signal), value: undefined };
+        },
         pollMs: config.watchPollMs,
         maxWatches: config.maxWatches,
         onError: (error) => logger.warn({ error }, 'a watched schedule could not be read'),
       });
-      const schedules: ScheduleStore = new ScheduleStore(store, { onRevision: (uid, revision) => feed.notify(uid, revision) });
+      const schedules: ScheduleStore = new ScheduleStore(store, {
+        onRevision: (schedule, revision) => feed.notify(watchKey(schedule), { number: revision, value: undefined }),
+      });
       const health = startHealthProbe({
         probe: (signal) => store.list('projects/', { limit: 1, signal }),
         setServing,
@@ -45,6 +52,7 @@ export async function start(
         close: async () => {
           health.close();
           feed.close();
+          schedules.close();
           await store.close();
         },
       };

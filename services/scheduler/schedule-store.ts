@@ -6,18 +6,25 @@
  */
 import { randomUUID } from 'node:crypto';
 import { RecentMap } from '#bounds/recent-map.js';
-import { Aborted, AlreadyExists, DataLoss, NotFound, ResourceExhausted } from '#errors/errors.js';
-import { formatName } from '#errors/resource-names.js';
+import { Aborted, AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted } from '#errors/errors.js';
+import { formatName, parseName } from '#errors/resource-names.js';
+import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
+import { isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
+import type { Page } from '#rpc/pagination.js';
 import type { StoredDropSchedule } from '#spec/drop-schedules.js';
 import { createExclusive } from '#storage/exclusive-create.js';
 import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { type Incarnation, Incarnations, incarnationFolder, layoutOf01 } from '#work/incarnations.js';
+import { type NamedEntry, NameIndex } from '#work/name-index.js';
 import { decodeRecord, encodeRecord, etagOf, type RevisionRecord, revisionFormat, specDigest } from './revision-record.js';
+import { SchedulesOf01 } from './schedules-of-01.js';
 
 /** Largest number of revisions of all schedules of one name, including those that mark deletions. */
 export const maxRevisions = 10_000;
-/** Largest number of objects of schedules in one project, which ListSchedules has to list. */
-const maxScan = 100_000;
+/** Largest number of schedules that are kept for lists. */
+const keptSchedules = 16_384;
+/** Number of projects whose index is kept. */
+const keptIndexes = 256;
 const maxRecordBytes = 16 * 1024;
 const writeAttempts = 5;
 const kind = 'schedule';
@@ -28,31 +35,32 @@ export interface ScheduleKey {
   readonly uid: string;
 }
 
-/** A schedule of a list: either its newest revision, or the reason why it cannot be read. */
-export interface ListedSchedule {
-  readonly id: string;
-  readonly name: string;
-  readonly record?: RevisionRecord;
-  readonly reason?: string;
+interface ListedSchedule extends KeptItem {
+  readonly record: RevisionRecord;
 }
 
 export interface ScheduleStoreOptions {
   /** Called for every revision that this process stores. */
-  readonly onRevision?: (uid: string, revision: number) => void;
+  readonly onRevision?: (schedule: ScheduleKey, revision: number) => void;
 }
 
 export class ScheduleStore {
   readonly #store: ObjectStore;
   readonly #incarnations: Incarnations;
-  readonly #onRevision: (uid: string, revision: number) => void;
+  readonly #onRevision: (schedule: ScheduleKey, revision: number) => void;
+  readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
   // Both caches hold immutable facts: stored records by key, and by uid that a revision exists.
   readonly #records = new RecentMap<string, RevisionRecord>(4096);
-  readonly #newest = new RecentMap<string, number>(4096);
+  readonly #newest = new RecentMap<string, number>(keptSchedules);
+  readonly #listed: KeptItems<ListedSchedule>;
+  readonly #of01: SchedulesOf01;
 
   constructor(store: ObjectStore, options: ScheduleStoreOptions = {}) {
     this.#store = store;
     this.#incarnations = new Incarnations(store);
     this.#onRevision = options.onRevision ?? (() => {});
+    this.#listed = new KeptItems({ limit: keptSchedules, read: (key, kept, signal) => this.#readListed(key, kept, signal) });
+    this.#of01 = new SchedulesOf01(store);
   }
 
   /**
@@ -74,6 +82,8 @@ export class ScheduleStore {
       if (before !== undefined) await this.#bury(before, signal);
       const { uid, facts } = await this.#incarnations.mint(kind, name, (last) => ({ after: last?.facts.last ?? 0 }), signal);
       const revision = firstRevision(name, facts);
+      // A hint without a schedule is harmless, but a schedule without a hint would never be listed.
+      await this.#index(name).add(idOf(name), uid, signal);
       const creation = { revision, request_id: requestId, spec_sha256: digest };
       const record = await this.#append({ name, uid, revision, spec, deleted: false, creation }, signal);
       if (record === undefined) continue; // Another create won: its record is looked at next.
@@ -96,9 +106,17 @@ export class ScheduleStore {
     return await this.#change(name, etag, (newest) => ({ spec: change(newest), deleted: false }), signal);
   }
 
-  /** @throws NotFound; Aborted if an etag is given that is not the newest revision's */
+  /** Deletes a schedule, also one that is damaged. @throws NotFound; Aborted if an etag is given that is not the newest revision's */
   async delete(name: string, etag: string, signal: AbortSignal): Promise<void> {
-    if ((await this.#incarnations.newest(name, signal)) === undefined && (await this.#incarnations.removeLayoutOf01(name, signal))) return;
+    const incarnation = await readOrDamage(() => this.#incarnations.newest(name, signal));
+    if (incarnation === undefined && (await this.#incarnations.removeLayoutOf01(name, signal))) return;
+    if (isDamage(incarnation)) return await this.#deleteUnread(name, signal);
+    const newest = await readOrDamage(() => this.newest(name, signal));
+    if (isDamage(newest)) {
+      if (etag !== '') throw new Aborted(kind, name, `its etag cannot be read (${newest.damage}): delete it without one`);
+      await this.#bury(await this.#appendUnread(name, incarnation!, signal), signal);
+      return;
+    }
     const last = await this.#change(name, etag, ({ spec }) => ({ spec, deleted: true }), signal);
     await this.#bury(last, signal);
   }
@@ -131,43 +149,47 @@ export class ScheduleStore {
     return (await this.#newestOf(name, incarnation, signal))?.revision ?? 0;
   }
 
-  /**
-   * At most `limit` revisions of one incarnation greater than `after`, oldest first, including the one that marks its deletion.
-   * @throws NotFound if the name belongs to another incarnation by now
-   */
-  async revisionsAfter({ name, uid }: ScheduleKey, after: number, limit: number, signal: AbortSignal): Promise<RevisionRecord[]> {
-    const newest = await this.newest(name, signal);
-    if (newest?.uid !== uid) throw new NotFound(kind, `${name} with uid ${uid}`);
-    const last = Math.min(newest.revision, after + limit);
-    const records: RevisionRecord[] = [];
-    for (let revision = Math.max(after + 1, newest.creation.revision); revision <= last; revision++)
-      records.push(await this.#read({ name, uid, revision }, signal));
-    return records;
+  /** A revision that exists, which may be the one that marks a deletion. @throws DataLoss if it is missing or damaged */
+  async revision(at: ScheduleKey & { readonly revision: number }, signal: AbortSignal): Promise<RevisionRecord> {
+    return await this.#read(at, signal);
   }
 
-  /** At most `limit` schedules of a project that are not deleted, with ids greater than `after`, in ascending order. */
-  async list(project: string, after: string | undefined, limit: number, signal: AbortSignal): Promise<ListedSchedule[]> {
-    // Keys sort "a-b/…" before "a/…", but names sort the other way round; so all ids are read and then sorted.
-    const ids = new Set<string>();
-    let scanned = 0;
-    for await (const { key } of listAll(this.#store, `${formatName('project', { project })}/schedules/`, { signal })) {
-      if (++scanned > maxScan)
-        throw new ResourceExhausted(`listing ${formatName('project', { project })}`, `${maxScan} schedule revisions`);
-      ids.add(key.split('/')[3]!);
+  /** One page of the schedules of a project that are not deleted, in ascending order of their ids. */
+  async list(project: string, page: Page, binding: string, signal: AbortSignal): Promise<ListedPage<RevisionRecord>> {
+    const impatient = KeptItems.impatience();
+    const nameOf = ({ id }: NamedEntry): string => formatName('schedule', { project, schedule: id });
+    const first = this.#index(formatName('project', { project })).entries({ after: page.after, first: page.size + 1 }, signal);
+    const { items, ...rest } = await listPage({
+      keys: this.#of01.merge(project, page.after, first, impatient),
+      nameOf,
+      placeOf: ({ id }) => id,
+      read: (entry) => this.#listed.get(listedKey({ name: nameOf(entry), uid: entry.uid ?? '' }), signal, impatient),
+      page,
+      binding,
+    });
+    return { items: items.map(({ record }) => record), ...rest };
+  }
+
+  /** Ends what goes on in the background. */
+  close(): void {
+    this.#listed.close();
+    this.#of01.close();
+  }
+
+  /** Most schedules have not changed since they were kept, which one request shows. */
+  async #readListed(key: string, kept: ListedSchedule | undefined, signal: AbortSignal): Promise<ListedSchedule | undefined> {
+    const [name = '', uid = ''] = key.split(' ');
+    if (uid === '') {
+      if (!(await this.#incarnations.isOfLayout01(name, signal))) return undefined;
+      throw new FailedPrecondition(kind, name, layoutOf01);
     }
-    const found: ListedSchedule[] = [];
-    for (const id of [...ids].sort()) {
-      if (after !== undefined && id <= after) continue;
-      const name = formatName('schedule', { project, schedule: id });
-      const incarnation = await this.#incarnations.newest(name, signal);
-      if (incarnation === undefined) found.push({ id, name, reason: layoutOf01 });
-      else {
-        const record = incarnation.deleted ? undefined : await this.#newestOf(name, incarnation, signal);
-        if (record !== undefined && !record.deleted) found.push({ id, name, record });
-      }
-      if (found.length === limit) break;
+    if (kept && performance.now() - kept.readMs < fullLookMs) {
+      if (!(await this.#has({ name, uid, revision: kept.number + 1 }, signal))) return kept;
     }
-    return found;
+    const incarnation = await this.#incarnations.newest(name, signal);
+    if (incarnation === undefined || incarnation.uid !== uid || incarnation.deleted) return undefined;
+    const record = await this.#newestOf(name, incarnation, signal);
+    return record === undefined || record.deleted ? undefined : listedSchedule(record);
   }
 
   async #change(
@@ -194,10 +216,51 @@ export class ScheduleStore {
   /** Writes the tombstone of a schedule whose last revision marks its deletion. The next schedule of this name continues the numbers. */
   async #bury({ name, uid, revision }: RevisionRecord, signal: AbortSignal): Promise<void> {
     await this.#incarnations.bury(name, uid, { last: revision }, signal);
+    this.#listed.expire(listedKey({ name, uid }));
+    await this.#index(name).remove(idOf(name), uid, signal);
+  }
+
+  /** Appends the revision that marks the deletion after the newest one, without reading any. */
+  async #appendUnread(name: string, { uid, facts }: Incarnation, signal: AbortSignal): Promise<RevisionRecord> {
+    for (let attempt = 1; attempt <= writeAttempts; attempt++) {
+      const last = Math.max(Number(facts.after ?? 0), await this.#lastRevision({ name, uid }, signal));
+      const creation = { revision: last + 1, request_id: '', spec_sha256: '' };
+      const record = await this.#append({ name, uid, revision: last + 1, spec: unreadSpec, deleted: true, creation }, signal);
+      if (record !== undefined) return record;
+    }
+    throw new Aborted(kind, name, 'other writers changed it at the same time, repeatedly: try again');
+  }
+
+  /** Deletes a schedule of which it cannot even be read which uid it has. */
+  async #deleteUnread(name: string, signal: AbortSignal): Promise<void> {
+    const index = this.#index(name);
+    const uids = await index.uidsOf(idOf(name), signal);
+    let last = 0;
+    for (const uid of uids) last = Math.max(last, await this.#lastRevision({ name, uid }, signal));
+    await this.#incarnations.buryDamaged(name, { last, unread: true }, signal);
+    for (const uid of uids) {
+      this.#listed.expire(listedKey({ name, uid }));
+      await index.remove(idOf(name), uid, signal);
+    }
+  }
+
+  /** The greatest number of a revision in the store; 0 if there is none. */
+  async #lastRevision(key: ScheduleKey, signal: AbortSignal): Promise<number> {
+    let last = 0;
+    for await (const { key: object } of listAll(this.#store, `${folderOf(key)}/`, { signal }))
+      last = Math.max(last, revisionIn(object) ?? 0);
+    return last;
+  }
+
+  #index(name: string): NameIndex {
+    const folder = name.split('/').slice(0, 2).join('/');
+    return this.#indexes.getOrMake(folder, () => new NameIndex(this.#store, `${folder}/index/schedules`, `${folder}/schedule-index`));
   }
 
   /** The newest revision of an incarnation; undefined if it has none yet. */
   async #newestOf(name: string, { uid, facts, deleted }: Incarnation, signal: AbortSignal): Promise<RevisionRecord | undefined> {
+    // What was deleted without being read left nothing that could be read.
+    if (deleted && facts.unread === true) return undefined;
     // A tombstone says itself which revision was the last one.
     if (deleted) return await this.#read({ name, uid, revision: Number(facts.last) }, signal);
     const first = firstRevision(name, facts);
@@ -221,6 +284,16 @@ export class ScheduleStore {
     return record;
   }
 
+  async #has(at: ScheduleKey & { readonly revision: number }, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#store.head(keyOf(at), { signal });
+      return true;
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return false;
+      throw error;
+    }
+  }
+
   /** Returns undefined if another writer took the number. */
   async #append(
     { name, uid, revision, ...rest }: Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'spec' | 'deleted' | 'creation'>,
@@ -240,7 +313,8 @@ export class ScheduleStore {
     const outcome = await createExclusive(this.#store, key, encodeRecord(record), { contentType: 'application/json', signal });
     if (outcome === 'exists') return undefined;
     this.#records.set(key, record);
-    this.#onRevision(uid, revision);
+    if (!record.deleted) this.#listed.saw(listedKey(record), listedSchedule(record));
+    this.#onRevision(record, revision);
     return record;
   }
 
@@ -270,7 +344,27 @@ const keyOf = ({ revision, ...key }: ScheduleKey & { readonly revision: number }
   `${folderOf(key)}/${String(revision).padStart(12, '0')}.json`;
 
 function revisionOf(key: string): number {
-  const match = /\/(\d{12})\.json$/.exec(key);
-  if (!match) throw new DataLoss(key, 'not the key of a schedule revision');
-  return Number(match[1]);
+  const revision = revisionIn(key);
+  if (revision === undefined) throw new DataLoss(key, 'not the key of a schedule revision');
+  return revision;
 }
+
+function revisionIn(key: string): number | undefined {
+  const match = /\/(\d{12})\.json$/.exec(key);
+  return match ? Number(match[1]) : undefined;
+}
+
+const idOf = (name: string): string => parseName('schedule', name).schedule;
+
+const listedKey = ({ name, uid }: ScheduleKey): string => `${name} ${uid}`;
+
+const listedSchedule = (record: RevisionRecord): ListedSchedule => ({
+  uid: record.uid,
+  number: record.revision,
+  isFinal: false,
+  readMs: performance.now(),
+  record,
+});
+
+/** Stands where the spec of a schedule cannot be read; a revision that marks a deletion is never used. */
+const unreadSpec: StoredDropSchedule = { kind: 'dropout', rate: 0, mode: 'standard', schedule: 'constant', cutoff_epoch: 0 };

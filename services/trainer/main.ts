@@ -37,7 +37,11 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
       const metrics = createTrainerMetrics(registry);
       const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry });
       const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry });
-      const runs = new Runs({ store, watchPollMs: Math.min(config.pollMs, 500) });
+      const runs = new Runs({
+        store,
+        watchPollMs: Math.min(config.pollMs, 500),
+        onError: (error) => logger.warn({ error }, 'a watched run could not be read'),
+      });
       const worker = works ? createRunWorker({ store, config, evaluator, scheduler, metrics, logger }) : undefined;
       worker?.start();
       const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler });
@@ -54,6 +58,7 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
         drain: async () => await worker?.stop(),
         close: async () => {
           await worker?.stop();
+          runs.close();
           scheduler?.close();
           evaluator?.close();
           await store.close();

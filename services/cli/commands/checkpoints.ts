@@ -10,6 +10,7 @@ import {
   checkpointName,
   fullName,
   printJson,
+  printUnreadable,
   type SharedOptions,
   shortName,
   withClient,
@@ -25,6 +26,7 @@ export function addCheckpointsCommand(program: Command, context: Context): void 
       const all = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
         allPages(Number(options.limit), async (pageToken, pageSize) => {
           const page = await client.listCheckpoints({ parent: fullName('runs', run, options), pageToken, pageSize }, call);
+          printUnreadable(page.unreadable, context);
           return { items: page.checkpoints, nextPageToken: page.nextPageToken };
         }),
       );

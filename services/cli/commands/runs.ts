@@ -12,6 +12,7 @@ import {
   allPages,
   fullName,
   printJson,
+  printUnreadable,
   projectName,
   type SharedOptions,
   shortName,
@@ -23,18 +24,10 @@ export function addRunsCommand(program: Command, context: Context): void {
   const runs = program.command('runs').description('list, follow and control training runs');
 
   withSharedOptions(runs.command('list').description('list the runs of a project'), ['trainer'])
+    .option('--filter <filter>', 'only runs that match, for example "state = RUNNING AND labels.team = vision"', '')
+    .option('--order-by <order>', 'name or create_time, each with or without " desc"', '')
     .option('--limit <n>', 'largest number of runs to list', '1000')
-    .action(async (options: SharedOptions & { limit: string }) => {
-      const all = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
-        allPages(Number(options.limit), async (pageToken, pageSize) => {
-          const page = await client.listRuns({ parent: projectName(options), pageToken, pageSize }, call);
-          return { items: page.runs, nextPageToken: page.nextPageToken };
-        }),
-      );
-      if (options.json) return printJson(context, all.map(RunCodec.toJSON));
-      if (all.length === 0) return context.terminal.err(`no runs in ${projectName(options)}`);
-      for (const line of tableLines(all, runColumns)) context.terminal.out(line);
-    });
+    .action((options: ListOptions) => listRuns(options, context));
 
   withSharedOptions(runs.command('get <run>').description('show one run'), ['trainer']).action(
     async (name: string, options: SharedOptions) => {
@@ -92,6 +85,21 @@ export function addRunsCommand(program: Command, context: Context): void {
     });
 }
 
+async function listRuns({ filter, orderBy, limit, ...options }: ListOptions, context: Context): Promise<void> {
+  const all = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
+    allPages(Number(limit), async (pageToken, pageSize) => {
+      const page = await client.listRuns({ parent: projectName(options), pageToken, pageSize, filter, orderBy }, call);
+      printUnreadable(page.unreadable, context);
+      return { items: page.runs, nextPageToken: page.nextPageToken };
+    }),
+  );
+  if (options.json) return printJson(context, all.map(RunCodec.toJSON));
+  const matching = filter === '' ? '' : ` match ${filter}`;
+  if (all.length === 0) return context.terminal.err(`no runs in ${projectName(options)}${matching}`);
+  const columns = all.some(({ labels }) => Object.keys(labels).length > 0) ? [...runColumns, labelsColumn] : runColumns;
+  for (const line of tableLines(all, columns)) context.terminal.out(line);
+}
+
 /** Prints every event after the sequence `after` as a line; log files get the earlier events too. */
 async function printEvents(client: TrainerClient, name: string, after: bigint, folders: LogFolders, context: Context): Promise<void> {
   const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
@@ -105,6 +113,20 @@ async function printEvents(client: TrainerClient, name: string, after: bigint, f
     await logs?.close();
   }
 }
+
+interface ListOptions extends SharedOptions {
+  readonly filter: string;
+  readonly orderBy: string;
+  readonly limit: string;
+}
+
+const labelsOf = ({ labels }: Run): string =>
+  Object.keys(labels)
+    .sort()
+    .map((key) => `${key}=${labels[key]}`)
+    .join(',');
+
+const labelsColumn = { title: 'LABELS', value: labelsOf };
 
 const percent = (value: number | undefined) => (value === undefined ? undefined : `${value.toFixed(2)} %`);
 
@@ -135,6 +157,7 @@ function showRun(run: Run, options: SharedOptions, context: Context): void {
       `${drop}, ${dropModes.wordOf(spec?.dropMode)}, ${dropSchedules.wordOf(spec?.dropSchedule)}, cutoff_epoch ${spec?.cutoffEpoch ?? 0}`,
     ],
     ['step', `${count(run.step)} of ${count(run.totalSteps)} (${count(run.stepsPerEpoch)} an epoch)`],
+    ['labels', labelsOf(run)],
     ['attempt', run.attempt],
     ['latest checkpoint', run.latestCheckpoint],
     ['best checkpoint', run.bestCheckpoint && `${run.bestCheckpoint} (top-1 ${percent(run.bestTop1)})`],

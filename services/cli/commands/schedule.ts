@@ -19,6 +19,7 @@ import {
   allPages,
   fullName,
   printJson,
+  printUnreadable,
   projectName,
   type SharedOptions,
   shortName,
@@ -70,6 +71,7 @@ export function addScheduleCommand(program: Command, context: Context): void {
     const all = await call(o, (c, t) =>
       allPages(10_000, async (pageToken, pageSize) => {
         const page = await c.listSchedules({ parent: projectName(o), pageToken, pageSize }, t);
+        printUnreadable(page.unreadable, context);
         return { items: page.schedules, nextPageToken: page.nextPageToken };
       }),
     );

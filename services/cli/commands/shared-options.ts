@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { formatName } from '#errors/resource-names.js';
+import type { UnreadableResource } from '#protocol/dropstream/v1/resource_types.js';
 import { type ClientClass, connect, type TypedClient } from '#rpc/client.js';
 import { addressOf, type ServiceName } from '../addresses.js';
 import type { Context } from '../context.js';
@@ -76,6 +77,11 @@ export async function allPages<T>(
     if (nextPageToken === '' || all.length >= limit) return all;
     token = nextPageToken;
   }
+}
+
+/** Names what a list cannot show on the error output, so that it is seen with --json too. */
+export function printUnreadable(unreadable: readonly UnreadableResource[], context: Context): void {
+  for (const { name, reason } of unreadable) context.terminal.err(`warning: ${name} cannot be read: ${reason}`);
 }
 
 export const printJson = (context: Context, value: unknown): void => context.terminal.out(JSON.stringify(value, null, 2));

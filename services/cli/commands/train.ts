@@ -1,7 +1,7 @@
 /** `dropstream train`: the reference's command line, as a run of the trainer service. */
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { NotFound } from '#errors/errors.js';
 import { modelNames } from '#nn/models/registry.js';
@@ -23,6 +23,7 @@ import { printJson, projectName, type SharedOptions, shortName, withClient, with
 
 interface TrainOwnOptions extends SharedOptions {
   readonly run_id?: string;
+  readonly label?: Readonly<Record<string, string>>;
   readonly store?: string;
   readonly detach?: boolean;
   readonly validate_only?: boolean;
@@ -36,6 +37,7 @@ export function addTrainCommand(program: Command, context: Context): void {
     ['trainer'],
   )
     .option('--run_id <id>', 'id of the run (default: a new id)')
+    .option('--label <key=value>', 'label of the run, for `runs list --filter`; may be given several times', addLabel)
     .option(
       '--store <uri>',
       'object store for the manifests of data_path (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)',
@@ -88,7 +90,9 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
         exitCodes.conflict,
       );
     }
-    const request = { parent: projectName(given), runId, spec, requestId: randomUUID(), validateOnly };
+    // Without labels of its own, a repeated command continues the run with the labels that it has.
+    const labels = given.label ?? before?.labels ?? {};
+    const request = { parent: projectName(given), runId, spec, requestId: randomUUID(), validateOnly, labels };
     let run = (await client.createRun(request, call)).run!;
     if (validateOnly) {
       if (given.json) printJson(context, Run.toJSON(run));
@@ -105,6 +109,13 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
     terminal.err(`run ${shortName(run.name)}${before ? '' : ':'} ${begun} ${count(run.totalSteps)} steps`);
     await followRun(client, run.name, context, { folders });
   });
+}
+
+/** Adds a label `key=value` to those that were given before. */
+function addLabel(given: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const at = given.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('A label has the form key=value.');
+  return { ...before, [given.slice(0, at)]: given.slice(at + 1) };
 }
 
 /** Indexes the training and evaluation images and writes their manifests into the spec. */

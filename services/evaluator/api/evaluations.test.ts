@@ -1,9 +1,12 @@
 /** Names of evaluations over a real store: creates at once, crashes between any two writes, and what version 0.1 left. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { Evaluation, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
+import { LogDamaged } from '#storage/record-log.js';
+import { countedStore } from '../../../test/support/counted-store.js';
 import { Crash, crashingStore } from '../../../test/support/crashing-store.js';
 import { freshDirectoryStore } from '../../../test/support/fresh-store.js';
 import { evaluationQueue } from '../evaluation/evaluation-log.js';
@@ -13,7 +16,8 @@ const name = 'projects/p/evaluations/e';
 const run = 'projects/p/runs/r';
 const runUid = '0123456789abcdef'.repeat(2);
 const signal = AbortSignal.timeout(60_000);
-const open = (store: ObjectStore): Evaluations => new Evaluations(store, 10);
+const open = (store: ObjectStore): Evaluations => new Evaluations({ store, watchPollMs: 10, onError: (error) => assert.fail(`${error}`) });
+const everything = { size: 10, after: undefined };
 const request = (specDigest = 'a', id = 'e') => ({
   project: 'p',
   id,
@@ -34,9 +38,10 @@ async function keysOf(store: ObjectStore, prefix: string): Promise<string[]> {
 }
 
 async function assertWhole(store: ObjectStore, uid: string | undefined): Promise<void> {
-  const listed = await open(store).list('p', undefined, 10, signal);
+  const { items, unreadable } = await open(store).list('p', everything, '', signal);
+  assert.deepEqual(unreadable, []);
   assert.deepEqual(
-    listed.map(({ evaluation }) => evaluation?.uid),
+    items.map((evaluation) => evaluation.uid),
     uid === undefined ? [] : [uid],
   );
   if (uid === undefined) return await assert.rejects(open(store).get('p', 'e', signal), NotFound);
@@ -116,15 +121,75 @@ test('evaluations of version 0.1 are named with what to do, hide no others, and 
   await assert.rejects(open(store).create(request(), signal), refused);
   assert.deepEqual(await keysOf(store, ''), before, 'nothing was changed');
   await open(store).create(request('a', 'f'), signal);
-  const listed = await open(store).list('p', undefined, 10, signal);
+  const { items, unreadable } = await open(store).list('p', everything, '', signal);
   assert.deepEqual(
-    listed.map(({ id, reason }) => [id, reason !== undefined]),
-    [
-      ['e', true],
-      ['f', false],
-    ],
+    items.map((evaluation) => evaluation.name),
+    ['projects/p/evaluations/f'],
+  );
+  assert.deepEqual(
+    unreadable.map((evaluation) => evaluation.name),
+    [name],
   );
   await open(store).delete('p', 'e', '', signal);
   await assert.rejects(open(store).get('p', 'e', signal), NotFound);
   assert.equal((await open(store).create(request(), signal)).state, EvaluationState.PENDING);
+});
+
+test('evaluations that are damaged are named by lists, hide no others, and can be cancelled, deleted and created again', async (t) => {
+  const { store } = await freshDirectoryStore();
+  const writer = open(store);
+  const kinds: Record<string, (records: string[]) => Promise<unknown>> = {
+    hole: ([, second]) => store.delete(second!),
+    empty: ([, second]) => store.put(second!, Buffer.alloc(0)),
+    foreign: async ([first, second]) => store.put(first!, (await store.get(second!)).bytes),
+    headless: ([first]) => store.delete(first!),
+  };
+  for (const [id, harm] of Object.entries(kinds)) {
+    const { uid } = await writer.create(request('a', id), signal);
+    for (const samplesDone of [1, 2]) await writer.change('p', id, () => ({ kind: 'progress', samplesDone, samplesTotal: 3 }), signal);
+    await harm(await keysOf(store, `projects/p/evaluations/${id}/${uid}/log/`));
+  }
+  await writer.create(request('a', 'whole'), signal);
+  const evaluations = open(store);
+  t.after(() => evaluations.close());
+  const listed = async () => {
+    const { items, unreadable } = await evaluations.list('p', everything, '', signal);
+    return { whole: items.map((item) => item.name.split('/')[3]), damaged: unreadable.map((item) => item.name.split('/')[3]) };
+  };
+  for (let look = 0; look < 2; look++) assert.deepEqual(await listed(), { whole: ['whole'], damaged: Object.keys(kinds).sort() });
+  assert.equal(await evaluations.waiting(signal), 1);
+  for (const id of Object.keys(kinds)) {
+    for (let look = 0; look < 2; look++) await assert.rejects(evaluations.get('p', id, signal), LogDamaged);
+    for (let look = 0; look < 2; look++) {
+      const cancelled = await evaluations.cancel('p', id, () => ({ kind: 'cancelled' }), signal);
+      assert.equal(cancelled.state, EvaluationState.CANCELLED);
+      assert.match(cancelled.failure, /damaged/);
+    }
+    assert.ok(!(await evaluationQueue(store).entries(signal)).some((entry) => entry.id === id), 'no worker looks at it any more');
+    await assert.rejects(evaluations.delete('p', id, 'etag', signal), Aborted);
+    await evaluations.delete('p', id, '', signal);
+    await assert.rejects(evaluations.get('p', id, signal), NotFound);
+    assert.equal((await evaluations.create(request('b', id), signal)).state, EvaluationState.PENDING);
+  }
+  assert.deepEqual(await listed(), { whole: [...Object.keys(kinds), 'whole'].sort(), damaged: [] });
+});
+
+test('all who watch an evaluation share one reader of its log, and get its end', async (t) => {
+  const store = countedStore((await freshDirectoryStore()).store);
+  const evaluations = new Evaluations({ store, watchPollMs: 20, onError: (error) => assert.fail(`${error}`) });
+  t.after(() => evaluations.close());
+  const writer = open(store);
+  await writer.create(request(), signal);
+  const watch = async (): Promise<EvaluationState[]> => {
+    const states: EvaluationState[] = [];
+    for await (const { state } of evaluations.watch('p', 'e', signal)) states.push(state);
+    return states;
+  };
+  const all = Array.from({ length: 200 }, watch);
+  await delay(200);
+  const before = store.counts.gets;
+  await delay(400);
+  assert.ok(store.counts.gets - before < 200, `${store.counts.gets - before} reads in 20 polls for 200 watchers`);
+  await writer.change('p', 'e', () => ({ kind: 'cancelled' }), signal);
+  for (const states of await Promise.all(all)) assert.deepEqual(states, [EvaluationState.PENDING, EvaluationState.CANCELLED]);
 });

@@ -3,7 +3,7 @@
 import { FailedPrecondition } from '#errors/errors.js';
 import { type Evaluation, EvaluationState, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
-import { nextPageToken, parsePage } from '#rpc/pagination.js';
+import { parsePage } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { EvaluationEvent } from '../evaluation/evaluation-state.js';
 import { prepareEvaluation } from './create-evaluation.js';
@@ -30,20 +30,13 @@ export function evaluatorHandlers(
       const { project } = names.parent;
       const binding = `ListEvaluations ${request.parent}`;
       const page = parsePage(request, binding, pageLimits);
-      // One more than requested is read, to know whether there is a next page.
-      const found = await evaluations.list(project, page.after, page.size + 1, signal);
-      const shown = found.slice(0, page.size);
-      const last = shown.at(-1);
-      return {
-        evaluations: shown.flatMap(({ evaluation }) => evaluation ?? []),
-        unreadable: shown.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }])),
-        nextPageToken: last && found.length > shown.length ? nextPageToken(last.id, binding) : '',
-      };
+      const { items, unreadable, nextPageToken } = await evaluations.list(project, page, binding, signal);
+      return { evaluations: items, unreadable, nextPageToken };
     }),
 
     cancelEvaluation: unary(async (_, { names, signal }) => {
       const { project, evaluation } = names.name;
-      return { evaluation: await evaluations.change(project, evaluation, cancel, signal) };
+      return { evaluation: await evaluations.cancel(project, evaluation, cancel, signal) };
     }),
 
     watchEvaluation: watchStream(async function* (_, { names, signal }) {

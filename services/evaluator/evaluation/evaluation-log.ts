@@ -31,7 +31,7 @@ const codec: LogCodec<EvaluationEvent> = {
 /** Opens the log of an evaluation without reading it. It is short: a few claims, and progress at most once per second. */
 export function openEvaluationLog(store: ObjectStore, key: EvaluationKey): EvaluationLog {
   return new FoldedLog({
-    log: new RecordLog(store, `${folderOf(key)}/log`),
+    log: recordLog(store, key),
     codec,
     apply: (before, event, sequence) => {
       const view = applyEvent(before, event, sequence);
@@ -40,6 +40,10 @@ export function openEvaluationLog(store: ObjectStore, key: EvaluationKey): Evalu
       return view;
     },
   });
+}
+
+export function recordLog(store: ObjectStore, key: EvaluationKey): RecordLog {
+  return new RecordLog(store, `${folderOf(key)}/log`);
 }
 
 export function standingOf({ evaluation, fence, fruitlessAttempts }: EvaluationView): Standing {

@@ -20,6 +20,7 @@ import { locateCheckpoint } from '#work/checkpoint-keys.js';
 import { Incarnations } from '#work/incarnations.js';
 import type { SchedulerClient } from '../peers.js';
 import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
+import { checkLabels } from '../run/labels.js';
 import { modelCatalog, modelOf } from '../run/model-catalog.js';
 import { runName } from '../run/run-log.js';
 import { dropSegments } from '../run/run-rates.js';
@@ -63,6 +64,7 @@ export async function prepareRun(
   const violations = new Violations();
   if (request.runId !== '') checkId(violations, request.runId, 'run_id');
   checkRequestId(violations, request.requestId);
+  checkLabels(violations, request.labels);
   const { spec } = request;
   if (spec === undefined) throw new InvalidArgument(violations.add('spec', undefined, 'given').list);
   checkRunSpec(violations, spec, modelCatalog);
@@ -111,6 +113,7 @@ export async function prepareRun(
     name: runName(project, id),
     state: RunState.QUEUED,
     spec: resolved,
+    labels: request.labels,
     totalSteps: BigInt(length.totalSteps),
     stepsPerEpoch: BigInt(length.stepsPerEpoch),
     parameters: BigInt(parameterCount(resolved)),

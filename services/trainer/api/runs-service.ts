@@ -1,15 +1,17 @@
 /** Handlers of TrainerService. */
 
-import { FailedPrecondition, invalid, NotFound } from '#errors/errors.js';
+import { FailedPrecondition, invalid, NotFound, Violations } from '#errors/errors.js';
 import { type Run, RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
-import { nextPageToken, pageOf, parsePage } from '#rpc/pagination.js';
+import { listPage } from '#rpc/list-page.js';
+import { checkPage, parsePage } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { EventBody } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { checkpointIds, describeCheckpoint, resolveAlias } from './checkpoints.js';
 import { type CreateDeps, prepareRun } from './create-run.js';
 import type { trainerNames } from './request-names.js';
+import { runFilter, runOrder } from './run-filter.js';
 import type { Runs } from './runs.js';
 
 export interface TrainerParts extends CreateDeps {
@@ -40,18 +42,16 @@ export function trainerHandlers({
     }),
 
     listRuns: unary(async (request, { names, signal }) => {
-      const { project } = names.parent;
-      const binding = `ListRuns ${request.parent}`;
-      const page = parsePage(request, binding, pageLimits);
-      // One more than requested is read, to know whether there is a next page.
-      const found = await runs.list(project, page.after, page.size + 1, signal);
-      const shown = found.slice(0, page.size);
-      const last = shown.at(-1);
-      return {
-        runs: shown.flatMap(({ view }) => (view === undefined ? [] : [view.run])),
-        unreadable: shown.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }])),
-        nextPageToken: last && found.length > shown.length ? nextPageToken(last.id, binding) : '',
-      };
+      const violations = new Violations();
+      const filter = violations.collect(() => runFilter(request.filter));
+      const order = violations.collect(() => runOrder(request.orderBy));
+      // A token is a place in one list: of these runs, in this order.
+      const binding = JSON.stringify(['ListRuns', request.parent, request.filter, request.orderBy]);
+      const page = checkPage(violations, request, binding, pageLimits);
+      violations.throwIfAny();
+      const query = { filter, order: order!, page: page!, binding };
+      const { items, unreadable, nextPageToken } = await runs.list(names.parent.project, query, signal);
+      return { runs: items, unreadable, nextPageToken };
     }),
 
     deleteRun: unary(async (request, { names, signal }) => {
@@ -67,7 +67,9 @@ export function trainerHandlers({
       if (request.afterSequence > now.logSequence) {
         throw invalid('after_sequence', request.afterSequence, `at most ${now.logSequence}, the newest sequence`);
       }
-      for await (const event of runs.watch({ project, id: run, uid: now.uid }, Number(request.afterSequence), signal)) yield { event };
+      for await (const event of runs.watch({ project, id: run, uid: now.uid }, Number(request.afterSequence), signal)) {
+        yield { event };
+      }
     }),
 
     pauseRun: unary(async (_, { names, signal }) => {
@@ -82,7 +84,7 @@ export function trainerHandlers({
 
     cancelRun: unary(async (_, { names, signal }) => {
       const { project, run } = names.name;
-      return { run: (await runs.change(project, run, cancel, signal)).run };
+      return { run: await runs.cancel(project, run, cancel, signal) };
     }),
 
     listCheckpoints: unary(async (request, { names, signal }) => {
@@ -91,16 +93,18 @@ export function trainerHandlers({
       const binding = `ListCheckpoints ${request.parent} ${view.run.uid}`;
       const page = parsePage(request, binding, pageLimits);
       const newestFirst = await checkpointIds(store, view, signal);
-      // These keys ascend while checkpoints descend, so that a page continues after the previous one, whatever was added since.
-      const keyed = newestFirst.map((id) => ({ id, key: descending(id) })).sort((a, b) => (a.key < b.key ? -1 : 1));
-      const { items, nextPageToken: token } = pageOf(keyed, ({ key }) => key, page, binding);
-      const checkpoints = [];
-      for (const { id } of items) {
+      // These places ascend while checkpoints descend, so that a page continues after the previous one, whatever was added since.
+      const keys = newestFirst.filter((id) => page.after === undefined || descending(id) > page.after);
+      const { items, unreadable, nextPageToken } = await listPage({
+        keys: keys.sort((a, b) => (descending(a) < descending(b) ? -1 : 1)),
+        nameOf: (id) => `${view.run.name}/checkpoints/${id}`,
+        placeOf: descending,
         // A checkpoint that was deleted since it was listed is left out.
-        const checkpoint = await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted);
-        if (checkpoint) checkpoints.push(checkpoint);
-      }
-      return { checkpoints, nextPageToken: token, unreadable: [] };
+        read: async (id) => await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted),
+        page,
+        binding,
+      });
+      return { checkpoints: items, unreadable, nextPageToken };
     }),
 
     getCheckpoint: unary(async (request, { names, signal }) => {

@@ -9,11 +9,18 @@ import { RecordLog } from '#storage/record-log.js';
 import { Crash, crashingStore } from '../../../test/support/crashing-store.js';
 import { freshDirectoryStore } from '../../../test/support/fresh-store.js';
 import { type EventBody, runQueue } from '../run/run-log.js';
+import { runOrder } from './run-filter.js';
 import { Runs } from './runs.js';
 
 const name = 'projects/p/runs/r';
 const signal = AbortSignal.timeout(60_000);
-const open = (store: ObjectStore): Runs => new Runs({ store, watchPollMs: 10 });
+const open = (store: ObjectStore): Runs =>
+  new Runs({
+    store,
+    watchPollMs: 10,
+    onError: (error) => assert.fail(`${error}`),
+  });
+const everything = { filter: undefined, order: runOrder(''), page: { size: 10, after: undefined }, binding: '' };
 const record = (specDigest = 'a', id = 'r'): CreatedRecord => ({
   state: RunState.QUEUED,
   reason: '',
@@ -34,9 +41,10 @@ async function keysOf(store: ObjectStore, prefix: string): Promise<string[]> {
 /** Everything that a list, a get and a worker see of the run must fit together. */
 async function assertWhole(store: ObjectStore, uid: string | undefined): Promise<void> {
   const runs = open(store);
-  const listed = await runs.list('p', undefined, 10, signal);
+  const { items, unreadable } = await runs.list('p', everything, signal);
+  assert.deepEqual(unreadable, []);
   assert.deepEqual(
-    listed.map(({ view, reason }) => view?.run.uid ?? reason),
+    items.map((run) => run.uid),
     uid === undefined ? [] : [uid],
   );
   if (uid === undefined) return await assert.rejects(runs.get('p', 'r', signal), NotFound);
@@ -166,17 +174,15 @@ test('runs of version 0.1 are named with what to do, hide no others, stay as the
   );
   assert.deepEqual(await keysOf(store, ''), before, 'nothing was changed');
   for (const id of ['new', 'old', 'old-s']) await runs.create('p', id, record('a', id), signal);
-  const listed = await runs.list('p', undefined, 10, signal);
-  assert.deepEqual(
-    listed.map(({ id, view, reason }) => [id, view !== undefined, reason !== undefined]),
-    [
-      ['new', true, false],
-      ['old', true, false],
-      ['old-run', false, true],
-      ['old-s', true, false],
-    ],
-  );
-  assert.match(listed[2]!.reason!, /version 0\.1/);
+  for (const order of ['name', 'create_time desc']) {
+    const { items, unreadable } = await runs.list('p', { ...everything, order: runOrder(order) }, signal);
+    assert.deepEqual(items.map((run) => run.name.split('/')[3]).sort(), ['new', 'old', 'old-s']);
+    assert.deepEqual(
+      unreadable.map((run) => run.name),
+      ['projects/p/runs/old-run'],
+    );
+    assert.match(unreadable[0]!.reason, /version 0\.1/);
+  }
   assert.equal(await runs.waiting(signal), 3);
   await runs.delete('p', 'old-run', '', signal);
   await assert.rejects(runs.get('p', 'old-run', signal), NotFound);

@@ -3,18 +3,23 @@
 import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { formatName } from '#errors/resource-names.js';
-import type { CreatedRecord, RunEvent } from '#protocol/dropstream/v1/trainer.js';
-import { RunState } from '#protocol/dropstream/v1/trainer.js';
-import { wait } from '#rpc/retry.js';
+import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { fullLookMs } from '#rpc/kept-items.js';
+import { damageOf, isDamage, type ListedPage, readOrDamage } from '#rpc/list-page.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { Incarnations, layoutOf01 } from '#work/incarnations.js';
-import { NameIndex } from '#work/name-index.js';
+import { type NamedEntry, NameIndex } from '#work/name-index.js';
 import type { QueueIndex } from '#work/queue-index.js';
-import { type EventBody, eventOf, openRunLog, type RunKey, type RunLog, recordLog, runName, runQueue } from '../run/run-log.js';
+import { sameLabels } from '../run/labels.js';
+import { type EventBody, openRunLog, type RunKey, type RunLog, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
+import { type ListedRun, listedRun, RunIndex, type RunQuery } from './run-index.js';
+import { RunWatches } from './run-watches.js';
 
 /** Largest number of cached logs, of which only new records have to be read. */
 const keptLogs = 256;
+/** Number of projects whose index is kept. */
+const keptIndexes = 256;
 /** Number of times that a run may be deleted while it is being created. */
 const createAttempts = 5;
 const kind = 'run';
@@ -23,35 +28,35 @@ export interface RunsOptions {
   readonly store: ObjectStore;
   /** Milliseconds between checks of a watched log. */
   readonly watchPollMs: number;
-}
-
-/** A run of a list: either its view, or the reason why it cannot be read. */
-export interface ListedRun {
-  readonly id: string;
-  readonly name: string;
-  readonly view?: RunView;
-  readonly reason?: string;
+  /** Called when a watched log could not be read for the moment. */
+  readonly onError: (error: unknown) => void;
 }
 
 export class Runs {
   readonly #store: ObjectStore;
   readonly #queue: QueueIndex;
   readonly #incarnations: Incarnations;
-  readonly #watchPollMs: number;
+  readonly #listed: RunIndex;
+  readonly #watches: RunWatches;
+  readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
   /** By uid. */
   readonly #logs = new RecentMap<string, RunLog>(keptLogs);
 
-  constructor({ store, watchPollMs }: RunsOptions) {
+  constructor({ store, watchPollMs, onError }: RunsOptions) {
     this.#store = store;
     this.#queue = runQueue(store);
     this.#incarnations = new Incarnations(store);
-    this.#watchPollMs = watchPollMs;
+    this.#listed = new RunIndex({
+      entries: (project, options, signal) => this.#index(project).entries(options, signal),
+      read: (project, entry, kept, signal) => this.#readListed(project, entry, kept, signal),
+    });
+    this.#watches = new RunWatches({ pollMs: watchPollMs, onError });
   }
 
   /**
-   * Stores and queues a run. If the id exists with the same spec, returns that run. A crash before the log's first record leaves a name that shows
+   * Stores and queues a run. If the id exists with the same spec and labels, returns that run. A crash before the log's first record leaves a name that shows
    * nowhere, and that the next call continues with.
-   * @throws AlreadyExists for another spec; FailedPrecondition if version 0.1 stored a run of this name
+   * @throws AlreadyExists for another spec or other labels; FailedPrecondition if version 0.1 stored a run of this name
    */
   async create(project: string, id: string, record: CreatedRecord, signal: AbortSignal): Promise<RunView> {
     const name = runName(project, id);
@@ -63,6 +68,8 @@ export class Runs {
       // The run may have been deleted between its uid and its first record.
       if (view === undefined || !(await this.#incarnations.isCurrent(name, uid, signal))) continue;
       if (view.specDigest !== record.specDigest) throw new AlreadyExists(kind, name, 'it was created with another spec');
+      if (!sameLabels(view.run.labels, record.run?.labels ?? {})) throw new AlreadyExists(kind, name, 'it was created with other labels');
+      this.#listed.saw(project, id, view);
       return view;
     }
     throw new Aborted(kind, name, 'it was deleted while it was being created, repeatedly: try again');
@@ -89,20 +96,9 @@ export class Runs {
     return view;
   }
 
-  /** At most `limit` runs with ids greater than `after`, in ascending order. */
-  async list(project: string, after: string | undefined, limit: number, signal: AbortSignal): Promise<ListedRun[]> {
-    const found: ListedRun[] = [];
-    for await (const { id, uid } of this.#index(project).entries(after, signal)) {
-      const name = runName(project, id);
-      if (uid === undefined) found.push({ id, name, reason: layoutOf01 });
-      else if (await this.#incarnations.isCurrent(name, uid, signal)) {
-        const key = { project, id, uid };
-        const view = await this.#whileCurrent(key, signal, () => this.#log(key).refresh(signal));
-        if (view !== undefined) found.push({ id, name, view });
-      }
-      if (found.length === limit) break;
-    }
-    return found;
+  /** One page of the runs of a project. @throws ResourceExhausted */
+  async list(project: string, query: RunQuery, signal: AbortSignal): Promise<ListedPage<Run>> {
+    return await this.#listed.list(project, query, signal);
   }
 
   /**
@@ -112,6 +108,32 @@ export class Runs {
   async change(project: string, id: string, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<RunView> {
     const { key } = await this.#find(project, id, signal);
     return await this.#append(key, decide, signal);
+  }
+
+  /**
+   * Ends a run as `change` does. A log that is damaged gets the record too, after the newest one that it has: whoever reads on from there stops, and
+   * the run leaves the queue.
+   */
+  async cancel(project: string, id: string, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<Run> {
+    try {
+      return (await this.change(project, id, decide, signal)).run;
+    } catch (error) {
+      const damage = damageOf(error);
+      if (!(error instanceof FailedPrecondition) && damage !== undefined) return await this.#cancelDamaged(project, id, damage, signal);
+      throw error;
+    }
+  }
+
+  async #cancelDamaged(project: string, id: string, damage: string, signal: AbortSignal): Promise<Run> {
+    const name = runName(project, id);
+    const { uid } = await this.#incarnations.current(kind, name, signal);
+    const key = { project, id, uid };
+    const body: EventBody = { $case: 'state', value: { state: RunState.CANCELLED, reason: damage, released: false } };
+    const record = recordOf({ body });
+    await recordLog(this.#store, key).appendToDamaged(record.kind, record.payload, { signal });
+    await this.#queue.remove(key, signal);
+    this.#listed.changed(project, key);
+    return Run.fromPartial({ name, uid, state: RunState.CANCELLED, failure: damage });
   }
 
   /** Queues a run again. */
@@ -125,72 +147,104 @@ export class Runs {
   }
 
   /**
-   * Deletes a run that has ended and all of its objects. The tombstone is first: from then on the run does not exist, and what a crash leaves behind
+   * Deletes a run that has ended, or that is damaged, and all of its objects. The tombstone is first: from then on the run does not exist, and what a crash leaves behind
    * is removed by the next call for this name.
    * @throws NotFound; Aborted for a stale etag; FailedPrecondition if the run has not ended
    */
   async delete(project: string, id: string, etag: string, signal: AbortSignal): Promise<void> {
     const name = runName(project, id);
-    const newest = await this.#incarnations.newest(name, signal);
+    const newest = await readOrDamage(() => this.#incarnations.newest(name, signal));
     if (newest === undefined) return await this.#deleteOf01(project, id, signal);
+    if (isDamage(newest)) {
+      await this.#incarnations.buryDamaged(name, {}, signal);
+      for (const uid of await this.#index(project).uidsOf(id, signal)) await this.#forget({ project, id, uid }, signal);
+      return await this.#incarnations.sweep(name, signal);
+    }
     const key = { project, id, uid: newest.uid };
     let gone = newest.deleted;
     if (!gone) {
       // An imported run has no log.
-      const view = await this.#whileCurrent(key, signal, () => this.#log(key).refresh(signal));
-      if (view !== undefined) {
+      const view = await readOrDamage(() => this.#whileCurrent(key, signal, () => this.#log(key).refresh(signal)));
+      if (isDamage(view)) {
+        if (etag !== '') throw new Aborted(kind, name, `its etag cannot be read (${view.damage}): delete it without one`);
+      } else if (view !== undefined) {
         if (etag !== '' && etag !== view.run.etag)
           throw new Aborted(kind, name, `etag ${etag.slice(0, 64)} is stale, the newest is ${view.run.etag}`);
         if (!hasEnded(view.run.state)) throw new FailedPrecondition(kind, name, 'it has not ended: cancel it first');
       }
       gone = !(await this.#incarnations.bury(name, newest.uid, {}, signal));
     }
-    this.#logs.delete(newest.uid);
-    await this.#index(project).remove(id, newest.uid, signal);
-    await this.#queue.remove(key, signal);
+    await this.#forget(key, signal);
     await this.#incarnations.sweep(name, signal);
     if (gone) throw new NotFound(kind, name);
   }
 
-  /** Number of runs that wait for a worker, by which workers can be scaled. */
-  async waiting(signal: AbortSignal): Promise<number> {
-    let count = 0;
-    for (const entry of await this.#queue.entries(signal)) {
-      const view = await this.#whileCurrent(entry, signal, () => this.#log(entry).refresh(signal));
-      if (view?.run.state === RunState.QUEUED) count++;
-    }
-    return count;
+  /** Removes the hints to a run that is deleted. */
+  async #forget(key: RunKey, signal: AbortSignal): Promise<void> {
+    this.#logs.delete(key.uid);
+    this.#listed.changed(key.project, key);
+    await this.#index(key.project).remove(key.id, key.uid, signal);
+    await this.#queue.remove(key, signal);
   }
 
-  /** Yields the events after a sequence, then new ones as they are written; ends after the event that ends the run. @throws NotFound */
+  /** Number of runs that wait for a worker, by which workers can be scaled. Runs that are damaged are not counted. */
+  async waiting(signal: AbortSignal): Promise<number> {
+    return await this.#listed.count(await this.#queue.entries(signal), RunState.QUEUED, signal);
+  }
+
+  /**
+   * Yields the events after a sequence, then new ones as they are written; ends after the event that ends the run. All who watch one run share one
+   * reader of its log. @throws NotFound; ResourceExhausted
+   */
   async *watch(key: RunKey, after: number, signal: AbortSignal): AsyncGenerator<RunEvent, void, void> {
-    const log = recordLog(this.#store, key);
     const name = runName(key.project, key.id);
+    const isCurrent = (of: AbortSignal): Promise<boolean> => this.#incarnations.isCurrent(name, key.uid, of);
     const gone = (): NotFound => new NotFound(kind, name);
-    let cursor = after;
+    const { run } = await this.get(key.project, key.id, signal);
+    if (run.uid !== key.uid) throw gone();
+    const watched = {
+      key: key.uid,
+      log: recordLog(this.#store, key),
+      newest: Number(run.logSequence),
+      ended: hasEnded(run.state),
+      check: async (of: AbortSignal) => {
+        if (!(await isCurrent(of))) throw gone();
+      },
+    };
     try {
-      // Existing events are read ahead; then the log is polled.
-      for await (const record of log.read({ after, signal })) {
-        cursor = record.seq;
-        yield eventOf(record);
-      }
-      for (;;) {
-        const record = await log.recordAfter(cursor, { signal });
-        if (record !== undefined) {
-          cursor = record.seq;
-          yield eventOf(record);
-          continue;
-        }
-        const { run } = await this.get(key.project, key.id, signal);
-        if (run.uid !== key.uid) throw gone();
-        if (hasEnded(run.state) && Number(run.logSequence) <= cursor) return;
-        if (Number(run.logSequence) <= cursor) await wait(this.#watchPollMs, signal);
-      }
+      yield* this.#watches.events(watched, after, signal);
     } catch (error) {
       // A log that is being deleted looks damaged.
-      if (signal.aborted || error instanceof NotFound || (await this.#incarnations.isCurrent(name, key.uid, signal))) throw error;
+      if (signal.aborted || damageOf(error) === undefined || (await isCurrent(signal))) throw error;
       throw gone();
     }
+  }
+
+  /** Ends what goes on in the background. Watches end by their own signals. */
+  close(): void {
+    this.#listed.close();
+    this.#watches.close();
+  }
+
+  /** Most runs have not changed since they were kept, which one request shows. */
+  async #readListed(
+    project: string,
+    { id, uid }: NamedEntry,
+    kept: ListedRun | undefined,
+    signal: AbortSignal,
+  ): Promise<ListedRun | undefined> {
+    const name = runName(project, id);
+    if (uid === undefined) throw new FailedPrecondition(kind, name, layoutOf01);
+    const key = { project, id, uid };
+    if (kept && performance.now() - kept.readMs < fullLookMs) {
+      if (kept.isFinal || !(await recordLog(this.#store, key).has(kept.number + 1, { signal }))) return kept;
+    }
+    if (!(await this.#incarnations.isCurrent(name, uid, signal))) return undefined;
+    return await this.#whileCurrent(key, signal, async () => {
+      // Lists of many runs must not displace the logs that calls use.
+      const found = await (this.#logs.get(uid) ?? openRunLog(this.#store, key)).refresh(signal);
+      return found && listedRun(id, found);
+    });
   }
 
   async #append(key: RunKey, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<RunView> {
@@ -201,6 +255,7 @@ export class Runs {
       }, signal),
     );
     if (view === undefined) throw new NotFound(kind, runName(key.project, key.id));
+    this.#listed.saw(key.project, key.id, view);
     return view;
   }
 
@@ -210,6 +265,7 @@ export class Runs {
     const key = { project, id, uid };
     const view = await this.#whileCurrent(key, signal, () => this.#log(key).refresh(signal));
     if (view === undefined) throw new NotFound(kind, name);
+    this.#listed.saw(project, id, view);
     return { key, view };
   }
 
@@ -237,6 +293,6 @@ export class Runs {
 
   #index(project: string): NameIndex {
     const folder = formatName('project', { project });
-    return new NameIndex(this.#store, `${folder}/index/runs`, `${folder}/run-index`);
+    return this.#indexes.getOrMake(project, () => new NameIndex(this.#store, `${folder}/index/runs`, `${folder}/run-index`));
   }
 }

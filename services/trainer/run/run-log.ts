@@ -7,7 +7,7 @@ import type { Standing } from '#work/claimed-log.js';
 import { FoldedLog, type LogCodec } from '#work/folded-log.js';
 import { incarnationFolder } from '#work/incarnations.js';
 import { QueueIndex } from '#work/queue-index.js';
-import { applyEvent, BrokenRunLog, decodeView, encodeView, type RunView } from './run-state.js';
+import { applyEvent, BrokenRunLog, decodeView, encodeView, hasEnded, type RunView } from './run-state.js';
 
 export type EventBody = NonNullable<RunEvent['event']>;
 export type RunLog = FoldedLog<EventBodyAt, RunView>;
@@ -36,11 +36,14 @@ export const heartbeatPrefix = (key: RunKey): string => `${folderOf(key)}/heartb
 
 export const runQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'run-queue');
 
+/** Kind and payload of the record of an event. */
+export function recordOf({ body }: EventBodyAt): { readonly kind: string; readonly payload: JsonObject } {
+  const json = RunEvent.toJSON({ sequence: 0n, time: undefined, event: body }) as JsonObject;
+  return { kind: body?.$case ?? 'nothing', payload: json };
+}
+
 const codec: LogCodec<EventBodyAt> = {
-  encode: ({ body }) => {
-    const json = RunEvent.toJSON({ sequence: 0n, time: undefined, event: body }) as JsonObject;
-    return { kind: body?.$case ?? 'nothing', payload: json };
-  },
+  encode: recordOf,
   decode: (record) => {
     const { event, time } = eventOf(record);
     return { body: event, time };
@@ -69,6 +72,7 @@ export function openRunLog(store: ObjectStore, key: RunKey): RunLog {
       encode: (view) => JSON.parse(encodeView(view)),
       decode: (state) => decodeView(JSON.stringify(state)),
       every: snapshotEvery,
+      isLast: (view) => hasEnded(view.run.state),
     },
   });
 }
