@@ -14,9 +14,9 @@ const admissionOf = (options: Partial<AdmissionOptions> = {}) =>
 
 test("a client's calls enter in their order, as bytes get free", async () => {
   const admission = admissionOf({ maxBytes: 10 });
-  const first = await admission.enter('a', needs(6), never);
-  const large = admission.enter('a', needs(8), never);
-  const small = admission.enter('a', needs(1), never);
+  const first = await admission.enter(by('a'), needs(6), never);
+  const large = admission.enter(by('a'), needs(8), never);
+  const small = admission.enter(by('a'), needs(1), never);
   assert.equal(await settled(small), false); // 1 would fit, but 8 came first
   first.left();
   first.left(); // does nothing
@@ -27,24 +27,24 @@ test("a client's calls enter in their order, as bytes get free", async () => {
 
 test('a turn is free when the batch is made, its bytes when it has left', async () => {
   const admission = admissionOf({ turns: 1 });
-  const first = await admission.enter('a', needs(60), never);
-  const second = admission.enter('b', needs(30), never);
+  const first = await admission.enter(by('a'), needs(60), never);
+  const second = admission.enter(by('b'), needs(30), never);
   assert.equal(await settled(second), false);
   first.made();
   await second;
   assert.equal(admission.held, 90);
   (await second).left(); // never made: the turn comes back too
   first.left();
-  await admission.enter('a', needs(100), never);
+  await admission.enter(by('a'), needs(100), never);
 });
 
 test('whoever was given least goes first: one call at a time gets as much as thirty in flight', async () => {
   const admission = admissionOf({ turns: 1 });
   const given: Record<string, number> = { modest: 0, greedy: 0 };
-  const running: Admitted = await admission.enter('other', needs(1), never);
+  const running: Admitted = await admission.enter(by('other'), needs(1), never);
   const order: [string, Admitted][] = [];
   const ask = (client: string) =>
-    void admission.enter(client, needs(1), never).then((admitted) => {
+    void admission.enter(by(client), needs(1), never).then((admitted) => {
       given[client]!++;
       order.push([client, admitted]);
     });
@@ -65,11 +65,11 @@ test('whoever was given least goes first: one call at a time gets as much as thi
 
 test('who stayed away has saved nothing up', async () => {
   const admission = admissionOf({ turns: 1 });
-  for (let i = 0; i < 50; i++) (await admission.enter('busy', needs(1), never)).left();
-  const running = await admission.enter('busy', needs(1), never);
+  for (let i = 0; i < 50; i++) (await admission.enter(by('busy'), needs(1), never)).left();
+  const running = await admission.enter(by('busy'), needs(1), never);
   const order: string[] = [];
   const ask = async (client: string): Promise<void> => {
-    const admitted = await admission.enter(client, needs(1), never);
+    const admitted = await admission.enter(by(client), needs(1), never);
     order.push(client);
     admitted.left();
   };
@@ -81,20 +81,20 @@ test('who stayed away has saved nothing up', async () => {
 
 test("a client within its own bytes is not held back by one at its bound; a batch over a client's bound enters alone", async () => {
   const admission = admissionOf({ maxClientBytes: 20 });
-  const slow = await admission.enter('slow', needs(20), never);
-  const next = admission.enter('slow', needs(1), never);
+  const slow = await admission.enter(by('slow'), needs(20), never);
+  const next = admission.enter(by('slow'), needs(1), never);
   assert.equal(await settled(next), false);
-  (await admission.enter('fast', needs(20), never)).left();
+  (await admission.enter(by('fast'), needs(20), never)).left();
   slow.left();
   (await next).left();
-  (await admission.enter('slow', needs(50), never)).left();
+  (await admission.enter(by('slow'), needs(50), never)).left();
 });
 
 test('a large batch that waits for bytes in all is not passed by small ones', async () => {
   const admission = admissionOf();
-  const held = await admission.enter('a', needs(50), never);
-  const large = admission.enter('b', needs(60), never);
-  const small = admission.enter('c', needs(1), never);
+  const held = await admission.enter(by('a'), needs(50), never);
+  const large = admission.enter(by('b'), needs(60), never);
+  const small = admission.enter(by('c'), needs(1), never);
   assert.equal(await settled(small), false);
   held.left();
   await large;
@@ -103,12 +103,12 @@ test('a large batch that waits for bytes in all is not passed by small ones', as
 
 test('what can never fit and what finds a queue full is refused', async () => {
   const admission = admissionOf({ maxWaiting: 2, maxClientWaiting: 1 });
-  await assert.rejects(admission.enter('a', needs(101), never), (e) => e instanceof BoundReached && e.bound === 'bytes');
-  const held = await admission.enter('a', needs(100), never);
-  const first = admission.enter('a', needs(1), never);
-  await assert.rejects(admission.enter('a', needs(1), never), /one client/);
-  const second = admission.enter('b', needs(1), never);
-  await assert.rejects(admission.enter('c', needs(1), never), (e) => e instanceof BoundReached && e.bound === 'waiting');
+  await assert.rejects(admission.enter(by('a'), needs(101), never), (e) => e instanceof BoundReached && e.bound === 'bytes');
+  const held = await admission.enter(by('a'), needs(100), never);
+  const first = admission.enter(by('a'), needs(1), never);
+  await assert.rejects(admission.enter(by('a'), needs(1), never), /one client/);
+  const second = admission.enter(by('b'), needs(1), never);
+  await assert.rejects(admission.enter(by('c'), needs(1), never), (e) => e instanceof BoundReached && e.bound === 'waiting');
   held.left();
   (await first).left();
   (await second).left();
@@ -117,10 +117,10 @@ test('what can never fit and what finds a queue full is refused', async () => {
 
 test('an aborted wait leaves the queue, and those behind it move up', async () => {
   const admission = admissionOf({ maxBytes: 10 });
-  await admission.enter('a', needs(6), never);
+  await admission.enter(by('a'), needs(6), never);
   const controller = new AbortController();
-  const large = admission.enter('a', needs(8), controller.signal);
-  const small = admission.enter('a', needs(2), never);
+  const large = admission.enter(by('a'), needs(8), controller.signal);
+  const small = admission.enter(by('a'), needs(2), never);
   controller.abort(new Error('gone'));
   await assert.rejects(large, /gone/);
   await small;
@@ -137,12 +137,12 @@ test('work that nobody waits for enters only beside free turns and half of the b
       return had;
     },
   });
-  assert.equal(admission.tryEnter('a', needs(51)), undefined);
-  ahead = admission.tryEnter('a', needs(50));
+  assert.equal(admission.tryEnter(by('a'), needs(51)), undefined);
+  ahead = admission.tryEnter(by('a'), needs(50));
   assert.ok(ahead);
-  const real = await admission.enter('b', needs(90), never);
+  const real = await admission.enter(by('b'), needs(90), never);
   assert.equal(ahead, undefined);
-  assert.equal(admission.tryEnter('a', needs(1)), undefined);
+  assert.equal(admission.tryEnter(by('a'), needs(1)), undefined);
   real.left();
   assert.equal(admission.held, 0);
 });
@@ -156,7 +156,7 @@ test('whatever clients do, bounds hold and all is given back', async () => {
       let [turns, done] = [0, 0];
       for (const { client, bytes, abort } of calls) {
         const controller = new AbortController();
-        admission.enter(client, needs(bytes), controller.signal).then(
+        admission.enter(by(client), needs(bytes), controller.signal).then(
           (admitted) => {
             turns++;
             assert.ok(turns <= 3);

@@ -56,22 +56,30 @@ export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { 
   return { ...parseQuery(request, violations), limit: request.limit || 16 };
 }
 
-/** The SHA-256 of the manifest. @throws InvalidArgument */
-export function parseDescribe({ dataset }: DescribeDatasetRequest): string {
+/** The SHA-256 of the manifest, and the plan to describe. @throws InvalidArgument, FailedPrecondition (other pixel semantics) */
+export function parseDescribe({ dataset, plan }: DescribeDatasetRequest): { manifest: string; plan: Plan | undefined } {
   const violations = new Violations();
   const manifest = dataset?.manifest ?? '';
   violations.check(isSha256(manifest), 'dataset.manifest', manifest, sha256Rule);
+  const named = plan?.dataset?.manifest;
+  violations.check(!named || named === manifest, 'plan.dataset.manifest', named, 'that of the request, or empty');
+  const resolved = plan && violations.collect(() => resolvePlan({ ...plan, dataset: { manifest } }));
   violations.throwIfAny();
-  return manifest;
+  if (plan) checkSemantics(plan);
+  return { manifest, plan: resolved };
 }
 
 function parseQuery(request: { plan?: PlanMessage | undefined; epoch: number; index: number }, violations: Violations): BatchQuery {
   const plan = violations.collect(() => resolvePlan(request.plan));
   violations.throwIfAny();
-  const semantics = request.plan?.pixelSemantics ?? 0;
+  checkSemantics(request.plan);
+  return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
+}
+
+function checkSemantics(plan: PlanMessage | undefined): void {
+  const semantics = plan?.pixelSemantics ?? 0;
   if (semantics !== 0 && semantics !== PIXEL_SEMANTICS_VERSION)
     throw new FailedPrecondition('pixel semantics', String(semantics), `this replica has version ${PIXEL_SEMANTICS_VERSION}`);
-  return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
 }
 
 /** @throws InvalidArgument if the plan does not fit the data set or the index is past the end of an epoch */

@@ -12,6 +12,7 @@ import {
   DataLoss,
   DeadlineExceeded,
   FailedPrecondition,
+  NeverFits,
   PermissionDenied,
   RemoteError,
   ResourceExhausted,
@@ -233,7 +234,7 @@ export class BatchClient {
           this.#replicas.ended(replica);
           refused.add(replica.address);
         } else {
-          this.#replicas.failed(replica, error instanceof Unavailable ? error.retryAfterMs : 0);
+          this.#replicas.failed(replica, retryAfterMs(error));
           // The replica may be gone for good, and another one may have replaced it.
           void this.#discovery?.look();
         }
@@ -245,10 +246,11 @@ export class BatchClient {
 
 /**
  * `failed`: the replica may recover, so it is tried again later. `refused`: this replica cannot serve the batch (it lacks the manifest, has other
- * semantics or a damaged disk), but another one may. `final`: no replica can.
+ * semantics, a damaged disk or too little memory), but another one may. `final`: no replica can.
  */
 function judge(error: unknown): 'failed' | 'refused' | 'final' {
-  if (error instanceof FailedPrecondition || error instanceof PermissionDenied || error instanceof DataLoss) return 'refused';
+  const refusals = [FailedPrecondition, PermissionDenied, DataLoss, NeverFits];
+  if (refusals.some((type) => error instanceof type)) return 'refused';
   // Our signal has not fired, so the server or the connection ended the call.
   if (error instanceof Cancelled) return 'failed';
   if (
@@ -260,6 +262,10 @@ function judge(error: unknown): 'failed' | 'refused' | 'final' {
     return 'failed';
   // INTERNAL, UNKNOWN, UNIMPLEMENTED (an older replica), UNAUTHENTICATED: this replica cannot serve the call.
   return error instanceof RemoteError ? 'failed' : 'final';
+}
+
+function retryAfterMs(error: unknown): number {
+  return error instanceof Unavailable || error instanceof ResourceExhausted ? (error.retryAfterMs ?? 0) : 0;
 }
 
 function following({ epoch, index }: { epoch: number; index: number }, perEpoch: number): { epoch: number; index: number } {
