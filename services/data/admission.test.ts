@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Admission, type AdmissionOptions, type Admitted, BoundReached } from './admission.js';
+import { NeverFits } from '#errors/errors.js';
+import { Admission, type AdmissionOptions, type Admitted, BoundReached, UNREAD_MS } from './admission.js';
 
 const never = new AbortController().signal;
 const settled = async (promise: Promise<unknown>) => {
@@ -9,6 +10,7 @@ const settled = async (promise: Promise<unknown>) => {
   return (await Promise.race([promise, new Promise((resolve) => setImmediate(() => resolve(marker)))])) !== marker;
 };
 const needs = (bytes: number) => ({ bytes, cost: bytes });
+const by = (name: string, key = name) => ({ caller: name, key });
 const admissionOf = (options: Partial<AdmissionOptions> = {}) =>
   new Admission({ maxBytes: 100, maxClientBytes: 100, turns: 100, maxWaiting: 100, maxClientWaiting: 100, ...options });
 
@@ -103,12 +105,12 @@ test('a large batch that waits for bytes in all is not passed by small ones', as
 
 test('what can never fit and what finds a queue full is refused', async () => {
   const admission = admissionOf({ maxWaiting: 2, maxClientWaiting: 1 });
-  await assert.rejects(admission.enter(by('a'), needs(101), never), (e) => e instanceof BoundReached && e.bound === 'bytes');
+  await assert.rejects(admission.enter(by('a'), needs(101), never), NeverFits);
   const held = await admission.enter(by('a'), needs(100), never);
   const first = admission.enter(by('a'), needs(1), never);
   await assert.rejects(admission.enter(by('a'), needs(1), never), /one client/);
   const second = admission.enter(by('b'), needs(1), never);
-  await assert.rejects(admission.enter(by('c'), needs(1), never), (e) => e instanceof BoundReached && e.bound === 'waiting');
+  await assert.rejects(admission.enter(by('c'), needs(1), never), (e) => e instanceof BoundReached && e.bound === 'waiting' && e.retryAfterMs !== undefined);
   held.left();
   (await first).left();
   (await second).left();
@@ -119,8 +121,8 @@ test('an aborted wait leaves the queue, and those behind it move up', async () =
   const admission = admissionOf({ maxBytes: 10 });
   await admission.enter(by('a'), needs(6), never);
   const controller = new AbortController();
-  const large = admission.enter(by('a'), needs(8), controller.signal);
-  const small = admission.enter(by('a'), needs(2), never);
+  const large = admission.enter(by('b'), needs(8), controller.signal);
+  const small = admission.enter(by('b'), needs(2), never);
   controller.abort(new Error('gone'));
   await assert.rejects(large, /gone/);
   await small;
@@ -128,23 +130,124 @@ test('an aborted wait leaves the queue, and those behind it move up', async () =
 
 test('work that nobody waits for enters only beside free turns and half of the bytes; it is given up when bytes are short', async () => {
   let ahead: Admitted | undefined;
-  const admission = admissionOf({
-    turns: 2,
-    onShortage: () => {
-      const had = ahead !== undefined;
-      ahead?.left();
-      ahead = undefined;
-      return had;
-    },
-  });
-  assert.equal(admission.tryEnter(by('a'), needs(51)), undefined);
-  ahead = admission.tryEnter(by('a'), needs(50));
+  const admission = admissionOf({ turns: 2 });
+  const giveUp = () => {
+    const had = ahead !== undefined;
+    ahead?.left();
+    ahead = undefined;
+    return had;
+  };
+  assert.equal(admission.tryEnter(by('a'), needs(51), giveUp), undefined);
+  ahead = admission.tryEnter(by('a'), needs(50), giveUp);
   assert.ok(ahead);
   const real = await admission.enter(by('b'), needs(90), never);
   assert.equal(ahead, undefined);
-  assert.equal(admission.tryEnter(by('a'), needs(1)), undefined);
+  assert.equal(admission.tryEnter(by('a'), needs(1), giveUp), undefined);
   real.left();
   assert.equal(admission.held, 0);
+});
+
+/** A stream whose reader is played by the test. */
+class Stream {
+  taken = 1;
+  idleMs = 0;
+  error: Error | undefined;
+  async flushed(): Promise<void> {}
+  stop(error: Error): void {
+    this.error = error;
+  }
+}
+
+/** Shares of one caller that take all of one batch each, so that they are known to read. */
+async function readOnce(admission: Admission, ...keys: string[]): Promise<void> {
+  for (const key of keys) {
+    const admitted = await admission.enter(by('host', key), needs(1), never);
+    admitted.sending(new Stream());
+    admitted.taken();
+    admitted.left();
+  }
+}
+
+/** Asks for a batch on each of `count` shares whose streams nobody reads. */
+function askWithoutReading(admission: Admission, count: number, caller = 'host'): Stream[] {
+  const streams: Stream[] = [];
+  for (let i = 0; i < count; i++) {
+    const enter = admission.enter(by(caller, `unread ${i}`), needs(10), never);
+    void enter.then((admitted) => {
+      const stream = new Stream();
+      stream.idleMs = 10 * UNREAD_MS - i;
+      admitted.made();
+      admitted.sending(stream);
+      streams.push(stream);
+    });
+  }
+  return streams;
+}
+
+test('streams that nobody reads leave half of what their caller may hold to the shares that read', async () => {
+  const admission = admissionOf({ turns: 4 });
+  await readOnce(admission, 'honest');
+  const unread = askWithoutReading(admission, 30);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(unread.length, 3);
+  admission.look();
+  for (let i = 0; i < 50; i++) {
+    const two = [await admission.enter(by('host', 'honest'), needs(20), never), await admission.enter(by('host', 'honest'), needs(20), never)];
+    assert.equal(admission.held, 70);
+    for (const admitted of two) {
+      admitted.taken();
+      admitted.left();
+    }
+  }
+});
+
+test('whatever the shares of one caller hold, another caller enters', async () => {
+  const admission = admissionOf();
+  await readOnce(admission, ...Array.from({ length: 30 }, (_, i) => `reader ${i}`));
+  for (let i = 0; i < 30; i++) void admission.enter(by('host', `reader ${i}`), needs(10), never);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(admission.held, 70);
+  await admission.enter(by('other'), needs(30), never);
+});
+
+test('a newcomer beside unread streams gets the place of the one that was not read for longest; slow readers keep theirs', async () => {
+  let now = 0;
+  const admission = admissionOf({ turns: 4, clock: () => now });
+  const unread = askWithoutReading(admission, 30);
+  await new Promise((resolve) => setImmediate(resolve));
+  const newcomer = admission.enter(by('host', 'newcomer'), needs(10), never);
+  // The first one is a slow reader: it took bytes after a pause.
+  admission.look();
+  assert.deepEqual([unread.length, await settled(newcomer)], [3, true]);
+  const [slow, ended, other] = unread as [Stream, Stream, Stream];
+  assert.deepEqual([slow, ended, other].filter(({ error }) => error).length, 1);
+  now += UNREAD_MS;
+  slow.taken++;
+  admission.look();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal([slow, ended, other].filter(({ error }) => error).length, 2);
+  assert.ok([slow, ended, other].every(({ error }) => error === undefined || (error instanceof BoundReached && error.retryAfterMs !== undefined)));
+});
+
+test('a full queue drops the newest call of the longest queue, so that it does not shut others out', async () => {
+  const admission = admissionOf({ maxWaiting: 20 });
+  const held = await admission.enter(by('other'), needs(100), never);
+  const refused: number[] = [];
+  const many = Array.from({ length: 20 }, (_, i) =>
+    admission.enter(by('host'), needs(1), never).then(
+      (admitted) => admitted.left(),
+      (error) => {
+        assert.ok(error instanceof BoundReached);
+        refused.push(i);
+      },
+    ),
+  );
+  const honest = admission.enter(by('host', 'honest'), needs(1), never);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(refused, [19]);
+  held.left();
+  (await honest).left();
+  await Promise.all(many);
 });
 
 test('whatever clients do, bounds hold and all is given back', async () => {

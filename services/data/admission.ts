@@ -137,7 +137,7 @@ export class Admission {
       if (entered) return;
       if (share.waiting.length > maxClientWaiting)
         leave(new BoundReached('waiting', 'the queue of one client', `${maxClientWaiting} calls`, RETRY_MS));
-      else if (this.#waiting > maxWaiting) this.#dropFromLongest();
+      else if (this.#waiting > maxWaiting) this.#dropFromLongest(share);
     });
   }
 
@@ -203,10 +203,11 @@ export class Admission {
     share.lastActive = this.#clock();
   }
 
-  /** Refuses the newest waiting call of the longest queue, so that long queues do not shut others out. */
-  #dropFromLongest(): void {
-    const caller = longest(this.#callers.values(), ({ waiting }) => waiting);
-    const share = caller && longest(caller.shares.values(), ({ waiting }) => waiting.length);
+  /** Refuses the newest waiting call of the longest queue, or that of `own` if none is longer, so that long queues do not shut others out. */
+  #dropFromLongest(own: SubShare): void {
+    const caller = longest([own.caller, ...this.#callers.values()], ({ waiting }) => waiting);
+    const shares = caller === own.caller ? [own, ...own.caller.shares.values()] : caller?.shares.values();
+    const share = longest(shares ?? [], ({ waiting }) => waiting.length);
     share?.waiting.at(-1)?.refuse(new BoundReached('waiting', 'the queue', `${this.options.maxWaiting} calls`, RETRY_MS));
   }
 
@@ -217,7 +218,7 @@ export class Admission {
     try {
       while (this.#turns < this.options.turns && this.#waiting > 0) {
         const share = this.#next() ?? this.#makeRoom();
-        if (!share) break;
+        if (!share || share === 'wait') break;
         const waiter = share.waiting.shift()!;
         this.#count(share, -1);
         waiter.enter(this.#take(share, waiter.needs, undefined));
@@ -228,15 +229,15 @@ export class Admission {
     if (this.#waiting === 0 && this.#turns < this.options.turns) this.options.onIdle?.();
   }
 
-  /** The share whose first waiting call enters now. */
-  #next(): SubShare | undefined {
+  /** The share whose first waiting call enters now; `wait` if one must wait and must not be overtaken. */
+  #next(): SubShare | 'wait' | undefined {
     const passed = new Set<Caller>();
     for (;;) {
       const caller = leastTime(this.#callers.values(), this.#now, (one) => one.waiting > 0 && !passed.has(one));
       if (!caller) return undefined;
       passed.add(caller);
-      const { share, blocks } = this.#nextOf(caller);
-      if (share || blocks) return share;
+      const next = this.#nextOf(caller);
+      if (next) return next;
     }
   }
 
@@ -244,19 +245,21 @@ export class Admission {
    * A call that waits for memory which others are about to free is not overtaken within its caller, nor by other callers if it waits for theirs;
    * otherwise small batches could block a large one for ever. Calls that wait for memory that nobody reads are overtaken.
    */
-  #nextOf(caller: Caller): { share?: SubShare; blocks?: true } {
+  #nextOf(caller: Caller): SubShare | 'wait' | undefined {
     const passed = new Set<SubShare>();
     for (;;) {
       const share = leastTime(caller.shares.values(), caller.now, (one) => !passed.has(one) && this.#mayAsk(one));
-      if (!share) return {};
+      if (!share) return undefined;
       passed.add(share);
       const { needs } = share.waiting[0]!;
       while (!this.#fitsAll(needs) && this.#giveUpAhead(() => true));
-      if (this.#fits(share, needs)) return { share };
-      const unread = this.#unread();
+      if (this.#fits(share, needs)) return share;
       if (this.#fitsCaller(caller, needs)) {
-        if (unread + needs.bytes <= this.options.maxBytes) return { blocks: true };
-      } else if (caller.unread === 0 || caller.unread + needs.bytes <= this.#limitOf(caller)) return {};
+        if (this.#stalledBytes(undefined) + needs.bytes <= this.options.maxBytes) return 'wait';
+      } else {
+        const stalled = this.#stalledBytes(caller);
+        if (stalled === 0 || stalled + needs.bytes <= this.#limitOf(caller)) return undefined;
+      }
     }
   }
 
@@ -265,8 +268,12 @@ export class Admission {
     const first = share.waiting[0];
     if (!first) return false;
     const { bytes } = first.needs;
-    if (share.held > 0 && share.held + bytes > this.options.maxClientBytes) return false;
+    if (!this.#fitsOwn(share, bytes)) return false;
     return share.reads || share.caller.unread === 0 || share.caller.unread + bytes <= UNREAD_PART * this.#limitOf(share.caller);
+  }
+
+  #fitsOwn({ held }: SubShare, bytes: number): boolean {
+    return held === 0 || held + bytes <= this.options.maxClientBytes;
   }
 
   /** Bytes that a caller may hold: its part of what other callers leave. */
@@ -286,9 +293,10 @@ export class Admission {
     return this.#fitsAll(needs) && this.#fitsCaller(share.caller, needs);
   }
 
-  #unread(): number {
+  /** Bytes held for streams from which nothing is taken: of one caller, or of all. */
+  #stalledBytes(of: Caller | undefined): number {
     let sum = 0;
-    for (const { unread } of this.#callers.values()) sum += unread;
+    for (const { stalled, share, needs } of this.#calls) if (stalled && (of ?? share.caller) === share.caller) sum += needs.bytes;
     return sum;
   }
 
@@ -302,15 +310,16 @@ export class Admission {
     const newcomers: SubShare[] = [];
     for (const { shares } of this.#callers.values())
       for (const share of shares.values()) {
-        if (share.waiting.length === 0) continue;
+        const first = share.waiting[0];
+        if (!first || !this.#fitsOwn(share, first.needs.bytes)) continue;
         if (share.reads) reading.push(share);
         else if (share.held === 0 && !share.failed) newcomers.push(share);
       }
     reading.sort((a, b) => a.time - b.time);
     for (const share of [...reading, ...newcomers.reverse()]) {
       const { needs } = share.waiting[0]!;
-      for (;;) {
-        if (this.#mayAsk(share) && this.#fits(share, needs)) return share;
+      for (let ended = false; ; ended = true) {
+        if (ended && this.#mayAsk(share) && this.#fits(share, needs)) return share;
         const own = this.#fitsAll(needs);
         if (this.#giveUpAhead((holder) => !holder.reads && (!own || holder.caller === share.caller))) continue;
         const victim = this.#unreadCall(own ? share.caller : undefined);
