@@ -9,7 +9,7 @@ import { batchNeeds, needsOf } from './make-batch.js';
 import { countFailures, timeWait } from './measure-calls.js';
 import { previewBatch } from './preview-batch.js';
 import type { dataNames } from './request-names.js';
-import { parseDescribe, parseGetBatch, parsePreviewBatch, plannerOf } from './requests.js';
+import { parseDescribe, parseGetBatch, parsePreviewBatch, plannerOf, previewToken } from './requests.js';
 import { shareOf } from './share-of.js';
 
 export function dataHandlers(parts: BatchParts): HandlersOf<typeof BatchService, typeof dataNames> {
@@ -46,7 +46,8 @@ export function dataHandlers(parts: BatchParts): HandlersOf<typeof BatchService,
           const admitted = await timeWait(metrics, () => admission.enter(shareOf(ctx, ''), needs, signal));
           try {
             const job = { planner, dataset, epoch: query.epoch, index: query.index, threads: parts.threads, signal };
-            return { images: await previewBatch(job, query.limit), nextPageToken: '' };
+            const { images, next } = await previewBatch(job, query.from, query.limit);
+            return { images, nextPageToken: next === undefined ? '' : previewToken(query, next) };
           } finally {
             admitted.left();
           }

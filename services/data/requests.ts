@@ -12,6 +12,7 @@ import {
   type Plan as PlanMessage,
   type PreviewBatchRequest,
 } from '#protocol/dropstream/v1/data.js';
+import { nextPageToken, parsePage } from '#rpc/pagination.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import type { OpenDataset } from './open-datasets.js';
 
@@ -50,11 +51,20 @@ export function parseGetBatch(request: GetBatchRequest): GetBatchQuery {
 }
 
 /** @throws the errors of parseGetBatch */
-export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { readonly limit: number } {
+export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { readonly from: number; readonly limit: number } {
   const violations = new Violations();
   violations.check(request.limit <= 64, 'limit', request.limit, 'from 1 to 64, or 0 for 16');
-  return { ...parseQuery(request, violations), limit: request.limit || 16 };
+  const query = parseQuery(request, violations);
+  const { after } = parsePage({ pageSize: 0, pageToken: request.pageToken }, previewBinding(query));
+  return { ...query, from: Number(after ?? 0), limit: request.limit || 16 };
 }
+
+/** The token of the page that begins with a slot of the batch. */
+export function previewToken(query: BatchQuery, slot: number): string {
+  return nextPageToken(String(slot), previewBinding(query));
+}
+
+const previewBinding = ({ planDigest, epoch, index }: BatchQuery): string => `PreviewBatch ${planDigest}/${epoch}/${index}`;
 
 /** The SHA-256 of the manifest, and the plan to describe. @throws InvalidArgument, FailedPrecondition (other pixel semantics) */
 export function parseDescribe({ dataset, plan }: DescribeDatasetRequest): { manifest: string; plan: Plan | undefined } {

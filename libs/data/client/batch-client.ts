@@ -161,10 +161,13 @@ export class BatchClient {
     }
   }
 
-  /** Describes a data set; the first replica that answers is used. */
-  async describe(manifest: string, signal: AbortSignal): Promise<DescribeDatasetResponse> {
+  /**
+   * Describes a data set, and the epochs of a plan; the first replica that answers is used.
+   * @throws NeverFits if no replica can hold a UINT8 batch of the plan
+   */
+  async describe(manifest: string, signal: AbortSignal, plan?: PlanMessage): Promise<DescribeDatasetResponse> {
     return await this.#tryAll('description of the data set', signal, (replica, options) =>
-      replica.client.describeDataset({ dataset: { manifest } }, options),
+      replica.client.describeDataset({ dataset: { manifest }, plan }, options),
     );
   }
 
