@@ -12,9 +12,8 @@ import { finishRecord, normalisationTables, renderRecord } from './pixels/plan-r
 import type { FinishPlan, RenderOutcome, RenderPlan, RenderSource } from './pixels/plan-types.js';
 import { inflateScanlines, type PngLayout, readPngLayout } from './pixels/png-scanlines.js';
 
-export { encodePng } from './pixels/encode-png.js';
-
 export type { PixelInfo } from './addon.js';
+export { encodePng } from './pixels/encode-png.js';
 export { formatOf, type ImageHeader, ImageHeaderError, MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 export type {
   Box,

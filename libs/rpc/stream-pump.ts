@@ -82,7 +82,9 @@ export class StreamPump implements Outgoing {
         if (this.#stopped) throw this.#stopped.error;
         const leftMs = progressMs === undefined ? undefined : progressMs - this.idleMs;
         if (leftMs !== undefined && leftMs <= 0)
-          throw new ResourceExhausted(`the wait for the reader of ${method}`, `${progressMs} ms without a byte taken`, { retryAfterMs: 1000 });
+          throw new ResourceExhausted(`the wait for the reader of ${method}`, `${progressMs} ms without a byte taken`, {
+            retryAfterMs: 1000,
+          });
         const woken = new Promise<void>((resolve) => {
           this.#wake = resolve;
           if (leftMs !== undefined) timer = setTimeout(resolve, Math.ceil(leftMs));

@@ -110,7 +110,10 @@ test('what can never fit and what finds a queue full is refused', async () => {
   const first = admission.enter(by('a'), needs(1), never);
   await assert.rejects(admission.enter(by('a'), needs(1), never), /one client/);
   const second = admission.enter(by('b'), needs(1), never);
-  await assert.rejects(admission.enter(by('c'), needs(1), never), (e) => e instanceof BoundReached && e.bound === 'waiting' && e.retryAfterMs !== undefined);
+  await assert.rejects(
+    admission.enter(by('c'), needs(1), never),
+    (e) => e instanceof BoundReached && e.bound === 'waiting' && e.retryAfterMs !== undefined,
+  );
   held.left();
   (await first).left();
   (await second).left();
@@ -192,7 +195,10 @@ test('streams that nobody reads leave half of what their caller may hold to the 
   assert.equal(unread.length, 3);
   admission.look();
   for (let i = 0; i < 50; i++) {
-    const two = [await admission.enter(by('host', 'honest'), needs(20), never), await admission.enter(by('host', 'honest'), needs(20), never)];
+    const two = [
+      await admission.enter(by('host', 'honest'), needs(20), never),
+      await admission.enter(by('host', 'honest'), needs(20), never),
+    ];
     assert.equal(admission.held, 70);
     for (const admitted of two) {
       admitted.taken();
@@ -226,7 +232,9 @@ test('a newcomer beside unread streams gets the place of the one that was not re
   admission.look();
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal([slow, ended, other].filter(({ error }) => error).length, 2);
-  assert.ok([slow, ended, other].every(({ error }) => error === undefined || (error instanceof BoundReached && error.retryAfterMs !== undefined)));
+  assert.ok(
+    [slow, ended, other].every(({ error }) => error === undefined || (error instanceof BoundReached && error.retryAfterMs !== undefined)),
+  );
 });
 
 test('a full queue drops the newest call of the longest queue, so that it does not shut others out', async () => {

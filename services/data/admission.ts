@@ -97,7 +97,8 @@ export class Admission {
   /** @throws NeverFits if the memory can never suffice */
   check({ bytes }: Needs): void {
     const { maxBytes } = this.options;
-    if (bytes > maxBytes) throw new NeverFits('a batch of this plan', `${bytes} bytes of memory in the data service`, `${maxBytes} bytes (--max-bytes)`);
+    if (bytes > maxBytes)
+      throw new NeverFits('a batch of this plan', `${bytes} bytes of memory in the data service`, `${maxBytes} bytes (--max-bytes)`);
   }
 
   /**

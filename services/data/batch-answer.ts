@@ -4,10 +4,10 @@ import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/
 import type { CallContext } from '#rpc/handlers.js';
 import type { Admission } from './admission.js';
 import type { Ahead, TakenBatch } from './ahead.js';
+import { chunkSizes } from './chunk-sizes.js';
 import type { FileMemory } from './file-memory.js';
 import { followingBatches } from './following-batches.js';
 import { type MadeBatch, makeBatch, needsOf } from './make-batch.js';
-import { chunkSizes } from './chunk-sizes.js';
 import { countFailures, timeWait } from './measure-calls.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { DataMetrics } from './metrics.js';

@@ -64,7 +64,10 @@ export async function previewBatch(job: PreviewJob, from: number, limit: number)
     let bytes = 0;
     for (const at of shown.keys()) {
       const area = size * size;
-      const png = await thread.encode({ values: values.subarray(at * 3 * area, (at + 1) * 3 * area), size, mean: [...mean], std: [...std] }, signal);
+      const png = await thread.encode(
+        { values: values.subarray(at * 3 * area, (at + 1) * 3 * area), size, mean: [...mean], std: [...std] },
+        signal,
+      );
       bytes += png.byteLength;
       if (bytes > PAGE_BYTES && images.length > 0) break;
       const { sample, plan: done } = samples[at] as PlannedSample;

@@ -129,7 +129,11 @@ export class SubShare {
 }
 
 /** The entry with the least virtual time among those that pass; the first of equal ones. Times before `now` count as `now`. */
-export function leastTime<T extends { readonly time: number }>(entries: Iterable<T>, now: number, passes: (entry: T) => boolean): T | undefined {
+export function leastTime<T extends { readonly time: number }>(
+  entries: Iterable<T>,
+  now: number,
+  passes: (entry: T) => boolean,
+): T | undefined {
   let best: T | undefined;
   for (const entry of entries) {
     if (best && Math.max(entry.time, now) >= Math.max(best.time, now)) continue;

@@ -38,7 +38,8 @@ export class RevisionFeed {
   /** Counts a watch until the returned function is called. @throws ResourceExhausted */
   enter(): () => void {
     const { maxWatches } = this.#options;
-    if (this.#watches >= maxWatches) throw new ResourceExhausted('WatchSchedule', `${maxWatches} watches per replica`, { retryAfterMs: 5000 });
+    if (this.#watches >= maxWatches)
+      throw new ResourceExhausted('WatchSchedule', `${maxWatches} watches per replica`, { retryAfterMs: 5000 });
     this.#watches++;
     let left = false;
     return () => {

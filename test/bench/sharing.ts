@@ -28,7 +28,7 @@ async function bench(streams: number, connections: number, seconds: number): Pro
   try {
     const folder = await mkdtemp(join(tmpdir(), 'bench-sharing-'));
     ends.push(() => rm(folder, { recursive: true, force: true }));
-    writeImageFolder(join(folder, 'images'), { perClass: 200 });
+    writeImageFolder(join(folder, 'images'), { perClass: 30, size: 300 });
     const store = await openStore(join(folder, 'store'));
     const dataset = await indexDataset(await AllowedRoots.open([folder]), join(folder, 'images'));
     await saveManifest(store, dataset);

@@ -2,12 +2,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { DataServiceClient, DescribeDatasetResponse, MixSpec, type PreviewImage, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { DataServiceClient, DescribeDatasetResponse, MixSpec, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
 import { datasetKind, indexAndSave } from '../data-sets.js';
 import { count } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
+import { previewImages } from '../preview-images.js';
 import { addDataPush, type IndexCommandOptions, indexLimits, interruptible } from './data-push.js';
 import { printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
 
@@ -107,16 +108,7 @@ export function addDataCommand(program: Command, context: Context): void {
         subsetInvert: false,
       };
       const request = { parent: projectName(o), plan, epoch: Number(o.epoch), index: Number(o.index), limit };
-      const images = await withClient(DataServiceClient, 'data', o, context, async (client, call) => {
-        const found: PreviewImage[] = [];
-        for (let pageToken = ''; found.length < limit; ) {
-          const page = await client.previewBatch({ ...request, limit: limit - found.length, pageToken }, call);
-          found.push(...page.images);
-          pageToken = page.nextPageToken;
-          if (pageToken === '') break;
-        }
-        return found;
-      });
+      const images = await withClient(DataServiceClient, 'data', o, context, (client, call) => previewImages(client, request, call));
       const folder = o.out ?? 'preview';
       await mkdir(folder, { recursive: true });
       const rows = await Promise.all(
