@@ -60,7 +60,7 @@ test('a run that waits for data says so and why, until it goes on', { timeout: 1
   await services.dataReplica(Number(address.split(':').at(-1)));
   const events = await follow(client, name);
   const ended = (await client.getRun({ name }, soon)).run!;
-  assert.deepEqual([ended.state, ended.statusMessage], [RunState.SUCCEEDED, '']);
+  assert.deepEqual([ended.state, ended.failure, ended.statusMessage], [RunState.SUCCEEDED, '', '']);
   const messages = events.flatMap(({ event }) => (event?.$case === 'status' ? [event.value.message] : []));
   assert.equal(messages.at(-1), '');
   assert.ok(messages.length <= 6, messages.join('; '));

@@ -39,7 +39,7 @@ async function run({ service, address, method, request, seconds, together }: Loa
   const loop = async (): Promise<void> => {
     while (performance.now() < end) {
       // A watch does not end by itself: it ends with the measurement.
-      const leave = AbortSignal.timeout(Math.max(1, end + 5000 - performance.now()));
+      const leave = AbortSignal.timeout(Math.max(1, Math.ceil(end + 5000 - performance.now())));
       try {
         const answer = call(request, { signal: leave });
         if (Symbol.asyncIterator in answer) for await (const _ of answer) if (performance.now() > end) break;

@@ -1,4 +1,5 @@
 /** npm run bench:sharing: what a client that reads gets from a data replica, alone and beside streams of the same address that nobody reads. */
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,16 +49,16 @@ async function bench(streams: number, connections: number, seconds: number): Pro
       ends.push(() => client.close());
       return client;
     };
-    /** Images a second. */
-    const rate = async (client: BatchClient): Promise<number> => {
-      const begun = performance.now();
+    /** Images a second, of the clock and of the service's processor time; the latter hardly depends on what else runs. */
+    const rate = async (client: BatchClient): Promise<Rate> => {
+      const [begun, cpu] = [performance.now(), cpuSeconds(data.process.pid!)];
       let images = 0;
       for await (const batch of client.batches({ plan, format, signal: AbortSignal.timeout(10 * 60_000) })) {
         images += batch.header.samples.length;
         batch.release();
         if (performance.now() - begun > 1000 * seconds) break;
       }
-      return (1000 * images) / (performance.now() - begun);
+      return { second: (1000 * images) / (performance.now() - begun), cpuSecond: images / (cpuSeconds(data.process.pid!) - cpu) };
     };
     const honest = newClient();
     await rate(honest);
@@ -73,7 +74,7 @@ async function bench(streams: number, connections: number, seconds: number): Pro
       const client = connect(DataServiceClient as ClientClass<typeof DataServiceClient.service>, data.address, { channel });
       ends.push(() => client.close());
       for (let s = 0; s < Math.floor(streams / connections); s++) {
-        const messages = client.getBatch({ plan, format, index: s }, { signal: stop.signal })[Symbol.asyncIterator]();
+        const messages = client.getBatch({ plan, format, epoch: s }, { signal: stop.signal })[Symbol.asyncIterator]();
         // The header is read, and nothing after it.
         messages.next().then(
           () => count('header'),
@@ -87,16 +88,28 @@ async function bench(streams: number, connections: number, seconds: number): Pro
     stop.abort();
     await delay(1000);
     const after = await rate(honest);
-    const share = (value: number): number => Math.round((1000 * value) / alone) / 1000;
-    return {
-      ...{ streams, connections, seconds },
-      imagesPerSecond: Object.fromEntries(Object.entries({ alone, first, later, newcomer, after }).map(([k, v]) => [k, Math.round(v)])),
-      shares: { first: share(first), later: share(later), newcomer: share(newcomer), after: share(after) },
-      unread: answers,
-    };
+    const row = ({ second, cpuSecond }: Rate) => ({
+      imagesPerSecond: Math.round(second),
+      share: Math.round((1000 * second) / alone.second) / 1000,
+      imagesPerCpuSecond: Math.round(cpuSecond),
+      cpuShare: Math.round((1000 * cpuSecond) / alone.cpuSecond) / 1000,
+    });
+    const rows = Object.fromEntries(Object.entries({ alone, first, later, newcomer, after }).map(([when, value]) => [when, row(value)]));
+    return { streams, connections, seconds, ...rows, unread: answers };
   } finally {
     for (const end of ends.reverse()) await end();
   }
+}
+
+interface Rate {
+  readonly second: number;
+  readonly cpuSecond: number;
+}
+
+/** Processor time of a process so far. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 const { values } = parseArgs({
