@@ -78,15 +78,33 @@ export class FailedPrecondition extends DomainError {
   }
 }
 
-/** A limit was reached. `limit` says which one, with its unit. */
+/**
+ * A limit was reached. `limit` says which one, with its unit. The same call may succeed later: `retryAfterMs` says when to repeat it. It is undefined
+ * if waiting alone does not help, for example because something has to be deleted first.
+ */
 export class ResourceExhausted extends DomainError {
-  override readonly name = 'ResourceExhausted';
+  override readonly name: string = 'ResourceExhausted';
+  readonly retryAfterMs: number | undefined;
   constructor(
     readonly what: string,
     readonly limit: string,
-    options?: ErrorOptions,
+    { retryAfterMs, ...options }: ErrorOptions & { readonly retryAfterMs?: number | undefined } = {},
   ) {
     super(`${what} is exhausted, the limit is ${limit}`, options);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** The call needs more than this server ever gives to one call, so it fails each time. `needed` and `limit` have the same unit, e.g. `1000 bytes`. */
+export class NeverFits extends DomainError {
+  override readonly name = 'NeverFits';
+  constructor(
+    readonly what: string,
+    readonly needed: string,
+    readonly limit: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${what} needs ${needed} and can never fit, because the limit is ${limit}`, options);
   }
 }
 

@@ -3,7 +3,6 @@
  * DROPSTREAM_THREADS says. This code executes plans and makes no decisions. The same plan and bytes give the same values on every machine and with
  * any number of threads. Typed arrays that are passed must not be changed or transferred until the promise settles.
  */
-import { PNG } from 'pngjs';
 import { loadAddon, type PixelInfo } from './addon.js';
 import { decodeInThread } from './pixels/foreign/decoder-threads.js';
 import { isForeign } from './pixels/foreign/formats.js';
@@ -14,6 +13,7 @@ import type { FinishPlan, RenderOutcome, RenderPlan, RenderSource } from './pixe
 import { inflateScanlines, type PngLayout, readPngLayout } from './pixels/png-scanlines.js';
 
 export type { PixelInfo } from './addon.js';
+export { encodePng } from './pixels/encode-png.js';
 export { formatOf, type ImageHeader, ImageHeaderError, MAX_IMAGE_AREA, readHeader } from './pixels/image-header.js';
 export type {
   Box,
@@ -251,19 +251,4 @@ export async function finishBatch(
   const reasons = await loadAddon().pixelsFinish(pixels, n, size, normalisationTables(plan), records, out, options.threads ?? ALL_THREADS);
   const reason = reasons.find((outcome) => outcome !== null);
   if (reason) throw new Error(`finishing failed: ${reason}`);
-}
-
-/**
- * Encodes one uint8 RGB image as PNG, for previews. layout 'chw': planes R, G, B; 'hwc': interleaved. Compresses on the calling thread, so use it for
- * small images only.
- */
-export function encodePng(rgb: Uint8Array, width: number, height: number, layout: 'chw' | 'hwc'): Buffer {
-  const area = width * height;
-  if (rgb.length !== 3 * area) throw new TypeError(`rgb of ${rgb.length} bytes: must hold 3 x ${width} x ${height}`);
-  const [pixel, channel] = layout === 'chw' ? [1, area] : [3, 1];
-  const png = new PNG({ width, height, inputColorType: 2, inputHasAlpha: false, colorType: 2 });
-  const data = Buffer.alloc(3 * area);
-  for (let i = 0; i < area; i++) for (let c = 0; c < 3; c++) data[3 * i + c] = rgb[i * pixel + c * channel]!;
-  png.data = data;
-  return PNG.sync.write(png, { inputColorType: 2, inputHasAlpha: false, colorType: 2 });
 }

@@ -6,8 +6,9 @@ import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
 import type { Authorize } from './authorize.js';
-import { connectionSignal } from './connection-signal.js';
-import type { AnyMethod, CallContext, StreamHandler, UnaryHandler } from './handlers.js';
+import { callerOf } from './caller.js';
+import { connectionSignal, resetUnlessClosed } from './connection-signal.js';
+import type { AnyMethod, CallContext, Outgoing, StreamHandler, UnaryHandler } from './handlers.js';
 import { type NamesDeclaration, readNames, requireOneProject } from './request-names.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
@@ -22,6 +23,8 @@ export interface BindOptions {
   readonly maxStreamMs: number;
   /** Number of messages of one stream that were given to the transport and are not yet written. Together with the message size, it bounds memory. */
   readonly streamWindow: number;
+  /** Milliseconds for which the reader of a stream may take nothing while messages wait; undefined: any time. */
+  readonly streamProgressMs: number | undefined;
   /** Aborted with Unavailable when draining begins. */
   readonly draining: AbortSignal;
   /** Aborted with Unavailable when the grace period is over. */
@@ -62,16 +65,24 @@ export function bindHandler(
     scope
       .run(async () => {
         await scope.authorize();
-        const pump = new StreamPump(call, scope.ctx.signal, options.streamWindow);
-        await pump.run(run(call.request, { ...scope.ctx, flushed: () => pump.flushed() }));
+        const { signal } = scope.ctx;
+        const { streamWindow: window, streamProgressMs: progressMs } = options;
+        const pump = new StreamPump(call, { signal, window, progressMs, method: called.method });
+        await pump.run(run(call.request, { ...scope.ctx, outgoing: pump }));
       })
       .then(
         () => call.end(),
-        (error) => call.emit('error', scope.status(error)),
+        (error) => {
+          call.emit('error', scope.status(error));
+          // The status follows the messages that wait. A reader that does not take those will not take it, so they must not be kept for it.
+          if (options.streamProgressMs !== undefined) resetUnlessClosed(call, options.streamProgressMs);
+        },
       )
       .finally(() => scope.close());
   };
 }
+
+const nothingOutgoing: Outgoing = { taken: 0, idleMs: 0, flushed: async () => {}, stop: () => {} };
 
 interface Called {
   readonly method: string;
@@ -119,9 +130,10 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
     project,
     method,
     peer: call.getPeer(),
+    caller: callerOf(call.getPeer()),
     connectionClosed: connectionSignal(call),
     traceId: span.traceId,
-    flushed: async () => {},
+    outgoing: nothingOutgoing,
   };
 
   return {

@@ -61,7 +61,7 @@ export class ChangeFeed<V> {
   /** Counts a watch until the returned function is called. @throws ResourceExhausted */
   enter(): () => void {
     const { what, maxWatches } = this.#options;
-    if (this.#watches >= maxWatches) throw new ResourceExhausted(what, `${maxWatches} watches per replica`);
+    if (this.#watches >= maxWatches) throw new ResourceExhausted(what, `${maxWatches} watches per replica`, { retryAfterMs: 5000 });
     this.#watches++;
     let left = false;
     return () => {

@@ -1,8 +1,8 @@
-/** Detects that the connection of a call has closed. grpc-js only reports calls to a server, so this reads the HTTP/2 session. */
+/** Detects that the connection of a call has closed, and resets calls. grpc-js only reports calls to a server, so this reads the HTTP/2 stream. */
 import { setMaxListeners } from 'node:events';
-import type { ServerHttp2Session } from 'node:http2';
+import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2';
 
-const signals = new WeakMap<ServerHttp2Session, AbortSignal>();
+const signals = new WeakMap<Http2Session, AbortSignal>();
 const never = new AbortController().signal;
 setMaxListeners(0, never);
 
@@ -10,7 +10,7 @@ setMaxListeners(0, never);
  * One signal for all calls of a connection. If grpc-js stores the session elsewhere than version 1.14 does, it never aborts (a test detects that).
  */
 export function connectionSignal(call: object): AbortSignal {
-  const session = sessionOf(call);
+  const session = streamOf(call)?.session;
   if (!session) return never;
   const known = signals.get(session);
   if (known) return known;
@@ -22,11 +22,19 @@ export function connectionSignal(call: object): AbortSignal {
   return closed.signal;
 }
 
+/** Resets a call that has ended if its reader has not taken the end after `graceMs`, which frees what still waits to be sent. */
+export function resetUnlessClosed(call: object, graceMs: number): void {
+  const stream = streamOf(call);
+  if (!stream || stream.closed || stream.destroyed) return;
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), graceMs);
+  stream.once('close', () => clearTimeout(timer));
+}
+
 /** A call wraps the calls that interceptors made; the innermost one has the stream. */
-function sessionOf(call: object): ServerHttp2Session | undefined {
-  let inner = (call as { call?: unknown }).call as { stream?: { session?: ServerHttp2Session }; nextCall?: unknown } | undefined;
+function streamOf(call: object): ServerHttp2Stream | undefined {
+  let inner = (call as { call?: unknown }).call as { stream?: ServerHttp2Stream; nextCall?: unknown } | undefined;
   for (let depth = 0; inner && depth < 16; depth++) {
-    if (inner.stream) return inner.stream.session;
+    if (inner.stream) return inner.stream;
     inner = inner.nextCall as typeof inner;
   }
   return undefined;

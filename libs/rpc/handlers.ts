@@ -7,6 +7,18 @@ import type { Metadata, MethodDefinition, ServiceDefinition } from '@grpc/grpc-j
 import type { Logger } from '#telemetry/logger.js';
 import type { NamesDeclaration, ParsedNames, RequestNames } from './request-names.js';
 
+/** What a stream has written and its reader has not taken yet. */
+export interface Outgoing {
+  /** Number of messages that were passed to the socket so far. */
+  readonly taken: number;
+  /** Milliseconds for which messages have waited without one being taken; 0 if none waits. */
+  readonly idleMs: number;
+  /** For the source, between two messages: resolves when everything yielded so far was passed to the socket. @throws what ends the stream */
+  flushed(): Promise<void>;
+  /** Ends the stream with `error` as soon as it waits for its reader. */
+  stop(error: Error): void;
+}
+
 /** The context of a call. `N`: the resource names of its request, as the service declares them. */
 export interface CallContext<N = unknown> {
   /** Aborts on cancellation, deadline and the end of draining; its reason is an error of errors.ts. Pass it to every await. */
@@ -23,12 +35,14 @@ export interface CallContext<N = unknown> {
   /** e.g. `dropstream.v1.SchedulerService/GetRates`. */
   readonly method: string;
   readonly peer: string;
+  /** Whom the call is charged to where a server is divided among callers; see callerOf. */
+  readonly caller: string;
   /** Aborts when the connection of the call closes; never aborts if the transport does not report that. */
   readonly connectionClosed: AbortSignal;
   /** To be passed on to other services. */
   readonly traceId: string;
-  /** For streams: resolves when everything yielded so far was written to the socket. @throws the signal's reason */
-  readonly flushed: () => Promise<void>;
+  /** For streams; a unary call has nothing outgoing. */
+  readonly outgoing: Outgoing;
 }
 
 export type UnaryFunction<Q, R, N = unknown> = (request: Q, ctx: CallContext<N>) => Promise<R> | R;

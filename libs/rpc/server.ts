@@ -51,6 +51,11 @@ export interface ServerOptions {
   readonly maxSendBytes?: number;
   /** Number of messages of a stream that may wait for the transport; default 4. */
   readonly streamWindow?: number;
+  /**
+   * Milliseconds after which a stream ends with RESOURCE_EXHAUSTED if its reader takes nothing while messages wait. Twice that time after it began to
+   * wait, it is reset. Default: any time.
+   */
+  readonly streamProgressMs?: number;
   /** Default true. */
   readonly reflection?: boolean;
 }
@@ -100,6 +105,7 @@ export function createServer(options: ServerOptions): RpcServer {
         maxUnaryMs: options.maxUnaryMs ?? 10 * minute,
         maxStreamMs: options.maxStreamMs ?? 24 * 60 * minute,
         streamWindow: options.streamWindow ?? 4,
+        streamProgressMs: options.streamProgressMs,
         draining: draining.signal,
         closing: closing.signal,
         note: (metadata, known) => facts.set(metadata, known),

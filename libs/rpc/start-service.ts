@@ -30,7 +30,10 @@ export interface StartOptions {
   }) => ServiceParts | Promise<ServiceParts>;
   /** `mapError` is tried before mapLowerErrors, which is always used. */
   readonly server?: Partial<
-    Pick<ServerOptions, 'authorize' | 'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow'>
+    Pick<
+      ServerOptions,
+      'authorize' | 'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow' | 'streamProgressMs'
+    >
   >;
   /** Default: from config.logLevel. */
   readonly logger?: Logger;

@@ -20,7 +20,8 @@ const rows: [errors.DomainError, status][] = [
   [new errors.AlreadyExists('run', 'projects/p/runs/r', 'same request id, other spec'), status.ALREADY_EXISTS],
   [new errors.Aborted('schedule', 'projects/p/schedules/s', 'etag "1" is stale, now "2"'), status.ABORTED],
   [new errors.FailedPrecondition('run', 'projects/p/runs/r', 'it has finished'), status.FAILED_PRECONDITION],
-  [new errors.ResourceExhausted('queue', '100 runs'), status.RESOURCE_EXHAUSTED],
+  [new errors.ResourceExhausted('queue', '100 runs', { retryAfterMs: 1500 }), status.RESOURCE_EXHAUSTED],
+  [new errors.NeverFits('a batch', '2000 bytes', '1000 bytes'), status.RESOURCE_EXHAUSTED],
   [new errors.DataLoss('train/0001.jpg', 'sha256 ab, expected cd'), status.DATA_LOSS],
   [new errors.Unavailable('the object store', 1250), status.UNAVAILABLE],
   [new errors.PermissionDenied('/etc', 'outside the data roots'), status.PERMISSION_DENIED],
@@ -31,7 +32,7 @@ const rows: [errors.DomainError, status][] = [
 test('the table has exactly the domain errors, one row each', () => {
   assert.deepEqual(new Set(statusTable.map((r) => r.type)), new Set(rows.map(([e]) => e.constructor)));
   assert.equal(statusTable.length, rows.length);
-  assert.equal(new Set(statusTable.map((r) => r.code)).size, rows.length);
+  assert.equal(new Set(statusTable.map((r) => r.reason ?? r.code)).size, rows.length);
 });
 
 for (const [error, code] of rows) {
@@ -46,6 +47,16 @@ for (const [error, code] of rows) {
     assert.ok(back.cause instanceof Error);
   });
 }
+
+test('RESOURCE_EXHAUSTED carries RetryInfo only if waiting helps', () => {
+  const retryOf = (error: errors.DomainError) => {
+    const back = fromServiceError(received(toStatus(error, unexpectedNever)));
+    return back instanceof errors.ResourceExhausted ? back.retryAfterMs : back.name;
+  };
+  assert.equal(retryOf(new errors.ResourceExhausted('queue', '100 runs', { retryAfterMs: 0 })), 0);
+  assert.equal(retryOf(new errors.ResourceExhausted('revisions', '100')), undefined);
+  assert.equal(retryOf(new errors.NeverFits('a batch', '2 bytes', '1 byte')), 'NeverFits');
+});
 
 test('anything else is INTERNAL with a fixed message, and is handed to the log', () => {
   for (const error of [new Error('password=hunter2'), 'text', undefined, { code: 5 }, new errors.RemoteError(5, 'x')]) {

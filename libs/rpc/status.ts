@@ -12,6 +12,7 @@ import {
   DomainError,
   FailedPrecondition,
   InvalidArgument,
+  NeverFits,
   NotFound,
   PermissionDenied,
   RemoteError,
@@ -38,6 +39,8 @@ type Fields = Readonly<Record<string, string>>;
 interface Row<E extends DomainError> {
   readonly type: abstract new (...args: never[]) => E;
   readonly code: status;
+  /** ErrorInfo.reason; default: the name of the code. Distinguishes errors that share a code. */
+  readonly reason?: string;
   /** ErrorInfo.metadata, which contains the ids. */
   readonly fields: (error: E) => Fields;
   /** Details besides ErrorInfo. */
@@ -107,7 +110,18 @@ export const statusTable: readonly Row<DomainError>[] = [
     type: ResourceExhausted,
     code: status.RESOURCE_EXHAUSTED,
     fields: (e) => ({ what: e.what, limit: e.limit }),
-    restore: (f, _, cause) => new ResourceExhausted(f.what ?? '', f.limit ?? '', { cause }),
+    details: (e) => (e.retryAfterMs === undefined ? [] : [{ typeUrl: url('RetryInfo'), value: encodeRetry(e.retryAfterMs) }]),
+    restore: (f, details, cause) => {
+      const retry = details.get(url('RetryInfo'));
+      return new ResourceExhausted(f.what ?? '', f.limit ?? '', { cause, retryAfterMs: retry && decodeRetry(retry) });
+    },
+  }),
+  row<NeverFits>({
+    type: NeverFits,
+    code: status.RESOURCE_EXHAUSTED,
+    reason: 'NEVER_FITS',
+    fields: (e) => ({ what: e.what, needed: e.needed, limit: e.limit }),
+    restore: (f, _, cause) => new NeverFits(f.what ?? '', f.needed ?? '', f.limit ?? '', { cause }),
   }),
   row<DataLoss>({
     type: DataLoss,
@@ -142,6 +156,8 @@ export const statusTable: readonly Row<DomainError>[] = [
   }),
 ];
 
+const reasonOf = ({ code, reason = status[code] }: Row<DomainError>): string => reason;
+
 /** The status in the form that grpc-js sends. */
 export interface GrpcStatus {
   readonly code: status;
@@ -161,7 +177,7 @@ export function toStatus(error: unknown, unexpected: (error: unknown) => void): 
   }
   const message = clip(error.message);
   const info = ErrorInfo.encode({
-    reason: status[found.code],
+    reason: reasonOf(found),
     domain: errorDomain,
     metadata: Object.fromEntries(Object.entries(found.fields(error)).map(([k, v]) => [k, clip(v)])),
   }).finish();
@@ -177,17 +193,18 @@ export function toStatus(error: unknown, unexpected: (error: unknown) => void): 
  * @param where the address that was called, and the way to it
  */
 export function fromServiceError(error: ServiceError, method = 'the call', where?: string): DomainError | RemoteError {
-  const found = statusTable.find((r) => r.code === error.code);
-  if (!found) return new RemoteError(error.code, error.details, { cause: error });
   const details = readDetails(error.metadata);
   const info = details.get(url('ErrorInfo'));
   const parsed = info && safely(() => ErrorInfo.decode(info));
+  const rows = statusTable.filter((r) => r.code === error.code);
+  const found = rows.find((r) => reasonOf(r) === parsed?.reason) ?? rows[0];
+  if (!found) return new RemoteError(error.code, error.details, { cause: error });
   if (parsed?.domain === errorDomain) return found.restore(parsed.metadata, details, error);
   // This status came from grpc-js itself or from another server: it has only text and no details.
   const at = where === undefined ? method : `${method} at ${where}`;
   switch (error.code) {
     case status.UNAVAILABLE:
-      return new Unavailable(`${at}${reasonOf(error.details)}`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
+      return new Unavailable(`${at}${inParentheses(error.details)}`, decodeRetry(details.get(url('RetryInfo'))), { cause: error });
     case status.CANCELLED:
       return new Cancelled(method, { cause: error });
     case status.DEADLINE_EXCEEDED:
@@ -198,7 +215,7 @@ export function fromServiceError(error: ServiceError, method = 'the call', where
 }
 
 /** What grpc-js says, in parentheses, without its words for a reason that it does not know. */
-function reasonOf(details: string): string {
+function inParentheses(details: string): string {
   const reason = details
     .replaceAll(/(round_robin: )?No connection established(\. Last error: (undefined)?)?/g, '')
     .replace(/\. Resolution note: *$/, '');

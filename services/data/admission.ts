@@ -1,11 +1,16 @@
 /**
- * Decides which call may prepare a batch next and how much memory each client may use. Each call is charged to its client. The calls of a
- * client are admitted in order; among clients, the one that has received the least goes first (start-time fair queueing: Goyal, Vin and Cheng
- * 1996), so that all clients get equal shares, however many calls they make. The memory of a batch is held until the batch is sent, so a
- * client that reads slowly reaches its own limit and does not block others.
+ * Decides which call may prepare a batch next and how much memory it may hold. Calls are charged to their caller and, within it, to a sub-share.
+ * Among callers, and among the sub-shares of a caller, the one that has received the least goes first (start-time fair queueing: Goyal, Vin and Cheng
+ * 1996), so equal shares do not depend on the number of calls. The calls of a sub-share are admitted in order.
+ *
+ * The memory of a batch is held until it is sent. A caller may hold three quarters of what other callers leave, so that some is always free for another
+ * one (dynamic thresholds: Choudhury and Hahne 1998). Half of that is open to sub-shares that are not known to read, so streams whose bytes nobody takes
+ * do not block those that read. When newcomers wait for that half, a stream from which nothing was taken for a while is ended for them.
  */
-import { ResourceExhausted } from '#errors/errors.js';
+import { NeverFits, ResourceExhausted } from '#errors/errors.js';
+import type { Outgoing } from '#rpc/handlers.js';
 import { bounds } from './metrics.js';
+import { Caller, type HeldCall, leastTime, type Needs, type Share, SubShare } from './shares.js';
 
 /** A limit was reached. `bound` names it, and is the label of the metric that counts refusals. */
 export class BoundReached extends ResourceExhausted {
@@ -13,58 +18,56 @@ export class BoundReached extends ResourceExhausted {
     readonly bound: keyof typeof bounds,
     detail: string,
     limit: string,
+    retryAfterMs: number,
   ) {
-    super(`${bounds[bound]}: ${detail}`, limit);
+    super(`${bounds[bound]}: ${detail}`, limit, { retryAfterMs });
   }
 }
 
 export interface AdmissionOptions {
-  /** Memory for the batches of all clients in bytes. */
+  /** Memory for the batches of all callers in bytes. */
   readonly maxBytes: number;
-  /** Memory for the batches of one client in bytes. A client that has no batch may exceed it by one batch. */
+  /** Memory for the batches of one sub-share in bytes. A sub-share that has no batch may exceed it by one batch. */
   readonly maxClientBytes: number;
   /** Number of batches that are prepared at the same time. */
   readonly turns: number;
-  /** Numbers of calls that may wait: of all clients, and of one client. */
+  /** Numbers of calls that may wait: of all callers, and of one sub-share. */
   readonly maxWaiting: number;
   readonly maxClientWaiting: number;
-  /** Called when memory is short: frees a batch that nobody has requested yet, before it returns. @returns whether there was one */
-  readonly onShortage?: () => boolean;
   /** Called when a turn is free and no call waits for it. */
   readonly onIdle?: () => void;
+  /** Milliseconds; default performance.now. */
+  readonly clock?: () => number;
 }
 
-/** The resources that one call needs. */
-export interface Needs {
-  /** Memory in bytes, held until the batch is sent. */
-  readonly bytes: number;
-  /** The work that its client is charged with, in a unit that is the same for all calls. */
-  readonly cost: number;
-}
-
-/** The resources that one call holds. Both functions may be called repeatedly; later calls do nothing. */
+/** The resources that one call holds. All functions may be called repeatedly; later calls do nothing. */
 export interface Admitted {
   /** Frees the turn when the batch is ready. */
   made(): void;
+  /** Says to which stream the batch is sent from now on. */
+  sending(outgoing: Outgoing): void;
+  /** Says that the batch was taken completely. */
+  taken(): void;
   /** Frees the memory and the turn when the batch was sent or is given up. */
   left(): void;
 }
 
-interface Waiter {
-  readonly needs: Needs;
-  readonly enter: (admitted: Admitted) => void;
-}
-
-interface Client {
-  /** Virtual time at which its next call begins: the cost of what it has received, or what others had received when it arrived. */
-  time: number;
-  held: number;
-  readonly waiting: Waiter[];
-}
+/** A stream from which nothing was taken for so long counts as not read. */
+export const UNREAD_MS = 3000;
+/** Of what others leave, the part that one caller may hold, and of that, the part for sub-shares that are not known to read. */
+const CALLER_PART = 3 / 4;
+const UNREAD_PART = 1 / 2;
+/** A batch that was not taken is charged this many times. */
+const UNREAD_CHARGE = 10;
+/** How long sub-shares without calls are remembered, and how many. */
+const REMEMBERED_MS = 10 * 60_000;
+const MOST_REMEMBERED = 4096;
+const RETRY_MS = 1000;
 
 export class Admission {
-  /** In the order of arrival, which decides between equal clients. */
-  readonly #clients = new Map<string, Client>();
+  readonly #callers = new Map<string, Caller>();
+  readonly #calls = new Set<HeldCall>();
+  readonly #clock: () => number;
   /** Virtual time of the last admitted call. */
   #now = 0;
   #held = 0;
@@ -72,7 +75,9 @@ export class Admission {
   #waiting = 0;
   #admitting = false;
 
-  constructor(private readonly options: AdmissionOptions) {}
+  constructor(private readonly options: AdmissionOptions) {
+    this.#clock = options.clock ?? (() => performance.now());
+  }
 
   get held(): number {
     return this.#held;
@@ -82,65 +87,129 @@ export class Admission {
     return this.#waiting;
   }
 
-  /** Number of clients that hold memory or wait. */
+  /** Number of sub-shares that hold memory or wait. */
   get clients(): number {
-    return [...this.#clients.values()].filter(isActive).length;
+    let active = 0;
+    for (const { shares } of this.#callers.values()) for (const share of shares.values()) if (share.active) active++;
+    return active;
+  }
+
+  /** @throws NeverFits if the memory can never suffice */
+  check({ bytes }: Needs): void {
+    const { maxBytes } = this.options;
+    if (bytes > maxBytes)
+      throw new NeverFits('a batch of this plan', `${bytes} bytes of memory in the data service`, `${maxBytes} bytes (--max-bytes)`);
   }
 
   /**
    * Resolves when it is this call's turn.
-   * @throws BoundReached if the memory can never suffice or too many calls wait; the signal's reason
+   * @throws NeverFits if the memory can never suffice; BoundReached if too many calls wait; the signal's reason
    */
-  async enter(name: string, needs: Needs, signal: AbortSignal): Promise<Admitted> {
+  async enter(to: Share, needs: Needs, signal: AbortSignal): Promise<Admitted> {
     signal.throwIfAborted();
-    const { maxBytes, maxWaiting, maxClientWaiting } = this.options;
-    if (needs.bytes > maxBytes)
-      throw new BoundReached('bytes', `the memory for one call that needs ${needs.bytes} bytes`, String(maxBytes));
-    const client = this.#client(name);
+    this.check(needs);
+    const { maxWaiting, maxClientWaiting } = this.options;
+    const share = this.#share(to);
     return await new Promise((resolve, reject) => {
       const leave = (reason: Error): void => {
-        client.waiting.splice(client.waiting.indexOf(waiter), 1);
-        this.#waiting--;
+        share.waiting.splice(share.waiting.indexOf(waiter), 1);
+        this.#count(share, -1);
         signal.removeEventListener('abort', abort);
-        this.#admit();
         reject(reason);
       };
-      const abort = (): void => leave(signal.reason as Error);
+      const abort = (): void => {
+        leave(signal.reason as Error);
+        this.#admit();
+      };
       let entered = false;
-      const waiter: Waiter = {
+      const waiter = {
         needs,
-        enter: (admitted) => {
+        refuse: leave,
+        enter: (call: HeldCall) => {
           entered = true;
           signal.removeEventListener('abort', abort);
-          resolve(admitted);
+          resolve(this.#admittedOf(call));
         },
       };
       signal.addEventListener('abort', abort, { once: true });
-      client.waiting.push(waiter);
-      this.#waiting++;
+      share.waiting.push(waiter);
+      this.#count(share, 1);
       this.#admit();
       if (entered) return;
-      if (client.waiting.length > maxClientWaiting)
-        leave(new BoundReached('waiting', 'the queue of one client', `${maxClientWaiting} calls`));
-      else if (this.#waiting > maxWaiting) leave(new BoundReached('waiting', 'the queue', `${maxWaiting} calls`));
+      if (share.waiting.length > maxClientWaiting)
+        leave(new BoundReached('waiting', 'the queue of one client', `${maxClientWaiting} calls`, RETRY_MS));
+      else if (this.#waiting > maxWaiting) this.#dropFromLongest(share);
     });
   }
 
-  /** Admits work that nobody waits for yet, if no call waits, the client has memory left, and half of all memory stays free. */
-  tryEnter(name: string, needs: Needs): Admitted | undefined {
-    const { maxBytes, maxClientBytes, turns } = this.options;
-    const { bytes } = needs;
-    const client = this.#client(name);
-    const fits = this.#held + bytes <= maxBytes / 2 && client.held + bytes <= maxClientBytes;
-    return this.#waiting === 0 && this.#turns < turns && fits ? this.#take(client, needs) : undefined;
+  /**
+   * Admits work that nobody waits for yet, if no call waits, the share has memory left, and half of all memory stays free.
+   * @param giveUp is called when memory is short: gives the work up, and returns whether its memory was freed before
+   */
+  tryEnter(to: Share, needs: Needs, giveUp: () => boolean): Admitted | undefined {
+    const share = this.#share(to);
+    if (this.#waiting > 0 || this.#turns >= this.options.turns || this.#held + needs.bytes > this.options.maxBytes / 2) return undefined;
+    if (share.held + needs.bytes > this.options.maxClientBytes || !this.#fits(share, needs)) return undefined;
+    return this.#admittedOf(this.#take(share, needs, giveUp));
   }
 
-  #client(name: string): Client {
-    // A client that received less than the others starts at their virtual time, so it does not have to be remembered.
-    for (const [other, client] of this.#clients) if (!isActive(client) && client.time <= this.#now) this.#clients.delete(other);
-    const client = this.#clients.get(name) ?? { time: this.#now, held: 0, waiting: [] };
-    this.#clients.set(name, client);
-    return client;
+  /** Looks which streams are read. Must be called about twice a second. */
+  look(): void {
+    const now = this.#clock();
+    for (const call of this.#calls) {
+      const { outgoing } = call;
+      if (!outgoing) continue;
+      if (call.takenBeforePause !== undefined && outgoing.taken > call.takenBeforePause) call.steady = true;
+      call.takenBeforePause = outgoing.idleMs >= UNREAD_MS / 3 ? outgoing.taken : undefined;
+      const stalled = outgoing.idleMs >= UNREAD_MS;
+      if (stalled === call.stalled) continue;
+      call.stalled = stalled;
+      call.share.update();
+    }
+    this.#forget(now);
+    this.#admit();
+  }
+
+  #share({ caller: name, key }: Share): SubShare {
+    let caller = this.#callers.get(name);
+    if (!caller) {
+      caller = new Caller(this.#now);
+      this.#callers.set(name, caller);
+    }
+    let share = caller.shares.get(key);
+    if (!share) {
+      share = new SubShare(caller, caller.now, this.#clock());
+      caller.shares.set(key, share);
+    }
+    return share;
+  }
+
+  /** Forgets sub-shares without calls: those that were not used for long, and then the oldest. */
+  #forget(now: number): void {
+    let known = 0;
+    for (const { shares } of this.#callers.values()) known += shares.size;
+    for (const [name, caller] of this.#callers) {
+      for (const [key, share] of caller.shares) {
+        if (share.active || (known <= MOST_REMEMBERED && now - share.lastActive < REMEMBERED_MS)) continue;
+        caller.shares.delete(key);
+        known--;
+      }
+      if (caller.shares.size === 0) this.#callers.delete(name);
+    }
+  }
+
+  #count(share: SubShare, by: 1 | -1): void {
+    this.#waiting += by;
+    share.caller.waiting += by;
+    share.lastActive = this.#clock();
+  }
+
+  /** Refuses the newest waiting call of the longest queue, or that of `own` if none is longer, so that long queues do not shut others out. */
+  #dropFromLongest(own: SubShare): void {
+    const caller = longest([own.caller, ...this.#callers.values()], ({ waiting }) => waiting);
+    const shares = caller === own.caller ? [own, ...own.caller.shares.values()] : caller?.shares.values();
+    const share = longest(shares ?? [], ({ waiting }) => waiting.length);
+    share?.waiting.at(-1)?.refuse(new BoundReached('waiting', 'the queue', `${this.options.maxWaiting} calls`, RETRY_MS));
   }
 
   #admit(): void {
@@ -148,17 +217,12 @@ export class Admission {
     if (this.#admitting) return;
     this.#admitting = true;
     try {
-      while (this.#turns < this.options.turns) {
-        const client = this.#next();
-        if (!client) break;
-        const waiter = client.waiting[0]!;
-        // It waits until enough memory is free, and no call overtakes it; otherwise small batches could block a large one for ever.
-        const { bytes } = waiter.needs;
-        while (this.#held + bytes > this.options.maxBytes && this.options.onShortage?.());
-        if (this.#held + bytes > this.options.maxBytes) break;
-        client.waiting.shift();
-        this.#waiting--;
-        waiter.enter(this.#take(client, waiter.needs));
+      while (this.#turns < this.options.turns && this.#waiting > 0) {
+        const share = this.#next() ?? this.#makeRoom();
+        if (!share || share === 'wait') break;
+        const waiter = share.waiting.shift()!;
+        this.#count(share, -1);
+        waiter.enter(this.#take(share, waiter.needs, undefined));
       }
     } finally {
       this.#admitting = false;
@@ -166,46 +230,188 @@ export class Admission {
     if (this.#waiting === 0 && this.#turns < this.options.turns) this.options.onIdle?.();
   }
 
-  /** Of the waiting clients that have memory left, the one that has received the least. */
-  #next(): Client | undefined {
-    let best: Client | undefined;
-    for (const client of this.#clients.values()) {
-      const first = client.waiting[0];
-      if (!first || (client.held > 0 && client.held + first.needs.bytes > this.options.maxClientBytes)) continue;
-      if (!best || Math.max(client.time, this.#now) < Math.max(best.time, this.#now)) best = client;
+  /** The share whose first waiting call enters now; `wait` if one must wait and must not be overtaken. */
+  #next(): SubShare | 'wait' | undefined {
+    const passed = new Set<Caller>();
+    for (;;) {
+      const caller = leastTime(this.#callers.values(), this.#now, (one) => one.waiting > 0 && !passed.has(one));
+      if (!caller) return undefined;
+      passed.add(caller);
+      const next = this.#nextOf(caller);
+      if (next) return next;
     }
-    return best;
   }
 
-  #take(client: Client, { bytes, cost }: Needs): Admitted {
-    const start = Math.max(client.time, this.#now);
-    client.time = start + cost;
+  /**
+   * A call that waits for memory which others are about to free is not overtaken within its caller, nor by other callers if it waits for theirs;
+   * otherwise small batches could block a large one for ever. Calls that wait for memory that nobody reads are overtaken.
+   */
+  #nextOf(caller: Caller): SubShare | 'wait' | undefined {
+    const passed = new Set<SubShare>();
+    for (;;) {
+      const share = leastTime(caller.shares.values(), caller.now, (one) => !passed.has(one) && this.#mayAsk(one));
+      if (!share) return undefined;
+      passed.add(share);
+      const { needs } = share.waiting[0]!;
+      while (!this.#fitsAll(needs) && this.#giveUpAhead(() => true));
+      if (this.#fits(share, needs)) return share;
+      if (this.#fitsCaller(caller, needs)) {
+        if (this.#stalledBytes(undefined) + needs.bytes <= this.options.maxBytes) return 'wait';
+      } else {
+        const stalled = this.#stalledBytes(caller);
+        if (stalled === 0 || stalled + needs.bytes <= this.#limitOf(caller)) return undefined;
+      }
+    }
+  }
+
+  /** Whether its first call keeps the limits of its own share, and of shares that are not known to read. */
+  #mayAsk(share: SubShare): boolean {
+    const first = share.waiting[0];
+    if (!first) return false;
+    const { bytes } = first.needs;
+    if (!this.#fitsOwn(share, bytes)) return false;
+    return share.reads || share.caller.unread === 0 || share.caller.unread + bytes <= UNREAD_PART * this.#limitOf(share.caller);
+  }
+
+  #fitsOwn({ held }: SubShare, bytes: number): boolean {
+    return held === 0 || held + bytes <= this.options.maxClientBytes;
+  }
+
+  /** Bytes that a caller may hold: its part of what other callers leave. */
+  #limitOf(caller: Caller): number {
+    return CALLER_PART * (this.options.maxBytes - (this.#held - caller.held));
+  }
+
+  #fitsAll({ bytes }: Needs): boolean {
+    return this.#held + bytes <= this.options.maxBytes;
+  }
+
+  #fitsCaller(caller: Caller, { bytes }: Needs): boolean {
+    return caller.held === 0 || caller.held + bytes <= this.#limitOf(caller);
+  }
+
+  #fits(share: SubShare, needs: Needs): boolean {
+    return this.#fitsAll(needs) && this.#fitsCaller(share.caller, needs);
+  }
+
+  /** Bytes held for streams from which nothing is taken: of one caller, or of all. */
+  #stalledBytes(of: Caller | undefined): number {
+    let sum = 0;
+    for (const { stalled, share, needs } of this.#calls) if (stalled && (of ?? share.caller) === share.caller) sum += needs.bytes;
+    return sum;
+  }
+
+  /**
+   * Ends streams that nobody reads in favour of a call that waits for their memory: of a share that reads, or of the newest share that holds nothing,
+   * for which at most one stream of a caller is ended in UNREAD_MS. @returns the share, whose first call fits now
+   */
+  #makeRoom(): SubShare | undefined {
+    const now = this.#clock();
+    const reading: SubShare[] = [];
+    const newcomers: SubShare[] = [];
+    for (const { shares } of this.#callers.values())
+      for (const share of shares.values()) {
+        const first = share.waiting[0];
+        if (!first || !this.#fitsOwn(share, first.needs.bytes)) continue;
+        if (share.reads) reading.push(share);
+        else if (share.held === 0 && !share.failed) newcomers.push(share);
+      }
+    reading.sort((a, b) => a.time - b.time);
+    for (const share of [...reading, ...newcomers.reverse()]) {
+      const { needs } = share.waiting[0]!;
+      for (let ended = false; ; ended = true) {
+        if (ended && this.#mayAsk(share) && this.#fits(share, needs)) return share;
+        const own = this.#fitsAll(needs);
+        if (this.#giveUpAhead((holder) => !holder.reads && (!own || holder.caller === share.caller))) continue;
+        const victim = this.#unreadCall(own ? share.caller : undefined);
+        if (!victim || (!share.reads && now - victim.share.caller.endedAt < UNREAD_MS)) break;
+        victim.share.caller.endedAt = now;
+        const error = new BoundReached('unread', 'nothing is taken from this one while others wait', `${UNREAD_MS} ms`, RETRY_MS);
+        victim.outgoing?.stop(error);
+        victim.release();
+      }
+    }
+    return undefined;
+  }
+
+  #giveUpAhead(matches: (share: SubShare) => boolean): boolean {
+    for (const { giveUp, share } of this.#calls) if (giveUp && matches(share) && giveUp()) return true;
+    return false;
+  }
+
+  /** The call whose stream has waited longest for its reader: of one caller, or of the one with the most unread bytes. */
+  #unreadCall(of: Caller | undefined): HeldCall | undefined {
+    const candidates = [...this.#calls].filter(({ stalled, steady }) => stalled && !steady);
+    const caller = of ?? longest(new Set(candidates.map(({ share }) => share.caller)), ({ unread }) => unread);
+    return longest(candidates, ({ share, outgoing }) => (share.caller === caller ? (outgoing?.idleMs ?? 0) : 0));
+  }
+
+  #take(share: SubShare, needs: Needs, giveUp: (() => boolean) | undefined): HeldCall {
+    const { caller } = share;
+    const start = Math.max(caller.time, this.#now);
     this.#now = start;
-    // Counted here and not by the admitted call, so that no other call is admitted before that call runs.
-    client.held += bytes;
-    this.#held += bytes;
-    this.#turns++;
-    let [made, left] = [false, false];
-    const endTurn = (): void => {
-      if (!made) this.#turns--;
-      made = true;
+    caller.time = start + needs.cost;
+    const own = Math.max(share.time, caller.now);
+    caller.now = own;
+    share.time = own + needs.cost;
+    let held = true;
+    const call: HeldCall = {
+      ...{ share, needs, giveUp, outgoing: undefined, stalled: false, steady: false, takenBeforePause: undefined },
+      endTurn: once(() => {
+        this.#turns--;
+      }),
+      release: () => {
+        if (!held) return;
+        held = false;
+        call.endTurn();
+        if ((call.outgoing?.idleMs ?? 0) >= UNREAD_MS) {
+          share.failed = true;
+          share.time += UNREAD_CHARGE * needs.cost;
+        }
+        this.#calls.delete(call);
+        share.remove(call);
+        this.#held -= needs.bytes;
+      },
     };
+    // Counted here and not by the admitted call, so that no other call is admitted before that call runs.
+    this.#turns++;
+    this.#held += needs.bytes;
+    this.#calls.add(call);
+    share.add(call);
+    return call;
+  }
+
+  #admittedOf(call: HeldCall): Admitted {
+    const { share } = call;
+    const then =
+      (end: () => void): (() => void) =>
+      () => {
+        end();
+        share.lastActive = this.#clock();
+        this.#admit();
+      };
     return {
-      made: () => {
-        if (made) return;
-        endTurn();
-        this.#admit();
+      made: once(then(call.endTurn)),
+      sending: (outgoing) => {
+        call.outgoing = outgoing;
       },
-      left: () => {
-        if (left) return;
-        left = true;
-        endTurn();
-        client.held -= bytes;
-        this.#held -= bytes;
-        this.#admit();
-      },
+      taken: once(then(() => share.taken())),
+      left: once(then(call.release)),
     };
   }
 }
 
-const isActive = ({ held, waiting }: Client) => held > 0 || waiting.length > 0;
+function once(run: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    run();
+  };
+}
+
+function longest<T>(entries: Iterable<T>, lengthOf: (entry: T) => number): T | undefined {
+  let best: T | undefined;
+  for (const entry of entries) if (lengthOf(entry) > (best === undefined ? 0 : lengthOf(best))) best = entry;
+  return best;
+}

@@ -3,16 +3,17 @@
  * client's memory. A batch is kept for its client until it is requested, memory is short, the client's connection closes, the call that
  * announced it is cancelled, or a minute has passed.
  */
-import type { Admission, Admitted, Needs } from './admission.js';
+import type { Admission, Admitted } from './admission.js';
 import type { MadeBatch } from './make-batch.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { DataMetrics } from './metrics.js';
+import type { Needs, Share } from './shares.js';
 
 /** A batch that a client announced. */
 export interface Announced {
   /** Identifies the batch and the client. */
   readonly key: string;
-  readonly client: string;
+  readonly share: Share;
   readonly needs: Needs;
   readonly make: (signal: AbortSignal) => Promise<MadeBatch>;
 }
@@ -95,22 +96,15 @@ export class Ahead {
     this.#dropWhere(({ announced }) => gone.has(announced.key));
   }
 
-  /** Frees the oldest prepared batch that was not requested. */
-  evict(): boolean {
-    for (const job of this.#jobs.values()) {
-      if (!job.ready) continue;
-      this.#drop(job);
-      return true;
-    }
-    return false;
-  }
-
   /** Starts the next batch if there is room. Must be called whenever room is freed. */
   start(): void {
     if (this.#busy) return;
     for (const job of this.#jobs.values()) {
       if (job.making) continue;
-      const admitted = this.admission.tryEnter(job.announced.client, job.announced.needs);
+      const admitted = this.admission.tryEnter(job.announced.share, job.announced.needs, () => {
+        if (job.ready) this.#drop(job);
+        return job.ready;
+      });
       if (!admitted) continue;
       this.#busy = true;
       job.admitted = admitted;

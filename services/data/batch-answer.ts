@@ -2,16 +2,19 @@
 import type { BatchPlanner } from '#data/plan/batch-plan.js';
 import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import type { CallContext } from '#rpc/handlers.js';
-import type { Admission, Needs } from './admission.js';
+import type { Admission } from './admission.js';
 import type { Ahead, TakenBatch } from './ahead.js';
+import { chunkSizes } from './chunk-sizes.js';
 import type { FileMemory } from './file-memory.js';
 import { followingBatches } from './following-batches.js';
-import { batchNeeds, type MadeBatch, makeBatch } from './make-batch.js';
+import { type MadeBatch, makeBatch, needsOf } from './make-batch.js';
 import { countFailures, timeWait } from './measure-calls.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { DataMetrics } from './metrics.js';
 import type { OpenDataset, OpenDatasets } from './open-datasets.js';
 import { type GetBatchQuery, plannerOf } from './requests.js';
+import { shareOf } from './share-of.js';
+import type { Share } from './shares.js';
 import type { UndecodableLog } from './undecodable-log.js';
 
 export interface BatchParts {
@@ -32,7 +35,7 @@ export class BatchAnswer {
   readonly #parts: BatchParts;
   readonly #query: GetBatchQuery;
   readonly #ctx: CallContext;
-  readonly #client: string;
+  readonly #share: Share;
   /** Keys of the batches that this call announced. */
   #announced: readonly string[] = [];
 
@@ -40,7 +43,7 @@ export class BatchAnswer {
     this.#parts = parts;
     this.#query = query;
     this.#ctx = ctx;
-    this.#client = query.client || ctx.peer;
+    this.#share = shareOf(ctx, query.client);
   }
 
   /** Yields the header, then the payload in chunks. */
@@ -52,13 +55,16 @@ export class BatchAnswer {
       taken = await ahead.take(this.#keyOf(this.#query), this.#ctx.signal);
       if (taken) this.#announce(taken.batch.header);
       else taken = await countFailures(metrics, () => this.#admitted());
+      const { outgoing } = this.#ctx;
+      taken.admitted.sending(outgoing);
       yield { part: { $case: 'header', value: taken.batch.header } };
-      for (const chunk of taken.batch.memory.chunks()) {
+      for (const chunk of taken.batch.memory.chunks(chunkSizes(outgoing))) {
         metrics.payloadBytes.inc(chunk.part.value.byteLength);
         yield chunk;
       }
       // Until then, chunks of it may still be serialized; so the memory of a call that ends early is not used again.
-      await this.#ctx.flushed();
+      await outgoing.flushed();
+      taken.admitted.taken();
       memories.give(taken.batch.memory);
       finished = true;
     } finally {
@@ -74,8 +80,8 @@ export class BatchAnswer {
     return await datasets.use(this.#query.plan.manifest, signal, async (dataset) => {
       const planner = plannerOf(this.#query, dataset);
       const classes = dataset.manifest.classes.length;
-      const needs = needsOf(this.#query, classes);
-      const admitted = await timeWait(metrics, () => admission.enter(this.#client, needs, signal));
+      const needs = needsOf(this.#query.plan, this.#query.format, classes);
+      const admitted = await timeWait(metrics, () => admission.enter(this.#share, needs, signal));
       try {
         this.#announce({ batchesPerEpoch: planner.batchesPerEpoch, classes });
         const batch = await this.#make(this.#query, planner, dataset, signal);
@@ -93,8 +99,8 @@ export class BatchAnswer {
     const { ahead, datasets } = this.#parts;
     const following = followingBatches(this.#query, batchesPerEpoch).map((next) => ({
       key: this.#keyOf(next),
-      client: this.#client,
-      needs: needsOf(next, classes),
+      share: this.#share,
+      needs: needsOf(next.plan, next.format, classes),
       make: (signal: AbortSignal) =>
         datasets.use(next.plan.manifest, signal, (dataset) => this.#make(next, plannerOf(next, dataset), dataset, signal)),
     }));
@@ -115,10 +121,6 @@ export class BatchAnswer {
 
   /** Identifies a batch and the client. */
   #keyOf({ planDigest, epoch, index, format }: GetBatchQuery): string {
-    return [planDigest, epoch, index, format, this.#client].join('/');
+    return [planDigest, epoch, index, format, this.#share.key].join('/');
   }
-}
-
-function needsOf({ format, plan }: GetBatchQuery, classes: number): Needs {
-  return batchNeeds(format, plan.batchSize, plan.transform.inputSize, classes);
 }

@@ -8,7 +8,16 @@ import { finishPlanOf, softTargetsOf } from '#data/client/batch.js';
 import { CHUNK_BYTES } from '#data/client/batch-message.js';
 import { PLAN_SEMANTICS_VERSION } from '#data/plan/plan-digest.js';
 import { finishBatch, PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
-import { type GetBatchRequest, MixSpec, MixupMode, PixelFormat, SampleOrder, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
+import {
+  type GetBatchRequest,
+  MixSpec,
+  MixupMode,
+  PixelFormat,
+  PreviewBatchResponse,
+  SampleOrder,
+  TrainInterpolation,
+} from '#protocol/dropstream/v1/data.js';
+import { InvalidArgument } from '#rpc/client.js';
 import { connectTo, dataReplicas, sha256, signal } from '../../test/support/data-replicas.js';
 import { sharedPath } from '../../test/support/shared-folder.js';
 
@@ -22,6 +31,8 @@ test('a data set is described', async () => {
     samples: 18n,
     classes: ['ant', 'bee', 'cat'],
     classCounts: [6n, 6n, 6n],
+    epochSamples: 0n,
+    batchesPerEpoch: 0,
   });
 });
 
@@ -99,11 +110,15 @@ test('known batches have known bytes, on every machine and in every version with
   assert.deepEqual([PIXEL_SEMANTICS_VERSION, PLAN_SEMANTICS_VERSION, sha256(Buffer.from(hashes.join()))], KNOWN_BATCHES);
 });
 
-test('chunks are of 256 KiB', async () => {
+test('chunks begin with 64 KiB and grow to 256 KiB for a reader that takes them', async () => {
   const { chunks, payload } = await getBatch({ plan: plan('folder', { inputSize: 400 }, { batchSize: 6 }) });
   assert.equal(payload.byteLength, 6 * 3 * 400 * 400);
-  const whole = Math.floor(payload.byteLength / CHUNK_BYTES);
-  assert.deepEqual(chunks, [...new Array<number>(whole).fill(CHUNK_BYTES), payload.byteLength - whole * CHUNK_BYTES]);
+  assert.equal(chunks[0], CHUNK_BYTES / 4);
+  assert.ok(chunks.every((bytes) => bytes <= CHUNK_BYTES));
+  assert.equal(
+    chunks.reduce((sum, bytes) => sum + bytes, 0),
+    payload.byteLength,
+  );
 });
 
 test('seed, epoch, index, rank and options change a batch; threads and replicas do not', async () => {
@@ -165,6 +180,29 @@ test('a preview shows the images with what was done to each', async () => {
   const [batch, preview] = [await getBatch({ plan: plain }), await client.previewBatch({ plan: plain, limit: 2 }, { signal: signal() })];
   const png = PNG.sync.read(Buffer.from(preview.images[1]!.png));
   for (const p of [0, 777, 1599]) for (const c of [0, 1, 2]) assert.equal(png.data[4 * p + c], batch.payload[(3 + c) * 1600 + p]);
+});
+
+test('a preview of large images comes in pages below 4 MiB, each image once', async () => {
+  const large = plan('folder', { inputSize: 800, reprob: 1 });
+  const batch = await getBatch({ plan: large });
+  const slots = batch.header.samples.map(({ sample }) => sample);
+  const seen: bigint[] = [];
+  let [pageToken, pages] = ['', 0];
+  do {
+    const page = await client.previewBatch({ plan: large, limit: 64, pageToken }, { signal: signal() });
+    assert.ok(page.images.length > 0 && PreviewBatchResponse.encode(page).finish().byteLength < 4 << 20);
+    seen.push(...page.images.map(({ sample }) => sample));
+    pageToken = page.nextPageToken;
+    pages++;
+  } while (pageToken !== '');
+  assert.deepEqual(seen, slots);
+  assert.ok(pages > 1, `${pages} pages`);
+  // A token belongs to its batch.
+  const first = await client.previewBatch({ plan: large, limit: 1 }, { signal: signal() });
+  await assert.rejects(
+    client.previewBatch({ plan: large, epoch: 1, pageToken: first.nextPageToken }, { signal: signal() }),
+    InvalidArgument,
+  );
 });
 
 const KNOWN_MANIFEST = '31234ef96c90bb034dac1d1ba2914a6483bb65b5b75240fbe0c0ecc57e93169c';

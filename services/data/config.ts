@@ -29,14 +29,21 @@ export const dataOptions = {
     schema: integer(0, 100_000).default(4096),
     help: 'number of calls that may wait for their turn; further calls fail with RESOURCE_EXHAUSTED',
   },
-  maxClientWaiting: { schema: integer(0, 100_000).default(64), help: 'number of calls of one client that may wait for their turn' },
+  maxClientWaiting: {
+    schema: integer(0, 100_000).default(64),
+    help: 'number of calls of one client (a connection and a client name) that may wait for their turn',
+  },
   maxBytes: {
     schema: integer(1 << 20, 2 ** 40).default(1 << 30),
     help: 'memory for batches in bytes: a batch counts from the start of its preparation until the caller has received it; 72 MiB of the memory (at most half) are set aside for garbage that is not collected yet',
   },
   maxClientBytes: {
     schema: integer(1 << 20, 2 ** 40).default(256 << 20),
-    help: 'memory for the batches of one client in bytes, so that a slow client does not block others; one batch is always allowed',
+    help: 'memory for the batches of one client (a connection and a client name) in bytes, so that a slow client does not block others; one batch is always allowed',
+  },
+  progressMs: {
+    schema: integer(100, 600_000).default(20_000),
+    help: 'milliseconds after which the stream of a batch ends with RESOURCE_EXHAUSTED, and its memory is freed, if its reader takes no bytes',
   },
   maxDatasets: { schema: integer(1, 1000).default(32), help: 'number of data sets that are kept open' },
   healthProbeMs: {

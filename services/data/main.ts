@@ -29,13 +29,16 @@ const MAX_STREAM_MS = 10 * 60_000;
 /** Number of chunks of a batch that may wait for the transport; they are views of the batch's memory until they are written. */
 const CHUNKS_AHEAD = 4;
 
+/** Milliseconds between two looks at which streams are read. */
+const LOOK_MS = 500;
+
 /** Starts the service in this process. The caller must close it. */
 export async function start(config: DataConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
   return await startService({
     name: 'data',
     config,
     ...options,
-    server: { maxStreamMs: MAX_STREAM_MS, streamWindow: CHUNKS_AHEAD },
+    server: { maxStreamMs: MAX_STREAM_MS, streamWindow: CHUNKS_AHEAD, streamProgressMs: config.progressMs },
     build: async ({ logger, registry, setServing }) => {
       const roots = await AllowedRoots.open(config.root).catch((error) => {
         throw error instanceof NotFound ? invalid('--root', error.resource, 'a folder that exists') : error;
@@ -56,9 +59,9 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
       const { maxClientBytes, maxWaiting, maxClientWaiting, concurrency: turns } = config;
       const admission: Admission = new Admission({
         ...{ maxBytes, maxClientBytes, maxWaiting, maxClientWaiting, turns },
-        onShortage: () => ahead.evict(),
         onIdle: () => ahead.start(),
       });
+      const looking = setInterval(() => admission.look(), LOOK_MS);
       const ahead: Ahead = new Ahead(admission, memories, metrics);
       const threads = config.threads === 0 ? undefined : config.threads;
       logger.info({ roots: roots.folders, ...pixelInfo() }, 'pixels');
@@ -81,6 +84,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
           countCache(metrics, sources.cacheCounts);
         },
         close: async () => {
+          clearInterval(looking);
           health.close();
           ahead.close();
           await datasets.close();

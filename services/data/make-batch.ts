@@ -5,15 +5,16 @@ import { type BatchMemory, CHUNK_BYTES } from '#data/client/batch-message.js';
 import type { SlotMix } from '#data/plan/augment/mix-plan.js';
 import { normalisation } from '#data/plan/augment/transform.js';
 import type { BatchPlan, BatchPlanner, PlannedSample } from '#data/plan/batch-plan.js';
+import type { Plan } from '#data/plan/plan.js';
 import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type BatchSample, type MixParameters, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import { eraseModes } from '#spec/words.js';
 import { sha256Bytes } from '#storage/content-hash.js';
-import type { Needs } from './admission.js';
 import type { FileMemory } from './file-memory.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { OpenDataset } from './open-datasets.js';
 import { type Rendered, renderSamples } from './render-samples.js';
+import type { Needs } from './shares.js';
 
 export interface BatchJob {
   readonly planner: BatchPlanner;
@@ -43,6 +44,11 @@ export function batchNeeds(format: PixelFormat, slots: number, size: number, cla
   const cost = payloadBytes(PixelFormat.UINT8, slots, size, classes);
   const inTransport = Math.min(payload, CHUNK_BYTES);
   return { bytes: inTransport + (format === PixelFormat.UINT8 ? payload : payload + cost), cost };
+}
+
+/** The needs of a full batch of a plan. */
+export function needsOf(plan: Plan, format: PixelFormat, classes: number): Needs {
+  return batchNeeds(format, plan.batchSize, plan.transform.inputSize, classes);
 }
 
 export async function makeBatch(job: BatchJob): Promise<MadeBatch> {

@@ -3,7 +3,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CacheCounts } from '#data/sources/disk-cache.js';
 
 /** Limits that calls can exceed; both the error and the metric name them. */
-export const bounds = { bytes: 'bytes of batches', waiting: 'calls that wait' } as const;
+export const bounds = { bytes: 'bytes of batches', waiting: 'calls that wait', unread: 'streams that are not read' } as const;
 
 export type DataMetrics = ReturnType<typeof createDataMetrics>;
 
@@ -12,7 +12,7 @@ export function createDataMetrics(registry: Registry) {
   const seconds = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30];
   const refused = new Counter({
     name: 'dropstream_data_refused_total',
-    help: 'Number of calls refused because a limit was reached: bytes of batches in memory, or waiting calls.',
+    help: 'Number of calls refused because a limit was reached: bytes of batches in memory, waiting calls, or streams that are not read.',
     labelNames: ['bound'],
     registers,
   });

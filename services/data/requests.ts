@@ -12,6 +12,7 @@ import {
   type Plan as PlanMessage,
   type PreviewBatchRequest,
 } from '#protocol/dropstream/v1/data.js';
+import { nextPageToken, parsePage } from '#rpc/pagination.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import type { OpenDataset } from './open-datasets.js';
 
@@ -50,28 +51,45 @@ export function parseGetBatch(request: GetBatchRequest): GetBatchQuery {
 }
 
 /** @throws the errors of parseGetBatch */
-export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { readonly limit: number } {
+export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { readonly from: number; readonly limit: number } {
   const violations = new Violations();
   violations.check(request.limit <= 64, 'limit', request.limit, 'from 1 to 64, or 0 for 16');
-  return { ...parseQuery(request, violations), limit: request.limit || 16 };
+  const query = parseQuery(request, violations);
+  const { after } = parsePage({ pageSize: 0, pageToken: request.pageToken }, previewBinding(query));
+  return { ...query, from: Number(after ?? 0), limit: request.limit || 16 };
 }
 
-/** The SHA-256 of the manifest. @throws InvalidArgument */
-export function parseDescribe({ dataset }: DescribeDatasetRequest): string {
+/** The token of the page that begins with a slot of the batch. */
+export function previewToken(query: BatchQuery, slot: number): string {
+  return nextPageToken(String(slot), previewBinding(query));
+}
+
+const previewBinding = ({ planDigest, epoch, index }: BatchQuery): string => `PreviewBatch ${planDigest}/${epoch}/${index}`;
+
+/** The SHA-256 of the manifest, and the plan to describe. @throws InvalidArgument, FailedPrecondition (other pixel semantics) */
+export function parseDescribe({ dataset, plan }: DescribeDatasetRequest): { manifest: string; plan: Plan | undefined } {
   const violations = new Violations();
   const manifest = dataset?.manifest ?? '';
   violations.check(isSha256(manifest), 'dataset.manifest', manifest, sha256Rule);
+  const named = plan?.dataset?.manifest;
+  violations.check(!named || named === manifest, 'plan.dataset.manifest', named, 'that of the request, or empty');
+  const resolved = plan && violations.collect(() => resolvePlan({ ...plan, dataset: { manifest } }));
   violations.throwIfAny();
-  return manifest;
+  if (plan) checkSemantics(plan);
+  return { manifest, plan: resolved };
 }
 
 function parseQuery(request: { plan?: PlanMessage | undefined; epoch: number; index: number }, violations: Violations): BatchQuery {
   const plan = violations.collect(() => resolvePlan(request.plan));
   violations.throwIfAny();
-  const semantics = request.plan?.pixelSemantics ?? 0;
+  checkSemantics(request.plan);
+  return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
+}
+
+function checkSemantics(plan: PlanMessage | undefined): void {
+  const semantics = plan?.pixelSemantics ?? 0;
   if (semantics !== 0 && semantics !== PIXEL_SEMANTICS_VERSION)
     throw new FailedPrecondition('pixel semantics', String(semantics), `this replica has version ${PIXEL_SEMANTICS_VERSION}`);
-  return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
 }
 
 /** @throws InvalidArgument if the plan does not fit the data set or the index is past the end of an epoch */

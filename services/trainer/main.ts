@@ -1,4 +1,5 @@
 /** The trainer service: the api role answers calls about runs, the worker role trains them. */
+import { BatchClient } from '#data/client/batch-client.js';
 import { expectBulkMemory } from '#data/client/bulk-memory.js';
 import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
@@ -22,6 +23,9 @@ export type { TrainerConfig } from './config.js';
 /** Milliseconds that a scrape of the metrics may wait for the store. */
 const scrapeMs = 3000;
 
+/** Milliseconds that CreateRun waits for the data service, which says whether it can hold the batches. */
+const askDataMs = 2000;
+
 /** Starts the service in this process. The caller must close it; closing saves checkpoints and gives runs back, as SIGTERM does. */
 export async function start(config: TrainerConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
   const [answers, works] = [config.role !== 'worker', config.role !== 'api'];
@@ -44,7 +48,8 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
       });
       const worker = works ? createRunWorker({ store, config, evaluator, scheduler, metrics, logger }) : undefined;
       worker?.start();
-      const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler });
+      const data = answers && config.data.length > 0 ? new BatchClient({ addresses: config.data, totalMs: askDataMs }) : undefined;
+      const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler, data });
       return {
         services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],
         beforeScrape: async () => {
@@ -59,6 +64,7 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
         close: async () => {
           await worker?.stop();
           runs.close();
+          data?.close();
           scheduler?.close();
           evaluator?.close();
           await store.close();

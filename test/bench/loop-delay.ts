@@ -9,6 +9,8 @@ export interface PhaseDelay {
   /** Milliseconds beyond the timer's own. */
   readonly maxMs: number;
   readonly p999Ms: number;
+  readonly p99Ms: number;
+  readonly p50Ms: number;
 }
 
 const everyMs = 1;
@@ -40,6 +42,8 @@ export class LoopDelay {
       seconds: rounded(ms / 1000),
       maxMs: rounded(delays.max / 1e3),
       p999Ms: rounded(delays.percentile(99.9) / 1e3),
+      p99Ms: rounded(delays.percentile(99) / 1e3),
+      p50Ms: rounded(delays.percentile(50) / 1e3),
     });
     return Object.fromEntries([...this.#phases].map(([phase, seen]) => [phase, delay(seen)]));
   }

@@ -1,6 +1,6 @@
 /**
- * npm run bench:loop: how long a large model holds up the event loop of its worker, phase by phase, while the run starts, trains, saves and
- * resumes with a lease of 3 s and another worker that would take it over at once.
+ * npm run bench:loop: how long the event loop of each service is held up by its heaviest calls; and that of a worker by a large model, phase by
+ * phase, while the run starts, trains, saves and resumes with a lease of 3 s and another worker that would take it over at once.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,14 +23,17 @@ import { type ServiceName, startService } from '../support/processes.js';
 import { writeTinyDataset } from '../support/tiny-dataset.js';
 import { connectTrainer } from '../support/training.js';
 import { LoopDelay } from './loop-delay.js';
+import { benchServices } from './loop-services.js';
 
 const usage = `npm run bench:loop -- [options]
 
+  --part NAME        services, worker or all (default all)
+  --seconds N        length of each case of the services (default 10)
   --model NAME       (default vit_large: 303 million parameters, about 15 GB of memory and 8 GB of disk)
   --image_size N     side of the images in pixels (default 224)
   --minutes N        the longest that a phase of the run may take (default 20)
 
-A worker trains steps of one image until the first checkpoint is saved and gives the run back; another one resumes it and does the same. The
+Each service runs in this process while another process makes its heaviest calls. Then a worker trains steps of one image until the first checkpoint is saved and gives the run back; another one resumes it and does the same. The
 phase "checkpoint" has the saves and the steps beside them. Nothing else should run meanwhile. The last line is one JSON object: for each phase its seconds, and the largest and the 99.9th percentile of the delays of the
 event loop in milliseconds.`;
 
@@ -137,6 +140,8 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
 
 const { values } = parseArgs({
   options: {
+    part: { type: 'string', default: 'all' },
+    seconds: { type: 'string', default: '10' },
     model: { type: 'string', default: 'vit_large' },
     image_size: { type: 'string', default: '224' },
     minutes: { type: 'string', default: '20' },
@@ -144,4 +149,9 @@ const { values } = parseArgs({
   },
 });
 if (values.help) console.log(usage);
-else console.log(JSON.stringify(await bench(values.model, Number(values.image_size), 60_000 * Number(values.minutes))));
+else {
+  const services = values.part === 'worker' ? undefined : await benchServices(Number(values.seconds));
+  const worker =
+    values.part === 'services' ? undefined : await bench(values.model, Number(values.image_size), 60_000 * Number(values.minutes));
+  console.log(JSON.stringify({ services, ...worker }));
+}

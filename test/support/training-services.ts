@@ -76,8 +76,8 @@ export class TrainingServices {
   }
 
   /** A replica that the test may end; on a free port unless one is given. */
-  async dataReplica(port = 0): Promise<{ service: RunningService; address: string }> {
-    const argv = [...free, '--port', String(port), '--store', this.storeUri, '--root', this.folder];
+  async dataReplica(port = 0, more: string[] = []): Promise<{ service: RunningService; address: string }> {
+    const argv = [...free, '--port', String(port), '--store', this.storeUri, '--root', this.folder, ...more];
     const service = await startData(dataConfig.parse({ argv }), quiet);
     return { service, address: this.#address(service) };
   }

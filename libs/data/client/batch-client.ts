@@ -12,6 +12,7 @@ import {
   DataLoss,
   DeadlineExceeded,
   FailedPrecondition,
+  NeverFits,
   PermissionDenied,
   RemoteError,
   ResourceExhausted,
@@ -160,10 +161,13 @@ export class BatchClient {
     }
   }
 
-  /** Describes a data set; the first replica that answers is used. */
-  async describe(manifest: string, signal: AbortSignal): Promise<DescribeDatasetResponse> {
+  /**
+   * Describes a data set, and the epochs of a plan; the first replica that answers is used.
+   * @throws NeverFits if no replica can hold a UINT8 batch of the plan
+   */
+  async describe(manifest: string, signal: AbortSignal, plan?: PlanMessage): Promise<DescribeDatasetResponse> {
     return await this.#tryAll('description of the data set', signal, (replica, options) =>
-      replica.client.describeDataset({ dataset: { manifest } }, options),
+      replica.client.describeDataset({ dataset: { manifest }, plan }, options),
     );
   }
 
@@ -233,7 +237,7 @@ export class BatchClient {
           this.#replicas.ended(replica);
           refused.add(replica.address);
         } else {
-          this.#replicas.failed(replica, error instanceof Unavailable ? error.retryAfterMs : 0);
+          this.#replicas.failed(replica, retryAfterMs(error));
           // The replica may be gone for good, and another one may have replaced it.
           void this.#discovery?.look();
         }
@@ -245,10 +249,11 @@ export class BatchClient {
 
 /**
  * `failed`: the replica may recover, so it is tried again later. `refused`: this replica cannot serve the batch (it lacks the manifest, has other
- * semantics or a damaged disk), but another one may. `final`: no replica can.
+ * semantics, a damaged disk or too little memory), but another one may. `final`: no replica can.
  */
 function judge(error: unknown): 'failed' | 'refused' | 'final' {
-  if (error instanceof FailedPrecondition || error instanceof PermissionDenied || error instanceof DataLoss) return 'refused';
+  const refusals = [FailedPrecondition, PermissionDenied, DataLoss, NeverFits];
+  if (refusals.some((type) => error instanceof type)) return 'refused';
   // Our signal has not fired, so the server or the connection ended the call.
   if (error instanceof Cancelled) return 'failed';
   if (
@@ -260,6 +265,10 @@ function judge(error: unknown): 'failed' | 'refused' | 'final' {
     return 'failed';
   // INTERNAL, UNKNOWN, UNIMPLEMENTED (an older replica), UNAUTHENTICATED: this replica cannot serve the call.
   return error instanceof RemoteError ? 'failed' : 'final';
+}
+
+function retryAfterMs(error: unknown): number {
+  return error instanceof Unavailable || error instanceof ResourceExhausted ? (error.retryAfterMs ?? 0) : 0;
 }
 
 function following({ epoch, index }: { epoch: number; index: number }, perEpoch: number): { epoch: number; index: number } {

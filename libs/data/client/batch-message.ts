@@ -30,12 +30,13 @@ export class BatchMemory {
   }
 
   /**
-   * The payload in chunks of CHUNK_BYTES; can be iterated once. Serializing a chunk overwrites the last bytes of the chunk before it. That is safe:
+   * The payload in chunks of CHUNK_BYTES, or of the sizes that `sizeOf` returns; can be iterated once. Serializing a chunk overwrites the last bytes of the chunk before it. That is safe:
    * the messages of a stream are serialized in order, and the transport has copied the earlier chunk by then.
    */
-  *chunks(): Generator<GetBatchResponse & { part: { $case: 'chunk' } }, void, void> {
-    for (let at = 0; at < this.bytes; at += CHUNK_BYTES) {
-      const value = this.#buffer.subarray(HEAD_ROOM + at, HEAD_ROOM + Math.min(this.bytes, at + CHUNK_BYTES));
+  *chunks(sizeOf: () => number = () => CHUNK_BYTES): Generator<GetBatchResponse & { part: { $case: 'chunk' } }, void, void> {
+    for (let at = 0, end = 0; at < this.bytes; at = end) {
+      end = Math.min(this.bytes, at + sizeOf());
+      const value = this.#buffer.subarray(HEAD_ROOM + at, HEAD_ROOM + end);
       yield { part: { $case: 'chunk', value }, [inPlace]: true } as GetBatchResponse & { part: { $case: 'chunk' } };
     }
   }

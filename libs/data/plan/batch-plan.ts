@@ -63,6 +63,12 @@ export class BatchPlanner {
     this.#replacementKey = purposeKey(plan.seed, 'replacement');
   }
 
+  /** Number of samples that an epoch has over all ranks, without those that are left out at its end and without padding. */
+  get epochSamples(): number {
+    const { order, batchSize, worldSize } = this.plan;
+    return isShuffled(order) ? this.batchesPerEpoch * batchSize * worldSize : this.samples;
+  }
+
   /** `index` must be below batchesPerEpoch. */
   batch(epoch: number, index: number): BatchPlan {
     const { plan } = this;

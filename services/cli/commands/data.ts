@@ -8,6 +8,7 @@ import type { Context } from '../context.js';
 import { datasetKind, indexAndSave } from '../data-sets.js';
 import { count } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
+import { previewImages } from '../preview-images.js';
 import { addDataPush, type IndexCommandOptions, indexLimits, interruptible } from './data-push.js';
 import { printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
 
@@ -114,7 +115,7 @@ export function addDataCommand(program: Command, context: Context): void {
         subsetInvert: false,
       };
       const request = { parent: projectName(o), plan, epoch: Number(o.epoch), index: Number(o.index), limit };
-      const { images } = await withClient(DataServiceClient, 'data', o, context, (client, call) => client.previewBatch(request, call));
+      const images = await withClient(DataServiceClient, 'data', o, context, (client, call) => previewImages(client, request, call));
       const folder = o.out ?? 'preview';
       await mkdir(folder, { recursive: true });
       const rows = await Promise.all(

@@ -161,6 +161,7 @@ function showRun(run: Run, options: SharedOptions, context: Context): void {
     ['attempt', run.attempt],
     ['latest checkpoint', run.latestCheckpoint],
     ['best checkpoint', run.bestCheckpoint && `${run.bestCheckpoint} (top-1 ${percent(run.bestTop1)})`],
+    ['status', run.statusMessage],
     ['failure', run.failure],
     ['log sequence', run.logSequence],
     ['etag', run.etag],

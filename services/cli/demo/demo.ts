@@ -16,6 +16,7 @@ import { runEvents } from '../follow/run-events.js';
 import { beginProgress, type RunProgress, takeEvent } from '../follow/run-progress.js';
 import { count, duration } from '../output/numbers.js';
 import { paint } from '../output/terminal.js';
+import { previewImages } from '../preview-images.js';
 import { forwardLine } from '../up/forward-line.js';
 import { type RunningServices, startAll } from '../up/start-all.js';
 import { type DemoData, demoDataRoot, prepareData } from './demo-data.js';
@@ -86,7 +87,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
         ? await scoreHoldout(trainer, evaluator, training, data, context)
         : await lastEvaluation(evaluator, training, context);
       const scores = evaluation.result!.weights!;
-      const preview = await previewImages(dataService, spec, context);
+      const preview = await imagesOfPlan(dataService, spec, context);
       const file = resolve(context.cwd, options.report ?? join(home, 'report.html'));
       const totalSeconds = (performance.now() - began) / 1000;
       const report = await demoReport({
@@ -221,7 +222,7 @@ async function scoreHoldout(
   return evaluation;
 }
 
-async function previewImages(
+async function imagesOfPlan(
   data: ReturnType<typeof connect<(typeof DataServiceClient)['service']>>,
   spec: RunSpec,
   context: Context,
@@ -242,6 +243,5 @@ async function previewImages(
     subsetInvert: false,
   };
   const request = { parent: 'projects/default', plan, epoch: 0, index: 0, limit: 30 };
-  const { images } = await data.previewBatch(request, { timeoutMs: CALL_MS, signal: context.signal });
-  return images;
+  return await previewImages(data, request, { timeoutMs: CALL_MS, signal: context.signal });
 }

@@ -36,6 +36,8 @@ export interface RunProgress {
   attempt: number;
   state: RunState;
   reason: string;
+  /** What the run waits for; empty if it goes on. */
+  status: string;
   readonly epochs: Map<number, EpochLine>;
   readonly evaluations: EvaluationLine[];
   sequence: bigint;
@@ -60,6 +62,7 @@ export function beginProgress(run: {
     attempt: 0,
     state: run.state ?? RunState.QUEUED,
     reason: '',
+    status: '',
     epochs: new Map(),
     evaluations: [],
     sequence: 0n,
@@ -77,6 +80,7 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
     case 'claimed':
       progress.attempt = e.value.attempt;
       progress.state = RunState.RUNNING;
+      progress.status = '';
       break;
     case 'resumed':
       progress.step = Number(e.value.fromStep);
@@ -111,6 +115,10 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
     case 'state':
       progress.state = e.value.state;
       progress.reason = e.value.reason;
+      progress.status = '';
+      break;
+    case 'status':
+      progress.status = e.value.message;
       break;
   }
 }

@@ -8,6 +8,7 @@ import { type RunProgress, secondsLeft } from './run-progress.js';
  * `columns`, parts are left out from the end, so the most important come first. Without `columns`, all parts but the bar are shown.
  */
 export function statusLine(progress: RunProgress, columns?: number): string {
+  if (progress.status !== '') return `the run ${progress.status}`.slice(0, columns === undefined ? undefined : columns - 1);
   if (progress.last === undefined) return progress.state === RunState.QUEUED ? 'waiting for a worker' : 'starting';
   if (progress.step === progress.totalSteps && progress.evaluated) return 'training has ended; waiting for the evaluations';
   const share = progress.totalSteps === 0 ? 0 : progress.step / progress.totalSteps;

@@ -33,6 +33,7 @@ import {
   resolveRunSpec,
   specDigest,
 } from '../run/run-spec.js';
+import { checkBatchFits, type DataClient } from './batch-fits.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
 import type { trainerNames } from './request-names.js';
 
@@ -41,6 +42,8 @@ export interface CreateDeps {
   readonly datasets: Datasets;
   /** Without it, runs cannot name schedules. */
   readonly scheduler: SchedulerClient | undefined;
+  /** Without it, whether a batch fits into the data service is not known until the run starts. */
+  readonly data: DataClient | undefined;
 }
 
 export interface NewRun {
@@ -103,6 +106,7 @@ export async function prepareRun(
     );
     violations.throwIfAny();
   }
+  if (deps.data) await checkBatchFits(deps.data, resolved, signal);
   if (spec.finetune !== '') await checkFinetune(deps.store, spec.finetune, signal);
 
   const id =

@@ -27,10 +27,11 @@ export function trainerHandlers({
   runs,
   datasets,
   scheduler,
+  data,
 }: TrainerParts): HandlersOf<typeof TrainerServiceService, typeof trainerNames> {
   return {
     createRun: unary(async (request, { names, signal }) => {
-      const { project, id, record } = await prepareRun(request, names, { store, datasets, scheduler }, signal);
+      const { project, id, record } = await prepareRun(request, names, { store, datasets, scheduler, data }, signal);
       if (request.validateOnly) return { run: record.run };
       const { run } = await runs.create(project, id, record, signal);
       return { run };

@@ -115,7 +115,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
   switch (body?.$case) {
     case 'claimed':
       return withRun(
-        { state: RunState.RUNNING, attempt: body.value.attempt },
+        { state: RunState.RUNNING, attempt: body.value.attempt, statusMessage: '' },
         { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
@@ -154,7 +154,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     case 'state': {
       const { state, reason, released } = body.value;
       return withRun(
-        { state, failure: state === RunState.FAILED ? reason : '', pauseRequested: false },
+        { state, failure: state === RunState.FAILED ? reason : '', pauseRequested: false, statusMessage: '' },
         { fruitlessAttempts: fruitlessAfter(view, state, released) },
       );
     }

@@ -13,6 +13,7 @@ import { compileRun } from './run-program.js';
 import { startingPoint } from './starting-point.js';
 import { StepsRecorder } from './steps-recorder.js';
 import { train } from './train.js';
+import { WaitingStatus } from './waiting-status.js';
 
 /** `trained` means that training is complete; its note names evaluations without a result. */
 export type RunOutcome = { readonly kind: 'trained'; readonly note: string } | { readonly kind: 'paused' } | { readonly kind: 'stopped' };
@@ -21,6 +22,14 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   const context = attemptContext(options);
   const interruption = new Interruption(context);
   const steps = new StepsRecorder({ append: (steps) => context.append({ $case: 'steps', value: { steps } }) });
+  const waiting = new WaitingStatus({
+    append: async (make) => {
+      await options.claimed.append(() => {
+        const value = make();
+        return value && { body: { $case: 'status', value } };
+      });
+    },
+  });
   const evaluations = openRunEvaluations(context);
   const checkpoints = new RunCheckpoints({
     ...context,
@@ -30,13 +39,14 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   let program: Program | undefined;
   try {
     program = await compileRun(context.spec);
-    return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations });
+    return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations, waiting });
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
     return { kind: error.kind };
   } finally {
     interruption.close();
     steps.close();
+    await waiting.close();
     await checkpoints.close();
     await evaluations?.close();
     program?.dispose();
@@ -49,12 +59,13 @@ interface Parts {
   readonly checkpoints: RunCheckpoints;
   readonly interruption: Interruption;
   readonly evaluations: CheckpointEvaluations | undefined;
+  readonly waiting: WaitingStatus;
 }
 
 /** @throws Interrupted */
 async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutcome> {
   const { claimed, logger, metrics, project, run, totalSteps, evaluationWaitMs } = context;
-  const { program, checkpoints, evaluations, interruption } = parts;
+  const { program, checkpoints, evaluations, interruption, waiting } = parts;
   metrics.engineBytes.set({ project, run }, program.peakBytes);
   logger.info({ engine_bytes: program.peakBytes, numerics: fingerprintLine(program.fingerprint) }, 'the model is compiled');
   const from = await startingPoint(context, program);
@@ -62,7 +73,12 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   if (evaluations) for (const checkpoint of claimed.view.unevaluated) evaluations.begin(checkpoint);
   logger.info({ step: from.step, total_steps: totalSteps, attempt: claimed.view.run.attempt }, 'training');
   if (from.step < totalSteps) await train(context, parts, from);
-  await checkpoints.drain();
-  const unsettled = (await evaluations?.settle(evaluationWaitMs, interruption.signal)) ?? [];
+  await waiting.during(() => 'waits until its last checkpoint is in the store', checkpoints.drain());
+  const settled = evaluations?.settle(evaluationWaitMs, interruption.signal);
+  const unsettled = settled === undefined ? [] : await waiting.during(() => waitsForEvaluations(evaluations?.pending ?? []), settled);
   return { kind: 'trained', note: unsettled.length === 0 ? '' : `evaluations without an answer: ${unsettled.join(', ')}` };
+}
+
+function waitsForEvaluations(pending: readonly string[]): string {
+  return `waits for the evaluator, which has not evaluated ${pending.slice(0, 3).join(', ')}${pending.length > 3 ? ` and ${pending.length - 3} more` : ''}`;
 }

@@ -11,12 +11,14 @@ import { ScheduleChanges } from './schedule-changes.js';
 import type { StepsRecorder } from './steps-recorder.js';
 import { openTrainingBatches } from './training-batches.js';
 import type { Progress } from './training-state.js';
+import type { WaitingStatus } from './waiting-status.js';
 
 export interface TrainingParts {
   readonly program: Program;
   readonly steps: StepsRecorder;
   readonly checkpoints: RunCheckpoints;
   readonly interruption: Interruption;
+  readonly waiting: WaitingStatus;
 }
 
 /**
@@ -25,9 +27,17 @@ export interface TrainingParts {
  */
 export async function train(context: AttemptContext, parts: TrainingParts, from: Progress): Promise<void> {
   const { spec, stepsPerEpoch, totalSteps, claimed } = context;
-  const { program, checkpoints } = parts;
+  const { program, checkpoints, waiting } = parts;
   const recorder = new ProgressRecorder(context, parts.steps, from);
-  const batches = openTrainingBatches(context, from.step);
+  let trouble = '';
+  const batches = openTrainingBatches(context, from.step, (failure) => {
+    trouble = `; ${failure.address}: ${String((failure.error as Error).message)}`;
+  });
+  const next = async (signal: AbortSignal) => {
+    const batch = await waiting.during(() => `waits for data from ${context.data.addresses.join(', ')}${trouble}`, batches.next(signal));
+    trouble = '';
+    return batch;
+  };
   const schedule = new ScheduleChanges(context);
   const steps = trainSteps({
     program,
@@ -35,7 +45,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     stepsPerEpoch,
     fromStep: from.step,
     toStep: totalSteps,
-    batches,
+    batches: { next },
     rates: runRates(spec, stepsPerEpoch, () => claimed.view.scheduleChanges),
     dropKind: claimed.view.dropKind,
     signal: parts.interruption.signal,

@@ -1,4 +1,5 @@
 /** Requests the micro-batches of a run from a step on. */
+import type { BatchFailure } from '#data/client/batch-client.js';
 import { formatName } from '#errors/resource-names.js';
 import { PreparedBatches } from '#training/prepared-batches.js';
 import { trainingPlan } from '../run/batch-plans.js';
@@ -8,14 +9,21 @@ import type { AttemptContext } from './attempt-context.js';
 /** Finished micro-batches beyond those of one step, at most so many bytes. */
 const aheadBytes = 512 << 20;
 
-/** Starts to fetch at once. The caller must close it. */
-export function openTrainingBatches(context: AttemptContext, fromStep: number): PreparedBatches {
+/** Starts to fetch at once; calls `onFailure` for every failure after which a batch is requested again. The caller must close it. */
+export function openTrainingBatches(
+  context: AttemptContext,
+  fromStep: number,
+  onFailure: (failure: BatchFailure) => void,
+): PreparedBatches {
   const { data, project, claimed, logger, spec, stepsPerEpoch } = context;
   return new PreparedBatches({
     data: {
       ...data,
-      onFailure: ({ address, epoch, index, error }) =>
-        logger.warn({ address, epoch, index, error: String(error) }, 'a batch is requested again'),
+      onFailure: (failure) => {
+        const { address, epoch, index, error } = failure;
+        logger.warn({ address, epoch, index, error: String(error) }, 'a batch is requested again');
+        onFailure(failure);
+      },
     },
     request: {
       plan: trainingPlan(spec),

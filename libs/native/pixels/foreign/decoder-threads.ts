@@ -2,7 +2,8 @@
  * Threads that decode the formats beside JPEG and PNG: few, started when they are needed, ended when they are idle. A file that takes too long or
  * too much memory costs its thread and nothing else.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startWorker } from '../../start-worker.js';
 import type { DecodedForeign } from './decode-foreign.js';
 import type { ForeignFormat } from './formats.js';
 
@@ -39,15 +40,6 @@ function next(): void {
   }
 }
 
-function startWorker(): Worker {
-  const resourceLimits = { maxOldGenerationSizeMb: HEAP_MIB };
-  if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./decode-worker.js', import.meta.url), { resourceLimits });
-  // In a checkout that runs from its sources: Node 20 does not give a loader for TypeScript on to its workers.
-  const url = new URL('./decode-worker.ts', import.meta.url).href;
-  const code = `import('tsx/esm/api').then(({ register }) => (register(), import(${JSON.stringify(url)})))`;
-  return new Worker(code, { eval: true, resourceLimits });
-}
-
 class Thread {
   readonly #worker: Worker;
   #job: Job | undefined;
@@ -55,7 +47,7 @@ class Thread {
 
   constructor() {
     threads++;
-    this.#worker = startWorker();
+    this.#worker = startWorker('./decode-worker.js', import.meta.url, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
     this.#worker.on('message', (answer: DecodedForeign | { reason: string }) => this.#answered(answer));
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', () => {

@@ -1,0 +1,12 @@
+/** Who makes a call, for dividing a server among its callers. Until calls have identities, it is the address: its ports and connections are one caller. */
+
+/** The callers of a Unix socket, which have no address. */
+const unixSocket = 'unix';
+
+/** @param peer as grpc-js names it: `host:port`, with IPv6 addresses without brackets, or `unknown` for a Unix socket */
+export function callerOf(peer: string): string {
+  if (peer === 'unknown') return unixSocket;
+  const host = peer.replace(/:\d+$/, '');
+  // An IPv4 address is the same caller on a socket for both families.
+  return host.replace(/^::ffff:(?=\d+\.)/i, '');
+}

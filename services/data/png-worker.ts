@@ -1,0 +1,18 @@
+/** The thread of PngThread: one image in, one PNG file out. */
+import { parentPort } from 'node:worker_threads';
+import { encodePng } from '#native/pixels/encode-png.js';
+import type { FinishedImage } from './png-thread.js';
+
+/** Converts normalised CHW values back to bytes; values outside of 0 to 255 are clamped. */
+function asBytes({ values, size, mean, std }: FinishedImage): Uint8Array {
+  const area = size * size;
+  return Uint8Array.from(values, (value, i) => {
+    const channel = Math.floor(i / area);
+    return Math.min(255, Math.max(0, Math.round((value * (std[channel] as number) + (mean[channel] as number)) * 255)));
+  });
+}
+
+parentPort?.on('message', (image: FinishedImage) => {
+  const png = new Uint8Array(encodePng(asBytes(image), image.size, image.size, 'chw'));
+  parentPort?.postMessage(png, [png.buffer]);
+});
