@@ -14,7 +14,8 @@ interface FrameInfo {
 }
 
 /** It has no types of its own. */
-const { GifReader } = createRequire(import.meta.url)('omggif') as {
+const require = createRequire(import.meta.url);
+const { GifReader } = require('omggif') as {
   GifReader: new (bytes: Uint8Array) => { frameInfo(frame: number): FrameInfo };
 };
 
