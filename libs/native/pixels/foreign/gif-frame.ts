@@ -13,8 +13,9 @@ interface FrameInfo {
   readonly data_offset: number;
 }
 
+const require = createRequire(import.meta.url);
 /** It has no types of its own. */
-const { GifReader } = createRequire(import.meta.url)('omggif') as {
+const { GifReader } = require('omggif') as {
   GifReader: new (bytes: Uint8Array) => { frameInfo(frame: number): FrameInfo };
 };
 
