@@ -1,7 +1,7 @@
 // node scripts/check-packed.mjs FOLDER [TARBALL]: packs this folder (unless TARBALL is given), checks that the package holds no test code and nothing that
 // only a clone needs, installs it in the new folder FOLDER, which builds the addon, and starts its services. Ends with 1 where anything of that fails.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -66,6 +66,18 @@ async function checkFaces(folder) {
   }
 }
 
+/** The formats that worker threads decode: compiled code starts its workers in another way than a clone does. */
+async function checkDecoders(folder) {
+  const { decode, readHeader } = await import(pathToFileURL(join(folder, 'node_modules/dropstream/dist/libs/native/pixels.js')).href);
+  for (const name of ['lossless.webp', 'pal.gif', 'rgb.bmp', 'rgb-tiff_lzw.tif', 'rgb.ppm']) {
+    const bytes = readFileSync(join(root, 'libs/native/pixels/foreign/test-data', name));
+    const { width, height, format } = readHeader(bytes);
+    const { rgb } = await decode({ format, bytes, width, height });
+    if (rgb.length !== 3 * width * height) throw new CheckFailed(`${name} decodes to ${rgb.length} bytes`);
+  }
+  console.log('worker threads decode WebP, GIF, BMP, TIFF and PPM');
+}
+
 /** `dropstream up` starts every service and ends well. */
 function checkUp(folder) {
   const up = spawn(join(folder, 'node_modules/.bin/dropstream'), ['up', '--json'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -106,6 +118,7 @@ try {
   run('npx', ['--no-install', 'dropstream', '--version'], folder);
   run('npx', ['--no-install', 'dropstream', 'doctor'], folder);
   await checkFaces(folder);
+  await checkDecoders(folder);
   await checkUp(folder);
 } catch (error) {
   if (!(error instanceof CheckFailed)) throw error;

@@ -13,8 +13,8 @@ interface FrameInfo {
   readonly data_offset: number;
 }
 
-/** It has no types of its own. */
 const require = createRequire(import.meta.url);
+/** It has no types of its own. */
 const { GifReader } = require('omggif') as {
   GifReader: new (bytes: Uint8Array) => { frameInfo(frame: number): FrameInfo };
 };
