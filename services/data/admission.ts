@@ -57,8 +57,9 @@ export const UNREAD_MS = 3000;
 /** Of what others leave, the part that one caller may hold, and of that, the part for sub-shares that are not known to read. */
 const CALLER_PART = 3 / 4;
 const UNREAD_PART = 1 / 2;
-/** A batch that was not taken is charged this many times. */
-const UNREAD_CHARGE = 10;
+/** While shares of a caller read, work is risked on others only after this many times that work was done for those that read, or this many UNREAD_MS. */
+const RISK_EVERY = 20;
+const RISK_AFTER = 10;
 /** How long sub-shares without calls are remembered, and how many. */
 const REMEMBERED_MS = 10 * 60_000;
 const MOST_REMEMBERED = 4096;
@@ -269,8 +270,18 @@ export class Admission {
     const first = share.waiting[0];
     if (!first) return false;
     const { bytes } = first.needs;
-    if (!this.#fitsOwn(share, bytes)) return false;
+    if (!this.#fitsOwn(share, bytes) || (share.failed && !this.#mayRisk(share.caller, first.needs))) return false;
     return share.reads || share.caller.unread === 0 || share.caller.unread + bytes <= UNREAD_PART * this.#limitOf(share.caller);
+  }
+
+  /** Whether another batch may be made that is perhaps not read: seldom, while shares of the caller read. */
+  #mayRisk(caller: Caller, { cost }: Needs): boolean {
+    const now = this.#clock();
+    const since = now - caller.riskedAt;
+    if (since < UNREAD_MS) return false;
+    if (since >= RISK_AFTER * UNREAD_MS || caller.readSince >= RISK_EVERY * cost) return true;
+    for (const { reads, active, lastActive } of caller.shares.values()) if (reads && (active || now - lastActive < UNREAD_MS)) return false;
+    return true;
   }
 
   #fitsOwn({ held }: SubShare, bytes: number): boolean {
@@ -303,7 +314,7 @@ export class Admission {
 
   /**
    * Ends streams that nobody reads in favour of a call that waits for their memory: of a share that reads, or of the newest share that holds nothing,
-   * for which at most one stream of a caller is ended in UNREAD_MS. @returns the share, whose first call fits now
+   * but for that only as often as work may be risked. @returns the share, whose first call fits now
    */
   #makeRoom(): SubShare | undefined {
     const now = this.#clock();
@@ -324,8 +335,8 @@ export class Admission {
         const own = this.#fitsAll(needs);
         if (this.#giveUpAhead((holder) => !holder.reads && (!own || holder.caller === share.caller))) continue;
         const victim = this.#unreadCall(own ? share.caller : undefined);
-        if (!victim || (!share.reads && now - victim.share.caller.endedAt < UNREAD_MS)) break;
-        victim.share.caller.endedAt = now;
+        if (!victim || (!share.reads && !ended && !this.#mayRisk(victim.share.caller, needs))) break;
+        if (!share.reads) risk(victim.share.caller, now);
         const error = new BoundReached('unread', 'nothing is taken from this one while others wait', `${UNREAD_MS} ms`, RETRY_MS);
         victim.outgoing?.stop(error);
         victim.release();
@@ -354,6 +365,8 @@ export class Admission {
     const own = Math.max(share.time, caller.now);
     caller.now = own;
     share.time = own + needs.cost;
+    if (share.reads) caller.readSince += needs.cost;
+    else if (share.failed) risk(caller, this.#clock());
     let held = true;
     const call: HeldCall = {
       ...{ share, needs, giveUp, outgoing: undefined, stalled: false, steady: false, takenBeforePause: undefined },
@@ -366,7 +379,6 @@ export class Admission {
         call.endTurn();
         if ((call.outgoing?.idleMs ?? 0) >= UNREAD_MS) {
           share.failed = true;
-          share.time += UNREAD_CHARGE * needs.cost;
         }
         this.#calls.delete(call);
         share.remove(call);
@@ -399,6 +411,11 @@ export class Admission {
       left: once(then(call.release)),
     };
   }
+}
+
+function risk(caller: Caller, now: number): void {
+  caller.riskedAt = now;
+  caller.readSince = 0;
 }
 
 function once(run: () => void): () => void {

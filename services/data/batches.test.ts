@@ -183,7 +183,7 @@ test('a preview shows the images with what was done to each', async () => {
 });
 
 test('a preview of large images comes in pages below 4 MiB, each image once', async () => {
-  const large = plan('folder', { inputSize: 800, reprob: 1 });
+  const large = plan('folder', { inputSize: 800, reprob: 1, recount: 16 }, { batchSize: 12 });
   const batch = await getBatch({ plan: large });
   const slots = batch.header.samples.map(({ sample }) => sample);
   const seen: bigint[] = [];

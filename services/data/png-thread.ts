@@ -16,7 +16,7 @@ export class PngThread {
   readonly #worker: Worker;
 
   constructor() {
-    this.#worker = startWorker('./png-worker.js', import.meta.url);
+    this.#worker = startWorker(new URL('./png-worker.js', import.meta.url));
     // Each call listens while it waits; an error at another time has nobody to tell.
     this.#worker.on('error', () => {});
   }

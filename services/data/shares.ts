@@ -54,8 +54,9 @@ export class Caller {
   /** Bytes held by its sub-shares that do not read. */
   unread = 0;
   waiting = 0;
-  /** When a stream of it was ended in favour of a newcomer. */
-  endedAt = Number.NEGATIVE_INFINITY;
+  /** When work was last risked on a share that may not read, and the work done for those that read since then. */
+  riskedAt = Number.NEGATIVE_INFINITY;
+  readSince = 0;
   readonly shares = new Map<string, SubShare>();
 
   constructor(time: number) {

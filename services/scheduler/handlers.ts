@@ -8,6 +8,7 @@ import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { checkDropSchedule, segmentMessage, toStored } from '#spec/drop-schedules.js';
 import { checkFit, ratesOfBlocks, resolve } from './drop-spec.js';
 import type { SchedulerMetrics } from './metrics.js';
+import { encodeRates } from './rates-message.js';
 import type { schedulerNames } from './request-names.js';
 import * as requests from './requests.js';
 import { protoSchedule, type RevisionRecord } from './revision-record.js';
@@ -77,13 +78,15 @@ export function schedulerHandlers({
 
     getRates: unary(async (request, { names, signal }) => {
       const { source, length, steps } = requests.parseGetRates(request, names.source?.schedule);
-      if ('inline' in source) return { rates: ratesAt(steps, source.inline, length), revision: 0n };
+      const encode = (spec: DropScheduleSpec, revision: bigint) =>
+        encodeRates(steps, length.depth, revision, (some) => ratesAt(some, spec, length));
+      if ('inline' in source) return await encode(source.inline, 0n);
       const { spec, revision } = protoSchedule(await schedules.get(source.name, source.revision, signal));
       const violations = new Violations();
       const stored = checkDropSchedule(violations, spec, 'schedule');
       if (stored) checkFit(violations, stored, length, 'schedule');
       violations.throwIfAny();
-      return { rates: ratesAt(steps, stored!, length), revision };
+      return await encode(stored!, revision);
     }),
 
     watchSchedule: watchStream(async function* (request, { names, signal }) {

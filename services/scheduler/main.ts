@@ -1,5 +1,4 @@
 /** The scheduler service: stores, previews and serves drop-rate schedules. */
-import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { ChangeFeed } from '#rpc/change-feed.js';
 import { service } from '#rpc/handlers.js';
 import { startHealthProbe } from '#rpc/health-probe.js';
@@ -9,6 +8,7 @@ import { openStore } from '#storage/open-store.js';
 import { type SchedulerConfig, schedulerConfig } from './config.js';
 import { schedulerHandlers } from './handlers.js';
 import { createSchedulerMetrics } from './metrics.js';
+import { SchedulerService } from './rates-message.js';
 import { schedulerNames } from './request-names.js';
 import { ScheduleStore } from './schedule-store.js';
 import { scheduleOfWatchKey, watchKey } from './watch-revisions.js';
@@ -47,7 +47,7 @@ export async function start(
         onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'the object store does not answer'),
       });
       return {
-        services: [service(SchedulerServiceService, schedulerNames, schedulerHandlers({ schedules, feed, metrics }))],
+        services: [service(SchedulerService, schedulerNames, schedulerHandlers({ schedules, feed, metrics }))],
         beforeScrape: () => metrics.watches.set(feed.watches),
         close: async () => {
           health.close();

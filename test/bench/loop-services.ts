@@ -92,7 +92,7 @@ export async function benchServices(seconds: number): Promise<object> {
     });
 
     const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 20 };
-    const length = { epochs: 300, stepsPerEpoch: 1000n, depth: 100 };
+    const length = { epochs: 300, stepsPerEpoch: 1000, depth: 100 };
     const scheduler = await startScheduler(schedulerConfig.parse({ argv: options }), { processMetrics: false });
     const client = connect(SchedulerServiceClient, `127.0.0.1:${scheduler.port}`);
     await manyTimes(schedules, (i) => client.createSchedule({ parent, scheduleId: `s${i}`, spec }, soon));

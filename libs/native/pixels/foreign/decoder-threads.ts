@@ -47,7 +47,8 @@ class Thread {
 
   constructor() {
     threads++;
-    this.#worker = startWorker('./decode-worker.js', import.meta.url, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
+    const resourceLimits = { maxOldGenerationSizeMb: HEAP_MIB };
+    this.#worker = startWorker(new URL('./decode-worker.js', import.meta.url), { resourceLimits });
     this.#worker.on('message', (answer: DecodedForeign | { reason: string }) => this.#answered(answer));
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', () => {
