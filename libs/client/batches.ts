@@ -1,6 +1,7 @@
 /** A stream of batches as typed arrays, whose position can be saved and continued. */
-import { type BatchClient, type BatchesRequest, following, type Position } from '#data/client/batch-client.js';
+
 import { type Batch, payloadBytes } from '#data/client/batch.js';
+import { type BatchClient, type BatchesRequest, following, type Position } from '#data/client/batch-client.js';
 import { FailedPrecondition, Violations } from '#errors/errors.js';
 import { type BatchHeader, PixelFormat } from '#protocol/dropstream/v1/data.js';
 
@@ -114,16 +115,14 @@ function arraysOf<F extends BatchFormat>(batch: Batch, format: F): ClientBatch<F
   const slots = header.samples.length;
   const imageBytes = payloadBytes(pixelFormats[format], slots, size, 0);
   const rest = { epoch, index, header, shape: [slots, 3, size, size] as const, release: () => batch.release() };
-  return { ...rest, ...typed(format, payload, imageBytes, header) } as ClientBatch<F>;
+  return { ...rest, ...typed(format, payload, imageBytes, header) } as unknown as ClientBatch<F>;
 }
 
 function typed(format: BatchFormat, payload: Uint8Array, imageBytes: number, header: BatchHeader): BatchArrays[BatchFormat] {
   const { buffer, byteOffset, byteLength } = payload;
   if (format === 'uint8') return { images: payload, targets: Int32Array.from(header.samples, ({ label }) => label) };
   const images =
-    format === 'float32'
-      ? new Float32Array(buffer, byteOffset, imageBytes / 4)
-      : new Uint16Array(buffer, byteOffset, imageBytes / 2);
+    format === 'float32' ? new Float32Array(buffer, byteOffset, imageBytes / 4) : new Uint16Array(buffer, byteOffset, imageBytes / 2);
   // Images of bfloat16 may end between two float32 values, where no view can begin.
   const targets =
     imageBytes % 4 === 0
@@ -135,6 +134,11 @@ function typed(format: BatchFormat, payload: Uint8Array, imageBytes: number, hea
 function checkState({ epoch, index }: BatchesState): void {
   const violations = new Violations();
   for (const [field, value] of Object.entries({ epoch, index }))
-    violations.check(Number.isInteger(value) && value >= 0 && value < 2 ** 32, `start.${field}`, value, 'a whole number from 0 to 4294967295');
+    violations.check(
+      Number.isInteger(value) && value >= 0 && value < 2 ** 32,
+      `start.${field}`,
+      value,
+      'a whole number from 0 to 4294967295',
+    );
   violations.throwIfAny();
 }

@@ -47,7 +47,8 @@ export interface CallLimits {
   readonly signal?: AbortSignal;
 }
 
-export interface BatchesOptions<F extends BatchFormat> extends Pick<BatchClientOptions, 'inFlight' | 'inFlightBytes' | 'attemptMs' | 'totalMs' | 'onFailure'> {
+export interface BatchesOptions<F extends BatchFormat>
+  extends Pick<BatchClientOptions, 'inFlight' | 'inFlightBytes' | 'attemptMs' | 'totalMs' | 'onFailure'> {
   /** Default float32: normalised, erased and mixed images with soft targets. */
   readonly format?: F;
   /** The first batch, or a state of an earlier stream; default: the first batch of epoch 0. */
@@ -147,7 +148,10 @@ export class Client {
   }
 
   /** Classes and sizes of a data set and, with a plan, the length of its epoch. */
-  async describe(manifest: string, { plan, ...limits }: CallLimits & { readonly plan?: DeepPartial<Plan> } = {}): Promise<DescribeDatasetResponse> {
+  async describe(
+    manifest: string,
+    { plan, ...limits }: CallLimits & { readonly plan?: DeepPartial<Plan> } = {},
+  ): Promise<DescribeDatasetResponse> {
     return await this.#fromAnyReplica('the description of a data set', limits, (client, signal) =>
       client.describe(manifest, signal, plan && Plan.fromPartial(plan)),
     );
@@ -156,7 +160,12 @@ export class Client {
   /** At most `limit` (default 16) images of a batch as PNG files, each with its transforms as text. */
   async preview(
     plan: DeepPartial<Plan>,
-    { epoch = 0, index = 0, limit = 16, ...limits }: CallLimits & { readonly epoch?: number; readonly index?: number; readonly limit?: number } = {},
+    {
+      epoch = 0,
+      index = 0,
+      limit = 16,
+      ...limits
+    }: CallLimits & { readonly epoch?: number; readonly index?: number; readonly limit?: number } = {},
   ): Promise<PreviewImage[]> {
     const request = { parent: this.#project, plan: Plan.fromPartial(plan), epoch, index, limit: Math.min(limit, PREVIEW_PAGE) };
     return await this.#fromAnyReplica('the preview of a batch', limits, async (client, signal) => {

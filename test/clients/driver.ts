@@ -44,14 +44,7 @@ export interface Failure {
 /** The operations, with their arguments and values. Messages are in the JSON form of their protos. */
 export interface Operations {
   /** Opens a stream, of which one is open at a time. */
-  open(args: {
-    plan: object;
-    format?: string;
-    start?: string;
-    epochs?: number;
-    inFlight?: number;
-    totalSeconds?: number;
-  }): null;
+  open(args: { plan: object; format?: string; start?: string; epochs?: number; inFlight?: number; totalSeconds?: number }): null;
   next(args: object): ClientBatch | null;
   /** Begins `next`, closes the stream while it waits, and returns the class of the error. */
   closeWhileWaiting(args: object): string;

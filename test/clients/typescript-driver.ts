@@ -1,8 +1,8 @@
 /** The driver (driver.ts) of the TypeScript client. */
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import { type Batches, type BatchesState, Client, InvalidArgument } from '#client/index.js';
 import type { BatchFormat } from '#client/batches.js';
+import { type Batches, type BatchesState, Client, InvalidArgument } from '#client/index.js';
 import { Plan } from '#protocol/dropstream/v1/data.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
@@ -14,7 +14,9 @@ let batches: Batches<BatchFormat> | undefined;
 let failures: Failure[] = [];
 
 const sha256 = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
-  createHash('sha256').update(new Uint8Array(buffer, byteOffset, byteLength)).digest('hex');
+  createHash('sha256')
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest('hex');
 const opened = (): Batches<BatchFormat> => {
   if (batches === undefined) throw new Error('no stream is open');
   return batches;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Iterator, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from .replicas import Leaving
 from .v1 import data_pb2
 
 #: Format by its name: the proto's value, and the type of one channel value. NumPy has no bfloat16, so its bits are given as uint16.
-FORMATS = {
+FORMATS: Dict[str, Tuple[Any, np.dtype]] = {
     "uint8": (data_pb2.PIXEL_FORMAT_UINT8, np.dtype("u1")),
     "float32": (data_pb2.PIXEL_FORMAT_FLOAT32, np.dtype("<f4")),
     "bfloat16": (data_pb2.PIXEL_FORMAT_BFLOAT16, np.dtype("<u2")),
