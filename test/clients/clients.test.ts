@@ -154,12 +154,12 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       await expectBatches(client, 2 * BATCHES, 1);
       await client.call('open', { plan: { ...plan(), seed: '8' }, start: state });
       await rejects(client.call('next', {}), 'FailedPrecondition');
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
       if (!other) return;
       const continued = other();
       await continued.call('open', { plan: plan(), start: state });
       await expectBatches(continued, BATCHES + 2, 3);
-      assert.equal((await continued.end()).code, 0);
+      assert.deepEqual(await continued.end(), { code: 0, log: '' });
     },
   ],
   [
@@ -174,20 +174,20 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       await expectBatches(client, 4, 2 * BATCHES);
       const failed = new Set((await client.call('failures', {})).map(({ address }) => address));
       assert.ok(failed.has(absent) && !failed.has(addresses.DROPSTREAM_DATA!));
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
     },
   ],
   [
     'a replica that refuses calls at its limit gets them again later',
     async (t, start) => {
-      const argv = ['--store', services.storeUri, '--root', services.folder, '--max-client-waiting', '0', '--workers', '1'];
+      const argv = ['--store', services.storeUri, '--root', services.folder, '--max-client-waiting', '0'];
       const busy = await startService(t, 'data', argv);
       const client = start({ DROPSTREAM_DATA: busy.address });
       await client.call('open', { plan: plan(), inFlight: 8, epochs: 3 });
       await expectBatches(client, 0, 3 * BATCHES);
       const failures = await client.call('failures', {});
       assert.ok(failures.length > 0 && failures.every(({ kind }) => kind === 'ResourceExhausted'));
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
     },
   ],
   [
@@ -210,7 +210,7 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       const failures = await client.call('failures', {});
       assert.ok(failures.length > 0);
       assert.ok(failures.every(({ kind, retryAfterSeconds }) => kind === 'Unavailable' && retryAfterSeconds === 0.25));
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
     },
   ],
   [
@@ -248,7 +248,7 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       await rejects(client.call('submit', { spec: { model: 'vit_nano_p7', dropout: 2 } }), 'InvalidArgument', ({ fields }) =>
         assert.ok(fields.includes('spec.dropout') && fields.includes('spec.train_manifest'), String(fields)),
       );
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
     },
   ],
   [
@@ -284,7 +284,7 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       } finally {
         stored.close();
       }
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
     },
   ],
   [
@@ -296,7 +296,7 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       await rejects(client.call('wait', { run: id, timeoutSeconds: 1 }), 'DeadlineExceeded');
       assert.deepEqual(await client.call('cancel', { run: id }), { state: 'CANCELLED' });
       await rejects(client.call('wait', { run: id }), 'RunFailed', ({ message }) => assert.match(message, /is CANCELLED/));
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
     },
   ],
   [
@@ -312,7 +312,7 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       const spec = { rate: 0.1, mode: 'DROP_MODE_EARLY', schedule: 'DROP_SCHEDULE_LINEAR', cutoffEpoch: 50 };
       const rates = await client.call('rates', { spec, steps: [0, 15_599, 15_600], epochs: 300, stepsPerEpoch: 312 });
       assert.deepEqual(rates, [0.1, 0, 0]);
-      assert.equal((await client.end()).code, 0);
+      assert.deepEqual(await client.end(), { code: 0, log: '' });
     },
   ],
 ];
