@@ -304,11 +304,10 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
     async (_, start) => {
       const client = start();
       assert.deepEqual(await client.call('describe', { manifest: services.trainManifest }), { samples: 96, classes: 5 });
-      const { pngs, steps } = await client.call('preview', { plan: plan(), index: 1, limit: 12 });
-      assert.equal(new Set(pngs).size, 12);
+      const { pngs, steps } = await client.call('preview', { plan: plan(), index: 1, limit: 100 });
+      assert.equal(new Set(pngs).size, 16, 'the whole batch, each image once');
       assert.ok(steps > 0);
-      assert.deepEqual((await client.call('preview', { plan: plan(), index: 1, limit: 100 })).pngs.slice(0, 12), pngs);
-      assert.equal((await client.call('preview', { plan: plan(), index: 1, limit: 100 })).pngs.length, 16);
+      assert.equal((await client.call('preview', { plan: plan(), index: 1, limit: 5 })).pngs.length, 5);
       const spec = { rate: 0.1, mode: 'DROP_MODE_EARLY', schedule: 'DROP_SCHEDULE_LINEAR', cutoffEpoch: 50 };
       const rates = await client.call('rates', { spec, steps: [0, 15_599, 15_600], epochs: 300, stepsPerEpoch: 312 });
       assert.deepEqual(rates, [0.1, 0, 0]);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+import weakref
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -64,6 +65,7 @@ class Client:
         self._project = f"projects/{project}"
         self._timeout = timeout
         self._leaving = Leaving()
+        self._streams: "weakref.WeakSet[Batches]" = weakref.WeakSet()
         environment = {name: os.environ.get(f"DROPSTREAM_{name.upper()}") for name in ("data", "scheduler", "trainer", "evaluator")}
 
         def address_of(name: str, given: Optional[str]) -> Optional[str]:
@@ -113,7 +115,9 @@ class Client:
         on_failure: called with address and error for every failed attempt that is made again, in a thread of the stream.
         """
         options = StreamOptions(format, start, epochs, in_flight, in_flight_bytes, attempt_timeout, total_timeout, on_failure)
-        return Batches(self._data(), self._project, _message(data_pb2.Plan, plan), options)
+        batches = Batches(self._data(), self._project, _message(data_pb2.Plan, plan), options)
+        self._streams.add(batches)
+        return batches
 
     def describe(self, manifest: str, plan: Optional[Plan] = None, *, timeout: Optional[float] = None) -> data_pb2.DescribeDatasetResponse:
         """Classes and sizes of a data set and, with a plan, the length of its epoch."""
@@ -309,6 +313,8 @@ class Client:
     def close(self) -> None:
         """Closes all connections; calls and streams in flight end as Cancelled."""
         self._leaving.leave()
+        for batches in list(self._streams):
+            batches.close()
         if self._replicas is not None:
             self._replicas.close()
         for connection in self._connections.values():
