@@ -30,7 +30,10 @@ test('the examples of the documents', async (t) => {
     const { stdout } = await run(process.execPath, [...conditions, example('client.ts'), manifest], options);
     assert.match(stdout, /step 0: drop rate 0\.1000\nstep 7800: drop rate 0\.0500\nstep 15600: drop rate 0\.0000\n/);
     assert.match(stdout, /0 runs\n0 evaluations\nidx: 600 images of upright, 3\.5 px, upright, 5 px/);
-    assert.match(stdout, /batch of images \[32, 3, 28, 28\]: 75264 values, 320 soft targets\nthe stream goes on with batch 1\nplan\.batch_size is "0"/);
+    assert.match(
+      stdout,
+      /batch of images \[32, 3, 28, 28\]: 75264 values, 320 soft targets\nthe stream goes on with batch 1\nplan\.batch_size is "0"/,
+    );
     const rates = await run(process.execPath, [...conditions, example('drop-rates.ts')], options);
     assert.equal(rates.stdout, 'step 0: drop rate 0.1000\nstep 7800: drop rate 0.0500\nstep 15600: drop rate 0.0000\n');
   });
@@ -41,7 +44,10 @@ test('the examples of the documents', async (t) => {
     const withClient = { ...options, env: { ...options.env, ...client.env } };
     const { stdout } = await run(python, [example('client.py'), manifest], withClient);
     assert.match(stdout, /step 7800: drop rate 0\.0500\n[\s\S]*0 runs\n0 evaluations\n/);
-    assert.match(stdout, /batch of images \[32, 3, 28, 28\] with soft targets \[32, 10\]\nthe stream goes on with batch 1\nplan\.batch_size is "0"/);
+    assert.match(
+      stdout,
+      /batch of images \[32, 3, 28, 28\] with soft targets \[32, 10\]\nthe stream goes on with batch 1\nplan\.batch_size is "0"/,
+    );
 
     const noTorch = await run(python, ['-c', 'import torch'], { timeout: 60_000 }).then(
       () => false as const,
