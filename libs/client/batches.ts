@@ -17,7 +17,7 @@ export interface BatchArrays {
 
 export type BatchFormat = keyof BatchArrays;
 
-export const pixelFormats: Readonly<Record<BatchFormat, PixelFormat>> = {
+const pixelFormats: Readonly<Record<BatchFormat, PixelFormat>> = {
   float32: PixelFormat.FLOAT32,
   bfloat16: PixelFormat.BFLOAT16,
   uint8: PixelFormat.UINT8,

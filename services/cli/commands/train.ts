@@ -1,12 +1,8 @@
 /** `dropstream train`: the reference's command line, as a run of the trainer service. */
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-<<<<<<< HEAD
 import { type Command, InvalidArgumentError, Option } from 'commander';
-=======
-import { type Command, Option } from 'commander';
 import type { TrainerClient } from '#client/run-events.js';
->>>>>>> 305ac35 (Clients: a Python package and dropstream/client with the same calls (first draft, not yet run))
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { NotFound } from '#errors/errors.js';
 import { modelNames } from '#nn/models/registry.js';
