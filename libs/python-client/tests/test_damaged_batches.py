@@ -90,10 +90,10 @@ DAMAGES = {
 }
 
 
-def refuse(context, code, detail, retry_seconds=None):
+def refuse(context, code, detail, retry_seconds=None, reason=None):
     """Ends the call with google.rpc details, as the services do."""
     packed = [any_pb2.Any(), any_pb2.Any()]
-    packed[0].Pack(error_details_pb2.ErrorInfo(reason=code.name, domain="dropstream", metadata={"what": detail}))
+    packed[0].Pack(error_details_pb2.ErrorInfo(reason=reason or code.name, domain="dropstream", metadata={"what": detail}))
     if retry_seconds is not None:
         packed[1].Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=int(retry_seconds * 1e9))))
     status = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=detail, details=packed[: 1 if retry_seconds is None else 2])
@@ -154,6 +154,19 @@ class Streams(unittest.TestCase):
             self.assertIsInstance(error, errors.ResourceExhausted)
             self.assertEqual((error.retry_after, error.reason, error.status), (0.25, "RESOURCE_EXHAUSTED", grpc.StatusCode.RESOURCE_EXHAUSTED))
             self.assertEqual(error.details["what"], "waiting calls")
+
+    def test_what_never_fits_is_asked_of_each_replica_once(self):
+        asked = []
+
+        def small(parts, request, context):
+            asked.append(request.index)
+            refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "memory", reason="NEVER_FITS")
+
+        replicas = [Replica(self, small), Replica(self, small)]
+        with self.assertRaises(errors.NeverFits):
+            self.read([replica.address for replica in replicas])
+        self.assertEqual(asked, [0, 0])
+        self.assertEqual(self.read([replicas[0].address, Replica(self).address])[0], EXPECTED)
 
     def test_a_forgotten_stream_stops(self):
         with Client(data=Replica(self).address) as client:

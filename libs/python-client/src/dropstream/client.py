@@ -237,7 +237,10 @@ class Client:
                 waiting.bear(error)
 
     def wait(self, run: str, *, timeout: Optional[float] = None, patience: float = 60.0) -> trainer_pb2.Run:
-        """Waits until a run has succeeded, and returns it. Raises RunFailed if it failed or was cancelled, DeadlineExceeded after `timeout` seconds."""
+        """Waits until a run has succeeded, and returns it.
+
+        Raises RunFailed if it failed or was cancelled, DeadlineExceeded after `timeout` seconds.
+        """
         found = self.run(run)
         if found.state not in _ENDED_RUN:
             for _ in self.watch(found.name, after=found.log_sequence, uid=found.uid, timeout=timeout, patience=patience):

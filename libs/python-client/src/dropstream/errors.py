@@ -73,6 +73,10 @@ class ResourceExhausted(DropstreamError):
     """A limit of the service is reached. Waiting helps if `retry_after` is not None."""
 
 
+class NeverFits(ResourceExhausted):
+    """The call needs more than this server ever gives to one call: repeating it does not help."""
+
+
 class Unavailable(DropstreamError):
     """The service or its store does not answer now."""
 
@@ -147,7 +151,8 @@ def from_rpc_error(error: grpc.RpcError, what: str) -> DropstreamError:
     info = details.get("google.rpc.ErrorInfo", error_details_pb2.ErrorInfo())
     retry = details.get("google.rpc.RetryInfo")
     bad = details.get("google.rpc.BadRequest", error_details_pb2.BadRequest())
-    return _CLASSES.get(status, RemoteError)(
+    kind = NeverFits if info.reason == "NEVER_FITS" else _CLASSES.get(status, RemoteError)
+    return kind(
         f"{what}: {status.name}: {error.details()}",
         status=status,
         reason=info.reason,

@@ -15,6 +15,7 @@ from .errors import (
     DeadlineExceeded,
     DropstreamError,
     FailedPrecondition,
+    NeverFits,
     PermissionDenied,
     RemoteError,
     ResourceExhausted,
@@ -232,8 +233,8 @@ class ReplicaSet:
 
 
 def _is_refusal(error: DropstreamError) -> bool:
-    """This replica cannot serve the call (it lacks the manifest, has other semantics or a damaged disk), but another one may."""
-    return isinstance(error, (FailedPrecondition, PermissionDenied, DataLoss))
+    """This replica cannot serve the call (it lacks the manifest, has other semantics, a damaged disk or too little memory), but another one may."""
+    return isinstance(error, (FailedPrecondition, PermissionDenied, DataLoss, NeverFits))
 
 
 def _is_final(error: DropstreamError) -> bool:
