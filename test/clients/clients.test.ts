@@ -5,7 +5,14 @@ import { after, before, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
 import { Unavailable } from '#errors/errors.js';
-import { type BatchHeader, DataServiceClient, DataServiceService, PixelFormat, Plan } from '#protocol/dropstream/v1/data.js';
+import {
+  type BatchHeader,
+  DataServiceClient,
+  DataServiceService,
+  type GetBatchResponse,
+  PixelFormat,
+  Plan,
+} from '#protocol/dropstream/v1/data.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { type ClientClass, connect } from '#rpc/client.js';
@@ -193,10 +200,15 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
   [
     'RetryInfo reaches the caller, and no replica that answers means Unavailable',
     async (t, start) => {
-      const away = () => {
-        throw new Unavailable('this replica', 250);
+      const away = () => new Unavailable('this replica', 250);
+      const stream = async function* (): AsyncGenerator<GetBatchResponse> {
+        yield* [];
+        throw away();
       };
-      const handlers = { getBatch: serverStream(away), describeDataset: unary(away), previewBatch: unary(away) };
+      const answer = () => {
+        throw away();
+      };
+      const handlers = { getBatch: serverStream(stream), describeDataset: unary(answer), previewBatch: unary(answer) };
       const server = createServer({
         services: [service(DataServiceService, dataNames, handlers)],
         registry: new Registry(),
