@@ -283,7 +283,7 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
         [...sequences.keys()].map((k) => k + 1),
       );
       assert.deepEqual([kinds[0], kinds.at(-1)], ['created', 'state']);
-      assert.ok(kinds.includes('steps') && kinds.includes('checkpoint'));
+      assert.ok(kinds.includes('steps') && kinds.includes('checkpoint'), `${kinds}: ${(await client.call('run', { run: id })).state}`);
       assert.deepEqual((await client.call('watch', { run: name, after: 2 })).sequences, sequences.slice(2));
       assert.deepEqual(await client.call('wait', { run: id }), { state: 'SUCCEEDED', step: 2 * BATCHES });
 
