@@ -11,6 +11,7 @@ const layers = {
   spec: ['errors', 'protocol', 'schedule'],
   rpc: ['errors', 'bounds', 'protocol', 'telemetry', 'schedule', 'storage'],
   data: ['errors', 'bounds', 'random', 'protocol', 'telemetry', 'storage', 'native', 'spec', 'rpc'],
+  client: ['errors', 'protocol', 'rpc', 'data'],
   interchange: ['errors', 'storage', 'telemetry'],
   work: ['errors', 'bounds', 'protocol', 'telemetry', 'storage', 'rpc'],
   nn: ['errors', 'random'],

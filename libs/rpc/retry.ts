@@ -1,8 +1,8 @@
 /**
- * Retries after UNAVAILABLE. Waits as long as the server's RetryInfo says, or for our own doubling wait if that is longer, within the number of
- * attempts and the call's deadline.
+ * Retries after UNAVAILABLE, and after RESOURCE_EXHAUSTED where the server says that waiting helps. Waits as long as the server's RetryInfo says, or
+ * for our own doubling wait if that is longer, within the number of attempts and the call's deadline.
  */
-import { Unavailable } from '#errors/errors.js';
+import { ResourceExhausted, Unavailable } from '#errors/errors.js';
 
 export interface RetryPolicy {
   /** Number of attempts, including the first; default 4. */
@@ -17,9 +17,10 @@ export const defaultRetry: RetryPolicy = { attempts: 4, initialMs: 100, maxMs: 5
 
 /** Milliseconds to wait before attempt `attempt` + 1 (attempts count from 1), or undefined to give up. */
 export function retryDelayMs(error: unknown, attempt: number, policy: RetryPolicy, remainingMs: number): number | undefined {
-  if (!(error instanceof Unavailable) || attempt >= policy.attempts) return undefined;
+  const asked = error instanceof Unavailable || error instanceof ResourceExhausted ? error.retryAfterMs : undefined;
+  if (asked === undefined || attempt >= policy.attempts) return undefined;
   const own = policy.initialMs * 2 ** (attempt - 1);
-  const delay = Math.min(Math.max(own, error.retryAfterMs), policy.maxMs);
+  const delay = Math.min(Math.max(own, asked), policy.maxMs);
   return delay < remainingMs ? delay : undefined;
 }
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { nodeOptions } from '../../services/cli/service-entry.js';
 import { startLocalServices } from '../support/local-services.js';
+import { buildPythonClient, noPythonClient, python, pythonClientFolder } from '../support/python-client.js';
 import { findTool } from '../support/tool.js';
 
 const run = promisify(execFile);
@@ -16,11 +16,6 @@ const example = (name: string) => join(root, 'docs', 'examples', name);
 
 const built = existsSync(join(root, 'dist', 'libs', 'rpc', 'client.js'));
 const noPackage = built ? false : 'not built: `npm run build` makes the package that the example imports';
-const python = process.env.DROPSTREAM_PYTHON ?? 'python3';
-const noPython = await run(python, ['-c', 'import grpc_tools'], { timeout: 60_000 }).then(
-  () => false as const,
-  () => `${python} has no grpcio-tools (pip install grpcio-tools, or name another one with DROPSTREAM_PYTHON)`,
-);
 const grpcurl = await findTool('grpcurl');
 
 test('the examples of the documents', async (t) => {
@@ -35,21 +30,38 @@ test('the examples of the documents', async (t) => {
     const { stdout } = await run(process.execPath, [...conditions, example('client.ts'), manifest], options);
     assert.match(stdout, /step 0: drop rate 0\.1000\nstep 7800: drop rate 0\.0500\nstep 15600: drop rate 0\.0000\n/);
     assert.match(stdout, /0 runs\n0 evaluations\nidx: 600 images of upright, 3\.5 px, upright, 5 px/);
+    assert.match(
+      stdout,
+      /batch of images \[32, 3, 28, 28\]: 75264 values, 320 soft targets\nthe stream goes on with batch 1\nplan\.batch_size is "0"/,
+    );
     const rates = await run(process.execPath, [...conditions, example('drop-rates.ts')], options);
     assert.equal(rates.stdout, 'step 0: drop rate 0.1000\nstep 7800: drop rate 0.0500\nstep 15600: drop rate 0.0000\n');
   });
 
-  await t.test('Python calls every service with stubs of grpcio-tools', { skip: noPython }, async () => {
-    const out = join(local.folder, 'stubs');
-    await mkdir(out);
-    const protos = (await readdir(join(root, 'proto'), { recursive: true })).filter((file) => file.endsWith('.proto'));
-    const folders = ['-I', 'proto', `--python_out=${out}`, `--grpc_python_out=${out}`];
-    await run(python, ['-m', 'grpc_tools.protoc', ...folders, ...protos.map((file) => join('proto', file))], options);
-    const { stdout } = await run(python, [example('client.py'), manifest], { ...options, env: { ...options.env, PYTHONPATH: out } });
+  await t.test('Python calls every service', { skip: noPythonClient }, async () => {
+    const client = await buildPythonClient();
+    t.after(() => client.remove());
+    const withClient = { ...options, env: { ...options.env, ...client.env } };
+    const { stdout } = await run(python, [example('client.py'), manifest], withClient);
+    assert.match(stdout, /step 7800: drop rate 0\.0500\n[\s\S]*0 runs\n0 evaluations\n/);
     assert.match(
       stdout,
-      /step 7800: drop rate 0\.0500\n[\s\S]*0 runs\n0 evaluations\nbatch of 32 images \[3, 28, 28\], 320 soft targets follow them\n/,
+      /batch of images \[32, 3, 28, 28\] with soft targets \[32, 10\]\nthe stream goes on with batch 1\nplan\.batch_size is "0"/,
     );
+
+    const noTorch = await run(python, ['-c', 'import torch'], { timeout: 60_000 }).then(
+      () => false as const,
+      () => `DROPSTREAM_PEERS_VENV names no environment that DROPSTREAM_PYTHON is of: ${python} has no PyTorch`,
+    );
+    await t.test('a PyTorch loop that stopped goes on with the losses of one that did not', { skip: noTorch }, async () => {
+      const loop = async (checkpoint: string, ...more: string[]) => {
+        const argv = [join(pythonClientFolder, 'examples', 'pytorch_loop.py'), manifest, '--checkpoint', join(local.folder, checkpoint)];
+        return (await run(python, [...argv, ...more], withClient)).stdout;
+      };
+      const whole = await loop('whole.pt');
+      assert.equal(whole.trim().split('\n').length, 2 * 18);
+      assert.equal((await loop('parts.pt', '--stop-after', '25')) + (await loop('parts.pt')), whole);
+    });
   });
 
   await t.test('grpcurl calls every service and lists them by reflection', { skip: 'skip' in grpcurl ? grpcurl.skip : false }, async () => {

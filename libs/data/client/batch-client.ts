@@ -19,7 +19,14 @@ import {
   Unavailable,
 } from '#errors/errors.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
-import { type DescribeDatasetResponse, type GetBatchRequest, PixelFormat, type Plan as PlanMessage } from '#protocol/dropstream/v1/data.js';
+import {
+  type DescribeDatasetResponse,
+  type GetBatchRequest,
+  PixelFormat,
+  type Plan as PlanMessage,
+  type PreviewBatchRequest,
+  type PreviewBatchResponse,
+} from '#protocol/dropstream/v1/data.js';
 import type { ConnectOptions } from '#rpc/client.js';
 import { wait } from '#rpc/retry.js';
 import { resolvePlan } from '../plan/plan.js';
@@ -59,6 +66,13 @@ export interface BatchFailure {
   readonly error: unknown;
 }
 
+/** A batch of a plan. */
+export interface Position {
+  readonly epoch: number;
+  /** Number of the batch within the epoch. */
+  readonly index: number;
+}
+
 export interface BatchesRequest {
   readonly plan: PlanMessage;
   /** projects/{project}; the default is projects/default. */
@@ -66,7 +80,7 @@ export interface BatchesRequest {
   /** Default UINT8. */
   readonly format?: PixelFormat;
   /** First batch; the default is the first one of epoch 0. */
-  readonly from?: { readonly epoch: number; readonly index: number };
+  readonly from?: Position;
   /** The last epoch is epochs − 1; the default is no end. */
   readonly epochs?: number;
   /** Batches taken of each epoch, when its last ones are to be skipped; the default is all of them. */
@@ -171,6 +185,11 @@ export class BatchClient {
     );
   }
 
+  /** One page of images of a batch as PNG files; the first replica that answers is used. */
+  async preview(request: Partial<PreviewBatchRequest>, signal: AbortSignal): Promise<PreviewBatchResponse> {
+    return await this.#tryAll('preview of a batch', signal, (replica, options) => replica.client.previewBatch(request, options));
+  }
+
   /** Closes the connections. Call it when no iteration is left. */
   close(): void {
     this.#discovery?.close();
@@ -271,6 +290,7 @@ function retryAfterMs(error: unknown): number {
   return error instanceof Unavailable || error instanceof ResourceExhausted ? (error.retryAfterMs ?? 0) : 0;
 }
 
-function following({ epoch, index }: { epoch: number; index: number }, perEpoch: number): { epoch: number; index: number } {
+/** The batch after one, for epochs of `perEpoch` batches. */
+export function following({ epoch, index }: Position, perEpoch: number): Position {
   return index + 1 < perEpoch ? { epoch, index: index + 1 } : { epoch: epoch + 1, index: 0 };
 }

@@ -1,10 +1,10 @@
 /** `dropstream runs …`: lists, follows and controls training runs. */
 import type { Command } from 'commander';
+import { runEvents, type TrainerClient } from '#client/run-events.js';
 import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { dropModes, dropSchedules } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { followRun } from '../follow/follow-run.js';
-import { runEvents, type TrainerClient } from '../follow/run-events.js';
 import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
 import { count, duration } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';

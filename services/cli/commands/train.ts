@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { TrainerClient } from '#client/run-events.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { NotFound } from '#errors/errors.js';
 import { modelNames } from '#nn/models/registry.js';
@@ -11,7 +12,6 @@ import { type Context, homeFolder } from '../context.js';
 import { indexForTraining } from '../data-sets.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { followRun } from '../follow/follow-run.js';
-import type { TrainerClient } from '../follow/run-events.js';
 import { ownerOfFolder } from '../log-files/output-folder.js';
 import { count } from '../output/numbers.js';
 import { withServicesFor } from '../plan/services-for-plan.js';

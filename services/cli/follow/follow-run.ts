@@ -1,11 +1,11 @@
 /** Shows a run until it ends: the epoch table row by row, and a status line on terminals or a line every few seconds elsewhere. */
+import { endStates, type FollowOptions, runEvents, type TrainerClient } from '#client/run-events.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
 import { askOnInterrupt } from './interrupt.js';
-import { type FollowOptions, runEvents, type TrainerClient } from './run-events.js';
-import { beginProgress, endStates, evaluationOf, type RunProgress, takeEvent } from './run-progress.js';
+import { beginProgress, evaluationOf, type RunProgress, takeEvent } from './run-progress.js';
 import { epochRow, statusLine } from './status-line.js';
 
 /** Without a terminal, a line is printed at least this often. */

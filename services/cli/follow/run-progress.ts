@@ -143,5 +143,3 @@ export function secondsLeft(progress: RunProgress): number | undefined {
 export function evaluationOf(progress: RunProgress, epoch: number): EvaluationLine | undefined {
   return progress.evaluations.find((e) => Number(e.step) === (epoch + 1) * progress.stepsPerEpoch);
 }
-
-export const endStates: ReadonlySet<RunState> = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);

@@ -1,0 +1,37 @@
+/** How long a watcher without a connection goes on trying. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Cancelled, Unavailable } from '#errors/errors.js';
+
+export interface Patience {
+  readonly signal: AbortSignal;
+  /** Seconds without a connection after which it gives up; default 60. */
+  readonly patienceSeconds?: number;
+  readonly onReconnect?: (error: Unavailable) => void;
+}
+
+const PAUSE_MS = 500;
+
+export class Reconnects {
+  #lostAt: number | undefined;
+
+  constructor(private readonly options: Patience) {}
+
+  connected(): void {
+    this.#lostAt = undefined;
+  }
+
+  /** @throws the error, if another connection does not help or the patience is over */
+  bear(error: unknown): void {
+    if (!(error instanceof Unavailable)) throw error;
+    this.#lostAt ??= performance.now();
+    if (performance.now() - this.#lostAt > (this.options.patienceSeconds ?? 60) * 1000) throw error;
+    this.options.onReconnect?.(error);
+  }
+
+  /** Waits before the next connection. @throws Cancelled */
+  async pause(): Promise<void> {
+    await delay(PAUSE_MS, undefined, { signal: this.options.signal }).catch((cause) => {
+      throw new Cancelled('watching', { cause });
+    });
+  }
+}
