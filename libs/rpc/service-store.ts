@@ -52,7 +52,7 @@ export interface ServiceStoreOptions {
 }
 
 /** Time for one attempt to open the store, and the pauses between attempts, in ms. */
-const OPEN_MS = 15_000;
+const OPEN_MS = 5000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 

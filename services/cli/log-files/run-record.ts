@@ -24,7 +24,17 @@ export interface RunRecord {
 }
 
 export function emptyRecord(): RunRecord {
-  return { run: '', parameters: 0, stepsPerEpoch: 0, drop: undefined, smallestScale: 1, epochs: new Map(), skipped: new Map(), newlySkipped: [], evaluations: new Map() };
+  return {
+    run: '',
+    parameters: 0,
+    stepsPerEpoch: 0,
+    drop: undefined,
+    smallestScale: 1,
+    epochs: new Map(),
+    skipped: new Map(),
+    newlySkipped: [],
+    evaluations: new Map(),
+  };
 }
 
 /** The epoch (from 0) that ends at `step`, or undefined if `step` lies within an epoch. */
