@@ -70,11 +70,19 @@ export class DirectoryStore implements ObjectStore {
   }
 
   /**
-   * Creates the folder if it is missing. A full disk is no error here: what is stored can be read.
+   * Creates the folder if it is missing, and removes old leftovers. A full disk is no error here: what is stored can be read.
+   * @param options.lookOnly true: nothing is created, tested or removed, and the folder must exist
    * @throws StoreUnavailable if it is not writable or its file system has no link()
    */
-  static async open(path: string): Promise<DirectoryStore> {
+  static async open(path: string, { lookOnly = false }: { lookOnly?: boolean } = {}): Promise<DirectoryStore> {
     const root = resolve(path);
+    if (lookOnly) {
+      const found = await stat(root).catch((error) => {
+        throw new StoreUnavailable(`directory ${root} cannot be read: ${codeOf(error)}`, false, error);
+      });
+      if (!found.isDirectory()) throw new StoreUnavailable(`${root} is not a directory`, false);
+      return new DirectoryStore(root, found.dev);
+    }
     try {
       await mkdir(root, { recursive: true, mode: FOLDER_MODE });
     } catch (error) {

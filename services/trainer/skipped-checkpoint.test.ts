@@ -5,9 +5,9 @@ import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { readManifest } from '#storage/checkpoint.js';
 import type { ObjectStore } from '#storage/object-store.js';
+import { manifestKeyOf } from '#work/checkpoint-keys.js';
 import { follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { emptyRecord, logLines, takeRecord } from '../cli/log-files/run-record.js';
-import { manifestKeyOf } from './run/run-log.js';
 
 let services: TrainingServices;
 let data: string;
@@ -51,7 +51,7 @@ describe('the log of a run whose newest checkpoint has', () => {
       await first.service.close();
       assert.ok(done > 0);
       const paused = (await trainer.getRun({ name: run!.name }, soon)).run!;
-      const newest = manifestKeyOf(paused.latestCheckpoint);
+      const newest = manifestKeyOf(paused.latestCheckpoint, paused.uid);
       const { manifest } = await readManifest(store, newest);
       await damage(store, newest, manifest.parts[0]!.key);
       await trainer.resumeRun({ name: run!.name }, soon);

@@ -32,7 +32,8 @@ export async function startingPoint(context: AttemptContext, program: Program): 
   return { step: 0, sums: emptySums(0), undecodable: [] };
 }
 
-async function newestWhole({ store, claimed, logger }: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
+async function newestWhole(context: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
+  const { store, claimed, logger, spec } = context;
   const { uid } = claimed.view.run;
   const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name, uid), name]));
   const kept = new Set([...nameOf.keys()].slice(0, spec.saveCkptNum));
