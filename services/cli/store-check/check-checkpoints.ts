@@ -12,6 +12,7 @@ interface Folder {
 
 export class CheckpointsCheck {
   readonly #folders = new Map<string, Folder>();
+  #endMissing = false;
 
   constructor(
     private readonly context: CheckContext,
@@ -30,14 +31,16 @@ export class CheckpointsCheck {
   /**
    * @param log undefined for imported weights, which no log names
    * @param pinned ids of checkpoints that evaluations need
+   * @returns whether they show that the log has lost its end
    */
-  async finish(log: LogFacts | undefined, pinned: ReadonlySet<string>): Promise<void> {
+  async finish(log: LogFacts | undefined, pinned: ReadonlySet<string>): Promise<boolean> {
     for (const [id, folder] of this.#folders) {
       this.context.signal.throwIfAborted();
       if (folder.manifest === undefined) await this.#orphaned(id, folder);
       else await this.#committed(id, folder, folder.manifest, log, pinned);
     }
     await this.#newest(log);
+    return this.#endMissing;
   }
 
   /** The newest checkpoint of a log is kept as long as the run, so it is lost if it is not there. */
@@ -75,29 +78,24 @@ export class CheckpointsCheck {
     const manifestKey = object.parsed.key;
     const where = `${this.prefix}/${id}`;
     // Nothing can be said about what a log names that cannot be read as a whole.
-    if (log?.whole && !log.checkpoints.has(id) && !pinned.has(id)) {
-      const repair = (signal: AbortSignal) => deleteKeys(context, [manifestKey, ...parts.keys()], signal);
-      const detail = `${parts.size + 1} objects, ${bytesOf(parts) + object.sizeBytes} bytes`;
-      reportWhenOld(context, { kind: 'checkpoint-unreferenced', where, detail, repair }, object);
-      return;
-    }
+    const isUnnamed = log?.whole === true && !log.checkpoints.has(id) && !pinned.has(id);
     let manifest: CheckpointManifest;
     try {
       ({ manifest } = await readManifest(context.store, manifestKey, { signal: context.signal }));
     } catch (error) {
       if (error instanceof ObjectNotFound) return;
       if (!(error instanceof CheckpointDamaged)) throw error;
+      if (isUnnamed) return this.#unreferenced(id, object, parts, log);
       context.report({ kind: 'checkpoint-unreadable', where: manifestKey, detail: `expected ${error.expected}, found ${error.actual}` });
       return;
     }
     if (manifest.step !== Number(id.slice(0, 12)))
       context.report({ kind: 'checkpoint-unreadable', where: manifestKey, detail: `it is that of step ${manifest.step}` });
-    if (log?.whole && manifest.logSequence > log.last)
-      context.report({
-        kind: 'log-end-missing',
-        where: manifestKey,
-        detail: `the checkpoint includes record ${manifest.logSequence}, and the log ends with ${log.last}`,
-      });
+    if (log?.whole && manifest.logSequence > log.last) {
+      this.#endMissing = true;
+      const detail = `the checkpoint includes record ${manifest.logSequence}, and the log ends with ${log.last}`;
+      context.report({ kind: 'log-end-missing', where: manifestKey, detail });
+    } else if (isUnnamed) return this.#unreferenced(id, object, parts, log);
     for (const part of manifest.parts) {
       const stored = parts.get(part.key);
       parts.delete(part.key);
@@ -108,6 +106,24 @@ export class CheckpointsCheck {
       const detail = `${left.length} parts, ${bytesOf(parts)} bytes, that its manifest does not name`;
       context.report({ kind: 'parts-orphaned', where, detail, repair: (signal) => deleteKeys(context, left, signal) });
     }
+  }
+
+  /**
+   * A save of a former owner, or one that ended before its record. It is only deleted if the log names a later checkpoint: otherwise the newest record
+   * of the log may be lost, and this is the checkpoint that it named.
+   */
+  #unreferenced(id: string, manifest: StoredObject, parts: ReadonlyMap<string, StoredObject>, log: LogFacts | undefined): void {
+    const { context } = this;
+    const where = `${this.prefix}/${id}`;
+    const size = `${parts.size + 1} objects, ${bytesOf(parts) + manifest.sizeBytes} bytes`;
+    const newest = log?.newestCheckpoint;
+    if (newest === undefined || newest.slice(0, 12) < id.slice(0, 12)) {
+      const kind = isOld(context, manifest) ? 'checkpoint-unreferenced' : 'in-progress';
+      context.report({ kind, where, detail: `${size}, of a later step than every checkpoint that the log names, so it is left alone` });
+      return;
+    }
+    const repair = (signal: AbortSignal) => deleteKeys(context, [manifest.parsed.key, ...parts.keys()], signal);
+    reportWhenOld(context, { kind: 'checkpoint-unreferenced', where, detail: size, repair }, manifest);
   }
 
   async #part(manifestKey: string, part: CheckpointManifest['parts'][number], stored: StoredObject | undefined): Promise<void> {

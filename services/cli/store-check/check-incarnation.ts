@@ -29,6 +29,7 @@ export class IncarnationCheck {
   readonly #pins: StoredObject[] = [];
   readonly #folder: string;
   #newestMs = 0;
+  #endMissing = false;
 
   constructor(
     private readonly context: CheckContext,
@@ -68,7 +69,11 @@ export class IncarnationCheck {
   }
 
   async finish(): Promise<void> {
-    if (this.owner.collection === 'schedules') return await this.#revisions.finish();
+    if (this.owner.collection === 'schedules') {
+      await this.#revisions.finish();
+      if (!this.incarnation.deleted) await this.#indexed();
+      return;
+    }
     const log = await this.#log.finish();
     const imported = this.incarnation.facts.imported === true;
     if (log.last === 0 && !imported) {
@@ -80,8 +85,10 @@ export class IncarnationCheck {
     for (const object of this.#heartbeats) this.#heartbeat(object, log);
     for (const object of this.#pins) this.#pin(object);
     const pinned = new Set(this.#pins.map(({ parsed }) => parsed.parts.checkpoint!));
-    await this.#checkpoints.finish(imported ? undefined : log, pinned);
-    if (!imported) await this.#hints(log);
+    const endMissing = await this.#checkpoints.finish(imported ? undefined : log, pinned);
+    if (imported) return;
+    await this.#indexed();
+    await this.#queued({ ...log, whole: log.whole && !endMissing && !this.#endMissing });
   }
 
   async #snapshot(object: StoredObject, log: LogFacts): Promise<void> {
@@ -90,8 +97,9 @@ export class IncarnationCheck {
     if (seq > log.last) {
       const detail = `it stands for ${seq} records, and the log ends with ${log.last}`;
       // The log may have grown since it was listed.
-      if (!(await exists(this.context, `${this.#folder}/log/${parts.number}`)))
-        this.context.report({ kind: 'log-end-missing', where: key, detail });
+      if (await exists(this.context, `${this.#folder}/log/${parts.number}`)) return;
+      this.#endMissing = true;
+      this.context.report({ kind: 'log-end-missing', where: key, detail });
       return;
     }
     const bytes = await readObject(this.context, key, maxSnapshotBytes);
@@ -106,6 +114,7 @@ export class IncarnationCheck {
     const { key, parts } = object.parsed;
     const fence = Number(parts.number);
     if (fence > log.last && log.whole && isOld(this.context, object)) {
+      this.#endMissing = true;
       this.context.report({
         kind: 'log-end-missing',
         where: key,
@@ -139,26 +148,26 @@ export class IncarnationCheck {
     );
   }
 
-  /** Without its entry in the index no list shows it, and without one in the queue no worker finds it. */
-  async #hints(log: LogFacts): Promise<void> {
+  /** Without its entry in the index no list shows it. */
+  async #indexed(): Promise<void> {
     const { project, collection, id, uid } = this.owner;
-    const segment = entrySegment(id, uid);
-    const wanted = [
-      { kind: 'index-missing' as const, key: `projects/${project}/index/${collection}/${segment}`, isNeeded: true },
-      {
-        kind: 'queue-missing' as const,
-        key: `${collection === 'runs' ? 'run-queue' : 'evaluation-queue'}/${project}/${segment}`,
-        isNeeded: log.queued && log.whole,
-      },
-    ];
-    for (const { kind, key, isNeeded } of wanted) {
-      if (!isNeeded || (await exists(this.context, key))) continue;
-      const repair = async (signal: AbortSignal): Promise<string> => {
-        await this.context.store.put(key, Buffer.from('{}'), { contentType: 'application/json', signal });
-        return `wrote ${key}`;
-      };
-      this.context.report({ kind, where: this.#folder, detail: `there is no ${key}`, repair });
-    }
+    await this.#hint('index-missing', `projects/${project}/index/${collection}/${entrySegment(id, uid)}`);
+  }
+
+  /** Without its entry in the queue no worker finds it. */
+  async #queued(log: LogFacts): Promise<void> {
+    const { project, collection, id, uid } = this.owner;
+    if (!log.queued || !log.whole) return;
+    await this.#hint('queue-missing', `${collection === 'runs' ? 'run-queue' : 'evaluation-queue'}/${project}/${entrySegment(id, uid)}`);
+  }
+
+  async #hint(kind: 'index-missing' | 'queue-missing', key: string): Promise<void> {
+    if (await exists(this.context, key)) return;
+    const repair = async (signal: AbortSignal): Promise<string> => {
+      await this.context.store.put(key, Buffer.from('{}'), { contentType: 'application/json', signal });
+      return `wrote ${key}`;
+    };
+    this.context.report({ kind, where: this.#folder, detail: `there is no ${key}`, repair });
   }
 }
 

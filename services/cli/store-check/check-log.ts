@@ -119,9 +119,13 @@ export class LogCheck {
       case 'checkpoint': {
         const { checkpoint } = event.value;
         const folder = `${this.owner.name}/checkpoints/`;
-        if (!checkpoint.startsWith(folder)) this.#misplaced(key, `it names the checkpoint ${checkpoint}`);
-        this.#newestCheckpoint = checkpoint.slice(folder.length);
-        this.#checkpoints.add(this.#newestCheckpoint);
+        const id = checkpoint.slice(folder.length);
+        if (!checkpoint.startsWith(folder) || !/^\d{12}-[0-9a-f]{8}$/.test(id)) {
+          this.#misplaced(key, `it names the checkpoint ${checkpoint}`);
+          break;
+        }
+        this.#newestCheckpoint = id;
+        this.#checkpoints.add(id);
         break;
       }
     }
