@@ -5,13 +5,18 @@
 import { Aborted, DataLoss, type DomainError, InvalidArgument, invalid, Unavailable, Violations } from '#errors/errors.js';
 import { ScheduleError } from '#schedule/index.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
-import { StoreUnavailable } from '#storage/object-store.js';
+import { StoreFull, StoreUnavailable } from '#storage/object-store.js';
 import { InvalidStoreUri } from '#storage/open-store.js';
 import { LogConflict, LogDamaged } from '#storage/record-log.js';
 
 type Row = (error: Error) => DomainError | undefined;
 
 const table: readonly Row[] = [
+  // Which place is full is what the operator needs to know first, and the caller has to pass it on.
+  row(
+    StoreFull,
+    (cause) => new Unavailable(`the object store, whose place ${cause.place} has no room left (${cause.why}),`, 5000, { cause }),
+  ),
   // Errors that are not retryable mean rejected credentials or a missing bucket. That is the operator's fault, not the caller's, so it is INTERNAL.
   row(StoreUnavailable, (cause) => (cause.retryable ? new Unavailable('the object store', 1000, { cause }) : undefined)),
   row(CheckpointDamaged, (cause) => new DataLoss(cause.part, cause.message, { cause })),

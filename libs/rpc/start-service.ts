@@ -22,11 +22,13 @@ export interface StartOptions {
   /** `data`, `scheduler`, `trainer` or `evaluator`. */
   readonly name: string;
   readonly config: ServiceConfig;
-  /** Creates the service's own parts. If it throws, the start fails. */
+  /** Creates the service's own parts. It may wait; until it resolves, the service is not ready. If it throws, the start fails. */
   readonly build: (deps: {
     logger: Logger;
     registry: Registry;
     setServing: RpcServer['setServing'];
+    /** StartOptions.signal. */
+    signal: AbortSignal | undefined;
   }) => ServiceParts | Promise<ServiceParts>;
   /** `mapError` is tried before mapLowerErrors, which is always used. */
   readonly server?: Partial<
@@ -39,6 +41,8 @@ export interface StartOptions {
   readonly logger?: Logger;
   /** Whether to export metrics of the process; default true. False if several services share a process. */
   readonly processMetrics?: boolean;
+  /** Ends a start that waits for something. */
+  readonly signal?: AbortSignal;
 }
 
 export interface RunningService {
@@ -58,13 +62,29 @@ export async function startService(options: StartOptions): Promise<RunningServic
   const registry = createRegistry({ service: name, version, process: options.processMetrics ?? true });
   let ready = false;
   let server: RpcServer | undefined;
-  const parts = await options.build({ logger, registry, setServing: (serving, service) => server?.setServing(serving, service) });
-
-  const undo: (() => Promise<void>)[] = [async () => parts.close?.()];
+  let parts: ServiceParts | undefined;
+  // The admin server comes first, so that /readyz can say that the service is not ready yet.
+  const admin = await startAdminServer({
+    host: config.adminHost,
+    port: config.adminPort,
+    allowRemote: config.allowRemote,
+    registry,
+    isReady: () => ready,
+    beforeScrape: () => parts?.beforeScrape?.(),
+  });
+  const undo: (() => Promise<void> | undefined)[] = [() => admin.close()];
   try {
+    let serving = true;
+    const setServing: RpcServer['setServing'] = (now, service) => {
+      if (service === undefined) serving = now;
+      server?.setServing(now, service);
+    };
+    const built = await options.build({ logger, registry, signal: options.signal, setServing });
+    parts = built;
+    undo.unshift(() => built.close?.());
     const tls = readTls(config);
     server = createServer({
-      services: parts.services,
+      services: built.services,
       host: config.host,
       port: config.port,
       registry,
@@ -77,30 +97,24 @@ export async function startService(options: StartOptions): Promise<RunningServic
     });
     const started = server;
     await started.start();
+    // A probe may have failed while the server was starting.
+    if (!serving) started.setServing(false);
     undo.unshift(() => started.close());
-    const admin = await startAdminServer({
-      host: config.adminHost,
-      port: config.adminPort,
-      allowRemote: config.allowRemote,
-      registry,
-      isReady: () => ready,
-      ...(parts.beforeScrape === undefined ? {} : { beforeScrape: parts.beforeScrape }),
-    });
     ready = true;
     logger.info({ host: config.host, port: started.port, admin_port: admin.port, version }, 'serving');
 
     let ended: Promise<void> | undefined;
     const end = async (graceMs: number): Promise<void> => {
       ready = false;
-      const results = await Promise.allSettled([started.drain(graceMs), parts.drain?.(graceMs)]);
-      const last = await Promise.allSettled([admin.close(), parts.close?.()]);
+      const results = await Promise.allSettled([started.drain(graceMs), built.drain?.(graceMs)]);
+      const last = await Promise.allSettled([admin.close(), built.close?.()]);
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };
     const drain = (graceMs = config.drainMs): Promise<void> => (ended ??= end(graceMs));
     return { name, port: started.port, adminPort: admin.port, registry, drain, close: () => drain(0) };
   } catch (error) {
-    for (const step of undo) await step().catch(() => {});
+    for (const step of undo) await Promise.resolve(step()).catch(() => {});
     throw error;
   }
 }

@@ -144,7 +144,7 @@ test('the newest whole checkpoint is taken, and each damaged one before it is re
   await store.delete(saved[2]!.manifestKey);
   const keys = saved.map(({ manifestKey }) => manifestKey).reverse();
   const reported: [string, string][] = [];
-  const loaded = await loadLatestValid(store, keys, (key, error) => reported.push([key, error.name]));
+  const loaded = await loadLatestValid(store, keys, (key, error) => void reported.push([key, error.name]));
   assert.equal(loaded?.manifest.step, 2);
   assert.deepEqual(reported, [
     [keys[0], 'CheckpointDamaged'],

@@ -22,6 +22,7 @@ import {
   ObjectTooLarge,
   type SignalOption,
   StorageError,
+  StoreFull,
   sizeOf,
 } from './object-store.js';
 import { decodeSafetensors, encodeSafetensors, SafetensorsError } from './safetensors.js';
@@ -88,14 +89,20 @@ export async function saveCheckpoint(
   const totalBytes = pieces.reduce((sum, { tensors }) => sum + dataBytes(tensors), 0);
   const parts: CheckpointPart[] = [];
   let doneBytes = 0;
-  for (const { group, index, tensors } of pieces) {
-    const file = encodeSafetensors(tensors, { format: 'pt' });
-    const sha256 = await sha256Of(file, signal);
-    const key = `${prefix}/${id}/${group}${index === 0 ? '' : `-${index + 1}`}.${sha256.slice(0, 16)}.safetensors`;
-    await store.put(key, file, { signal });
-    parts.push({ group, key, sha256, sizeBytes: sizeOf(file), tensors: tensors.map(({ name }) => name) });
-    doneBytes += dataBytes(tensors);
-    onProgress?.(doneBytes, totalBytes);
+  try {
+    for (const { group, index, tensors } of pieces) {
+      const file = encodeSafetensors(tensors, { format: 'pt' });
+      const sha256 = await sha256Of(file, signal);
+      const key = `${prefix}/${id}/${group}${index === 0 ? '' : `-${index + 1}`}.${sha256.slice(0, 16)}.safetensors`;
+      await store.put(key, file, { signal });
+      parts.push({ group, key, sha256, sizeBytes: sizeOf(file), tensors: tensors.map(({ name }) => name) });
+      doneBytes += dataBytes(tensors);
+      onProgress?.(doneBytes, totalBytes);
+    }
+  } catch (error) {
+    // Without room, what was already written must not take the place of the next attempt. Otherwise it is left to retention.
+    if (error instanceof StoreFull) for (const { key } of parts) await store.delete(key, { signal }).catch(() => undefined);
+    throw error;
   }
   const manifest: CheckpointManifest = { formatVersion: FORMAT_VERSION, ...state, parts };
   const encoded = encodeManifest(manifest);
@@ -202,7 +209,7 @@ async function getBounded(store: ObjectStore, key: string, expected: string, max
 export async function loadLatestValid(
   store: ObjectStore,
   manifestKeys: readonly string[],
-  onDamaged: (manifestKey: string, error: CheckpointDamaged | ObjectNotFound) => void,
+  onDamaged: (manifestKey: string, error: CheckpointDamaged | ObjectNotFound) => void | Promise<void>,
   options: { groups?: readonly Group[] } & SignalOption = {},
 ): Promise<LoadedCheckpoint | undefined> {
   for (const manifestKey of manifestKeys) {
@@ -210,7 +217,7 @@ export async function loadLatestValid(
       return await loadCheckpoint(store, manifestKey, options);
     } catch (error) {
       if (!(error instanceof CheckpointDamaged || error instanceof ObjectNotFound)) throw error;
-      onDamaged(manifestKey, error);
+      await onDamaged(manifestKey, error);
     }
   }
   return undefined;

@@ -1,6 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type CheckpointSnapshot, type SavedCheckpoint, type SaveOptions, saveCheckpoint } from './checkpoint.js';
 import type { CheckpointState } from './checkpoint-manifest.js';
-import { type ObjectStore, type SignalOption, StorageError } from './object-store.js';
+import { type ObjectStore, type SignalOption, StorageError, StoreFull } from './object-store.js';
 
 /** A snapshot that is about to be copied. */
 export interface StagedSnapshot extends CheckpointState {
@@ -36,6 +37,15 @@ export interface CheckpointerOptions extends Pick<SaveOptions, 'maxPartBytes'> {
   onCommitted: (saved: SavedCheckpoint, signal: AbortSignal) => Promise<void>;
   /** Called when a save fails. The run continues; its latest checkpoint is the one before. */
   onFailed: (step: number, error: unknown) => void;
+  /**
+   * Called when the store has no room for a checkpoint, once for each save: with the error before the waiting, and with undefined after it. Must not
+   * throw.
+   */
+  onFull?: (error: StoreFull | undefined) => Promise<void>;
+  /** Aborts when a save must no longer wait for room. */
+  hurry?: AbortSignal;
+  /** First pause in ms before a save is tried again for which there was no room; it doubles up to 32 times as much. Default 1000. */
+  fullPauseMs?: number;
 }
 
 export interface CheckpointerStatus {
@@ -116,22 +126,40 @@ export class Checkpointer {
   }
 
   private async save(snapshot: CheckpointSnapshot): Promise<void> {
-    const { store, prefix, maxPartBytes, onCommitted, onFailed } = this.options;
+    const { onCommitted, onFailed } = this.options;
     const { signal } = this.ending;
     try {
-      const onProgress = (savedBytes: number) => {
-        this.state = { ...this.state, savedBytes };
-      };
-      const saved = await saveCheckpoint(store, prefix, snapshot, {
-        signal,
-        onProgress,
-        ...(maxPartBytes === undefined ? {} : { maxPartBytes }),
-      });
+      const saved = await this.saveWithRoom(snapshot, signal);
       await onCommitted(saved, signal);
       this.state = { ...this.state, inFlightStep: undefined, committed: this.state.committed + 1 };
     } catch (error) {
       this.state = { ...this.state, inFlightStep: undefined, failed: this.state.failed + 1, lastError: error };
       onFailed(snapshot.step, error);
+    }
+  }
+
+  /** A full disk is waited for, because a run that trained on without checkpoints would lose everything at its end. */
+  private async saveWithRoom(snapshot: CheckpointSnapshot, signal: AbortSignal): Promise<SavedCheckpoint> {
+    const { store, prefix, maxPartBytes, onFull, hurry, fullPauseMs = 1000 } = this.options;
+    const ending = hurry === undefined ? signal : AbortSignal.any([signal, hurry]);
+    const onProgress = (savedBytes: number) => {
+      this.state = { ...this.state, savedBytes };
+    };
+    const options = { signal, onProgress, ...(maxPartBytes === undefined ? {} : { maxPartBytes }) };
+    let waits = false;
+    try {
+      for (let pauseMs = fullPauseMs; ; pauseMs = Math.min(32 * fullPauseMs, 2 * pauseMs)) {
+        try {
+          return await saveCheckpoint(store, prefix, snapshot, options);
+        } catch (error) {
+          if (!(error instanceof StoreFull) || ending.aborted) throw error;
+          if (!waits) await onFull?.(error);
+          waits = true;
+        }
+        await delay(pauseMs, undefined, { signal: ending }).catch(() => undefined);
+      }
+    } finally {
+      if (waits) await onFull?.(undefined);
     }
   }
 }

@@ -11,15 +11,23 @@ export const TEMPORARY_PREFIX = '.tmp-';
 const CHUNKS_AT_ONCE = 256;
 const SLICE_BYTES = 64 << 20;
 
+/** Only the owner may read what is stored: weights, and names and places of data sets. */
+export const FILE_MODE = 0o600;
+export const FOLDER_MODE = 0o700;
+
 export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code;
 
 /**
- * Writes and fsyncs a new file with a unique name beside `path`, so that link() or rename() can publish it as a whole. The caller owns the file. On
- * any failure, no file is left.
+ * Writes and fsyncs a new file with a unique name in a folder, so that link() or rename() can publish it as a whole. The caller owns the file. On
+ * any failure, no file is left. `beforeMaking` is called before the folder is created; if it throws, nothing is.
  */
-export async function writeTemporary(folder: string, bytes: Bytes, signal?: AbortSignal): Promise<string> {
+export async function writeTemporary(
+  folder: string,
+  bytes: Bytes,
+  { signal, beforeMaking }: { signal?: AbortSignal | undefined; beforeMaking?: (() => Promise<void>) | undefined } = {},
+): Promise<string> {
   const path = join(folder, `${TEMPORARY_PREFIX}${process.pid}-${randomUUID()}`);
-  const file = await openInFolder(path, folder);
+  const file = await openInFolder(path, folder, beforeMaking);
   try {
     const slices = slicesOf(bytes);
     for (let i = 0; i < slices.length; i += CHUNKS_AT_ONCE) {
@@ -41,13 +49,14 @@ export async function writeTemporary(folder: string, bytes: Bytes, signal?: Abor
 const FOLDER_ATTEMPTS = 100;
 
 /** Creates the folder if it is missing. A concurrent delete may remove it or a folder above it again; then it tries once more. */
-async function openInFolder(path: string, folder: string): Promise<FileHandle> {
+async function openInFolder(path: string, folder: string, beforeMaking?: () => Promise<void>): Promise<FileHandle> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await open(path, 'wx', 0o644);
+      return await open(path, 'wx', FILE_MODE);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
       if (attempt === FOLDER_ATTEMPTS) throw new StoreUnavailable(`folder ${folder} vanished ${attempt} times`, true, error);
+      await beforeMaking?.();
       await makeFolder(folder).catch((failure) => {
         if (codeOf(failure) !== 'ENOENT') throw failure;
       });
@@ -57,7 +66,7 @@ async function openInFolder(path: string, folder: string): Promise<FileHandle> {
 
 /** Same as mkdir -p, and makes the new entries durable in their parents. */
 async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true });
+  const first = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
   if (first === undefined) return;
   for (let path = folder; path.length >= first.length; path = dirname(path)) await syncFolder(dirname(path));
 }

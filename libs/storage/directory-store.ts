@@ -1,9 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, open, rename, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { codeOf, etagOf, etagOfSmall, sweepTemporary, syncFolder, TEMPORARY_PREFIX, writeTemporary } from './directory-files.js';
+import {
+  codeOf,
+  etagOf,
+  etagOfSmall,
+  FILE_MODE,
+  FOLDER_MODE,
+  sweepTemporary,
+  syncFolder,
+  TEMPORARY_PREFIX,
+  writeTemporary,
+} from './directory-files.js';
 import { walkInKeyOrder } from './directory-listing.js';
 import {
   type Bytes,
@@ -24,6 +35,7 @@ import {
   PreconditionFailed,
   type PutOptions,
   type SignalOption,
+  StoreFull,
   StoreUnavailable,
   sizeOf,
 } from './object-store.js';
@@ -33,6 +45,13 @@ const LEFTOVER_AGE_MS = 24 * 3600 * 1000;
 /** A lock is held during one small write. One this old was left by a killed process. */
 const LOCK_STALE_MS = 30_000;
 const LOCK_POLL_MS = 5;
+/** Opening something else than a file, such as a named pipe, must not wait for its other end. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
+/** Bytes that are read in one go, after which a signal or a deadline has its say. */
+const READ_BYTES = 16 << 20;
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
+/** Nothing to wait for: somebody has to change the system's settings. */
+const LASTING = new Set(['EROFS', 'EPERM', 'ENOSYS', 'EOPNOTSUPP']);
 
 /**
  * Stores objects as files below one folder of a local file system. A file is written under a temporary name in the same folder, fsynced and then
@@ -42,19 +61,38 @@ const LOCK_POLL_MS = 5;
 export class DirectoryStore implements ObjectStore {
   readonly uri: string;
 
-  private constructor(private readonly root: string) {
+  private constructor(
+    private readonly root: string,
+    /** The file system that the root was on when it was opened. */
+    private readonly device: number,
+  ) {
     this.uri = pathToFileURL(root).href;
   }
 
-  /** Creates the folder if it is missing. @throws StoreUnavailable if it is not writable or its file system has no link() */
-  static async open(path: string): Promise<DirectoryStore> {
+  /**
+   * Creates the folder if it is missing, and removes old leftovers. A full disk is no error here: what is stored can be read.
+   * @param options.lookOnly true: nothing is created, tested or removed, and the folder must exist
+   * @throws StoreUnavailable if it is not writable or its file system has no link()
+   */
+  static async open(path: string, { lookOnly = false }: { lookOnly?: boolean } = {}): Promise<DirectoryStore> {
     const root = resolve(path);
-    await mkdir(root, { recursive: true }).catch((error) => {
-      throw new StoreUnavailable(`directory ${root} cannot be created`, false, error);
-    });
+    if (lookOnly) {
+      const found = await stat(root).catch((error) => {
+        throw new StoreUnavailable(`directory ${root} cannot be read: ${codeOf(error)}`, false, error);
+      });
+      if (!found.isDirectory()) throw new StoreUnavailable(`${root} is not a directory`, false);
+      return new DirectoryStore(root, found.dev);
+    }
+    try {
+      await mkdir(root, { recursive: true, mode: FOLDER_MODE });
+    } catch (error) {
+      if (FULL.has(codeOf(error) ?? '')) throw new StoreFull(root, codeOf(error)!, error);
+      const lasting = ['EACCES', 'EEXIST', 'ENOTDIR', ...LASTING].includes(codeOf(error) ?? '');
+      throw new StoreUnavailable(`directory ${root} cannot be created`, !lasting, error);
+    }
     await probeLink(root);
     await sweepTemporary(root, LEFTOVER_AGE_MS);
-    return new DirectoryStore(root);
+    return new DirectoryStore(root, (await stat(root)).dev);
   }
 
   async put(key: string, bytes: Bytes, { ifAbsent = false, signal }: PutOptions = {}): Promise<{ etag: string }> {
@@ -62,9 +100,12 @@ export class DirectoryStore implements ObjectStore {
     return this.guard(key, async () => {
       // This check saves writing the bytes of a create that has already lost; the link() below decides.
       if (ifAbsent && (await exists(path))) throw new ObjectExists(key);
-      const temporary = await writeTemporary(dirname(path), bytes, signal).catch((error) => {
-        throw ['ENOTDIR', 'EEXIST'].includes(codeOf(error) ?? '') ? new InvalidKey(key, 'one of its folders is an object') : error;
-      });
+      const temporary = await writeTemporary(dirname(path), bytes, { signal, beforeMaking: () => this.assertPresent() }).catch(
+        async (error) => {
+          await this.removeEmptyFolders(dirname(path));
+          throw ['ENOTDIR', 'EEXIST'].includes(codeOf(error) ?? '') ? new InvalidKey(key, 'one of its folders is an object') : error;
+        },
+      );
       try {
         if (ifAbsent) await link(temporary, path);
         else await rename(temporary, path);
@@ -93,15 +134,15 @@ export class DirectoryStore implements ObjectStore {
     });
   }
 
-  async get(key: string, { maxBytes = MAX_GET_BYTES, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
+  async get(key: string, { maxBytes = MAX_GET_BYTES, onProgress, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
     const path = this.pathOf(key, signal);
     return this.guard(key, async () => {
-      const file = await open(path, 'r');
+      const file = await open(path, READ_FLAGS);
       try {
         const stats = await file.stat({ bigint: true });
         if (!stats.isFile()) throw new ObjectNotFound(key);
         if (stats.size > maxBytes) throw new ObjectTooLarge(key, Number(stats.size), maxBytes);
-        const bytes = await readExactly(file, 0, Number(stats.size), signal);
+        const bytes = await readExactly(file, 0, Number(stats.size), signal, onProgress);
         return { bytes, etag: bytes.length <= MAX_REPLACE_BYTES ? etagOfSmall(bytes) : await etagOf(path, stats) };
       } finally {
         await file.close();
@@ -112,7 +153,7 @@ export class DirectoryStore implements ObjectStore {
   async getRange(key: string, offset: number, length: number, { signal }: SignalOption = {}): Promise<Buffer> {
     const path = this.pathOf(key, signal);
     return this.guard(key, async () => {
-      const file = await open(path, 'r');
+      const file = await open(path, READ_FLAGS);
       try {
         const stats = await file.stat();
         if (!stats.isFile()) throw new ObjectNotFound(key);
@@ -135,12 +176,16 @@ export class DirectoryStore implements ObjectStore {
   async list(prefix: string, { after = '', limit, signal }: ListOptions = {}): Promise<ListPage> {
     checkPrefix(prefix);
     const most = checkListLimit(limit);
-    const page: ListPage = { objects: [] };
-    for await (const object of walkInKeyOrder(this.root, prefix, after, signal)) {
-      if (page.objects.length === most) return { ...page, next: page.objects[most - 1]!.key };
-      page.objects.push(object);
-    }
-    return page;
+    return this.guard(prefix, async () => {
+      const page: ListPage = { objects: [] };
+      for await (const object of walkInKeyOrder(this.root, prefix, after, signal)) {
+        if (page.objects.length === most) return { ...page, next: page.objects[most - 1]!.key };
+        page.objects.push(object);
+      }
+      // A folder that is gone must not look like a store without objects.
+      if (page.objects.length === 0) await this.assertPresent();
+      return page;
+    });
   }
 
   async delete(key: string, { signal }: SignalOption = {}): Promise<void> {
@@ -180,26 +225,34 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
+  /**
+   * An unmounted or removed folder must look neither like an empty store nor be made anew.
+   * @throws StoreUnavailable if the folder is gone, or is an empty one on another file system than the store was opened on
+   */
+  private async assertPresent(): Promise<void> {
+    const gone = (why: string, cause?: unknown) => new StoreUnavailable(`directory ${this.root} ${why}`, true, cause);
+    const now = await stat(this.root).catch((error) => {
+      throw ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '') ? gone('no longer exists', error) : error;
+    });
+    if (!now.isDirectory()) throw gone('is no longer a folder');
+    if (now.dev !== this.device && (await readdir(this.root)).length === 0) {
+      throw gone('is empty and on another file system than before: is the file system of the store not mounted?');
+    }
+  }
+
   private async guard<T>(key: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      switch (codeOf(error)) {
-        case 'ENOENT':
-        case 'ENOTDIR':
-          throw new ObjectNotFound(key);
-        case 'EACCES':
-        case 'EROFS':
-        case 'ENOSPC':
-        case 'EDQUOT':
-        case 'EIO':
-        case 'EMFILE':
-        case 'ENFILE':
-        case 'ESTALE':
-          throw new StoreUnavailable(`${this.uri} failed on ${key}: ${(error as Error).message}`, codeOf(error) !== 'EROFS', error);
-        default:
-          throw error;
+      const code = codeOf(error);
+      // The system's errors have a code and a system call; all others keep their class.
+      if (code === undefined || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      if (code === 'ENOENT' || code === 'ENOTDIR') {
+        await this.guard(key, () => this.assertPresent());
+        throw new ObjectNotFound(key);
       }
+      if (FULL.has(code)) throw new StoreFull(this.root, code, error);
+      throw new StoreUnavailable(`${this.uri} failed on ${key}: ${(error as Error).message}`, !LASTING.has(code), error);
     }
   }
 }
@@ -213,15 +266,22 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function readExactly(file: Awaited<ReturnType<typeof open>>, offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+async function readExactly(
+  file: Awaited<ReturnType<typeof open>>,
+  offset: number,
+  length: number,
+  signal?: AbortSignal,
+  onProgress?: () => void,
+): Promise<Buffer> {
   // Allocated on its own, never from the shared pool: tensors are views of this memory and need the alignment of a fresh allocation.
   const bytes = Buffer.allocUnsafeSlow(length);
   let done = 0;
   while (done < length) {
     signal?.throwIfAborted();
-    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 64 << 20), offset + done);
+    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, READ_BYTES), offset + done);
     if (bytesRead === 0) throw new StoreUnavailable(`a file ended after ${offset + done} of ${offset + length} bytes`, true);
     done += bytesRead;
+    onProgress?.();
   }
   return bytes;
 }
@@ -230,7 +290,7 @@ async function readExactly(file: Awaited<ReturnType<typeof open>>, offset: numbe
 async function probeLink(root: string): Promise<void> {
   const name = join(root, `${TEMPORARY_PREFIX}probe-${process.pid}-${randomUUID()}`);
   try {
-    await writeFile(name, 'probe');
+    await writeFile(name, '', { mode: FILE_MODE });
     await link(name, `${name}-link`);
     const second = await link(name, `${name}-link`).then(
       () => 'allowed',
@@ -238,10 +298,13 @@ async function probeLink(root: string): Promise<void> {
     );
     if (second !== 'EEXIST') throw new Error(`a second link() was ${second}`);
   } catch (error) {
+    const code = codeOf(error) ?? '';
+    if (FULL.has(code)) return;
+    if (['EIO', 'ESTALE', 'ENOTCONN', 'ETIMEDOUT', 'EHOSTDOWN', 'EMFILE', 'ENFILE'].includes(code))
+      throw new StoreUnavailable(`directory ${root} does not work at present`, true, error);
     throw new StoreUnavailable(`directory ${root}: its file system cannot create exclusively with link()`, false, error);
   } finally {
-    await rm(name, { force: true });
-    await rm(`${name}-link`, { force: true });
+    for (const made of [name, `${name}-link`]) await rm(made, { force: true }).catch(() => undefined);
   }
 }
 
@@ -254,7 +317,7 @@ async function underLock<T>(path: string, signal: AbortSignal | undefined, work:
   for (;;) {
     signal?.throwIfAborted();
     try {
-      await writeFile(lock, `${process.pid}`, { flag: 'wx' });
+      await writeFile(lock, `${process.pid}`, { flag: 'wx', mode: FILE_MODE });
       break;
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw error;

@@ -17,6 +17,8 @@ export interface PutOptions {
 export interface GetOptions {
   /** Larger objects are rejected with ObjectTooLarge before they are read. Default 2 GiB − 1. */
   maxBytes?: number | undefined;
+  /** Called whenever bytes have arrived, so that a caller can tell a slow read from one that hangs. */
+  onProgress?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -154,6 +156,26 @@ export class StoreUnavailable extends StorageError {
     cause?: unknown,
   ) {
     super(message, cause === undefined ? undefined : { cause });
+  }
+}
+
+/** Nothing at all answered in time, so other operations would not be answered either. */
+export class StoreSilent extends StoreUnavailable {
+  constructor(message: string, cause?: unknown) {
+    super(message, true, cause);
+  }
+}
+
+/** The store answers but has no room for another object. Nothing of the object is visible, and reading still works. */
+export class StoreFull extends StoreUnavailable {
+  constructor(
+    /** The store's folder or address. */
+    readonly place: string,
+    /** The system's own words. */
+    readonly why: string,
+    cause?: unknown,
+  ) {
+    super(`${place} has no room left (${why})`, true, cause);
   }
 }
 

@@ -23,6 +23,8 @@ export interface OpenStoreOptions {
   limits?: Partial<S3Limits>;
   /** Whether to check at once that the S3 store answers and enforces exclusive creates. Default true. */
   probe?: boolean;
+  /** Whether nothing is created, tested or tidied up, and a folder must exist. Default false. */
+  lookOnly?: boolean;
   /** S3 only: objects were put there by others, so that any name is a key; for data sets. Default false. */
   foreignKeys?: boolean;
   signal?: AbortSignal;
@@ -37,17 +39,17 @@ export interface OpenStoreOptions {
  */
 export async function openStore(
   uri: string,
-  { env = process.env, limits, probe = true, foreignKeys = false, signal }: OpenStoreOptions = {},
+  { env = process.env, limits, probe = true, lookOnly = false, foreignKeys = false, signal }: OpenStoreOptions = {},
 ): Promise<ObjectStore> {
   if (uri.trim() === '') throw new InvalidStoreUri(uri, 'must be a folder, file:///folder or s3://bucket/prefix?endpoint=…');
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return DirectoryStore.open(resolve(uri));
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return DirectoryStore.open(resolve(uri), { lookOnly });
   const url = parse(uri);
   if (url.protocol === 'file:') {
     if (url.host !== '' || url.search !== '') throw new InvalidStoreUri(uri, 'file:///absolute/folder has no host and no query');
-    return DirectoryStore.open(fileURLToPath(url));
+    return DirectoryStore.open(fileURLToPath(url), { lookOnly });
   }
   const store = new S3Store({ ...s3Location(uri, url, env, foreignKeys), foreignKeys }, limits);
-  if (!probe) return store;
+  if (!probe || lookOnly) return store;
   try {
     await store.probe(signal);
     return store;

@@ -342,7 +342,8 @@ function payloadOf(record: LogRecord): JsonObject {
   return payload;
 }
 
-function parseRecord(key: string, seq: number, bytes: Buffer): LogRecord {
+/** @throws LogDamaged, with the broken seal as its cause if the bytes were changed */
+export function parseRecord(key: string, seq: number, bytes: Buffer): LogRecord {
   let value: unknown;
   try {
     value = unsealJson(bytes, SEAL).value;

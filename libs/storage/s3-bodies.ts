@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import { asChunks, type Bytes, ObjectTooLarge, StoreUnavailable } from './object-store.js';
-import type { Attempt } from './s3-transport.js';
 
 /** Copies only if there is more than one chunk. */
 export function concatBytes(bytes: Bytes): Buffer {
@@ -33,7 +32,7 @@ export function* blocksOf(bytes: Bytes, blockBytes: number): Generator<Buffer> {
  * Reads a whole response body into memory of its own, because tensors are views of it and need the alignment of a fresh allocation.
  * @throws ObjectTooLarge before reading, by the content-length; StoreUnavailable if the body ends early
  */
-export async function readBody(key: string, response: IncomingMessage, maxBytes: number, attempt: Attempt): Promise<Buffer> {
+export async function readBody(key: string, response: IncomingMessage, maxBytes: number, onProgress: () => void): Promise<Buffer> {
   try {
     const announced = Number(response.headers['content-length']);
     if (!Number.isSafeInteger(announced) || announced < 0) throw new StoreUnavailable(`${key}: the answer has no content-length`, false);
@@ -41,7 +40,7 @@ export async function readBody(key: string, response: IncomingMessage, maxBytes:
     const bytes = Buffer.allocUnsafeSlow(announced);
     let done = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
-      attempt.progress();
+      onProgress();
       done += chunk.copy(bytes, done);
     }
     if (done !== announced) throw new StoreUnavailable(`${key}: ${done} of ${announced} bytes arrived`, true);

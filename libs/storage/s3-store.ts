@@ -22,6 +22,8 @@ import {
   PreconditionFailed,
   type PutOptions,
   type SignalOption,
+  StoreFull,
+  StoreSilent,
   StoreUnavailable,
   sizeOf,
 } from './object-store.js';
@@ -47,6 +49,9 @@ export const S3_PART_BYTES = 16 << 20;
 const MAX_S3_NAME_BYTES = 1024;
 const SLOWEST_BYTES_PER_MS = 1049;
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
+
+/** MinIO's words for a full disk and a used-up quota. */
+const FULL_CODES = new Set(['XMinioStorageFull', 'XMinioAdminBucketQuotaExceeded', 'QuotaExceeded']);
 
 /** The kind of call that an error came from; it decides what 404, 409 and 412 mean. */
 type Purpose = { kind: 'read' } | { kind: 'create' } | { kind: 'replace'; ifMatch: string } | { kind: 'write' } | { kind: 'list' };
@@ -119,11 +124,15 @@ export class S3Store implements BrowsableStore {
     return this.putSingle(key, this.nameOf(key), bytes, headers, { kind: 'replace', ifMatch }, signal);
   }
 
-  async get(key: string, { maxBytes = MAX_GET_BYTES, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
+  async get(key: string, { maxBytes = MAX_GET_BYTES, onProgress, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
     const name = this.nameOf(key);
     return this.call(key, { kind: 'read' }, { signal }, async (attempt) => {
       const response = (await this.client.getObject(this.bucket, name)) as IncomingMessage;
-      const bytes = await readBody(key, response, maxBytes, attempt);
+      const progress = (): void => {
+        attempt.progress();
+        onProgress?.();
+      };
+      const bytes = await readBody(key, response, maxBytes, progress);
       return { bytes, etag: bareEtag(response.headers.etag) };
     });
   }
@@ -137,7 +146,7 @@ export class S3Store implements BrowsableStore {
     return this.call(key, { kind: 'read' }, { signal }, async (attempt) => {
       try {
         const response = (await this.client.getPartialObject(this.bucket, name, offset, length)) as IncomingMessage;
-        return await readBody(key, response, length, attempt);
+        return await readBody(key, response, length, () => attempt.progress());
       } catch (error) {
         if (attempt.status === 416) return Buffer.alloc(0);
         throw error;
@@ -307,8 +316,10 @@ export class S3Store implements BrowsableStore {
     if (status === 412 && purpose.kind === 'replace') return final(new PreconditionFailed(key, purpose.ifMatch));
     if (code === 'XMinioParentIsObject' || code === 'XMinioObjectExistsAsDirectory')
       return final(new InvalidKey(key, 'one of its folders is an object'));
+    if (status === 507 || FULL_CODES.has(code)) return final(new StoreFull(this.uri, code || `HTTP ${status}`, error));
+    if (status === undefined) return { retryable: true, error: new StoreSilent(say, error) };
     // 409: another conditional write of this key is in progress; the next attempt shows who won.
-    const retryable = status === undefined || status >= 500 || [200, 408, 409, 429].includes(status);
+    const retryable = status >= 500 || [200, 408, 409, 429].includes(status);
     return { retryable, error: new StoreUnavailable(say, retryable, error) };
   }
 }

@@ -4,7 +4,7 @@ import { setMaxListeners } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { StoreUnavailable } from './object-store.js';
+import { StoreSilent } from './object-store.js';
 
 /** Timeouts and attempts of the S3 store. */
 export interface S3Limits {
@@ -99,7 +99,7 @@ export class S3Transport {
       } catch (error) {
         options.signal?.throwIfAborted();
         outcome = timer.expired
-          ? { retryable: true, error: new StoreUnavailable(`${what}: no answer within ${Math.ceil(timer.timeoutMs)} ms`, true, error) }
+          ? { retryable: true, error: new StoreSilent(`${what}: no answer within ${Math.ceil(timer.timeoutMs)} ms`, error) }
           : classify(error, attempt);
       } finally {
         timer.end();

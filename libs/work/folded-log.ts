@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '#errors/errors.js';
-import { StoreUnavailable } from '#storage/object-store.js';
+import { StoreFull, StoreUnavailable } from '#storage/object-store.js';
 import { type JsonObject, type JsonValue, LogConflict, type LogRecord, type RecordLog } from '#storage/record-log.js';
 
 export interface LogCodec<E> {
@@ -24,15 +24,23 @@ export interface SnapshotCodec<V> {
   readonly isLast?: (view: V) => boolean;
 }
 
-export interface FoldedLogOptions<E, V> {
+export interface StorePatience {
+  /** How long a store that does not answer is asked again, in ms; default 30 seconds. 0 where somebody waits for an answer. */
+  readonly storePatienceMs?: number | undefined;
+  /** How long a store without room is asked again, in ms; default ten times `storePatienceMs`, because people have to make room. */
+  readonly fullPatienceMs?: number | undefined;
+}
+
+/** For calls: whether to try again is up to the caller. */
+export const noPatience: StorePatience = { storePatienceMs: 0 };
+
+export interface FoldedLogOptions<E, V> extends StorePatience {
   readonly log: RecordLog;
   readonly codec: LogCodec<E>;
   readonly apply: (view: V | undefined, event: E, sequence: number) => V;
   readonly snapshots?: SnapshotCodec<V> | undefined;
   /** Number of collisions after which an append fails; default 100. */
   readonly maxCollisions?: number;
-  /** How long a store that does not answer is asked again, in ms; default 30 seconds. */
-  readonly storePatienceMs?: number;
 }
 
 /** An append lost against other writers too many times. */
@@ -143,14 +151,15 @@ export class FoldedLog<E, V> {
   }
 
   async #patiently<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const { storePatienceMs = 30_000, fullPatienceMs = 10 * storePatienceMs } = this.#options;
     const begun = performance.now();
     for (let pause = firstPauseMs; ; pause = Math.min(longestPauseMs, 2 * pause)) {
       try {
         return await work();
       } catch (error) {
-        const waited = performance.now() - begun;
-        if (!(error instanceof StoreUnavailable) || !error.retryable || waited + pause > (this.#options.storePatienceMs ?? 30_000))
-          throw error;
+        if (!(error instanceof StoreUnavailable) || !error.retryable) throw error;
+        const patience = error instanceof StoreFull ? fullPatienceMs : storePatienceMs;
+        if (performance.now() - begun + pause > patience) throw error;
       }
       await delay(pause, undefined, signal && { signal });
     }

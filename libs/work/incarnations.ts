@@ -139,9 +139,11 @@ export class Incarnations {
     }
     // This is read after the folders were seen: a uid is written before its objects, so every uid seen is either the current one or deleted.
     const newest = await this.newest(name, signal);
-    for (const uid of uids) {
-      if (newest === undefined || (uid === newest.uid && !newest.deleted)) continue;
-      await removeAll(this.#store, `${incarnationFolder(name, uid)}/`, signal);
+    const unused = new Set(uids.filter((uid) => newest !== undefined && (uid !== newest.uid || newest.deleted)));
+    // Only a uid that an incarnation names is removed: if the newest incarnation is lost, its objects must not go too.
+    for (let number = newest?.number ?? 0; number > 0 && unused.size > 0; number--) {
+      const { uid } = await this.#read(name, number, signal);
+      if (unused.delete(uid)) await removeAll(this.#store, `${incarnationFolder(name, uid)}/`, signal);
     }
   }
 
@@ -179,13 +181,10 @@ export class Incarnations {
     const key = keyOf(name, number);
     try {
       const { bytes } = await this.#store.get(key, { maxBytes: maxRecordBytes, signal });
-      const found = unsealJson(bytes, SEAL).value as Incarnation & { readonly format: unknown; readonly name: unknown };
-      if (found.format !== FORMAT || found.name !== name || found.number !== number || !isUid(found.uid))
-        throw new DataLoss(key, `it is not incarnation ${number} of ${name}`);
-      return { number, uid: found.uid, deleted: found.deleted, facts: found.facts };
+      return decodeIncarnation(key, bytes, name, number);
     } catch (cause) {
       if (cause instanceof ObjectNotFound) throw new DataLoss(key, 'it is missing, although a later one exists', { cause });
-      if (cause instanceof SealBroken || cause instanceof ObjectTooLarge) throw new DataLoss(key, cause.message, { cause });
+      if (cause instanceof ObjectTooLarge) throw new DataLoss(key, cause.message, { cause });
       throw cause;
     }
   }
@@ -195,6 +194,20 @@ export class Incarnations {
     if (known === undefined || known.number < incarnation.number) this.#known.set(name, incarnation);
     return incarnation;
   }
+}
+
+/** @throws DataLoss if the bytes are not this incarnation of the name */
+export function decodeIncarnation(key: string, bytes: Buffer, name: string, number: number): Incarnation {
+  let found: Incarnation & { readonly format: unknown; readonly name: unknown };
+  try {
+    found = unsealJson(bytes, SEAL).value as typeof found;
+  } catch (cause) {
+    if (cause instanceof SealBroken) throw new DataLoss(key, cause.message, { cause });
+    throw cause;
+  }
+  if (found.format !== FORMAT || found.name !== name || found.number !== number || !isUid(found.uid))
+    throw new DataLoss(key, `it is not incarnation ${number} of ${name}`);
+  return { number, uid: found.uid, deleted: found.deleted, facts: found.facts };
 }
 
 /** Why something that version 0.1 stored cannot be used, and what to do. */

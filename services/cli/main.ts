@@ -12,6 +12,7 @@ import { addEvaluateCommand } from './commands/evaluate.js';
 import { addRunsCommand } from './commands/runs.js';
 import { addScheduleCommand } from './commands/schedule.js';
 import { addServeCommand, serve } from './commands/serve.js';
+import { addStoreCommand } from './commands/store.js';
 import { addTrainCommand } from './commands/train.js';
 import { addUpCommand } from './commands/up.js';
 import { type Context, processContext } from './context.js';
@@ -61,6 +62,7 @@ export function createProgram(context: Context): Command {
     addEvaluateCommand,
     addScheduleCommand,
     addDataCommand,
+    addStoreCommand,
     addDoctorCommand,
   ];
   for (const add of commands) add(program, context);

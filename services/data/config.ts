@@ -2,13 +2,11 @@
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
 import { integer, serviceOptions } from '#rpc/service-options.js';
+import { storeOptions } from '#rpc/service-store.js';
 
 export const dataOptions = {
   ...serviceOptions({ port: 7011 }),
-  store: {
-    schema: z.string().min(1),
-    help: 'object store that holds the manifests: a folder, file:///folder or s3://bucket/prefix?endpoint=…',
-  },
+  ...storeOptions('the manifests'),
   root: {
     schema: z.array(z.string().min(1)).min(1, 'at least one'),
     help: 'folder from which data sets may be read; symbolic links must not lead out of it',

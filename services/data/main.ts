@@ -9,8 +9,8 @@ import { pixelInfo } from '#native/pixels.js';
 import { service } from '#rpc/handlers.js';
 import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
+import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
-import { openStore } from '#storage/open-store.js';
 import { Admission } from './admission.js';
 import { Ahead } from './ahead.js';
 import { type DataConfig, dataConfig } from './config.js';
@@ -33,17 +33,21 @@ const CHUNKS_AHEAD = 4;
 const LOOK_MS = 500;
 
 /** Starts the service in this process. The caller must close it. */
-export async function start(config: DataConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
+export async function start(
+  config: DataConfig,
+  options: Pick<StartOptions, 'logger' | 'processMetrics' | 'signal'> = {},
+): Promise<RunningService> {
   return await startService({
     name: 'data',
     config,
     ...options,
     server: { maxStreamMs: MAX_STREAM_MS, streamWindow: CHUNKS_AHEAD, streamProgressMs: config.progressMs },
-    build: async ({ logger, registry, setServing }) => {
+    build: async ({ logger, registry, setServing, signal }) => {
       const roots = await AllowedRoots.open(config.root).catch((error) => {
         throw error instanceof NotFound ? invalid('--root', error.resource, 'a folder that exists') : error;
       });
-      const store = await openStore(config.store);
+      const opened = await openServiceStore({ config: { ...config, healthProbeMs: undefined }, logger, signal });
+      const store = opened.prompt;
       const metrics = createDataMetrics(registry);
       const sources = await DataSources.open({
         store,
@@ -89,7 +93,7 @@ export async function start(config: DataConfig, options: Pick<StartOptions, 'log
           ahead.close();
           await datasets.close();
           await sources.close();
-          await store.close();
+          await opened.close();
         },
       };
     },

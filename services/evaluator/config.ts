@@ -2,13 +2,12 @@
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
 import { integer, serviceAddress, serviceOptions } from '#rpc/service-options.js';
+import { storeOptions, storeProbeOption } from '#rpc/service-store.js';
 
 export const evaluatorOptions = {
   ...serviceOptions({ port: 7014 }),
-  store: {
-    schema: z.string().min(1),
-    help: 'object store that holds checkpoints and evaluations: a folder, file:///folder or s3://bucket/prefix?endpoint=…',
-  },
+  ...storeOptions('checkpoints and evaluations'),
+  ...storeProbeOption,
   role: {
     schema: z.enum(['api', 'worker', 'all']).default('all'),
     help: 'what this process does: api answers calls, worker evaluates checkpoints, all does both',

@@ -4,8 +4,8 @@ import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
+import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
-import { openStore } from '#storage/open-store.js';
 import { Evaluations } from './api/evaluations.js';
 import { evaluatorHandlers } from './api/evaluator-service.js';
 import { evaluatorNames } from './api/request-names.js';
@@ -21,7 +21,7 @@ const scrapeMs = 3000;
 /** Starts the service in this process. The caller must close it. */
 export async function start(
   config: EvaluatorConfig,
-  options: Pick<StartOptions, 'logger' | 'processMetrics'> = {},
+  options: Pick<StartOptions, 'logger' | 'processMetrics' | 'signal'> = {},
 ): Promise<RunningService> {
   const [answers, works] = [config.role !== 'worker', config.role !== 'api'];
   if (works && config.data.length === 0) {
@@ -31,18 +31,18 @@ export async function start(
     name: 'evaluator',
     config,
     ...options,
-    build: async ({ logger, registry }) => {
-      const store = await openStore(config.store);
+    build: async ({ logger, registry, setServing, signal }) => {
+      const store = await openServiceStore({ config, logger, setServing, signal });
       const metrics = createEvaluatorMetrics(registry);
       const evaluations = new Evaluations({
-        store,
+        store: store.prompt,
         watchPollMs: Math.min(config.pollMs, 500),
         onError: (error) => logger.warn({ error }, 'a watched evaluation could not be read'),
       });
-      const worker = works ? createEvaluationWorker({ store, config, metrics, logger }) : undefined;
+      const worker = works ? createEvaluationWorker({ store: store.patient, config, metrics, logger }) : undefined;
       worker?.start();
       return {
-        services: answers ? [service(EvaluatorServiceService, evaluatorNames, evaluatorHandlers(store, evaluations))] : [],
+        services: answers ? [service(EvaluatorServiceService, evaluatorNames, evaluatorHandlers(store.prompt, evaluations))] : [],
         beforeScrape: async () => {
           // If the store does not answer, the metric keeps its last value.
           await evaluations.waiting(AbortSignal.timeout(scrapeMs)).then(

@@ -1,10 +1,9 @@
 /** The scheduler service: stores, previews and serves drop-rate schedules. */
 import { ChangeFeed } from '#rpc/change-feed.js';
 import { service } from '#rpc/handlers.js';
-import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
+import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
-import { openStore } from '#storage/open-store.js';
 import { type SchedulerConfig, schedulerConfig } from './config.js';
 import { schedulerHandlers } from './handlers.js';
 import { createSchedulerMetrics } from './metrics.js';
@@ -18,14 +17,14 @@ export type { SchedulerConfig } from './config.js';
 /** Starts the service in this process. The caller must close it. */
 export async function start(
   config: SchedulerConfig,
-  options: Pick<StartOptions, 'logger' | 'processMetrics'> = {},
+  options: Pick<StartOptions, 'logger' | 'processMetrics' | 'signal'> = {},
 ): Promise<RunningService> {
   return await startService({
     name: 'scheduler',
     config,
     ...options,
-    build: async ({ logger, registry, setServing }) => {
-      const store = await openStore(config.store);
+    build: async ({ logger, registry, setServing, signal }) => {
+      const store = await openServiceStore({ config, logger, setServing, signal });
       const metrics = createSchedulerMetrics(registry);
       const feed: ChangeFeed<void> = new ChangeFeed<void>({
         what: 'WatchSchedule',
@@ -37,20 +36,13 @@ export async function start(
         maxWatches: config.maxWatches,
         onError: (error) => logger.warn({ error }, 'a watched schedule could not be read'),
       });
-      const schedules: ScheduleStore = new ScheduleStore(store, {
+      const schedules: ScheduleStore = new ScheduleStore(store.prompt, {
         onRevision: (schedule, revision) => feed.notify(watchKey(schedule), { number: revision, value: undefined }),
-      });
-      const health = startHealthProbe({
-        probe: (signal) => store.list('projects/', { limit: 1, signal }),
-        setServing,
-        intervalMs: config.healthProbeMs,
-        onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'the object store does not answer'),
       });
       return {
         services: [service(SchedulerService, schedulerNames, schedulerHandlers({ schedules, feed, metrics }))],
         beforeScrape: () => metrics.watches.set(feed.watches),
         close: async () => {
-          health.close();
           feed.close();
           schedules.close();
           await store.close();

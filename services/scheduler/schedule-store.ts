@@ -266,14 +266,25 @@ export class ScheduleStore {
     const first = firstRevision(name, facts);
     const known = this.#newest.get(uid) ?? first;
     let newest = known - 1;
+    let acknowledged = 0;
     // The known one is listed again: if it is lost, its number must not be given out for the second time.
     for await (const { key } of listAll(this.#store, `${folderOf({ name, uid })}/`, {
       after: keyOf({ name, uid, revision: newest }),
       signal,
     })) {
-      const listed = revisionOf(key);
+      const { revision: listed, isMark } = parseKey(key);
+      if (isMark) {
+        acknowledged = listed;
+        continue;
+      }
       // A listing that runs during writes may contain a revision but not the one before it.
       while (++newest < listed) await this.#read({ name, uid, revision: newest }, signal);
+    }
+    // A mark is written after its revision, so the revision was there.
+    while (newest < acknowledged) {
+      const at = { name, uid, revision: ++newest };
+      this.#records.delete(keyOf(at));
+      await this.#read(at, signal);
     }
     if (newest < known) {
       if (this.#newest.get(uid) === undefined) return undefined;
@@ -312,10 +323,21 @@ export class ScheduleStore {
     const key = keyOf(record);
     const outcome = await createExclusive(this.#store, key, encodeRecord(record), { contentType: 'application/json', signal });
     if (outcome === 'exists') return undefined;
+    await this.#mark(record, signal);
     this.#records.set(key, record);
     if (!record.deleted) this.#listed.saw(listedKey(record), listedSchedule(record));
     this.#onRevision(record, revision);
     return record;
+  }
+
+  /**
+   * Nothing follows the newest revision that would tell of its loss; its mark does. It is written before the caller learns of the revision, so what
+   * was promised is never silently gone, and its number never given out again. Earlier marks are not needed.
+   */
+  async #mark(record: RevisionRecord, signal: AbortSignal): Promise<void> {
+    await this.#store.put(markOf(record), Buffer.from('{}'), { contentType: 'application/json', signal });
+    const before = { ...record, revision: record.revision - 1 };
+    await this.#store.delete(markOf(before), { signal }).catch(() => {});
   }
 
   async #read(at: Pick<RevisionRecord, 'name' | 'uid' | 'revision'>, signal: AbortSignal): Promise<RevisionRecord> {
@@ -323,7 +345,7 @@ export class ScheduleStore {
     const known = this.#records.get(key);
     if (known !== undefined) return known;
     const { bytes } = await this.#store.get(key, { maxBytes: maxRecordBytes, signal }).catch((cause) => {
-      if (cause instanceof ObjectNotFound) throw new DataLoss(key, 'a revision in the middle of the series is missing', { cause });
+      if (cause instanceof ObjectNotFound) throw new DataLoss(key, 'the revision was stored and is missing now', { cause });
       throw cause;
     });
     const record = decodeRecord(key, bytes, at);
@@ -343,16 +365,21 @@ const folderOf = ({ name, uid }: ScheduleKey): string => `${incarnationFolder(na
 const keyOf = ({ revision, ...key }: ScheduleKey & { readonly revision: number }): string =>
   `${folderOf(key)}/${String(revision).padStart(12, '0')}.json`;
 
-function revisionOf(key: string): number {
-  const revision = revisionIn(key);
-  if (revision === undefined) throw new DataLoss(key, 'not the key of a schedule revision');
-  return revision;
+const markOf = (at: ScheduleKey & { readonly revision: number }): string => keyOf(at).replace(/json$/, 'ack');
+
+function parseKey(key: string): { readonly revision: number; readonly isMark: boolean } {
+  const match = revisionKey.exec(key);
+  if (!match) throw new DataLoss(key, 'not the key of a schedule revision');
+  return { revision: Number(match[1]), isMark: match[2] === 'ack' };
 }
 
-function revisionIn(key: string): number | undefined {
-  const match = /\/(\d{12})\.json$/.exec(key);
+/** The number in the key of a revision or of its mark. */
+const revisionIn = (key: string): number | undefined => {
+  const match = revisionKey.exec(key);
   return match ? Number(match[1]) : undefined;
-}
+};
+
+const revisionKey = /\/(\d{12})\.(json|ack)$/;
 
 const idOf = (name: string): string => parseName('schedule', name).schedule;
 

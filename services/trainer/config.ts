@@ -2,15 +2,14 @@
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
 import { integer, serviceAddress, serviceOptions } from '#rpc/service-options.js';
+import { storeOptions, storeProbeOption } from '#rpc/service-store.js';
 
 const addressOrEmpty = (port: number) => z.union([z.literal(''), serviceAddress(port)]);
 
 export const trainerOptions = {
   ...serviceOptions({ port: 7013 }),
-  store: {
-    schema: z.string().min(1),
-    help: 'object store that holds runs and checkpoints: a folder, file:///folder or s3://bucket/prefix?endpoint=…',
-  },
+  ...storeOptions('runs and checkpoints'),
+  ...storeProbeOption,
   role: {
     schema: z.enum(['api', 'worker', 'all']).default('all'),
     help: 'what this process does: api answers calls, worker trains, all does both',

@@ -8,8 +8,8 @@ import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
+import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
-import { openStore } from '#storage/open-store.js';
 import { Datasets } from './api/dataset-facts.js';
 import { trainerNames } from './api/request-names.js';
 import { Runs } from './api/runs.js';
@@ -27,7 +27,10 @@ const scrapeMs = 3000;
 const askDataMs = 2000;
 
 /** Starts the service in this process. The caller must close it; closing saves checkpoints and gives runs back, as SIGTERM does. */
-export async function start(config: TrainerConfig, options: Pick<StartOptions, 'logger' | 'processMetrics'> = {}): Promise<RunningService> {
+export async function start(
+  config: TrainerConfig,
+  options: Pick<StartOptions, 'logger' | 'processMetrics' | 'signal'> = {},
+): Promise<RunningService> {
   const [answers, works] = [config.role !== 'worker', config.role !== 'api'];
   if (works && config.data.length === 0) {
     throw new InvalidArgument([{ field: '--data', value: '', allowed: 'the host:port of at least one data replica, for a worker' }]);
@@ -36,20 +39,20 @@ export async function start(config: TrainerConfig, options: Pick<StartOptions, '
     name: 'trainer',
     config,
     ...options,
-    build: async ({ logger, registry }) => {
-      const store = await openStore(config.store);
+    build: async ({ logger, registry, setServing, signal }) => {
+      const store = await openServiceStore({ config, logger, setServing, signal });
       const metrics = createTrainerMetrics(registry);
       const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry });
       const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry });
       const runs = new Runs({
-        store,
+        store: store.prompt,
         watchPollMs: Math.min(config.pollMs, 500),
         onError: (error) => logger.warn({ error }, 'a watched run could not be read'),
       });
-      const worker = works ? createRunWorker({ store, config, evaluator, scheduler, metrics, logger }) : undefined;
+      const worker = works ? createRunWorker({ store: store.patient, config, evaluator, scheduler, metrics, logger }) : undefined;
       worker?.start();
       const data = answers && config.data.length > 0 ? new BatchClient({ addresses: config.data, totalMs: askDataMs }) : undefined;
-      const handlers = trainerHandlers({ store, runs, datasets: new Datasets(store), scheduler, data });
+      const handlers = trainerHandlers({ store: store.prompt, runs, datasets: new Datasets(store.prompt), scheduler, data });
       return {
         services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],
         beforeScrape: async () => {

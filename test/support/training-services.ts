@@ -47,8 +47,12 @@ export class TrainingServices {
   ) {}
 
   /** Without services: only the store and the data set. */
-  static async open(sizes: { train?: number; test?: number } = { train: 96, test: 40 }): Promise<TrainingServices> {
-    const folder = await mkdtemp(join(tmpdir(), 'training-'));
+  static async open(
+    sizes: { train?: number; test?: number } = { train: 96, test: 40 },
+    /** Folder for the data set and the store. */
+    within: string = tmpdir(),
+  ): Promise<TrainingServices> {
+    const folder = await mkdtemp(join(within, 'training-'));
     writeTinyDataset(join(folder, 'tiny'), { size: 28, classes: 5, ...sizes });
     const store = await openStore(join(folder, 'store'));
     const roots = await AllowedRoots.open([folder]);

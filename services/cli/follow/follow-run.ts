@@ -98,6 +98,10 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
   const timer = setInterval(draw, 1000);
   return {
     update(kind) {
+      if (kind === 'checkpointSkipped') {
+        const { checkpoint, reason } = progress.skipped!;
+        terminal.err(`${checkpoint} cannot be loaded, and the checkpoint before it is used: ${reason}`);
+      }
       if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} continues at step ${progress.step}`);
       rows(false);
       draw();

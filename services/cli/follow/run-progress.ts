@@ -1,5 +1,5 @@
 /** Computes the progress that is shown to users from a run's events, with a pure fold. */
-import { type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import { type CheckpointSkippedRecord, type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 
 export interface EpochLine {
   readonly epoch: number;
@@ -38,6 +38,8 @@ export interface RunProgress {
   reason: string;
   /** What the run waits for; empty if it goes on. */
   status: string;
+  /** The newest checkpoint that could not be loaded. */
+  skipped: CheckpointSkippedRecord | undefined;
   readonly epochs: Map<number, EpochLine>;
   readonly evaluations: EvaluationLine[];
   sequence: bigint;
@@ -63,6 +65,7 @@ export function beginProgress(run: {
     state: run.state ?? RunState.QUEUED,
     reason: '',
     status: '',
+    skipped: undefined,
     epochs: new Map(),
     evaluations: [],
     sequence: 0n,
@@ -110,6 +113,9 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
         best: e.value.best,
         name: e.value.evaluation,
       });
+      break;
+    case 'checkpointSkipped':
+      progress.skipped = e.value;
       break;
     case 'created':
     case 'state':

@@ -15,12 +15,26 @@ export interface RunRecord {
   smallestScale: number;
   /** By epoch, from 0. If several attempts finished an epoch, the last one counts. */
   readonly epochs: Map<number, EpochRecord>;
+  /** Checkpoints that could not be loaded, by the epoch (from 0) that was trained next. */
+  readonly skipped: Map<number, string[]>;
+  /** Those since the last resume. */
+  newlySkipped: string[];
   /** By the epoch after which the checkpoint was taken. */
   readonly evaluations: Map<number, EvaluationResult>;
 }
 
 export function emptyRecord(): RunRecord {
-  return { run: '', parameters: 0, stepsPerEpoch: 0, drop: undefined, smallestScale: 1, epochs: new Map(), evaluations: new Map() };
+  return {
+    run: '',
+    parameters: 0,
+    stepsPerEpoch: 0,
+    drop: undefined,
+    smallestScale: 1,
+    epochs: new Map(),
+    skipped: new Map(),
+    newlySkipped: [],
+    evaluations: new Map(),
+  };
 }
 
 /** The epoch (from 0) that ends at `step`, or undefined if `step` lies within an epoch. */
@@ -43,12 +57,19 @@ export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
       record.smallestScale = (spec?.layerDecay ?? 1) ** DECAYED_LAYERS;
       return false;
     }
-    case 'resumed':
+    case 'checkpointSkipped':
+      record.newlySkipped.push(`${event.value.checkpoint}: ${event.value.reason}`);
+      return false;
+    case 'resumed': {
+      const next = Math.floor(Number(event.value.fromStep) / Math.max(1, record.stepsPerEpoch));
+      if (record.newlySkipped.length > 0) record.skipped.set(next, record.newlySkipped);
+      record.newlySkipped = [];
       // Epochs after the checkpoint will be trained again.
       for (const epoch of record.epochs.keys()) {
         if (BigInt(epoch + 1) * BigInt(record.stepsPerEpoch) > event.value.fromStep) record.epochs.delete(epoch);
       }
       return true;
+    }
     case 'epoch':
       record.epochs.set(event.value.epoch, event.value);
       return true;
@@ -63,11 +84,15 @@ export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
   }
 }
 
-/** The content of log.txt in the reference's format: one JSON object per epoch, in order. */
+/**
+ * The content of log.txt in the reference's format: one JSON object per epoch, in order. If checkpoints could not be loaded before an epoch, its line
+ * has `skipped_checkpoints` with their names and the reasons.
+ */
 export function logLines(record: RunRecord): string[] {
   return [...record.epochs.values()]
     .sort((a, b) => a.epoch - b.epoch)
     .map((epoch) => {
+      const skipped = record.skipped.get(epoch.epoch);
       const { weights, ema } = record.evaluations.get(epoch.epoch) ?? {};
       return JSON.stringify({
         train_lr: epoch.trainLr,
@@ -78,6 +103,7 @@ export function logLines(record: RunRecord): string[] {
         ...(record.drop && { [`train_${record.drop}`]: epoch.trainDropRate }),
         train_grad_norm: epoch.trainGradNorm,
         ...(weights && { test_loss: weights.loss, test_acc1: weights.top1, test_acc5: weights.top5 }),
+        ...(skipped && { skipped_checkpoints: skipped }),
         epoch: epoch.epoch,
         n_parameters: record.parameters,
         ...(ema && { test_loss_ema: ema.loss, test_acc1_ema: ema.top1, test_acc5_ema: ema.top5 }),

@@ -11,6 +11,7 @@ import { damageOf, isDamage, type ListedPage, listPage, readOrDamage } from '#rp
 import type { Page } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type Pin, pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
+import { noPatience } from '#work/folded-log.js';
 import { Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
 import type { QueueIndex } from '#work/queue-index.js';
@@ -306,7 +307,7 @@ export class Evaluations {
   }
 
   #log(key: EvaluationKey): EvaluationLog {
-    return this.#logs.getOrMake(key.uid, () => openEvaluationLog(this.store, key));
+    return this.#logs.getOrMake(key.uid, () => openEvaluationLog(this.store, key, noPatience));
   }
 
   #index(project: string): NameIndex {

@@ -4,7 +4,7 @@ import { EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type JsonObject, type LogRecord, RecordLog } from '#storage/record-log.js';
 import type { Standing } from '#work/claimed-log.js';
-import { FoldedLog, type LogCodec } from '#work/folded-log.js';
+import { FoldedLog, type LogCodec, type StorePatience } from '#work/folded-log.js';
 import { incarnationFolder } from '#work/incarnations.js';
 import { QueueIndex } from '#work/queue-index.js';
 import { applyEvent, type EvaluationEvent, type EvaluationView } from './evaluation-state.js';
@@ -29,7 +29,7 @@ const codec: LogCodec<EvaluationEvent> = {
 };
 
 /** Opens the log of an evaluation without reading it. It is short: a few claims, and progress at most once per second. */
-export function openEvaluationLog(store: ObjectStore, key: EvaluationKey): EvaluationLog {
+export function openEvaluationLog(store: ObjectStore, key: EvaluationKey, patience: StorePatience = {}): EvaluationLog {
   return new FoldedLog({
     log: recordLog(store, key),
     codec,
@@ -39,6 +39,7 @@ export function openEvaluationLog(store: ObjectStore, key: EvaluationKey): Evalu
       if (uid !== key.uid) throw new Error(`the log of evaluation ${name} is that of ${uid}, but lies below ${key.uid}`);
       return view;
     },
+    ...patience,
   });
 }
 

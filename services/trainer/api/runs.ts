@@ -7,6 +7,7 @@ import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/drop
 import { fullLookMs } from '#rpc/kept-items.js';
 import { damageOf, isDamage, type ListedPage, readOrDamage } from '#rpc/list-page.js';
 import type { ObjectStore } from '#storage/object-store.js';
+import { noPatience } from '#work/folded-log.js';
 import { Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
 import type { QueueIndex } from '#work/queue-index.js';
@@ -288,7 +289,7 @@ export class Runs {
   }
 
   #log(key: RunKey): RunLog {
-    return this.#logs.getOrMake(key.uid, () => openRunLog(this.#store, key));
+    return this.#logs.getOrMake(key.uid, () => openRunLog(this.#store, key, noPatience));
   }
 
   #index(project: string): NameIndex {

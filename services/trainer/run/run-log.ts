@@ -4,7 +4,7 @@ import { RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type JsonObject, type LogRecord, RecordLog } from '#storage/record-log.js';
 import type { Standing } from '#work/claimed-log.js';
-import { FoldedLog, type LogCodec } from '#work/folded-log.js';
+import { FoldedLog, type LogCodec, type StorePatience } from '#work/folded-log.js';
 import { incarnationFolder } from '#work/incarnations.js';
 import { QueueIndex } from '#work/queue-index.js';
 import { applyEvent, BrokenRunLog, decodeView, encodeView, hasEnded, type RunView } from './run-state.js';
@@ -57,8 +57,8 @@ export function eventOf(record: LogRecord): RunEvent {
   return { ...event, sequence: BigInt(seq), time: at === undefined ? undefined : new Date(at) };
 }
 
-/** Opens the log of a run without reading it. */
-export function openRunLog(store: ObjectStore, key: RunKey): RunLog {
+/** Opens the log of a run without reading it. @param patience see FoldedLog */
+export function openRunLog(store: ObjectStore, key: RunKey, patience: StorePatience = {}): RunLog {
   const name = runName(key.project, key.id);
   return new FoldedLog<EventBodyAt, RunView>({
     log: recordLog(store, key),
@@ -74,6 +74,7 @@ export function openRunLog(store: ObjectStore, key: RunKey): RunLog {
       every: snapshotEvery,
       isLast: (view) => hasEnded(view.run.state),
     },
+    ...patience,
   });
 }
 

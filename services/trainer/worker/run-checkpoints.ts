@@ -4,7 +4,7 @@ import { allocateMemory } from '#native/memory.js';
 import type { CheckpointRecord } from '#protocol/dropstream/v1/trainer.js';
 import type { SavedCheckpoint } from '#storage/checkpoint.js';
 import { Checkpointer } from '#storage/checkpointer.js';
-import type { ObjectStore } from '#storage/object-store.js';
+import type { ObjectStore, StoreFull } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { checkpointsOf } from '#work/checkpoint-keys.js';
 import type { ClaimedLog } from '#work/claimed-log.js';
@@ -15,12 +15,17 @@ import type { KnownCheckpoint, RunView } from '../run/run-state.js';
 import { deleteOldCheckpoints } from './retention.js';
 import { type Progress, snapshotOf } from './training-state.js';
 
+/** How long the record of a run's status may take, in ms. */
+const statusMs = 10_000;
+
 export interface RunCheckpointsOptions {
   readonly store: ObjectStore;
   readonly claimed: ClaimedLog<EventBodyAt, RunView>;
   readonly spec: ResolvedSpec;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;
+  /** Aborts when this worker should give the run back. */
+  readonly stopping: AbortSignal;
   /** Writes what the log must hold before a checkpoint of it. */
   readonly flush: () => Promise<void>;
   /** Called for each committed checkpoint at the end of an epoch. Absent if checkpoints are not evaluated. */
@@ -47,6 +52,8 @@ export class RunCheckpoints {
       prefix: checkpointsOf(claimed.view.run.name, claimed.view.run.uid),
       allocate: allocateMemory,
       onCommitted: (saved) => this.#committed(saved),
+      onFull: (error) => this.#full(error),
+      hurry: options.stopping,
       onFailed: (step, error) => {
         this.#failure = { error };
         logger.error({ error, step }, 'a checkpoint cannot be saved');
@@ -97,6 +104,18 @@ export class RunCheckpoints {
     metrics.checkpoint.observe(seconds);
     if (view.unevaluated.some(({ name }) => name === checkpoint)) evaluate?.({ name: checkpoint, step: saved.step });
     await this.#deleteOld(view);
+  }
+
+  /** Says in the run's log why it waits, if that little record still fits. */
+  async #full(error: StoreFull | undefined): Promise<void> {
+    const { claimed, logger } = this.#options;
+    if (error) logger.error({ error }, 'there is no room for a checkpoint; the run waits for it');
+    const message =
+      error === undefined ? '' : `There is no room for a checkpoint in ${error.place} (${error.why}); the run waits for room.`;
+    const briefly = AbortSignal.any([claimed.signal, AbortSignal.timeout(statusMs)]);
+    await claimed
+      .append(() => ({ body: { $case: 'status', value: { message } } }), briefly)
+      .catch((cause) => logger.warn({ error: cause }, 'the status of the run cannot be written'));
   }
 
   /** What stays behind goes with the next checkpoint: no reason to fail a save that is committed. */

@@ -1,6 +1,7 @@
 /** Finds where an attempt starts: at the newest readable checkpoint, or at step 0 with initial or other weights. */
 import type { Program } from '#engine/index.js';
 import { type LoadedCheckpoint, loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
+import { ObjectNotFound } from '#storage/object-store.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { locateCheckpoint, manifestKeyOf } from '#work/checkpoint-keys.js';
 import { Incarnations } from '#work/incarnations.js';
@@ -31,11 +32,18 @@ export async function startingPoint(context: AttemptContext, program: Program): 
   return { step: 0, sums: emptySums(0), undecodable: [] };
 }
 
-async function newestWhole({ store, claimed, logger }: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
+async function newestWhole(context: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
+  const { store, claimed, logger, spec } = context;
   const { uid } = claimed.view.run;
   const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name, uid), name]));
-  const onDamaged = (key: string, error: Error): void =>
-    logger.error({ error, checkpoint: nameOf.get(key) }, 'a checkpoint cannot be loaded and was skipped');
+  const kept = new Set([...nameOf.keys()].slice(0, spec.saveCkptNum));
+  const onDamaged = async (key: string, error: Error): Promise<void> => {
+    const checkpoint = nameOf.get(key) as string;
+    // Old checkpoints are deleted when newer ones are committed.
+    if (error instanceof ObjectNotFound && !kept.has(key)) return;
+    logger.error({ error, checkpoint }, 'a checkpoint cannot be loaded and was skipped');
+    await context.append({ $case: 'checkpointSkipped', value: { checkpoint, reason: error.message } });
+  };
   const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { signal: claimed.signal });
   return loaded && { name: nameOf.get(loaded.manifestKey) as string, loaded };
 }

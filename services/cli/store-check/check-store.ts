@@ -1,0 +1,125 @@
+/**
+ * Walks a whole store in the order of its keys and reports what is damaged or left over. One incarnation of a name is held in memory at a time, and the
+ * uids of the evaluations of one project that have not ended.
+ */
+import { listAll } from '#storage/object-store.js';
+import { parseEntrySegment } from '#work/name-index.js';
+import { type CheckContext, deleteKeys, hashObject, readObject, reportWhenOld, SideBySide, type StoredObject } from './check-context.js';
+import { readIncarnations } from './check-incarnations.js';
+import { NameCheck } from './check-name.js';
+import { parseKey } from './key-grammar.js';
+
+export interface StoreTotals {
+  objects: number;
+  bytes: number;
+}
+
+/** @param onProgress called after every object */
+export async function checkStore(context: CheckContext, onProgress: (totals: StoreTotals, key: string) => void): Promise<StoreTotals> {
+  const totals: StoreTotals = { objects: 0, bytes: 0 };
+  const others = new SideBySide();
+  let openEvaluations = new Set<string>();
+  let project: string | undefined;
+  let name: { readonly name: string; readonly check: NameCheck } | undefined;
+  for await (const { key, sizeBytes, lastModified } of listAll(context.store, '', { signal: context.signal })) {
+    totals.objects++;
+    totals.bytes += sizeBytes;
+    onProgress(totals, key);
+    const parsed = parseKey(key);
+    if (parsed === undefined) {
+      context.report({ kind: 'key-unknown', where: key, detail: `${sizeBytes} bytes` });
+      continue;
+    }
+    const object: StoredObject = { parsed, sizeBytes, writtenMs: lastModified.getTime() };
+    const owner = ownerOf(key);
+    if (owner?.project !== project) {
+      project = owner?.project;
+      openEvaluations = new Set();
+    }
+    if (name !== undefined && owner?.name !== name.name) {
+      await name.check.finish();
+      name = undefined;
+    }
+    if (owner === undefined) await others.add(() => checkOther(context, object));
+    else {
+      name ??= { name: owner.name, check: await NameCheck.open(context, owner, openEvaluations) };
+      await name.check.take(object);
+    }
+  }
+  await name?.check.finish();
+  await others.done();
+  return totals;
+}
+
+/** The run, schedule or evaluation to which a key belongs. */
+function ownerOf(key: string) {
+  const found = /^(projects\/([^/]+)\/(runs|schedules|evaluations)\/([^/]+))\//.exec(key);
+  if (!found) return undefined;
+  const [, name = '', project = '', collection = '', id = ''] = found;
+  return { name, project, collection, id };
+}
+
+async function checkOther(context: CheckContext, object: StoredObject): Promise<void> {
+  const { kind, key, parts } = object.parsed;
+  switch (kind) {
+    case 'index':
+      return await checkHint(context, object, `projects/${parts.project}/${parts.collection}`);
+    case 'runQueue':
+      return await checkHint(context, object, `projects/${parts.project}/runs`);
+    case 'evaluationQueue':
+      return await checkHint(context, object, `projects/${parts.project}/evaluations`);
+    case 'dataManifest':
+      return await checkDataManifest(context, key, parts.sha256!, object.sizeBytes);
+    case 'dataLocation':
+      return await checkLocation(context, key);
+    case 'image':
+      return await checkImage(context, key, parts.sha256!, object.sizeBytes);
+    case 'probe': {
+      const repair = (signal: AbortSignal) => deleteKeys(context, [key], signal);
+      return reportWhenOld(
+        context,
+        { kind: 'probe-left', where: key, detail: 'it tested whether the store creates exclusively', repair },
+        object,
+      );
+    }
+    default:
+      context.report({ kind: 'layout-of-0.1', where: key, detail: 'an entry of an index or a queue' });
+  }
+}
+
+/** An entry of an index or a queue is a hint that may outlive what it points to, but not for long. */
+async function checkHint(context: CheckContext, object: StoredObject, folder: string): Promise<void> {
+  const { key, parts } = object.parsed;
+  const entry = parseEntrySegment(parts.entry!);
+  if (entry === undefined) return;
+  const status = async () => (await readIncarnations(context, `${folder}/${entry.id}`, false)).statusOf(entry.uid);
+  if ((await status()) !== 'deleted') return;
+  const repair = (signal: AbortSignal) => deleteKeys(context, [key], signal);
+  reportWhenOld(context, { kind: 'hint-orphaned', where: key, detail: `${folder}/${entry.id} with this uid is deleted`, repair }, object);
+}
+
+async function checkDataManifest(context: CheckContext, key: string, sha256: string, sizeBytes: number): Promise<void> {
+  const found = await hashObject(context, key, sizeBytes);
+  if (found !== undefined && found !== sha256)
+    context.report({ kind: 'manifest-damaged', where: key, detail: `the SHA-256 of its bytes is ${found}` });
+}
+
+async function checkLocation(context: CheckContext, key: string): Promise<void> {
+  const bytes = await readObject(context, key, 1 << 16);
+  if (bytes === undefined) return;
+  const isLocation = (value: unknown): boolean => typeof value === 'object' && value !== null && ('path' in value || 'store' in value);
+  let detail = 'it names neither a folder nor a store';
+  try {
+    if (isLocation(JSON.parse(bytes.toString('utf8')))) return;
+  } catch (error) {
+    detail = (error as Error).message;
+  }
+  context.report({ kind: 'location-damaged', where: key, detail });
+}
+
+async function checkImage(context: CheckContext, key: string, sha256: string, sizeBytes: number): Promise<void> {
+  if (!context.deep) return;
+  const found = await hashObject(context, key, sizeBytes);
+  if (found !== undefined && found !== sha256)
+    context.report({ kind: 'image-damaged', where: key, detail: `the SHA-256 of its bytes is ${found}` });
+}
