@@ -303,7 +303,10 @@ export interface DescribeDatasetRequest {
   dataset?:
     | DatasetRef
     | undefined;
-  /** Plan whose epoch is described too; its data set, if present, must be the same. Optional. */
+  /**
+   * Plan whose epoch is described too; its data set, if present, must be the same. A plan that does not fit the data set is INVALID_ARGUMENT. A plan
+   * of which the replica cannot hold one UINT8 batch is RESOURCE_EXHAUSTED with the reason NEVER_FITS. Optional.
+   */
   plan?: Plan | undefined;
 }
 
@@ -319,7 +322,7 @@ export interface DescribeDatasetResponse {
   classes: string[];
   /** Number of samples of each class, in label order. */
   classCounts: bigint[];
-  /** Number of samples in an epoch of the plan over all ranks; 0 without a plan. */
+  /** Number of samples in an epoch of the plan over all ranks, without padding and without samples that are left out; 0 without a plan. */
   epochSamples: bigint;
   /** Number of batches in an epoch of the plan for each rank; 0 without a plan. */
   batchesPerEpoch: number;
@@ -3472,7 +3475,11 @@ export const DataServiceService = {
       Buffer.from(DescribeDatasetResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DescribeDatasetResponse => DescribeDatasetResponse.decode(value),
   },
-  /** Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. */
+  /**
+   * Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. RESOURCE_EXHAUSTED means
+   * that a limit was reached: with RetryInfo, the same call may succeed later; with the reason NEVER_FITS in ErrorInfo, it cannot. A stream whose
+   * reader takes no bytes for 20 s (an option of the service) ends with RESOURCE_EXHAUSTED.
+   */
   getBatch: {
     path: "/dropstream.v1.DataService/GetBatch" as const,
     requestStream: false as const,
@@ -3498,7 +3505,11 @@ export const DataServiceService = {
 export interface DataServiceServer extends UntypedServiceImplementation {
   /** Returns the classes and sample counts of an indexed data set. */
   describeDataset: handleUnaryCall<DescribeDatasetRequest, DescribeDatasetResponse>;
-  /** Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. */
+  /**
+   * Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. RESOURCE_EXHAUSTED means
+   * that a limit was reached: with RetryInfo, the same call may succeed later; with the reason NEVER_FITS in ErrorInfo, it cannot. A stream whose
+   * reader takes no bytes for 20 s (an option of the service) ends with RESOURCE_EXHAUSTED.
+   */
   getBatch: handleServerStreamingCall<GetBatchRequest, GetBatchResponse>;
   /** Returns images of a batch as PNG files with a description of their transforms, for people. */
   previewBatch: handleUnaryCall<PreviewBatchRequest, PreviewBatchResponse>;
@@ -3521,7 +3532,11 @@ export interface DataServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DescribeDatasetResponse) => void,
   ): ClientUnaryCall;
-  /** Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. */
+  /**
+   * Returns one batch: a header, then the payload in chunks of at most 1 MiB. The batch is a pure function of the request. RESOURCE_EXHAUSTED means
+   * that a limit was reached: with RetryInfo, the same call may succeed later; with the reason NEVER_FITS in ErrorInfo, it cannot. A stream whose
+   * reader takes no bytes for 20 s (an option of the service) ends with RESOURCE_EXHAUSTED.
+   */
   getBatch(request: GetBatchRequest, options?: Partial<CallOptions>): ClientReadableStream<GetBatchResponse>;
   getBatch(
     request: GetBatchRequest,
