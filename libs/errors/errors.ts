@@ -27,15 +27,17 @@ export class InvalidArgument extends DomainError {
   }
 }
 
-/** The named resource does not exist. `kind` is singular: `schedule`, `run`, … */
+/** The named resource does not exist. `kind` is singular: `schedule`, `run`, … `why` may say what to do. */
 export class NotFound extends DomainError {
   override readonly name = 'NotFound';
+  readonly why: string;
   constructor(
     readonly kind: string,
     readonly resource: string,
-    options?: ErrorOptions,
+    { why = '', ...options }: ErrorOptions & { readonly why?: string } = {},
   ) {
-    super(`${kind} ${resource} does not exist`, options);
+    super(`${kind} ${resource} does not exist${why && `: ${why}`}`, options);
+    this.why = why;
   }
 }
 

@@ -9,6 +9,7 @@ import type { Authorize } from './authorize.js';
 import { callerOf } from './caller.js';
 import { connectionSignal, resetUnlessClosed } from './connection-signal.js';
 import type { AnyMethod, CallContext, Outgoing, StreamHandler, UnaryHandler } from './handlers.js';
+import { checkMetadata, maxReceivedMetadataBytes } from './metadata-limit.js';
 import { type NamesDeclaration, readNames, requireOneProject } from './request-names.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
@@ -139,6 +140,7 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
   return {
     ctx,
     authorize: async () => {
+      checkMetadata(call.metadata, maxReceivedMetadataBytes);
       // Names are parsed first, because the authorizer needs them.
       violations.throwIfAny();
       await options.authorize({ method, metadata: call.metadata, peer: ctx.peer, names: named });

@@ -46,6 +46,7 @@ async function* once(
   const { signal } = options;
   const cancelled = (): Cancelled => new Cancelled(method.path.slice(1), { cause: signal?.reason });
   if (signal?.aborted) throw cancelled();
+  const metadata = attemptMetadata(connection, options);
   const observer = connection.metrics?.begin(grpcMethod(method.path, false, true));
   observer?.sent();
   const call: ClientReadableStream<unknown> = connection.client.makeServerStreamRequest(
@@ -53,7 +54,7 @@ async function* once(
     asIs,
     method.responseDeserialize,
     request,
-    attemptMetadata(connection, options),
+    metadata,
     deadline === Number.POSITIVE_INFINITY ? {} : { deadline },
   );
   call.on('status', (end) => observer?.handled(status[end.code]));

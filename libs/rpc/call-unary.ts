@@ -5,6 +5,7 @@ import { grpcMethod } from '#telemetry/grpc-metrics.js';
 import { activeSpan, childSpan, formatTraceparent, traceparentKey } from '#telemetry/tracing.js';
 import { type CallOptions, type Connection, metadataOf } from './connection.js';
 import type { AnyMethod } from './handlers.js';
+import { checkMetadata, maxMetadataBytes } from './metadata-limit.js';
 import { isIdempotent, retryDelayMs, wait } from './retry.js';
 import { fromServiceError } from './status.js';
 
@@ -41,24 +42,27 @@ export function serialize(method: AnyMethod, request: object): Buffer {
 
 export const asIs = (bytes: Buffer): Buffer => bytes;
 
-/** Metadata of one attempt, with its own span. */
+/** Metadata of one attempt, with its own span. @throws InvalidArgument if it is too large */
 export function attemptMetadata(connection: Connection, options: CallOptions) {
   const traceparent = formatTraceparent(childSpan(activeSpan()));
-  return metadataOf(connection.metadata, { [traceparentKey]: traceparent }, options.metadata);
+  const metadata = metadataOf(connection.metadata, { [traceparentKey]: traceparent }, options.metadata);
+  checkMetadata(metadata, maxMetadataBytes);
+  return metadata;
 }
 
-function once(connection: Connection, method: AnyMethod, request: Buffer, options: CallOptions, deadline: number): Promise<unknown> {
+async function once(connection: Connection, method: AnyMethod, request: Buffer, options: CallOptions, deadline: number): Promise<unknown> {
   const { signal } = options;
-  if (signal?.aborted) return Promise.reject(new Cancelled(method.path.slice(1), { cause: signal.reason }));
+  if (signal?.aborted) throw new Cancelled(method.path.slice(1), { cause: signal.reason });
+  const metadata = attemptMetadata(connection, options);
   const observer = connection.metrics?.begin(grpcMethod(method.path, false, false));
   observer?.sent();
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     const call = connection.client.makeUnaryRequest(
       method.path,
       asIs,
       method.responseDeserialize,
       request,
-      attemptMetadata(connection, options),
+      metadata,
       deadline === Number.POSITIVE_INFINITY ? {} : { deadline },
       (error: ServiceError | null, response?: unknown) => {
         signal?.removeEventListener('abort', abort);

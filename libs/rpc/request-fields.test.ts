@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { InvalidArgument, Violations } from '#errors/errors.js';
+import { AlreadyExists, InvalidArgument, Violations } from '#errors/errors.js';
 import { formatName, idPattern, matchName, type NameKind, namePatterns, parseName } from '#errors/resource-names.js';
 import { parseUpdateMask } from './field-mask.js';
 import { nextPageToken, pageOf, parsePage } from './pagination.js';
-import { checkRequestId, idFromRequest } from './request-id.js';
+import { checkRepeated, checkRequestId, idFromRequest } from './request-id.js';
 
 const refuses = (run: () => unknown, field: string, allowed: RegExp): void => {
   assert.throws(run, (e) => e instanceof InvalidArgument && e.violations[0]!.field === field && allowed.test(e.violations[0]!.allowed));
@@ -93,4 +93,22 @@ test('request ids are checked, and derive stable ids', () => {
   assert.equal(idFromRequest('run', 'p', 'x'), idFromRequest('run', 'p', 'x'));
   assert.notEqual(idFromRequest('run', 'p', 'x'), idFromRequest('run', 'q', 'x'));
   assert.match(idFromRequest('run', 'p', 'x'), idPattern);
+});
+
+test('a request is repeated if its id and its content are those of the first one; the error says what differs and since when', () => {
+  const time = new Date('2026-11-29T12:00:00Z');
+  const ask = (requestId: string, digest: string, earlier: string) => () =>
+    checkRepeated('run', 'r', { requestId: earlier, digest: 'd', time }, { requestId, digest });
+  ask('a', 'd', 'a')();
+  const since = 'run r already exists: it was created at 2026-11-29T12:00:00.000Z';
+  const cases: [string, string, string, string][] = [
+    ['a', 'e', 'a', 'with the request id a and another spec'],
+    ['b', 'd', 'a', 'with another request id and the same spec'],
+    ['b', 'e', 'a', 'with another request id and another spec'],
+    ['b', 'd', '', 'with another request id and the same spec'],
+    ['', 'd', '', 'by an earlier request, and this one has no request id; it has the same spec'],
+    ['', 'e', 'a', 'by an earlier request, and this one has no request id; it has another spec'],
+  ];
+  for (const [requestId, digest, earlier, why] of cases)
+    assert.throws(ask(requestId, digest, earlier), (e) => e instanceof AlreadyExists && e.message === `${since} ${why}`, why);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, loadPackageDefinition, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { protoPath } from 'grpc-health-check';
 import * as errors from '#errors/errors.js';
@@ -12,7 +12,7 @@ import { connect } from './client.js';
 import { type CallContext, type HandlersOf, serverStream, service, unary, watchStream } from './handlers.js';
 import type { RequestNames } from './request-names.js';
 import { createServer, type RpcServer, type ServerOptions } from './server.js';
-import { internalMessage } from './status.js';
+import { fromServiceError, internalMessage } from './status.js';
 
 // A service over JSON that only this test uses, so that it depends on no proto.
 interface Message {
@@ -347,4 +347,41 @@ test('a hundred calls under one signal are no leak', async () => {
   await sleep(1);
   process.off('warning', note);
   assert.deepEqual(warnings, []);
+});
+
+test('metadata over the limit is refused with the name of its largest entry, by the client and by the server', async () => {
+  const server = await serve();
+  const c = client(server, { metadata: { 'x-team': 'vision' } });
+  const large = { ...in5s, metadata: { 'x-note': 'n'.repeat(10_000) } };
+  const refused = (e: unknown, field: RegExp): boolean =>
+    e instanceof errors.InvalidArgument && field.test(e.violations[0]!.field) && /at most \d+ are allowed/.test(e.message);
+  const stream = async () => {
+    for await (const _ of c.chunks({ n: 1 }, large));
+  };
+  for (const call of [() => c.getOne({ name: 'x' }, large), stream]) await assert.rejects(call, (e) => refused(e, /^metadata\.x-note$/));
+  await c.getOne({ name: 'x' }, { ...in5s, metadata: { 'x-note': 'n'.repeat(7000) } });
+
+  // A client of another make, which does not check. One entry is large, or there are many.
+  const plain = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+  open.push(plain);
+  const ask = (metadata: Metadata) =>
+    new Promise((resolve, reject) => {
+      const { path, requestSerialize, responseDeserialize } = definition.getOne;
+      plain.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        { name: 'x', n: 0 },
+        metadata,
+        { deadline: Date.now() + 5000 },
+        (e, value) => (e ? reject(fromServiceError(e)) : resolve(value)),
+      );
+    });
+  const one = new Metadata();
+  one.set('x-note', 'n'.repeat(20_000));
+  await assert.rejects(ask(one), (e) => refused(e, /^metadata\.x-note$/));
+  const many = new Metadata();
+  for (let k = 0; k < 100; k++) many.set(`x-${k}`, 'n'.repeat(200));
+  await assert.rejects(ask(many), (e) => refused(e, /^metadata\.x-\d+$/));
+  assert.deepEqual(await ask(new Metadata()), { name: 'x', n: 0 });
 });

@@ -25,9 +25,12 @@ import { Status } from '#protocol/google/rpc/status.js';
 
 const errorDomain = 'dropstream';
 const detailsKey = 'grpc-status-details-bin';
-/** Clients reject more than 8 KiB of headers, so the details in the trailers must be bounded. */
+/** Clients reject more than 8 KiB of headers, so message and details together must stay below that as they are sent. */
+const maxSentBytes = 7 << 10;
+/** Bounds of a status in which everything has room; halved until it is small enough. */
 const maxViolations = 24;
 const maxText = 1000;
+const maxViolationText = 600;
 
 interface Detail {
   readonly typeUrl: string;
@@ -43,8 +46,8 @@ interface Row<E extends DomainError> {
   readonly reason?: string;
   /** ErrorInfo.metadata, which contains the ids. */
   readonly fields: (error: E) => Fields;
-  /** Details besides ErrorInfo. */
-  readonly details?: (error: E) => Detail[];
+  /** Details besides ErrorInfo, with texts of at most `share` of their bounds. */
+  readonly details?: (error: E, share: number) => Detail[];
   /** Restores the error on the client. */
   readonly restore: (fields: Fields, details: ReadonlyMap<string, Uint8Array>, cause: unknown) => E;
 }
@@ -55,8 +58,9 @@ function row<E extends DomainError>(r: Row<E>): Row<DomainError> {
 
 const url = (name: string): string => `type.googleapis.com/google.rpc.${name}`;
 
-function resource(kind: string, name: string, description: string): Detail {
-  const value = ResourceInfo.encode({ resourceType: kind, resourceName: name, owner: '', description }).finish();
+function resource({ kind, resource: name, message }: { kind: string; resource: string; message: string }, share: number): Detail {
+  const info = { resourceType: clip(kind, share), resourceName: clip(name, share), owner: '', description: clip(message, share) };
+  const value = ResourceInfo.encode(info).finish();
   return { typeUrl: url('ResourceInfo'), value };
 }
 
@@ -72,36 +76,36 @@ export const statusTable: readonly Row<DomainError>[] = [
     type: InvalidArgument,
     code: status.INVALID_ARGUMENT,
     fields: () => ({}),
-    details: (e) => [{ typeUrl: url('BadRequest'), value: encodeViolations(e.violations) }],
+    details: (e, share) => [{ typeUrl: url('BadRequest'), value: encodeViolations(e.violations, share) }],
     restore: (_, details, cause) => new InvalidArgument(decodeViolations(details.get(url('BadRequest'))), { cause }),
   }),
   row<NotFound>({
     type: NotFound,
     code: status.NOT_FOUND,
     fields: named,
-    details: (e) => [resource(e.kind, e.resource, e.message)],
-    restore: (f, _, cause) => new NotFound(f.kind ?? '', f.resource ?? '', { cause }),
+    details: (e, share) => [resource(e, share)],
+    restore: (f, _, cause) => new NotFound(f.kind ?? '', f.resource ?? '', { cause, why: f.why ?? '' }),
   }),
   row<AlreadyExists>({
     type: AlreadyExists,
     code: status.ALREADY_EXISTS,
     fields: named,
-    details: (e) => [resource(e.kind, e.resource, e.message)],
+    details: (e, share) => [resource(e, share)],
     restore: (f, _, cause) => new AlreadyExists(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
   }),
   row<Aborted>({
     type: Aborted,
     code: status.ABORTED,
     fields: named,
-    details: (e) => [resource(e.kind, e.resource, e.message)],
+    details: (e, share) => [resource(e, share)],
     restore: (f, _, cause) => new Aborted(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
   }),
   row<FailedPrecondition>({
     type: FailedPrecondition,
     code: status.FAILED_PRECONDITION,
     fields: named,
-    details: (e) => {
-      const violations = [{ type: e.kind, subject: clip(e.resource), description: clip(e.why) }];
+    details: (e, share) => {
+      const violations = [{ type: clip(e.kind, share), subject: clip(e.resource, share), description: clip(e.why, share) }];
       return [{ typeUrl: url('PreconditionFailure'), value: PreconditionFailure.encode({ violations }).finish() }];
     },
     restore: (f, _, cause) => new FailedPrecondition(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
@@ -175,17 +179,29 @@ export function toStatus(error: unknown, unexpected: (error: unknown) => void): 
     unexpected(error);
     return { code: status.INTERNAL, details: internalMessage, metadata: new Metadata() };
   }
-  const message = clip(error.message);
+  let sent = encodeStatus(found, error, 1);
+  for (let share = 0.5; sentBytes(sent) > maxSentBytes && share > 0.01; share /= 2) sent = encodeStatus(found, error, share);
+  return sent;
+}
+
+function encodeStatus(found: Row<DomainError>, error: DomainError, share: number): GrpcStatus {
+  const message = clip(error.message, share);
   const info = ErrorInfo.encode({
     reason: reasonOf(found),
     domain: errorDomain,
-    metadata: Object.fromEntries(Object.entries(found.fields(error)).map(([k, v]) => [k, clip(v)])),
+    metadata: Object.fromEntries(Object.entries(found.fields(error)).map(([k, v]) => [k, clip(v, share)])),
   }).finish();
-  const details = [{ typeUrl: url('ErrorInfo'), value: info }, ...(found.details?.(error) ?? [])];
+  const details = [{ typeUrl: url('ErrorInfo'), value: info }, ...(found.details?.(error, share) ?? [])];
   const metadata = new Metadata();
   const encoded = Status.encode({ code: found.code, message, details: details.map((d) => ({ ...d, value: Buffer.from(d.value) })) });
   metadata.set(detailsKey, Buffer.from(encoded.finish()));
   return { code: found.code, details: message, metadata };
+}
+
+/** Bytes in the trailers: the message is percent-encoded, the details are base64. */
+function sentBytes({ details, metadata }: GrpcStatus): number {
+  const [encoded] = metadata.get(detailsKey) as Buffer[];
+  return encodeURI(details).length + Math.ceil((4 * (encoded?.length ?? 0)) / 3);
 }
 
 /**
@@ -228,10 +244,10 @@ function readDetails(metadata: Metadata | undefined): Map<string, Uint8Array> {
   return new Map((decoded?.details ?? []).map((d) => [d.typeUrl, d.value]));
 }
 
-function encodeViolations(violations: readonly Violation[]): Uint8Array {
-  const fieldViolations = violations.slice(0, maxViolations).map((v) => ({
-    field: v.field,
-    description: `is ${JSON.stringify(v.value)}, must be ${v.allowed}`.slice(0, 300),
+function encodeViolations(violations: readonly Violation[], share: number): Uint8Array {
+  const fieldViolations = violations.slice(0, Math.max(1, Math.floor(maxViolations * share))).map((v) => ({
+    field: clip(v.field, share),
+    description: `is ${JSON.stringify(clip(v.value, share / 5))}, must be ${v.allowed}`.slice(0, Math.ceil(maxViolationText * share)),
   }));
   return BadRequest.encode({ fieldViolations }).finish();
 }
@@ -265,6 +281,9 @@ function safely<T>(read: () => T): T | undefined {
   }
 }
 
-function clip(text: string): string {
-  return text.length > maxText ? `${text.slice(0, maxText - 3)}...` : text;
+/** At most `share` of the longest text. Halves of surrogate pairs, which cannot be sent, are replaced. */
+function clip(text: string, share: number): string {
+  const longest = Math.ceil(maxText * share);
+  const short = text.length > longest ? `${text.slice(0, Math.max(0, longest - 3))}...` : text;
+  return Buffer.from(short, 'utf8').toString('utf8');
 }

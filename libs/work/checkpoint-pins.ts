@@ -1,6 +1,6 @@
 /**
- * Protects checkpoints that an evaluation still needs. A pin is a small object for one evaluation and checkpoint: it is created before the evaluation
- * is queued and removed when the evaluation has ended. Whoever deletes old checkpoints reads the pins first.
+ * Protects checkpoints that an evaluation, or a run that starts from their weights, still needs. A pin is a small object for one holder and checkpoint:
+ * it is created before the holder is queued and removed when the holder has ended. Whoever deletes old checkpoints reads the pins first.
  */
 import { listAll, type ObjectStore } from '#storage/object-store.js';
 import { partsOfCheckpoint } from './checkpoint-keys.js';
@@ -10,7 +10,8 @@ export interface Pin {
   /** projects/P/runs/R/checkpoints/C */
   readonly checkpoint: string;
   readonly runUid: string;
-  readonly evaluationUid: string;
+  /** Uid of the evaluation or run. */
+  readonly holderUid: string;
 }
 
 export async function pinCheckpoint(store: ObjectStore, pin: Pin, signal?: AbortSignal): Promise<void> {
@@ -31,7 +32,7 @@ export async function pinnedCheckpoints(store: ObjectStore, run: string, runUid:
 
 const pinFolder = (run: string, runUid: string): string => `${incarnationFolder(run, runUid)}/checkpoint-pins/`;
 
-function pinKey({ checkpoint, runUid, evaluationUid }: Pin): string {
+function pinKey({ checkpoint, runUid, holderUid }: Pin): string {
   const { run, id } = partsOfCheckpoint(checkpoint);
-  return `${pinFolder(run, runUid)}${id}/${evaluationUid}`;
+  return `${pinFolder(run, runUid)}${id}/${holderUid}`;
 }

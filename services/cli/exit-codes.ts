@@ -17,7 +17,10 @@ export const exitCodes = {
 
 export const exitCodeMeanings: readonly (readonly [number, string])[] = [
   [exitCodes.ok, 'the command succeeded'],
-  [exitCodes.failure, 'the command failed: the run ended as FAILED, a check of `doctor` failed, or there was an internal error'],
+  [
+    exitCodes.failure,
+    'the command failed: the run ended as FAILED or none of its evaluations succeeded, an evaluation has no result, a check of `doctor` failed, or there was an internal error',
+  ],
   [exitCodes.usage, 'the command line or the request is wrong (INVALID_ARGUMENT)'],
   [exitCodes.unavailable, 'a service cannot be reached or did not answer in time (UNAVAILABLE, DEADLINE_EXCEEDED)'],
   [exitCodes.notFound, 'the named run, checkpoint or other resource does not exist (NOT_FOUND)'],

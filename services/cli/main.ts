@@ -9,6 +9,7 @@ import { addDataCommand } from './commands/data.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDoctorCommand } from './commands/doctor.js';
 import { addEvaluateCommand } from './commands/evaluate.js';
+import { addEvaluationsCommand } from './commands/evaluations.js';
 import { addRunsCommand } from './commands/runs.js';
 import { addScheduleCommand } from './commands/schedule.js';
 import { addServeCommand, serve } from './commands/serve.js';
@@ -60,6 +61,7 @@ export function createProgram(context: Context): Command {
     addRunsCommand,
     addCheckpointsCommand,
     addEvaluateCommand,
+    addEvaluationsCommand,
     addScheduleCommand,
     addDataCommand,
     addStoreCommand,

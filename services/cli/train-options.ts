@@ -210,7 +210,9 @@ export const trainOptions: readonly TrainOption[] = [
       'mixupMode',
     ],
   ]),
-  ...spec('Finetune', [['finetune', 'text', 'none', 'name of a stored checkpoint whose weights the run starts with', 'finetune']]),
+  ...spec('Finetune', [
+    ['finetune', 'text', 'none', 'stored checkpoint whose weights the run starts with: RUN, RUN/best or RUN/CHECKPOINT', 'finetune'],
+  ]),
   ...explained('Finetune', [
     [
       'model_key',

@@ -5,7 +5,7 @@ import { DatasetReader } from '#data/datasets/dataset-reader.js';
 import type { Manifest } from '#data/manifest/manifest.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import type { DataSources } from '#data/sources/data-sources.js';
-import { FailedPrecondition, NotFound } from '#errors/errors.js';
+import { NotFound } from '#errors/errors.js';
 import type { ObjectStore } from '#storage/object-store.js';
 
 export interface OpenDataset {
@@ -37,7 +37,7 @@ export class OpenDatasets {
 
   /**
    * Runs `work` on the data set of a manifest, which stays open until `work` has ended.
-   * @throws FailedPrecondition if this replica does not have the data set, PermissionDenied outside the roots, DataLoss, StoreUnavailable
+   * @throws NotFound if the store has no such manifest, FailedPrecondition if this replica does not have its images, PermissionDenied outside the roots, DataLoss, StoreUnavailable
    */
   async use<T>(sha256: string, signal: AbortSignal, work: (dataset: OpenDataset) => Promise<T>): Promise<T> {
     const entry = this.#entry(sha256);
@@ -83,7 +83,7 @@ export class OpenDatasets {
     const manifest = await loadManifest(this.store, sha256, signal).catch((cause) => {
       // Another replica with another store may have it.
       const why = 'this replica does not have it; run `dropstream data index` with the store of the data service';
-      throw cause instanceof NotFound ? new FailedPrecondition('manifest', sha256, why, { cause }) : cause;
+      throw cause instanceof NotFound ? new NotFound('manifest', sha256, { cause, why }) : cause;
     });
     return { manifest, reader: new DatasetReader(manifest, await this.sources.find(manifest, signal)) };
   }

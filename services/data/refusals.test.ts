@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { BatchClient } from '#data/client/batch-client.js';
-import { DataLoss, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted } from '#errors/errors.js';
+import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted } from '#errors/errors.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import {
   type EraseMode,
@@ -62,10 +62,10 @@ test('bad input is INVALID_ARGUMENT, every field named', async () => {
   for (const [request, fields] of refused) assert.deepEqual(await violationsOf(request), fields, JSON.stringify(fields));
 });
 
-test('another understanding of the plan and a missing manifest are FAILED_PRECONDITION', async () => {
+test('another understanding of the plan is FAILED_PRECONDITION, a missing manifest NOT_FOUND', async () => {
   await assert.rejects(getBatch({ plan: plan('idx'), planDigest: '0'.repeat(64) }), FailedPrecondition);
   await assert.rejects(getBatch({ plan: plan('idx', {}, { pixelSemantics: PIXEL_SEMANTICS_VERSION + 1 }) }), FailedPrecondition);
-  await assert.rejects(getBatch({ plan: plan('a'.repeat(64)) }), FailedPrecondition);
+  await assert.rejects(getBatch({ plan: plan('a'.repeat(64)) }), NotFound);
   const { header } = await getBatch({ plan: plan('idx', {}, { pixelSemantics: PIXEL_SEMANTICS_VERSION }) });
   await getBatch({ plan: plan('idx'), planDigest: header.planDigest });
 });

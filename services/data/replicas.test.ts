@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { BatchClient, type BatchFailure } from '#data/client/batch-client.js';
 import { CHUNK_BYTES } from '#data/client/batch-message.js';
-import { FailedPrecondition, InvalidArgument, Unavailable } from '#errors/errors.js';
+import { InvalidArgument, NotFound, Unavailable } from '#errors/errors.js';
 import { EraseMode, MixSpec, MixupMode, PixelFormat, type Plan, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
 import { HealthCheckResponse_ServingStatus, HealthClient } from '#protocol/grpc/health/v1/health.js';
 import { type ClientClass, connect } from '#rpc/client.js';
@@ -126,7 +126,7 @@ test('without any replica reading ends as UNAVAILABLE after the total time; a re
   reader.close();
   const elsewhere = await replica();
   const both = new BatchClient({ addresses: [addressOf(service), addressOf(elsewhere)] });
-  await assert.rejects(both.batches({ plan: plan('b'.repeat(64)), signal: signal() }).next(), FailedPrecondition);
+  await assert.rejects(both.batches({ plan: plan('b'.repeat(64)), signal: signal() }).next(), NotFound);
   await assert.rejects(both.batches({ plan: plan('idx', { reprob: 3 }), signal: signal() }).next(), InvalidArgument);
   both.close();
   await elsewhere.close();

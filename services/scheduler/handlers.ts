@@ -57,10 +57,10 @@ export function schedulerHandlers({
     }),
 
     updateSchedule: unary(async (request, { names, signal }) => {
-      const { etag, merge } = requests.parseUpdate(request);
+      const { update, merge } = requests.parseUpdate(request);
       const change = (newest: RevisionRecord) => toStored(merge(protoSchedule(newest).spec!));
-      const record = await schedules.append(names.name.name, etag, change, signal);
-      metrics.revisions.inc({ change: 'update' });
+      const { record, stored } = await schedules.append(names.name.name, update, change, signal);
+      if (stored) metrics.revisions.inc({ change: 'update' });
       return { schedule: protoSchedule(record) };
     }),
 

@@ -1,16 +1,17 @@
 /** Checks the fields of requests other than resource names. All violations are reported together. */
 
+import { createHash } from 'node:crypto';
 import { Violations } from '#errors/errors.js';
 import { checkId, formatName, type ResourceName } from '#errors/resource-names.js';
 import type { DropScheduleSpec, TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
-import type {
-  CreateScheduleRequest,
-  GetRatesRequest,
-  GetScheduleRequest,
-  ListSchedulesRequest,
-  PreviewScheduleRequest,
+import {
+  type CreateScheduleRequest,
+  type GetRatesRequest,
+  type GetScheduleRequest,
+  type ListSchedulesRequest,
+  type PreviewScheduleRequest,
   UpdateScheduleRequest,
-  WatchScheduleRequest,
+  type WatchScheduleRequest,
 } from '#protocol/dropstream/v1/scheduler.js';
 import { checkUpdateMask } from '#rpc/field-mask.js';
 import { checkPage, type Page } from '#rpc/pagination.js';
@@ -50,8 +51,10 @@ export function parseList(request: ListSchedulesRequest): { page: Page; binding:
 }
 
 /** `merge` applies the masked fields to the newest spec and checks the result as a whole. */
-export function parseUpdate({ spec, updateMask, etag }: UpdateScheduleRequest) {
+export function parseUpdate(request: UpdateScheduleRequest) {
+  const { spec, updateMask, etag, requestId } = request;
   const v = new Violations();
+  checkRequestId(v, requestId);
   const mask = checkUpdateMask(v, updateMask, specFields);
   if (v.check(spec !== undefined, 'spec', undefined, 'given') && mask?.size === specFields.length) checkDropSchedule(v, spec, 'spec');
   v.throwIfAny();
@@ -69,7 +72,8 @@ export function parseUpdate({ spec, updateMask, etag }: UpdateScheduleRequest) {
     checks.throwIfAny();
     return checked!;
   };
-  return { etag, merge };
+  const digest = createHash('sha256').update(UpdateScheduleRequest.encode(request).finish()).digest('hex');
+  return { update: { etag, requestId, digest }, merge };
 }
 
 export function parsePreview({ spec, length, samples }: PreviewScheduleRequest) {

@@ -7,6 +7,9 @@ import { fromStored, type StoredDropSchedule, storedDropSchedule } from '#spec/d
 
 export const revisionFormat = 'dropstream.schedule-revision/2';
 
+/** Number of updates that are remembered by their request ids. */
+export const rememberedUpdates = 32;
+
 const recordSchema = z.strictObject({
   format: z.literal(revisionFormat),
   name: z.string(),
@@ -18,6 +21,10 @@ const recordSchema = z.strictObject({
   create_time: z.iso.datetime(),
   /** Request id and spec of the CreateSchedule call, copied to later revisions, to recognise a repeated call. */
   creation: z.strictObject({ revision: z.number().int().min(1), request_id: z.string(), spec_sha256: z.string() }),
+  /** The newest updates that had a request id, oldest first, to recognise a repeated call. */
+  updates: z
+    .array(z.strictObject({ request_id: z.string(), revision: z.number().int().min(1), digest: z.string() }))
+    .max(rememberedUpdates),
   /** Distinguishes a retry of the same write from another writer's. */
   writer: z.string(),
 });

@@ -11,12 +11,21 @@ import { formatName, parseName } from '#errors/resource-names.js';
 import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
 import { isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
+import { checkRepeated } from '#rpc/request-id.js';
 import type { StoredDropSchedule } from '#spec/drop-schedules.js';
 import { createExclusive } from '#storage/exclusive-create.js';
 import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { type Incarnation, Incarnations, incarnationFolder, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
-import { decodeRecord, encodeRecord, etagOf, type RevisionRecord, revisionFormat, specDigest } from './revision-record.js';
+import {
+  decodeRecord,
+  encodeRecord,
+  etagOf,
+  type RevisionRecord,
+  rememberedUpdates,
+  revisionFormat,
+  specDigest,
+} from './revision-record.js';
 import { SchedulesOf01 } from './schedules-of-01.js';
 
 /** Largest number of revisions of all schedules of one name, including those that mark deletions. */
@@ -43,6 +52,19 @@ export interface ScheduleStoreOptions {
   /** Called for every revision that this process stores. */
   readonly onRevision?: (schedule: ScheduleKey, revision: number) => void;
 }
+
+/** Which update is asked for. */
+export interface UpdateRequest {
+  /** Empty: the newest revision is changed without a check. */
+  readonly etag: string;
+  /** Empty: the update is never recognised as repeated. */
+  readonly requestId: string;
+  /** Equal for equal requests. */
+  readonly digest: string;
+}
+
+/** What follows the newest revision: the next one, or nothing, because an existing one is the answer. */
+type Change = (newest: RevisionRecord) => Pick<RevisionRecord, 'spec' | 'deleted' | 'updates'> | { readonly revision: number };
 
 export class ScheduleStore {
   readonly #store: ObjectStore;
@@ -72,12 +94,13 @@ export class ScheduleStore {
     const digest = specDigest(spec);
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const before = await this.newest(name, signal);
-      if (before !== undefined && requestId !== '' && before.creation.request_id === requestId) {
-        if (before.creation.spec_sha256 !== digest)
-          throw new AlreadyExists(kind, name, `request id ${requestId} was used with another spec`);
-        return await this.#read({ name, uid: before.uid, revision: before.creation.revision }, signal);
+      if (before !== undefined && !before.deleted) {
+        const first = await this.#read({ name, uid: before.uid, revision: before.creation.revision }, signal);
+        const { request_id, spec_sha256 } = first.creation;
+        const earlier = { requestId: request_id, digest: spec_sha256, time: new Date(first.create_time) };
+        checkRepeated(kind, name, earlier, { requestId, digest });
+        return first;
       }
-      if (before !== undefined && !before.deleted) throw new AlreadyExists(kind, name);
       // A deletion may have been interrupted before its tombstone.
       if (before !== undefined) await this.#bury(before, signal);
       const { uid, facts } = await this.#incarnations.mint(kind, name, (last) => ({ after: last?.facts.last ?? 0 }), signal);
@@ -85,7 +108,7 @@ export class ScheduleStore {
       // A hint without a schedule is harmless, but a schedule without a hint would never be listed.
       await this.#index(name).add(idOf(name), uid, signal);
       const creation = { revision, request_id: requestId, spec_sha256: digest };
-      const record = await this.#append({ name, uid, revision, spec, deleted: false, creation }, signal);
+      const record = await this.#append({ name, uid, revision, spec, deleted: false, creation, updates: [] }, signal);
       if (record === undefined) continue; // Another create won: its record is looked at next.
       await this.#incarnations.sweep(name, signal);
       return record;
@@ -94,16 +117,30 @@ export class ScheduleStore {
   }
 
   /**
-   * Appends the revision that `change` makes from the newest one, which must have the etag if one is given.
-   * @throws NotFound; Aborted if the etag is stale
+   * Appends the revision that `change` makes from the newest one, which must have the etag if one is given. Returns the newest revision if its spec
+   * is equal, and the earlier one if the update was made before.
+   * @throws NotFound; Aborted if the etag is stale; AlreadyExists if the request id was used for another update
    */
   async append(
     name: string,
-    etag: string,
+    { etag, requestId, digest }: UpdateRequest,
     change: (newest: RevisionRecord) => StoredDropSchedule,
     signal: AbortSignal,
-  ): Promise<RevisionRecord> {
-    return await this.#change(name, etag, (newest) => ({ spec: change(newest), deleted: false }), signal);
+  ): Promise<{ readonly record: RevisionRecord; readonly stored: boolean }> {
+    const decide: Change = (newest) => {
+      const earlier = requestId === '' ? undefined : newest.updates.find(({ request_id }) => request_id === requestId);
+      if (earlier !== undefined) {
+        if (earlier.digest === digest) return { revision: earlier.revision };
+        const why = `the request id ${requestId} was used for another update, which stored revision ${earlier.revision}`;
+        throw new AlreadyExists(kind, name, why);
+      }
+      checkEtag(newest, etag);
+      const spec = change(newest);
+      if (specDigest(spec) === specDigest(newest.spec)) return { revision: newest.revision };
+      const update = { request_id: requestId, revision: newest.revision + 1, digest };
+      return { spec, deleted: false, updates: requestId === '' ? newest.updates : [...newest.updates, update].slice(-rememberedUpdates) };
+    };
+    return await this.#change(name, decide, signal);
   }
 
   /** Deletes a schedule, also one that is damaged. @throws NotFound; Aborted if an etag is given that is not the newest revision's */
@@ -117,7 +154,11 @@ export class ScheduleStore {
       await this.#bury(await this.#appendUnread(name, incarnation!, signal), signal);
       return;
     }
-    const last = await this.#change(name, etag, ({ spec }) => ({ spec, deleted: true }), signal);
+    const decide: Change = (newest) => {
+      checkEtag(newest, etag);
+      return { spec: newest.spec, deleted: true, updates: newest.updates };
+    };
+    const { record: last } = await this.#change(name, decide, signal);
     await this.#bury(last, signal);
   }
 
@@ -192,23 +233,18 @@ export class ScheduleStore {
     return record === undefined || record.deleted ? undefined : listedSchedule(record);
   }
 
-  async #change(
-    name: string,
-    etag: string,
-    change: (newest: RevisionRecord) => { spec: StoredDropSchedule; deleted: boolean },
-    signal: AbortSignal,
-  ): Promise<RevisionRecord> {
+  async #change(name: string, change: Change, signal: AbortSignal): Promise<{ record: RevisionRecord; stored: boolean }> {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const newest = await this.newest(name, signal);
       if (newest === undefined || newest.deleted) throw new NotFound(kind, name);
-      if (etag !== '' && etag !== etagOf(newest))
-        throw new Aborted(kind, name, `etag ${etag.slice(0, 64)} is stale, the newest is ${etagOf(newest)}`);
       const { uid, revision, creation } = newest;
-      const record = await this.#append({ name, uid, revision: revision + 1, ...change(newest), creation }, signal);
+      const decided = change(newest);
+      if ('revision' in decided) return { record: await this.#read({ name, uid, revision: decided.revision }, signal), stored: false };
+      const record = await this.#append({ name, uid, revision: revision + 1, ...decided, creation }, signal);
       if (record === undefined) continue;
       // The schedule may have been deleted, and its revisions removed, since the newest one was read.
       if ((await this.#incarnations.newest(name, signal))?.uid !== uid) throw new NotFound(kind, name);
-      return record;
+      return { record, stored: true };
     }
     throw new Aborted(kind, name, 'other writers changed it at the same time, repeatedly: try again');
   }
@@ -225,7 +261,7 @@ export class ScheduleStore {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const last = Math.max(Number(facts.after ?? 0), await this.#lastRevision({ name, uid }, signal));
       const creation = { revision: last + 1, request_id: '', spec_sha256: '' };
-      const record = await this.#append({ name, uid, revision: last + 1, spec: unreadSpec, deleted: true, creation }, signal);
+      const record = await this.#append({ name, uid, revision: last + 1, spec: unreadSpec, deleted: true, creation, updates: [] }, signal);
       if (record !== undefined) return record;
     }
     throw new Aborted(kind, name, 'other writers changed it at the same time, repeatedly: try again');
@@ -307,7 +343,7 @@ export class ScheduleStore {
 
   /** Returns undefined if another writer took the number. */
   async #append(
-    { name, uid, revision, ...rest }: Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'spec' | 'deleted' | 'creation'>,
+    { name, uid, revision, ...rest }: Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'spec' | 'deleted' | 'creation' | 'updates'>,
     signal: AbortSignal,
   ): Promise<RevisionRecord | undefined> {
     if (revision > maxRevisions) throw new ResourceExhausted(name, `${maxRevisions} revisions`);
@@ -395,3 +431,9 @@ const listedSchedule = (record: RevisionRecord): ListedSchedule => ({
 
 /** Stands where the spec of a schedule cannot be read; a revision that marks a deletion is never used. */
 const unreadSpec: StoredDropSchedule = { kind: 'dropout', rate: 0, mode: 'standard', schedule: 'constant', cutoff_epoch: 0 };
+
+/** @throws Aborted if an etag is given that is not the newest revision's */
+function checkEtag(newest: RevisionRecord, etag: string): void {
+  if (etag === '' || etag === etagOf(newest)) return;
+  throw new Aborted(kind, newest.name, `etag ${etag.slice(0, 64)} is stale, the newest is ${etagOf(newest)}`);
+}

@@ -1,11 +1,13 @@
 // The whole service through real gRPC on free ports, over a directory store.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, test } from 'node:test';
 import { credentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
+import fc from 'fast-check';
 import * as errors from '#errors/errors.js';
 import { DropKind, DropMode, DropSchedule, type DropScheduleSpec, SegmentFormula } from '#protocol/dropstream/v1/schedule_types.js';
 import { type Schedule, SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
@@ -125,9 +127,12 @@ test('a repeated request id gives the same answer, with another spec ALREADY_EXI
   assert.deepEqual(await create('early', early, 'request-1'), first);
   await assert.rejects(
     create('early', { ...early, rate: 0.1 }, 'request-1'),
-    (e) => e instanceof errors.AlreadyExists && /request-1/.test(e.why),
+    (e) => e instanceof errors.AlreadyExists && /with the request id request-1 and another spec$/.test(e.why),
   );
-  await assert.rejects(create('early', early, 'request-2'), errors.AlreadyExists);
+  await assert.rejects(
+    create('early', early, 'request-2'),
+    (e) => e instanceof errors.AlreadyExists && /created at 20.* with another request id and the same spec$/.test(e.why),
+  );
   await assert.rejects(create('early', early), errors.AlreadyExists);
   await client.updateSchedule({ name, spec: { ...early, rate: 0.1 } }, t);
   assert.deepEqual(await create('early', early, 'request-1'), first, 'also after an update');
@@ -319,6 +324,51 @@ test('every wrong field is named at once', async () => {
   await refused(all(client.watchSchedule({ name: '' }, t)), 'name');
 });
 
+test('an update is made once for a request id; one that changes nothing stores no revision', async () => {
+  const { etag } = await create();
+  const update = (rate: number, requestId: string, part: object = {}) =>
+    client.updateSchedule({ name, spec: { ...early, rate }, requestId, ...part }, t).then(({ schedule }) => schedule!);
+  const second = await update(0.2, 'u-1', { etag });
+  assert.equal(second.revision, 2n);
+  assert.deepEqual(await update(0.2, 'u-1', { etag }), second, 'although its etag is stale by now');
+  const third = await update(0.3, 'u-2');
+  assert.deepEqual([third.revision, await update(0.2, 'u-1', { etag })], [3n, second], 'also after another one');
+  await assert.rejects(update(0.4, 'u-1'), (e) => e instanceof errors.AlreadyExists && /u-1 .* stored revision 2$/.test(e.why));
+  assert.deepEqual(await update(0.3, 'u-3'), third, 'the newest revision has this spec');
+  assert.deepEqual(await update(0.3, ''), third);
+  await assert.rejects(update(0.3, '', { etag }), errors.Aborted);
+  for (let k = 0; k < 32; k++) await update(0.4 + k / 100, `many-${k}`);
+  assert.equal((await update(0.2, 'u-1')).revision, 36n, 'the last 32 are remembered');
+  // A schedule that is created again remembers nothing of the one before.
+  await client.deleteSchedule({ name }, t);
+  const again = await create('early', early, 'c');
+  assert.equal((await update(0.9, 'many-31')).revision, again.revision + 1n);
+});
+
+test('updates with request ids that are sent several times at once, by several replicas, are each made once', async () => {
+  await create();
+  const clients = [client, dial(await replica())];
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(fc.nat(3), fc.nat(1)), { minLength: 1, maxLength: 8 }), async (asks) => {
+      const round = randomUUID();
+      const before = (await client.getSchedule({ name }, t)).schedule!.revision;
+      const answers = await Promise.all(
+        asks.map(async ([which, at]) => {
+          const request = { name, spec: { ...early, rate: 0.1 + which / 10 }, requestId: `${round}-${which}` };
+          for (;;) {
+            const answer = await clients[at]!.updateSchedule(request, t).catch((e) => e as Error);
+            if (!(answer instanceof errors.Aborted)) return { which, revision: (answer as { schedule: Schedule }).schedule.revision };
+          }
+        }),
+      );
+      const after = (await client.getSchedule({ name }, t)).schedule!.revision;
+      assert.ok(after - before <= BigInt(new Set(asks.map(([which]) => which)).size), 'at most one revision for each');
+      assert.ok(answers.every(({ revision }) => revision >= before && revision <= after));
+    }),
+    { numRuns: 10 },
+  );
+});
+
 test('another project is PERMISSION_DENIED, a missing schedule NOT_FOUND', async () => {
   await create();
   const bound = dial(server, { metadata: { [projectKey]: 'q' } });
@@ -333,7 +383,7 @@ test('another project is PERMISSION_DENIED, a missing schedule NOT_FOUND', async
 
 test('schedules outlive the process, and a damaged record is DATA_LOSS by name', async () => {
   const { etag } = await create();
-  await client.updateSchedule({ name, spec: early, etag }, t);
+  await client.updateSchedule({ name, spec: { ...early, rate: 0.2 }, etag }, t);
   await server.close();
   const again = dial(await replica());
   assert.equal((await again.getSchedule({ name }, t)).schedule!.revision, 2n);

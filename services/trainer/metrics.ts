@@ -23,6 +23,13 @@ export function createTrainerMetrics(registry: Registry) {
     registers,
   });
   for (const outcome of outcomes) attempts.inc({ outcome }, 0);
+  const evaluations = new Counter({
+    name: 'dropstream_trainer_evaluations_total',
+    help: 'Number of evaluations of checkpoints that have ended, by outcome: succeeded, or failed for any reason.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of ['succeeded', 'failed']) evaluations.inc({ outcome }, 0);
   const step = histogram('step', 'Seconds of an optimizer step, including waiting for data.');
   const dataWait = histogram('data_wait', 'Seconds that an optimizer step waited for batches.');
   const trained = new Counter({ name: 'dropstream_trainer_images_total', help: 'Number of images trained on.', registers });
@@ -38,6 +45,7 @@ export function createTrainerMetrics(registry: Registry) {
     checkpointStall: histogram('checkpoint_stall', 'Seconds for which a checkpoint interrupted training.'),
     evaluation: histogram('evaluation', 'Seconds from the commit of a checkpoint to the end of its evaluation.'),
     attempts,
+    evaluations,
     leftToOthers: new Counter({
       name: 'dropstream_trainer_exact_runs_left_total',
       help: 'Number of exact runs that this worker did not claim because its numerics differ from the checkpoint; counted once per checkpoint.',

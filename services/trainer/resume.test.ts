@@ -146,6 +146,25 @@ test('a worker that is asked to stop saves, gives the run back, and another one 
   await second.service.close();
 });
 
+test('a worker that is asked to stop right after a checkpoint does not save the same step again', { timeout: 60_000 }, async () => {
+  // Each step is an epoch, so each one has a checkpoint that was due.
+  const due = { ...spec, batchSize: 48, epochs: 4000, saveCkptFreq: 1 };
+  const { run } = await trainer.createRun({ parent, runId: 'stopped-when-due', spec: due }, soon);
+  const { service } = await services.trainer(['--role', 'worker', '--data', data]);
+  let seen = 0;
+  await follow(trainer, run!.name, ({ event }) => event?.$case === 'checkpoint' && ++seen === 3);
+  await service.drain();
+  const events = await follow(trainer, run!.name, ({ event }) => event?.$case === 'state' && event.value.state === RunState.QUEUED);
+  const steps = events.flatMap(({ event }) => (event?.$case === 'checkpoint' ? [Number(event.value.step)] : []));
+  assert.deepEqual(
+    steps,
+    Array.from(steps, (_, k) => k + 1),
+  );
+  assert.equal(steps.at(-1), Number((await trainer.getRun({ name: run!.name }, soon)).run!.step));
+  await trainer.cancelRun({ name: run!.name }, soon);
+  await service.close();
+});
+
 test('a damaged newest checkpoint is passed over for the one before', { timeout: 60_000 }, async () => {
   const { run } = await trainer.createRun({ parent, runId: 'damaged', spec }, soon);
   const first = await services.trainer(['--role', 'worker', '--data', data]);
@@ -242,7 +261,7 @@ test('exact: a claimed run whose whole checkpoints turn out to be of other numer
     for (const checkpoint of checkpoints) {
       if (stepOf(checkpoint) !== stepOf(checkpoints[0]!)) await relabel(checkpoint);
       else {
-        // The newest step has the numerics of this machine, and its checkpoints are damaged (a worker that stops may save a step twice).
+        // The newest step has the numerics of this machine, and its checkpoint is damaged.
         const { manifest } = await readManifest(services.store, await services.manifestKeyOf(checkpoint));
         await services.store.delete(manifest.parts[0]!.key);
       }

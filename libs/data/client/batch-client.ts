@@ -13,6 +13,7 @@ import {
   DeadlineExceeded,
   FailedPrecondition,
   NeverFits,
+  NotFound,
   PermissionDenied,
   RemoteError,
   ResourceExhausted,
@@ -271,7 +272,7 @@ export class BatchClient {
  * semantics, a damaged disk or too little memory), but another one may. `final`: no replica can.
  */
 function judge(error: unknown): 'failed' | 'refused' | 'final' {
-  const refusals = [FailedPrecondition, PermissionDenied, DataLoss, NeverFits];
+  const refusals = [NotFound, FailedPrecondition, PermissionDenied, DataLoss, NeverFits];
   if (refusals.some((type) => error instanceof type)) return 'refused';
   // Our signal has not fired, so the server or the connection ended the call.
   if (error instanceof Cancelled) return 'failed';

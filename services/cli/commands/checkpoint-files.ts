@@ -12,7 +12,6 @@ import { importWeights } from '#interchange/import-weights.js';
 import type { Convention } from '#interchange/names/timm-names.js';
 import { openWeightFile, type WeightFile } from '#interchange/weight-file.js';
 import { defaultImageSize } from '#nn/models/registry.js';
-import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { loadCheckpoint } from '#storage/checkpoint.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
@@ -20,7 +19,7 @@ import { openStore } from '#storage/open-store.js';
 import { encodeSafetensors } from '#storage/safetensors.js';
 import type { Tensor } from '#storage/tensor.js';
 import { readTrainingMetadata } from '#training/checkpoint-metadata.js';
-import { locateCheckpoint } from '#work/checkpoint-keys.js';
+import { findCheckpoint } from '#training/named-checkpoints.js';
 import { Incarnations } from '#work/incarnations.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
@@ -28,7 +27,7 @@ import { CommandError, exitCodes } from '../exit-codes.js';
 import { importedRunId, modelParameters, saveImported } from '../imported-checkpoint.js';
 import { count } from '../output/numbers.js';
 import { fieldLines } from '../output/table.js';
-import { checkpointName, printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
+import { checkpointName, printJson, projectName, type SharedOptions, withSharedOptions } from './shared-options.js';
 
 interface ExportOptions extends SharedOptions {
   readonly store?: string;
@@ -55,7 +54,7 @@ export function addCheckpointFileCommands(checkpoints: Command, context: Context
 
   withSharedOptions(
     checkpoints.command('export <checkpoint>').description('write the weights of RUN, RUN/best or RUN/CHECKPOINT to a safetensors file'),
-    ['trainer'],
+    [],
   )
     .requiredOption('--out <file>', 'file to write; it must not exist')
     .addOption(new Option('--format <names>', 'which names the parameters get in the file').choices(['timm', 'reference']).default('timm'))
@@ -65,8 +64,8 @@ export function addCheckpointFileCommands(checkpoints: Command, context: Context
     .action(async (name: string, options: ExportOptions) => {
       const group = options.ema ? 'ema' : 'weights';
       const exported = await withStore(options.store, context, async (store) => {
-        const checkpoint = await resolveCheckpoint(name, options, context);
-        const { manifestKey } = await locateCheckpoint(new Incarnations(store), checkpoint, context.signal);
+        const asked = checkedName(name, options);
+        const { name: checkpoint, manifestKey } = await findCheckpoint(store, new Incarnations(store), asked, context.signal);
         const { manifest, tensors } = await loadCheckpoint(store, manifestKey, {
           groups: [group],
           signal: context.signal,
@@ -164,17 +163,13 @@ function checkImport({ inputSize, nbClasses, manifest, run, project }: ImportOpt
   violations.throwIfAny();
 }
 
-/** The trainer resolves `latest` and `best`; all other names (imported ones too) are stored names already. */
-async function resolveCheckpoint(name: string, options: SharedOptions, context: Context): Promise<string> {
+/** @throws InvalidArgument */
+function checkedName(name: string, options: SharedOptions): string {
   const full = checkpointName(name, options);
   const violations = new Violations();
   checkName(violations, 'checkpoint', full, 'checkpoint');
   violations.throwIfAny();
-  if (!/\/(latest|best)$/.test(full)) return full;
-  const { checkpoint } = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
-    client.getCheckpoint({ name: full, urlExpirySeconds: 0 }, call),
-  );
-  return checkpoint!.name;
+  return full;
 }
 
 async function withStore<R>(flag: string | undefined, context: Context, use: (store: ObjectStore) => Promise<R>): Promise<R> {

@@ -15,7 +15,7 @@ import { indexForEvaluation } from '../data-sets.js';
 import { importedRunId, modelParameters, saveImported } from '../imported-checkpoint.js';
 import { count } from '../output/numbers.js';
 import type { TrainRequest } from '../train-spec.js';
-import { scoreCheckpoint, storedName } from './evaluate.js';
+import { scoreCheckpoint } from './evaluate.js';
 import { checkpointName, projectName, type SharedOptions, withClient } from './shared-options.js';
 
 interface EvaluateOnlyOptions extends SharedOptions {
@@ -44,7 +44,7 @@ export async function evaluateOnly(request: TrainRequest, options: EvaluateOnlyO
       throw invalid('data_path', '', 'given if --resume is a file, because the classes of the head are those of the images');
     checkpoint = await importFile(path, request, indexed, options, context);
   } else {
-    checkpoint = await storedName(checkpointName(resume, options), options, context);
+    checkpoint = checkpointName(resume, options);
     await checkModel(checkpoint, spec.model, options, context);
   }
   const evaluation = EvaluationSpec.fromPartial({

@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { invalid } from '#errors/errors.js';
 import { Evaluation, EvaluationSpec, EvaluationState, EvaluatorServiceClient, type Scores } from '#protocol/dropstream/v1/evaluator.js';
-import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { EnumWords } from '#spec/enum-words.js';
 import { engines, precisions } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
+import { evaluationUpdates } from '../follow/evaluation-updates.js';
 import { bar, count, duration } from '../output/numbers.js';
 import { tableLines } from '../output/table.js';
 import { parseBoolean } from '../train-spec.js';
@@ -30,7 +30,7 @@ export function addEvaluateCommand(program: Command, context: Context): void {
     program
       .command('evaluate <checkpoint>')
       .description('evaluate the checkpoint RUN, RUN/best or RUN/CHECKPOINT: print its loss, top-1 and top-5'),
-    ['evaluator', 'trainer'],
+    ['evaluator'],
   )
     .option('--manifest <sha256>', "manifest of the evaluation images (default: the run's eval_manifest)")
     .option('--batch-size <n>', "number of images in a batch (default: 1.5 times the run's batch_size)")
@@ -42,12 +42,11 @@ export function addEvaluateCommand(program: Command, context: Context): void {
     .option('--subset-offset <n>', 'index of the first image of the subset')
     .option('--detach', 'create the evaluation, print its name and exit; do not wait for it')
     .action(async (given: string, options: EvaluateOptions) => {
-      const checkpoint = await storedName(checkpointName(given, options), options, context);
-      await scoreCheckpoint(specOf(checkpoint, options), options, context);
+      await scoreCheckpoint(specOf(checkpointName(given, options), options), options, context);
     });
 }
 
-/** Creates an evaluation, waits for it unless detached, and prints it. @throws CommandError (exit code 1) if the evaluation failed */
+/** Creates an evaluation, waits for it unless detached, and prints it. @throws CommandError (exit code 1) if it ends without a result */
 export async function scoreCheckpoint(
   spec: EvaluationSpec,
   options: SharedOptions & { readonly detach?: boolean },
@@ -57,8 +56,8 @@ export async function scoreCheckpoint(
     const request = { parent: projectName(options), spec, requestId: randomUUID() };
     let evaluation = (await client.createEvaluation(request, call)).evaluation!;
     if (!options.detach) {
-      for await (const next of client.watchEvaluation({ name: evaluation.name }, { signal: context.signal })) {
-        evaluation = next.evaluation ?? evaluation;
+      for await (const next of evaluationUpdates(client, evaluation.name, context)) {
+        evaluation = next;
         const { samplesDone: done, samplesTotal: total } = evaluation;
         context.terminal.status(
           total > 0n ? `${bar(Number(done) / Number(total))} ${count(done)} of ${count(total)} images` : 'waiting for a worker',
@@ -68,18 +67,6 @@ export async function scoreCheckpoint(
     }
     show(evaluation, options, context);
   });
-}
-
-/** The trainer resolves `latest` and `best`; all other names are stored names already. */
-export async function storedName(name: string, options: SharedOptions, context: Context): Promise<string> {
-  if (!/\/(latest|best)$/.test(name)) return name;
-  return withClient(
-    TrainerServiceClient,
-    'trainer',
-    options,
-    context,
-    async (client, call) => (await client.getCheckpoint({ name }, call)).checkpoint!.name,
-  );
 }
 
 function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
@@ -126,6 +113,7 @@ function show(evaluation: Evaluation, options: SharedOptions, context: Context):
     ]);
     for (const line of lines) terminal.out(line);
     terminal.err(`${evaluation.name}: step ${result.step}, ${count(result.samples)} images in ${duration(result.seconds)}`);
-  } else terminal.out(`${evaluation.name} is ${EvaluationState[evaluation.state]}`);
+  } else if (evaluation.failure === '') terminal.out(`${evaluation.name} is ${EvaluationState[evaluation.state]}`);
   if (evaluation.state === EvaluationState.FAILED) throw new CommandError(`${evaluation.name} failed: ${evaluation.failure}`);
+  if (evaluation.state === EvaluationState.CANCELLED) throw new CommandError(`${evaluation.name} was cancelled and has no result`);
 }

@@ -4,7 +4,7 @@ import { runEvents, type TrainerClient } from '#client/run-events.js';
 import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { dropModes, dropSchedules } from '#spec/words.js';
 import type { Context } from '../context.js';
-import { followRun } from '../follow/follow-run.js';
+import { followRun, throwIfFailed } from '../follow/follow-run.js';
 import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
 import { count, duration } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
@@ -112,6 +112,8 @@ async function printEvents(client: TrainerClient, name: string, after: bigint, f
   } finally {
     await logs?.close();
   }
+  const end = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
+  throwIfFailed(end.run!);
 }
 
 interface ListOptions extends SharedOptions {
@@ -138,8 +140,12 @@ const runColumns = [
   { title: 'OF', value: (run: Run) => count(run.totalSteps) },
   { title: 'BEST TOP-1', value: (run: Run) => percent(run.bestTop1), align: 'right' as const },
   { title: 'AGE', value: (run: Run) => (run.createTime ? duration((Date.now() - run.createTime.getTime()) / 1000) : undefined) },
-  { title: 'WHY', value: (run: Run) => run.failure },
+  { title: 'WHY', value: (run: Run) => run.failure || (run.evaluationsSucceeded === 0 ? run.evaluationFailure : '') },
 ];
+
+function evaluationsOf({ evaluationsSucceeded: succeeded, evaluationsFailed: failed }: Run): string | undefined {
+  return succeeded + failed === 0 ? undefined : `${count(succeeded)} succeeded, ${count(failed)} failed`;
+}
 
 function showRun(run: Run, options: SharedOptions, context: Context): void {
   if (options.json) {
@@ -163,6 +169,8 @@ function showRun(run: Run, options: SharedOptions, context: Context): void {
     ['best checkpoint', run.bestCheckpoint && `${run.bestCheckpoint} (top-1 ${percent(run.bestTop1)})`],
     ['status', run.statusMessage],
     ['failure', run.failure],
+    ['evaluations', evaluationsOf(run)],
+    ['evaluation failure', run.evaluationFailure],
     ['log sequence', run.logSequence],
     ['etag', run.etag],
   ]);

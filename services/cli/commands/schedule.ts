@@ -92,7 +92,7 @@ export function addScheduleCommand(program: Command, context: Context): void {
       const { spec, paths } = specOf(o);
       if (paths.length === 0)
         new Violations().add('update', '', 'at least one of --kind, --rate, --mode, --drop-schedule, --cutoff-epoch').throwIfAny();
-      const request = { name: fullName('schedules', name, o), spec, updateMask: paths, etag: o.etag ?? '' };
+      const request = { name: fullName('schedules', name, o), spec, updateMask: paths, etag: o.etag ?? '', requestId: randomUUID() };
       show((await call(o, (c, t) => c.updateSchedule(request, t))).schedule, o);
     });
 

@@ -55,10 +55,10 @@ export function fullName(collection: string, name: string, options: SharedOption
   return name.includes('/') ? name : `${projectName(options)}/${collection}/${name}`;
 }
 
-/** The full name of `run/checkpoint`, of `run` (its latest checkpoint) or of a full name. */
+/** The full name of `run/checkpoint`, of `run` (its latest checkpoint) or of a full name. The id can be `latest` or `best`. */
 export function checkpointName(name: string, options: SharedOptions): string {
-  if (name.startsWith('projects/')) return name;
-  const [run = '', checkpoint = 'latest'] = name.split('/');
+  const [run = '', checkpoint = 'latest', ...rest] = name.split('/');
+  if (rest.length > 0) return name;
   return `${projectName(options)}/runs/${run}/checkpoints/${checkpoint}`;
 }
 

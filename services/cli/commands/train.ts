@@ -1,10 +1,10 @@
 /** `dropstream train`: the reference's command line, as a run of the trainer service. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { TrainerClient } from '#client/run-events.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
-import { NotFound } from '#errors/errors.js';
+import { invalid, NotFound } from '#errors/errors.js';
 import { modelNames } from '#nn/models/registry.js';
 import { Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { readUpState, storeOf } from '../addresses.js';
@@ -19,7 +19,16 @@ import { isExplainedOption, type TrainOption, trainOptions } from '../train-opti
 import { type GivenOptions, type TrainRequest, trainRequest } from '../train-spec.js';
 import { evaluateOnly } from './evaluate-only.js';
 import { printPlan } from './print-plan-of-run.js';
-import { printJson, projectName, type SharedOptions, shortName, withClient, withSharedOptions } from './shared-options.js';
+import {
+  checkpointName,
+  fullName,
+  printJson,
+  projectName,
+  type SharedOptions,
+  shortName,
+  withClient,
+  withSharedOptions,
+} from './shared-options.js';
 
 interface TrainOwnOptions extends SharedOptions {
   readonly run_id?: string;
@@ -70,6 +79,8 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
   const asked = trainRequest(given);
   const { spec, notes } = asked;
   for (const note of notes) terminal.err(note);
+  if (spec.schedule !== '') spec.schedule = fullName('schedules', spec.schedule, given);
+  if (spec.finetune !== '') spec.finetune = storedCheckpoint('finetune', spec.finetune, given);
   if (asked.evalOnly) return await evaluateOnly(asked, given, context);
   if (given.dry_run) {
     await withServicesFor(given, context, async (there) => {
@@ -82,8 +93,10 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
   const folders = { outputDir: asked.outputDir, logDir: asked.logDir };
   await withClient(TrainerServiceClient, 'trainer', given, context, async (client, call) => {
     const validateOnly = given.validate_only ?? false;
-    const runId = validateOnly ? (given.run_id ?? '') : await runIdOf(asked, given, context);
-    const before = runId === '' || validateOnly ? undefined : await existingRun(client, `${projectName(given)}/runs/${runId}`, call);
+    const known = validateOnly ? (given.run_id ?? '') : await runIdOf(asked, given, context);
+    const runId = known || `run-${randomBytes(8).toString('hex')}`;
+    const name = `${projectName(given)}/runs/${runId}`;
+    const before = known === '' || validateOnly ? undefined : await existingRun(client, name, call);
     if (before && !asked.autoResume) {
       throw new CommandError(
         `${before.name} exists already and --auto_resume is false: choose another id with --run_id`,
@@ -92,14 +105,14 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
     }
     // Without labels of its own, a repeated command continues the run with the labels that it has.
     const labels = given.label ?? before?.labels ?? {};
-    const request = { parent: projectName(given), runId, spec, requestId: randomUUID(), validateOnly, labels };
+    const request = { parent: projectName(given), runId, spec, requestId: requestIdOf(name), validateOnly, labels };
     let run = (await client.createRun(request, call)).run!;
     if (validateOnly) {
       if (given.json) printJson(context, Run.toJSON(run));
       else terminal.err(`the options are valid: ${count(run.totalSteps)} optimizer steps, ${count(run.stepsPerEpoch)} in each epoch`);
       return;
     }
-    if (run.state === RunState.PAUSED) run = (await client.resumeRun({ name: run.name }, call)).run!;
+    if (run.state === RunState.PAUSED || run.pauseRequested) run = (await client.resumeRun({ name: run.name }, call)).run!;
     if (given.detach || given.json) {
       if (given.json) printJson(context, Run.toJSON(run));
       else terminal.out(run.name);
@@ -116,6 +129,12 @@ function addLabel(given: string, before: Readonly<Record<string, string>> = {}):
   const at = given.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('A label has the form key=value.');
   return { ...before, [given.slice(0, at)]: given.slice(at + 1) };
+}
+
+/** @throws InvalidArgument for a file, which has to be imported first */
+function storedCheckpoint(option: string, given: string, options: SharedOptions): string {
+  if (!/\.(pth|pt|bin|safetensors)$|^https?:/.test(given)) return checkpointName(given, options);
+  throw invalid(option, given, 'RUN, RUN/best or RUN/CHECKPOINT; store a file first with `dropstream checkpoints import`');
 }
 
 /** Indexes the training and evaluation images and writes their manifests into the spec. */
@@ -138,6 +157,11 @@ async function runIdOf({ outputDir, autoResume }: TrainRequest, given: TrainOwnO
   const fits = autoResume && owner.startsWith(`${projectName(given)}/runs/`) && (asked === '' || asked === shortName(owner));
   if (!fits) throw new CommandError(`${outputDir} belongs to ${owner}: choose another folder with --output_dir`, exitCodes.conflict);
   return shortName(owner);
+}
+
+/** Derived from the run, so that a command that is given again repeats its request, and continues the run if the options are the same. */
+function requestIdOf(run: string): string {
+  return `train-${createHash('sha256').update(run).digest('hex').slice(0, 40)}`;
 }
 
 async function existingRun(

@@ -50,7 +50,7 @@ export async function demoReport(facts: DemoFacts): Promise<Report> {
     steps: training.steps.map(({ step, loss, lr, dropRate }) => ({ step: Number(step), loss, lr, dropRate })),
     epochs: [...progress.epochs.values()].map((line) => {
       const found = evaluationOf(progress, line.epoch);
-      return { ...line, top1: found?.top1, evalLoss: found?.loss };
+      return { ...line, top1: found?.scores?.top1, evalLoss: found?.scores?.loss };
     }),
     result: {
       top1: scores.top1,

@@ -189,6 +189,7 @@ type Evaluator = ReturnType<typeof connect<(typeof EvaluatorServiceClient)['serv
 async function lastEvaluation(evaluator: Evaluator, { run, progress }: Training, context: Context): Promise<Evaluation> {
   const last = progress.evaluations.reduce((a, b) => (b.step > a.step ? b : a), progress.evaluations[0]!);
   if (last === undefined) throw new CommandError(`${run.name} was not evaluated`);
+  if (last.failure !== '') throw new CommandError(`the last checkpoint of ${run.name} could not be evaluated: ${last.failure}`);
   const { evaluation } = await evaluator.getEvaluation({ name: last.name }, { timeoutMs: CALL_MS, signal: context.signal });
   if (evaluation?.result?.weights === undefined) throw new CommandError(`${last.name} has no result`);
   return evaluation;

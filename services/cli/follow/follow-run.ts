@@ -1,6 +1,6 @@
 /** Shows a run until it ends: the epoch table row by row, and a status line on terminals or a line every few seconds elsewhere. */
 import { endStates, type FollowOptions, runEvents, type TrainerClient } from '#client/run-events.js';
-import { RunState } from '#protocol/dropstream/v1/trainer.js';
+import { type Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
@@ -13,7 +13,8 @@ const PLAIN_EVERY_MS = 5000;
 
 /**
  * Follows `name` until it ends and writes log files into `folders`. Ctrl-C asks whether to detach or to pause; without a terminal it detaches.
- * @returns the final progress. @throws CommandError with exit code 1 if the run failed, 130 after detaching
+ * @returns the final progress
+ * @throws CommandError with exit code 1 if the run failed or has no evaluation that succeeded, 130 after detaching
  */
 export async function followRun(
   client: TrainerClient,
@@ -55,9 +56,34 @@ export async function followRun(
   if (leave.signal.aborted) {
     throw new CommandError(`detached; the run continues. Follow it again with \`dropstream runs watch ${name}\``, 130);
   }
-  if (progress.state === RunState.FAILED) throw new CommandError(`${name} failed: ${progress.reason}`);
-  if (endStates.has(progress.state) || progress.state === RunState.PAUSED) context.terminal.err(`${name} is ${RunState[progress.state]}`);
+  throwIfFailed(endOf(name, progress));
+  const { state, reason } = progress;
+  const note = state === RunState.SUCCEEDED && reason !== '' ? `: ${reason}` : '';
+  if (endStates.has(state) || state === RunState.PAUSED) context.terminal.err(`${name} is ${RunState[state]}${note}`);
   return progress;
+}
+
+/** @throws CommandError with exit code 1 if the run failed, or if it has succeeded and all evaluations of its checkpoints failed */
+export function throwIfFailed(run: RunEnd): void {
+  const { name, state, failure, evaluationsSucceeded, evaluationsFailed, evaluationFailure } = run;
+  if (state === RunState.FAILED) throw new CommandError(`${name} failed: ${failure}`);
+  if (state !== RunState.SUCCEEDED || evaluationsSucceeded > 0 || evaluationsFailed === 0) return;
+  const which = evaluationsFailed === 1 ? 'its only evaluation' : `all of its ${evaluationsFailed} evaluations`;
+  throw new CommandError(`${name} was trained to its end, but ${which} failed: ${evaluationFailure}`);
+}
+
+type RunEnd = Pick<Run, 'name' | 'state' | 'failure' | 'evaluationsSucceeded' | 'evaluationsFailed' | 'evaluationFailure'>;
+
+function endOf(name: string, { state, reason, evaluations }: RunProgress): RunEnd {
+  const failed = evaluations.filter(({ failure }) => failure !== '');
+  return {
+    name,
+    state,
+    failure: reason,
+    evaluationsSucceeded: evaluations.length - failed.length,
+    evaluationsFailed: failed.length,
+    evaluationFailure: failed.at(-1)?.failure ?? '',
+  };
 }
 
 export interface ProgressView {
@@ -84,8 +110,8 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       if (found === undefined && progress.evaluated && !all && shownEpochs >= epochs.length - 2) break;
       if (!titled) terminal.err(epochRow());
       titled = true;
-      terminal.err(epochRow({ ...line, top1: found?.top1 }));
-      if (found !== undefined) shownSteps.add(found.step);
+      terminal.err(epochRow({ ...line, top1: found && (found.scores?.top1 ?? 'failed') }));
+      if (found?.scores !== undefined) shownSteps.add(found.step);
     }
   };
   const draw = () => {
@@ -95,6 +121,14 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       lastPlain = performance.now();
     }
   };
+  const placeOf = (step: bigint): string => {
+    const epochs = Number(step) / progress.stepsPerEpoch;
+    return Number.isInteger(epochs) ? `epoch ${epochs}` : `step ${step}`;
+  };
+  const tellFailure = () => {
+    const { step, failure } = progress.evaluations.at(-1)!;
+    if (failure !== '') terminal.err(`${placeOf(step)}: the evaluation failed: ${failure}`);
+  };
   const timer = setInterval(draw, 1000);
   return {
     update(kind) {
@@ -102,6 +136,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
         const { checkpoint, reason } = progress.skipped!;
         terminal.err(`${checkpoint} cannot be loaded, and the checkpoint before it is used: ${reason}`);
       }
+      if (kind === 'evaluation') tellFailure();
       if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} continues at step ${progress.step}`);
       rows(false);
       draw();
@@ -115,10 +150,10 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       rows(true);
       terminal.status('');
       // Evaluations that ended after their epoch's row was printed.
-      for (const e of progress.evaluations.filter(({ step }) => !shownSteps.has(step))) {
-        const epochs = Number(e.step) / progress.stepsPerEpoch;
-        const where = Number.isInteger(epochs) ? `epoch ${epochs}` : `step ${e.step}`;
-        terminal.err(`${where}: top-1 ${e.top1.toFixed(2)} %, top-5 ${e.top5.toFixed(2)} %, loss ${e.loss.toFixed(4)}`);
+      for (const { step, scores } of progress.evaluations) {
+        if (scores === undefined || shownSteps.has(step)) continue;
+        const { top1, top5, loss } = scores;
+        terminal.err(`${placeOf(step)}: top-1 ${top1.toFixed(2)} %, top-5 ${top5.toFixed(2)} %, loss ${loss.toFixed(4)}`);
       }
     },
   };

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RunEvent, RunState, StateRecord, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import fc from 'fast-check';
+import { EpochRecord, EvaluationRecord, type Run, RunEvent, RunState, StateRecord, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import { CommandError } from '../exit-codes.js';
+import { showProgress, throwIfFailed } from './follow-run.js';
 import { beginProgress, evaluationOf, secondsLeft, takeEvent } from './run-progress.js';
 import { epochRow, statusLine } from './status-line.js';
 
@@ -59,8 +62,68 @@ test('an evaluation belongs to the epoch at whose end its checkpoint was taken',
     progress,
     event({ $case: 'evaluation', value: { evaluation: 'e', checkpoint: 'c', step: 50n, best: true, failure: '', result } }),
   );
-  assert.equal(evaluationOf(progress, 0)?.top1, 80);
+  assert.equal(evaluationOf(progress, 0)?.scores?.top1, 80);
   assert.equal(evaluationOf(progress, 1), undefined);
+});
+
+const failed = (step: bigint, failure = 'the data is gone') =>
+  event({ $case: 'evaluation', value: EvaluationRecord.fromPartial({ evaluation: 'e', checkpoint: `c${step}`, step, failure }) });
+const scored = (step: bigint, top1: number) =>
+  event({ $case: 'evaluation', value: EvaluationRecord.fromPartial({ step, result: { weights: { loss: 1, top1, top5: 99 } } }) });
+
+test('an evaluation that failed has a reason and no scores; a later one of the same epoch with scores stands for it', () => {
+  const progress = begin();
+  takeEvent(progress, failed(50n));
+  assert.deepEqual([evaluationOf(progress, 0)?.scores, evaluationOf(progress, 0)?.failure], [undefined, 'the data is gone']);
+  takeEvent(progress, scored(50n, 60));
+  takeEvent(progress, failed(50n));
+  assert.equal(evaluationOf(progress, 0)?.scores?.top1, 60);
+});
+
+test('what is shown of a run says why evaluations failed, at once and only once, and never NaN', () => {
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 4 }), (succeeds) => {
+      const progress = beginProgress({ totalSteps: 200n, stepsPerEpoch: 50n, imagesPerStep: 64, evaluated: true });
+      const lines: string[] = [];
+      const err = (line: string) => void lines.push(line);
+      const view = showProgress(progress, {
+        terminal: { out: err, err, status: err, interactive: false, color: false, columns: 80 },
+      });
+      const take = (e: RunEvent) => {
+        takeEvent(progress, e);
+        view.update(e.event?.$case);
+      };
+      for (const [epoch, good] of succeeds.entries()) {
+        take(steps(50 * epoch, 50 * (epoch + 1)));
+        take(event({ $case: 'epoch', value: EpochRecord.fromPartial({ epoch, trainLoss: 1, imagesPerSecond: 10 }) }));
+        take(good ? scored(BigInt(50 * (epoch + 1)), 50) : failed(BigInt(50 * (epoch + 1)), `reason ${epoch}.`));
+      }
+      view.close();
+      const text = lines.join('\n');
+      assert.doesNotMatch(text, /NaN|undefined/);
+      for (const [epoch, good] of succeeds.entries()) {
+        assert.equal(text.split(`epoch ${epoch + 1}: the evaluation failed: reason ${epoch}.`).length - 1, good ? 0 : 1, text);
+        assert.match(text, new RegExp(`^ +${epoch + 1} .* ${good ? '50.00 %' : 'failed'}$`, 'm'));
+      }
+    }),
+  );
+});
+
+test('a run fails the command if it failed, or if it was trained and no evaluation succeeded', () => {
+  const run = { name: 'r', failure: '', evaluationsSucceeded: 0, evaluationsFailed: 0, evaluationFailure: '' };
+  const failing = { ...run, evaluationsFailed: 2, evaluationFailure: 'the data is gone' };
+  throwIfFailed({ ...run, state: RunState.SUCCEEDED });
+  throwIfFailed({ ...failing, state: RunState.SUCCEEDED, evaluationsSucceeded: 1 });
+  throwIfFailed({ ...failing, state: RunState.PAUSED });
+  throwIfFailed({ ...failing, state: RunState.CANCELLED });
+  const exits = (part: Partial<Run>, message: RegExp) =>
+    assert.throws(
+      () => throwIfFailed({ ...run, state: RunState.SUCCEEDED, ...part }),
+      (error) => error instanceof CommandError && error.exitCode === 1 && message.test(error.message),
+    );
+  exits({ ...failing }, /all of its 2 evaluations failed: the data is gone/);
+  exits({ ...failing, evaluationsFailed: 1 }, /its only evaluation failed: the data is gone/);
+  exits({ state: RunState.FAILED, failure: 'no data' }, /r failed: no data/);
 });
 
 test('the end carries its reason', () => {

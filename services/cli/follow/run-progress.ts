@@ -1,5 +1,11 @@
 /** Computes the progress that is shown to users from a run's events, with a pure fold. */
-import { type CheckpointSkippedRecord, type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import {
+  type CheckpointSkippedRecord,
+  type EvaluationRecord,
+  type RunEvent,
+  RunState,
+  type StepMetrics,
+} from '#protocol/dropstream/v1/trainer.js';
 
 export interface EpochLine {
   readonly epoch: number;
@@ -12,11 +18,10 @@ export interface EpochLine {
 
 export interface EvaluationLine {
   readonly step: bigint;
-  readonly top1: number;
-  readonly top5: number;
-  readonly loss: number;
-  readonly emaTop1: number | undefined;
-  readonly best: boolean;
+  /** Absent if the evaluation failed. */
+  readonly scores: { readonly top1: number; readonly top5: number; readonly loss: number } | undefined;
+  /** Why there are no scores; empty otherwise. */
+  readonly failure: string;
   readonly name: string;
 }
 
@@ -106,11 +111,8 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
     case 'evaluation':
       progress.evaluations.push({
         step: e.value.step,
-        top1: e.value.result?.weights?.top1 ?? Number.NaN,
-        top5: e.value.result?.weights?.top5 ?? Number.NaN,
-        loss: e.value.result?.weights?.loss ?? Number.NaN,
-        emaTop1: e.value.result?.ema?.top1,
-        best: e.value.best,
+        scores: e.value.result?.weights,
+        failure: failureOf(e.value),
         name: e.value.evaluation,
       });
       break;
@@ -145,7 +147,13 @@ export function secondsLeft(progress: RunProgress): number | undefined {
   return ((progress.totalSteps - progress.step) * progress.imagesPerStep) / progress.imagesPerSecond;
 }
 
-/** The evaluation of the checkpoint after an epoch (from 0). */
+/** The newest evaluation of a checkpoint after an epoch (from 0); if there is one with scores, the newest one of those. */
 export function evaluationOf(progress: RunProgress, epoch: number): EvaluationLine | undefined {
-  return progress.evaluations.find((e) => Number(e.step) === (epoch + 1) * progress.stepsPerEpoch);
+  const found = progress.evaluations.filter((e) => Number(e.step) === (epoch + 1) * progress.stepsPerEpoch);
+  return found.findLast(({ scores }) => scores !== undefined) ?? found.at(-1);
+}
+
+/** Why an evaluation has no scores; empty if it has them. */
+export function failureOf({ result, failure }: Pick<EvaluationRecord, 'result' | 'failure'>): string {
+  return result?.weights === undefined ? failure || 'it ended without a result' : '';
 }

@@ -17,7 +17,7 @@ export function statusLine(progress: RunProgress, columns?: number): string {
     `${columns === undefined ? '' : `${bar(share, columns < 100 ? 8 : 16)} `}${Math.floor(share * 100)} %`,
     ...(left === undefined ? [] : [`${duration(left)} left`]),
     `${count(progress.imagesPerSecond ?? 0)} images/s`,
-    `loss ${(progress.loss ?? Number.NaN).toFixed(3)}`,
+    ...(progress.loss === undefined ? [] : [`loss ${progress.loss.toFixed(3)}`]),
     `lr ${significant(progress.last.lr, 2)}`,
     `drop ${significant(progress.last.dropRate, 2)}`,
     `epoch ${progress.last.epoch + 1}`,
@@ -34,7 +34,8 @@ export function epochRow(line?: {
   lr: number;
   dropRate: number;
   imagesPerSecond: number;
-  top1?: number | undefined;
+  /** Top-1 in percent, or what to show instead; absent if the evaluation has not ended. */
+  top1?: number | 'failed' | undefined;
 }): string {
   const cells =
     line === undefined
@@ -45,7 +46,7 @@ export function epochRow(line?: {
           significant(line.lr, 3),
           significant(line.dropRate, 3),
           count(line.imagesPerSecond),
-          line.top1 === undefined ? '' : `${line.top1.toFixed(2)} %`,
+          typeof line.top1 === 'number' ? `${line.top1.toFixed(2)} %` : (line.top1 ?? ''),
         ];
   const widths = [5, 8, 10, 10, 9, 9];
   return cells

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
+import fc from 'fast-check';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import {
   CreatedRecord,
@@ -210,6 +211,43 @@ test('log.txt has a line an epoch with the keys of the reference', async (t) => 
     test_acc1_ema: 41,
     test_acc5_ema: 51,
   });
+});
+
+test('an evaluation that failed leaves its reason in log.txt and nothing in the event file; scores are never NaN', async (t) => {
+  const outcome = fc.constantFrom('scores', 'failed', 'nothing', 'failed, then scores', 'scores, then failed');
+  await fc.assert(
+    fc.asyncProperty(fc.array(outcome, { minLength: 3, maxLength: 3 }), async (outcomes) => {
+      const folder = await temporary(t);
+      const events = runLog().flatMap((event): RunEvent[] => {
+        if (event.event?.$case !== 'evaluation') return [event];
+        const failed = { ...event.event.value, result: undefined, failure: 'the data is gone' };
+        const kinds = outcomes[Number(event.event.value.step) / STEPS - 1]!.split(', then ');
+        return kinds.flatMap((kind): RunEvent[] => {
+          if (kind === 'nothing') return [];
+          return [kind === 'scores' ? event : { ...event, event: { $case: 'evaluation', value: failed } }];
+        });
+      });
+      await follow(
+        folder,
+        events.map((event, k) => ({ ...event, sequence: BigInt(k + 1) })),
+      );
+      const lines = (await textOf(folder)).trimEnd().split('\n');
+      const { scalars } = parseEvents(await eventBytes(folder));
+      for (const [tag, , value] of scalars) assert.ok(Number.isFinite(value), tag);
+      for (const [epoch, line] of lines.entries()) {
+        assert.doesNotMatch(line, /NaN|null/);
+        const { test_acc1, test_failure } = JSON.parse(line) as Record<string, unknown>;
+        const wanted = outcomes[epoch]!;
+        const scored = wanted.includes('scores');
+        assert.deepEqual(
+          [test_acc1, test_failure],
+          [scored ? 50 + epoch : undefined, wanted === 'failed' ? 'the data is gone' : undefined],
+        );
+        assert.equal(scalars.filter(([tag, at]) => tag === 'perf/test_acc1' && at === epoch).length, scored ? 1 : 0);
+      }
+    }),
+    { numRuns: 20 },
+  );
 });
 
 test('the event file holds every step once, and the scores by epoch', async (t) => {

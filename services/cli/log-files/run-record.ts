@@ -1,7 +1,7 @@
 /** Computes the lines of log.txt from a run's events with a pure fold, so that the same events always give the same lines. */
-import type { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
-import type { EpochRecord, RunEvent } from '#protocol/dropstream/v1/trainer.js';
+import type { EpochRecord, EvaluationRecord, RunEvent } from '#protocol/dropstream/v1/trainer.js';
+import { failureOf } from '../follow/run-progress.js';
 
 /** Number of layers between stem and head that layer decay counts: the stem's factor is the decay to this power. */
 const DECAYED_LAYERS = 13;
@@ -19,8 +19,8 @@ export interface RunRecord {
   readonly skipped: Map<number, string[]>;
   /** Those since the last resume. */
   newlySkipped: string[];
-  /** By the epoch after which the checkpoint was taken. */
-  readonly evaluations: Map<number, EvaluationResult>;
+  /** By the epoch after which the checkpoint was taken. One with a result is not replaced by one that failed. */
+  readonly evaluations: Map<number, Pick<EvaluationRecord, 'result' | 'failure'>>;
 }
 
 export function emptyRecord(): RunRecord {
@@ -75,8 +75,10 @@ export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
       return true;
     case 'evaluation': {
       const epoch = endedEpoch(record, event.value.step);
-      if (epoch === undefined || event.value.result === undefined) return false;
-      record.evaluations.set(epoch, event.value.result);
+      if (epoch === undefined) return false;
+      const { result, failure } = event.value;
+      if (result?.weights === undefined && record.evaluations.get(epoch)?.result !== undefined) return false;
+      record.evaluations.set(epoch, { result: result?.weights && result, failure: failureOf({ result, failure }) });
       return true;
     }
     default:
@@ -86,14 +88,16 @@ export function takeRecord(record: RunRecord, { event }: RunEvent): boolean {
 
 /**
  * The content of log.txt in the reference's format: one JSON object per epoch, in order. If checkpoints could not be loaded before an epoch, its line
- * has `skipped_checkpoints` with their names and the reasons.
+ * has `skipped_checkpoints` with their names and the reasons. If the evaluation after an epoch failed, the line has `test_failure` with the reason in
+ * place of the scores.
  */
 export function logLines(record: RunRecord): string[] {
   return [...record.epochs.values()]
     .sort((a, b) => a.epoch - b.epoch)
     .map((epoch) => {
       const skipped = record.skipped.get(epoch.epoch);
-      const { weights, ema } = record.evaluations.get(epoch.epoch) ?? {};
+      const { result, failure = '' } = record.evaluations.get(epoch.epoch) ?? {};
+      const { weights, ema } = result ?? {};
       return JSON.stringify({
         train_lr: epoch.trainLr,
         train_min_lr: epoch.trainLr * record.smallestScale,
@@ -104,6 +108,7 @@ export function logLines(record: RunRecord): string[] {
         train_grad_norm: epoch.trainGradNorm,
         ...(weights && { test_loss: weights.loss, test_acc1: weights.top1, test_acc5: weights.top5 }),
         ...(skipped && { skipped_checkpoints: skipped }),
+        ...(failure !== '' && { test_failure: failure }),
         epoch: epoch.epoch,
         n_parameters: record.parameters,
         ...(ema && { test_loss_ema: ema.loss, test_acc1_ema: ema.top1, test_acc5_ema: ema.top5 }),

@@ -1,5 +1,6 @@
 /** Turns a request into the evaluation to store: checks it and fills in defaults from the checkpoint. Writes nothing. */
 import { createHash, randomBytes } from 'node:crypto';
+import { classDifference } from '#data/manifest/class-difference.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import { subsetSize } from '#data/plan/order.js';
 import { executorOf, lacks } from '#engine/engines.js';
@@ -13,7 +14,7 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
-import { locateCheckpoint } from '#work/checkpoint-keys.js';
+import { findCheckpoint } from '#training/named-checkpoints.js';
 import { Incarnations } from '#work/incarnations.js';
 import { evaluationName } from '../evaluation/evaluation-log.js';
 
@@ -23,6 +24,8 @@ export interface NewEvaluation {
   readonly evaluation: Evaluation;
   /** Digest of the spec in the request. */
   readonly specDigest: string;
+  /** Empty if the request had none. */
+  readonly requestId: string;
   /** Uid of the checkpoint's run. */
   readonly runUid: string;
 }
@@ -45,8 +48,8 @@ export async function prepareEvaluation(
   checkSpec(violations, spec);
   violations.throwIfAny();
 
-  const { runUid, manifestKey } = await locateCheckpoint(new Incarnations(store), spec.checkpoint, signal);
-  const metadata = await readCheckpoint(store, spec.checkpoint, manifestKey, signal);
+  const { name: checkpoint, runUid, manifestKey } = await findCheckpoint(store, new Incarnations(store), spec.checkpoint, signal);
+  const metadata = await readCheckpoint(store, checkpoint, manifestKey, signal);
   const run = RunSpec.fromJSON(metadata.spec);
   const manifest = spec.manifest || run.evalManifest;
   if (manifest === '')
@@ -59,7 +62,7 @@ export async function prepareEvaluation(
   for (const { field, value, allowed } of lacking(precision)) violations.add(`spec.${field}`, value, `${allowed} on engine ${engine}`);
   violations.throwIfAny();
   const resolved: EvaluationSpec = {
-    checkpoint: spec.checkpoint,
+    checkpoint,
     manifest,
     batchSize: spec.batchSize ?? Math.min(maxBatch, Math.max(1, Math.floor(1.5 * (run.batchSize ?? 64)))),
     ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
@@ -80,7 +83,7 @@ export async function prepareEvaluation(
     samplesTotal: BigInt(samplesTotal),
   });
   const specDigest = createHash('sha256').update(EvaluationSpec.encode(spec).finish()).digest('hex');
-  return { project, id, evaluation, specDigest, runUid };
+  return { project, id, evaluation, specDigest, requestId: request.requestId, runUid };
 }
 
 function checkSpec(violations: Violations, spec: EvaluationSpec): void {
@@ -124,13 +127,9 @@ async function readCheckpoint(store: ObjectStore, name: string, manifestKey: str
 async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames }: TrainingMetadata, signal: AbortSignal): Promise<number> {
   const manifest = await loadManifest(store, spec.manifest, signal);
   const violations = new Violations();
-  const same = manifest.classes.length === classNames.length && manifest.classes.every((name, k) => name === classNames[k]);
-  violations.check(
-    same,
-    'spec.manifest',
-    spec.manifest,
-    'a data set with the classes that the checkpoint was trained on, in the same order',
-  );
+  const difference = classDifference(manifest.classes, classNames);
+  const rule = 'a data set with the classes of the checkpoint in the same order';
+  violations.check(difference === undefined, 'spec.manifest', spec.manifest, `${rule}; it ${difference}`);
   const samples = subsetSize(manifest.samples, { stride: spec.subsetStride ?? 0, offset: spec.subsetOffset ?? 0, invert: false });
   violations.check(
     samples > 0,

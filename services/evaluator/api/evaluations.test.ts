@@ -22,6 +22,7 @@ const request = (specDigest = 'a', id = 'e') => ({
   project: 'p',
   id,
   specDigest,
+  requestId: 'q',
   runUid,
   evaluation: Evaluation.fromPartial({
     name: `projects/p/evaluations/${id}`,

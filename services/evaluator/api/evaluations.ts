@@ -2,13 +2,14 @@
 
 import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
-import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
+import { Aborted, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { formatName } from '#errors/resource-names.js';
 import { type Evaluation, Evaluation as EvaluationMessage, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { type Change, ChangeFeed } from '#rpc/change-feed.js';
 import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
 import { damageOf, isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
+import { checkRepeated } from '#rpc/request-id.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type Pin, pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { noPatience } from '#work/folded-log.js';
@@ -79,19 +80,21 @@ export class Evaluations {
   }
 
   /**
-   * Stores and queues an evaluation. If the id exists with the same spec, returns that one.
-   * @throws AlreadyExists for another spec; FailedPrecondition if version 0.1 stored an evaluation of this name
+   * Stores and queues an evaluation, or returns the one that an earlier request created which this one repeats.
+   * @throws AlreadyExists if the id is in use; FailedPrecondition if version 0.1 stored an evaluation of this name
    */
   async create(request: NewEvaluation, signal: AbortSignal): Promise<Evaluation> {
-    const { project, id, evaluation, specDigest } = request;
+    const { project, id, evaluation, specDigest, requestId } = request;
     const { name } = evaluation;
     for (let attempt = 1; attempt <= createAttempts; attempt++) {
       if ((await this.#incarnations.newest(name, signal))?.deleted) await this.#incarnations.sweep(name, signal);
       const { uid } = await this.#incarnations.mint(kind, name, () => ({}), signal);
-      const view = await this.#begin({ project, id, uid }, request, signal);
+      const begun = await this.#begin({ project, id, uid }, request, signal);
       // The evaluation may have been deleted between its uid and its first record.
-      if (view === undefined || !(await this.#incarnations.isCurrent(name, uid, signal))) continue;
-      if (view.specDigest !== specDigest) throw new AlreadyExists(kind, name, 'it was created with another spec');
+      if (begun === undefined || !(await this.#incarnations.isCurrent(name, uid, signal))) continue;
+      const { view, ours } = begun;
+      const earlier = { requestId: view.requestId, digest: view.specDigest, time: view.evaluation.createTime };
+      if (!ours) checkRepeated(kind, name, earlier, { requestId, digest: specDigest });
       this.#saw({ project, id, uid }, view);
       return view.evaluation;
     }
@@ -99,8 +102,8 @@ export class Evaluations {
   }
 
   /** Writes the first record unless there is one. @returns undefined if the incarnation was deleted meanwhile */
-  async #begin(key: EvaluationKey, request: NewEvaluation, signal: AbortSignal): Promise<EvaluationView | undefined> {
-    const { evaluation, specDigest, runUid } = request;
+  async #begin(key: EvaluationKey, request: NewEvaluation, signal: AbortSignal) {
+    const { evaluation, specDigest, requestId, runUid } = request;
     const log = this.#log(key);
     return await this.#whileCurrent(key, signal, async () => {
       if ((await log.refresh(signal)) === undefined) {
@@ -111,8 +114,13 @@ export class Evaluations {
         await pinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal);
       }
       const stored = EvaluationMessage.toJSON({ ...evaluation, uid: key.uid });
-      const event: EvaluationEvent = { kind: 'created', evaluation: stored, specDigest, runUid };
-      return await log.append((now) => (now === undefined ? event : undefined), signal);
+      const event: EvaluationEvent = { kind: 'created', evaluation: stored, specDigest, requestId, runUid };
+      let ours = false;
+      const view = await log.append((now) => {
+        ours = now === undefined;
+        return ours ? event : undefined;
+      }, signal);
+      return { view: view as EvaluationView, ours };
     });
   }
 
@@ -338,5 +346,5 @@ function partsOf(key: string): EvaluationKey {
 const pinOf = ({ uid }: EvaluationKey, { spec }: Evaluation, runUid: string): Pin => ({
   checkpoint: spec?.checkpoint ?? '',
   runUid,
-  evaluationUid: uid,
+  holderUid: uid,
 });

@@ -39,6 +39,12 @@ export function evaluatorHandlers(
       return { evaluation: await evaluations.cancel(project, evaluation, cancel, signal) };
     }),
 
+    deleteEvaluation: unary(async ({ etag }, { names, signal }) => {
+      const { project, evaluation } = names.name;
+      await evaluations.delete(project, evaluation, etag, signal);
+      return {};
+    }),
+
     watchEvaluation: watchStream(async function* (_, { names, signal }) {
       const { project, evaluation } = names.name;
       for await (const now of evaluations.watch(project, evaluation, signal)) yield { evaluation: now };

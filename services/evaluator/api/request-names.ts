@@ -10,5 +10,6 @@ export const evaluatorNames = {
   getEvaluation: { name: 'evaluation' },
   listEvaluations: { parent: 'project', pageToken: 'text' },
   cancelEvaluation: { name: 'evaluation' },
+  deleteEvaluation: { name: 'evaluation', etag: 'text' },
   watchEvaluation: { name: 'evaluation' },
 } as const satisfies RequestNames<typeof EvaluatorServiceService>;

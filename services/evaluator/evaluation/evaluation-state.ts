@@ -3,7 +3,13 @@ import { Evaluation, EvaluationResult, EvaluationState } from '#protocol/dropstr
 
 /** `at` is the time of the record in milliseconds since 1970, set by the log, for information only. */
 export type EvaluationEvent = { readonly at?: number } & (
-  | { readonly kind: 'created'; readonly evaluation: unknown; readonly specDigest: string; readonly runUid: string }
+  | {
+      readonly kind: 'created';
+      readonly evaluation: unknown;
+      readonly specDigest: string;
+      readonly runUid: string;
+      readonly requestId: string;
+    }
   | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string }
   | { readonly kind: 'progress'; readonly samplesDone: number; readonly samplesTotal: number }
   /** The worker gave the evaluation back, because it is stopping or because the attempt failed and another one may succeed. */
@@ -23,6 +29,8 @@ export interface EvaluationView {
   /** Number of attempts that ended without a result. */
   readonly fruitlessAttempts: number;
   readonly specDigest: string;
+  /** Of the request that created the evaluation; empty if it had none. */
+  readonly requestId: string;
   /** Uid of the run whose checkpoint is evaluated. */
   readonly runUid: string;
 }
@@ -51,6 +59,7 @@ export function applyEvent(view: EvaluationView | undefined, event: EvaluationEv
       attempt: 0,
       fruitlessAttempts: 0,
       specDigest: event.specDigest,
+      requestId: event.requestId,
       runUid: event.runUid,
     };
   }

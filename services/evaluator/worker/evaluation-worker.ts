@@ -13,7 +13,8 @@ import { evaluationName, evaluationQueue, heartbeatPrefix, openEvaluationLog, st
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
 import type { EvaluatorMetrics } from '../metrics.js';
 import { ProgressWriter } from './progress-writer.js';
-import { scoreCheckpoint } from './score-checkpoint.js';
+import { scoreCheckpoint, UndecodableImages } from './score-checkpoint.js';
+import { NonFiniteScores } from './scores.js';
 
 export interface EvaluationWorkerDeps {
   readonly store: ObjectStore;
@@ -47,7 +48,14 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => (forGood ? { kind: 'failed', failure: reason } : { kind: 'released', reason, failed: true }),
-    isDeterministic: deterministicFailures([CheckpointDamaged, ObjectNotFound, NotATrainingCheckpoint, RangeError]),
+    isDeterministic: deterministicFailures([
+      CheckpointDamaged,
+      ObjectNotFound,
+      NotATrainingCheckpoint,
+      RangeError,
+      NonFiniteScores,
+      UndecodableImages,
+    ]),
     release: ({ uid }, view) => unpin(store, view, uid),
     onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
     onDepth: (waiting) => metrics.queueDepth.set(waiting),
@@ -91,8 +99,8 @@ function endOf(outcome: EvaluationOutcome): EvaluationEvent {
 }
 
 /** Errors are ignored, because a remaining pin only keeps a checkpoint longer. */
-async function unpin(store: ObjectStore, { evaluation, runUid }: EvaluationView, evaluationUid: string): Promise<void> {
+async function unpin(store: ObjectStore, { evaluation, runUid }: EvaluationView, holderUid: string): Promise<void> {
   if (!hasEnded(evaluation.state) || evaluation.spec === undefined) return;
-  const pin = { checkpoint: evaluation.spec.checkpoint, runUid, evaluationUid };
+  const pin = { checkpoint: evaluation.spec.checkpoint, runUid, holderUid };
   await unpinCheckpoint(store, pin, AbortSignal.timeout(10_000)).catch(() => {});
 }

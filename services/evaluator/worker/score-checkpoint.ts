@@ -1,6 +1,7 @@
 /** Evaluates the weights of a checkpoint, and their moving average if the spec asks for it, on every sample of a data set once, in order. */
 import { compile, executorOf, type Program } from '#engine/index.js';
 import { modelConfig } from '#nn/models/registry.js';
+import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import type { EvaluationResult, EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { engines, precisions } from '#spec/words.js';
@@ -28,9 +29,20 @@ export interface ScoreOptions {
   readonly signal: AbortSignal;
 }
 
+/** Images cannot be decoded. The data service would put others in their places, and the scores would not be those of the data set. */
+export class UndecodableImages extends Error {
+  override readonly name = 'UndecodableImages';
+  constructor(readonly images: readonly ReplacedSample[]) {
+    const shown = images.slice(0, 10).map(({ path, reason }) => `${path} (${reason})`);
+    const more = images.length > shown.length ? ', …' : '';
+    super(`the data set has images that cannot be decoded: ${shown.join(', ')}${more}; index it again to leave them out`);
+  }
+}
+
 /** One batch is evaluated while the next one is prepared. */
 const buffers = 2;
 
+/** @throws CheckpointDamaged, ObjectNotFound, UndecodableImages, NonFiniteScores; any error of the data service */
 export async function scoreCheckpoint(options: ScoreOptions): Promise<EvaluationResult> {
   const begun = performance.now();
   const { store, parent, spec, runUid, data, signal } = options;
@@ -78,7 +90,7 @@ async function scoreAll(
   { onProgress, onImages, signal }: ScoreOptions,
 ): Promise<{ weights: ScoreSums; ema: ScoreSums | undefined }> {
   const weights = new ScoreSums(program.classes);
-  const ema = withEma ? new ScoreSums(program.classes) : undefined;
+  const ema = withEma ? new ScoreSums(program.classes, 'moving average') : undefined;
   const score = async ({ images, targets, labels, samples }: PreparedBatch, sums: ScoreSums, state: 'weights' | 'ema'): Promise<void> => {
     const { logits, losses } = await program.evaluate({ images, targets, samples }, state);
     sums.add(logits, losses, labels);
@@ -86,6 +98,7 @@ async function scoreAll(
   };
   for (let batch = await batches.next(signal); batch !== undefined; batch = await batches.next(signal)) {
     try {
+      if (batch.replaced.length > 0) throw new UndecodableImages(batch.replaced);
       await score(batch, weights, 'weights');
       if (ema) await score(batch, ema, 'ema');
     } finally {

@@ -41,8 +41,14 @@ test('how samples are batched does not matter', () => {
   );
 });
 
-test('a sample without finite logits is never right', () => {
-  const sums = new ScoreSums(2);
-  sums.add([Number.NaN, Number.NaN], [Number.NaN], [0]);
-  assert.equal(sums.scores().top1, 0);
+test('scores without a finite loss are refused, with their number', () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(0.5, 2, Number.NaN, Number.POSITIVE_INFINITY), { minLength: 1, maxLength: 20 }), (losses) => {
+      const sums = new ScoreSums(2, 'moving average');
+      for (const loss of losses) sums.add(Number.isFinite(loss) ? [1, 0] : [Number.NaN, Number.NaN], [loss], [0]);
+      const broken = losses.filter((loss) => !Number.isFinite(loss)).length;
+      if (broken === 0) assert.ok(Number.isFinite(sums.scores().loss));
+      else assert.throws(() => sums.scores(), new RegExp(`loss of ${broken} of ${losses.length} samples .* moving average`));
+    }),
+  );
 });

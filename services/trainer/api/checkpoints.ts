@@ -5,14 +5,19 @@ import type { Checkpoint } from '#protocol/dropstream/v1/trainer.js';
 import { listCheckpoints, presignCheckpoint, readManifest } from '#storage/checkpoint.js';
 import type { CheckpointManifest } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { findCheckpoint } from '#training/named-checkpoints.js';
 import { checkpointsOf, manifestKeyOf } from '#work/checkpoint-keys.js';
+import { Incarnations } from '#work/incarnations.js';
 import type { RunView } from '../run/run-state.js';
 
-/** Ids of a run's checkpoints, newest first. */
-export async function checkpointIds(store: ObjectStore, view: RunView, signal: AbortSignal): Promise<string[]> {
-  const known = new Set(view.checkpoints.map(({ name }) => idOf(name)));
-  const stored = await listCheckpoints(store, checkpointsOf(view.run.name, view.run.uid), { signal });
-  return stored.map(({ id }) => id).filter((id) => known.has(id));
+/** A run's checkpoints in the order of the log, newest first: those that are still in the store. */
+export async function storedCheckpoints(
+  store: ObjectStore,
+  view: RunView,
+  signal: AbortSignal,
+): Promise<{ id: string; sequence: number }[]> {
+  const stored = new Set((await listCheckpoints(store, checkpointsOf(view.run.name, view.run.uid), { signal })).map(({ id }) => id));
+  return view.checkpoints.map(({ name, sequence }) => ({ id: idOf(name), sequence })).filter(({ id }) => stored.has(id));
 }
 
 /** Resolves `latest` and `best`; other ids stay unchanged. @throws NotFound if there is no such checkpoint yet */
@@ -37,6 +42,26 @@ export async function describeCheckpoint(
   const { manifest } = await readManifest(store, manifestKeyOf(name, view.run.uid), { signal }).catch((error) => {
     throw error instanceof ObjectNotFound ? unknown(error) : error;
   });
+  const own = await checkpointOf(store, name, view.run.uid, manifest, expirySeconds);
+  return { ...own, top1: view.top1ByCheckpoint[name], best: view.run.bestCheckpoint === name };
+}
+
+/** Reads a checkpoint of imported weights, whose run has no log. @throws NotFound; CheckpointDamaged */
+export async function describeImported(store: ObjectStore, name: string, signal: AbortSignal, expirySeconds: number): Promise<Checkpoint> {
+  const found = await findCheckpoint(store, new Incarnations(store), name, signal);
+  const { manifest } = await readManifest(store, found.manifestKey, { signal }).catch((cause) => {
+    throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', name, { cause }) : cause;
+  });
+  return await checkpointOf(store, found.name, found.runUid, manifest, expirySeconds);
+}
+
+async function checkpointOf(
+  store: ObjectStore,
+  name: string,
+  runUid: string,
+  manifest: CheckpointManifest,
+  expirySeconds: number | undefined,
+): Promise<Checkpoint> {
   const urls = expirySeconds === undefined ? [] : await presignCheckpoint(store, manifest, expirySeconds);
   return {
     name,
@@ -44,9 +69,9 @@ export async function describeCheckpoint(
     epoch: Math.floor(manifest.epoch),
     files: filesOf(manifest).map((file, k) => ({ ...file, url: urls[k]?.url ?? '' })),
     fingerprint: manifest.fingerprint,
-    top1: view.top1ByCheckpoint[name],
-    best: view.run.bestCheckpoint === name,
-    runUid: view.run.uid,
+    top1: undefined,
+    best: false,
+    runUid,
   };
 }
 

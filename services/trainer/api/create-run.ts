@@ -16,7 +16,7 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256 } from '#storage/content-hash.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { locateCheckpoint } from '#work/checkpoint-keys.js';
+import { findCheckpoint, type NamedCheckpoint } from '#training/named-checkpoints.js';
 import { Incarnations } from '#work/incarnations.js';
 import type { SchedulerClient } from '../peers.js';
 import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
@@ -30,8 +30,8 @@ import {
   checkRunSpec,
   type PinnedSchedule,
   type ResolvedSpec,
+  requestDigest,
   resolveRunSpec,
-  specDigest,
 } from '../run/run-spec.js';
 import { checkBatchFits, type DataClient } from './batch-fits.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
@@ -50,6 +50,8 @@ export interface NewRun {
   readonly project: string;
   readonly id: string;
   readonly record: CreatedRecord;
+  /** The checkpoint whose weights the run starts with. */
+  readonly finetune: NamedCheckpoint | undefined;
 }
 
 const schedulerTimeoutMs = 10_000;
@@ -107,7 +109,7 @@ export async function prepareRun(
     violations.throwIfAny();
   }
   if (deps.data) await checkBatchFits(deps.data, resolved, signal);
-  if (spec.finetune !== '') await checkFinetune(deps.store, spec.finetune, signal);
+  const finetune = spec.finetune === '' ? undefined : await resolveFinetune(deps.store, spec.finetune, signal);
 
   const id =
     request.runId ||
@@ -116,7 +118,7 @@ export async function prepareRun(
   const run = Run.fromPartial({
     name: runName(project, id),
     state: RunState.QUEUED,
-    spec: resolved,
+    spec: { ...resolved, finetune: finetune?.name ?? '' },
     labels: request.labels,
     totalSteps: BigInt(length.totalSteps),
     stepsPerEpoch: BigInt(length.stepsPerEpoch),
@@ -128,11 +130,12 @@ export async function prepareRun(
     reason: '',
     run,
     trainSamples: BigInt(length.trainSamples),
-    specDigest: specDigest(spec),
+    specDigest: requestDigest(spec, request.labels),
+    requestId: request.requestId,
     classes: [...train.classes],
     dropKind: kind,
   };
-  return { project, id, record };
+  return { project, id, record, finetune };
 }
 
 /** Applies the data library's rules for augmentation, mixing and image sizes. A field that was refused before is not reported twice. */
@@ -163,11 +166,13 @@ async function pinSchedule(
   return { revision: schedule.revision, spec: schedule.spec };
 }
 
-async function checkFinetune(store: ObjectStore, name: string, signal: AbortSignal): Promise<void> {
-  const { manifestKey } = await locateCheckpoint(new Incarnations(store), name, signal);
-  await readManifest(store, manifestKey, { signal }).catch((cause) => {
+/** @throws NotFound */
+async function resolveFinetune(store: ObjectStore, name: string, signal: AbortSignal): Promise<NamedCheckpoint> {
+  const found = await findCheckpoint(store, new Incarnations(store), name, signal);
+  await readManifest(store, found.manifestKey, { signal }).catch((cause) => {
     throw cause instanceof ObjectNotFound ? new NotFound('checkpoint', name, { cause }) : cause;
   });
+  return found;
 }
 
 function parameterCount(spec: ResolvedSpec): number {

@@ -8,7 +8,7 @@ import { checkPage, parsePage } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { EventBody } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
-import { checkpointIds, describeCheckpoint, resolveAlias } from './checkpoints.js';
+import { describeCheckpoint, describeImported, resolveAlias, storedCheckpoints } from './checkpoints.js';
 import { type CreateDeps, prepareRun } from './create-run.js';
 import type { trainerNames } from './request-names.js';
 import { runFilter, runOrder } from './run-filter.js';
@@ -31,9 +31,9 @@ export function trainerHandlers({
 }: TrainerParts): HandlersOf<typeof TrainerServiceService, typeof trainerNames> {
   return {
     createRun: unary(async (request, { names, signal }) => {
-      const { project, id, record } = await prepareRun(request, names, { store, datasets, scheduler, data }, signal);
+      const { project, id, record, finetune } = await prepareRun(request, names, { store, datasets, scheduler, data }, signal);
       if (request.validateOnly) return { run: record.run };
-      const { run } = await runs.create(project, id, record, signal);
+      const { run } = await runs.create(project, id, record, signal, finetune);
       return { run };
     }),
 
@@ -93,15 +93,14 @@ export function trainerHandlers({
       const view = await runs.get(project, run, signal);
       const binding = `ListCheckpoints ${request.parent} ${view.run.uid}`;
       const page = parsePage(request, binding, pageLimits);
-      const newestFirst = await checkpointIds(store, view, signal);
       // These places ascend while checkpoints descend, so that a page continues after the previous one, whatever was added since.
-      const keys = newestFirst.filter((id) => page.after === undefined || descending(id) > page.after);
+      const stored = (await storedCheckpoints(store, view, signal)).map(({ id, sequence }) => ({ id, place: descending(sequence) }));
       const { items, unreadable, nextPageToken } = await listPage({
-        keys: keys.sort((a, b) => (descending(a) < descending(b) ? -1 : 1)),
-        nameOf: (id) => `${view.run.name}/checkpoints/${id}`,
-        placeOf: descending,
+        keys: stored.filter(({ place }) => page.after === undefined || place > page.after),
+        nameOf: ({ id }) => `${view.run.name}/checkpoints/${id}`,
+        placeOf: ({ place }) => place,
         // A checkpoint that was deleted since it was listed is left out.
-        read: async (id) => await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted),
+        read: async ({ id }) => await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted),
         page,
         binding,
       });
@@ -112,7 +111,8 @@ export function trainerHandlers({
       const { project, run, checkpoint } = names.name;
       const seconds = request.urlExpirySeconds || 3600;
       if (seconds > maxExpirySeconds) throw invalid('url_expiry_seconds', seconds, `from 0 to ${maxExpirySeconds}`);
-      const view = await runs.get(project, run, signal);
+      const view = await runs.get(project, run, signal).catch(absentIfDeleted);
+      if (view === undefined) return { checkpoint: await describeImported(store, names.name.name, signal, seconds) };
       return { checkpoint: await describeCheckpoint(store, view, resolveAlias(view, checkpoint), signal, seconds) };
     }),
   };
@@ -129,9 +129,7 @@ function pause({ run }: RunView): EventBody | undefined {
 
 function resume({ run }: RunView): EventBody | undefined {
   refuseEnded(run, 'resumed');
-  if (run.state === RunState.QUEUED) return undefined;
-  if (run.state === RunState.RUNNING && !run.pauseRequested) return undefined;
-  if (run.state === RunState.RUNNING) throw new FailedPrecondition('run', run.name, 'it is about to pause: resume it when it has paused');
+  if (run.state === RunState.QUEUED || run.state === RunState.RUNNING) return undefined;
   return { $case: 'state', value: { state: RunState.QUEUED, reason: 'resumed', released: false } };
 }
 
@@ -154,8 +152,7 @@ function absentIfDeleted(error: unknown): undefined {
   if (!(error instanceof NotFound)) throw error;
 }
 
-/** Ids begin with a step of 12 digits; the complement of the step sorts in descending order. */
-function descending(id: string): string {
-  const complement = String(10 ** 12 - 1 - Number(id.slice(0, 12))).padStart(12, '0');
-  return `${complement}${id.slice(12)}`;
+/** Sorts in descending order of sequence numbers, which have at most 12 digits. */
+function descending(sequence: number): string {
+  return String(10 ** 12 - 1 - sequence).padStart(12, '0');
 }

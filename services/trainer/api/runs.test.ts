@@ -27,6 +27,7 @@ const record = (specDigest = 'a', id = 'r'): CreatedRecord => ({
   run: Run.fromPartial({ name: `projects/p/runs/${id}`, state: RunState.QUEUED }),
   trainSamples: 1n,
   specDigest,
+  requestId: 'q',
   classes: [],
   dropKind: DropKind.DROPOUT,
 });

@@ -6,12 +6,15 @@ import { formatName } from '#errors/resource-names.js';
 import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { fullLookMs } from '#rpc/kept-items.js';
 import { damageOf, isDamage, type ListedPage, readOrDamage } from '#rpc/list-page.js';
+import { checkRepeated } from '#rpc/request-id.js';
+import { wait } from '#rpc/retry.js';
 import type { ObjectStore } from '#storage/object-store.js';
+import type { NamedCheckpoint } from '#training/named-checkpoints.js';
 import { noPatience } from '#work/folded-log.js';
 import { Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
 import type { QueueIndex } from '#work/queue-index.js';
-import { sameLabels } from '../run/labels.js';
+import { pinFinetune, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBody, openRunLog, type RunKey, type RunLog, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { type ListedRun, listedRun, RunIndex, type RunQuery } from './run-index.js';
@@ -39,6 +42,7 @@ export class Runs {
   readonly #incarnations: Incarnations;
   readonly #listed: RunIndex;
   readonly #watches: RunWatches;
+  readonly #pollMs: number;
   readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
   /** By uid. */
   readonly #logs = new RecentMap<string, RunLog>(keptLogs);
@@ -46,6 +50,7 @@ export class Runs {
   constructor({ store, watchPollMs, onError }: RunsOptions) {
     this.#store = store;
     this.#queue = runQueue(store);
+    this.#pollMs = watchPollMs;
     this.#incarnations = new Incarnations(store);
     this.#listed = new RunIndex({
       entries: (project, options, signal) => this.#index(project).entries(options, signal),
@@ -55,21 +60,30 @@ export class Runs {
   }
 
   /**
-   * Stores and queues a run. If the id exists with the same spec and labels, returns that run. A crash before the log's first record leaves a name that shows
-   * nowhere, and that the next call continues with.
-   * @throws AlreadyExists for another spec or other labels; FailedPrecondition if version 0.1 stored a run of this name
+   * Stores and queues a run, or returns the one that an earlier request created which this one repeats. A crash before the log's first record leaves a
+   * name that shows nowhere, and that the next call continues with.
+   * @throws AlreadyExists if the id is in use; FailedPrecondition if version 0.1 stored a run of this name
    */
-  async create(project: string, id: string, record: CreatedRecord, signal: AbortSignal): Promise<RunView> {
+  async create(
+    project: string,
+    id: string,
+    record: CreatedRecord,
+    signal: AbortSignal,
+    /** The checkpoint whose weights the run starts with. */
+    finetune?: NamedCheckpoint,
+  ): Promise<RunView> {
     const name = runName(project, id);
     for (let attempt = 1; attempt <= createAttempts; attempt++) {
       if ((await this.#incarnations.newest(name, signal))?.deleted) await this.#incarnations.sweep(name, signal);
       const { uid, facts } = await this.#incarnations.mint(kind, name, () => ({}), signal);
       if (facts.imported === true) throw new AlreadyExists(kind, name, 'it holds imported weights');
-      const view = await this.#begin({ project, id, uid }, record, signal);
+      const begun = await this.#begin({ project, id, uid }, record, finetune, signal);
       // The run may have been deleted between its uid and its first record.
-      if (view === undefined || !(await this.#incarnations.isCurrent(name, uid, signal))) continue;
-      if (view.specDigest !== record.specDigest) throw new AlreadyExists(kind, name, 'it was created with another spec');
-      if (!sameLabels(view.run.labels, record.run?.labels ?? {})) throw new AlreadyExists(kind, name, 'it was created with other labels');
+      if (begun === undefined || !(await this.#incarnations.isCurrent(name, uid, signal))) continue;
+      const { view, ours } = begun;
+      const earlier = { requestId: view.requestId, digest: view.specDigest, time: view.run.createTime };
+      const request = { requestId: record.requestId, digest: record.specDigest };
+      if (!ours) checkRepeated(kind, name, earlier, request, { same: 'the same spec and labels', other: 'another spec or other labels' });
       this.#listed.saw(project, id, view);
       return view;
     }
@@ -77,17 +91,28 @@ export class Runs {
   }
 
   /** Writes the first record unless there is one. @returns undefined if the incarnation was deleted meanwhile */
-  async #begin(key: RunKey, record: CreatedRecord, signal: AbortSignal): Promise<RunView | undefined> {
+  async #begin(
+    key: RunKey,
+    record: CreatedRecord,
+    finetune: NamedCheckpoint | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly view: RunView; readonly ours: boolean } | undefined> {
     const log = this.#log(key);
     return await this.#whileCurrent(key, signal, async () => {
       // Hints are written before the log: a hint without a log is harmless, but a log without a hint would never be found.
       if ((await log.refresh(signal)) === undefined) {
         await this.#index(key.project).add(key.id, key.uid, signal);
         await this.#queue.add(key, signal);
+        if (finetune) await pinFinetune(this.#store, finetune, key.uid, signal);
       }
       const run = record.run && { ...record.run, uid: key.uid };
       const first: EventBody = { $case: 'created', value: { ...record, run } };
-      return await log.append((now) => (now === undefined ? { body: first } : undefined), signal);
+      let ours = false;
+      const view = await log.append((now) => {
+        ours = now === undefined;
+        return ours ? { body: first } : undefined;
+      }, signal);
+      return { view: view as RunView, ours };
     });
   }
 
@@ -108,7 +133,9 @@ export class Runs {
    */
   async change(project: string, id: string, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<RunView> {
     const { key } = await this.#find(project, id, signal);
-    return await this.#append(key, decide, signal);
+    const view = await this.#append(key, decide, signal);
+    if (hasEnded(view.run.state)) await unpinFinetune(this.#store, view, signal);
+    return view;
   }
 
   /**
@@ -137,14 +164,22 @@ export class Runs {
     return Run.fromPartial({ name, uid, state: RunState.CANCELLED, failure: damage });
   }
 
-  /** Queues a run again. */
+  /**
+   * Queues a run again with the event that `decide` returns. While the run's worker is about to pause it, waits until the worker has stopped.
+   * @throws NotFound, what `decide` throws, and the signal's reason
+   */
   async requeue(project: string, id: string, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<RunView> {
-    const { key } = await this.#find(project, id, signal);
-    await this.#queue.add(key, signal);
-    const view = await this.#append(key, decide, signal);
-    // In between, a worker may have removed the hint, because the run was still paused.
-    if (view.run.state === RunState.QUEUED) await this.#queue.add(key, signal);
-    return view;
+    for (;;) {
+      const { key, view: before } = await this.#find(project, id, signal);
+      if (!isPausing(before.run)) {
+        await this.#queue.add(key, signal);
+        const view = await this.#append(key, decide, signal);
+        // In between, a worker may have removed the hint, because the run was still paused.
+        if (view.run.state === RunState.QUEUED) await this.#queue.add(key, signal);
+        if (!isPausing(view.run)) return view;
+      }
+      await wait(this.#pollMs, signal);
+    }
   }
 
   /**
@@ -297,3 +332,6 @@ export class Runs {
     return this.#indexes.getOrMake(project, () => new NameIndex(this.#store, `${folder}/index/runs`, `${folder}/run-index`));
   }
 }
+
+/** True from PauseRun until the worker has stopped. */
+const isPausing = ({ state, pauseRequested }: Run): boolean => state === RunState.RUNNING && pauseRequested;

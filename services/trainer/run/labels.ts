@@ -21,9 +21,3 @@ export function checkLabels(violations: Violations, labels: Labels): void {
     );
   }
 }
-
-/** Equal for equal labels. */
-export function sameLabels(a: Labels, b: Labels): boolean {
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && a[key] === b[key]);
-}

@@ -9,7 +9,15 @@ import { dropScheduleOf } from '#spec/drop-schedules.js';
 import { runSpecEnums } from '#spec/words.js';
 import { modelCatalog } from './model-catalog.js';
 import { runOptions } from './run-options.js';
-import { asResolved, checkEvaluationData, checkLength, checkRunSpec, type DatasetFacts, resolveRunSpec, specDigest } from './run-spec.js';
+import {
+  asResolved,
+  checkEvaluationData,
+  checkLength,
+  checkRunSpec,
+  type DatasetFacts,
+  requestDigest,
+  resolveRunSpec,
+} from './run-spec.js';
 
 const manifest = 'a'.repeat(64);
 const models = modelCatalog;
@@ -145,6 +153,7 @@ test('evaluation data must have the same classes', () => {
   const violations = new Violations();
   checkEvaluationData(violations, good, data, { samples: 5, classes: ['dog', 'cat'] });
   assert.equal(violations.list[0]?.field, 'spec.eval_manifest');
+  assert.match(violations.list[0].allowed, /; it has the same classes in another order: class 0 is "dog" instead of "cat"$/);
 });
 
 test('a pinned schedule decides the drop options and its revision', () => {
@@ -158,8 +167,9 @@ test('a pinned schedule decides the drop options and its revision', () => {
 });
 
 test('digests tell specs apart', () => {
-  assert.equal(specDigest(good), specDigest({ ...good }));
-  assert.notEqual(specDigest(good), specDigest({ ...good, mixup: 0.8 }), 'given and defaulted are different requests');
+  assert.equal(requestDigest(good, { a: '1', b: '2' }), requestDigest({ ...good }, { b: '2', a: '1' }));
+  assert.notEqual(requestDigest(good, {}), requestDigest(good, { a: '1' }));
+  assert.notEqual(requestDigest(good, {}), requestDigest({ ...good, mixup: 0.8 }, {}), 'given and defaulted are different requests');
 });
 
 test('no spec makes the checks throw, and only unsound values are refused by their own rule', () => {

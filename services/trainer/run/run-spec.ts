@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { classDifference } from '#data/manifest/class-difference.js';
 import { executorOf, lacks } from '#engine/engines.js';
 import type { Violations } from '#errors/errors.js';
 import type { Family } from '#nn/models/registry.js';
@@ -55,9 +56,10 @@ export interface RunLength {
 
 const manifestRule = 'the SHA-256 of a manifest: 64 of 0-9 and a-f';
 
-/** Digest of the spec in a request (64 hex digits), which is equal for repeated requests. */
-export function specDigest(spec: RunSpec): string {
-  return createHash('sha256').update(RunSpec.encode(spec).finish()).digest('hex');
+/** Digest of the spec and the labels in a request (64 hex digits), which is equal for repeated requests. */
+export function requestDigest(spec: RunSpec, labels: Readonly<Record<string, string>>): string {
+  const sorted = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(sorted)).update(RunSpec.encode(spec).finish()).digest('hex');
 }
 
 /**
@@ -236,8 +238,9 @@ export function checkLength(violations: Violations, spec: RunSpec, train: Datase
 
 /** Checks that the evaluation data set fits the training data set. */
 export function checkEvaluationData(violations: Violations, spec: RunSpec, train: DatasetFacts, evaluation: DatasetFacts): void {
-  const same = train.classes.length === evaluation.classes.length && train.classes.every((name, k) => name === evaluation.classes[k]);
-  violations.check(same, 'spec.eval_manifest', spec.evalManifest, 'a data set with the same classes in the same order as train_manifest');
+  const difference = classDifference(evaluation.classes, train.classes);
+  const rule = 'a data set with the classes of train_manifest in the same order';
+  violations.check(difference === undefined, 'spec.eval_manifest', spec.evalManifest, `${rule}; it ${difference}`);
 }
 
 /** The revision of a schedule that a run uses. */

@@ -15,6 +15,7 @@ const createdBody: Body = {
     run: Run.fromPartial({ name, totalSteps: 100n, stepsPerEpoch: 10n, spec: { model: 'm' } }),
     trainSamples: 640n,
     specDigest: 'd',
+    requestId: '',
     classes: ['a', 'b'],
     dropKind: DropKind.DROPOUT,
   },
@@ -49,6 +50,10 @@ const evaluation = (step: number, top1: number): Body => ({
       weights: { loss: 1, top1, top5: 100, classCorrect: [], classSamples: [] },
     },
   },
+});
+const failedEvaluation = (step: number, failure: string): Body => ({
+  $case: 'evaluation',
+  value: { evaluation: '', checkpoint: `${name}/checkpoints/c${step}`, step: BigInt(step), best: false, failure, result: undefined },
 });
 const resumed = (fromStep: number): Body => ({
   $case: 'resumed',
@@ -137,4 +142,25 @@ test('kinds of records that this release does not know change nothing but the se
   const after = applyEvent(before, RunEvent.fromPartial({ sequence: 2n }));
   assert.equal(after.run.logSequence, 2n);
   assert.equal(after.run.state, before.run.state);
+});
+
+test('evaluations are counted by how they ended, and the newest failure is kept', () => {
+  const outcomes = fc.array(fc.option(fc.constantFrom('gone', 'refused')), { maxLength: 8 });
+  fc.assert(
+    fc.property(outcomes, (ended) => {
+      const bodies = ended.flatMap((why, k) => {
+        const step = 10 * (k + 1);
+        return [checkpoint(step), why === null ? evaluation(step, 50) : failedEvaluation(step, why)];
+      });
+      const view = decodeView(encodeView(fold([createdBody, claimed(1), ...bodies])));
+      const failures = ended.filter((why) => why !== null);
+      const { evaluationsSucceeded, evaluationsFailed, evaluationFailure, bestTop1 } = view.run;
+      assert.deepEqual(
+        [evaluationsSucceeded, evaluationsFailed, evaluationFailure],
+        [ended.length - failures.length, failures.length, failures.at(-1) ?? ''],
+      );
+      assert.equal(bestTop1, evaluationsSucceeded > 0 ? 50 : undefined);
+      assert.deepEqual(view.unevaluated, []);
+    }),
+  );
 });

@@ -12,6 +12,8 @@ export interface KnownCheckpoint {
   readonly name: string;
   /** Optimizer step of the checkpoint. */
   readonly step: number;
+  /** Sequence number of its record: of two checkpoints of one step, the one that was committed later is the newer one. */
+  readonly sequence: number;
 }
 
 export interface RunView {
@@ -23,8 +25,10 @@ export interface RunView {
   /** Number of training samples. */
   readonly trainSamples: number;
   readonly classes: readonly string[];
-  /** Digest of the spec in the request. */
+  /** Digest of the spec and labels in the request. */
   readonly specDigest: string;
+  /** Of the request that created the run; empty if it had none. */
+  readonly requestId: string;
   /** Number of claims since the last lasting progress: a checkpoint of a later step than any before, or the end of the run. */
   readonly fruitlessAttempts: number;
   /** Newest first, at most `rememberedCheckpoints`. */
@@ -97,6 +101,7 @@ function created(run: Run, record: CreatedRecord, event: RunEvent): RunView {
     trainSamples: Number(record.trainSamples),
     classes: record.classes,
     specDigest: record.specDigest,
+    requestId: record.requestId,
     fruitlessAttempts: 0,
     checkpoints: [],
     unevaluated: [],
@@ -125,7 +130,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
       return last === undefined ? view : withRun({ step: last.step + 1n });
     }
     case 'checkpoint': {
-      const checkpoint = { name: body.value.checkpoint, step: Number(body.value.step) };
+      const checkpoint = { name: body.value.checkpoint, step: Number(body.value.step), sequence };
       // A checkpoint of no later step than an earlier one is not progress.
       const further = checkpoint.step > (view.checkpoints[0]?.step ?? 0);
       const others = view.checkpoints.filter(({ name }) => name !== checkpoint.name);
@@ -145,11 +150,18 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
       const step = Number(body.value.step);
       const unevaluated = view.unevaluated.filter(({ name }) => name !== checkpoint);
       const top1 = result?.weights?.top1;
-      if (top1 === undefined) return withRun({}, { unevaluated });
+      if (top1 === undefined) {
+        const evaluationFailure = body.value.failure || 'the evaluation ended without a result';
+        return withRun({ evaluationsFailed: run.evaluationsFailed + 1, evaluationFailure }, { unevaluated });
+      }
+      const evaluationsSucceeded = run.evaluationsSucceeded + 1;
       const remembered = view.checkpoints.map(({ name }) => [name, name === checkpoint ? top1 : view.top1ByCheckpoint[name]] as const);
       const top1ByCheckpoint = Object.fromEntries(remembered.filter((pair): pair is readonly [string, number] => pair[1] !== undefined));
-      if (!isBest(view, step, top1)) return withRun({}, { unevaluated, top1ByCheckpoint });
-      return withRun({ bestCheckpoint: checkpoint, bestTop1: top1 }, { unevaluated, top1ByCheckpoint, bestStep: step });
+      if (!isBest(view, step, top1)) return withRun({ evaluationsSucceeded }, { unevaluated, top1ByCheckpoint });
+      return withRun(
+        { bestCheckpoint: checkpoint, bestTop1: top1, evaluationsSucceeded },
+        { unevaluated, top1ByCheckpoint, bestStep: step },
+      );
     }
     case 'state': {
       const { state, reason, released } = body.value;
@@ -193,16 +205,19 @@ export function isBest(view: RunView, step: number, top1: number): boolean {
   return bestTop1 === undefined || top1 > bestTop1 || (top1 === bestTop1 && step < view.bestStep);
 }
 
+/** Changes with the fields of a view and with how they are computed. */
+const snapshotVersion = 2;
+
 /** Encodes a view as JSON for a snapshot. */
 export function encodeView({ run, scheduleChanges, ...rest }: RunView): string {
   const changes = scheduleChanges.map(({ effectiveStep, segments }) => ({ effectiveStep, segments: segments.map(ScheduleSegment.toJSON) }));
-  return JSON.stringify({ version: 1, run: Run.toJSON(run), scheduleChanges: changes, ...rest });
+  return JSON.stringify({ version: snapshotVersion, run: Run.toJSON(run), scheduleChanges: changes, ...rest });
 }
 
 /** @throws Error if the text is not a snapshot of this version; the log must then be read from its beginning */
 export function decodeView(text: string): RunView {
   const { version, run, scheduleChanges, ...rest } = JSON.parse(text) as EncodedView;
-  if (version !== 1) throw new Error(`snapshot version ${version}`);
+  if (version !== snapshotVersion) throw new Error(`snapshot version ${version}`);
   const changes = scheduleChanges.map(({ effectiveStep, segments }) => ({
     effectiveStep,
     segments: segments.map(ScheduleSegment.fromJSON),

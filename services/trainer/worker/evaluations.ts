@@ -1,13 +1,14 @@
 /**
- * Requests an evaluation when a checkpoint is committed, follows it in the background, and writes the result to the run's log. Requests are
- * idempotent, so a new attempt repeats those whose results are not in the log.
+ * Requests an evaluation when a checkpoint is committed, follows it in the background, and writes its end to the run's log: the result, or why
+ * there is none. Requests are idempotent, so a new attempt repeats those whose ends are not in the log.
  */
 import { createHash } from 'node:crypto';
-import { AlreadyExists, DomainError, FailedPrecondition, InvalidArgument, NotFound } from '#errors/errors.js';
+import { AlreadyExists, DataLoss, DomainError, FailedPrecondition, InvalidArgument, NotFound, RemoteError } from '#errors/errors.js';
 import { type Evaluation, type EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import type { EvaluationRecord } from '#protocol/dropstream/v1/trainer.js';
 import { wait } from '#rpc/retry.js';
 import type { Logger } from '#telemetry/logger.js';
+import { describeFailure } from '#work/attempt-end.js';
 import type { EvaluatorClient } from '../peers.js';
 import { evaluatesHeldOut } from '../run/batch-plans.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
@@ -32,10 +33,21 @@ export interface EvaluationsOptions {
 const createTimeoutMs = 20_000;
 const longestPauseMs = 5_000;
 
+type Evaluated = Pick<KnownCheckpoint, 'name' | 'step'>;
+
+/** What is known about an evaluation that is followed. */
+interface Followed {
+  /** Empty until the evaluator has answered. */
+  name: string;
+  /** The last error of a call that is repeated; undefined if the last call succeeded. */
+  error: unknown;
+}
+
 export class CheckpointEvaluations {
   readonly #options: EvaluationsOptions;
   readonly #pending = new Map<string, Promise<void>>();
   readonly #ending = new AbortController();
+  readonly #givingUp = new AbortController();
   readonly #signal: AbortSignal;
   #progressMs = performance.now();
   #failure: { readonly error: unknown } | undefined;
@@ -50,14 +62,14 @@ export class CheckpointEvaluations {
   }
 
   /** Requests the evaluation of a checkpoint and follows it, unless this was done before. */
-  begin(checkpoint: KnownCheckpoint): void {
+  begin(checkpoint: Evaluated): void {
     if (this.#pending.has(checkpoint.name)) return;
     this.#progressMs = performance.now();
     const done = this.#follow(checkpoint)
       .catch((error) => {
         if (this.#signal.aborted) return;
         this.#failure ??= { error };
-        this.#options.logger.error({ error, checkpoint: checkpoint.name }, 'an evaluation cannot be followed');
+        this.#options.logger.error({ error, checkpoint: checkpoint.name }, 'the end of an evaluation cannot be written');
       })
       .then(() => {
         this.#pending.delete(checkpoint.name);
@@ -67,16 +79,17 @@ export class CheckpointEvaluations {
   }
 
   /**
-   * Resolves when no evaluation is pending, or none has made progress for `patienceMs`. @returns the names that are still pending
+   * Resolves when no evaluation is pending. If none has made progress for `patienceMs`, those that are pending are given up, which is recorded
+   * as their failure. Must be called once, at the end of the training.
    * @throws the error of an append; the signal's reason
    */
-  async settle(patienceMs: number, signal: AbortSignal): Promise<readonly string[]> {
-    while (this.#pending.size > 0 && performance.now() - this.#progressMs < patienceMs) {
+  async settle(patienceMs: number, signal: AbortSignal): Promise<void> {
+    while (this.#pending.size > 0) {
+      if (performance.now() - this.#progressMs >= patienceMs) this.#givingUp.abort(new GivenUp(patienceMs));
       await Promise.race([Promise.all(this.#pending.values()), wait(100, signal)]);
       signal.throwIfAborted();
     }
     if (this.#failure !== undefined) throw this.#failure.error;
-    return this.pending;
   }
 
   async close(): Promise<void> {
@@ -84,49 +97,54 @@ export class CheckpointEvaluations {
     await Promise.all(this.#pending.values());
   }
 
-  async #follow(checkpoint: KnownCheckpoint): Promise<void> {
+  async #follow(checkpoint: Evaluated): Promise<void> {
     const begun = performance.now();
     const { append, onEnded, logger } = this.#options;
-    let name = '';
+    const followed: Followed = { name: '', error: undefined };
     let ended: Evaluation | undefined;
+    let failure = '';
     try {
-      ({ name, ended } = await this.#untilEnded(checkpoint));
+      ended = await this.#untilEnded(checkpoint, followed);
+      failure = failureOf(ended);
     } catch (error) {
-      if (!isFinal(error) || this.#signal.aborted) throw error;
-      logger.warn({ error, checkpoint: checkpoint.name }, 'a checkpoint cannot be evaluated');
+      if (this.#signal.aborted) throw error;
+      failure = this.#givingUp.signal.aborted ? givenUp(this.#givingUp.signal.reason as GivenUp, followed) : describeRefusal(error);
     }
-    if (ended !== undefined && ended.state !== EvaluationState.SUCCEEDED) {
-      logger.warn({ evaluation: name, checkpoint: checkpoint.name, failure: ended.failure }, 'an evaluation ended without a result');
-    }
-    const record = { evaluation: name, result: ended?.result, checkpoint: checkpoint.name, step: BigInt(checkpoint.step), failure: '' };
+    const { name } = followed;
+    if (failure !== '') logger.warn({ evaluation: name, checkpoint: checkpoint.name, failure }, 'a checkpoint has no evaluation result');
+    const result = failure === '' ? ended?.result : undefined;
+    const record = { evaluation: name, result, checkpoint: checkpoint.name, step: BigInt(checkpoint.step), failure };
     await append(record);
     onEnded?.((performance.now() - begun) / 1000, record);
   }
 
-  /** Repeats the request until the evaluator answers or the signal aborts. */
-  async #untilEnded(checkpoint: KnownCheckpoint): Promise<{ name: string; ended: Evaluation }> {
+  /** Repeats the request until the evaluation has ended, or a repeated request would fail in the same way. */
+  async #untilEnded(checkpoint: Evaluated, followed: Followed): Promise<Evaluation> {
+    const signal = AbortSignal.any([this.#signal, this.#givingUp.signal]);
     for (let pause = 200; ; pause = Math.min(longestPauseMs, 2 * pause)) {
       try {
-        const name = await this.#create(checkpoint);
-        const ended = await this.#watch(name);
-        if (ended !== undefined) return { name, ended };
+        followed.name = await this.#create(checkpoint, signal);
+        followed.error = undefined;
+        const ended = await this.#watch(followed.name, signal);
+        if (ended !== undefined) return ended;
       } catch (error) {
-        if (this.#signal.aborted || isFinal(error) || !(error instanceof DomainError)) throw error;
+        if (signal.aborted || !mayPass(error)) throw error;
+        followed.error = error;
         this.#options.logger.info({ error: String(error), checkpoint: checkpoint.name }, 'the evaluator does not answer yet');
       }
-      await wait(pause, this.#signal);
+      await wait(pause, signal);
     }
   }
 
-  async #create({ name }: KnownCheckpoint): Promise<string> {
+  async #create({ name }: Evaluated, signal: AbortSignal): Promise<string> {
     const { client, parent, runUid } = this.#options;
     const request = { parent, requestId: requestIdOf(name, runUid), spec: this.#evaluationSpec(name) };
-    const { evaluation } = await client.createEvaluation(request, { timeoutMs: createTimeoutMs, signal: this.#signal });
+    const { evaluation } = await client.createEvaluation(request, { timeoutMs: createTimeoutMs, signal });
     return evaluation?.name ?? '';
   }
 
-  async #watch(name: string): Promise<Evaluation | undefined> {
-    for await (const { evaluation } of this.#options.client.watchEvaluation({ name }, { signal: this.#signal })) {
+  async #watch(name: string, signal: AbortSignal): Promise<Evaluation | undefined> {
+    for await (const { evaluation } of this.#options.client.watchEvaluation({ name }, { signal })) {
       this.#progressMs = performance.now();
       if (evaluation !== undefined && evaluation.state >= EvaluationState.SUCCEEDED) return evaluation;
     }
@@ -150,14 +168,40 @@ export class CheckpointEvaluations {
   }
 }
 
+/** The trainer no longer waits for evaluations. */
+class GivenUp extends Error {
+  override readonly name = 'GivenUp';
+  constructor(readonly patienceMs: number) {
+    super(`no evaluation made progress for ${patienceMs / 1000} s`);
+  }
+}
+
 /** The id is derived from the checkpoint, so that every attempt requests the same evaluation. */
 function requestIdOf(checkpoint: string, runUid: string): string {
   return `ckpt-${createHash('sha256').update(`${runUid} ${checkpoint}`).digest('hex').slice(0, 40)}`;
 }
 
-/** True if a repeated request would fail in the same way. */
-function isFinal(error: unknown): boolean {
-  return (
-    error instanceof NotFound || error instanceof InvalidArgument || error instanceof FailedPrecondition || error instanceof AlreadyExists
-  );
+/** Why an evaluation that has ended has no result; empty if it has one. */
+function failureOf({ state, failure, result }: Evaluation): string {
+  if (state === EvaluationState.CANCELLED) return 'the evaluation was cancelled';
+  if (state === EvaluationState.FAILED) return failure || 'the evaluation failed without a reason';
+  return result?.weights === undefined ? 'the evaluation has no result' : '';
+}
+
+function givenUp({ patienceMs }: GivenUp, { name, error }: Followed): string {
+  const waited = `within ${patienceMs / 1000} s after the training`;
+  if (error !== undefined) return `the evaluator did not answer ${waited}; its last error: ${describeRefusal(error)}`;
+  return name === '' ? `the evaluator did not answer ${waited}` : `the evaluation made no progress ${waited}`;
+}
+
+/** A domain error says what it is; of others the class is part of the message. */
+function describeRefusal(error: unknown): string {
+  return error instanceof DomainError ? error.message : describeFailure(error);
+}
+
+/** False if a repeated request would fail in the same way. An evaluation that was deleted while it was followed is requested again. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof NotFound) return error.kind === 'evaluation';
+  const lasting = [InvalidArgument, FailedPrecondition, AlreadyExists, DataLoss];
+  return (error instanceof DomainError || error instanceof RemoteError) && !lasting.some((type) => error instanceof type);
 }

@@ -15,7 +15,7 @@ import { StepsRecorder } from './steps-recorder.js';
 import { train } from './train.js';
 import { WaitingStatus } from './waiting-status.js';
 
-/** `trained` means that training is complete; its note names evaluations without a result. */
+/** `trained` means that training is complete; its note tells of evaluations without a result. */
 export type RunOutcome = { readonly kind: 'trained'; readonly note: string } | { readonly kind: 'paused' } | { readonly kind: 'stopped' };
 
 export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
@@ -75,8 +75,16 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   if (from.step < totalSteps) await train(context, parts, from);
   await waiting.during(() => 'waits until its last checkpoint is in the store', checkpoints.drain());
   const settled = evaluations?.settle(evaluationWaitMs, interruption.signal);
-  const unsettled = settled === undefined ? [] : await waiting.during(() => waitsForEvaluations(evaluations?.pending ?? []), settled);
-  return { kind: 'trained', note: unsettled.length === 0 ? '' : `evaluations without an answer: ${unsettled.join(', ')}` };
+  if (settled !== undefined) await waiting.during(() => waitsForEvaluations(evaluations?.pending ?? []), settled);
+  return { kind: 'trained', note: noteOn(context) };
+}
+
+function noteOn({ claimed, evaluator, spec }: AttemptContext): string {
+  if (evaluator === undefined && !spec.disableEval && spec.evalManifest !== '')
+    return 'its checkpoints were not evaluated, because the trainer was started without --evaluator';
+  const { evaluationsSucceeded, evaluationsFailed, evaluationFailure } = claimed.view.run;
+  if (evaluationsFailed === 0) return '';
+  return `${evaluationsFailed} of ${evaluationsSucceeded + evaluationsFailed} evaluations failed, the last one because: ${evaluationFailure}`;
 }
 
 function waitsForEvaluations(pending: readonly string[]): string {

@@ -29,7 +29,7 @@ export interface RunCheckpointsOptions {
   /** Writes what the log must hold before a checkpoint of it. */
   readonly flush: () => Promise<void>;
   /** Called for each committed checkpoint at the end of an epoch. Absent if checkpoints are not evaluated. */
-  readonly evaluate: ((checkpoint: KnownCheckpoint) => void) | undefined;
+  readonly evaluate: ((checkpoint: Pick<KnownCheckpoint, 'name' | 'step'>) => void) | undefined;
 }
 
 export class RunCheckpoints {
@@ -40,6 +40,8 @@ export class RunCheckpoints {
   /** When the save of a step began. */
   readonly #begun = new Map<number, number>();
   #lastMs = performance.now();
+  /** Step of the newest save that has not failed. */
+  #savedStep: number | undefined;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(options: RunCheckpointsOptions) {
@@ -56,6 +58,7 @@ export class RunCheckpoints {
       hurry: options.stopping,
       onFailed: (step, error) => {
         this.#failure = { error };
+        this.#savedStep = undefined;
         logger.error({ error, step }, 'a checkpoint cannot be saved');
       },
     });
@@ -79,9 +82,18 @@ export class RunCheckpoints {
     await flush();
     await this.#checkpointer.stage(snapshotOf(program, spec, claimed.view, progress), { signal: claimed.signal });
     this.#failure = undefined;
+    this.#savedStep = progress.step;
     this.#begun.set(progress.step, begun);
     this.#lastMs = performance.now();
     metrics.checkpointStall.observe((performance.now() - begun) / 1000);
+  }
+
+  /** Saves unless this step was saved already, and resolves when its checkpoint is committed. @throws the error of that save */
+  async saveLast(program: Program, progress: Progress): Promise<void> {
+    // A save in progress may be that of this step, and may still fail.
+    await this.#checkpointer.drain({ signal: this.#options.claimed.signal });
+    if (this.#savedStep !== progress.step) await this.save(program, progress);
+    await this.drain();
   }
 
   /** Resolves when the last save is committed. @throws the error of that save */

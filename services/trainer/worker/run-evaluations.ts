@@ -22,8 +22,9 @@ export function openRunEvaluations(context: AttemptContext): CheckpointEvaluatio
         return { body: { $case: 'evaluation', value: { ...record, best } } };
       });
     },
-    onEnded: (seconds, { result }) => {
+    onEnded: (seconds, { result, failure }) => {
       metrics.evaluation.observe(seconds);
+      metrics.evaluations.inc({ outcome: failure === '' ? 'succeeded' : 'failed' });
       if (result?.weights) metrics.top1.set({ project, run }, result.weights.top1 / 100);
     },
   });

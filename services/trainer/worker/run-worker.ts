@@ -7,8 +7,9 @@ import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
+import { unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
-import type { RunView } from '../run/run-state.js';
+import { hasEnded, type RunView } from '../run/run-state.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
@@ -59,7 +60,10 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
     isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch]),
-    release: ({ project, id }) => metrics.forget(project, id),
+    release: async ({ project, id }, view) => {
+      await metrics.forget(project, id);
+      if (hasEnded(view.run.state)) await unpinFinetune(store, view, AbortSignal.timeout(10_000));
+    },
     onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
     onDepth: (waiting) => metrics.queueDepth.set(waiting),
     onActive: (active) => metrics.runsActive.set(active),

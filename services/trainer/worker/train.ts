@@ -62,12 +62,8 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     }
   } catch (error) {
     // Both come between two steps: what there is can be saved whole, and an attempt that waits for data in vain keeps what it did.
-    // If this step already has a checkpoint, no other one is needed.
     if (!(error instanceof Interrupted || error instanceof DomainError)) throw error;
-    if (recorder.step > from.step && !claimed.signal.aborted) {
-      await checkpoints.save(program, recorder.progress);
-      await checkpoints.drain();
-    }
+    if (recorder.step > from.step && !claimed.signal.aborted) await checkpoints.saveLast(program, recorder.progress);
     throw error;
   } finally {
     claimed.signal.removeEventListener('abort', abandon);

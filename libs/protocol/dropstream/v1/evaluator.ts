@@ -94,7 +94,10 @@ export function evaluationStateToJSON(object: EvaluationState): string {
 
 /** Which checkpoint to evaluate, on which images and how. */
 export interface EvaluationSpec {
-  /** Name of the checkpoint: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Required. */
+  /**
+   * Name of the checkpoint: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Required. The id can also be `latest` or `best`; the
+   * evaluation then has the name of the checkpoint that this is at creation.
+   */
   checkpoint: string;
   /** SHA-256 of the manifest of the evaluation images. Default: the eval_manifest of the checkpoint's run. */
   manifest: string;
@@ -197,19 +200,19 @@ export interface Evaluation {
 export interface CreateEvaluationRequest {
   /** Name of the project: projects/{project}. */
   parent: string;
-  /** Id of the evaluation. Default: derived from request_id, or a random id. */
+  /** Id of the evaluation. Default: derived from project and request_id, or a random id without request_id. */
   evaluationId: string;
   /** What to evaluate. Required. */
   spec?:
     | EvaluationSpec
     | undefined;
-  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-], for example a UUID. Optional; without it, no request counts as repeated. */
   requestId: string;
 }
 
 /** Response of CreateEvaluation. */
 export interface CreateEvaluationResponse {
-  /** The evaluation that was created, or that existed. */
+  /** The evaluation that was created by this request or by an earlier one that it repeats. */
   evaluation?: Evaluation | undefined;
 }
 
@@ -255,6 +258,18 @@ export interface CancelEvaluationRequest {
 export interface CancelEvaluationResponse {
   /** The evaluation, whose state is CANCELLED. */
   evaluation?: Evaluation | undefined;
+}
+
+/** Request of DeleteEvaluation. */
+export interface DeleteEvaluationRequest {
+  /** Name of the evaluation: projects/{project}/evaluations/{evaluation}. */
+  name: string;
+  /** Etag of the evaluation, ABORTED if the evaluation has changed since; empty: not checked. */
+  etag: string;
+}
+
+/** Response of DeleteEvaluation. */
+export interface DeleteEvaluationResponse {
 }
 
 /** Request of WatchEvaluation. */
@@ -1770,6 +1785,143 @@ export const CancelEvaluationResponse: MessageFns<CancelEvaluationResponse> = {
   },
 };
 
+function createBaseDeleteEvaluationRequest(): DeleteEvaluationRequest {
+  return { name: "", etag: "" };
+}
+
+export const DeleteEvaluationRequest: MessageFns<DeleteEvaluationRequest> = {
+  encode(message: DeleteEvaluationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.etag !== "") {
+      writer.uint32(18).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteEvaluationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteEvaluationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteEvaluationRequest {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: DeleteEvaluationRequest): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteEvaluationRequest>, I>>(base?: I): DeleteEvaluationRequest {
+    return DeleteEvaluationRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteEvaluationRequest>, I>>(object: I): DeleteEvaluationRequest {
+    const message = createBaseDeleteEvaluationRequest();
+    message.name = object.name ?? "";
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteEvaluationResponse(): DeleteEvaluationResponse {
+  return {};
+}
+
+export const DeleteEvaluationResponse: MessageFns<DeleteEvaluationResponse> = {
+  encode(_: DeleteEvaluationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteEvaluationResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteEvaluationResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteEvaluationResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteEvaluationResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteEvaluationResponse>, I>>(base?: I): DeleteEvaluationResponse {
+    return DeleteEvaluationResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteEvaluationResponse>, I>>(_: I): DeleteEvaluationResponse {
+    const message = createBaseDeleteEvaluationResponse();
+    return message;
+  },
+};
+
 function createBaseWatchEvaluationRequest(): WatchEvaluationRequest {
   return { name: "" };
 }
@@ -1910,8 +2062,9 @@ export const WatchEvaluationResponse: MessageFns<WatchEvaluationResponse> = {
 export type EvaluatorServiceService = typeof EvaluatorServiceService;
 export const EvaluatorServiceService = {
   /**
-   * Creates an evaluation and queues it. If the id or request id was used before, returns the existing evaluation if it has the same spec, and
-   * ALREADY_EXISTS otherwise.
+   * Creates an evaluation and queues it. ALREADY_EXISTS if the project has an evaluation of this id, unless this is a repeated request
+   * (aip.dev/155): if request_id is given and equals that of the request that created the evaluation, and the spec is the same as in that
+   * request, the evaluation is returned as it is now. The error says whether the request id or the spec differs.
    */
   createEvaluation: {
     path: "/dropstream.v1.EvaluatorService/CreateEvaluation" as const,
@@ -1959,6 +2112,18 @@ export const EvaluatorServiceService = {
       Buffer.from(CancelEvaluationResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelEvaluationResponse => CancelEvaluationResponse.decode(value),
   },
+  /** Deletes an evaluation. FAILED_PRECONDITION if it has not ended. Results in the log of a run stay there. */
+  deleteEvaluation: {
+    path: "/dropstream.v1.EvaluatorService/DeleteEvaluation" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteEvaluationRequest): Buffer =>
+      Buffer.from(DeleteEvaluationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteEvaluationRequest => DeleteEvaluationRequest.decode(value),
+    responseSerialize: (value: DeleteEvaluationResponse): Buffer =>
+      Buffer.from(DeleteEvaluationResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteEvaluationResponse => DeleteEvaluationResponse.decode(value),
+  },
   /** Streams the evaluation: its current state, and then each change until it ends. */
   watchEvaluation: {
     path: "/dropstream.v1.EvaluatorService/WatchEvaluation" as const,
@@ -1975,8 +2140,9 @@ export const EvaluatorServiceService = {
 
 export interface EvaluatorServiceServer extends UntypedServiceImplementation {
   /**
-   * Creates an evaluation and queues it. If the id or request id was used before, returns the existing evaluation if it has the same spec, and
-   * ALREADY_EXISTS otherwise.
+   * Creates an evaluation and queues it. ALREADY_EXISTS if the project has an evaluation of this id, unless this is a repeated request
+   * (aip.dev/155): if request_id is given and equals that of the request that created the evaluation, and the spec is the same as in that
+   * request, the evaluation is returned as it is now. The error says whether the request id or the spec differs.
    */
   createEvaluation: handleUnaryCall<CreateEvaluationRequest, CreateEvaluationResponse>;
   /** Returns one evaluation. */
@@ -1985,14 +2151,17 @@ export interface EvaluatorServiceServer extends UntypedServiceImplementation {
   listEvaluations: handleUnaryCall<ListEvaluationsRequest, ListEvaluationsResponse>;
   /** Cancels an evaluation. Idempotent. FAILED_PRECONDITION if the evaluation has succeeded or failed. */
   cancelEvaluation: handleUnaryCall<CancelEvaluationRequest, CancelEvaluationResponse>;
+  /** Deletes an evaluation. FAILED_PRECONDITION if it has not ended. Results in the log of a run stay there. */
+  deleteEvaluation: handleUnaryCall<DeleteEvaluationRequest, DeleteEvaluationResponse>;
   /** Streams the evaluation: its current state, and then each change until it ends. */
   watchEvaluation: handleServerStreamingCall<WatchEvaluationRequest, WatchEvaluationResponse>;
 }
 
 export interface EvaluatorServiceClient extends Client {
   /**
-   * Creates an evaluation and queues it. If the id or request id was used before, returns the existing evaluation if it has the same spec, and
-   * ALREADY_EXISTS otherwise.
+   * Creates an evaluation and queues it. ALREADY_EXISTS if the project has an evaluation of this id, unless this is a repeated request
+   * (aip.dev/155): if request_id is given and equals that of the request that created the evaluation, and the spec is the same as in that
+   * request, the evaluation is returned as it is now. The error says whether the request id or the spec differs.
    */
   createEvaluation(
     request: CreateEvaluationRequest,
@@ -2056,6 +2225,22 @@ export interface EvaluatorServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelEvaluationResponse) => void,
+  ): ClientUnaryCall;
+  /** Deletes an evaluation. FAILED_PRECONDITION if it has not ended. Results in the log of a run stay there. */
+  deleteEvaluation(
+    request: DeleteEvaluationRequest,
+    callback: (error: ServiceError | null, response: DeleteEvaluationResponse) => void,
+  ): ClientUnaryCall;
+  deleteEvaluation(
+    request: DeleteEvaluationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteEvaluationResponse) => void,
+  ): ClientUnaryCall;
+  deleteEvaluation(
+    request: DeleteEvaluationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteEvaluationResponse) => void,
   ): ClientUnaryCall;
   /** Streams the evaluation: its current state, and then each change until it ends. */
   watchEvaluation(

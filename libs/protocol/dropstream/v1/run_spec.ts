@@ -282,7 +282,10 @@ export interface RunSpec {
   mixupMode?:
     | MixupMode
     | undefined;
-  /** Name of a checkpoint whose weights the run starts with: projects/{project}/runs/{run}/checkpoints/{checkpoint}. Default: none. */
+  /**
+   * Name of a checkpoint whose weights the run starts with: projects/{project}/runs/{run}/checkpoints/{checkpoint}. The id can also be `latest`
+   * or `best`; the run then has the name of the checkpoint that this is at creation. The checkpoint is kept until the run has ended. Default: none.
+   */
   finetune: string;
   /** True: save checkpoints. Default true. */
   saveCkpt?:

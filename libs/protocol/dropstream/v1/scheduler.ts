@@ -61,7 +61,7 @@ export interface CreateScheduleRequest {
   spec?:
     | DropScheduleSpec
     | undefined;
-  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-], for example a UUID. Optional; without it, no request counts as repeated. */
   requestId: string;
 }
 
@@ -119,13 +119,13 @@ export interface UpdateScheduleRequest {
     | undefined;
   /** Etag of the revision that the caller changed; empty: the newest revision is changed without a check. */
   etag: string;
-  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-], for example a UUID. Optional; without it, no request counts as repeated. */
   requestId: string;
 }
 
 /** Response of UpdateSchedule. */
 export interface UpdateScheduleResponse {
-  /** The new revision. */
+  /** The new revision; the newest one if nothing was to change; the earlier one if the request was repeated. */
   schedule?: Schedule | undefined;
 }
 
@@ -2070,7 +2070,11 @@ export const WatchScheduleResponse: MessageFns<WatchScheduleResponse> = {
 /** Stores named drop-rate schedules with all their revisions, and computes rates. */
 export type SchedulerServiceService = typeof SchedulerServiceService;
 export const SchedulerServiceService = {
-  /** Creates a schedule. If the request id was used before, returns the existing schedule if it has the same spec, and ALREADY_EXISTS otherwise. */
+  /**
+   * Creates a schedule. ALREADY_EXISTS if the project has a schedule of this id, unless this is a repeated request (aip.dev/155): if request_id
+   * is given and equals that of the request that created the schedule, and the spec is the same as in that request, its first revision is
+   * returned. The error says whether the request id or the spec differs.
+   */
   createSchedule: {
     path: "/dropstream.v1.SchedulerService/CreateSchedule" as const,
     requestStream: false as const,
@@ -2103,7 +2107,11 @@ export const SchedulerServiceService = {
       Buffer.from(ListSchedulesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListSchedulesResponse => ListSchedulesResponse.decode(value),
   },
-  /** Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. */
+  /**
+   * Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. If the resulting spec equals that of
+   * the newest revision, no revision is stored, and the newest one is returned. If request_id is given and one of the last 32 revisions was
+   * stored by a request with it, that revision is returned if the request was the same, and ALREADY_EXISTS otherwise.
+   */
   updateSchedule: {
     path: "/dropstream.v1.SchedulerService/UpdateSchedule" as const,
     requestStream: false as const,
@@ -2163,13 +2171,21 @@ export const SchedulerServiceService = {
 } as const;
 
 export interface SchedulerServiceServer extends UntypedServiceImplementation {
-  /** Creates a schedule. If the request id was used before, returns the existing schedule if it has the same spec, and ALREADY_EXISTS otherwise. */
+  /**
+   * Creates a schedule. ALREADY_EXISTS if the project has a schedule of this id, unless this is a repeated request (aip.dev/155): if request_id
+   * is given and equals that of the request that created the schedule, and the spec is the same as in that request, its first revision is
+   * returned. The error says whether the request id or the spec differs.
+   */
   createSchedule: handleUnaryCall<CreateScheduleRequest, CreateScheduleResponse>;
   /** Returns the newest revision of a schedule, or a given one. NOT_FOUND if the schedule was deleted. */
   getSchedule: handleUnaryCall<GetScheduleRequest, GetScheduleResponse>;
   /** Lists the schedules of a project in the order of their names. */
   listSchedules: handleUnaryCall<ListSchedulesRequest, ListSchedulesResponse>;
-  /** Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. */
+  /**
+   * Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. If the resulting spec equals that of
+   * the newest revision, no revision is stored, and the newest one is returned. If request_id is given and one of the last 32 revisions was
+   * stored by a request with it, that revision is returned if the request was the same, and ALREADY_EXISTS otherwise.
+   */
   updateSchedule: handleUnaryCall<UpdateScheduleRequest, UpdateScheduleResponse>;
   /** Deletes a schedule. Runs that use one of its revisions keep it. */
   deleteSchedule: handleUnaryCall<DeleteScheduleRequest, DeleteScheduleResponse>;
@@ -2182,7 +2198,11 @@ export interface SchedulerServiceServer extends UntypedServiceImplementation {
 }
 
 export interface SchedulerServiceClient extends Client {
-  /** Creates a schedule. If the request id was used before, returns the existing schedule if it has the same spec, and ALREADY_EXISTS otherwise. */
+  /**
+   * Creates a schedule. ALREADY_EXISTS if the project has a schedule of this id, unless this is a repeated request (aip.dev/155): if request_id
+   * is given and equals that of the request that created the schedule, and the spec is the same as in that request, its first revision is
+   * returned. The error says whether the request id or the spec differs.
+   */
   createSchedule(
     request: CreateScheduleRequest,
     callback: (error: ServiceError | null, response: CreateScheduleResponse) => void,
@@ -2230,7 +2250,11 @@ export interface SchedulerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,
   ): ClientUnaryCall;
-  /** Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. */
+  /**
+   * Stores a new revision of a schedule. ABORTED if etag is given and is not that of the newest revision. If the resulting spec equals that of
+   * the newest revision, no revision is stored, and the newest one is returned. If request_id is given and one of the last 32 revisions was
+   * stored by a request with it, that revision is returned if the request was the same, and ALREADY_EXISTS otherwise.
+   */
   updateSchedule(
     request: UpdateScheduleRequest,
     callback: (error: ServiceError | null, response: UpdateScheduleResponse) => void,

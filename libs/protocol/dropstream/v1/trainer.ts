@@ -166,13 +166,13 @@ export interface Run_LabelsEntry {
 export interface CreateRunRequest {
   /** Name of the project: projects/{project}. */
   parent: string;
-  /** Id of the run, [a-z][a-z0-9-]{0,62}. Default: derived from project and request_id, or a random id. */
+  /** Id of the run, [a-z][a-z0-9-]{0,62}. Default: derived from project and request_id, or a random id without request_id. */
   runId: string;
   /** What to train. Required. */
   spec?:
     | RunSpec
     | undefined;
-  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-]. Optional. */
+  /** Key that makes retries safe: 1 to 64 characters of [A-Za-z0-9_-], for example a UUID. Optional; without it, no request counts as repeated. */
   requestId: string;
   /** True: check the spec and return the run without storing it. */
   validateOnly: boolean;
@@ -187,7 +187,7 @@ export interface CreateRunRequest_LabelsEntry {
 
 /** Response of CreateRun. */
 export interface CreateRunResponse {
-  /** The run that was created, or that existed. */
+  /** The run that was created by this request or by an earlier one that it repeats. */
   run?: Run | undefined;
 }
 
@@ -381,6 +381,8 @@ export interface CreatedRecord {
   classes: string[];
   /** What the run drops, even if the rate is 0 at first. */
   dropKind: DropKind;
+  /** request_id of the request; empty if it had none. */
+  requestId: string;
 }
 
 /** PauseRun asked the worker to save a checkpoint and stop. */
@@ -3296,7 +3298,16 @@ export const EvaluationRecord: MessageFns<EvaluationRecord> = {
 };
 
 function createBaseCreatedRecord(): CreatedRecord {
-  return { state: 0, reason: "", run: undefined, trainSamples: 0n, specDigest: "", classes: [], dropKind: 0 };
+  return {
+    state: 0,
+    reason: "",
+    run: undefined,
+    trainSamples: 0n,
+    specDigest: "",
+    classes: [],
+    dropKind: 0,
+    requestId: "",
+  };
 }
 
 export const CreatedRecord: MessageFns<CreatedRecord> = {
@@ -3324,6 +3335,9 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     }
     if (message.dropKind !== 0) {
       writer.uint32(56).int32(message.dropKind);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(66).string(message.requestId);
     }
     return writer;
   },
@@ -3397,6 +3411,14 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
             message.dropKind = reader.int32() as any;
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3430,6 +3452,11 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
         : isSet(object.drop_kind)
         ? dropKindFromJSON(object.drop_kind)
         : 0,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -3456,6 +3483,9 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     if (message.dropKind !== 0) {
       obj.dropKind = dropKindToJSON(message.dropKind);
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -3473,6 +3503,7 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     message.specDigest = object.specDigest ?? "";
     message.classes = object.classes?.map((e) => e) || [];
     message.dropKind = object.dropKind ?? 0;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -5545,8 +5576,9 @@ export const GetCheckpointResponse: MessageFns<GetCheckpointResponse> = {
 export type TrainerServiceService = typeof TrainerServiceService;
 export const TrainerServiceService = {
   /**
-   * Creates a run with its fully resolved spec and queues it. If the id or request id was used before, returns the existing run if it has the
-   * same spec, and ALREADY_EXISTS otherwise.
+   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this is a repeated
+   * request (aip.dev/155): if request_id is given and equals that of the request that created the run, and spec and labels are the same as in
+   * that request, the run is returned as it is now. The error says whether the request id or the spec differs.
    */
   createRun: {
     path: "/dropstream.v1.TrainerService/CreateRun" as const,
@@ -5607,7 +5639,10 @@ export const TrainerServiceService = {
     responseSerialize: (value: PauseRunResponse): Buffer => Buffer.from(PauseRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PauseRunResponse => PauseRunResponse.decode(value),
   },
-  /** Puts a paused run back into the queue. FAILED_PRECONDITION if the run has ended. */
+  /**
+   * Puts a paused run back into the queue. If the run is about to pause, waits until its worker has stopped, at most until the call's deadline.
+   * FAILED_PRECONDITION if the run has ended.
+   */
   resumeRun: {
     path: "/dropstream.v1.TrainerService/ResumeRun" as const,
     requestStream: false as const,
@@ -5654,8 +5689,9 @@ export const TrainerServiceService = {
 
 export interface TrainerServiceServer extends UntypedServiceImplementation {
   /**
-   * Creates a run with its fully resolved spec and queues it. If the id or request id was used before, returns the existing run if it has the
-   * same spec, and ALREADY_EXISTS otherwise.
+   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this is a repeated
+   * request (aip.dev/155): if request_id is given and equals that of the request that created the run, and spec and labels are the same as in
+   * that request, the run is returned as it is now. The error says whether the request id or the spec differs.
    */
   createRun: handleUnaryCall<CreateRunRequest, CreateRunResponse>;
   /** Returns one run. */
@@ -5668,7 +5704,10 @@ export interface TrainerServiceServer extends UntypedServiceImplementation {
   watchRun: handleServerStreamingCall<WatchRunRequest, WatchRunResponse>;
   /** Asks the worker to save a checkpoint after the current step and to stop. Idempotent. */
   pauseRun: handleUnaryCall<PauseRunRequest, PauseRunResponse>;
-  /** Puts a paused run back into the queue. FAILED_PRECONDITION if the run has ended. */
+  /**
+   * Puts a paused run back into the queue. If the run is about to pause, waits until its worker has stopped, at most until the call's deadline.
+   * FAILED_PRECONDITION if the run has ended.
+   */
   resumeRun: handleUnaryCall<ResumeRunRequest, ResumeRunResponse>;
   /** Ends a run; it cannot be resumed. Idempotent. */
   cancelRun: handleUnaryCall<CancelRunRequest, CancelRunResponse>;
@@ -5680,8 +5719,9 @@ export interface TrainerServiceServer extends UntypedServiceImplementation {
 
 export interface TrainerServiceClient extends Client {
   /**
-   * Creates a run with its fully resolved spec and queues it. If the id or request id was used before, returns the existing run if it has the
-   * same spec, and ALREADY_EXISTS otherwise.
+   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this is a repeated
+   * request (aip.dev/155): if request_id is given and equals that of the request that created the run, and spec and labels are the same as in
+   * that request, the run is returned as it is now. The error says whether the request id or the spec differs.
    */
   createRun(
     request: CreateRunRequest,
@@ -5769,7 +5809,10 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PauseRunResponse) => void,
   ): ClientUnaryCall;
-  /** Puts a paused run back into the queue. FAILED_PRECONDITION if the run has ended. */
+  /**
+   * Puts a paused run back into the queue. If the run is about to pause, waits until its worker has stopped, at most until the call's deadline.
+   * FAILED_PRECONDITION if the run has ended.
+   */
   resumeRun(
     request: ResumeRunRequest,
     callback: (error: ServiceError | null, response: ResumeRunResponse) => void,
