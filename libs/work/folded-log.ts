@@ -92,6 +92,8 @@ export class FoldedLog<E, V> {
   append(decide: (view: V | undefined) => E | undefined, signal?: AbortSignal): Promise<V | undefined> {
     return this.#alone(async () => {
       const { log, codec, maxCollisions = 100 } = this.#options;
+      // What the log has read but this fold has not (a reply was lost, or a record could not be folded) comes first.
+      if (log.head !== this.#sequence) await this.#patiently(() => this.#read(signal), signal);
       for (let collisions = 0; collisions < maxCollisions; collisions++) {
         const event = decide(this.#view);
         if (event === undefined) return this.#view;
