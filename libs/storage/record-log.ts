@@ -91,7 +91,7 @@ const MAX_SEQ = 10 ** SEQ_DIGITS - 1;
 const READ_AHEAD = 8;
 const SNAPSHOTS_KEPT = 2;
 const DAMAGED_ATTEMPTS = 16;
-/** Stands for the SHA-256 of a record that cannot be read. */
+/** Stands for the SHA-256 of a record that cannot be read. The record that has it was appended to a damaged log, and may follow any other. */
 const UNKNOWN_SHA256 = '0'.repeat(64);
 /** Number of records whose SHA-256 is remembered, for readers that read on at several places. */
 const REMEMBERED = 16;
@@ -375,7 +375,7 @@ export class RecordLog {
   private seen({ record, sha256 }: SealedRecord): LogRecord {
     const key = seqKey(this.prefix, record.seq);
     const before = this.sha256Of(record.seq - 1);
-    if (before !== undefined && record.previous !== before) {
+    if (before !== undefined && record.previous !== before && record.previous !== UNKNOWN_SHA256) {
       const why = `it follows a record with SHA-256 ${record.previous || '(none)'}, but that of ${seqKey(this.prefix, record.seq - 1)} is ${before || '(none)'}`;
       throw new LogDamaged(key, `${why}: one of the two was lost and written again`);
     }
@@ -396,7 +396,8 @@ export class RecordLog {
   /** Like `seen`; if the record before it is not known, that one is read. */
   private async seenNext(sealed: SealedRecord, signal: AbortSignal | undefined): Promise<LogRecord> {
     const before = sealed.record.seq - 1;
-    if (this.sha256Of(before) === undefined) this.seen(await this.readListed(before, seqKey(this.prefix, before + 1), signal));
+    if (this.sha256Of(before) === undefined && sealed.record.previous !== UNKNOWN_SHA256)
+      this.seen(await this.readListed(before, seqKey(this.prefix, before + 1), signal));
     return this.seen(sealed);
   }
 
