@@ -102,7 +102,8 @@ const SEQ_KEY = new RegExp(`^\\d{${SEQ_DIGITS}}$`);
 
 const seqKey = (prefix: string, seq: number): string => `${prefix}/${String(seq).padStart(SEQ_DIGITS, '0')}`;
 
-interface SealedRecord {
+/** A record as it was read. */
+export interface SealedRecord {
   readonly record: LogRecord;
   readonly sha256: string;
 }
@@ -375,7 +376,7 @@ export class RecordLog {
   private seen({ record, sha256 }: SealedRecord): LogRecord {
     const key = seqKey(this.prefix, record.seq);
     const before = this.sha256Of(record.seq - 1);
-    if (before !== undefined && record.previous !== before && record.previous !== UNKNOWN_SHA256) {
+    if (before !== undefined && !follows(record, before)) {
       const why = `it follows a record with SHA-256 ${record.previous || '(none)'}, but that of ${seqKey(this.prefix, record.seq - 1)} is ${before || '(none)'}`;
       throw new LogDamaged(key, `${why}: one of the two was lost and written again`);
     }
@@ -438,6 +439,9 @@ function payloadOf(record: LogRecord): JsonObject {
   const { seq: _seq, writer: _writer, previous: _previous, kind: _kind, at: _at, ...payload } = record;
   return payload;
 }
+
+/** Whether a record was appended after the one with this SHA-256. One that was appended to a damaged log may follow any other. */
+export const follows = ({ previous }: LogRecord, sha256: string): boolean => previous === sha256 || previous === UNKNOWN_SHA256;
 
 /** @throws LogDamaged, with the broken seal as its cause if the bytes were changed */
 export function parseRecord(key: string, seq: number, bytes: Buffer): SealedRecord {

@@ -59,22 +59,26 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
     isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch]),
-    release: ({ project, id }) => metrics.forget(project, id),
     onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
     onDepth: (waiting) => metrics.queueDepth.set(waiting),
     onActive: (active) => metrics.runsActive.set(active),
   });
 }
 
-function attempted(deps: WorkerDeps, { id, ...attempt }: Attempt<EventBodyAt, RunView>): Promise<RunOutcome> {
+async function attempted(deps: WorkerDeps, { id, ...attempt }: Attempt<EventBodyAt, RunView>): Promise<RunOutcome> {
   const { data, prefetch, prefetchBytes, dataWaitMs } = deps.config;
-  return attemptRun({
-    ...deps,
-    ...attempt,
-    run: id,
-    data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
-    evaluationWaitMs: deps.config.evaluationWaitMs,
-  });
+  const forgetMetrics = deps.metrics.enter(attempt.project, id);
+  try {
+    return await attemptRun({
+      ...deps,
+      ...attempt,
+      run: id,
+      data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
+      evaluationWaitMs: deps.config.evaluationWaitMs,
+    });
+  } finally {
+    await forgetMetrics();
+  }
 }
 
 function endOf(outcome: RunOutcome, view: RunView): EventBodyAt {
