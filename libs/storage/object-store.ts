@@ -182,7 +182,7 @@ export class StoreFull extends StoreUnavailable {
 const MAX_KEY_LENGTH = 900;
 export const MAX_REPLACE_BYTES = 1 << 20;
 export const MAX_GET_BYTES = 2 ** 31 - 1;
-const MAX_LIST_LIMIT = 1000;
+export const MAX_LIST_LIMIT = 1000;
 
 const SEGMENT = /^[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}$/;
 

@@ -28,7 +28,14 @@ test('records are numbered from 1 and read back as they were appended', async ()
   const { store } = await freshDirectoryStore();
   const log = new RecordLog(store, PREFIX, { wallClock: () => 1234 });
   const first = await log.append('created', { spec: { model: 'vit_tiny', rates: [0, 0.1] }, absent: undefined });
-  assert.deepEqual(first, { seq: 1, writer: log.writer, kind: 'created', at: 1234, spec: { model: 'vit_tiny', rates: [0, 0.1] } });
+  assert.deepEqual(first, {
+    seq: 1,
+    writer: log.writer,
+    previous: '',
+    kind: 'created',
+    at: 1234,
+    spec: { model: 'vit_tiny', rates: [0, 0.1] },
+  });
   await log.append('claimed');
   const reader = new RecordLog(store, PREFIX);
   assert.deepEqual(
@@ -51,7 +58,7 @@ test('appends on one log take their turns; a failed one does not stop the next',
     (await collect(log.read())).map(({ i }) => i),
     [0, 1, 3],
   );
-  for (const name of ['seq', 'writer', 'kind', 'at']) await assert.rejects(log.append('x', { [name]: 1 }), TypeError);
+  for (const name of ['seq', 'writer', 'previous', 'kind', 'at']) await assert.rejects(log.append('x', { [name]: 1 }), TypeError);
 });
 
 test('a stale writer gets a conflict and learns who won; after catching up, it can append', async () => {
@@ -161,7 +168,9 @@ test('a snapshot stands for the records up to it; old ones go, damaged ones are 
     if (i % 3 === 0) await log.writeSnapshot(i, { sum: (i * (i + 1)) / 2 });
   }
   const reader = new RecordLog(store, PREFIX);
-  assert.deepEqual(await reader.readSnapshot(), { seq: 9, state: { sum: 45 } });
+  const { last, ...snapshot } = (await reader.readSnapshot())!;
+  assert.deepEqual(snapshot, { seq: 9, state: { sum: 45 } });
+  assert.match((await store.get(`${PREFIX}/000000000009`)).bytes.toString(), new RegExp(`"sha256":"${last}"}$`));
   assert.deepEqual(
     (await collect(reader.read({ after: 9 }))).map(({ i }) => i),
     [10],
@@ -169,7 +178,8 @@ test('a snapshot stands for the records up to it; old ones go, damaged ones are 
   assert.equal((await reader.append('metrics')).seq, 11);
   assert.equal((await store.list(`${PREFIX}-snapshots/`)).objects.length, 2);
   await store.put(`${PREFIX}-snapshots/000000000009`, Buffer.from('{"seq":9,'));
-  assert.deepEqual(await new RecordLog(store, PREFIX).readSnapshot(), { seq: 6, state: { sum: 21 } });
+  const older = (await new RecordLog(store, PREFIX).readSnapshot())!;
+  assert.deepEqual([older.seq, older.state], [6, { sum: 21 }]);
   await assert.rejects(new RecordLog(store, PREFIX, { maxSnapshotBytes: 10 }).writeSnapshot(10, 'long text'), RecordTooLarge);
 });
 

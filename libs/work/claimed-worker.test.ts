@@ -78,7 +78,6 @@ function startWorker(t: { after(end: () => Promise<void>): void }, queue: QueueI
     ended: ({ text }) => ({ kind: 'done', text }),
     failed: (text, forGood) => ({ kind: forGood ? 'failed' : 'queued', text }),
     isDeterministic: (error) => error instanceof RangeError,
-    release: async () => {},
     onOutcome: () => {},
     onDepth: () => {},
     onActive: () => {},

@@ -55,7 +55,7 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   /** Runs one attempt to its outcome. What it resolves to or throws is recorded as its end. */
   readonly attempt: (attempt: Attempt<E, V>) => Promise<O>;
   /** Called after the claim has ended for any reason. */
-  readonly release: (entry: QueueEntry, view: V) => Promise<void>;
+  readonly release?: (entry: QueueEntry, view: V) => Promise<void>;
   /** Called with the end of every attempt (see runToEnd); `unknown` if it could not be recorded. */
   readonly onOutcome: (outcome: string) => void;
   readonly onDepth: (waiting: number) => void;
@@ -162,7 +162,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       logger.error({ error }, 'the end of the attempt could not be written');
     } finally {
       await claimed.stop();
-      await release(entry, claimed.view);
+      await release?.(entry, claimed.view);
       await this.#sweepIfDeleted(entry, logger);
     }
     return true;

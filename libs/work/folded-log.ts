@@ -61,6 +61,8 @@ export class FoldedLog<E, V> {
   #sequence = 0;
   #view: V | undefined;
   #snapshotAt = 0;
+  /** True if the last look at the log failed: nothing may be appended before one succeeds. */
+  #lookFailed = false;
   /** Reads and appends of this object run one after another. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -92,6 +94,8 @@ export class FoldedLog<E, V> {
   append(decide: (view: V | undefined) => E | undefined, signal?: AbortSignal): Promise<V | undefined> {
     return this.#alone(async () => {
       const { log, codec, maxCollisions = 100 } = this.#options;
+      // What the log has read but this fold has not (a reply was lost, or a record could not be folded) comes first, and so does a look that failed.
+      if (log.head !== this.#sequence || this.#lookFailed) await this.#patiently(() => this.#read(signal), signal);
       for (let collisions = 0; collisions < maxCollisions; collisions++) {
         const event = decide(this.#view);
         if (event === undefined) return this.#view;
@@ -113,9 +117,11 @@ export class FoldedLog<E, V> {
   }
 
   async #read(signal: AbortSignal | undefined): Promise<V | undefined> {
+    this.#lookFailed = true;
     if (this.#sequence === 0) await this.#readSnapshot(signal);
     // What was taken stays taken if a later record cannot be read. Every look lists, so that a hole is an error again at the next one.
     for await (const record of this.#options.log.read({ after: this.#sequence, signal })) this.#take(record);
+    this.#lookFailed = false;
     return this.#view;
   }
 

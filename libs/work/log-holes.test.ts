@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ObjectStore } from '#storage/object-store.js';
 import { LogDamaged, RecordLog } from '#storage/record-log.js';
+import { sealJson } from '#storage/sealed-json.js';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
 
@@ -85,5 +86,109 @@ test('for watchers and for single records', async () => {
     }, damagedAt(4));
   }
   assert.equal(await log.recordAfter(6), undefined);
-  assert.equal((await log.recordAfter(4))?.text, '4');
+  await assert.rejects(log.recordAfter(4), damagedAt(4), 'the record behind a hole follows nothing');
+  assert.equal((await log.recordAfter(5))?.text, '5');
+});
+
+test('before a snapshot: at every look, and for claims that would not look', async () => {
+  for (const hole of [[1], [3], [4], [7], [8], [2, 3, 6]]) {
+    const store = await logOf(10, { snapshots });
+    for (const seq of hole) await store.delete(key(seq));
+    const log = open(store, { snapshots });
+    for (let look = 1; look <= 3; look++) {
+      await assert.rejects(log.refresh(), damagedAt(hole[0]!), `hole ${hole}, look ${look}`);
+      await assert.rejects(
+        log.append(() => 'claim'),
+        damagedAt(hole[0]!),
+      );
+    }
+    await assert.rejects(store.head(key(11)), 'nothing was appended');
+    for (const seq of hole) await assert.rejects(store.head(key(seq)), 'nothing was written into the hole');
+  }
+});
+
+test('a long log is listed in pages; a hole in any of them is found, and later looks do not list it again', async () => {
+  const { store } = await freshDirectoryStore();
+  const writer = open(store);
+  for (let k = 0; k < 6; k++) await writer.append(() => String(k));
+  // Only the keys of the records before the snapshot matter.
+  const { bytes } = await store.get(key(1));
+  for (let seq = 7; seq <= 2300; seq++) await store.put(key(seq), bytes);
+  const snapshot = { seq: 2300, last: 'a'.repeat(64), state: 'all' };
+  await store.put(`${prefix}-snapshots/000000002300`, sealJson(snapshot, 'sha256').bytes);
+  let lists = 0;
+  const counted: ObjectStore = Object.create(store, {
+    list: {
+      value: (...args: Parameters<ObjectStore['list']>) => {
+        lists++;
+        return store.list(...args);
+      },
+    },
+  });
+  const reader = open(counted, { snapshots });
+  assert.equal(await reader.refresh(), 'all');
+  const first = lists;
+  lists = 0;
+  assert.equal(await reader.refresh(), 'all');
+  assert.ok(first >= 4 && lists === 1, `${first} listings, then ${lists}`);
+  for (const seq of [1000, 1001, 2300]) {
+    await store.delete(key(seq));
+    await assert.rejects(open(store, { snapshots }).refresh(), damagedAt(seq));
+    await store.put(key(seq), bytes);
+  }
+});
+
+test('a writer that was frozen before a lost record fills its place, and every reader from there on notices', async () => {
+  for (const lost of [1, 3, 5]) {
+    const { store } = await freshDirectoryStore();
+    const writer = open(store);
+    const frozen = open(store);
+    for (let k = 1; k <= 6; k++) {
+      await writer.append(() => String(k));
+      if (k < lost) await frozen.refresh();
+    }
+    await store.delete(key(lost));
+    await frozen.append(() => 'late').catch(() => undefined);
+    assert.match((await store.get(key(lost))).bytes.toString(), /"late"/);
+    const names = (error: unknown) =>
+      error instanceof LogDamaged &&
+      error.key === key(lost + 1) &&
+      error.message.includes(key(lost)) &&
+      error.message.includes(key(lost + 1));
+    for (let look = 1; look <= 3; look++) {
+      await assert.rejects(frozen.refresh(), names, `the late writer, record ${lost}`);
+      await assert.rejects(open(store).refresh(), names, `a new reader, record ${lost}`);
+      await assert.rejects(new RecordLog(store, prefix).recordAfter(lost), names, `a watcher that begins at record ${lost}`);
+    }
+    await assert.rejects(
+      open(store).append(() => 'claim'),
+      (error: unknown) => error instanceof LogDamaged,
+    );
+  }
+});
+
+test('the newest record, lost and written again by a frozen writer: whoever had read it notices when it goes on', async () => {
+  const { store } = await freshDirectoryStore();
+  const writer = open(store);
+  const frozen = open(store);
+  const reader = open(store, { snapshots });
+  for (let k = 1; k <= 4; k++) await writer.append(() => String(k));
+  await frozen.refresh();
+  await writer.append(() => '5');
+  await reader.refresh();
+  await store.delete(key(5));
+  await frozen.append(() => 'late');
+  await frozen.append(() => 'later');
+  for (const log of [writer, reader]) for (let look = 1; look <= 3; look++) await assert.rejects(log.refresh(), damagedAt(6));
+});
+
+test('a record that was appended to a damaged log reaches those who had read the damaged one', async () => {
+  const store = await logOf(3);
+  const reader = open(store);
+  await reader.refresh();
+  await store.put(key(3), Buffer.from('{'));
+  await new RecordLog(store, prefix).appendToDamaged('text', { text: ' ended' });
+  assert.equal(await reader.refresh(), '012 ended');
+  assert.equal((await new RecordLog(store, prefix).recordAfter(3))?.text, ' ended');
+  await assert.rejects(open(store).refresh(), damagedAt(3));
 });

@@ -40,6 +40,8 @@ export function createTrainerMetrics(registry: Registry) {
   const gradNorm = runGauge('gradient_norm', 'Global L2 norm of the gradient of the latest step, before clipping.');
   const runStep = runGauge('step', 'Number of optimizer steps done.');
   const lastStep = runGauge('last_step_timestamp_seconds', 'Unix time of the latest step in seconds.');
+  /** The newest attempt in this process, by project and run. */
+  const owners = new Map<string, symbol>();
   return {
     checkpoint: histogram('checkpoint', 'Seconds from the snapshot of a checkpoint to its commit.'),
     checkpointStall: histogram('checkpoint_stall', 'Seconds for which a checkpoint interrupted training.'),
@@ -71,9 +73,19 @@ export function createTrainerMetrics(registry: Registry) {
       runStep.set(labels, Number(metrics.step) + 1);
       lastStep.set(labels, Date.now() / 1000);
     },
-    /** Removes the series of a run. */
-    async forget(project: string, run: string): Promise<void> {
-      await removeSeries(registry, { project, run });
+    /**
+     * Gives the series of a run's name to an attempt. The returned function removes them, unless a later attempt has them by then: the name may
+     * belong to another run, or this process may have claimed the run again.
+     */
+    enter(project: string, run: string): () => Promise<void> {
+      const key = `${project}/${run}`;
+      const attempt = Symbol(key);
+      owners.set(key, attempt);
+      return async () => {
+        if (owners.get(key) !== attempt) return;
+        owners.delete(key);
+        await removeSeries(registry, { project, run });
+      };
     },
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -90,4 +90,26 @@ test('four processes share a folder: right bytes, within the limit, each finding
   assert.ok(sizeOf(folder) <= limit, `${sizeOf(folder)} of ${limit}`);
   for (const { hits, writtenBytes, evictedBytes } of counts) assert.ok(hits > 0 && writtenBytes > 0 && evictedBytes > 0);
   assert.deepEqual(readdirSync(join(folder, 'v1', 'new')), []);
+});
+
+test('a look at a group that failed is repeated with the next write, so that the limit holds over what earlier processes left', async () => {
+  const folder = newFolder();
+  const share = 64 * 1024;
+  const bytes = Buffer.alloc(2048, 1);
+  const names = Array.from({ length: 12_000 }, (_, i) => nameOf(i));
+  const earlier = await DiskCache.open(folder, 64 * share * 4);
+  for (const name of names) await earlier.write(name, bytes);
+  const cache = await DiskCache.open(folder, 64 * share);
+  for (const group of ['0', '17', '63']) {
+    const place = join(folder, 'v1', group);
+    const [first, second] = readdirSync(place);
+    assert.ok(sizeOf(place) > share, `${sizeOf(place)}`);
+    renameSync(place, `${place}-away`);
+    await cache.write(first!, bytes);
+    await cache.close();
+    renameSync(`${place}-away`, place);
+    await cache.write(second!, bytes);
+    await cache.close();
+    assert.ok(sizeOf(place) <= share, `${sizeOf(place)} in group ${group}`);
+  }
 });

@@ -116,7 +116,8 @@ export class DiskCache {
     let looking = this.#looking.get(group);
     if (!looking) {
       looking = this.#evict(group)
-        .catch(() => {})
+        // What is in the group is not known: the next write looks again.
+        .catch(() => void this.#written.delete(group))
         .finally(() => this.#looking.delete(group));
       this.#looking.set(group, looking);
     }

@@ -1,6 +1,6 @@
 /** Checks the log of one incarnation of a run or an evaluation, record by record, and remembers what the check of the rest needs. */
 import { RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
-import { LogDamaged, type LogRecord, parseRecord } from '#storage/record-log.js';
+import { follows, LogDamaged, type LogRecord, parseRecord, type SealedRecord } from '#storage/record-log.js';
 import { SealBroken } from '#storage/sealed-json.js';
 import { type CheckContext, readObject, type StoredObject } from './check-context.js';
 
@@ -27,6 +27,8 @@ export class LogCheck {
   readonly #reading: { seq: number; bytes: Promise<Buffer | undefined>; object: StoredObject }[] = [];
   readonly #checkpoints = new Set<string>();
   #last = 0;
+  /** The record before the one that is checked; undefined if it is missing or unreadable. */
+  #before: { readonly seq: number; readonly sha256: string } | undefined = { seq: 0, sha256: '' };
   #claim = 0;
   #ended = false;
   #queued = false;
@@ -80,9 +82,9 @@ export class LogCheck {
   }
 
   #check(key: string, seq: number, bytes: Buffer): void {
-    let record: LogRecord;
+    let sealed: SealedRecord;
     try {
-      record = parseRecord(key, seq, bytes);
+      sealed = parseRecord(key, seq, bytes);
     } catch (error) {
       if (!(error instanceof LogDamaged)) throw error;
       this.#whole = false;
@@ -90,6 +92,11 @@ export class LogCheck {
       this.context.report({ kind, where: key, detail: error.why });
       return;
     }
+    const { record, sha256 } = sealed;
+    const before = this.#before;
+    this.#before = { seq, sha256 };
+    if (before?.seq === seq - 1 && !follows(record, before.sha256))
+      this.#misplaced(key, `it does not follow record ${seq - 1}: one of the two was lost and written again`);
     try {
       if (this.owner.collection === 'runs') this.#runRecord(key, record);
       else this.#evaluationRecord(key, record);

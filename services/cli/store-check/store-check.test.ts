@@ -172,11 +172,21 @@ const cases: readonly Case[] = [
       const value = {
         seq: Number(key.slice(-12)),
         writer: 'w',
+        previous: JSON.parse((await c.read(key)).toString()).previous,
         kind: 'checkpoint',
         checkpoint: { checkpoint: 'projects/p/runs/other/checkpoints/x' },
       };
       await c.write(key, sealJson(value, 'sha256').bytes);
       return key;
+    },
+  },
+  {
+    what: 'a record that was lost and written again by another writer',
+    kind: 'record-misplaced',
+    damage: async (c) => {
+      const { sha256: _, ...value } = JSON.parse((await c.read(record(2))).toString());
+      await c.write(record(2), sealJson({ ...value, writer: 'late' }, 'sha256').bytes);
+      return record(3);
     },
   },
   { what: 'a changed record', kind: 'record-unreadable', damage: async (c) => (await c.flip(record(2)), record(2)) },

@@ -60,8 +60,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
     isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch]),
-    release: async ({ project, id }, view) => {
-      await metrics.forget(project, id);
+    release: async (_, view) => {
       if (hasEnded(view.run.state)) await unpinFinetune(store, view, AbortSignal.timeout(10_000));
     },
     onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
@@ -70,15 +69,20 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   });
 }
 
-function attempted(deps: WorkerDeps, { id, ...attempt }: Attempt<EventBodyAt, RunView>): Promise<RunOutcome> {
+async function attempted(deps: WorkerDeps, { id, ...attempt }: Attempt<EventBodyAt, RunView>): Promise<RunOutcome> {
   const { data, prefetch, prefetchBytes, dataWaitMs } = deps.config;
-  return attemptRun({
-    ...deps,
-    ...attempt,
-    run: id,
-    data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
-    evaluationWaitMs: deps.config.evaluationWaitMs,
-  });
+  const forgetMetrics = deps.metrics.enter(attempt.project, id);
+  try {
+    return await attemptRun({
+      ...deps,
+      ...attempt,
+      run: id,
+      data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
+      evaluationWaitMs: deps.config.evaluationWaitMs,
+    });
+  } finally {
+    await forgetMetrics();
+  }
 }
 
 function endOf(outcome: RunOutcome, view: RunView): EventBodyAt {
