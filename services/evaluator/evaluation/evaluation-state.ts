@@ -4,7 +4,8 @@ import { Evaluation, EvaluationResult, EvaluationState } from '#protocol/dropstr
 /** `at` is the time of the record in milliseconds since 1970, set by the log, for information only. */
 export type EvaluationEvent = { readonly at?: number } & (
   | { readonly kind: 'created'; readonly evaluation: unknown; readonly specDigest: string; readonly runUid: string }
-  | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string }
+  /** `succeeds`: the former owner, where the new one knew that it had ended. */
+  | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string; readonly succeeds?: string }
   | { readonly kind: 'progress'; readonly samplesDone: number; readonly samplesTotal: number }
   /** The worker gave the evaluation back, because it is stopping or because the attempt failed and another one may succeed. */
   | { readonly kind: 'released'; readonly reason: string; readonly failed: boolean }
