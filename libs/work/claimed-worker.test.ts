@@ -150,7 +150,15 @@ test('work of a process that is known to have ended is taken over at once, and t
   }
   const succeeded: string[] = [];
   startWorker(t, queue, {
-    config: { workers: 2, pollMs: 10, leaseTtlMs: 600_000, maxAttempts: 3, backoffMs: 600_000, instance: 'trainer-2', succeeds: ['trainer-1'] },
+    config: {
+      workers: 2,
+      pollMs: 10,
+      leaseTtlMs: 600_000,
+      maxAttempts: 3,
+      backoffMs: 600_000,
+      instance: 'trainer-2',
+      succeeds: ['trainer-1'],
+    },
     claim: (_, worker, former) => {
       succeeded.push(`${worker.split(':')[0]} after ${former}`);
       return { kind: 'claimed', worker };

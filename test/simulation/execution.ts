@@ -6,7 +6,7 @@
 import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import { fingerprint } from './fingerprint.js';
 import { type Answer, type StoreCall, type StoreState, storeClient } from './simulated-store.js';
-import { VirtualWorld } from './virtual-world.js';
+import type { VirtualWorld } from './virtual-world.js';
 
 /** A simulated process. `letter` is one small letter; `run` ends when the process has nothing more to do. */
 export interface Process {
@@ -176,7 +176,8 @@ class Execution {
     const next = Math.min(...[...world.timers].filter(({ owner }) => this.#of(owner)?.status === 'live').map(({ dueMs }) => dueMs));
     if (able.length === 0 && next <= this.endMs) choices.push({ text: '.', preempts: false, fault: false });
     for (const { letter } of frozen) {
-      const preempts = stays !== undefined;
+      // It comes back for nothing only when all others wait.
+      const preempts = able.length > 0;
       if (!preempts || this.#preemptions > 0) choices.push({ text: `${letter}_`, preempts, fault: false });
     }
     if (this.#faults > 0) {

@@ -4,6 +4,7 @@
  * clock and the rest of the budget.
  */
 import { type Budget, type Choose, type Ending, execute, type Monitor, type Process, Violation } from './execution.js';
+import type { Mutant } from './mutants.js';
 import { StoreState } from './simulated-store.js';
 import { VirtualWorld } from './virtual-world.js';
 
@@ -13,7 +14,8 @@ export interface Scenario {
   /** What it is about, for the report. */
   readonly about: string;
   readonly horizonMs: number;
-  readonly open: () => Situation;
+  /** @param actors processes beside the creator, from 1 to 3 */
+  readonly open: (actors: number) => Situation;
 }
 
 export interface Situation {
@@ -23,8 +25,17 @@ export interface Situation {
   readonly afterwards: readonly Process[];
 }
 
+/** What is explored: a scenario with so many actors, and possibly a planted fault. */
+export interface Subject {
+  readonly scenario: Scenario;
+  readonly actors: number;
+  readonly mutant?: Mutant | undefined;
+}
+
 export interface ExploreOptions {
   readonly budget: Budget;
+  /** Number of choices in an execution for which every alternative is explored; the first one is taken after that. Default: all. */
+  readonly depth?: number;
   /** Real milliseconds after which the exploration stops without being complete. */
   readonly limitMs?: number;
 }
@@ -45,8 +56,11 @@ const EVERYTHING: Budget = { preemptions: Number.POSITIVE_INFINITY, faults: Numb
 const AFTERWARDS_MS = 120_000;
 const realNow = performance.now.bind(performance);
 
-/** Stops at the first violation. */
-export async function explore(scenario: Scenario, { budget, limitMs = Number.POSITIVE_INFINITY }: ExploreOptions): Promise<Exploration> {
+/** Stops at the first violation. `plant` changes what every process sees of the store. */
+export async function explore(
+  subject: Subject,
+  { budget, depth = Number.POSITIVE_INFINITY, limitMs = Number.POSITIVE_INFINITY }: ExploreOptions,
+): Promise<Exploration> {
   const machine = VirtualWorld.install();
   const end = realNow() + limitMs;
   const path: { readonly texts: readonly string[]; index: number }[] = [];
@@ -54,18 +68,19 @@ export async function explore(scenario: Scenario, { budget, limitMs = Number.POS
   const counts = { executions: 0, cut: 0, longest: 0 };
   try {
     for (;;) {
-      let depth = 0;
+      let taken = 0;
       const choose: Choose = (choices, _made, state) => {
-        const at = depth++;
+        const at = taken++;
         const step = path[at];
         if (step) return step.index;
+        if (at >= depth) return 0;
         const fingerprint = state();
         if (known.has(fingerprint)) return undefined;
         known.add(fingerprint);
         path.push({ texts: choices.map(({ text }) => text), index: 0 });
         return 0;
       };
-      const ending = await once(scenario, budget, machine, choose);
+      const ending = await once(subject, budget, machine, choose);
       counts.executions++;
       if (ending.cut) counts.cut++;
       counts.longest = Math.max(counts.longest, ending.steps);
@@ -83,7 +98,7 @@ export async function explore(scenario: Scenario, { budget, limitMs = Number.POS
 }
 
 /** Repeats the execution of a choice string. @returns its ending and one line for every event */
-export async function replay(scenario: Scenario, choices: string): Promise<{ readonly ending: Ending; readonly trace: readonly string[] }> {
+export async function replay(subject: Subject, choices: string): Promise<{ readonly ending: Ending; readonly trace: readonly string[] }> {
   const machine = VirtualWorld.install();
   const trace: string[] = [];
   const choose: Choose = (offered, made) => {
@@ -92,14 +107,14 @@ export async function replay(scenario: Scenario, choices: string): Promise<{ rea
     return wanted ? offered.indexOf(wanted) : 0;
   };
   try {
-    return { ending: await once(scenario, EVERYTHING, machine, choose, (text) => trace.push(text)), trace };
+    return { ending: await once(subject, EVERYTHING, machine, choose, (text) => trace.push(text)), trace };
   } finally {
     machine.restore();
   }
 }
 
 async function once(
-  scenario: Scenario,
+  { scenario, actors, mutant }: Subject,
   budget: Budget,
   machine: ReturnType<typeof VirtualWorld.install>,
   choose: Choose,
@@ -108,13 +123,20 @@ async function once(
   const world = new VirtualWorld();
   machine.use(world);
   const state = new StoreState();
-  const { processes, monitor, afterwards } = scenario.open();
+  const { processes, monitor, afterwards } = scenario.open(actors);
+  const planted = ({ letter, run }: Process): Process => ({ letter, run: (store) => run(mutant ? mutant.plant(store) : store) });
   const shared = { state, world, monitor, ...(onEvent && { onEvent }) };
-  const ending = await execute({ ...shared, processes, budget, horizonMs: scenario.horizonMs, choose });
+  const ending = await execute({ ...shared, processes: processes.map(planted), budget, horizonMs: scenario.horizonMs, choose });
   if (ending.cut || ending.violation) return ending;
   for (const process of afterwards) {
     onEvent?.(`afterwards, ${process.letter} alone:`);
-    const { violation } = await execute({ ...shared, processes: [process], budget: NOTHING, horizonMs: AFTERWARDS_MS, choose: () => 0 });
+    const { violation } = await execute({
+      ...shared,
+      processes: [planted(process)],
+      budget: NOTHING,
+      horizonMs: AFTERWARDS_MS,
+      choose: () => 0,
+    });
     if (violation) return { ...ending, violation: new Violation(`afterwards: ${violation.message}`, { cause: violation }) };
   }
   return ending;

@@ -1,5 +1,5 @@
 /** What must hold after every single call, whoever made it. */
-import { Violation, type Monitor } from './execution.js';
+import { type Monitor, Violation } from './execution.js';
 
 interface Seen {
   readonly mark: number;
@@ -10,6 +10,7 @@ interface Seen {
 }
 
 const RECORD = /^(.*)\/log\/(\d{12})$/;
+const INCARNATION = /\/incarnations\/\d{8}\.json$/;
 const ended = new Set(['RUN_STATE_SUCCEEDED', 'RUN_STATE_FAILED', 'RUN_STATE_CANCELLED']);
 
 interface StoredRecord {
@@ -22,15 +23,22 @@ interface StoredRecord {
 
 /**
  * One linear history in every log: each number is written once and right after the one before, by the creator, by the owner of the newest claim, or by
- * whoever ends the run; nothing follows the end; a log holds the records of one training.
+ * whoever ends the run; nothing follows the end; a log holds the records of one training. Below a uid that has a tombstone nobody reads, so nothing there
+ * matters.
  */
 export function linearHistories(): Monitor {
   const logs = new Map<string, Seen>();
+  const buried = new Set<string>();
   return (call, answer, process) => {
     if (call.kind !== 'put' || answer.error) return;
+    if (INCARNATION.test(call.key)) {
+      const { uid, deleted } = JSON.parse(call.bytes.toString()) as { uid: string; deleted: boolean };
+      if (deleted) buried.add(uid);
+    }
     const match = RECORD.exec(call.key);
     if (!match) return;
     const [, prefix = '', digits] = match;
+    if (buried.has(prefix.slice(prefix.lastIndexOf('/') + 1))) return;
     const sequence = Number(digits);
     const text = call.bytes.toString();
     const record = JSON.parse(text) as StoredRecord;

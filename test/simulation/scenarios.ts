@@ -1,12 +1,13 @@
 /** Situations in which a name, its log and its claim are fought over. */
 import assert from 'node:assert/strict';
-import { NotFound } from '#errors/errors.js';
+import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ObjectStore } from '#storage/object-store.js';
+import { LogDamaged } from '#storage/record-log.js';
 import { type Process, Violation } from './execution.js';
 import type { Scenario } from './explore.js';
 import { linearHistories } from './invariants.js';
-import { type Attempted, cancel, create, markOf, never, pause, PROJECT, remove, RUN, runsOf, startWorker } from './subject.js';
+import { type Attempted, again, cancel, create, markOf, never, PROJECT, pause, RUN, remove, runsOf, startWorker } from './subject.js';
 
 /** Shorter than a heartbeat, so that a step ends between two of them. */
 const STEP_MS = 150;
@@ -79,7 +80,8 @@ const rebirth = (letter: string): Process => ({
     const runs = runsOf(store);
     await freed(store);
     const view = await create(runs, 9);
-    if (markOf(view) !== 9 || view.run.state !== RunState.QUEUED) throw new Violation(`the new run is training ${markOf(view)} in state ${view.run.state}`);
+    if (markOf(view) !== 9 || view.run.state !== RunState.QUEUED)
+      throw new Violation(`the new run is training ${markOf(view)} in state ${view.run.state}`);
     const { stop } = bounded(startWorker(store, STEP_MS, () => {}));
     const end = Date.now() + 20_000;
     for (;;) {
@@ -116,13 +118,32 @@ async function freed(store: ObjectStore): Promise<void> {
   );
 }
 
-/** Cancel, delete and create again, with a worker that holds the run. */
-export const recreate: Scenario = {
+/** A damaged log is damage at every look, for everybody who comes new to it. */
+const inspector = (letter: string): Process => ({
+  letter,
+  run: async (store) => {
+    for (let look = 1; look <= 3; look++) {
+      const seen = await runsOf(store)
+        .get(PROJECT, RUN, never())
+        .catch((error) => error);
+      if (!(seen instanceof LogDamaged))
+        throw new Violation(`look ${look} at a log with a hole gives ${seen instanceof Error ? seen : 'a run'}`);
+    }
+  },
+});
+
+/** At most so many processes beside the creator: workers first, then a watcher. */
+const company = (actors: number): Process[] => {
+  const claimedBy = claims();
+  return [worker('a', claimedBy('a')), worker('b', claimedBy('b')), watcher('w')].slice(0, actors);
+};
+
+/** Cancel, delete and create again, with workers that hold the run. */
+const recreate: Scenario = {
   name: 'recreate',
   about: 'a run is cancelled, deleted and created anew while workers hold it',
   horizonMs: 1100,
-  open: () => {
-    const claimedBy = claims();
+  open: (actors) => {
     const creator: Process = {
       letter: 'c',
       run: async (store) => {
@@ -134,28 +155,69 @@ export const recreate: Scenario = {
         await create(runs, 2);
       },
     };
-    return {
-      processes: [creator, worker('a', claimedBy('a')), worker('b', claimedBy('b')), watcher('w')],
-      monitor: linearHistories(),
-      afterwards: [reader('y'), rebirth('z')],
-    };
+    return { processes: [creator, ...company(actors)], monitor: linearHistories(), afterwards: [reader('y'), rebirth('z')] };
   },
 };
 
-/** One run, two workers: whoever claims first trains it, and the other one takes over when the first is gone. */
-export const takeover: Scenario = {
+/** One run and two workers: whoever claims first trains it, and the other one takes over when the first is gone. */
+const takeover: Scenario = {
   name: 'takeover',
-  about: 'two workers and one run',
+  about: 'one run, and workers of which each may vanish or fall behind',
   horizonMs: 1700,
-  open: () => {
-    const claimedBy = claims();
+  open: (actors) => {
     const creator: Process = { letter: 'c', run: async (store) => void (await create(runsOf(store), 1)) };
+    return { processes: [creator, ...company(actors)], monitor: linearHistories(), afterwards: [reader('y'), rebirth('z')] };
+  },
+};
+
+/** Two clients create one name at once, with different specs, while a third deletes what it finds. */
+const contest: Scenario = {
+  name: 'contest',
+  about: 'two clients create one name at once, each cancels and deletes what it made',
+  horizonMs: 2000,
+  open: (actors) => {
+    const client = (letter: string, mark: number): Process => ({
+      letter,
+      run: async (store) => {
+        const runs = runsOf(store);
+        try {
+          await create(runs, mark);
+          await cancel(runs);
+          await remove(runs);
+        } catch (error) {
+          // The other one was faster, at the creation or with its cancel and delete.
+          if (!(error instanceof AlreadyExists || error instanceof NotFound || error instanceof FailedPrecondition)) throw error;
+        }
+      },
+    });
     return {
-      processes: [creator, worker('a', claimedBy('a')), worker('b', claimedBy('b'))],
+      processes: [client('c', 1), client('d', 2), ...company(Math.max(0, actors - 1))],
       monitor: linearHistories(),
       afterwards: [reader('y'), rebirth('z')],
     };
   },
 };
 
-export const scenarios: readonly Scenario[] = [recreate, takeover];
+/** A record in the middle of the log is lost while a worker trains. */
+const hole: Scenario = {
+  name: 'hole',
+  about: 'a record of the log is lost while a worker trains and another one looks for work',
+  horizonMs: 1500,
+  open: (actors) => {
+    const creator: Process = {
+      letter: 'c',
+      run: async (store) => {
+        await create(runsOf(store), 1);
+        for (;;) {
+          await pause(400);
+          const { objects } = await again(() => store.list(`projects/${PROJECT}/runs/${RUN}/`));
+          const records = objects.filter(({ key }) => key.includes('/log/'));
+          if (records.length >= 3) return await again(() => store.delete(records[1]!.key));
+        }
+      },
+    };
+    return { processes: [creator, ...company(Math.min(2, actors))], monitor: linearHistories(), afterwards: [inspector('y')] };
+  },
+};
+
+export const scenarios: readonly Scenario[] = [recreate, takeover, contest, hole];

@@ -80,7 +80,11 @@ export interface Attempted {
 }
 
 /** A worker that trains two steps, `stepMs` apart. It looks for work until the execution is cut. */
-export function startWorker(store: ObjectStore, stepMs: number, onAttempt: (attempt: Attempted) => void): ClaimedWorker<EventBodyAt, RunView, { kind: string }> {
+export function startWorker(
+  store: ObjectStore,
+  stepMs: number,
+  onAttempt: (attempt: Attempted) => void,
+): ClaimedWorker<EventBodyAt, RunView, { kind: string }> {
   const worker = new ClaimedWorker<EventBodyAt, RunView, { kind: string }>({
     kind: 'run',
     progress: 'a further checkpoint',
@@ -103,7 +107,9 @@ export function startWorker(store: ObjectStore, stepMs: number, onAttempt: (atte
       return { kind: 'trained' };
     },
     ended: () => ({ body: { $case: 'state', value: { state: RunState.SUCCEEDED, reason: '', released: false } } }),
-    failed: (reason, forGood) => ({ body: { $case: 'state', value: { state: forGood ? RunState.FAILED : RunState.QUEUED, reason, released: false } } }),
+    failed: (reason, forGood) => ({
+      body: { $case: 'state', value: { state: forGood ? RunState.FAILED : RunState.QUEUED, reason, released: false } },
+    }),
     isDeterministic: () => false,
     release: async () => {},
     onOutcome: () => {},

@@ -34,14 +34,27 @@ export class VirtualWorld {
       delay: timersPromises.setTimeout,
       randomUUID: crypto.randomUUID,
       randomBytes: crypto.randomBytes,
+      stackTraceLimit: Error.stackTraceLimit,
     };
+    // Lost replies and lost races make millions of errors, and nobody reads where they were made.
+    Error.stackTraceLimit = 0;
     // The replacements have the parts of the originals' types that the code under test uses.
-    const replace = (target: object, name: string, value: unknown): void =>
+    const replace = (target: object, name: string, value: unknown): void => {
       Object.defineProperty(target, name, { value, configurable: true, writable: true });
-    replace(globalThis, 'setTimeout', (action: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
-      handleOf(world, world.after(ms, () => action(...args))),
+    };
+    replace(
+      globalThis,
+      'setTimeout',
+      (action: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
+        new Handle(
+          world,
+          world.after(ms, () => action(...args)),
+        ),
     );
-    replace(globalThis, 'clearTimeout', (handle: { cancel?: () => void } | undefined) => handle?.cancel?.());
+    replace(globalThis, 'clearTimeout', (handle: unknown) => {
+      if (handle instanceof Handle) handle.cancel();
+      else real.clearTimeout(handle as NodeJS.Timeout);
+    });
     replace(Date, 'now', () => world.nowMs);
     replace(performance, 'now', () => world.nowMs);
     replace(AbortSignal, 'timeout', (ms: number) => {
@@ -49,7 +62,9 @@ export class VirtualWorld {
       world.after(ms, () => ending.abort(Object.assign(new Error('the time is over'), { name: 'TimeoutError' })));
       return ending.signal;
     });
-    replace(timersPromises, 'setTimeout', (ms = 0, value?: unknown, { signal }: { signal?: AbortSignal } = {}) => world.delay(ms, value, signal));
+    replace(timersPromises, 'setTimeout', (ms = 0, value?: unknown, { signal }: { signal?: AbortSignal } = {}) =>
+      world.delay(ms, value, signal),
+    );
     replace(crypto, 'randomBytes', (size: number) => world.random(size));
     replace(crypto, 'randomUUID', () => uuidOf(world.random(16)));
     syncBuiltinESMExports();
@@ -67,6 +82,7 @@ export class VirtualWorld {
         replace(crypto, 'randomBytes', real.randomBytes);
         replace(crypto, 'randomUUID', real.randomUUID);
         syncBuiltinESMExports();
+        Error.stackTraceLimit = real.stackTraceLimit;
       },
     };
   }
@@ -104,11 +120,24 @@ export class VirtualWorld {
   }
 }
 
-const aborted = ({ reason }: AbortSignal): Error => Object.assign(new Error('the wait was aborted', { cause: reason }), { name: 'AbortError' });
+const aborted = ({ reason }: AbortSignal): Error =>
+  Object.assign(new Error('the wait was aborted', { cause: reason }), { name: 'AbortError' });
 
-function handleOf(world: VirtualWorld, timer: VirtualTimer): object {
-  const handle = { cancel: () => void world.timers.delete(timer), unref: (): unknown => handle, ref: (): unknown => handle, hasRef: () => true };
-  return handle;
+/** What setTimeout returns: the parts of Node's Timeout that programs use. */
+class Handle {
+  constructor(
+    private readonly world: VirtualWorld,
+    private readonly timer: VirtualTimer,
+  ) {}
+  cancel(): void {
+    this.world.timers.delete(this.timer);
+  }
+  ref(): this {
+    return this;
+  }
+  unref(): this {
+    return this;
+  }
 }
 
 function uuidOf(bytes: Buffer): string {

@@ -43,7 +43,12 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     name: ({ project, id }) => evaluationName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    claim: (view, worker, succeeds): EvaluationEvent => ({ kind: 'claimed', attempt: view.attempt + 1, worker, ...(succeeds !== '' && { succeeds }) }),
+    claim: (view, worker, succeeds): EvaluationEvent => ({
+      kind: 'claimed',
+      attempt: view.attempt + 1,
+      worker,
+      ...(succeeds !== '' && { succeeds }),
+    }),
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => (forGood ? { kind: 'failed', failure: reason } : { kind: 'released', reason, failed: true }),
