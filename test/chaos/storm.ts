@@ -1,7 +1,5 @@
 /** Carries out the faults of a plan on a running system, and heals what they left. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
-import type { TypedClient } from '#rpc/client.js';
 import { decodeManifest } from '#storage/checkpoint-manifest.js';
 import { listAll } from '#storage/object-store.js';
 import type { Fault, FaultKind } from './fault-plan.js';
@@ -20,20 +18,22 @@ export interface StormReport {
   readonly faults: Record<string, number>;
   /** Times from a kill, a freeze or damage to the first new step of the run that was hit. */
   readonly recoveries: Recovery[];
-  /** Keys of parts that were damaged on purpose. */
-  readonly damaged: Set<string>;
+  /** Faults that could not be carried out. */
+  readonly wrong: string[];
 }
 
 const RESTART_MS = 300;
 const RECOVERY_LIMIT_MS = 60_000;
 
 export class Storm {
-  readonly report: StormReport = { faults: {}, recoveries: [], damaged: new Set() };
+  readonly report: StormReport = { faults: {}, recoveries: [], wrong: [] };
   readonly #lasting = new Set<Promise<void>>();
 
   constructor(
     private readonly system: System,
     private readonly lanes: Lanes,
+    /** Takes the keys of checkpoint parts that are damaged on purpose. */
+    private readonly damaged: Set<string>,
     private readonly say: (text: string) => void,
     private readonly signal: AbortSignal,
   ) {}
@@ -44,9 +44,10 @@ export class Storm {
       await delay(Math.max(0, began + fault.atMs - performance.now()), undefined, { signal: this.signal });
       this.report.faults[fault.kind] = (this.report.faults[fault.kind] ?? 0) + 1;
       // Faults last while others begin.
-      const lasting = this.#strike(fault).finally(() => this.#lasting.delete(lasting));
+      const lasting = this.#strike(fault)
+        .catch((error) => void this.report.wrong.push(`${fault.kind} could not be carried out: ${error}`))
+        .finally(() => this.#lasting.delete(lasting));
       this.#lasting.add(lasting);
-      lasting.catch(() => {});
     }
     await Promise.all(this.#lasting);
     await this.system.toxiproxy.heal();
@@ -189,7 +190,7 @@ export class Storm {
     const { bytes } = await store.get(part.key);
     const at = Math.min(bytes.length - 1, Math.floor(bytes.length * amount));
     bytes[at] = bytes[at]! ^ 0x40;
-    this.report.damaged.add(part.key);
+    this.damaged.add(part.key);
     this.say(`${part.key} gets a wrong byte at ${at}, and its worker is killed`);
     await store.put(part.key, bytes);
     const worker = this.system.of('trainer', 'worker').find(({ pid }) => run.owner.split(':').includes(String(pid)));
@@ -204,6 +205,3 @@ export class Storm {
 }
 
 const pick = <T>(from: readonly T[], share: number): T | undefined => from[Math.min(from.length - 1, Math.floor(share * from.length))];
-
-export type TrainerApi = TypedClient<typeof TrainerServiceService>;
-void RunState;

@@ -1,7 +1,7 @@
 /** The whole system of the storm: MinIO behind a gateway and toxiproxy, and every service as several processes, each with a way of its own to the store. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ObjectStore } from '#storage/object-store.js';
+import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { type RunningMinio, startMinio } from '../support/minio.js';
 import type { ServiceName } from '../support/processes.js';

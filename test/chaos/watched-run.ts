@@ -1,6 +1,6 @@
 /** One run, watched from outside while the system is shaken: its events in order, and how long it took to go on after a fault. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { DeadlineExceeded, NotFound, Unavailable } from '#errors/errors.js';
+import { Cancelled, DeadlineExceeded, Unavailable } from '#errors/errors.js';
 import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { Trainer } from '../support/training.js';
 
@@ -12,6 +12,8 @@ export class WatchedRun {
   /** Latest attempt that trains, and the host and process or the name of its worker. */
   owner = '';
   training = false;
+  /** True if the present attempt has saved a checkpoint. */
+  checkpointed = false;
   ended = false;
   /** Names of the checkpoints that the log has, in its order. */
   readonly checkpoints: string[] = [];
@@ -54,12 +56,24 @@ export class WatchedRun {
     });
   }
 
+  /** Resolves when the condition holds, or the run has ended. */
+  async until(holds: (run: this) => boolean, signal: AbortSignal): Promise<void> {
+    while (!this.ended && !holds(this)) {
+      signal.throwIfAborted();
+      await delay(20);
+    }
+  }
+
   #take(event: RunEvent): void {
     this.events.push(event);
     const body = event.event;
     if (body?.$case === 'claimed') this.owner = body.value.worker;
     if (body?.$case === 'steps') this.training = true;
-    if (body?.$case === 'claimed' || body?.$case === 'state') this.training = false;
+    if (body?.$case === 'checkpoint') this.checkpointed = true;
+    if (body?.$case === 'claimed' || body?.$case === 'state') {
+      this.training = false;
+      this.checkpointed = false;
+    }
     if (body?.$case === 'checkpoint') this.checkpoints.push(body.value.checkpoint);
     if (body?.$case === 'state' && terminal.has(body.value.state)) this.ended = true;
     for (const look of [...this.#waiting]) look(event);
@@ -67,7 +81,11 @@ export class WatchedRun {
 }
 
 /** Errors that a call may meet while processes die and networks are cut. */
-export const explained = (error: unknown): boolean => error instanceof Unavailable || error instanceof DeadlineExceeded;
+export const explained = (error: unknown): boolean => 
+  error instanceof Unavailable || error instanceof DeadlineExceeded || error instanceof Cancelled || isTimeout(error);
+
+/** The deadline of a single call, which the caller set with a signal. */
+const isTimeout = (error: unknown): boolean => error instanceof Error && error.name === 'TimeoutError';
 
 /** Repeats a call until it is answered. `settled`: errors that show that an earlier try was carried out and only its answer was lost. */
 export async function insist<T>(call: () => Promise<T>, signal: AbortSignal, settled?: (error: unknown) => boolean): Promise<T | undefined> {
@@ -82,5 +100,3 @@ export async function insist<T>(call: () => Promise<T>, signal: AbortSignal, set
     await delay(PAUSE_MS);
   }
 }
-
-export const isGone = (error: unknown): boolean => error instanceof NotFound;
