@@ -29,7 +29,9 @@ export function checkEvents(events: readonly RunEvent[], calm: Calm, { sameLosse
     else {
       if (hashes(actual) !== hashes(expected)) wrong.push(`step ${step} was trained on other batches`);
       if (sameLosses && !(Object.is(actual.loss, expected.loss) && Object.is(actual.gradNorm, expected.gradNorm))) {
-        wrong.push(`step ${step} has the loss ${actual.loss} and gradient norm ${actual.gradNorm} instead of ${expected.loss} and ${expected.gradNorm}`);
+        wrong.push(
+          `step ${step} has the loss ${actual.loss} and gradient norm ${actual.gradNorm} instead of ${expected.loss} and ${expected.gradNorm}`,
+        );
       }
     }
     if (wrong.length > 5) break;

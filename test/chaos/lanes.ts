@@ -4,8 +4,8 @@
  */
 import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
+import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import type { TypedClient } from '#rpc/client.js';
 import { connect } from '#rpc/client.js';
 import { listAll } from '#storage/object-store.js';
@@ -155,7 +155,10 @@ export class Lanes {
   }
 
   async #create(runId: string, spec: RunSpec): Promise<void> {
-    await this.#call((signal) => this.#trainer.createRun({ parent: PARENT, runId, spec }, { signal }), (error) => error instanceof AlreadyExists);
+    await this.#call(
+      (signal) => this.#trainer.createRun({ parent: PARENT, runId, spec }, { signal }),
+      (error) => error instanceof AlreadyExists,
+    );
   }
 
   /** Cancels and deletes a run, whatever state it is in. */

@@ -56,9 +56,12 @@ async function undisturbed(system: System, workspace: Workspace): Promise<Calm> 
     const { run } = await trainer.createRun({ parent: 'projects/chaos', runId: 'calm', spec }, { timeoutMs: 20_000 });
     const calm = history(await follow(trainer, run!.name));
     const expected = await expectedBatches(system.of('data')[0]!.address, spec, 4, 8);
-    const trained = [...calm].sort(([a], [b]) => a - b).flatMap(([, { batchSha256 }]) => batchSha256.map((hash) => Buffer.from(hash).toString('hex')));
+    const trained = [...calm]
+      .sort(([a], [b]) => a - b)
+      .flatMap(([, { batchSha256 }]) => batchSha256.map((hash) => Buffer.from(hash).toString('hex')));
     if (trained.join() !== expected.hashes.join()) throw new Error('the undisturbed run was not trained on the batches of its plan');
-    for (const positions of expected.samplesByEpoch) if (new Set(positions).size !== 2048) throw new Error('an epoch of the plan does not have every sample once');
+    for (const positions of expected.samplesByEpoch)
+      if (new Set(positions).size !== 2048) throw new Error('an epoch of the plan does not have every sample once');
     return calm;
   } finally {
     trainer.close();
@@ -71,7 +74,10 @@ const summary = (times: readonly number[]): object => {
 };
 
 async function chaos(system: System, cleanups: (() => unknown)[]): Promise<string[]> {
-  const workspace = await makeWorkspace({ after: (end) => void cleanups.push(end as () => unknown) }, { store: system.storeUri, env: system.env as Record<string, string> });
+  const workspace = await makeWorkspace(
+    { after: (end) => void cleanups.push(end as () => unknown) },
+    { store: system.storeUri, env: system.env as Record<string, string> },
+  );
   await startFleet(system, workspace.dataRoot, WORKERS);
   const memory = setInterval(() => {
     for (const one of system.processes) one.measure();
@@ -117,18 +123,28 @@ async function chaos(system: System, cleanups: (() => unknown)[]): Promise<strin
     const wrong = [...clocked.wrong, ...lanes.report.wrong, ...storm.report.wrong, ...supervised.wrong];
     for (const [name, peak] of Object.entries(peaks)) if (peak > mostMib) wrong.push(`${name} used ${peak} MiB, more than ${mostMib}`);
     const late = [
-      ...supervised.recoveriesMs.filter((ms) => ms > SUPERVISED_MS).map((ms) => `below up, a kill cost ${ms} ms, more than ${SUPERVISED_MS}`),
-      ...clocked.recoveriesMs.filter((ms) => ms > CLOCK_MS).map((ms) => `where only the clock tells, a kill cost ${ms} ms, more than ${CLOCK_MS}`),
+      ...supervised.recoveriesMs
+        .filter((ms) => ms > SUPERVISED_MS)
+        .map((ms) => `below up, a kill cost ${ms} ms, more than ${SUPERVISED_MS}`),
+      ...clocked.recoveriesMs
+        .filter((ms) => ms > CLOCK_MS)
+        .map((ms) => `where only the clock tells, a kill cost ${ms} ms, more than ${CLOCK_MS}`),
     ];
     const kinds = [...new Set(storm.report.recoveries.map(({ after }) => after))];
     const recovery = {
       supervised: summary(supervised.recoveriesMs),
       clock: summary(clocked.recoveriesMs),
-      storm: Object.fromEntries(kinds.map((kind) => [kind, summary(storm.report.recoveries.filter(({ after }) => after === kind).map(({ ms }) => ms))])),
+      storm: Object.fromEntries(
+        kinds.map((kind) => [kind, summary(storm.report.recoveries.filter(({ after }) => after === kind).map(({ ms }) => ms))]),
+      ),
     };
     const disk = system.disk?.how ?? 'no file system can be mounted here: the gateway answers writes with 507';
     console.log(
-      JSON.stringify({ seed, minutes, faults: storm.report.faults, disk, runs: lanes.report.checked, recovery, late, memoryMib: peaks, mostMib, wrong }, null, 2),
+      JSON.stringify(
+        { seed, minutes, faults: storm.report.faults, disk, runs: lanes.report.checked, recovery, late, memoryMib: peaks, mostMib, wrong },
+        null,
+        2,
+      ),
     );
     return values.strict ? [...wrong, ...late] : wrong;
   } finally {

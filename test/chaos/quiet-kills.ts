@@ -55,7 +55,8 @@ export async function quietKills({ runId, trainer: address, workspace, calm, cou
 
 async function begin(trainer: Trainer, runId: string, workspace: Workspace, limit: AbortSignal): Promise<WatchedRun> {
   const parent = 'projects/chaos';
-  const call = () => trainer.createRun({ parent, runId, spec: plainSpec(workspace) }, { signal: AbortSignal.any([limit, AbortSignal.timeout(5000)]) });
+  const call = () =>
+    trainer.createRun({ parent, runId, spec: plainSpec(workspace) }, { signal: AbortSignal.any([limit, AbortSignal.timeout(5000)]) });
   await insist(call, limit);
   return new WatchedRun(`${parent}/runs/${runId}`);
 }

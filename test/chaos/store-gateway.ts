@@ -1,6 +1,7 @@
 /** An HTTP proxy before the store that can refuse requests as an overloaded or a full store does. Everything else passes through unchanged. */
-import { Agent, createServer, request, type Server } from 'node:http';
+
 import { once } from 'node:events';
+import { Agent, createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 type Refusal = 'busy' | 'full';

@@ -155,7 +155,12 @@ export class Storm {
     return pick(busy.length > 0 ? busy : workers, target);
   }
 
-  async #toxic(target: number, durationMs: number, type: 'latency' | 'reset_peer' | 'limit_data', attributes: Record<string, number>): Promise<void> {
+  async #toxic(
+    target: number,
+    durationMs: number,
+    type: 'latency' | 'reset_peer' | 'limit_data',
+    attributes: Record<string, number>,
+  ): Promise<void> {
     const proxy = `s3-${pick(this.system.processes, target)!.name}`;
     this.say(`${proxy}: ${type} ${JSON.stringify(attributes)} for ${durationMs} ms`);
     // Two faults of one kind may overlap; the later one then changes nothing.

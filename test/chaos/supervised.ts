@@ -20,7 +20,8 @@ export async function killSupervised(system: System, workspace: Workspace, calm:
     const kill = async (): Promise<void> => void process.kill(childServices(child.pid!).get('trainer')!, 'SIGKILL');
     const report = await quietKills({ runId: 'supervised', trainer, workspace, calm, count: KILLS, kill, signal });
     const { successions, recoveriesMs, wrong } = report;
-    if (successions < recoveriesMs.length) wrong.push(`supervised: ${successions} claims say whom they succeed, after ${recoveriesMs.length} kills`);
+    if (successions < recoveriesMs.length)
+      wrong.push(`supervised: ${successions} claims say whom they succeed, after ${recoveriesMs.length} kills`);
     return report;
   } finally {
     await stopUp(child);

@@ -93,7 +93,13 @@ async function connectParts(
 export async function startFleet(system: System, dataRoot: string, workers: number): Promise<void> {
   const { logs, env, processes, toxiproxy, dataProxies } = system;
   const add = async (name: string, service: ServiceName, argv: string[]): Promise<FleetProcess> => {
-    const one = new FleetProcess({ name, service, argv: ['--store', await system.storeFor(name), '--drain-ms', '5000', ...argv], env, logs });
+    const one = new FleetProcess({
+      name,
+      service,
+      argv: ['--store', await system.storeFor(name), '--drain-ms', '5000', ...argv],
+      env,
+      logs,
+    });
     processes.push(one);
     await one.start();
     return one;
@@ -106,7 +112,18 @@ export async function startFleet(system: System, dataRoot: string, workers: numb
       return await toxiproxy.create(`to-${name}`, address);
     }),
   );
-  const quick = ['--data', paths.join(','), '--poll-ms', '200', '--lease-ttl-ms', String(TTL_MS), '--backoff-ms', '100', '--max-attempts', '100'];
+  const quick = [
+    '--data',
+    paths.join(','),
+    '--poll-ms',
+    '200',
+    '--lease-ttl-ms',
+    String(TTL_MS),
+    '--backoff-ms',
+    '100',
+    '--max-attempts',
+    '100',
+  ];
   const evaluator = await add('evaluator', 'evaluator', quick);
   const peers = [...quick, '--scheduler', scheduler!.address, '--evaluator', evaluator.address];
   for (const name of ['api-1', 'api-2']) await add(name, 'trainer', ['--role', 'api', ...peers]);

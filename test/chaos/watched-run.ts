@@ -29,7 +29,8 @@ export class WatchedRun {
         const afterSequence = this.events.at(-1)?.sequence ?? 0n;
         for await (const { event } of trainer.watchRun({ name: this.name, afterSequence }, { signal })) this.#take(event!);
       } catch (error) {
-        if (signal.aborted) throw new Error(`${this.name} did not end in time; its last event is ${this.events.at(-1)?.event?.$case}`, { cause: error });
+        if (signal.aborted)
+          throw new Error(`${this.name} did not end in time; its last event is ${this.events.at(-1)?.event?.$case}`, { cause: error });
         if (!explained(error)) throw error;
       }
       await delay(PAUSE_MS);
@@ -81,14 +82,18 @@ export class WatchedRun {
 }
 
 /** Errors that a call may meet while processes die and networks are cut. */
-export const explained = (error: unknown): boolean => 
+export const explained = (error: unknown): boolean =>
   error instanceof Unavailable || error instanceof DeadlineExceeded || error instanceof Cancelled || isTimeout(error);
 
 /** The deadline of a single call, which the caller set with a signal. */
 const isTimeout = (error: unknown): boolean => error instanceof Error && error.name === 'TimeoutError';
 
 /** Repeats a call until it is answered. `settled`: errors that show that an earlier try was carried out and only its answer was lost. */
-export async function insist<T>(call: () => Promise<T>, signal: AbortSignal, settled?: (error: unknown) => boolean): Promise<T | undefined> {
+export async function insist<T>(
+  call: () => Promise<T>,
+  signal: AbortSignal,
+  settled?: (error: unknown) => boolean,
+): Promise<T | undefined> {
   for (let tries = 1; ; tries++) {
     signal.throwIfAborted();
     try {

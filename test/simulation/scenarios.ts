@@ -222,7 +222,11 @@ const hole: Scenario = {
         }
       },
     };
-    return { processes: [creator, ...company(Math.min(2, actors))], monitor: every(linearHistories(), loss), afterwards: [inspector('y', () => lost)] };
+    return {
+      processes: [creator, ...company(Math.min(2, actors))],
+      monitor: every(linearHistories(), loss),
+      afterwards: [inspector('y', () => lost)],
+    };
   },
 };
 
