@@ -21,7 +21,7 @@ export const never = (): AbortSignal => new AbortController().signal;
 /** Waits in virtual time while a simulation runs. */
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-export const runsOf = (store: ObjectStore): Runs => new Runs({ store, watchPollMs: POLL_MS });
+export const runsOf = (store: ObjectStore): Runs => new Runs({ store, watchPollMs: POLL_MS, onError: () => {} });
 
 /** What a client does with UNAVAILABLE: it asks again, a few times. */
 export async function again<T>(call: () => Promise<T>): Promise<T> {
