@@ -10,6 +10,13 @@ import { type BackOffPolicy, backOffMs } from './back-off.js';
 import type { Standing } from './claimed-log.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
 
+/** What the newest record of an entry's log says. */
+export interface Found extends Standing {
+  readonly sequence: number;
+  /** True if its owner is known to have ended, so that no heartbeat has to be watched. */
+  readonly ownerEnded?: boolean;
+}
+
 export interface ClaimantOptions {
   readonly queue: QueueIndex;
   readonly store: ObjectStore;
@@ -20,7 +27,7 @@ export interface ClaimantOptions {
   readonly backOff: BackOffPolicy;
   readonly logger: Logger;
   /** The present standing of an entry and its sequence number; undefined if its log does not exist (yet). */
-  readonly standing: (entry: QueueEntry, signal: AbortSignal) => Promise<(Standing & { readonly sequence: number }) | undefined>;
+  readonly standing: (entry: QueueEntry, signal: AbortSignal) => Promise<Found | undefined>;
   readonly heartbeatPrefix: (entry: QueueEntry) => string;
   /** Called last, for work that could be claimed now. If false, others may have the work until the next look. Absent: everything may be claimed. */
   readonly mayClaim?: (entry: QueueEntry, signal: AbortSignal) => Promise<boolean>;
@@ -114,7 +121,7 @@ export class Claimant {
   }
 
   /** True if the work is waiting and its back-off is over, or if its owner is gone. */
-  async #isFree(entry: QueueEntry, found: Standing & { readonly sequence: number }, signal: AbortSignal): Promise<boolean> {
+  async #isFree(entry: QueueEntry, found: Found, signal: AbortSignal): Promise<boolean> {
     const { ttlMs, backOff, store, heartbeatPrefix } = this.#options;
     const now = performance.now();
     const key = keyOf(entry);
@@ -124,8 +131,10 @@ export class Claimant {
       watched.sequence = found.sequence;
       watched.sinceMs = now;
     }
-    const rested = now - watched.sinceMs >= backOffMs(backOff, found.fruitlessAttempts);
-    if (found.state === 'waiting') return rested;
+    // Whoever says that an owner has ended has started this process after a pause of its own.
+    const attempts = found.ownerEnded ? found.fruitlessAttempts - 1 : found.fruitlessAttempts;
+    const rested = now - watched.sinceMs >= backOffMs(backOff, attempts);
+    if (found.state === 'waiting' || found.ownerEnded) return rested;
     // The heartbeat is read even during the back-off, so that the time for which it stays unchanged is counted.
     const standing = await watched.stale.look(store, heartbeatPrefix(entry), found.fence, { signal });
     return standing === 'stale' && rested;

@@ -140,6 +140,34 @@ test('a failure is retried as often as allowed; a deterministic one fails the wo
   assert.deepEqual(outcomes.sort(), ['failed', 'failed', 'retried', 'retried']);
 });
 
+test('work of a process that is known to have ended is taken over at once, and the claim says so; that of others waits for the lease', async (t) => {
+  const { queue, entries } = await enqueue('succeeded', 2);
+  for (const [k, owner] of ['trainer-1:a1', 'trainer-12:b2'].entries()) {
+    const log = logOf(entries[k]!);
+    await log.refresh();
+    await log.append(() => ({ kind: 'claimed', worker: owner }));
+  }
+  const succeeded: string[] = [];
+  startWorker(t, queue, {
+    config: {
+      workers: 2,
+      pollMs: 10,
+      leaseTtlMs: 600_000,
+      maxAttempts: 3,
+      backoffMs: 600_000,
+      instance: 'trainer-2',
+      succeeds: ['trainer-1'],
+    },
+    claim: (_, worker, former) => {
+      succeeded.push(`${worker.split(':')[0]} after ${former}`);
+      return { kind: 'claimed', worker };
+    },
+  });
+  assert.deepEqual(await endsOf(entries[0]!), ['done: ']);
+  assert.deepEqual(succeeded, ['trainer-2 after trainer-1:a1']);
+  assert.equal((await logOf(entries[1]!).refresh())?.owner, 'trainer-12:b2', 'nothing is known of that owner');
+});
+
 test('work whose owners vanished too often fails without a further attempt', async (t) => {
   const { queue, entries } = await enqueue('vanished', 1);
   const log = logOf(entries[0]!);

@@ -3,16 +3,15 @@
  * attempt, records and counts its end, and releases what it held.
  */
 
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import { RecentMap } from '#bounds/recent-map.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
-import { Claimant } from './claimant.js';
+import { Claimant, type Found } from './claimant.js';
 import { ClaimedLog, type Standing } from './claimed-log.js';
 import type { FoldedLog } from './folded-log.js';
 import { Incarnations } from './incarnations.js';
+import { instanceOf, newOwner } from './instance.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
 
 /** What an attempt works with. */
@@ -36,6 +35,10 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
     readonly leaseTtlMs: number;
     readonly maxAttempts: number;
     readonly backoffMs: number;
+    /** Name of this process in its claims; default: its host and process id. */
+    readonly instance?: string;
+    /** Names of processes that are known to have ended; default none. */
+    readonly succeeds?: readonly string[];
   };
   readonly logger: Logger;
   readonly openLog: (entry: QueueEntry) => FoldedLog<E, V>;
@@ -50,8 +53,8 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   readonly mayClaim?: (entry: QueueEntry, view: V, signal: AbortSignal) => Promise<boolean>;
   /** How long `mayClaim` may delay the look at the rest of the queue, in ms; default 10 seconds. */
   readonly mayClaimMs?: number;
-  /** The record that claims the work for `worker`. */
-  readonly claim: (view: V, worker: string) => E;
+  /** The record that claims the work for `worker`. `succeeded`: the former owner, if it is known to have ended; otherwise empty. */
+  readonly claim: (view: V, worker: string, succeeded: string) => E;
   /** Runs one attempt to its outcome. What it resolves to or throws is recorded as its end. */
   readonly attempt: (attempt: Attempt<E, V>) => Promise<O>;
   /** Called after the claim has ended for any reason. */
@@ -103,7 +106,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     await this.#claimant.stop();
   }
 
-  async #standing(entry: QueueEntry, signal: AbortSignal): Promise<(Standing & { readonly sequence: number }) | undefined> {
+  async #standing(entry: QueueEntry, signal: AbortSignal): Promise<Found | undefined> {
     const log = this.#log(entry);
     const deleted = async (): Promise<boolean> => !(await this.#isCurrent(entry, signal));
     const over = { state: 'over', fence: 0, fruitlessAttempts: 0, sequence: 0 } as const;
@@ -112,7 +115,10 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       if (await deleted()) return undefined;
       throw error;
     });
-    if (view !== undefined) return { ...this.#options.standing(view), sequence: log.sequence };
+    if (view !== undefined) {
+      const standing = this.#options.standing(view);
+      return { ...standing, sequence: log.sequence, ownerEnded: this.#ownerEnded(standing, view.owner) };
+    }
     return (await deleted()) ? over : undefined;
   }
 
@@ -134,9 +140,10 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     const logger = this.#options.logger.child({ project: entry.project, [kind]: entry.id });
     const log = this.#log(entry);
     this.#logs.delete(keyOf(entry));
-    const owner = `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}`;
+    const owner = newOwner(config.instance ?? '');
     const unclaimed = (view: V): boolean => standing(view).state !== 'over' && standing(view).fence === seenFence;
-    const view = await log.append((now) => (now && unclaimed(now) ? claim(now, owner) : undefined));
+    const succeeded = (view: V): string => (this.#ownerEnded(standing(view), view.owner) ? view.owner : '');
+    const view = await log.append((now) => (now && unclaimed(now) ? claim(now, owner, succeeded(now)) : undefined));
     if (view?.owner !== owner) return false;
     const claimed = await ClaimedLog.start({
       work: name(entry),
@@ -178,6 +185,10 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     } catch (error) {
       logger.warn({ error }, 'objects of deleted work could not be removed');
     }
+  }
+
+  #ownerEnded({ state }: Standing, owner: string): boolean {
+    return state === 'owned' && (this.#options.config.succeeds?.includes(instanceOf(owner)) ?? false);
   }
 
   #log(entry: QueueEntry): FoldedLog<E, V> {

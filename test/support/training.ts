@@ -29,7 +29,7 @@ export interface Workspace {
 
 /** A folder of the test with a tiny data set, indexed into a store. */
 export async function makeWorkspace(
-  t: TestContext,
+  t: Pick<TestContext, 'after'>,
   options: { store?: string; train?: number; env?: Record<string, string> } = {},
 ): Promise<Workspace> {
   const folder = mkdtempSync(join(tmpdir(), 'dropstream-test-'));

@@ -14,6 +14,8 @@ export interface Surroundings {
 
 /** Each service starts after those whose addresses it needs. */
 export const startOrder: readonly ServiceName[] = ['scheduler', 'data', 'evaluator', 'trainer'];
+/** Services whose processes claim work. */
+export const claimingServices: readonly ServiceName[] = ['evaluator', 'trainer'];
 /** Workers stop first, because the other services must answer while they save checkpoints. */
 export const stopOrder: readonly (readonly ServiceName[])[] = [['trainer'], ['evaluator'], ['data', 'scheduler']];
 

@@ -1,11 +1,12 @@
 /** Runs all services on one machine: starts them in order, restarts them, writes their addresses to up.json, and stops workers first. */
+import { randomBytes } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RunningService, readUpState, type ServiceName, type UpState, upStatePath } from '../addresses.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { commandLineEntry } from '../service-entry.js';
 import { LogFile } from './log-file.js';
-import { serviceArguments, startOrder, stopOrder } from './service-arguments.js';
+import { claimingServices, serviceArguments, startOrder, stopOrder } from './service-arguments.js';
 import { type ChildEvent, type Ports, SupervisedChild } from './supervised-child.js';
 
 export interface StartAllOptions {
@@ -54,6 +55,8 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
   const children: { child: SupervisedChild; service: ServiceName }[] = [];
   const addresses: Partial<Record<ServiceName, string[]>> = {};
   const drainMs = options.drainMs ?? 25_000;
+  // Two starts of `up` never use a name twice.
+  const session = randomBytes(6).toString('hex');
 
   const stop = async () => {
     for (const services of stopOrder) {
@@ -74,6 +77,7 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
       env: options.env,
       cwd: options.cwd,
       graceMs: drainMs + 10_000,
+      instance: claimingServices.includes(service) ? `${name}-${session}` : undefined,
       onLine: (line) => {
         if (files.includes(file)) file.write(line);
         options.onLine?.(name, line);

@@ -27,6 +27,8 @@ export interface ChildOptions {
   readonly onEvent: (event: ChildEvent) => void;
   /** Milliseconds between SIGTERM and SIGKILL. */
   readonly graceMs: number;
+  /** For a worker: what the names of its processes begin with. Every process then also learns which of its predecessors have ended. */
+  readonly instance?: string | undefined;
 }
 
 export type ChildEvent =
@@ -38,6 +40,8 @@ export type ChildEvent =
 const REFUSED = 2;
 const START_TIMEOUT_MS = 60_000;
 const KEPT_LINES = 8;
+/** Number of ended processes that the next one learns of: work of an older one has long been taken over. */
+const KEPT_INSTANCES = 16;
 
 export class SupervisedChild {
   #child: ChildProcess | undefined;
@@ -47,6 +51,7 @@ export class SupervisedChild {
   #timer: NodeJS.Timeout | undefined;
   readonly #backoff = new Backoff();
   readonly #lastLines: string[] = [];
+  readonly #ended: string[] = [];
 
   constructor(private readonly options: ChildOptions) {
     this.#ports = options.ports;
@@ -93,7 +98,7 @@ export class SupervisedChild {
     const { options } = this;
     const began = performance.now();
     const ports = ['--port', String(this.#ports.port), '--admin-port', String(this.#ports.adminPort)];
-    const child = spawn(process.execPath, [...nodeOptions(), ...options.argv, ...ports], {
+    const child = spawn(process.execPath, [...nodeOptions(), ...options.argv, ...ports, ...this.#instanceArguments()], {
       cwd: options.cwd,
       env: { ...options.env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -130,6 +135,15 @@ export class SupervisedChild {
     });
     child.once('exit', (code, signal) => this.#died(code, signal, performance.now() - began, started));
     return outcome;
+  }
+
+  #instanceArguments(): string[] {
+    const { instance } = this.options;
+    if (instance === undefined) return [];
+    const ended = this.#ended.slice(-KEPT_INSTANCES);
+    const name = `${instance}-${this.#restarts + 1}`;
+    this.#ended.push(name);
+    return ['--instance', name, ...(ended.length > 0 ? ['--succeeds', ended.join(',')] : [])];
   }
 
   #died(code: number | null, signal: NodeJS.Signals | null, livedMs: number, started: boolean): void {

@@ -10,7 +10,8 @@ export type EvaluationEvent = { readonly at?: number } & (
       readonly runUid: string;
       readonly requestId: string;
     }
-  | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string }
+  /** `succeeds`: the former owner, where the new one knew that it had ended. */
+  | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string; readonly succeeds?: string }
   | { readonly kind: 'progress'; readonly samplesDone: number; readonly samplesTotal: number }
   /** The worker gave the evaluation back, because it is stopping or because the attempt failed and another one may succeed. */
   | { readonly kind: 'released'; readonly reason: string; readonly failed: boolean }

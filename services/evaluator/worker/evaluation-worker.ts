@@ -20,7 +20,7 @@ export interface EvaluationWorkerDeps {
   readonly store: ObjectStore;
   readonly config: Pick<
     EvaluatorConfig,
-    'data' | 'workers' | 'pollMs' | 'leaseTtlMs' | 'maxAttempts' | 'backoffMs' | 'prefetch' | 'prefetchBytes'
+    'data' | 'workers' | 'pollMs' | 'leaseTtlMs' | 'maxAttempts' | 'backoffMs' | 'prefetch' | 'prefetchBytes' | 'instance' | 'succeeds'
   >;
   readonly metrics: EvaluatorMetrics;
   readonly logger: Logger;
@@ -44,7 +44,12 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     name: ({ project, id }) => evaluationName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    claim: (view, worker): EvaluationEvent => ({ kind: 'claimed', attempt: view.attempt + 1, worker }),
+    claim: (view, worker, succeeds): EvaluationEvent => ({
+      kind: 'claimed',
+      attempt: view.attempt + 1,
+      worker,
+      ...(succeeds !== '' && { succeeds }),
+    }),
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => (forGood ? { kind: 'failed', failure: reason } : { kind: 'released', reason, failed: true }),

@@ -28,7 +28,7 @@ function fold(bodies: readonly Body[], from?: RunView): RunView {
   return view!;
 }
 
-const claimed = (attempt: number): Body => ({ $case: 'claimed', value: { attempt, worker: `w${attempt}` } });
+const claimed = (attempt: number): Body => ({ $case: 'claimed', value: { attempt, worker: `w${attempt}`, succeeds: '' } });
 const state = (to: RunState, reason = '', released = false): Body => ({ $case: 'state', value: { state: to, reason, released } });
 const checkpoint = (step: number): Body => ({
   $case: 'checkpoint',

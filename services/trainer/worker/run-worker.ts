@@ -30,6 +30,8 @@ export interface WorkerDeps {
     | 'prefetchBytes'
     | 'dataWaitMs'
     | 'evaluationWaitMs'
+    | 'instance'
+    | 'succeeds'
   >;
   readonly evaluator: EvaluatorClient | undefined;
   readonly scheduler: SchedulerClient | undefined;
@@ -55,7 +57,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     heartbeatPrefix,
     standing: standingOf,
     mayClaim: (_, view, signal) => numerics.allow(view, signal),
-    claim: (view, worker) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker } } }),
+    claim: (view, worker, succeeds) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker, succeeds } } }),
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),

@@ -317,8 +317,10 @@ export interface EpochRecord {
 export interface ClaimedRecord {
   /** Number of claims so far, from 1. */
   attempt: number;
-  /** Host and process of the worker (for information only). */
+  /** Name of the worker's process, or its host and process id, and a part of its own for each claim (for information only). */
   worker: string;
+  /** The former owner, if its supervisor said that it had ended, so that the claim did not wait for its lease; otherwise empty. */
+  succeeds: string;
 }
 
 /** An attempt starts to train, from a checkpoint or from the beginning. */
@@ -2804,7 +2806,7 @@ export const EpochRecord: MessageFns<EpochRecord> = {
 };
 
 function createBaseClaimedRecord(): ClaimedRecord {
-  return { attempt: 0, worker: "" };
+  return { attempt: 0, worker: "", succeeds: "" };
 }
 
 export const ClaimedRecord: MessageFns<ClaimedRecord> = {
@@ -2814,6 +2816,9 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
     }
     if (message.worker !== "") {
       writer.uint32(18).string(message.worker);
+    }
+    if (message.succeeds !== "") {
+      writer.uint32(26).string(message.succeeds);
     }
     return writer;
   },
@@ -2847,6 +2852,14 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
             message.worker = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.succeeds = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2863,6 +2876,7 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
     return {
       attempt: isSet(object.attempt) ? globalThis.Number(object.attempt) : 0,
       worker: isSet(object.worker) ? globalThis.String(object.worker) : "",
+      succeeds: isSet(object.succeeds) ? globalThis.String(object.succeeds) : "",
     };
   },
 
@@ -2874,6 +2888,9 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
     if (message.worker !== "") {
       obj.worker = message.worker;
     }
+    if (message.succeeds !== "") {
+      obj.succeeds = message.succeeds;
+    }
     return obj;
   },
 
@@ -2884,6 +2901,7 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
     const message = createBaseClaimedRecord();
     message.attempt = object.attempt ?? 0;
     message.worker = object.worker ?? "";
+    message.succeeds = object.succeeds ?? "";
     return message;
   },
 };

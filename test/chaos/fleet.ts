@@ -1,0 +1,142 @@
+/** Services as processes of the built package, each with its own way to the store, its log in a file and its memory watched. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ServiceName } from '../support/processes.js';
+import { freePort } from '../support/tool.js';
+
+export const entry = fileURLToPath(new URL('../../bin/dropstream.js', import.meta.url));
+
+const START_MS = 60_000;
+const END_MS = 20_000;
+
+export interface ProcessOptions {
+  /** Unique; also the name of its log file. */
+  readonly name: string;
+  readonly service: ServiceName;
+  /** After `dropstream serve SERVICE`, without ports. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly logs: string;
+}
+
+/** A service that is started again on the same port after it was killed. */
+export class FleetProcess {
+  #child: ChildProcess | undefined;
+  #port = 0;
+  #frozen = false;
+  /** Largest resident memory seen, MiB. */
+  mostMib = 0;
+  starts = 0;
+
+  constructor(readonly options: ProcessOptions) {}
+
+  get name(): string {
+    return this.options.name;
+  }
+  get service(): ServiceName {
+    return this.options.service;
+  }
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+  /** Whether it runs and is not frozen. */
+  get works(): boolean {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null && !this.#frozen;
+  }
+
+  /** Resolves once it serves. @throws Error if it does not within a minute */
+  async start(): Promise<void> {
+    const { name, service, argv, env, logs } = this.options;
+    if (this.#port === 0) this.#port = await freePort();
+    const child = spawn(process.execPath, [entry, 'serve', service, '--port', String(this.#port), '--admin-port', '0', ...argv], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...env },
+    });
+    this.#child = child;
+    this.starts++;
+    this.#frozen = false;
+    const log = createWriteStream(join(logs, `${name}.log`), { flags: 'a' });
+    log.write(`--- process ${child.pid} ---\n`);
+    for (const stream of [child.stdout!, child.stderr!]) stream.pipe(log, { end: false });
+    child.once('exit', (code, signal) => log.end(`--- process ${child.pid} ended with ${signal ?? code} ---\n`));
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${name} did not start in ${START_MS / 1000} s`)), START_MS);
+      child.once('message', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer);
+        reject(new Error(`${name} ended with ${signal ?? code} at start`));
+      });
+    });
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  freeze(): void {
+    this.#frozen = true;
+    this.#child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    this.#child?.kill('SIGCONT');
+  }
+
+  /** SIGTERM, and SIGKILL for what does not end in time. */
+  async stop(): Promise<void> {
+    if (this.#frozen) this.thaw();
+    const timer = setTimeout(() => this.#child?.kill('SIGKILL'), END_MS);
+    await this.#end('SIGTERM');
+    clearTimeout(timer);
+  }
+
+  /** Reads the resident memory once. */
+  measure(): void {
+    const child = this.#child;
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    this.mostMib = Math.max(this.mostMib, residentMib(child.pid));
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    await gone;
+  }
+}
+
+/** Resident memory of a process in MiB; 0 where /proc does not say, or the process has just ended. */
+export function residentMib(pid: number): number {
+  try {
+    return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
+  }
+}
+
+/** Process ids of the direct children of a process, by the service that they serve. */
+export function childServices(pid: number): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const child of readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/).filter(Boolean)) {
+    try {
+      const argv = readFileSync(`/proc/${child}/cmdline`, 'utf8').split('\0');
+      const service = argv[argv.indexOf('serve') + 1];
+      if (argv.includes('serve') && service) found.set(service, Number(child));
+    } catch {
+      // It has ended since it was listed.
+    }
+  }
+  return found;
+}

@@ -1,0 +1,62 @@
+/** Kills in fair weather: how long one run takes from the death of its worker to its first new step. */
+import { connectTrainer, type Trainer, type Workspace } from '../support/training.js';
+import { type Calm, checkEvents } from './check-run.js';
+import { plainSpec } from './lanes.js';
+import { insist, WatchedRun } from './watched-run.js';
+
+const RUN_LIMIT_MS = 120_000;
+const RECOVERY_LIMIT_MS = 60_000;
+
+export interface KillsReport {
+  /** Times from a kill to the first new step, ms. */
+  readonly recoveriesMs: number[];
+  /** Number of claims that say whom they succeed. */
+  readonly successions: number;
+  readonly wrong: string[];
+}
+
+export interface Kills {
+  readonly runId: string;
+  /** host:port of the trainer's API, several joined by commas. */
+  readonly trainer: string;
+  readonly workspace: Workspace;
+  readonly calm: Calm;
+  readonly count: number;
+  /** Kills the worker of the run, and starts another one unless somebody else does. */
+  readonly kill: (run: WatchedRun) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+export async function quietKills({ runId, trainer: address, workspace, calm, count, kill, signal }: Kills): Promise<KillsReport> {
+  const trainer = connectTrainer(address);
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(RUN_LIMIT_MS)]);
+  const recoveriesMs: number[] = [];
+  try {
+    const run = await begin(trainer, runId, workspace, limit);
+    const following = run.follow(trainer, limit);
+    following.catch(() => {});
+    for (let killed = 0; killed < count; killed++) {
+      await run.until(({ training, checkpointed }) => training && checkpointed, limit);
+      if (run.ended) break;
+      const recovered = run.recovery(RECOVERY_LIMIT_MS);
+      await kill(run);
+      const ms = await recovered;
+      if (ms !== undefined) recoveriesMs.push(Math.round(ms));
+    }
+    await following;
+    const successions = run.events.filter(({ event }) => event?.$case === 'claimed' && event.value.succeeds !== '').length;
+    const wrong = checkEvents(run.events, calm, { sameLosses: true }).map((what) => `${runId}: ${what}`);
+    if (recoveriesMs.length === 0) wrong.push(`${runId}: it ended before its worker could be killed`);
+    return { recoveriesMs, successions, wrong };
+  } finally {
+    trainer.close();
+  }
+}
+
+async function begin(trainer: Trainer, runId: string, workspace: Workspace, limit: AbortSignal): Promise<WatchedRun> {
+  const parent = 'projects/chaos';
+  const call = () =>
+    trainer.createRun({ parent, runId, spec: plainSpec(workspace) }, { signal: AbortSignal.any([limit, AbortSignal.timeout(5000)]) });
+  await insist(call, limit);
+  return new WatchedRun(`${parent}/runs/${runId}`);
+}

@@ -1,0 +1,107 @@
+/** One run, watched from outside while the system is shaken: its events in order, and how long it took to go on after a fault. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Cancelled, DeadlineExceeded, Unavailable } from '#errors/errors.js';
+import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { Trainer } from '../support/training.js';
+
+const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
+const PAUSE_MS = 100;
+
+export class WatchedRun {
+  events: RunEvent[] = [];
+  /** Latest attempt that trains, and the host and process or the name of its worker. */
+  owner = '';
+  training = false;
+  /** True if the present attempt has saved a checkpoint. */
+  checkpointed = false;
+  ended = false;
+  /** Names of the checkpoints that the log has, in its order. */
+  readonly checkpoints: string[] = [];
+  readonly #waiting = new Set<(event: RunEvent) => void>();
+
+  constructor(readonly name: string) {}
+
+  /** Follows the run to its end. `signal` ends the wait with an error. @throws errors that no fault explains */
+  async follow(trainer: Trainer, signal: AbortSignal): Promise<void> {
+    while (!this.ended) {
+      signal.throwIfAborted();
+      try {
+        const afterSequence = this.events.at(-1)?.sequence ?? 0n;
+        for await (const { event } of trainer.watchRun({ name: this.name, afterSequence }, { signal })) this.#take(event!);
+      } catch (error) {
+        if (signal.aborted)
+          throw new Error(`${this.name} did not end in time; its last event is ${this.events.at(-1)?.event?.$case}`, { cause: error });
+        if (!explained(error)) throw error;
+      }
+      await delay(PAUSE_MS);
+    }
+  }
+
+  /** Milliseconds until an attempt that begins after this call records a step; undefined if the run ends first or `limitMs` is over. */
+  async recovery(limitMs: number): Promise<number | undefined> {
+    const began = performance.now();
+    return await new Promise((resolve) => {
+      let resumed = false;
+      const finish = (value: number | undefined): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(look);
+        resolve(value);
+      };
+      const timer = setTimeout(() => finish(undefined), limitMs);
+      const look = ({ event }: RunEvent): void => {
+        if (event?.$case === 'resumed') resumed = true;
+        if (event?.$case === 'steps' && resumed) finish(performance.now() - began);
+        if (event?.$case === 'state' && terminal.has(event.value.state)) finish(undefined);
+      };
+      this.#waiting.add(look);
+    });
+  }
+
+  /** Resolves when the condition holds, or the run has ended. */
+  async until(holds: (run: this) => boolean, signal: AbortSignal): Promise<void> {
+    while (!this.ended && !holds(this)) {
+      signal.throwIfAborted();
+      await delay(20);
+    }
+  }
+
+  #take(event: RunEvent): void {
+    this.events.push(event);
+    const body = event.event;
+    if (body?.$case === 'claimed') this.owner = body.value.worker;
+    if (body?.$case === 'steps') this.training = true;
+    if (body?.$case === 'checkpoint') this.checkpointed = true;
+    if (body?.$case === 'claimed' || body?.$case === 'state') {
+      this.training = false;
+      this.checkpointed = false;
+    }
+    if (body?.$case === 'checkpoint') this.checkpoints.push(body.value.checkpoint);
+    if (body?.$case === 'state' && terminal.has(body.value.state)) this.ended = true;
+    for (const look of [...this.#waiting]) look(event);
+  }
+}
+
+/** Errors that a call may meet while processes die and networks are cut. */
+export const explained = (error: unknown): boolean =>
+  error instanceof Unavailable || error instanceof DeadlineExceeded || error instanceof Cancelled || isTimeout(error);
+
+/** The deadline of a single call, which the caller set with a signal. */
+const isTimeout = (error: unknown): boolean => error instanceof Error && error.name === 'TimeoutError';
+
+/** Repeats a call until it is answered. `settled`: errors that show that an earlier try was carried out and only its answer was lost. */
+export async function insist<T>(
+  call: () => Promise<T>,
+  signal: AbortSignal,
+  settled?: (error: unknown) => boolean,
+): Promise<T | undefined> {
+  for (let tries = 1; ; tries++) {
+    signal.throwIfAborted();
+    try {
+      return await call();
+    } catch (error) {
+      if (tries > 1 && settled?.(error)) return undefined;
+      if (!explained(error)) throw error;
+    }
+    await delay(PAUSE_MS);
+  }
+}
