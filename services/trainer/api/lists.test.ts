@@ -20,7 +20,7 @@ after(() => services.close());
 
 const idOf = ({ name }: { name: string }): string => name.slice(name.lastIndexOf('/') + 1);
 const create = async (parent: string, runId: string, labels: Record<string, string> = {}, model = 'vit_nano_p7'): Promise<Run> =>
-  (await trainer.createRun({ parent, runId, spec: services.spec({ model }), labels }, soon)).run!;
+  (await trainer.createRun({ parent, runId, requestId: `create-${runId}`, spec: services.spec({ model }), labels }, soon)).run!;
 
 /** The ids on all pages, and the names that are unreadable. */
 async function listed(client: Trainer, request: { parent: string; filter?: string; orderBy?: string; pageSize?: number }) {
