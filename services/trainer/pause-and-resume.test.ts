@@ -36,7 +36,7 @@ async function claimForNobody(name: string): Promise<void> {
   const { uid } = (await trainer.getRun({ name }, soon)).run!;
   const log = openRunLog(services.store, { project: 'p', id: name.split('/')[3]!, uid });
   await log.refresh();
-  await log.append(() => ({ body: { $case: 'claimed', value: { attempt: 1, worker: 'nobody' } } }));
+  await log.append(() => ({ body: { $case: 'claimed', value: { attempt: 1, worker: 'nobody', succeeds: '' } } }));
 }
 
 const statesOf = (events: readonly RunEvent[]) =>
