@@ -6,7 +6,7 @@ const layers = {
   protocol: [],
   telemetry: [],
   schedule: ['errors'],
-  storage: ['errors', 'telemetry'],
+  storage: ['errors', 'bounds', 'telemetry'],
   native: ['random'],
   spec: ['errors', 'protocol', 'schedule'],
   rpc: ['errors', 'bounds', 'protocol', 'telemetry', 'schedule', 'storage'],

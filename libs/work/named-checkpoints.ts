@@ -21,7 +21,7 @@ export type CheckpointAlias = 'latest' | 'best';
 /** Full names; empty if there is no such checkpoint yet. */
 export type AliasedCheckpoints = Readonly<Record<CheckpointAlias, string>>;
 
-export const isCheckpointAlias = (id: string): id is CheckpointAlias => id === 'latest' || id === 'best';
+const isCheckpointAlias = (id: string): id is CheckpointAlias => id === 'latest' || id === 'best';
 
 /**
  * The checkpoint of the run that has the name now. Whether a checkpoint that is named by its own id exists is not checked.
