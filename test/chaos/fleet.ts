@@ -118,7 +118,7 @@ export class FleetProcess {
 }
 
 /** Resident memory of a process in MiB; 0 where /proc does not say, or the process has just ended. */
-export function residentMib(pid: number): number {
+function residentMib(pid: number): number {
   try {
     return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
   } catch {

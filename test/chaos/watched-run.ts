@@ -82,7 +82,7 @@ export class WatchedRun {
 }
 
 /** Errors that a call may meet while processes die and networks are cut. */
-export const explained = (error: unknown): boolean =>
+const explained = (error: unknown): boolean =>
   error instanceof Unavailable || error instanceof DeadlineExceeded || error instanceof Cancelled || isTimeout(error);
 
 /** The deadline of a single call, which the caller set with a signal. */

@@ -12,8 +12,8 @@ const logger = silentLogger();
 
 export const PROJECT = 'p';
 export const RUN = 'r';
-export const TTL_MS = 600;
-export const POLL_MS = TTL_MS / 2;
+const TTL_MS = 600;
+const POLL_MS = TTL_MS / 2;
 
 /** A signal that nobody aborts. Each call has its own: one that all share would keep every execution's listeners. */
 export const never = (): AbortSignal => new AbortController().signal;
@@ -36,7 +36,7 @@ export async function again<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /** The record of a run that is told apart from others of its name by its mark. */
-export function markedRun(mark: number): CreatedRecord {
+function markedRun(mark: number): CreatedRecord {
   return CreatedRecord.fromPartial({
     state: RunState.QUEUED,
     run: Run.fromPartial({ name: runName(PROJECT, RUN), state: RunState.QUEUED, totalSteps: 2n, stepsPerEpoch: 2n }),

@@ -14,7 +14,7 @@ export interface VirtualTimer {
 }
 
 /** Where virtual time starts: late enough that no code takes it for "never". */
-export const START_MS = 1_000_000;
+const START_MS = 1_000_000;
 
 export class VirtualWorld {
   nowMs = START_MS;
