@@ -179,8 +179,8 @@ export class Lanes {
   }
 }
 
-/** About ten seconds of training with everything that a resume could get wrong. */
-export const plainSpec = (workspace: Workspace): RunSpec => demandingSpec(workspace, { epochs: 8, cutoffEpoch: 5 });
+/** A few seconds of training with everything that a resume could get wrong. */
+export const plainSpec = (workspace: Workspace): RunSpec => demandingSpec(workspace, { epochs: 5, cutoffEpoch: 3 });
 
 const followingSpec = (workspace: Workspace): RunSpec =>
   RunSpec.fromPartial({

@@ -59,10 +59,12 @@ const holeAccepted: Mutant = {
         const objects = [];
         let last: number | undefined;
         for (const object of page.objects) {
-          const number = Number(RECORD.exec(object.key)?.[2] ?? Number.NaN);
-          const expected = last === undefined ? Number(RECORD.exec(options.after ?? '')?.[2] ?? 0) + 1 : last + 1;
-          if (!Number.isNaN(number) && number !== expected) break;
-          last = number;
+          const digits = RECORD.exec(object.key)?.[2];
+          if (digits !== undefined) {
+            const expected = (last ?? Number(RECORD.exec(options.after ?? '')?.[2] ?? 0)) + 1;
+            if (Number(digits) !== expected) break;
+            last = expected;
+          }
           objects.push(object);
         }
         return page.next === undefined || objects.length < page.objects.length ? { objects } : { objects, next: page.next };

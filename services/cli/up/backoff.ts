@@ -2,7 +2,7 @@
 const FIRST_MS = 250;
 const LONGEST_MS = 15_000;
 /** If a child ran for at least this long, its next restart is quick again. */
-const PROVEN_MS = 30_000;
+const PROVEN_MS = 5000;
 
 export class Backoff {
   #failures = 0;
