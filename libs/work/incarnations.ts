@@ -34,6 +34,8 @@ const maxRecordBytes = 64 << 10;
 const remembered = 4096;
 /** Number of times that other writers may be faster before a create gives up. */
 const attempts = 16;
+/** Largest number of uids that a tombstone of buryDamaged names, so that it stays small. */
+const maxBuriedUids = 1000;
 const uidPattern = /^[0-9a-f]{32}$/;
 
 /** The folder of everything that belongs to one incarnation of a name. */
@@ -111,7 +113,10 @@ export class Incarnations {
     return await this.#create(name, { number: newest.number + 1, uid, deleted: true, facts }, signal);
   }
 
-  /** Frees a name whose newest incarnation is damaged: writes a tombstone of no uid in particular, after which all of its uids are deleted. */
+  /**
+   * Frees a name whose newest incarnation is damaged: writes a tombstone that names every uid which has objects, because it cannot be read which one was
+   * current. While the newest incarnation is damaged, nobody can create another one, so these are all there are.
+   */
   async buryDamaged(name: string, facts: JsonObject = {}, signal?: AbortSignal): Promise<void> {
     for (let attempt = 1; attempt <= attempts; attempt++) {
       let last = 0;
@@ -121,29 +126,39 @@ export class Incarnations {
       });
       // Somebody else was faster.
       if (read?.deleted) return;
-      if (await this.#create(name, { number: last + 1, uid: '0'.repeat(32), deleted: true, facts }, signal)) return;
+      const uids = (await this.#uidFolders(name, signal)).slice(0, maxBuriedUids);
+      if (await this.#create(name, { number: last + 1, uid: '0'.repeat(32), deleted: true, facts: { ...facts, uids } }, signal)) return;
     }
     throw new Aborted('name', name, 'other writers created and deleted it at the same time, repeatedly: try again');
   }
 
   /** Removes what is left below uids of this name that are deleted. */
   async sweep(name: string, signal?: AbortSignal): Promise<void> {
-    const uids: string[] = [];
-    for (let after: string | undefined; ; ) {
-      const { objects } = await this.#store.list(`${name}/`, { after, limit: 1, signal });
-      const folder = objects[0]?.key.slice(name.length + 1).split('/')[0];
-      if (folder === undefined) break;
-      if (isUid(folder)) uids.push(folder);
-      // The next character after '/': the first key behind this folder.
-      after = `${name}/${folder}0`;
-    }
+    const uids = await this.#uidFolders(name, signal);
     // This is read after the folders were seen: a uid is written before its objects, so every uid seen is either the current one or deleted.
     const newest = await this.newest(name, signal);
     const unused = new Set(uids.filter((uid) => newest !== undefined && (uid !== newest.uid || newest.deleted)));
     // Only a uid that an incarnation names is removed: if the newest incarnation is lost, its objects must not go too.
     for (let number = newest?.number ?? 0; number > 0 && unused.size > 0; number--) {
-      const { uid } = await this.#read(name, number, signal);
-      if (unused.delete(uid)) await removeAll(this.#store, `${incarnationFolder(name, uid)}/`, signal);
+      const named = await this.#read(name, number, signal).catch((error) => {
+        // An incarnation that is damaged names nothing.
+        if (!(error instanceof DataLoss)) throw error;
+      });
+      for (const uid of named === undefined ? [] : [named.uid, ...buriedUids(named)])
+        if (unused.delete(uid)) await removeAll(this.#store, `${incarnationFolder(name, uid)}/`, signal);
+    }
+  }
+
+  /** The uids of a name that have objects. */
+  async #uidFolders(name: string, signal: AbortSignal | undefined): Promise<string[]> {
+    const uids: string[] = [];
+    for (let after: string | undefined; ; ) {
+      const { objects } = await this.#store.list(`${name}/`, { after, limit: 1, signal });
+      const folder = objects[0]?.key.slice(name.length + 1).split('/')[0];
+      if (folder === undefined) return uids;
+      if (isUid(folder)) uids.push(folder);
+      // The next character after '/': the first key behind this folder.
+      after = `${name}/${folder}0`;
     }
   }
 
@@ -213,6 +228,8 @@ export function decodeIncarnation(key: string, bytes: Buffer, name: string, numb
 /** Why something that version 0.1 stored cannot be used, and what to do. */
 export const layoutOf01 =
   'it was stored by version 0.1, and this version cannot read that layout of the store: finish or export it with version 0.1, or delete it';
+
+const buriedUids = ({ facts: { uids } }: Incarnation): string[] => (Array.isArray(uids) ? uids.map(String) : []);
 
 function numberOf(key: string, name: string): number {
   const number = numberIn(key, name);

@@ -201,7 +201,7 @@ export class ScheduleStore {
     const nameOf = ({ id }: NamedEntry): string => formatName('schedule', { project, schedule: id });
     const first = this.#index(formatName('project', { project })).entries({ after: page.after, first: page.size + 1 }, signal);
     const { items, ...rest } = await listPage({
-      keys: this.#of01.merge(project, page.after, first, impatient),
+      keys: this.#of01.merge(project, page.after, first, signal),
       nameOf,
       placeOf: ({ id }) => id,
       read: (entry) => this.#listed.get(listedKey({ name: nameOf(entry), uid: entry.uid ?? '' }), signal, impatient),

@@ -1,7 +1,8 @@
 /**
  * Finds the schedules that version 0.1 stored, which had no index, so that lists can name them. All objects of a project's schedules are listed once in
- * each process, in the background: a list of a very large project may miss them for its first seconds.
+ * each process: the first list of a project with 10,000 schedules waits about a second for it.
  */
+import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import { formatName, idPattern } from '#errors/resource-names.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
@@ -10,7 +11,7 @@ import type { NamedEntry } from '#work/name-index.js';
 /** Number of projects that are remembered. */
 const keptProjects = 64;
 /** Largest number of objects that are listed in one project. */
-const maxScan = 1_000_000;
+const maxScan = 100_000;
 
 interface Scan {
   readonly ids: Set<string>;
@@ -23,15 +24,15 @@ export class SchedulesOf01 {
 
   constructor(private readonly store: ObjectStore) {}
 
-  /** The entries and, in the order of ids, those of version 0.1 that are known when `impatient` resolves. */
+  /** The entries and those of version 0.1, in the order of their ids. @throws errors of the store, and the signal's reason */
   async *merge(
     project: string,
     after: string | undefined,
     entries: AsyncIterable<NamedEntry>,
-    impatient: Promise<unknown>,
+    signal: AbortSignal,
   ): AsyncGenerator<NamedEntry> {
     const { ids, done } = this.#scans.getOrMake(project, () => this.#scan(project));
-    await Promise.race([done, impatient]);
+    await orAborted(done, signal);
     const old = [...ids].filter((id) => after === undefined || id > after).sort();
     for await (const entry of entries) {
       while (old[0] !== undefined && old[0] < entry.id) yield { id: old.shift()!, uid: undefined };
@@ -56,7 +57,9 @@ export class SchedulesOf01 {
         if (++scanned > maxScan) return;
       }
     };
+    const done = read();
     // After an error, the next list tries again.
-    return { ids, done: read().catch(() => this.#scans.delete(project)) };
+    done.catch(() => this.#scans.delete(project));
+    return { ids, done };
   }
 }

@@ -181,13 +181,16 @@ test('all who watch an evaluation share one reader of its log, and get its end',
   t.after(() => evaluations.close());
   const writer = open(store);
   await writer.create(request(), signal);
+  let begun = 0;
   const watch = async (): Promise<EvaluationState[]> => {
     const states: EvaluationState[] = [];
-    for await (const { state } of evaluations.watch('p', 'e', signal)) states.push(state);
+    for await (const { state } of evaluations.watch('p', 'e', signal)) {
+      if (states.push(state) === 1) begun++;
+    }
     return states;
   };
   const all = Array.from({ length: 200 }, watch);
-  await delay(200);
+  while (begun < all.length) await delay(5);
   const before = store.counts.gets;
   await delay(400);
   assert.ok(store.counts.gets - before < 200, `${store.counts.gets - before} reads in 20 polls for 200 watchers`);
