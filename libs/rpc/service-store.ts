@@ -7,9 +7,9 @@ import { z } from 'zod';
 import { orAborted } from '#bounds/or-aborted.js';
 import { type ObjectStore, StoreFull, StoreUnavailable } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
-import { PromptStore } from '#storage/prompt-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { startHealthProbe } from './health-probe.js';
+import { PromptStore } from './prompt-store.js';
 import type { RpcServer } from './server.js';
 import { integer } from './service-options.js';
 

@@ -1,9 +1,9 @@
 // A store that hangs, as a caller sees it who must not wait.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ObjectNotFound, type ObjectStore, StoreSilent } from '#storage/object-store.js';
 import { freezableStore } from '../../test/support/freezable-store.js';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
-import { ObjectNotFound, type ObjectStore, StoreSilent } from './object-store.js';
 import { PromptStore } from './prompt-store.js';
 
 const calls: Record<string, (store: ObjectStore) => Promise<unknown>> = {
@@ -16,7 +16,8 @@ const calls: Record<string, (store: ObjectStore) => Promise<unknown>> = {
   delete: (store) => store.delete('a/none'),
 };
 
-async function frozen(operationMs = 40) {
+/** The deadline leaves a slow disk time for an fsync. */
+async function frozen(operationMs = 1000) {
   const { store } = await freshDirectoryStore();
   await store.put('a/b', Buffer.from('value'));
   const freezable = freezableStore(store);

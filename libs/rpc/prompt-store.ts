@@ -15,7 +15,7 @@ import {
   type SignalOption,
   StoreSilent,
   sizeOf,
-} from './object-store.js';
+} from '#storage/object-store.js';
 
 export interface PromptStoreOptions {
   /** Longest time of an operation without progress in ms; a write also gets the time that its bytes take at 1 MiB/s. */
