@@ -14,8 +14,8 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
-import { findCheckpoint } from '#training/named-checkpoints.js';
 import { Incarnations } from '#work/incarnations.js';
+import { findCheckpoint } from '#work/named-checkpoints.js';
 import { evaluationName } from '../evaluation/evaluation-log.js';
 
 export interface NewEvaluation {

@@ -5,9 +5,9 @@ import type { Checkpoint } from '#protocol/dropstream/v1/trainer.js';
 import { listCheckpoints, presignCheckpoint, readManifest } from '#storage/checkpoint.js';
 import type { CheckpointManifest } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { findCheckpoint } from '#training/named-checkpoints.js';
 import { checkpointsOf, manifestKeyOf } from '#work/checkpoint-keys.js';
 import { Incarnations } from '#work/incarnations.js';
+import { findCheckpoint } from '#work/named-checkpoints.js';
 import type { RunView } from '../run/run-state.js';
 
 /** A run's checkpoints in the order of the log, newest first: those that are still in the store. */

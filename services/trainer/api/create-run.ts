@@ -16,8 +16,8 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256 } from '#storage/content-hash.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
-import { findCheckpoint, type NamedCheckpoint } from '#training/named-checkpoints.js';
 import { Incarnations } from '#work/incarnations.js';
+import { findCheckpoint, type NamedCheckpoint } from '#work/named-checkpoints.js';
 import type { SchedulerClient } from '../peers.js';
 import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
 import { checkLabels } from '../run/labels.js';

@@ -9,10 +9,10 @@ import { damageOf, isDamage, type ListedPage, readOrDamage } from '#rpc/list-pag
 import { checkRepeated } from '#rpc/request-id.js';
 import { wait } from '#rpc/retry.js';
 import type { ObjectStore } from '#storage/object-store.js';
-import type { NamedCheckpoint } from '#training/named-checkpoints.js';
 import { noPatience } from '#work/folded-log.js';
 import { Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
+import type { NamedCheckpoint } from '#work/named-checkpoints.js';
 import type { QueueIndex } from '#work/queue-index.js';
 import { pinFinetune, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBody, openRunLog, type RunKey, type RunLog, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';

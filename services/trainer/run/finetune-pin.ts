@@ -1,9 +1,9 @@
 /** Keeps the checkpoint whose weights a run starts with, until the run has ended. */
 import type { ObjectStore } from '#storage/object-store.js';
-import type { NamedCheckpoint } from '#training/named-checkpoints.js';
 import { locateCheckpoint } from '#work/checkpoint-keys.js';
 import { pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { Incarnations } from '#work/incarnations.js';
+import type { NamedCheckpoint } from '#work/named-checkpoints.js';
 import type { RunView } from './run-state.js';
 
 export async function pinFinetune(
