@@ -7,9 +7,9 @@ import { Run, RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { listCheckpoints } from '#storage/checkpoint.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { RecordLog } from '#storage/record-log.js';
-import { checkpointsOf, type LocatedCheckpoint, locateCheckpoint, manifestKeyOf, partsOfCheckpoint } from '#work/checkpoint-keys.js';
-import { FoldedLog } from '#work/folded-log.js';
-import { type Incarnations, incarnationFolder } from '#work/incarnations.js';
+import { checkpointsOf, type LocatedCheckpoint, locateCheckpoint, manifestKeyOf, partsOfCheckpoint } from './checkpoint-keys.js';
+import { FoldedLog } from './folded-log.js';
+import { type Incarnations, incarnationFolder } from './incarnations.js';
 
 export interface NamedCheckpoint extends LocatedCheckpoint {
   /** With the checkpoint's own id. */
