@@ -4,7 +4,7 @@
  */
 import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
+import { DropKind, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import type { TypedClient } from '#rpc/client.js';
 import { connect } from '#rpc/client.js';
@@ -53,7 +53,7 @@ export class Lanes {
 
   /** Begins the lanes. Resolves when the runs that were begun before `finish` are over and checked. */
   async go(): Promise<void> {
-    const spec = DropScheduleSpec.fromPartial({ rate: 0.2 });
+    const spec = DropScheduleSpec.fromPartial({ rate: 0.2, kind: DropKind.DROP_PATH });
     await this.#call((signal) => this.#scheduler.createSchedule({ parent: PARENT, scheduleId: 'live', spec }, { signal }));
     await Promise.all([this.#lane('first', ['plain', 'following']), this.#lane('second', ['again'])]);
   }
@@ -182,10 +182,8 @@ export class Lanes {
 /** A few seconds of training with everything that a resume could get wrong. */
 export const plainSpec = (workspace: Workspace): RunSpec => demandingSpec(workspace, { epochs: 5, cutoffEpoch: 3 });
 
-const followingSpec = (workspace: Workspace): RunSpec =>
-  RunSpec.fromPartial({
-    ...plainSpec(workspace),
-    dropPath: 0,
-    schedule: SCHEDULE,
-    followSchedule: true,
-  });
+/** The schedule says what is dropped, and when. */
+function followingSpec(workspace: Workspace): RunSpec {
+  const { dropPath: _path, dropMode: _mode, dropSchedule: _schedule, cutoffEpoch: _cutoff, ...rest } = plainSpec(workspace);
+  return RunSpec.fromPartial({ ...rest, schedule: SCHEDULE, followSchedule: true });
+}
