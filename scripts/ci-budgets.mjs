@@ -8,7 +8,7 @@ import { root } from './test-suites.mjs';
 
 const MARKER = '<!-- ci budgets -->';
 /** 70 minutes for everything; what the steps leave is for those to come. */
-const TOTAL_SECONDS = 4200;
+const TOTAL_SECONDS = 3600;
 const minutes = (seconds) => `${Math.round(seconds / 6) / 10} min`;
 
 function table() {

@@ -16,6 +16,7 @@ test('every domain error has an exit code of its own kind', () => {
     [new errors.PermissionDenied('x', 'y'), 6],
     [new errors.DataLoss('x', 'y'), 7],
     [new errors.ResourceExhausted('x', 'y'), 8],
+    [new errors.NeverFits('x', 'y', 'z'), 8],
     [new errors.Cancelled(), 130],
     [new errors.RemoteError(14, 'down'), 3],
     [new errors.RemoteError(13, 'internal'), 1],

@@ -57,6 +57,7 @@ const byClass: readonly (readonly [abstract new (...args: never[]) => Error, num
   [errors.PermissionDenied, exitCodes.permission],
   [errors.DataLoss, exitCodes.dataLoss],
   [errors.ResourceExhausted, exitCodes.exhausted],
+  [errors.NeverFits, exitCodes.exhausted],
   [errors.Cancelled, exitCodes.interrupted],
 ];
 

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { BatchClient } from '#data/client/batch-client.js';
-import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted } from '#errors/errors.js';
+import { DataLoss, FailedPrecondition, InvalidArgument, NeverFits, NotFound, PermissionDenied, ResourceExhausted } from '#errors/errors.js';
 import { PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import {
   type EraseMode,
@@ -112,11 +112,11 @@ test('an image that cannot be decoded is replaced by the same one everywhere, co
   await two.close();
 });
 
-test('a batch over the byte budget, and a queue that is full, are RESOURCE_EXHAUSTED', async () => {
+test('a batch over the byte budget never fits; a queue that is full is RESOURCE_EXHAUSTED', async () => {
   // Half of it for batches.
   const small = await replica('--max-bytes', String(2 << 20), '--max-waiting', '0', '--concurrency', '1');
   const from = connectTo(small);
-  await assert.rejects(getBatch({ plan: plan('folder', { inputSize: 512 }) }, from), ResourceExhausted);
+  await assert.rejects(getBatch({ plan: plan('folder', { inputSize: 512 }) }, from), NeverFits);
   const many = await Promise.allSettled(
     Array.from({ length: 12 }, (_, index) => getBatch({ plan: plan('folder', { inputSize: 200 }), index: index % 4 }, from)),
   );

@@ -628,7 +628,7 @@ test('over MinIO: whole, damaged, repaired', { skip: noMinio }, async () => {
   const damaged = await check(uri, '--repair');
   assert.equal(damaged.code, 1);
   assert.deepEqual(
-    damaged.findings.map(({ kind, repaired }) => [kind, repaired]).sort(),
+    damaged.findings.map(({ kind, repaired }) => [kind, repaired]).sort(([a], [b]) => (a! < b! ? 1 : -1)),
     [
       ['record-missing', undefined],
       ['parts-orphaned', 'deleted'],

@@ -35,7 +35,9 @@ export class UndecodableImages extends Error {
   constructor(readonly images: readonly ReplacedSample[]) {
     const shown = images.slice(0, 10).map(({ path, reason }) => `${path} (${reason})`);
     const more = images.length > shown.length ? ', …' : '';
-    super(`the data set has images that cannot be decoded: ${shown.join(', ')}${more}; replace or remove them and index the data set again`);
+    super(
+      `the data set has images that cannot be decoded: ${shown.join(', ')}${more}; replace or remove them and index the data set again`,
+    );
   }
 }
 
