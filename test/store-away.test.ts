@@ -90,6 +90,7 @@ const requests: Record<string, { readonly type: unknown; readonly definition: ob
       getEvaluation: { name: evaluation },
       listEvaluations: { parent },
       cancelEvaluation: { name: evaluation },
+      deleteEvaluation: { name: evaluation },
       watchEvaluation: { name: evaluation },
     },
   },
