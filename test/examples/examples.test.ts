@@ -38,9 +38,9 @@ test('the examples of the documents', async (t) => {
     assert.equal(rates.stdout, 'step 0: drop rate 0.1000\nstep 7800: drop rate 0.0500\nstep 15600: drop rate 0.0000\n');
   });
 
-  await t.test('Python calls every service', { skip: noPythonClient }, async () => {
+  await t.test('Python calls every service', { skip: noPythonClient }, async (inner) => {
     const client = await buildPythonClient();
-    t.after(() => client.remove());
+    inner.after(() => client.remove());
     const withClient = { ...options, env: { ...options.env, ...client.env } };
     const { stdout } = await run(python, [example('client.py'), manifest], withClient);
     assert.match(stdout, /step 7800: drop rate 0\.0500\n[\s\S]*0 runs\n0 evaluations\n/);
@@ -53,7 +53,7 @@ test('the examples of the documents', async (t) => {
       () => false as const,
       () => `DROPSTREAM_PEERS_VENV names no environment that DROPSTREAM_PYTHON is of: ${python} has no PyTorch`,
     );
-    await t.test('a PyTorch loop that stopped goes on with the losses of one that did not', { skip: noTorch }, async () => {
+    await inner.test('a PyTorch loop that stopped goes on with the losses of one that did not', { skip: noTorch }, async () => {
       const loop = async (checkpoint: string, ...more: string[]) => {
         const argv = [join(pythonClientFolder, 'examples', 'pytorch_loop.py'), manifest, '--checkpoint', join(local.folder, checkpoint)];
         return (await run(python, [...argv, ...more], withClient)).stdout;
