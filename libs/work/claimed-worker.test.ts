@@ -139,6 +139,8 @@ test('a failure is retried as often as allowed; a deterministic one fails the wo
   });
   assert.deepEqual(await endsOf(entries[0]!), ['queued: Error: no luck', 'queued: Error: no luck', 'failed: Error: no luck']);
   assert.deepEqual(await endsOf(entries[1]!), ['failed: RangeError: no way']);
+  // The outcome is told after the end is in the log.
+  for (let tries = 0; tries < 500 && outcomes.length < 4; tries++) await new Promise((done) => setTimeout(done, 10));
   assert.deepEqual(outcomes.sort(), ['failed', 'failed', 'retried', 'retried']);
 });
 
