@@ -42,6 +42,7 @@ function markedRun(mark: number): CreatedRecord {
     run: Run.fromPartial({ name: runName(PROJECT, RUN), state: RunState.QUEUED, totalSteps: 2n, stepsPerEpoch: 2n }),
     trainSamples: 2n,
     specDigest: `mark ${mark}`,
+    requestId: `mark-${mark}`, // a create whose reply was lost is repeated
   });
 }
 
