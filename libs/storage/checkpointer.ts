@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { orAborted } from '#bounds/or-aborted.js';
 import { type CheckpointSnapshot, type SavedCheckpoint, type SaveOptions, saveCheckpoint } from './checkpoint.js';
 import type { CheckpointState } from './checkpoint-manifest.js';
 import { type ObjectStore, type SignalOption, StorageError, StoreFull } from './object-store.js';
@@ -91,7 +92,7 @@ export class Checkpointer {
     if (this.isStaging) throw new StorageError(`step ${state.step} cannot be staged while another one is`);
     this.isStaging = true;
     try {
-      await settledOrAborted(this.saving, signal);
+      await (signal ? orAborted(this.saving, signal) : this.saving);
       this.refuseWhenClosed();
       const maxStagingBytes = this.options.maxStagingBytes ?? 4 * 2 ** 30;
       if (sizeBytes > maxStagingBytes) throw new StagingTooSmall(sizeBytes, maxStagingBytes);
@@ -111,7 +112,7 @@ export class Checkpointer {
 
   /** Waits until the staged snapshot is committed or has failed. */
   async drain({ signal }: SignalOption = {}): Promise<void> {
-    await settledOrAborted(this.saving, signal);
+    await (signal ? orAborted(this.saving, signal) : this.saving);
   }
 
   /** Aborts the save in progress, whose checkpoint stays invisible, and releases the staging memory. */
@@ -161,21 +162,5 @@ export class Checkpointer {
     } finally {
       if (waits) await onFull?.(undefined);
     }
-  }
-}
-
-/** @param work must not reject */
-async function settledOrAborted(work: Promise<void>, signal?: AbortSignal): Promise<void> {
-  if (!signal) return work;
-  signal.throwIfAborted();
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

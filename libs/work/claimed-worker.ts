@@ -3,6 +3,7 @@
  * attempt, records and counts its end, and releases what it held.
  */
 
+import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -131,7 +132,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     const { view } = this.#log(entry);
     if (mayClaim === undefined || view === undefined) return true;
     const signal = AbortSignal.any([stopping, AbortSignal.timeout(mayClaimMs)]);
-    return await untilAborted(mayClaim(entry, view, signal), signal);
+    return await orAborted(mayClaim(entry, view, signal), signal);
   }
 
   async #work(entry: QueueEntry, seenFence: number, stopping: AbortSignal): Promise<boolean> {
@@ -193,21 +194,6 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
 
   #log(entry: QueueEntry): FoldedLog<E, V> {
     return this.#logs.getOrMake(keyOf(entry), () => this.#options.openLog(entry));
-  }
-}
-
-/** The promise's value, unless the signal aborts first. @throws the signal's reason */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -3,6 +3,7 @@
  * hands every call of a process to whoever decides when it is carried out, and whether the process hears of it.
  */
 import { createHash } from 'node:crypto';
+import { orAborted } from '#bounds/or-aborted.js';
 import {
   asChunks,
   type Bytes,
@@ -126,7 +127,7 @@ export class StoreState {
 export function storeClient(submit: (call: StoreCall) => Promise<unknown>): ObjectStore {
   const send = async <T>(call: StoreCall, signal: AbortSignal | undefined): Promise<T> => {
     signal?.throwIfAborted();
-    return (await untilAborted(submit(call), signal)) as T;
+    return (await (signal ? orAborted(submit(call), signal) : submit(call))) as T;
   };
   const whole = (bytes: Bytes): Buffer => Buffer.concat(asChunks(bytes));
   return {
@@ -167,13 +168,4 @@ export function storeClient(submit: (call: StoreCall) => Promise<unknown>): Obje
     },
     async close() {},
   };
-}
-
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
