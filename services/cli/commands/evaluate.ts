@@ -1,13 +1,13 @@
 /** `dropstream evaluate CHECKPOINT`: the evaluator service computes loss, top-1 and top-5 of a checkpoint. */
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import { evaluationStates } from '#client/evaluation-states.js';
 import { invalid } from '#errors/errors.js';
 import { Evaluation, EvaluationSpec, EvaluationState, EvaluatorServiceClient, type Scores } from '#protocol/dropstream/v1/evaluator.js';
 import type { EnumWords } from '#spec/enum-words.js';
 import { engines, precisions } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
-import { evaluationUpdates } from '../follow/evaluation-updates.js';
 import { bar, count, duration } from '../output/numbers.js';
 import { tableLines } from '../output/table.js';
 import { parseBoolean } from '../train-spec.js';
@@ -56,14 +56,21 @@ export async function scoreCheckpoint(
     const request = { parent: projectName(options), spec, requestId: randomUUID() };
     let evaluation = (await client.createEvaluation(request, call)).evaluation!;
     if (!options.detach) {
-      for await (const next of evaluationUpdates(client, evaluation.name, context)) {
+      const { terminal, signal } = context;
+      let isLost = false;
+      const onReconnect = (error: Error): void => {
+        if (!isLost) terminal.err(`the evaluator does not answer, trying again: ${error.message}`);
+        isLost = true;
+      };
+      for await (const next of evaluationStates(client, evaluation.name, { signal, onReconnect })) {
+        isLost = false;
         evaluation = next;
         const { samplesDone: done, samplesTotal: total } = evaluation;
-        context.terminal.status(
+        terminal.status(
           total > 0n ? `${bar(Number(done) / Number(total))} ${count(done)} of ${count(total)} images` : 'waiting for a worker',
         );
       }
-      context.terminal.status('');
+      terminal.status('');
     }
     show(evaluation, options, context);
   });
