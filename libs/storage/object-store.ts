@@ -221,6 +221,17 @@ export const asChunks = (bytes: Bytes): readonly Uint8Array[] => (bytes instance
 
 export const sizeOf = (bytes: Bytes): number => asChunks(bytes).reduce((sum, chunk) => sum + chunk.byteLength, 0);
 
+/** Whether there is an object with this key. */
+export async function objectExists(store: ObjectStore, key: string, options?: SignalOption): Promise<boolean> {
+  try {
+    await store.head(key, options);
+    return true;
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return false;
+    throw error;
+  }
+}
+
 /** Every object with a prefix, in key order; reads page by page. @param options.limit size of the first page, for callers who may need no more */
 export async function* listAll(store: ObjectStore, prefix: string, options: ListOptions = {}): AsyncGenerator<ListedObject> {
   let { after, limit } = options;

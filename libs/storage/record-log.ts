@@ -10,6 +10,7 @@ import {
   ObjectNotFound,
   type ObjectStore,
   ObjectTooLarge,
+  objectExists,
   type SignalOption,
   StorageError,
   StoreUnavailable,
@@ -252,14 +253,8 @@ export class RecordLog {
   }
 
   /** Whether there is a record with this number: the cheapest look at a log. It tells neither a hole from the end nor damage from a record. */
-  async has(seq: number, { signal }: SignalOption = {}): Promise<boolean> {
-    try {
-      await this.store.head(seqKey(this.prefix, seq), { signal });
-      return true;
-    } catch (error) {
-      if (error instanceof ObjectNotFound) return false;
-      throw error;
-    }
+  async has(seq: number, options?: SignalOption): Promise<boolean> {
+    return await objectExists(this.store, seqKey(this.prefix, seq), options);
   }
 
   /**

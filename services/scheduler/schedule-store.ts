@@ -14,7 +14,7 @@ import type { Page } from '#rpc/pagination.js';
 import { checkRepeated } from '#rpc/request-id.js';
 import type { StoredDropSchedule } from '#spec/drop-schedules.js';
 import { createExclusive } from '#storage/exclusive-create.js';
-import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { listAll, ObjectNotFound, type ObjectStore, objectExists } from '#storage/object-store.js';
 import { type Incarnation, Incarnations, incarnationFolder, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
 import {
@@ -225,7 +225,7 @@ export class ScheduleStore {
       throw new FailedPrecondition(kind, name, layoutOf01);
     }
     if (kept && performance.now() - kept.readMs < fullLookMs) {
-      if (!(await this.#has({ name, uid, revision: kept.number + 1 }, signal))) return kept;
+      if (!(await objectExists(this.#store, keyOf({ name, uid, revision: kept.number + 1 }), { signal }))) return kept;
     }
     const incarnation = await this.#incarnations.newest(name, signal);
     if (incarnation === undefined || incarnation.uid !== uid || incarnation.deleted) return undefined;
@@ -329,16 +329,6 @@ export class ScheduleStore {
     const record = await this.#read({ name, uid, revision: newest }, signal);
     this.#newest.set(uid, newest);
     return record;
-  }
-
-  async #has(at: ScheduleKey & { readonly revision: number }, signal: AbortSignal): Promise<boolean> {
-    try {
-      await this.#store.head(keyOf(at), { signal });
-      return true;
-    } catch (error) {
-      if (error instanceof ObjectNotFound) return false;
-      throw error;
-    }
   }
 
   /** Returns undefined if another writer took the number. */

@@ -1,6 +1,6 @@
 /** What all parts of a check share. */
 import { createHash } from 'node:crypto';
-import { ObjectNotFound, type ObjectStore, ObjectTooLarge, StorageError, StoreUnavailable } from '#storage/object-store.js';
+import { ObjectNotFound, type ObjectStore, ObjectTooLarge, objectExists, StorageError, StoreUnavailable } from '#storage/object-store.js';
 import type { Finding, FindingKind } from './findings.js';
 import type { ParsedKey } from './key-grammar.js';
 
@@ -83,14 +83,8 @@ export async function hashObject(context: CheckContext, key: string, sizeBytes: 
   return hash.digest('hex');
 }
 
-export async function exists(context: CheckContext, key: string): Promise<boolean> {
-  try {
-    await context.store.head(key, { signal: context.signal });
-    return true;
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return false;
-    throw error;
-  }
+export async function exists({ store, signal }: CheckContext, key: string): Promise<boolean> {
+  return await objectExists(store, key, { signal });
 }
 
 /** Deletes objects. @returns what was done */
