@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted } from '#errors/errors.js';
 import { formatName, parseName } from '#errors/resource-names.js';
+import { checkEtag, refuseUnreadableEtag } from '#rpc/etag.js';
 import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
 import { isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
@@ -134,7 +135,7 @@ export class ScheduleStore {
         const why = `the request id ${requestId} was used for another update, which stored revision ${earlier.revision}`;
         throw new AlreadyExists(kind, name, why);
       }
-      checkEtag(newest, etag);
+      checkEtag(kind, name, etag, etagOf(newest));
       const spec = change(newest);
       if (specDigest(spec) === specDigest(newest.spec)) return { revision: newest.revision };
       const update = { request_id: requestId, revision: newest.revision + 1, digest };
@@ -150,12 +151,12 @@ export class ScheduleStore {
     if (isDamage(incarnation)) return await this.#deleteUnread(name, signal);
     const newest = await readOrDamage(() => this.newest(name, signal));
     if (isDamage(newest)) {
-      if (etag !== '') throw new Aborted(kind, name, `its etag cannot be read (${newest.damage}): delete it without one`);
+      refuseUnreadableEtag(kind, name, etag, newest.damage);
       await this.#bury(await this.#appendUnread(name, incarnation!, signal), signal);
       return;
     }
     const decide: Change = (newest) => {
-      checkEtag(newest, etag);
+      checkEtag(kind, name, etag, etagOf(newest));
       return { spec: newest.spec, deleted: true, updates: newest.updates };
     };
     const { record: last } = await this.#change(name, decide, signal);
@@ -421,9 +422,3 @@ const listedSchedule = (record: RevisionRecord): ListedSchedule => ({
 
 /** Stands where the spec of a schedule cannot be read; a revision that marks a deletion is never used. */
 const unreadSpec: StoredDropSchedule = { kind: 'dropout', rate: 0, mode: 'standard', schedule: 'constant', cutoff_epoch: 0 };
-
-/** @throws Aborted if an etag is given that is not the newest revision's */
-function checkEtag(newest: RevisionRecord, etag: string): void {
-  if (etag === '' || etag === etagOf(newest)) return;
-  throw new Aborted(kind, newest.name, `etag ${etag.slice(0, 64)} is stale, the newest is ${etagOf(newest)}`);
-}

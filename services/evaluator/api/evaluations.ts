@@ -1,37 +1,21 @@
-/** Reads and writes evaluations in the store, for the api role. It has no state but caches of logs, which only grow. */
-
+/** Reads and writes evaluations in the store, for the api role. */
 import { orAborted } from '#bounds/or-aborted.js';
-import { RecentMap } from '#bounds/recent-map.js';
-import { Aborted, FailedPrecondition, NotFound } from '#errors/errors.js';
-import { formatName } from '#errors/resource-names.js';
+import { FailedPrecondition, NotFound } from '#errors/errors.js';
 import { type Evaluation, Evaluation as EvaluationMessage, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { type Change, ChangeFeed } from '#rpc/change-feed.js';
-import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
-import { damageOf, isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
+import { type KeptItem, KeptItems } from '#rpc/kept-items.js';
+import { damageOf, type ListedPage, listPage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import { checkRepeated } from '#rpc/request-id.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type Pin, pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
-import { noPatience } from '#work/folded-log.js';
-import { Incarnations, layoutOf01 } from '#work/incarnations.js';
-import { type NamedEntry, NameIndex } from '#work/name-index.js';
+import { IncarnatedLogs } from '#work/incarnated-logs.js';
+import type { NamedEntry } from '#work/name-index.js';
 import type { QueueIndex } from '#work/queue-index.js';
-import {
-  type EvaluationKey,
-  type EvaluationLog,
-  evaluationName,
-  evaluationQueue,
-  openEvaluationLog,
-  recordLog,
-} from '../evaluation/evaluation-log.js';
+import { type EvaluationKey, evaluationName, evaluationQueue, openEvaluationLog, recordLog } from '../evaluation/evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
 import type { NewEvaluation } from './create-evaluation.js';
 
-const keptLogs = 256;
-/** Number of projects whose index is kept. */
-const keptIndexes = 256;
-/** Number of times that an evaluation may be deleted while it is being created. */
-const createAttempts = 5;
 const kind = 'evaluation';
 
 /** Largest number of evaluations that are kept for lists; about 2 KB each. */
@@ -53,18 +37,32 @@ export interface EvaluationsOptions {
 export class Evaluations {
   private readonly store: ObjectStore;
   readonly #queue: QueueIndex;
-  readonly #incarnations: Incarnations;
+  readonly #logs: IncarnatedLogs<EvaluationEvent, EvaluationView>;
   readonly #listed: KeptItems<ListedEvaluation>;
   readonly #feed: ChangeFeed<Evaluation>;
-  readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
-  /** By uid. */
-  readonly #logs = new RecentMap<string, EvaluationLog>(keptLogs);
 
   constructor({ store, watchPollMs, onError }: EvaluationsOptions) {
     this.store = store;
     this.#queue = evaluationQueue(store);
-    this.#incarnations = new Incarnations(store);
-    this.#listed = new KeptItems({ limit: keptEvaluations, read: (key, kept, signal) => this.#readListed(key, kept, signal) });
+    this.#logs = new IncarnatedLogs({
+      store,
+      kind,
+      nameOf: evaluationName,
+      openLog: (key, patience) => openEvaluationLog(store, key, patience),
+      recordLog: (key) => recordLog(store, key),
+      queue: this.#queue,
+      etagOf: ({ evaluation }) => evaluation.etag,
+      hasEnded: ({ evaluation }) => hasEnded(evaluation.state),
+      saw: (key, view) => this.#saw(key, view),
+      expire: (key) => this.#listed.expire(keyOf(key.project, key)),
+    });
+    this.#listed = new KeptItems({
+      limit: keptEvaluations,
+      read: (key, kept, signal) => {
+        const { uid, ...name } = partsOf(key);
+        return this.#logs.readListed({ ...name, uid: uid === '' ? undefined : uid }, kept, listedEvaluation, signal);
+      },
+    });
     this.#feed = new ChangeFeed({
       what: 'WatchEvaluation',
       look: async (key, signal) => {
@@ -84,49 +82,25 @@ export class Evaluations {
    * @throws AlreadyExists if the id is in use; FailedPrecondition if version 0.1 stored an evaluation of this name
    */
   async create(request: NewEvaluation, signal: AbortSignal): Promise<Evaluation> {
-    const { project, id, evaluation, specDigest, requestId } = request;
-    const { name } = evaluation;
-    for (let attempt = 1; attempt <= createAttempts; attempt++) {
-      if ((await this.#incarnations.newest(name, signal))?.deleted) await this.#incarnations.sweep(name, signal);
-      const { uid } = await this.#incarnations.mint(kind, name, () => ({}), signal);
-      const begun = await this.#begin({ project, id, uid }, request, signal);
-      // The evaluation may have been deleted between its uid and its first record.
-      if (begun === undefined || !(await this.#incarnations.isCurrent(name, uid, signal))) continue;
-      const { view, ours } = begun;
-      const earlier = { requestId: view.requestId, digest: view.specDigest, time: view.evaluation.createTime };
-      if (!ours) checkRepeated(kind, name, earlier, { requestId, digest: specDigest });
-      this.#saw({ project, id, uid }, view);
-      return view.evaluation;
-    }
-    throw new Aborted(kind, name, 'it was deleted while it was being created, repeatedly: try again');
-  }
-
-  /** Writes the first record unless there is one. @returns undefined if the incarnation was deleted meanwhile */
-  async #begin(key: EvaluationKey, request: NewEvaluation, signal: AbortSignal) {
-    const { evaluation, specDigest, requestId, runUid } = request;
-    const log = this.#log(key);
-    return await this.#whileCurrent(key, signal, async () => {
-      if ((await log.refresh(signal)) === undefined) {
-        // Hints are written before the log: a hint without a log is harmless, but a log without a hint would never be found.
-        await this.#index(key.project).add(key.id, key.uid, signal);
-        await this.#queue.add(key, signal);
-        // The pin must exist before a worker starts.
-        await pinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal);
-      }
-      const stored = EvaluationMessage.toJSON({ ...evaluation, uid: key.uid });
-      const event: EvaluationEvent = { kind: 'created', evaluation: stored, specDigest, requestId, runUid };
-      let ours = false;
-      const view = await log.append((now) => {
-        ours = now === undefined;
-        return ours ? event : undefined;
-      }, signal);
-      return { view: view as EvaluationView, ours };
-    });
+    const { project, id, evaluation, specDigest, requestId, runUid } = request;
+    const creation = {
+      first: ({ uid }: EvaluationKey): EvaluationEvent => {
+        const stored = EvaluationMessage.toJSON({ ...evaluation, uid });
+        return { kind: 'created', evaluation: stored, specDigest, requestId, runUid };
+      },
+      // The pin must exist before a worker starts.
+      prepare: (key: EvaluationKey) => pinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal),
+    };
+    const { key, view, ours } = await this.#logs.create(project, id, creation, signal);
+    const earlier = { requestId: view.requestId, digest: view.specDigest, time: view.evaluation.createTime };
+    if (!ours) checkRepeated(kind, evaluation.name, earlier, { requestId, digest: specDigest });
+    this.#saw(key, view);
+    return view.evaluation;
   }
 
   /** @throws NotFound; FailedPrecondition if version 0.1 stored it */
   async get(project: string, id: string, signal: AbortSignal): Promise<EvaluationView> {
-    const { view } = await this.#find(project, id, signal);
+    const { view } = await this.#logs.find(project, id, signal);
     return view;
   }
 
@@ -134,7 +108,7 @@ export class Evaluations {
   async list(project: string, page: Page, binding: string, signal: AbortSignal): Promise<ListedPage<Evaluation>> {
     const impatient = KeptItems.impatience();
     const { items, ...rest } = await listPage({
-      keys: this.#index(project).entries({ after: page.after, first: page.size + 1 }, signal),
+      keys: this.#logs.index(project).entries({ after: page.after, first: page.size + 1 }, signal),
       nameOf: ({ id }) => evaluationName(project, id),
       placeOf: ({ id }) => id,
       read: (entry) => this.#listed.get(keyOf(project, entry), signal, impatient),
@@ -151,13 +125,8 @@ export class Evaluations {
     decide: (evaluation: Evaluation) => EvaluationEvent | undefined,
     signal: AbortSignal,
   ): Promise<Evaluation> {
-    const { key } = await this.#find(project, id, signal);
-    const view = await this.#whileCurrent(key, signal, () =>
-      this.#log(key).append((now) => decide((now as EvaluationView).evaluation), signal),
-    );
-    if (view === undefined) throw new NotFound(kind, evaluationName(project, id));
-    this.#saw(key, view);
-    const { evaluation, runUid } = view;
+    const { key } = await this.#logs.find(project, id, signal);
+    const { evaluation, runUid } = await this.#logs.append(key, (view) => decide(view.evaluation), signal);
     if (hasEnded(evaluation.state)) await unpinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal);
     return evaluation;
   }
@@ -178,55 +147,19 @@ export class Evaluations {
       const damage = damageOf(error);
       if (error instanceof FailedPrecondition || damage === undefined) throw error;
       const name = evaluationName(project, id);
-      const { uid } = await this.#incarnations.current(kind, name, signal);
-      const key = { project, id, uid };
-      await recordLog(this.store, key).appendToDamaged('cancelled', {}, { signal });
-      await this.#queue.remove(key, signal);
-      this.#listed.expire(keyOf(project, key));
+      const { uid } = await this.#logs.endDamaged(project, id, { kind: 'cancelled', payload: {} }, signal);
       return EvaluationMessage.fromPartial({ name, uid, state: EvaluationState.CANCELLED, failure: damage });
     }
   }
 
   /**
-   * Deletes an evaluation that has ended, or that is damaged, and all of its objects. The tombstone is first: from then on it does not exist, and what a crash leaves
-   * behind is removed by the next call for this name.
+   * Deletes an evaluation that has ended, or that is damaged, with all of its objects.
    * @throws NotFound; Aborted for a stale etag; FailedPrecondition if it has not ended
    */
   async delete(project: string, id: string, etag: string, signal: AbortSignal): Promise<void> {
-    const name = evaluationName(project, id);
-    const newest = await readOrDamage(() => this.#incarnations.newest(name, signal));
-    if (newest === undefined) return await this.#deleteOf01(project, id, signal);
-    if (isDamage(newest)) {
-      await this.#incarnations.buryDamaged(name, {}, signal);
-      for (const uid of await this.#index(project).uidsOf(id, signal)) await this.#forget({ project, id, uid }, signal);
-      return await this.#incarnations.sweep(name, signal);
-    }
-    const key = { project, id, uid: newest.uid };
-    let gone = newest.deleted;
-    if (!gone) {
-      const view = await readOrDamage(() => this.#whileCurrent(key, signal, () => this.#log(key).refresh(signal)));
-      if (isDamage(view)) {
-        if (etag !== '') throw new Aborted(kind, name, `its etag cannot be read (${view.damage}): delete it without one`);
-      } else if (view !== undefined) {
-        const { evaluation, runUid } = view;
-        if (etag !== '' && etag !== evaluation.etag)
-          throw new Aborted(kind, name, `etag ${etag.slice(0, 64)} is stale, the newest is ${evaluation.etag}`);
-        if (!hasEnded(evaluation.state)) throw new FailedPrecondition(kind, name, 'it has not ended: cancel it first');
-        await unpinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal);
-      }
-      gone = !(await this.#incarnations.bury(name, newest.uid, {}, signal));
-    }
-    await this.#forget(key, signal);
-    await this.#incarnations.sweep(name, signal);
-    if (gone) throw new NotFound(kind, name);
-  }
-
-  /** Removes the hints to an evaluation that is deleted. */
-  async #forget(key: EvaluationKey, signal: AbortSignal): Promise<void> {
-    this.#logs.delete(key.uid);
-    this.#listed.expire(keyOf(key.project, key));
-    await this.#index(key.project).remove(key.id, key.uid, signal);
-    await this.#queue.remove(key, signal);
+    const unpin = (key: EvaluationKey, { evaluation, runUid }: EvaluationView): Promise<void> =>
+      unpinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal);
+    await this.#logs.delete(project, id, etag, signal, unpin);
   }
 
   /** Number of evaluations that wait for a worker, by which workers can be scaled. Those that are damaged are not counted. */
@@ -264,63 +197,10 @@ export class Evaluations {
     this.#feed.close();
   }
 
-  async #readListed(listed: string, kept: ListedEvaluation | undefined, signal: AbortSignal): Promise<ListedEvaluation | undefined> {
-    const { project, id, uid } = partsOf(listed);
-    const name = evaluationName(project, id);
-    if (uid === '') throw new FailedPrecondition(kind, name, layoutOf01);
-    const key = { project, id, uid };
-    if (kept && performance.now() - kept.readMs < fullLookMs) {
-      if (kept.isFinal || !(await recordLog(this.store, key).has(kept.number + 1, { signal }))) return kept;
-    }
-    if (!(await this.#incarnations.isCurrent(name, uid, signal))) return undefined;
-    return await this.#whileCurrent(key, signal, async () => {
-      // Lists of many evaluations must not displace the logs that calls use.
-      const view = await (this.#logs.get(uid) ?? openEvaluationLog(this.store, key)).refresh(signal);
-      return view && listedEvaluation(view);
-    });
-  }
-
   /** Tells lists and watches of the newest state that a call has read or written. */
   #saw(key: EvaluationKey, view: EvaluationView): void {
     this.#listed.saw(keyOf(key.project, key), listedEvaluation(view));
     this.#feed.notify(keyOf(key.project, key), changeOf(view.evaluation));
-  }
-
-  async #find(project: string, id: string, signal: AbortSignal): Promise<{ key: EvaluationKey; view: EvaluationView }> {
-    const name = evaluationName(project, id);
-    const { uid } = await this.#incarnations.current(kind, name, signal);
-    const key = { project, id, uid };
-    const view = await this.#whileCurrent(key, signal, () => this.#log(key).refresh(signal));
-    if (view === undefined) throw new NotFound(kind, name);
-    this.#saw(key, view);
-    return { key, view };
-  }
-
-  /** The result of `read`; undefined if it failed because the incarnation was deleted, whose log looks damaged while it is being removed. */
-  async #whileCurrent<T>({ project, id, uid }: EvaluationKey, signal: AbortSignal, read: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await read();
-    } catch (error) {
-      if (signal.aborted || (await this.#incarnations.isCurrent(evaluationName(project, id), uid, signal))) throw error;
-      this.#logs.delete(uid);
-      return undefined;
-    }
-  }
-
-  async #deleteOf01(project: string, id: string, signal: AbortSignal): Promise<void> {
-    const name = evaluationName(project, id);
-    const found = await this.#incarnations.removeLayoutOf01(name, signal);
-    await this.#index(project).removeOf01(id, signal);
-    if (!found) throw new NotFound(kind, name);
-  }
-
-  #log(key: EvaluationKey): EvaluationLog {
-    return this.#logs.getOrMake(key.uid, () => openEvaluationLog(this.store, key, noPatience));
-  }
-
-  #index(project: string): NameIndex {
-    const folder = formatName('project', { project });
-    return this.#indexes.getOrMake(project, () => new NameIndex(this.store, `${folder}/index/evaluations`, `${folder}/evaluation-index`));
   }
 }
 
