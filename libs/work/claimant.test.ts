@@ -7,6 +7,7 @@ import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { RecordLog } from '#storage/record-log.js';
 import { silentLogger } from '#telemetry/logger.js';
+import { until } from '../../test/support/until.js';
 import { Claimant } from './claimant.js';
 import { ClaimedLog, ClaimLost, type Standing, WorkEnded } from './claimed-log.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
@@ -105,13 +106,6 @@ function claimant(
   });
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await holds()); tries++) {
-    assert.ok(tries < 500, 'it never came');
-    await new Promise((done) => setTimeout(done, 10));
-  }
-}
-
 test('several claimants do every piece of work once, and take it off the queue', async () => {
   const queue = new QueueIndex(store, `queue/${++queues}`);
   const entries: QueueEntry[] = [];
@@ -122,7 +116,7 @@ test('several claimants do every piece of work once, and take it off the queue',
   };
   const claimants = ['a', 'b', 'c'].map((name) => claimant(queue, name, work, 5000));
   for (const c of claimants) c.start();
-  await until(async () => (await queue.entries()).length === 0);
+  await until('an empty queue', async () => (await queue.entries()).length === 0);
   await Promise.all(claimants.map((c) => c.stop()));
   for (const entry of entries) assert.equal((await logOf(entry).refresh())?.notes, 'x');
 });
@@ -142,7 +136,7 @@ test('an owner without a heartbeat is replaced after a TTL, and its late append 
     await claimed.append(() => ({ kind: 'done' }));
   });
   successor.start();
-  await until(async () => (await logOf(entry).refresh())?.state === 'over');
+  await until('the end', async () => (await logOf(entry).refresh())?.state === 'over');
   await successor.stop();
   assert.ok(performance.now() - begun >= 300, 'not before a whole TTL');
   assert.equal((await logOf(entry).refresh())?.notes, 'mine');
@@ -159,13 +153,13 @@ test('an owner with heartbeats keeps its work, and learns when somebody ends it'
   });
   const other = claimant(queue, 'other', async () => assert.fail('it was taken over'));
   owner.start();
-  await until(async () => (await logOf(entry).refresh())?.state === 'owned');
+  await until('a claim', async () => (await logOf(entry).refresh())?.state === 'owned');
   other.start();
   await new Promise((done) => setTimeout(done, 900));
   const outsider = logOf(entry);
   await outsider.refresh();
   await outsider.append(() => ({ kind: 'done' }));
-  await until(async () => reasons.length === 1);
+  await until('a reason', () => reasons.length === 1);
   assert.ok(reasons[0] instanceof WorkEnded);
   await Promise.all([owner.stop(), other.stop()]);
 });

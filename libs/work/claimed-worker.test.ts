@@ -7,6 +7,7 @@ import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { RecordLog } from '#storage/record-log.js';
 import { silentLogger } from '#telemetry/logger.js';
+import { until } from '../../test/support/until.js';
 import { describeFailure } from './attempt-end.js';
 import type { Standing } from './claimed-log.js';
 import { ClaimedWorker, type ClaimedWorkerOptions } from './claimed-worker.js';
@@ -89,12 +90,10 @@ function startWorker(t: { after(end: () => Promise<void>): void }, queue: QueueI
 
 async function endsOf(entry: QueueEntry): Promise<readonly string[]> {
   const log = logOf(entry);
-  for (let tries = 0; tries < 500; tries++) {
+  return await until(`the end of ${nameOf(entry)}`, async () => {
     const view = await log.refresh();
-    if (view?.state === 'over') return view.ends;
-    await new Promise((done) => setTimeout(done, 10));
-  }
-  throw new Error(`${nameOf(entry)} never ended`);
+    return view?.state === 'over' && view.ends;
+  });
 }
 
 test('work that a worker may not claim is left to one that may', async (t) => {
@@ -109,7 +108,7 @@ test('work that a worker may not claim is left to one that may', async (t) => {
   });
   for (const entry of [entries[1]!, entries[3]!]) assert.deepEqual(await endsOf(entry), [`done: first did ${entry.id}`]);
   // What may be claimed can be over before the other work was asked about.
-  for (let tries = 0; tries < 500 && asked.size < 4; tries++) await new Promise((done) => setTimeout(done, 10));
+  await until('all to be asked about', () => asked.size === 4);
   assert.deepEqual([...asked].sort(), ['w0', 'w1', 'w2', 'w3']);
   startWorker(t, queue, { attempt: async ({ id }) => ({ kind: 'done', text: `second did ${id}` }) });
   for (const entry of [entries[0]!, entries[2]!]) assert.deepEqual(await endsOf(entry), [`done: second did ${entry.id}`]);
@@ -140,7 +139,7 @@ test('a failure is retried as often as allowed; a deterministic one fails the wo
   assert.deepEqual(await endsOf(entries[0]!), ['queued: Error: no luck', 'queued: Error: no luck', 'failed: Error: no luck']);
   assert.deepEqual(await endsOf(entries[1]!), ['failed: RangeError: no way']);
   // The outcome is told after the end is in the log.
-  for (let tries = 0; tries < 500 && outcomes.length < 4; tries++) await new Promise((done) => setTimeout(done, 10));
+  await until('all outcomes', () => outcomes.length === 4);
   assert.deepEqual(outcomes.sort(), ['failed', 'failed', 'retried', 'retried']);
 });
 

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { startLocalServices } from '../../test/support/local-services.js';
+import { until as lookFor } from '../../test/support/until.js';
 import { readUpState, type UpState } from './addresses.js';
 import type { Context } from './context.js';
 import { main } from './main.js';
@@ -40,13 +40,8 @@ function cliProcess(env: Readonly<Record<string, string>>, ...argv: string[]) {
   return { child, lines, exit: once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]> };
 }
 
-async function until<T>(what: string, find: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
-  for (const end = performance.now() + 60_000; performance.now() < end; await delay(50)) {
-    const found = await find();
-    if (found) return found;
-  }
-  return assert.fail(`waited for ${what}`);
-}
+/** For a minute. */
+const until = <T>(what: string, find: Parameters<typeof lookFor<T>>[1]): Promise<T> => lookFor(what, find, { looks: 1200, pauseMs: 50 });
 
 const small =
   '--model vit_nano_p7 --batch_size 60 --lr 3e-3 --warmup-epochs 0 --warmup_steps 2 --aa= --color_jitter 0 --reprob 0 --mixup 0 --cutmix 0'.split(

@@ -8,6 +8,7 @@ import { AlreadyExists } from '#rpc/client.js';
 import { pinnedCheckpoints } from '#work/checkpoint-pins.js';
 import { aliasedCheckpoints } from '#work/named-checkpoints.js';
 import { type Evaluator, follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
+import { until } from '../../test/support/until.js';
 import { type EventBody, openRunLog } from './run/run-log.js';
 import { isBest } from './run/run-state.js';
 
@@ -35,9 +36,7 @@ after(() => services.close());
 const alias = (id: string) => `${source.name}/checkpoints/${id}`;
 const pins = async () => [...(await pinnedCheckpoints(services.store, source.name, source.uid))].sort();
 /** A pin is removed shortly after its holder has ended. */
-async function untilUnpinned(): Promise<void> {
-  for (const end = performance.now() + 10_000; (await pins()).length > 0; ) assert.ok(performance.now() < end, 'the pin is removed');
-}
+const untilUnpinned = () => until('the pin to be removed', async () => (await pins()).length === 0, { looks: 1000 });
 const idOf = (name: string) => name.split('/').at(-1)!;
 
 test('an evaluation has the name that the checkpoint has at its creation, and a repeated request finds it', async () => {

@@ -11,6 +11,7 @@ import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { freezableStore } from '../../test/support/freezable-store.js';
 import { follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
+import { until } from '../../test/support/until.js';
 import { trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
 import { recordLog } from './run/run-log.js';
@@ -57,13 +58,6 @@ async function assertOneHistory(id: string, uid: string, lr: number): Promise<vo
   assert.equal(writers.size, 1, 'only the worker that claimed it wrote');
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await holds()); tries++) {
-    assert.ok(tries < 1500, 'it never came');
-    await new Promise((done) => setTimeout(done, 10));
-  }
-}
-
 const isEmpty = async (prefix: string): Promise<boolean> => (await services.store.list(prefix, { limit: 1 })).objects.length === 0;
 
 /** Cancels, deletes and creates again, at once. */
@@ -92,7 +86,7 @@ test('with a live worker: every run has one history, and no name dies', { timeou
     run = await recreate('live', lr);
     uids.add(run.uid);
     // The worker may still have been writing when the run was deleted: it removes that itself.
-    await until(() => isEmpty(`${before.name}/${before.uid}/`));
+    await until('the sweep', () => isEmpty(`${before.name}/${before.uid}/`), { looks: 1500 });
   }
   await follow(trainer, run.name, steps(0));
   await assertOneHistory('live', run.uid, lr);
@@ -126,7 +120,7 @@ test('with a worker that is frozen meanwhile: it writes where nobody reads, noti
     frozen.thaw();
     await follow(trainer, run.name, steps(0));
     await assertOneHistory('frozen', run.uid, lr);
-    await until(() => isEmpty(`${before.name}/${before.uid}/`));
+    await until('the sweep', () => isEmpty(`${before.name}/${before.uid}/`), { looks: 1500 });
   }
   await end(run.name);
   await worker.stop();

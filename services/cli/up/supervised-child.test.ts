@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '../../../test/support/until.js';
 import { health } from '../doctor/surroundings.js';
 import { commandLineEntry, nodeOptions } from '../service-entry.js';
 import { Backoff } from './backoff.js';
@@ -30,10 +30,8 @@ function scheduler(argv: string[], events: ChildEvent[], lines: string[] = []) {
   });
 }
 
-const until = async (holds: () => Promise<boolean> | boolean, what: string) => {
-  for (const end = performance.now() + 30_000; performance.now() < end; await delay(50)) if (await holds()) return;
-  assert.fail(`waited for ${what}`);
-};
+/** For 30 s. */
+const slowly = { looks: 600, pauseMs: 50 };
 const gone = (pid: number) => {
   try {
     process.kill(pid, 0);
@@ -52,7 +50,7 @@ test('a child that is killed comes back on the same ports, and stops when asked'
     assert.equal(await health(address), true);
     const first = child.pid!;
     process.kill(first, 'SIGKILL');
-    await until(() => events.filter((e) => e.kind === 'started').length === 2, 'the restart');
+    await until('the restart', () => events.filter((e) => e.kind === 'started').length === 2, slowly);
     assert.notEqual(child.pid, first);
     assert.deepEqual(child.ports, ports);
     assert.equal(child.restarts, 1);
@@ -97,7 +95,7 @@ test('children end when their parent is killed', async () => {
   const pid = Number(line.toString());
   assert.ok(!gone(pid));
   parent.kill('SIGKILL');
-  await until(() => gone(pid), 'the orphan to end');
+  await until('the orphan to end', () => gone(pid), slowly);
 });
 
 test('waits grow from a quarter of a second to a quarter of a minute, and shrink after a long life', () => {

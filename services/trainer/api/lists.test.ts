@@ -5,6 +5,7 @@ import { AlreadyExists, DataLoss, InvalidArgument, NotFound } from '#errors/erro
 import { type Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { listAll } from '#storage/object-store.js';
 import { type Trainer, TrainingServices } from '../../../test/support/training-services.js';
+import { until } from '../../../test/support/until.js';
 
 let services: TrainingServices;
 let trainer: Trainer;
@@ -35,10 +36,8 @@ async function listed(client: Trainer, request: { parent: string; filter?: strin
   }
 }
 
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + 20_000; performance.now() < end; await delay(100)) if (await holds()) return;
-  assert.fail(`waited for ${what}`);
-}
+/** For 20 s. */
+const slowly = { looks: 200, pauseMs: 100 };
 
 async function refused(call: Promise<unknown>, ...fields: string[]): Promise<void> {
   await assert.rejects(call, (error) => {
@@ -90,11 +89,11 @@ test('runs are listed by state, model and labels, in the order of names or creat
   const filter = 'state = CANCELLED';
   await trainer.cancelRun({ name: `${parent}/runs/a` }, soon);
   assert.deepEqual((await listed(trainer, { parent, filter })).ids, ['a', 'k']);
-  await until('the other replica', async () => (await listed(replica, { parent, filter })).ids.join() === 'a,k');
+  await until('the other replica', async () => (await listed(replica, { parent, filter })).ids.join() === 'a,k', slowly);
   await trainer.deleteRun({ name: `${parent}/runs/a` }, soon);
   for (const request of [{}, { filter }, { orderBy: 'create_time' }]) {
     assert.ok(!(await listed(trainer, { parent, ...request })).ids.includes('a'));
-    await until('the other replica', async () => !(await listed(replica, { parent, ...request })).ids.includes('a'));
+    await until('the other replica', async () => !(await listed(replica, { parent, ...request })).ids.includes('a'), slowly);
   }
 });
 
@@ -213,5 +212,5 @@ test('a run that is damaged is named in every list, and can be cancelled and del
     await fresh.cancelRun({ name }, soon);
     await fresh.deleteRun({ name }, soon);
   });
-  await until('everything is whole', async () => (await listed(fresh, { parent })).ids.length === 1 + damaged.length);
+  await until('everything is whole', async () => (await listed(fresh, { parent })).ids.length === 1 + damaged.length, slowly);
 });
