@@ -14,6 +14,7 @@ import { type FoldedLog, noPatience, type StorePatience } from './folded-log.js'
 import { Incarnations, layoutOf01 } from './incarnations.js';
 import { type NamedEntry, NameIndex } from './name-index.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
+import { type QueuedKind, removeFromQueue01 } from './queue-of-01.js';
 
 /** Largest number of cached logs, of which only new records have to be read. */
 const keptLogs = 256;
@@ -24,8 +25,8 @@ const createAttempts = 5;
 
 export interface IncarnatedLogsOptions<E, V> {
   readonly store: ObjectStore;
-  /** `run` or `evaluation`: for errors, and for the names of the index. */
-  readonly kind: string;
+  /** For errors, and for the names of the index. */
+  readonly kind: QueuedKind;
   readonly nameOf: (project: string, id: string) => string;
   readonly openLog: (key: QueueEntry, patience?: StorePatience) => FoldedLog<E, V>;
   readonly recordLog: (key: QueueEntry) => RecordLog;
@@ -231,11 +232,12 @@ export class IncarnatedLogs<E, V> {
   }
 
   async #deleteOf01(project: string, id: string, signal: AbortSignal): Promise<void> {
-    const { kind, nameOf } = this.#options;
+    const { store, kind, nameOf } = this.#options;
     const name = nameOf(project, id);
     const found = await this.incarnations.removeLayoutOf01(name, signal);
+    const queued = await removeFromQueue01(store, kind, project, id, signal);
     await this.index(project).removeOf01(id, signal);
-    if (!found) throw new NotFound(kind, name);
+    if (!found && !queued) throw new NotFound(kind, name);
   }
 
   #log(key: QueueEntry): FoldedLog<E, V> {

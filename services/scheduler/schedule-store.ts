@@ -36,6 +36,8 @@ const keptSchedules = 16_384;
 /** Number of projects whose index is kept. */
 const keptIndexes = 256;
 const maxRecordBytes = 16 * 1024;
+/** Largest size in bytes of a schedule in an answer: a name of at most 150 bytes, a spec of five numbers, a uid, an etag and a time. */
+const longestSchedule = 400;
 const writeAttempts = 5;
 const kind = 'schedule';
 
@@ -206,6 +208,7 @@ export class ScheduleStore {
       nameOf,
       placeOf: ({ id }) => id,
       read: (entry) => this.#listed.get(listedKey({ name: nameOf(entry), uid: entry.uid ?? '' }), signal, impatient),
+      bytesOf: () => longestSchedule,
       page,
       binding,
     });

@@ -211,6 +211,23 @@ test('a preview is complete: its segments reproduce every rate exactly', async (
   );
 });
 
+test('the largest answers fit into the 4 MiB that clients of gRPC accept by default; longer ones are refused', async () => {
+  const plain = dial(server, { maxReceiveBytes: 4 << 20 });
+  const last = 100_000 * 100_000_000 - 1;
+  const source = { $case: 'spec', value: early } as const;
+  for (const depth of [0, 1, 46, 47, 200, 1000]) {
+    const long = { epochs: 100_000, stepsPerEpoch: 100_000_000, depth };
+    const most = Math.min(10_000, Math.floor(500_000 / (depth + 4)));
+    const steps = Array.from({ length: most + 1 }, (_, k) => BigInt(last - k));
+    const { rates } = await plain.getRates({ source, length: long, steps: steps.slice(1) }, t);
+    assert.equal(rates.length, most);
+    assert.equal(rates.at(-1)!.blockRates.length, depth);
+    await refused(plain.getRates({ source, length: long, steps }, t), 'steps');
+    assert.equal((await plain.previewSchedule({ spec: early, length: long, samples: most }, t)).samples.length, most);
+    await refused(plain.previewSchedule({ spec: early, length: long, samples: most + 1 }, t), 'samples');
+  }
+});
+
 test('rates of a stored schedule, of one revision, and of an inline spec', async () => {
   await create();
   await client.updateSchedule({ name, spec: { ...early, kind: DropKind.DROPOUT, schedule: DropSchedule.CONSTANT } }, t);

@@ -53,7 +53,10 @@ before(async () => {
   await service.close();
   await evaluating.close();
   const api = await services.trainer(['--role', 'api']);
-  const waiting = (await api.client.createRun({ ...again, runId: 'waiting' }, soon)).run!;
+  // Both keep the checkpoint by pins.
+  const waiting = (await api.client.createRun({ parent, runId: 'waiting', spec: services.spec({ finetune: checkpoint }) }, soon)).run!;
+  const { client: evaluations } = await services.evaluator(['--role', 'api']);
+  await evaluations.createEvaluation({ parent, evaluationId: 'waiting', spec: { ...spec, batchSize: 8 } }, soon);
   uids = { run: run!.uid, waiting: waiting.uid, evaluation: evaluation!.uid, schedule: schedule!.uid };
   await cp(services.storeUri, golden, { recursive: true });
   await services.close();
