@@ -159,7 +159,7 @@ export class IncarnatedLogs<E, V> {
   ): Promise<void> {
     const { kind, nameOf, etagOf, hasEnded } = this.#options;
     const name = nameOf(project, id);
-    const newest = await readOrDamage(() => this.incarnations.newest(name, signal));
+    const newest = await readOrDamage(() => this.incarnations.newestWhole(name, signal));
     if (newest === undefined) return await this.#deleteOf01(project, id, signal);
     if (isDamage(newest)) {
       await this.incarnations.buryDamaged(name, {}, signal);

@@ -20,8 +20,10 @@ import { type Incarnation, Incarnations, incarnationFolder, layoutOf01 } from '#
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
 import {
   decodeRecord,
+  digestOf,
   encodeRecord,
   etagOf,
+  follows,
   type RevisionRecord,
   rememberedUpdates,
   revisionFormat,
@@ -111,8 +113,10 @@ export class ScheduleStore {
       // A hint without a schedule is harmless, but a schedule without a hint would never be listed.
       await this.#index(name).add(idOf(name), uid, signal);
       const creation = { revision, request_id: requestId, spec_sha256: digest };
-      const record = await this.#append({ name, uid, revision, spec, deleted: false, creation, updates: [] }, signal);
+      const record = await this.#append({ name, uid, revision, previous: '', spec, deleted: false, creation, updates: [] }, signal);
       if (record === undefined) continue; // Another create won: its record is looked at next.
+      // Others may have created and deleted the schedule meanwhile.
+      if ((await this.#incarnations.newest(name, signal))?.uid !== uid) continue;
       await this.#incarnations.sweep(name, signal);
       return record;
     }
@@ -148,7 +152,7 @@ export class ScheduleStore {
 
   /** Deletes a schedule, also one that is damaged. @throws NotFound; Aborted if an etag is given that is not the newest revision's */
   async delete(name: string, etag: string, signal: AbortSignal): Promise<void> {
-    const incarnation = await readOrDamage(() => this.#incarnations.newest(name, signal));
+    const incarnation = await readOrDamage(() => this.#incarnations.newestWhole(name, signal));
     if (incarnation === undefined && (await this.#incarnations.removeLayoutOf01(name, signal))) return;
     if (isDamage(incarnation)) return await this.#deleteUnread(name, signal);
     const newest = await readOrDamage(() => this.newest(name, signal));
@@ -173,7 +177,11 @@ export class ScheduleStore {
     // Smaller numbers belonged to earlier schedules of this name.
     if (revision > newest.revision || revision < newest.creation.revision)
       throw new NotFound('schedule revision', `${name}/revisions/${revision}`);
-    return await this.#read({ name, uid: newest.uid, revision }, signal);
+    const [record, next] = await Promise.all(
+      [revision, revision + 1].map((number) => this.#read({ name, uid: newest.uid, revision: number }, signal)),
+    );
+    this.#checkLink(record!, next!);
+    return record!;
   }
 
   /**
@@ -181,7 +189,7 @@ export class ScheduleStore {
    * one. @throws FailedPrecondition if version 0.1 stored it; DataLoss
    */
   async newest(name: string, signal: AbortSignal): Promise<RevisionRecord | undefined> {
-    const incarnation = await this.#incarnations.newest(name, signal);
+    const incarnation = await this.#incarnations.newestWhole(name, signal);
     if (incarnation === undefined) await this.#incarnations.refuseLayoutOf01(kind, name, signal);
     return incarnation && (await this.#newestOf(name, incarnation, signal));
   }
@@ -193,9 +201,19 @@ export class ScheduleStore {
     return (await this.#newestOf(name, incarnation, signal))?.revision ?? 0;
   }
 
-  /** A revision that exists, which may be the one that marks a deletion. @throws DataLoss if it is missing or damaged */
+  /** A revision that exists, which may be the one that marks a deletion. @throws DataLoss if it is missing, or damaged, or the one before is another */
   async revision(at: ScheduleKey & { readonly revision: number }, signal: AbortSignal): Promise<RevisionRecord> {
-    return await this.#read(at, signal);
+    const record = await this.#read(at, signal);
+    if (record.previous !== '') this.#checkLink(await this.#read({ ...at, revision: at.revision - 1 }, signal), record);
+    return record;
+  }
+
+  /** @throws DataLoss if `next` does not follow `record` */
+  #checkLink(record: RevisionRecord, next: RevisionRecord): void {
+    if (follows(next, record)) return;
+    // What was read may have been repaired in the store.
+    for (const { name, uid, revision } of [record, next]) this.#records.delete(keyOf({ name, uid, revision }));
+    throw new DataLoss(keyOf(record), `it is not the revision that revision ${next.revision} follows`);
   }
 
   /** One page of the schedules of a project that are not deleted, in ascending order of their ids. */
@@ -244,7 +262,7 @@ export class ScheduleStore {
       const { uid, revision, creation } = newest;
       const decided = change(newest);
       if ('revision' in decided) return { record: await this.#read({ name, uid, revision: decided.revision }, signal), stored: false };
-      const record = await this.#append({ name, uid, revision: revision + 1, ...decided, creation }, signal);
+      const record = await this.#append({ name, uid, revision: revision + 1, previous: digestOf(newest), ...decided, creation }, signal);
       if (record === undefined) continue;
       // The schedule may have been deleted, and its revisions removed, since the newest one was read.
       if ((await this.#incarnations.newest(name, signal))?.uid !== uid) throw new NotFound(kind, name);
@@ -265,7 +283,10 @@ export class ScheduleStore {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const last = Math.max(Number(facts.after ?? 0), await this.#lastRevision({ name, uid }, signal));
       const creation = { revision: last + 1, request_id: '', spec_sha256: '' };
-      const record = await this.#append({ name, uid, revision: last + 1, spec: unreadSpec, deleted: true, creation, updates: [] }, signal);
+      const record = await this.#append(
+        { name, uid, revision: last + 1, previous: '', spec: unreadSpec, deleted: true, creation, updates: [] },
+        signal,
+      );
       if (record !== undefined) return record;
     }
     throw new Aborted(kind, name, 'other writers changed it at the same time, repeatedly: try again');
@@ -337,7 +358,12 @@ export class ScheduleStore {
 
   /** Returns undefined if another writer took the number. */
   async #append(
-    { name, uid, revision, ...rest }: Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'spec' | 'deleted' | 'creation' | 'updates'>,
+    {
+      name,
+      uid,
+      revision,
+      ...rest
+    }: Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'previous' | 'spec' | 'deleted' | 'creation' | 'updates'>,
     signal: AbortSignal,
   ): Promise<RevisionRecord | undefined> {
     if (revision > maxRevisions) throw new ResourceExhausted(name, `${maxRevisions} revisions`);

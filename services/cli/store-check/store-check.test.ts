@@ -500,6 +500,25 @@ const cases: readonly Case[] = [
     damage: (c) => c.write(`projects/p/evaluations/scored/${uids.evaluation}/heartbeats/000000000002`, '{}'),
   },
   {
+    what: 'a revision that was written into the place of a lost one',
+    kind: 'revision-misplaced',
+    damage: async (c) => {
+      const [, second, third] = (await c.keys('schedules/s/')).filter((key) => /revisions\/\d+\.json$/.test(key));
+      const record = JSON.parse((await c.read(second!)).toString()) as object;
+      await c.write(second!, `${JSON.stringify({ ...record, writer: 'late' })}\n`);
+      return third!;
+    },
+  },
+  {
+    what: 'the pin of an ended run',
+    kind: 'pin-orphaned',
+    repaired: true,
+    damage: async (c) => {
+      const id = (await newestCheckpoint(c)).split('/').at(-1);
+      await c.write(`${run()}/checkpoint-pins/${id}/${uids.run}`, '{}');
+    },
+  },
+  {
     what: 'the pin of an ended evaluation',
     kind: 'pin-orphaned',
     repaired: true,
