@@ -198,7 +198,8 @@ export class IncarnatedLogs<E, V> {
     if (kept && performance.now() - kept.readMs < fullLookMs) {
       if (kept.isFinal || !(await recordLog(key).has(kept.number + 1, { signal }))) return kept;
     }
-    if (!(await this.incarnations.isCurrent(name, uid, signal))) return undefined;
+    const newest = await this.incarnations.newestWhole(name, signal);
+    if (newest?.uid !== uid || newest.deleted) return undefined;
     return await this.#whileCurrent(key, signal, async () => {
       // Lists of many must not displace the logs that calls use.
       const view = await (this.#logs.get(uid) ?? openLog(key)).refresh(signal);

@@ -28,9 +28,9 @@ before(async () => {
   const drop = { kind: DropKind.DROPOUT, rate: 0.1, mode: 0, schedule: 0, cutoffEpoch: 0 };
   await scheduler.client.createSchedule({ parent, scheduleId: 'whole', spec: drop }, soon);
   // The layout of version 0.1.
-  for (const key of ['runs/old/log/000000000001', 'run-index/old', 'evaluations/old/log/000000000001', 'evaluation-index/old'])
+  for (const key of ['runs/of-01/log/000000000001', 'run-index/of-01', 'evaluations/of-01/log/000000000001', 'evaluation-index/of-01'])
     await services.store.put(`${parent}/${key}`, Buffer.from('{}'));
-  await services.store.put(`${parent}/schedules/old/revisions/000000000001.json`, Buffer.from('{}'));
+  await services.store.put(`${parent}/schedules/of-01/revisions/000000000001.json`, Buffer.from('{}'));
 });
 after(() => services.close());
 
@@ -58,8 +58,8 @@ for (const [command, collection, service] of [
       const { code, out, err } = await cli(command, 'list', '--project', 'p', `--${service}`, addresses[service]!, ...json);
       assert.equal(code, 0, err);
       assert.match(out, /whole/);
-      assert.doesNotMatch(out, /old/);
-      assert.match(err, new RegExp(`^warning: projects/p/${collection}/old cannot be read: .*version 0\\.1`, 'm'));
+      assert.doesNotMatch(out, /of-01/);
+      assert.match(err, new RegExp(`^warning: projects/p/${collection}/of-01 cannot be read: .*version 0\\.1`, 'm'));
     }
   });
 }

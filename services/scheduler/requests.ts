@@ -18,7 +18,7 @@ import { checkPage, type Page } from '#rpc/pagination.js';
 import { checkRequestId } from '#rpc/request-id.js';
 import { checkDropSchedule } from '#spec/drop-schedules.js';
 import { checkFit, checkTraining } from './drop-spec.js';
-import { maxRevisions } from './schedule-store.js';
+import { maxRevisions } from './revision-series.js';
 
 const maxSteps = 10_000;
 /** Numbers that a step takes in an answer besides the rates of its blocks: at most 32 bytes for the step, its rate and the lengths. */

@@ -4,9 +4,8 @@
  * which there can be no other one, and then the tombstone of the uid; if a crash comes in between, the next create writes the tombstone. A schedule
  * that is created again has another uid but continues the numbers, so that (name, revision) is unique.
  */
-import { randomUUID } from 'node:crypto';
 import { RecentMap } from '#bounds/recent-map.js';
-import { Aborted, AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted } from '#errors/errors.js';
+import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { formatName, parseName } from '#errors/resource-names.js';
 import { checkEtag, refuseUnreadableEtag } from '#rpc/etag.js';
 import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
@@ -14,40 +13,21 @@ import { isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-pag
 import type { Page } from '#rpc/pagination.js';
 import { checkRepeated } from '#rpc/request-id.js';
 import type { StoredDropSchedule } from '#spec/drop-schedules.js';
-import { createExclusive } from '#storage/exclusive-create.js';
-import { listAll, ObjectNotFound, type ObjectStore, objectExists } from '#storage/object-store.js';
-import { type Incarnation, Incarnations, incarnationFolder, layoutOf01 } from '#work/incarnations.js';
+import type { ObjectStore } from '#storage/object-store.js';
+import { type Incarnation, Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
-import {
-  decodeRecord,
-  digestOf,
-  encodeRecord,
-  etagOf,
-  follows,
-  type RevisionRecord,
-  rememberedUpdates,
-  revisionFormat,
-  specDigest,
-} from './revision-record.js';
+import { digestOf, etagOf, type RevisionRecord, rememberedUpdates, specDigest } from './revision-record.js';
+import { firstRevision, type NewRevision, type RevisionKey, RevisionSeries, type ScheduleKey } from './revision-series.js';
 import { SchedulesOf01 } from './schedules-of-01.js';
 
-/** Largest number of revisions of all schedules of one name, including those that mark deletions. */
-export const maxRevisions = 10_000;
 /** Largest number of schedules that are kept for lists. */
 const keptSchedules = 16_384;
 /** Number of projects whose index is kept. */
 const keptIndexes = 256;
-const maxRecordBytes = 16 * 1024;
 /** Largest size in bytes of a schedule in an answer: a name of at most 150 bytes, a spec of five numbers, a uid, an etag and a time. */
 const longestSchedule = 400;
 const writeAttempts = 5;
 const kind = 'schedule';
-
-/** One incarnation of a schedule's name. */
-export interface ScheduleKey {
-  readonly name: string;
-  readonly uid: string;
-}
 
 interface ListedSchedule extends KeptItem {
   readonly record: RevisionRecord;
@@ -76,14 +56,13 @@ export class ScheduleStore {
   readonly #incarnations: Incarnations;
   readonly #onRevision: (schedule: ScheduleKey, revision: number) => void;
   readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
-  // Both caches hold immutable facts: stored records by key, and by uid that a revision exists.
-  readonly #records = new RecentMap<string, RevisionRecord>(4096);
-  readonly #newest = new RecentMap<string, number>(keptSchedules);
+  readonly #series: RevisionSeries;
   readonly #listed: KeptItems<ListedSchedule>;
   readonly #of01: SchedulesOf01;
 
   constructor(store: ObjectStore, options: ScheduleStoreOptions = {}) {
     this.#store = store;
+    this.#series = new RevisionSeries(store);
     this.#incarnations = new Incarnations(store);
     this.#onRevision = options.onRevision ?? (() => {});
     this.#listed = new KeptItems({ limit: keptSchedules, read: (key, kept, signal) => this.#readListed(key, kept, signal) });
@@ -100,7 +79,7 @@ export class ScheduleStore {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const before = await this.newest(name, signal);
       if (before !== undefined && !before.deleted) {
-        const first = await this.#read({ name, uid: before.uid, revision: before.creation.revision }, signal);
+        const first = await this.#series.read({ name, uid: before.uid, revision: before.creation.revision }, signal);
         const { request_id, spec_sha256 } = first.creation;
         const earlier = { requestId: request_id, digest: spec_sha256, time: new Date(first.create_time) };
         checkRepeated(kind, name, earlier, { requestId, digest });
@@ -178,9 +157,9 @@ export class ScheduleStore {
     if (revision > newest.revision || revision < newest.creation.revision)
       throw new NotFound('schedule revision', `${name}/revisions/${revision}`);
     const [record, next] = await Promise.all(
-      [revision, revision + 1].map((number) => this.#read({ name, uid: newest.uid, revision: number }, signal)),
+      [revision, revision + 1].map((number) => this.#series.read({ name, uid: newest.uid, revision: number }, signal)),
     );
-    this.#checkLink(record!, next!);
+    this.#series.checkLink(record!, next!);
     return record!;
   }
 
@@ -191,29 +170,19 @@ export class ScheduleStore {
   async newest(name: string, signal: AbortSignal): Promise<RevisionRecord | undefined> {
     const incarnation = await this.#incarnations.newestWhole(name, signal);
     if (incarnation === undefined) await this.#incarnations.refuseLayoutOf01(kind, name, signal);
-    return incarnation && (await this.#newestOf(name, incarnation, signal));
+    return incarnation && (await this.#series.newest(name, incarnation, signal));
   }
 
   /** Number of the newest revision of one incarnation; Infinity if the name belongs to another one by now. */
   async newestNumber(name: string, uid: string, signal: AbortSignal): Promise<number> {
     const incarnation = await this.#incarnations.newest(name, signal);
     if (incarnation?.uid !== uid) return Number.POSITIVE_INFINITY;
-    return (await this.#newestOf(name, incarnation, signal))?.revision ?? 0;
+    return (await this.#series.newest(name, incarnation, signal))?.revision ?? 0;
   }
 
   /** A revision that exists, which may be the one that marks a deletion. @throws DataLoss if it is missing, or damaged, or the one before is another */
-  async revision(at: ScheduleKey & { readonly revision: number }, signal: AbortSignal): Promise<RevisionRecord> {
-    const record = await this.#read(at, signal);
-    if (record.previous !== '') this.#checkLink(await this.#read({ ...at, revision: at.revision - 1 }, signal), record);
-    return record;
-  }
-
-  /** @throws DataLoss if `next` does not follow `record` */
-  #checkLink(record: RevisionRecord, next: RevisionRecord): void {
-    if (follows(next, record)) return;
-    // What was read may have been repaired in the store.
-    for (const { name, uid, revision } of [record, next]) this.#records.delete(keyOf({ name, uid, revision }));
-    throw new DataLoss(keyOf(record), `it is not the revision that revision ${next.revision} follows`);
+  async revision(at: RevisionKey, signal: AbortSignal): Promise<RevisionRecord> {
+    return await this.#series.linked(at, signal);
   }
 
   /** One page of the schedules of a project that are not deleted, in ascending order of their ids. */
@@ -247,11 +216,11 @@ export class ScheduleStore {
       throw new FailedPrecondition(kind, name, layoutOf01);
     }
     if (kept && performance.now() - kept.readMs < fullLookMs) {
-      if (!(await objectExists(this.#store, keyOf({ name, uid, revision: kept.number + 1 }), { signal }))) return kept;
+      if (!(await this.#series.has({ name, uid, revision: kept.number + 1 }, signal))) return kept;
     }
-    const incarnation = await this.#incarnations.newest(name, signal);
+    const incarnation = await this.#incarnations.newestWhole(name, signal);
     if (incarnation === undefined || incarnation.uid !== uid || incarnation.deleted) return undefined;
-    const record = await this.#newestOf(name, incarnation, signal);
+    const record = await this.#series.newest(name, incarnation, signal);
     return record === undefined || record.deleted ? undefined : listedSchedule(record);
   }
 
@@ -261,7 +230,8 @@ export class ScheduleStore {
       if (newest === undefined || newest.deleted) throw new NotFound(kind, name);
       const { uid, revision, creation } = newest;
       const decided = change(newest);
-      if ('revision' in decided) return { record: await this.#read({ name, uid, revision: decided.revision }, signal), stored: false };
+      if ('revision' in decided)
+        return { record: await this.#series.read({ name, uid, revision: decided.revision }, signal), stored: false };
       const record = await this.#append({ name, uid, revision: revision + 1, previous: digestOf(newest), ...decided, creation }, signal);
       if (record === undefined) continue;
       // The schedule may have been deleted, and its revisions removed, since the newest one was read.
@@ -281,7 +251,7 @@ export class ScheduleStore {
   /** Appends the revision that marks the deletion after the newest one, without reading any. */
   async #appendUnread(name: string, { uid, facts }: Incarnation, signal: AbortSignal): Promise<RevisionRecord> {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
-      const last = Math.max(Number(facts.after ?? 0), await this.#lastRevision({ name, uid }, signal));
+      const last = Math.max(Number(facts.after ?? 0), await this.#series.lastNumber({ name, uid }, signal));
       const creation = { revision: last + 1, request_id: '', spec_sha256: '' };
       const record = await this.#append(
         { name, uid, revision: last + 1, previous: '', spec: unreadSpec, deleted: true, creation, updates: [] },
@@ -297,7 +267,7 @@ export class ScheduleStore {
     const index = this.#index(name);
     const uids = await index.uidsOf(idOf(name), signal);
     let last = 0;
-    for (const uid of uids) last = Math.max(last, await this.#lastRevision({ name, uid }, signal));
+    for (const uid of uids) last = Math.max(last, await this.#series.lastNumber({ name, uid }, signal));
     await this.#incarnations.buryDamaged(name, { last, unread: true }, signal);
     for (const uid of uids) {
       this.#listed.expire(listedKey({ name, uid }));
@@ -305,137 +275,20 @@ export class ScheduleStore {
     }
   }
 
-  /** The greatest number of a revision in the store; 0 if there is none. */
-  async #lastRevision(key: ScheduleKey, signal: AbortSignal): Promise<number> {
-    let last = 0;
-    for await (const { key: object } of listAll(this.#store, `${folderOf(key)}/`, { signal }))
-      last = Math.max(last, revisionIn(object) ?? 0);
-    return last;
+  /** @returns undefined if another writer took the number */
+  async #append(revision: NewRevision, signal: AbortSignal): Promise<RevisionRecord | undefined> {
+    const record = await this.#series.append(revision, signal);
+    if (record === undefined) return undefined;
+    if (!record.deleted) this.#listed.saw(listedKey(record), listedSchedule(record));
+    this.#onRevision(record, record.revision);
+    return record;
   }
 
   #index(name: string): NameIndex {
     const folder = name.split('/').slice(0, 2).join('/');
     return this.#indexes.getOrMake(folder, () => new NameIndex(this.#store, `${folder}/index/schedules`, `${folder}/schedule-index`));
   }
-
-  /** The newest revision of an incarnation; undefined if it has none yet. */
-  async #newestOf(name: string, { uid, facts, deleted }: Incarnation, signal: AbortSignal): Promise<RevisionRecord | undefined> {
-    // What was deleted without being read left nothing that could be read.
-    if (deleted && facts.unread === true) return undefined;
-    // A tombstone says itself which revision was the last one.
-    if (deleted) return await this.#read({ name, uid, revision: Number(facts.last) }, signal);
-    const first = firstRevision(name, facts);
-    const known = this.#newest.get(uid) ?? first;
-    let newest = known - 1;
-    let acknowledged = 0;
-    // The known one is listed again: if it is lost, its number must not be given out for the second time.
-    for await (const { key } of listAll(this.#store, `${folderOf({ name, uid })}/`, {
-      after: keyOf({ name, uid, revision: newest }),
-      signal,
-    })) {
-      const { revision: listed, isMark } = parseKey(key);
-      if (isMark) {
-        acknowledged = listed;
-        continue;
-      }
-      // A listing that runs during writes may contain a revision but not the one before it.
-      while (++newest < listed) await this.#read({ name, uid, revision: newest }, signal);
-    }
-    // A mark is written after its revision, so the revision was there.
-    while (newest < acknowledged) {
-      const at = { name, uid, revision: ++newest };
-      this.#records.delete(keyOf(at));
-      await this.#read(at, signal);
-    }
-    if (newest < known) {
-      if (this.#newest.get(uid) === undefined) return undefined;
-      throw new DataLoss(keyOf({ name, uid, revision: known }), 'it was read before and is missing now');
-    }
-    const record = await this.#read({ name, uid, revision: newest }, signal);
-    this.#newest.set(uid, newest);
-    return record;
-  }
-
-  /** Returns undefined if another writer took the number. */
-  async #append(
-    {
-      name,
-      uid,
-      revision,
-      ...rest
-    }: Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'previous' | 'spec' | 'deleted' | 'creation' | 'updates'>,
-    signal: AbortSignal,
-  ): Promise<RevisionRecord | undefined> {
-    if (revision > maxRevisions) throw new ResourceExhausted(name, `${maxRevisions} revisions`);
-    const record: RevisionRecord = {
-      format: revisionFormat,
-      name,
-      uid,
-      revision,
-      ...rest,
-      create_time: new Date().toISOString(),
-      writer: randomUUID(),
-    };
-    const key = keyOf(record);
-    const outcome = await createExclusive(this.#store, key, encodeRecord(record), { contentType: 'application/json', signal });
-    if (outcome === 'exists') return undefined;
-    await this.#mark(record, signal);
-    this.#records.set(key, record);
-    if (!record.deleted) this.#listed.saw(listedKey(record), listedSchedule(record));
-    this.#onRevision(record, revision);
-    return record;
-  }
-
-  /**
-   * Nothing follows the newest revision that would tell of its loss; its mark does. It is written before the caller learns of the revision, so what
-   * was promised is never silently gone, and its number never given out again. Earlier marks are not needed.
-   */
-  async #mark(record: RevisionRecord, signal: AbortSignal): Promise<void> {
-    await this.#store.put(markOf(record), Buffer.from('{}'), { contentType: 'application/json', signal });
-    const before = { ...record, revision: record.revision - 1 };
-    await this.#store.delete(markOf(before), { signal }).catch(() => {});
-  }
-
-  async #read(at: Pick<RevisionRecord, 'name' | 'uid' | 'revision'>, signal: AbortSignal): Promise<RevisionRecord> {
-    const key = keyOf(at);
-    const known = this.#records.get(key);
-    if (known !== undefined) return known;
-    const { bytes } = await this.#store.get(key, { maxBytes: maxRecordBytes, signal }).catch((cause) => {
-      if (cause instanceof ObjectNotFound) throw new DataLoss(key, 'the revision was stored and is missing now', { cause });
-      throw cause;
-    });
-    const record = decodeRecord(key, bytes, at);
-    this.#records.set(key, record);
-    return record;
-  }
 }
-
-/** Number of an incarnation's first revision, which follows the last one of the schedule that had the name before. */
-function firstRevision(name: string, { after }: Incarnation['facts']): number {
-  if (typeof after !== 'number') throw new DataLoss(name, 'its incarnation does not say where its revisions begin');
-  return after + 1;
-}
-
-const folderOf = ({ name, uid }: ScheduleKey): string => `${incarnationFolder(name, uid)}/revisions`;
-
-const keyOf = ({ revision, ...key }: ScheduleKey & { readonly revision: number }): string =>
-  `${folderOf(key)}/${String(revision).padStart(12, '0')}.json`;
-
-const markOf = (at: ScheduleKey & { readonly revision: number }): string => keyOf(at).replace(/json$/, 'ack');
-
-function parseKey(key: string): { readonly revision: number; readonly isMark: boolean } {
-  const match = revisionKey.exec(key);
-  if (!match) throw new DataLoss(key, 'not the key of a schedule revision');
-  return { revision: Number(match[1]), isMark: match[2] === 'ack' };
-}
-
-/** The number in the key of a revision or of its mark. */
-const revisionIn = (key: string): number | undefined => {
-  const match = revisionKey.exec(key);
-  return match ? Number(match[1]) : undefined;
-};
-
-const revisionKey = /\/(\d{12})\.(json|ack)$/;
 
 const idOf = (name: string): string => parseName('schedule', name).schedule;
 
