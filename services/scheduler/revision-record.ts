@@ -33,8 +33,10 @@ const recordSchema = z.strictObject({
 
 export type RevisionRecord = z.output<typeof recordSchema>;
 
+/** Equal records have equal bytes, whether they were read or are new. */
 export function encodeRecord(record: RevisionRecord): Buffer {
-  return Buffer.from(`${JSON.stringify(record)}\n`);
+  // Parsing gives the fields the order of the schema.
+  return Buffer.from(`${JSON.stringify(recordSchema.parse(record))}\n`);
 }
 
 /** @throws DataLoss if the bytes are not the record of this key */

@@ -7,12 +7,13 @@
 import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { formatName, parseName } from '#errors/resource-names.js';
+import { DropKind, DropMode, DropSchedule, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { checkEtag, refuseUnreadableEtag } from '#rpc/etag.js';
 import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
 import { isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import { checkRepeated } from '#rpc/request-id.js';
-import type { StoredDropSchedule } from '#spec/drop-schedules.js';
+import { type StoredDropSchedule, toStored } from '#spec/drop-schedules.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { type Incarnation, Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
@@ -303,4 +304,6 @@ const listedSchedule = (record: RevisionRecord): ListedSchedule => ({
 });
 
 /** Stands where the spec of a schedule cannot be read; a revision that marks a deletion is never used. */
-const unreadSpec: StoredDropSchedule = { kind: 'dropout', rate: 0, mode: 'standard', schedule: 'constant', cutoff_epoch: 0 };
+const unreadSpec = toStored(
+  DropScheduleSpec.fromPartial({ kind: DropKind.DROPOUT, mode: DropMode.STANDARD, schedule: DropSchedule.CONSTANT }),
+);

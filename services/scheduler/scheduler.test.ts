@@ -86,6 +86,7 @@ test('create, get, update, list and delete', async () => {
   assert.deepEqual(first.spec, early);
   assert.ok(first.createTime instanceof Date);
   assert.deepEqual((await client.getSchedule({ name }, t)).schedule, first);
+  assert.deepEqual((await dial(await replica()).getSchedule({ name }, t)).schedule, first, 'with the same etag, read from the store');
 
   const { schedule: second } = await client.updateSchedule(
     { name, spec: { ...early, rate: 0.25, cutoffEpoch: 9 }, updateMask: ['rate'], etag: first.etag },
