@@ -100,16 +100,20 @@ export class RevisionSeries {
   /** A revision that exists, which may be the one that marks a deletion. @throws DataLoss if it is missing, or damaged, or the one before is another */
   async linked(at: RevisionKey, signal: AbortSignal): Promise<RevisionRecord> {
     const record = await this.read(at, signal);
-    if (record.previous !== '') this.checkLink(await this.read({ ...at, revision: at.revision - 1 }, signal), record);
-    return record;
+    if (record.previous === '') return record;
+    return (await this.pair({ ...at, revision: at.revision - 1 }, signal))[1];
   }
 
-  /** @throws DataLoss if `next` does not follow `record` */
-  checkLink(record: RevisionRecord, next: RevisionRecord): void {
-    if (follows(next, record)) return;
-    // What was read may have been repaired in the store.
-    for (const { name, uid, revision } of [record, next]) this.#records.delete(keyOf({ name, uid, revision }));
-    throw new DataLoss(keyOf(record), `it is not the revision that revision ${next.revision} follows`);
+  /** A revision that is not the newest, and the one after it. @throws DataLoss if they do not belong together */
+  async pair(at: RevisionKey, signal: AbortSignal): Promise<readonly [RevisionRecord, RevisionRecord]> {
+    for (let attempt = 1; ; attempt++) {
+      const after = { ...at, revision: at.revision + 1 };
+      const [record, next] = await Promise.all([this.read(at, signal), this.read(after, signal)]);
+      if (follows(next, record)) return [record, next];
+      // What is kept here may have been repaired in the store.
+      for (const key of [at, after]) this.#records.delete(keyOf(key));
+      if (attempt > 1) throw new DataLoss(keyOf(at), `it is not the revision that revision ${next.revision} follows`);
+    }
   }
 
   /** Whether the store has a revision, which is not read. */

@@ -157,11 +157,7 @@ export class ScheduleStore {
     // Smaller numbers belonged to earlier schedules of this name.
     if (revision > newest.revision || revision < newest.creation.revision)
       throw new NotFound('schedule revision', `${name}/revisions/${revision}`);
-    const [record, next] = await Promise.all(
-      [revision, revision + 1].map((number) => this.#series.read({ name, uid: newest.uid, revision: number }, signal)),
-    );
-    this.#series.checkLink(record!, next!);
-    return record!;
+    return (await this.#series.pair({ name, uid: newest.uid, revision }, signal))[0];
   }
 
   /**

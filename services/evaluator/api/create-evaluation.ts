@@ -86,10 +86,11 @@ export async function prepareEvaluation(
   const samplesTotal = await checkData(store, resolved, metadata, signal);
   if (data) {
     const planOf = (batchSize: number): Plan => evaluationPlan({ ...resolved, batchSize }, run, metadata.model.imageSize);
-    // The default is for speed. If so many images can never fit, a batch of the training does, because it did.
-    if (spec.batchSize === undefined && (await neverFits(data, planOf(preferred), signal))) resolved.batchSize = trained;
-    if (resolved.batchSize !== preferred || spec.batchSize !== undefined)
-      await checkBatchFits(data, planOf(resolved.batchSize as number), signal);
+    const isDefault = spec.batchSize === undefined;
+    // The default is for speed. If so many images can never fit, a batch of the training may, because it did.
+    const isTooLarge = isDefault && (await neverFits(data, planOf(preferred), signal)) !== undefined;
+    if (isTooLarge) resolved.batchSize = trained;
+    if (isTooLarge || !isDefault) await checkBatchFits(data, planOf(resolved.batchSize as number), signal);
   }
   const id =
     request.evaluationId ||
