@@ -123,8 +123,11 @@ test('a newest incarnation that is lost is damage as long as its uid has objects
     await freeing.buryDamaged(name);
     await freeing.sweep(name);
     assert.deepEqual(await keysOf(store, `${name}/${uid}/`), []);
-    await assert.rejects(freeing.current('run', name), NotFound);
-    assert.deepEqual((await new Incarnations(store).mint('run', name, none)).number, records + 1);
+    // Also a process that knew the lost one learns that it is gone.
+    for (const process of [freeing, names, new Incarnations(store)]) await assert.rejects(process.current('run', name), NotFound);
+    const after = await names.mint('run', name, none);
+    assert.notEqual(after.uid, uid);
+    assert.ok(after.number > records + 1);
   }
 });
 

@@ -148,10 +148,15 @@ export class Incarnations {
         if (!(error instanceof DataLoss)) throw error;
       });
       const folders = await this.#uidFolders(name, signal);
+      const unnamed = await this.#unnamed(name, folders, read, signal);
       // Somebody else was faster.
-      if (read?.deleted && (await this.#unnamed(name, folders, read, signal)).size === 0) return;
-      const uids = folders.slice(0, maxBuriedUids);
-      if (await this.#create(name, { number: last + 1, uid: '0'.repeat(32), deleted: true, facts: { ...facts, uids } }, signal)) return;
+      if (read?.deleted && unnamed.size === 0) return;
+      const tombstone = { uid: '0'.repeat(32), deleted: true, facts: { ...facts, uids: folders.slice(0, maxBuriedUids) } };
+      if (!(await this.#create(name, { number: last + 1, ...tombstone }, signal))) continue;
+      // Processes that know a lost incarnation look only for later numbers. One that cannot be read keeps its number.
+      const lost = read === undefined && last > 0 ? 0 : Math.min(unnamed.size, maxBuriedUids);
+      for (let number = last + 2; number <= last + 1 + lost; number++) await this.#create(name, { number, ...tombstone }, signal);
+      return;
     }
     throw new Aborted('name', name, 'other writers created and deleted it at the same time, repeatedly: try again');
   }
