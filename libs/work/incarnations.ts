@@ -146,6 +146,7 @@ export class Incarnations {
       for await (const { key } of listAll(this.#store, `${folderOf(name)}/`, { signal })) last = Math.max(last, numberIn(key, name) ?? 0);
       const read = await this.#read(name, last, signal).catch((error) => {
         if (!(error instanceof DataLoss)) throw error;
+        return undefined;
       });
       const folders = await this.#uidFolders(name, signal);
       const unnamed = await this.#unnamed(name, folders, read, signal);
