@@ -45,6 +45,10 @@ export class PromptStore implements ObjectStore {
     return this.inner.uri;
   }
 
+  get maxListed(): number | undefined {
+    return this.inner.maxListed;
+  }
+
   put(key: string, bytes: Bytes, options: PutOptions = {}): Promise<{ etag: string }> {
     return this.#call(`put ${key}`, options.signal, sizeOf(bytes), (signal) => this.inner.put(key, bytes, { ...options, signal }));
   }

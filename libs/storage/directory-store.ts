@@ -60,6 +60,7 @@ const LASTING = new Set(['EROFS', 'EPERM', 'ENOSYS', 'EOPNOTSUPP']);
  */
 export class DirectoryStore implements ObjectStore {
   readonly uri: string;
+  readonly maxListed = 1 << 16;
 
   private constructor(
     private readonly root: string,
@@ -176,7 +177,7 @@ export class DirectoryStore implements ObjectStore {
 
   async list(prefix: string, { after = '', limit, signal }: ListOptions = {}): Promise<ListPage> {
     checkPrefix(prefix);
-    const most = checkListLimit(limit);
+    const most = checkListLimit(limit, this.maxListed);
     return this.guard(prefix, async () => {
       const page: ListPage = { objects: [] };
       for await (const object of walkInKeyOrder(this.root, prefix, after, signal)) {
