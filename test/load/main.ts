@@ -1,6 +1,7 @@
 /** npm run test:load: many of everything at once, over real processes. It asserts no times, but that every call is answered and nothing is lost. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { findTool } from '../support/tool.js';
 import { AnswerLog, type Answers } from './answers.js';
 import type { LoadChild } from './child.js';
 import { startDataClients } from './data-clients.js';
@@ -114,6 +115,7 @@ async function checkReplica({ data }: LoadedSystem): Promise<Answers> {
 async function load(): Promise<boolean> {
   const [chosen, kind] = [chosenParts(), chosenStore()];
   const [runs, clients] = [number('runs'), number('clients')];
+  const ghz = chosen.has('unary') ? await findTool('ghz') : undefined;
   const system = await openSystem(kind);
   if ('skip' in system) {
     console.log(JSON.stringify({ store: kind, skipped: system.skip }));
@@ -139,9 +141,8 @@ async function load(): Promise<boolean> {
       children.data = startDataClients(options);
     }
     await Promise.all(Object.values(children).map(({ ready }) => ready));
-    const unary = chosen.has('unary')
-      ? callUnary(system, { calls: number('calls'), together: 20, runs: chosen.has('runs'), schedules: chosen.has('schedules') })
-      : undefined;
+    const options = { calls: number('calls'), together: 20, runs: chosen.has('runs'), schedules: chosen.has('schedules') };
+    const unary = ghz && callUnary(ghz, system, options);
     const together = Promise.all([unary, delay(1000 * number('seconds'))]);
     if (chosen.has('runs')) take('besideOthers', await useRuns(system, runs, together));
     await together;

@@ -1,7 +1,7 @@
 /** Unary calls by ghz, a load generator of its own; without it, this part is left out with the reason. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { findTool } from '../support/tool.js';
+import type { Tool } from '../support/tool.js';
 import type { Answers } from './answers.js';
 import { runNameOf, scheduleNameOf } from './fill.js';
 import { type LoadedSystem, parent } from './system.js';
@@ -30,11 +30,12 @@ export interface UnaryOptions {
   readonly schedules: boolean;
 }
 
+/** @param ghz is looked for before the load begins, because it may have to be built */
 export async function callUnary(
+  ghz: Tool,
   { trainer, scheduler, data, manifest }: LoadedSystem,
   { calls, together, runs, schedules }: UnaryOptions,
 ): Promise<Answers> {
-  const ghz = await findTool('ghz');
   if ('skip' in ghz) return { figures: { skipped: ghz.skip }, problems: [] };
   const spec = { kind: 'DROP_KIND_DROPOUT', rate: 0.1, mode: 'DROP_MODE_EARLY', schedule: 'DROP_SCHEDULE_LINEAR', cutoffEpoch: 2 };
   const length = { epochs: 10, stepsPerEpoch: 100, depth: 12 };
