@@ -79,7 +79,9 @@ export class PromptStore implements ObjectStore {
   }
 
   list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
-    return this.#call(`list ${prefix}`, options.signal, 0, (signal) => this.inner.list(prefix, { ...options, signal }));
+    return this.#call(`list ${prefix}`, options.signal, 0, (signal, onProgress) =>
+      this.inner.list(prefix, { ...options, signal, onProgress }),
+    );
   }
 
   delete(key: string, options: SignalOption = {}): Promise<void> {

@@ -1,4 +1,4 @@
-import { opendir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf } from './directory-files.js';
@@ -41,7 +41,7 @@ async function* walk(
 }
 
 const looksAhead = 16;
-/** Number of entries of a folder that are read and sorted in one turn of the event loop, which takes a few ms. */
+/** Number of entries of a folder that are sorted in one turn of the event loop, which takes a few ms. */
 const entriesPerTurn = 4096;
 
 interface Entry {
@@ -66,7 +66,7 @@ async function readFolder(
   };
   try {
     signal?.throwIfAborted();
-    for await (const entry of await opendir(join(root, above), { bufferSize: entriesPerTurn })) {
+    for (const entry of await readdir(join(root, above), { withFileTypes: true })) {
       const isFolder = entry.isDirectory();
       // Names that start with a dot are not keys.
       if (entry.name.startsWith('.') || !(isFolder || entry.isFile())) continue;

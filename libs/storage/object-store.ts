@@ -32,6 +32,8 @@ export interface ListOptions {
   after?: string | undefined;
   /** Largest number of keys, from 1 to 1000, or to the store's own `maxListed`. Default 1000. */
   limit?: number | undefined;
+  /** Called now and then while a page is being read, so that a caller can tell a long listing from one that hangs. */
+  onProgress?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { NeverFits } from '#errors/errors.js';
 import { Admission, type AdmissionOptions, type Admitted, BoundReached } from './admission.js';
+import { UNREAD_MS } from './shares.js';
 
 const never = new AbortController().signal;
 const settled = async (promise: Promise<unknown>) => {
