@@ -13,7 +13,7 @@ import { type ServiceProcess, startService } from '../support/processes.js';
 import { writeImageFolder } from '../support/sample-datasets.js';
 import { connectTrainer, type Trainer } from '../support/training.js';
 
-export const project = 'load';
+const project = 'load';
 export const parent = `projects/${project}`;
 
 export interface LoadedSystem {
