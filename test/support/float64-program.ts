@@ -523,7 +523,7 @@ function execute(
         const total = t.reduce((sum, v) => sum + v, 0);
         x[s] = -row.reduce((sum, v, i) => sum + t[i]! * (v - lse), 0);
         row.forEach((v, i) => {
-          y[s * classes + i] = (Math.exp(v - lse) * total - t[i]!) * chunk.lossScale;
+          if (y) y[s * classes + i] = (Math.exp(v - lse) * total - t[i]!) * chunk.lossScale;
         });
       }
       return;
