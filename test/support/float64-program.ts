@@ -101,7 +101,9 @@ export interface SingleCall {
 export function runKernelInFloat64(call: SingleCall): Record<string, Float64Array> {
   const { kernel, attributes, domain = 0, positions, firstSample = 0, site, random, lossScale = 1 } = call;
   const names = Object.keys(call.outputs);
-  const outputs = Object.values(call.outputs).map((before) => (typeof before === 'number' ? new Float64Array(before) : Float64Array.from(before)));
+  const outputs = Object.values(call.outputs).map((before) =>
+    typeof before === 'number' ? new Float64Array(before) : Float64Array.from(before),
+  );
   // Where operands are makes no difference to a kernel: all that it reads are parameters here, and all that it writes gradients.
   const instruction: Instruction = {
     kernel,

@@ -76,7 +76,9 @@ const quads = (groups: Groups) => Array.from({ length: quadsOf(groups) }, (_, q)
 /** `read_NAME(at, q)`: the q-th vector of the row that begins at element `at`. */
 function rowReader(name: string, { headDim }: Groups): string {
   if (headDim % 4 === 0) return `fn read_${name}(at: u32, q: u32) -> vec4f { return load4_${name}(at / 4u + q); }\n`;
-  const parts = [0, 1, 2, 3].map((e) => `select(0.0, load_${name}(at + min(4u * q + ${e}u, ${headDim - 1}u)), 4u * q + ${e}u < ${headDim}u)`);
+  const parts = [0, 1, 2, 3].map(
+    (e) => `select(0.0, load_${name}(at + min(4u * q + ${e}u, ${headDim - 1}u)), 4u * q + ${e}u < ${headDim}u)`,
+  );
   return `fn read_${name}(at: u32, q: u32) -> vec4f { return vec4f(${parts.join(', ')}); }\n`;
 }
 

@@ -76,12 +76,18 @@ ${across.map((kx) => `  var sum_${kx} = 0.0;\n  var x_${kx} = 0.0;`).join('\n')}
     let x_row = (map + y) * ${width}u;
     let dy_row = (map + row) * ${width}u;
     // The row of x slides along: x_KX is what tap kx multiplies.
-${across.slice(1).map((kx) => {
-  const column = kx - 1 - pad;
-  return `    x_${kx} = ${column < 0 || column >= width ? '0.0' : `load_x((x_row + ${column}u) * ${channels}u + c)`};`;
-}).join('\n')}
+${across
+  .slice(1)
+  .map((kx) => {
+    const column = kx - 1 - pad;
+    return `    x_${kx} = ${column < 0 || column >= width ? '0.0' : `load_x((x_row + ${column}u) * ${channels}u + c)`};`;
+  })
+  .join('\n')}
     for (var column = 0u; column < ${width}u; column++) {
-${across.slice(1).map((kx) => `      x_${kx - 1} = x_${kx};`).join('\n')}
+${across
+  .slice(1)
+  .map((kx) => `      x_${kx - 1} = x_${kx};`)
+  .join('\n')}
       x_${kernel - 1} = 0.0;
       if (column + ${pad}u < ${width}u) { x_${kernel - 1} = load_x((x_row + column + ${pad}u) * ${channels}u + c); }
       let d = load_dy((dy_row + column) * ${channels}u + c);

@@ -50,7 +50,13 @@ test('gelu and its gradient are within 5e-7 of the exact form, from −12 to 12'
 });
 
 test('gelu keeps its relative precision in the lower tail', { skip }, async () => {
-  const { y } = await runKernel({ kernel: 'gelu', attributes: { rows: 1, width: 2 }, inputs: { x: Float32Array.of(-5, -9) }, outputs: { y: 2 }, n: 1 });
+  const { y } = await runKernel({
+    kernel: 'gelu',
+    attributes: { rows: 1, width: 2 },
+    inputs: { x: Float32Array.of(-5, -9) },
+    outputs: { y: 2 },
+    n: 1,
+  });
   const expected = [-1.4332578e-6, -1.0157263e-18];
   y?.forEach((value, i) => {
     assert.ok(Math.abs(value / expected[i]! - 1) < 2e-5, `${value}, expected ${expected[i]}`);

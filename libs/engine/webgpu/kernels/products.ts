@@ -37,9 +37,7 @@ export const linear: KernelGenerator = (call) => {
 export const linearInputGrad: KernelGenerator = (call) => {
   const { rows = 1, in: n = 1, out: k = 1, gelu = 0 } = call.attributes;
   const slope =
-    n % 4 === 0
-      ? 'v *= load4_slope(i / 4u);'
-      : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
+    n % 4 === 0 ? 'v *= load4_slope(i / 4u);' : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
   return rowsProduct(call, {
     operands: { dy: 'in.dy', weight: 'in.weight', ...(gelu === 1 && { slope: 'in.slope' }), y: 'out.y' },
     a: { name: 'dy', along: 'k', stride: k },

@@ -70,8 +70,12 @@ ${loadTile(a, 'm', m, end, quads, stride)}
 ${loadTile(b, 'n', n, end, quads, stride)}
     workgroupBarrier();
     for (var k = 0u; k < ${DEPTH}u * ${ONE}; k++) {
-${range(each).map((q) => `      let a_${q} = tile_a[k * ${stride}u + thread_m + ${q * ACROSS}u];`).join('\n')}
-${range(each).map((q) => `      let b_${q} = tile_b[k * ${stride}u + thread_n + ${q * ACROSS}u];`).join('\n')}
+${range(each)
+  .map((q) => `      let a_${q} = tile_a[k * ${stride}u + thread_m + ${q * ACROSS}u];`)
+  .join('\n')}
+${range(each)
+  .map((q) => `      let b_${q} = tile_b[k * ${stride}u + thread_n + ${q * ACROSS}u];`)
+  .join('\n')}
 ${variables.map(({ i, j, name }) => `      ${name} = fma(vec4f(a_${i >> 2}.${'xyzw'[i & 3]}), b_${j}, ${name});`).join('\n')}
     }
     workgroupBarrier();
@@ -86,7 +90,14 @@ const literal = (size: Size) => (typeof size === 'number' ? `${size}u` : size);
 /**
  * Loads a factor's part of the tile. Rows and columns beyond C repeat its last ones, since their sums are not stored; beyond the end of k are zeros.
  */
-function loadTile({ name, along, stride: rowStride }: Factor, side: 'm' | 'n', size: Size, end: Size, quads: number, stride: number): string {
+function loadTile(
+  { name, along, stride: rowStride }: Factor,
+  side: 'm' | 'n',
+  size: Size,
+  end: Size,
+  quads: number,
+  stride: number,
+): string {
   const last = typeof size === 'number' ? `${size - 1}u` : `${size} - 1u`;
   const whole = typeof end === 'number' && end % DEPTH === 0;
   const [k, quad] = along === 'k' ? [`t % ${DEPTH}u`, `t / ${DEPTH}u`] : [`t / ${quads}u`, `t % ${quads}u`];
