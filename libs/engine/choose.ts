@@ -5,6 +5,7 @@ import type { Executor } from './executor.js';
 // Executors are imported when they are used, so that a process that trains natively never loads TensorFlow.js, and vice versa.
 const executors: Readonly<Record<ExecutorName, () => Promise<Executor>>> = {
   native: async () => (await import('./native/executor.js')).nativeExecutor,
+  webgpu: async () => (await import('./webgpu/executor.js')).webgpuExecutor,
   tfjs: async () => (await import('./tfjs/executor.js')).tfjsExecutor('best'),
   'tfjs-cpu': async () => (await import('./tfjs/executor.js')).tfjsExecutor('cpu'),
   'tfjs-tensorflow': async () => (await import('./tfjs/executor.js')).tfjsExecutor('tensorflow'),
