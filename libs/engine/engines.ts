@@ -28,7 +28,10 @@ const abilities: Readonly<Record<ExecutorName, Abilities>> = {
 };
 
 /** The executor of each engine that a spec can name. A run chooses its backend, so that its numbers do not depend on what is installed. */
-const executors = { native: 'native', tfjs: 'tfjs-cpu', tensorflow: 'tfjs-tensorflow' } as const satisfies Record<string, ExecutorName>;
+const executors = { native: 'native', webgpu: 'webgpu', tfjs: 'tfjs-cpu', tensorflow: 'tfjs-tensorflow' } as const satisfies Record<
+  string,
+  ExecutorName
+>;
 
 export type EngineName = keyof typeof executors;
 

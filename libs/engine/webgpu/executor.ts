@@ -45,6 +45,13 @@ export const webgpuExecutor: Executor = {
       throw error;
     }
   },
+  async describe() {
+    const { name, driver, dawn, software, limits } = await adapter();
+    const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`;
+    const where = software ? ', which computes on the CPU' : '';
+    const most = `buffers up to ${megabytes(limits.bufferBytes)}, ${limits.workgroupBytes / 1024} KB of workgroup memory`;
+    return `${name}${where} (${driver}); ${most}; webgpu ${dawn}`;
+  },
 };
 
 function* lowerForDevice(graph: Graph, samples: number, options: LowerOptions): Pieces<ProgramSpec> {
