@@ -1,5 +1,6 @@
 /** The kernels of the WebGPU executor by the names of libs/native/kernels.def. */
 import type { KernelName } from '#native/kernel-operands.js';
+import { attention, attentionGrad } from './attention.js';
 import { add, cast, dropout, gelu, geluGrad, multiply } from './elementwise.js';
 import { gatherKept, scatterAddKept } from './kept.js';
 import type { KernelGenerator } from './kernel.js';
@@ -28,6 +29,8 @@ const kernels: Readonly<Partial<Record<KernelName, KernelGenerator>>> = {
   gelu_grad: geluGrad,
   layer_norm: layerNorm,
   layer_norm_grad: layerNormGrad,
+  attention,
+  attention_grad: attentionGrad,
   prepend_token: prependToken,
   prepend_token_grad: prependTokenGrad,
   add_positions: addPositions,
