@@ -9,8 +9,11 @@ import {
   type Call,
   type Copy,
   FLAG_DISPOSED,
+  FLAG_PARK,
+  FLAG_PARKED,
   FLAG_TICKET,
   type FromDevice,
+  newFlags,
   type Piece,
   type Result,
   type Start,
@@ -28,6 +31,17 @@ export class DeviceFailed extends Error {
   override readonly name = 'DeviceFailed';
 }
 
+/** Threads whose device is working; when the process exits, they must stop outside of Dawn first (device-worker.ts). */
+const working = new Set<Int32Array>();
+const PARK_MS = 2000;
+
+process.on('exit', () => {
+  for (const flags of working) {
+    Atomics.store(flags, FLAG_PARK, 1);
+    Atomics.wait(flags, FLAG_PARKED, 0, PARK_MS);
+  }
+});
+
 /** The arrays of a call. */
 export interface CallArrays {
   /** Images and targets of some samples of a micro-batch. */
@@ -44,7 +58,7 @@ interface Pending {
 
 /** Describes the adapter that a program would run on. @throws ExecutorUnavailable */
 export async function describeAdapter(wanted = process.env.DROPSTREAM_GPU): Promise<AdapterDescription> {
-  const worker = start({ wanted, flags: new Int32Array(new SharedArrayBuffer(8)) });
+  const worker = start({ wanted, flags: newFlags() });
   const adapter = await new Promise<AdapterDescription>((resolve, reject) => {
     worker.on('message', (message: FromDevice) => {
       if (message.kind === 'described') resolve(message.adapter);
@@ -58,7 +72,7 @@ export async function describeAdapter(wanted = process.env.DROPSTREAM_GPU): Prom
 
 export class DeviceThread {
   readonly #pending = new Map<number, Pending>();
-  readonly #flags = new Int32Array(new SharedArrayBuffer(8));
+  readonly #flags = newFlags();
   readonly #worker: Worker;
   #ids = 0;
   #silence: NodeJS.Timeout | undefined;
@@ -99,6 +113,7 @@ export class DeviceThread {
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, arrays });
       this.#worker.ref();
+      working.add(this.#flags);
       this.#heard(true);
       this.#send({ kind: 'call', id, ticket: Atomics.load(this.#flags, FLAG_TICKET), call });
     });
@@ -168,7 +183,10 @@ export class DeviceThread {
   #settle(id: number): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#worker.unref();
+    if (this.#pending.size === 0) {
+      this.#worker.unref();
+      working.delete(this.#flags);
+    }
     return pending;
   }
 
@@ -189,6 +207,7 @@ export class DeviceThread {
     this.#ready?.reject(this.#failure);
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
+    working.delete(this.#flags);
   }
 }
 

@@ -2,7 +2,19 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDevice } from './device.js';
 import { DeviceProgram, type Host } from './device-program.js';
-import { type Copy, FLAG_DISPOSED, FLAG_TICKET, type FromDevice, type Piece, type Start, type ToDevice } from './messages.js';
+import {
+  type Copy,
+  FLAG_DISPOSED,
+  FLAG_PARK,
+  FLAG_PARKED,
+  FLAG_TICKET,
+  type FromDevice,
+  type Piece,
+  type Start,
+  type ToDevice,
+} from './messages.js';
+
+const PARK_MS = 5;
 
 const port = parentPort!;
 const { wanted, spec, flags } = workerData as Start;
@@ -25,6 +37,17 @@ try {
 } catch (error) {
   sendFailure(error);
   port.close();
+}
+
+/**
+ * Dawn aborts the process if its thread is ended inside one of its calls. So a process that exits while the device works lets the thread stop here
+ * first, where it can be ended.
+ */
+function parkAtExit(): void {
+  if (Atomics.load(flags, FLAG_PARK) === 0) return;
+  Atomics.store(flags, FLAG_PARKED, 1);
+  Atomics.notify(flags, FLAG_PARKED);
+  Atomics.wait(flags, FLAG_PARK, 1);
 }
 
 async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: DeviceProgram): Promise<void> {
@@ -50,12 +73,15 @@ async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: Devi
       cancelled: () => Atomics.load(flags, FLAG_TICKET) !== ticket,
     };
     if (call.kind === 'dispose') ended = true;
+    const watch = setInterval(parkAtExit, PARK_MS);
     try {
       if (call.kind !== 'dispose' && Atomics.load(flags, FLAG_DISPOSED) === 1) throw new Error('The program is disposed');
       const result = await program.run(call, ticket, host);
       send({ kind: 'done', id, result, memoryBytes: program.memoryBytes });
     } catch (error) {
       sendFailure(error, id);
+    } finally {
+      clearInterval(watch);
     }
     if (call.kind === 'dispose') port.close();
   };

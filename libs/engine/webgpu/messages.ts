@@ -10,11 +10,19 @@ export interface Start {
   /** Part of the adapter's name. */
   wanted: string | undefined;
   spec?: ProgramSpec;
-  /** Incremented by every cancel, and set to 1 when the program is disposed of. */
+  /** What the thread must see at once, or after the process has stopped handling messages. */
   flags: Int32Array;
 }
+
+/** Incremented by every cancel. */
 export const FLAG_TICKET = 0;
+/** 1 when the program is disposed of. */
 export const FLAG_DISPOSED = 1;
+/** 1 when the process exits: the thread parks. */
+export const FLAG_PARK = 2;
+/** 1 when the thread has parked. */
+export const FLAG_PARKED = 3;
+export const newFlags = (): Int32Array => new Int32Array(new SharedArrayBuffer(16));
 
 /** Images and targets stay where they are until the device asks for them. */
 export type BatchHead = Omit<MicroBatch, 'images' | 'targets'>;

@@ -25,7 +25,10 @@ export function columnSums(call: DeviceCall, { label, operands, rows, columns, s
   const ends = names.map((name) => (direct ? `store_d_${name}(c, load_d_${name}(c) + sum_${name});` : `data_p_${name}[i] = sum_${name};`));
   const first = shader(call, {
     label,
-    operands: { ...operands, ...Object.fromEntries(names.map((name) => (direct ? [`d_${name}`, `out.${name}`] : [`p_${name}`, `scratch.${name}`]))) },
+    operands: {
+      ...operands,
+      ...Object.fromEntries(names.map((name) => (direct ? [`d_${name}`, `out.${name}`] : [`p_${name}`, `scratch.${name}`]))),
+    },
     workgroupSize: 64,
     workgroups: (n) => flatGroups((direct ? Math.sign(n) : blocks(n)) * columns),
     declarations: FLAT + declarations,
@@ -42,7 +45,13 @@ ${names.map((name) => `    sum_${name} += ${sums[name]};`).join('\n')}
   ${ends.join('\n  ')}`,
   });
   if (direct) return { dispatches: [first] };
-  const second = sumOfPartials(call, { label: `${label} (blocks)`, gradients: names, elements: columns, partials: blocks, count: `(call.n * ${rows}u + ${ROWS_PER_BLOCK - 1}u) / ${ROWS_PER_BLOCK}u` });
+  const second = sumOfPartials(call, {
+    label: `${label} (blocks)`,
+    gradients: names,
+    elements: columns,
+    partials: blocks,
+    count: `(call.n * ${rows}u + ${ROWS_PER_BLOCK - 1}u) / ${ROWS_PER_BLOCK}u`,
+  });
   return { dispatches: [first, second], scratch: Object.fromEntries(names.map((name) => [name, blocks(call.chunkSamples) * columns])) };
 }
 
@@ -54,7 +63,9 @@ export function sumOfPartials(
   const { label, gradients, elements, partials, count } = spec;
   return shader(call, {
     label,
-    operands: Object.fromEntries(gradients.flatMap((name) => [[`p_${name}`, `scratch.${name}`] as const, [`d_${name}`, `out.${name}`] as const])),
+    operands: Object.fromEntries(
+      gradients.flatMap((name) => [[`p_${name}`, `scratch.${name}`] as const, [`d_${name}`, `out.${name}`] as const]),
+    ),
     workgroupSize: 64,
     workgroups: (n) => flatGroups(Math.sign(partials(n)) * elements),
     declarations: FLAT,

@@ -53,6 +53,7 @@ const types = { 1: 'f32', 2: 'vec2f', 4: 'vec4f' } as const;
 
 function lanesOf(run: number): Lanes {
   const count = run % 4 === 0 ? 4 : run % 2 === 0 ? 2 : 1;
-  const load = (operand: string, index = 'i') => (count === 1 ? `load_${operand}(${index})` : `load${count}_${operand}((${index}) / ${count}u)`);
+  const load = (operand: string, index = 'i') =>
+    count === 1 ? `load_${operand}(${index})` : `load${count}_${operand}((${index}) / ${count}u)`;
   return { count, type: types[count], load };
 }

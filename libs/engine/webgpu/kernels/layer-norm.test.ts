@@ -18,7 +18,11 @@ const normalized = ({ n, rows, width }: (typeof shapes)[0]): KernelRun => ({
   kernel: 'layer_norm',
   attributes: { rows, width, eps: 1e-6 },
   // Rows with a mean of their own that is larger than their deviation.
-  inputs: { x: values(n * rows * width, 1).map((v, i) => v + 3 * Math.sin(Math.floor(i / width))), weight: values(width, 2), bias: values(width, 3) },
+  inputs: {
+    x: values(n * rows * width, 1).map((v, i) => v + 3 * Math.sin(Math.floor(i / width))),
+    weight: values(width, 2),
+    bias: values(width, 3),
+  },
   outputs: { y: n * rows * width, mean: n * rows, rstd: n * rows },
   n,
 });

@@ -6,7 +6,13 @@ after(closeTestDevice);
 const skip = noWebgpu;
 
 const n = 3;
-const one = (kernel: KernelRun['kernel'], attributes: Record<string, number>, input: string, inputs: number, outputs: number): KernelRun => ({
+const one = (
+  kernel: KernelRun['kernel'],
+  attributes: Record<string, number>,
+  input: string,
+  inputs: number,
+  outputs: number,
+): KernelRun => ({
   kernel,
   attributes,
   inputs: { [input]: values(n * inputs, 1) },

@@ -88,8 +88,7 @@ export const transposeTokens: KernelGenerator = (call) => {
 };
 
 /** The column of a merged row where channel `c` of the map's element (dy, dx) in its 2 × 2 is. */
-const mergedColumn = (order: number, channels: number) =>
-  order === 0 ? '(c * 2u + dy) * 2u + dx' : `(dx * 2u + dy) * ${channels}u + c`;
+const mergedColumn = (order: number, channels: number) => (order === 0 ? '(c * 2u + dy) * 2u + dx' : `(dx * 2u + dy) * ${channels}u + c`);
 
 /** x[n, H·W, C] → y[n, (H/2)(W/2), 4C]. */
 export const mergePatches: KernelGenerator = (call) => {

@@ -10,7 +10,10 @@ test('softmax_cross_entropy and its gradient are within 2e-6, for logits of any 
     for (const size of [1, 30, 1e4]) {
       const n = 5;
       const attributes = { classes };
-      const inputs = { logits: values(n * classes, 1).map((v) => v * size), targets: values(n * classes, 2).map((v) => Math.abs(v) / classes) };
+      const inputs = {
+        logits: values(n * classes, 1).map((v) => v * size),
+        targets: values(n * classes, 2).map((v) => Math.abs(v) / classes),
+      };
       await assertMatchesFloat64(
         { kernel: 'softmax_cross_entropy', attributes, inputs, outputs: { y: n, dlogits: n * classes }, n, lossScale: 0.125 },
         2e-6,

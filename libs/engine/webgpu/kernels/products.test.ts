@@ -15,11 +15,11 @@ const shapes = [
   { n: 2, rows: 70, k: 23, out: 67 },
 ];
 
-const linear = ({ n, rows, k, out }: (typeof shapes)[0], { bias = true, gelu = false, slope = gelu } = {}): KernelRun => ({
+const linear = ({ n, rows, k, out }: (typeof shapes)[0], { bias = true, gelu = false, slope = true } = {}): KernelRun => ({
   kernel: 'linear',
   attributes: { rows, in: k, out, gelu: Number(gelu), bias: Number(bias) },
   inputs: { x: values(n * rows * k, 1), weight: values(k * out, 2), ...(bias && { bias: values(out, 3) }) },
-  outputs: { y: n * rows * out, ...(slope && { slope: n * rows * out }) },
+  outputs: { y: n * rows * out, ...(gelu && slope && { slope: n * rows * out }) },
   n,
 });
 
