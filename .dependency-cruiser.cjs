@@ -7,7 +7,7 @@ const layers = {
   telemetry: [],
   schedule: ['errors'],
   storage: ['errors', 'bounds', 'telemetry'],
-  native: ['random'],
+  native: ['errors', 'random'],
   spec: ['errors', 'protocol', 'schedule'],
   rpc: ['errors', 'bounds', 'protocol', 'telemetry', 'schedule', 'storage'],
   data: ['errors', 'bounds', 'random', 'protocol', 'telemetry', 'storage', 'native', 'spec', 'rpc'],

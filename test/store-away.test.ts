@@ -5,20 +5,27 @@ import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { after, describe, test } from 'node:test';
 import pino from 'pino';
 import { DomainError, Unavailable } from '#errors/errors.js';
-import { EvaluatorServiceClient, EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import { Evaluation, EvaluationState, EvaluatorServiceClient, EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { SchedulerServiceClient, SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
-import { TrainerServiceClient, TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
+import { Run, RunState, TrainerServiceClient, TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { HealthCheckResponse_ServingStatus, HealthClient } from '#protocol/grpc/health/v1/health.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import type { RunningService } from '#rpc/start-service.js';
+import { toStored } from '#spec/drop-schedules.js';
+import type { ObjectStore } from '#storage/object-store.js';
+import { openStore } from '#storage/open-store.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { dataConfig } from '../services/data/config.js';
 import { start as startData } from '../services/data/main.js';
+import { Evaluations } from '../services/evaluator/api/evaluations.js';
 import { evaluatorConfig } from '../services/evaluator/config.js';
 import { start as startEvaluator } from '../services/evaluator/main.js';
 import { schedulerConfig } from '../services/scheduler/config.js';
 import { start as startScheduler } from '../services/scheduler/main.js';
+import { ScheduleStore } from '../services/scheduler/schedule-store.js';
+import { Runs } from '../services/trainer/api/runs.js';
 import { trainerConfig } from '../services/trainer/config.js';
 import { start as startTrainer } from '../services/trainer/main.js';
 import { type RunningMinio, startMinio } from './support/minio.js';
@@ -112,6 +119,55 @@ async function errorOf(client: AnyClient, method: string, request: object): Prom
     return error;
   }
 }
+
+const watched = { schedule: 'projects/q/schedules/s', run: 'projects/q/runs/r', evaluation: 'projects/q/evaluations/e' };
+
+/** What a watch needs: something in the store to watch, the request that changes it, and words of the message that shows the change. */
+const watches: Record<
+  string,
+  { create: (store: ObjectStore) => Promise<unknown>; watch: string; request: object; change: string; changing: object; shows: RegExp }
+> = {
+  scheduler: {
+    create: (store) =>
+      new ScheduleStore(store).create(watched.schedule, toStored(DropScheduleSpec.fromPartial(dropSpec)), '', AbortSignal.timeout(20_000)),
+    watch: 'watchSchedule',
+    request: { name: watched.schedule },
+    change: 'updateSchedule',
+    changing: { name: watched.schedule, spec: { ...dropSpec, rate: 0.25 } },
+    shows: /"rate":0.25/,
+  },
+  trainer: {
+    create: async (store) => {
+      const runs = new Runs({ store, watchPollMs: 1000, onError: () => {} });
+      const created = Run.fromPartial({ name: watched.run, state: RunState.QUEUED, spec: runSpec });
+      const record = { state: RunState.QUEUED, reason: '', trainSamples: 1n, specDigest: '', requestId: '', classes: [], dropKind: 1 };
+      await runs.create('q', 'r', { ...record, run: created }, AbortSignal.timeout(20_000));
+      runs.close();
+    },
+    watch: 'watchRun',
+    request: { name: watched.run },
+    change: 'cancelRun',
+    changing: { name: watched.run },
+    shows: /"cancelled by request"/,
+  },
+  evaluator: {
+    create: async (store) => {
+      const evaluations = new Evaluations({ store, watchPollMs: 1000, onError: () => {} });
+      const spec = { checkpoint: `${watched.run}/checkpoints/c` };
+      const created = Evaluation.fromPartial({ name: watched.evaluation, state: EvaluationState.PENDING, spec });
+      const request = { project: 'q', id: 'e', evaluation: created, specDigest: '', requestId: '', runUid: 'ab'.repeat(16) };
+      await evaluations.create(request, AbortSignal.timeout(20_000));
+      evaluations.close();
+    },
+    watch: 'watchEvaluation',
+    request: { name: watched.evaluation },
+    change: 'cancelEvaluation',
+    changing: { name: watched.evaluation },
+    shows: /"state":5/,
+  },
+};
+
+const textOf = (message: unknown): string => JSON.stringify(message, (_, value) => (typeof value === 'bigint' ? Number(value) : value));
 
 async function waitFor(address: string, service: string, wanted: HealthCheckResponse_ServingStatus): Promise<void> {
   const health = connect(HealthClient, address);
@@ -242,6 +298,45 @@ for (const [service, { type, definition, calls }] of Object.entries(requests)) {
         const error = await errorOf(client, method, request);
         assert.ok(error === undefined || (error instanceof DomainError && !(error instanceof Unavailable)), `${method}: ${error}`);
       }
+    });
+  }
+}
+
+for (const [service, { create, watch, request, change, changing, shows }] of Object.entries(watches)) {
+  for (const [what, { uri, away, back }] of Object.entries(cases)) {
+    test(`${service}: a watch that is open while the store ${what} goes on afterwards; a new one is UNAVAILABLE`, async (t) => {
+      t.after(back);
+      await back();
+      const store = await openStore(uri);
+      t.after(() => store.close());
+      await create(store);
+      const running = await services[service]!(uri, [], { logger: silentLogger(), processMetrics: false });
+      t.after(() => running.close());
+      const { type, definition } = requests[service]!;
+      const address = `127.0.0.1:${running.port}`;
+      const client = connect(type as ClientClass<object>, address, { retry: { attempts: 1 } }) as unknown as AnyClient & { close(): void };
+      t.after(() => client.close());
+      const name = String((Object.values(definition)[0] as { path: string }).path).split('/')[1]!;
+      const ending = new AbortController();
+      t.after(() => ending.abort());
+      const open = client[watch]!(request, { timeoutMs: 60_000, signal: ending.signal }) as AsyncIterable<unknown>;
+      const messages = open[Symbol.asyncIterator]();
+      assert.equal((await messages.next()).done, false);
+      let isPending = true;
+      const next = messages.next().finally(() => {
+        isPending = false;
+      });
+      next.catch(() => {});
+      await waitFor(address, name, HealthCheckResponse_ServingStatus.SERVING);
+      await away();
+      await waitFor(address, name, HealthCheckResponse_ServingStatus.NOT_SERVING);
+      const others = Array.from({ length: 3 }, () => errorOf(client, watch, request));
+      for (const error of await Promise.all(others)) assert.ok(error instanceof Unavailable && error.retryAfterMs > 0, String(error));
+      assert.ok(isPending, 'the open watch neither ends nor fails');
+      await back();
+      await waitFor(address, name, HealthCheckResponse_ServingStatus.SERVING);
+      await client[change]!(changing, { timeoutMs: 20_000 });
+      assert.match(textOf((await next).value), shows);
     });
   }
 }

@@ -194,16 +194,56 @@ test('what a failed download leaves is called what it is', async () => {
     );
 });
 
-test('element types that are not read are passed over beside the weights of a safetensors file, by name', async () => {
-  const entries: Record<string, unknown> = { w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } };
-  for (const [k, dtype] of ['F8_E4M3', 'F8_E5M2', 'C64'].entries())
-    entries[`x${k}`] = { dtype, shape: [4], data_offsets: [4 + 4 * k, 8 + 4 * k] };
-  const json = Buffer.from(JSON.stringify(entries));
-  const file = Buffer.concat([Buffer.from(BigUint64Array.of(BigInt(json.length)).buffer), json, Buffer.alloc(16)]);
-  const opened = await openWeightFile(bytesSource(file));
-  assert.deepEqual(
-    opened.entries.map(({ name }) => name),
-    ['w'],
+/** A safetensors file of any element types, with zeros for elements. */
+function zeros(entries: Record<string, { dtype: string; shape: readonly number[]; bytes: number }>): Buffer {
+  let end = 0;
+  const header = Object.entries(entries).map(([name, { dtype, shape, bytes }]) => {
+    const begin = end;
+    end += bytes;
+    return [name, { dtype, shape, data_offsets: [begin, end] }];
+  });
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+  return Buffer.concat([Buffer.from(BigUint64Array.of(BigInt(json.length)).buffer), json, Buffer.alloc(end)]);
+}
+
+test('what is no weight by its type is passed over by name, beside weights in either format', async () => {
+  const floats = Object.fromEntries(
+    expected.map(({ name, shape }) => [name, { dtype: 'F32', shape, bytes: 4 * shape.reduce((a, b) => a * b, 1) }]),
   );
-  assert.match(opened.notices.join(), /x0 \(F8_E4M3\), x1 \(F8_E5M2\), x2 \(C64\)/);
+  for (const [dtype, bytes] of [
+    ['BOOL', 2],
+    ['U8', 2],
+    ['I8', 2],
+    ['U16', 4],
+    ['I16', 4],
+    ['U32', 8],
+    ['I32', 8],
+    ['U64', 16],
+    ['I64', 16],
+    ['F8_E4M3', 2],
+    ['F8_E5M2', 2],
+    ['C64', 16],
+  ] as const) {
+    const file = await open(zeros({ extra: { dtype, shape: [2], bytes }, ...floats }));
+    const { tensors, notices } = await importWeights(file, { expected });
+    assert.deepEqual(
+      tensors.map(({ name }) => name),
+      expected.map(({ name }) => name),
+    );
+    assert.deepEqual(notices, [`no weights by their types, passed over: "extra" (${dtype})`]);
+    // In the place of a parameter it is an error, with its type.
+    const instead = zeros({ ...floats, 'head.bias': { dtype, shape: [3], bytes: (3 * bytes) / 2 } });
+    assert.deepEqual((await mismatchesOf(instead)).mismatches, [
+      { name: 'head.bias', problem: 'type', found: dtype, expected: 'F32 F64 F16 BF16' },
+    ]);
+  }
+  const counter = new PthTensor('I64', [], BigInt64Array.of(3n));
+  const found = await importWeights(await open(writePth({ model: dict({ ...weights, num_batches_tracked: counter }) })), { expected });
+  assert.deepEqual([found.tensors.length, found.notices], [3, ['no weights by their types, passed over: "num_batches_tracked" (I64)']]);
+  // A float that the model does not know may be a weight of another model.
+  const other = await mismatchesOf(zeros({ ...floats, extra: { dtype: 'F16', shape: [2], bytes: 4 } }));
+  assert.deepEqual(other.mismatches, [{ name: 'extra', problem: 'unexpected', found: '[2]', expected: undefined }]);
+  // The hint about a prefix looks at weights alone.
+  const wrapped = Object.fromEntries(Object.entries(floats).map(([name, entry]) => [`module.${name}`, entry]));
+  assert.match((await mismatchesOf(zeros({ step: { dtype: 'I64', shape: [], bytes: 8 }, ...wrapped }))).message, /--model-prefix module\./);
 });

@@ -3,6 +3,7 @@ import type { Tensor, TensorData } from '#storage/tensor.js';
 import { bfloat16ToFloat32, float16ToFloat32 } from './half-floats.js';
 import { type Mismatch, MismatchError } from './mismatch-error.js';
 import { type Convention, conventionOf, familyOf, fromTimm, type NamedShape } from './names/timm-names.js';
+import { quoted } from './pth/pth-error.js';
 import type { WeightEntry, WeightFile } from './weight-file.js';
 
 export interface ImportOptions {
@@ -19,12 +20,12 @@ export interface ImportedWeights {
   readonly notices: readonly string[];
 }
 
-const toFloat32: { readonly [dtype in Tensor['dtype']]?: (data: TensorData) => Float32Array } = {
-  F32: (data) => data as Float32Array,
-  F64: (data) => Float32Array.from(data as Float64Array),
-  F16: (data) => float16ToFloat32(data as Uint16Array),
-  BF16: (data) => bfloat16ToFloat32(data as Uint16Array),
-};
+const toFloat32: ReadonlyMap<string, (data: TensorData) => Float32Array> = new Map([
+  ['F32', (data: TensorData) => data as Float32Array],
+  ['F64', (data: TensorData) => Float32Array.from(data as Float64Array)],
+  ['F16', (data: TensorData) => float16ToFloat32(data as Uint16Array)],
+  ['BF16', (data: TensorData) => bfloat16ToFloat32(data as Uint16Array)],
+]);
 
 /** @throws MismatchError that lists every parameter; InterchangeError for damaged data */
 export async function importWeights(file: WeightFile, { expected, dropHead = false }: ImportOptions): Promise<ImportedWeights> {
@@ -50,16 +51,23 @@ export async function importWeights(file: WeightFile, { expected, dropHead = fal
     else if (dropHead && name.startsWith('head.') && mismatch?.problem !== 'type') dropped.push(name);
     else mismatches.push(mismatch!);
   }
-  for (const { entry } of found.values())
-    mismatches.push({ name: entry.name, problem: 'unexpected', found: text(entry.shape), expected: undefined });
+  // Counters, masks and the like, which many save beside the weights.
+  const others: string[] = [];
+  for (const { entry } of found.values()) {
+    if (toFloat32.has(entry.dtype))
+      mismatches.push({ name: entry.name, problem: 'unexpected', found: text(entry.shape), expected: undefined });
+    else others.push(`${quoted(entry.name)} (${entry.dtype})`);
+  }
   if (mismatches.length > 0) throw new MismatchError(mismatches, hintOf(file, expected));
   const tensors: Tensor[] = [];
   for (const { name, shape, entry } of taken) {
-    const data = toFloat32[entry.dtype]!(await entry.read()) as Float32Array<ArrayBuffer>;
+    const data = toFloat32.get(entry.dtype)!(await entry.read()) as Float32Array<ArrayBuffer>;
     tensors.push({ name, dtype: 'F32', shape, data });
   }
-  const notices = dropped.length === 0 ? [] : [`left out, since the file has no such head: ${dropped.join(', ')}`];
-  return { tensors, convention, notices: [...file.notices, ...notices] };
+  const notices = [...file.notices];
+  if (others.length > 0) notices.push(`no weights by their types, passed over: ${others.slice(0, 20).join(', ')}`);
+  if (dropped.length > 0) notices.push(`left out, since the file has no such head: ${dropped.join(', ')}`);
+  return { tensors, convention, notices };
 }
 
 function compare(
@@ -69,18 +77,19 @@ function compare(
 ): Mismatch | undefined {
   if (there === undefined) return { name, problem: 'missing', found: undefined, expected: text(shape) };
   if (there.shape.join() !== shape.join()) return { name, problem: 'shape', found: text(there.entry.shape), expected: text(shape) };
-  if (toFloat32[there.entry.dtype] === undefined)
-    return { name, problem: 'type', found: there.entry.dtype, expected: Object.keys(toFloat32).join(' ') };
+  if (!toFloat32.has(there.entry.dtype))
+    return { name, problem: 'type', found: there.entry.dtype, expected: [...toFloat32.keys()].join(' ') };
   return undefined;
 }
 
 /** Where every name would fit without its beginning, as in DistributedDataParallel's state_dict. */
 function hintOf(file: WeightFile, expected: readonly NamedShape[]): string | undefined {
-  const first = file.entries[0]?.name ?? '';
+  const weights = file.entries.filter(({ dtype }) => toFloat32.has(dtype));
+  const first = weights[0]?.name ?? '';
   for (let dot = first.indexOf('.'); dot >= 0; dot = first.indexOf('.', dot + 1)) {
     const prefix = first.slice(0, dot + 1);
-    const names = new Set(file.entries.map(({ name }) => (name.startsWith(prefix) ? name.slice(prefix.length) : name)));
-    if (expected.every(({ name }) => names.has(name)) && file.entries.every(({ name }) => name.startsWith(prefix)))
+    const names = new Set(weights.map(({ name }) => (name.startsWith(prefix) ? name.slice(prefix.length) : name)));
+    if (expected.every(({ name }) => names.has(name)) && weights.every(({ name }) => name.startsWith(prefix)))
       return `every name begins with ${JSON.stringify(prefix)}: give --model-prefix ${prefix}`;
   }
   return undefined;

@@ -1,6 +1,7 @@
 /** Files of weights, whatever their format: names, shapes, and elements on demand. */
+import { mistakenDownload } from '#errors/mistaken-download.js';
 import { decodeSafetensors } from '#storage/safetensors.js';
-import type { Dtype, TensorData } from '#storage/tensor.js';
+import type { TensorData } from '#storage/tensor.js';
 import type { ByteSource } from './byte-source.js';
 import { InterchangeError } from './interchange-error.js';
 import { PickleArray } from './pth/pickle-values.js';
@@ -9,7 +10,8 @@ import { findWeights, selectNames, type WeightsQuery } from './reference-checkpo
 
 export interface WeightEntry {
   readonly name: string;
-  readonly dtype: Dtype;
+  /** One of `Dtype`, or another name from a safetensors file: such elements cannot be read. */
+  readonly dtype: string;
   readonly shape: readonly number[];
   /** Elements in row-major order. @throws InterchangeError */
   read(): Promise<TensorData>;
@@ -31,17 +33,21 @@ const MAX_SAFETENSORS_BYTES = 4 * 2 ** 30 - 1;
  */
 export async function openWeightFile(source: ByteSource, query: WeightsQuery = {}): Promise<WeightFile> {
   const head = await source.read(0, Math.min(512, source.sizeBytes));
-  const mistaken = mistakenFile(head);
+  const isJson = /^\s*\{/.test(Buffer.from(head).toString('latin1'));
+  const mistaken = isJson ? 'it is JSON; an index (*.index.json) names the files that hold the weights' : mistakenDownload(head);
   if (mistaken !== undefined) throw new InterchangeError(`no file of weights: ${mistaken}`);
   if (head[8] === 0x7b) {
     if (source.sizeBytes > MAX_SAFETENSORS_BYTES)
       throw new InterchangeError(`a safetensors file of ${source.sizeBytes} bytes, at most ${MAX_SAFETENSORS_BYTES} are read`);
     const { tensors, foreign } = decodeSafetensors(await source.read(0, source.sizeBytes), { foreign: 'pass over' });
-    const selected = selectNames(tensors, query);
-    const entries = selected.entries.map(({ name, dtype, shape, data }) => ({ name, dtype, shape, read: async () => data }));
-    const others = foreign.map(({ name, dtype }) => `${name} (${dtype})`);
-    const notices = others.length === 0 ? [] : [`of other types than are read, passed over: ${others.slice(0, 20).join(', ')}`];
-    return { format: 'safetensors', entries, notices: [...notices, ...selected.notices] };
+    const read = tensors.map(({ name, dtype, shape, data }): WeightEntry => ({ name, dtype, shape, read: async () => data }));
+    const unread = foreign.map(({ name, dtype, shape }): WeightEntry => {
+      const refuse = async () => {
+        throw new InterchangeError(`tensor ${JSON.stringify(name)}: elements of type ${dtype} are not read`);
+      };
+      return { name, dtype, shape, read: refuse };
+    });
+    return { format: 'safetensors', ...selectNames([...read, ...unread], query) };
   }
   const file = await openPth(source);
   const found = findWeights(file.root, query);
@@ -53,16 +59,4 @@ export async function openWeightFile(source: ByteSource, query: WeightsQuery = {
   }));
   const selected = selectNames(all, query);
   return { format: 'pth', entries: selected.entries, notices: [...found.notices, ...selected.notices] };
-}
-
-/** What a download that went wrong leaves under the name of a file of weights; undefined for anything else. */
-function mistakenFile(head: Uint8Array): string | undefined {
-  if (head.byteLength === 0) return 'it is empty';
-  const text = Buffer.from(head).toString('latin1');
-  if (text.startsWith('version https://git-lfs.github.com/spec/'))
-    return 'it is a git-lfs pointer; fetch the file itself with `git lfs pull`';
-  if (/^\s*(<!doctype html|<html|<\?xml|<head)/i.test(text))
-    return 'it is an HTML or XML page, as a server sends in place of a file; download it again';
-  if (/^\s*\{/.test(text)) return 'it is JSON; an index (*.index.json) names the files that hold the weights';
-  return undefined;
 }

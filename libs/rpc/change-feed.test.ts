@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DataLoss, ResourceExhausted } from '#errors/errors.js';
+import { DataLoss, ResourceExhausted, Unavailable } from '#errors/errors.js';
 import { StoreUnavailable } from '#storage/object-store.js';
 import { ChangeFeed, type ChangeFeedOptions } from './change-feed.js';
 
@@ -78,4 +78,33 @@ test('watches are counted and bounded', () => {
   assert.equal(feed.watches, 1);
   feed.enter();
   feed.close();
+});
+
+test('a store that stays away ends the watches with its error, and a look that hangs ends them with UNAVAILABLE', async (t) => {
+  const { feed: away } = feedOf({
+    patienceMs: 50,
+    look: async () => {
+      throw new StoreUnavailable('away', true);
+    },
+  });
+  t.after(() => away.close());
+  for (const ended of await Promise.allSettled(Array.from({ length: 40 }, () => away.changed('a', 1, never))))
+    assert.ok(ended.status === 'rejected' && ended.reason instanceof StoreUnavailable);
+  // A watch that begins later has the same patience: what failed before does not count.
+  await assert.rejects(away.changed('a', 1, never), StoreUnavailable);
+
+  const { feed: hanging } = feedOf({
+    patienceMs: 50,
+    look: (_, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true })),
+  });
+  t.after(() => hanging.close());
+  await assert.rejects(hanging.changed('a', 1, never), (error) => error instanceof Unavailable && error.retryAfterMs > 0);
+});
+
+test('closing ends open watches, and those that begin later, with UNAVAILABLE', async () => {
+  const { feed } = feedOf({ look: async () => ({ number: 1, value: '' }) });
+  const open = Promise.allSettled([feed.changed('a', 1, never), feed.changed('a', 1, never), feed.changed('b', 1, never)]);
+  feed.close();
+  for (const ended of await open) assert.ok(ended.status === 'rejected' && ended.reason instanceof Unavailable);
+  await assert.rejects(feed.changed('a', 1, never), Unavailable);
 });

@@ -36,10 +36,11 @@ export interface ChangeFeedOptions<V> {
   readonly maxWatches: number;
   /** Called when the store does not answer a poll; the next poll tries again. */
   readonly onError: (error: unknown) => void;
+  /** How long one poll may take, and how long the store may stay away before the watchers get its error, in ms; default 30 seconds. */
+  readonly patienceMs?: number;
 }
 
-/** How long one poll may take, and how long the store may stay away before the watchers get its error, in ms. */
-const patienceMs = 30_000;
+const defaultPatienceMs = 30_000;
 /** Number of watchers that are woken in one turn of the event loop; calls of others are answered in between. */
 const wokenAtOnce = 32;
 
@@ -47,10 +48,12 @@ export class ChangeFeed<V> {
   readonly #options: ChangeFeedOptions<V>;
   readonly #watched = new Map<string, Watched<V>>();
   readonly #closing = new AbortController();
+  readonly #patienceMs: number;
   #watches = 0;
 
   constructor(options: ChangeFeedOptions<V>) {
     this.#options = options;
+    this.#patienceMs = options.patienceMs ?? defaultPatienceMs;
   }
 
   /** Number of open watches. */
@@ -70,10 +73,14 @@ export class ChangeFeed<V> {
     };
   }
 
-  /** Resolves when a change with a number greater than `after` is known. @throws the signal's reason, and errors of `look` */
+  /**
+   * Resolves when a change with a number greater than `after` is known.
+   * @throws the signal's reason, errors of `look`, and Unavailable if the store stays away or the feed closes
+   */
   changed(key: string, after: number, signal: AbortSignal): Promise<Change<V>> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
+      if (this.#closing.signal.aborted) return reject(this.#closed());
       const watched = this.#watch(key);
       const leave = (): void => {
         signal.removeEventListener('abort', abort);
@@ -103,11 +110,17 @@ export class ChangeFeed<V> {
     void inTurns(waiters, ({ wake }) => wake(change));
   }
 
-  /** Stops polling. Watches end by their own signals. */
+  /** Stops polling. Watches that are still open end with Unavailable, so that none waits for what nobody looks for. */
   close(): void {
     this.#closing.abort();
-    for (const { poll } of this.#watched.values()) clearInterval(poll);
-    this.#watched.clear();
+    for (const { poll, waiters } of [...this.#watched.values()]) {
+      clearInterval(poll);
+      for (const { fail } of [...waiters]) fail(this.#closed());
+    }
+  }
+
+  #closed(): Unavailable {
+    return new Unavailable(`${this.#options.what} of a service that is closing`);
   }
 
   #watch(key: string): Watched<V> {
@@ -136,7 +149,7 @@ export class ChangeFeed<V> {
     watched.polling = true;
     const begunMs = performance.now();
     try {
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patienceMs)]);
+      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(this.#patienceMs)]);
       this.notify(key, await this.#options.look(key, signal));
       watched.failingSinceMs = undefined;
     } catch (error) {
@@ -151,7 +164,7 @@ export class ChangeFeed<V> {
     const late = thrown instanceof Error && thrown.name === 'TimeoutError';
     const error = late ? new Unavailable('the object store', 1000, { cause: thrown }) : thrown;
     watched.failingSinceMs ??= begunMs;
-    if (isPassing(error) && performance.now() - watched.failingSinceMs < patienceMs) this.#options.onError(error);
+    if (isPassing(error) && performance.now() - watched.failingSinceMs < this.#patienceMs) this.#options.onError(error);
     else {
       watched.failingSinceMs = undefined;
       void inTurns([...watched.waiters], ({ fail }) => fail(error));

@@ -1,12 +1,16 @@
 /** A page of a list whose items are read one by one, side by side. An item that is damaged is named with the reason; the others are shown. */
 import { Limiter } from '#bounds/limiter.js';
 import { DataLoss, DomainError, FailedPrecondition } from '#errors/errors.js';
-import type { UnreadableResource } from '#protocol/dropstream/v1/resource_types.js';
+import { type UnreadableResource, UnreadableResource as UnreadableResourceMessage } from '#protocol/dropstream/v1/resource_types.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 import { nextPageToken, type Page } from './pagination.js';
 
 /** Number of items that are read at the same time. */
 const width = 16;
+/** Largest size of a page: gRPC clients accept answers of at most 4 MiB by default. The rest is for the token and the lengths of the items. */
+const maxPageBytes = (4 << 20) - (64 << 10);
+/** Bytes of an item in an answer besides its own. */
+const itemOverheadBytes = 8;
 
 export interface ListedItems<K, T> {
   /** In the order of the list, after the key of the page. */
@@ -17,6 +21,8 @@ export interface ListedItems<K, T> {
   readonly placeOf: (key: K) => string;
   /** Undefined if there is no such item any more, or the list does not show it. */
   readonly read: (key: K) => Promise<T | undefined>;
+  /** Largest size of an item as a message. A page ends early where the next item would make it too long for gRPC's default limit. */
+  readonly bytesOf: (item: T) => number;
   /** See parsePage. */
   readonly page: Page;
   readonly binding: string;
@@ -29,10 +35,11 @@ export interface ListedPage<T> {
 }
 
 /**
- * Reads keys and their items until the page is full. Items that are unreadable count too, so that a page is bounded whatever is damaged.
+ * Reads keys and their items until the page is full. Items that are unreadable count too, so that a page is bounded whatever is damaged. A page has at
+ * least one item, however long it is, so that whoever reads all pages comes to an end.
  * @throws what `keys` and `read` throw, except for damage
  */
-export async function listPage<K, T>({ keys, nameOf, placeOf, read, page, binding }: ListedItems<K, T>): Promise<ListedPage<T>> {
+export async function listPage<K, T>({ keys, nameOf, placeOf, read, bytesOf, page, binding }: ListedItems<K, T>): Promise<ListedPage<T>> {
   const limiter = new Limiter(width);
   const found: { readonly key: K; readonly item: T | { readonly damage: string } }[] = [];
   const readAll = async (batch: readonly K[]): Promise<void> => {
@@ -50,15 +57,20 @@ export async function listPage<K, T>({ keys, nameOf, placeOf, read, page, bindin
     if (found.length >= wanted) break;
   }
   await readAll(batch);
-  const shown = found.slice(0, page.size);
   const items: T[] = [];
   const unreadable: UnreadableResource[] = [];
-  for (const { key, item } of shown) {
-    if (isDamage(item)) unreadable.push({ name: nameOf(key), reason: item.damage });
-    else items.push(item);
+  let last: K | undefined;
+  let bytes = 0;
+  for (const { key, item } of found.slice(0, page.size)) {
+    const damaged = isDamage(item) ? { name: nameOf(key), reason: item.damage } : undefined;
+    bytes += itemOverheadBytes + (damaged ? UnreadableResourceMessage.encode(damaged).finish().length : bytesOf(item as T));
+    if (bytes > maxPageBytes && last !== undefined) break;
+    if (damaged) unreadable.push(damaged);
+    else items.push(item as T);
+    last = key;
   }
-  const last = shown.at(-1);
-  return { items, unreadable, nextPageToken: last && found.length > shown.length ? nextPageToken(placeOf(last.key), binding) : '' };
+  const isLast = found.length === items.length + unreadable.length;
+  return { items, unreadable, nextPageToken: isLast || last === undefined ? '' : nextPageToken(placeOf(last), binding) };
 }
 
 /**

@@ -15,6 +15,7 @@ import {
 import { sha256Of } from './content-hash.js';
 import { createExclusive } from './exclusive-create.js';
 import {
+  type GetOptions,
   listAll,
   ObjectExists,
   ObjectNotFound,
@@ -144,7 +145,7 @@ export async function readManifest(
   manifestKey: string,
   { signal }: SignalOption = {},
 ): Promise<{ manifest: CheckpointManifest; sha256: string }> {
-  const bytes = await getBounded(store, manifestKey, `at most ${MAX_MANIFEST_BYTES} bytes`, MAX_MANIFEST_BYTES, signal);
+  const bytes = await getBounded(store, manifestKey, `at most ${MAX_MANIFEST_BYTES} bytes`, MAX_MANIFEST_BYTES, { signal });
   const decoded = decodeManifest(manifestKey, bytes);
   // A manifest must not give its author access to objects elsewhere in the store.
   const folder = `${dirname(manifestKey)}/`;
@@ -153,35 +154,41 @@ export async function readManifest(
   return decoded;
 }
 
+type PartOptions = Pick<GetOptions, 'allocate' | 'signal'>;
+
+interface LoadOptions extends PartOptions {
+  /** Default: all. An evaluation requests only weights or ema. */
+  groups?: readonly Group[];
+}
+
 /**
  * Reads a checkpoint and checks the SHA-256 of everything that it reads.
- * @param options.groups default all; an evaluation requests only weights or ema
  * @throws ObjectNotFound(manifestKey) if there is no such checkpoint or it is deleted meanwhile; CheckpointDamaged names the part
  */
 export async function loadCheckpoint(
   store: ObjectStore,
   manifestKey: string,
-  { groups = GROUPS, signal }: { groups?: readonly Group[] } & SignalOption = {},
+  { groups = GROUPS, ...options }: LoadOptions = {},
 ): Promise<LoadedCheckpoint> {
-  const { manifest, sha256 } = await readManifest(store, manifestKey, { signal });
+  const { manifest, sha256 } = await readManifest(store, manifestKey, options);
   const tensors: LoadedCheckpoint['tensors'] = {};
   for (const part of manifest.parts) {
     if (!groups.includes(part.group)) continue;
-    tensors[part.group] = [...(tensors[part.group] ?? []), ...(await loadPart(store, manifestKey, part, signal))];
+    tensors[part.group] = [...(tensors[part.group] ?? []), ...(await loadPart(store, manifestKey, part, options))];
   }
   return { manifestKey, manifestSha256: sha256, manifest, tensors };
 }
 
-async function loadPart(store: ObjectStore, manifestKey: string, part: CheckpointPart, signal?: AbortSignal): Promise<Tensor[]> {
+async function loadPart(store: ObjectStore, manifestKey: string, part: CheckpointPart, options: PartOptions): Promise<Tensor[]> {
   let bytes: Buffer;
   try {
-    bytes = await getBounded(store, part.key, part.sha256, part.sizeBytes, signal);
+    bytes = await getBounded(store, part.key, part.sha256, part.sizeBytes, options);
   } catch (error) {
     if (!(error instanceof ObjectNotFound)) throw error;
-    await store.head(manifestKey, { signal });
+    await store.head(manifestKey, { signal: options.signal });
     throw new CheckpointDamaged(part.key, part.sha256, 'nothing', error);
   }
-  const actual = await sha256Of(bytes, signal);
+  const actual = await sha256Of(bytes, options.signal);
   if (actual !== part.sha256) throw new CheckpointDamaged(part.key, part.sha256, actual);
   try {
     return decodeSafetensors(bytes).tensors;
@@ -192,9 +199,9 @@ async function loadPart(store: ObjectStore, manifestKey: string, part: Checkpoin
 }
 
 /** An object larger than its bound counts as damaged, so that the search for a valid checkpoint goes on. */
-async function getBounded(store: ObjectStore, key: string, expected: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer> {
+async function getBounded(store: ObjectStore, key: string, expected: string, maxBytes: number, options: PartOptions): Promise<Buffer> {
   try {
-    return (await store.get(key, { maxBytes, signal })).bytes;
+    return (await store.get(key, { maxBytes, ...options })).bytes;
   } catch (error) {
     if (error instanceof ObjectTooLarge) throw new CheckpointDamaged(key, expected, `${error.sizeBytes} bytes`, error);
     throw error;
@@ -210,7 +217,7 @@ export async function loadLatestValid(
   store: ObjectStore,
   manifestKeys: readonly string[],
   onDamaged: (manifestKey: string, error: CheckpointDamaged | ObjectNotFound) => void | Promise<void>,
-  options: { groups?: readonly Group[] } & SignalOption = {},
+  options: LoadOptions = {},
 ): Promise<LoadedCheckpoint | undefined> {
   for (const manifestKey of manifestKeys) {
     try {

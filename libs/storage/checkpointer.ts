@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { orAborted } from '#bounds/or-aborted.js';
 import { type CheckpointSnapshot, type SavedCheckpoint, type SaveOptions, saveCheckpoint } from './checkpoint.js';
 import type { CheckpointState } from './checkpoint-manifest.js';
-import { type ObjectStore, type SignalOption, StorageError, StoreFull } from './object-store.js';
+import { type Allocate, type ObjectStore, type SignalOption, StorageError, StoreFull } from './object-store.js';
 
 /** A snapshot that is about to be copied. */
 export interface StagedSnapshot extends CheckpointState {
@@ -33,7 +33,7 @@ export interface CheckpointerOptions extends Pick<SaveOptions, 'maxPartBytes'> {
   /** Bytes of staging memory for the single copy of a snapshot. Default 4 GiB. */
   maxStagingBytes?: number;
   /** Allocates the staging memory. Default: an ordinary ArrayBuffer. */
-  allocate?: (bytes: number) => ArrayBuffer;
+  allocate?: Allocate;
   /** Called when the manifest is in the store, before the next save begins: append the log record here. If it fails, the save fails. */
   onCommitted: (saved: SavedCheckpoint, signal: AbortSignal) => Promise<void>;
   /** Called when a save fails. The run continues; its latest checkpoint is the one before. */

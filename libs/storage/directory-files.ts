@@ -7,9 +7,13 @@ import { asChunks, type Bytes, MAX_REPLACE_BYTES, StoreUnavailable } from './obj
 /** Keys never start like this; it marks locks and files that are being written. */
 export const TEMPORARY_PREFIX = '.tmp-';
 
-/** writev takes at most this many chunks. A slice is small enough that even a slow disk reacts to a signal between two slices. */
+/** writev takes at most this many chunks. */
 const CHUNKS_AT_ONCE = 256;
-const SLICE_BYTES = 64 << 20;
+/**
+ * At most this much is written at once; then it is made durable, and the signal is looked at. Gigabytes of unwritten pages would push out the pages of running
+ * programs, and hold up every thread that then needs memory, for as long as the disk takes.
+ */
+const WRITE_BYTES = 64 << 20;
 
 /** Only the owner may read what is stored: weights, and names and places of data sets. */
 export const FILE_MODE = 0o600;
@@ -29,10 +33,12 @@ export async function writeTemporary(
   const path = join(folder, `${TEMPORARY_PREFIX}${process.pid}-${randomUUID()}`);
   const file = await openInFolder(path, folder, beforeMaking);
   try {
-    const slices = slicesOf(bytes);
-    for (let i = 0; i < slices.length; i += CHUNKS_AT_ONCE) {
+    let written = false;
+    for (const chunks of writesOf(bytes)) {
+      if (written) await file.datasync();
       signal?.throwIfAborted();
-      await writeFully(file, slices.slice(i, i + CHUNKS_AT_ONCE));
+      await writeFully(file, chunks);
+      written = true;
     }
     signal?.throwIfAborted();
     await file.sync();
@@ -71,13 +77,20 @@ async function makeFolder(folder: string): Promise<void> {
   for (let path = folder; path.length >= first.length; path = dirname(path)) await syncFolder(dirname(path));
 }
 
-function slicesOf(bytes: Bytes): Uint8Array[] {
-  return asChunks(bytes).flatMap((chunk) => {
-    if (chunk.byteLength <= SLICE_BYTES) return chunk.byteLength > 0 ? [chunk] : [];
-    return Array.from({ length: Math.ceil(chunk.byteLength / SLICE_BYTES) }, (_, i) =>
-      chunk.subarray(i * SLICE_BYTES, (i + 1) * SLICE_BYTES),
-    );
-  });
+/** What is written by one call each. */
+function* writesOf(bytes: Bytes): Generator<Uint8Array[]> {
+  let [chunks, size]: [Uint8Array[], number] = [[], 0];
+  for (const chunk of asChunks(bytes))
+    for (let from = 0; from < chunk.byteLength; ) {
+      const slice = chunk.subarray(from, from + WRITE_BYTES - size);
+      chunks.push(slice);
+      from += slice.byteLength;
+      size += slice.byteLength;
+      if (size < WRITE_BYTES && chunks.length < CHUNKS_AT_ONCE) continue;
+      yield chunks;
+      [chunks, size] = [[], 0];
+    }
+  if (size > 0) yield chunks;
 }
 
 async function writeFully(file: FileHandle, chunks: Uint8Array[]): Promise<void> {

@@ -134,7 +134,8 @@ export class DirectoryStore implements ObjectStore {
     });
   }
 
-  async get(key: string, { maxBytes = MAX_GET_BYTES, onProgress, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
+  async get(key: string, { maxBytes = MAX_GET_BYTES, ...options }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
+    const { signal } = options;
     const path = this.pathOf(key, signal);
     return this.guard(key, async () => {
       const file = await open(path, READ_FLAGS);
@@ -142,7 +143,7 @@ export class DirectoryStore implements ObjectStore {
         const stats = await file.stat({ bigint: true });
         if (!stats.isFile()) throw new ObjectNotFound(key);
         if (stats.size > maxBytes) throw new ObjectTooLarge(key, Number(stats.size), maxBytes);
-        const bytes = await readExactly(file, 0, Number(stats.size), signal, onProgress);
+        const bytes = await readExactly(file, 0, Number(stats.size), options);
         return { bytes, etag: bytes.length <= MAX_REPLACE_BYTES ? etagOfSmall(bytes) : await etagOf(path, stats) };
       } finally {
         await file.close();
@@ -157,7 +158,7 @@ export class DirectoryStore implements ObjectStore {
       try {
         const stats = await file.stat();
         if (!stats.isFile()) throw new ObjectNotFound(key);
-        return await readExactly(file, offset, Math.max(0, Math.min(length, stats.size - offset)), signal);
+        return await readExactly(file, offset, Math.max(0, Math.min(length, stats.size - offset)), { signal });
       } finally {
         await file.close();
       }
@@ -270,11 +271,10 @@ async function readExactly(
   file: Awaited<ReturnType<typeof open>>,
   offset: number,
   length: number,
-  signal?: AbortSignal,
-  onProgress?: () => void,
+  { allocate, onProgress, signal }: Omit<GetOptions, 'maxBytes'>,
 ): Promise<Buffer> {
-  // Allocated on its own, never from the shared pool: tensors are views of this memory and need the alignment of a fresh allocation.
-  const bytes = Buffer.allocUnsafeSlow(length);
+  // Never from the shared pool: tensors are views of this memory and need the alignment of a fresh allocation.
+  const bytes = allocate === undefined ? Buffer.allocUnsafeSlow(length) : Buffer.from(allocate(length));
   let done = 0;
   while (done < length) {
     signal?.throwIfAborted();

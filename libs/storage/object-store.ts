@@ -14,11 +14,16 @@ export interface PutOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Returns zeroed or unused memory of this many bytes. */
+export type Allocate = (bytes: number) => ArrayBuffer;
+
 export interface GetOptions {
   /** Larger objects are rejected with ObjectTooLarge before they are read. Default 2 GiB − 1. */
   maxBytes?: number | undefined;
   /** Called whenever bytes have arrived, so that a caller can tell a slow read from one that hangs. */
   onProgress?: (() => void) | undefined;
+  /** Returns the memory that the object is read into, aligned for tensors. Default: an ordinary ArrayBuffer. */
+  allocate?: Allocate | undefined;
   signal?: AbortSignal | undefined;
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { asChunks, type Bytes, ObjectTooLarge, StoreUnavailable } from './object-store.js';
+import { asChunks, type Bytes, type GetOptions, ObjectTooLarge, StoreUnavailable } from './object-store.js';
 
 /** Copies only if there is more than one chunk. */
 export function concatBytes(bytes: Bytes): Buffer {
@@ -28,16 +28,25 @@ export function* blocksOf(bytes: Bytes, blockBytes: number): Generator<Buffer> {
   if (gatheredBytes > 0) yield concatBytes(gathered);
 }
 
+interface ReadBodyOptions extends Pick<GetOptions, 'allocate'> {
+  readonly maxBytes: number;
+  readonly onProgress: () => void;
+}
+
 /**
  * Reads a whole response body into memory of its own, because tensors are views of it and need the alignment of a fresh allocation.
  * @throws ObjectTooLarge before reading, by the content-length; StoreUnavailable if the body ends early
  */
-export async function readBody(key: string, response: IncomingMessage, maxBytes: number, onProgress: () => void): Promise<Buffer> {
+export async function readBody(
+  key: string,
+  response: IncomingMessage,
+  { maxBytes, onProgress, allocate }: ReadBodyOptions,
+): Promise<Buffer> {
   try {
     const announced = Number(response.headers['content-length']);
     if (!Number.isSafeInteger(announced) || announced < 0) throw new StoreUnavailable(`${key}: the answer has no content-length`, false);
     if (announced > maxBytes) throw new ObjectTooLarge(key, announced, maxBytes);
-    const bytes = Buffer.allocUnsafeSlow(announced);
+    const bytes = allocate === undefined ? Buffer.allocUnsafeSlow(announced) : Buffer.from(allocate(announced));
     let done = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
       onProgress();

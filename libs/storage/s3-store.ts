@@ -124,7 +124,10 @@ export class S3Store implements BrowsableStore {
     return this.putSingle(key, this.nameOf(key), bytes, headers, { kind: 'replace', ifMatch }, signal);
   }
 
-  async get(key: string, { maxBytes = MAX_GET_BYTES, onProgress, signal }: GetOptions = {}): Promise<{ bytes: Buffer; etag: string }> {
+  async get(
+    key: string,
+    { maxBytes = MAX_GET_BYTES, onProgress, allocate, signal }: GetOptions = {},
+  ): Promise<{ bytes: Buffer; etag: string }> {
     const name = this.nameOf(key);
     return this.call(key, { kind: 'read' }, { signal }, async (attempt) => {
       const response = (await this.client.getObject(this.bucket, name)) as IncomingMessage;
@@ -132,7 +135,7 @@ export class S3Store implements BrowsableStore {
         attempt.progress();
         onProgress?.();
       };
-      const bytes = await readBody(key, response, maxBytes, progress);
+      const bytes = await readBody(key, response, { maxBytes, onProgress: progress, allocate });
       return { bytes, etag: bareEtag(response.headers.etag) };
     });
   }
@@ -146,7 +149,7 @@ export class S3Store implements BrowsableStore {
     return this.call(key, { kind: 'read' }, { signal }, async (attempt) => {
       try {
         const response = (await this.client.getPartialObject(this.bucket, name, offset, length)) as IncomingMessage;
-        return await readBody(key, response, length, () => attempt.progress());
+        return await readBody(key, response, { maxBytes: length, onProgress: () => attempt.progress() });
       } catch (error) {
         if (attempt.status === 416) return Buffer.alloc(0);
         throw error;

@@ -23,7 +23,7 @@ export interface SafetensorsFile {
   tensors: Tensor[];
   metadata: Record<string, string>;
   /** Tensors of element types that are not read here, where the caller passes over them. */
-  foreign: { name: string; dtype: string }[];
+  foreign: { name: string; dtype: string; shape: readonly number[] }[];
 }
 
 const MAX_HEADER_BYTES = 100_000_000;
@@ -85,7 +85,7 @@ export function decodeSafetensors(bytes: Uint8Array, { foreign = 'refuse' }: { f
     tensors: tensors.flatMap(({ name, dtype, shape, begin, end }) =>
       isDtype(dtype) ? [{ name, dtype, shape, data: viewAs(dtype, data.subarray(begin, end)) }] : [],
     ),
-    foreign: tensors.flatMap(({ name, dtype }) => (isDtype(dtype) ? [] : [{ name, dtype }])),
+    foreign: tensors.flatMap(({ name, dtype, shape }) => (isDtype(dtype) ? [] : [{ name, dtype, shape }])),
   };
 }
 

@@ -2,7 +2,7 @@
  * Protects checkpoints that an evaluation, or a run that starts from their weights, still needs. A pin is a small object for one holder and checkpoint:
  * it is created before the holder is queued and removed when the holder has ended. Whoever deletes old checkpoints reads the pins first.
  */
-import { listAll, type ObjectStore } from '#storage/object-store.js';
+import { listAll, type ObjectStore, objectExists } from '#storage/object-store.js';
 import { partsOfCheckpoint } from './checkpoint-keys.js';
 import { incarnationFolder } from './incarnations.js';
 
@@ -20,6 +20,10 @@ export async function pinCheckpoint(store: ObjectStore, pin: Pin, signal?: Abort
 
 export async function unpinCheckpoint(store: ObjectStore, pin: Pin, signal?: AbortSignal): Promise<void> {
   await store.delete(pinKey(pin), { signal });
+}
+
+export async function isPinned(store: ObjectStore, pin: Pin, signal?: AbortSignal): Promise<boolean> {
+  return await objectExists(store, pinKey(pin), { signal });
 }
 
 /** Ids of a run's pinned checkpoints. `run` is projects/P/runs/R. */

@@ -14,6 +14,7 @@ import { type FoldedLog, noPatience, type StorePatience } from './folded-log.js'
 import { Incarnations, layoutOf01 } from './incarnations.js';
 import { type NamedEntry, NameIndex } from './name-index.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
+import { type QueuedKind, removeFromQueue01 } from './queue-of-01.js';
 
 /** Largest number of cached logs, of which only new records have to be read. */
 const keptLogs = 256;
@@ -24,8 +25,8 @@ const createAttempts = 5;
 
 export interface IncarnatedLogsOptions<E, V> {
   readonly store: ObjectStore;
-  /** `run` or `evaluation`: for errors, and for the names of the index. */
-  readonly kind: string;
+  /** For errors, and for the names of the index. */
+  readonly kind: QueuedKind;
   readonly nameOf: (project: string, id: string) => string;
   readonly openLog: (key: QueueEntry, patience?: StorePatience) => FoldedLog<E, V>;
   readonly recordLog: (key: QueueEntry) => RecordLog;
@@ -158,7 +159,7 @@ export class IncarnatedLogs<E, V> {
   ): Promise<void> {
     const { kind, nameOf, etagOf, hasEnded } = this.#options;
     const name = nameOf(project, id);
-    const newest = await readOrDamage(() => this.incarnations.newest(name, signal));
+    const newest = await readOrDamage(() => this.incarnations.newestWhole(name, signal));
     if (newest === undefined) return await this.#deleteOf01(project, id, signal);
     if (isDamage(newest)) {
       await this.incarnations.buryDamaged(name, {}, signal);
@@ -197,7 +198,8 @@ export class IncarnatedLogs<E, V> {
     if (kept && performance.now() - kept.readMs < fullLookMs) {
       if (kept.isFinal || !(await recordLog(key).has(kept.number + 1, { signal }))) return kept;
     }
-    if (!(await this.incarnations.isCurrent(name, uid, signal))) return undefined;
+    const newest = await this.incarnations.newestWhole(name, signal);
+    if (newest?.uid !== uid || newest.deleted) return undefined;
     return await this.#whileCurrent(key, signal, async () => {
       // Lists of many must not displace the logs that calls use.
       const view = await (this.#logs.get(uid) ?? openLog(key)).refresh(signal);
@@ -231,11 +233,12 @@ export class IncarnatedLogs<E, V> {
   }
 
   async #deleteOf01(project: string, id: string, signal: AbortSignal): Promise<void> {
-    const { kind, nameOf } = this.#options;
+    const { store, kind, nameOf } = this.#options;
     const name = nameOf(project, id);
     const found = await this.incarnations.removeLayoutOf01(name, signal);
+    const queued = await removeFromQueue01(store, kind, project, id, signal);
     await this.index(project).removeOf01(id, signal);
-    if (!found) throw new NotFound(kind, name);
+    if (!found && !queued) throw new NotFound(kind, name);
   }
 
   #log(key: QueueEntry): FoldedLog<E, V> {

@@ -90,6 +90,47 @@ test('a missing incarnation is damage at every look and is never given out again
   await assert.rejects(new Incarnations(store).newest(name), DataLoss);
 });
 
+test('a newest incarnation that is lost is damage as long as its uid has objects, and its number is not given out again', async () => {
+  // With 1 record: the only one is lost. With 3: a tombstone remains, so that the name seems to be free.
+  for (const records of [1, 3]) {
+    const { store } = await freshDirectoryStore();
+    const names = new Incarnations(store);
+    let { uid } = await names.mint('run', name, none);
+    if (records === 3) {
+      await names.bury(name, uid);
+      uid = (await names.mint('run', name, none)).uid;
+    }
+    await store.put(`${incarnationFolder(name, uid)}/log/000000000001`, Buffer.from('x'));
+    const lost = `${name}/incarnations/0000000${records}.json`;
+    const { bytes } = await store.get(lost);
+    await store.delete(lost);
+    const fresh = new Incarnations(store);
+    const isLoss = (error: unknown): boolean => error instanceof DataLoss && error.what === incarnationFolder(name, uid);
+    for (let look = 1; look <= 2; look++) {
+      await assert.rejects(fresh.current('run', name), isLoss);
+      await assert.rejects(fresh.mint('run', name, none), isLoss);
+      await assert.rejects(fresh.newestWhole(name), isLoss);
+    }
+    assert.equal(await fresh.isCurrent(name, uid), false, 'its owner stops');
+    await fresh.sweep(name);
+    assert.deepEqual(await keysOf(store, `${name}/${uid}/`), ['log/000000000001'], 'nothing is removed');
+    // Either a backup or a deletion ends it.
+    await store.put(lost, bytes);
+    assert.equal((await new Incarnations(store).current('run', name)).uid, uid);
+    await store.delete(lost);
+    const freeing = new Incarnations(store);
+    await freeing.buryDamaged(name);
+    await freeing.buryDamaged(name);
+    await freeing.sweep(name);
+    assert.deepEqual(await keysOf(store, `${name}/${uid}/`), []);
+    // Also a process that knew the lost one learns that it is gone.
+    for (const process of [freeing, names, new Incarnations(store)]) await assert.rejects(process.current('run', name), NotFound);
+    const after = await names.mint('run', name, none);
+    assert.notEqual(after.uid, uid);
+    assert.ok(after.number > records + 1);
+  }
+});
+
 test('sweeping removes what lies below deleted uids, and nothing else', async () => {
   const { store } = await freshDirectoryStore();
   const names = new Incarnations(store);

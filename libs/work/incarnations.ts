@@ -4,6 +4,11 @@
  * decided by small objects `<name>/incarnations/<8 digits>.json`, which are only ever created exclusively, with contiguous numbers: the highest number
  * decides, and is either a uid or the tombstone of a uid. Of two creates at once, one wins, and the other reads what won.
  *
+ * A hole in the numbers is damage, because whoever first looks at a name lists all of them. They need no link to the one before, as records of a log
+ * have it: should a late create put another object into the place of a lost one, nobody acts on it, because only the highest number decides. If the
+ * highest is lost itself, the name seems to be free, or to have its earlier owner; the objects below a uid that no incarnation names tell of that
+ * (`newestWhole`).
+ *
  * The order of writes makes every crash harmless. Creating: the uid first, then the objects below it. A crash in between leaves a name whose log is
  * empty; it does not show anywhere, and whoever creates it next continues with the same uid, where the first record of the log decides. Deleting: the
  * tombstone first; from then on nobody looks below the uid, and `sweep` may remove its objects at any time, by any process, as often as needed.
@@ -73,9 +78,27 @@ export class Incarnations {
     return this.#remember(name, await this.#read(name, last, signal));
   }
 
-  /** The incarnation that the name belongs to. @throws NotFound; FailedPrecondition if it was stored by version 0.1 */
-  async current(kind: string, name: string, signal?: AbortSignal): Promise<Incarnation> {
+  /**
+   * Same as `newest`, for whoever is about to take the name for free. No later incarnation tells that the newest one was lost, but its objects do:
+   * a uid is written before its objects, so each of them has one that an incarnation names.
+   * @throws DataLoss, also if there are objects below a uid that no incarnation names
+   */
+  async newestWhole(name: string, signal?: AbortSignal): Promise<Incarnation | undefined> {
+    const found = await this.newest(name, signal);
+    if (found !== undefined && !found.deleted) return found;
+    const uids = await this.#uidFolders(name, signal);
+    if (uids.length === 0) return found;
     const newest = await this.newest(name, signal);
+    if (newest !== undefined && !newest.deleted) return newest;
+    const [lost] = await this.#unnamed(name, uids, newest, signal);
+    if (lost !== undefined)
+      throw new DataLoss(incarnationFolder(name, lost), 'it has objects, but the incarnation with this uid is missing');
+    return newest;
+  }
+
+  /** The incarnation that the name belongs to. @throws NotFound; FailedPrecondition if it was stored by version 0.1; DataLoss */
+  async current(kind: string, name: string, signal?: AbortSignal): Promise<Incarnation> {
+    const newest = await this.newestWhole(name, signal);
     if (newest === undefined) await this.refuseLayoutOf01(kind, name, signal);
     if (newest === undefined || newest.deleted) throw new NotFound(kind, name);
     return newest;
@@ -97,7 +120,7 @@ export class Incarnations {
     signal?: AbortSignal,
   ): Promise<Incarnation> {
     for (let attempt = 1; attempt <= attempts; attempt++) {
-      const newest = await this.newest(name, signal);
+      const newest = await this.newestWhole(name, signal);
       if (newest !== undefined && !newest.deleted) return newest;
       if (newest === undefined) await this.refuseLayoutOf01(kind, name, signal);
       const next = { number: (newest?.number ?? 0) + 1, uid: randomBytes(16).toString('hex'), deleted: false, facts: facts(newest) };
@@ -123,11 +146,18 @@ export class Incarnations {
       for await (const { key } of listAll(this.#store, `${folderOf(name)}/`, { signal })) last = Math.max(last, numberIn(key, name) ?? 0);
       const read = await this.#read(name, last, signal).catch((error) => {
         if (!(error instanceof DataLoss)) throw error;
+        return undefined;
       });
+      const folders = await this.#uidFolders(name, signal);
+      const unnamed = await this.#unnamed(name, folders, read, signal);
       // Somebody else was faster.
-      if (read?.deleted) return;
-      const uids = (await this.#uidFolders(name, signal)).slice(0, maxBuriedUids);
-      if (await this.#create(name, { number: last + 1, uid: '0'.repeat(32), deleted: true, facts: { ...facts, uids } }, signal)) return;
+      if (read?.deleted && unnamed.size === 0) return;
+      const tombstone = { uid: '0'.repeat(32), deleted: true, facts: { ...facts, uids: folders.slice(0, maxBuriedUids) } };
+      if (!(await this.#create(name, { number: last + 1, ...tombstone }, signal))) continue;
+      // Processes that know a lost incarnation look only for later numbers. One that cannot be read keeps its number.
+      const lost = read === undefined && last > 0 ? 0 : Math.min(unnamed.size, maxBuriedUids);
+      for (let number = last + 2; number <= last + 1 + lost; number++) await this.#create(name, { number, ...tombstone }, signal);
+      return;
     }
     throw new Aborted('name', name, 'other writers created and deleted it at the same time, repeatedly: try again');
   }
@@ -137,16 +167,28 @@ export class Incarnations {
     const uids = await this.#uidFolders(name, signal);
     // This is read after the folders were seen: a uid is written before its objects, so every uid seen is either the current one or deleted.
     const newest = await this.newest(name, signal);
-    const unused = new Set(uids.filter((uid) => newest !== undefined && (uid !== newest.uid || newest.deleted)));
+    const unused = uids.filter((uid) => newest !== undefined && (uid !== newest.uid || newest.deleted));
     // Only a uid that an incarnation names is removed: if the newest incarnation is lost, its objects must not go too.
-    for (let number = newest?.number ?? 0; number > 0 && unused.size > 0; number--) {
+    const unnamed = await this.#unnamed(name, unused, newest, signal);
+    for (const uid of unused) if (!unnamed.has(uid)) await removeAll(this.#store, `${incarnationFolder(name, uid)}/`, signal);
+  }
+
+  /** Those uids that no incarnation up to this one names. */
+  async #unnamed(
+    name: string,
+    uids: readonly string[],
+    newest: Incarnation | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadonlySet<string>> {
+    const left = new Set(uids);
+    for (let number = newest?.number ?? 0; number > 0 && left.size > 0; number--) {
       const named = await this.#read(name, number, signal).catch((error) => {
         // An incarnation that is damaged names nothing.
         if (!(error instanceof DataLoss)) throw error;
       });
-      for (const uid of named === undefined ? [] : [named.uid, ...buriedUids(named)])
-        if (unused.delete(uid)) await removeAll(this.#store, `${incarnationFolder(name, uid)}/`, signal);
+      for (const uid of named === undefined ? [] : [named.uid, ...buriedUids(named)]) left.delete(uid);
     }
+    return left;
   }
 
   /** The uids of a name that have objects. */
@@ -175,7 +217,8 @@ export class Incarnations {
   /** True for a name that has objects but no incarnation, as version 0.1 stored them. */
   async isOfLayout01(name: string, signal?: AbortSignal): Promise<boolean> {
     const { objects } = await this.#store.list(`${name}/`, { limit: 1, signal });
-    return objects.length > 0 && (await this.newest(name, signal)) === undefined;
+    const folder = objects[0]?.key.slice(name.length + 1).split('/')[0];
+    return folder !== undefined && !isUid(folder) && (await this.newest(name, signal)) === undefined;
   }
 
   /** @throws FailedPrecondition */

@@ -9,6 +9,7 @@ import { CHUNK_BYTES } from '#data/client/batch-message.js';
 import { PLAN_SEMANTICS_VERSION } from '#data/plan/plan-digest.js';
 import { finishBatch, PIXEL_SEMANTICS_VERSION } from '#native/pixels.js';
 import {
+  EraseMode,
   type GetBatchRequest,
   MixSpec,
   MixupMode,
@@ -180,6 +181,43 @@ test('a preview shows the images with what was done to each', async () => {
   const [batch, preview] = [await getBatch({ plan: plain }), await client.previewBatch({ plan: plain, limit: 2 }, { signal: signal() })];
   const png = PNG.sync.read(Buffer.from(preview.images[1]!.png));
   for (const p of [0, 777, 1599]) for (const c of [0, 1, 2]) assert.equal(png.data[4 * p + c], batch.payload[(3 + c) * 1600 + p]);
+});
+
+test('a preview shows the slots of the batch as training sees them, for any limit and page', async () => {
+  const size = 40;
+  for (const [remode, mix] of [
+    [EraseMode.PIXEL, { mixup: 0.8, cutmix: 1, mixupMode: MixupMode.ELEM }],
+    [EraseMode.RAND, { mixup: 0, cutmix: 1, mixupMode: MixupMode.PAIR }],
+    [EraseMode.PIXEL, { mixup: 0, cutmix: 0 }],
+  ] as const) {
+    const of = plan('folder', { reprob: 1, recount: 3, remode }, { batchSize: 8, mix: { ...MixSpec.create(), ...mix } });
+    const { header, payload } = await getBatch({ plan: of, epoch: 1, index: 1, format: PixelFormat.FLOAT32 });
+    assert.ok(header.samples.every(({ erase }) => erase.length > 0));
+    const values = new Float32Array(Uint8Array.from(payload).buffer, 0, 8 * 3 * size * size);
+    const bytes = values.map((value, i) => {
+      const channel = Math.floor(i / size ** 2) % 3;
+      return Math.min(255, Math.max(0, Math.round((value * header.std[channel]! + header.mean[channel]!) * 255)));
+    });
+    for (const limit of [1, 3, 5, 8]) {
+      let [pageToken, slot] = ['', 0];
+      do {
+        const page = await client.previewBatch({ plan: of, epoch: 1, index: 1, limit, pageToken }, { signal: signal() });
+        for (const { png, sample } of page.images) {
+          assert.equal(sample, header.samples[slot]!.sample);
+          const { data } = PNG.sync.read(Buffer.from(png));
+          const shown = Float32Array.from({ length: 3 * size ** 2 }, (_, i) => data[4 * (i % size ** 2) + Math.floor(i / size ** 2)]!);
+          assert.deepEqual(
+            shown,
+            bytes.subarray(slot * shown.length, (slot + 1) * shown.length),
+            `${EraseMode[remode]}: slot ${slot} with limit ${limit}`,
+          );
+          slot++;
+        }
+        pageToken = page.nextPageToken;
+      } while (pageToken !== '');
+      assert.equal(slot, 8);
+    }
+  }
 });
 
 test('a preview of large images comes in pages below 4 MiB, each image once', async () => {

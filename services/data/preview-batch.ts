@@ -54,8 +54,11 @@ export async function previewBatch(job: PreviewJob, from: number, limit: number)
     std: [...std],
     samples: samples.map((sample, at) => batchSample(sample, mixes[at] ?? null)),
   };
+  // The noise of an erased box is that of the image's slot in the batch, and not of its row here.
+  const whole = finishPlanOf(header);
+  const finish = { ...whole, samples: whole.samples.map((sample, at) => ({ ...sample, slot: needed[at] as number })) };
   const values = new Float32Array(pixels.length);
-  await finishBatch(pixels, samples.length, size, finishPlanOf(header), values, threads === undefined ? {} : { threads });
+  await finishBatch(pixels, samples.length, size, finish, values, threads === undefined ? {} : { threads });
 
   const name = (at: number) => dataset.manifest.classes[samples[at]?.label ?? 0] ?? '';
   const images: PreviewImage[] = [];

@@ -151,3 +151,27 @@ test('an evaluation that waits is cancelled for good', async () => {
   if (ended instanceof Error) assert.equal(final.state, EvaluationState.SUCCEEDED);
   else assert.equal(final.state, EvaluationState.CANCELLED);
 });
+
+test('a batch that no data replica can ever hold is refused at creation; the default size is reduced to that of the training', async () => {
+  // Half a MiB is for batches. A batch takes twice the bytes of its images, and an image 2352 bytes, so that 111 fit.
+  const { address } = await services.dataReplica(0, ['--max-bytes', String(1 << 20)]);
+  const { client } = await services.evaluator(['--role', 'api', '--data', address]);
+  const create = async (of: string, batchSize?: number) => {
+    const spec = { checkpoint: of, manifest: services.evalManifest, batchSize };
+    return (await client.createEvaluation({ parent, spec }, soon)).evaluation!.spec!.batchSize;
+  };
+  const refused = (error: unknown): boolean => {
+    assert.ok(error instanceof InvalidArgument, String(error));
+    assert.deepEqual(
+      error.violations.map(({ field }) => field),
+      ['spec.batch_size'],
+    );
+    return /max-bytes/.test(error.message);
+  };
+  await assert.rejects(create(checkpoint, 112), refused);
+  assert.equal(await create(checkpoint, 100), 100);
+  assert.equal(await create(checkpoint), 24);
+  const { run } = await trainer.createRun({ parent, runId: 'large', spec: services.spec({ epochs: 1, batchSize: 80 }) }, soon);
+  await follow(trainer, run!.name);
+  assert.equal(await create(`${run!.name}/checkpoints/latest`), 80);
+});

@@ -6,6 +6,8 @@ import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { clientToAsk } from '#training/batch-fits.js';
+import { warnOfQueue01 } from '#work/queue-of-01.js';
 import { Evaluations } from './api/evaluations.js';
 import { evaluatorHandlers } from './api/evaluator-service.js';
 import { evaluatorNames } from './api/request-names.js';
@@ -33,6 +35,7 @@ export async function start(
     ...options,
     build: async ({ logger, registry, setServing, signal }) => {
       const store = await openServiceStore({ config, logger, setServing, signal });
+      await warnOfQueue01(store.prompt, 'evaluation', logger, signal);
       const metrics = createEvaluatorMetrics(registry);
       const evaluations = new Evaluations({
         store: store.prompt,
@@ -41,8 +44,10 @@ export async function start(
       });
       const worker = works ? createEvaluationWorker({ store: store.patient, config, metrics, logger }) : undefined;
       worker?.start();
+      const data = answers ? clientToAsk(config.data) : undefined;
+      const handlers = evaluatorHandlers({ store: store.prompt, evaluations, data });
       return {
-        services: answers ? [service(EvaluatorServiceService, evaluatorNames, evaluatorHandlers(store.prompt, evaluations))] : [],
+        services: answers ? [service(EvaluatorServiceService, evaluatorNames, handlers)] : [],
         beforeScrape: async () => {
           // If the store does not answer, the metric keeps its last value.
           await evaluations.waiting(AbortSignal.timeout(scrapeMs)).then(
@@ -54,6 +59,7 @@ export async function start(
         close: async () => {
           await worker?.stop();
           evaluations.close();
+          data?.close();
           await store.close();
         },
       };

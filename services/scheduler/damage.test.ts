@@ -52,6 +52,7 @@ const kinds: Record<string, (name: string, uid: string) => Promise<unknown>> = {
     const path = join(folder, name, 'incarnations', '00000001.json');
     await writeFile(path, (await readFile(path, 'utf8')).replace('"deleted":false', '"deleted":true '));
   },
+  'incarnation-lost': (name) => rm(join(folder, name, 'incarnations', '00000001.json')),
 };
 
 test('schedules that are damaged are named by lists, hide no others, and can be deleted and created again', async (t2) => {
@@ -82,7 +83,7 @@ test('schedules that are damaged are named by lists, hide no others, and can be 
       const name = `${parent}/schedules/${id}`;
       await assert.rejects(client.getSchedule({ name }, t), DataLoss);
       await assert.rejects(client.updateSchedule({ name, spec }, t), DataLoss);
-      if (id !== 'incarnation-changed') await assert.rejects(client.deleteSchedule({ name, etag: 'x' }, t), Aborted);
+      if (!id.startsWith('incarnation-')) await assert.rejects(client.deleteSchedule({ name, etag: 'x' }, t), Aborted);
       await client.deleteSchedule({ name }, t);
       await assert.rejects(client.getSchedule({ name }, t), NotFound);
       await assert.rejects(client.deleteSchedule({ name }, t), NotFound);
@@ -92,6 +93,35 @@ test('schedules that are damaged are named by lists, hide no others, and can be 
       assert.deepEqual((await client.getSchedule({ name }, t)).schedule, schedule);
     });
   assert.deepEqual((await listed()).whole, ids.sort());
+});
+
+test('a revision that is not the one that was stored is damage, as a late writer leaves it in the place of a lost one', async () => {
+  const writer = await replica();
+  const { schedule } = await writer.createSchedule({ parent, scheduleId: 'replaced', spec }, t);
+  const { name, uid } = schedule!;
+  for (const rate of [0.1, 0.2]) await writer.updateSchedule({ name, spec: { ...spec, rate }, updateMask: ['rate'] }, t);
+  const path = join(folder, name, uid, 'revisions', '000000000002.json');
+  const stored = await readFile(path);
+  await writeFile(
+    path,
+    JSON.stringify({ ...JSON.parse(stored.toString()), writer: 'late', spec: { ...JSON.parse(stored.toString()).spec, rate: 0.4 } }),
+  );
+  const client = await replica();
+  const watched = async (): Promise<bigint[]> => {
+    const seen: bigint[] = [];
+    for await (const now of client.watchSchedule({ name }, t)) if (seen.push(now.schedule!.revision) === 3) break;
+    return seen;
+  };
+  for (let look = 1; look <= 2; look++) {
+    await assert.rejects(client.getSchedule({ name, revision: 2n }, t), DataLoss);
+    await assert.rejects(watched(), DataLoss);
+    assert.equal((await client.getSchedule({ name }, t)).schedule!.revision, 3n);
+    assert.equal((await client.getSchedule({ name, revision: 1n }, t)).schedule!.spec!.rate, 0.5);
+  }
+  await writeFile(path, stored);
+  assert.equal((await client.getSchedule({ name, revision: 2n }, t)).schedule!.spec!.rate, 0.1);
+  assert.deepEqual(await watched(), [1n, 2n, 3n]);
+  await client.deleteSchedule({ name }, t);
 });
 
 test('all who watch a schedule see every revision once and in order, however many they are', async () => {

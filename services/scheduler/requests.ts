@@ -18,11 +18,13 @@ import { checkPage, type Page } from '#rpc/pagination.js';
 import { checkRequestId } from '#rpc/request-id.js';
 import { checkDropSchedule } from '#spec/drop-schedules.js';
 import { checkFit, checkTraining } from './drop-spec.js';
-import { maxRevisions } from './schedule-store.js';
+import { maxRevisions } from './revision-series.js';
 
 const maxSteps = 10_000;
-/** Largest steps · depth of one answer, which are 8 MB. */
-const maxBlockRates = 1_000_000;
+/** Numbers that a step takes in an answer besides the rates of its blocks: at most 32 bytes for the step, its rate and the lengths. */
+const numbersPerStep = 4;
+/** Largest steps · (depth + numbersPerStep) of one answer. They are 4 MB, and gRPC clients accept answers of at most 4 MiB by default. */
+const maxNumbers = 500_000;
 const pageLimits = { defaultSize: 100, maxSize: 1000 };
 const specFields = ['kind', 'rate', 'mode', 'schedule', 'cutoff_epoch'] as const;
 
@@ -80,9 +82,8 @@ export function parsePreview({ spec, length, samples }: PreviewScheduleRequest) 
   const v = new Violations();
   const checked = checkDropSchedule(v, spec, 'spec');
   const training = checkTraining(v, length);
-  v.check(samples <= maxSteps, 'samples', samples, `at most ${maxSteps}`);
   if (checked && training) checkFit(v, checked, training, 'spec');
-  if (training) checkBlockRates(v, samples, training, 'samples');
+  if (v.check(samples <= maxSteps, 'samples', samples, `at most ${maxSteps}`) && training) checkAnswerSize(v, samples, training, 'samples');
   v.throwIfAny();
   return { spec: checked!, length: training!, samples };
 }
@@ -106,7 +107,7 @@ export function parseGetRates({ source, revision, length, steps }: GetRatesReque
     const total = BigInt(training.epochs) * BigInt(training.stepsPerEpoch);
     const at = steps.findIndex((step) => step >= total);
     v.check(at < 0, `steps[${at}]`, steps[at], `below epochs · steps_per_epoch = ${total}`);
-    checkBlockRates(v, steps.length, training, 'steps');
+    checkAnswerSize(v, steps.length, training, 'steps');
   }
   v.throwIfAny();
   return { source: from!, length: training!, steps: steps.map(Number) };
@@ -124,6 +125,7 @@ function checkRevision(v: Violations, revision: bigint, field: string): number {
   return Number(revision);
 }
 
-function checkBlockRates(v: Violations, steps: number, { depth }: TrainingLength, field: string): void {
-  v.check(steps * depth <= maxBlockRates, field, `${steps} steps at depth ${depth}`, `such that steps · depth is at most ${maxBlockRates}`);
+function checkAnswerSize(v: Violations, steps: number, { depth }: TrainingLength, field: string): void {
+  const most = Math.floor(maxNumbers / (depth + numbersPerStep));
+  v.check(steps <= most, field, `${steps} steps at depth ${depth}`, `at most ${most} steps at this depth: an answer has at most 4 MiB`);
 }

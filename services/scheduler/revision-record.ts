@@ -16,6 +16,8 @@ const recordSchema = z.strictObject({
   /** Which of the schedules that have had this name. */
   uid: z.string(),
   revision: z.number().int().min(1),
+  /** digestOf the revision before; empty for the first one, and for the deletion of a schedule whose newest revision cannot be read. */
+  previous: z.string().regex(/^([0-9a-f]{64})?$/),
   spec: storedDropSchedule,
   deleted: z.boolean(),
   create_time: z.iso.datetime(),
@@ -31,8 +33,10 @@ const recordSchema = z.strictObject({
 
 export type RevisionRecord = z.output<typeof recordSchema>;
 
+/** Equal records have equal bytes, whether they were read or are new. */
 export function encodeRecord(record: RevisionRecord): Buffer {
-  return Buffer.from(`${JSON.stringify(record)}\n`);
+  // Parsing gives the fields the order of the schema.
+  return Buffer.from(`${JSON.stringify(recordSchema.parse(record))}\n`);
 }
 
 /** @throws DataLoss if the bytes are not the record of this key */
@@ -52,9 +56,14 @@ export function decodeRecord(
   return record;
 }
 
-export function etagOf(record: RevisionRecord): string {
-  return `${record.revision}-${createHash('sha256').update(encodeRecord(record)).digest('hex').slice(0, 16)}`;
-}
+/** SHA-256 of a stored record in hexadecimal. */
+export const digestOf = (record: RevisionRecord): string => createHash('sha256').update(encodeRecord(record)).digest('hex');
+
+export const etagOf = (record: RevisionRecord): string => `${record.revision}-${digestOf(record).slice(0, 16)}`;
+
+/** True if `next` was written after `record`. Otherwise a late writer has put `record` into the place of one that was lost, or it was changed. */
+export const follows = (next: RevisionRecord, record: RevisionRecord): boolean =>
+  next.previous === digestOf(record) || (next.previous === '' && next.deleted);
 
 /** A string that is equal for equal specs. */
 export function specDigest(spec: StoredDropSchedule): string {

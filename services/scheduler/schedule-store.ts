@@ -4,46 +4,31 @@
  * which there can be no other one, and then the tombstone of the uid; if a crash comes in between, the next create writes the tombstone. A schedule
  * that is created again has another uid but continues the numbers, so that (name, revision) is unique.
  */
-import { randomUUID } from 'node:crypto';
 import { RecentMap } from '#bounds/recent-map.js';
-import { Aborted, AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted } from '#errors/errors.js';
+import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { formatName, parseName } from '#errors/resource-names.js';
+import { DropKind, DropMode, DropSchedule, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { checkEtag, refuseUnreadableEtag } from '#rpc/etag.js';
 import { fullLookMs, type KeptItem, KeptItems } from '#rpc/kept-items.js';
 import { isDamage, type ListedPage, listPage, readOrDamage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import { checkRepeated } from '#rpc/request-id.js';
-import type { StoredDropSchedule } from '#spec/drop-schedules.js';
-import { createExclusive } from '#storage/exclusive-create.js';
-import { listAll, ObjectNotFound, type ObjectStore, objectExists } from '#storage/object-store.js';
-import { type Incarnation, Incarnations, incarnationFolder, layoutOf01 } from '#work/incarnations.js';
+import { type StoredDropSchedule, toStored } from '#spec/drop-schedules.js';
+import type { ObjectStore } from '#storage/object-store.js';
+import { type Incarnation, Incarnations, layoutOf01 } from '#work/incarnations.js';
 import { type NamedEntry, NameIndex } from '#work/name-index.js';
-import {
-  decodeRecord,
-  encodeRecord,
-  etagOf,
-  type RevisionRecord,
-  rememberedUpdates,
-  revisionFormat,
-  specDigest,
-} from './revision-record.js';
+import { digestOf, etagOf, type RevisionRecord, rememberedUpdates, specDigest } from './revision-record.js';
+import { firstRevision, type NewRevision, type RevisionKey, RevisionSeries, type ScheduleKey } from './revision-series.js';
 import { SchedulesOf01 } from './schedules-of-01.js';
 
-/** Largest number of revisions of all schedules of one name, including those that mark deletions. */
-export const maxRevisions = 10_000;
 /** Largest number of schedules that are kept for lists. */
 const keptSchedules = 16_384;
 /** Number of projects whose index is kept. */
 const keptIndexes = 256;
-const maxRecordBytes = 16 * 1024;
+/** Largest size in bytes of a schedule in an answer: a name of at most 150 bytes, a spec of five numbers, a uid, an etag and a time. */
+const longestSchedule = 400;
 const writeAttempts = 5;
 const kind = 'schedule';
-
-/** One incarnation of a schedule's name. */
-export interface ScheduleKey {
-  readonly name: string;
-  readonly uid: string;
-}
 
 interface ListedSchedule extends KeptItem {
   readonly record: RevisionRecord;
@@ -72,14 +57,13 @@ export class ScheduleStore {
   readonly #incarnations: Incarnations;
   readonly #onRevision: (schedule: ScheduleKey, revision: number) => void;
   readonly #indexes = new RecentMap<string, NameIndex>(keptIndexes);
-  // Both caches hold immutable facts: stored records by key, and by uid that a revision exists.
-  readonly #records = new RecentMap<string, RevisionRecord>(4096);
-  readonly #newest = new RecentMap<string, number>(keptSchedules);
+  readonly #series: RevisionSeries;
   readonly #listed: KeptItems<ListedSchedule>;
   readonly #of01: SchedulesOf01;
 
   constructor(store: ObjectStore, options: ScheduleStoreOptions = {}) {
     this.#store = store;
+    this.#series = new RevisionSeries(store);
     this.#incarnations = new Incarnations(store);
     this.#onRevision = options.onRevision ?? (() => {});
     this.#listed = new KeptItems({ limit: keptSchedules, read: (key, kept, signal) => this.#readListed(key, kept, signal) });
@@ -96,7 +80,7 @@ export class ScheduleStore {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const before = await this.newest(name, signal);
       if (before !== undefined && !before.deleted) {
-        const first = await this.#read({ name, uid: before.uid, revision: before.creation.revision }, signal);
+        const first = await this.#series.read({ name, uid: before.uid, revision: before.creation.revision }, signal);
         const { request_id, spec_sha256 } = first.creation;
         const earlier = { requestId: request_id, digest: spec_sha256, time: new Date(first.create_time) };
         checkRepeated(kind, name, earlier, { requestId, digest });
@@ -109,8 +93,10 @@ export class ScheduleStore {
       // A hint without a schedule is harmless, but a schedule without a hint would never be listed.
       await this.#index(name).add(idOf(name), uid, signal);
       const creation = { revision, request_id: requestId, spec_sha256: digest };
-      const record = await this.#append({ name, uid, revision, spec, deleted: false, creation, updates: [] }, signal);
+      const record = await this.#append({ name, uid, revision, previous: '', spec, deleted: false, creation, updates: [] }, signal);
       if (record === undefined) continue; // Another create won: its record is looked at next.
+      // Others may have created and deleted the schedule meanwhile.
+      if ((await this.#incarnations.newest(name, signal))?.uid !== uid) continue;
       await this.#incarnations.sweep(name, signal);
       return record;
     }
@@ -146,7 +132,7 @@ export class ScheduleStore {
 
   /** Deletes a schedule, also one that is damaged. @throws NotFound; Aborted if an etag is given that is not the newest revision's */
   async delete(name: string, etag: string, signal: AbortSignal): Promise<void> {
-    const incarnation = await readOrDamage(() => this.#incarnations.newest(name, signal));
+    const incarnation = await readOrDamage(() => this.#incarnations.newestWhole(name, signal));
     if (incarnation === undefined && (await this.#incarnations.removeLayoutOf01(name, signal))) return;
     if (isDamage(incarnation)) return await this.#deleteUnread(name, signal);
     const newest = await readOrDamage(() => this.newest(name, signal));
@@ -171,7 +157,7 @@ export class ScheduleStore {
     // Smaller numbers belonged to earlier schedules of this name.
     if (revision > newest.revision || revision < newest.creation.revision)
       throw new NotFound('schedule revision', `${name}/revisions/${revision}`);
-    return await this.#read({ name, uid: newest.uid, revision }, signal);
+    return (await this.#series.pair({ name, uid: newest.uid, revision }, signal))[0];
   }
 
   /**
@@ -179,21 +165,21 @@ export class ScheduleStore {
    * one. @throws FailedPrecondition if version 0.1 stored it; DataLoss
    */
   async newest(name: string, signal: AbortSignal): Promise<RevisionRecord | undefined> {
-    const incarnation = await this.#incarnations.newest(name, signal);
+    const incarnation = await this.#incarnations.newestWhole(name, signal);
     if (incarnation === undefined) await this.#incarnations.refuseLayoutOf01(kind, name, signal);
-    return incarnation && (await this.#newestOf(name, incarnation, signal));
+    return incarnation && (await this.#series.newest(name, incarnation, signal));
   }
 
   /** Number of the newest revision of one incarnation; Infinity if the name belongs to another one by now. */
   async newestNumber(name: string, uid: string, signal: AbortSignal): Promise<number> {
     const incarnation = await this.#incarnations.newest(name, signal);
     if (incarnation?.uid !== uid) return Number.POSITIVE_INFINITY;
-    return (await this.#newestOf(name, incarnation, signal))?.revision ?? 0;
+    return (await this.#series.newest(name, incarnation, signal))?.revision ?? 0;
   }
 
-  /** A revision that exists, which may be the one that marks a deletion. @throws DataLoss if it is missing or damaged */
-  async revision(at: ScheduleKey & { readonly revision: number }, signal: AbortSignal): Promise<RevisionRecord> {
-    return await this.#read(at, signal);
+  /** A revision that exists, which may be the one that marks a deletion. @throws DataLoss if it is missing, or damaged, or the one before is another */
+  async revision(at: RevisionKey, signal: AbortSignal): Promise<RevisionRecord> {
+    return await this.#series.linked(at, signal);
   }
 
   /** One page of the schedules of a project that are not deleted, in ascending order of their ids. */
@@ -206,6 +192,7 @@ export class ScheduleStore {
       nameOf,
       placeOf: ({ id }) => id,
       read: (entry) => this.#listed.get(listedKey({ name: nameOf(entry), uid: entry.uid ?? '' }), signal, impatient),
+      bytesOf: () => longestSchedule,
       page,
       binding,
     });
@@ -226,11 +213,11 @@ export class ScheduleStore {
       throw new FailedPrecondition(kind, name, layoutOf01);
     }
     if (kept && performance.now() - kept.readMs < fullLookMs) {
-      if (!(await objectExists(this.#store, keyOf({ name, uid, revision: kept.number + 1 }), { signal }))) return kept;
+      if (!(await this.#series.has({ name, uid, revision: kept.number + 1 }, signal))) return kept;
     }
-    const incarnation = await this.#incarnations.newest(name, signal);
+    const incarnation = await this.#incarnations.newestWhole(name, signal);
     if (incarnation === undefined || incarnation.uid !== uid || incarnation.deleted) return undefined;
-    const record = await this.#newestOf(name, incarnation, signal);
+    const record = await this.#series.newest(name, incarnation, signal);
     return record === undefined || record.deleted ? undefined : listedSchedule(record);
   }
 
@@ -240,8 +227,9 @@ export class ScheduleStore {
       if (newest === undefined || newest.deleted) throw new NotFound(kind, name);
       const { uid, revision, creation } = newest;
       const decided = change(newest);
-      if ('revision' in decided) return { record: await this.#read({ name, uid, revision: decided.revision }, signal), stored: false };
-      const record = await this.#append({ name, uid, revision: revision + 1, ...decided, creation }, signal);
+      if ('revision' in decided)
+        return { record: await this.#series.read({ name, uid, revision: decided.revision }, signal), stored: false };
+      const record = await this.#append({ name, uid, revision: revision + 1, previous: digestOf(newest), ...decided, creation }, signal);
       if (record === undefined) continue;
       // The schedule may have been deleted, and its revisions removed, since the newest one was read.
       if ((await this.#incarnations.newest(name, signal))?.uid !== uid) throw new NotFound(kind, name);
@@ -260,9 +248,12 @@ export class ScheduleStore {
   /** Appends the revision that marks the deletion after the newest one, without reading any. */
   async #appendUnread(name: string, { uid, facts }: Incarnation, signal: AbortSignal): Promise<RevisionRecord> {
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
-      const last = Math.max(Number(facts.after ?? 0), await this.#lastRevision({ name, uid }, signal));
+      const last = Math.max(Number(facts.after ?? 0), await this.#series.lastNumber({ name, uid }, signal));
       const creation = { revision: last + 1, request_id: '', spec_sha256: '' };
-      const record = await this.#append({ name, uid, revision: last + 1, spec: unreadSpec, deleted: true, creation, updates: [] }, signal);
+      const record = await this.#append(
+        { name, uid, revision: last + 1, previous: '', spec: unreadSpec, deleted: true, creation, updates: [] },
+        signal,
+      );
       if (record !== undefined) return record;
     }
     throw new Aborted(kind, name, 'other writers changed it at the same time, repeatedly: try again');
@@ -273,7 +264,7 @@ export class ScheduleStore {
     const index = this.#index(name);
     const uids = await index.uidsOf(idOf(name), signal);
     let last = 0;
-    for (const uid of uids) last = Math.max(last, await this.#lastRevision({ name, uid }, signal));
+    for (const uid of uids) last = Math.max(last, await this.#series.lastNumber({ name, uid }, signal));
     await this.#incarnations.buryDamaged(name, { last, unread: true }, signal);
     for (const uid of uids) {
       this.#listed.expire(listedKey({ name, uid }));
@@ -281,132 +272,20 @@ export class ScheduleStore {
     }
   }
 
-  /** The greatest number of a revision in the store; 0 if there is none. */
-  async #lastRevision(key: ScheduleKey, signal: AbortSignal): Promise<number> {
-    let last = 0;
-    for await (const { key: object } of listAll(this.#store, `${folderOf(key)}/`, { signal }))
-      last = Math.max(last, revisionIn(object) ?? 0);
-    return last;
+  /** @returns undefined if another writer took the number */
+  async #append(revision: NewRevision, signal: AbortSignal): Promise<RevisionRecord | undefined> {
+    const record = await this.#series.append(revision, signal);
+    if (record === undefined) return undefined;
+    if (!record.deleted) this.#listed.saw(listedKey(record), listedSchedule(record));
+    this.#onRevision(record, record.revision);
+    return record;
   }
 
   #index(name: string): NameIndex {
     const folder = name.split('/').slice(0, 2).join('/');
     return this.#indexes.getOrMake(folder, () => new NameIndex(this.#store, `${folder}/index/schedules`, `${folder}/schedule-index`));
   }
-
-  /** The newest revision of an incarnation; undefined if it has none yet. */
-  async #newestOf(name: string, { uid, facts, deleted }: Incarnation, signal: AbortSignal): Promise<RevisionRecord | undefined> {
-    // What was deleted without being read left nothing that could be read.
-    if (deleted && facts.unread === true) return undefined;
-    // A tombstone says itself which revision was the last one.
-    if (deleted) return await this.#read({ name, uid, revision: Number(facts.last) }, signal);
-    const first = firstRevision(name, facts);
-    const known = this.#newest.get(uid) ?? first;
-    let newest = known - 1;
-    let acknowledged = 0;
-    // The known one is listed again: if it is lost, its number must not be given out for the second time.
-    for await (const { key } of listAll(this.#store, `${folderOf({ name, uid })}/`, {
-      after: keyOf({ name, uid, revision: newest }),
-      signal,
-    })) {
-      const { revision: listed, isMark } = parseKey(key);
-      if (isMark) {
-        acknowledged = listed;
-        continue;
-      }
-      // A listing that runs during writes may contain a revision but not the one before it.
-      while (++newest < listed) await this.#read({ name, uid, revision: newest }, signal);
-    }
-    // A mark is written after its revision, so the revision was there.
-    while (newest < acknowledged) {
-      const at = { name, uid, revision: ++newest };
-      this.#records.delete(keyOf(at));
-      await this.#read(at, signal);
-    }
-    if (newest < known) {
-      if (this.#newest.get(uid) === undefined) return undefined;
-      throw new DataLoss(keyOf({ name, uid, revision: known }), 'it was read before and is missing now');
-    }
-    const record = await this.#read({ name, uid, revision: newest }, signal);
-    this.#newest.set(uid, newest);
-    return record;
-  }
-
-  /** Returns undefined if another writer took the number. */
-  async #append(
-    { name, uid, revision, ...rest }: Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'spec' | 'deleted' | 'creation' | 'updates'>,
-    signal: AbortSignal,
-  ): Promise<RevisionRecord | undefined> {
-    if (revision > maxRevisions) throw new ResourceExhausted(name, `${maxRevisions} revisions`);
-    const record: RevisionRecord = {
-      format: revisionFormat,
-      name,
-      uid,
-      revision,
-      ...rest,
-      create_time: new Date().toISOString(),
-      writer: randomUUID(),
-    };
-    const key = keyOf(record);
-    const outcome = await createExclusive(this.#store, key, encodeRecord(record), { contentType: 'application/json', signal });
-    if (outcome === 'exists') return undefined;
-    await this.#mark(record, signal);
-    this.#records.set(key, record);
-    if (!record.deleted) this.#listed.saw(listedKey(record), listedSchedule(record));
-    this.#onRevision(record, revision);
-    return record;
-  }
-
-  /**
-   * Nothing follows the newest revision that would tell of its loss; its mark does. It is written before the caller learns of the revision, so what
-   * was promised is never silently gone, and its number never given out again. Earlier marks are not needed.
-   */
-  async #mark(record: RevisionRecord, signal: AbortSignal): Promise<void> {
-    await this.#store.put(markOf(record), Buffer.from('{}'), { contentType: 'application/json', signal });
-    const before = { ...record, revision: record.revision - 1 };
-    await this.#store.delete(markOf(before), { signal }).catch(() => {});
-  }
-
-  async #read(at: Pick<RevisionRecord, 'name' | 'uid' | 'revision'>, signal: AbortSignal): Promise<RevisionRecord> {
-    const key = keyOf(at);
-    const known = this.#records.get(key);
-    if (known !== undefined) return known;
-    const { bytes } = await this.#store.get(key, { maxBytes: maxRecordBytes, signal }).catch((cause) => {
-      if (cause instanceof ObjectNotFound) throw new DataLoss(key, 'the revision was stored and is missing now', { cause });
-      throw cause;
-    });
-    const record = decodeRecord(key, bytes, at);
-    this.#records.set(key, record);
-    return record;
-  }
 }
-
-/** Number of an incarnation's first revision, which follows the last one of the schedule that had the name before. */
-function firstRevision(name: string, { after }: Incarnation['facts']): number {
-  if (typeof after !== 'number') throw new DataLoss(name, 'its incarnation does not say where its revisions begin');
-  return after + 1;
-}
-
-const folderOf = ({ name, uid }: ScheduleKey): string => `${incarnationFolder(name, uid)}/revisions`;
-
-const keyOf = ({ revision, ...key }: ScheduleKey & { readonly revision: number }): string =>
-  `${folderOf(key)}/${String(revision).padStart(12, '0')}.json`;
-
-const markOf = (at: ScheduleKey & { readonly revision: number }): string => keyOf(at).replace(/json$/, 'ack');
-
-function parseKey(key: string): { readonly revision: number; readonly isMark: boolean } {
-  const match = revisionKey.exec(key);
-  if (!match) throw new DataLoss(key, 'not the key of a schedule revision');
-  return { revision: Number(match[1]), isMark: match[2] === 'ack' };
-}
-
-/** The number in the key of a revision or of its mark. */
-const revisionIn = (key: string): number | undefined => {
-  const match = revisionKey.exec(key);
-  return match ? Number(match[1]) : undefined;
-};
-
-const revisionKey = /\/(\d{12})\.(json|ack)$/;
 
 const idOf = (name: string): string => parseName('schedule', name).schedule;
 
@@ -421,4 +300,6 @@ const listedSchedule = (record: RevisionRecord): ListedSchedule => ({
 });
 
 /** Stands where the spec of a schedule cannot be read; a revision that marks a deletion is never used. */
-const unreadSpec: StoredDropSchedule = { kind: 'dropout', rate: 0, mode: 'standard', schedule: 'constant', cutoff_epoch: 0 };
+const unreadSpec = toStored(
+  DropScheduleSpec.fromPartial({ kind: DropKind.DROPOUT, mode: DropMode.STANDARD, schedule: DropSchedule.CONSTANT }),
+);

@@ -86,6 +86,7 @@ test('create, get, update, list and delete', async () => {
   assert.deepEqual(first.spec, early);
   assert.ok(first.createTime instanceof Date);
   assert.deepEqual((await client.getSchedule({ name }, t)).schedule, first);
+  assert.deepEqual((await dial(await replica()).getSchedule({ name }, t)).schedule, first, 'with the same etag, read from the store');
 
   const { schedule: second } = await client.updateSchedule(
     { name, spec: { ...early, rate: 0.25, cutoffEpoch: 9 }, updateMask: ['rate'], etag: first.etag },
@@ -209,6 +210,23 @@ test('a preview is complete: its segments reproduce every rate exactly', async (
     huge.samples.map((s) => s.step),
     [0n, 9_999_999_999_999n],
   );
+});
+
+test('the largest answers fit into the 4 MiB that clients of gRPC accept by default; longer ones are refused', async () => {
+  const plain = dial(server, { maxReceiveBytes: 4 << 20 });
+  const last = 100_000 * 100_000_000 - 1;
+  const source = { $case: 'spec', value: early } as const;
+  for (const depth of [0, 1, 46, 47, 200, 1000]) {
+    const long = { epochs: 100_000, stepsPerEpoch: 100_000_000, depth };
+    const most = Math.min(10_000, Math.floor(500_000 / (depth + 4)));
+    const steps = Array.from({ length: most + 1 }, (_, k) => BigInt(last - k));
+    const { rates } = await plain.getRates({ source, length: long, steps: steps.slice(1) }, t);
+    assert.equal(rates.length, most);
+    assert.equal(rates.at(-1)!.blockRates.length, depth);
+    await refused(plain.getRates({ source, length: long, steps }, t), 'steps');
+    assert.equal((await plain.previewSchedule({ spec: early, length: long, samples: most }, t)).samples.length, most);
+    await refused(plain.previewSchedule({ spec: early, length: long, samples: most + 1 }, t), 'samples');
+  }
 });
 
 test('rates of a stored schedule, of one revision, and of an inline spec', async () => {

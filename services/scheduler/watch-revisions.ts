@@ -2,7 +2,8 @@
 import { invalid, NotFound } from '#errors/errors.js';
 import type { ChangeFeed } from '#rpc/change-feed.js';
 import type { RevisionRecord } from './revision-record.js';
-import type { ScheduleKey, ScheduleStore } from './schedule-store.js';
+import type { ScheduleKey } from './revision-series.js';
+import type { ScheduleStore } from './schedule-store.js';
 
 /** The key of a schedule in the feed. */
 export const watchKey = ({ name, uid }: ScheduleKey): string => `${name} ${uid}`;

@@ -1,5 +1,4 @@
 /** The trainer service: the api role answers calls about runs, the worker role trains them. */
-import { BatchClient } from '#data/client/batch-client.js';
 import { expectBulkMemory } from '#data/client/bulk-memory.js';
 import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
@@ -10,6 +9,8 @@ import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { clientToAsk } from '#training/batch-fits.js';
+import { warnOfQueue01 } from '#work/queue-of-01.js';
 import { Datasets } from './api/dataset-facts.js';
 import { trainerNames } from './api/request-names.js';
 import { Runs } from './api/runs.js';
@@ -22,9 +23,6 @@ export type { TrainerConfig } from './config.js';
 
 /** Milliseconds that a scrape of the metrics may wait for the store. */
 const scrapeMs = 3000;
-
-/** Milliseconds that CreateRun waits for the data service, which says whether it can hold the batches. */
-const askDataMs = 2000;
 
 /** Starts the service in this process. The caller must close it; closing saves checkpoints and gives runs back, as SIGTERM does. */
 export async function start(
@@ -41,6 +39,7 @@ export async function start(
     ...options,
     build: async ({ logger, registry, setServing, signal }) => {
       const store = await openServiceStore({ config, logger, setServing, signal });
+      await warnOfQueue01(store.prompt, 'run', logger, signal);
       const metrics = createTrainerMetrics(registry);
       const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry });
       const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry });
@@ -51,7 +50,7 @@ export async function start(
       });
       const worker = works ? createRunWorker({ store: store.patient, config, evaluator, scheduler, metrics, logger }) : undefined;
       worker?.start();
-      const data = answers && config.data.length > 0 ? new BatchClient({ addresses: config.data, totalMs: askDataMs }) : undefined;
+      const data = answers ? clientToAsk(config.data) : undefined;
       const handlers = trainerHandlers({ store: store.prompt, runs, datasets: new Datasets(store.prompt), scheduler, data });
       return {
         services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],

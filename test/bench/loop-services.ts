@@ -92,13 +92,13 @@ export async function benchServices(seconds: number): Promise<object> {
     });
 
     const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 20 };
-    const length = { epochs: 300, stepsPerEpoch: 1000, depth: 100 };
+    const length = { epochs: 300, stepsPerEpoch: 1000, depth: 46 };
     const scheduler = await startScheduler(schedulerConfig.parse({ argv: options }), { processMetrics: false });
     const client = connect(SchedulerServiceClient, `127.0.0.1:${scheduler.port}`);
     await manyTimes(schedules, (i) => client.createSchedule({ parent, scheduleId: `s${i}`, spec }, soon));
     client.close();
     await hold('scheduler', scheduler, {
-      'GetRates 10,000 steps x 100': {
+      'GetRates 10,000 steps x 46': {
         method: 'getRates',
         request: { source: { $case: 'spec', value: spec }, length, steps: Array.from({ length: 10_000 }, (_, i) => BigInt(10 * i)) },
       },

@@ -5,25 +5,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Registry } from 'prom-client';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
-import { engineInfo } from '#native/addon.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { openStore } from '#storage/open-store.js';
-import { createLogger } from '#telemetry/logger.js';
-import { trainerConfig } from '../../services/trainer/config.js';
-import { createTrainerMetrics } from '../../services/trainer/metrics.js';
-import { createRunWorker } from '../../services/trainer/worker/run-worker.js';
 import { type ServiceName, startService } from '../support/processes.js';
 import { writeTinyDataset } from '../support/tiny-dataset.js';
 import { connectTrainer } from '../support/training.js';
-import { LoopDelay } from './loop-delay.js';
 import { benchServices } from './loop-services.js';
+import { startMeasuredWorker } from './loop-worker.js';
 
 const usage = `npm run bench:loop -- [options]
 
@@ -33,14 +26,13 @@ const usage = `npm run bench:loop -- [options]
   --image_size N     side of the images in pixels (default 224)
   --minutes N        the longest that a phase of the run may take (default 20)
 
-Each service runs in this process while another process makes its heaviest calls. Then a worker trains steps of one image until the first checkpoint is saved and gives the run back; another one resumes it and does the same. The
+Each service runs in this process while another process makes its heaviest calls. Then a worker, a process of its own, trains steps of one image until the first checkpoint is saved and gives the run back; another one resumes it and does the same. The
 phase "checkpoint" has the saves and the steps beside them. Nothing else should run meanwhile. The last line is one JSON object: for each phase its seconds, and the largest and the 99.9th percentile of the delays of the
 event loop in milliseconds.`;
 
 const parent = 'projects/bench';
 const soon = { timeoutMs: 30_000 };
 const lease = ['--poll-ms', '500', '--lease-ttl-ms', '3000'];
-const idleMs = 2000;
 
 async function bench(model: string, inputSize: number, patienceMs: number): Promise<object> {
   const ends: (() => unknown)[] = [];
@@ -62,6 +54,9 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
     ends.push(() => api.close());
     const asked = { model, inputSize, trainManifest: dataset.sha256, batchSize: 1, epochs: 1000, saveCkptFreq: 1, saveCkptNum: 1 };
     const spec = RunSpec.fromPartial({ ...asked, warmupEpochs: 0, mixup: 0, cutmix: 0, reprob: 0 });
+    // It is stopped whenever nobody holds the run, and started once, since a start takes a core for seconds.
+    const waiting = (await spawn('trainer', ['--role', 'worker', '--data', data.address, ...lease])).process;
+    waiting.kill('SIGSTOP');
     const { run } = await api.createRun({ parent, runId: 'large', spec }, soon);
     const name = run!.name;
     const watch = async (until: (event: NonNullable<RunEvent['event']>) => boolean): Promise<RunEvent[]> => {
@@ -73,65 +68,31 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
       }
       return events;
     };
-
-    const loop = new LoopDelay('idle');
-    ends.push(() => loop.close());
-    await delay(idleMs);
-    /** A worker in this process; its own log and metrics tell where one phase ends and the next one begins. */
-    const startWorker = (start: 'initialise' | 'resume') => {
-      const phaseOf: Record<string, string> = { 'the model is compiled': start, training: 'steps' };
-      const destination = {
-        write: (line: string) => {
-          const phase = phaseOf[(JSON.parse(line) as { msg: string }).msg];
-          if (phase !== undefined) loop.begin(phase);
-        },
-      };
-      const metrics = createTrainerMetrics(new Registry());
-      const trained = metrics.observeStep;
-      const worker = createRunWorker({
-        store,
-        config: trainerConfig.parse({ argv: ['--store', storeFolder, '--data', data.address, ...lease] }),
-        evaluator: undefined,
-        scheduler: undefined,
-        metrics: {
-          ...metrics,
-          observeStep: (...step) => {
-            trained(...step);
-            loop.begin('checkpoint');
-          },
-        },
-        logger: createLogger({ service: 'trainer', level: 'info', format: 'json', destination }),
-      });
-      loop.begin('compile');
-      worker.start();
-      ends.push(() => worker.stop());
-      return worker;
-    };
-    const attempt = async (number: number, start: 'initialise' | 'resume'): Promise<RunEvent[]> => {
-      const worker = startWorker(start);
+    const attempt = async (number: number, start: 'initialise' | 'resume') => {
+      const worker = await startMeasuredWorker(start, ['--store', storeFolder, '--data', data.address, ...lease]);
+      ends.push(() => worker.kill());
       await watch((event) => event.$case === 'claimed' && event.value.attempt === number);
-      const waiting = await spawn('trainer', ['--role', 'worker', '--data', data.address, ...lease]);
+      waiting.kill('SIGCONT');
       let mine = false;
       const events = await watch((event) => {
         if (event.$case === 'claimed') mine = event.value.attempt === number;
         return mine && event.$case === 'checkpoint';
       });
-      await waiting.end('SIGTERM');
-      await worker.stop();
-      return events;
+      waiting.kill('SIGSTOP');
+      const measured = await worker.end();
+      const owners = events.flatMap(({ event }) => (event?.$case === 'claimed' ? [event.value.worker.split(':').at(-2)] : []));
+      return { ...measured, takenOver: owners.at(-1) !== `${worker.pid}` };
     };
-    await attempt(1, 'initialise');
-    const events = await attempt(2, 'resume');
-    const phases = loop.close();
-
-    const owners = events.flatMap(({ event }) => (event?.$case === 'claimed' ? [event.value.worker.split(':').at(-2)] : []));
+    const first = await attempt(1, 'initialise');
+    const resumed = await attempt(2, 'resume');
     const { parameters } = (await api.getRun({ name }, soon)).run!;
     return {
       model,
       parameters: Number(parameters),
-      threads: engineInfo().threads,
-      takenOver: owners.some((pid) => Number(pid) !== process.pid),
-      phases,
+      threads: first.threads,
+      takenOver: first.takenOver || resumed.takenOver,
+      first: first.phases,
+      resumed: resumed.phases,
     };
   } finally {
     for (const end of ends.reverse()) await end();

@@ -319,7 +319,10 @@ const scenarios: [string, (t: TestContext, start: Start, other: Start | undefine
       const { pngs, steps } = await client.call('preview', { plan: plan(), index: 1, limit: 100 });
       assert.equal(new Set(pngs).size, 16, 'the whole batch, each image once');
       assert.ok(steps > 0);
-      assert.equal((await client.call('preview', { plan: plan(), index: 1, limit: 5 })).pngs.length, 5);
+      const erased = { ...plan(), transform: { ...plan().transform, reprob: 1, remode: 'ERASE_MODE_PIXEL' } };
+      const whole = await client.call('preview', { plan: erased, index: 1, limit: 16 });
+      for (const limit of [1, 5, 11])
+        assert.deepEqual((await client.call('preview', { plan: erased, index: 1, limit })).pngs, whole.pngs.slice(0, limit));
       const spec = { rate: 0.1, mode: 'DROP_MODE_EARLY', schedule: 'DROP_SCHEDULE_LINEAR', cutoffEpoch: 50 };
       const rates = await client.call('rates', { spec, steps: [0, 15_599, 15_600], epochs: 300, stepsPerEpoch: 312 });
       assert.deepEqual(rates, [0.1, 0, 0]);

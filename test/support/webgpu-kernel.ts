@@ -157,7 +157,7 @@ function callWords({ n, dropout, pathRate = 0, lossScale = 1 }: KernelRun, sampl
     seedHigh: k1,
     step,
     site,
-    dropping: mask !== undefined ? 2 : rate > 0 ? 1 : 0,
+    dropping: mask !== undefined ? 2 : keepThreshold(rate) < 2 ** 32 ? 1 : 0,
     threshold: keepThreshold(rate),
     dropScale: 1 / (1 - rate),
     maskAt: 0,

@@ -18,7 +18,10 @@ export const IMAGE_ENDINGS = [
   'pnm',
 ] as const;
 
-const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
+/** Endings of images that are not read: they are told of when a set is indexed, instead of being missing from it. */
+const UNREAD_ENDINGS = ['jp2', 'j2k', 'jpx', 'jxl', 'heic', 'heif', 'avif'];
+
+const IMAGE = new RegExp(`\\.(${[...IMAGE_ENDINGS, ...UNREAD_ENDINGS].join('|')})$`, 'i');
 
 export const isImageName = (name: string): boolean => IMAGE.test(name);
 

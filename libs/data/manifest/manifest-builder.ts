@@ -1,4 +1,6 @@
 /** Writes manifests column by column, without an object for each sample. */
+import { invalid } from '#errors/errors.js';
+import { maxClassNameBytes } from '#errors/limits.js';
 import { canonicalJson } from '../plan/canonical-json.js';
 import { type DatasetKind, MAGIC, type ManifestHeader, type RecordLayout } from './manifest-header.js';
 import { PathList } from './path-list.js';
@@ -76,8 +78,9 @@ export class ManifestBuilder {
     this.#records.push(record);
   }
 
-  /** The bytes of the manifest; their SHA-256 names it. */
+  /** The bytes of the manifest; their SHA-256 names it. @throws InvalidArgument if the names of the classes are too long */
   bytes(facts: ManifestFacts): Uint8Array {
+    checkClassNames(facts.classes);
     const n = this.samples;
     const header = Buffer.from(canonicalJson(this.#header(facts)));
     const headerBytes = Math.ceil((12 + header.byteLength) / 8) * 8 - 12;
@@ -108,5 +111,13 @@ export class ManifestBuilder {
     if (!shards) return { ...common, files, layout: { ...(layout as RecordLayout) } };
     const used = files.map((file) => shards.get(file) as { sizeBytes: number; sha256: string });
     return { ...common, files, fileBytes: used.map(({ sizeBytes }) => sizeBytes), fileSha256: used.map(({ sha256 }) => sha256) };
+  }
+}
+
+function checkClassNames(classes: readonly string[]): void {
+  const bytes = classes.reduce((sum, name) => sum + Buffer.byteLength(name) + 8, 0);
+  if (bytes > maxClassNameBytes) {
+    const allowed = `fewer classes or shorter names: at most ${maxClassNameBytes} bytes, with 8 bytes more for each class`;
+    throw invalid('classes', `${classes.length} classes whose names take ${bytes} bytes`, allowed);
   }
 }

@@ -1,5 +1,10 @@
 /** Pipelines of dispatches, cached by their code, and the bind groups that give them memory. */
-import type { Bound, Dispatch } from './kernels/kernel.js';
+/** A shader with its bindings from 1 on; binding 0 is a uniform. */
+export interface Shader<Bound extends string = string> {
+  label: string;
+  code: string;
+  bindings: readonly { bound: Bound; access: 'read' | 'read_write' }[];
+}
 
 export interface BufferRange {
   buffer: GPUBuffer;
@@ -27,16 +32,16 @@ export class Pipelines {
   }
 
   /** Compiles the shader unless there is one with the same code already. Shaders compile in parallel. */
-  of(dispatch: Dispatch): Promise<Pipeline> {
-    let made = this.#made.get(dispatch.code);
+  of(shader: Shader): Promise<Pipeline> {
+    let made = this.#made.get(shader.code);
     if (made === undefined) {
-      made = this.#compile(dispatch);
-      this.#made.set(dispatch.code, made);
+      made = this.#compile(shader);
+      this.#made.set(shader.code, made);
     }
     return made;
   }
 
-  async #compile({ label, code, bindings }: Dispatch): Promise<Pipeline> {
+  async #compile({ label, code, bindings }: Shader): Promise<Pipeline> {
     const { device } = this;
     const layout = device.createBindGroupLayout({
       label,
@@ -63,19 +68,19 @@ export class Pipelines {
   }
 }
 
-/** A bind group of a dispatch; `call` is the buffer of the uniforms, chosen by a dynamic offset. */
-export function bindGroup(
+/** A bind group of a shader; the uniform has a dynamic offset. */
+export function bindGroup<Bound extends string>(
   device: GPUDevice,
-  { label, bindings }: Dispatch,
+  { label, bindings }: Shader<Bound>,
   layout: GPUBindGroupLayout,
-  call: BufferRange,
+  uniform: BufferRange,
   rangeOf: (bound: Bound) => BufferRange,
 ): GPUBindGroup {
   return device.createBindGroup({
     label,
     layout,
     entries: [
-      { binding: 0, resource: call },
+      { binding: 0, resource: uniform },
       ...bindings.map(({ bound }, at): GPUBindGroupEntry => ({ binding: at + 1, resource: rangeOf(bound) })),
     ],
   });

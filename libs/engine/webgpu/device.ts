@@ -98,7 +98,8 @@ async function requestAdapter(gpu: GPU, named: string | undefined): Promise<GPUA
   try {
     adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   } catch (error) {
-    throw unavailable(oneLine((error as Error).message), error);
+    const said = oneLine((error as Error).message);
+    throw unavailable(named === undefined ? said : `DROPSTREAM_GPU is ${JSON.stringify(named)}: ${said}`, error);
   }
   if (adapter !== null) return adapter;
   const which = named === undefined ? 'no GPU was found' : `no GPU with ${JSON.stringify(named)} in its name was found`;

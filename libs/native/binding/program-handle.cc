@@ -1,5 +1,6 @@
 #include "binding/program-handle.h"
 
+#include <algorithm>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -11,9 +12,12 @@ namespace {
 constexpr napi_type_tag kTag = {0x64726f7073747265ull, 0x616d2d70726f6772ull};
 constexpr size_t kMaxCalls = 64;
 
-// Tells the garbage collector how much memory a handle holds by now.
+// Tells the garbage collector how much memory a handle holds by now: enough that handles nobody disposed of are collected in time, but no more. Every
+// 64 MiB that are reported bring a full collection nearer; gigabytes force one at once, which holds up the event loop for tens of milliseconds.
+constexpr size_t kMostReported = 16u << 20;
+
 void report_memory(napi_env env, ProgramObject* object) {
-  const size_t bytes = object->program ? object->program->memory_bytes() : 0;
+  const size_t bytes = object->program ? std::min(object->program->memory_bytes(), kMostReported) : 0;
   int64_t adjusted;
   if (bytes != object->reported_bytes) napi_adjust_external_memory(env, (int64_t)bytes - (int64_t)object->reported_bytes, &adjusted);
   object->reported_bytes = bytes;

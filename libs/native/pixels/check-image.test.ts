@@ -44,6 +44,35 @@ test('the end of a JPEG is that of its scans, not of a thumbnail, a comment or w
   }
 });
 
+test('two bytes of a table or a comment behind the first scan are not the end of a JPEG', async () => {
+  const END = Buffer.from([0xff, 0xd9]);
+  let cuts = 0;
+  for (const { name, bytes } of jpegs) {
+    const scans: number[] = [];
+    for (let at = bytes.indexOf(Buffer.from([0xff, 0xda])); at >= 0; at = bytes.indexOf(Buffer.from([0xff, 0xda]), at + 2)) scans.push(at);
+    const end = bytes.lastIndexOf(END);
+    // Before the last scan, or before the end: libjpeg reads segments in both places.
+    for (const at of new Set([...scans.slice(1), end]))
+      for (const [marker, body] of [
+        [0xfe, Buffer.concat([Buffer.from('made by hand '), END, Buffer.from(' or not')])],
+        [0xe1, Buffer.concat([Buffer.from('Exif\0\0'), bytes.subarray(0, 300), END, END])],
+        [0xed, END],
+      ] as const) {
+        const whole = Buffer.concat([bytes.subarray(0, at), segment(marker, body), bytes.subarray(at)]);
+        const what = `${name} with ${marker.toString(16)} at ${at}`;
+        assert.ok(hasJpegEnd(whole), what);
+        assert.ok(hasJpegEnd(Buffer.concat([whole, Buffer.from('bytes after it'), bytes, END])), what);
+        const decoded = await decode({ format: 'jpeg', bytes: whole, width: 0, height: 0 });
+        assert.deepEqual(decoded.rgb, (await decode({ format: 'jpeg', bytes, width: 0, height: 0 })).rgb, what);
+        const cut = whole.subarray(0, at + 4 + body.length);
+        assert.ok(!hasJpegEnd(cut), `${what}, cut`);
+        await assert.rejects(decode({ format: 'jpeg', bytes: cut, width: 0, height: 0 }), Error, `${what}, cut`);
+        cuts++;
+      }
+  }
+  assert.ok(cuts >= 60, `${cuts} files`);
+});
+
 test('nothing is refused that decodes: every file of the folders, and JPEGs with damage', async () => {
   for (const { name, bytes } of [...jpegs, ...others.filter((file) => file.name !== 'g4.tif')])
     assert.doesNotThrow(() => checkImage(bytes), name);
@@ -79,7 +108,21 @@ test('kinds that are not read and files that were cut are refused by name, as th
     return bytes;
   };
   const cases: readonly (readonly [string, Buffer, RegExp])[] = [
-    ['Group 4', of('g4.tif'), /tiff of compression 4 \(CCITT Group 4, of fax\), which is not read; LZW/],
+    [
+      'JPEG 2000',
+      Buffer.from('0000000c6a5020200d0a870a00000014667479706a703220', 'hex'),
+      /it is a JPEG 2000 image, which is not read; convert it/,
+    ],
+    ['JPEG 2000 alone', Buffer.from('ff4fff51002f0000', 'hex'), /it is a JPEG 2000 codestream, which is not read/],
+    ['JPEG XL', Buffer.from('0000000c4a584c200d0a870a', 'hex'), /it is a JPEG XL image/],
+    ['HEIC', Buffer.from('\0\0\0\x18ftypheic\0\0\0\0', 'latin1'), /it is a HEIF image/],
+    ['AVIF', Buffer.from('\0\0\0\x1cftypavif\0\0\0\0', 'latin1'), /it is an AVIF image/],
+    ['BigTIFF', Buffer.from('II\x2b\0\x08\0\0\0', 'latin1'), /it is a BigTIFF image/],
+    ['a pointer', Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n'), /it is a git-lfs pointer; fetch/],
+    ['a page', Buffer.from('<html><body>403 Forbidden</body></html>'), /it is an HTML or XML page.*download it again/],
+    ['nothing', Buffer.alloc(0), /it is empty/],
+    ['text', Buffer.from('no image at all'), /none of JPEG, PNG, WebP/],
+    ['Group 4', of('g4.tif'), /tiff of compression 4 \(CCITT Group 4, of fax\), which is not read; save it with LZW/],
     ['Group 3', tiff(259, 3), /compression 3 \(CCITT Group 3/],
     ['run lengths', tiff(259, 2), /compression 2 \(CCITT run lengths/],
     ['Zstandard', tiff(259, 50_000), /Zstandard/],

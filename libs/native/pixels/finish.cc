@@ -15,9 +15,9 @@ const uint8_t* plane_of(const FinishBatch& batch, int index, int channel) {
 }
 
 // Fills rows with noise, as many at a time as fit in `buffer`: a box is one run of elements, whatever its width.
-void fill_with_noise(const EraseBox& erase, int index, int channel, int size, float* plane, std::vector<float>& buffer) {
+void fill_with_noise(const EraseBox& erase, uint32_t slot, int channel, int size, float* plane, std::vector<float>& buffer) {
   const Window& box = erase.box;
-  const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
+  const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, slot};
   const int rows_max = std::max(1, kNoiseAtOnce / std::max(1, box.width));
   buffer.resize(static_cast<size_t>(rows_max) * static_cast<size_t>(box.width));
   for (int y = 0; y < box.height; y += rows_max) {
@@ -35,15 +35,16 @@ void fill_with_noise(const EraseBox& erase, int index, int channel, int size, fl
 void erased_plane(const FinishBatch& batch, int index, int channel, float* plane, std::vector<float>& buffer) {
   const auto size = static_cast<size_t>(batch.size);
   pixel_kernels().look_up_floats(plane_of(batch, index, channel), size * size, batch.tables + 256 * channel, plane);
-  for (const EraseBox& erase : batch.samples[static_cast<size_t>(index)].erase) {
+  const FinishSample& sample = batch.samples[static_cast<size_t>(index)];
+  for (const EraseBox& erase : sample.erase) {
     const Window& box = erase.box;
     if (erase.mode == EraseMode::per_pixel) {
-      fill_with_noise(erase, index, channel, batch.size, plane, buffer);
+      fill_with_noise(erase, sample.slot, channel, batch.size, plane, buffer);
       continue;
     }
     float value = 0.0f;
     if (erase.mode == EraseMode::per_channel) {
-      const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, static_cast<uint32_t>(index)};
+      const NoiseStream noise{{erase.key[0], erase.key[1]}, erase.number, sample.slot};
       noise.fill(static_cast<uint64_t>(channel), 1, &value);
     }
     for (int y = box.top; y < box.top + box.height; y++) std::fill_n(plane + static_cast<size_t>(y) * size + box.left, box.width, value);

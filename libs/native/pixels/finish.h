@@ -17,6 +17,7 @@ struct EraseBox {
 };
 
 struct FinishSample {
+  uint32_t slot = 0;            // in the batch that the sample is from: selects the noise, wherever the row is here
   std::vector<EraseBox> erase;  // in order: a later box covers an earlier one
   // has_box: the box is the partner's; else λ · own + (1 − λ) · partner in float32, λ and 1 − λ each rounded to float32 first.
   double lambda = 1;

@@ -1,6 +1,7 @@
 /** Reads the format and size of an image file from its first bytes without decoding it; for indexing. Pure and bounds-checked. */
 
 import { type ForeignFormat, foreignFormat, foreignSize } from './foreign/formats.js';
+import { unreadFile } from './unread-files.js';
 
 export type FileFormat = 'jpeg' | 'png' | ForeignFormat;
 
@@ -86,7 +87,7 @@ export function readHeader(bytes: Uint8Array): ImageHeader {
   if (isPng(bytes)) return readPngHeader(bytes);
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return readJpegHeader(bytes);
   const format = foreignFormat(bytes);
-  if (format === undefined) throw new ImageHeaderError('none of JPEG, PNG, WebP, GIF, BMP, TIFF and PPM', 0);
+  if (format === undefined) throw new ImageHeaderError(unreadFile(bytes) ?? 'none of JPEG, PNG, WebP, GIF, BMP, TIFF and PPM', 0);
   try {
     const { width, height } = foreignSize(format, bytes);
     return sized(format, width, height, 0);

@@ -4,7 +4,7 @@
 //   value(e) = float32(Φ⁻¹((word(e) + ½) / 2³²)), Φ⁻¹ by Wichura's AS 241 in float64 over our own log (random/normal.h)
 //
 // e is (channel · height + y) · width + x in mode "pixel", where y and x are counted inside the box, and the channel in mode "rand". k0, k1
-// are erase.key, box is erase.box, and sample is the row in the batch. A test compares with the same functions in libs/random.
+// are erase.key, box is erase.box, and sample is the slot in the batch. A test compares with the same functions in libs/random.
 #pragma once
 #include <cstdint>
 

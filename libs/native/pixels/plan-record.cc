@@ -80,6 +80,7 @@ RenderRecord read_render_record(RecordReader& reader) {
 
 FinishSample read_finish_record(RecordReader& reader) {
   FinishSample sample;
+  sample.slot = reader.word("slot");
   const int boxes = reader.integer("number of erase boxes", 0, kMaxEraseBoxes);
   sample.lambda = reader.number("lambda");
   sample.partner = reader.integer("partner", 0, 1 << 24);

@@ -5,7 +5,7 @@
 //   geometry (0 none, 1 resized_crop, 2 padded_crop, 3 resize_center_crop, 4 warp), top, left, height, width, padding,
 //   resize width, resize height, interpolation (0 bilinear, 1 bicubic), flip, fill R, G, B, number of operations,
 //   then per operation: kind (order of OpKind), argument, interpolation.
-// A finish record: number of erase boxes, λ, partner, has box, box top, left, height, width,
+// A finish record: slot, number of erase boxes, λ, partner, has box, box top, left, height, width,
 //   then per erase box: top, left, height, width, mode (0 const, 1 rand, 2 pixel), key 0, key 1, box number.
 #pragma once
 #include <cstddef>

@@ -73,8 +73,8 @@ export function renderRecord(source: RenderSource, plan: RenderPlan, png: PngLay
 const boxFields = ({ top, left, height, width }: Box) => [top, left, height, width];
 const NO_BOX: Box = { top: 0, left: 0, height: 0, width: 0 };
 
-export function finishRecord({ erase, mix }: FinishSample): number[] {
-  const record = [erase.length, mix.lambda, mix.partner, Number(mix.box !== null), ...boxFields(mix.box ?? NO_BOX)];
+export function finishRecord({ erase, mix, slot }: FinishSample, row: number): number[] {
+  const record = [slot ?? row, erase.length, mix.lambda, mix.partner, Number(mix.box !== null), ...boxFields(mix.box ?? NO_BOX)];
   for (const box of erase) {
     record.push(...boxFields(box), indexIn(ERASE_MODES, box.mode, 'erase mode'), box.key[0], box.key[1], box.box);
   }

@@ -95,6 +95,8 @@ export interface MixStep {
 }
 
 export interface FinishSample {
+  /** Slot of the sample in its batch, which selects the noise. Default its row, as in a whole batch. */
+  slot?: number;
   erase: EraseBox[];
   mix: MixStep;
 }

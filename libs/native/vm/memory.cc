@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -19,8 +20,11 @@ Memory::Memory(size_t bytes) : bytes_(bytes) {
 #endif
 }
 
+// In parts, because on a kernel without preemption one call that returns gigabytes occupies its core, and may hold up every page fault of the process,
+// until it is done.
 Memory::~Memory() {
-  if (data_) munmap(data_, bytes_);
+  constexpr size_t kPart = 64u << 20;
+  for (size_t done = 0; done < bytes_; done += kPart) munmap(as<char>() + done, std::min(kPart, bytes_ - done));
 }
 
 Memory::Memory(Memory&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}

@@ -8,6 +8,7 @@ import {
   allPages,
   fullName,
   printJson,
+  printUnreadable,
   projectName,
   type SharedOptions,
   shortName,
@@ -24,6 +25,7 @@ export function addEvaluationsCommand(program: Command, context: Context): void 
       const all = await withClient(EvaluatorServiceClient, 'evaluator', options, context, (client, call) =>
         allPages(Number(options.limit), async (pageToken, pageSize) => {
           const page = await client.listEvaluations({ parent: projectName(options), pageToken, pageSize }, call);
+          printUnreadable(page.unreadable, context);
           return { items: page.evaluations, nextPageToken: page.nextPageToken };
         }),
       );

@@ -6,6 +6,7 @@ import { entrySegment } from '#work/name-index.js';
 import { CheckpointsCheck } from './check-checkpoints.js';
 import { type CheckContext, deleteKeys, exists, isOld, readObject, reportWhenOld, type StoredObject } from './check-context.js';
 import { LogCheck, type LogFacts } from './check-log.js';
+import type { PinsCheck } from './check-pins.js';
 import { RevisionsCheck } from './check-revisions.js';
 
 export interface Owner {
@@ -26,7 +27,7 @@ export class IncarnationCheck {
   readonly #checkpoints: CheckpointsCheck;
   readonly #snapshots: StoredObject[] = [];
   readonly #heartbeats: StoredObject[] = [];
-  readonly #pins: StoredObject[] = [];
+  readonly #pinned = new Set<string>();
   readonly #folder: string;
   #newestMs = 0;
   #endMissing = false;
@@ -35,8 +36,7 @@ export class IncarnationCheck {
     private readonly context: CheckContext,
     private readonly owner: Owner,
     private readonly incarnation: Incarnation,
-    /** Uids of the evaluations of this project that have not ended; filled by the checks of evaluations, which come before the runs. */
-    private readonly openEvaluations: Set<string>,
+    private readonly pins: PinsCheck,
   ) {
     this.#folder = `${owner.name}/${owner.uid}`;
     const { after } = incarnation.facts;
@@ -63,7 +63,8 @@ export class IncarnationCheck {
         this.#heartbeats.push(object);
         return;
       case 'pin':
-        this.#pins.push(object);
+        this.#pinned.add(object.parsed.parts.checkpoint!);
+        this.pins.take(object);
         return;
     }
   }
@@ -80,12 +81,10 @@ export class IncarnationCheck {
       reportUnbegun(this.context, this.#folder, this.#newestMs);
       return;
     }
-    if (this.owner.collection === 'evaluations' && (!log.ended || !log.whole)) this.openEvaluations.add(this.owner.uid);
+    if (!log.ended || !log.whole) this.pins.holds(this.owner.uid);
     for (const object of this.#snapshots) await this.#snapshot(object, log);
     for (const object of this.#heartbeats) this.#heartbeat(object, log);
-    for (const object of this.#pins) this.#pin(object);
-    const pinned = new Set(this.#pins.map(({ parsed }) => parsed.parts.checkpoint!));
-    const endMissing = await this.#checkpoints.finish(imported ? undefined : log, pinned);
+    const endMissing = await this.#checkpoints.finish(imported ? undefined : log, this.#pinned);
     if (imported) return;
     await this.#indexed();
     await this.#queued({ ...log, whole: log.whole && !endMissing && !this.#endMissing });
@@ -132,18 +131,6 @@ export class IncarnationCheck {
     reportWhenOld(
       this.context,
       { kind: 'lease-orphaned', where: key, detail, repair: (signal) => deleteKeys(this.context, [key], signal) },
-      object,
-    );
-  }
-
-  #pin(object: StoredObject): void {
-    const { key, parts } = object.parsed;
-    const { evaluationUid } = parts;
-    if (this.openEvaluations.has(evaluationUid!)) return;
-    const detail = `there is no evaluation with the uid ${evaluationUid} that has not ended`;
-    reportWhenOld(
-      this.context,
-      { kind: 'pin-orphaned', where: key, detail, repair: (signal) => deleteKeys(this.context, [key], signal) },
       object,
     );
   }

@@ -2,6 +2,7 @@
 import type { CheckContext, StoredObject } from './check-context.js';
 import { IncarnationCheck, type Owner, StrayIncarnation } from './check-incarnation.js';
 import { type Incarnations, readIncarnations } from './check-incarnations.js';
+import type { PinsCheck } from './check-pins.js';
 import { isOf01 } from './key-grammar.js';
 
 export class NameCheck {
@@ -15,11 +16,11 @@ export class NameCheck {
     private readonly context: CheckContext,
     private readonly owner: Omit<Owner, 'uid'>,
     private readonly incarnations: Incarnations,
-    private readonly openEvaluations: Set<string>,
+    private readonly pins: PinsCheck,
   ) {}
 
-  static async open(context: CheckContext, owner: Omit<Owner, 'uid'>, openEvaluations: Set<string>): Promise<NameCheck> {
-    return new NameCheck(context, owner, await readIncarnations(context, owner.name), openEvaluations);
+  static async open(context: CheckContext, owner: Omit<Owner, 'uid'>, pins: PinsCheck): Promise<NameCheck> {
+    return new NameCheck(context, owner, await readIncarnations(context, owner.name), pins);
   }
 
   /** Takes the objects of the name in the order of their keys. */
@@ -56,7 +57,7 @@ export class NameCheck {
     this.#sawNewest ||= newest?.uid === uid;
     // The revisions of a schedule stay after its deletion, for those who watch it, until the name is used again.
     const isKept = newest !== undefined && newest.uid === uid && (!newest.deleted || this.owner.collection === 'schedules');
-    if (isKept) this.#check = new IncarnationCheck(this.context, { ...this.owner, uid }, newest, this.openEvaluations);
+    if (isKept) this.#check = new IncarnationCheck(this.context, { ...this.owner, uid }, newest, this.pins);
     else this.#stray = new StrayIncarnation(this.context, `${this.owner.name}/${uid}`);
   }
 

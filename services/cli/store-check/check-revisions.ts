@@ -1,4 +1,5 @@
 /** Checks the revisions of one incarnation of a schedule. */
+import { createHash } from 'node:crypto';
 import { type CheckContext, readObject, type StoredObject } from './check-context.js';
 
 const maxRecordBytes = 1 << 20;
@@ -6,6 +7,8 @@ const maxRecordBytes = 1 << 20;
 export class RevisionsCheck {
   readonly #acknowledged: number[] = [];
   #last: number;
+  /** SHA-256 of the revision with the number #last; undefined if it is not known. */
+  #digest: string | undefined;
 
   constructor(
     private readonly context: CheckContext,
@@ -39,13 +42,16 @@ export class RevisionsCheck {
     const where = `${name}/${uid}/revisions/${String(number).padStart(12, '0')}.json`;
     // A revision that the listing lacks may have been written while it ran.
     const found = await readObject(this.context, where, maxRecordBytes);
-    if (found === undefined) this.context.report({ kind: 'revision-missing', where, detail });
-    else this.#check(where, number, found);
+    if (found !== undefined) return this.#check(where, number, found);
+    this.context.report({ kind: 'revision-missing', where, detail });
+    this.#digest = undefined;
   }
 
   #check(where: string, number: number, bytes: Buffer): void {
     const { name, uid } = this.owner;
-    let record: { name?: unknown; uid?: unknown; revision?: unknown } | null;
+    const before = this.#digest;
+    this.#digest = createHash('sha256').update(bytes).digest('hex');
+    let record: { name?: unknown; uid?: unknown; revision?: unknown; previous?: unknown } | null;
     try {
       record = JSON.parse(bytes.toString('utf8'));
     } catch (error) {
@@ -56,6 +62,9 @@ export class RevisionsCheck {
       this.context.report({ kind: 'revision-unreadable', where, detail: 'it is not a revision of a schedule' });
     } else if (record.name !== name || record.uid !== uid || record.revision !== number) {
       const detail = `it is revision ${record.revision} of ${record.name} with the uid ${record.uid}`;
+      this.context.report({ kind: 'revision-misplaced', where, detail });
+    } else if (record.previous !== '' && before !== undefined && record.previous !== before) {
+      const detail = `it follows a revision with the SHA-256 ${record.previous}, and that of the one before is ${before}`;
       this.context.report({ kind: 'revision-misplaced', where, detail });
     }
   }

@@ -1,12 +1,13 @@
 /**
- * Walks a whole store in the order of its keys and reports what is damaged or left over. One incarnation of a name is held in memory at a time, and the
- * uids of the evaluations of one project that have not ended.
+ * Walks a whole store in the order of its keys and reports what is damaged or left over. One incarnation of a name is held in memory at a time, and for
+ * one project the pins of checkpoints and the uids of what has not ended.
  */
 import { listAll } from '#storage/object-store.js';
 import { parseEntrySegment } from '#work/name-index.js';
 import { type CheckContext, deleteKeys, hashObject, readObject, reportWhenOld, SideBySide, type StoredObject } from './check-context.js';
 import { readIncarnations } from './check-incarnations.js';
 import { NameCheck } from './check-name.js';
+import { PinsCheck } from './check-pins.js';
 import { parseKey } from './key-grammar.js';
 
 export interface StoreTotals {
@@ -18,8 +19,7 @@ export interface StoreTotals {
 export async function checkStore(context: CheckContext, onProgress: (totals: StoreTotals, key: string) => void): Promise<StoreTotals> {
   const totals: StoreTotals = { objects: 0, bytes: 0 };
   const others = new SideBySide();
-  let openEvaluations = new Set<string>();
-  let project: string | undefined;
+  let project: { readonly id: string; readonly pins: PinsCheck } | undefined;
   let name: { readonly name: string; readonly check: NameCheck } | undefined;
   for await (const { key, sizeBytes, lastModified } of listAll(context.store, '', { signal: context.signal })) {
     totals.objects++;
@@ -32,21 +32,24 @@ export async function checkStore(context: CheckContext, onProgress: (totals: Sto
     }
     const object: StoredObject = { parsed, sizeBytes, writtenMs: lastModified.getTime() };
     const owner = ownerOf(key);
-    if (owner?.project !== project) {
-      project = owner?.project;
-      openEvaluations = new Set();
-    }
     if (name !== undefined && owner?.name !== name.name) {
       await name.check.finish();
       name = undefined;
     }
-    if (owner === undefined) await others.add(() => checkOther(context, object));
-    else {
-      name ??= { name: owner.name, check: await NameCheck.open(context, owner, openEvaluations) };
-      await name.check.take(object);
+    if (owner === undefined) {
+      await others.add(() => checkOther(context, object));
+      continue;
     }
+    // Other objects of the project lie between its evaluations and its runs.
+    if (owner.project !== project?.id) {
+      project?.pins.finish();
+      project = { id: owner.project, pins: new PinsCheck(context) };
+    }
+    name ??= { name: owner.name, check: await NameCheck.open(context, owner, project.pins) };
+    await name.check.take(object);
   }
   await name?.check.finish();
+  project?.pins.finish();
   await others.done();
   return totals;
 }

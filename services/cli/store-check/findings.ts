@@ -52,7 +52,7 @@ export const kinds = {
   'checkpoint-unreferenced': { severity: 'leftover', advice: `no log names it, so it can be deleted: ${repaired}` },
   'parts-orphaned': { severity: 'leftover', advice: `a save did not get to its end; the parts can be deleted: ${repaired}` },
   'lease-orphaned': { severity: 'leftover', advice: `nobody works with it any more, so it can be deleted: ${repaired}` },
-  'pin-orphaned': { severity: 'leftover', advice: `the evaluation needs the checkpoint no longer; the pin can be deleted: ${repaired}` },
+  'pin-orphaned': { severity: 'leftover', advice: `nobody needs the checkpoint any longer; the pin can be deleted: ${repaired}` },
   'hint-orphaned': { severity: 'leftover', advice: `what it points to is gone, so it can be deleted: ${repaired}` },
   'name-unused': { severity: 'note', advice: 'a create did not get to its end; the next create of the name continues it' },
   'temporary-file': { severity: 'leftover', advice: `its writer is gone, so it can be deleted: ${repaired}` },

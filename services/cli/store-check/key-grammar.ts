@@ -33,7 +33,7 @@ const grammar = {
   heartbeat: 'projects/{project}/{work}/{id}/{uid}/heartbeats/{number}',
   checkpointManifest: 'projects/{project}/runs/{id}/{uid}/checkpoints/{checkpoint}/manifest.json',
   checkpointPart: 'projects/{project}/runs/{id}/{uid}/checkpoints/{checkpoint}/{part}',
-  pin: 'projects/{project}/runs/{id}/{uid}/checkpoint-pins/{checkpoint}/{evaluationUid=uid}',
+  pin: 'projects/{project}/runs/{id}/{uid}/checkpoint-pins/{checkpoint}/{holderUid=uid}',
   revision: 'projects/{project}/schedules/{id}/{uid}/revisions/{number}.json',
   acknowledgement: 'projects/{project}/schedules/{id}/{uid}/revisions/{number}.ack',
   index: 'projects/{project}/index/{collection}/{entry}',

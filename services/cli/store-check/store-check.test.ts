@@ -53,7 +53,10 @@ before(async () => {
   await service.close();
   await evaluating.close();
   const api = await services.trainer(['--role', 'api']);
-  const waiting = (await api.client.createRun({ ...again, runId: 'waiting' }, soon)).run!;
+  // Both keep the checkpoint by pins.
+  const waiting = (await api.client.createRun({ parent, runId: 'waiting', spec: services.spec({ finetune: checkpoint }) }, soon)).run!;
+  const { client: evaluations } = await services.evaluator(['--role', 'api']);
+  await evaluations.createEvaluation({ parent, evaluationId: 'waiting', spec: { ...spec, batchSize: 8 } }, soon);
   uids = { run: run!.uid, waiting: waiting.uid, evaluation: evaluation!.uid, schedule: schedule!.uid };
   await cp(services.storeUri, golden, { recursive: true });
   await services.close();
@@ -497,6 +500,25 @@ const cases: readonly Case[] = [
     damage: (c) => c.write(`projects/p/evaluations/scored/${uids.evaluation}/heartbeats/000000000002`, '{}'),
   },
   {
+    what: 'a revision that was written into the place of a lost one',
+    kind: 'revision-misplaced',
+    damage: async (c) => {
+      const [, second, third] = (await c.keys('schedules/s/')).filter((key) => /revisions\/\d+\.json$/.test(key));
+      const record = JSON.parse((await c.read(second!)).toString()) as object;
+      await c.write(second!, `${JSON.stringify({ ...record, writer: 'late' })}\n`);
+      return third!;
+    },
+  },
+  {
+    what: 'the pin of an ended run',
+    kind: 'pin-orphaned',
+    repaired: true,
+    damage: async (c) => {
+      const id = (await newestCheckpoint(c)).split('/').at(-1);
+      await c.write(`${run()}/checkpoint-pins/${id}/${uids.run}`, '{}');
+    },
+  },
+  {
     what: 'the pin of an ended evaluation',
     kind: 'pin-orphaned',
     repaired: true,
@@ -620,6 +642,8 @@ test('a checkpoint of a later step than the log names is never deleted: its reco
   const records = await Promise.all(keys.map(async (key) => JSON.parse((await copy.read(key)).toString()) as { kind: string }));
   const last = records.findLastIndex(({ kind }) => kind === 'checkpoint');
   for (const key of keys.slice(last)) await copy.delete(key);
+  // A pin would protect the checkpoint anyway.
+  for (const key of await copy.keys('/checkpoint-pins/')) await copy.delete(key);
   const folder = await newestCheckpoint(copy);
   const { code, findings } = await check(copy.folder, '--repair');
   assert.equal(code, 1);

@@ -6,6 +6,7 @@ import { subsetSize } from '#data/plan/order.js';
 import { executorOf, lacks } from '#engine/engines.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
 import { checkId } from '#errors/resource-names.js';
+import type { Plan } from '#protocol/dropstream/v1/data.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
@@ -13,10 +14,12 @@ import { engines, precisions } from '#spec/words.js';
 import { readManifest } from '#storage/checkpoint.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { checkBatchFits, type DataClient, neverFits } from '#training/batch-fits.js';
 import { readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { Incarnations } from '#work/incarnations.js';
 import { findCheckpoint } from '#work/named-checkpoints.js';
 import { evaluationName } from '../evaluation/evaluation-log.js';
+import { evaluationPlan } from '../evaluation/evaluation-plan.js';
 
 export interface NewEvaluation {
   readonly project: string;
@@ -33,11 +36,17 @@ export interface NewEvaluation {
 /** Largest batch of an evaluation. */
 const maxBatch = 4096;
 
+export interface CreateDeps {
+  readonly store: ObjectStore;
+  /** Without it, whether a batch fits into the data service is not known until the evaluation starts. */
+  readonly data: DataClient | undefined;
+}
+
 /** @throws InvalidArgument with every violation; NotFound for the checkpoint or the manifest */
 export async function prepareEvaluation(
   request: CreateEvaluationRequest,
   project: string,
-  store: ObjectStore,
+  { store, data }: CreateDeps,
   signal: AbortSignal,
 ): Promise<NewEvaluation> {
   const violations = new Violations();
@@ -61,10 +70,12 @@ export async function prepareEvaluation(
   const precision = spec.precision ? precisions.wordOf(spec.precision) : lacking(ofRun).length === 0 ? ofRun : precisions.fallback;
   for (const { field, value, allowed } of lacking(precision)) violations.add(`spec.${field}`, value, `${allowed} on engine ${engine}`);
   violations.throwIfAny();
+  const trained = Math.min(maxBatch, run.batchSize ?? 64);
+  const preferred = Math.min(maxBatch, Math.max(1, Math.floor(1.5 * trained)));
   const resolved: EvaluationSpec = {
     checkpoint,
     manifest,
-    batchSize: spec.batchSize ?? Math.min(maxBatch, Math.max(1, Math.floor(1.5 * (run.batchSize ?? 64)))),
+    batchSize: spec.batchSize ?? preferred,
     ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
     cropPct: spec.cropPct ?? run.cropPct,
     engine: engines.fromWord(engine),
@@ -73,6 +84,14 @@ export async function prepareEvaluation(
     subsetOffset: spec.subsetOffset ?? 0,
   };
   const samplesTotal = await checkData(store, resolved, metadata, signal);
+  if (data) {
+    const planOf = (batchSize: number): Plan => evaluationPlan({ ...resolved, batchSize }, run, metadata.model.imageSize);
+    const isDefault = spec.batchSize === undefined;
+    // The default is for speed. If so many images can never fit, a batch of the training may, because it did.
+    const isTooLarge = isDefault && (await neverFits(data, planOf(preferred), signal)) !== undefined;
+    if (isTooLarge) resolved.batchSize = trained;
+    if (isTooLarge || !isDefault) await checkBatchFits(data, planOf(resolved.batchSize as number), signal);
+  }
   const id =
     request.evaluationId ||
     (request.requestId === '' ? `eval-${randomBytes(8).toString('hex')}` : idFromRequest('eval', project, request.requestId));

@@ -133,6 +133,7 @@ test('evaluations of version 0.1 are named with what to do, hide no others, and 
   );
   await open(store).delete('p', 'e', '', signal);
   await assert.rejects(open(store).get('p', 'e', signal), NotFound);
+  assert.deepEqual(await keysOf(store, 'queue/'), []);
   assert.equal((await open(store).create(request(), signal)).state, EvaluationState.PENDING);
 });
 

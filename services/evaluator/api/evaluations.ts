@@ -112,6 +112,7 @@ export class Evaluations {
       nameOf: ({ id }) => evaluationName(project, id),
       placeOf: ({ id }) => id,
       read: (entry) => this.#listed.get(keyOf(project, entry), signal, impatient),
+      bytesOf: ({ evaluation }) => EvaluationMessage.encode(evaluation).finish().length,
       page,
       binding,
     });

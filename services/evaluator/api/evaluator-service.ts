@@ -4,21 +4,24 @@ import { FailedPrecondition } from '#errors/errors.js';
 import { type Evaluation, EvaluationState, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { parsePage } from '#rpc/pagination.js';
-import type { ObjectStore } from '#storage/object-store.js';
 import type { EvaluationEvent } from '../evaluation/evaluation-state.js';
-import { prepareEvaluation } from './create-evaluation.js';
+import { type CreateDeps, prepareEvaluation } from './create-evaluation.js';
 import type { Evaluations } from './evaluations.js';
 import type { evaluatorNames } from './request-names.js';
 
 const pageLimits = { defaultSize: 100, maxSize: 1000 };
 
-export function evaluatorHandlers(
-  store: ObjectStore,
-  evaluations: Evaluations,
-): HandlersOf<typeof EvaluatorServiceService, typeof evaluatorNames> {
+export interface EvaluatorParts extends CreateDeps {
+  readonly evaluations: Evaluations;
+}
+
+export function evaluatorHandlers({
+  evaluations,
+  ...deps
+}: EvaluatorParts): HandlersOf<typeof EvaluatorServiceService, typeof evaluatorNames> {
   return {
     createEvaluation: unary(async (request, { names, signal }) => ({
-      evaluation: await evaluations.create(await prepareEvaluation(request, names.parent.project, store, signal), signal),
+      evaluation: await evaluations.create(await prepareEvaluation(request, names.parent.project, deps, signal), signal),
     })),
 
     getEvaluation: unary(async (_, { names, signal }) => {

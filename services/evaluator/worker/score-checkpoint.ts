@@ -11,7 +11,7 @@ import { readTrainingMetadata } from '#training/checkpoint-metadata.js';
 import { toProgramTensors } from '#training/checkpoint-tensors.js';
 import { type DataAccess, type PreparedBatch, PreparedBatches } from '#training/prepared-batches.js';
 import { manifestKeyOf } from '#work/checkpoint-keys.js';
-import { evaluationPlan } from './evaluation-plan.js';
+import { evaluationPlan } from '../evaluation/evaluation-plan.js';
 import { ScoreSums } from './scores.js';
 
 export interface ScoreOptions {

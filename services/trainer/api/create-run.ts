@@ -16,6 +16,7 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256 } from '#storage/content-hash.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { checkBatchFits, type DataClient } from '#training/batch-fits.js';
 import { Incarnations } from '#work/incarnations.js';
 import { findCheckpoint, type NamedCheckpoint } from '#work/named-checkpoints.js';
 import type { SchedulerClient } from '../peers.js';
@@ -33,7 +34,6 @@ import {
   requestDigest,
   resolveRunSpec,
 } from '../run/run-spec.js';
-import { checkBatchFits, type DataClient } from './batch-fits.js';
 import type { Datasets, KnownDataset } from './dataset-facts.js';
 import type { trainerNames } from './request-names.js';
 
@@ -108,7 +108,7 @@ export async function prepareRun(
     );
     violations.throwIfAny();
   }
-  if (deps.data) await checkBatchFits(deps.data, resolved, signal);
+  if (deps.data) await checkBatchFits(deps.data, trainingPlan(resolved), signal);
   const finetune = spec.finetune === '' ? undefined : await resolveFinetune(deps.store, spec.finetune, signal);
 
   const id =

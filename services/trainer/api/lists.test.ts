@@ -197,20 +197,26 @@ test('a run that is damaged is named in every list, and can be cancelled and del
       assert.equal(again.state, RunState.QUEUED);
       assert.deepEqual((await fresh.getRun({ name }, soon)).run!.uid, again.uid);
     });
-  await t.test('a run whose uid cannot be read is named, and can be deleted', async () => {
-    const name = `${parent}/runs/nameless`;
-    const first = await create(parent, 'nameless');
-    const key = `${name}/incarnations/00000001.json`;
-    await services.store.put(key, (await services.store.get(key)).bytes.subarray(0, 50));
-    const other = (await services.trainer(['--role', 'api'])).client;
-    assert.ok((await listed(other, { parent })).unreadable.includes('nameless'));
-    await assert.rejects(other.getRun({ name }, soon), DataLoss);
-    await other.deleteRun({ name }, soon);
-    await assert.rejects(other.getRun({ name }, soon), NotFound);
-    assert.ok(!(await listed(other, { parent })).unreadable.includes('nameless'));
-    assert.notEqual((await create(parent, 'nameless')).uid, first.uid);
-    await fresh.cancelRun({ name }, soon);
-    await fresh.deleteRun({ name }, soon);
-  });
+  const uidLost: Record<string, (key: string) => Promise<unknown>> = {
+    short: async (key) => services.store.put(key, (await services.store.get(key)).bytes.subarray(0, 50)),
+    lost: (key) => services.store.delete(key),
+  };
+  for (const [how, damage] of Object.entries(uidLost))
+    await t.test(`a run whose uid cannot be read, because its object is ${how}, is named, and can be deleted`, async () => {
+      const id = `nameless-${how}`;
+      const name = `${parent}/runs/${id}`;
+      const first = await create(parent, id);
+      await damage(`${name}/incarnations/00000001.json`);
+      const other = (await services.trainer(['--role', 'api'])).client;
+      assert.ok((await listed(other, { parent })).unreadable.includes(id));
+      await assert.rejects(other.getRun({ name }, soon), DataLoss);
+      await assert.rejects(other.createRun({ parent, runId: id, spec: services.spec() }, soon), DataLoss);
+      await other.deleteRun({ name }, soon);
+      await assert.rejects(other.getRun({ name }, soon), NotFound);
+      assert.ok(!(await listed(other, { parent })).unreadable.includes(id));
+      assert.notEqual((await create(parent, id)).uid, first.uid);
+      await fresh.cancelRun({ name }, soon);
+      await fresh.deleteRun({ name }, soon);
+    });
   await until('everything is whole', async () => (await listed(fresh, { parent })).ids.length === 1 + damaged.length, slowly);
 });

@@ -79,6 +79,7 @@ export class RunIndex {
         const run = await this.#items.get(keyOf(project, entry), signal, impatient);
         return run && (filter === undefined || filter(run.facts)) ? run : undefined;
       },
+      bytesOf: ({ bytes }) => bytes.length,
       page,
       binding,
     });

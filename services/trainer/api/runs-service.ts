@@ -1,7 +1,7 @@
 /** Handlers of TrainerService. */
 
 import { FailedPrecondition, invalid, NotFound, Violations } from '#errors/errors.js';
-import { type Run, RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
+import { Checkpoint, type Run, RunState, type TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { listPage } from '#rpc/list-page.js';
 import { checkPage, parsePage } from '#rpc/pagination.js';
@@ -101,6 +101,7 @@ export function trainerHandlers({
         placeOf: ({ place }) => place,
         // A checkpoint that was deleted since it was listed is left out.
         read: async ({ id }) => await describeCheckpoint(store, view, id, signal).catch(absentIfDeleted),
+        bytesOf: (checkpoint) => Checkpoint.encode(checkpoint).finish().length,
         page,
         binding,
       });

@@ -187,6 +187,6 @@ test('runs of version 0.1 are named with what to do, hide no others, stay as the
   assert.equal(await runs.waiting(signal), 3);
   await runs.delete('p', 'old-run', '', signal);
   await assert.rejects(runs.get('p', 'old-run', signal), NotFound);
-  assert.deepEqual(await keysOf(store, 'projects/p/runs/old-run/'), []);
+  for (const prefix of ['projects/p/runs/old-run/', 'projects/p/run-index/', 'queue/']) assert.deepEqual(await keysOf(store, prefix), []);
   assert.equal((await runs.create('p', 'old-run', record('b', 'old-run'), signal)).run.state, RunState.QUEUED);
 });

@@ -7,7 +7,7 @@ import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
-import { unpinFinetune } from '../run/finetune-pin.js';
+import { StartingPointGone, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { ExactNumerics } from './exact-numerics.js';
@@ -61,7 +61,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
-    isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch]),
+    isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch, StartingPointGone]),
     release: async (_, view) => {
       if (hasEnded(view.run.state)) await unpinFinetune(store, view, AbortSignal.timeout(10_000));
     },

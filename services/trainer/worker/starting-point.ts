@@ -1,10 +1,11 @@
 /** Finds where an attempt starts: at the newest readable checkpoint, or at step 0 with initial or other weights. */
 import type { Program } from '#engine/index.js';
+import { allocateMemory } from '#native/memory.js';
 import { type LoadedCheckpoint, loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
 import { ObjectNotFound } from '#storage/object-store.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
-import { locateCheckpoint, manifestKeyOf } from '#work/checkpoint-keys.js';
-import { Incarnations } from '#work/incarnations.js';
+import { manifestKeyOf } from '#work/checkpoint-keys.js';
+import { finetuneManifest } from '../run/finetune-pin.js';
 import type { AttemptContext } from './attempt-context.js';
 import { emptySums } from './epoch-means.js';
 import { OtherNumerics } from './exact-numerics.js';
@@ -19,7 +20,7 @@ class NoWholeCheckpoint extends Error {
   }
 }
 
-/** Fills the program, and says in the log where the attempt resumes. @throws NoWholeCheckpoint, OtherNumerics, FinetuneMismatch */
+/** Fills the program, and says in the log where the attempt resumes. @throws NoWholeCheckpoint, OtherNumerics, FinetuneMismatch, StartingPointGone */
 export async function startingPoint(context: AttemptContext, program: Program): Promise<Progress> {
   const { claimed } = context;
   const newest = await newestWhole(context);
@@ -44,7 +45,7 @@ async function newestWhole(context: AttemptContext): Promise<{ name: string; loa
     logger.error({ error, checkpoint }, 'a checkpoint cannot be loaded and was skipped');
     await context.append({ $case: 'checkpointSkipped', value: { checkpoint, reason: error.message } });
   };
-  const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { signal: claimed.signal });
+  const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { allocate: allocateMemory, signal: claimed.signal });
   return loaded && { name: nameOf.get(loaded.manifestKey) as string, loaded };
 }
 
@@ -65,7 +66,7 @@ async function initialize({ store, claimed, spec, logger }: AttemptContext, prog
   await program.initialize(spec.seed);
   const { finetune } = spec;
   if (finetune === '') return;
-  const { manifestKey } = await locateCheckpoint(new Incarnations(store), finetune, claimed.signal);
+  const manifestKey = await finetuneManifest(store, claimed.view, claimed.signal);
   const loaded = await loadCheckpoint(store, manifestKey, { groups: ['weights'], signal: claimed.signal });
   for (const notice of await finetuneFrom(program, finetune, loaded)) logger.info({ checkpoint: finetune, notice }, 'finetuning');
 }

@@ -47,12 +47,18 @@ function rawValues(bytes: Uint8Array, header: NetpbmHeader, count: number): Uint
   const row = Math.ceil(width / 8);
   const wide = most > 255;
   const data = bytes.subarray(start, end);
-  if (kind === 4)
-    return Uint8Array.from({ length: count }, (_, i) => {
-      const [x, y] = [i % width, Math.floor(i / width)];
-      return ((data[y * row + (x >> 3)] as number) >> (7 - (x & 7))) & 1;
-    });
-  return wide ? Uint16Array.from({ length: count }, (_, i) => (data[2 * i] as number) * 256 + (data[2 * i + 1] as number)) : data;
+  if (kind === 4) {
+    const bits = new Uint8Array(count);
+    for (let i = 0; i < count; i++) {
+      const x = i % width;
+      bits[i] = ((data[Math.floor(i / width) * row + (x >> 3)] as number) >> (7 - (x & 7))) & 1;
+    }
+    return bits;
+  }
+  if (!wide) return data;
+  const values = new Uint16Array(count);
+  for (let i = 0; i < count; i++) values[i] = (data[2 * i] as number) * 256 + (data[2 * i + 1] as number);
+  return values;
 }
 
 /** Digits of a bitmap need no space between them. */

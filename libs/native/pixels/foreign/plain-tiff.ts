@@ -95,7 +95,9 @@ function layoutOf(values: ReadonlyMap<number, readonly number[]>, littleEndian: 
   if (!COMPRESSIONS.has(compression)) {
     const name = NOT_READ[compression];
     const named = name === undefined ? '' : ` (${name})`;
-    throw new Error(`tiff of compression ${compression}${named}, which is not read; LZW, deflate, PackBits, JPEG and none are`);
+    throw new Error(
+      `tiff of compression ${compression}${named}, which is not read; save it with LZW, deflate, PackBits, JPEG or no compression`,
+    );
   }
   if ((values.get(258) ?? []).some((bits) => bits !== depth)) throw new Error(`tiff of ${values.get(258)?.join(', ')} bits a sample`);
   if (one(339, 1) !== 1) throw new Error('tiff of numbers that are not whole');

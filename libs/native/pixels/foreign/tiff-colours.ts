@@ -52,11 +52,17 @@ function firstSamples(data: Uint8Array, { width, height, samples, depth }: TiffL
   const pixels = width * height;
   if (depth === 16) {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-    return Uint16Array.from({ length: pixels }, (_, i) => view.getUint16(2 * samples * i, true));
+    const values = new Uint16Array(pixels);
+    for (let i = 0; i < pixels; i++) values[i] = view.getUint16(2 * samples * i, true);
+    return values;
   }
-  if (depth === 8) return samples === 1 ? data : Uint8Array.from({ length: pixels }, (_, i) => data[samples * i] as number);
-  const rowBytes = Math.ceil((width * depth) / 8);
+  if (depth === 8 && samples === 1) return data;
   const out = new Uint8Array(pixels);
+  if (depth === 8) {
+    for (let i = 0; i < pixels; i++) out[i] = data[samples * i] as number;
+    return out;
+  }
+  const rowBytes = Math.ceil((width * depth) / 8);
   for (let y = 0, to = 0; y < height; y++)
     for (let x = 0; x < width; x++) {
       const bit = x * depth;

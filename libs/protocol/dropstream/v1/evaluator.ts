@@ -101,7 +101,10 @@ export interface EvaluationSpec {
   checkpoint: string;
   /** SHA-256 of the manifest of the evaluation images. Default: the eval_manifest of the checkpoint's run. */
   manifest: string;
-  /** Number of samples in a batch, 1 to 4,096. Default: 1.5 times the run's batch_size, as in the reference. */
+  /**
+   * Number of samples in a batch, 1 to 4,096. Default: 1.5 times the run's batch_size, as in the reference; or the run's batch_size, if a larger
+   * batch can never fit into the memory of the data service.
+   */
   batchSize?:
     | number
     | undefined;

@@ -151,7 +151,7 @@ export interface PreviewScheduleRequest {
   length?:
     | TrainingLength
     | undefined;
-  /** Number of evenly spaced steps whose rates are returned, 0 to 10,000. */
+  /** Number of evenly spaced steps whose rates are returned, 0 to 10,000. Times (length.depth + 4) it is at most 500,000, as in GetRates. */
   samples: number;
 }
 
@@ -180,7 +180,10 @@ export interface GetRatesRequest {
   length?:
     | TrainingLength
     | undefined;
-  /** 1 to 10,000 optimizer steps, each below epochs * steps_per_epoch. */
+  /**
+   * 1 to 10,000 optimizer steps, each below epochs * steps_per_epoch. An answer has at most 4 MiB, so that the number of steps times
+   * (length.depth + 4) is at most 500,000.
+   */
   steps: bigint[];
 }
 

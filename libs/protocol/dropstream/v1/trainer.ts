@@ -377,7 +377,7 @@ export interface CreatedRecord {
     | undefined;
   /** Number of training samples: those of the manifest without the held-out ones. Samples that do not fill a step are left out in each epoch. */
   trainSamples: bigint;
-  /** Digest of the spec in the request, which shows whether a repeated request has the same spec. */
+  /** Digest of spec and labels in the request, which shows whether a repeated request has the same ones. */
   specDigest: string;
   /** Class names of the data set, in label order. */
   classes: string[];
@@ -5594,9 +5594,10 @@ export const GetCheckpointResponse: MessageFns<GetCheckpointResponse> = {
 export type TrainerServiceService = typeof TrainerServiceService;
 export const TrainerServiceService = {
   /**
-   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this is a repeated
-   * request (aip.dev/155): if request_id is given and equals that of the request that created the run, and spec and labels are the same as in
-   * that request, the run is returned as it is now. The error says whether the request id or the spec differs.
+   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this request repeats the
+   * one that created the run (aip.dev/155): both have the same request_id, which is not empty, the same spec and the same labels. Then the run is
+   * returned as it is now. The error says what differs: the request id, or spec or labels. Without run_id, the id of the run is derived from
+   * request_id, so that a repeated request means the same run.
    */
   createRun: {
     path: "/dropstream.v1.TrainerService/CreateRun" as const,
@@ -5617,7 +5618,7 @@ export const TrainerServiceService = {
     responseSerialize: (value: GetRunResponse): Buffer => Buffer.from(GetRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetRunResponse => GetRunResponse.decode(value),
   },
-  /** Lists the runs of a project in the order of their names. */
+  /** Lists the runs of a project in the order that order_by names; the default is the order of their names. */
   listRuns: {
     path: "/dropstream.v1.TrainerService/ListRuns" as const,
     requestStream: false as const,
@@ -5707,14 +5708,15 @@ export const TrainerServiceService = {
 
 export interface TrainerServiceServer extends UntypedServiceImplementation {
   /**
-   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this is a repeated
-   * request (aip.dev/155): if request_id is given and equals that of the request that created the run, and spec and labels are the same as in
-   * that request, the run is returned as it is now. The error says whether the request id or the spec differs.
+   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this request repeats the
+   * one that created the run (aip.dev/155): both have the same request_id, which is not empty, the same spec and the same labels. Then the run is
+   * returned as it is now. The error says what differs: the request id, or spec or labels. Without run_id, the id of the run is derived from
+   * request_id, so that a repeated request means the same run.
    */
   createRun: handleUnaryCall<CreateRunRequest, CreateRunResponse>;
   /** Returns one run. */
   getRun: handleUnaryCall<GetRunRequest, GetRunResponse>;
-  /** Lists the runs of a project in the order of their names. */
+  /** Lists the runs of a project in the order that order_by names; the default is the order of their names. */
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
   /** Deletes a run with its log and checkpoints. FAILED_PRECONDITION if the run has not ended. */
   deleteRun: handleUnaryCall<DeleteRunRequest, DeleteRunResponse>;
@@ -5737,9 +5739,10 @@ export interface TrainerServiceServer extends UntypedServiceImplementation {
 
 export interface TrainerServiceClient extends Client {
   /**
-   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this is a repeated
-   * request (aip.dev/155): if request_id is given and equals that of the request that created the run, and spec and labels are the same as in
-   * that request, the run is returned as it is now. The error says whether the request id or the spec differs.
+   * Creates a run with its fully resolved spec and queues it. ALREADY_EXISTS if the project has a run of this id, unless this request repeats the
+   * one that created the run (aip.dev/155): both have the same request_id, which is not empty, the same spec and the same labels. Then the run is
+   * returned as it is now. The error says what differs: the request id, or spec or labels. Without run_id, the id of the run is derived from
+   * request_id, so that a repeated request means the same run.
    */
   createRun(
     request: CreateRunRequest,
@@ -5772,7 +5775,7 @@ export interface TrainerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetRunResponse) => void,
   ): ClientUnaryCall;
-  /** Lists the runs of a project in the order of their names. */
+  /** Lists the runs of a project in the order that order_by names; the default is the order of their names. */
   listRuns(
     request: ListRunsRequest,
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,
