@@ -34,6 +34,16 @@ export const expectedSkips = [
     because: 'TensorFlow is an optional peer dependency; npm run setup:tensorflow installs it, on Linux on x86-64 only',
   },
   {
+    reason: /^(executor webgpu|no WebGPU): .*(the npm package webgpu is not installed)/,
+    here: withoutPackage('webgpu'),
+    because: 'WebGPU is an optional peer dependency; npm run setup:webgpu installs it',
+  },
+  {
+    reason: /^(executor webgpu|no WebGPU): /,
+    here: !withoutPackage('webgpu') && process.env.DROPSTREAM_WEBGPU_TESTS !== 'required',
+    because: 'without a Vulkan driver there is no adapter; CI installs lavapipe and sets DROPSTREAM_WEBGPU_TESTS=required',
+  },
+  {
     reason: /^DROPSTREAM_PEERS_VENV names no environment/,
     here: process.env.DROPSTREAM_PEERS_VENV === undefined,
     because: 'PyTorch and timm need gigabytes; their results are checked in as golden values',

@@ -6,11 +6,11 @@ import { abilitiesOf, executorNames, executorOf, lacks, UnknownExecutor } from '
 import { precisions } from './precision.js';
 
 test('exactly the engines of the protos have an executor', () => {
-  assert.deepEqual(engines.words.map(executorOf), ['native', 'tfjs-cpu', 'tfjs-tensorflow']);
+  assert.deepEqual(engines.words.map(executorOf), ['native', 'tfjs-cpu', 'tfjs-tensorflow', 'webgpu']);
   for (const name of ['', 'abacus', 'toString', 'tfjs-cpu']) {
     assert.throws(
       () => executorOf(name as 'native'),
-      (error) => error instanceof UnknownExecutor && error.value === name && /native, tfjs, tensorflow/.test(error.message),
+      (error) => error instanceof UnknownExecutor && error.value === name && /native, webgpu, tfjs, tensorflow/.test(error.message),
     );
   }
   assert.throws(() => abilitiesOf('abacus' as 'native'), UnknownExecutor);

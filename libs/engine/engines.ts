@@ -4,8 +4,8 @@
 import type { Family } from '#nn/models/registry.js';
 import type { Precision } from './precision.js';
 
-/** native: the C++ addon. tfjs: TensorFlow.js on the best installed backend; -cpu and -tensorflow choose one. */
-export const executorNames = ['native', 'tfjs', 'tfjs-cpu', 'tfjs-tensorflow'] as const;
+/** native: the C++ addon. webgpu: the GPU. tfjs: TensorFlow.js on the best installed backend; -cpu and -tensorflow choose one. */
+export const executorNames = ['native', 'webgpu', 'tfjs', 'tfjs-cpu', 'tfjs-tensorflow'] as const;
 export type ExecutorName = (typeof executorNames)[number];
 
 /** What an executor can do. */
@@ -21,13 +21,17 @@ const tfjs: Abilities = { precisions: ['fp32'], families: everyFamily, recomputa
 
 const abilities: Readonly<Record<ExecutorName, Abilities>> = {
   native: { precisions: ['fp32', 'bf16'], families: everyFamily, recomputation: true },
+  webgpu: { precisions: ['fp32'], families: ['vit', 'mixer'], recomputation: true },
   tfjs,
   'tfjs-cpu': tfjs,
   'tfjs-tensorflow': tfjs,
 };
 
 /** The executor of each engine that a spec can name. A run chooses its backend, so that its numbers do not depend on what is installed. */
-const executors = { native: 'native', tfjs: 'tfjs-cpu', tensorflow: 'tfjs-tensorflow' } as const satisfies Record<string, ExecutorName>;
+const executors = { native: 'native', webgpu: 'webgpu', tfjs: 'tfjs-cpu', tensorflow: 'tfjs-tensorflow' } as const satisfies Record<
+  string,
+  ExecutorName
+>;
 
 export type EngineName = keyof typeof executors;
 

@@ -22,6 +22,8 @@ export interface Executor {
   prepare(graph: Graph, samples: number, options: PrepareOptions): Promise<Prepared>;
   /** Undefined if the executor can run here; otherwise says what is missing. */
   missing(): Promise<string | undefined>;
+  /** What it runs on, as a line of text for people. Only called where nothing is missing. */
+  describe?(): Promise<string>;
 }
 
 /** The executor exists but cannot run on this machine. */

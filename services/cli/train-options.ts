@@ -301,7 +301,7 @@ export const trainOptions: readonly TrainOption[] = [
     ['start_epoch', 'integer', '0', 'epoch to start at', refuse('a resumed run knows its step; start a new run with --finetune', ['0'])],
   ]),
   ...spec('Engine', [
-    ['engine', 'text', 'native', 'what computes the model: native, tfjs (plain JavaScript) or tensorflow', 'engine'],
+    ['engine', 'text', 'native', 'what computes the model: native, webgpu (a GPU), tfjs (plain JavaScript) or tensorflow', 'engine'],
     [
       'precision',
       'text',
@@ -313,7 +313,7 @@ export const trainOptions: readonly TrainOption[] = [
       'checkpoint_blocks',
       'boolean',
       'false',
-      'recompute the activations of each block in the backward pass; needs less memory and gives identical results (engine native only)',
+      'recompute the activations of each block in the backward pass; needs less memory and gives identical results (engines native and webgpu)',
       'checkpointBlocks',
     ],
   ]),

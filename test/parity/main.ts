@@ -7,7 +7,12 @@ import { sharedFolder } from '../support/shared-folder.js';
 import { groupNames } from './groups/index.js';
 import { runParity } from './run-parity.js';
 
-const engines: Readonly<Record<string, ExecutorName>> = { native: 'native', cpu: 'tfjs-cpu', tensorflow: 'tfjs-tensorflow' };
+const engines: Readonly<Record<string, ExecutorName>> = {
+  native: 'native',
+  webgpu: 'webgpu',
+  cpu: 'tfjs-cpu',
+  tensorflow: 'tfjs-tensorflow',
+};
 const precisions: readonly string[] = ['fp32', 'bf16'] satisfies Precision[];
 
 const usage = `npm run parity -- --fixtures DIR [options]

@@ -1,6 +1,9 @@
 /** The executors that engine tests run on, and why one is left out. */
 import { type ExecutorName, listExecutors } from '#engine/index.js';
 
+// Tests of WebGPU may run on a GPU in software, which is only used by name.
+process.env.DROPSTREAM_GPU ??= 'llvmpipe';
+
 const missing = new Map((await listExecutors()).map(({ name, missing }) => [name, missing]));
 
 /** For node:test's `skip`: false where the executor can run here. */
@@ -9,5 +12,5 @@ export function withoutExecutor(name: ExecutorName): string | false {
   return reason === undefined ? false : `executor ${name}: ${reason}`;
 }
 
-/** Every executor that the tests compare: TensorFlow's only where it is installed. */
-export const testedExecutors: readonly ExecutorName[] = ['native', 'tfjs-cpu', 'tfjs-tensorflow'];
+/** Every executor that the tests compare: TensorFlow's and WebGPU's only where they are installed. */
+export const testedExecutors: readonly ExecutorName[] = ['native', 'webgpu', 'tfjs-cpu', 'tfjs-tensorflow'];

@@ -79,6 +79,54 @@ export function runFloat64(
   return { logits: Float64Array.from(logits), losses: Float64Array.from(losses), gradients };
 }
 
+/** One kernel call outside a program, with arrays of the host. */
+export interface SingleCall {
+  kernel: Instruction['kernel'];
+  attributes: Record<string, number>;
+  /** Every input that is present, by its name in kernels.def, in the kernel's order. */
+  inputs: Record<string, ArrayLike<number>>;
+  /** Every output that is present, in the kernel's order: its number of elements, or what is in it before. */
+  outputs: Record<string, number | ArrayLike<number>>;
+  domain?: number;
+  /** Positions in the chunk of the samples of every domain; those of domain 0 first. */
+  positions: number[][];
+  /** Position of the chunk's first sample within the step. */
+  firstSample?: number;
+  site?: number;
+  random?: StepRandomness;
+  lossScale?: number;
+}
+
+/** Returns every output. */
+export function runKernelInFloat64(call: SingleCall): Record<string, Float64Array> {
+  const { kernel, attributes, domain = 0, positions, firstSample = 0, site, random, lossScale = 1 } = call;
+  const names = Object.keys(call.outputs);
+  const outputs = Object.values(call.outputs).map((before) =>
+    typeof before === 'number' ? new Float64Array(before) : Float64Array.from(before),
+  );
+  // Where operands are makes no difference to a kernel: all that it reads are parameters here, and all that it writes gradients.
+  const instruction: Instruction = {
+    kernel,
+    domain,
+    inputs: Object.keys(call.inputs).map((_, param) => ({ param })),
+    outputs: names.map((_, grad) => ({ grad })),
+    attributes,
+    ...(site !== undefined && { site }),
+  };
+  const inputs = Object.values(call.inputs);
+  const chunk: Chunk = {
+    images: [],
+    targets: [],
+    positions,
+    domains: positions.map((list) => list.map((i) => firstSample + i)),
+    random,
+    lossScale,
+    stored: undefined,
+  };
+  execute({ values: [] as ProgramSpec['values'] } as ProgramSpec, instruction, new Float64Array(0), inputs, inputs, outputs, chunk);
+  return Object.fromEntries(names.map((name, i) => [name, outputs[i]!]));
+}
+
 /** Cells of the arena for a float: two bf16 take one, an fp32 leaves the second empty. */
 const CELLS = 2;
 
@@ -477,7 +525,7 @@ function execute(
         const total = t.reduce((sum, v) => sum + v, 0);
         x[s] = -row.reduce((sum, v, i) => sum + t[i]! * (v - lse), 0);
         row.forEach((v, i) => {
-          y[s * classes + i] = (Math.exp(v - lse) * total - t[i]!) * chunk.lossScale;
+          if (y) y[s * classes + i] = (Math.exp(v - lse) * total - t[i]!) * chunk.lossScale;
         });
       }
       return;

@@ -20,6 +20,8 @@ export interface LowerOptions {
   checkpointBlocks?: boolean;
   /** Only lowers the forward pass, as evaluation runs it: no memory for a backward pass. Default false. */
   evaluateOnly?: boolean;
+  /** Values start at multiples of this number of floats, itself a multiple of 16. Default 16. */
+  alignmentFloats?: number;
 }
 
 /** In floats of the arena: two bf16 take one. */
@@ -38,7 +40,7 @@ export function lower(graph: Graph, chunkSamples: number, options: LowerOptions 
 
 /** Same as lower. */
 export function* lowerInPieces(graph: Graph, chunkSamples: number, options: LowerOptions): Pieces<ProgramSpec> {
-  return yield* placeValues(graph, chunkSamples, yield* lowerCalls(graph, options));
+  return yield* placeValues(graph, chunkSamples, yield* lowerCalls(graph, options), options.alignmentFloats ?? 1);
 }
 
 function* lowerCalls(graph: Graph, options: LowerOptions): Pieces<LoweredCalls> {
@@ -60,9 +62,12 @@ function* lowerCalls(graph: Graph, options: LowerOptions): Pieces<LoweredCalls> 
   return { ...passes, values, logits, loss };
 }
 
-function* placeValues(graph: Graph, chunkSamples: number, calls: LoweredCalls): Pieces<ProgramSpec> {
+function* placeValues(graph: Graph, chunkSamples: number, calls: LoweredCalls, alignmentFloats: number): Pieces<ProgramSpec> {
   const { forward, backward, values, logits, loss } = calls;
-  const floats = values.map(({ elementsPerSample, type }) => Math.ceil(elementsPerSample * chunkSamples * floatsOf[type]));
+  // Places are sums of sizes, so they are multiples of what all sizes are multiples of.
+  const floats = values.map(
+    ({ elementsPerSample, type }) => Math.ceil((elementsPerSample * chunkSamples * floatsOf[type]) / alignmentFloats) * alignmentFloats,
+  );
   const steps = yield* mapInPieces([...forward, ...backward], (call) => memoryOf(call, values));
   const written = new Set(steps.flatMap(({ writes }) => writes));
   const endOfForward = forward.length; // both are copied out before the backward pass

@@ -20,11 +20,11 @@ import type {
   UpdateOutput,
 } from '../executable.js';
 import { StepCancelled } from '../executable.js';
+import { GradientSums } from '../gradient-sums.js';
 import type { Subtree } from '../gradient-tree.js';
 import { type BackendName, useBackend } from './backend.js';
 import { type ChunkOutputs, runChunk } from './chunk.js';
 import { FlatState } from './flat-state.js';
-import { GradientSums } from './gradient-sums.js';
 import { optimize } from './optimizer.js';
 
 const states: readonly StateName[] = ['weights', 'gradients', 'first_moment', 'second_moment', 'ema'];
@@ -38,7 +38,7 @@ export class TfjsProgram implements Executable {
   readonly #offsets: number[] = [];
   readonly #total: number;
   readonly #state: Record<StateName, FlatState>;
-  readonly #sums: GradientSums;
+  readonly #sums: GradientSums<tfjs.Tensor1D>;
   /** normed: the step's gradient is complete and its norm was computed; updated: the weights were updated too. */
   #step: 'open' | 'normed' | 'updated' = 'open';
   #queue: Promise<unknown> = Promise.resolve();
@@ -66,7 +66,15 @@ export class TfjsProgram implements Executable {
       offset += size;
     }
     this.#total = offset;
-    this.#sums = new GradientSums(tf);
+    this.#sums = new GradientSums(
+      (left, right) => {
+        const sum = tf.keep(tf.add(left, right) as tfjs.Tensor1D);
+        left.dispose();
+        right.dispose();
+        return sum;
+      },
+      (sum) => sum.dispose(),
+    );
     this.#state = Object.fromEntries(states.map((state) => [state, new FlatState(tf, offset)])) as Record<StateName, FlatState>;
   }
 
@@ -83,11 +91,7 @@ export class TfjsProgram implements Executable {
       this.#beginStep(ticket);
       this.#sums.check(leaves, node);
       const { losses, logits, gradients } = await this.#passes(ticket, microBatches, 'weights', random, lossScale);
-      this.#sums.put(
-        leaves,
-        node,
-        this.tf.tidy(() => this.#flatten(gradients)),
-      );
+      this.#sums.put(leaves, node, this.tf.keep(this.tf.tidy(() => this.#flatten(gradients))));
       for (const gradient of gradients) gradient?.dispose();
       // A chunk runs forward and backward in one piece; both count as forward.
       return { losses, logits, seconds: { forward: (performance.now() - started) / 1000, backward: 0 } };
@@ -142,7 +146,7 @@ export class TfjsProgram implements Executable {
       this.#beginStep(ticket);
       this.#sums.check(leaves, subtree);
       await useBackend(this.tf, this.backend);
-      this.#sums.put(leaves, subtree, this.tf.tensor1d(from.slice()));
+      this.#sums.put(leaves, subtree, this.tf.keep(this.tf.tensor1d(from.slice())));
     });
   }
 

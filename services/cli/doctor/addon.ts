@@ -23,9 +23,9 @@ async function pixels(): Promise<Check[]> {
 async function engines(): Promise<Check[]> {
   const { listExecutors } = await import('#engine/index.js');
   const executors = await listExecutors();
-  return executors.map(({ name, available, missing }) => ({
+  return executors.map(({ name, available, detail }) => ({
     name: `engine ${name}`,
     outcome: available ? 'ok' : name === 'native' ? 'fail' : 'skip',
-    detail: available ? 'available' : (missing ?? 'not available'),
+    detail,
   }));
 }

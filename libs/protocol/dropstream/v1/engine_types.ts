@@ -20,6 +20,8 @@ export enum Engine {
   TFJS = 2,
   /** TENSORFLOW - TensorFlow.js with the native TensorFlow library. */
   TENSORFLOW = 3,
+  /** WEBGPU - A GPU of any vendor, through WebGPU. It supports the recomputation of blocks. */
+  WEBGPU = 4,
   UNRECOGNIZED = -1,
 }
 
@@ -37,6 +39,9 @@ export function engineFromJSON(object: any): Engine {
     case 3:
     case "ENGINE_TENSORFLOW":
       return Engine.TENSORFLOW;
+    case 4:
+    case "ENGINE_WEBGPU":
+      return Engine.WEBGPU;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -54,6 +59,8 @@ export function engineToJSON(object: Engine): string {
       return "ENGINE_TFJS";
     case Engine.TENSORFLOW:
       return "ENGINE_TENSORFLOW";
+    case Engine.WEBGPU:
+      return "ENGINE_WEBGPU";
     case Engine.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";

@@ -1,13 +1,18 @@
-import type * as tfjs from '@tensorflow/tfjs-core';
-import type { TensorFlow } from '#nn/operation.js';
-import { MOST_LEAVES, type Subtree, siblingOf } from '../gradient-tree.js';
+import { MOST_LEAVES, type Subtree, siblingOf } from './gradient-tree.js';
 
-/** The sums of a step's leaves. As gradient-tree.ts defines, two parts are added as soon as both are there. Owns its tensors. */
-export class GradientSums {
+/**
+ * The sums of a step's leaves, for executors without native code. As gradient-tree.ts defines, two parts are added as soon as both are there. Owns the
+ * sums, which are tensors or buffers.
+ */
+export class GradientSums<Sum> {
   #leaves = 0;
-  #held: { node: Subtree; sum: tfjs.Tensor1D }[] = [];
+  #held: { node: Subtree; sum: Sum }[] = [];
 
-  constructor(private readonly tf: TensorFlow) {}
+  /** `add` returns the sum of two and frees both, unless it returns one of them. */
+  constructor(
+    private readonly add: (left: Sum, right: Sum) => Sum,
+    private readonly free: (sum: Sum) => void,
+  ) {}
 
   /** Throws if the node cannot be added now. */
   check(leaves: number, node: Subtree): void {
@@ -23,31 +28,28 @@ export class GradientSums {
     if (taken !== undefined) throw new RangeError(`the step has ${nameOf(taken.node)} already`);
   }
 
-  /** Adds a node that was checked; takes ownership of the tensor. */
-  put(leaves: number, node: Subtree, sum: tfjs.Tensor1D): void {
+  /** Adds a node that was checked; takes ownership of its sum. */
+  put(leaves: number, node: Subtree, sum: Sum): void {
     this.#leaves = leaves;
-    let [at, total] = [node, this.tf.keep(sum)];
+    let [at, total] = [node, sum];
     for (let kin = siblingOf(leaves, at); kin !== undefined; kin = siblingOf(leaves, at)) {
       const other = this.#take(kin.sibling);
       if (other === undefined) break;
-      const mine = total;
-      total = this.tf.keep(kin.isLeft ? this.tf.add(mine, other) : this.tf.add(other, mine));
-      mine.dispose();
-      other.dispose();
+      total = kin.isLeft ? this.add(total, other) : this.add(other, total);
       at = { first: Math.min(at.first, kin.sibling.first), leaves: at.leaves + kin.sibling.leaves };
     }
     this.#held.push({ node: at, sum: total });
   }
 
   /** The sum of a node that is there; this object still owns it. */
-  find(node: Subtree): tfjs.Tensor1D {
+  find(node: Subtree): Sum {
     const found = this.#held.find((one) => same(one.node, node));
     if (found === undefined) throw new RangeError(`there is no sum of ${nameOf(node)} alone`);
     return found.sum;
   }
 
   /** The sum of all leaves; from then on, the caller owns it. */
-  takeWhole(): tfjs.Tensor1D {
+  takeWhole(): Sum {
     if (this.#held.length === 0) throw new RangeError('there are no gradients: no leaf of a step has been accumulated');
     const whole = this.#take({ first: 0, leaves: this.#leaves });
     if (whole !== undefined) return whole;
@@ -56,12 +58,21 @@ export class GradientSums {
     throw new RangeError(`leaf ${missing} of ${this.#leaves} is missing from the step`);
   }
 
+  /** Puts the same sum elsewhere. */
+  move(from: Sum, to: Sum): void {
+    for (const held of this.#held) if (held.sum === from) held.sum = to;
+  }
+
+  holds(sum: Sum): boolean {
+    return this.#held.some((held) => held.sum === sum);
+  }
+
   clear(): void {
-    for (const { sum } of this.#held) sum.dispose();
+    for (const { sum } of this.#held) this.free(sum);
     this.#held = [];
   }
 
-  #take(node: Subtree): tfjs.Tensor1D | undefined {
+  #take(node: Subtree): Sum | undefined {
     const at = this.#held.findIndex((one) => same(one.node, node));
     return at === -1 ? undefined : this.#held.splice(at, 1)[0]?.sum;
   }

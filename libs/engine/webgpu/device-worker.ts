@@ -1,0 +1,106 @@
+/** The device's own thread: opens the GPU, creates one program on it, and runs its calls in order. Dawn keeps this thread busy while work is pending. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { openDevice } from './device.js';
+import { DeviceProgram, type Host } from './device-program.js';
+import {
+  type Copy,
+  FLAG_DISPOSED,
+  FLAG_PARK,
+  FLAG_PARKED,
+  FLAG_TICKET,
+  type FromDevice,
+  type Piece,
+  type Start,
+  type ToDevice,
+} from './messages.js';
+
+const PARK_MS = 5;
+
+const port = parentPort!;
+const { wanted, spec, flags } = workerData as Start;
+
+const send = (message: FromDevice, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
+const sendFailure = (error: unknown, id?: number) => {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  send({ kind: 'failed', name, message, ...(id !== undefined && { id }) });
+};
+
+try {
+  const open = await openDevice(wanted);
+  if (spec === undefined) {
+    send({ kind: 'described', adapter: open.adapter });
+    open.close();
+    port.close();
+  } else {
+    await serve(open, await DeviceProgram.create(open, spec));
+  }
+} catch (error) {
+  sendFailure(error);
+  port.close();
+}
+
+/**
+ * Dawn aborts the process if its thread is ended inside one of its calls. So a process that exits while the device works lets the thread stop here
+ * first, where it can be ended.
+ */
+function parkAtExit(): void {
+  if (Atomics.load(flags, FLAG_PARK) === 0) return;
+  Atomics.store(flags, FLAG_PARKED, 1);
+  Atomics.notify(flags, FLAG_PARKED);
+  Atomics.wait(flags, FLAG_PARK, 1);
+}
+
+async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: DeviceProgram): Promise<void> {
+  let answered: ((data: ArrayBuffer[]) => void) | undefined;
+  let queue: Promise<void> = Promise.resolve();
+  let ended = false;
+
+  const exchange = (message: FromDevice, transfer: ArrayBuffer[] = []): Promise<ArrayBuffer[]> =>
+    new Promise((resolve) => {
+      answered = resolve;
+      send(message, transfer);
+    });
+
+  const run = async ({ id, ticket, call }: Extract<ToDevice, { kind: 'call' }>): Promise<void> => {
+    const ask = (piece: Piece) => exchange({ kind: 'ask', id, piece });
+    const host: Host = {
+      async batch(batch, first, samples) {
+        const [images, targets] = await ask({ batch, first, samples });
+        return { images: new Float32Array(images!), targets: new Float32Array(targets!) };
+      },
+      ask: async (floats: number, copies: Copy[]) => new Float32Array((await ask({ floats, copies }))[0]!),
+      give: async (copies, data) => void (await exchange({ kind: 'give', id, copies, data }, [data])),
+      cancelled: () => Atomics.load(flags, FLAG_TICKET) !== ticket,
+    };
+    if (call.kind === 'dispose') ended = true;
+    const watch = setInterval(parkAtExit, PARK_MS);
+    try {
+      if (call.kind !== 'dispose' && Atomics.load(flags, FLAG_DISPOSED) === 1) throw new Error('The program is disposed');
+      const result = await program.run(call, ticket, host);
+      send({ kind: 'done', id, result, memoryBytes: program.memoryBytes });
+    } catch (error) {
+      sendFailure(error, id);
+    } finally {
+      clearInterval(watch);
+    }
+    if (call.kind === 'dispose') port.close();
+  };
+
+  const fail = (message: string) => {
+    if (ended) return;
+    ended = true;
+    send({ kind: 'failed', name: 'DeviceLost', message });
+    open.close();
+    port.close();
+  };
+  open.device.lost.then(
+    ({ reason, message }) => fail(`the GPU ${open.adapter.name} was lost (${reason || 'unknown'}): ${message}`),
+    () => undefined,
+  );
+  open.device.onuncapturederror = ({ error }) => fail(`the GPU ${open.adapter.name} reported an error: ${error.message}`);
+  port.on('message', (message: ToDevice) => {
+    if (message.kind === 'answer') answered?.(message.data);
+    else queue = queue.then(() => run(message));
+  });
+  send({ kind: 'ready', memoryBytes: program.memoryBytes });
+}

@@ -1,0 +1,90 @@
+/** Sums over the rows of all samples, in a fixed order, that are added to gradients of parameters. */
+import { type DeviceCall, type DeviceKernel, FLAT, flatGroups, type OperandReference, shader } from './kernel.js';
+
+export interface ColumnSums {
+  label: string;
+  /** What the expressions read. */
+  operands: Readonly<Record<string, OperandReference>>;
+  /** Per sample. */
+  rows: number;
+  columns: number;
+  /** For every gradient: the term of row `r` and column `c` in WGSL. */
+  sums: Readonly<Record<string, string>>;
+  declarations?: string;
+}
+
+/** More rows than this are summed in blocks first. It is constant, because the order of the sums depends on it. */
+const ROWS_PER_BLOCK = 64;
+
+/** gradient[c] += Σ over rows: blocks of rows side by side, and then the blocks in order. */
+export function columnSums(call: DeviceCall, { label, operands, rows, columns, sums, declarations = '' }: ColumnSums): DeviceKernel {
+  const most = call.chunkSamples * rows;
+  const names = Object.keys(sums);
+  const direct = most <= ROWS_PER_BLOCK;
+  const blocks = (n: number) => Math.ceil((n * rows) / ROWS_PER_BLOCK);
+  const ends = names.map((name) => (direct ? `store_d_${name}(c, load_d_${name}(c) + sum_${name});` : `data_p_${name}[i] = sum_${name};`));
+  const first = shader(call, {
+    label,
+    operands: {
+      ...operands,
+      ...Object.fromEntries(names.map((name) => (direct ? [`d_${name}`, `out.${name}`] : [`p_${name}`, `scratch.${name}`]))),
+    },
+    workgroupSize: 64,
+    workgroups: (n) => flatGroups((direct ? Math.sign(n) : blocks(n)) * columns),
+    declarations: FLAT + declarations,
+    body: `
+  let i = flat_index(id, groups);
+  let c = i % ${columns}u;
+  let begin = i / ${columns}u * ${ROWS_PER_BLOCK}u;
+  let end = min(begin + ${ROWS_PER_BLOCK}u, call.n * ${rows}u);
+  if (begin >= end) { return; }
+${names.map((name) => `  var sum_${name} = 0.0;`).join('\n')}
+  for (var r = begin; r < end; r++) {
+${names.map((name) => `    sum_${name} += ${sums[name]};`).join('\n')}
+  }
+  ${ends.join('\n  ')}`,
+  });
+  if (direct) return { dispatches: [first] };
+  const second = sumOfPartials(call, {
+    label: `${label} (blocks)`,
+    gradients: names,
+    elements: columns,
+    partials: blocks,
+    count: `(call.n * ${rows}u + ${ROWS_PER_BLOCK - 1}u) / ${ROWS_PER_BLOCK}u`,
+  });
+  return { dispatches: [first, second], scratch: Object.fromEntries(names.map((name) => [name, blocks(call.chunkSamples) * columns])) };
+}
+
+/** gradient[e] += Σ over p of scratch[p · elements + e], p ascending. The scratch operands have the names of the gradients. */
+export function sumOfPartials(
+  call: DeviceCall,
+  spec: { label: string; gradients: readonly string[]; elements: number; partials: (n: number) => number; count: string },
+) {
+  const { label, gradients, elements, partials, count } = spec;
+  return shader(call, {
+    label,
+    operands: Object.fromEntries(
+      gradients.flatMap((name) => [[`p_${name}`, `scratch.${name}`] as const, [`d_${name}`, `out.${name}`] as const]),
+    ),
+    workgroupSize: 64,
+    workgroups: (n) => flatGroups(Math.sign(partials(n)) * elements),
+    declarations: FLAT,
+    body: `
+  let e = flat_index(id, groups);
+  if (e >= ${elements}u) { return; }
+  let count = ${count};
+${gradients.map((name) => `  var sum_${name} = 0.0;`).join('\n')}
+  for (var p = 0u; p < count; p++) {
+${gradients.map((name) => `    sum_${name} += data_p_${name}[p * ${elements}u + e];`).join('\n')}
+  }
+${gradients.map((name) => `  store_d_${name}(e, load_d_${name}(e) + sum_${name});`).join('\n')}`,
+  });
+}
+
+/** Dispatches of several kernels, in order. */
+export function together(...kernels: readonly DeviceKernel[]): DeviceKernel {
+  return {
+    dispatches: kernels.flatMap(({ dispatches }) => dispatches),
+    scratch: Object.assign({}, ...kernels.map(({ scratch }) => scratch)),
+  };
+}

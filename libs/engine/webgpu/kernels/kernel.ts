@@ -1,0 +1,176 @@
+/**
+ * What a kernel of the WebGPU executor is: one lowered call (libs/native/kernels.def) becomes a list of dispatches of WGSL shaders. A kernel is made
+ * once per call of a program, when the program is created; its pipelines, bind groups and sizes of memory never change afterwards. What changes from
+ * chunk to chunk is in the uniform `call` (call-words.ts) and in the number of workgroups, which is a function of `call.n`.
+ *
+ * Rules for every kernel:
+ *  - Sums have a fixed order, and there are no atomics on floats: equal inputs give equal bits on one device.
+ *  - Attributes and shapes are constants in the code. Two calls with the same attributes should give the same code, because pipelines are cached by it.
+ *  - `y` may be stored where an input is (Slot.in_place in kernels.def). A thread may then only read the elements of that input that it writes
+ *    itself, and a dispatch that reads the input must come before the one that overwrites it.
+ *  - Memory behind the elements of an operand is undefined up to a multiple of 64 floats, but it exists.
+ *  - Gradients of parameters are added to (the operand holds the sum of the chunks before).
+ */
+import type { KernelName } from '#native/kernel-operands.js';
+import type { ElementType } from '../../native/program-spec.js';
+import { CALL_STRUCT } from '../call-words.js';
+import { DROPOUT, POSITIONS } from './shared.js';
+
+/** An operand of a call: where it is and how it is stored. */
+export interface DeviceOperand {
+  type: ElementType;
+  memory: 'value' | 'parameter' | 'gradient' | 'batch';
+  /** Two operands of a call with the same place are the same memory and share one binding. */
+  place: string;
+}
+
+/** One call of a lowered program. Operands have the names of libs/native/kernels.def; an optional one that is absent is not in the records. */
+export interface DeviceCall {
+  kernel: KernelName;
+  /** Those of kernels.def; sizes are per sample. */
+  attributes: Readonly<Record<string, number>>;
+  inputs: Readonly<Record<string, DeviceOperand>>;
+  outputs: Readonly<Record<string, DeviceOperand>>;
+  /** Whether the call has a dropout site. Without one, `drop_factor` is always 1. */
+  draws: boolean;
+  /** Largest number of samples of a chunk. */
+  chunkSamples: number;
+}
+
+/** `in.x` and `out.y` are operands of the call; `scratch.NAME` is memory of the call's own, undefined before its first dispatch. */
+export type OperandReference = `in.${string}` | `out.${string}` | `scratch.${string}`;
+/** `samples`: the kept samples (shared.ts); `masks`: explicit masks of dropout, one bit per element. */
+export type Bound = OperandReference | 'samples' | 'masks';
+
+export interface Dispatch {
+  /** For messages and profiles. */
+  label: string;
+  /** Complete WGSL with the entry point `main`. Binding 0 of group 0 is the uniform `call`. */
+  code: string;
+  /** Bindings 1, 2, … */
+  bindings: readonly { bound: Bound; access: 'read' | 'read_write' }[];
+  /** Workgroups for n samples of the call's domain; none if one of them is 0. At most 65,535 in each direction. */
+  workgroups: (n: number) => readonly [x: number, y: number, z: number];
+}
+
+export interface DeviceKernel {
+  /** In order; each sees what those before it wrote. */
+  dispatches: readonly Dispatch[];
+  /** Floats of each scratch operand, for a full chunk. */
+  scratch?: Readonly<Record<string, number>>;
+}
+
+export type KernelGenerator = (call: DeviceCall) => DeviceKernel;
+
+export interface ShaderSpec {
+  label: string;
+  /**
+   * The operands by their names in WGSL. An operand `x` has `load_x(i) -> f32`; `load2_x(i) -> vec2f`, elements 2i and 2i + 1; `load4_x(i) -> vec4f`,
+   * elements 4i … 4i + 3; the same as `store2_x(i, v)`, `store4_x(i, v)`; and, only if it is fp32, `store_x(i, v)`, since two bf16 share a word. The
+   * variable itself, `data_x`, is array<f32>, or array<u32> with two bf16 in a word. Every operand must be used.
+   */
+  operands: Readonly<Record<string, OperandReference>>;
+  workgroupSize: number | readonly [x: number, y: number, z?: number];
+  workgroups: Dispatch['workgroups'];
+  /** Module-scope declarations: functions, workgroup variables, constants. */
+  declarations?: string;
+  /** Declares `position(i) -> u32` and `slot(s) -> u32` (shared.ts). */
+  positions?: boolean;
+  /** Declares `drop_factor(i, element) -> f32` and `drop_factors(i, block) -> vec4f` (shared.ts). Implies positions. */
+  dropout?: boolean;
+  /**
+   * Body of `main`, with the builtins `id` (global_invocation_id), `group` (workgroup_id), `groups` (num_workgroups), `local` (local_invocation_id) and
+   * `lane` (local_invocation_index).
+   */
+  body: string;
+}
+
+/** Makes a dispatch of a shader: declares the operands, the uniform and the entry point around the body. */
+export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
+  const { label, operands, workgroupSize, workgroups, declarations = '', positions = false, dropout = false, body } = spec;
+  const bindings: { bound: Bound; access: 'read' | 'read_write' }[] = [];
+  const declared: string[] = [];
+  const variables = new Map<string, string>();
+  const declare = (variable: string, element: string, bound: Bound, access: 'read' | 'read_write') => {
+    bindings.push({ bound, access });
+    declared.push(`@group(0) @binding(${bindings.length}) var<storage, ${access}> ${variable}: array<${element}>;`);
+  };
+  for (const [name, reference] of Object.entries(operands)) {
+    const { type, memory, place } = operandOf(call, reference);
+    let variable = variables.get(place);
+    if (variable === undefined) {
+      variable = `data_${name}`;
+      variables.set(place, variable);
+      // All of the arena is read_write: WebGPU forbids read and read_write uses of one buffer in a dispatch, even at disjoint places.
+      declare(variable, type === 'fp32' ? 'f32' : 'u32', reference, memory === 'parameter' || memory === 'batch' ? 'read' : 'read_write');
+    }
+    declared.push(accessors(name, variable, type, reference.startsWith('in.')));
+  }
+  const draws = dropout && call.draws;
+  if (positions || draws) declare('samples', 'u32', 'samples', 'read');
+  if (draws) declare('masks', 'u32', 'masks', 'read');
+  const size = typeof workgroupSize === 'number' ? [workgroupSize] : workgroupSize;
+  const code = `${CALL_STRUCT}
+@group(0) @binding(0) var<uniform> call: Call;
+${declared.join('\n')}
+${positions || draws ? POSITIONS : ''}${dropout ? (draws ? DROPOUT : NO_DROPOUT) : ''}${declarations}
+@compute @workgroup_size(${size.join(', ')})
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lane: u32) {
+${body}
+}
+`;
+  return { label, code, bindings, workgroups };
+}
+
+/** Workgroups for any number of threads, in two directions; the thread's index is `flat_index(id, groups)` of FLAT. */
+export function flatGroups(threads: number, workgroupSize = FLAT_SIZE): readonly [number, number, number] {
+  const all = Math.ceil(threads / workgroupSize);
+  const x = Math.min(all, MOST_GROUPS);
+  return [x, x === 0 ? 0 : Math.ceil(all / x), 1];
+}
+
+/** Workgroup size of kernels that work element by element. */
+export const FLAT_SIZE = 64;
+/** A declaration for shaders with flatGroups. The index may be beyond the last element. */
+export const FLAT = `fn flat_index(id: vec3u, groups: vec3u) -> u32 { return id.y * groups.x * ${FLAT_SIZE}u + id.x; }\n`;
+
+const MOST_GROUPS = 65_535;
+
+const NO_DROPOUT = `
+fn drop_factor(i: u32, element: u32) -> f32 { return 1.0; }
+fn drop_factors(i: u32, block: u32) -> vec4f { return vec4f(1.0); }
+`;
+
+function operandOf(call: DeviceCall, reference: OperandReference): DeviceOperand {
+  const [kind, name = ''] = reference.split('.');
+  if (kind === 'scratch') return { type: 'fp32', memory: 'value', place: reference };
+  const operand = (kind === 'in' ? call.inputs : call.outputs)[name];
+  if (operand === undefined) throw new Error(`${call.kernel}: operand ${reference} is missing`);
+  return operand;
+}
+
+function accessors(name: string, data: string, type: ElementType, readOnly: boolean): string {
+  if (type === 'fp32') {
+    const loads = `fn load_${name}(i: u32) -> f32 { return ${data}[i]; }
+fn load2_${name}(i: u32) -> vec2f { return vec2f(${data}[2u * i], ${data}[2u * i + 1u]); }
+fn load4_${name}(i: u32) -> vec4f { let k = 4u * i; return vec4f(${data}[k], ${data}[k + 1u], ${data}[k + 2u], ${data}[k + 3u]); }`;
+    if (readOnly) return loads;
+    return `${loads}
+fn store_${name}(i: u32, v: f32) { ${data}[i] = v; }
+fn store2_${name}(i: u32, v: vec2f) { ${data}[2u * i] = v.x; ${data}[2u * i + 1u] = v.y; }
+fn store4_${name}(i: u32, v: vec4f) { let k = 4u * i; ${data}[k] = v.x; ${data}[k + 1u] = v.y; ${data}[k + 2u] = v.z; ${data}[k + 3u] = v.w; }`;
+  }
+  const loads = `fn load_${name}(i: u32) -> f32 { let w = ${data}[i >> 1u]; return bitcast<f32>(select(w << 16u, w & 0xffff0000u, (i & 1u) == 1u)); }
+fn load2_${name}(i: u32) -> vec2f { let w = ${data}[i]; return vec2f(bitcast<f32>(w << 16u), bitcast<f32>(w & 0xffff0000u)); }
+fn load4_${name}(i: u32) -> vec4f { return vec4f(load2_${name}(2u * i), load2_${name}(2u * i + 1u)); }`;
+  if (readOnly) return loads;
+  return `${loads}
+fn bf16_${name}(v: f32) -> u32 {
+  let b = bitcast<u32>(v);
+  if ((b & 0x7fffffffu) > 0x7f800000u) { return (b >> 16u) | 0x40u; }
+  return (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
+}
+fn store2_${name}(i: u32, v: vec2f) { ${data}[i] = bf16_${name}(v.x) | (bf16_${name}(v.y) << 16u); }
+fn store4_${name}(i: u32, v: vec4f) { store2_${name}(2u * i, v.xy); store2_${name}(2u * i + 1u, v.zw); }`;
+}

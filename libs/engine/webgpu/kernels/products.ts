@@ -1,0 +1,175 @@
+/** Matrix products: linear layers with their epilogues, and both of their gradients. */
+import { columnSums, sumOfPartials, together } from './column-sums.js';
+import { GELU } from './gaussian.js';
+import { type DeviceCall, type DeviceKernel, type KernelGenerator, type OperandReference, shader } from './kernel.js';
+import { type Factor, ONE, tileFor, tileSums, tileThreads } from './tiles.js';
+
+/** y[R, out] = x[R, in] · weight[out, in]ᵀ (+ bias). With gelu: y = GELU(sum), and slope = GELU'(sum) where it is stored. */
+export const linear: KernelGenerator = (call) => {
+  const { rows = 1, in: k = 1, out: n = 1, gelu = 0 } = call.attributes;
+  const hasBias = call.inputs.bias !== undefined;
+  const hasSlope = call.outputs.slope !== undefined;
+  const steps = [
+    hasBias ? 'v += vec4f(load_bias(c.x), load_bias(c.y), load_bias(c.z), load_bias(c.w));' : '',
+    hasSlope ? `let s = vec4f(gelu_slope(v.x), gelu_slope(v.y), gelu_slope(v.z), gelu_slope(v.w));\n${storeFour('slope', 's', n)}` : '',
+    gelu === 1 ? 'v = vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));' : '',
+    storeFour('y', 'v', n),
+  ];
+  return rowsProduct(call, {
+    operands: {
+      x: 'in.x',
+      weight: 'in.weight',
+      ...(hasBias && { bias: 'in.bias' }),
+      ...(hasSlope && { slope: 'out.slope' }),
+      y: 'out.y',
+    },
+    a: { name: 'x', along: 'k', stride: k },
+    b: { name: 'weight', along: 'k', stride: k },
+    rows,
+    n,
+    k,
+    declarations: gelu === 1 ? GELU : '',
+    store: steps.join('\n  '),
+  });
+};
+
+/** y[R, in] = dy[R, out] · weight. With gelu: times slope[R, in]. */
+export const linearInputGrad: KernelGenerator = (call) => {
+  const { rows = 1, in: n = 1, out: k = 1, gelu = 0 } = call.attributes;
+  const slope =
+    n % 4 === 0 ? 'v *= load4_slope(i / 4u);' : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
+  return rowsProduct(call, {
+    operands: { dy: 'in.dy', weight: 'in.weight', ...(gelu === 1 && { slope: 'in.slope' }), y: 'out.y' },
+    a: { name: 'dy', along: 'k', stride: k },
+    b: { name: 'weight', along: 'side', stride: n },
+    rows,
+    n,
+    k,
+    declarations: '',
+    store: `${gelu === 1 ? slope : ''}\n  ${storeFour('y', 'v', n)}`,
+  });
+};
+
+interface RowsProduct {
+  operands: Readonly<Record<string, OperandReference>>;
+  a: Factor;
+  b: Factor;
+  /** Of A and C, per sample. */
+  rows: number;
+  n: number;
+  k: number;
+  declarations: string;
+  /** Stores `v: vec4f`, the sums of four columns, at element `i`; `c` are the columns, at most the last one. `count` of the four exist. */
+  store: string;
+}
+
+/** C has rows of all samples. */
+function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declarations, store }: RowsProduct): DeviceKernel {
+  const tile = tileFor(call.chunkSamples * rows, n);
+  const { declarations: memory, sums, count } = tileSums({ a, b, m: 'm_size', n, begin: '0u', end: k, tile });
+  const across = Math.ceil(n / tile.side);
+  const height = (samples: number) => Math.ceil((samples * rows) / tile.side);
+  // Workgroups of one row of tiles are neighbours, so that they read the same rows of A at about the same time.
+  return {
+    dispatches: [
+      shader(call, {
+        label: call.kernel,
+        operands,
+        workgroupSize: tileThreads,
+        workgroups: (samples) => [across, Math.min(height(samples), FOLD), Math.ceil(height(samples) / FOLD)],
+        declarations: `${memory}${declarations}
+fn finish(row: u32, column: u32, m_size: u32, sum: vec4f) {
+  if (row >= m_size || column >= ${n}u) { return; }
+  let i = row * ${n}u + column;
+  let c = min(vec4u(column) + vec4u(0u, 1u, 2u, 3u), vec4u(${n - 1}u));
+  let count = ${n}u - column;
+  var v = sum;
+  ${store}
+}`,
+        body: `
+  let m_size = call.n * ${rows}u;
+  let m0 = (group.z * ${FOLD}u + group.y) * ${tile.side}u;
+  let n0 = group.x * ${tile.side}u;
+  if (m0 >= m_size) { return; }
+${sums}
+  for (var s = 0u; s < ${count}u * ${ONE}; s++) { finish(m0 + row_of(s, lane), n0 + column_of(s, lane), m_size, sums[s]); }`,
+      }),
+    ],
+  };
+}
+
+/** Most rows of tiles in one direction of workgroups. */
+const FOLD = 32_768;
+
+/** Stores those of four columns that exist, beginning at element i. */
+function storeFour(name: string, value: string, n: number): string {
+  if (n % 4 === 0) return `store4_${name}(i / 4u, ${value});`;
+  if (n % 2 === 0) return `store2_${name}(i / 2u, ${value}.xy);\n  if (count > 2u) { store2_${name}(i / 2u + 1u, ${value}.zw); }`;
+  return ['x', 'y', 'z', 'w'].map((c, e) => `if (count > ${e}u) { store_${name}(i + ${e}u, ${value}.${c}); }`).join('\n  ');
+}
+
+/** Values of k that one workgroup sums; the sums of several are then added in order. Constant, because the order of the sums depends on it. */
+const ROWS_PER_SPLIT = 1024;
+
+/** weight[out, in] += dyᵀ · x, bias += Σ dy. Rows are split between workgroups, since the result has few tiles. */
+export const linearWeightGrad: KernelGenerator = (call) => {
+  const { rows = 1, in: n = 1, out: m = 1 } = call.attributes;
+  const tile = tileFor(m, n);
+  const splits = (samples: number) => Math.ceil((samples * rows) / ROWS_PER_SPLIT);
+  const direct = splits(call.chunkSamples) === 1;
+  const { declarations, sums, count } = tileSums({
+    a: { name: 'dy', along: 'side', stride: m },
+    b: { name: 'x', along: 'side', stride: n },
+    m,
+    n,
+    begin: `group.z * ${ROWS_PER_SPLIT}u`,
+    end: 'end',
+    tile,
+  });
+  const store = direct
+    ? (e: number, c: string) => `store_weight(i + ${e}u, load_weight(i + ${e}u) + sum.${c});`
+    : (e: number, c: string) => `data_partial[i + ${e}u] = sum.${c};`;
+  const product = shader(call, {
+    label: call.kernel,
+    operands: { dy: 'in.dy', x: 'in.x', ...(direct ? { weight: 'out.weight' } : { partial: 'scratch.weight' }) },
+    workgroupSize: tileThreads,
+    workgroups: (samples) => [Math.ceil(n / tile.side), Math.ceil(m / tile.side), splits(samples)],
+    declarations: `${declarations}
+fn finish(row: u32, column: u32, split: u32, sum: vec4f) {
+  if (row >= ${m}u || column >= ${n}u) { return; }
+  let i = (split * ${m}u + row) * ${n}u + column;
+  let count = ${n}u - column;
+  ${['x', 'y', 'z', 'w'].map((c, e) => (n % 4 === 0 ? store(e, c) : `if (count > ${e}u) { ${store(e, c)} }`)).join('\n  ')}
+}`,
+    body: `
+  let m0 = group.y * ${tile.side}u;
+  let n0 = group.x * ${tile.side}u;
+  let end = min((group.z + 1u) * ${ROWS_PER_SPLIT}u, call.n * ${rows}u);
+${sums}
+  for (var s = 0u; s < ${count}u * ${ONE}; s++) { finish(m0 + row_of(s, lane), n0 + column_of(s, lane), group.z, sums[s]); }`,
+  });
+  const weight: DeviceKernel = direct
+    ? { dispatches: [product] }
+    : {
+        dispatches: [
+          product,
+          sumOfPartials(call, {
+            label: `${call.kernel} (splits)`,
+            gradients: ['weight'],
+            elements: m * n,
+            partials: splits,
+            count: `(call.n * ${rows}u + ${ROWS_PER_SPLIT - 1}u) / ${ROWS_PER_SPLIT}u`,
+          }),
+        ],
+        scratch: { weight: splits(call.chunkSamples) * m * n },
+      };
+  if (call.outputs.bias === undefined) return weight;
+  const bias = columnSums(call, {
+    label: `${call.kernel} (bias)`,
+    operands: { dy: 'in.dy' },
+    rows,
+    columns: m,
+    sums: { bias: `load_dy(r * ${m}u + c)` },
+  });
+  return together(weight, bias);
+};

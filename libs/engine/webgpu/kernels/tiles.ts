@@ -1,0 +1,119 @@
+/**
+ * The template of matrix products C[M, N] = Σ_k A(m, k) · B(k, n). A workgroup computes a square tile of C. It takes DEPTH values of k at a time into
+ * workgroup memory, as [k][m] and [k][n], from which each of its 64 threads adds outer products in registers. Sums run over k in order.
+ */
+
+/**
+ * 1, which no compiler knows: loops that it bounds are not unrolled. Unrolled, a product takes seconds to compile on a software device, and nothing is
+ * gained, since what repeats inside them is written out.
+ */
+export const ONE = 'min(1u, call.n)';
+
+/** A size: known when the shader is made, or an expression of the chunk's samples. */
+export type Size = number | string;
+
+/** A matrix in memory, row-major with rows of `stride` elements. */
+export interface Factor {
+  /** The operand's name. */
+  name: string;
+  /** Whether the values for one m (or n) lie side by side along k; otherwise those for one k lie side by side along m (or n). */
+  along: 'k' | 'side';
+  stride: number;
+}
+
+export interface Tile {
+  /** Rows and columns of C in a workgroup: 64 or 32. */
+  side: 64 | 32;
+}
+
+const THREADS = 64;
+/** Threads along each side of the tile. */
+const ACROSS = 8;
+const DEPTH = 16;
+
+export const tileThreads = THREADS;
+
+/** The larger tile needs fewer loads a product, the smaller wastes less at the edges of small matrices. */
+export const tileFor = (m: number, n: number): Tile => ({ side: Math.min(m, n) > 32 ? 64 : 32 });
+
+export interface TileSums {
+  /** With functions `row_of(s, lane)` and `column_of(s, lane)`: the row of `sums[s]` in the tile, and the first of its columns. */
+  declarations: string;
+  /** Statements that leave the thread's sums in `sums: array<vec4f>`, each of one row and four columns. */
+  sums: string;
+  /** Number of `sums`. */
+  count: number;
+}
+
+/** `begin` and `end`: the range of k in WGSL. `m0`, `n0`: the first row and column of the tile. */
+export function tileSums(spec: { a: Factor; b: Factor; m: Size; n: Size; begin: string; end: Size; tile: Tile }): TileSums {
+  const { a, b, m, n, begin, end, tile } = spec;
+  const quads = tile.side / 4; // vec4f along a side
+  const each = quads / ACROSS; // vec4f of a side that a thread owns
+  const stride = quads + 1; // one more, so that the threads of a load write to different banks
+  const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+  const variables = range(each * 4).flatMap((i) => range(each).map((j) => ({ i, j, name: `sum_${i}_${j}` })));
+  return {
+    declarations: `
+var<workgroup> tile_a: array<vec4f, ${DEPTH * stride}>;
+var<workgroup> tile_b: array<vec4f, ${DEPTH * stride}>;
+fn row_of(s: u32, lane: u32) -> u32 { let i = s / ${each}u; return i / 4u * ${4 * ACROSS}u + lane / ${ACROSS}u * 4u + i % 4u; }
+fn column_of(s: u32, lane: u32) -> u32 { return s % ${each}u * ${4 * ACROSS}u + lane % ${ACROSS}u * 4u; }
+`,
+    count: variables.length,
+    sums: `
+  let thread_n = lane % ${ACROSS}u;
+  let thread_m = lane / ${ACROSS}u;
+${variables.map(({ name }) => `  var ${name} = vec4f(0.0);`).join('\n')}
+  for (var k0 = ${begin}; k0 < ${literal(end)}; k0 += ${DEPTH}u) {
+${loadTile(a, 'm', m, end, quads, stride)}
+${loadTile(b, 'n', n, end, quads, stride)}
+    workgroupBarrier();
+    for (var k = 0u; k < ${DEPTH}u * ${ONE}; k++) {
+${range(each)
+  .map((q) => `      let a_${q} = tile_a[k * ${stride}u + thread_m + ${q * ACROSS}u];`)
+  .join('\n')}
+${range(each)
+  .map((q) => `      let b_${q} = tile_b[k * ${stride}u + thread_n + ${q * ACROSS}u];`)
+  .join('\n')}
+${variables.map(({ i, j, name }) => `      ${name} = fma(vec4f(a_${i >> 2}.${'xyzw'[i & 3]}), b_${j}, ${name});`).join('\n')}
+    }
+    workgroupBarrier();
+  }
+  // Sums are named while they grow, so that they are registers, and become an array for a loop that stores them in little code.
+  var sums = array<vec4f, ${variables.length}>(${variables.map(({ name }) => name).join(', ')});`,
+  };
+}
+
+const literal = (size: Size) => (typeof size === 'number' ? `${size}u` : size);
+
+/**
+ * Loads a factor's part of the tile. Rows and columns beyond C repeat its last ones, since their sums are not stored; beyond the end of k are zeros.
+ */
+function loadTile(
+  { name, along, stride: rowStride }: Factor,
+  side: 'm' | 'n',
+  size: Size,
+  end: Size,
+  quads: number,
+  stride: number,
+): string {
+  const last = typeof size === 'number' ? `${size - 1}u` : `${size} - 1u`;
+  const whole = typeof end === 'number' && end % DEPTH === 0;
+  const [k, quad] = along === 'k' ? [`t % ${DEPTH}u`, `t / ${DEPTH}u`] : [`t / ${quads}u`, `t % ${quads}u`];
+  const element = (e: number) => {
+    const place = `min(side + ${e}u, ${last})`;
+    return along === 'k' ? `load_${name}(${place} * ${rowStride}u + at)` : `load_${name}(at * ${rowStride}u + ${place})`;
+  };
+  const vector =
+    along === 'side' && rowStride % 4 === 0
+      ? `load4_${name}((at * ${rowStride}u + min(side, ${last} - 3u)) / 4u)`
+      : `vec4f(${[0, 1, 2, 3].map(element).join(', ')})`;
+  return `    for (var t = lane; t < ${DEPTH * quads}u * ${ONE}; t += ${THREADS}u) {
+      let k = ${k};
+      let quad = ${quad};
+      let side = ${side}0 + 4u * quad;
+      let at = ${whole ? 'k0 + k' : `min(k0 + k, ${literal(end)} - 1u)`};
+      tile_${side === 'm' ? 'a' : 'b'}[k * ${stride}u + quad] = ${whole ? vector : `select(vec4f(0.0), ${vector}, k0 + k < ${literal(end)})`};
+    }`;
+}

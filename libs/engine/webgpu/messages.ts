@@ -1,0 +1,65 @@
+/** What the event loop's thread (program.ts) and the device's thread (device-worker.ts) say to each other. */
+import type { Initializer } from '#nn/tensor.js';
+import type { EvaluationOutput, Leaf, LeafOutput, MicroBatch, OptimizerScalars, StateName, UpdateOutput } from '../executable.js';
+import type { Subtree } from '../gradient-tree.js';
+import type { ProgramSpec } from '../native/program-spec.js';
+import type { AdapterDescription } from './device.js';
+
+/** What the thread is started with. Without a spec it only describes the adapter. */
+export interface Start {
+  /** Part of the adapter's name. */
+  wanted: string | undefined;
+  spec?: ProgramSpec;
+  /** What the thread must see at once, or after the process has stopped handling messages. */
+  flags: Int32Array;
+}
+
+/** Incremented by every cancel. */
+export const FLAG_TICKET = 0;
+/** 1 when the program is disposed of. */
+export const FLAG_DISPOSED = 1;
+/** 1 when the process exits: the thread parks. */
+export const FLAG_PARK = 2;
+/** 1 when the thread has parked. */
+export const FLAG_PARKED = 3;
+export const newFlags = (): Int32Array => new Int32Array(new SharedArrayBuffer(16));
+
+/** Images and targets stay where they are until the device asks for them. */
+export type BatchHead = Omit<MicroBatch, 'images' | 'targets'>;
+
+export type Call =
+  | { kind: 'accumulate'; leaf: Omit<Leaf, 'microBatches'> & { microBatches: BatchHead[] } }
+  | { kind: 'update'; optimizer: OptimizerScalars | undefined }
+  | { kind: 'evaluate'; batch: BatchHead; state: 'weights' | 'ema' }
+  | { kind: 'readSubtree'; subtree: Subtree }
+  | { kind: 'writeSubtree'; subtree: Subtree; leaves: number }
+  | { kind: 'initialize'; initializers: readonly Initializer[]; seed: bigint }
+  | { kind: 'read' | 'write'; state: StateName; parameters: number[] }
+  | { kind: 'dispose' };
+
+export type Result = LeafOutput | UpdateOutput | EvaluationOutput | undefined;
+
+/** `length` floats of the call's array `array`, from `begin` on, are at `at` of the piece that is sent. */
+export interface Copy {
+  array: number;
+  begin: number;
+  at: number;
+  length: number;
+}
+
+/** Samples [first, first + samples) of a micro-batch, or a piece of parameters. */
+export type Piece = { batch: number; first: number; samples: number } | { floats: number; copies: Copy[] };
+
+export type ToDevice =
+  | { kind: 'call'; id: number; ticket: number; call: Call }
+  /** Answers ask and give, which wait for it. */
+  | { kind: 'answer'; data: ArrayBuffer[] };
+
+export type FromDevice =
+  | { kind: 'described'; adapter: AdapterDescription }
+  | { kind: 'ready'; memoryBytes: number }
+  | { kind: 'ask'; id: number; piece: Piece }
+  | { kind: 'give'; id: number; copies: Copy[]; data: ArrayBuffer }
+  | { kind: 'done'; id: number; result: Result; memoryBytes: number }
+  /** Without an id: the thread could not start, or has lost the device. */
+  | { kind: 'failed'; id?: number; name: string; message: string };

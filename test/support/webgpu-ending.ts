@@ -1,0 +1,37 @@
+/** A process with a program on WebGPU that ends in the way that its argument names (libs/engine/webgpu/endings.test.ts). */
+import { compile } from '#engine/compile.js';
+
+const shapes = { imageSize: 14, classes: 5, batch: 2 };
+const program = await compile('mixer_nano_p7', shapes, { executor: 'webgpu' });
+await program.initialize(1n);
+const batch = { images: new Float32Array(2 * 3 * 14 * 14).fill(0.5), targets: new Float32Array(10).fill(0.2), samples: 2, firstSample: 0 };
+const step = () => program.step({ microBatches: [batch, batch, batch], random: { seed: 1n, step: 0 }, lossScale: 1 / 6 });
+await step();
+
+const endings: Record<string, () => unknown> = {
+  idle: () => undefined,
+  disposed: () => program.dispose(),
+  'disposed in a step': () => {
+    step().catch(() => undefined);
+    program.dispose();
+  },
+  'exit in a step': () => {
+    step().catch(() => undefined);
+    process.exit(0);
+  },
+  'thrown in a step': () => {
+    step().catch(() => undefined);
+    throw new Error('thrown on purpose');
+  },
+  'terminated in a step': () => {
+    step().catch(() => undefined);
+    process.kill(process.pid, 'SIGTERM');
+  },
+  collected: async () => {
+    step().catch(() => undefined);
+  },
+};
+const ending = endings[process.argv[2] ?? ''];
+if (ending === undefined) throw new Error(`no such ending: ${process.argv[2]}`);
+console.log('ending');
+await ending();

@@ -1,0 +1,189 @@
+/** Runs one kernel of the WebGPU executor on the software adapter, with arrays of the host. */
+import { type BufferRange, bindGroup, Pipelines } from '#engine/webgpu/bindings.js';
+import { CALL_BYTES, type CallWords, writeCallWords } from '#engine/webgpu/call-words.js';
+import { type OpenDevice, openDevice } from '#engine/webgpu/device.js';
+import { kernelFor } from '#engine/webgpu/kernels/index.js';
+import type { Bound, DeviceCall, DeviceOperand } from '#engine/webgpu/kernels/kernel.js';
+import { DROPPED } from '#engine/webgpu/kernels/shared.js';
+import { type KernelName, kernelOperands } from '#native/kernel-operands.js';
+import { keepThreshold, seedKey } from '#random/philox.js';
+
+/** The adapter of tests: lavapipe, unless the machine's own is named. */
+export const testAdapter = process.env.DROPSTREAM_GPU ?? 'llvmpipe';
+
+/** Why tests on WebGPU are skipped here; false if they can run. */
+export const noWebgpu: string | false = await openDevice(testAdapter).then(
+  (open) => {
+    open.close();
+    return false;
+  },
+  (error: Error) => `no WebGPU: ${error.message}`,
+);
+
+export interface KernelRun {
+  kernel: KernelName;
+  attributes: Record<string, number>;
+  /** Values of every input that is present, by its name in kernels.def. */
+  inputs: Record<string, Float32Array>;
+  /** Every output that is present: its number of floats, or what is in it before (gradients are added to). */
+  outputs: Record<string, number | Float32Array>;
+  /** Input in whose memory `y` is. */
+  inPlace?: string;
+  /** Samples of the call's domain. */
+  n: number;
+  /** Samples of the chunk. Default n. */
+  samples?: number;
+  /** Largest number of samples of a chunk. Default `samples`. */
+  chunkSamples?: number;
+  /** Places in the chunk of the samples of the domain. Default 0 … n − 1. */
+  positions?: readonly number[];
+  /** Places in the chunk of the samples that attribute `path` keeps. Default `positions`. */
+  kept?: readonly number[];
+  pathRate?: number;
+  lossScale?: number;
+  /** Present if the call has a dropout site. `mask`: explicit, one byte per element of every sample of the chunk; 0 is dropped. */
+  dropout?: { rate: number; site?: number; siteElements: number; seed?: bigint; step?: number; firstSample?: number; mask?: Uint8Array };
+}
+
+let opened: Promise<OpenDevice> | undefined;
+
+/** Closes the device; call it in `after`, or the process does not end. */
+export async function closeTestDevice(): Promise<void> {
+  const device = await opened;
+  opened = undefined;
+  device?.close();
+}
+
+/** Returns every output. */
+export async function runKernel(run: KernelRun): Promise<Record<string, Float32Array>> {
+  opened ??= openDevice(testAdapter);
+  const { device } = await opened;
+  const errors: string[] = [];
+  device.onuncapturederror = ({ error }) => void errors.push(error.message);
+  const owned: GPUBuffer[] = [];
+  const buffer = (data: Float32Array | Uint32Array | number): BufferRange => {
+    const floats = typeof data === 'number' ? data : data.length;
+    const size = Math.max(1, Math.ceil(floats / 64)) * 256;
+    const made = device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
+    owned.push(made);
+    device.queue.writeBuffer(made, 0, new Uint32Array(size / 4).fill(0x7fc00000)); // what nobody wrote is NaN
+    if (typeof data !== 'number') device.queue.writeBuffer(made, 0, data);
+    return { buffer: made, offset: 0, size };
+  };
+
+  const { n, samples = n, chunkSamples = samples, attributes, dropout } = run;
+  const ranges = new Map<string, BufferRange>();
+  const call: DeviceCall = { kernel: run.kernel, attributes, ...operandsOf(run), draws: dropout !== undefined, chunkSamples };
+  for (const [name, values] of Object.entries(run.inputs)) ranges.set(`in.${name}`, buffer(values));
+  for (const [name, values] of Object.entries(run.outputs)) {
+    const shared = name === 'y' && run.inPlace !== undefined ? ranges.get(`in.${run.inPlace}`) : undefined;
+    ranges.set(`out.${name}`, shared ?? buffer(values));
+  }
+
+  const { dispatches, scratch = {} } = kernelFor(run.kernel)(call);
+  for (const [name, floats] of Object.entries(scratch)) ranges.set(`scratch.${name}`, buffer(floats));
+  const positions = run.positions ?? Array.from({ length: n }, (_, i) => i);
+  const kept = run.kept ?? positions;
+  const slots = Array.from({ length: samples }, (_, s) => (kept.includes(s) ? kept.indexOf(s) : DROPPED));
+  ranges.set('samples', buffer(Uint32Array.from([...positions, ...slots])));
+  ranges.set('masks', buffer(dropout?.mask === undefined ? 1 : bitsOf(dropout.mask)));
+  const words = new ArrayBuffer(CALL_BYTES);
+  writeCallWords(words, 0, callWords(run, samples));
+  const uniform = device.createBuffer({ size: 256, usage: UNIFORM | COPY_DST });
+  owned.push(uniform);
+  device.queue.writeBuffer(uniform, 0, words);
+
+  const pipelines = new Pipelines(device);
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (const dispatch of dispatches) {
+    const { pipeline, layout } = await pipelines.of(dispatch);
+    const find = (bound: Bound): BufferRange => {
+      const range = ranges.get(bound);
+      if (range === undefined) throw new Error(`${dispatch.label}: ${bound} is not bound`);
+      return range;
+    };
+    const groups = dispatch.workgroups(n);
+    if (groups.includes(0)) continue;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup(device, dispatch, layout, { buffer: uniform, offset: 0, size: CALL_BYTES }, find), [0]);
+    pass.dispatchWorkgroups(...groups);
+  }
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+
+  const results: Record<string, Float32Array> = {};
+  for (const [name, before] of Object.entries(run.outputs)) {
+    const floats = typeof before === 'number' ? before : before.length;
+    results[name] = await readBack(device, ranges.get(`out.${name}`) as BufferRange, floats);
+  }
+  for (const one of owned) one.destroy();
+  if (errors.length > 0) throw new Error(`${run.kernel}: ${errors.join('; ')}`);
+  return results;
+}
+
+function operandsOf({ kernel, inputs, outputs, inPlace }: KernelRun): Pick<DeviceCall, 'inputs' | 'outputs'> {
+  const slots = kernelOperands[kernel];
+  const memory = (name: string, gradient: boolean): DeviceOperand['memory'] => {
+    if (gradient) return 'gradient';
+    if (name === 'images' || name === 'targets') return 'batch';
+    return /^(weight|bias|token|positions|gamma|table)$/.test(name) ? 'parameter' : 'value';
+  };
+  const inputOperands = Object.keys(inputs).map((name): [string, DeviceOperand] => {
+    if (!slots.inputs.some((slot) => slot.name === name)) throw new Error(`${kernel} has no input ${name}`);
+    return [name, { type: 'fp32', memory: memory(name, false), place: `in.${name}` }];
+  });
+  const outputOperands = Object.keys(outputs).map((name): [string, DeviceOperand] => {
+    const slot = slots.outputs.find((one) => one.name === name);
+    if (slot === undefined) throw new Error(`${kernel} has no output ${name}`);
+    const place = name === 'y' && inPlace !== undefined ? `in.${inPlace}` : `out.${name}`;
+    return [name, { type: 'fp32', memory: slot.gradient ? 'gradient' : 'value', place }];
+  });
+  return { inputs: Object.fromEntries(inputOperands), outputs: Object.fromEntries(outputOperands) };
+}
+
+function callWords({ n, dropout, pathRate = 0, lossScale = 1 }: KernelRun, samples: number): CallWords {
+  const { rate = 0, site = 0, siteElements = 0, seed = 0n, step = 0, firstSample = 0, mask } = dropout ?? {};
+  const { k0, k1 } = seedKey(seed);
+  return {
+    n,
+    samples,
+    firstSample,
+    positionsAt: 0,
+    slotsAt: n,
+    pathScale: 1 / (1 - pathRate),
+    lossScale,
+    seedLow: k0,
+    seedHigh: k1,
+    step,
+    site,
+    dropping: mask !== undefined ? 2 : keepThreshold(rate) < 2 ** 32 ? 1 : 0,
+    threshold: keepThreshold(rate),
+    dropScale: 1 / (1 - rate),
+    maskAt: 0,
+    siteElements,
+  };
+}
+
+function bitsOf(mask: Uint8Array): Uint32Array {
+  const words = new Uint32Array(Math.ceil(mask.length / 32));
+  mask.forEach((kept, i) => {
+    if (kept !== 0) words[i >> 5]! |= 1 << (i & 31);
+  });
+  return words;
+}
+
+async function readBack(device: GPUDevice, { buffer, offset }: BufferRange, floats: number): Promise<Float32Array> {
+  const size = Math.max(4, floats * 4);
+  const staging = device.createBuffer({ size, usage: MAP_READ | COPY_DST });
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await staging.mapAsync(1);
+  const values = new Float32Array(staging.getMappedRange().slice(0)).subarray(0, floats);
+  staging.destroy();
+  return values;
+}
+
+// GPUBufferUsage, which exists only after Dawn was loaded.
+const [MAP_READ, COPY_SRC, COPY_DST, UNIFORM, STORAGE] = [0x1, 0x4, 0x8, 0x40, 0x80];
