@@ -15,8 +15,8 @@ const layers = {
   interchange: ['errors', 'storage', 'telemetry'],
   work: ['errors', 'bounds', 'protocol', 'telemetry', 'storage', 'rpc'],
   nn: ['errors', 'random'],
-  graph: ['nn', 'random'],
-  engine: ['graph', 'nn', 'native', 'random'],
+  graph: ['bounds', 'nn', 'random'],
+  engine: ['bounds', 'graph', 'nn', 'native', 'random'],
   training: ['errors', 'protocol', 'storage', 'native', 'data', 'nn', 'engine'],
 };
 const tests = '\\.test\\.ts$';

@@ -21,7 +21,7 @@ export const suites = {
   // Equal bits for any number of threads and replicas, and after any kill; a large model that keeps its claim.
   determinism: ['services/trainer/large-model.test.ts', 'services/trainer/resume.test.ts', 'test/chaos/', 'test/determinism/'],
   // Whole systems: the command line with every service, the demo, the documents' examples, deployment files beside real tools.
-  'end-to-end': ['services/cli/demo/demo.test.ts', 'test/clients/', 'test/deploy/', 'test/end-to-end/', 'test/examples/'],
+  'end-to-end': ['services/cli/demo/demo.test.ts', 'test/clients/', 'test/deploy/', 'test/end-to-end/', 'test/examples/', 'test/load/'],
 };
 
 /** Every test file by suite, in order. Throws where a path names no file, or two suites name the same one. */

@@ -4,6 +4,11 @@ export class RecentMap<K, V> {
 
   constructor(readonly limit: number) {}
 
+  /** The keys, those that were not used for the longest time first. */
+  keys(): IterableIterator<K> {
+    return this.#map.keys();
+  }
+
   get size(): number {
     return this.#map.size;
   }

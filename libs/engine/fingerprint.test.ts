@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce } from '#graph/pieces.js';
+import { atOnce } from '#bounds/pieces.js';
 import { trace } from '#graph/trace.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';

@@ -1,9 +1,10 @@
 /** The backward pass: applies every operation's gradient rule in reverse order, and sums the contributions to each value's gradient. */
+
+import type { Pieces } from '#bounds/pieces.js';
 import type { Call, Contribution } from '#nn/operation.js';
 import { add } from '#nn/ops/add.js';
 import type { Tensor } from '#nn/tensor.js';
 import type { Node } from './graph.js';
-import type { Pieces } from './pieces.js';
 
 export interface RecordedCall {
   readonly node: Node;

@@ -1,6 +1,7 @@
 /** The memory plan of a program: the samples of a chunk, and the place of each value in the arena. It depends on shapes only. */
+
+import { atOnce, type Pieces } from '#bounds/pieces.js';
 import type { Graph } from './graph.js';
-import { atOnce, type Pieces } from './pieces.js';
 
 /** Rows of a matrix product for which a chunk's activations stay near the cache: 8 samples of 197 tokens. */
 const CHUNK_ROWS = 1576;

@@ -1,4 +1,6 @@
 /** Runs a model once on symbolic tensors and records its operations. */
+
+import { atOnce, type Pieces } from '#bounds/pieces.js';
 import type { DropScope, Model, ParamScope } from '#nn/model.js';
 import type { Call, Operand } from '#nn/operation.js';
 import { softmaxCrossEntropy } from '#nn/ops/softmax-cross-entropy.js';
@@ -6,7 +8,6 @@ import type { Parameter, Path, Recorder, Shape, Site, Tensor } from '#nn/tensor.
 import { elements } from '#nn/tensor.js';
 import { appendGradients, type RecordedCall } from './gradients.js';
 import type { Graph, Node, Source, Value } from './graph.js';
-import { atOnce, type Pieces } from './pieces.js';
 
 export interface TraceShapes {
   channels: number;
@@ -23,7 +24,7 @@ export function trace(model: Model, shapes: TraceShapes): Graph {
 /** Same as trace. */
 export function* traceInPieces(model: Model, { channels, imageSize, classes }: TraceShapes): Pieces<Graph> {
   const shape = [channels, imageSize, imageSize];
-  const tracing = new Tracing(model.parameterOrder && orderedNames(model, shape, model.parameterOrder));
+  const tracing = new Tracing(model.parameterOrder && orderedNames(model, { channels, imageSize }, model.parameterOrder));
   yield;
   const { images, logits } = tracing.run(model, shape);
   if (logits.shape.length !== 1 || logits.shape[0] !== classes || logits.domain !== 0) {
@@ -49,11 +50,16 @@ export function* traceInPieces(model: Model, { channels, imageSize, classes }: T
   };
 }
 
-/** Names of a model's parameters in the model's order; found by a first run that only declares them. */
-function orderedNames(model: Model, images: Shape, order: readonly string[]): string[] {
+/** The parameters of a model, in the order of their declarations. It costs a small part of tracing. Throws if the shapes do not fit the model. */
+export function parametersOf(model: Model, { channels, imageSize }: Pick<TraceShapes, 'channels' | 'imageSize'>): readonly Parameter[] {
   const trial = new Tracing();
-  trial.run(model, images);
-  const names = trial.parameters.map(({ name }) => name);
+  trial.run(model, [channels, imageSize, imageSize]);
+  return trial.parameters;
+}
+
+/** Names of a model's parameters in the model's order; found by a first run that only declares them. */
+function orderedNames(model: Model, shapes: Pick<TraceShapes, 'channels' | 'imageSize'>, order: readonly string[]): string[] {
+  const names = parametersOf(model, shapes).map(({ name }) => name);
   const groupOf = (name: string) => order.indexOf(name.split('.', 1)[0] ?? '');
   const stray = names.find((name) => groupOf(name) === -1);
   if (stray !== undefined) throw new Error(`${model.name}: parameter ${stray} must begin with one of ${order.join(', ')}`);

@@ -45,6 +45,10 @@ export class PromptStore implements ObjectStore {
     return this.inner.uri;
   }
 
+  get maxListed(): number | undefined {
+    return this.inner.maxListed;
+  }
+
   put(key: string, bytes: Bytes, options: PutOptions = {}): Promise<{ etag: string }> {
     return this.#call(`put ${key}`, options.signal, sizeOf(bytes), (signal) => this.inner.put(key, bytes, { ...options, signal }));
   }
@@ -75,7 +79,9 @@ export class PromptStore implements ObjectStore {
   }
 
   list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
-    return this.#call(`list ${prefix}`, options.signal, 0, (signal) => this.inner.list(prefix, { ...options, signal }));
+    return this.#call(`list ${prefix}`, options.signal, 0, (signal, onProgress) =>
+      this.inner.list(prefix, { ...options, signal, onProgress }),
+    );
   }
 
   delete(key: string, options: SignalOption = {}): Promise<void> {

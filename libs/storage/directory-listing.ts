@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf } from './directory-files.js';
 import type { ListedObject } from './object-store.js';
 
@@ -19,35 +20,88 @@ async function* walk(
   after: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ListedObject> {
-  signal?.throwIfAborted();
-  let entries: { key: string; isFolder: boolean }[];
-  try {
-    // A folder sorts by its name followed by '/', as the keys below it do. Names that start with a dot are not keys.
-    entries = (await readdir(join(root, above), { withFileTypes: true }))
-      .filter((entry) => !entry.name.startsWith('.') && (entry.isDirectory() || entry.isFile()))
-      .map((entry) => ({ key: above + entry.name + (entry.isDirectory() ? '/' : ''), isFolder: entry.isDirectory() }))
-      .filter(({ key, isFolder }) => key > after || (isFolder && after.startsWith(key)))
-      .sort((a, b) => (a.key < b.key ? -1 : 1));
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return;
-    throw error;
-  }
-  const inside = entries.filter(({ key, isFolder }) => key.startsWith(prefix) || (isFolder && prefix.startsWith(key)));
+  const entries = merged(await readFolder(root, above, prefix, after, signal));
   // Whoever lists a folder of many objects reads a page of them, so a few are looked at ahead.
-  const looks: Promise<ListedObject | undefined>[] = [];
-  for (const [at, { key, isFolder }] of inside.entries()) {
-    for (let ahead = Math.max(at, looks.length); ahead < Math.min(inside.length, at + looksAhead); ahead++) {
-      const next = inside[ahead]!;
-      looks[ahead] = next.isFolder ? Promise.resolve(undefined) : look(root, next.key);
+  const ahead: { readonly entry: Entry; readonly looking: Promise<ListedObject | undefined> | undefined }[] = [];
+  for (;;) {
+    while (ahead.length < looksAhead) {
+      const next = entries.next();
+      if (next.done) break;
+      ahead.push({ entry: next.value, looking: next.value.isFolder ? undefined : look(root, next.value.key) });
     }
-    if (isFolder) yield* walk(root, key, prefix, after, signal);
-    const found = await looks[at];
-    delete looks[at];
-    if (found) yield found;
+    const first = ahead.shift();
+    if (first === undefined) return;
+    signal?.throwIfAborted();
+    if (first.looking === undefined) yield* walk(root, first.entry.key, prefix, after, signal);
+    else {
+      const found = await first.looking;
+      if (found) yield found;
+    }
   }
 }
 
 const looksAhead = 16;
+/** Number of entries of a folder that are sorted in one turn of the event loop, which takes a few ms. */
+const entriesPerTurn = 4096;
+
+interface Entry {
+  /** A folder's ends in '/', so that it sorts as the keys below it do. */
+  readonly key: string;
+  readonly isFolder: boolean;
+}
+
+/** The entries of a folder that are or contain what is looked for, in sorted runs. A folder that is gone has none. */
+async function readFolder(
+  root: string,
+  above: string,
+  prefix: string,
+  after: string,
+  signal: AbortSignal | undefined,
+): Promise<readonly (readonly Entry[])[]> {
+  const runs: Entry[][] = [];
+  let run: Entry[] = [];
+  const endRun = (): void => {
+    if (run.length > 0) runs.push(run.sort((a, b) => (a.key < b.key ? -1 : 1)));
+    run = [];
+  };
+  try {
+    signal?.throwIfAborted();
+    for (const entry of await readdir(join(root, above), { withFileTypes: true })) {
+      const isFolder = entry.isDirectory();
+      // Names that start with a dot are not keys.
+      if (entry.name.startsWith('.') || !(isFolder || entry.isFile())) continue;
+      const key = isFolder ? `${above}${entry.name}/` : above + entry.name;
+      if (!(key > after || (isFolder && after.startsWith(key)))) continue;
+      if (!(key.startsWith(prefix) || (isFolder && prefix.startsWith(key)))) continue;
+      run.push({ key, isFolder });
+      if (run.length < entriesPerTurn) continue;
+      endRun();
+      await turn();
+      signal?.throwIfAborted();
+    }
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+    throw error;
+  }
+  endRun();
+  return runs;
+}
+
+/** The entries of sorted runs in order. */
+function* merged(runs: readonly (readonly Entry[])[]): Generator<Entry, void> {
+  const at = runs.map(() => 0);
+  for (;;) {
+    let least: Entry | undefined;
+    let from = 0;
+    for (const [k, run] of runs.entries()) {
+      const entry = run[at[k]!];
+      if (entry !== undefined && (least === undefined || entry.key < least.key)) [least, from] = [entry, k];
+    }
+    if (least === undefined) return;
+    at[from]!++;
+    yield least;
+  }
+}
 
 /** Undefined if the file is gone. */
 function look(root: string, key: string): Promise<ListedObject | undefined> {

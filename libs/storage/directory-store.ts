@@ -49,6 +49,8 @@ const LOCK_POLL_MS = 5;
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 /** Bytes that are read in one go, after which a signal or a deadline has its say. */
 const READ_BYTES = 16 << 20;
+/** Number of objects of a page between two signs of progress. */
+const progressEvery = 256;
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 /** Nothing to wait for: somebody has to change the system's settings. */
 const LASTING = new Set(['EROFS', 'EPERM', 'ENOSYS', 'EOPNOTSUPP']);
@@ -60,6 +62,7 @@ const LASTING = new Set(['EROFS', 'EPERM', 'ENOSYS', 'EOPNOTSUPP']);
  */
 export class DirectoryStore implements ObjectStore {
   readonly uri: string;
+  readonly maxListed = 1 << 16;
 
   private constructor(
     private readonly root: string,
@@ -174,14 +177,15 @@ export class DirectoryStore implements ObjectStore {
     });
   }
 
-  async list(prefix: string, { after = '', limit, signal }: ListOptions = {}): Promise<ListPage> {
+  async list(prefix: string, { after = '', limit, onProgress, signal }: ListOptions = {}): Promise<ListPage> {
     checkPrefix(prefix);
-    const most = checkListLimit(limit);
+    const most = checkListLimit(limit, this.maxListed);
     return this.guard(prefix, async () => {
       const page: ListPage = { objects: [] };
       for await (const object of walkInKeyOrder(this.root, prefix, after, signal)) {
         if (page.objects.length === most) return { ...page, next: page.objects[most - 1]!.key };
         page.objects.push(object);
+        if (page.objects.length % progressEvery === 0) onProgress?.();
       }
       // A folder that is gone must not look like a store without objects.
       if (page.objects.length === 0) await this.assertPresent();

@@ -30,8 +30,10 @@ export interface GetOptions {
 export interface ListOptions {
   /** Only keys after this one in byte order. No object needs to have this key. */
   after?: string | undefined;
-  /** Largest number of keys, from 1 to 1000. Default 1000. */
+  /** Largest number of keys, from 1 to 1000, or to the store's own `maxListed`. Default 1000. */
   limit?: number | undefined;
+  /** Called now and then while a page is being read, so that a caller can tell a long listing from one that hangs. */
+  onProgress?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -67,6 +69,8 @@ export interface SignalOption {
 export interface ObjectStore {
   /** Location without credentials: file:///… or s3://bucket/prefix?endpoint=…. */
   readonly uri: string;
+  /** Largest limit of a list, for a store that reads all keys of a folder however few are asked for. Default 1000. */
+  readonly maxListed?: number | undefined;
   /** Writes the whole object or nothing. It is durable when the promise resolves. @throws ObjectExists with ifAbsent; ObjectTooLarge */
   put(key: string, bytes: Bytes, options?: PutOptions): Promise<{ etag: string }>;
   /** Overwrites only the version with this etag. For small objects (at most 1 MiB). @throws PreconditionFailed, ObjectTooLarge */
@@ -214,10 +218,10 @@ export function checkPrefix(prefix: string): void {
   checkKey(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix);
 }
 
-/** @throws RangeError unless it is an integer from 1 to 1000 */
-export function checkListLimit(limit = MAX_LIST_LIMIT): number {
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST_LIMIT) {
-    throw new RangeError(`list limit ${limit}: an integer from 1 to ${MAX_LIST_LIMIT} is allowed`);
+/** @throws RangeError unless it is an integer from 1 to `most` */
+export function checkListLimit(limit = MAX_LIST_LIMIT, most = MAX_LIST_LIMIT): number {
+  if (!Number.isInteger(limit) || limit < 1 || limit > most) {
+    throw new RangeError(`list limit ${limit}: an integer from 1 to ${most} is allowed`);
   }
   return limit;
 }
@@ -242,7 +246,7 @@ export async function* listAll(store: ObjectStore, prefix: string, options: List
   let { after, limit } = options;
   for (;;) {
     const page = await store.list(prefix, { after, limit, signal: options.signal });
-    limit = undefined;
+    limit = store.maxListed;
     yield* page.objects;
     if (page.next === undefined) return;
     after = page.next;

@@ -2,7 +2,6 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DirectoryStore } from './directory-store.js';
 import { checkKey, type ObjectStore, StorageError } from './object-store.js';
-import { S3Store } from './s3-store.js';
 import type { S3Limits } from './s3-transport.js';
 
 /** A store URI or its credentials cannot be used. `why` never contains a secret. */
@@ -48,7 +47,10 @@ export async function openStore(
     if (url.host !== '' || url.search !== '') throw new InvalidStoreUri(uri, 'file:///absolute/folder has no host and no query');
     return DirectoryStore.open(fileURLToPath(url), { lookOnly });
   }
-  const store = new S3Store({ ...s3Location(uri, url, env, foreignKeys), foreignKeys }, limits);
+  const location = s3Location(uri, url, env, foreignKeys);
+  // Its client takes longer to load than everything else that a service needs, and a folder does not need it.
+  const { S3Store } = await import('./s3-store.js');
+  const store = new S3Store({ ...location, foreignKeys }, limits);
   if (!probe || lookOnly) return store;
   try {
     await store.probe(signal);

@@ -333,9 +333,10 @@ export class RecordLog {
   /** Numbers have no gaps, so it is known where each page of keys begins. @throws LogDamaged for the first number up to `last` without a record */
   private async requireAllUpTo(last: number, signal: AbortSignal | undefined): Promise<void> {
     const pages: Promise<void>[] = [];
-    for (let from = 0; from < last; from += MAX_LIST_LIMIT) {
+    const size = this.store.maxListed ?? MAX_LIST_LIMIT;
+    for (let from = 0; from < last; from += size) {
       if (pages.length === PAGES_AT_ONCE) await pages.shift();
-      pages.push(quietly(this.requirePage(from, Math.min(last, from + MAX_LIST_LIMIT), signal)));
+      pages.push(quietly(this.requirePage(from, Math.min(last, from + size), signal)));
     }
     for (const page of pages) await page;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { ObjectStore } from '#storage/object-store.js';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
 import { entrySegment, NameIndex, parseEntrySegment } from './name-index.js';
 
@@ -34,4 +35,48 @@ test('entries of both versions come in the order of their ids, from any id on', 
   await index.remove('a-b', uids['a-b']);
   await index.removeOf01('b');
   assert.deepEqual(await from('a'), ['a-a of 0.1', 'a0', 'b-c-d', 'c of 0.1']);
+});
+
+test('a page of names is listed once in a while, and shows at once what this process adds and removes', async () => {
+  const { store } = await freshDirectoryStore();
+  let lists = 0;
+  const counted: ObjectStore = Object.create(store, {
+    list: {
+      value: (...args: Parameters<ObjectStore['list']>) => {
+        lists++;
+        return store.list(...args);
+      },
+    },
+  });
+  const open = () => new NameIndex(counted, 'projects/p/index/runs', 'projects/p/run-index');
+  const [index, other] = [open(), open()];
+  const page = async (of: NameIndex, after?: string) => {
+    const ids: string[] = [];
+    for await (const entry of of.entries({ after, first: 3 })) {
+      ids.push(entry.id);
+      if (ids.length === 3) break;
+    }
+    return ids;
+  };
+  const uidOf = (name: string) => name.charCodeAt(0).toString(16).padStart(32, '0');
+  for (const name of ['b', 'd', 'f', 'h']) await other.add(name, uidOf(name));
+  assert.deepEqual(await page(index), ['b', 'd', 'f']);
+  const before = lists;
+  await index.add('a', uidOf('a'));
+  await index.add('e', uidOf('e'));
+  await index.remove('b', uidOf('b'));
+  assert.deepEqual(await page(index), ['a', 'd', 'e']);
+  await index.add('c', uidOf('c'));
+  await index.remove('c', uidOf('c'));
+  assert.deepEqual(await page(index), ['a', 'd', 'e']);
+  assert.equal(lists, before, 'nothing was listed again');
+  await index.remove('d', uidOf('d'));
+  await index.add('i', uidOf('i'));
+  assert.deepEqual(await page(index), ['a', 'e', 'f']);
+  assert.deepEqual(await page(index, 'f'), ['h', 'i']);
+  // Who reads all names reads them from the store.
+  await other.add('g', uidOf('g'));
+  const all: string[] = [];
+  for await (const { id } of index.entries({})) all.push(id);
+  assert.deepEqual(all, ['a', 'e', 'f', 'g', 'h', 'i']);
 });

@@ -1,6 +1,6 @@
 /** Tables of the command line's commands and exit codes, from the program itself. */
 import { exitCodeMeanings } from '../../services/cli/exit-codes.js';
-import { createProgram } from '../../services/cli/main.js';
+import { createProgram } from '../../services/cli/program.js';
 import { cell, code, table } from './markdown.js';
 
 export function commandTable(): string[] {

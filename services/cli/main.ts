@@ -1,31 +1,18 @@
-/** The entry of the command line: assembles the commands and maps errors to exit codes. */
+/** The entry of the command line: runs a command and maps its error to an exit code. */
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { Command, CommanderError } from 'commander';
-import { version } from '#telemetry/version.js';
+import { CommanderError } from 'commander';
 import { normaliseArguments } from './argument-style.js';
-import { addCheckpointsCommand } from './commands/checkpoints.js';
-import { addDataCommand } from './commands/data.js';
-import { addDemoCommand } from './commands/demo.js';
-import { addDoctorCommand } from './commands/doctor.js';
-import { addEvaluateCommand } from './commands/evaluate.js';
-import { addEvaluationsCommand } from './commands/evaluations.js';
-import { addRunsCommand } from './commands/runs.js';
-import { addScheduleCommand } from './commands/schedule.js';
-import { addServeCommand, serve } from './commands/serve.js';
-import { addStoreCommand } from './commands/store.js';
-import { addTrainCommand } from './commands/train.js';
-import { addUpCommand } from './commands/up.js';
+import { serve } from './commands/serve.js';
 import { type Context, processContext } from './context.js';
-import { CommandError, describeError, exitCodeMeanings, exitCodeOf, exitCodes } from './exit-codes.js';
+import { CommandError, describeError, exitCodeOf, exitCodes } from './exit-codes.js';
 import { paint } from './output/terminal.js';
 
 /** Runs one command line (without node and script) and prints its result or error. @returns the exit code */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
-  const program = createProgram(context);
   try {
     if (argv[0] === 'serve' && argv.length > 1 && !argv[1]!.startsWith('-')) await serve(argv.slice(1));
-    else await program.parseAsync(normaliseArguments(argv), { from: 'user' });
+    else await runCommand(argv, context);
     return exitCodes.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
@@ -39,36 +26,10 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   }
 }
 
-export function createProgram(context: Context): Command {
-  const program = new Command('dropstream')
-    .description('Train vision transformers with early, late and standard dropout, as gRPC services.')
-    .version(version)
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => context.terminal.out(text.replace(/\n$/, '')),
-      writeErr: (text) => context.terminal.err(text.replace(/\n$/, '')),
-    })
-    .showHelpAfterError('(use --help to list the options)')
-    .addHelpText(
-      'after',
-      () => `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`).join('\n')}`,
-    );
-  const commands = [
-    addDemoCommand,
-    addUpCommand,
-    addServeCommand,
-    addTrainCommand,
-    addRunsCommand,
-    addCheckpointsCommand,
-    addEvaluateCommand,
-    addEvaluationsCommand,
-    addScheduleCommand,
-    addDataCommand,
-    addStoreCommand,
-    addDoctorCommand,
-  ];
-  for (const add of commands) add(program, context);
-  return program;
+/** A service does not load the commands, so that it is back soon after it was killed. */
+async function runCommand(argv: readonly string[], context: Context): Promise<void> {
+  const { createProgram } = await import('./program.js');
+  await createProgram(context).parseAsync(normaliseArguments(argv), { from: 'user' });
 }
 
 /** Runs main() with the arguments and signals of this process and sets its exit code. A started service keeps the process running. */

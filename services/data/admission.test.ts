@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { NeverFits } from '#errors/errors.js';
-import { Admission, type AdmissionOptions, type Admitted, BoundReached, UNREAD_MS } from './admission.js';
+import { Admission, type AdmissionOptions, type Admitted, BoundReached } from './admission.js';
+import { UNREAD_MS } from './shares.js';
 
 const never = new AbortController().signal;
 const settled = async (promise: Promise<unknown>) => {

@@ -10,7 +10,7 @@
 import { NeverFits, ResourceExhausted } from '#errors/errors.js';
 import type { Outgoing } from '#rpc/handlers.js';
 import { bounds } from './metrics.js';
-import { Caller, type HeldCall, leastTime, type Needs, type Share, SubShare } from './shares.js';
+import { Caller, type HeldCall, leastTime, type Needs, type Risk, type Share, SubShare, UNREAD_MS } from './shares.js';
 
 /** A limit was reached. `bound` names it, and is the label of the metric that counts refusals. */
 export class BoundReached extends ResourceExhausted {
@@ -52,14 +52,9 @@ export interface Admitted {
   left(): void;
 }
 
-/** A stream from which nothing was taken for so long counts as not read. */
-export const UNREAD_MS = 3000;
 /** Of what others leave, the part that one caller may hold, and of that, the part for sub-shares that are not known to read. */
 const CALLER_PART = 3 / 4;
 const UNREAD_PART = 1 / 2;
-/** While shares of a caller read, work is risked on others only after this many times that work was done for those that read, or this many UNREAD_MS. */
-const RISK_EVERY = 20;
-const RISK_AFTER = 10;
 /** How long sub-shares without calls are remembered, and how many. */
 const REMEMBERED_MS = 10 * 60_000;
 const MOST_REMEMBERED = 4096;
@@ -270,18 +265,17 @@ export class Admission {
     const first = share.waiting[0];
     if (!first) return false;
     const { bytes } = first.needs;
-    if (!this.#fitsOwn(share, bytes) || (share.failed && !this.#mayRisk(share.caller, first.needs))) return false;
+    if (!this.#fitsOwn(share, bytes) || (share.failed && !this.#mayRisk(share.caller.retries, share.caller, first.needs))) return false;
     return share.reads || share.caller.unread === 0 || share.caller.unread + bytes <= UNREAD_PART * this.#limitOf(share.caller);
   }
 
   /** Whether another batch may be made that is perhaps not read: seldom, while shares of the caller read. */
-  #mayRisk(caller: Caller, { cost }: Needs): boolean {
+  #mayRisk(risk: Risk, { shares }: Caller, { cost }: Needs): boolean {
     const now = this.#clock();
-    const since = now - caller.riskedAt;
-    if (since < UNREAD_MS) return false;
-    if (since >= RISK_AFTER * UNREAD_MS || caller.readSince >= RISK_EVERY * cost) return true;
-    for (const { reads, active, lastActive } of caller.shares.values()) if (reads && (active || now - lastActive < UNREAD_MS)) return false;
-    return true;
+    return risk.allows(cost, now, () => {
+      for (const { reads, active, lastActive } of shares.values()) if (reads && (active || now - lastActive < UNREAD_MS)) return true;
+      return false;
+    });
   }
 
   #fitsOwn({ held }: SubShare, bytes: number): boolean {
@@ -335,8 +329,8 @@ export class Admission {
         const own = this.#fitsAll(needs);
         if (this.#giveUpAhead((holder) => !holder.reads && (!own || holder.caller === share.caller))) continue;
         const victim = this.#unreadCall(own ? share.caller : undefined);
-        if (!victim || (!share.reads && !ended && !this.#mayRisk(victim.share.caller, needs))) break;
-        if (!share.reads) risk(victim.share.caller, now);
+        if (!victim || (!share.reads && !ended && !this.#mayRisk(victim.share.caller.newcomers, victim.share.caller, needs))) break;
+        if (!share.reads) victim.share.caller.newcomers.take(now);
         const error = new BoundReached('unread', 'nothing is taken from this one while others wait', `${UNREAD_MS} ms`, RETRY_MS);
         victim.outgoing?.stop(error);
         victim.release();
@@ -365,8 +359,8 @@ export class Admission {
     const own = Math.max(share.time, caller.now);
     caller.now = own;
     share.time = own + needs.cost;
-    if (share.reads) caller.readSince += needs.cost;
-    else if (share.failed) risk(caller, this.#clock());
+    if (share.reads) for (const risk of [caller.retries, caller.newcomers]) risk.read(needs.cost);
+    else if (share.failed) caller.retries.take(this.#clock());
     let held = true;
     const call: HeldCall = {
       ...{ share, needs, giveUp, outgoing: undefined, stalled: false, steady: false, takenBeforePause: undefined },
@@ -411,11 +405,6 @@ export class Admission {
       left: once(then(call.release)),
     };
   }
-}
-
-function risk(caller: Caller, now: number): void {
-  caller.riskedAt = now;
-  caller.readSince = 0;
 }
 
 function once(run: () => void): () => void {

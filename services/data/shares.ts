@@ -45,6 +45,40 @@ export interface HeldCall {
   release(): void;
 }
 
+/** A stream from which nothing was taken for so long counts as not read. */
+export const UNREAD_MS = 3000;
+/** After this many times its pause, work is risked however little was done for those that read. */
+const RISK_AFTER = 10;
+
+/**
+ * Limits the work that is risked on shares which perhaps do not read: one batch after `everyMs`, and, while shares of the caller read, after
+ * `everyWork` times its work was done for those.
+ */
+export class Risk {
+  #takenAt = Number.NEGATIVE_INFINITY;
+  #readSince = 0;
+
+  constructor(private readonly limits: { readonly everyMs: number; readonly everyWork: number }) {}
+
+  /** Work was done for a share that reads. */
+  read(cost: number): void {
+    this.#readSince += cost;
+  }
+
+  take(now: number): void {
+    this.#takenAt = now;
+    this.#readSince = 0;
+  }
+
+  /** @param othersRead whether shares of the caller read at the moment */
+  allows(cost: number, now: number, othersRead: () => boolean): boolean {
+    const { everyMs, everyWork } = this.limits;
+    const since = now - this.#takenAt;
+    if (since < everyMs) return false;
+    return since >= RISK_AFTER * everyMs || this.#readSince >= everyWork * cost || !othersRead();
+  }
+}
+
 export class Caller {
   /** Virtual time at which its next call begins. */
   time: number;
@@ -54,9 +88,9 @@ export class Caller {
   /** Bytes held by its sub-shares that do not read. */
   unread = 0;
   waiting = 0;
-  /** When work was last risked on a share that may not read, and the work done for those that read since then. */
-  riskedAt = Number.NEGATIVE_INFINITY;
-  readSince = 0;
+  /** Work for shares that have not read before, and, more often, for those that nobody knows yet. */
+  readonly retries = new Risk({ everyMs: UNREAD_MS, everyWork: 20 });
+  readonly newcomers = new Risk({ everyMs: UNREAD_MS / 3, everyWork: 40 });
   readonly shares = new Map<string, SubShare>();
 
   constructor(time: number) {

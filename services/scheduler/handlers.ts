@@ -2,7 +2,7 @@
 
 import { Violations } from '#errors/errors.js';
 import type { DropScheduleSpec, TrainingLength } from '#protocol/dropstream/v1/schedule_types.js';
-import type { Rate, SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
+import { GetRatesResponse, PreviewScheduleResponse, type Rate, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import type { ChangeFeed } from '#rpc/change-feed.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { checkDropSchedule, segmentMessage, toStored } from '#spec/drop-schedules.js';
@@ -27,13 +27,15 @@ export function schedulerHandlers({
   feed,
   metrics,
 }: SchedulerParts): HandlersOf<typeof SchedulerServiceService, typeof schedulerNames> {
-  const ratesAt = (steps: readonly number[], spec: DropScheduleSpec, length: TrainingLength): Rate[] => {
+  const ratesOf = (spec: DropScheduleSpec, length: TrainingLength): ((steps: readonly number[]) => Rate[]) => {
     const schedule = resolve(spec, length);
-    metrics.rates.inc(steps.length);
-    return steps.map((step) => {
-      const rate = schedule.at(step);
-      return { step: BigInt(step), rate, blockRates: ratesOfBlocks(spec.kind, rate, length.depth) };
-    });
+    return (steps) => {
+      metrics.rates.inc(steps.length);
+      return steps.map((step) => {
+        const rate = schedule.at(step);
+        return { step: BigInt(step), rate, blockRates: ratesOfBlocks(spec.kind, rate, length.depth) };
+      });
+    };
   };
 
   return {
@@ -70,16 +72,19 @@ export function schedulerHandlers({
       return {};
     }),
 
-    previewSchedule: unary((request) => {
+    previewSchedule: unary(async (request) => {
       const { spec, length, samples } = requests.parsePreview(request);
       const segments = resolve(spec, length).segments.map(segmentMessage);
-      return { segments, samples: ratesAt(sampleSteps(samples, length), spec, length) };
+      const query = { steps: sampleSteps(samples, length), depth: length.depth, ratesAt: ratesOf(spec, length) };
+      return await encodeRates(PreviewScheduleResponse, { segments, samples: [] }, query, (some) => ({ segments: [], samples: some }));
     }),
 
     getRates: unary(async (request, { names, signal }) => {
       const { source, length, steps } = requests.parseGetRates(request, names.source?.schedule);
-      const encode = (spec: DropScheduleSpec, revision: bigint) =>
-        encodeRates(steps, length.depth, revision, (some) => ratesAt(some, spec, length));
+      const encode = (spec: DropScheduleSpec, revision: bigint) => {
+        const query = { steps, depth: length.depth, ratesAt: ratesOf(spec, length) };
+        return encodeRates(GetRatesResponse, { rates: [], revision }, query, (rates) => ({ rates, revision: 0n }));
+      };
       if ('inline' in source) return await encode(source.inline, 0n);
       const { spec, revision } = protoSchedule(await schedules.get(source.name, source.revision, signal));
       const violations = new Violations();

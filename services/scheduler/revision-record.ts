@@ -57,7 +57,17 @@ export function decodeRecord(
 }
 
 /** SHA-256 of a stored record in hexadecimal. */
-export const digestOf = (record: RevisionRecord): string => createHash('sha256').update(encodeRecord(record)).digest('hex');
+export function digestOf(record: RevisionRecord): string {
+  let digest = digests.get(record);
+  if (digest === undefined) {
+    digest = createHash('sha256').update(encodeRecord(record)).digest('hex');
+    digests.set(record, digest);
+  }
+  return digest;
+}
+
+/** Records never change, and lists show the same ones again and again. */
+const digests = new WeakMap<RevisionRecord, string>();
 
 export const etagOf = (record: RevisionRecord): string => `${record.revision}-${digestOf(record).slice(0, 16)}`;
 

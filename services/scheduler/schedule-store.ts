@@ -186,7 +186,8 @@ export class ScheduleStore {
   async list(project: string, page: Page, binding: string, signal: AbortSignal): Promise<ListedPage<RevisionRecord>> {
     const impatient = KeptItems.impatience();
     const nameOf = ({ id }: NamedEntry): string => formatName('schedule', { project, schedule: id });
-    const first = this.#index(formatName('project', { project })).entries({ after: page.after, first: page.size + 1 }, signal);
+    const options = { after: page.after, first: page.size + 1, impatient };
+    const first = this.#index(formatName('project', { project })).entries(options, signal);
     const { items, ...rest } = await listPage({
       keys: this.#of01.merge(project, page.after, first, signal),
       nameOf,

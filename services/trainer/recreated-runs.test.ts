@@ -1,6 +1,6 @@
 /**
  * Runs that are cancelled, deleted and created again under the same name, with a worker that lives and with one that is frozen meanwhile.
- * DROPSTREAM_RECREATE_ROUNDS sets the number of rounds of each kind (default 10).
+ * DROPSTREAM_RECREATE_ROUNDS sets the number of rounds of each kind (default 10); with DROPSTREAM_RECREATE_STORE=minio the store is a MinIO.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -10,6 +10,7 @@ import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedu
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { freezableStore } from '../../test/support/freezable-store.js';
+import { type RunningMinio, startMinio } from '../../test/support/minio.js';
 import { follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { until } from '../../test/support/until.js';
 import { trainerConfig } from './config.js';
@@ -25,12 +26,23 @@ const soon = { timeoutMs: 30_000 };
 const rounds = Number(process.env.DROPSTREAM_RECREATE_ROUNDS ?? 10);
 const timeout = 60_000 + rounds * 10_000;
 
+let minio: RunningMinio | undefined;
+
 before(async () => {
-  services = await TrainingServices.open();
+  if (process.env.DROPSTREAM_RECREATE_STORE === 'minio') {
+    const started = await startMinio();
+    if ('skip' in started) throw new Error(started.skip);
+    minio = started;
+    Object.assign(process.env, minio.env);
+  }
+  services = await TrainingServices.open(undefined, undefined, await minio?.createBucket('recreated'));
   data = await services.data();
   trainer = (await services.trainer(['--role', 'api'])).client;
 });
-after(() => services.close());
+after(async () => {
+  await services.close();
+  await minio?.stop();
+});
 
 async function create(runId: string, lr: number): Promise<{ name: string; uid: string }> {
   // Long enough that no run ends by itself.

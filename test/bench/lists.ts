@@ -109,7 +109,8 @@ async function bench(kind: string, { count, pages, watchers, seconds }: Options)
     });
     const teams = ['vision', 'speech', 'text', 'audio'];
     const filling = await trainerOf();
-    const limiter = new Limiter(16);
+    // Most of the set-up is waiting for the store.
+    const limiter = new Limiter(64);
     const ids = Array.from({ length: count }, (_, k) => `item-${String(k).padStart(6, '0')}`);
     const createRuns = await timed(() =>
       Promise.all(

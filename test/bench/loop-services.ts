@@ -11,21 +11,24 @@ import { indexDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
 import { encodePng } from '#native/pixels.js';
 import { PixelFormat, Plan, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
-import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
+import { Evaluation, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
+import { type Run, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
 import type { RunningService } from '#rpc/start-service.js';
 import { openStore } from '#storage/open-store.js';
 import { dataConfig } from '../../services/data/config.js';
 import { start as startData } from '../../services/data/main.js';
+import { Evaluations } from '../../services/evaluator/api/evaluations.js';
 import { evaluatorConfig } from '../../services/evaluator/config.js';
 import { start as startEvaluator } from '../../services/evaluator/main.js';
 import { schedulerConfig } from '../../services/scheduler/config.js';
 import { start as startScheduler } from '../../services/scheduler/main.js';
 import { trainerConfig } from '../../services/trainer/config.js';
 import { start as startTrainer } from '../../services/trainer/main.js';
+import { openRunLog } from '../../services/trainer/run/run-log.js';
 import { type ServiceName, sourceFlags } from '../support/processes.js';
 import { writeImageFolder } from '../support/sample-datasets.js';
 import { connectTrainer } from '../support/training.js';
@@ -37,6 +40,10 @@ const soon = { timeoutMs: 60_000 };
 const classes = 10_000;
 const schedules = 10_000;
 const runs = 300;
+const evaluations = 2000;
+/** Records of the run that is watched, and steps in each: about 10 hours of training. */
+const watchedRecords = 10_000;
+const stepsOfRecord = 20;
 const quiet = ['--port', '0', '--admin-port', '0', '--log-level', 'error'];
 
 /** The answer of one case. */
@@ -111,20 +118,22 @@ export async function benchServices(seconds: number): Promise<object> {
     const run = (model: string, inputSize: number) =>
       RunSpec.fromPartial({ model, inputSize, trainManifest: images, batchSize: 2, epochs: 1, warmupEpochs: 0, mixup: 0, cutmix: 0 });
     await manyTimes(runs, (i) => api.createRun({ parent, runId: `r${i}`, spec: run('vit_micro_p8', 32) }, soon));
+    const watched = await api.getRun({ name: `${parent}/runs/r0` }, soon);
+    await fillLog(storeFolder, watched.run!);
+    // Then a watch ends by itself, after all of the log.
+    await api.cancelRun({ name: watched.run!.name }, soon);
     api.close();
     await hold('trainer', trainer, {
       [`ListRuns ${runs}`]: { method: 'listRuns', request: { parent, pageSize: 1000 } },
       'CreateRun vit_large': { method: 'createRun', request: { parent, spec: run('vit_large', 224), validateOnly: true } },
       'CreateRun convnext_base': { method: 'createRun', request: { parent, spec: run('convnext_base', 224), validateOnly: true } },
-      'WatchRun from 0': { method: 'watchRun', request: { name: `${parent}/runs/r0` }, together: 50 },
+      [`WatchRun of ${watchedRecords} records`]: { method: 'watchRun', request: { name: `${parent}/runs/r0` }, together: 8 },
     });
 
     const evaluator = await startEvaluator(evaluatorConfig.parse({ argv: [...options, '--role', 'api'] }), { processMetrics: false });
-    const evaluations = connect(EvaluatorServiceClient, `127.0.0.1:${evaluator.port}`);
-    await evaluations.listEvaluations({ parent }, soon);
-    evaluations.close();
+    await createEvaluations(storeFolder);
     await hold('evaluator', evaluator, {
-      ListEvaluations: { method: 'listEvaluations', request: { parent, pageSize: 1000 }, together: 8 },
+      [`ListEvaluations 1000 of ${evaluations}`]: { method: 'listEvaluations', request: { parent, pageSize: 1000 } },
     });
     return results;
   } finally {
@@ -143,6 +152,35 @@ async function manyTimes(count: number, call: (i: number) => Promise<unknown>): 
     while (next < count) await call(next++);
   };
   await Promise.all(Array.from({ length: 32 }, worker));
+}
+
+/** Appends what a worker would have written in a long training. */
+async function fillLog(storeFolder: string, { name, uid }: Run): Promise<void> {
+  const store = await openStore(storeFolder);
+  const log = openRunLog(store, { project: 'bench', id: name.split('/').at(-1)!, uid });
+  await log.refresh();
+  for (let k = 0; k < watchedRecords; k++) {
+    const steps = Array.from({ length: stepsOfRecord }, (_, i) =>
+      StepMetrics.fromPartial({ step: BigInt(k * stepsOfRecord + i), loss: 6.9, lr: 1e-3, gradNorm: 1.5 }),
+    );
+    await log.append(() => ({ body: { $case: 'steps', value: { steps } } }));
+  }
+  await store.close();
+}
+
+/** Evaluations of a checkpoint that does not exist: lists do not look at it. */
+async function createEvaluations(storeFolder: string): Promise<void> {
+  const store = await openStore(storeFolder);
+  const writer = new Evaluations({ store, watchPollMs: 1000, onError: (error) => console.error(error) });
+  const spec = { checkpoint: `${parent}/runs/r1/checkpoints/epoch-1` };
+  await manyTimes(evaluations, (i) => {
+    const id = `e${i}`;
+    const evaluation = Evaluation.fromPartial({ name: `${parent}/evaluations/${id}`, state: EvaluationState.PENDING, spec });
+    const request = { project: 'bench', id, evaluation, specDigest: id, requestId: '', runUid: '0'.repeat(32) };
+    return writer.create(request, AbortSignal.timeout(60_000));
+  });
+  writer.close();
+  await store.close();
 }
 
 /** SHA-256 of the manifests of a set of images, and of one with many classes. */

@@ -1,12 +1,18 @@
 /** What must be true of a run when it is over, whatever happened on the way. */
 import { createHash } from 'node:crypto';
+import type { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
 import { type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { decodeManifest } from '#storage/checkpoint-manifest.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
 import { history } from '../support/training.js';
 
-/** Steps of an undisturbed run with the same spec, by number. */
-export type Calm = ReadonlyMap<number, StepMetrics>;
+/** What an undisturbed run with the same spec did. */
+export interface Calm {
+  /** By number. */
+  readonly steps: ReadonlyMap<number, StepMetrics>;
+  /** The result of the evaluation of each checkpoint at the end of an epoch, by its step. */
+  readonly results: ReadonlyMap<number, EvaluationResult>;
+}
 
 /** @returns what is wrong; nothing if all is well */
 export function checkEvents(events: readonly RunEvent[], calm: Calm, { sameLosses }: { readonly sameLosses: boolean }): string[] {
@@ -22,8 +28,8 @@ export function checkEvents(events: readonly RunEvent[], calm: Calm, { sameLosse
     wrong.push(`it ended with ${last?.$case === 'state' ? `${RunState[last.value.state]}: ${last.value.reason}` : last?.$case}`);
   }
   const steps = history(events);
-  if (steps.size !== calm.size) wrong.push(`it has ${steps.size} steps instead of ${calm.size}`);
-  for (const [step, expected] of calm) {
+  if (steps.size !== calm.steps.size) wrong.push(`it has ${steps.size} steps instead of ${calm.steps.size}`);
+  for (const [step, expected] of calm.steps) {
     const actual = steps.get(step);
     if (actual === undefined) wrong.push(`step ${step} is missing`);
     else {
@@ -49,12 +55,19 @@ interface RawRecord {
 
 const RECORD = /^(.*)\/log\/(\d{12})$/;
 
-/** Kinds of records that only the owner of the newest claim writes. */
-const OWNERS = new Set(['resumed', 'steps', 'epoch', 'checkpoint', 'dataSkipped', 'scheduleChanged', 'checkpointSkipped']);
+/** Kinds of records that only the owner of the newest claim writes: first those of runs, then those of evaluations. */
+const OWNERS = new Set([
+  ...['resumed', 'steps', 'epoch', 'checkpoint', 'dataSkipped', 'scheduleChanged', 'checkpointSkipped', 'evaluation'],
+  ...['progress', 'succeeded', 'failed', 'released'],
+]);
 
-/** Reads the records themselves: no gap, no record after the end, and every record of a worker by the owner of the newest claim. */
-export async function checkLogs(store: ObjectStore, name: string): Promise<string[]> {
+/**
+ * Reads the records themselves, of a run or an evaluation: no gap, no record after the end, and every record of a worker by the owner of the newest
+ * claim.
+ */
+export async function checkLogs(store: ObjectStore, name: string): Promise<{ wrong: string[]; claims: number }> {
   const wrong: string[] = [];
+  let claims = 0;
   const logs = new Map<string, RawRecord[]>();
   for await (const { key } of listAll(store, `${name}/`)) {
     const prefix = RECORD.exec(key)?.[1];
@@ -67,11 +80,14 @@ export async function checkLogs(store: ObjectStore, name: string): Promise<strin
     let owner = '';
     for (const [k, { seq, writer, kind }] of records.entries()) {
       if (seq !== k + 1) wrong.push(`${prefix}: record ${seq} follows ${k}`);
-      if (kind === 'claimed') owner = writer;
+      if (kind === 'claimed') {
+        owner = writer;
+        claims++;
+      }
       if (OWNERS.has(kind) && writer !== owner) wrong.push(`${prefix}: record ${seq} (${kind}) is not by the owner of the newest claim`);
     }
   }
-  return wrong;
+  return { wrong, claims };
 }
 
 /** Every checkpoint that has a manifest has all of its parts, with the hashes that the manifest names. */

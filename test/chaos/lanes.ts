@@ -1,23 +1,27 @@
 /**
- * The work that goes on during the storm, in two lanes of runs that follow one another. The first lane trains, in turn, plain runs and runs that follow
- * a schedule; the second trains runs that may be cancelled, deleted and created again under their name. Each run is checked when it is over.
+ * The work that goes on during the storm, in two lanes of runs that follow one another. The first lane trains, in turn, plain runs and runs whose
+ * checkpoints are evaluated; the second trains runs that may be cancelled, deleted and created again under their name, and runs that follow a
+ * schedule. Each run is checked when it is over.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
-import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
-import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
-import type { TypedClient } from '#rpc/client.js';
-import { connect } from '#rpc/client.js';
 import { listAll } from '#storage/object-store.js';
-import { connectTrainer, demandingSpec, type Trainer, type Workspace } from '../support/training.js';
-import { type Calm, checkCheckpoints, checkEvents, checkLogs } from './check-run.js';
+import type { Workspace } from '../support/training.js';
+import type { Calm } from './check-run.js';
+import { Clients } from './clients.js';
+import { type Counts, FinishedRuns } from './finished-run.js';
+import { evaluatedSpec, followingSpec, PARENT, plainSpec, SCHEDULE } from './run-specs.js';
 import type { System } from './system.js';
-import { insist, WatchedRun } from './watched-run.js';
+import { WatchedRun } from './watched-run.js';
 
-const PARENT = 'projects/chaos';
-const SCHEDULE = `${PARENT}/schedules/live`;
-const CALL_MS = 3000;
 const RUN_LIMIT_MS = 150_000;
+/** Those of the live schedule. */
+const RATES = [0.1, 0.2, 0.3, 0.4] as const;
+const SPECS = { plain: plainSpec, evaluated: evaluatedSpec, again: plainSpec, following: followingSpec };
+
+export type LaneKind = keyof typeof SPECS;
 
 export interface LanesReport {
   /** Number of runs that were checked, by kind. */
@@ -29,33 +33,34 @@ export class Lanes {
   readonly report: LanesReport = { checked: {}, wrong: [] };
   /** Those under way. */
   runs: WatchedRun[] = [];
-  readonly #trainer: Trainer;
-  readonly #scheduler: TypedClient<typeof SchedulerServiceService>;
+  readonly #clients: Clients;
+  readonly #finished: FinishedRuns;
   readonly #ended: string[] = [];
   #recreate = false;
   #over = false;
+  #rate = 1;
 
   constructor(
     private readonly system: System,
     private readonly workspace: Workspace,
-    private readonly calm: Calm,
-    private readonly damaged: ReadonlySet<string>,
+    calm: Calm,
+    damaged: ReadonlySet<string>,
     private readonly signal: AbortSignal,
   ) {
-    this.#trainer = connectTrainer(
-      system
-        .of('trainer', 'api')
-        .map(({ address }) => address)
-        .join(','),
-    );
-    this.#scheduler = connect(SchedulerServiceClient, system.of('scheduler')[0]!.address);
+    this.#clients = new Clients(system, signal);
+    this.#finished = new FinishedRuns(system, this.#clients, calm, damaged);
+  }
+
+  get counts(): Counts {
+    return this.#finished.counts;
   }
 
   /** Begins the lanes. Resolves when the runs that were begun before `finish` are over and checked. */
   async go(): Promise<void> {
-    const spec = DropScheduleSpec.fromPartial({ rate: 0.2, kind: DropKind.DROP_PATH });
-    await this.#call((signal) => this.#scheduler.createSchedule({ parent: PARENT, scheduleId: 'live', spec }, { signal }));
-    await Promise.all([this.#lane('first', ['plain', 'following']), this.#lane('second', ['again'])]);
+    const { scheduler } = this.#clients;
+    const spec = DropScheduleSpec.fromPartial({ rate: RATES[this.#rate]!, kind: DropKind.DROP_PATH });
+    await this.#clients.call((signal) => scheduler.createSchedule({ parent: PARENT, scheduleId: 'live', spec }, { signal }));
+    await Promise.all([this.#lane('first', ['plain', 'evaluated']), this.#lane('second', ['again', 'following'])]);
   }
 
   /** No run begins after this. */
@@ -64,17 +69,28 @@ export class Lanes {
   }
 
   close(): void {
-    this.#trainer.close();
-    this.#scheduler.close();
+    this.#clients.close();
+  }
+
+  /** Waits, at most `limitMs`, until a run of this kind trains: a fault that is meant for such runs should find one. */
+  async untilTrains(kind: LaneKind, limitMs: number): Promise<void> {
+    for (const end = performance.now() + limitMs; performance.now() < end && !this.#over; ) {
+      if (this.runs.some((run) => run.kind === kind && run.training)) return;
+      this.signal.throwIfAborted();
+      await delay(50);
+    }
   }
 
   askRecreate(): void {
     this.#recreate = true;
   }
 
+  /** Another rate than before. There are few, so that runs with the same rates can be compared. */
   async changeSchedule(amount: number): Promise<void> {
-    const spec = DropScheduleSpec.fromPartial({ rate: Math.round(100 * (0.05 + 0.4 * amount)) / 100 });
-    await this.#call((signal) => this.#scheduler.updateSchedule({ name: SCHEDULE, spec, updateMask: ['rate'] }, { signal }));
+    this.#rate = (this.#rate + 1 + Math.floor(amount * (RATES.length - 1))) % RATES.length;
+    const spec = DropScheduleSpec.fromPartial({ rate: RATES[this.#rate]! });
+    const { scheduler } = this.#clients;
+    await this.#clients.call((signal) => scheduler.updateSchedule({ name: SCHEDULE, spec, updateMask: ['rate'] }, { signal }));
   }
 
   /** Takes a record out of the middle of a run that has ended. It must be told as damaged, and the others must stay visible. */
@@ -88,7 +104,7 @@ export class Lanes {
     const log = records.filter((key) => key.includes('/log/'));
     await this.system.store.delete(log[Math.floor(log.length / 2)]!);
     for (const key of records) if (key.includes('/log-snapshots/')) await this.system.store.delete(key);
-    const listed = await this.#call((signal) => this.#trainer.listRuns({ parent: PARENT }, { signal }));
+    const listed = await this.#clients.call((signal) => this.#clients.trainer.listRuns({ parent: PARENT }, { signal }));
     const visible = listed?.runs.map((run) => run.name) ?? [];
     for (const other of [...this.#ended, ...this.runs.map((run) => run.name)]) {
       if (!visible.includes(other)) this.report.wrong.push(`ListRuns does not show ${other} beside the damaged ${name}`);
@@ -96,7 +112,7 @@ export class Lanes {
     this.report.checked.damaged = (this.report.checked.damaged ?? 0) + 1;
   }
 
-  async #lane(lane: string, kinds: readonly string[]): Promise<void> {
+  async #lane(lane: string, kinds: readonly LaneKind[]): Promise<void> {
     for (let k = 0; !this.#over; k++) {
       const kind = kinds[k % kinds.length]!;
       const id = `${lane}-${k}`;
@@ -109,34 +125,29 @@ export class Lanes {
     }
   }
 
-  async #oneRun(id: string, kind: string): Promise<void> {
+  async #oneRun(id: string, kind: LaneKind): Promise<void> {
     const name = `${PARENT}/runs/${id}`;
     const limit = AbortSignal.any([this.signal, AbortSignal.timeout(RUN_LIMIT_MS)]);
-    const spec = kind === 'following' ? followingSpec(this.workspace) : plainSpec(this.workspace);
+    const spec = SPECS[kind](this.workspace);
     await this.#create(id, spec);
-    let run = this.#begin(name);
-    let following = run.follow(this.#trainer, limit);
-    while (kind === 'again' && !(await Promise.race([following.then(() => true), this.#asked()]))) {
-      following.catch(() => {});
+    let run = this.#begin(name, kind);
+    let following = run.follow(this.#clients.trainer, limit);
+    while (kind === 'again' && (await this.#askedBefore(following))) {
       await this.#free(name);
       this.#drop(run);
       await this.#create(id, spec);
-      run = this.#begin(name);
-      following = run.follow(this.#trainer, limit);
+      run = this.#begin(name, kind);
+      following = run.follow(this.#clients.trainer, limit);
     }
     await following.finally(() => this.#drop(run));
-    const found = [
-      ...checkEvents(run.events, this.calm, { sameLosses: kind !== 'following' }),
-      ...(await checkLogs(this.system.store, name)),
-      ...(await checkCheckpoints(this.system.store, name, this.damaged)),
-    ];
-    this.report.wrong.push(...found.map((what) => `${id} (${kind}): ${what}`));
+    const wrong = await this.#finished.check(run, kind);
+    this.report.wrong.push(...wrong.map((what) => `${id} (${kind}): ${what}`));
     this.report.checked[kind] = (this.report.checked[kind] ?? 0) + 1;
     if (kind === 'plain') this.#ended.push(name);
   }
 
-  #begin(name: string): WatchedRun {
-    const run = new WatchedRun(name);
+  #begin(name: string, kind: LaneKind): WatchedRun {
+    const run = new WatchedRun(name, kind);
     this.runs.push(run);
     return run;
   }
@@ -145,45 +156,40 @@ export class Lanes {
     this.runs = this.runs.filter((one) => one !== run);
   }
 
-  async #asked(): Promise<false> {
-    while (!this.#recreate) {
-      this.signal.throwIfAborted();
-      await new Promise((resolve) => setTimeout(resolve, 100));
+  /** Resolves when the run is to be created again, or to false when it is over. */
+  async #askedBefore(following: Promise<void>): Promise<boolean> {
+    let over = false;
+    const end = (): void => {
+      over = true;
+    };
+    following.then(end, end);
+    while (!over) {
+      if (this.#recreate) {
+        this.#recreate = false;
+        return true;
+      }
+      await delay(50);
     }
-    this.#recreate = false;
     return false;
   }
 
   async #create(runId: string, spec: RunSpec): Promise<void> {
-    await this.#call(
-      (signal) => this.#trainer.createRun({ parent: PARENT, runId, spec }, { signal }),
+    await this.#clients.call(
+      (signal) => this.#clients.trainer.createRun({ parent: PARENT, runId, spec }, { signal }),
       (error) => error instanceof AlreadyExists,
     );
   }
 
   /** Cancels and deletes a run, whatever state it is in. */
   async #free(name: string): Promise<void> {
-    await this.#call(async (signal) => {
-      await this.#trainer.cancelRun({ name }, { signal }).catch((error) => {
+    const { trainer } = this.#clients;
+    await this.#clients.call(async (signal) => {
+      await trainer.cancelRun({ name }, { signal }).catch((error) => {
         if (!(error instanceof FailedPrecondition || error instanceof NotFound)) throw error;
       });
-      await this.#trainer.deleteRun({ name }, { signal }).catch((error) => {
+      await trainer.deleteRun({ name }, { signal }).catch((error) => {
         if (!(error instanceof NotFound)) throw error;
       });
     });
   }
-
-  #call<T>(call: (signal: AbortSignal) => Promise<T>, settled?: (error: unknown) => boolean): Promise<T | undefined> {
-    const limit = AbortSignal.any([this.signal, AbortSignal.timeout(60_000)]);
-    return insist(() => call(AbortSignal.any([limit, AbortSignal.timeout(CALL_MS)])), limit, settled);
-  }
-}
-
-/** A few seconds of training with everything that a resume could get wrong. */
-export const plainSpec = (workspace: Workspace): RunSpec => demandingSpec(workspace, { epochs: 5, cutoffEpoch: 3 });
-
-/** The schedule says what is dropped, and when. */
-function followingSpec(workspace: Workspace): RunSpec {
-  const { dropPath: _path, dropMode: _mode, dropSchedule: _schedule, cutoffEpoch: _cutoff, ...rest } = plainSpec(workspace);
-  return RunSpec.fromPartial({ ...rest, schedule: SCHEDULE, followSchedule: true });
 }

@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { expectedBatches } from '../support/expected-batches.js';
 import { connectTrainer, follow, history, makeWorkspace, type Workspace } from '../support/training.js';
+import { evaluationsOf } from './check-evaluations.js';
 import type { Calm } from './check-run.js';
 import { faultPlan } from './fault-plan.js';
-import { Lanes, plainSpec } from './lanes.js';
+import { Lanes } from './lanes.js';
 import { quietKills } from './quiet-kills.js';
+import { evaluatedSpec, PARENT } from './run-specs.js';
 import { Storm } from './storm.js';
 import { killSupervised } from './supervised.js';
 import { openSystem, type System, startFleet, TTL_MS } from './system.js';
@@ -24,6 +26,8 @@ const CLOCK_MS = TTL_MS + 3000;
 /** For everything but the storm. */
 const REST_MS = 8 * 60_000;
 const RESTART_MS = 300;
+/** So many that evaluations last long enough to be hit. */
+const TEST_IMAGES = 1024;
 
 const { values } = parseArgs({
   options: {
@@ -52,17 +56,21 @@ const say = (text: string): void => console.error(`${((performance.now() - began
 async function undisturbed(system: System, workspace: Workspace): Promise<Calm> {
   const trainer = connectTrainer(system.of('trainer', 'api')[0]!.address);
   try {
-    const spec = plainSpec(workspace);
-    const { run } = await trainer.createRun({ parent: 'projects/chaos', runId: 'calm', spec }, { timeoutMs: 20_000 });
-    const calm = history(await follow(trainer, run!.name));
+    const spec = evaluatedSpec(workspace);
+    const { run } = await trainer.createRun({ parent: PARENT, runId: 'calm', spec }, { timeoutMs: 20_000 });
+    const events = await follow(trainer, run!.name);
+    const steps = history(events);
     const expected = await expectedBatches(system.of('data')[0]!.address, spec, 4, 8);
-    const trained = [...calm]
+    const trained = [...steps]
       .sort(([a], [b]) => a - b)
       .flatMap(([, { batchSha256 }]) => batchSha256.map((hash) => Buffer.from(hash).toString('hex')));
     if (trained.join() !== expected.hashes.join()) throw new Error('the undisturbed run was not trained on the batches of its plan');
     for (const positions of expected.samplesByEpoch)
       if (new Set(positions).size !== 2048) throw new Error('an epoch of the plan does not have every sample once');
-    return calm;
+    const results = new Map(evaluationsOf(events).flatMap(({ step, result }) => (result ? [[Number(step), result] as const] : [])));
+    if (results.size !== spec.epochs || [...results.values()].some(({ weights, ema }) => !weights || !ema))
+      throw new Error(`the undisturbed run has the results of ${results.size} of ${spec.epochs} evaluations`);
+    return { steps, results };
   } finally {
     trainer.close();
   }
@@ -76,7 +84,7 @@ const summary = (times: readonly number[]): object => {
 async function chaos(system: System, cleanups: (() => unknown)[]): Promise<string[]> {
   const workspace = await makeWorkspace(
     { after: (end) => void cleanups.push(end as () => unknown) },
-    { store: system.storeUri, env: system.env as Record<string, string> },
+    { store: system.storeUri, env: system.env as Record<string, string>, test: TEST_IMAGES },
   );
   await startFleet(system, workspace.dataRoot, WORKERS);
   const memory = setInterval(() => {
@@ -141,7 +149,10 @@ async function chaos(system: System, cleanups: (() => unknown)[]): Promise<strin
     const disk = system.disk?.how ?? 'no file system can be mounted here: the gateway answers writes with 507';
     console.log(
       JSON.stringify(
-        { seed, minutes, faults: storm.report.faults, disk, runs: lanes.report.checked, recovery, late, memoryMib: peaks, mostMib, wrong },
+        {
+          ...{ seed, minutes, faults: storm.report.faults, disk, runs: lanes.report.checked, ...lanes.counts },
+          ...{ recovery, late, memoryMib: peaks, mostMib, wrong },
+        },
         null,
         2,
       ),

@@ -1,7 +1,7 @@
 /** Kills in fair weather: how long one run takes from the death of its worker to its first new step. */
 import { connectTrainer, type Trainer, type Workspace } from '../support/training.js';
 import { type Calm, checkEvents } from './check-run.js';
-import { plainSpec } from './lanes.js';
+import { PARENT, plainSpec } from './run-specs.js';
 import { insist, WatchedRun } from './watched-run.js';
 
 const RUN_LIMIT_MS = 120_000;
@@ -54,9 +54,11 @@ export async function quietKills({ runId, trainer: address, workspace, calm, cou
 }
 
 async function begin(trainer: Trainer, runId: string, workspace: Workspace, limit: AbortSignal): Promise<WatchedRun> {
-  const parent = 'projects/chaos';
   const call = () =>
-    trainer.createRun({ parent, runId, spec: plainSpec(workspace) }, { signal: AbortSignal.any([limit, AbortSignal.timeout(5000)]) });
+    trainer.createRun(
+      { parent: PARENT, runId, spec: plainSpec(workspace) },
+      { signal: AbortSignal.any([limit, AbortSignal.timeout(5000)]) },
+    );
   await insist(call, limit);
-  return new WatchedRun(`${parent}/runs/${runId}`);
+  return new WatchedRun(`${PARENT}/runs/${runId}`);
 }

@@ -1,11 +1,11 @@
 /** Carries out the faults of a plan on a running system, and heals what they left. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { decodeManifest } from '#storage/checkpoint-manifest.js';
-import { listAll } from '#storage/object-store.js';
+import { listAll, ObjectNotFound } from '#storage/object-store.js';
 import type { Fault, FaultKind } from './fault-plan.js';
 import type { FleetProcess } from './fleet.js';
 import type { Lanes } from './lanes.js';
-import { type System, TTL_MS } from './system.js';
+import { EVALUATOR_PROXY, type System, TTL_MS } from './system.js';
 import type { WatchedRun } from './watched-run.js';
 
 export interface Recovery {
@@ -24,6 +24,8 @@ export interface StormReport {
 
 const RESTART_MS = 300;
 const RECOVERY_LIMIT_MS = 60_000;
+/** How long a fault waits for the kind of run that it is meant for. */
+const FIND_MS = 15_000;
 
 export class Storm {
   readonly report: StormReport = { faults: {}, recoveries: [], wrong: [] };
@@ -65,34 +67,25 @@ export class Storm {
       case 'kill-api':
         return await this.#kill(pick(system.of('trainer', 'api'), target));
       case 'kill-evaluator':
+        await this.lanes.untilTrains('evaluated', FIND_MS);
         return await this.#kill(pick(system.of('evaluator'), target));
       case 'kill-scheduler':
         return await this.#kill(pick(system.of('scheduler'), target));
       case 'freeze-worker': {
         const worker = this.#busyWorker(target);
-        if (worker === undefined) return;
-        const ms = Math.round(TTL_MS * (1.5 + amount));
-        this.say(`${worker.name} is frozen for ${ms} ms`);
-        this.#awaitRecovery(kind, worker);
-        worker.freeze();
-        await delay(ms);
-        worker.thaw();
-        return;
+        if (worker !== undefined) this.#awaitRecovery(kind, worker);
+        return await this.#freeze(worker, amount);
       }
-      case 'cut-store': {
-        const proxy = `s3-${pick(system.processes, target)!.name}`;
-        this.say(`${proxy} is cut for ${lasting}`);
-        await system.toxiproxy.enable(proxy, false);
-        await delay(durationMs);
-        return await system.toxiproxy.enable(proxy, true);
-      }
-      case 'cut-data': {
-        const proxy = pick(system.dataProxies, target)!;
-        this.say(`${proxy} is cut for ${lasting}`);
-        await system.toxiproxy.enable(proxy, false);
-        await delay(durationMs);
-        return await system.toxiproxy.enable(proxy, true);
-      }
+      case 'freeze-evaluator':
+        await this.lanes.untilTrains('evaluated', FIND_MS);
+        return await this.#freeze(pick(system.of('evaluator'), target), amount);
+      case 'cut-store':
+        return await this.#cut(`s3-${pick(system.processes, target)!.name}`, durationMs);
+      case 'cut-data':
+        return await this.#cut(pick(system.dataProxies, target)!, durationMs);
+      case 'cut-evaluator':
+        await this.lanes.untilTrains('evaluated', FIND_MS);
+        return await this.#cut(EVALUATOR_PROXY, durationMs);
       case 'slow-store':
         return await this.#toxic(target, durationMs, 'latency', { latency: 50 + Math.round(400 * amount), jitter: 50 });
       case 'reset-store':
@@ -110,6 +103,7 @@ export class Storm {
         this.say('the run of the second lane is cancelled, deleted and created again');
         return this.lanes.askRecreate();
       case 'change-schedule':
+        await this.lanes.untilTrains('following', FIND_MS);
         this.say('the schedule that runs follow gets a new revision');
         return await this.lanes.changeSchedule(amount);
       case 'damage-checkpoint':
@@ -117,6 +111,23 @@ export class Storm {
       case 'damage-log':
         return await this.#damageLog();
     }
+  }
+
+  /** Beyond the TTL. */
+  async #freeze(victim: FleetProcess | undefined, amount: number): Promise<void> {
+    if (victim === undefined) return;
+    const ms = Math.round(TTL_MS * (1.5 + amount));
+    this.say(`${victim.name} is frozen for ${ms} ms`);
+    victim.freeze();
+    await delay(ms);
+    victim.thaw();
+  }
+
+  async #cut(proxy: string, durationMs: number): Promise<void> {
+    this.say(`${proxy} is cut for ${durationMs} ms`);
+    await this.system.toxiproxy.enable(proxy, false);
+    await delay(durationMs);
+    await this.system.toxiproxy.enable(proxy, true);
   }
 
   async #kill(victim: FleetProcess | undefined): Promise<void> {
@@ -179,27 +190,44 @@ export class Storm {
     else gateway.refuse(undefined);
   }
 
-  /** Changes a byte in the newest checkpoint of a run that trains, and kills its worker: whoever takes over must use an older checkpoint. */
+  /**
+   * Changes a byte in the newest checkpoint of a run that trains, and kills its worker: whoever takes over must use an older checkpoint. So there must be
+   * one that is whole.
+   */
   async #damageCheckpoint(target: number, amount: number): Promise<void> {
-    const run = pick(
-      this.lanes.runs.filter(({ training, checkpoints }) => training && checkpoints.length > 0),
-      target,
-    );
-    if (run === undefined) return;
+    for (const end = performance.now() + FIND_MS; performance.now() < end; await delay(100)) {
+      const run = pick(
+        this.lanes.runs.filter(({ training, checkpoints }) => training && checkpoints.length > 1),
+        target,
+      );
+      const part = run && (await this.#newestOfSeveral(run));
+      if (part === undefined) continue;
+      const at = Math.min(part.bytes.length - 1, Math.floor(part.bytes.length * amount));
+      part.bytes[at] = part.bytes[at]! ^ 0x40;
+      this.damaged.add(part.key);
+      this.say(`${part.key} gets a wrong byte at ${at}, and its worker is killed`);
+      await this.system.store.put(part.key, part.bytes);
+      const worker = this.system.of('trainer', 'worker').find(({ pid }) => run?.owner.split(':').includes(String(pid)));
+      return await this.#killWorker('damage-checkpoint', worker);
+    }
+    this.say('no run has two checkpoints, so that none is damaged');
+  }
+
+  /** The weights of the newest of at least two whole checkpoints; undefined if there are fewer, or they are being deleted. */
+  async #newestOfSeveral({ name, uid }: WatchedRun): Promise<{ key: string; bytes: Buffer } | undefined> {
     const { store } = this.system;
-    let newest: string | undefined;
-    for await (const { key } of listAll(store, `${run.name}/`)) if (key.endsWith('/manifest.json')) newest = key;
-    if (newest === undefined) return;
-    const { manifest } = decodeManifest(newest, (await store.get(newest)).bytes);
-    const part = manifest.parts.find(({ group }) => group === 'weights')!;
-    const { bytes } = await store.get(part.key);
-    const at = Math.min(bytes.length - 1, Math.floor(bytes.length * amount));
-    bytes[at] = bytes[at]! ^ 0x40;
-    this.damaged.add(part.key);
-    this.say(`${part.key} gets a wrong byte at ${at}, and its worker is killed`);
-    await store.put(part.key, bytes);
-    const worker = this.system.of('trainer', 'worker').find(({ pid }) => run.owner.split(':').includes(String(pid)));
-    await this.#killWorker('damage-checkpoint', worker);
+    const whole: string[] = [];
+    try {
+      for await (const { key } of listAll(store, `${name}/${uid}/`)) {
+        if (!key.endsWith('/manifest.json')) continue;
+        const { parts } = decodeManifest(key, (await store.get(key)).bytes).manifest;
+        if (!parts.some((part) => this.damaged.has(part.key))) whole.push(parts.find(({ group }) => group === 'weights')!.key);
+      }
+      return whole.length < 2 ? undefined : { key: whole.at(-1)!, bytes: (await store.get(whole.at(-1)!)).bytes };
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return undefined;
+      throw error;
+    }
   }
 
   /** A run that nobody trains loses a record in the middle: lists must show the others, and it can be deleted. */

@@ -12,6 +12,8 @@ import { StoreGateway } from './store-gateway.js';
 import { Toxiproxy } from './toxiproxy.js';
 
 export const TTL_MS = 2000;
+/** The way from the trainer to the evaluator. */
+export const EVALUATOR_PROXY = 'to-evaluator';
 
 export interface System {
   readonly folder: string;
@@ -89,7 +91,7 @@ async function connectParts(
   };
 }
 
-/** Starts two data replicas, a scheduler, an evaluator, two replicas of the trainer's API and `workers` workers. */
+/** Starts two data replicas, a scheduler, an evaluator and a second worker of it, two replicas of the trainer's API and `workers` workers. */
 export async function startFleet(system: System, dataRoot: string, workers: number): Promise<void> {
   const { logs, env, processes, toxiproxy, dataProxies } = system;
   const add = async (name: string, service: ServiceName, argv: string[]): Promise<FleetProcess> => {
@@ -124,8 +126,10 @@ export async function startFleet(system: System, dataRoot: string, workers: numb
     '--max-attempts',
     '100',
   ];
-  const evaluator = await add('evaluator', 'evaluator', quick);
-  const peers = [...quick, '--scheduler', scheduler!.address, '--evaluator', evaluator.address];
+  const evaluator = await add('evaluator', 'evaluator', ['--role', 'all', ...quick]);
+  await add('evaluator-worker', 'evaluator', ['--role', 'worker', ...quick]);
+  const evaluatorPath = await toxiproxy.create(EVALUATOR_PROXY, evaluator.address);
+  const peers = [...quick, '--scheduler', scheduler!.address, '--evaluator', evaluatorPath];
   for (const name of ['api-1', 'api-2']) await add(name, 'trainer', ['--role', 'api', ...peers]);
   for (let k = 1; k <= workers; k++) await add(`worker-${k}`, 'trainer', ['--role', 'worker', ...peers]);
 }

@@ -19,7 +19,13 @@ export class WatchedRun {
   readonly checkpoints: string[] = [];
   readonly #waiting = new Set<(event: RunEvent) => void>();
 
-  constructor(readonly name: string) {}
+  /** Of the run that has the name, not of a later one; empty before its first event. */
+  uid = '';
+
+  constructor(
+    readonly name: string,
+    readonly kind = 'plain',
+  ) {}
 
   /** Follows the run to its end. `signal` ends the wait with an error. @throws errors that no fault explains */
   async follow(trainer: Trainer, signal: AbortSignal): Promise<void> {
@@ -27,7 +33,7 @@ export class WatchedRun {
       signal.throwIfAborted();
       try {
         const afterSequence = this.events.at(-1)?.sequence ?? 0n;
-        for await (const { event } of trainer.watchRun({ name: this.name, afterSequence }, { signal })) this.#take(event!);
+        for await (const { event } of trainer.watchRun({ name: this.name, afterSequence, uid: this.uid }, { signal })) this.#take(event!);
       } catch (error) {
         if (signal.aborted)
           throw new Error(`${this.name} did not end in time; its last event is ${this.events.at(-1)?.event?.$case}`, { cause: error });
@@ -68,6 +74,7 @@ export class WatchedRun {
   #take(event: RunEvent): void {
     this.events.push(event);
     const body = event.event;
+    if (body?.$case === 'created') this.uid = body.value.run?.uid ?? '';
     if (body?.$case === 'claimed') this.owner = body.value.worker;
     if (body?.$case === 'steps') this.training = true;
     if (body?.$case === 'checkpoint') this.checkpointed = true;

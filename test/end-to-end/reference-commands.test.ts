@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Violations } from '#errors/errors.js';
 import { modelFamily } from '#nn/models/registry.js';
 import { normaliseArguments } from '../../services/cli/argument-style.js';
-import { createProgram } from '../../services/cli/main.js';
+import { createProgram } from '../../services/cli/program.js';
 import { type GivenOptions, type TrainRequest, trainRequest } from '../../services/cli/train-spec.js';
 import { modelCatalog } from '../../services/trainer/run/model-catalog.js';
 import { checkLength, checkRunSpec, resolveRunSpec } from '../../services/trainer/run/run-spec.js';

@@ -41,6 +41,7 @@ export class TrainingServices {
 
   private constructor(
     readonly folder: string,
+    readonly storeUri: string,
     readonly store: ObjectStore,
     readonly trainManifest: string,
     readonly evalManifest: string,
@@ -51,10 +52,13 @@ export class TrainingServices {
     sizes: { train?: number; test?: number } = { train: 96, test: 40 },
     /** Folder for the data set and the store. */
     within: string = tmpdir(),
+    /** Default: a folder beside the data set. Credentials of another store are read from the environment of this process. */
+    uri?: string,
   ): Promise<TrainingServices> {
     const folder = await mkdtemp(join(within, 'training-'));
     writeTinyDataset(join(folder, 'tiny'), { size: 28, classes: 5, ...sizes });
-    const store = await openStore(join(folder, 'store'));
+    const storeUri = uri ?? join(folder, 'store');
+    const store = await openStore(storeUri);
     const roots = await AllowedRoots.open([folder]);
     const manifests: string[] = [];
     for (const split of ['train', 'test']) {
@@ -62,16 +66,12 @@ export class TrainingServices {
       await saveManifest(store, dataset);
       manifests.push(dataset.sha256);
     }
-    const services = new TrainingServices(folder, store, manifests[0]!, manifests[1]!);
+    const services = new TrainingServices(folder, storeUri, store, manifests[0]!, manifests[1]!);
     services.#closing.push(
       () => rm(folder, { recursive: true, force: true }),
       () => store.close(),
     );
     return services;
-  }
-
-  get storeUri(): string {
-    return join(this.folder, 'store');
   }
 
   /** @returns its address */

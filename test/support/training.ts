@@ -30,11 +30,11 @@ export interface Workspace {
 /** A folder of the test with a tiny data set, indexed into a store. */
 export async function makeWorkspace(
   t: Pick<TestContext, 'after'>,
-  options: { store?: string; train?: number; env?: Record<string, string> } = {},
+  options: { store?: string; train?: number; test?: number; env?: Record<string, string> } = {},
 ): Promise<Workspace> {
   const folder = mkdtempSync(join(tmpdir(), 'dropstream-test-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const dataRoot = writeTinyDataset(join(folder, 'data'), { train: options.train ?? 2048 });
+  const dataRoot = writeTinyDataset(join(folder, 'data'), { train: options.train ?? 2048, ...(options.test && { test: options.test }) });
   const location = options.store ?? join(folder, 'store');
   const store = await openStore(location, { env: options.env ?? process.env });
   const roots = await AllowedRoots.open([dataRoot]);

@@ -1,4 +1,4 @@
-import { inTurns } from '#graph/pieces.js';
+import { inTurns } from '#bounds/pieces.js';
 import { AddonUnavailable, engineInfo } from '#native/addon.js';
 import { type Executor, ExecutorUnavailable } from '../executor.js';
 import { lowerInPieces } from './lower.js';

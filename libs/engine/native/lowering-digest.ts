@@ -1,4 +1,4 @@
-import { mapInPieces, type Pieces } from '#graph/pieces.js';
+import { mapInPieces, type Pieces } from '#bounds/pieces.js';
 import { digest, sorted } from '../fingerprint.js';
 import type { Instruction, Operand, ProgramSpec } from './program-spec.js';
 

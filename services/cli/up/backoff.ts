@@ -1,15 +1,19 @@
 /** Computes how long to wait before a crashed child is restarted. */
 const FIRST_MS = 250;
 const LONGEST_MS = 15_000;
-/** If a child ran for at least this long, its next restart is quick again. */
+/** If a child ran for at least this long, its next restart is at once again. */
 const PROVEN_MS = 5000;
 
 export class Backoff {
-  #failures = 0;
+  /** Short lives in a row after the first one. */
+  #failures = -1;
 
-  /** Milliseconds to wait before the next restart: 250, 500, 1,000 … 15,000. @param livedMs milliseconds that the child ran */
+  /**
+   * Milliseconds to wait before the next restart: none, then 250, 500, 1,000 … 15,000. A service that was killed once should be back at once.
+   * @param livedMs milliseconds that the child ran
+   */
   next(livedMs: number): number {
-    this.#failures = livedMs >= PROVEN_MS ? 1 : this.#failures + 1;
-    return Math.min(LONGEST_MS, FIRST_MS * 2 ** (this.#failures - 1));
+    this.#failures = livedMs >= PROVEN_MS ? 0 : this.#failures + 1;
+    return this.#failures === 0 ? 0 : Math.min(LONGEST_MS, FIRST_MS * 2 ** (this.#failures - 1));
   }
 }

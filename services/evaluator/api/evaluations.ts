@@ -108,7 +108,7 @@ export class Evaluations {
   async list(project: string, page: Page, binding: string, signal: AbortSignal): Promise<ListedPage<Evaluation>> {
     const impatient = KeptItems.impatience();
     const { items, ...rest } = await listPage({
-      keys: this.#logs.index(project).entries({ after: page.after, first: page.size + 1 }, signal),
+      keys: this.#logs.index(project).entries({ after: page.after, first: page.size + 1, impatient }, signal),
       nameOf: ({ id }) => evaluationName(project, id),
       placeOf: ({ id }) => id,
       read: (entry) => this.#listed.get(keyOf(project, entry), signal, impatient),

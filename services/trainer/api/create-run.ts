@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { checkPlanFits, resolvePlan } from '#data/plan/plan.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
 import { checkId } from '#errors/resource-names.js';
-import { trace } from '#graph/trace.js';
+import { parametersOf } from '#graph/trace.js';
 import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode } from '#protocol/dropstream/v1/schedule_types.js';
@@ -176,7 +176,6 @@ async function resolveFinetune(store: ObjectStore, name: string, signal: AbortSi
 }
 
 function parameterCount(spec: ResolvedSpec): number {
-  const shapes = { imageSize: spec.inputSize, classes: spec.nbClasses };
-  const { parameters } = trace(modelOf(spec), { channels: 3, ...shapes });
+  const parameters = parametersOf(modelOf(spec), { channels: 3, imageSize: spec.inputSize });
   return parameters.reduce((sum, { shape }) => sum + elements(shape), 0);
 }

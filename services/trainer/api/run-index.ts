@@ -14,7 +14,7 @@ import { Run, type RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type KeptItem, KeptItems, listFreshness } from '#rpc/kept-items.js';
 import { type ListedPage, listPage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
-import type { NamedEntry } from '#work/name-index.js';
+import type { EntriesOptions, NamedEntry } from '#work/name-index.js';
 import type { QueueEntry } from '#work/queue-index.js';
 import { runName } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
@@ -42,11 +42,7 @@ export interface RunQuery {
 
 export interface RunIndexOptions {
   /** The runs of a project in ascending order of their ids, after one of these. It may contain runs that do not exist any more. */
-  readonly entries: (
-    project: string,
-    options: { readonly after?: string | undefined; readonly first?: number },
-    signal: AbortSignal,
-  ) => AsyncIterable<NamedEntry>;
+  readonly entries: (project: string, options: EntriesOptions, signal: AbortSignal) => AsyncIterable<NamedEntry>;
   /** Reads a run; undefined if it does not exist. `kept` is what was read before, and may be returned if it is still right. */
   readonly read: (project: string, entry: NamedEntry, kept: ListedRun | undefined, signal: AbortSignal) => Promise<ListedRun | undefined>;
 }
@@ -120,7 +116,8 @@ export class RunIndex {
   ): AsyncGenerator<Place> {
     const plain = filter === undefined && order.by === 'name';
     if (plain && !order.descending) {
-      for await (const entry of this.#options.entries(project, { after, first: size + 1 }, signal)) yield { ...entry, place: entry.id };
+      for await (const entry of this.#options.entries(project, { after, first: size + 1, impatient }, signal))
+        yield { ...entry, place: entry.id };
       return;
     }
     const survey = this.#surveys.getOrMake(project, () => new Survey(project, (of) => this.#options.entries(project, {}, of)));

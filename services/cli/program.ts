@@ -1,0 +1,49 @@
+/** All commands of `dropstream`. */
+import { Command } from 'commander';
+import { version } from '#telemetry/version.js';
+import { addCheckpointsCommand } from './commands/checkpoints.js';
+import { addDataCommand } from './commands/data.js';
+import { addDemoCommand } from './commands/demo.js';
+import { addDoctorCommand } from './commands/doctor.js';
+import { addEvaluateCommand } from './commands/evaluate.js';
+import { addEvaluationsCommand } from './commands/evaluations.js';
+import { addRunsCommand } from './commands/runs.js';
+import { addScheduleCommand } from './commands/schedule.js';
+import { addServeCommand } from './commands/serve.js';
+import { addStoreCommand } from './commands/store.js';
+import { addTrainCommand } from './commands/train.js';
+import { addUpCommand } from './commands/up.js';
+import type { Context } from './context.js';
+import { exitCodeMeanings } from './exit-codes.js';
+
+export function createProgram(context: Context): Command {
+  const program = new Command('dropstream')
+    .description('Train vision transformers with early, late and standard dropout, as gRPC services.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.terminal.out(text.replace(/\n$/, '')),
+      writeErr: (text) => context.terminal.err(text.replace(/\n$/, '')),
+    })
+    .showHelpAfterError('(use --help to list the options)')
+    .addHelpText(
+      'after',
+      () => `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`).join('\n')}`,
+    );
+  const commands = [
+    addDemoCommand,
+    addUpCommand,
+    addServeCommand,
+    addTrainCommand,
+    addRunsCommand,
+    addCheckpointsCommand,
+    addEvaluateCommand,
+    addEvaluationsCommand,
+    addScheduleCommand,
+    addDataCommand,
+    addStoreCommand,
+    addDoctorCommand,
+  ];
+  for (const add of commands) add(program, context);
+  return program;
+}
