@@ -101,7 +101,9 @@ export interface SingleCall {
 export function runKernelInFloat64(call: SingleCall): Record<string, Float64Array> {
   const { kernel, attributes, domain = 0, positions, firstSample = 0, site, random, lossScale = 1 } = call;
   const names = Object.keys(call.outputs);
-  const outputs = Object.values(call.outputs).map((before) => (typeof before === 'number' ? new Float64Array(before) : Float64Array.from(before)));
+  const outputs = Object.values(call.outputs).map((before) =>
+    typeof before === 'number' ? new Float64Array(before) : Float64Array.from(before),
+  );
   // Where operands are makes no difference to a kernel: all that it reads are parameters here, and all that it writes gradients.
   const instruction: Instruction = {
     kernel,
@@ -523,7 +525,7 @@ function execute(
         const total = t.reduce((sum, v) => sum + v, 0);
         x[s] = -row.reduce((sum, v, i) => sum + t[i]! * (v - lse), 0);
         row.forEach((v, i) => {
-          y[s * classes + i] = (Math.exp(v - lse) * total - t[i]!) * chunk.lossScale;
+          if (y) y[s * classes + i] = (Math.exp(v - lse) * total - t[i]!) * chunk.lossScale;
         });
       }
       return;

@@ -47,6 +47,7 @@ export const dropout: KernelGenerator = (call) => {
   };
   const body = (lanes: Lanes) => `  let s = i / ${perSample}u;
   let e = i % ${perSample}u;
-  return ${lanes.load('x')} * ${factors(lanes)};`;
+  let factors = ${factors(lanes)};
+  return select(${lanes.type}(0.0), ${lanes.load('x')} * factors, factors != ${lanes.type}(0.0));`;
   return { dispatches: [flat(call, { label: 'dropout', operands: { x: 'in.x', y: 'out.y' }, perSample, body, dropout: true })] };
 };

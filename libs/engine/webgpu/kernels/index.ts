@@ -1,6 +1,7 @@
 /** The kernels of the WebGPU executor by the names of libs/native/kernels.def. */
 import type { KernelName } from '#native/kernel-operands.js';
-import { attention, attentionGrad } from './attention.js';
+import { attention, attentionGrad, windowAttention, windowAttentionGrad } from './attention.js';
+import { depthwiseConv, depthwiseConvInputGrad, depthwiseConvWeightGrad } from './depthwise.js';
 import { add, cast, dropout, gelu, geluGrad, multiply } from './elementwise.js';
 import { gatherKept, scatterAddKept } from './kept.js';
 import type { KernelGenerator } from './kernel.js';
@@ -46,8 +47,13 @@ const kernels: Readonly<Partial<Record<KernelName, KernelGenerator>>> = {
   transpose_tokens: transposeTokens,
   layer_scale: layerScale,
   layer_scale_grad: layerScaleGrad,
+  depthwise_conv: depthwiseConv,
+  depthwise_conv_input_grad: depthwiseConvInputGrad,
+  depthwise_conv_weight_grad: depthwiseConvWeightGrad,
   merge_patches: mergePatches,
   merge_patches_grad: mergePatchesGrad,
+  window_attention: windowAttention,
+  window_attention_grad: windowAttentionGrad,
   multiply,
   add,
   softmax_cross_entropy: softmaxCrossEntropy,

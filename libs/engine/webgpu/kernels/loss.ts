@@ -12,7 +12,7 @@ export const softmaxCrossEntropy: KernelGenerator = (call) => {
   const each = (body: string) => `for (var c = lane; c < ${classes}u; c += ${TEAM}u) { ${body} }`;
   const losses = shader(call, {
     label: call.kernel,
-    operands: { logits: 'in.logits', given: 'in.targets', y: 'out.y', lse: 'scratch.lse', mass: 'scratch.mass' },
+    operands: { logits: 'in.logits', given: 'in.targets', y: 'out.y', top: 'scratch.top', lse: 'scratch.lse', mass: 'scratch.mass' },
     workgroupSize: TEAM,
     workgroups: (n) => flatGroups(n, 1),
     declarations: TEAM_MAX + TEAM_SUM,
@@ -32,18 +32,20 @@ export const softmaxCrossEntropy: KernelGenerator = (call) => {
   loss = team_sum(lane, vec2f(loss)).x;
   if (lane == 0u) {
     store_y(s, loss);
-    store_lse(s, top + lse);
+    // Not their sum, in which large logits would leave few digits of the logarithm.
+    store_top(s, top);
+    store_lse(s, lse);
     store_mass(s, sums.y);
   }`,
   });
-  const scratch = { lse: call.chunkSamples, mass: call.chunkSamples };
+  const scratch = { top: call.chunkSamples, lse: call.chunkSamples, mass: call.chunkSamples };
   if (call.outputs.dlogits === undefined) return { dispatches: [losses], scratch };
   const gradient = flat(call, {
     label: `${call.kernel} (gradient)`,
-    operands: { logits: 'in.logits', given: 'in.targets', lse: 'scratch.lse', mass: 'scratch.mass', y: 'out.dlogits' },
+    operands: { logits: 'in.logits', given: 'in.targets', top: 'scratch.top', lse: 'scratch.lse', mass: 'scratch.mass', y: 'out.dlogits' },
     perSample: classes,
     body: ({ load }) => `  let s = i / ${classes}u;
-  return (exp(${load('logits')} - load_lse(s)) * load_mass(s) - ${load('given')}) * call.loss_scale;`,
+  return (exp((${load('logits')} - load_top(s)) - load_lse(s)) * load_mass(s) - ${load('given')}) * call.loss_scale;`,
   });
   return { dispatches: [losses, gradient], scratch };
 };

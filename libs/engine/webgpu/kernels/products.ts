@@ -2,7 +2,7 @@
 import { columnSums, sumOfPartials, together } from './column-sums.js';
 import { GELU } from './gaussian.js';
 import { type DeviceCall, type DeviceKernel, type KernelGenerator, type OperandReference, shader } from './kernel.js';
-import { type Factor, tileFor, tileSums, tileThreads } from './tiles.js';
+import { type Factor, ONE, tileFor, tileSums, tileThreads } from './tiles.js';
 
 /** y[R, out] = x[R, in] · weight[out, in]ᵀ (+ bias). With gelu: y = GELU(sum), and slope = GELU'(sum) where it is stored. */
 export const linear: KernelGenerator = (call) => {
@@ -37,9 +37,7 @@ export const linear: KernelGenerator = (call) => {
 export const linearInputGrad: KernelGenerator = (call) => {
   const { rows = 1, in: n = 1, out: k = 1, gelu = 0 } = call.attributes;
   const slope =
-    n % 4 === 0
-      ? 'v *= load4_slope(i / 4u);'
-      : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
+    n % 4 === 0 ? 'v *= load4_slope(i / 4u);' : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
   return rowsProduct(call, {
     operands: { dy: 'in.dy', weight: 'in.weight', ...(gelu === 1 && { slope: 'in.slope' }), y: 'out.y' },
     a: { name: 'dy', along: 'k', stride: k },
@@ -68,7 +66,7 @@ interface RowsProduct {
 /** C has rows of all samples. */
 function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declarations, store }: RowsProduct): DeviceKernel {
   const tile = tileFor(call.chunkSamples * rows, n);
-  const { declarations: memory, sums, places } = tileSums({ a, b, m: 'm_size', n, begin: '0u', end: k, tile });
+  const { declarations: memory, sums, count } = tileSums({ a, b, m: 'm_size', n, begin: '0u', end: k, tile });
   const across = Math.ceil(n / tile.side);
   const height = (samples: number) => Math.ceil((samples * rows) / tile.side);
   // Workgroups of one row of tiles are neighbours, so that they read the same rows of A at about the same time.
@@ -94,7 +92,7 @@ fn finish(row: u32, column: u32, m_size: u32, sum: vec4f) {
   let n0 = group.x * ${tile.side}u;
   if (m0 >= m_size) { return; }
 ${sums}
-${places.map(({ row, column, sum }) => `  finish(${row}, ${column}, m_size, ${sum});`).join('\n')}`,
+  for (var s = 0u; s < ${count}u * ${ONE}; s++) { finish(m0 + row_of(s, lane), n0 + column_of(s, lane), m_size, sums[s]); }`,
       }),
     ],
   };
@@ -119,7 +117,7 @@ export const linearWeightGrad: KernelGenerator = (call) => {
   const tile = tileFor(m, n);
   const splits = (samples: number) => Math.ceil((samples * rows) / ROWS_PER_SPLIT);
   const direct = splits(call.chunkSamples) === 1;
-  const { declarations, sums, places } = tileSums({
+  const { declarations, sums, count } = tileSums({
     a: { name: 'dy', along: 'side', stride: m },
     b: { name: 'x', along: 'side', stride: n },
     m,
@@ -148,7 +146,7 @@ fn finish(row: u32, column: u32, split: u32, sum: vec4f) {
   let n0 = group.x * ${tile.side}u;
   let end = min((group.z + 1u) * ${ROWS_PER_SPLIT}u, call.n * ${rows}u);
 ${sums}
-${places.map(({ row, column, sum }) => `  finish(${row}, ${column}, group.z, ${sum});`).join('\n')}`,
+  for (var s = 0u; s < ${count}u * ${ONE}; s++) { finish(m0 + row_of(s, lane), n0 + column_of(s, lane), group.z, sums[s]); }`,
   });
   const weight: DeviceKernel = direct
     ? { dispatches: [product] }

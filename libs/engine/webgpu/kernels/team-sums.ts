@@ -1,5 +1,7 @@
 /** Sums and maxima over the threads of a workgroup, in a fixed order. */
 
+import { ONE } from './tiles.js';
+
 /** Threads of a workgroup that works on one row, or on a few. */
 export const TEAM = 64;
 
@@ -16,7 +18,7 @@ var<workgroup> ${name}_terms: array<vec2f, ${TEAM}>;
 fn ${name}(lane: u32, v: vec2f) -> vec2f {
   ${name}_terms[lane] = v;
   workgroupBarrier();
-  for (var half = ${TEAM / 2}u; half > 0u; half >>= 1u) {
+  for (var half = ${TEAM / 2}u * ${ONE}; half > 0u; half >>= 1u) {
     if (lane < half) { ${name}_terms[lane] = ${both(`${name}_terms[lane]`, `${name}_terms[lane + half]`)}; }
     workgroupBarrier();
   }
