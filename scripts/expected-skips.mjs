@@ -44,11 +44,6 @@ export const expectedSkips = [
     because: 'without a Vulkan driver there is no adapter; CI installs lavapipe and sets DROPSTREAM_WEBGPU_TESTS=required',
   },
   {
-    reason: /^executor webgpu has no kernels for/,
-    here: true,
-    because: 'window attention is still missing on WebGPU',
-  },
-  {
     reason: /^DROPSTREAM_PEERS_VENV names no environment/,
     here: process.env.DROPSTREAM_PEERS_VENV === undefined,
     because: 'PyTorch and timm need gigabytes; their results are checked in as golden values',

@@ -14,7 +14,7 @@ const loweringDigest = (spec: ProgramSpec): string => atOnce(digestInPieces(spec
 
 for (const executor of testedExecutors) {
   test(`${executor}: the fingerprint without a program is the program's, and tells apart what decides numbers`, {
-    skip: withoutExecutor(executor, ['swin']),
+    skip: withoutExecutor(executor),
   }, async () => {
     const program = await compile('swin_nano_p2', shapes, { executor });
     assert.deepEqual(await fingerprintOf('swin_nano_p2', shapes, { executor }), program.fingerprint);

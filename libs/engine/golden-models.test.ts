@@ -27,7 +27,7 @@ for (const name of cases) {
   const file = fixtureJson<ReducedFile>(`models/${name}.json`);
   for (const executor of testedExecutors) {
     test(`${executor}: the reduced ${name} has PyTorch's logits, loss and gradients in every mode`, {
-      skip: withoutExecutor(executor, [file.config.family]),
+      skip: withoutExecutor(executor),
     }, async () => {
       for (const mode of modesOf(file))
         assertChecks(await reducedChecks(publicFixtures, name, mode, { executor, precision: 'fp32' }), mode);

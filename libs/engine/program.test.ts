@@ -9,7 +9,7 @@ import { trace } from '#graph/trace.js';
 import { initialValues } from '#nn/initialisation.js';
 import { modelConfig, UnknownModel } from '#nn/models/registry.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
-import { everyFamily, testedExecutors, withoutExecutor } from '../../test/support/executors.js';
+import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { maxAbsoluteDifference } from '../../test/support/golden-model.js';
 import { compile } from './compile.js';
 import { ExecutorUnavailable, executorNames, listExecutors, type Precision, precisions, UnknownExecutor } from './index.js';
@@ -81,9 +81,7 @@ for (const executor of testedExecutors) {
     for (const program of [whole, second]) program.dispose();
   });
 
-  test(`${executor}: initialising gives the values of libs/nn to the bit, and leaves the event loop turns`, {
-    skip: withoutExecutor(executor, everyFamily),
-  }, async () => {
+  test(`${executor}: initialising gives the values of libs/nn to the bit, and leaves the event loop turns`, { skip }, async () => {
     for (const [name, imageSize] of [
       ['vit_nano_p7', 14],
       ['mixer_nano_p7', 14],

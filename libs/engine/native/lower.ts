@@ -1,6 +1,7 @@
 /** Lowers a graph to the program that the addon runs: kernels in order, and every value with its type and its place in the arena. */
-import type { Graph } from '#graph/graph.js';
+
 import { atOnce, mapInPieces, type Pieces } from '#bounds/pieces.js';
+import type { Graph } from '#graph/graph.js';
 import { type MemoryStep, planMemoryInPieces } from '#graph/plan.js';
 import { elements } from '#nn/tensor.js';
 import { callOf, type KernelCall, type LoweredValue, type Passes, valueIn, valueSlots, valuesOf } from '../passes/calls.js';
