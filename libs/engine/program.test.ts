@@ -320,7 +320,7 @@ test('dropout is rejected for a model without dropout sites', async () => {
 
 test('unknown executors are rejected, and unavailable ones say what is missing', async () => {
   await assert.rejects(compile('vit_nano_p7', shapes, { executor: 'abacus' as 'native' }), (error) => {
-    return error instanceof UnknownExecutor && error.value === 'abacus' && /native, tfjs/.test(error.message);
+    return error instanceof UnknownExecutor && error.value === 'abacus' && /native, webgpu, tfjs/.test(error.message);
   });
   await assert.rejects(compile('vit_nano_p7', { ...shapes, imageSize: 15 }), UnknownModel);
   await assert.rejects(compile('vit_nano_p7', { ...shapes, batch: 0 }), /batch: 0/);

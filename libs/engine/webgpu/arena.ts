@@ -12,7 +12,7 @@ const states = ['weights', 'gradients', 'first_moment', 'second_moment', 'ema'] 
 export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
 
 /** The device has not enough memory for a program. */
-export class OutOfDeviceMemory extends Error {
+class OutOfDeviceMemory extends Error {
   override readonly name = 'OutOfDeviceMemory';
 }
 

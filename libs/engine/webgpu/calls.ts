@@ -1,5 +1,5 @@
 /** The calls of a lowered program as the device runs them: each with its kernel. */
-import { mapInPieces, type Pieces } from '#graph/pieces.js';
+import { mapInPieces, type Pieces } from '#bounds/pieces.js';
 import type { Slot } from '#native/kernel-operands.js';
 import { kernelOf } from '../native/kernel-table.js';
 import type { Instruction, Operand, ProgramSpec } from '../native/program-spec.js';

@@ -1,6 +1,6 @@
 /** A program on the device: what Executable promises (../executable.ts), one call at a time, on the device's own thread. */
 import { setImmediate } from 'node:timers/promises';
-import { atOnce } from '#graph/pieces.js';
+import { atOnce } from '#bounds/pieces.js';
 import { initialValues } from '#nn/initialisation.js';
 import type { Initializer } from '#nn/tensor.js';
 import type { EvaluationOutput, LeafOutput, OptimizerScalars, StepRandomness, UpdateOutput } from '../executable.js';

@@ -27,7 +27,7 @@ const MOST_CALLS = 64;
 const SILENCE_MS = 300_000;
 
 /** The device failed, and every call with it. Another program may work. */
-export class DeviceFailed extends Error {
+class DeviceFailed extends Error {
   override readonly name = 'DeviceFailed';
 }
 

@@ -1,5 +1,5 @@
+import { inTurns, type Pieces } from '#bounds/pieces.js';
 import type { Graph } from '#graph/graph.js';
-import { inTurns, type Pieces } from '#graph/pieces.js';
 import { type Executor, ExecutorUnavailable } from '../executor.js';
 import { digest } from '../fingerprint.js';
 import { type LowerOptions, lowerInPieces } from '../native/lower.js';

@@ -131,7 +131,7 @@ export function flatGroups(threads: number, workgroupSize = FLAT_SIZE): readonly
 }
 
 /** Workgroup size of kernels that work element by element. */
-export const FLAT_SIZE = 64;
+const FLAT_SIZE = 64;
 /** A declaration for shaders with flatGroups. The index may be beyond the last element. */
 export const FLAT = `fn flat_index(id: vec3u, groups: vec3u) -> u32 { return id.y * groups.x * ${FLAT_SIZE}u + id.x; }\n`;
 
