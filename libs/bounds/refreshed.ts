@@ -54,7 +54,7 @@ export class Refreshed<T> {
     const version = this.#version;
     const reading = this.read(this.#kept?.value)
       .then((value) => {
-        // What was set or expired meanwhile is newer than what was read.
+        // What was set meanwhile is newer than what was read.
         if (this.#version === version) this.#kept = { value, atMs: this.freshness.from === 'end' ? performance.now() : begunMs };
         return value;
       })
@@ -70,13 +70,6 @@ export class Refreshed<T> {
   set(value: T): void {
     this.#version++;
     this.#kept = { value, atMs: performance.now() };
-  }
-
-  /** Makes the next `get` read again. */
-  expire(): void {
-    this.#version++;
-    this.#reading = undefined;
-    if (this.#kept) this.#kept = { value: this.#kept.value, atMs: Number.NEGATIVE_INFINITY };
   }
 
   #ageMs(): number {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DataLoss } from '#errors/errors.js';
 import { StoreUnavailable } from '#storage/object-store.js';
-import { type KeptItem, KeptItems } from './kept-items.js';
+import { type KeptItem, KeptItems, listFreshness } from './kept-items.js';
 
 const never = new AbortController().signal;
 const item = (part: Partial<KeptItem> = {}): KeptItem => ({ uid: 'u', number: 1, isFinal: false, readMs: 0, ...part });
@@ -69,9 +70,24 @@ test('final items are not read again by a look at all, and no more than 16 are r
   assert.equal(most, 8);
   await Promise.all(keys.map((key) => items.get(`of a page ${key}`, never)));
   assert.equal(most, 16);
-  for (const key of keys) items.expire(key);
+  await delay(listFreshness.freshMs + 50);
   await look();
   for (const key of keys) assert.equal(reads.get(key), key.startsWith('final') ? 1 : 2, key);
+});
+
+test('what is expired is read anew, without what was kept, even if it was final', async () => {
+  const given: (KeptItem | undefined)[] = [];
+  const items = new KeptItems<KeptItem>({
+    limit: 10,
+    read: async (_, kept) => {
+      given.push(kept);
+      return given.length === 1 ? item({ isFinal: true }) : undefined;
+    },
+  });
+  assert.ok(await items.get('deleted', never));
+  items.expire('deleted');
+  assert.equal(await items.get('deleted', never), undefined);
+  assert.deepEqual(given, [undefined, undefined]);
 });
 
 test('no more than `limit` items are kept, and closing ends the readings', async () => {

@@ -107,9 +107,9 @@ export class KeptItems<T extends KeptItem> {
     if (known === undefined || known.uid !== item.uid || known.number <= item.number) entry.set({ item });
   }
 
-  /** Makes the next list read the item again. */
+  /** Makes the next list read the item anew: it may have been deleted, which a look for something newer would not show. */
   expire(key: string): void {
-    this.#items.get(key)?.expire();
+    this.#items.delete(key);
   }
 
   /** Ends the readings in progress. */

@@ -15,8 +15,8 @@ import { isUid } from './incarnations.js';
 const keptPages = 4;
 /** How long reading one page of names may take, in ms. */
 const readingMs = 30_000;
-/** A page of names that is shown was read later than this time in ms ago. */
-const changesMs = listFreshness.staleMs + 1000;
+/** The reading of a page of names that is shown began later than this time in ms ago. */
+const changesMs = listFreshness.staleMs + readingMs;
 
 export interface NamedEntry {
   readonly id: string;
