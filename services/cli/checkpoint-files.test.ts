@@ -7,10 +7,9 @@ import { loadCheckpoint } from '#storage/checkpoint.js';
 import { decodeSafetensors } from '#storage/safetensors.js';
 import type { Tensor } from '#storage/tensor.js';
 import { PthTensor, type PyValue, writePth } from '../../test/support/pth-writer.js';
+import { runCommandLine } from '../../test/support/run-command-line.js';
 import { type Evaluator, follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
-import type { Context } from './context.js';
 import { exitCodes } from './exit-codes.js';
-import { main } from './main.js';
 
 let services: TrainingServices;
 let trainer: Trainer;
@@ -36,19 +35,9 @@ before(async () => {
 });
 after(() => services.close());
 
-async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []];
-  const terminal = {
-    out: (line: string) => void out.push(line),
-    err: (line: string) => void err.push(line),
-    status() {},
-    interactive: false,
-    color: false,
-    columns: 100,
-  };
+function cli(...argv: string[]) {
   const env = { DROPSTREAM_STORE: services.storeUri, DROPSTREAM_TRAINER: trainerAddress, DROPSTREAM_HOME: services.folder };
-  const context: Context = { terminal, env, cwd: services.folder, signal: AbortSignal.timeout(60_000) };
-  return { code: await main(['checkpoints', ...argv, '--project', 'p'], context), out: out.join('\n'), err: err.join('\n') };
+  return runCommandLine(['checkpoints', ...argv, '--project', 'p'], { env, cwd: services.folder });
 }
 
 const fileTensors = async (name: string) => decodeSafetensors(new Uint8Array(await readFile(join(services.folder, name))));

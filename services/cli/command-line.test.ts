@@ -7,27 +7,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { startLocalServices } from '../../test/support/local-services.js';
+import { runCommandLine } from '../../test/support/run-command-line.js';
 import { until as lookFor } from '../../test/support/until.js';
 import { readUpState, type UpState } from './addresses.js';
-import type { Context } from './context.js';
-import { main } from './main.js';
 import { commandLineEntry, nodeOptions } from './service-entry.js';
 
-/** Runs a command line in this process. */
-async function cli(env: Readonly<Record<string, string>>, ...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []];
-  const terminal = {
-    out: (line: string) => void out.push(line),
-    err: (line: string) => void err.push(line),
-    status() {},
-    interactive: false,
-    color: false,
-    columns: 100,
-  };
-  const context: Context = { terminal, env, cwd: tmpdir(), signal: AbortSignal.timeout(120_000) };
-  const code = await main(argv, context);
-  return { code, out: out.join('\n'), err: err.join('\n') };
-}
+const cli = (env: Readonly<Record<string, string>>, ...argv: string[]) => runCommandLine(argv, { env, cwd: tmpdir(), timeoutMs: 120_000 });
 
 /** A command line as a process of its own. */
 function cliProcess(env: Readonly<Record<string, string>>, ...argv: string[]) {

@@ -9,11 +9,10 @@ import { after, test } from 'node:test';
 import { DataServiceClient, GetBatchRequest, Plan, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { silentLogger } from '#telemetry/logger.js';
+import { runCommandLine } from '../../test/support/run-command-line.js';
 import { writeImageFolder, writeTarShards } from '../../test/support/sample-datasets.js';
 import { dataConfig } from '../data/config.js';
 import { start } from '../data/main.js';
-import type { Context } from './context.js';
-import { main } from './main.js';
 import { commandLineEntry, nodeOptions } from './service-entry.js';
 
 const base = mkdtempSync(join(tmpdir(), 'dropstream-push-'));
@@ -28,13 +27,7 @@ const readdirOf = (folder: string) => {
   }
 };
 
-async function cli(...argv: string[]) {
-  const [out, err]: [string[], string[]] = [[], []];
-  const lines = { out: (line: string) => void out.push(line), err: (line: string) => void err.push(line), status() {} };
-  const terminal = { ...lines, interactive: false, color: false, columns: 100 };
-  const context: Context = { terminal, env, cwd: base, signal: AbortSignal.timeout(60_000) };
-  return { code: await main(argv, context), out: out.join('\n'), err: err.join('\n') };
-}
+const cli = (...argv: string[]) => runCommandLine(argv, { env, cwd: base });
 
 test('what was pushed is served by a replica that has no folder of it, padded where the plan says so', async () => {
   const root = join(base, 'root');

@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import { runCommandLine } from '../../test/support/run-command-line.js';
 import { TrainingServices } from '../../test/support/training-services.js';
-import type { Context } from './context.js';
-import { main } from './main.js';
 
 let services: TrainingServices;
 const parent = 'projects/p';
@@ -34,19 +33,7 @@ before(async () => {
 });
 after(() => services.close());
 
-async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []];
-  const terminal = {
-    out: (line: string) => void out.push(line),
-    err: (line: string) => void err.push(line),
-    status() {},
-    interactive: false,
-    color: false,
-    columns: 100,
-  };
-  const context: Context = { terminal, env: {}, cwd: services.folder, signal: AbortSignal.timeout(60_000) };
-  return { code: await main(argv, context), out: out.join('\n'), err: err.join('\n') };
-}
+const cli = (...argv: string[]) => runCommandLine(argv, { cwd: services.folder });
 
 for (const [command, collection, service] of [
   ['runs', 'runs', 'trainer'],

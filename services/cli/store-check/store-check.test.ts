@@ -10,9 +10,8 @@ import { listAll } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { sealJson } from '#storage/sealed-json.js';
 import { type RunningMinio, startMinio } from '../../../test/support/minio.js';
+import { runCommandLine } from '../../../test/support/run-command-line.js';
 import { follow, TrainingServices } from '../../../test/support/training-services.js';
-import type { Context } from '../context.js';
-import { main } from '../main.js';
 import type { ToldFinding } from './finding-list.js';
 import { kinds } from './findings.js';
 
@@ -77,20 +76,7 @@ async function check(store: string, ...argv: string[]): Promise<Checked> {
   return { code, ...(JSON.parse(out) as Omit<Checked, 'code'>) };
 }
 
-async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []];
-  const terminal = {
-    out: (line: string) => void out.push(line),
-    err: (line: string) => void err.push(line),
-    status() {},
-    interactive: false,
-    color: false,
-    columns: 100,
-  };
-  const env = noMinio ? {} : minio.env;
-  const context: Context = { terminal, env, cwd: tmpdir(), signal: AbortSignal.timeout(120_000) };
-  return { code: await main(argv, context), out: out.join('\n'), err: err.join('\n') };
-}
+const cli = (...argv: string[]) => runCommandLine(argv, { env: noMinio ? {} : minio.env, cwd: tmpdir(), timeoutMs: 120_000 });
 
 /** A copy of the store, and ways to change its files by key. */
 class Copy {
