@@ -145,6 +145,13 @@ test('evaluations that are damaged are named by lists, hide no others, and can b
     empty: ([, second]) => store.put(second!, Buffer.alloc(0)),
     foreign: async ([first, second]) => store.put(first!, (await store.get(second!)).bytes),
     headless: ([first]) => store.delete(first!),
+    flipped: async ([first]) => {
+      const { bytes } = await store.get(first!);
+      bytes[bytes.length >> 1]! ^= 1;
+      await store.put(first!, bytes);
+    },
+    text: ([, , third]) => store.put(third!, Buffer.from('no JSON')),
+    shape: ([, second]) => store.put(second!, Buffer.from('[1,2,3]')),
   };
   for (const [id, harm] of Object.entries(kinds)) {
     const { uid } = await writer.create(request('a', id), signal);
