@@ -53,7 +53,9 @@ export function decodeRecord(
     record = recordSchema.parse(parsed);
   } catch (cause) {
     const ofAnother = typeof format === 'string' && format !== revisionFormat;
-    throw new DataLoss(key, ofAnother ? `it has the format ${format}, this version reads ${revisionFormat}` : 'not a schedule revision', { cause });
+    throw new DataLoss(key, ofAnother ? `it has the format ${format}, this version reads ${revisionFormat}` : 'not a schedule revision', {
+      cause,
+    });
   }
   if (record.name !== name || record.uid !== uid || record.revision !== revision)
     throw new DataLoss(key, `holds revision ${record.revision} of ${record.name} with uid ${record.uid}`);
