@@ -230,7 +230,7 @@ test('what is no weight by its type is passed over by name, beside weights in ei
       tensors.map(({ name }) => name),
       expected.map(({ name }) => name),
     );
-    assert.deepEqual(notices, [`no weights by their types, passed over: "extra" (${dtype})`]);
+    assert.deepEqual(notices, [`no weights by their types or shapes, passed over: "extra" (${dtype})`]);
     // In the place of a parameter it is an error, with its type.
     const instead = zeros({ ...floats, 'head.bias': { dtype, shape: [3], bytes: (3 * bytes) / 2 } });
     assert.deepEqual((await mismatchesOf(instead)).mismatches, [
@@ -239,7 +239,12 @@ test('what is no weight by its type is passed over by name, beside weights in ei
   }
   const counter = new PthTensor('I64', [], BigInt64Array.of(3n));
   const found = await importWeights(await open(writePth({ model: dict({ ...weights, num_batches_tracked: counter }) })), { expected });
-  assert.deepEqual([found.tensors.length, found.notices], [3, ['no weights by their types, passed over: "num_batches_tracked" (I64)']]);
+  assert.deepEqual(
+    [found.tensors.length, found.notices],
+    [3, ['no weights by their types or shapes, passed over: "num_batches_tracked" (I64)']],
+  );
+  const empty = await importWeights(await open(zeros({ ...floats, cache: { dtype: 'F32', shape: [0, 3], bytes: 0 } })), { expected });
+  assert.deepEqual([empty.tensors.length, empty.notices], [3, ['no weights by their types or shapes, passed over: "cache" (no elements)']]);
   // A float that the model does not know may be a weight of another model.
   const other = await mismatchesOf(zeros({ ...floats, extra: { dtype: 'F16', shape: [2], bytes: 4 } }));
   assert.deepEqual(other.mismatches, [{ name: 'extra', problem: 'unexpected', found: '[2]', expected: undefined }]);

@@ -54,7 +54,8 @@ export async function importWeights(file: WeightFile, { expected, dropHead = fal
   // Counters, masks and the like, which many save beside the weights.
   const others: string[] = [];
   for (const { entry } of found.values()) {
-    if (toFloat32.has(entry.dtype))
+    if (entry.shape.includes(0)) others.push(`${quoted(entry.name)} (no elements)`);
+    else if (toFloat32.has(entry.dtype))
       mismatches.push({ name: entry.name, problem: 'unexpected', found: text(entry.shape), expected: undefined });
     else others.push(`${quoted(entry.name)} (${entry.dtype})`);
   }
@@ -65,7 +66,7 @@ export async function importWeights(file: WeightFile, { expected, dropHead = fal
     tensors.push({ name, dtype: 'F32', shape, data });
   }
   const notices = [...file.notices];
-  if (others.length > 0) notices.push(`no weights by their types, passed over: ${others.slice(0, 20).join(', ')}`);
+  if (others.length > 0) notices.push(`no weights by their types or shapes, passed over: ${others.slice(0, 20).join(', ')}`);
   if (dropped.length > 0) notices.push(`left out, since the file has no such head: ${dropped.join(', ')}`);
   return { tensors, convention, notices };
 }

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import * as errors from '#errors/errors.js';
 import { ScheduleError } from '#schedule/index.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
+import { LogConflict, LogDamaged } from '#storage/log-record.js';
 import { ObjectNotFound, StoreUnavailable } from '#storage/object-store.js';
 import { InvalidStoreUri } from '#storage/open-store.js';
-import { LogConflict, LogDamaged } from '#storage/record-log.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 
 const rows: [Error, new (...args: never[]) => errors.DomainError, RegExp][] = [

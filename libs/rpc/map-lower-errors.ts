@@ -5,9 +5,9 @@
 import { Aborted, DataLoss, type DomainError, InvalidArgument, invalid, Unavailable, Violations } from '#errors/errors.js';
 import { ScheduleError } from '#schedule/index.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
+import { LogConflict, LogDamaged } from '#storage/log-record.js';
 import { StoreFull, StoreUnavailable } from '#storage/object-store.js';
 import { InvalidStoreUri } from '#storage/open-store.js';
-import { LogConflict, LogDamaged } from '#storage/record-log.js';
 
 type Row = (error: Error) => DomainError | undefined;
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isSha256, sha256Rule } from './content-hash.js';
+import type { JsonObject, JsonValue } from './log-record.js';
 import { StorageError } from './object-store.js';
-import type { JsonObject, JsonValue } from './record-log.js';
 import { SealBroken, sealJson, unsealJson } from './sealed-json.js';
 
 /** A part or the manifest differs from what was committed. `actual` is the SHA-256 found, or a description of the fault. */

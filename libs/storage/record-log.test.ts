@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
+import { LogConflict, LogDamaged, type LogRecord, RecordTooLarge } from './log-record.js';
 import { type ObjectStore, StoreUnavailable } from './object-store.js';
-import { LogConflict, LogDamaged, type LogRecord, RecordLog, RecordTooLarge } from './record-log.js';
+import { RecordLog } from './record-log.js';
 
 const PREFIX = 'projects/p/runs/r/log';
 const collect = async (records: AsyncIterable<LogRecord>) => {

@@ -7,9 +7,10 @@ import { storeConformance } from '../../test/support/store-conformance.js';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { CheckpointDamaged } from './checkpoint-manifest.js';
 import { createExclusive } from './exclusive-create.js';
+import { LogConflict } from './log-record.js';
 import { InvalidKey, ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge, StoreUnavailable } from './object-store.js';
 import { InvalidStoreUri, openStore } from './open-store.js';
-import { LogConflict, RecordLog } from './record-log.js';
+import { RecordLog } from './record-log.js';
 import { S3_PART_BYTES } from './s3-store.js';
 
 const started = await startMinio();

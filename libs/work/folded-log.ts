@@ -5,8 +5,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '#errors/errors.js';
+import { type JsonObject, type JsonValue, LogConflict, type LogRecord } from '#storage/log-record.js';
 import { StoreFull, StoreUnavailable } from '#storage/object-store.js';
-import { type JsonObject, type JsonValue, LogConflict, type LogRecord, type RecordLog } from '#storage/record-log.js';
+import type { RecordLog } from '#storage/record-log.js';
 
 export interface LogCodec<E> {
   encode(event: E): { readonly kind: string; readonly payload: JsonObject };

@@ -17,8 +17,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { RecentMap } from '#bounds/recent-map.js';
 import { Aborted, DataLoss, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { createExclusive } from '#storage/exclusive-create.js';
+import type { JsonObject } from '#storage/log-record.js';
 import { listAll, ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
-import type { JsonObject } from '#storage/record-log.js';
 import { SealBroken, sealJson, unsealJson } from '#storage/sealed-json.js';
 
 export interface Incarnation {

@@ -1,8 +1,9 @@
 /** A record that is missing is damage at every look, however the log is looked at, and nothing is written into its place. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LogDamaged } from '#storage/log-record.js';
 import type { ObjectStore } from '#storage/object-store.js';
-import { LogDamaged, RecordLog } from '#storage/record-log.js';
+import { RecordLog } from '#storage/record-log.js';
 import { sealJson } from '#storage/sealed-json.js';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';

@@ -9,6 +9,7 @@
  */
 import { NeverFits, ResourceExhausted } from '#errors/errors.js';
 import type { Outgoing } from '#rpc/handlers.js';
+import { HeldMemory, longest, type MemoryLimits } from './held-memory.js';
 import { bounds } from './metrics.js';
 import { Caller, type HeldCall, leastTime, type Needs, type Risk, type Share, SubShare, UNREAD_MS } from './shares.js';
 
@@ -24,11 +25,7 @@ export class BoundReached extends ResourceExhausted {
   }
 }
 
-export interface AdmissionOptions {
-  /** Memory for the batches of all callers in bytes. */
-  readonly maxBytes: number;
-  /** Memory for the batches of one sub-share in bytes. A sub-share that has no batch may exceed it by one batch. */
-  readonly maxClientBytes: number;
+export interface AdmissionOptions extends MemoryLimits {
   /** Number of batches that are prepared at the same time. */
   readonly turns: number;
   /** Numbers of calls that may wait: of all callers, and of one sub-share. */
@@ -52,8 +49,7 @@ export interface Admitted {
   left(): void;
 }
 
-/** Of what others leave, the part that one caller may hold, and of that, the part for sub-shares that are not known to read. */
-const CALLER_PART = 3 / 4;
+/** Of what a caller may hold, the part for sub-shares that are not known to read. */
 const UNREAD_PART = 1 / 2;
 /** How long sub-shares without calls are remembered, and how many. */
 const REMEMBERED_MS = 10 * 60_000;
@@ -62,21 +58,21 @@ const RETRY_MS = 1000;
 
 export class Admission {
   readonly #callers = new Map<string, Caller>();
-  readonly #calls = new Set<HeldCall>();
+  readonly #memory: HeldMemory;
   readonly #clock: () => number;
   /** Virtual time of the last admitted call. */
   #now = 0;
-  #held = 0;
   #turns = 0;
   #waiting = 0;
   #admitting = false;
 
   constructor(private readonly options: AdmissionOptions) {
     this.#clock = options.clock ?? (() => performance.now());
+    this.#memory = new HeldMemory(options);
   }
 
   get held(): number {
-    return this.#held;
+    return this.#memory.bytes;
   }
 
   get waiting(): number {
@@ -144,25 +140,16 @@ export class Admission {
    */
   tryEnter(to: Share, needs: Needs, giveUp: () => boolean): Admitted | undefined {
     const share = this.#share(to);
-    if (this.#waiting > 0 || this.#turns >= this.options.turns || this.#held + needs.bytes > this.options.maxBytes / 2) return undefined;
-    if (share.held + needs.bytes > this.options.maxClientBytes || !this.#fits(share, needs)) return undefined;
+    if (this.#waiting > 0 || this.#turns >= this.options.turns || this.#memory.bytes + needs.bytes > this.options.maxBytes / 2)
+      return undefined;
+    if (share.held + needs.bytes > this.options.maxClientBytes || !this.#memory.fits(share, needs)) return undefined;
     return this.#admittedOf(this.#take(share, needs, giveUp));
   }
 
   /** Looks which streams are read. Must be called about twice a second. */
   look(): void {
-    const now = this.#clock();
-    for (const call of this.#calls) {
-      const { outgoing } = call;
-      if (!outgoing) continue;
-      if (call.takenBeforePause !== undefined && outgoing.taken > call.takenBeforePause) call.steady = true;
-      call.takenBeforePause = outgoing.idleMs >= UNREAD_MS / 3 ? outgoing.taken : undefined;
-      const stalled = outgoing.idleMs >= UNREAD_MS;
-      if (stalled === call.stalled) continue;
-      call.stalled = stalled;
-      call.share.update();
-    }
-    this.#forget(now);
+    this.#memory.look();
+    this.#forget(this.#clock());
     this.#admit();
   }
 
@@ -249,13 +236,13 @@ export class Admission {
       if (!share) return undefined;
       passed.add(share);
       const { needs } = share.waiting[0]!;
-      while (!this.#fitsAll(needs) && this.#giveUpAhead(() => true));
-      if (this.#fits(share, needs)) return share;
-      if (this.#fitsCaller(caller, needs)) {
-        if (this.#stalledBytes(undefined) + needs.bytes <= this.options.maxBytes) return 'wait';
+      while (!this.#memory.fitsAll(needs) && this.#memory.giveUpAhead(() => true));
+      if (this.#memory.fits(share, needs)) return share;
+      if (this.#memory.fitsCaller(caller, needs)) {
+        if (this.#memory.stalledBytes(undefined) + needs.bytes <= this.options.maxBytes) return 'wait';
       } else {
-        const stalled = this.#stalledBytes(caller);
-        if (stalled === 0 || stalled + needs.bytes <= this.#limitOf(caller)) return undefined;
+        const stalled = this.#memory.stalledBytes(caller);
+        if (stalled === 0 || stalled + needs.bytes <= this.#memory.limitOf(caller)) return undefined;
       }
     }
   }
@@ -265,8 +252,9 @@ export class Admission {
     const first = share.waiting[0];
     if (!first) return false;
     const { bytes } = first.needs;
-    if (!this.#fitsOwn(share, bytes) || (share.failed && !this.#mayRisk(share.caller.retries, share.caller, first.needs))) return false;
-    return share.reads || share.caller.unread === 0 || share.caller.unread + bytes <= UNREAD_PART * this.#limitOf(share.caller);
+    if (!this.#memory.fitsShare(share, first.needs) || (share.failed && !this.#mayRisk(share.caller.retries, share.caller, first.needs)))
+      return false;
+    return share.reads || share.caller.unread === 0 || share.caller.unread + bytes <= UNREAD_PART * this.#memory.limitOf(share.caller);
   }
 
   /** Whether another batch may be made that is perhaps not read: seldom, while shares of the caller read. */
@@ -276,34 +264,6 @@ export class Admission {
       for (const { reads, active, lastActive } of shares.values()) if (reads && (active || now - lastActive < UNREAD_MS)) return true;
       return false;
     });
-  }
-
-  #fitsOwn({ held }: SubShare, bytes: number): boolean {
-    return held === 0 || held + bytes <= this.options.maxClientBytes;
-  }
-
-  /** Bytes that a caller may hold: its part of what other callers leave. */
-  #limitOf(caller: Caller): number {
-    return CALLER_PART * (this.options.maxBytes - (this.#held - caller.held));
-  }
-
-  #fitsAll({ bytes }: Needs): boolean {
-    return this.#held + bytes <= this.options.maxBytes;
-  }
-
-  #fitsCaller(caller: Caller, { bytes }: Needs): boolean {
-    return caller.held === 0 || caller.held + bytes <= this.#limitOf(caller);
-  }
-
-  #fits(share: SubShare, needs: Needs): boolean {
-    return this.#fitsAll(needs) && this.#fitsCaller(share.caller, needs);
-  }
-
-  /** Bytes held for streams from which nothing is taken: of one caller, or of all. */
-  #stalledBytes(of: Caller | undefined): number {
-    let sum = 0;
-    for (const { stalled, share, needs } of this.#calls) if (stalled && (of ?? share.caller) === share.caller) sum += needs.bytes;
-    return sum;
   }
 
   /**
@@ -317,7 +277,7 @@ export class Admission {
     for (const { shares } of this.#callers.values())
       for (const share of shares.values()) {
         const first = share.waiting[0];
-        if (!first || !this.#fitsOwn(share, first.needs.bytes)) continue;
+        if (!first || !this.#memory.fitsShare(share, first.needs)) continue;
         if (share.reads) reading.push(share);
         else if (share.held === 0 && !share.failed) newcomers.push(share);
       }
@@ -325,10 +285,10 @@ export class Admission {
     for (const share of [...reading, ...newcomers.reverse()]) {
       const { needs } = share.waiting[0]!;
       for (let ended = false; ; ended = true) {
-        if (ended && this.#mayAsk(share) && this.#fits(share, needs)) return share;
-        const own = this.#fitsAll(needs);
-        if (this.#giveUpAhead((holder) => !holder.reads && (!own || holder.caller === share.caller))) continue;
-        const victim = this.#unreadCall(own ? share.caller : undefined);
+        if (ended && this.#mayAsk(share) && this.#memory.fits(share, needs)) return share;
+        const own = this.#memory.fitsAll(needs);
+        if (this.#memory.giveUpAhead((holder) => !holder.reads && (!own || holder.caller === share.caller))) continue;
+        const victim = this.#memory.longestUnread(own ? share.caller : undefined);
         if (!victim || (!share.reads && !ended && !this.#mayRisk(victim.share.caller.newcomers, victim.share.caller, needs))) break;
         if (!share.reads) victim.share.caller.newcomers.take(now);
         const error = new BoundReached('unread', 'nothing is taken from this one while others wait', `${UNREAD_MS} ms`, RETRY_MS);
@@ -337,18 +297,6 @@ export class Admission {
       }
     }
     return undefined;
-  }
-
-  #giveUpAhead(matches: (share: SubShare) => boolean): boolean {
-    for (const { giveUp, share } of this.#calls) if (giveUp && matches(share) && giveUp()) return true;
-    return false;
-  }
-
-  /** The call whose stream has waited longest for its reader: of one caller, or of the one with the most unread bytes. */
-  #unreadCall(of: Caller | undefined): HeldCall | undefined {
-    const candidates = [...this.#calls].filter(({ stalled, steady }) => stalled && !steady);
-    const caller = of ?? longest(new Set(candidates.map(({ share }) => share.caller)), ({ unread }) => unread);
-    return longest(candidates, ({ share, outgoing }) => (share.caller === caller ? (outgoing?.idleMs ?? 0) : 0));
   }
 
   #take(share: SubShare, needs: Needs, giveUp: (() => boolean) | undefined): HeldCall {
@@ -374,16 +322,12 @@ export class Admission {
         if ((call.outgoing?.idleMs ?? 0) >= UNREAD_MS) {
           share.failed = true;
         }
-        this.#calls.delete(call);
-        share.remove(call);
-        this.#held -= needs.bytes;
+        this.#memory.remove(call);
       },
     };
     // Counted here and not by the admitted call, so that no other call is admitted before that call runs.
     this.#turns++;
-    this.#held += needs.bytes;
-    this.#calls.add(call);
-    share.add(call);
+    this.#memory.add(call);
     return call;
   }
 
@@ -414,10 +358,4 @@ function once(run: () => void): () => void {
     done = true;
     run();
   };
-}
-
-function longest<T>(entries: Iterable<T>, lengthOf: (entry: T) => number): T | undefined {
-  let best: T | undefined;
-  for (const entry of entries) if (lengthOf(entry) > (best === undefined ? 0 : lengthOf(best))) best = entry;
-  return best;
 }

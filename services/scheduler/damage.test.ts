@@ -38,6 +38,8 @@ async function replica() {
   return client;
 }
 
+const newestOf = (name: string, uid: string): string => join(folder, name, uid, 'revisions', '000000000003.json');
+
 const kinds: Record<string, (name: string, uid: string) => Promise<unknown>> = {
   'hole-in-revisions': (name, uid) => rm(join(folder, name, uid, 'revisions', '000000000002.json')),
   'newest-cut-short': async (name, uid) => {
@@ -47,6 +49,12 @@ const kinds: Record<string, (name: string, uid: string) => Promise<unknown>> = {
   'newest-of-another': async (name, uid) => {
     const of = (revision: number) => join(folder, name, uid, 'revisions', `00000000000${revision}.json`);
     await writeFile(of(3), await readFile(of(2)));
+  },
+  'newest-empty': (name, uid) => writeFile(newestOf(name, uid), ''),
+  'newest-of-other-shape': (name, uid) => writeFile(newestOf(name, uid), '[1,2,3]'),
+  'newest-of-a-newer-version': async (name, uid) => {
+    const text = await readFile(newestOf(name, uid), 'utf8');
+    await writeFile(newestOf(name, uid), text.replace('schedule-revision/2', 'schedule-revision/9'));
   },
   'incarnation-changed': async (name) => {
     const path = join(folder, name, 'incarnations', '00000001.json');
@@ -71,7 +79,10 @@ test('schedules that are damaged are named by lists, hide no others, and can be 
       const page = await client.listSchedules({ parent, pageSize: 2, pageToken }, t);
       whole.push(...page.schedules.map(({ name }) => name.split('/')[3]!));
       damaged.push(...page.unreadable.map(({ name }) => name.split('/')[3]!));
-      for (const { reason } of page.unreadable) assert.match(reason, /damaged/);
+      for (const { name, reason } of page.unreadable) {
+        assert.match(reason, /damaged/);
+        if (name.endsWith('newer-version')) assert.match(reason, /schedule-revision\/9, this version reads .*schedule-revision\/2/);
+      }
       pageToken = page.nextPageToken;
       if (pageToken === '') return { whole, damaged };
     }

@@ -46,10 +46,16 @@ export function decodeRecord(
   { name, uid, revision }: Pick<RevisionRecord, 'name' | 'uid' | 'revision'>,
 ): RevisionRecord {
   let record: RevisionRecord;
+  let format: unknown;
   try {
-    record = recordSchema.parse(JSON.parse(bytes.toString('utf8')));
+    const parsed = JSON.parse(bytes.toString('utf8'));
+    format = parsed?.format;
+    record = recordSchema.parse(parsed);
   } catch (cause) {
-    throw new DataLoss(key, 'not a schedule revision', { cause });
+    const ofAnother = typeof format === 'string' && format !== revisionFormat;
+    throw new DataLoss(key, ofAnother ? `it has the format ${format}, this version reads ${revisionFormat}` : 'not a schedule revision', {
+      cause,
+    });
   }
   if (record.name !== name || record.uid !== uid || record.revision !== revision)
     throw new DataLoss(key, `holds revision ${record.revision} of ${record.name} with uid ${record.uid}`);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
+import { LogDamaged } from '#storage/log-record.js';
 import type { ObjectStore } from '#storage/object-store.js';
-import { LogDamaged } from '#storage/record-log.js';
 import { Incarnations } from '#work/incarnations.js';
 import { recordLog, runName } from '../../services/trainer/run/run-log.js';
 import { type Monitor, type Process, Violation } from './execution.js';

@@ -257,6 +257,25 @@ test('folders that are no data set say what is missing', async () => {
   await assert.rejects(indexed(folder), /as many labels as images/);
   writeFileSync(join(folder, 'train-images-idx3-ubyte'), 'text');
   await assert.rejects(indexed(folder), /train-images-idx3-ubyte.*whole file/);
+  for (const [text, reason] of [
+    ['', /it is empty/],
+    ['version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n', /git-lfs pointer/],
+    ['<html><body>403 Forbidden</body></html>', /an HTML or XML page/],
+  ] as const) {
+    for (const [write, name] of [
+      [writeIdx, 'train-images-idx3-ubyte'],
+      [(path: string) => writeIdx(path, { gz: true }), 'train-labels-idx1-ubyte.gz'],
+      [(path: string) => writeCifar(path, 'cifar10'), 'data_batch_3.bin'],
+    ] as const) {
+      const broken = newFolder();
+      write(broken);
+      writeFileSync(join(broken, name), text);
+      await assert.rejects(
+        indexed(broken),
+        (error) => error instanceof InvalidArgument && error.message.includes(name) && reason.test(error.message),
+      );
+    }
+  }
 });
 
 test('IDX and CIFAR parsers take whole files or refuse', () => {

@@ -7,7 +7,7 @@ import { byCodePoint } from './code-points.js';
 import type { FileTree, TreeFile } from './file-tree.js';
 import type { ImageLabels } from './image-labels.js';
 import { IMAGE_ENDINGS, isImageName, refusedName, shownName } from './image-names.js';
-import { refuseSplitsAsClasses } from './splits.js';
+import { PartsAmongFolders, refuseSplitsAsClasses } from './splits.js';
 import { StampList } from './stamp-list.js';
 
 export interface FolderListing {
@@ -37,20 +37,41 @@ export async function listImageFolder(tree: FileTree, signal?: AbortSignal): Pro
     throw invalid('data_path', shownName(odd), `class folders with names of UTF-8 text, without control characters and backslashes`);
   const listing = new ListingBuilder();
   const warnings: string[] = [];
+  const parts = new PartsAmongFolders();
   let ignored = 0;
   for (const [label, name] of classes.entries()) {
     const files: TreeFile[] = [];
     for await (const file of tree.walk(name, signal)) {
-      if (isImageName(file.name)) files.push(file);
-      else ignored++;
+      if (!isImageName(file.name)) {
+        ignored++;
+        continue;
+      }
+      files.push(file);
+      parts.see(file.folder, 1);
     }
+    refuseParts(parts, tree.place);
     if (files.length === 0)
       warnings.push(`The class folder ${name} has no images; the class stays, so that labels are those of its folders.`);
     files.sort((a, b) => byCodePoint(a.folder, b.folder) || byCodePoint(a.name, b.name));
     for (const file of files) listing.add(file, label);
   }
+  if (classes.length === 1) warnings.push(onlyClass(classes[0] as string));
   return listing.build(tree, classes, ignored, warnings);
 }
+
+/** @throws InvalidArgument where images for training and for evaluation would get into one set */
+function refuseParts({ mixed }: PartsAmongFolders, place: string): void {
+  if (mixed === undefined) return;
+  throw invalid(
+    'data_path',
+    place,
+    `a folder whose subfolders are classes; ${mixed.place} has parts of a data set in it, ${mixed.train} and ${mixed.val}: give the folder that they lie in and --split, or the folder of one part, with class folders in it`,
+  );
+}
+
+/** A model cannot learn anything from it, and its loss of 0 looks like success. */
+const onlyClass = (name: string): string =>
+  `All images are of one class, ${name}. If the folders in it are the classes, give that folder as the data set.`;
 
 /**
  * Images without class folders, by the labels of a file, in the order of their classes, then of their paths.

@@ -13,7 +13,7 @@ import { findLabels, readLabels } from './image-labels.js';
 import { indexImageFolder } from './index-image-folder.js';
 import { IndexMemory } from './index-memory.js';
 import { indexCifar, indexIdx } from './index-records.js';
-import { compressedShards, type IndexedShards, indexTarShards, shardsOf } from './index-tar.js';
+import { chooseShards, haveShards, type IndexedShards, indexTarShards } from './index-tar.js';
 import { checkLeftOut } from './left-out.js';
 import { LocalTree } from './local-tree.js';
 import { findSplit, normalSplit, type Split, splitFolder } from './splits.js';
@@ -126,16 +126,7 @@ async function indexShards(root: string, split: Split, roots: AllowedRoots, opti
   const folder = inside === undefined ? root : await roots.resolve(inside);
   const tree = new LocalTree(folder, roots);
   const { files } = await tree.list();
-  const compressed = compressedShards(files);
-  if (compressed.length > 0)
-    throw invalid(
-      'data_path',
-      folder,
-      `a folder with .tar files that can be read at any place; unpack ${compressed.slice(0, 5).join(', ')} (gunzip, not tar: the archives stay)`,
-    );
-  const names = shardsOf(files, inside === undefined ? split : '');
-  if (names.length === 0)
-    throw invalid('data_path', folder, `a folder with .tar files${split === '' ? '' : ` that have ${split} in their names`}`);
+  const names = chooseShards(files, inside === undefined ? split : '', folder);
   const memory = options.memory === undefined ? undefined : await IndexMemory.open(options.memory, folder);
   return { folder, ...(await indexTarShards(tree, names, { ...options, memory })) };
 }
@@ -151,7 +142,7 @@ async function detectKind(root: string, split: Split, roots: AllowedRoots): Prom
   // An archive beside class folders is what they were unpacked from.
   const part = split === '' ? undefined : await findSplit(root, split);
   const { folders, files } = await new LocalTree(part === undefined ? root : await roots.resolve(part), roots).list();
-  if (folders.length === 0 && (files.some((name) => /\.tar$/i.test(name)) || compressedShards(files).length > 0)) return 'tar';
+  if (folders.length === 0 && haveShards(files)) return 'tar';
   return names.some((name) => /[-_.]idx[134][-_.]ubyte(\.gz)?$/i.test(name)) ? 'idx' : 'image_folder';
 }
 

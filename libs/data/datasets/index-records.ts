@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { invalid } from '#errors/errors.js';
+import { mistakenDownload } from '#errors/mistaken-download.js';
 import { ManifestBuilder } from '../manifest/manifest-builder.js';
 import type { RecordLayout } from '../manifest/manifest-header.js';
 import { CIFAR, CIFAR_SIDE, cifarLabels, InvalidCifar } from './cifar.js';
@@ -29,10 +30,10 @@ export interface IndexedRecords {
 /** @throws InvalidArgument where a file is missing, no file of its kind, or does not fit the others */
 export async function indexIdx(root: string, split: 'train' | 'val', { signal, onProgress }: RecordIndexOptions): Promise<IndexedRecords> {
   const files = idxFiles(await readdir(root), split, root);
-  const read = (file: string) => readRecordFile(join(root, file), (head) => named(file, () => idxBytes(head)));
+  const read = (file: string) => readRecordFile(join(root, file), (head) => named(file, head, () => idxBytes(head)));
   const [bytes, labelBytes] = await Promise.all([read(files.images), read(files.labels)]);
-  const { count, width, height, layout } = named(files.images, () => idxImages(bytes));
-  const labels = named(files.labels, () => idxLabels(labelBytes));
+  const { count, width, height, layout } = named(files.images, bytes, () => idxImages(bytes));
+  const labels = named(files.labels, labelBytes, () => idxLabels(labelBytes));
   if (labels.length !== count)
     throw invalid('data_path', root, `as many labels as images; ${files.labels} has ${labels.length}, ${files.images} ${count}`);
   const classCount = labels.reduce((most, label) => Math.max(most, label), 0) + 1;
@@ -59,7 +60,7 @@ export async function indexCifar(
   const read = await Promise.all(
     paths.map(async (path) => {
       const bytes = await readRecordFile(join(inner, path));
-      return { path, width: CIFAR_SIDE, height: CIFAR_SIDE, layout, bytes, labels: named(path, () => cifarLabels(bytes, kind)) };
+      return { path, width: CIFAR_SIDE, height: CIFAR_SIDE, layout, bytes, labels: named(path, bytes, () => cifarLabels(bytes, kind)) };
     }),
   );
   const names = await classNames(join(inner, classesFile));
@@ -99,12 +100,12 @@ async function addRecords(
   return builder;
 }
 
-function named<T>(file: string, parse: () => T): T {
+function named<T>(file: string, start: Uint8Array, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
     if (error instanceof InvalidIdx || error instanceof InvalidCifar)
-      throw invalid('data_path', file, `a whole file of its format (${error.why})`);
+      throw invalid('data_path', file, `a whole file of its format (${mistakenDownload(start) ?? error.why})`);
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 /** Reads every tar shard of a folder once, some at a time, and writes down where its samples lie. */
 import { invalid } from '#errors/errors.js';
+import { mistakenDownload } from '#errors/mistaken-download.js';
 import { TAR_BLOCK_BYTES } from '../manifest/manifest.js';
 import { ManifestBuilder } from '../manifest/manifest-builder.js';
 import { byCodePoint } from './code-points.js';
@@ -10,7 +11,7 @@ import { type IndexMemory, isSettled, sameStamp } from './index-memory.js';
 import { checkLargestLabel } from './largest-label.js';
 import { readShard } from './read-shard.js';
 import { ShardSamples, type Skipped } from './shard-samples.js';
-import { refuseSplitsAsClasses } from './splits.js';
+import { PartsAmongFolders, refuseSplitsAsClasses } from './splits.js';
 import { InvalidTar } from './tar.js';
 
 export interface IndexedShards extends IndexedImages {
@@ -21,21 +22,46 @@ export interface IndexedShards extends IndexedImages {
 /** Shards read at a time. */
 const PARALLEL = 4;
 const NO_LABEL = 'it has no .cls and no .json with label or cls, as other samples of the set have';
+/** Shards that a warning names one by one. */
+const SHOWN_SHARDS = 5;
 const COMPRESSED = /\.(tar\.(gz|bz2|xz|zst|lz4)|tgz|tbz2?|txz)$/i;
 
+const TRAIN_SHARD = /(^|[-_.])train(ing)?\d*[-_.]/i;
+const VAL_SHARD = /(^|[-_.])(val|valid|validation|test|testing|dev|eval)\d*[-_.]/i;
+
 /** The shards of a folder. '' : all, or the training ones where names tell them from others. */
-export function shardsOf(names: readonly string[], split: '' | 'train' | 'val'): string[] {
+function shardsOf(names: readonly string[], split: '' | 'train' | 'val'): string[] {
   const tars = names.filter((name) => /\.tar$/i.test(name)).sort(byCodePoint);
-  const train = tars.filter((name) => /(^|[-_.])train[-_.]/i.test(name));
-  const val = tars.filter((name) => /(^|[-_.])(val|valid|validation|test)[-_.]/i.test(name));
+  const val = tars.filter((name) => VAL_SHARD.test(name) && !TRAIN_SHARD.test(name));
   if (split === 'val') return val;
-  if (split === 'train') return train;
-  return train.length > 0 && val.length > 0 ? train : tars;
+  const train = tars.filter((name) => TRAIN_SHARD.test(name));
+  if (split === 'train' || (train.length > 0 && val.length > 0)) return train;
+  const others = tars.filter((name) => !val.includes(name));
+  return others.length > 0 ? others : tars;
 }
 
 /** Shards that lie there compressed only. */
-export const compressedShards = (names: readonly string[]): string[] =>
+const compressedShards = (names: readonly string[]): string[] =>
   names.filter((name) => COMPRESSED.test(name) && !names.includes(name.replace(COMPRESSED, '.tar'))).sort(byCodePoint);
+
+/** Whether any file is a shard, or would be one when it is unpacked. */
+export const haveShards = (names: readonly string[]): boolean =>
+  names.some((name) => /\.tar$/i.test(name)) || compressedShards(names).length > 0;
+
+/** @throws InvalidArgument where there is no shard of the split, or where shards are compressed */
+export function chooseShards(names: readonly string[], split: '' | 'train' | 'val', place: string): string[] {
+  const compressed = compressedShards(names);
+  if (compressed.length > 0)
+    throw invalid(
+      'data_path',
+      place,
+      `a folder with .tar files that can be read at any place; unpack ${compressed.slice(0, 5).join(', ')} (gunzip, not tar: the archives stay)`,
+    );
+  const chosen = shardsOf(names, split);
+  if (chosen.length === 0)
+    throw invalid('data_path', place, `a folder with .tar files${split === '' ? '' : ` that have ${split} in their names`}`);
+  return chosen;
+}
 
 /**
  * Samples are in the order of the shards' names, then of their places. Progress counts shards.
@@ -62,6 +88,7 @@ export async function indexTarShards(
   const outcomes = await Promise.allSettled(Array.from({ length: PARALLEL }, work));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed) throw failed.reason;
+  refuseParts(found, tree.place);
   const skipped = found.flatMap((samples): Skipped[] => samples.skipped);
   const classes = await classesOf(tree, found, skipped, nbClasses);
   const labelOf = new Map<string | number, number>(
@@ -84,7 +111,7 @@ export async function indexTarShards(
     skipped,
     ignored: found.reduce((sum, { ignored }) => sum + ignored, 0),
     unchanged,
-    warnings: [],
+    warnings: warningsOf(names, found, classes),
   };
 }
 
@@ -106,12 +133,28 @@ async function shardSamples(
     if (isSettled(stamp, readAtMs)) await memory?.remember(name, { stamp, samples });
     return { samples, known: false };
   } catch (error) {
-    const [first, second] = error instanceof InvalidTar ? await tree.read(name, 0, 2, signal) : [];
-    if (first === 0x1f && second === 0x8b)
-      throw invalid('data_path', `${tree.place}/${name}`, 'an uncompressed tar archive; it is a gzip file: unpack it');
-    if (error instanceof InvalidTar) throw invalid('data_path', `${tree.place}/${name}`, `an uncompressed tar archive (${error.why})`);
-    throw error;
+    if (!(error instanceof InvalidTar)) throw error;
+    const start = await tree.read(name, 0, 512, signal);
+    const why = packedAs(start) ?? mistakenDownload(start) ?? error.why;
+    throw invalid('data_path', `${tree.place}/${name}`, `an uncompressed tar archive (${why})`);
   }
+}
+
+/** Archives of other kinds under the name of a tar, by their first bytes. */
+const PACKED: readonly (readonly [hex: string, name: string])[] = [
+  ['1f8b', 'a gzip file'],
+  ['425a68', 'a bzip2 file'],
+  ['fd377a585a00', 'an xz file'],
+  ['28b52ffd', 'a Zstandard file'],
+  ['04224d18', 'an LZ4 file'],
+  ['504b0304', 'a zip file'],
+  ['377abcaf271c', 'a 7z file'],
+];
+
+function packedAs(start: Buffer): string | undefined {
+  const hex = start.toString('hex', 0, 8);
+  const found = PACKED.find(([bytes]) => hex.startsWith(bytes));
+  return found && `it is ${found[1]}: unpack it`;
 }
 
 /** Class names in order of their labels: folders by name; numbers with the lines of classes.txt, or as themselves. */
@@ -147,6 +190,48 @@ async function classesOf(
   if (names && names.length <= largest)
     throw invalid('data_path', `${tree.place}/classes.txt`, `a line for each of the ${largest + 1} classes`);
   return { named: false, names: names ?? Array.from({ length: largest + 1 }, (_, label) => String(label)) };
+}
+
+/** @throws InvalidArgument where images for training and for evaluation would get into one set */
+function refuseParts(found: readonly ShardSamples[], place: string): void {
+  const parts = new PartsAmongFolders();
+  for (const folder of found.flatMap(({ partFolders }) => partFolders)) parts.see(folder);
+  const { mixed } = parts;
+  if (mixed === undefined) return;
+  const within = mixed.place === '' ? '' : ` in ${mixed.place}`;
+  throw invalid(
+    'data_path',
+    place,
+    `tar shards of one part of a data set; these have the parts ${mixed.train} and ${mixed.val}${within}: pack each part into shards of its own, with train or val in their names or in folders of these names`,
+  );
+}
+
+function warningsOf(
+  shards: readonly string[],
+  found: readonly ShardSamples[],
+  { named, names }: { readonly named: boolean; readonly names: readonly string[] },
+): string[] {
+  const warnings: string[] = [];
+  const tell = (shard: (samples: ShardSamples) => boolean, one: (name: string) => string, all: (count: number) => string) => {
+    const told = shards.filter((_, i) => shard(found[i] as ShardSamples));
+    warnings.push(...told.slice(0, SHOWN_SHARDS).map(one));
+    if (told.length > SHOWN_SHARDS) warnings.push(all(told.length));
+  };
+  tell(
+    ({ length }) => length === 0,
+    (name) => `The shard ${name} has no samples.`,
+    (count) => `${count} shards have no samples.`,
+  );
+  tell(
+    ({ cut }) => cut,
+    (name) => `The shard ${name} ends without the zeros that end an archive. If it was cut, samples are missing: compare its size.`,
+    (count) => `${count} shards end without the zeros that end an archive.`,
+  );
+  if (named && names.length === 1)
+    warnings.push(
+      `All images lie in one folder, ${names[0]}, and none has a label in a .cls or .json file, so that they are of one class.`,
+    );
+  return warnings;
 }
 
 /** Labels and images that do not find each other. */

@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { encodePng } from '#native/pixels.js';
 import { patternBytes } from '../../../test/support/sample-datasets.js';
-import { type TarFile, tarBytes } from '../../../test/support/tar-writer.js';
+import { sealed, type TarFile, tarBytes } from '../../../test/support/tar-writer.js';
 import { Manifest } from '../manifest/manifest.js';
 import { AllowedRoots } from './allowed-roots.js';
 import { DatasetReader } from './dataset-reader.js';
@@ -111,6 +111,83 @@ test('compressed archives are refused with what to do; beside their unpacked for
   await assert.rejects(index({ 'a.tar': bytes, 'b.tar.gz': gzipSync(bytes) }), /unpack b\.tar\.gz/);
   assert.equal((await index({ 'a.tar': bytes, 'a.tar.gz': gzipSync(bytes) })).dataset.samples, count);
   await assert.rejects(index({ 'a.tar': gzipSync(bytes) }), /gzip/);
+});
+
+test('archives of several parts of a data set are refused, however their labels are given and wherever the parts lie', async () => {
+  const moved = (files: TarFile[], from: string, to: string) => files.map((file) => ({ ...file, name: file.name.replace(from, to) }));
+  const samples = [...images, ...labels];
+  const refused = /tar shards of one part of a data set; these have the parts (\w+) and (\w+)/;
+  await assert.rejects(index({ 'a.tar': tarBytes([...samples, ...moved(samples, 'train/', 'val/')]) }), refused);
+  await assert.rejects(index({ 'a.tar': tarBytes(samples), 'b.tar': tarBytes(moved(samples, 'train/', 'Test/')) }), refused);
+  const inFolders = (part: string) => [0, 1].flatMap((k) => ['ant', 'bee'].map((name) => image(`set/${part}/${name}/${k}.png`, k)));
+  await assert.rejects(index({ 'a.tar': tarBytes([...inFolders('train'), ...inFolders('valid')]) }), /train and valid in set: pack each/);
+  assert.deepEqual((await index({ 'a.tar': tarBytes(inFolders('train')) })).dataset.classes, ['ant', 'bee']);
+  const classesOfThatName = [image('bus/1.png', 1), image('train/1.png', 2), image('tram/1.png', 3)];
+  assert.deepEqual((await index({ 'a.tar': tarBytes(classesOfThatName) })).dataset.classes, ['bus', 'train', 'tram']);
+});
+
+test('the names of shards tell parts in every usual form', async () => {
+  const some = (k: number) => tarBytes([images[k]!, labels[k]!]);
+  const samples = async (names: string[], split = '') =>
+    (await index(Object.fromEntries(names.map((name, k) => [name, some(k)])), { split })).dataset.samples;
+  for (const [train, val] of [
+    ['set-train-0.tar', 'set-val-0.tar'],
+    ['training_0.tar', 'validation_0.tar'],
+    ['Train.tar', 'TEST.tar'],
+    ['train2017-0.tar', 'val2017-0.tar'],
+    ['shard-0.tar', 'dev-0.tar'],
+    ['imagenet_train_0.tar', 'imagenet_testing_0.tar'],
+  ] as const) {
+    assert.deepEqual([await samples([train, val]), await samples([train, val], 'val')], [1, 1], `${train} ${val}`);
+    assert.equal(await samples([val]), 1, 'a folder of one part');
+  }
+  assert.equal(await samples(['contest-0.tar', 'latest-1.tar', 'strain-2.tar']), 3);
+});
+
+test('what is no archive is called what it is, and a shard without samples is told of', async () => {
+  const whole = tarBytes([...images, ...labels]);
+  const bad: readonly (readonly [Buffer, RegExp])[] = [
+    [Buffer.alloc(0), /b\.tar.*it is empty/],
+    [Buffer.from('<!DOCTYPE html><html>403</html>'), /b\.tar.*an HTML or XML page/],
+    [Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n'), /b\.tar.*git-lfs pointer/],
+    [Buffer.from('504b030414000000', 'hex'), /b\.tar.*a zip file: unpack it/],
+    [Buffer.from('fd377a585a000004', 'hex'), /b\.tar.*an xz file/],
+    [Buffer.from('28b52ffd04580000', 'hex'), /b\.tar.*a Zstandard file/],
+    [Buffer.from('425a683931415926', 'hex'), /b\.tar.*a bzip2 file/],
+    [gzipSync(whole), /b\.tar.*a gzip file/],
+    [whole.subarray(0, 520), /b\.tar.*more than are left/],
+    [whole.subarray(0, 200), /b\.tar.*ends inside the header/],
+  ];
+  for (const [bytes, reason] of bad) await assert.rejects(index({ 'a.tar': whole, 'b.tar': bytes }), reason);
+  const { dataset } = await index({ 'a.tar': whole, 'b.tar': tarBytes([]), 'c.tar': tarBytes([{ name: 'readme.txt' }]) });
+  assert.deepEqual(dataset.warnings, ['The shard b.tar has no samples.', 'The shard c.tar has no samples.']);
+  // Cut between two samples: no member is missing a part.
+  const pairs = names.flatMap((_, i) => [images[i]!, labels[i]!]);
+  const cut = await index({ 'a.tar': tarBytes(pairs).subarray(0, tarBytes(pairs.slice(0, 4)).length - 1024) });
+  assert.equal(cut.dataset.samples, 2);
+  assert.match(cut.dataset.warnings.join(), /The shard a\.tar ends without the zeros that end an archive\. If it was cut/);
+  const oneFolder = await index({ 'a.tar': tarBytes([image('all/1.png', 1), image('all/2.png', 2)]) });
+  assert.match(oneFolder.dataset.warnings.join(), /All images lie in one folder, all, and none has a label/);
+});
+
+/** With the digits of names as single bytes of an old code page. */
+function inCodePage(files: TarFile[]): Buffer {
+  const bytes = tarBytes(files);
+  let at = 0;
+  for (const { bytes: content } of files) {
+    const block = bytes.subarray(at, at + 512);
+    for (let k = 0; k < 100; k++) if (block[k]! >= 0x30 && block[k]! <= 0x39) block[k]! += 0xb0;
+    sealed(block);
+    at += 512 + 512 * Math.ceil((content?.byteLength ?? 0) / 512);
+  }
+  return bytes;
+}
+
+test('names that are no UTF-8 stay apart, and are no names of classes', async () => {
+  const files = [1, 2, 3].flatMap((k) => [image(`a/${k}.png`, k), label(`a/${k}.cls`, k - 1)]);
+  const { dataset, manifest } = await index({ 'a.tar': inCodePage(files) });
+  assert.deepEqual([dataset.skipped, [...manifest.labels]], [[], [0, 1, 2]]);
+  await assert.rejects(index({ 'a.tar': inCodePage([image('1/a.png', 1), image('b/a.png', 2)]) }), /folder names of UTF-8 text/);
 });
 
 test('a label far above the number of classes is refused unless the number is given', async () => {

@@ -6,6 +6,7 @@ import { isImageName, shownName } from './image-names.js';
 import { ShardSamples } from './shard-samples.js';
 import { ShardWindow } from './shard-window.js';
 import { inSidecar } from './sidecars.js';
+import { PartsAmongFolders } from './splits.js';
 import { type TarMember, tarMembers } from './tar.js';
 import { labelIn, labelOfFolder, MAX_LABEL_BYTES, memberOf } from './web-dataset.js';
 
@@ -13,17 +14,28 @@ import { labelIn, labelOfFolder, MAX_LABEL_BYTES, memberOf } from './web-dataset
 export async function readShard(tree: FileTree, path: string, sizeBytes: number, signal?: AbortSignal): Promise<ShardSamples> {
   const window = new ShardWindow(tree, path, sizeBytes, signal);
   const groups = new MemberGroups();
+  const parts = new PartsAmongFolders();
   let ignored = 0;
-  for await (const member of tarMembers(window)) {
+  let cut = false;
+  const onCut = () => {
+    cut = true;
+  };
+  for await (const member of tarMembers(window, onCut)) {
     const { key, kind } = memberOf(member.name);
-    if (kind === 'other' || inSidecar(member.name)) ignored++;
-    else if (kind === 'dotted') groups.dotted(key, member);
+    if (kind === 'other' || inSidecar(member.name)) {
+      ignored++;
+      continue;
+    }
+    parts.see(key.slice(0, Math.max(0, key.lastIndexOf('/'))));
+    if (kind === 'dotted') groups.dotted(key, member);
     else if (member.isLink) groups.link(key, member);
     else if (kind === 'image') await groups.image(key, member, window);
     else await groups.label(key, kind, member, window);
   }
   const samples = new ShardSamples(sizeBytes);
   samples.ignored = ignored;
+  samples.cut = cut;
+  samples.partFolders.push(...parts.folders);
   groups.finish(path, samples);
   samples.sha256 = await window.finish();
   return samples;

@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { invalid } from '#errors/errors.js';
+import { mistakenDownload } from '#errors/mistaken-download.js';
 import { openRegularFile } from './regular-file.js';
 
 const HELD_BYTES = 64 << 20;
@@ -44,8 +45,10 @@ async function unpacked(path: string, file: FileHandle, declared: DeclaredBytes)
       bytes += chunk.byteLength;
       if (bytes >= HEAD_BYTES) check();
     }
-  }).catch((error: NodeJS.ErrnoException) => {
-    throw error.code?.startsWith('Z_') ? invalid('data_path', path, `a whole .gz file (${error.message})`) : error;
+  }).catch(async (error: NodeJS.ErrnoException) => {
+    if (!error.code?.startsWith('Z_')) throw error;
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(512), 0, 512, 0);
+    throw invalid('data_path', path, `a whole .gz file (${mistakenDownload(buffer.subarray(0, bytesRead)) ?? error.message})`);
   });
   check();
   return Buffer.concat(parts, bytes);

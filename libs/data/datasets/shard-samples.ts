@@ -24,6 +24,10 @@ export class ShardSamples {
   /** Keys of labels without an image: the first few, and how many there are. */
   readonly orphans: string[] = [];
   orphanCount = 0;
+  /** Folders of its members that look like parts of a data set. */
+  readonly partFolders: string[] = [];
+  /** It ends without the blocks that end an archive. */
+  cut = false;
   sha256 = '';
 
   constructor(readonly sizeBytes: number) {}
@@ -63,19 +67,30 @@ export class ShardSamples {
   }
 
   toJSON() {
-    const { sizeBytes, sha256, labels, skipped, ignored, orphans, orphanCount } = this;
+    const { sizeBytes, sha256, labels, skipped, ignored, orphans, orphanCount, partFolders, cut } = this;
     const hashes = Buffer.from(this.#hashes.subarray(0, 32 * this.length)).toString('base64');
-    return { sizeBytes, sha256, labels, skipped, ignored, orphans, orphanCount, numbers: [...this.#numbers.values], hashes };
+    return {
+      sizeBytes,
+      sha256,
+      labels,
+      skipped,
+      ignored,
+      orphans,
+      orphanCount,
+      partFolders,
+      cut,
+      numbers: [...this.#numbers.values],
+      hashes,
+    };
   }
 
   /** What toJSON gave; undefined for anything else. */
   static from(json: unknown): ShardSamples | undefined {
-    const { sizeBytes, sha256, labels, skipped, ignored, orphans, orphanCount, numbers, hashes } = (json ?? {}) as Partial<
-      ReturnType<ShardSamples['toJSON']>
-    >;
+    const { sizeBytes, sha256, labels, skipped, ignored, orphans, orphanCount, partFolders, cut, numbers, hashes } = (json ??
+      {}) as Partial<ReturnType<ShardSamples['toJSON']>>;
     if (!isCount(sizeBytes) || !isCount(ignored) || typeof sha256 !== 'string' || !isSha256(sha256)) return undefined;
     if (!Array.isArray(labels) || !labels.every((label) => typeof label === 'string' || isCount(label))) return undefined;
-    if (!isCount(orphanCount) || !Array.isArray(orphans) || !orphans.every((path) => typeof path === 'string')) return undefined;
+    if (!isCount(orphanCount) || !isTexts(orphans) || !isTexts(partFolders) || typeof cut !== 'boolean') return undefined;
     if (!Array.isArray(skipped) || !Array.isArray(numbers) || typeof hashes !== 'string') return undefined;
     if (!skipped.every((item) => typeof item?.path === 'string' && typeof item.reason === 'string')) return undefined;
     const bytes = Buffer.from(hashes, 'base64');
@@ -86,6 +101,8 @@ export class ShardSamples {
     samples.#hashes = bytes;
     samples.orphans.push(...orphans);
     samples.orphanCount = orphanCount;
+    samples.partFolders.push(...partFolders);
+    samples.cut = cut;
     samples.labels.push(...labels);
     samples.skipped.push(...skipped);
     samples.ignored = ignored;
@@ -95,3 +112,4 @@ export class ShardSamples {
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');

@@ -102,14 +102,62 @@ test('links that lead nowhere or back are named', async () => {
 });
 
 test('a folder whose classes look like parts is refused; one class named so is not', async () => {
-  for (const names of [['train', 'val'], ['Train', 'TEST'], ['train'], ['val', 'test'], ['train', 'valid', 'extra']]) {
+  for (const names of [['train', 'val'], ['Train', 'TEST'], ['train'], ['val', 'test'], ['train', 'valid', 'extra'], ['train', 'dev']]) {
     const folder = newFolder();
     writeImageFolder(folder, { classes: names, perClass: 1 });
     await assert.rejects(index(folder), /look like parts of a data set: give --split/, names.join());
   }
+  for (const names of [
+    ['training_set', 'test_set'],
+    ['train2017', 'val2017', 'extra'],
+    ['Dev', 'Eval'],
+    ['train-images', 'holdout'],
+  ]) {
+    const folder = newFolder();
+    writeImageFolder(folder, { classes: names, perClass: 1 });
+    await assert.rejects(index(folder), /look like parts of a data set: give the folder of one part/, names.join());
+  }
   const vehicles = newFolder();
   writeImageFolder(vehicles, { classes: ['bus', 'train', 'tram'], perClass: 1 });
   assert.deepEqual((await index(vehicles)).classes, ['bus', 'train', 'tram']);
+});
+
+test('parts that lie deeper are not mixed: a folder above them, one class that has them, parts in every class', async () => {
+  const mixed: readonly (readonly [above: string, train: string, val: string])[] = [
+    ['imagenette2', 'train', 'val'],
+    ['set/images', 'Train', 'VALID'],
+    ['set/a/b', 'training_set', 'test_set'],
+    ['ILSVRC2012/Data/CLS-LOC', 'train', 'test'],
+  ];
+  for (const [above, train, val] of mixed) {
+    const folder = newFolder();
+    writeParts(join(folder, above), train, val);
+    await assert.rejects(
+      index(folder),
+      (error) => error instanceof InvalidArgument && error.message.includes(`${above} has parts of a data set in it, ${train} and ${val}`),
+      above,
+    );
+  }
+  const inClasses = newFolder();
+  for (const name of ['ant', 'bee']) writeParts(join(inClasses, name), 'train', 'test');
+  await assert.rejects(index(inClasses), /ant has parts of a data set in it, train and test/);
+  const linked = newFolder();
+  writeParts(newFolder(), 'train', 'val');
+  symlinkSync(`../set${counter - 1}`, join(linked, 'set'));
+  await assert.rejects(index(linked), /set has parts of a data set in it, train and val/);
+  // One part alone, or parts in folders of their own, mix nothing.
+  const harmless = newFolder();
+  writeImageFolder(harmless, { classes: ['ant/train', 'bee/train', 'cat/a/test', 'cat/b/train'], perClass: 1 });
+  assert.deepEqual((await index(harmless)).classes, ['ant', 'bee', 'cat']);
+});
+
+test('a set of one class is told of: nothing can be learned from it', async () => {
+  const folder = newFolder();
+  writeImageFolder(join(folder, 'pictures'));
+  const { classes, warnings, samples } = await index(folder);
+  assert.deepEqual([classes, samples], [['pictures'], 12]);
+  assert.match(warnings.join(), /one class, pictures\. If the folders in it are the classes, give that folder/);
+  assert.deepEqual((await index(join(folder, 'pictures'))).warnings, []);
 });
 
 test("a flat val/, as ILSVRC's, says what to do", async () => {

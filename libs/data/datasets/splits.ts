@@ -22,22 +22,70 @@ export function normalSplit(split: string): Split {
   throw invalid('split', split, 'train, val, valid, validation or test, or empty');
 }
 
+/** Names of parts that are told from classes besides those that can be asked for: train_set, test-images, val2017, dev. */
+const LIKE_PARTS: Readonly<Record<Exclude<Split, ''>, RegExp>> = {
+  train: /^train(ing)?([-_ ]?(set|data|images|imgs|\d+))?$/i,
+  val: /^(val|valid|validation|test|testing|dev|eval|evaluation|holdout)([-_ ]?(set|data|images|imgs|\d+))?$/i,
+};
+
+function partLike(name: string): Exclude<Split, ''> | undefined {
+  return LIKE_PARTS.train.test(name) ? 'train' : LIKE_PARTS.val.test(name) ? 'val' : undefined;
+}
+
 /**
  * Refuses classes that are parts of a data set: a part for training beside one for evaluation, or nothing but parts.
  * @throws InvalidArgument with what to do
  */
 export function refuseSplitsAsClasses(classes: readonly string[], place: string): void {
-  const named = (names: readonly string[]) => classes.filter((name) => names.includes(name.toLowerCase()));
-  const [train, val] = [named(NAMES.train), named(NAMES.val)];
+  const named = (part: Split) => classes.filter((name) => partLike(name) === part);
+  const [train, val] = [named('train'), named('val')];
   const splits = train.length + val.length;
   if (splits === 0 || (splits < classes.length && (train.length === 0 || val.length === 0))) return;
+  const known = [...train, ...val].find(isSplitName);
   throw invalid(
     'data_path',
     place,
-    `a folder whose subfolders are classes; ${[...train, ...val].join(', ')} look like parts of a data set: give --split ${
-      train.length > 0 ? 'train' : 'val'
-    }, or the folder of one part`,
+    `a folder whose subfolders are classes; ${[...train, ...val].join(', ')} look like parts of a data set: give ${
+      known === undefined ? '' : `--split ${NAMES.train.includes(known.toLowerCase()) ? 'train' : 'val'}, or `
+    }the folder of one part`,
   );
+}
+
+/** Most places that are remembered: sets that have parts in each of their classes have as many. */
+const MOST_PLACES = 1000;
+
+/** Parts of a data set among the folders of files: images for training and for evaluation would be mixed. */
+export class PartsAmongFolders {
+  /** The parts for training and for evaluation by the folder that they lie in. */
+  readonly #found = new Map<string, Partial<Record<Exclude<Split, ''>, string>>>();
+  #last: string | undefined;
+
+  /** @param folder of a file, '/' between segments @param below number of segments that are known to be no parts */
+  see(folder: string, below = 0): void {
+    if (folder === this.#last) return;
+    this.#last = folder;
+    const segments = folder.split('/');
+    for (let k = below; k < segments.length; k++) {
+      const name = segments[k] as string;
+      const part = partLike(name);
+      if (part === undefined) continue;
+      const place = segments.slice(0, k).join('/');
+      const known = this.#found.get(place);
+      if (known) known[part] ??= name;
+      else if (this.#found.size < MOST_PLACES) this.#found.set(place, { [part]: name });
+    }
+  }
+
+  /** The folders that were seen and matter. */
+  get folders(): string[] {
+    return [...this.#found].flatMap(([place, parts]) => Object.values(parts).map((part) => (place === '' ? part : `${place}/${part}`)));
+  }
+
+  /** A place that has both, and their names. */
+  get mixed(): { readonly place: string; readonly train: string; readonly val: string } | undefined {
+    for (const [place, { train, val }] of this.#found) if (train !== undefined && val !== undefined) return { place, train, val };
+    return undefined;
+  }
 }
 
 /** The folders where ILSVRC's archives keep train, val and test. */

@@ -172,6 +172,8 @@ test('what a shard is remembered as reads back, and nothing else does', () => {
     { ...json, labels: [-1, 2] },
     { ...json, skipped: [1] },
     { ...json, orphans: 3 },
+    { ...json, partFolders: [1] },
+    { ...json, cut: 0 },
   ])
     assert.equal(ShardSamples.from(other), undefined, JSON.stringify(other));
 });

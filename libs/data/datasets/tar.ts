@@ -2,6 +2,7 @@
  * The files in a tar archive: ustar (POSIX.1-1988), pax (POSIX.1-2001) and GNU's long names and large numbers, as bsdtar, GNU tar and Python's
  * tarfile write them. Archives are input from outside: every length is checked against the archive before it is used.
  */
+import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 export class InvalidTar extends Error {
@@ -40,9 +41,11 @@ const BLOCKS_PER_TURN = 1000;
 /**
  * Every file. Reading goes on behind the blocks of zeros that end an archive, since archives that were joined (`cat a.tar b.tar`) are one file
  * to the people who made it; what follows the last one and is no archive is passed over.
+ * @param onCut is called if the last archive has no such blocks: where it was cut between two members, nothing else tells
  * @throws InvalidTar, saying where
  */
-export async function* tarMembers(archive: TarBytes): AsyncGenerator<TarMember> {
+export async function* tarMembers(archive: TarBytes, onCut?: () => void): AsyncGenerator<TarMember> {
+  if (archive.sizeBytes === 0) throw new InvalidTar('it is empty');
   let extended: Extended = {};
   let blocks = 0;
   let [part, inPart, strayAt] = [0, false, -1];
@@ -83,6 +86,7 @@ export async function* tarMembers(archive: TarBytes): AsyncGenerator<TarMember> 
     }
     at = content + Math.ceil(sizeBytes / BLOCK) * BLOCK;
   }
+  if (inPart) onCut?.();
 }
 
 const REGULAR = new Set(['0', '\0', '7']);
@@ -176,7 +180,7 @@ export function paxRecords(bytes: Uint8Array, at = 0): Map<string, string> {
     const equals = buffer.indexOf(0x3d, start);
     if (length === undefined || end > buffer.byteLength || buffer[end - 1] !== 0x0a || equals < 0 || equals >= end)
       throw new InvalidTar(`the extended header at byte ${at} has no whole record at its byte ${start}`);
-    records.set(buffer.toString('utf8', start + length.length + 1, equals), buffer.toString('utf8', equals + 1, end - 1));
+    records.set(decoded(buffer.subarray(start + length.length + 1, equals)), decoded(buffer.subarray(equals + 1, end - 1)));
     start = end;
   }
   return records;
@@ -185,5 +189,11 @@ export function paxRecords(bytes: Uint8Array, at = 0): Map<string, string> {
 /** Up to the first zero byte. */
 function text(field: Uint8Array): string {
   const end = field.indexOf(0);
-  return Buffer.from(field.subarray(0, end < 0 ? undefined : end)).toString('utf8');
+  return decoded(Buffer.from(field.subarray(0, end < 0 ? undefined : end)));
+}
+
+/** Names that are no UTF-8 (from old systems with code pages) stay different from each other: a replacement character and the number of each byte. */
+function decoded(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  return bytes.toString('latin1').replace(/[\x80-\xff]/g, (byte) => `\uFFFD${byte.charCodeAt(0).toString(16)}`);
 }

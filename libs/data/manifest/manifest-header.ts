@@ -44,10 +44,13 @@ export const MAGIC = 'DSMANIF1';
 const MAX_SAMPLES = 2 ** 31;
 const MAX_HEADER_BYTES = 16 << 20;
 
-/** True for a relative path without empty, '.' or '..' segments, without backslashes and without NUL. */
+/**
+ * True for a relative path without '.' or '..' segments, without backslashes and without NUL. Its first and last segments are not empty; others may be,
+ * since keys of objects may have any number of slashes in a row.
+ */
 export function isInnerPath(path: string): boolean {
   return (
-    path.length > 0 && !/[\\\0]/.test(path) && path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
+    /^[^/].*[^/]$|^[^/]$/s.test(path) && !/[\\\0]/.test(path) && path.split('/').every((segment) => segment !== '.' && segment !== '..')
   );
 }
 

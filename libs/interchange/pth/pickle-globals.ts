@@ -4,7 +4,17 @@
  */
 import { type Dtype, elementCount } from '#storage/tensor.js';
 import { codecsEncode, dtypeOf, NumpyArray, scalarOf } from './pickle-numpy.js';
-import { PickleDict, PickleNamespace, PickleOpaque, PickleStorage, PickleTensor, PickleTuple, type PickleValue } from './pickle-values.js';
+import {
+  PickleDict,
+  PickleList,
+  PickleNamespace,
+  PickleOpaque,
+  type PickleScalar,
+  PickleStorage,
+  PickleTensor,
+  PickleTuple,
+  type PickleValue,
+} from './pickle-values.js';
 import { PthError, quoted } from './pth-error.js';
 
 /** A Python name on the machine's stack: no value of a file, so it can only be applied. */
@@ -26,12 +36,8 @@ interface GlobalRule {
 const MAX_DIMENSIONS = 64;
 
 const rules: Readonly<Record<string, GlobalRule>> = {
-  'collections.OrderedDict': {
-    call(args, part) {
-      if (args.length !== 0) throw new PthError(part, 'an OrderedDict with arguments; torch writes its items afterwards');
-      return new PickleDict();
-    },
-  },
+  // Python 3 writes its items afterwards, Python 2 wrote them as arguments.
+  'collections.OrderedDict': { call: ([items]) => dictOf(items) },
   'argparse.Namespace': { create: () => new PickleNamespace() },
   'torch._utils._rebuild_tensor_v2': { call: rebuildTensor },
   'torch._utils._rebuild_parameter': {
@@ -41,6 +47,8 @@ const rules: Readonly<Record<string, GlobalRule>> = {
       return tensor;
     },
   },
+  // Tensors of a class of their own, and those with attributes.
+  'torch._tensor._rebuild_from_type_v2': { call: rebuildFromType },
   'torch.DoubleStorage': { storage: 'F64' },
   'torch.FloatStorage': { storage: 'F32' },
   'torch.HalfStorage': { storage: 'F16' },
@@ -105,6 +113,25 @@ function rebuildTensor(args: readonly PickleValue[], part: string): PickleTensor
       `a tensor of shape [${shape}] and strides [${strides}] from ${offset} lies beyond its ${storage.elements} elements`,
     );
   return new PickleTensor(storage, offset, shape, strides);
+}
+
+/** _rebuild_from_type_v2(function, class, arguments, state) */
+function rebuildFromType([made, type, args]: readonly PickleValue[], part: string): PickleValue {
+  const rule = made instanceof PickleOpaque && TENSOR_FUNCTIONS.has(made.name) ? rules[made.name] : undefined;
+  if (rule?.call && args instanceof PickleTuple) return rule.call(args.items, part);
+  return new PickleOpaque(type instanceof PickleOpaque ? type.name : 'torch.Tensor');
+}
+
+const TENSOR_FUNCTIONS = new Set(['torch._utils._rebuild_tensor_v2', 'torch._utils._rebuild_parameter']);
+
+/** @param items a list of pairs; anything else: none */
+function dictOf(items: PickleValue | undefined): PickleDict {
+  const dict = new PickleDict();
+  for (const pair of items instanceof PickleList ? items.items : []) {
+    const [key, value, ...more] = pair instanceof PickleTuple || pair instanceof PickleList ? pair.items : [];
+    if (value !== undefined && more.length === 0 && (typeof key !== 'object' || key === null)) dict.entries.set(key as PickleScalar, value);
+  }
+  return dict;
 }
 
 const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;

@@ -198,6 +198,25 @@ test('scalars and arrays of numpy are read, in either byte order, of numpy 1 and
   await assert.rejects(read(`cnumpy.core.multiarray\nscalar\n${dtype('i4')}${encoded([1])}\x86R`), /a numpy array of shape/);
 });
 
+test('tensors of a class of their own, tensors with attributes, and dicts of Python 2 are read', async () => {
+  const { pickle: plainPickle, storages } = pickle(new PthTensor('F32', [2], Float32Array.of(1, 2)));
+  const text = plainPickle.toString('latin1');
+  // The call of _rebuild_tensor_v2 becomes arguments: function, class, arguments, attributes.
+  const begin = text.indexOf('ctorch._utils\n_rebuild_tensor_v2\n');
+  const global = 'ctorch._utils\n_rebuild_tensor_v2\n';
+  const args = text.slice(begin + global.length, text.lastIndexOf('R'));
+  const head = text.slice(0, begin);
+  for (const type of ['torch.nn.parameter\nBuffer', 'my.lib\nQuantised']) {
+    const body = `ctorch._tensor\n_rebuild_from_type_v2\n(${global}c${type}\n${args}}tR.`;
+    assert.deepEqual(await plain(zipOf(Buffer.from(head + body, 'latin1'), storages)), ['F32', [2], [1, 2]], type);
+  }
+  const other = `ctorch._tensor\n_rebuild_from_type_v2\n(cmy\nmake\ncmy\nTensor\n)}tR`;
+  const { root } = await open(writePth(new PyRaw(Buffer.from(other, 'latin1'))));
+  assert.ok(root instanceof PickleOpaque && root.name === 'my.Tensor');
+  const ofPython2 = 'ccollections\nOrderedDict\n](](X\x01\0\0\0aK\x01e](X\x01\0\0\0bK\x02ee\x85R';
+  assert.deepEqual(await plain(writePth(new PyRaw(Buffer.from(ofPython2, 'latin1')))), { a: 1, b: 2 });
+});
+
 test('containers that hold themselves are data like any other', async () => {
   const { root } = await open(writePth(new PyRaw(Buffer.from(']q\0h\0a', 'latin1'))));
   assert.ok(root instanceof PickleList && root.items[0] === root);

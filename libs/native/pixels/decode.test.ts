@@ -176,6 +176,8 @@ test('PNG: errors say what is wrong', async () => {
   await reject(rawPng({ width: 2, height: 1, depth: 4, type: 2 }, [0, 0, 1, 2]), /bit depth 4/);
   await reject(rawPng({ width: 60_000, height: 60_000, depth: 8, type: 0 }, [0]), /60000 x 60000/);
   await reject(Buffer.from('GIF89a'), /no PNG signature/);
+  const larger = await rawPng({ width: 3, height: 2, depth: 8, type: 0 }, [0, 1, 2, 3, 0, 3, 4, 5]);
+  await reject(Buffer.concat([(await good).subarray(0, 33), larger.subarray(8)]), /two IHDR of different sizes/);
 });
 
 test('PNG that is not as it should be and that Pillow reads shows the same pixels here', async () => {
@@ -198,6 +200,9 @@ test('PNG that is not as it should be and that Pillow reads shows the same pixel
     ['a chunk before IHDR', Buffer.concat([good.subarray(0, 8), foreignChunk, good.subarray(8)])],
     ['no checksum of the pixels', without(4)],
     ['a byte too many', await rawPng({ width: 2, height: 2, depth: 8, type: 0 }, [0, 1, 2, 0, 3, 4, 0])],
+    ['a longer IHDR', Buffer.concat([good.subarray(0, 11), Buffer.from([14]), good.subarray(12, 29), Buffer.alloc(1), good.subarray(29)])],
+    ['another method of compression', Buffer.concat([good.subarray(0, 26), Buffer.from([1]), good.subarray(27)])],
+    ['IHDR twice', Buffer.concat([good.subarray(0, 33), good.subarray(8)])],
     ['lines too many', await rawPng({ width: 2, height: 2, depth: 8, type: 0 }, [0, 1, 2, 0, 3, 4, 0, 9, 9, 0, 9, 9])],
   ];
   for (const [title, bytes] of whole) {
@@ -208,7 +213,12 @@ test('PNG that is not as it should be and that Pillow reads shows the same pixel
   assert.deepEqual([...(await decode(png(short))).rgb], grays(1, 2, 3, 4, 0, 0), 'a whole stream of too few lines');
   const few = await rawPng({ width: 2, height: 1, depth: 8, type: 3 }, [0, 0, 2], [1, 2, 3, 4, 5, 6]);
   assert.deepEqual([...(await decode(png(few))).rgb], [1, 2, 3, 0, 0, 0], 'an index without an entry');
+  const odd = await rawPng({ width: 2, height: 1, depth: 8, type: 3 }, [0, 0, 1], [1, 2, 3, 4, 5]);
+  assert.deepEqual([...(await decode(png(odd))).rgb], [1, 2, 3, 0, 0, 0], 'an entry that is cut');
   const none = await rawPng({ width: 2, height: 1, depth: 8, type: 3 }, [0, 0, 1]);
+  const late = (file: Buffer) =>
+    Buffer.concat([file.subarray(0, -12), Buffer.from('\0\0\0\x06PLTE\x01\x02\x03\x04\x05\x06\0\0\0\0', 'latin1'), file.subarray(-12)]);
+  assert.deepEqual([...(await decode(png(late(none)))).rgb], grays(0, 0), 'a palette behind the pixels');
   assert.deepEqual([...(await decode(png(none))).rgb], grays(0, 0), 'no palette');
 });
 

@@ -72,22 +72,24 @@ export function readPngLayout(file: Uint8Array): PngLayout {
     const body = file.subarray(at + 8, at + 8 + length);
     if (!header && (type === 'PLTE' || type === 'IDAT' || type === 'IEND')) throw new PngError('does not start with IHDR');
     if (type === 'IHDR') {
-      if (header || length !== 13) throw new PngError('bad IHDR');
+      if (length < 13 || data.length > 0) throw new PngError('bad IHDR');
       const [width, height] = [view.getUint32(at + 8), view.getUint32(at + 12)];
-      const [bitDepth, colorType, compression, filter, interlace] = [...body.subarray(8)] as [number, number, number, number, number];
+      const [bitDepth, colorType, , filter, interlace] = [...body.subarray(8)] as [number, number, number, number, number];
+      // The one whose size is known from the file's header counts; Pillow takes the last one.
+      if (header && (header.width !== width || header.height !== height)) throw new PngError('two IHDR of different sizes');
       const bits = (CHANNELS[colorType] ?? 0) * bitDepth;
       if (width < 1 || height < 1 || Math.max(width, height) > MAX_IMAGE_SIDE || width * height > MAX_IMAGE_AREA) {
         throw new PngError(`image of ${width} x ${height} pixels`);
       }
       // The addon checks that the depth is allowed with the colour type.
-      if (bits < 1 || ![1, 2, 4, 8, 16].includes(bitDepth) || compression !== 0 || filter !== 0 || interlace > 1)
-        throw new PngError('unknown kind of image');
+      if (bits < 1 || ![1, 2, 4, 8, 16].includes(bitDepth) || filter !== 0 || interlace > 1) throw new PngError('unknown kind of image');
       const bytes = scanlineBytes(width, height, bits, interlace === 1);
       if (bytes > MAX_SCANLINE_BYTES) throw new PngError(`${bytes} bytes inflated: at most ${MAX_SCANLINE_BYTES} are read`);
       header = { width, height, bitDepth, colorType, interlaced: interlace === 1, scanlineBytes: bytes };
     } else if (type === 'PLTE') {
-      if (length % 3 !== 0 || length > 768) throw new PngError('bad palette');
-      palette = body;
+      if (length > 768) throw new PngError('bad palette');
+      // As Pillow: a palette behind pixels comes too late, and an entry that is cut is none.
+      if (data.length === 0) palette = body.subarray(0, length - (length % 3));
     } else if (type === 'IDAT') {
       data.push(body);
     } else if (type === 'IEND') {

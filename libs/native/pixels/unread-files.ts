@@ -25,6 +25,7 @@ const KINDS: readonly (readonly [at: number, bytes: string, name: string])[] = [
   [0, 'P7\n', 'a PAM image'],
   [0, 'PF\n', 'a PFM image'],
   [0, 'Pf\n', 'a PFM image'],
+  [0, '(\0\0\0', 'a bitmap without the header of a BMP file'],
   [0, '<svg', 'an SVG drawing'],
 ];
 

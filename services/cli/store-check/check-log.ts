@@ -1,6 +1,6 @@
 /** Checks the log of one incarnation of a run or an evaluation, record by record, and remembers what the check of the rest needs. */
 import { RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
-import { follows, LogDamaged, type LogRecord, parseRecord, type SealedRecord } from '#storage/record-log.js';
+import { follows, LogDamaged, type LogRecord, parseRecord, type SealedRecord } from '#storage/log-record.js';
 import { SealBroken } from '#storage/sealed-json.js';
 import { type CheckContext, readObject, type StoredObject } from './check-context.js';
 

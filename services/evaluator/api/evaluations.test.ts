@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Aborted, AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { Evaluation, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
+import { LogDamaged } from '#storage/log-record.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
-import { LogDamaged } from '#storage/record-log.js';
 import { countedStore } from '../../../test/support/counted-store.js';
 import { Crash, crashingStore } from '../../../test/support/crashing-store.js';
 import { freshDirectoryStore } from '../../../test/support/fresh-store.js';
@@ -145,6 +145,13 @@ test('evaluations that are damaged are named by lists, hide no others, and can b
     empty: ([, second]) => store.put(second!, Buffer.alloc(0)),
     foreign: async ([first, second]) => store.put(first!, (await store.get(second!)).bytes),
     headless: ([first]) => store.delete(first!),
+    flipped: async ([first]) => {
+      const { bytes } = await store.get(first!);
+      bytes[bytes.length >> 1]! ^= 1;
+      await store.put(first!, bytes);
+    },
+    text: ([, , third]) => store.put(third!, Buffer.from('no JSON')),
+    shape: ([, second]) => store.put(second!, Buffer.from('[1,2,3]')),
   };
   for (const [id, harm] of Object.entries(kinds)) {
     const { uid } = await writer.create(request('a', id), signal);

@@ -158,6 +158,12 @@ test('a run that is damaged is named in every list, and can be cancelled and del
     },
     hole: (keys) => services.store.delete(keys[1]!),
     empty: (keys) => services.store.put(keys[2]!, Buffer.alloc(0)),
+    cut: async (keys) => {
+      const { bytes } = await services.store.get(keys[0]!);
+      await services.store.put(keys[0]!, bytes.subarray(0, bytes.length >> 1));
+    },
+    text: (keys) => services.store.put(keys[2]!, Buffer.from('<html>503 Slow Down</html>')),
+    shape: (keys) => services.store.put(keys[0]!, Buffer.from('{"seq":1,"writer":"w","kind":"steps","__proto__":{"x":1}}')),
     headless: (keys) => services.store.delete(keys[0]!),
     foreign: async (keys) => services.store.put(keys[1]!, (await services.store.get(keys[2]!)).bytes),
   };

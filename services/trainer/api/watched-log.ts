@@ -4,7 +4,8 @@
  */
 import { orAborted } from '#bounds/or-aborted.js';
 import { type RunEvent, RunEvent as RunEventCodec } from '#protocol/dropstream/v1/trainer.js';
-import { LogDamaged, type RecordLog } from '#storage/record-log.js';
+import { LogDamaged } from '#storage/log-record.js';
+import type { RecordLog } from '#storage/record-log.js';
 import { eventOf } from '../run/run-log.js';
 import { hasEnded } from '../run/run-state.js';
 

@@ -1,8 +1,9 @@
 /** The log of a run in the store. Its records are RunEvents as JSON, which WatchRun returns unchanged. */
 import { formatName } from '#errors/resource-names.js';
 import { RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { JsonObject, LogRecord } from '#storage/log-record.js';
 import type { ObjectStore } from '#storage/object-store.js';
-import { type JsonObject, type LogRecord, RecordLog } from '#storage/record-log.js';
+import { RecordLog } from '#storage/record-log.js';
 import type { Standing } from '#work/claimed-log.js';
 import { FoldedLog, type LogCodec, type StorePatience } from '#work/folded-log.js';
 import { incarnationFolder } from '#work/incarnations.js';

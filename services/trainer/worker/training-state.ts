@@ -3,7 +3,7 @@ import type { Program, ProgramState } from '#engine/index.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { LoadedCheckpoint } from '#storage/checkpoint.js';
 import type { SnapshotTensors, StagedSnapshot } from '#storage/checkpointer.js';
-import type { JsonObject, JsonValue } from '#storage/record-log.js';
+import type { JsonObject, JsonValue } from '#storage/log-record.js';
 import { fingerprintLine, readTrainingMetadata, type TrainingMetadata } from '#training/checkpoint-metadata.js';
 import { toCheckpointTensor, toProgramTensors } from '#training/checkpoint-tensors.js';
 import type { ResolvedSpec } from '../run/run-spec.js';

@@ -43,9 +43,14 @@ export function checkForeign(format: ForeignFormat, bytes: Uint8Array, width: nu
   }
 }
 
+/** Gray, from white or from black; RGB and YCbCr. By the number of samples. */
+const JPEG_PHOTOMETRIC: Readonly<Record<number, readonly number[]>> = { 1: [0, 1], 3: [2, 6] };
+
 /** The library does not bound what a piece's own header claims. */
-export function checkJpegPieces(file: Uint8Array, { samples, depth, ...layout }: TiffLayout): void {
+export function checkJpegPieces(file: Uint8Array, { samples, depth, photometric, ...layout }: TiffLayout): void {
   if (depth !== 8 || ![1, 3].includes(samples) || layout.planar) throw new Error(`tiff of JPEGs with ${samples} samples of ${depth} bits`);
+  if (!(JPEG_PHOTOMETRIC[samples] as readonly number[]).includes(photometric))
+    throw new Error(`tiff of JPEGs with photometric interpretation ${photometric} and ${samples} samples`);
   for (const [i, offset] of layout.offsets.entries()) {
     const piece = readHeader(file.subarray(offset, offset + (layout.lengths[i] as number)));
     if (piece.format !== 'jpeg' || piece.width > layout.pieceWidth || piece.height > layout.pieceHeight)

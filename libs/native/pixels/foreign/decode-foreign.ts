@@ -10,6 +10,7 @@ import { type ForeignFormat, foreignSize } from './formats.js';
 import { gifIndices, gifRows } from './gif-codes.js';
 import { firstGifFrame } from './gif-frame.js';
 import { decodeNetpbm } from './netpbm.js';
+import { oriented } from './oriented.js';
 import { plainTiff, TIFF_COMPRESSION, type TiffLayout } from './plain-tiff.js';
 import { stillWebp } from './still-webp.js';
 import { tiffColours } from './tiff-colours.js';
@@ -90,7 +91,8 @@ function placed(
 
 function decodeTiff(bytes: Uint8Array): Uint8Array {
   const { file, layout } = plainTiff(bytes);
-  return layout.compression === TIFF_COMPRESSION.jpeg ? jpegPieces(file, layout) : tiffColours(tiffSamples(file, layout), layout);
+  const rgb = layout.compression === TIFF_COMPRESSION.jpeg ? jpegPieces(file, layout) : tiffColours(tiffSamples(file, layout), layout);
+  return oriented(rgb, layout);
 }
 
 interface TiffPage {
@@ -105,8 +107,12 @@ function jpegPieces(file: Uint8Array<ArrayBuffer>, layout: TiffLayout): Uint8Arr
   checkJpegPieces(file, layout);
   const page = UTIF.decode(file.buffer)[0] as unknown as TiffPage | undefined;
   if (page === undefined) throw new Error('tiff without an image');
+  // The library writes three samples for a pixel of gray too, so it has to be told that there is room for them.
+  if (samples === 1) Object.assign(page, { t258: [8, 8, 8], t262: [2], t277: [3] });
   UTIF.decodeImage(file.buffer, page as never);
-  if (page.width !== width || page.height !== height || page.data.length < width * height * samples)
+  if (page.width !== width || page.height !== height || page.data.length < width * height * 3)
     throw new Error('tiff ends inside its pixels');
-  return withoutAlpha(UTIF.toRGBA8(page as never));
+  const rgb = withoutAlpha(UTIF.toRGBA8(page as never));
+  if (layout.photometric === 0) for (let i = 0; i < rgb.length; i++) rgb[i] = 255 - (rgb[i] as number);
+  return rgb;
 }

@@ -50,9 +50,9 @@ function webpSize(view: DataView): { width: number; height: number } {
 const u24 = (view: DataView, at: number): number => view.getUint16(at, true) + view.getUint8(at + 2) * 65_536;
 
 const MAX_TAGS = 4096;
-const [WIDTH, HEIGHT] = [256, 257];
+const [WIDTH, HEIGHT, ORIENTATION] = [256, 257, 274];
 
-/** Of the first image. */
+/** Of the first image, as it is shown. */
 function tiffSize(view: DataView): { width: number; height: number } {
   const little = view.getUint8(0) === 0x49;
   const directory = view.getUint32(4, little);
@@ -62,9 +62,11 @@ function tiffSize(view: DataView): { width: number; height: number } {
   for (let i = 0; i < count; i++) {
     const at = directory + 2 + 12 * i;
     const [tag, type] = [view.getUint16(at, little), view.getUint16(at + 2, little)];
-    if (tag === WIDTH || tag === HEIGHT) found.set(tag, type === 3 ? view.getUint16(at + 8, little) : view.getUint32(at + 8, little));
+    if (tag === WIDTH || tag === HEIGHT || tag === ORIENTATION)
+      found.set(tag, type === 3 ? view.getUint16(at + 8, little) : view.getUint32(at + 8, little));
   }
-  return { width: found.get(WIDTH) ?? 0, height: found.get(HEIGHT) ?? 0 };
+  const [width, height, orientation] = [found.get(WIDTH) ?? 0, found.get(HEIGHT) ?? 0, found.get(ORIENTATION) ?? 1];
+  return orientation >= 5 && orientation <= 8 ? { width: height, height: width } : { width, height };
 }
 
 export interface NetpbmHeader {
@@ -80,7 +82,7 @@ export interface NetpbmHeader {
 
 const MAX_HEADER_BYTES = 1 << 16;
 
-/** Words apart by white space, with comments from # to the end of the line. @throws Error */
+/** Words apart by white space, with comments from # to the end of the line, which may begin inside a word. @throws Error */
 export function netpbmHeader(bytes: Uint8Array): NetpbmHeader {
   const kind = (bytes[1] as number) - 0x30;
   const wanted = kind === 1 || kind === 4 ? 2 : 3;
@@ -90,7 +92,7 @@ export function netpbmHeader(bytes: Uint8Array): NetpbmHeader {
     let word = '';
     for (; at < Math.min(bytes.length, MAX_HEADER_BYTES); at++) {
       const char = String.fromCharCode(bytes[at] as number);
-      if (char === '#' && word === '') while (at + 1 < bytes.length && bytes[at + 1] !== 0x0a) at++;
+      if (char === '#') while (at + 1 < bytes.length && bytes[at] !== 0x0a && bytes[at] !== 0x0d) at++;
       else if (/\s/.test(char)) {
         if (word !== '') break;
       } else word += char;

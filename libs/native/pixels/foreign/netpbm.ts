@@ -1,7 +1,7 @@
 /** PBM, PGM and PPM, plain and raw, to RGB as Pillow's convert('RGB') shows them. */
 import { type NetpbmHeader, netpbmHeader } from './formats.js';
 
-/** @throws Error where pixels are missing or above the largest value */
+/** @throws Error where pixels are missing, or numbers of a plain file above the largest value */
 export function decodeNetpbm(bytes: Uint8Array): Uint8Array {
   const header = netpbmHeader(bytes);
   const { kind, width, height, most, start } = header;
@@ -11,7 +11,8 @@ export function decodeNetpbm(bytes: Uint8Array): Uint8Array {
   const rgb = new Uint8Array(3 * width * height);
   for (let i = 0; i < rgb.length; i++) {
     const value = values[channels === 3 ? i : Math.floor(i / 3)] as number;
-    if (value > most) throw new Error(`netpbm value ${value} above ${most}`);
+    // Pillow shows values that are too large in raw files as the largest.
+    if (value > most && kind <= 3) throw new Error(`netpbm value ${value} above ${most}`);
     rgb[i] = shown(value, kind, most);
   }
   return rgb;

@@ -5,7 +5,9 @@
 
 /** Bytes of one value by type: BYTE, ASCII, SHORT, LONG, RATIONAL and so on. */
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8];
-const TAGS = new Set([256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347, 529, 530, 532]);
+const TAGS = new Set([
+  256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347, 529, 530, 532,
+]);
 /** Compressions that are read, as tag 259 numbers them. */
 export const TIFF_COMPRESSION = { none: 1, lzw: 5, jpeg: 7, deflate: 8, oldDeflate: 32_946, packBits: 32_773 } as const;
 const COMPRESSIONS = new Set<number>(Object.values(TIFF_COMPRESSION));
@@ -38,6 +40,8 @@ export interface TiffLayout {
   readonly compression: number;
   /** Tag 262: how samples are colours. */
   readonly photometric: number;
+  /** Tag 274: how the image is turned or mirrored to be shown, 1 to 8; 1: as it lies. */
+  readonly orientation: number;
   /** Tag 338: what the samples beside the colours are. */
   readonly extraSamples: readonly number[];
   /** Whether samples stand as differences from the pixel to the left. */
@@ -100,7 +104,7 @@ function layoutOf(values: ReadonlyMap<number, readonly number[]>, littleEndian: 
     );
   }
   if ((values.get(258) ?? []).some((bits) => bits !== depth)) throw new Error(`tiff of ${values.get(258)?.join(', ')} bits a sample`);
-  if (one(339, 1) !== 1) throw new Error('tiff of numbers that are not whole');
+  if (one(339, 1) !== 1) throw new Error('tiff of numbers that are not whole or have signs');
   if (one(266, 1) !== 1) throw new Error('tiff with the bits of its bytes in reversed order');
   if (samples < 1 || samples > 8 || ![1, 2, 4, 8, 16].includes(depth)) throw new Error(`tiff of ${samples} samples of ${depth} bits`);
   if ((width * height * samples * depth) / 8 > MAX_BYTES) throw new Error(`tiff of ${width} x ${height} pixels of ${samples} samples`);
@@ -125,6 +129,7 @@ function layoutOf(values: ReadonlyMap<number, readonly number[]>, littleEndian: 
     littleEndian,
     compression,
     photometric: one(262, 0),
+    orientation: one(274, 1),
     extraSamples: values.get(338) ?? [],
     differences: one(317, 1) !== 1,
     planar,
