@@ -22,6 +22,8 @@ export const faultKinds = [
   'change-schedule',
   'damage-checkpoint',
   'damage-log',
+  'kill-unsaved',
+  'damage-unevaluated',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
