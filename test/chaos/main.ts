@@ -25,13 +25,13 @@ const RESTART_MS = 300;
 /** So many that evaluations last long enough to be hit. */
 const TEST_IMAGES = 1024;
 
-const USAGE = `npm run test:chaos -- [--seed N] [--minutes M] [--rss-mib N] [--strict] [--keep] [--no-storm]
+const USAGE = `npm run test:chaos -- [--seed N,…] [--minutes M] [--rss-mib N] [--strict] [--keep] [--no-storm]
 
 Raises a storm of faults over real processes, MinIO and toxiproxy, and checks every run against an undisturbed one. Prints what it did and how long runs
 took to go on as JSON. Ends with 1 where a check fails.
 
-  --seed N      which storm, from 0; default 1
-  --minutes M   how long it lasts, at most 600; default 2
+  --seed N,…    which storms, one after the other, from 0; default 1
+  --minutes M   how long each of them lasts, at most 600; default 2
   --rss-mib N   largest resident memory of a process, MiB; default 1024
   --strict      times that are too long are failures too: for a machine that does nothing else
   --keep        leaves the logs of all processes and the events of all runs where they are; otherwise only a failure does
@@ -52,17 +52,17 @@ if (values.help) {
   console.log(USAGE);
   process.exit(0);
 }
-const seed = Number(values.seed);
+const seeds = values.seed.split(',').map(Number);
 const minutes = Number(values.minutes);
 const mostMib = Number(values['rss-mib']);
-if (!Number.isInteger(seed) || seed < 0 || !(minutes > 0 && minutes <= 600) || !(mostMib > 0)) {
-  console.error('test:chaos: --seed is an integer from 0, --minutes above 0 and at most 600, --rss-mib above 0');
+if (!seeds.every((seed) => Number.isInteger(seed) && seed >= 0) || !(minutes > 0 && minutes <= 600) || !(mostMib > 0)) {
+  console.error('test:chaos: --seed is one or several integers from 0, --minutes above 0 and at most 600, --rss-mib above 0');
   process.exit(2);
 }
 
 const stormMs = minutes * 60_000;
 const ending = new AbortController();
-const signal = AbortSignal.any([ending.signal, AbortSignal.timeout(stormMs + REST_MS)]);
+const signal = AbortSignal.any([ending.signal, AbortSignal.timeout(seeds.length * stormMs + REST_MS)]);
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ending.abort(new Error(`stopped by ${name}`)));
 
 const began = performance.now();
@@ -99,15 +99,18 @@ async function raiseStorm(system: System, workspace: Workspace, calm: Calm): Pro
   const storm = new Storm(system, lanes, damage, say, signal);
   const going = lanes.go();
   going.catch(() => {});
-  await storm.rage(faultPlan(seed, stormMs));
-  say('the storm is over');
+  for (const seed of seeds) {
+    say(`the storm of seed ${seed}`);
+    await storm.rage(faultPlan(seed, stormMs));
+  }
+  say('the last storm is over');
   lanes.finish();
   await going;
   lanes.close();
   const { faults, recoveries } = storm.report;
   const { checked: runs, recreated, silences } = lanes.report;
   return {
-    facts: { seed, minutes, faults, runs, recreated, ...lanes.counts, silences },
+    facts: { seeds, minutes, faults, runs, recreated, ...lanes.counts, silences },
     recoveries: recoveryTimes(recoveries),
     wrong: [...lanes.report.wrong, ...storm.report.wrong, ...unproven({ faults, counts: lanes.counts, lanes: lanes.report })],
   };
@@ -129,7 +132,6 @@ async function chaos(system: System, cleanups: (() => unknown)[]): Promise<strin
     say('kills in fair weather, where only the clock tells');
     const clocked = await killClocked(system, workspace, calm);
 
-    if (!values['no-storm']) say('the storm');
     const storm = values['no-storm'] ? undefined : await raiseStorm(system, workspace, calm);
 
     say('kills below dropstream up');
