@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { makeWorkspace, type Workspace } from '../support/training.js';
 import type { Calm } from './check-run.js';
 import { Damage } from './damage.js';
-import { faultPlan } from './fault-plan.js';
+import { type FaultKind, faultKinds, faultPlan } from './fault-plan.js';
 import { Lanes } from './lanes.js';
 import { type KillsReport, quietKills } from './quiet-kills.js';
 import { late, recoveryTimes, unproven } from './report.js';
@@ -32,6 +32,7 @@ took to go on as JSON. Ends with 1 where a check fails.
 
   --seed N,…    which storms, one after the other, from 0; default 1
   --minutes M   how long each of them lasts, at most 600; default 2
+  --only KIND,… faults of these kinds only, to hunt for what they may break: ${faultKinds.join(', ')}
   --rss-mib N   largest resident memory of a process, MiB; default 1024
   --strict      times that are too long are failures too: for a machine that does nothing else
   --keep        leaves the logs of all processes and the events of all runs where they are; otherwise only a failure does
@@ -41,6 +42,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '2' },
+    only: { type: 'string', default: faultKinds.join(',') },
     'rss-mib': { type: 'string', default: '1024' },
     strict: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
@@ -54,9 +56,10 @@ if (values.help) {
 }
 const seeds = values.seed.split(',').map(Number);
 const minutes = Number(values.minutes);
+const kinds = values.only.split(',') as FaultKind[];
 const mostMib = Number(values['rss-mib']);
-if (!seeds.every((seed) => Number.isInteger(seed) && seed >= 0) || !(minutes > 0 && minutes <= 600) || !(mostMib > 0)) {
-  console.error('test:chaos: --seed is one or several integers from 0, --minutes above 0 and at most 600, --rss-mib above 0');
+if (!seeds.every((seed) => Number.isInteger(seed) && seed >= 0) || !(minutes > 0 && minutes <= 600) || !(mostMib > 0) || !kinds.every((kind) => faultKinds.includes(kind))) {
+  console.error('test:chaos: --seed is one or several integers from 0, --minutes above 0 and at most 600, --rss-mib above 0, --only names faults');
   process.exit(2);
 }
 
@@ -101,7 +104,7 @@ async function raiseStorm(system: System, workspace: Workspace, calm: Calm): Pro
   going.catch(() => {});
   for (const seed of seeds) {
     say(`the storm of seed ${seed}`);
-    await storm.rage(faultPlan(seed, stormMs));
+    await storm.rage(faultPlan(seed, stormMs, kinds));
   }
   say('the last storm is over');
   lanes.finish();
@@ -142,7 +145,7 @@ async function chaos(system: System, cleanups: (() => unknown)[]): Promise<strin
 
     const tooMuch = Object.entries(memoryMib).filter(([, peak]) => peak > mostMib);
     const wrong = [
-      ...[...clocked.wrong, ...(storm?.wrong ?? []), ...supervised.wrong],
+      ...[...clocked.wrong, ...(storm?.wrong ?? []), ...supervised.wrong, ...fleet.flatMap(({ crashes }) => crashes)],
       ...tooMuch.map(([name, peak]) => `${name} used ${peak} MiB, more than ${mostMib}`),
     ];
     const tooLate = [

@@ -1,12 +1,11 @@
 /** Carries out the faults of a plan on a running system, and heals what they left. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { decodeManifest } from '#storage/checkpoint-manifest.js';
-import { listAll, ObjectNotFound } from '#storage/object-store.js';
 import type { Damage } from './damage.js';
 import type { Fault, FaultKind } from './fault-plan.js';
 import type { FleetProcess } from './fleet.js';
 import type { LaneKind, Lanes } from './lanes.js';
 import { EVALUATOR_PROXY, type System, TTL_MS } from './system.js';
+import type { Toxic } from './toxiproxy.js';
 import type { WatchedRun } from './watched-run.js';
 
 export interface Recovery {
@@ -28,14 +27,10 @@ const RECOVERY_LIMIT_MS = 60_000;
 /** How long a fault waits for the kind of run that it is meant for, and one that is the only proof of something. */
 const FIND_MS = 15_000;
 const LONG_FIND_MS = 60_000;
+const SILENT_TIMES = 4;
 
 /** Kinds of runs with few checkpoints. */
 const SPARSE: ReadonlySet<string> = new Set<LaneKind>(['again', 'following']);
-
-interface Part {
-  readonly key: string;
-  readonly bytes: Buffer;
-}
 
 export class Storm {
   readonly report: StormReport = { faults: {}, recoveries: [], wrong: [] };
@@ -88,19 +83,26 @@ export class Storm {
       case 'freeze-evaluator':
         await this.lanes.untilTrains('evaluated', FIND_MS);
         return await this.#freeze(pick(system.of('evaluator'), target), amount);
+      case 'freeze-data':
+        return await this.#freeze(pick(system.of('data'), target), amount);
       case 'cut-store':
-        return await this.#cut(`s3-${pick(system.processes, target)!.name}`, durationMs);
+        return await this.#cut(this.#storeProxy(target), durationMs);
       case 'cut-data':
         return await this.#cut(pick(system.dataProxies, target)!, durationMs);
       case 'cut-evaluator':
         await this.lanes.untilTrains('evaluated', FIND_MS);
         return await this.#cut(EVALUATOR_PROXY, durationMs);
       case 'slow-store':
-        return await this.#toxic(target, durationMs, 'latency', { latency: 50 + Math.round(400 * amount), jitter: 50 });
+        return await this.#toxic(this.#storeProxy(target), durationMs, 'latency', { latency: 50 + Math.round(400 * amount), jitter: 50 });
       case 'reset-store':
-        return await this.#toxic(target, durationMs, 'reset_peer', { timeout: Math.round(100 * amount) });
+        return await this.#toxic(this.#storeProxy(target), durationMs, 'reset_peer', { timeout: Math.round(100 * amount) });
       case 'truncate-bodies':
-        return await this.#toxic(target, durationMs, 'limit_data', { bytes: 200 + Math.round(20_000 * amount) });
+        return await this.#toxic(this.#storeProxy(target), durationMs, 'limit_data', { bytes: 200 + Math.round(20_000 * amount) });
+      case 'silence': {
+        // Requests arrive, answers are swallowed, and no connection is closed. Any way may fall silent, and for longer than other faults last.
+        const ways = [...system.dataProxies, EVALUATOR_PROXY, ...system.processes.map(({ name }) => `s3-${name}`)];
+        return await this.#toxic(pick(ways, target)!, SILENT_TIMES * durationMs, 'timeout', { timeout: 0 });
+      }
       case 'refuse-503':
         this.say(`the store answers 503 for ${lasting}`);
         system.gateway.refuse('busy');
@@ -179,13 +181,12 @@ export class Storm {
     return pick(busy.length > 0 ? busy : workers, target);
   }
 
-  async #toxic(
-    target: number,
-    durationMs: number,
-    type: 'latency' | 'reset_peer' | 'limit_data',
-    attributes: Record<string, number>,
-  ): Promise<void> {
-    const proxy = `s3-${pick(this.system.processes, target)!.name}`;
+  /** The way of one of the processes to the store. */
+  #storeProxy(target: number): string {
+    return `s3-${pick(this.system.processes, target)!.name}`;
+  }
+
+  async #toxic(proxy: string, durationMs: number, type: Toxic['type'], attributes: Record<string, number>): Promise<void> {
     this.say(`${proxy}: ${type} ${JSON.stringify(attributes)} for ${durationMs} ms`);
     // Two faults of one kind may overlap; the later one then changes nothing.
     await this.system.toxiproxy.add(proxy, { type, stream: 'downstream', attributes }).catch(() => {});
@@ -224,11 +225,11 @@ export class Storm {
         this.lanes.runs.filter(({ training, checkpoints }) => training && checkpoints.length > 1),
         target,
       );
-      const part = run && (await this.#newestOfSeveral(run));
+      const part = run && (await this.damage.newestOfSeveral(this.system.store, run));
       return part && { run, part };
     });
     if (found === undefined) return this.say('no run has two checkpoints, so that none is damaged');
-    await this.#alter(found.part, amount);
+    this.say(await this.damage.alter(this.system.store, found.part, amount));
     await this.#killWorker('damage-checkpoint', this.#workerOf(found.run));
   }
 
@@ -248,24 +249,16 @@ export class Storm {
         const run = this.lanes.runs.find(({ kind, training }) => kind === 'evaluated' && training);
         const newest = run?.checkpoints.at(-1);
         if (newest === undefined || known.has(newest.name) || !this.lanes.isEvaluated(newest.step)) return undefined;
-        const part = await this.#newestOfSeveral(run!);
+        const part = await this.damage.newestOfSeveral(this.system.store, run!);
         return part?.key.includes(`/checkpoints/${idOf(newest.name)}/`) ? { name: newest.name, part } : undefined;
       });
       if (found === undefined) return this.say('no run has a new checkpoint to evaluate and an older one, so that none is damaged');
-      await this.#alter(found.part, amount);
+      this.say(await this.damage.alter(this.system.store, found.part, amount));
       // Another fault may have set an evaluator going again.
       if (frozen()) this.damage.unevaluable.add(found.name);
     } finally {
       for (const one of evaluators) one.thaw();
     }
-  }
-
-  async #alter({ key, bytes }: Part, amount: number): Promise<void> {
-    const at = Math.min(bytes.length - 1, Math.floor(bytes.length * amount));
-    bytes[at] = bytes[at]! ^ 0x40;
-    this.damage.parts.add(key);
-    this.say(`${key} gets a wrong byte at ${at}`);
-    await this.system.store.put(key, bytes);
   }
 
   #workerOf({ owner }: WatchedRun): FleetProcess | undefined {
@@ -280,23 +273,6 @@ export class Storm {
       if (found !== undefined) return found;
     }
     return undefined;
-  }
-
-  /** The weights of the newest of at least two whole checkpoints; undefined if there are fewer, or they are being deleted. */
-  async #newestOfSeveral({ name, uid }: WatchedRun): Promise<Part | undefined> {
-    const { store } = this.system;
-    const whole: string[] = [];
-    try {
-      for await (const { key } of listAll(store, `${name}/${uid}/`)) {
-        if (!key.endsWith('/manifest.json')) continue;
-        const { parts } = decodeManifest(key, (await store.get(key)).bytes).manifest;
-        if (!parts.some((part) => this.damage.parts.has(part.key))) whole.push(parts.find(({ group }) => group === 'weights')!.key);
-      }
-      return whole.length < 2 ? undefined : { key: whole.at(-1)!, bytes: (await store.get(whole.at(-1)!)).bytes };
-    } catch (error) {
-      if (error instanceof ObjectNotFound) return undefined;
-      throw error;
-    }
   }
 
   /** A run that nobody trains loses a record in the middle: lists must show the others, and it can be deleted. */
