@@ -26,12 +26,14 @@ export function checkEvaluations(events: readonly RunEvent[], run: Run, calm: Ca
     const { checkpoint, step, result, failure } = event.value;
     if (!open.delete(checkpoint) && known.has(checkpoint)) wrong.push(`${checkpoint} was evaluated twice`);
     if (known.get(checkpoint) !== step) wrong.push(`an evaluation is of ${checkpoint}, step ${step}, which the log does not have`);
-    else if (result !== undefined && failure !== '') wrong.push(`the evaluation of ${checkpoint} has a result and a reason for its failure`);
+    else if (result !== undefined && failure !== '')
+      wrong.push(`the evaluation of ${checkpoint} has a result and a reason for its failure`);
     else if (result !== undefined && damage.unevaluable.has(checkpoint)) wrong.push(`${checkpoint} was evaluated although it is damaged`);
     else if (result !== undefined) wrong.push(...differences(checkpoint, result, calm.results.get(Number(step))));
     else if (failure === '') wrong.push(`the evaluation of ${checkpoint} has neither a result nor a reason`);
     else if (!damaged.has(checkpoint)) wrong.push(`the evaluation of ${checkpoint}, which nobody damaged, failed: ${failure}`);
-    else if (!/damaged: expected \w+, found \w+/.test(failure)) wrong.push(`the evaluation of ${checkpoint} failed, but not because it is damaged: ${failure}`);
+    else if (!/damaged: expected \w+, found \w+/.test(failure))
+      wrong.push(`the evaluation of ${checkpoint} failed, but not because it is damaged: ${failure}`);
   }
   for (const name of open.keys()) wrong.push(`${name} was not evaluated`);
   const steps = new Set(known.values());

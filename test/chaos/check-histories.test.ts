@@ -60,10 +60,19 @@ function epoch(number: number): Body {
   const own = [...calm.steps.values()].filter((step) => step.epoch === number);
   const mean = (of: (step: StepMetrics) => number): number => own.reduce((sum, step) => sum + of(step), 0) / own.length;
   const means = { trainLoss: mean(({ loss }) => loss), trainGradNorm: mean(({ gradNorm }) => gradNorm) };
-  const rest = { trainLr: 0, trainMinLr: 0, trainDropRate: 0, trainWeightDecay: 0, trainClassAcc: undefined, imagesPerSecond: 1, seconds: 1 };
+  const rest = {
+    trainLr: 0,
+    trainMinLr: 0,
+    trainDropRate: 0,
+    trainWeightDecay: 0,
+    trainClassAcc: undefined,
+    imagesPerSecond: 1,
+    seconds: 1,
+  };
   return { $case: 'epoch', value: { epoch: number, ...means, ...rest } };
 }
-const numbered = (bodies: readonly Body[]): RunEvent[] => bodies.map((event, k) => RunEvent.fromPartial({ sequence: BigInt(k + 1), event }));
+const numbered = (bodies: readonly Body[]): RunEvent[] =>
+  bodies.map((event, k) => RunEvent.fromPartial({ sequence: BigInt(k + 1), event }));
 const runOf = (change: Partial<Run>): Run => ({ ...Run.fromPartial({ name: RUN, spec: { scheduleRevision: 1n } }), ...change });
 const created = (): Body => RunEvent.fromPartial({ event: { $case: 'created', value: { run: runOf({}) } } }).event!;
 
@@ -74,8 +83,7 @@ const whole: readonly Body[] = [
 ];
 const finished = runOf({ evaluationsSucceeded: 2, evaluationsFailed: 0, bestTop1: 80, bestCheckpoint: checkpointName(8) });
 
-const indexOf = (kind: Body['$case'], nth = 0): number =>
-  whole.flatMap(({ $case }, k) => ($case === kind ? [k] : [])).at(nth) as number;
+const indexOf = (kind: Body['$case'], nth = 0): number => whole.flatMap(({ $case }, k) => ($case === kind ? [k] : [])).at(nth) as number;
 const without = (kind: Body['$case'], nth = 0): Body[] => whole.filter((_, k) => k !== indexOf(kind, nth));
 const instead = (kind: Body['$case'], nth: number, ...other: Body[]): Body[] =>
   whole.flatMap((body, k) => (k === indexOf(kind, nth) ? other : [body]));
@@ -120,7 +128,10 @@ test('steps that are missing, doubled, trained on other batches or with another 
     [/step 4 has the loss NaN and/, instead('steps', 3, stepsWith({ loss: Number.NaN }, 4, 5, 6, 7))],
     [/an attempt begins at step 0 although the newest checkpoint is of step 4/, instead('resumed', 0, resumed(2, 0))],
     [/an attempt begins at step 4 although the newest checkpoint is of step 0/, without('checkpoint')],
-    [/begins with .*000005-00000000, which is not of step 4/, instead('resumed', 0, { ...resumed(2, 5), value: { ...(resumed(2, 5).value as object), fromStep: 4n } } as Body)],
+    [
+      /begins with .*000005-00000000, which is not of step 4/,
+      instead('resumed', 0, { ...resumed(2, 5), value: { ...(resumed(2, 5).value as object), fromStep: 4n } } as Body),
+    ],
     [/epoch 1 has no means/, without('epoch', 1)],
     [/epoch 1 has the mean loss/, instead('epoch', 1, { ...epoch(1), value: { ...(epoch(0).value as object), epoch: 1 } } as Body)],
   ];
@@ -143,7 +154,10 @@ test('evaluations that are missing, doubled, different or failed without a cause
     [/which the log does not have/, without('checkpoint')],
     [/the result of .*000004-00000000 is .* instead of/, instead('evaluation', 0, evaluation(4, { result: resultOf(5) }))],
     [/lacks values/, instead('evaluation', 0, evaluation(4, { result: { ...resultOf(4), ema: undefined } }))],
-    [/lacks values/, instead('evaluation', 0, evaluation(4, { result: { ...resultOf(4), weights: { ...resultOf(4).weights!, loss: Number.NaN } } }))],
+    [
+      /lacks values/,
+      instead('evaluation', 0, evaluation(4, { result: { ...resultOf(4), weights: { ...resultOf(4).weights!, loss: Number.NaN } } })),
+    ],
     [/neither a result nor a reason/, instead('evaluation', 0, evaluation(4, { result: undefined }))],
     [/a result and a reason for its failure/, instead('evaluation', 0, evaluation(4, { failure: 'no' }))],
     [/which nobody damaged, failed: no/, instead('evaluation', 0, evaluation(4, { result: undefined, failure: 'no' }))],
@@ -181,9 +195,13 @@ test('rates that are not those of the revision in force, and other losses with t
     $case: 'steps',
     value: { steps: Array.from({ length: to - from }, (_, k) => metricsOf(from + k, rate)) },
   });
-  const check = async (...bodies: Body[]): Promise<string> => (await checkFollowing(numbered(bodies), calm, ratesOf, new KnownSteps())).join('\n');
+  const check = async (...bodies: Body[]): Promise<string> =>
+    (await checkFollowing(numbered(bodies), calm, ratesOf, new KnownSteps())).join('\n');
   assert.equal(await check(created(), rated(0.1, 0, 3), change(2, 3), rated(0.2, 3, 8)), '');
-  assert.match(await check(created(), rated(0.1, 0, 3), change(2, 3), rated(0.1, 3, 8)), /step 3 has the drop rate 0.1; revision 2 says 0.2/);
+  assert.match(
+    await check(created(), rated(0.1, 0, 3), change(2, 3), rated(0.1, 3, 8)),
+    /step 3 has the drop rate 0.1; revision 2 says 0.2/,
+  );
   assert.match(await check(created(), rated(0.2, 0, 3)), /step 0 has the drop rate 0.2; revision 1 says 0.1/);
   assert.match(await check(created(), rated(0.1, 0, 3), change(2, 2), rated(0.2, 3, 8)), /in force from step 2, after step 2/);
   assert.match(await check(created(), change(2, 0), change(2, 0)), /revision 2 follows revision 2/);
@@ -195,5 +213,8 @@ test('rates that are not those of the revision in force, and other losses with t
   assert.deepEqual(await checkFollowing(once, calm, ratesOf, known), []);
   assert.equal(known.repeated, 3);
   const other = numbered([created(), { $case: 'steps', value: { steps: [metricsOf(0), { ...metricsOf(1), loss: 7 }] } }]);
-  assert.match((await checkFollowing(other, calm, ratesOf, known)).join('\n'), /step 1 has the loss 7 .* with the same rates it once had 1 and/);
+  assert.match(
+    (await checkFollowing(other, calm, ratesOf, known)).join('\n'),
+    /step 1 has the loss 7 .* with the same rates it once had 1 and/,
+  );
 });

@@ -14,7 +14,13 @@ test('a log with a gap, a changed or foreign record, or one by a former owner is
   const write = async (): Promise<{ store: ObjectStore; key: (seq: number) => string }> => {
     const store = (await freshDirectoryStore()).store;
     const logs = ['api', 'first', 'second'].map((writer) => new RecordLog(store, `${owned}/log`, { writer }));
-    for (const [writer, kind] of [[0, 'created'], [1, 'claimed'], [1, 'steps'], [2, 'claimed'], [2, 'steps']] as const) {
+    for (const [writer, kind] of [
+      [0, 'created'],
+      [1, 'claimed'],
+      [1, 'steps'],
+      [2, 'claimed'],
+      [2, 'steps'],
+    ] as const) {
       for await (const _ of logs[writer]!.read({ after: logs[writer]!.head }));
       await logs[writer]!.append(kind, { n: 1 });
     }
@@ -65,5 +71,8 @@ test('a checkpoint whose part is missing or changed is complained of, unless it 
   assert.match((await checkCheckpoints(store, owned, none)).join('\n'), /weights.* is damaged/);
   assert.deepEqual(await checkCheckpoints(store, owned, new Set([weights])), []);
   await store.delete(optimizer);
-  assert.match((await checkCheckpoints(store, owned, new Set([weights]))).join('\n'), /optimizer.* is missing, although .*manifest.json names it/);
+  assert.match(
+    (await checkCheckpoints(store, owned, new Set([weights]))).join('\n'),
+    /optimizer.* is missing, although .*manifest.json names it/,
+  );
 });

@@ -75,7 +75,9 @@ function otherMeans({ epoch, trainLoss, trainGradNorm }: EpochRecord, left: Read
   const mean = (of: (step: StepMetrics) => number): number => steps.reduce((sum, step) => sum + of(step), 0) / steps.length;
   const [loss, gradNorm] = [mean((step) => step.loss), mean((step) => step.gradNorm)];
   if (Object.is(trainLoss, loss) && Object.is(trainGradNorm, gradNorm)) return [];
-  return [`epoch ${epoch} has the mean loss ${trainLoss} and gradient norm ${trainGradNorm}, but those of its steps are ${loss} and ${gradNorm}`];
+  return [
+    `epoch ${epoch} has the mean loss ${trainLoss} and gradient norm ${trainGradNorm}, but those of its steps are ${loss} and ${gradNorm}`,
+  ];
 }
 
 const hashes = ({ batchSha256 }: StepMetrics): string => batchSha256.map((hash) => Buffer.from(hash).toString('hex')).join();

@@ -156,7 +156,10 @@ export class Lanes {
     }
     await following.finally(() => {
       this.#drop(run);
-      writeFileSync(join(this.system.logs, `${id}.events.jsonl`), run.events.map((event) => `${JSON.stringify(RunEvent.toJSON(event))}\n`).join(''));
+      writeFileSync(
+        join(this.system.logs, `${id}.events.jsonl`),
+        run.events.map((event) => `${JSON.stringify(RunEvent.toJSON(event))}\n`).join(''),
+      );
     });
     if (run.silence.ms > LONG_SILENCE_MS) this.report.silences.push({ run: `${id} (${kind})`, ...run.silence });
     const wrong = await this.#finished.check(run, kind);

@@ -58,8 +58,15 @@ const seeds = values.seed.split(',').map(Number);
 const minutes = Number(values.minutes);
 const kinds = values.only.split(',') as FaultKind[];
 const mostMib = Number(values['rss-mib']);
-if (!seeds.every((seed) => Number.isInteger(seed) && seed >= 0) || !(minutes > 0 && minutes <= 600) || !(mostMib > 0) || !kinds.every((kind) => faultKinds.includes(kind))) {
-  console.error('test:chaos: --seed is one or several integers from 0, --minutes above 0 and at most 600, --rss-mib above 0, --only names faults');
+if (
+  !seeds.every((seed) => Number.isInteger(seed) && seed >= 0) ||
+  !(minutes > 0 && minutes <= 600) ||
+  !(mostMib > 0) ||
+  !kinds.every((kind) => faultKinds.includes(kind))
+) {
+  console.error(
+    'test:chaos: --seed is one or several integers from 0, --minutes above 0 and at most 600, --rss-mib above 0, --only names faults',
+  );
   process.exit(2);
 }
 

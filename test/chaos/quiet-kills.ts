@@ -46,7 +46,9 @@ export async function quietKills({ runId, trainer: address, workspace, calm, cou
     }
     await following;
     const successions = run.events.filter(({ event }) => event?.$case === 'claimed' && event.value.succeeds !== '').length;
-    const wrong = [...checkEvents(run.events), ...checkSteps(run.events, calm, { sameLosses: true }).wrong].map((what) => `${runId}: ${what}`);
+    const wrong = [...checkEvents(run.events), ...checkSteps(run.events, calm, { sameLosses: true }).wrong].map(
+      (what) => `${runId}: ${what}`,
+    );
     if (recoveries.length === 0) wrong.push(`${runId}: it ended before its worker could be killed`);
     return { recoveries, successions, wrong };
   } finally {
