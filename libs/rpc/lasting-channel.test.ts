@@ -1,4 +1,4 @@
-/** Clients of peers that accept connections and say nothing, as a frozen process and some networks do. */
+/** Clients and servers whose peers hold connections and say nothing, as a frozen process and some networks do. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect as connectSocket, createServer as createSocketServer, type Server, type Socket } from 'node:net';
@@ -117,4 +117,19 @@ test('a watch over a connection that falls silent ends', { timeout: 30_000 }, as
   })();
   await assert.rejects(watching, Unavailable);
   assert.deepEqual(seen, ['SERVING']);
+});
+
+test('a server does not wait for peers that say nothing when it closes', { timeout: 30_000 }, async (t) => {
+  const registry = createRegistry({ service: 'test', version: '0', process: false });
+  const server = createServer({ services: [], registry, logger: silentLogger(), reflection: false });
+  await server.start();
+  const peer = connectSocket({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => peer.destroy());
+  await once(peer, 'connect');
+  const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  peer.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), emptySettings]));
+  // The server's settings show that it has taken the connection.
+  await once(peer, 'data');
+  peer.pause();
+  await server.drain(0);
 });
