@@ -45,19 +45,30 @@ export class LastingChannel {
   async #watch(): Promise<void> {
     const { READY, SHUTDOWN, IDLE, CONNECTING } = connectivityState;
     const channel = this.#channel.client.getChannel();
-    const end = Date.now() + this.#options.connectMs;
     this.#watching = true;
+    let late = false;
+    let wake = (): void => {};
+    const timer = setTimeout(() => {
+      late = true;
+      wake();
+    }, this.#options.connectMs);
+    // A process that has nothing else to do may end.
+    timer.unref();
     for (;;) {
       const state = channel.getConnectivityState(false);
       if (state === READY) this.#silent = false;
       if (state === READY || state === SHUTDOWN) break;
-      if (Date.now() >= end) {
+      if (late) {
         // A channel that has failed before stays so while it connects, and would fail every call because of its last error.
         if (state !== IDLE) this.#reopen(state === CONNECTING);
         break;
       }
-      await new Promise<void>((resolve) => channel.watchConnectivityState(state, new Date(end), () => resolve()));
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, () => resolve());
+      });
     }
+    clearTimeout(timer);
     this.#watching = false;
   }
 
