@@ -17,6 +17,7 @@ import { callUnary } from './call-unary.js';
 import { openChannel } from './channel.js';
 import type { CallOptions, Connection } from './connection.js';
 import type { AnyMethod } from './handlers.js';
+import { LastingChannel } from './lasting-channel.js';
 import type { Environment } from './proxy.js';
 import { defaultRetry, type RetryPolicy } from './retry.js';
 
@@ -39,6 +40,8 @@ export interface ConnectOptions {
   /** Largest response message, bytes; default 64 MiB. */
   readonly maxReceiveBytes?: number;
   readonly retry?: Partial<RetryPolicy>;
+  /** How long a connection may take before another one is tried, ms; default 20 s. */
+  readonly connectMs?: number;
   /** Registry for the client's metrics. */
   readonly registry?: Registry;
   /** Sent with every call, e.g. `dropstream-project`. */
@@ -82,15 +85,27 @@ function metricsOf(registry: Registry): GrpcMetrics {
  * @throws InvalidArgument for an address or a proxy that cannot be used
  */
 export function connect<D extends object>(type: ClientClass<D>, address: string, options: ConnectOptions = {}): TypedClient<D> {
-  const { client, where } = openChannel(address, credentialsOf(options.tls), channelOptions(options), options.env);
+  const channel = new LastingChannel({
+    // A channel that replaces another one must not share the connection that did not come about.
+    open: (again) =>
+      openChannel(
+        address,
+        credentialsOf(options.tls),
+        { ...channelOptions(options), ...(again ? { 'grpc.use_local_subchannel_pool': 1 } : {}) },
+        options.env,
+      ),
+    connectMs: options.connectMs ?? 20_000,
+  });
   const connection: Connection = {
-    client,
-    where,
+    get client() {
+      return channel.client;
+    },
+    where: channel.where,
     metrics: options.registry && metricsOf(options.registry),
     retry: { ...defaultRetry, ...options.retry },
     metadata: options.metadata ?? {},
   };
-  const methods: Record<string, unknown> = { close: () => client.close() };
+  const methods: Record<string, unknown> = { close: () => channel.close() };
   for (const [key, method] of Object.entries(type.service as ServiceDefinition) as [string, AnyMethod][]) {
     const call = method.responseStream ? callStream : callUnary;
     methods[key] = (request: object, callOptions: CallOptions) =>
@@ -122,8 +137,9 @@ function channelOptions(options: ConnectOptions): ChannelOptions {
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
     // Retries are done in retry.ts: those of grpc-js end when headers arrive, and do not know RetryInfo.
     'grpc.enable_retries': 0,
-    'grpc.keepalive_time_ms': 60_000,
-    'grpc.keepalive_timeout_ms': 20_000,
+    // A server that says nothing any more is noticed within 20 s: whoever watches something has no other deadline.
+    'grpc.keepalive_time_ms': 10_000,
+    'grpc.keepalive_timeout_ms': 10_000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 5_000,
     ...(options.tls?.serverName ? { 'grpc.ssl_target_name_override': options.tls.serverName } : {}),

@@ -74,6 +74,8 @@ export interface RpcServer {
 }
 
 const minute = 60_000;
+/** How long connections that were closed may take to end. */
+const CLOSE_MS = 1000;
 
 export function createServer(options: ServerOptions): RpcServer {
   const host = listenHost(options.host ?? '127.0.0.1', 'host');
@@ -132,16 +134,20 @@ export function createServer(options: ServerOptions): RpcServer {
     state = 'ended';
     setServing(false);
     draining.abort(new Unavailable('this replica, which is draining,', 500));
-    const finished = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    const grace = setTimeout(() => {
-      closing.abort(new Unavailable('this replica, which is stopping,', 500));
-      // The statuses above get a moment to be sent; then the connections are closed.
-      force = setTimeout(() => server.forceShutdown(), 250);
-    }, graceMs);
-    let force: NodeJS.Timeout | undefined;
-    await finished;
-    clearTimeout(grace);
-    clearTimeout(force);
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      server.tryShutdown(() => resolve());
+      timer = setTimeout(() => {
+        closing.abort(new Unavailable('this replica, which is stopping,', 500));
+        // The statuses above get a moment to be sent; then the connections are closed.
+        timer = setTimeout(() => {
+          server.forceShutdown();
+          // A peer that is frozen does not close its side of a connection; nobody waits for it.
+          timer = setTimeout(resolve, CLOSE_MS);
+        }, 250);
+      }, graceMs);
+    });
+    clearTimeout(timer);
   };
 
   return {

@@ -135,6 +135,7 @@ class FaultyProxy {
   repliesToLose = 0;
   connections = 0;
   private readonly sockets = new Set<Socket>();
+  private muted: ReadonlySet<Socket> = new Set();
   private constructor(private readonly server: Server) {}
 
   static async to(port: number): Promise<FaultyProxy> {
@@ -147,6 +148,11 @@ class FaultyProxy {
 
   get port(): number {
     return (this.server.address() as AddressInfo).port;
+  }
+
+  /** The connections that there are give no more answers; later ones do. */
+  muteAll(): void {
+    this.muted = new Set(this.sockets);
   }
 
   private accept(client: Socket, port: number): void {
@@ -171,7 +177,7 @@ class FaultyProxy {
       }
     });
     server.on('data', (data: Buffer) => {
-      if (this.mode === 'silent') return;
+      if (this.mode === 'silent' || this.muted.has(server)) return;
       if (putting && this.repliesToLose > 0) {
         this.repliesToLose--;
         client.destroy();
@@ -232,6 +238,14 @@ describe('a network that fails', { skip, timeout: 60_000 }, () => {
     await store.put('parts', bytes);
     assert.equal(proxy.repliesToLose, 0);
     assert.ok((await store.get('parts')).bytes.equals(bytes));
+  });
+
+  test('when all idle connections have fallen silent, one attempt finds out and the next one has a new connection', async () => {
+    await Promise.all(Array.from({ length: 8 }, () => store.head('there')));
+    proxy.muteAll();
+    const before = proxy.connections;
+    assert.equal((await store.get('there')).bytes.toString(), 'x');
+    assert.equal(proxy.connections - before, 1);
   });
 
   test('reset connections are tried again, a bounded number of times', async () => {

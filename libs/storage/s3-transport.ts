@@ -98,6 +98,7 @@ export class S3Transport {
         return await timer.race(this.attempts.run(attempt, () => work(attempt)));
       } catch (error) {
         options.signal?.throwIfAborted();
+        if (timer.expired) this.dropIdle();
         outcome = timer.expired
           ? { retryable: true, error: new StoreSilent(`${what}: no answer within ${Math.ceil(timer.timeoutMs)} ms`, error) }
           : classify(error, attempt);
@@ -114,6 +115,11 @@ export class S3Transport {
 
   close(): void {
     this.agent.destroy();
+  }
+
+  /** Where one connection has fallen silent, those that wait for their next request may be silent too, and each would cost an attempt. */
+  private dropIdle(): void {
+    for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   }
 }
 

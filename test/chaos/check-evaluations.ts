@@ -2,6 +2,7 @@
 import { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
 import type { EvaluationRecord, Run, RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import type { Calm } from './check-run.js';
+import type { Damage } from './damage.js';
 
 /** All evaluation records of a run, in the order of its log. */
 export const evaluationsOf = (events: readonly RunEvent[]): EvaluationRecord[] =>
@@ -9,12 +10,11 @@ export const evaluationsOf = (events: readonly RunEvent[]): EvaluationRecord[] =
 
 /**
  * Every checkpoint at the end of an epoch has an evaluation: the undisturbed run's result to the bit, or a failure with its reason, which only a
- * checkpoint may have that was damaged on purpose. `run` is what GetRun says of it.
- * @param damaged keys of checkpoint parts
+ * checkpoint may have that was damaged on purpose, and which it must have if that was done before its evaluation. `run` is what GetRun says of it.
  */
-export function checkEvaluations(events: readonly RunEvent[], run: Run, calm: Calm, damaged: ReadonlySet<string>): string[] {
+export function checkEvaluations(events: readonly RunEvent[], run: Run, calm: Calm, damage: Damage): string[] {
   const wrong: string[] = [];
-  const damagedNames = new Set([...damaged].map(checkpointOf));
+  const damaged = damage.checkpoints;
   const open = new Map<string, bigint>();
   const known = new Map<string, bigint>();
   for (const { event } of events) {
@@ -24,11 +24,16 @@ export function checkEvaluations(events: readonly RunEvent[], run: Run, calm: Ca
     }
     if (event?.$case !== 'evaluation') continue;
     const { checkpoint, step, result, failure } = event.value;
-    open.delete(checkpoint);
+    if (!open.delete(checkpoint) && known.has(checkpoint)) wrong.push(`${checkpoint} was evaluated twice`);
     if (known.get(checkpoint) !== step) wrong.push(`an evaluation is of ${checkpoint}, step ${step}, which the log does not have`);
-    else if (result !== undefined && failure === '') wrong.push(...differences(checkpoint, result, calm.results.get(Number(step))));
+    else if (result !== undefined && failure !== '')
+      wrong.push(`the evaluation of ${checkpoint} has a result and a reason for its failure`);
+    else if (result !== undefined && damage.unevaluable.has(checkpoint)) wrong.push(`${checkpoint} was evaluated although it is damaged`);
+    else if (result !== undefined) wrong.push(...differences(checkpoint, result, calm.results.get(Number(step))));
     else if (failure === '') wrong.push(`the evaluation of ${checkpoint} has neither a result nor a reason`);
-    else if (!damagedNames.has(checkpoint)) wrong.push(`the evaluation of ${checkpoint}, which nobody damaged, failed: ${failure}`);
+    else if (!damaged.has(checkpoint)) wrong.push(`the evaluation of ${checkpoint}, which nobody damaged, failed: ${failure}`);
+    else if (!/damaged: expected \w+, found \w+/.test(failure))
+      wrong.push(`the evaluation of ${checkpoint} failed, but not because it is damaged: ${failure}`);
   }
   for (const name of open.keys()) wrong.push(`${name} was not evaluated`);
   const steps = new Set(known.values());
@@ -63,6 +68,3 @@ function differences(checkpoint: string, actual: EvaluationResult, expected: Eva
 
 /** Everything but the time that it took. */
 export const written = (result: EvaluationResult): string => JSON.stringify(EvaluationResult.toJSON({ ...result, seconds: 0 }));
-
-/** The name of the checkpoint to which an object belongs: its key has the uid of the run as well. */
-const checkpointOf = (key: string): string => key.replace(/\/[^/]+(\/checkpoints\/[^/]+)\/[^/]+$/, '$1');

@@ -22,6 +22,10 @@ export const faultKinds = [
   'change-schedule',
   'damage-checkpoint',
   'damage-log',
+  'kill-unsaved',
+  'damage-unevaluated',
+  'freeze-data',
+  'silence',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -45,7 +49,7 @@ const PURPOSE = 0xc4a05;
 const between = ([from, to]: readonly [number, number], share: number): number => Math.round(from + (to - from) * share);
 
 /** All faults before `endMs`, in order. */
-export function faultPlan(seed: number, endMs: number): Fault[] {
+export function faultPlan(seed: number, endMs: number, kinds: readonly FaultKind[] = faultKinds): Fault[] {
   const words = new Uint32Array(4);
   const shares = (index: number, use: number): number[] => {
     philoxBlock(words, { k0: seed, k1: PURPOSE }, index, use, 0, 0);
@@ -58,7 +62,7 @@ export function faultPlan(seed: number, endMs: number): Fault[] {
     const [gap = 0, pick = 0, target = 0, amount = 0] = shares(index, 0);
     atMs += between(GAP_MS, gap);
     if (atMs >= endMs) return faults;
-    if (bag.length === 0) bag = [...faultKinds];
+    if (bag.length === 0) bag = [...kinds];
     const [kind] = bag.splice(Math.floor(pick * bag.length), 1);
     faults.push({ atMs, kind: kind!, target, amount, durationMs: between(DURATION_MS, shares(index, 1)[0]!) });
   }

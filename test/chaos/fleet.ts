@@ -27,9 +27,12 @@ export class FleetProcess {
   #child: ChildProcess | undefined;
   #port = 0;
   #frozen = false;
+  #ending = false;
+  #starting: Promise<void> | undefined;
   /** Largest resident memory seen, MiB. */
   mostMib = 0;
-  starts = 0;
+  /** How processes ended that nobody ended. */
+  readonly crashes: string[] = [];
 
   constructor(readonly options: ProcessOptions) {}
 
@@ -47,12 +50,26 @@ export class FleetProcess {
   }
   /** Whether it runs and is not frozen. */
   get works(): boolean {
-    const child = this.#child;
-    return child !== undefined && child.exitCode === null && child.signalCode === null && !this.#frozen;
+    return this.#runs && !this.#frozen;
   }
 
-  /** Resolves once it serves. @throws Error if it does not within a minute */
+  get #runs(): boolean {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  /**
+   * Resolves once it serves, or was killed again. Of several faults that killed it at the same time, each starts it again, and there is one process.
+   * @throws Error if it does not serve within a minute
+   */
   async start(): Promise<void> {
+    this.#starting ??= (this.#runs ? Promise.resolve() : this.#launch()).finally(() => {
+      this.#starting = undefined;
+    });
+    await this.#starting;
+  }
+
+  async #launch(): Promise<void> {
     const { name, service, argv, env, logs } = this.options;
     if (this.#port === 0) this.#port = await freePort();
     const child = spawn(process.execPath, [entry, 'serve', service, '--port', String(this.#port), '--admin-port', '0', ...argv], {
@@ -60,12 +77,15 @@ export class FleetProcess {
       env: { ...env },
     });
     this.#child = child;
-    this.starts++;
     this.#frozen = false;
+    this.#ending = false;
     const log = createWriteStream(join(logs, `${name}.log`), { flags: 'a' });
     log.write(`--- process ${child.pid} ---\n`);
     for (const stream of [child.stdout!, child.stderr!]) stream.pipe(log, { end: false });
-    child.once('exit', (code, signal) => log.end(`--- process ${child.pid} ended with ${signal ?? code} ---\n`));
+    child.once('exit', (code, signal) => {
+      log.end(`--- process ${child.pid} ended with ${signal ?? code} ---\n`);
+      if (!this.#ending) this.crashes.push(`${name} ended by itself with ${signal ?? code}; see its log`);
+    });
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${name} did not start in ${START_MS / 1000} s`)), START_MS);
       child.once('message', () => {
@@ -74,7 +94,8 @@ export class FleetProcess {
       });
       child.once('exit', (code, signal) => {
         clearTimeout(timer);
-        reject(new Error(`${name} ended with ${signal ?? code} at start`));
+        if (this.#ending) resolve();
+        else reject(new Error(`${name} ended with ${signal ?? code} at start`));
       });
     });
   }
@@ -103,14 +124,13 @@ export class FleetProcess {
 
   /** Reads the resident memory once. */
   measure(): void {
-    const child = this.#child;
-    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    this.mostMib = Math.max(this.mostMib, residentMib(child.pid));
+    if (this.#runs) this.mostMib = Math.max(this.mostMib, residentMib(this.#child!.pid!));
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    if (!this.#runs) return;
+    const child = this.#child!;
+    this.#ending = true;
     const gone = once(child, 'exit');
     child.kill(signal);
     await gone;

@@ -3,34 +3,43 @@
  * checkpoints are evaluated; the second trains runs that may be cancelled, deleted and created again under their name, and runs that follow a
  * schedule. Each run is checked when it is over.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
+import { RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { listAll } from '#storage/object-store.js';
 import type { Workspace } from '../support/training.js';
 import type { Calm } from './check-run.js';
 import { Clients } from './clients.js';
+import type { Damage } from './damage.js';
 import { type Counts, FinishedRuns } from './finished-run.js';
-import { evaluatedSpec, followingSpec, PARENT, plainSpec, SCHEDULE } from './run-specs.js';
+import { evaluatedSpec, followingSpec, PARENT, plainSpec, SCHEDULE, sparseSpec } from './run-specs.js';
 import type { System } from './system.js';
-import { WatchedRun } from './watched-run.js';
+import { type Silence, WatchedRun } from './watched-run.js';
 
 const RUN_LIMIT_MS = 150_000;
+const LONG_SILENCE_MS = 10_000;
 /** Those of the live schedule. */
 const RATES = [0.1, 0.2, 0.3, 0.4] as const;
-const SPECS = { plain: plainSpec, evaluated: evaluatedSpec, again: plainSpec, following: followingSpec };
+const SPECS = { plain: plainSpec, evaluated: evaluatedSpec, again: sparseSpec, following: followingSpec };
 
 export type LaneKind = keyof typeof SPECS;
 
 export interface LanesReport {
   /** Number of runs that were checked, by kind. */
   readonly checked: Record<string, number>;
+  /** Number of runs that were cancelled, deleted and created again. */
+  recreated: number;
+  /** The longest time that each run was without an event, if that was long. */
+  readonly silences: ({ readonly run: string } & Silence)[];
   readonly wrong: string[];
 }
 
 export class Lanes {
-  readonly report: LanesReport = { checked: {}, wrong: [] };
+  readonly report: LanesReport = { checked: {}, recreated: 0, silences: [], wrong: [] };
   /** Those under way. */
   runs: WatchedRun[] = [];
   readonly #clients: Clients;
@@ -43,12 +52,12 @@ export class Lanes {
   constructor(
     private readonly system: System,
     private readonly workspace: Workspace,
-    calm: Calm,
-    damaged: ReadonlySet<string>,
+    private readonly calm: Calm,
+    damage: Damage,
     private readonly signal: AbortSignal,
   ) {
     this.#clients = new Clients(system, signal);
-    this.#finished = new FinishedRuns(system, this.#clients, calm, damaged);
+    this.#finished = new FinishedRuns(system, this.#clients, calm, damage);
   }
 
   get counts(): Counts {
@@ -79,6 +88,11 @@ export class Lanes {
       this.signal.throwIfAborted();
       await delay(50);
     }
+  }
+
+  /** Whether a checkpoint of this step is evaluated, in runs that are. */
+  isEvaluated(step: number): boolean {
+    return this.calm.results.has(step);
   }
 
   askRecreate(): void {
@@ -135,11 +149,19 @@ export class Lanes {
     while (kind === 'again' && (await this.#askedBefore(following))) {
       await this.#free(name);
       this.#drop(run);
+      this.report.recreated++;
       await this.#create(id, spec);
       run = this.#begin(name, kind);
       following = run.follow(this.#clients.trainer, limit);
     }
-    await following.finally(() => this.#drop(run));
+    await following.finally(() => {
+      this.#drop(run);
+      writeFileSync(
+        join(this.system.logs, `${id}.events.jsonl`),
+        run.events.map((event) => `${JSON.stringify(RunEvent.toJSON(event))}\n`).join(''),
+      );
+    });
+    if (run.silence.ms > LONG_SILENCE_MS) this.report.silences.push({ run: `${id} (${kind})`, ...run.silence });
     const wrong = await this.#finished.check(run, kind);
     this.report.wrong.push(...wrong.map((what) => `${id} (${kind}): ${what}`));
     this.report.checked[kind] = (this.report.checked[kind] ?? 0) + 1;

@@ -1,15 +1,16 @@
 /** Kills in fair weather: how long one run takes from the death of its worker to its first new step. */
 import { connectTrainer, type Trainer, type Workspace } from '../support/training.js';
 import { type Calm, checkEvents } from './check-run.js';
+import { checkSteps } from './check-steps.js';
 import { PARENT, plainSpec } from './run-specs.js';
-import { insist, WatchedRun } from './watched-run.js';
+import { insist, type Recovered, WatchedRun } from './watched-run.js';
 
 const RUN_LIMIT_MS = 120_000;
 const RECOVERY_LIMIT_MS = 60_000;
 
 export interface KillsReport {
-  /** Times from a kill to the first new step, ms. */
-  readonly recoveriesMs: number[];
+  /** What came when after each kill. */
+  readonly recoveries: Recovered[];
   /** Number of claims that say whom they succeed. */
   readonly successions: number;
   readonly wrong: string[];
@@ -30,7 +31,7 @@ export interface Kills {
 export async function quietKills({ runId, trainer: address, workspace, calm, count, kill, signal }: Kills): Promise<KillsReport> {
   const trainer = connectTrainer(address);
   const limit = AbortSignal.any([signal, AbortSignal.timeout(RUN_LIMIT_MS)]);
-  const recoveriesMs: number[] = [];
+  const recoveries: Recovered[] = [];
   try {
     const run = await begin(trainer, runId, workspace, limit);
     const following = run.follow(trainer, limit);
@@ -38,16 +39,18 @@ export async function quietKills({ runId, trainer: address, workspace, calm, cou
     for (let killed = 0; killed < count; killed++) {
       await run.until(({ training, checkpointed }) => training && checkpointed, limit);
       if (run.ended) break;
-      const recovered = run.recovery(RECOVERY_LIMIT_MS);
+      const recovering = run.recovery(RECOVERY_LIMIT_MS);
       await kill(run);
-      const ms = await recovered;
-      if (ms !== undefined) recoveriesMs.push(Math.round(ms));
+      const recovered = await recovering;
+      if (recovered !== undefined) recoveries.push(recovered);
     }
     await following;
     const successions = run.events.filter(({ event }) => event?.$case === 'claimed' && event.value.succeeds !== '').length;
-    const wrong = checkEvents(run.events, calm, { sameLosses: true }).map((what) => `${runId}: ${what}`);
-    if (recoveriesMs.length === 0) wrong.push(`${runId}: it ended before its worker could be killed`);
-    return { recoveriesMs, successions, wrong };
+    const wrong = [...checkEvents(run.events), ...checkSteps(run.events, calm, { sameLosses: true }).wrong].map(
+      (what) => `${runId}: ${what}`,
+    );
+    if (recoveries.length === 0) wrong.push(`${runId}: it ended before its worker could be killed`);
+    return { recoveries, successions, wrong };
   } finally {
     trainer.close();
   }

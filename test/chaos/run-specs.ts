@@ -12,8 +12,12 @@ export const plainSpec = (workspace: Workspace): RunSpec => demandingSpec(worksp
 export const evaluatedSpec = (workspace: Workspace): RunSpec =>
   RunSpec.fromPartial({ ...plainSpec(workspace), evalManifest: workspace.test, disableEval: false, modelEmaEval: true });
 
+/** The same training with few checkpoints, so that a kill costs steps, which the next attempt repeats. */
+export const sparseSpec = (workspace: Workspace): RunSpec =>
+  RunSpec.fromPartial({ ...plainSpec(workspace), saveCkptSeconds: 0, saveCkptFreq: 2 });
+
 /** The schedule says what is dropped, and when. */
 export function followingSpec(workspace: Workspace): RunSpec {
-  const { dropPath: _path, dropMode: _mode, dropSchedule: _schedule, cutoffEpoch: _cutoff, ...rest } = plainSpec(workspace);
+  const { dropPath: _path, dropMode: _mode, dropSchedule: _schedule, cutoffEpoch: _cutoff, ...rest } = sparseSpec(workspace);
   return RunSpec.fromPartial({ ...rest, schedule: SCHEDULE, followSchedule: true });
 }

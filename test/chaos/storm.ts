@@ -1,11 +1,11 @@
 /** Carries out the faults of a plan on a running system, and heals what they left. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { decodeManifest } from '#storage/checkpoint-manifest.js';
-import { listAll, ObjectNotFound } from '#storage/object-store.js';
+import type { Damage } from './damage.js';
 import type { Fault, FaultKind } from './fault-plan.js';
 import type { FleetProcess } from './fleet.js';
-import type { Lanes } from './lanes.js';
+import type { LaneKind, Lanes } from './lanes.js';
 import { EVALUATOR_PROXY, type System, TTL_MS } from './system.js';
+import type { Toxic } from './toxiproxy.js';
 import type { WatchedRun } from './watched-run.js';
 
 export interface Recovery {
@@ -24,8 +24,13 @@ export interface StormReport {
 
 const RESTART_MS = 300;
 const RECOVERY_LIMIT_MS = 60_000;
-/** How long a fault waits for the kind of run that it is meant for. */
+/** How long a fault waits for the kind of run that it is meant for, and one that is the only proof of something. */
 const FIND_MS = 15_000;
+const LONG_FIND_MS = 60_000;
+const SILENT_TIMES = 4;
+
+/** Kinds of runs with few checkpoints. */
+const SPARSE: ReadonlySet<string> = new Set<LaneKind>(['again', 'following']);
 
 export class Storm {
   readonly report: StormReport = { faults: {}, recoveries: [], wrong: [] };
@@ -34,8 +39,7 @@ export class Storm {
   constructor(
     private readonly system: System,
     private readonly lanes: Lanes,
-    /** Takes the keys of checkpoint parts that are damaged on purpose. */
-    private readonly damaged: Set<string>,
+    private readonly damage: Damage,
     private readonly say: (text: string) => void,
     private readonly signal: AbortSignal,
   ) {}
@@ -79,19 +83,26 @@ export class Storm {
       case 'freeze-evaluator':
         await this.lanes.untilTrains('evaluated', FIND_MS);
         return await this.#freeze(pick(system.of('evaluator'), target), amount);
+      case 'freeze-data':
+        return await this.#freeze(pick(system.of('data'), target), amount);
       case 'cut-store':
-        return await this.#cut(`s3-${pick(system.processes, target)!.name}`, durationMs);
+        return await this.#cut(this.#storeProxy(target), durationMs);
       case 'cut-data':
         return await this.#cut(pick(system.dataProxies, target)!, durationMs);
       case 'cut-evaluator':
         await this.lanes.untilTrains('evaluated', FIND_MS);
         return await this.#cut(EVALUATOR_PROXY, durationMs);
       case 'slow-store':
-        return await this.#toxic(target, durationMs, 'latency', { latency: 50 + Math.round(400 * amount), jitter: 50 });
+        return await this.#toxic(this.#storeProxy(target), durationMs, 'latency', { latency: 50 + Math.round(400 * amount), jitter: 50 });
       case 'reset-store':
-        return await this.#toxic(target, durationMs, 'reset_peer', { timeout: Math.round(100 * amount) });
+        return await this.#toxic(this.#storeProxy(target), durationMs, 'reset_peer', { timeout: Math.round(100 * amount) });
       case 'truncate-bodies':
-        return await this.#toxic(target, durationMs, 'limit_data', { bytes: 200 + Math.round(20_000 * amount) });
+        return await this.#toxic(this.#storeProxy(target), durationMs, 'limit_data', { bytes: 200 + Math.round(20_000 * amount) });
+      case 'silence': {
+        // Requests arrive, answers are swallowed, and no connection is closed. Any way may fall silent, and for longer than other faults last.
+        const ways = [...system.dataProxies, EVALUATOR_PROXY, ...system.processes.map(({ name }) => `s3-${name}`)];
+        return await this.#toxic(pick(ways, target)!, SILENT_TIMES * durationMs, 'timeout', { timeout: 0 });
+      }
       case 'refuse-503':
         this.say(`the store answers 503 for ${lasting}`);
         system.gateway.refuse('busy');
@@ -110,6 +121,10 @@ export class Storm {
         return await this.#damageCheckpoint(target, amount);
       case 'damage-log':
         return await this.#damageLog();
+      case 'kill-unsaved':
+        return await this.#killUnsaved();
+      case 'damage-unevaluated':
+        return await this.#damageUnevaluated(amount);
     }
   }
 
@@ -148,8 +163,8 @@ export class Storm {
   #awaitRecovery(after: FaultKind, worker: FleetProcess): void {
     const run = this.#runOf(worker);
     if (run === undefined) return;
-    const waiting = run.recovery(RECOVERY_LIMIT_MS).then((ms) => {
-      if (ms !== undefined) this.report.recoveries.push({ after, ms: Math.round(ms) });
+    const waiting = run.recovery(RECOVERY_LIMIT_MS).then((recovered) => {
+      if (recovered !== undefined) this.report.recoveries.push({ after, ms: recovered.seen });
       this.#lasting.delete(waiting);
     });
     this.#lasting.add(waiting);
@@ -166,13 +181,12 @@ export class Storm {
     return pick(busy.length > 0 ? busy : workers, target);
   }
 
-  async #toxic(
-    target: number,
-    durationMs: number,
-    type: 'latency' | 'reset_peer' | 'limit_data',
-    attributes: Record<string, number>,
-  ): Promise<void> {
-    const proxy = `s3-${pick(this.system.processes, target)!.name}`;
+  /** The way of one of the processes to the store. */
+  #storeProxy(target: number): string {
+    return `s3-${pick(this.system.processes, target)!.name}`;
+  }
+
+  async #toxic(proxy: string, durationMs: number, type: Toxic['type'], attributes: Record<string, number>): Promise<void> {
     this.say(`${proxy}: ${type} ${JSON.stringify(attributes)} for ${durationMs} ms`);
     // Two faults of one kind may overlap; the later one then changes nothing.
     await this.system.toxiproxy.add(proxy, { type, stream: 'downstream', attributes }).catch(() => {});
@@ -190,44 +204,75 @@ export class Storm {
     else gateway.refuse(undefined);
   }
 
+  /** Kills a worker whose run has steps in its log that no checkpoint has, so that its successor must repeat them. */
+  async #killUnsaved(): Promise<void> {
+    const found = await this.#find(LONG_FIND_MS, () => {
+      const run = this.lanes.runs.find(({ kind, training, unsaved }) => SPARSE.has(kind) && training && unsaved > 0);
+      const worker = run && this.#workerOf(run);
+      return worker?.works ? worker : undefined;
+    });
+    if (found === undefined) return this.say('no run has steps that are not saved, so that no worker is killed');
+    await this.#killWorker('kill-unsaved', found);
+  }
+
   /**
    * Changes a byte in the newest checkpoint of a run that trains, and kills its worker: whoever takes over must use an older checkpoint. So there must be
    * one that is whole.
    */
   async #damageCheckpoint(target: number, amount: number): Promise<void> {
-    for (const end = performance.now() + FIND_MS; performance.now() < end; await delay(100)) {
+    const found = await this.#find(FIND_MS, async () => {
       const run = pick(
         this.lanes.runs.filter(({ training, checkpoints }) => training && checkpoints.length > 1),
         target,
       );
-      const part = run && (await this.#newestOfSeveral(run));
-      if (part === undefined) continue;
-      const at = Math.min(part.bytes.length - 1, Math.floor(part.bytes.length * amount));
-      part.bytes[at] = part.bytes[at]! ^ 0x40;
-      this.damaged.add(part.key);
-      this.say(`${part.key} gets a wrong byte at ${at}, and its worker is killed`);
-      await this.system.store.put(part.key, part.bytes);
-      const worker = this.system.of('trainer', 'worker').find(({ pid }) => run?.owner.split(':').includes(String(pid)));
-      return await this.#killWorker('damage-checkpoint', worker);
-    }
-    this.say('no run has two checkpoints, so that none is damaged');
+      const part = run && (await this.damage.newestOfSeveral(this.system.store, run));
+      return part && { run, part };
+    });
+    if (found === undefined) return this.say('no run has two checkpoints, so that none is damaged');
+    this.say(await this.damage.alter(this.system.store, found.part, amount));
+    await this.#killWorker('damage-checkpoint', this.#workerOf(found.run));
   }
 
-  /** The weights of the newest of at least two whole checkpoints; undefined if there are fewer, or they are being deleted. */
-  async #newestOfSeveral({ name, uid }: WatchedRun): Promise<{ key: string; bytes: Buffer } | undefined> {
-    const { store } = this.system;
-    const whole: string[] = [];
+  /**
+   * Changes a byte in a checkpoint that nobody evaluates yet, because all evaluators are frozen: its evaluation must fail and say why. There must be
+   * another checkpoint that is whole, because any worker may be killed meanwhile.
+   */
+  async #damageUnevaluated(amount: number): Promise<void> {
+    await this.lanes.untilTrains('evaluated', LONG_FIND_MS);
+    const evaluators = this.system.of('evaluator').filter(({ works }) => works);
+    const frozen = (): boolean => this.system.of('evaluator').every(({ works }) => !works);
+    this.say('all evaluators are frozen until a checkpoint that they do not know is damaged');
+    for (const one of evaluators) one.freeze();
     try {
-      for await (const { key } of listAll(store, `${name}/${uid}/`)) {
-        if (!key.endsWith('/manifest.json')) continue;
-        const { parts } = decodeManifest(key, (await store.get(key)).bytes).manifest;
-        if (!parts.some((part) => this.damaged.has(part.key))) whole.push(parts.find(({ group }) => group === 'weights')!.key);
-      }
-      return whole.length < 2 ? undefined : { key: whole.at(-1)!, bytes: (await store.get(whole.at(-1)!)).bytes };
-    } catch (error) {
-      if (error instanceof ObjectNotFound) return undefined;
-      throw error;
+      const known = new Set(this.lanes.runs.flatMap(({ checkpoints }) => checkpoints.map(({ name }) => name)));
+      const found = await this.#find(FIND_MS, async () => {
+        const run = this.lanes.runs.find(({ kind, training }) => kind === 'evaluated' && training);
+        const newest = run?.checkpoints.at(-1);
+        if (newest === undefined || known.has(newest.name) || !this.lanes.isEvaluated(newest.step)) return undefined;
+        const part = await this.damage.newestOfSeveral(this.system.store, run!);
+        return part?.key.includes(`/checkpoints/${idOf(newest.name)}/`) ? { name: newest.name, part } : undefined;
+      });
+      if (found === undefined) return this.say('no run has a new checkpoint to evaluate and an older one, so that none is damaged');
+      this.say(await this.damage.alter(this.system.store, found.part, amount));
+      // Another fault may have set an evaluator going again.
+      if (frozen()) this.damage.unevaluable.add(found.name);
+    } finally {
+      for (const one of evaluators) one.thaw();
     }
+  }
+
+  #workerOf({ owner }: WatchedRun): FleetProcess | undefined {
+    return this.system.of('trainer', 'worker').find(({ pid }) => owner.split(':').includes(String(pid)));
+  }
+
+  /** What `look` finds within `limitMs`. */
+  async #find<T>(limitMs: number, look: () => T | undefined | Promise<T | undefined>): Promise<T | undefined> {
+    for (const end = performance.now() + limitMs; performance.now() < end; await delay(20)) {
+      this.signal.throwIfAborted();
+      const found = await look();
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   /** A run that nobody trains loses a record in the middle: lists must show the others, and it can be deleted. */
@@ -238,3 +283,5 @@ export class Storm {
 }
 
 const pick = <T>(from: readonly T[], share: number): T | undefined => from[Math.min(from.length - 1, Math.floor(share * from.length))];
+
+const idOf = (name: string): string => name.slice(name.lastIndexOf('/') + 1);

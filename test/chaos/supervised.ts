@@ -19,9 +19,9 @@ export async function killSupervised(system: System, workspace: Workspace, calm:
   try {
     const kill = async (): Promise<void> => void process.kill(childServices(child.pid!).get('trainer')!, 'SIGKILL');
     const report = await quietKills({ runId: 'supervised', trainer, workspace, calm, count: KILLS, kill, signal });
-    const { successions, recoveriesMs, wrong } = report;
-    if (successions < recoveriesMs.length)
-      wrong.push(`supervised: ${successions} claims say whom they succeed, after ${recoveriesMs.length} kills`);
+    const { successions, recoveries, wrong } = report;
+    if (successions < recoveries.length)
+      wrong.push(`supervised: ${successions} claims say whom they succeed, after ${recoveries.length} kills`);
     return report;
   } finally {
     await stopUp(child);

@@ -7,6 +7,23 @@ import type { Trainer } from '../support/training.js';
 const terminal = new Set([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]);
 const PAUSE_MS = 100;
 
+export interface Silence {
+  readonly ms: number;
+  /** The events before and after it. */
+  readonly after: string;
+  readonly before: string;
+}
+
+/** How a run went on after a fault, in milliseconds since the fault. */
+export interface Recovered {
+  /** When records were written, by the clock of their writer: the claim, where the attempt begins, its first steps. */
+  readonly claimed: number;
+  readonly resumed: number;
+  readonly stepped: number;
+  /** When the watch saw the first steps. */
+  readonly seen: number;
+}
+
 export class WatchedRun {
   events: RunEvent[] = [];
   /** Latest attempt that trains, and the host and process or the name of its worker. */
@@ -15,8 +32,13 @@ export class WatchedRun {
   /** True if the present attempt has saved a checkpoint. */
   checkpointed = false;
   ended = false;
-  /** Names of the checkpoints that the log has, in its order. */
-  readonly checkpoints: string[] = [];
+  /** Those that the log has, in its order. */
+  readonly checkpoints: { readonly name: string; readonly step: number }[] = [];
+  /** Number of steps in the log that its newest checkpoint does not have: they are lost if the worker dies now. */
+  unsaved = 0;
+  /** The longest time without an event. */
+  silence: Silence = { ms: 0, after: '', before: '' };
+  #lastAt = performance.now();
   readonly #waiting = new Set<(event: RunEvent) => void>();
 
   /** Of the run that has the name, not of a later one; empty before its first event. */
@@ -43,20 +65,25 @@ export class WatchedRun {
     }
   }
 
-  /** Milliseconds until an attempt that begins after this call records a step; undefined if the run ends first or `limitMs` is over. */
-  async recovery(limitMs: number): Promise<number | undefined> {
+  /** Resolves when an attempt that begins after this call records a step; to undefined if the run ends first or `limitMs` is over. */
+  async recovery(limitMs: number): Promise<Recovered | undefined> {
     const began = performance.now();
+    const beganAt = Date.now();
     return await new Promise((resolve) => {
-      let resumed = false;
-      const finish = (value: number | undefined): void => {
+      let claimed = 0;
+      let resumed: number | undefined;
+      const finish = (value: Recovered | undefined): void => {
         clearTimeout(timer);
         this.#waiting.delete(look);
         resolve(value);
       };
       const timer = setTimeout(() => finish(undefined), limitMs);
-      const look = ({ event }: RunEvent): void => {
-        if (event?.$case === 'resumed') resumed = true;
-        if (event?.$case === 'steps' && resumed) finish(performance.now() - began);
+      const look = ({ event, time }: RunEvent): void => {
+        const at = (time?.getTime() ?? beganAt) - beganAt;
+        if (event?.$case === 'claimed') claimed = at;
+        if (event?.$case === 'resumed') resumed = at;
+        if (event?.$case === 'steps' && resumed !== undefined)
+          finish({ claimed, resumed, stepped: at, seen: Math.round(performance.now() - began) });
         if (event?.$case === 'state' && terminal.has(event.value.state)) finish(undefined);
       };
       this.#waiting.add(look);
@@ -72,21 +99,34 @@ export class WatchedRun {
   }
 
   #take(event: RunEvent): void {
+    const now = performance.now();
+    const ms = Math.round(now - this.#lastAt);
+    if (ms > this.silence.ms) this.silence = { ms, after: placeOf(this.events.at(-1)), before: placeOf(event) };
+    this.#lastAt = now;
     this.events.push(event);
     const body = event.event;
     if (body?.$case === 'created') this.uid = body.value.run?.uid ?? '';
     if (body?.$case === 'claimed') this.owner = body.value.worker;
-    if (body?.$case === 'steps') this.training = true;
-    if (body?.$case === 'checkpoint') this.checkpointed = true;
+    if (body?.$case === 'steps') {
+      this.training = true;
+      this.unsaved += body.value.steps.length;
+    }
     if (body?.$case === 'claimed' || body?.$case === 'state') {
       this.training = false;
       this.checkpointed = false;
+      this.unsaved = 0;
     }
-    if (body?.$case === 'checkpoint') this.checkpoints.push(body.value.checkpoint);
+    if (body?.$case === 'checkpoint') {
+      this.checkpointed = true;
+      this.unsaved = 0;
+      this.checkpoints.push({ name: body.value.checkpoint, step: Number(body.value.step) });
+    }
     if (body?.$case === 'state' && terminal.has(body.value.state)) this.ended = true;
     for (const look of [...this.#waiting]) look(event);
   }
 }
+
+const placeOf = (event: RunEvent | undefined): string => (event === undefined ? 'the watch' : `${event.event?.$case} ${event.sequence}`);
 
 /** Errors that a call may meet while processes die and networks are cut. */
 const explained = (error: unknown): boolean =>

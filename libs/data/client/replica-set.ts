@@ -18,6 +18,8 @@ interface Health {
   excludedUntil: number;
 }
 
+/** How long a replica may take to answer a connection: another one may have the batch meanwhile. */
+const CONNECT_MS = 5000;
 export const FIRST_EXCLUSION_MS = 200;
 export const LONGEST_EXCLUSION_MS = 10_000;
 
@@ -41,7 +43,7 @@ export class ReplicaSet {
     // Failing over is done here, batch by batch: a retry inside the channel would only wait for the same replica.
     // Each client has its own connection. Readers that share one also share its flow-control window, so one that stops reading would stop the others.
     const channel = { 'grpc.use_local_subchannel_pool': 1, ...this.options.channel };
-    const client = connect(BatchServiceClient, address, { ...this.options, channel, retry: { attempts: 1 } });
+    const client = connect(BatchServiceClient, address, { connectMs: CONNECT_MS, ...this.options, channel, retry: { attempts: 1 } });
     return { replica: { address, client }, inFlight: 0, failures: 0, excludedUntil: 0 };
   }
 

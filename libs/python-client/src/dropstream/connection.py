@@ -43,8 +43,10 @@ def open_channel(address: str, tls: Optional[Tls] = None) -> grpc.Channel:
         ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
         # Retries are made by this package, which knows RetryInfo.
         ("grpc.enable_retries", 0),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        # A service that says nothing any more is noticed within 20 s, also by a watch that waits for something rare.
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 5_000),
         # Readers that share a connection share its flow-control window: one that stops reading would stop the others.

@@ -1,0 +1,47 @@
+/** What the storm damages on purpose, so that checks can tell it from what goes wrong. */
+import { decodeManifest } from '#storage/checkpoint-manifest.js';
+import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+
+/** Of a checkpoint. */
+export interface Part {
+  readonly key: string;
+  readonly bytes: Buffer;
+}
+
+export class Damage {
+  /** Keys of parts of checkpoints. */
+  readonly parts = new Set<string>();
+  /** Names of checkpoints that were damaged before anybody could evaluate them: their evaluations must fail. */
+  readonly unevaluable = new Set<string>();
+
+  /** Names of all checkpoints of which a part is damaged. A key has the uid of the run as well. */
+  get checkpoints(): ReadonlySet<string> {
+    return new Set([...this.parts].map((key) => key.replace(/\/[^/]+(\/checkpoints\/[^/]+)\/[^/]+$/, '$1')));
+  }
+
+  /** The weights of the newest of at least two whole checkpoints; undefined if there are fewer, or they are being deleted. */
+  async newestOfSeveral(store: ObjectStore, { name, uid }: { readonly name: string; readonly uid: string }): Promise<Part | undefined> {
+    const whole: string[] = [];
+    try {
+      for await (const { key } of listAll(store, `${name}/${uid}/`)) {
+        if (!key.endsWith('/manifest.json')) continue;
+        const { parts } = decodeManifest(key, (await store.get(key)).bytes).manifest;
+        if (!parts.some((part) => this.parts.has(part.key))) whole.push(parts.find(({ group }) => group === 'weights')!.key);
+      }
+      const [key, second] = whole.reverse();
+      return key === undefined || second === undefined ? undefined : { key, bytes: (await store.get(key)).bytes };
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return undefined;
+      throw error;
+    }
+  }
+
+  /** Changes a bit at a share of the part, from 0 to 1. @returns what it did */
+  async alter(store: ObjectStore, { key, bytes }: Part, share: number): Promise<string> {
+    const at = Math.min(bytes.length - 1, Math.floor(bytes.length * share));
+    bytes[at] = bytes[at]! ^ 0x40;
+    this.parts.add(key);
+    await store.put(key, bytes);
+    return `${key} has a wrong byte at ${at}`;
+  }
+}
