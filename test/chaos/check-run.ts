@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import type { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
 import { type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { decodeManifest } from '#storage/checkpoint-manifest.js';
+import { follows, LogDamaged, parseRecord, type SealedRecord } from '#storage/log-record.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
-import { follows, LogDamaged, parseRecord, type SealedRecord } from '#storage/record-log.js';
 
 /** What an undisturbed run with the same spec did. */
 export interface Calm {
