@@ -61,23 +61,25 @@ export function sumOfPartials(
   spec: { label: string; gradients: readonly string[]; elements: number; partials: (n: number) => number; count: string },
 ) {
   const { label, gradients, elements, partials, count } = spec;
+  const each = elements % 4 === 0 ? 4 : 1;
+  const [type, four] = each === 4 ? ['vec4f', '4'] : ['f32', ''];
   return shader(call, {
     label,
     operands: Object.fromEntries(
       gradients.flatMap((name) => [[`p_${name}`, `scratch.${name}`] as const, [`d_${name}`, `out.${name}`] as const]),
     ),
     workgroupSize: 64,
-    workgroups: (n) => flatGroups(Math.sign(partials(n)) * elements),
+    workgroups: (n) => flatGroups((Math.sign(partials(n)) * elements) / each),
     declarations: FLAT,
     body: `
   let e = flat_index(id, groups);
-  if (e >= ${elements}u) { return; }
+  if (e >= ${elements / each}u) { return; }
   let count = ${count};
-${gradients.map((name) => `  var sum_${name} = 0.0;`).join('\n')}
+${gradients.map((name) => `  var sum_${name} = ${type}(0.0);`).join('\n')}
   for (var p = 0u; p < count; p++) {
-${gradients.map((name) => `    sum_${name} += data_p_${name}[p * ${elements}u + e];`).join('\n')}
+${gradients.map((name) => `    sum_${name} += load${four}_p_${name}(p * ${elements / each}u + e);`).join('\n')}
   }
-${gradients.map((name) => `  store_d_${name}(e, load_d_${name}(e) + sum_${name});`).join('\n')}`,
+${gradients.map((name) => `  store${four}_d_${name}(e, load${four}_d_${name}(e) + sum_${name});`).join('\n')}`,
   });
 }
 

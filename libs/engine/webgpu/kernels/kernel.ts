@@ -67,7 +67,8 @@ export interface ShaderSpec {
   /**
    * The operands by their names in WGSL. An operand `x` has `load_x(i) -> f32`; `load2_x(i) -> vec2f`, elements 2i and 2i + 1; `load4_x(i) -> vec4f`,
    * elements 4i … 4i + 3; the same as `store2_x(i, v)`, `store4_x(i, v)`; and, only if it is fp32, `store_x(i, v)`, since two bf16 share a word. The
-   * variable itself, `data_x`, is array<f32>, or array<u32> with two bf16 in a word. Every operand must be used.
+   * variable itself, `data_x`, is array<f32>, or array<u32> with two bf16 in a word; it is array<vec4f> if the code only uses load4_x and store4_x.
+   * Every operand must be used.
    */
   operands: Readonly<Record<string, OperandReference>>;
   workgroupSize: number | readonly [x: number, y: number, z?: number];
@@ -91,6 +92,7 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
   const bindings: { bound: Bound; access: 'read' | 'read_write' }[] = [];
   const declared: string[] = [];
   const variables = new Map<string, string>();
+  const fours = placesInFours(call, spec);
   const declare = (variable: string, element: string, bound: Bound, access: 'read' | 'read_write') => {
     bindings.push({ bound, access });
     declared.push(`@group(0) @binding(${bindings.length}) var<storage, ${access}> ${variable}: array<${element}>;`);
@@ -102,9 +104,13 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
       variable = `data_${name}`;
       variables.set(place, variable);
       // All of the arena is read_write: WebGPU forbids read and read_write uses of one buffer in a dispatch, even at disjoint places.
-      declare(variable, type === 'fp32' ? 'f32' : 'u32', reference, memory === 'parameter' || memory === 'batch' ? 'read' : 'read_write');
+      const element = type !== 'fp32' ? 'u32' : fours.has(place) ? 'vec4f' : 'f32';
+      declare(variable, element, reference, memory === 'parameter' || memory === 'batch' ? 'read' : 'read_write');
     }
-    declared.push(accessors(name, variable, type, reference.startsWith('in.')));
+    const readOnly = reference.startsWith('in.');
+    declared.push(
+      type === 'fp32' && fours.has(place) ? accessorsInFours(name, variable, readOnly) : accessors(name, variable, type, readOnly),
+    );
   }
   const draws = dropout && call.draws;
   if (positions || draws) declare('samples', 'u32', 'samples', 'read');
@@ -148,6 +154,19 @@ function operandOf(call: DeviceCall, reference: OperandReference): DeviceOperand
   const operand = (kind === 'in' ? call.inputs : call.outputs)[name];
   if (operand === undefined) throw new Error(`${call.kernel}: operand ${reference} is missing`);
   return operand;
+}
+
+/** The places that the code reads and writes four elements at a time only. As arrays of vec4f, a device moves their 16 bytes at once. */
+function placesInFours(call: DeviceCall, { operands, declarations = '', body }: ShaderSpec): ReadonlySet<string> {
+  const all = Object.entries(operands).map(([name, reference]) => ({ name, place: operandOf(call, reference).place }));
+  const code = declarations + body;
+  const inFours = (name: string) => !new RegExp(`\\b(?:(?:load2?|store2?)_${name}\\(|data_${name}\\b)`).test(code);
+  return new Set(all.map(({ place }) => place).filter((place) => all.every((one) => one.place !== place || inFours(one.name))));
+}
+
+function accessorsInFours(name: string, data: string, readOnly: boolean): string {
+  const load = `fn load4_${name}(i: u32) -> vec4f { return ${data}[i]; }`;
+  return readOnly ? load : `${load}\nfn store4_${name}(i: u32, v: vec4f) { ${data}[i] = v; }`;
 }
 
 function accessors(name: string, data: string, type: ElementType, readOnly: boolean): string {

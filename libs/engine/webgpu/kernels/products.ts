@@ -10,7 +10,7 @@ export const linear: KernelGenerator = (call) => {
   const hasBias = call.inputs.bias !== undefined;
   const hasSlope = call.outputs.slope !== undefined;
   const steps = [
-    hasBias ? 'v += vec4f(load_bias(c.x), load_bias(c.y), load_bias(c.z), load_bias(c.w));' : '',
+    hasBias ? addBias(n) : '',
     hasSlope ? `let s = vec4f(gelu_slope(v.x), gelu_slope(v.y), gelu_slope(v.z), gelu_slope(v.w));\n${storeFour('slope', 's', n)}` : '',
     gelu === 1 ? 'v = vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));' : '',
     storeFour('y', 'v', n),
@@ -32,6 +32,9 @@ export const linear: KernelGenerator = (call) => {
     store: steps.join('\n  '),
   });
 };
+
+const addBias = (n: number) =>
+  n % 4 === 0 ? 'v += load4_bias(column / 4u);' : 'v += vec4f(load_bias(c.x), load_bias(c.y), load_bias(c.z), load_bias(c.w));';
 
 /** y[R, in] = dy[R, out] · weight. With gelu: times slope[R, in]. */
 export const linearInputGrad: KernelGenerator = (call) => {
@@ -128,7 +131,8 @@ export const linearWeightGrad: KernelGenerator = (call) => {
   });
   const store = direct
     ? (e: number, c: string) => `store_weight(i + ${e}u, load_weight(i + ${e}u) + sum.${c});`
-    : (e: number, c: string) => `data_partial[i + ${e}u] = sum.${c};`;
+    : (e: number, c: string) => `store_partial(i + ${e}u, sum.${c});`;
+  const storeWhole = direct ? 'store4_weight(i / 4u, load4_weight(i / 4u) + sum);' : 'store4_partial(i / 4u, sum);';
   const product = shader(call, {
     label: call.kernel,
     operands: { dy: 'in.dy', x: 'in.x', ...(direct ? { weight: 'out.weight' } : { partial: 'scratch.weight' }) },
@@ -139,7 +143,7 @@ fn finish(row: u32, column: u32, split: u32, sum: vec4f) {
   if (row >= ${m}u || column >= ${n}u) { return; }
   let i = (split * ${m}u + row) * ${n}u + column;
   let count = ${n}u - column;
-  ${['x', 'y', 'z', 'w'].map((c, e) => (n % 4 === 0 ? store(e, c) : `if (count > ${e}u) { ${store(e, c)} }`)).join('\n  ')}
+  ${n % 4 === 0 ? storeWhole : ['x', 'y', 'z', 'w'].map((c, e) => `if (count > ${e}u) { ${store(e, c)} }`).join('\n  ')}
 }`,
     body: `
   let m0 = group.y * ${tile.side}u;

@@ -87,6 +87,25 @@ ${variables.map(({ i, j, name }) => `      ${name} = fma(vec4f(a_${i >> 2}.${'xy
 
 const literal = (size: Size) => (typeof size === 'number' ? `${size}u` : size);
 
+/** The same for rows that lie along k, in blocks of four rows and four values of k, which a thread reads as vectors and turns. */
+function loadBlocks({ name, stride: rowStride }: Factor, side: 'm' | 'n', size: Size, end: Size, quads: number, stride: number): string {
+  const last = typeof size === 'number' ? `${size - 1}u` : `${size} - 1u`;
+  const whole = typeof end === 'number' && end % DEPTH === 0;
+  const load = (e: number) => {
+    const vector = `load4_${name}((min(side + ${e}u, ${last}) * ${rowStride}u + at) / 4u)`;
+    return whole ? vector : `select(vec4f(0.0), ${vector}, k0 + k < ${literal(end)})`;
+  };
+  const rows = [0, 1, 2, 3];
+  return `    for (var t = lane; t < ${(DEPTH / 4) * quads}u * ${ONE}; t += ${THREADS}u) {
+      let k = t % ${DEPTH / 4}u * 4u;
+      let quad = t / ${DEPTH / 4}u;
+      let side = ${side}0 + 4u * quad;
+      let at = ${whole ? 'k0 + k' : `min(k0 + k, ${literal(end)} - 4u)`};
+${rows.map((e) => `      let row_${e} = ${load(e)};`).join('\n')}
+${rows.map((c) => `      tile_${side === 'm' ? 'a' : 'b'}[(k + ${c}u) * ${stride}u + quad] = vec4f(${rows.map((e) => `row_${e}.${'xyzw'[c]}`).join(', ')});`).join('\n')}
+    }`;
+}
+
 /**
  * Loads a factor's part of the tile. Rows and columns beyond C repeat its last ones, since their sums are not stored; beyond the end of k are zeros.
  */
@@ -98,6 +117,7 @@ function loadTile(
   quads: number,
   stride: number,
 ): string {
+  if (along === 'k' && rowStride % 4 === 0) return loadBlocks({ name, along, stride: rowStride }, side, size, end, quads, stride);
   const last = typeof size === 'number' ? `${size - 1}u` : `${size} - 1u`;
   const whole = typeof end === 'number' && end % DEPTH === 0;
   const [k, quad] = along === 'k' ? [`t % ${DEPTH}u`, `t / ${DEPTH}u`] : [`t / ${quads}u`, `t % ${quads}u`];
