@@ -44,7 +44,7 @@ const CHANNELS = 3;
 export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
   const { graph, samples, prepared, fingerprint } = await plan(model, shapes, options);
   await setImmediate();
-  return new Program(graph, await prepared.create(), fingerprint, samples, !options.evaluateOnly);
+  return new Program(graph, await prepared.create(), fingerprint, samples, !options.evaluateOnly, prepared.gpu);
 }
 
 /** The fingerprint of the program that `compile` would return; allocates no memory for it. Throws the same errors as compile. */

@@ -7,8 +7,18 @@ import type { Precision } from './precision.js';
 /** A program that is ready to be created; it takes no memory yet. */
 export interface Prepared {
   fingerprint: Omit<Fingerprint, 'precision'>;
+  /** The GPU that the program will run on; absent if the executor uses none. */
+  gpu?: Gpu;
   /** Allocates the memory. */
   create(): Promise<Executable>;
+}
+
+export interface Gpu {
+  /** As its driver names it. */
+  adapter: string;
+  driver: string;
+  /** The library that drives it, with its version. */
+  runtime: string;
 }
 
 export interface PrepareOptions {

@@ -13,6 +13,7 @@ import {
   type Start,
   type ToDevice,
 } from './messages.js';
+import type { StagedPart } from './staged-images.js';
 
 const PARK_MS = 5;
 
@@ -53,6 +54,7 @@ function parkAtExit(): void {
 async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: DeviceProgram): Promise<void> {
   let answered: ((data: ArrayBuffer[]) => void) | undefined;
   let queue: Promise<void> = Promise.resolve();
+  let staging: Promise<void> = Promise.resolve();
   let ended = false;
 
   const exchange = (message: FromDevice, transfer: ArrayBuffer[] = []): Promise<ArrayBuffer[]> =>
@@ -77,13 +79,29 @@ async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: Devi
     try {
       if (call.kind !== 'dispose' && Atomics.load(flags, FLAG_DISPOSED) === 1) throw new Error('The program is disposed');
       const result = await program.run(call, ticket, host);
-      send({ kind: 'done', id, result, memoryBytes: program.memoryBytes });
+      const times = await program.clock?.collect();
+      send({ kind: 'done', id, result, memoryBytes: program.memoryBytes, times });
     } catch (error) {
       sendFailure(error, id);
     } finally {
       clearInterval(watch);
     }
     if (call.kind === 'dispose') port.close();
+  };
+
+  /** Parts of images, in order and beside the running call. */
+  const stage = async (part: StagedPart): Promise<void> => {
+    const { batch } = part;
+    const watch = setInterval(parkAtExit, PARK_MS);
+    try {
+      await program.images.write(part);
+      send({ kind: 'staged', batch, memoryBytes: program.memoryBytes });
+    } catch (error) {
+      const { name, message } = error instanceof Error ? error : new Error(String(error));
+      send({ kind: 'staged', batch, memoryBytes: program.memoryBytes, failure: { name, message } });
+    } finally {
+      clearInterval(watch);
+    }
   };
 
   const fail = (message: string) => {
@@ -100,7 +118,10 @@ async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: Devi
   open.device.onuncapturederror = ({ error }) => fail(`the GPU ${open.adapter.name} reported an error: ${error.message}`);
   port.on('message', (message: ToDevice) => {
     if (message.kind === 'answer') answered?.(message.data);
+    else if (message.kind === 'release') program.images.release(message.batch);
+    else if (message.kind === 'record') program.clock?.record(message.on);
+    else if (message.kind === 'stage') staging = staging.then(() => stage(message));
     else queue = queue.then(() => run(message));
   });
-  send({ kind: 'ready', memoryBytes: program.memoryBytes });
+  send({ kind: 'ready', memoryBytes: program.memoryBytes, times: program.clock !== undefined });
 }

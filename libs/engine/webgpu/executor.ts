@@ -8,6 +8,7 @@ import type { ProgramSpec } from '../native/program-spec.js';
 import { ALIGNMENT_FLOATS, planCalls } from './calls.js';
 import type { AdapterDescription } from './device.js';
 import { describeAdapter } from './device-thread.js';
+import { finishShader } from './finishing.js';
 import { WebgpuProgram } from './program.js';
 
 /** The adapters that this process has asked for, by the name wanted. */
@@ -33,6 +34,7 @@ export const webgpuExecutor: Executor = {
     const build = `webgpu ${dawn} ${await inTurns(kernelDigest(spec))}`;
     return {
       fingerprint: { executor: 'webgpu', kernelPath: `${name} ${driver}`, build },
+      gpu: { adapter: name, driver, runtime: `webgpu ${dawn}` },
       create: () => WebgpuProgram.create(spec),
     };
   },
@@ -58,11 +60,12 @@ function* lowerForDevice(graph: Graph, samples: number, options: LowerOptions): 
   return yield* lowerInPieces(graph, samples, { ...options, alignmentFloats: ALIGNMENT_FLOATS });
 }
 
-/** Digest of the program's calls and of the shaders that compute them. */
+/** Digest of the program's calls, and of the shaders that compute them and that finish images. */
 function* kernelDigest(spec: ProgramSpec): Pieces<string> {
   const shaders = new Set<string>();
   for (const pass of [spec.forward, spec.backward]) {
     for (const { dispatches } of yield* planCalls(spec, pass)) for (const { code } of dispatches) shaders.add(code);
   }
+  shaders.add(finishShader.code);
   return digest([yield* loweringDigest(spec), [...shaders]]);
 }
