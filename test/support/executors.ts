@@ -1,4 +1,5 @@
 /** The executors that engine tests run on, and why one is left out. */
+import { abilitiesOf } from '#engine/engines.js';
 import { type ExecutorName, listExecutors } from '#engine/index.js';
 
 // Tests of WebGPU may run on a GPU in software, which is only used by name.
@@ -14,3 +15,6 @@ export function withoutExecutor(name: ExecutorName): string | false {
 
 /** Every executor that the tests compare: TensorFlow's and WebGPU's only where they are installed. */
 export const testedExecutors: readonly ExecutorName[] = ['native', 'webgpu', 'tfjs-cpu', 'tfjs-tensorflow'];
+
+/** Those of them that have mixed precision. */
+export const mixedExecutors = testedExecutors.filter((name) => abilitiesOf(name).precisions.includes('bf16'));
