@@ -106,7 +106,13 @@ async function bench({ engine = 'native', isa, filter, json = false }: Options):
 
 try {
   const { values } = parseArgs({
-    options: { engine: { type: 'string' }, isa: { type: 'string' }, filter: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
+    options: {
+      engine: { type: 'string' },
+      isa: { type: 'string' },
+      filter: { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
   });
   if (values.help) console.log(usage);
   else await bench(values);

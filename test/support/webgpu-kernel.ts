@@ -1,5 +1,5 @@
 /** Runs one kernel of the WebGPU executor on the software adapter, with arrays of the host. */
-import { type BufferRange, bindGroup, Pipelines } from '#engine/webgpu/bindings.js';
+import { ALIGNMENT, type BufferRange, bindGroup, Pipelines } from '#engine/webgpu/bindings.js';
 import { CALL_BYTES, type CallWords, writeCallWords } from '#engine/webgpu/call-words.js';
 import { type OpenDevice, openDevice } from '#engine/webgpu/device.js';
 import { kernelFor } from '#engine/webgpu/kernels/index.js';
@@ -49,11 +49,13 @@ export interface KernelRun {
 }
 
 let opened: Promise<OpenDevice> | undefined;
+let pipelines: Pipelines | undefined;
 
 /** Closes the device; call it in `after`, or the process does not end. */
 export async function closeTestDevice(): Promise<void> {
   const device = await opened;
   opened = undefined;
+  pipelines = undefined;
   device?.close();
 }
 
@@ -61,6 +63,7 @@ export async function closeTestDevice(): Promise<void> {
 export async function runKernel(run: KernelRun): Promise<Record<string, Float32Array>> {
   opened ??= openDevice(testAdapter);
   const { device } = await opened;
+  pipelines ??= new Pipelines(device);
   const errors: string[] = [];
   device.onuncapturederror = ({ error }) => void errors.push(error.message);
   const owned: GPUBuffer[] = [];
@@ -91,16 +94,16 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
   const slots = Array.from({ length: samples }, (_, s) => (kept.includes(s) ? kept.indexOf(s) : DROPPED));
   ranges.set('samples', buffer(Uint32Array.from([...positions, ...slots])));
   ranges.set('masks', buffer(dropout?.mask === undefined ? 1 : bitsOf(dropout.mask)));
-  const uniformWords = new ArrayBuffer(CALL_BYTES);
-  writeCallWords(uniformWords, 0, callWords(run, samples));
-  const uniform = device.createBuffer({ size: 256, usage: UNIFORM | COPY_DST });
+  const uniformWords = new ArrayBuffer(ALIGNMENT * dispatches.length);
+  for (const [at, { sizes = [] }] of dispatches.entries())
+    writeCallWords(uniformWords, ALIGNMENT * at, { ...callWords(run, samples), sizes });
+  const uniform = device.createBuffer({ size: ALIGNMENT * dispatches.length, usage: UNIFORM | COPY_DST });
   owned.push(uniform);
   device.queue.writeBuffer(uniform, 0, uniformWords);
 
-  const pipelines = new Pipelines(device);
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
-  for (const dispatch of dispatches) {
+  for (const [at, dispatch] of dispatches.entries()) {
     const { pipeline, layout } = await pipelines.of(dispatch);
     const find = (bound: Bound): BufferRange => {
       const range = ranges.get(bound);
@@ -110,7 +113,7 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
     const groups = dispatch.workgroups(n);
     if (groups.includes(0)) continue;
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, bindGroup(device, dispatch, layout, { buffer: uniform, offset: 0, size: CALL_BYTES }, find), [0]);
+    pass.setBindGroup(0, bindGroup(device, dispatch, layout, { buffer: uniform, offset: 0, size: CALL_BYTES }, find), [ALIGNMENT * at]);
     pass.dispatchWorkgroups(...groups);
   }
   pass.end();
@@ -166,7 +169,7 @@ function operandsOf(run: KernelRun): Pick<DeviceCall, 'inputs' | 'outputs'> {
   return { inputs: Object.fromEntries(inputOperands), outputs: Object.fromEntries(outputOperands) };
 }
 
-function callWords({ n, dropout, pathRate = 0, lossScale = 1 }: KernelRun, samples: number): CallWords {
+function callWords({ n, dropout, pathRate = 0, lossScale = 1 }: KernelRun, samples: number): Omit<CallWords, 'sizes'> {
   const { rate = 0, site = 0, siteElements = 0, seed = 0n, step = 0, firstSample = 0, mask } = dropout ?? {};
   const { k0, k1 } = seedKey(seed);
   return {

@@ -3,8 +3,8 @@ import type { ProgramSpec } from '../native/program-spec.js';
 import type { Arena, DeviceMemory } from './arena.js';
 import { USAGE } from './arena.js';
 import { bindGroup, type Pipeline, type Pipelines } from './bindings.js';
-import { CALL_BYTES } from './call-words.js';
 import type { CallClock, TimedSubmission } from './call-times.js';
+import { CALL_BYTES } from './call-words.js';
 import type { PlannedCall } from './calls.js';
 import type { Dispatch } from './kernels/kernel.js';
 import { CallSlots, type Chunk, KeptSamples } from './randomness.js';
@@ -37,13 +37,13 @@ export class ChunkRunner {
     calls: { forward: readonly PlannedCall[]; backward: readonly PlannedCall[] },
     clock?: CallClock,
   ): Promise<ChunkRunner> {
-    const slots = new CallSlots(spec, [...spec.forward, ...spec.backward]);
+    const slots = new CallSlots(spec, [...calls.forward, ...calls.backward]);
     const uniforms = await memory.allocate('uniforms', slots.bytes, USAGE.UNIFORM | USAGE.COPY_DST);
     const prepare = async (pass: readonly PlannedCall[]): Promise<PreparedDispatch[]> => {
       const all = pass.flatMap((call) => call.dispatches.map((dispatch) => ({ call, dispatch })));
       return Promise.all(
         all.map(async ({ call, dispatch }) => {
-          return { dispatch, call, pipeline: await pipelines.of(dispatch), slot: slots.offsetOf(call.instruction) };
+          return { dispatch, call, pipeline: await pipelines.of(dispatch), slot: slots.offsetOf(call.instruction, dispatch.sizes) };
         }),
       );
     };

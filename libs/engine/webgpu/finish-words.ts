@@ -55,8 +55,10 @@ function check({ slot = 0, erase, mix }: FinishSample, row: number, rows: number
   if (box !== null) checkBox(box, size, 'mix box', row);
   for (const one of erase) {
     checkBox(one, size, 'erase box', row);
-    if (![...one.key, one.box].every(isWord)) throw new TypeError(`erase key or box number of sample ${row}: must be whole numbers below 2^32`);
-    if (!Object.hasOwn(ERASE_MODES, one.mode)) throw new TypeError(`erase mode ${JSON.stringify(one.mode)} of sample ${row}: must be const, rand or pixel`);
+    if (![...one.key, one.box].every(isWord))
+      throw new TypeError(`erase key or box number of sample ${row}: must be whole numbers below 2^32`);
+    if (!Object.hasOwn(ERASE_MODES, one.mode))
+      throw new TypeError(`erase mode ${JSON.stringify(one.mode)} of sample ${row}: must be const, rand or pixel`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Images on the device as bytes: their memory, which is used again, and the pass that finishes those of a chunk. */
 import type { ProgramSpec } from '../native/program-spec.js';
 import { type DeviceMemory, USAGE } from './arena.js';
-import { ALIGNMENT, bindGroup, type BufferRange, type Pipeline, type Pipelines } from './bindings.js';
+import { ALIGNMENT, type BufferRange, bindGroup, type Pipeline, type Pipelines } from './bindings.js';
 import { partnerOf } from './finish-words.js';
 import { type FinishBound, finishGroups, finishShader, PASS_BYTES, passWords } from './finishing.js';
 

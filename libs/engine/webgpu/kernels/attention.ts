@@ -318,7 +318,7 @@ function backward(call: DeviceCall, groups: Groups): DeviceKernel {
     operands: { partial: 'scratch.partial' },
     rows,
     columns,
-    sums: { table: `load_partial(r * ${columns}u + c)` },
+    sums: { table: 'load_partial(r * COLUMNS + c)' },
   });
   return together(gradients, table, { dispatches: [], scratch: { partial: call.chunkSamples * rows * columns } });
 }

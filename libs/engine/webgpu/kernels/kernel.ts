@@ -5,7 +5,8 @@
  *
  * Rules for every kernel:
  *  - Sums have a fixed order, and there are no atomics on floats: equal inputs give equal bits on one device.
- *  - Attributes and shapes are constants in the code. Two calls with the same attributes should give the same code, because pipelines are cached by it.
+ *  - Pipelines are cached by their code, and take long to compile. So calls with the same attributes must give the same code, and the large shaders
+ *    of many shapes, the products, have their sizes in `call.sizes`. In all others, attributes and shapes are constants.
  *  - `y` may be stored where an input is (Slot.in_place in kernels.def). A thread may then only read the elements of that input that it writes
  *    itself, and a dispatch that reads the input must come before the one that overwrites it.
  *  - Memory behind the elements of an operand is undefined up to a multiple of 64 floats, but it exists.
@@ -49,6 +50,8 @@ export interface Dispatch {
   code: string;
   /** Bindings 1, 2, … */
   bindings: readonly { bound: Bound; access: 'read' | 'read_write' }[];
+  /** Up to four numbers that the code reads as `call.sizes`, which is a vec4u. */
+  sizes?: readonly number[];
   /** Workgroups for n samples of the call's domain; none if one of them is 0. At most 65,535 in each direction. */
   workgroups: (n: number) => readonly [x: number, y: number, z: number];
 }
@@ -75,6 +78,7 @@ export interface ShaderSpec {
   rounded?: readonly string[];
   workgroupSize: number | readonly [x: number, y: number, z?: number];
   workgroups: Dispatch['workgroups'];
+  sizes?: readonly number[];
   /** Module-scope declarations: functions, workgroup variables, constants. */
   declarations?: string;
   /** Declares `position(i) -> u32` and `slot(s) -> u32` (shared.ts). */
@@ -90,7 +94,18 @@ export interface ShaderSpec {
 
 /** Makes a dispatch of a shader: declares the operands, the uniform and the entry point around the body. */
 export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
-  const { label, operands, rounded = [], workgroupSize, workgroups, declarations = '', positions = false, dropout = false, body } = spec;
+  const {
+    label,
+    operands,
+    rounded = [],
+    workgroupSize,
+    workgroups,
+    sizes,
+    declarations = '',
+    positions = false,
+    dropout = false,
+    body,
+  } = spec;
   const bindings: { bound: Bound; access: 'read' | 'read_write' }[] = [];
   const declared: string[] = rounded.length > 0 ? [ROUNDING] : [];
   const variables = new Map<string, string>();
@@ -127,7 +142,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
 ${body}
 }
 `;
-  return { label, code, bindings, workgroups };
+  return { label, code, bindings, workgroups, ...(sizes && { sizes }) };
 }
 
 /** Workgroups for any number of threads, in two directions; the thread's index is `flat_index(id, groups)` of FLAT. */
