@@ -40,11 +40,11 @@ const copy: Shader = {
     { bound: 'into', access: 'read_write' },
   ],
   code: `@group(0) @binding(0) var<uniform> rounds: vec4u;
-@group(0) @binding(1) var<storage, read> from: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> into: array<vec4f>;
+@group(0) @binding(1) var<storage, read> source: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> copied: array<vec4f>;
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  for (var i = id.x; i < arrayLength(&from); i += groups.x * ${THREADS}u) { into[i] = from[i]; }
+  for (var i = id.x; i < arrayLength(&source); i += groups.x * ${THREADS}u) { copied[i] = source[i]; }
 }
 `,
 };

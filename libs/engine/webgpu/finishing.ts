@@ -120,9 +120,9 @@ fn finished(row: u32, partner: u32, i: u32) -> f32 {
   var values = vec2f(0.0);
   let end = select(1u, 2u, pasted || kind == ${MIX_BLEND}u);
   for (var side = select(0u, 1u, pasted); side < end; side++) {
-    let from = select(row, partner, side == 1u);
-    let place = from % pass_words.rows_per_page * 3u * area + i;
-    let value = erased(from, select(own_byte(place), partner_byte(place), side == 1u), c, y, x);
+    let image = select(row, partner, side == 1u);
+    let place = image % pass_words.rows_per_page * 3u * area + i;
+    let value = erased(image, select(own_byte(place), partner_byte(place), side == 1u), c, y, x);
     values = select(vec2f(value, values.y), vec2f(values.x, value), side == 1u);
   }
   if (kind == ${MIX_BLEND}u) { return values.x * bitcast<f32>(plan[at + 9u]) + values.y * bitcast<f32>(plan[at + 10u]); }
