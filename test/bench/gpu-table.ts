@@ -6,7 +6,7 @@ import { flopOfKernel } from './multiply-adds.js';
 import { textTable } from './text-table.js';
 
 /** The totals of one kernel over all calls. */
-export interface DeviceTime {
+interface DeviceTime {
   kernel: string;
   calls: number;
   seconds: number;

@@ -2,7 +2,7 @@
 import type { UpdateKernel } from '../native/call-sizes.js';
 
 /** A call of the passes by its place in them, or one that is in no list. */
-export type TimedCall =
+type TimedCall =
   | { part: 'forward' | 'backward'; index: number; samples: number }
   | { part: 'update'; kernel: UpdateKernel }
   | { part: 'finish'; samples: number };

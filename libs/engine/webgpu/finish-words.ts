@@ -10,7 +10,7 @@ export const ROWS_AT = 768;
 export const ROW_WORDS = 11;
 export const ERASE_WORDS = 8;
 
-export const MIX_NONE = 0;
+const MIX_NONE = 0;
 export const MIX_BLEND = 1;
 export const MIX_BOX = 2;
 export const ERASE_MODES = { const: 0, rand: 1, pixel: 2 } as const;

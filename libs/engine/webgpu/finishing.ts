@@ -17,7 +17,7 @@ export type FinishBound = 'own' | 'partners' | 'plan' | 'images';
 export const PASS_BYTES = 32;
 
 /** The words of `pass`: rows [first, first + samples) of the micro-batch become the images of the chunk, if they and their partners are on these pages. */
-export interface FinishPass {
+interface FinishPass {
   first: number;
   rowsPerPage: number;
   ownPage: number;

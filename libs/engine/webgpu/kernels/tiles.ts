@@ -45,7 +45,7 @@ export interface TileSums {
   count: number;
 }
 
-export interface TileSpec {
+interface TileSpec {
   a: Factor;
   b: Factor;
   /** Sizes of C, and the range of k. `m0`, `n0`: the first row and column of the tile. */
