@@ -12,14 +12,21 @@ export function atOnce<T>(work: Pieces<T>): T {
   }
 }
 
-/** Gives the event loop a turn after the piece that ends `turnMs` milliseconds or more after the last turn. */
-export async function inTurns<T>(work: Pieces<T>, turnMs = 5): Promise<T> {
-  for (let begun = performance.now(); ; ) {
-    const { done, value } = work.next();
-    if (done) return value;
-    if (performance.now() - begun < turnMs) continue;
+/** For work that awaits only what is there already. The function that it returns gives the event loop a turn if the last one was `turnMs` or more ago. */
+export function turns(turnMs = 5): () => Promise<void> {
+  let begun = performance.now();
+  return async () => {
+    if (performance.now() - begun < turnMs) return;
     await setImmediate();
     begun = performance.now();
+  };
+}
+
+/** Gives the event loop a turn after the piece that ends `turnMs` milliseconds or more after the last turn. */
+export async function inTurns<T>(work: Pieces<T>, turnMs = 5): Promise<T> {
+  for (const turn = turns(turnMs); ; await turn()) {
+    const { done, value } = work.next();
+    if (done) return value;
   }
 }
 

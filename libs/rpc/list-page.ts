@@ -1,5 +1,6 @@
 /** A page of a list whose items are read one by one, side by side. An item that is damaged is named with the reason; the others are shown. */
 import { Limiter } from '#bounds/limiter.js';
+import { turns } from '#bounds/pieces.js';
 import { DataLoss, DomainError, FailedPrecondition } from '#errors/errors.js';
 import { type UnreadableResource, UnreadableResource as UnreadableResourceMessage } from '#protocol/dropstream/v1/resource_types.js';
 import { mapLowerErrors } from './map-lower-errors.js';
@@ -7,6 +8,8 @@ import { nextPageToken, type Page } from './pagination.js';
 
 /** Number of items that are read at the same time. */
 const width = 16;
+/** Number of items after which the event loop may get a turn: those that are kept in memory do not give it one. */
+const stretch = 64;
 /** Largest size of a page: gRPC clients accept answers of at most 4 MiB by default. The rest is for the token and the lengths of the items. */
 const maxPageBytes = (4 << 20) - (64 << 10);
 /** Bytes of an item in an answer besides its own. */
@@ -42,9 +45,13 @@ export interface ListedPage<T> {
 export async function listPage<K, T>({ keys, nameOf, placeOf, read, bytesOf, page, binding }: ListedItems<K, T>): Promise<ListedPage<T>> {
   const limiter = new Limiter(width);
   const found: { readonly key: K; readonly item: T | { readonly damage: string } }[] = [];
+  const turn = turns();
   const readAll = async (batch: readonly K[]): Promise<void> => {
-    const items = await Promise.all(batch.map((key) => limiter.run(() => readOrDamage(() => read(key)))));
-    for (const [k, item] of items.entries()) if (item !== undefined) found.push({ key: batch[k]!, item });
+    for (let from = 0; from < batch.length; from += stretch, await turn()) {
+      const keys = batch.slice(from, from + stretch);
+      const items = await Promise.all(keys.map((key) => limiter.run(() => readOrDamage(() => read(key)))));
+      for (const [k, item] of items.entries()) if (item !== undefined) found.push({ key: keys[k]!, item });
+    }
   };
   // One more than requested is read, to know whether there is a next page.
   const wanted = page.size + 1;
@@ -68,6 +75,7 @@ export async function listPage<K, T>({ keys, nameOf, placeOf, read, bytesOf, pag
     if (damaged) unreadable.push(damaged);
     else items.push(item as T);
     last = key;
+    if (items.length % stretch === 0) await turn();
   }
   const isLast = found.length === items.length + unreadable.length;
   return { items, unreadable, nextPageToken: isLast || last === undefined ? '' : nextPageToken(placeOf(last), binding) };

@@ -121,16 +121,16 @@ export class NameIndex {
     const { after } = options;
     const from = after === undefined ? undefined : `${this.folder}/${after.replaceAll('-', '.')}.`;
     const { added, removed } = this.#changesAfter(after);
+    let k = 0;
     for await (const key of this.#keys(this.folder, from, options, signal)) {
       const segment = key.slice(this.folder.length + 1);
       const entry = parseEntrySegment(segment);
       if (entry === undefined) continue;
-      for (let [next] = added; next !== undefined && next.id < entry.id; [next] = added) yield added.shift()!;
-      const same = added.findIndex(({ id, uid }) => id === entry.id && uid === entry.uid);
-      if (same >= 0) added.splice(same, 1);
+      while (k < added.length && added[k]!.segment < segment) yield added[k++]!.entry;
+      if (added[k]?.segment === segment) k++;
       if (!removed.has(segment)) yield entry;
     }
-    yield* added;
+    for (; k < added.length; k++) yield added[k]!.entry;
   }
 
   async *#of01(options: EntriesOptions, signal: AbortSignal): AsyncGenerator<NamedEntry, void> {
@@ -181,16 +181,19 @@ export class NameIndex {
     }
   }
 
-  /** What was added, in the order of the ids, and the segments of what was removed. */
-  #changesAfter(after: string | undefined): { readonly added: NamedEntry[]; readonly removed: ReadonlySet<string> } {
+  /** What was added, in the order of the segments, and the segments of what was removed. */
+  #changesAfter(after: string | undefined): {
+    readonly added: readonly { readonly segment: string; readonly entry: NamedEntry }[];
+    readonly removed: ReadonlySet<string>;
+  } {
     this.#forgetChanges();
-    const added: NamedEntry[] = [];
+    const added: { readonly segment: string; readonly entry: NamedEntry }[] = [];
     const removed = new Set<string>();
     for (const [segment, change] of this.#changes) {
       if (change.removed) removed.add(segment);
-      else if (after === undefined || change.entry.id > after) added.push(change.entry);
+      else if (after === undefined || change.entry.id > after) added.push({ segment, entry: change.entry });
     }
-    added.sort((a, b) => (a.id < b.id ? -1 : 1));
+    added.sort((a, b) => (a.segment < b.segment ? -1 : 1));
     return { added, removed };
   }
 }

@@ -1,7 +1,9 @@
 #include "binding/memory-functions.h"
 
 #include <memory>
+#include <utility>
 
+#include "binding/free-elsewhere.h"
 #include "binding/values.h"
 #include "vm/memory.h"
 
@@ -9,6 +11,13 @@ namespace dropstream {
 namespace {
 
 constexpr size_t kMostBytes = size_t{1} << 40;
+// Below, freeing takes less time than starting a thread.
+constexpr size_t kFreedElsewhere = 4u << 20;
+
+void free_memory(napi_env, void*, void* owner) {
+  std::unique_ptr<Memory> memory(static_cast<Memory*>(owner));
+  if (memory->bytes() >= kFreedElsewhere) free_elsewhere(std::move(memory));
+}
 
 napi_value allocate(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
@@ -18,9 +27,8 @@ napi_value allocate(napi_env env, napi_callback_info info) {
     const size_t bytes = Field(env, arg, "bytes").whole(kMostBytes);
     auto memory = std::make_unique<Memory>(bytes);
     napi_value buffer;
-    require_ok(env, napi_create_external_arraybuffer(
-                        env, memory->as<void>(), bytes, [](napi_env, void*, void* owner) { delete static_cast<Memory*>(owner); }, memory.get(), &buffer));
-    (void)memory.release();  // the buffer's finalizer deletes it
+    require_ok(env, napi_create_external_arraybuffer(env, memory->as<void>(), bytes, free_memory, memory.get(), &buffer));
+    (void)memory.release();  // free_memory has it
     return buffer;
   });
 }

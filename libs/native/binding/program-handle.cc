@@ -1,9 +1,9 @@
 #include "binding/program-handle.h"
 
 #include <algorithm>
-#include <system_error>
-#include <thread>
 #include <utility>
+
+#include "binding/free-elsewhere.h"
 
 namespace dropstream {
 
@@ -26,12 +26,7 @@ void report_memory(napi_env env, ProgramObject* object) {
 void free_program(napi_env env, ProgramObject* object) {
   if (!object->program) return;
   object->stop();
-  // Returning gigabytes to the operating system would block the event loop for too long.
-  try {
-    std::thread([program = std::move(object->program)]() mutable { program.reset(); }).detach();
-  } catch (const std::system_error&) {
-    object->program.reset();  // no thread could be started, so this thread frees it
-  }
+  free_elsewhere(std::move(object->program));
   report_memory(env, object);
   if (object->done) napi_release_threadsafe_function(std::exchange(object->done, nullptr), napi_tsfn_abort);
 }
