@@ -25,8 +25,8 @@ export interface CompileOptions {
   /** Default native. */
   executor?: ExecutorName;
   /**
-   * Default fp32. bf16 (native only) is mixed precision: matrix products and their operands are bf16; the residual stream, weights, optimizer, sums
-   * of norms and losses stay fp32.
+   * Default fp32. bf16 (native and webgpu) is mixed precision: matrix products and their operands are bf16; the residual stream, weights, optimizer,
+   * sums of norms and losses stay fp32.
    */
   precision?: Precision;
   /** Saves memory at the cost of a second forward pass (native only): keeps only the input of each block. Does not change bits. Default false. */
@@ -44,7 +44,7 @@ const CHANNELS = 3;
 export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
   const { graph, samples, prepared, fingerprint } = await plan(model, shapes, options);
   await setImmediate();
-  return new Program(graph, await prepared.create(), fingerprint, samples, !options.evaluateOnly);
+  return new Program(graph, await prepared.create(), fingerprint, samples, !options.evaluateOnly, prepared.gpu);
 }
 
 /** The fingerprint of the program that `compile` would return; allocates no memory for it. Throws the same errors as compile. */

@@ -4,10 +4,19 @@
  */
 import type { Initializer } from '#nn/tensor.js';
 import type { Subtree } from './gradient-tree.js';
+import type { UnfinishedImages } from './images.js';
 
-/** One micro-batch. Images are fp32 NCHW, already normalised and mixed. */
-export interface MicroBatch {
-  images: Float32Array;
+/** Images on an executor's device, which normalises, erases and mixes them in every call that uses them. */
+export interface StagedImages {
+  readonly samples: number;
+  /** Frees their memory on the device; call it once, when no running or waiting call uses them. */
+  release(): void;
+}
+
+/** One micro-batch. */
+export interface MicroBatch<Images extends Float32Array | StagedImages = Float32Array | StagedImages> {
+  /** fp32 NCHW, already normalised and mixed; or what stageImages of the same executable has returned. */
+  images: Images;
   /** Soft targets [n, classes]. */
   targets: Float32Array;
   samples: number;
@@ -150,6 +159,12 @@ export interface Executable {
    * the gradients can be read: summed, but not clipped.
    */
   update(optimizer?: OptimizerScalars): Promise<UpdateOutput>;
+  /**
+   * Copies the images of a micro-batch to the device as bytes, also while other calls run, so that those of the next step are there when it begins.
+   * Resolves when `pixels` may be changed. Rejects with a TypeError if the plan does not fit the images. Absent if the executor only takes finished
+   * images.
+   */
+  stageImages?(images: UnfinishedImages): Promise<StagedImages>;
   /** Forward pass without dropout and drop path. `state` chooses the parameters. */
   evaluate(batch: MicroBatch, state: 'weights' | 'ema'): Promise<EvaluationOutput>;
   /**

@@ -9,8 +9,18 @@ export interface Prepared {
   fingerprint: Omit<Fingerprint, 'precision'>;
   /** Samples of a chunk, if they are fewer than was asked for, because the device has too little memory. */
   samples?: number;
+  /** The GPU that the program will run on; absent if the executor uses none. */
+  gpu?: Gpu;
   /** Allocates the memory. */
   create(): Promise<Executable>;
+}
+
+export interface Gpu {
+  /** As its driver names it. */
+  adapter: string;
+  driver: string;
+  /** The library that drives it, with its version. */
+  runtime: string;
 }
 
 export interface PrepareOptions {

@@ -73,3 +73,65 @@ test('a recorded step names every kernel call of every chunk in its order, with 
   assert.throws(() => profiler.start(2 ** 24 + 1), /calls/);
   program.dispose();
 });
+
+test('a recorded step on WebGPU names the kernel calls of every chunk in their order, timed by the device, and changes no bits', {
+  skip: withoutExecutor('webgpu'),
+}, async () => {
+  const program = await compile(model, { imageSize: IMAGE, classes: CLASSES, batch: BATCH }, { executor: 'webgpu' });
+  try {
+    await program.initialize(1n);
+    const { profiler } = program;
+    assert.ok(profiler, 'the software device has timestamps');
+    const before = now();
+    const plain = await program.step(request);
+    assert.deepEqual(profiler.take(), { calls: [], jobs: [], lost: 0 });
+
+    profiler.start(1000);
+    const pixels = Uint8Array.from({ length: batch.images.length }, (_, i) => i);
+    const samples = Array.from({ length: SAMPLES }, () => ({ erase: [], mix: { lambda: 1, partner: 0, box: null } }));
+    const prepared = await program.prepareImages({ pixels, size: IMAGE, plan: { mean: [0, 0, 0], std: [1, 1, 1], samples } });
+    const recorded = await program.step({ ...request, optimizer });
+    assert.deepEqual(recorded.losses, plain.losses);
+    const { calls, jobs, lost } = profiler.take();
+    assert.deepEqual([jobs, lost], [[], 0]);
+    const spec = lower(trace(model, { channels: 3, imageSize: IMAGE, classes: CLASSES }), program.chunkSamples);
+    const chunks = Math.ceil(SAMPLES / program.chunkSamples);
+    const expected = Array.from({ length: chunks }, () => [...spec.forward, ...spec.backward].map(({ kernel }) => kernel)).flat();
+    const [passes, update] = [calls.filter(({ part }) => part !== 'update'), calls.filter(({ part }) => part === 'update')];
+    assert.ok(passes.length <= expected.length && passes.length > expected.length / 2, 'calls without kept samples are left out');
+    let at = 0;
+    for (const { kernel } of passes) {
+      while (at < expected.length && expected[at] !== kernel) at++;
+      assert.ok(at++ < expected.length, `${kernel} is out of order`);
+    }
+    assert.deepEqual(
+      update.map(({ kernel }) => kernel),
+      ['gradient_norm', 'optimizer'],
+    );
+    for (const { kernel, samples, bytes, begin, end } of calls) {
+      assert.ok(before < begin && begin <= end && end < now(), `${kernel} from ${begin - before} to ${end - before}`);
+      assert.ok(kernel === 'optimizer' || bytes > 0, `${kernel}: ${bytes} bytes`);
+      assert.ok(samples <= program.chunkSamples);
+    }
+
+    const images = { ...request, microBatches: [{ ...batch, images: prepared.images }] };
+    await program.step(images);
+    const finished = profiler.take().calls.filter(({ kernel }) => kernel === 'finish');
+    assert.equal(finished.length, chunks);
+    prepared.release();
+
+    profiler.start(5);
+    await program.step(request);
+    assert.equal(profiler.take().calls.length, 5);
+    const running = program.step(request);
+    assert.throws(() => profiler.take(), /a call runs/);
+    await running;
+    assert.ok(profiler.take().lost > 0);
+    profiler.stop();
+    await program.evaluate(batch);
+    assert.deepEqual(profiler.take(), { calls: [], jobs: [], lost: 0 });
+    assert.throws(() => profiler.start(2 ** 24 + 1), /calls/);
+  } finally {
+    program.dispose();
+  }
+});

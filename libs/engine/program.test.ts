@@ -12,6 +12,7 @@ import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { maxAbsoluteDifference } from '../../test/support/golden-model.js';
 import { compile } from './compile.js';
+import type { MicroBatch } from './executable.js';
 import { ExecutorUnavailable, executorNames, listExecutors, type Precision, precisions, UnknownExecutor } from './index.js';
 import type { NamedTensor, OptimizerStep, Program, StepRequest } from './program.js';
 
@@ -33,7 +34,7 @@ const adamw = (step: number): OptimizerStep => ({
 });
 
 /** Step t of a run with dropout, drop path, clipping and EMA: two micro-batches of 6 and 3 samples. */
-function request(t: number): StepRequest {
+function request(t: number): StepRequest<MicroBatch<Float32Array>> {
   const batch = (samples: number, firstSample: number) => ({
     images: floats(samples * 3 * 14 * 14, 1000 * t + firstSample),
     targets: Float32Array.from({ length: samples * 5 }, (_, i) => (i % 5 === (i + t) % 3 ? 1 : 0)),

@@ -14,8 +14,10 @@ import type {
   StepRandomness,
   UpdateOutput,
 } from './executable.js';
+import type { Gpu } from './executor.js';
 import type { Fingerprint } from './fingerprint.js';
 import { defaultLeaves, leafRanges, MOST_LEAVES, type Subtree } from './gradient-tree.js';
+import { DeviceImages, HostImages, type ImagePreparation, type PreparedImages, type UnfinishedImages } from './images.js';
 
 export interface ParameterInfo {
   name: string;
@@ -48,9 +50,9 @@ export interface OptimizerStep extends Omit<OptimizerScalars, 'learningRate' | '
   learningRateScale?: ArrayLike<number>;
 }
 
-export interface StepRequest {
+export interface StepRequest<Batch extends MicroBatch = MicroBatch> {
   /** All micro-batches of the optimizer step, in order. */
-  microBatches: MicroBatch[];
+  microBatches: Batch[];
   random: StepRandom;
   /** Factor of every sample's loss in the gradient: 1 / samples of the whole step gives the gradient of the mean. */
   lossScale: number;
@@ -103,7 +105,7 @@ interface StepRates {
   weightDecay: Float64Array;
 }
 
-export class Program {
+export class Program implements ImagePreparation {
   readonly parameters: readonly ParameterInfo[];
   /** Names of the dropout sites, in counter order. */
   readonly sites: readonly string[];
@@ -116,6 +118,7 @@ export class Program {
   readonly parameterFloats: number;
   readonly #sizes: readonly number[];
   readonly #indices: ReadonlyMap<string, number>;
+  readonly #images: ImagePreparation;
   /** Rates that no running or waiting step uses. */
   #freeRates: StepRates | undefined;
 
@@ -125,6 +128,8 @@ export class Program {
     readonly fingerprint: Fingerprint,
     readonly chunkSamples: number,
     private readonly trains = true,
+    /** The GPU that it runs on, if it does. */
+    readonly gpu?: Gpu,
   ) {
     this.parameters = graph.parameters.map(({ name, shape }) => ({ name, shape, decay: decays(name, shape) }));
     this.sites = graph.sites.map(({ name }) => name);
@@ -134,6 +139,8 @@ export class Program {
     this.#sizes = this.parameters.map(({ shape }) => elements(shape));
     this.parameterFloats = this.#sizes.reduce((sum, size) => sum + size, 0);
     this.#indices = new Map(this.parameters.map(({ name }, index) => [name, index]));
+    const stage = executor.stageImages?.bind(executor);
+    this.#images = stage === undefined ? new HostImages() : new DeviceImages(stage);
   }
 
   /** Bytes held outside the JavaScript heap: arena, parameters and optimizer state. */
@@ -144,6 +151,16 @@ export class Program {
   /** Shows where steps and evaluations spend their time, kernel by kernel; undefined if the executor cannot record it. */
   get profiler(): Profiler | undefined {
     return this.executor.profiler;
+  }
+
+  /**
+   * Makes images from the data service ready for a step or an evaluation, also while another one runs: they are normalised, erased and mixed, here or
+   * on the executor's device, to which they are sent now.
+   */
+  async prepareImages(images: UnfinishedImages): Promise<PreparedImages> {
+    const { pixels, plan } = images;
+    this.#checkImages(pixels.length, plan.samples.length);
+    return this.#images.prepareImages(images);
   }
 
   /** Resets the model to its initialisation under a seed: draws weights and EMA, and sets moments to zero. */
@@ -359,12 +376,17 @@ export class Program {
 
   #check({ images, targets, samples }: Omit<MicroBatch, 'firstSample'>): void {
     if (!Number.isInteger(samples) || samples < 1) throw new RangeError(`samples: ${samples} is not a positive integer`);
-    if (images.length !== samples * this.imageFloats) {
-      throw new RangeError(`images: ${images.length} floats for ${samples} samples of [${this.graph.images}]`);
-    }
+    if (images instanceof Float32Array) this.#checkImages(images.length, samples);
+    else if (images.samples !== samples) throw new RangeError(`images: ${images.samples} were prepared for a batch of ${samples} samples`);
+    else if (this.executor.stageImages === undefined) throw new TypeError('images: they were prepared for another executor');
     if (targets.length !== samples * this.classes) {
       throw new RangeError(`targets: ${targets.length} floats for ${samples} samples of ${this.classes} classes`);
     }
+  }
+
+  #checkImages(length: number, samples: number): void {
+    if (length !== samples * this.imageFloats)
+      throw new RangeError(`images: ${length} floats for ${samples} samples of [${this.graph.images}]`);
   }
 
   #takeRates(): StepRates {

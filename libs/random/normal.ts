@@ -36,6 +36,10 @@ const TAIL_DENOMINATOR = [
   2.0442631033899397e-15,
 ];
 
+/** Numerator and denominator of the quotients for the centre and for the tails down to e^−25, for whoever computes them in another precision. */
+export const NORMAL_CENTRE = [CENTRE_NUMERATOR, CENTRE_DENOMINATOR] as const;
+export const NORMAL_MIDDLE = [MIDDLE_NUMERATOR, MIDDLE_DENOMINATOR] as const;
+
 /** The x with Φ(x) = p, for p strictly inside (0, 1); ∓Infinity at 0 and 1. */
 export function normalQuantile(p: number): number {
   const q = p - 0.5;

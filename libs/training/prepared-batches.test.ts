@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { HostImages } from '#engine/index.js';
 import { type Plan, SampleOrder } from '#protocol/dropstream/v1/data.js';
 import { TrainingServices } from '../../test/support/training-services.js';
 import { type PreparedBatch, PreparedBatches } from './prepared-batches.js';
@@ -31,8 +32,14 @@ function open(buffers: number, signal = AbortSignal.timeout(60_000), from = addr
     subsetInvert: false,
   };
   const request = { plan, parent: 'projects/p', epochs: 1, signal };
-  return new PreparedBatches({ data: { addresses: [from] }, request, classes, buffers });
+  return new PreparedBatches({ data: { addresses: [from] }, request, program: new HostImages(), classes, buffers });
 }
+
+/** The host finishes the images here. */
+const floatsOf = ({ images }: PreparedBatch): Float32Array => {
+  assert.ok(images instanceof Float32Array);
+  return images;
+};
 
 test('every sample comes once, in order, with its target; buffers are used again; the end is undefined', async () => {
   const signal = AbortSignal.timeout(60_000);
@@ -40,7 +47,7 @@ test('every sample comes once, in order, with its target; buffers are used again
   const labels: number[] = [];
   const memory = new Set<ArrayBufferLike>();
   for (let batch = await batches.next(signal); batch !== undefined; batch = await batches.next(signal)) {
-    assert.equal(batch.images.length, batch.samples * 3 * size * size);
+    assert.equal(floatsOf(batch).length, batch.samples * 3 * size * size);
     assert.equal(batch.targets.length, batch.samples * classes);
     for (const [i, label] of batch.labels.entries())
       assert.deepEqual(
@@ -48,7 +55,7 @@ test('every sample comes once, in order, with its target; buffers are used again
         Array.from({ length: classes }, (_, k) => Number(k === label)),
       );
     labels.push(...batch.labels);
-    memory.add(batch.images.buffer);
+    memory.add(floatsOf(batch).buffer);
     batch.release();
   }
   // The tiny data set has five classes, which alternate.
@@ -65,13 +72,13 @@ test('no more batches are prepared than there are buffers, until one is handed b
   const signal = AbortSignal.timeout(60_000);
   const batches = open(1);
   const first = (await batches.next(signal)) as PreparedBatch;
-  const images = Float32Array.from(first.images);
+  const images = Float32Array.from(floatsOf(first));
   await assert.rejects(batches.next(AbortSignal.timeout(200)), { name: 'TimeoutError' });
   assert.deepEqual(first.images, images, 'a batch in use is left alone');
   first.release();
   first.release();
   const second = (await batches.next(signal)) as PreparedBatch;
-  assert.equal(second.images.buffer, first.images.buffer);
+  assert.equal(floatsOf(second).buffer, floatsOf(first).buffer);
   await assert.rejects(batches.next(AbortSignal.timeout(200)), { name: 'TimeoutError' }, 'a second release hands nothing back');
   await batches.close();
 });

@@ -1,17 +1,17 @@
 /**
- * Prepares the batches of a plan for a program while the engine works: during one step, the next step's pixels are fetched, normalised, erased and
- * mixed into buffers that are reused.
+ * Prepares the batches of a plan for a program while the engine works: during one step, the next step's pixels are fetched, and then finished or sent
+ * to the program's device.
  */
 import { type Batch, finishPlanOf } from '#data/client/batch.js';
 import { BatchClient, type BatchClientOptions, type BatchesRequest } from '#data/client/batch-client.js';
 import { softTargets } from '#data/plan/augment/mix-plan.js';
-import { finishBatch } from '#native/pixels.js';
+import type { ImagePreparation, PreparedImages } from '#engine/index.js';
 import type { BatchHeader, ReplacedSample } from '#protocol/dropstream/v1/data.js';
 
 export interface PreparedBatch {
   readonly samples: number;
   /** [samples, 3, size, size] */
-  readonly images: Float32Array;
+  readonly images: PreparedImages['images'];
   /** Soft targets [samples, classes]. */
   readonly targets: Float32Array;
   /** Class of every sample, before mixing. */
@@ -20,7 +20,7 @@ export interface PreparedBatch {
   readonly sha256: Uint8Array;
   /** Samples that could not be decoded. */
   readonly replaced: readonly ReplacedSample[];
-  /** Returns the buffers for reuse; they must not be used afterwards. */
+  /** Returns the memory of the images for reuse; the batch must not be used afterwards. */
   release(): void;
 }
 
@@ -30,34 +30,35 @@ export type DataAccess = Pick<BatchClientOptions, 'addresses' | 'inFlight' | 'in
 export interface PreparedBatchesOptions {
   readonly data: DataAccess & Pick<BatchClientOptions, 'onFailure'>;
   readonly request: BatchesRequest;
+  /** The program that takes the batches. */
+  readonly program: ImagePreparation;
   /** Width of the targets; at least the number of classes of the data set. */
   readonly classes: number;
   /** Number of batches that may be prepared or in use at the same time; at least as many as one step takes. */
   readonly buffers: number;
 }
 
-interface ImageBuffer {
-  images: Float32Array;
-}
-
 export class PreparedBatches {
   readonly #client: BatchClient;
   readonly #reading = new AbortController();
   readonly #batches: AsyncGenerator<Batch, void, void>;
+  readonly #program: ImagePreparation;
   readonly #classes: number;
   readonly #ready: PreparedBatch[] = [];
-  readonly #free: ImageBuffer[];
+  /** Number of batches that may still be prepared before one is released. */
+  #free: number;
   #failure: { readonly error: unknown } | undefined;
   #ended = false;
   #wake: (() => void)[] = [];
   readonly #filling: Promise<void>;
 
   /** Begins to fetch at once. The owner closes it. */
-  constructor({ data, request, classes, buffers }: PreparedBatchesOptions) {
+  constructor({ data, request, program, classes, buffers }: PreparedBatchesOptions) {
     this.#client = new BatchClient(data);
     this.#batches = this.#client.batches({ ...request, signal: AbortSignal.any([this.#reading.signal, request.signal]) });
+    this.#program = program;
     this.#classes = classes;
-    this.#free = Array.from({ length: buffers }, () => ({ images: new Float32Array(0) }));
+    this.#free = buffers;
     this.#filling = this.#fill();
   }
 
@@ -73,24 +74,23 @@ export class PreparedBatches {
     }
   }
 
-  /** Ends the reading, including a pending fetch. Buffers in use may still be read. */
+  /** Ends the reading, including a pending fetch, and releases what nobody has taken. Batches in use stay. */
   async close(): Promise<void> {
     this.#reading.abort(new Error('the batches are no longer read'));
     this.#notify();
     await this.#batches.return().catch(() => {});
     await this.#filling;
+    for (const batch of this.#ready.splice(0)) batch.release();
     this.#client.close();
   }
 
   async #fill(): Promise<void> {
     try {
       for (;;) {
-        const buffer = await this.#buffer();
-        if (buffer === undefined) return;
+        if (!(await this.#take())) return;
         const { value: batch, done } = await this.#batches.next();
         if (done || batch === undefined) break;
-        const prepared = await this.#prepare(batch, buffer);
-        this.#ready.push(prepared);
+        this.#ready.push(await this.#prepare(batch));
         this.#notify();
       }
       this.#ended = true;
@@ -100,21 +100,18 @@ export class PreparedBatches {
     this.#notify();
   }
 
-  async #prepare(batch: Batch, buffer: ImageBuffer): Promise<PreparedBatch> {
+  async #prepare(batch: Batch): Promise<PreparedBatch> {
     const { header, payload } = batch;
-    const samples = header.samples.length;
-    const floats = samples * header.channels * header.size * header.size;
-    if (buffer.images.length < floats) buffer.images = new Float32Array(floats);
-    const images = buffer.images.subarray(0, floats);
+    let prepared: PreparedImages;
     try {
-      await finishBatch(payload, samples, header.size, finishPlanOf(header), images);
+      prepared = await this.#program.prepareImages({ pixels: payload, size: header.size, plan: finishPlanOf(header) });
     } finally {
       batch.release();
     }
     let released = false;
     return {
-      samples,
-      images,
+      samples: header.samples.length,
+      images: prepared.images,
       targets: targetsOf(header, this.#classes),
       labels: Uint32Array.from(header.samples, ({ label }) => label),
       sha256: header.payloadSha256,
@@ -122,18 +119,21 @@ export class PreparedBatches {
       release: () => {
         if (released) return;
         released = true;
-        this.#free.push(buffer);
+        prepared.release();
+        this.#free++;
         this.#notify();
       },
     };
   }
 
-  /** Waits for a free buffer; undefined if closed. */
-  async #buffer(): Promise<ImageBuffer | undefined> {
+  /** Waits until another batch may be prepared; false if closed. */
+  async #take(): Promise<boolean> {
     for (;;) {
-      if (this.#reading.signal.aborted) return undefined;
-      const buffer = this.#free.pop();
-      if (buffer !== undefined) return buffer;
+      if (this.#reading.signal.aborted) return false;
+      if (this.#free > 0) {
+        this.#free--;
+        return true;
+      }
       await this.#change();
     }
   }

@@ -1,7 +1,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
+import { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { createTrainerMetrics } from './metrics.js';
+
+test('only steps on a GPU are counted as its steps, and the series of a run there go with the run', async () => {
+  const registry = new Registry();
+  const metrics = createTrainerMetrics(registry);
+  const step = StepMetrics.fromPartial({ step: 3n, stepSeconds: 2 });
+  const labels = { project: 'p', run: 'r' };
+  const leave = metrics.enter('p', 'r');
+  metrics.observeStep(labels, step, 8);
+  assert.doesNotMatch(await registry.metrics(), /gpu_bytes\{|gpu_info\{|gpu_step_seconds_count 1/);
+  for (const adapter of ['one', 'another']) metrics.useGpu({ adapter, driver: 'd 1', runtime: 'webgpu 0' });
+  metrics.observeStep(labels, step, 8, { seconds: 1.5, bytes: 77 });
+  const page = await registry.metrics();
+  assert.match(page, /^dropstream_trainer_gpu_step_seconds_sum 1\.5$/m);
+  assert.match(page, /^dropstream_trainer_step_seconds_count 2$/m);
+  assert.match(page, /^dropstream_run_gpu_bytes\{project="p",run="r"\} 77$/m);
+  assert.deepEqual(page.match(/^dropstream_trainer_gpu_info.*$/gm), [
+    'dropstream_trainer_gpu_info{adapter="another",driver="d 1",runtime="webgpu 0"} 1',
+  ]);
+  await leave();
+  assert.doesNotMatch(await registry.metrics(), /gpu_bytes\{/);
+});
 
 const seriesOf = async (registry: Registry): Promise<string[]> =>
   (await registry.metrics()).split('\n').filter((line) => line.startsWith('dropstream_run_engine_bytes{'));

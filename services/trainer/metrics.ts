@@ -1,5 +1,6 @@
 /** Metrics of the trainer. Histograms have no label for runs; the gauges of a run are removed when it ends. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Gpu } from '#engine/index.js';
 import type { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { removeSeries } from '#telemetry/run-series.js';
 
@@ -32,6 +33,17 @@ export function createTrainerMetrics(registry: Registry) {
   for (const outcome of ['succeeded', 'failed']) evaluations.inc({ outcome }, 0);
   const step = histogram('step', 'Seconds of an optimizer step, including waiting for data.');
   const dataWait = histogram('data_wait', 'Seconds that an optimizer step waited for batches.');
+  const gpuStep = histogram(
+    'gpu_step',
+    'Seconds that an optimizer step took on the GPU, from its first command to its last result. Steps on the CPU do not count.',
+  );
+  const gpuBytes = runGauge('gpu_bytes', 'Bytes that the engine has allocated on the GPU. Runs on the CPU have no series.');
+  const gpuInfo = new Gauge({
+    name: 'dropstream_trainer_gpu_info',
+    help: 'Always 1; the labels name the GPU of the latest run that this process has trained on one, its driver, and the library that drives it.',
+    labelNames: ['adapter', 'driver', 'runtime'],
+    registers,
+  });
   const trained = new Counter({ name: 'dropstream_trainer_images_total', help: 'Number of images trained on.', registers });
   const loss = runGauge('loss', 'Mean training loss of the latest step.');
   const lr = runGauge('learning_rate', 'Learning rate of the latest step.');
@@ -65,8 +77,17 @@ export function createTrainerMetrics(registry: Registry) {
       'Bytes that the engine has allocated for the values of a chunk, parameters, gradients and optimizer state.',
     ),
     top1: runGauge('top1_ratio', 'Top-1 accuracy of the latest evaluation, 0 to 1.'),
-    /** Records a step in all metrics about steps. */
-    observeStep(labels: RunLabels, metrics: StepMetrics, images: number): void {
+    /** A run is about to be trained on this GPU. */
+    useGpu(gpu: Gpu): void {
+      gpuInfo.reset();
+      gpuInfo.set({ ...gpu }, 1);
+    },
+    /** Records a step in all metrics about steps. `gpu`: of a step that ran on one. */
+    observeStep(labels: RunLabels, metrics: StepMetrics, images: number, gpu?: { seconds: number; bytes: number }): void {
+      if (gpu) {
+        gpuStep.observe(gpu.seconds);
+        gpuBytes.set(labels, gpu.bytes);
+      }
       step.observe(metrics.stepSeconds);
       dataWait.observe(metrics.dataWaitSeconds);
       trained.inc(images);

@@ -3,7 +3,6 @@
 import { type Batch, finishPlanOf, softTargetsOf } from '#data/client/batch.js';
 import { BatchClient } from '#data/client/batch-client.js';
 import { type CompileOptions, compile } from '#engine/index.js';
-import { finishBatch } from '#native/pixels.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
 
 export interface TrainingTask {
@@ -28,17 +27,17 @@ export async function training(task: TrainingTask, isOver: () => boolean, done: 
     const shapes = { imageSize, classes: 1000, batch: batchSize };
     const program = await compile(model, shapes, { precision: precision as NonNullable<CompileOptions['precision']> });
     await program.initialize(1n);
-    const images = new Float32Array(batchSize * program.imageFloats);
     let waited = 0;
     for (let step = 0; ; step++) {
-      await finishBatch(batch.payload, batchSize, imageSize, finishPlanOf(batch.header), images);
+      const prepared = await program.prepareImages({ pixels: batch.payload, size: imageSize, plan: finishPlanOf(batch.header) });
       const targets = softTargetsOf({ ...batch.header, classes: shapes.classes });
       await program.step({
-        microBatches: [{ images, targets, samples: batchSize, firstSample: 0 }],
+        microBatches: [{ images: prepared.images, targets, samples: batchSize, firstSample: 0 }],
         random: { seed: 1n, step, dropout: 0, blockRates: program.blocks === 0 ? [] : new Array<number>(program.blocks).fill(0) },
         lossScale: 1 / batchSize,
         optimizer: { ...ADAMW, step: step + 1 },
       });
+      prepared.release();
       done(batchSize);
       if (isOver()) break;
       if (!stream) continue;

@@ -1,11 +1,11 @@
 /** The engine's side of the benchmark: a compiled program that steps for so many seconds and says where they went. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { KernelCall, MicroBatch } from '#engine/executable.js';
-import { type CompileOptions, compile, type Program } from '#engine/index.js';
-import { type FinishPlan, finishBatch } from '#native/pixels.js';
+import { type CompileOptions, compile, type PreparedImages, type Program } from '#engine/index.js';
+import type { FinishPlan } from '#native/pixels.js';
+import { elements } from '#nn/tensor.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { blockRates } from '#schedule/index.js';
-import { groupMilliseconds, type KernelGroup } from './kernel-times.js';
 import type { TrainingCase } from './training-case.js';
 
 const CLASSES = 1000;
@@ -69,19 +69,18 @@ export class EngineBlocks {
     readonly program: Program,
     private readonly plan: FinishPlan,
     private readonly pixels: readonly Uint8Array[],
-    private readonly batches: readonly MicroBatch[],
+    private readonly batches: readonly Omit<MicroBatch, 'images'>[],
   ) {}
 
   static async create(options: TrainingCase): Promise<EngineBlocks> {
-    const { model, imageSize, batch, precision, updateFreq, forward } = options;
+    const { engine, model, imageSize, batch, precision, updateFreq, forward } = options;
     const shapes = { imageSize, classes: CLASSES, batch };
-    const chosen = { precision: precision as NonNullable<CompileOptions['precision']>, evaluateOnly: forward };
+    const chosen = { executor: engine, precision: precision as NonNullable<CompileOptions['precision']>, evaluateOnly: forward };
     const program = await compile(model, shapes, chosen);
     await program.initialize(1n);
     const floats = batch * program.imageFloats;
     const pixels = Array.from({ length: updateFreq }, (_, micro) => pixelsOf(floats, micro));
     const batches = pixels.map((_, micro) => ({
-      images: new Float32Array(floats),
       targets: Float32Array.from({ length: batch * CLASSES }, (_, i) => {
         const [label, other] = [(7 * Math.floor(i / CLASSES)) % CLASSES, (13 * Math.floor(i / CLASSES) + 1) % CLASSES];
         return (i % CLASSES === label ? 0.7 : 0) + (i % CLASSES === other ? 0.3 : 0);
@@ -114,8 +113,13 @@ export class EngineBlocks {
     return peak === undefined || this.#residentBefore === undefined ? null : peak - this.#residentBefore;
   }
 
-  /** Milliseconds a step by group of kernels, over steps that are not part of any block. */
-  async kernelMilliseconds(steps: number): Promise<Record<KernelGroup, number>> {
+  /** Bytes that an update moves: weight, gradient and two moments read; three of them written; the average read and written. */
+  get optimizerBytes(): number {
+    return this.program.parameters.reduce((sum, { shape }) => sum + elements(shape), 0) * 4 * (7 + (this.options.ema ? 2 : 0));
+  }
+
+  /** The kernel calls of steps that are not part of any block. */
+  async kernelCalls(steps: number): Promise<KernelCall[]> {
     const { profiler } = this.program;
     if (profiler === undefined) throw new Error('the engine in use records no profile');
     profiler.start(MOST_CALLS);
@@ -125,37 +129,39 @@ export class EngineBlocks {
       calls.push(...profiler.take().calls);
     }
     profiler.stop();
-    return groupMilliseconds(calls, steps);
+    return calls;
   }
 
   dispose(): void {
     this.program.dispose();
   }
 
-  /** One step (or evaluation) with its images finished from uint8 first. */
+  /** One step (or evaluation) with its images finished from uint8 first, or sent to the device that finishes them. */
   async step(): Promise<StepTimes> {
-    const { batch, imageSize, forward } = this.options;
+    const { imageSize, forward } = this.options;
     const began = performance.now();
-    for (const [micro, pixels] of this.pixels.entries())
-      await finishBatch(pixels, batch, imageSize, this.plan, this.batches[micro]!.images);
+    const prepared: PreparedImages[] = [];
+    for (const pixels of this.pixels) prepared.push(await this.program.prepareImages({ pixels, size: imageSize, plan: this.plan }));
+    const batches = this.batches.map((batch, micro) => ({ ...batch, images: prepared[micro]!.images }));
     const finished = performance.now();
-    const phases = forward ? await this.#evaluate() : await this.#train();
+    const phases = forward ? await this.#evaluate(batches) : await this.#train(batches);
     const ended = performance.now();
+    for (const images of prepared) images.release();
     const finish = (finished - began) / 1000;
     const step = (ended - began) / 1000;
     return { step, finish, forward: step - finish, backward: 0, optimizer: 0, ...phases };
   }
 
-  async #evaluate(): Promise<Partial<StepTimes>> {
-    for (const batch of this.batches) await this.program.evaluate(batch);
+  async #evaluate(batches: readonly MicroBatch[]): Promise<Partial<StepTimes>> {
+    for (const batch of batches) await this.program.evaluate(batch);
     return {};
   }
 
-  async #train(): Promise<Partial<StepTimes>> {
+  async #train(batches: readonly MicroBatch[]): Promise<Partial<StepTimes>> {
     const { batch, updateFreq, dropout, dropPath, clip, ema } = this.options;
     const step = this.#steps++;
     const { seconds } = await this.program.step({
-      microBatches: [...this.batches],
+      microBatches: [...batches],
       random: { seed: 1n, step, dropout, blockRates: [...blockRates(dropPath, this.program.blocks)] },
       lossScale: 1 / (batch * updateFreq),
       optimizer: {

@@ -5,12 +5,15 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { devicePeaks } from './gpu-peaks.js';
+import { peakLines } from './gpu-table.js';
 import { compare, type KernelRow, type Peak, parseLines } from './kernel-rows.js';
 import { processor } from './machine-peak.js';
 import { textTable } from './text-table.js';
 
 const usage = `npm run bench:kernels -- [options]
 
+  --engine NAME    native, or webgpu for the most that the GPU can do, which DROPSTREAM_GPU names (default native)
   --isa NAME       one instruction set of amx, avx512_bf16, avx512, avx2, portable (default: all that this processor has)
   --filter TEXT    kernels whose line contains this
   --json           one JSON object a line instead of tables
@@ -69,7 +72,22 @@ function printRows(rows: readonly KernelRow[], peaks: readonly Peak[]): void {
   }
 }
 
-async function bench({ isa, filter, json }: { isa?: string | undefined; filter?: string | undefined; json?: boolean | undefined }) {
+async function benchDevice(json: boolean): Promise<void> {
+  const device = await devicePeaks();
+  if (!json) return console.log(peakLines(device));
+  for (const peak of device.peaks) console.log(JSON.stringify({ processor: device.adapter, software: device.software, ...peak }));
+}
+
+interface Options {
+  engine?: string | undefined;
+  isa?: string | undefined;
+  filter?: string | undefined;
+  json?: boolean | undefined;
+}
+
+async function bench({ engine = 'native', isa, filter, json = false }: Options): Promise<void> {
+  if (engine === 'webgpu') return benchDevice(json);
+  if (engine !== 'native') throw new RangeError(`--engine: ${engine} is not one of native, webgpu`);
   await compile();
   const { rows: peaks } = await lines<Peak>('dropstream_machine_peak', isa);
   if (peaks.length === 0) throw new RangeError(`--isa: this processor has no ${isa}`);
@@ -88,7 +106,13 @@ async function bench({ isa, filter, json }: { isa?: string | undefined; filter?:
 
 try {
   const { values } = parseArgs({
-    options: { isa: { type: 'string' }, filter: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
+    options: {
+      engine: { type: 'string' },
+      isa: { type: 'string' },
+      filter: { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
   });
   if (values.help) console.log(usage);
   else await bench(values);

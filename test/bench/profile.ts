@@ -4,12 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KernelCall, ThreadJob } from '#engine/executable.js';
 import { engineInfo } from '#native/addon.js';
-import { elements } from '#nn/tensor.js';
 import { EngineBlocks, MOST_CALLS } from './engine-blocks.js';
 import { type KernelTime, kernelTimes, shapeOf } from './kernel-times.js';
 import { textTable } from './text-table.js';
 import { chromeTrace, type Span } from './trace-file.js';
-import { caseUsage, countOf, parseCase, type TrainingCase, UsageError } from './training-case.js';
+import { caseUsage, countOf, parseCase, UsageError } from './training-case.js';
 
 const defaultOut = join(tmpdir(), 'dropstream-profile.json');
 
@@ -48,11 +47,6 @@ async function record(engine: EngineBlocks, steps: number): Promise<Recording> {
   return recording;
 }
 
-/** Bytes that AdamW reads and writes: weight, gradient and two moments; three of them written; the average read and written. */
-function optimizerBytes({ program }: EngineBlocks, { ema }: TrainingCase): number {
-  return program.parameters.reduce((sum, { shape }) => sum + elements(shape), 0) * 4 * (7 + (ema ? 2 : 0));
-}
-
 function table(rows: readonly KernelTime[], steps: number, stepSeconds: number): string {
   const ms = (seconds: number) => ((1000 * seconds) / steps).toFixed(2);
   const rate = (amount: number, seconds: number) => (amount > 0 && seconds > 0 ? (amount / seconds / 1e9).toFixed(1) : '');
@@ -68,10 +62,10 @@ function table(rows: readonly KernelTime[], steps: number, stepSeconds: number):
   return textTable([['kernel', 'calls', 'ms', 'share', 'at best', 'GFLOP/s', 'GB/s'], ...cells]);
 }
 
-function report({ spans, calls, jobs }: Recording, engine: EngineBlocks, options: TrainingCase, steps: number, shapes: boolean): void {
+function report({ spans, calls, jobs }: Recording, engine: EngineBlocks, steps: number, shapes: boolean): void {
   const total = (name: RegExp) => spans.filter((span) => name.test(span.name)).reduce((sum, { begin, end }) => sum + end - begin, 0);
   const [whole, finish] = [total(/^step/), total(/^finish/)];
-  const rows = kernelTimes(calls, shapes ? shapeOf : ({ kernel }) => kernel, optimizerBytes(engine, options));
+  const rows = kernelTimes(calls, shapes ? shapeOf : ({ kernel }) => kernel, engine.optimizerBytes);
   const inside = rows.reduce((sum, { seconds }) => sum + seconds, 0);
   const rest = (name: string, seconds: number) => ({ name, calls: steps, seconds, atBest: seconds, flop: 0, bytes: 0 });
   const best = rows.reduce((sum, { atBest }) => sum + atBest, 0);
@@ -91,12 +85,12 @@ async function profile(args: string[]): Promise<void> {
   const steps = countOf('steps', String(own.steps ?? '3'));
   const out = String(own.out ?? defaultOut);
   const { isa, threads } = engineInfo();
-  const title = `${options.model} ${options.precision} batch ${options.batch} on ${threads} × ${isa}`;
+  const title = `${options.model} ${options.precision} batch ${options.batch} on ${options.engine === 'native' ? `${threads} × ${isa}` : options.engine}`;
   const engine = await EngineBlocks.create(options);
   try {
     const recording = await record(engine, steps);
     console.log(`${title}: ${options.forward ? 'evaluations' : 'steps'}, per step of ${steps}`);
-    report(recording, engine, options, steps, own.shapes === true);
+    report(recording, engine, steps, own.shapes === true);
     writeFileSync(out, chromeTrace(title, recording.spans, recording.calls, recording.jobs));
     console.log(`trace: ${out}`);
   } finally {

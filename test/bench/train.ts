@@ -4,6 +4,9 @@ import { engineInfo } from '#native/addon.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { blockRates } from '#schedule/index.js';
 import { EngineBlocks, type StepTimes } from './engine-blocks.js';
+import { type DevicePeaks, devicePeaks } from './gpu-peaks.js';
+import { deviceTable, deviceTimes, peakLines } from './gpu-table.js';
+import { groupMilliseconds } from './kernel-times.js';
 import { peakGflops, processor } from './machine-peak.js';
 import { flopPerSample } from './multiply-adds.js';
 import { Peer, type PeerBlock, peerSummary } from './peer.js';
@@ -48,6 +51,11 @@ function withoutPeer(model: string): string | undefined {
   return known === undefined || known.includes(model) ? undefined : `shared/peers/train_step.py has no ${model}, only ${known.join(', ')}`;
 }
 
+function productPeak({ peaks }: DevicePeaks, precision: string): number | undefined {
+  for (const peak of peaks) if (peak.peak === 'multiply-add' && peak.type === precision) return peak.gflops;
+  return undefined;
+}
+
 async function bench(options: TrainingCase): Promise<object> {
   const { model, precision, batch, updateFreq, imageSize, forward, dropPath } = options;
   const { threads, isa, available } = engineInfo();
@@ -56,7 +64,8 @@ async function bench(options: TrainingCase): Promise<object> {
     const missing = options.peer ? withoutPeer(model) : undefined;
     if (missing) console.log(`Only the engine is measured: ${missing}.`);
     const peer = options.peer && !missing ? await Peer.prepare(options, threads) : undefined;
-    const peak = await peakGflops(precision, threads, available.includes('avx512'));
+    const device = options.engine === 'webgpu' ? await devicePeaks() : undefined;
+    const peak = device ? productPeak(device, precision) : await peakGflops(precision, threads, available.includes('avx512'));
     const { ours, theirs } = await measure(options, engine, peer);
     const steps = ours.flat();
     const of = (part: keyof StepTimes, q = 0.5) =>
@@ -77,7 +86,13 @@ async function bench(options: TrainingCase): Promise<object> {
     const speed = samples / seconds;
     const disturbed = wasDisturbed(ours, theirs);
     const grown = engine.grownBytes; // before the profile below takes memory of its own
-    const kernels = await engine.kernelMilliseconds(PROFILED_STEPS);
+    const calls = await engine.kernelCalls(PROFILED_STEPS);
+    const kernels = groupMilliseconds(calls, PROFILED_STEPS);
+    if (device) {
+      console.log(peakLines(device));
+      console.log(deviceTable(deviceTimes(calls, device, engine.optimizerBytes), PROFILED_STEPS));
+      console.log('of best: how long arithmetic or memory alone would take at the rates above, of how long the kernel took');
+    }
     if (disturbed)
       console.log('Something else ran meanwhile: single steps or whole blocks were much slower than others. These figures say little.');
     return {
@@ -90,9 +105,10 @@ async function bench(options: TrainingCase): Promise<object> {
       ema: options.ema,
       clip: options.clip,
       forward,
-      processor: processor(),
-      threads,
-      isa,
+      engine: options.engine,
+      processor: device ? `${device.adapter}${device.software ? ' (a software device)' : ''}` : processor(),
+      threads: device ? null : threads,
+      isa: device ? null : isa,
       img_per_s: rounded(speed),
       step_ms: rounded(1000 * seconds),
       step_ms_p10: of('step', 0.1),

@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 import { defaultImageSize, modelNames } from '#nn/models/registry.js';
 
 /** The lines of a usage text for the options that parseCase reads. */
-export const caseUsage = `  --model NAME       (default vit_tiny)
+export const caseUsage = `  --engine NAME      native, or webgpu on the GPU that DROPSTREAM_GPU names (default native)
+  --model NAME       (default vit_tiny)
   --precision NAME   fp32 or bf16 (default fp32)
   --batch N          samples of a micro-batch (default 32)
   --update_freq N    micro-batches of an optimizer step (default 1)
@@ -23,6 +24,7 @@ DROPSTREAM_THREADS and DROPSTREAM_ISA choose threads and instruction set. Nothin
 finishing the images from uint8 (normalise, erase, mix); PyTorch's step gets them finished. The last line is one JSON object.`;
 
 export interface TrainingCase {
+  engine: 'native' | 'webgpu';
   model: string;
   precision: string;
   batch: number;
@@ -62,6 +64,7 @@ export function parseCase(args: string[], own: OwnOptions): { options: TrainingC
     ({ values } = parseArgs({
       args,
       options: {
+        engine: { type: 'string' },
         model: { type: 'string' },
         precision: { type: 'string' },
         batch: { type: 'string' },
@@ -84,9 +87,12 @@ export function parseCase(args: string[], own: OwnOptions): { options: TrainingC
   const rate = (option: string) => numberOf(option, text(option, '0'), '[0, 1)', (p) => p >= 0 && p < 1);
   const model = text('model', 'vit_tiny');
   if (!modelNames().includes(model)) throw new UsageError(`--model: ${model} is not one of ${modelNames().join(', ')}`);
+  const engine = text('engine', 'native');
+  if (engine !== 'native' && engine !== 'webgpu') throw new UsageError(`--engine: ${engine} is not one of native, webgpu`);
   const precision = text('precision', 'fp32');
   if (!['fp32', 'bf16'].includes(precision)) throw new UsageError(`--precision: ${precision} is not one of fp32, bf16`);
-  const result = {
+  const result: TrainingCase = {
+    engine,
     model,
     precision,
     batch: count('batch', '32'),

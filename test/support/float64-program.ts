@@ -43,6 +43,8 @@ export function runFloat64(
   const halves = spec.values.some(({ type }) => type === 'bf16') ? parameters.map((values) => Float64Array.from(values, bf16)) : parameters;
   const [logits, losses]: [number[], number[]] = [[], []];
   for (const batch of micro) {
+    const { images } = batch;
+    if (!(images instanceof Float32Array)) throw new TypeError('images: this machine takes finished ones');
     for (let start = 0; start < batch.samples; start += spec.chunkSamples) {
       const n = Math.min(spec.chunkSamples, batch.samples - start);
       const all = Array.from({ length: n }, (_, i) => i);
@@ -50,7 +52,7 @@ export function runFloat64(
       const kept = Array.from({ length: spec.paths }, (_, path) => all.filter((i) => !random || keepsPath(random, path, first + i)));
       const positions = [all, ...kept];
       const chunk: Chunk = {
-        images: batch.images.subarray(start * spec.imageFloats, (start + n) * spec.imageFloats),
+        images: images.subarray(start * spec.imageFloats, (start + n) * spec.imageFloats),
         targets: batch.targets.subarray(start * spec.classes, (start + n) * spec.classes),
         positions,
         domains: positions.map((list) => list.map((i) => first + i)),
@@ -140,7 +142,7 @@ const isHalfProduct = (spec: ProgramSpec, { kernel, inputs }: Instruction): bool
 const bits = new DataView(new ArrayBuffer(4));
 
 /** The nearest bf16, ties to even, by way of fp32. */
-function bf16(value: number): number {
+export function bf16(value: number): number {
   bits.setFloat32(0, value);
   const whole = bits.getUint32(0);
   if (!Number.isFinite(value)) return value;

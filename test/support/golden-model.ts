@@ -1,4 +1,5 @@
 /** The golden models of shared/fixtures as steps for the engine, and their comparison at the tolerances of its README §10. */
+import type { MicroBatch } from '#engine/executable.js';
 import { type CompileShapes, compile, type ExecutorName, type Program, type StepRequest } from '#engine/index.js';
 import type { Model } from '#nn/model.js';
 import { convnext } from '#nn/models/convnext.js';
@@ -112,7 +113,7 @@ export async function fillWeights(program: Program, salt: string): Promise<void>
 }
 
 /** The step that a case describes: gradients of the mean loss, without optimizer. */
-export function goldenStep(golden: Golden, random: Omit<StepRequest['random'], 'seed' | 'step'>): StepRequest {
+export function goldenStep(golden: Golden, random: Omit<StepRequest['random'], 'seed' | 'step'>): StepRequest<MicroBatch<Float32Array>> {
   const { config, salt, batch, labels, smoothing, lambda } = golden;
   return {
     microBatches: [

@@ -63,7 +63,7 @@ function classifier(): ProgramSpec {
 
 const wave = (length: number, phase: number) => Float32Array.from({ length }, (_, i) => Math.sin(1.7 * i + phase));
 
-function batch(samples = SAMPLES, firstSample = 20): MicroBatch {
+function batch(samples = SAMPLES, firstSample = 20): MicroBatch<Float32Array> {
   const targets = new Float32Array(samples * CLASSES);
   for (let i = 0; i < samples; i++) targets[i * CLASSES + (i % CLASSES)] = 1;
   return { images: wave(samples * FEATURES, 0), targets, samples, firstSample };
@@ -110,7 +110,7 @@ const write = (program: Executable, state: StateName, parameter: number, values:
 /** A step of one leaf, its two calls queued at once. */
 async function step(
   program: Executable,
-  microBatches: MicroBatch[],
+  microBatches: MicroBatch<Float32Array>[],
   random: StepRandomness,
   lossScale: number,
   optimizer?: OptimizerScalars,
@@ -278,7 +278,7 @@ test('a wrong program is rejected, and the error names the place and what is all
 test('a wrong call rejects and changes nothing', async () => {
   const program = await start();
   const ok = batch();
-  const rejected = (micro: MicroBatch[], random: StepRandomness, optimizer: OptimizerScalars | undefined, pattern: RegExp) =>
+  const rejected = (micro: MicroBatch<Float32Array>[], random: StepRandomness, optimizer: OptimizerScalars | undefined, pattern: RegExp) =>
     assert.rejects(step(program, micro, random, 1, optimizer), pattern);
   await rejected(
     [{ ...ok, images: ok.images.subarray(1) }],

@@ -273,6 +273,7 @@ export class TfjsProgram implements Executable {
     sums: (tfjs.Tensor | undefined)[],
   ): ChunkOutputs {
     const { tf, graph } = this;
+    if (!(images instanceof Float32Array)) throw new TypeError('images: TensorFlow.js takes finished images');
     const part = (data: Float32Array, shape: readonly number[]) => {
       const size = elements(shape);
       return tf.tensor(data.slice(start * size, (start + samples) * size), [samples, ...shape]);

@@ -17,6 +17,7 @@ export const CALL_STRUCT = `struct Call {
   drop_scale: f32, // 1 / (1 - p) of the call's site
   mask_at: u32, // first word of the site in \`masks\`
   site_elements: u32, // elements per sample of the site
+  sizes: vec4u, // of the dispatch, as its kernel defines them
 }`;
 
 export interface CallWords {
@@ -36,9 +37,11 @@ export interface CallWords {
   dropScale: number;
   maskAt: number;
   siteElements: number;
+  /** At most four. */
+  sizes: readonly number[];
 }
 
-export const CALL_BYTES = 64;
+export const CALL_BYTES = 80;
 
 /** Writes the struct at a multiple of 4 bytes. */
 export function writeCallWords(into: ArrayBuffer, at: number, words: CallWords): void {
@@ -60,4 +63,5 @@ export function writeCallWords(into: ArrayBuffer, at: number, words: CallWords):
   f32[13] = words.dropScale;
   u32[14] = words.maskAt;
   u32[15] = words.siteElements;
+  u32.set(words.sizes, 16);
 }

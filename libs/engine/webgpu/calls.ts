@@ -11,6 +11,8 @@ export const ALIGNMENT_FLOATS = 64;
 
 export interface PlannedCall extends DeviceKernel {
   instruction: Instruction;
+  /** Place among the calls of its pass. */
+  index: number;
   /** By the names of kernels.def. */
   inputs: Readonly<Record<string, Operand>>;
   outputs: Readonly<Record<string, Operand>>;
@@ -18,10 +20,11 @@ export interface PlannedCall extends DeviceKernel {
 
 /** Throws for an operation without a kernel. */
 export function* planCalls(spec: ProgramSpec, instructions: readonly Instruction[]): Pieces<PlannedCall[]> {
-  return yield* mapInPieces(instructions, (instruction) => planCall(spec, instruction), 16);
+  let index = 0;
+  return yield* mapInPieces(instructions, (instruction) => planCall(spec, instruction, index++), 16);
 }
 
-function planCall(spec: ProgramSpec, instruction: Instruction): PlannedCall {
+function planCall(spec: ProgramSpec, instruction: Instruction, index: number): PlannedCall {
   const { kernel, attributes, site } = instruction;
   const slots = kernelOf(kernel);
   const inputs = named(slots.inputs, instruction.inputs);
@@ -36,7 +39,7 @@ function planCall(spec: ProgramSpec, instruction: Instruction): PlannedCall {
     draws: site !== undefined,
     chunkSamples: spec.chunkSamples,
   };
-  return { instruction, inputs, outputs, ...kernelFor(kernel)(call) };
+  return { instruction, index, inputs, outputs, ...kernelFor(kernel)(call) };
 }
 
 /** Only trailing operands can be absent. */

@@ -3,10 +3,17 @@ import type { ProgramSpec } from '../native/program-spec.js';
 import type { Arena, DeviceMemory } from './arena.js';
 import { USAGE } from './arena.js';
 import { bindGroup, type Pipeline, type Pipelines } from './bindings.js';
+import type { CallClock, TimedSubmission } from './call-times.js';
 import { CALL_BYTES } from './call-words.js';
 import type { PlannedCall } from './calls.js';
 import type { Dispatch } from './kernels/kernel.js';
 import { CallSlots, type Chunk, KeptSamples } from './randomness.js';
+
+/** What a chunk computes with. Images that are not finished yet are finished by commands that come before all others. */
+export interface ChunkData {
+  images: Float32Array | ((encoder: GPUCommandEncoder, pass?: GPUComputePassDescriptor) => void);
+  targets: Float32Array;
+}
 
 interface PreparedDispatch {
   dispatch: Dispatch;
@@ -28,19 +35,20 @@ export class ChunkRunner {
     arena: Arena,
     spec: ProgramSpec,
     calls: { forward: readonly PlannedCall[]; backward: readonly PlannedCall[] },
+    clock?: CallClock,
   ): Promise<ChunkRunner> {
-    const slots = new CallSlots(spec, [...spec.forward, ...spec.backward]);
+    const slots = new CallSlots(spec, [...calls.forward, ...calls.backward]);
     const uniforms = await memory.allocate('uniforms', slots.bytes, USAGE.UNIFORM | USAGE.COPY_DST);
     const prepare = async (pass: readonly PlannedCall[]): Promise<PreparedDispatch[]> => {
       const all = pass.flatMap((call) => call.dispatches.map((dispatch) => ({ call, dispatch })));
       return Promise.all(
         all.map(async ({ call, dispatch }) => {
-          return { dispatch, call, pipeline: await pipelines.of(dispatch), slot: slots.offsetOf(call.instruction) };
+          return { dispatch, call, pipeline: await pipelines.of(dispatch), slot: slots.offsetOf(call.instruction, dispatch.sizes) };
         }),
       );
     };
     const [forward, backward] = await Promise.all([prepare(calls.forward), prepare(calls.backward)]);
-    return new ChunkRunner(device, memory, arena, spec, slots, uniforms, forward, backward);
+    return new ChunkRunner(device, memory, arena, spec, slots, uniforms, forward, backward, clock);
   }
 
   private constructor(
@@ -52,6 +60,7 @@ export class ChunkRunner {
     private readonly uniforms: GPUBuffer,
     private readonly forward: readonly PreparedDispatch[],
     private readonly backward: readonly PreparedDispatch[],
+    private readonly clock: CallClock | undefined,
   ) {}
 
   /** Memory for the logits and losses of this number of samples, from which they are read at the end. */
@@ -62,27 +71,26 @@ export class ChunkRunner {
   }
 
   /** Submits a chunk: forward, and backward if it has randomness. Resolves when the chunk before has been computed. */
-  async run(
-    chunk: Chunk,
-    { images, targets }: { images: Float32Array; targets: Float32Array },
-    state: 'weights' | 'ema',
-    outputs: Outputs,
-  ): Promise<void> {
+  async run(chunk: Chunk, { images, targets }: ChunkData, state: 'weights' | 'ema', outputs: Outputs): Promise<void> {
     const { device, arena, spec } = this;
     const { queue } = device;
     const kept = new KeptSamples(spec.paths, spec.chunkSamples, chunk);
     const masks = this.slots.explicitMasks(chunk);
     if (masks !== undefined) await this.#writeMasks(masks);
-    queue.writeBuffer(arena.buffers.images, 0, images);
     queue.writeBuffer(arena.buffers.targets, 0, targets);
     queue.writeBuffer(arena.buffers.samples, 0, kept.list);
     queue.writeBuffer(this.uniforms, 0, this.slots.words(chunk, kept));
     const groups = this.#groupsOf(state);
+    const times = this.clock?.submission();
     const encoder = device.createCommandEncoder();
-    this.#encode(encoder, this.forward, kept, groups);
+    if (images instanceof Float32Array) queue.writeBuffer(arena.buffers.images, 0, images);
+    else images(encoder, times?.pass({ part: 'finish', samples: chunk.samples }));
+    this.#encode(encoder, 'forward', kept, groups, times);
     outputs.copy(encoder, chunk, arena.value(spec.logits), arena.value(spec.loss));
-    if (chunk.random !== undefined) this.#encode(encoder, this.backward, kept, groups);
+    if (chunk.random !== undefined) this.#encode(encoder, 'backward', kept, groups, times);
+    times?.resolve(encoder);
     queue.submit([encoder.finish()]);
+    times?.submitted();
     const before = this.#before;
     this.#before = queue.onSubmittedWorkDone();
     await before;
@@ -90,22 +98,29 @@ export class ChunkRunner {
 
   #encode(
     encoder: GPUCommandEncoder,
-    dispatches: readonly PreparedDispatch[],
+    part: 'forward' | 'backward',
     kept: KeptSamples,
     groups: ReadonlyMap<PreparedDispatch, GPUBindGroup>,
+    times: TimedSubmission | undefined,
   ): void {
-    const pass = encoder.beginComputePass();
-    for (const prepared of dispatches) {
+    let pass: GPUComputePassEncoder | undefined;
+    let timed: PlannedCall | undefined;
+    for (const prepared of this[part]) {
       const { dispatch, pipeline, call, slot } = prepared;
       const n = kept.count(call.instruction.domain);
       if (n === 0) continue;
       const [x, y, z] = dispatch.workgroups(n);
       if (x * y * z === 0) continue;
+      if (pass === undefined || (times !== undefined && call !== timed)) {
+        pass?.end();
+        pass = encoder.beginComputePass(times?.pass({ part, index: call.index, samples: n }));
+        timed = call;
+      }
       pass.setPipeline(pipeline.pipeline);
       pass.setBindGroup(0, groups.get(prepared)!, [slot]);
       pass.dispatchWorkgroups(x, y, z);
     }
-    pass.end();
+    pass?.end();
   }
 
   /** The bind groups with parameters from a state. Those of the moving average are made when it is first evaluated. */

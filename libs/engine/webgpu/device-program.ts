@@ -10,11 +10,13 @@ import type { Subtree } from '../gradient-tree.js';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { Arena, DeviceMemory, USAGE } from './arena.js';
 import { Pipelines } from './bindings.js';
+import { CallClock } from './call-times.js';
 import { planCalls } from './calls.js';
-import { ChunkRunner } from './chunk.js';
+import { type ChunkData, ChunkRunner } from './chunk.js';
 import type { OpenDevice } from './device.js';
 import type { BatchHead, Call, Result } from './messages.js';
 import { Optimizer } from './optimizer.js';
+import { StagedImagesOnDevice } from './staged-images.js';
 import { type HostArrays, readParameters, writeParameters } from './transfer.js';
 
 /** What a running call gets from the other thread. */
@@ -40,11 +42,13 @@ export class DeviceProgram {
     const pipelines = new Pipelines(device);
     const calls = { forward: atOnce(planCalls(spec, spec.forward)), backward: atOnce(planCalls(spec, spec.backward)) };
     const arena = await Arena.create(memory, spec, [...calls.forward, ...calls.backward]);
+    const clock = CallClock.works(device) ? new CallClock(device) : undefined;
     const [runner, optimizer] = await Promise.all([
-      ChunkRunner.create(device, memory, pipelines, arena, spec, calls),
-      Optimizer.create(device, memory, pipelines, arena),
+      ChunkRunner.create(device, memory, pipelines, arena, spec, calls, clock),
+      Optimizer.create(device, memory, pipelines, arena, clock),
     ]);
-    return new DeviceProgram(open, spec, memory, arena, runner, optimizer);
+    const images = new StagedImagesOnDevice(device, memory, pipelines, spec, arena.buffers.images);
+    return new DeviceProgram(open, spec, memory, arena, runner, optimizer, images, clock);
   }
 
   private constructor(
@@ -54,6 +58,9 @@ export class DeviceProgram {
     private readonly arena: Arena,
     private readonly runner: ChunkRunner,
     private readonly optimizer: Optimizer,
+    readonly images: StagedImagesOnDevice,
+    /** Absent if the device cannot tell the time. */
+    readonly clock: CallClock | undefined,
   ) {
     this.#sums = new GradientSums(
       (left, right) => {
@@ -165,12 +172,12 @@ export class DeviceProgram {
     const outputs = await this.runner.begin(total);
     try {
       let row = 0;
-      for (const [index, { samples, firstSample }] of batches.entries()) {
-        for (let first = 0; first < samples; first += chunkSamples) {
-          const count = Math.min(chunkSamples, samples - first);
-          const data = await host.batch(index, first, count);
+      for (const [index, batch] of batches.entries()) {
+        for (let first = 0; first < batch.samples; first += chunkSamples) {
+          const count = Math.min(chunkSamples, batch.samples - first);
+          const data = this.#staged(batch, first, count) ?? (await host.batch(index, first, count));
           throwIfCancelled(host);
-          const chunk = { samples: count, firstSample: firstSample + first, firstRow: row, lossScale, random };
+          const chunk = { samples: count, firstSample: batch.firstSample + first, firstRow: row, lossScale, random };
           await this.runner.run(chunk, data, state, outputs);
           row += count;
         }
@@ -181,6 +188,15 @@ export class DeviceProgram {
     } finally {
       outputs.free();
     }
+  }
+
+  #staged({ staged }: BatchHead, first: number, samples: number): ChunkData | undefined {
+    if (staged === undefined) return undefined;
+    const { classes } = this.spec;
+    return {
+      images: (encoder, pass) => this.images.finish(encoder, staged.batch, first, samples, pass),
+      targets: staged.targets.subarray(first * classes, (first + samples) * classes),
+    };
   }
 
   async #initialize(initializers: readonly Initializer[], seed: bigint): Promise<undefined> {

@@ -2,6 +2,7 @@
 import type { Worker } from 'node:worker_threads';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { forgetAdapters } from './adapters.js';
+import type { CallTimes } from './call-times.js';
 import {
   type Call,
   type Copy,
@@ -30,6 +31,9 @@ export interface CallArrays {
   floats?: (array: number) => Float32Array;
 }
 
+/** Bytes of images that are copied before other work of the event loop gets a turn: a few milliseconds. */
+const STAGED_AT_ONCE = 8 << 20;
+
 interface Pending {
   resolve: (result: Result) => void;
   reject: (error: Error) => void;
@@ -38,6 +42,8 @@ interface Pending {
 
 export class DeviceThread {
   readonly #pending = new Map<number, Pending>();
+  /** Images that are being sent, by their number. */
+  readonly #staging = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
   readonly #flags = newFlags();
   readonly #worker: Worker;
   readonly #silenceMs: number;
@@ -45,6 +51,9 @@ export class DeviceThread {
   #silence: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
   #memoryBytes = 0;
+  #tellsTime = false;
+  /** Called with the times of every call that was recorded, before its promise settles. */
+  onTimes: ((times: CallTimes) => void) | undefined;
   #ready: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   /** Creates a program on the device. @throws ExecutorUnavailable, DeviceFailed */
@@ -76,6 +85,21 @@ export class DeviceThread {
     return Atomics.load(this.#flags, FLAG_DISPOSED) === 1;
   }
 
+  /** Whether the device can time calls. */
+  get tellsTime(): boolean {
+    return this.#tellsTime;
+  }
+
+  /** Whether a call runs or waits. */
+  get busy(): boolean {
+    return this.#pending.size > 0;
+  }
+
+  /** Times the calls that are made from now on, or no longer. */
+  record(on: boolean): void {
+    this.#send({ kind: 'record', on });
+  }
+
   /** Runs a call after those before it. */
   call(call: Call, arrays: CallArrays = {}): Promise<Result> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
@@ -85,11 +109,36 @@ export class DeviceThread {
     const id = this.#ids++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, arrays });
-      this.#worker.ref();
-      working.add(this.#flags);
-      this.#heard(true);
+      this.#begins();
       this.#send({ kind: 'call', id, ticket: Atomics.load(this.#flags, FLAG_TICKET), call });
     });
+  }
+
+  /** Copies images and the words of their plan to the device, beside the running call. @returns their number, for `release` */
+  async stage(pixels: Uint8Array, words: Uint32Array, samples: number): Promise<number> {
+    const batch = this.#ids++;
+    try {
+      for (let at = 0; at === 0 || at < pixels.length; at += STAGED_AT_ONCE) {
+        if (this.#failure !== undefined) throw this.#failure;
+        if (this.#disposed) throw new Error(DISPOSED);
+        const part = pixels.subarray(at, at + STAGED_AT_ONCE);
+        const data = new Uint8Array(4 * Math.ceil(part.length / 4));
+        data.set(part);
+        await new Promise<void>((resolve, reject) => {
+          this.#staging.set(batch, { resolve, reject });
+          this.#begins();
+          this.#send({ kind: 'stage', batch, samples, at, data: data.buffer, ...(at === 0 && { words }) }, [data.buffer]);
+        });
+      }
+      return batch;
+    } catch (error) {
+      this.release(batch);
+      throw error;
+    }
+  }
+
+  release(batch: number): void {
+    this.#send({ kind: 'release', batch });
   }
 
   cancel(): void {
@@ -116,6 +165,7 @@ export class DeviceThread {
     if (message.kind === 'ready') {
       this.#memoryBytes = message.memoryBytes;
       working.delete(this.#flags);
+      this.#tellsTime = message.times;
       this.#ready?.resolve();
     } else if (message.kind === 'ask') {
       const data = this.#gather(message.id, message.piece);
@@ -126,14 +176,38 @@ export class DeviceThread {
         this.#floats(message.id, array).set(from.subarray(at, at + length), begin);
       }
       this.#send({ kind: 'answer', data: [] });
+    } else if (message.kind === 'staged') {
+      this.#memoryBytes = message.memoryBytes;
+      const staging = this.#staging.get(message.batch);
+      this.#staging.delete(message.batch);
+      this.#ends();
+      if (message.failure === undefined) staging?.resolve();
+      else staging?.reject(errorOf(message.failure));
     } else if (message.kind === 'done') {
       this.#memoryBytes = message.memoryBytes;
+      if (message.times !== undefined) this.onTimes?.(message.times);
       this.#settle(message.id)?.resolve(message.result);
     } else if (message.kind === 'failed') {
       if (message.id === undefined) this.#fail(errorOf(message));
       else this.#settle(message.id)?.reject(errorOf(message));
     }
-    this.#heard(this.#pending.size > 0);
+    this.#heard(this.#works);
+  }
+
+  get #works(): boolean {
+    return this.#pending.size + this.#staging.size > 0;
+  }
+
+  #begins(): void {
+    this.#worker.ref();
+    working.add(this.#flags);
+    this.#heard(true);
+  }
+
+  #ends(): void {
+    if (this.#works) return;
+    this.#worker.unref();
+    working.delete(this.#flags);
   }
 
   /** Copies what the device asked for into memory that can be given away. */
@@ -160,10 +234,7 @@ export class DeviceThread {
   #settle(id: number): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (this.#pending.size === 0) {
-      this.#worker.unref();
-      working.delete(this.#flags);
-    }
+    this.#ends();
     return pending;
   }
 
@@ -185,7 +256,8 @@ export class DeviceThread {
     working.delete(this.#flags);
     if (error instanceof DeviceFailed) forgetAdapters();
     this.#ready?.reject(this.#failure);
-    for (const { reject } of this.#pending.values()) reject(this.#failure);
+    for (const { reject } of [...this.#pending.values(), ...this.#staging.values()]) reject(this.#failure);
     this.#pending.clear();
+    this.#staging.clear();
   }
 }

@@ -16,6 +16,7 @@ import {
   type Start,
   type ToDevice,
 } from './messages.js';
+import type { StagedPart } from './staged-images.js';
 
 const PARK_MS = 5;
 
@@ -80,6 +81,7 @@ function parked(): void {
 function serve(open: OpenDevice, program: DeviceProgram): void {
   let answered: ((data: ArrayBuffer[]) => void) | undefined;
   let queue: Promise<void> = Promise.resolve();
+  let staging: Promise<void> = Promise.resolve();
   let ended = false;
 
   const exchange = (message: FromDevice, transfer: ArrayBuffer[] = []): Promise<ArrayBuffer[]> =>
@@ -105,7 +107,8 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
     const watch = setInterval(parkAtExit, PARK_MS).unref();
     try {
       const result = await program.run(call, ticket, host);
-      send({ kind: 'done', id, result, memoryBytes: program.memoryBytes });
+      const times = await program.clock?.collect();
+      send({ kind: 'done', id, result, memoryBytes: program.memoryBytes, times });
     } catch (error) {
       // A lost device ends a call in many ways, as `fail` says.
       const ours = error instanceof StepCancelled || error instanceof OutOfDeviceMemory || error instanceof RangeError;
@@ -115,6 +118,21 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
       clearInterval(watch);
     }
     if (call.kind === 'dispose') port.close();
+  };
+
+  /** Parts of images, in order and beside the running call. */
+  const stage = async (part: StagedPart): Promise<void> => {
+    const { batch } = part;
+    const watch = setInterval(parkAtExit, PARK_MS);
+    try {
+      await program.images.write(part);
+      send({ kind: 'staged', batch, memoryBytes: program.memoryBytes });
+    } catch (error) {
+      const { name, message } = error instanceof Error ? error : new Error(String(error));
+      send({ kind: 'staged', batch, memoryBytes: program.memoryBytes, failure: { name, message } });
+    } finally {
+      clearInterval(watch);
+    }
   };
 
   const fail = (message: string) => {
@@ -131,7 +149,10 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
   open.device.onuncapturederror = ({ error }) => fail(`the GPU ${open.adapter.name} reported an error: ${error.message}`);
   port.on('message', (message: ToDevice) => {
     if (message.kind === 'answer') answered?.(message.data);
+    else if (message.kind === 'release') program.images.release(message.batch);
+    else if (message.kind === 'record') program.clock?.record(message.on);
+    else if (message.kind === 'stage') staging = staging.then(() => stage(message));
     else queue = queue.then(() => run(message));
   });
-  send({ kind: 'ready', memoryBytes: program.memoryBytes });
+  send({ kind: 'ready', memoryBytes: program.memoryBytes, times: program.clock !== undefined });
 }

@@ -8,6 +8,7 @@ import type { ProgramSpec } from '../native/program-spec.js';
 import { adapterHere } from './adapters.js';
 import { ALIGNMENT_FLOATS, type PlannedCall, planCalls } from './calls.js';
 import type { AdapterDescription } from './device.js';
+import { finishShader } from './finishing.js';
 import { type Lack, lackOf, type Needs, needsOf } from './needs.js';
 import { WebgpuProgram } from './program.js';
 import { settings } from './settings.js';
@@ -28,6 +29,7 @@ export const webgpuExecutor: Executor = {
     return {
       fingerprint: { executor: 'webgpu', kernelPath: `${name} ${driver}`, build },
       samples: spec.chunkSamples,
+      gpu: { adapter: name, driver, runtime: `webgpu ${dawn}` },
       create: () => WebgpuProgram.create(spec),
     };
   },
@@ -80,8 +82,9 @@ function* planFor(graph: Graph, samples: number, options: PrepareOptions): Piece
   return { spec, calls: [...(yield* planCalls(spec, spec.forward)), ...(yield* planCalls(spec, spec.backward))] };
 }
 
-/** Digest of the program's calls and of the shaders that compute them. */
+/** Digest of the program's calls, and of the shaders that compute them and that finish images. */
 function* kernelDigest(spec: ProgramSpec, calls: readonly PlannedCall[]): Pieces<string> {
   const shaders = new Set(calls.flatMap(({ dispatches }) => dispatches.map(({ code }) => code)));
+  shaders.add(finishShader.code);
   return digest([yield* loweringDigest(spec), [...shaders]]);
 }

@@ -3,8 +3,10 @@ import type { Initializer } from '#nn/tensor.js';
 import type { EvaluationOutput, Leaf, LeafOutput, MicroBatch, OptimizerScalars, StateName, UpdateOutput } from '../executable.js';
 import type { Subtree } from '../gradient-tree.js';
 import type { ProgramSpec } from '../native/program-spec.js';
+import type { CallTimes } from './call-times.js';
 import type { AdapterDescription } from './device.js';
 import type { Settings } from './settings.js';
+import type { StagedPart } from './staged-images.js';
 
 /** What the thread is started with. Without a spec it only describes the adapter and ends. */
 export interface Start {
@@ -26,8 +28,10 @@ export const FLAG_PARK = 2;
 export const FLAG_PARKED = 3;
 export const newFlags = (): Int32Array => new Int32Array(new SharedArrayBuffer(16));
 
-/** Images and targets stay where they are until the device asks for them. */
-export type BatchHead = Omit<MicroBatch, 'images' | 'targets'>;
+/** Images and targets stay where they are until the device asks for them, unless the images are staged on it. */
+export interface BatchHead extends Omit<MicroBatch, 'images' | 'targets'> {
+  staged?: { batch: number; targets: Float32Array };
+}
 
 export type Call =
   | { kind: 'accumulate'; leaf: Omit<Leaf, 'microBatches'> & { microBatches: BatchHead[] } }
@@ -54,14 +58,21 @@ export type Piece = { batch: number; first: number; samples: number } | { floats
 
 export type ToDevice =
   | { kind: 'call'; id: number; ticket: number; call: Call }
+  /** Handled at once, beside the running call. `staged` answers. */
+  | ({ kind: 'stage' } & StagedPart)
+  | { kind: 'release'; batch: number }
+  /** Whether the calls from now on are timed. */
+  | { kind: 'record'; on: boolean }
   /** Answers ask and give, which wait for it. */
   | { kind: 'answer'; data: ArrayBuffer[] };
 
 export type FromDevice =
   | { kind: 'described'; adapter: AdapterDescription; granted: boolean }
-  | { kind: 'ready'; memoryBytes: number }
+  /** `times`: whether calls can be timed. */
+  | { kind: 'ready'; memoryBytes: number; times: boolean }
   | { kind: 'ask'; id: number; piece: Piece }
   | { kind: 'give'; id: number; copies: Copy[]; data: ArrayBuffer }
-  | { kind: 'done'; id: number; result: Result; memoryBytes: number }
+  | { kind: 'staged'; batch: number; memoryBytes: number; failure?: { name: string; message: string } }
+  | { kind: 'done'; id: number; result: Result; memoryBytes: number; times?: CallTimes | undefined }
   /** Without an id: the thread could not start, or has lost the device. */
   | { kind: 'failed'; id?: number; name: string; message: string };

@@ -3,9 +3,11 @@
  * dispatches. Formulas: fixtures' README §5, as in tfjs/optimizer.ts; every scalar is rounded to float32 once.
  */
 import type { OptimizerScalars } from '../executable.js';
+import type { UpdateKernel } from '../native/call-sizes.js';
 import type { Arena, DeviceMemory } from './arena.js';
 import { USAGE } from './arena.js';
 import { bindGroup, type Pipeline, type Pipelines, type Shader } from './bindings.js';
+import type { CallClock } from './call-times.js';
 
 /** Parameters begin at multiples of this number of floats, so a block of them belongs to one parameter. */
 const BLOCK = 64;
@@ -159,7 +161,7 @@ export class Optimizer {
   readonly #partials: number;
   readonly #words: ArrayBuffer;
 
-  static async create(device: GPUDevice, memory: DeviceMemory, pipelines: Pipelines, arena: Arena): Promise<Optimizer> {
+  static async create(device: GPUDevice, memory: DeviceMemory, pipelines: Pipelines, arena: Arena, clock?: CallClock): Promise<Optimizer> {
     const { floats, sizes, offsets } = arena.places;
     const ranges = rangesOf(floats / BLOCK, Math.floor(device.limits.maxStorageBufferBindingSize / (4 * BLOCK)));
     const partials = ranges.reduce((sum, range) => sum + range.partials, 0);
@@ -181,7 +183,7 @@ export class Optimizer {
       Uint32Array.from(sizes, (size, index) => offsets[index]! + size),
     );
     const made = await Promise.all([add, norm, total, optimize].map((shader) => pipelines.of(shader)));
-    return new Optimizer(device, arena, buffers, made as [Pipeline, Pipeline, Pipeline, Pipeline], ranges, partials);
+    return new Optimizer(device, arena, buffers, made as [Pipeline, Pipeline, Pipeline, Pipeline], ranges, partials, clock);
   }
 
   private constructor(
@@ -191,6 +193,7 @@ export class Optimizer {
     private readonly pipelines: readonly [Pipeline, Pipeline, Pipeline, Pipeline],
     ranges: Range[],
     partials: number,
+    private readonly clock: CallClock | undefined,
   ) {
     this.#ranges = ranges;
     this.#partials = partials;
@@ -200,12 +203,12 @@ export class Optimizer {
 
   /** sums += other, for two buffers of the size of a gradient. */
   add(sums: GPUBuffer, other: GPUBuffer): void {
-    this.#submit((pass) => this.#over(pass, add, this.pipelines[0], { gradients: sums, other }));
+    this.#submit('add_leaves', (pass) => this.#over(pass, add, this.pipelines[0], { gradients: sums, other }));
   }
 
   /** Encodes the norm's square; it is in the last float of what the callback returns. */
   norm(): { buffer: GPUBuffer; offset: number } {
-    this.#submit((pass) => {
+    this.#submit('gradient_norm', (pass) => {
       const { gradients } = this.arena.state;
       for (const [index, range] of this.#ranges.entries()) {
         this.#set(pass, norm, this.pipelines[1], { gradients }, index);
@@ -227,7 +230,7 @@ export class Optimizer {
     }
     this.device.queue.writeBuffer(this.buffers.scalars, 0, rates);
     this.#write(scalars, clip > 0 ? Math.min(1, clip / (gradNorm + 1e-6)) : 1);
-    this.#submit((pass) => this.#over(pass, optimize, this.pipelines[3], this.arena.state));
+    this.#submit('optimizer', (pass) => this.#over(pass, optimize, this.pipelines[3], this.arena.state));
   }
 
   /** Writes the uniforms of every range. */
@@ -281,12 +284,15 @@ export class Optimizer {
     pass.setBindGroup(0, group, [index * SLOT_BYTES]);
   }
 
-  #submit(encode: (pass: GPUComputePassEncoder) => void): void {
+  #submit(kernel: UpdateKernel, encode: (pass: GPUComputePassEncoder) => void): void {
+    const times = this.clock?.submission();
     const encoder = this.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const pass = encoder.beginComputePass(times?.pass({ part: 'update', kernel }));
     encode(pass);
     pass.end();
+    times?.resolve(encoder);
     this.device.queue.submit([encoder.finish()]);
+    times?.submitted();
   }
 }
 

@@ -8,18 +8,24 @@ import type {
   MicroBatch,
   OptimizerScalars,
   ParameterValues,
+  Profiler,
+  StagedImages,
   StateName,
   UpdateOutput,
 } from '../executable.js';
 import type { Subtree } from '../gradient-tree.js';
+import type { UnfinishedImages } from '../images.js';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { type CallArrays, DeviceThread } from './device-thread.js';
+import { finishWords } from './finish-words.js';
 import type { BatchHead } from './messages.js';
+import { WebgpuProfiler } from './profiler.js';
 
 /** Ends the thread of a program that was garbage-collected. */
 const collected = new FinalizationRegistry<DeviceThread>((thread) => thread.dispose());
 
 export class WebgpuProgram implements Executable {
+  readonly profiler?: Profiler;
   readonly #sizes: readonly number[];
   /** Where each parameter begins in a gradient of all of them. */
   readonly #begins: readonly number[];
@@ -38,6 +44,11 @@ export class WebgpuProgram implements Executable {
       begin += size;
       return begin - size;
     });
+    if (thread.tellsTime) {
+      const profiler = new WebgpuProfiler(thread, spec);
+      thread.onTimes = (times) => profiler.add(times);
+      this.profiler = profiler;
+    }
     collected.register(this, thread, this);
   }
 
@@ -46,8 +57,16 @@ export class WebgpuProgram implements Executable {
   }
 
   async accumulate({ microBatches, ...leaf }: Leaf): Promise<LeafOutput> {
-    const call = { kind: 'accumulate' as const, leaf: { ...leaf, microBatches: microBatches.map(headOf) } };
+    const call = { kind: 'accumulate' as const, leaf: { ...leaf, microBatches: microBatches.map((batch) => this.#headOf(batch)) } };
     return this.thread.call(call, this.#batches(microBatches)) as Promise<LeafOutput>;
+  }
+
+  async stageImages({ pixels, size, plan }: UnfinishedImages): Promise<StagedImages> {
+    const samples = plan.samples.length;
+    if (3 * size * size !== this.spec.imageFloats) throw new RangeError(`images of ${size} x ${size}: the program takes others`);
+    if (pixels.length !== samples * this.spec.imageFloats)
+      throw new RangeError(`${pixels.length} bytes for ${samples} images of ${size} x ${size}`);
+    return new DeviceImages(this.thread, await this.thread.stage(pixels, finishWords(plan, size), samples), samples);
   }
 
   async update(optimizer?: OptimizerScalars): Promise<UpdateOutput> {
@@ -55,7 +74,7 @@ export class WebgpuProgram implements Executable {
   }
 
   async evaluate(batch: MicroBatch, state: 'weights' | 'ema'): Promise<EvaluationOutput> {
-    return this.thread.call({ kind: 'evaluate', batch: headOf(batch), state }, this.#batches([batch])) as Promise<EvaluationOutput>;
+    return this.thread.call({ kind: 'evaluate', batch: this.#headOf(batch), state }, this.#batches([batch])) as Promise<EvaluationOutput>;
   }
 
   cancel(): void {
@@ -91,11 +110,19 @@ export class WebgpuProgram implements Executable {
     this.thread.dispose();
   }
 
+  #headOf({ images, targets, samples, firstSample }: MicroBatch): BatchHead {
+    if (images instanceof Float32Array) return { samples, firstSample };
+    if (!(images instanceof DeviceImages && images.isOn(this.thread)))
+      throw new TypeError('images: they were prepared for another program');
+    return { samples, firstSample, staged: { batch: images.batch, targets: targets.slice() } };
+  }
+
   #batches(microBatches: readonly MicroBatch[]): CallArrays {
     const { imageFloats, classes } = this.spec;
     return {
       batch: (batch, first, samples) => {
         const { images, targets } = microBatches[batch]!;
+        if (!(images instanceof Float32Array)) throw new TypeError('images that are on the device were asked for');
         const part = (data: Float32Array, size: number) => data.subarray(first * size, (first + samples) * size);
         return [part(images, imageFloats), part(targets, classes)];
       },
@@ -116,4 +143,19 @@ export class WebgpuProgram implements Executable {
   }
 }
 
-const headOf = ({ samples, firstSample }: MicroBatch): BatchHead => ({ samples, firstSample });
+/** Images whose number the device knows. */
+class DeviceImages implements StagedImages {
+  constructor(
+    private readonly thread: DeviceThread,
+    readonly batch: number,
+    readonly samples: number,
+  ) {}
+
+  isOn(thread: DeviceThread): boolean {
+    return thread === this.thread;
+  }
+
+  release(): void {
+    this.thread.release(this.batch);
+  }
+}

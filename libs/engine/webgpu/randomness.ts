@@ -4,6 +4,7 @@ import type { StepRandomness } from '../executable.js';
 import { keepsPath } from '../masks.js';
 import type { Instruction, ProgramSpec } from '../native/program-spec.js';
 import { writeCallWords } from './call-words.js';
+import type { PlannedCall } from './calls.js';
 import { DROPPED } from './kernels/shared.js';
 
 /** Uniform bindings begin at multiples of this number of bytes. */
@@ -19,11 +20,12 @@ export interface Chunk {
   random?: StepRandomness | undefined;
 }
 
-/** Calls with the same domain, site and path share the words of one slot. */
+/** Dispatches of calls with the same domain, site and path, and with the same sizes, share the words of one slot. */
 interface Slot {
   domain: number;
   site: number | undefined;
   path: number | undefined;
+  sizes: readonly number[];
 }
 
 /** The uniform buffer's slots: which calls share one, and what is in it for a chunk. */
@@ -36,9 +38,9 @@ export class CallSlots {
 
   constructor(
     private readonly spec: ProgramSpec,
-    instructions: readonly Instruction[],
+    calls: readonly PlannedCall[],
   ) {
-    for (const instruction of instructions) this.#add(instruction);
+    for (const { instruction, dispatches } of calls) for (const { sizes } of dispatches) this.#add(instruction, sizes);
     let words = 0;
     for (const { elementsPerSample } of spec.sites) {
       this.#maskAt.push(words);
@@ -51,9 +53,9 @@ export class CallSlots {
     return this.#slots.length * SLOT_BYTES;
   }
 
-  /** Offset in bytes of a call's slot. */
-  offsetOf(instruction: Instruction): number {
-    const index = this.#indices.get(keyOf(instruction));
+  /** Offset in bytes of the slot of a call's dispatch. */
+  offsetOf(instruction: Instruction, sizes: readonly number[] = []): number {
+    const index = this.#indices.get(keyOf(instruction, sizes));
     if (index === undefined) throw new Error(`${instruction.kernel} has no slot`);
     return index * SLOT_BYTES;
   }
@@ -63,7 +65,7 @@ export class CallSlots {
     const { random, samples, firstSample, lossScale } = chunk;
     const words = new ArrayBuffer(this.bytes);
     const { k0, k1 } = seedKey(random?.seed ?? 0n);
-    for (const [index, { domain, site, path }] of this.#slots.entries()) {
+    for (const [index, { domain, site, path, sizes }] of this.#slots.entries()) {
       const pathRate = path === undefined ? 0 : (random?.pathRates[path] ?? 0);
       writeCallWords(words, index * SLOT_BYTES, {
         n: kept.count(domain),
@@ -76,6 +78,7 @@ export class CallSlots {
         seedLow: k0,
         seedHigh: k1,
         step: random?.step ?? 0,
+        sizes,
         ...this.#dropout(site, random),
       });
     }
@@ -97,11 +100,11 @@ export class CallSlots {
     return words;
   }
 
-  #add(instruction: Instruction): void {
-    const key = keyOf(instruction);
+  #add(instruction: Instruction, sizes: readonly number[] = []): void {
+    const key = keyOf(instruction, sizes);
     if (this.#indices.has(key)) return;
     this.#indices.set(key, this.#slots.length);
-    this.#slots.push({ domain: instruction.domain, site: instruction.site, path: instruction.attributes.path });
+    this.#slots.push({ domain: instruction.domain, site: instruction.site, path: instruction.attributes.path, sizes });
   }
 
   #dropout(site: number | undefined, random: StepRandomness | undefined) {
@@ -120,7 +123,8 @@ export class CallSlots {
   }
 }
 
-const keyOf = ({ domain, site, attributes }: Instruction) => `${domain} ${site} ${attributes.path}`;
+const keyOf = ({ domain, site, attributes }: Instruction, sizes: readonly number[]) =>
+  `${domain} ${site} ${attributes.path} ${sizes.join(' ')}`;
 
 /** The samples of a chunk that every path keeps, in the form of the buffer `samples`: positions of every domain, then slots of every path. */
 export class KeptSamples {

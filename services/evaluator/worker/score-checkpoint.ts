@@ -63,7 +63,7 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
   try {
     await load(program, loaded);
     const request = { plan: evaluationPlan(spec, trained, model.imageSize), parent, epochs: 1, signal };
-    const batches = new PreparedBatches({ data, request, classes: program.classes, buffers });
+    const batches = new PreparedBatches({ data, request, program, classes: program.classes, buffers });
     try {
       const { weights, ema } = await scoreAll(program, batches, loaded.tensors.ema !== undefined, options);
       return {

@@ -42,7 +42,7 @@ export class ProgressRecorder {
     this.#sums = addStep(this.#sums, trained.metrics);
     this.#step = Number(trained.metrics.step) + 1;
     this.#epoch.images += trained.images;
-    metrics.observeStep({ project, run }, trained.metrics, trained.images);
+    metrics.observeStep({ project, run }, trained.metrics, trained.images, trained.gpu);
     await this.#steps.add(trained.metrics);
     await this.#addUndecodable(trained);
     if (this.#step % stepsPerEpoch === 0) await this.#endEpoch();

@@ -67,6 +67,7 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   const { claimed, logger, metrics, project, run, totalSteps, evaluationWaitMs } = context;
   const { program, checkpoints, evaluations, interruption, waiting } = parts;
   metrics.engineBytes.set({ project, run }, program.peakBytes);
+  if (program.gpu) metrics.useGpu(program.gpu);
   logger.info({ engine_bytes: program.peakBytes, numerics: fingerprintLine(program.fingerprint) }, 'the model is compiled');
   const from = await startingPoint(context, program);
   // Evaluations that an earlier attempt requested and whose results are not in the log.

@@ -47,6 +47,8 @@ export class NonFiniteLoss extends Error {
 export interface TrainedStep {
   readonly metrics: StepMetrics;
   readonly images: number;
+  /** Seconds of the step on the GPU, and bytes in use there; absent if the program runs on none. */
+  readonly gpu: { readonly seconds: number; readonly bytes: number } | undefined;
   /** The step's samples that could not be decoded. */
   readonly replaced: readonly ReplacedSample[];
 }
@@ -110,7 +112,9 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
         stepSeconds: (performance.now() - begun) / 1000,
         batchSha256: micro.map(({ sha256 }) => Buffer.from(sha256)),
       };
-      yield { metrics, images: samples, replaced: micro.flatMap(({ replaced }) => replaced) };
+      const { forward, backward, optimizer } = result.seconds;
+      const gpu = program.gpu && { seconds: forward + backward + optimizer, bytes: program.peakBytes };
+      yield { metrics, images: samples, gpu, replaced: micro.flatMap(({ replaced }) => replaced) };
     } finally {
       for (const batch of micro) batch.release();
     }

@@ -30,7 +30,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
   const { program, checkpoints, waiting } = parts;
   const recorder = new ProgressRecorder(context, parts.steps, from);
   let trouble = '';
-  const batches = openTrainingBatches(context, from.step, (failure) => {
+  const batches = openTrainingBatches(context, program, from.step, (failure) => {
     trouble = `; ${failure.address}: ${String((failure.error as Error).message)}`;
   });
   const next = async (signal: AbortSignal) => {

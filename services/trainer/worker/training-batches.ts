@@ -1,17 +1,19 @@
 /** Requests the micro-batches of a run from a step on. */
 import type { BatchFailure } from '#data/client/batch-client.js';
+import type { ImagePreparation } from '#engine/index.js';
 import { formatName } from '#errors/resource-names.js';
 import { PreparedBatches } from '#training/prepared-batches.js';
 import { trainingPlan } from '../run/batch-plans.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 import type { AttemptContext } from './attempt-context.js';
 
-/** Finished micro-batches beyond those of one step, at most so many bytes. */
+/** Prepared micro-batches beyond those of one step, at most so many bytes. */
 const aheadBytes = 512 << 20;
 
-/** Starts to fetch at once; calls `onFailure` for every failure after which a batch is requested again. The caller must close it. */
+/** Starts to fetch at once, and to prepare images for the program; calls `onFailure` for every failure after which a batch is requested again. The caller must close it. */
 export function openTrainingBatches(
   context: AttemptContext,
+  program: ImagePreparation,
   fromStep: number,
   onFailure: (failure: BatchFailure) => void,
 ): PreparedBatches {
@@ -33,6 +35,7 @@ export function openTrainingBatches(
       batchesPerEpoch: stepsPerEpoch * spec.updateFreq,
       signal: claimed.signal,
     },
+    program,
     classes: spec.nbClasses,
     buffers: bufferCount(spec),
   });

@@ -5,7 +5,7 @@ export interface ColumnSums {
   label: string;
   /** What the expressions read. */
   operands: Readonly<Record<string, OperandReference>>;
-  /** Per sample. */
+  /** Per sample. In the expressions, `ROWS` and `COLUMNS` stand for these two. */
   rows: number;
   columns: number;
   /** For every gradient: the term of row `r` and column `c` in WGSL. */
@@ -21,6 +21,7 @@ export function columnSums(call: DeviceCall, { label, operands, rows, columns, s
   const most = call.chunkSamples * rows;
   const names = Object.keys(sums);
   const direct = most <= ROWS_PER_BLOCK;
+  const [ROWS, COLUMNS] = ['call.sizes.x', 'call.sizes.y'];
   const blocks = (n: number) => Math.ceil((n * rows) / ROWS_PER_BLOCK);
   const ends = names.map((name) => (direct ? `store_d_${name}(c, load_d_${name}(c) + sum_${name});` : `data_p_${name}[i] = sum_${name};`));
   const first = shader(call, {
@@ -31,16 +32,17 @@ export function columnSums(call: DeviceCall, { label, operands, rows, columns, s
     },
     workgroupSize: 64,
     workgroups: (n) => flatGroups((direct ? Math.sign(n) : blocks(n)) * columns),
+    sizes: [rows, columns],
     declarations: FLAT + declarations,
     body: `
   let i = flat_index(id, groups);
-  let c = i % ${columns}u;
-  let begin = i / ${columns}u * ${ROWS_PER_BLOCK}u;
-  let end = min(begin + ${ROWS_PER_BLOCK}u, call.n * ${rows}u);
+  let c = i % ${COLUMNS};
+  let begin = i / ${COLUMNS} * ${ROWS_PER_BLOCK}u;
+  let end = min(begin + ${ROWS_PER_BLOCK}u, call.n * ${ROWS});
   if (begin >= end) { return; }
 ${names.map((name) => `  var sum_${name} = 0.0;`).join('\n')}
   for (var r = begin; r < end; r++) {
-${names.map((name) => `    sum_${name} += ${sums[name]};`).join('\n')}
+${names.map((name) => `    sum_${name} += ${sums[name]!.replaceAll('ROWS', ROWS).replaceAll('COLUMNS', COLUMNS)};`).join('\n')}
   }
   ${ends.join('\n  ')}`,
   });
@@ -49,35 +51,38 @@ ${names.map((name) => `    sum_${name} += ${sums[name]};`).join('\n')}
     label: `${label} (blocks)`,
     gradients: names,
     elements: columns,
-    partials: blocks,
-    count: `(call.n * ${rows}u + ${ROWS_PER_BLOCK - 1}u) / ${ROWS_PER_BLOCK}u`,
+    rows,
+    rowsPerPartial: ROWS_PER_BLOCK,
   });
   return { dispatches: [first, second], scratch: Object.fromEntries(names.map((name) => [name, blocks(call.chunkSamples) * columns])) };
 }
 
-/** gradient[e] += Σ over p of scratch[p · elements + e], p ascending. The scratch operands have the names of the gradients. */
+/** gradient[e] += Σ over p of scratch[p · elements + e], p ascending; a partial is the sum of `rowsPerPartial` rows of all samples. The scratch operands have the names of the gradients. */
 export function sumOfPartials(
   call: DeviceCall,
-  spec: { label: string; gradients: readonly string[]; elements: number; partials: (n: number) => number; count: string },
+  spec: { label: string; gradients: readonly string[]; elements: number; rows: number; rowsPerPartial: number },
 ) {
-  const { label, gradients, elements, partials, count } = spec;
+  const { label, gradients, elements, rows, rowsPerPartial } = spec;
+  const each = elements % 4 === 0 ? 4 : 1;
+  const [type, four] = each === 4 ? ['vec4f', '4'] : ['f32', ''];
   return shader(call, {
     label,
     operands: Object.fromEntries(
       gradients.flatMap((name) => [[`p_${name}`, `scratch.${name}`] as const, [`d_${name}`, `out.${name}`] as const]),
     ),
     workgroupSize: 64,
-    workgroups: (n) => flatGroups(Math.sign(partials(n)) * elements),
+    workgroups: (n) => flatGroups((Math.sign(n * rows) * elements) / each),
+    sizes: [elements / each, rows],
     declarations: FLAT,
     body: `
   let e = flat_index(id, groups);
-  if (e >= ${elements}u) { return; }
-  let count = ${count};
-${gradients.map((name) => `  var sum_${name} = 0.0;`).join('\n')}
+  if (e >= call.sizes.x) { return; }
+  let count = (call.n * call.sizes.y + ${rowsPerPartial - 1}u) / ${rowsPerPartial}u;
+${gradients.map((name) => `  var sum_${name} = ${type}(0.0);`).join('\n')}
   for (var p = 0u; p < count; p++) {
-${gradients.map((name) => `    sum_${name} += data_p_${name}[p * ${elements}u + e];`).join('\n')}
+${gradients.map((name) => `    sum_${name} += load${four}_p_${name}(p * call.sizes.x + e);`).join('\n')}
   }
-${gradients.map((name) => `  store_d_${name}(e, load_d_${name}(e) + sum_${name});`).join('\n')}`,
+${gradients.map((name) => `  store${four}_d_${name}(e, load${four}_d_${name}(e) + sum_${name});`).join('\n')}`,
   });
 }
 

@@ -5,7 +5,8 @@
  *
  * Rules for every kernel:
  *  - Sums have a fixed order, and there are no atomics on floats: equal inputs give equal bits on one device.
- *  - Attributes and shapes are constants in the code. Two calls with the same attributes should give the same code, because pipelines are cached by it.
+ *  - Pipelines are cached by their code, and take long to compile. So calls with the same attributes must give the same code, and the large shaders
+ *    of many shapes, the products, have their sizes in `call.sizes`. In all others, attributes and shapes are constants.
  *  - `y` may be stored where an input is (Slot.in_place in kernels.def). A thread may then only read the elements of that input that it writes
  *    itself, and a dispatch that reads the input must come before the one that overwrites it.
  *  - Memory behind the elements of an operand is undefined up to a multiple of 64 floats, but it exists.
@@ -49,6 +50,8 @@ export interface Dispatch {
   code: string;
   /** Bindings 1, 2, … */
   bindings: readonly { bound: Bound; access: 'read' | 'read_write' }[];
+  /** Up to four numbers that the code reads as `call.sizes`, which is a vec4u. */
+  sizes?: readonly number[];
   /** Workgroups for n samples of the call's domain; none if one of them is 0. At most 65,535 in each direction. */
   workgroups: (n: number) => readonly [x: number, y: number, z: number];
 }
@@ -67,11 +70,15 @@ export interface ShaderSpec {
   /**
    * The operands by their names in WGSL. An operand `x` has `load_x(i) -> f32`; `load2_x(i) -> vec2f`, elements 2i and 2i + 1; `load4_x(i) -> vec4f`,
    * elements 4i … 4i + 3; the same as `store2_x(i, v)`, `store4_x(i, v)`; and, only if it is fp32, `store_x(i, v)`, since two bf16 share a word. The
-   * variable itself, `data_x`, is array<f32>, or array<u32> with two bf16 in a word. Every operand must be used.
+   * variable itself, `data_x`, is array<f32>, or array<u32> with two bf16 in a word; if the code only uses load4_x and store4_x, it is
+   * array<vec4f> or array<vec2u>. Every operand must be used.
    */
   operands: Readonly<Record<string, OperandReference>>;
+  /** Names of fp32 operands whose elements are rounded to bf16 when they are loaded: the weight of a product in bf16. */
+  rounded?: readonly string[];
   workgroupSize: number | readonly [x: number, y: number, z?: number];
   workgroups: Dispatch['workgroups'];
+  sizes?: readonly number[];
   /** Module-scope declarations: functions, workgroup variables, constants. */
   declarations?: string;
   /** Declares `position(i) -> u32` and `slot(s) -> u32` (shared.ts). */
@@ -87,10 +94,22 @@ export interface ShaderSpec {
 
 /** Makes a dispatch of a shader: declares the operands, the uniform and the entry point around the body. */
 export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
-  const { label, operands, workgroupSize, workgroups, declarations = '', positions = false, dropout = false, body } = spec;
+  const {
+    label,
+    operands,
+    rounded = [],
+    workgroupSize,
+    workgroups,
+    sizes,
+    declarations = '',
+    positions = false,
+    dropout = false,
+    body,
+  } = spec;
   const bindings: { bound: Bound; access: 'read' | 'read_write' }[] = [];
-  const declared: string[] = [];
+  const declared: string[] = rounded.length > 0 ? [ROUNDING] : [];
   const variables = new Map<string, string>();
+  const fours = placesInFours(call, spec);
   const declare = (variable: string, element: string, bound: Bound, access: 'read' | 'read_write') => {
     bindings.push({ bound, access });
     declared.push(`@group(0) @binding(${bindings.length}) var<storage, ${access}> ${variable}: array<${element}>;`);
@@ -102,9 +121,12 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
       variable = `data_${name}`;
       variables.set(place, variable);
       // All of the arena is read_write: WebGPU forbids read and read_write uses of one buffer in a dispatch, even at disjoint places.
-      declare(variable, type === 'fp32' ? 'f32' : 'u32', reference, memory === 'parameter' || memory === 'batch' ? 'read' : 'read_write');
+      const element = type === 'fp32' ? (fours.has(place) ? 'vec4f' : 'f32') : fours.has(place) ? 'vec2u' : 'u32';
+      declare(variable, element, reference, memory === 'parameter' || memory === 'batch' ? 'read' : 'read_write');
     }
-    declared.push(accessors(name, variable, type, reference.startsWith('in.')));
+    if (type === 'bf16' && !declared.includes(ROUNDING)) declared.push(ROUNDING);
+    const access = { name, data: variable, readOnly: reference.startsWith('in.'), inFours: fours.has(place) };
+    declared.push(type === 'bf16' ? halfAccessors(access) : floatAccessors({ ...access, rounds: rounded.includes(name) }));
   }
   const draws = dropout && call.draws;
   if (positions || draws) declare('samples', 'u32', 'samples', 'read');
@@ -120,7 +142,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
 ${body}
 }
 `;
-  return { label, code, bindings, workgroups };
+  return { label, code, bindings, workgroups, ...(sizes && { sizes }) };
 }
 
 /** Workgroups for any number of threads, in two directions; the thread's index is `flat_index(id, groups)` of FLAT. */
@@ -137,6 +159,13 @@ export const FLAT = `fn flat_index(id: vec3u, groups: vec3u) -> u32 { return id.
 
 const MOST_GROUPS = 65_535;
 
+/** `bf16_bits(v)`: bits whose upper half is the nearest bf16, ties to even, and a NaN for a NaN. `bf16_of(v)`: that number. */
+const ROUNDING = `fn bf16_bits(v: f32) -> u32 {
+  let b = bitcast<u32>(v);
+  return select(b + 0x7fffu + ((b >> 16u) & 1u), b | 0x400000u, (b & 0x7fffffffu) > 0x7f800000u);
+}
+fn bf16_of(v: f32) -> f32 { return bitcast<f32>(bf16_bits(v) & 0xffff0000u); }`;
+
 const NO_DROPOUT = `
 fn drop_factor(i: u32, element: u32) -> f32 { return 1.0; }
 fn drop_factors(i: u32, block: u32) -> vec4f { return vec4f(1.0); }
@@ -150,27 +179,53 @@ function operandOf(call: DeviceCall, reference: OperandReference): DeviceOperand
   return operand;
 }
 
-function accessors(name: string, data: string, type: ElementType, readOnly: boolean): string {
-  if (type === 'fp32') {
-    const loads = `fn load_${name}(i: u32) -> f32 { return ${data}[i]; }
-fn load2_${name}(i: u32) -> vec2f { return vec2f(${data}[2u * i], ${data}[2u * i + 1u]); }
-fn load4_${name}(i: u32) -> vec4f { let k = 4u * i; return vec4f(${data}[k], ${data}[k + 1u], ${data}[k + 2u], ${data}[k + 3u]); }`;
-    if (readOnly) return loads;
-    return `${loads}
+/** The places that the code reads and writes four elements at a time only. As arrays of vec4f, a device moves their 16 bytes at once. */
+function placesInFours(call: DeviceCall, { operands, declarations = '', body }: ShaderSpec): ReadonlySet<string> {
+  const all = Object.entries(operands).map(([name, reference]) => ({ name, place: operandOf(call, reference).place }));
+  const code = declarations + body;
+  const inFours = (name: string) => !new RegExp(`\\b(?:(?:load2?|store2?)_${name}\\(|data_${name}\\b)`).test(code);
+  return new Set(all.map(({ place }) => place).filter((place) => all.every((one) => one.place !== place || inFours(one.name))));
+}
+
+interface Access {
+  name: string;
+  /** The variable. */
+  data: string;
+  readOnly: boolean;
+  /** The variable is an array of vectors of four. */
+  inFours: boolean;
+}
+
+function floatAccessors({ name, data, readOnly, inFours, rounds }: Access & { rounds: boolean }): string {
+  if (inFours) {
+    const rounded = 'return vec4f(bf16_of(v.x), bf16_of(v.y), bf16_of(v.z), bf16_of(v.w));';
+    const load = `fn load4_${name}(i: u32) -> vec4f { let v = ${data}[i]; ${rounds ? rounded : 'return v;'} }`;
+    return readOnly ? load : `${load}\nfn store4_${name}(i: u32, v: vec4f) { ${data}[i] = v; }`;
+  }
+  const at = (index: string) => (rounds ? `bf16_of(${data}[${index}])` : `${data}[${index}]`);
+  const loads = `fn load_${name}(i: u32) -> f32 { return ${at('i')}; }
+fn load2_${name}(i: u32) -> vec2f { return vec2f(${at('2u * i')}, ${at('2u * i + 1u')}); }
+fn load4_${name}(i: u32) -> vec4f { let k = 4u * i; return vec4f(${at('k')}, ${at('k + 1u')}, ${at('k + 2u')}, ${at('k + 3u')}); }`;
+  if (readOnly) return loads;
+  return `${loads}
 fn store_${name}(i: u32, v: f32) { ${data}[i] = v; }
 fn store2_${name}(i: u32, v: vec2f) { ${data}[2u * i] = v.x; ${data}[2u * i + 1u] = v.y; }
 fn store4_${name}(i: u32, v: vec4f) { let k = 4u * i; ${data}[k] = v.x; ${data}[k + 1u] = v.y; ${data}[k + 2u] = v.z; ${data}[k + 3u] = v.w; }`;
+}
+
+function halfAccessors({ name, data, readOnly, inFours }: Access): string {
+  if (inFours) {
+    const halves = 'w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u';
+    const load = `fn load4_${name}(i: u32) -> vec4f { let w = ${data}[i]; return bitcast<vec4f>(vec4u(${halves})); }`;
+    if (readOnly) return load;
+    const word = (low: string, high: string) => `(bf16_bits(v.${low}) >> 16u) | (bf16_bits(v.${high}) & 0xffff0000u)`;
+    return `${load}\nfn store4_${name}(i: u32, v: vec4f) { ${data}[i] = vec2u(${word('x', 'y')}, ${word('z', 'w')}); }`;
   }
   const loads = `fn load_${name}(i: u32) -> f32 { let w = ${data}[i >> 1u]; return bitcast<f32>(select(w << 16u, w & 0xffff0000u, (i & 1u) == 1u)); }
 fn load2_${name}(i: u32) -> vec2f { let w = ${data}[i]; return vec2f(bitcast<f32>(w << 16u), bitcast<f32>(w & 0xffff0000u)); }
 fn load4_${name}(i: u32) -> vec4f { return vec4f(load2_${name}(2u * i), load2_${name}(2u * i + 1u)); }`;
   if (readOnly) return loads;
   return `${loads}
-fn bf16_${name}(v: f32) -> u32 {
-  let b = bitcast<u32>(v);
-  if ((b & 0x7fffffffu) > 0x7f800000u) { return (b >> 16u) | 0x40u; }
-  return (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
-}
-fn store2_${name}(i: u32, v: vec2f) { ${data}[i] = bf16_${name}(v.x) | (bf16_${name}(v.y) << 16u); }
+fn store2_${name}(i: u32, v: vec2f) { ${data}[i] = (bf16_bits(v.x) >> 16u) | (bf16_bits(v.y) & 0xffff0000u); }
 fn store4_${name}(i: u32, v: vec4f) { store2_${name}(2u * i, v.xy); store2_${name}(2u * i + 1u, v.zw); }`;
 }

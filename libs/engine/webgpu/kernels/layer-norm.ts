@@ -81,7 +81,7 @@ export const layerNorm: KernelGenerator = (call) => {
 /** dx = rstd · (g − mean g − x̂ · mean (g · x̂)) with g = dy · weight and x̂ = (x − mean) · rstd; weight += Σ dy · x̂; bias += Σ dy. */
 export const layerNormGrad: KernelGenerator = (call) => {
   const { rows = 1, width = 1 } = call.attributes;
-  const at = `r * ${width}u + c`;
+  const at = 'r * COLUMNS + c';
   // Before dx, which may be stored where x or dy is.
   const parameters = columnSums(call, {
     label: `${call.kernel} (parameters)`,

@@ -2,15 +2,16 @@
 import { columnSums, sumOfPartials, together } from './column-sums.js';
 import { GELU } from './gaussian.js';
 import { type DeviceCall, type DeviceKernel, type KernelGenerator, type OperandReference, shader } from './kernel.js';
-import { type Factor, ONE, tileFor, tileSums, tileThreads } from './tiles.js';
+import { DEPTH, type Factor, ONE, tileFor, tileSums, tileThreads } from './tiles.js';
+import { inWholeWords } from './whole-words.js';
 
 /** y[R, out] = x[R, in] · weight[out, in]ᵀ (+ bias). With gelu: y = GELU(sum), and slope = GELU'(sum) where it is stored. */
-export const linear: KernelGenerator = (call) => {
+const linearProduct: KernelGenerator = (call) => {
   const { rows = 1, in: k = 1, out: n = 1, gelu = 0 } = call.attributes;
   const hasBias = call.inputs.bias !== undefined;
   const hasSlope = call.outputs.slope !== undefined;
   const steps = [
-    hasBias ? 'v += vec4f(load_bias(c.x), load_bias(c.y), load_bias(c.z), load_bias(c.w));' : '',
+    hasBias ? addBias(n) : '',
     hasSlope ? `let s = vec4f(gelu_slope(v.x), gelu_slope(v.y), gelu_slope(v.z), gelu_slope(v.w));\n${storeFour('slope', 's', n)}` : '',
     gelu === 1 ? 'v = vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));' : '',
     storeFour('y', 'v', n),
@@ -23,8 +24,8 @@ export const linear: KernelGenerator = (call) => {
       ...(hasSlope && { slope: 'out.slope' }),
       y: 'out.y',
     },
-    a: { name: 'x', along: 'k', stride: k },
-    b: { name: 'weight', along: 'k', stride: k },
+    a: { name: 'x', along: 'k' },
+    b: { name: 'weight', along: 'k' },
     rows,
     n,
     k,
@@ -33,15 +34,18 @@ export const linear: KernelGenerator = (call) => {
   });
 };
 
+const addBias = (n: number) =>
+  n % 4 === 0 ? 'v += load4_bias(column / 4u);' : 'v += vec4f(load_bias(c.x), load_bias(c.y), load_bias(c.z), load_bias(c.w));';
+
 /** y[R, in] = dy[R, out] · weight. With gelu: times slope[R, in]. */
-export const linearInputGrad: KernelGenerator = (call) => {
+const linearInputGradProduct: KernelGenerator = (call) => {
   const { rows = 1, in: n = 1, out: k = 1, gelu = 0 } = call.attributes;
   const slope =
     n % 4 === 0 ? 'v *= load4_slope(i / 4u);' : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
   return rowsProduct(call, {
     operands: { dy: 'in.dy', weight: 'in.weight', ...(gelu === 1 && { slope: 'in.slope' }), y: 'out.y' },
-    a: { name: 'dy', along: 'k', stride: k },
-    b: { name: 'weight', along: 'side', stride: n },
+    a: { name: 'dy', along: 'k' },
+    b: { name: 'weight', along: 'side' },
     rows,
     n,
     k,
@@ -50,10 +54,13 @@ export const linearInputGrad: KernelGenerator = (call) => {
   });
 };
 
+export const linear = inWholeWords(({ rows = 1, out = 1 }) => ({ columns: out, perSample: rows * out }), linearProduct);
+export const linearInputGrad = inWholeWords(({ rows = 1, in: n = 1 }) => ({ columns: n, perSample: rows * n }), linearInputGradProduct);
+
 interface RowsProduct {
   operands: Readonly<Record<string, OperandReference>>;
-  a: Factor;
-  b: Factor;
+  a: Omit<Factor, 'stride' | 'inFours'>;
+  b: Omit<Factor, 'stride' | 'inFours'>;
   /** Of A and C, per sample. */
   rows: number;
   n: number;
@@ -63,10 +70,28 @@ interface RowsProduct {
   store: string;
 }
 
+/** The sizes of a product, as its code knows them: shapes share pipelines. */
+const [ROWS, N, K] = ['call.sizes.x', 'call.sizes.y', 'call.sizes.z'];
+
 /** C has rows of all samples. */
 function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declarations, store }: RowsProduct): DeviceKernel {
   const tile = tileFor(call.chunkSamples * rows, n);
-  const { declarations: memory, sums, count } = tileSums({ a, b, m: 'm_size', n, begin: '0u', end: k, tile });
+  const factor = (one: RowsProduct['a'], side: string, size: number): Factor =>
+    one.along === 'k' ? { ...one, stride: K, inFours: k % 4 === 0 } : { ...one, stride: side, inFours: size % 4 === 0 };
+  const {
+    declarations: memory,
+    sums,
+    count,
+  } = tileSums({
+    a: factor(a, ROWS, rows),
+    b: factor(b, N, n),
+    m: 'm_size',
+    n: N,
+    begin: '0u',
+    end: K,
+    whole: k % DEPTH === 0,
+    tile,
+  });
   const across = Math.ceil(n / tile.side);
   const height = (samples: number) => Math.ceil((samples * rows) / tile.side);
   // Workgroups of one row of tiles are neighbours, so that they read the same rows of A at about the same time.
@@ -75,19 +100,22 @@ function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declaration
       shader(call, {
         label: call.kernel,
         operands,
+        // A product multiplies in the type of its activations.
+        ...(call.inputs[a.name]?.type === 'bf16' && { rounded: [b.name] }),
         workgroupSize: tileThreads,
+        sizes: [rows, n, k],
         workgroups: (samples) => [across, Math.min(height(samples), FOLD), Math.ceil(height(samples) / FOLD)],
         declarations: `${memory}${declarations}
 fn finish(row: u32, column: u32, m_size: u32, sum: vec4f) {
-  if (row >= m_size || column >= ${n}u) { return; }
-  let i = row * ${n}u + column;
-  let c = min(vec4u(column) + vec4u(0u, 1u, 2u, 3u), vec4u(${n - 1}u));
-  let count = ${n}u - column;
+  if (row >= m_size || column >= ${N}) { return; }
+  let i = row * ${N} + column;
+  let c = min(vec4u(column) + vec4u(0u, 1u, 2u, 3u), vec4u(${N} - 1u));
+  let count = ${N} - column;
   var v = sum;
   ${store}
 }`,
         body: `
-  let m_size = call.n * ${rows}u;
+  let m_size = call.n * ${ROWS};
   let m0 = (group.z * ${FOLD}u + group.y) * ${tile.side}u;
   let n0 = group.x * ${tile.side}u;
   if (m0 >= m_size) { return; }
@@ -115,36 +143,40 @@ const ROWS_PER_SPLIT = 1024;
 export const linearWeightGrad: KernelGenerator = (call) => {
   const { rows = 1, in: n = 1, out: m = 1 } = call.attributes;
   const tile = tileFor(m, n);
+  const M = K; // the third size
   const splits = (samples: number) => Math.ceil((samples * rows) / ROWS_PER_SPLIT);
   const direct = splits(call.chunkSamples) === 1;
   const { declarations, sums, count } = tileSums({
-    a: { name: 'dy', along: 'side', stride: m },
-    b: { name: 'x', along: 'side', stride: n },
-    m,
-    n,
+    a: { name: 'dy', along: 'side', stride: M, inFours: m % 4 === 0 },
+    b: { name: 'x', along: 'side', stride: N, inFours: n % 4 === 0 },
+    m: M,
+    n: N,
     begin: `group.z * ${ROWS_PER_SPLIT}u`,
     end: 'end',
+    whole: false,
     tile,
   });
   const store = direct
     ? (e: number, c: string) => `store_weight(i + ${e}u, load_weight(i + ${e}u) + sum.${c});`
-    : (e: number, c: string) => `data_partial[i + ${e}u] = sum.${c};`;
+    : (e: number, c: string) => `store_partial(i + ${e}u, sum.${c});`;
+  const storeWhole = direct ? 'store4_weight(i / 4u, load4_weight(i / 4u) + sum);' : 'store4_partial(i / 4u, sum);';
   const product = shader(call, {
     label: call.kernel,
     operands: { dy: 'in.dy', x: 'in.x', ...(direct ? { weight: 'out.weight' } : { partial: 'scratch.weight' }) },
     workgroupSize: tileThreads,
+    sizes: [rows, n, m],
     workgroups: (samples) => [Math.ceil(n / tile.side), Math.ceil(m / tile.side), splits(samples)],
     declarations: `${declarations}
 fn finish(row: u32, column: u32, split: u32, sum: vec4f) {
-  if (row >= ${m}u || column >= ${n}u) { return; }
-  let i = (split * ${m}u + row) * ${n}u + column;
-  let count = ${n}u - column;
-  ${['x', 'y', 'z', 'w'].map((c, e) => (n % 4 === 0 ? store(e, c) : `if (count > ${e}u) { ${store(e, c)} }`)).join('\n  ')}
+  if (row >= ${M} || column >= ${N}) { return; }
+  let i = (split * ${M} + row) * ${N} + column;
+  let count = ${N} - column;
+  ${n % 4 === 0 ? storeWhole : ['x', 'y', 'z', 'w'].map((c, e) => `if (count > ${e}u) { ${store(e, c)} }`).join('\n  ')}
 }`,
     body: `
   let m0 = group.y * ${tile.side}u;
   let n0 = group.x * ${tile.side}u;
-  let end = min((group.z + 1u) * ${ROWS_PER_SPLIT}u, call.n * ${rows}u);
+  let end = min((group.z + 1u) * ${ROWS_PER_SPLIT}u, call.n * ${ROWS});
 ${sums}
   for (var s = 0u; s < ${count}u * ${ONE}; s++) { finish(m0 + row_of(s, lane), n0 + column_of(s, lane), group.z, sums[s]); }`,
   });
@@ -157,8 +189,8 @@ ${sums}
             label: `${call.kernel} (splits)`,
             gradients: ['weight'],
             elements: m * n,
-            partials: splits,
-            count: `(call.n * ${rows}u + ${ROWS_PER_SPLIT - 1}u) / ${ROWS_PER_SPLIT}u`,
+            rows,
+            rowsPerPartial: ROWS_PER_SPLIT,
           }),
         ],
         scratch: { weight: splits(call.chunkSamples) * m * n },
@@ -169,7 +201,7 @@ ${sums}
     operands: { dy: 'in.dy' },
     rows,
     columns: m,
-    sums: { bias: `load_dy(r * ${m}u + c)` },
+    sums: { bias: 'load_dy(r * COLUMNS + c)' },
   });
   return together(weight, bias);
 };

@@ -9,16 +9,15 @@
  */
 export const ONE = 'min(1u, call.n)';
 
-/** A size: known when the shader is made, or an expression of the chunk's samples. */
-export type Size = number | string;
-
-/** A matrix in memory, row-major with rows of `stride` elements. */
+/** A matrix in memory, row-major with rows of `stride` elements. Sizes are expressions in WGSL. */
 export interface Factor {
   /** The operand's name. */
   name: string;
   /** Whether the values for one m (or n) lie side by side along k; otherwise those for one k lie side by side along m (or n). */
   along: 'k' | 'side';
-  stride: number;
+  stride: string;
+  /** Whether a row consists of whole vectors of four. */
+  inFours: boolean;
 }
 
 export interface Tile {
@@ -29,7 +28,8 @@ export interface Tile {
 const THREADS = 64;
 /** Threads along each side of the tile. */
 const ACROSS = 8;
-const DEPTH = 16;
+/** Values of k that are in workgroup memory at a time. */
+export const DEPTH = 16;
 
 export const tileThreads = THREADS;
 
@@ -45,9 +45,20 @@ export interface TileSums {
   count: number;
 }
 
-/** `begin` and `end`: the range of k in WGSL. `m0`, `n0`: the first row and column of the tile. */
-export function tileSums(spec: { a: Factor; b: Factor; m: Size; n: Size; begin: string; end: Size; tile: Tile }): TileSums {
-  const { a, b, m, n, begin, end, tile } = spec;
+interface TileSpec {
+  a: Factor;
+  b: Factor;
+  /** Sizes of C, and the range of k. `m0`, `n0`: the first row and column of the tile. */
+  m: string;
+  n: string;
+  begin: string;
+  end: string;
+  /** Whether the range of k consists of whole parts of DEPTH. */
+  whole: boolean;
+  tile: Tile;
+}
+
+export function tileSums({ a, b, m, n, begin, end, whole, tile }: TileSpec): TileSums {
   const quads = tile.side / 4; // vec4f along a side
   const each = quads / ACROSS; // vec4f of a side that a thread owns
   const stride = quads + 1; // one more, so that the threads of a load write to different banks
@@ -65,9 +76,9 @@ fn column_of(s: u32, lane: u32) -> u32 { return s % ${each}u * ${4 * ACROSS}u + 
   let thread_n = lane % ${ACROSS}u;
   let thread_m = lane / ${ACROSS}u;
 ${variables.map(({ name }) => `  var ${name} = vec4f(0.0);`).join('\n')}
-  for (var k0 = ${begin}; k0 < ${literal(end)}; k0 += ${DEPTH}u) {
-${loadTile(a, 'm', m, end, quads, stride)}
-${loadTile(b, 'n', n, end, quads, stride)}
+  for (var k0 = ${begin}; k0 < ${end}; k0 += ${DEPTH}u) {
+${loadTile(a, { side: 'm', size: m, end, whole, quads, stride })}
+${loadTile(b, { side: 'n', size: n, end, whole, quads, stride })}
     workgroupBarrier();
     for (var k = 0u; k < ${DEPTH}u * ${ONE}; k++) {
 ${range(each)
@@ -85,35 +96,56 @@ ${variables.map(({ i, j, name }) => `      ${name} = fma(vec4f(a_${i >> 2}.${'xy
   };
 }
 
-const literal = (size: Size) => (typeof size === 'number' ? `${size}u` : size);
+/** The part of a factor that is loaded: along M or N, of a size; up to an end of k. */
+interface Part {
+  side: 'm' | 'n';
+  size: string;
+  end: string;
+  whole: boolean;
+  /** Vectors of four along the side, and the distance of two values of k in workgroup memory. */
+  quads: number;
+  stride: number;
+}
+
+/** The same for rows that lie along k, in blocks of four rows and four values of k, which a thread reads as vectors and turns. */
+function loadBlocks({ name, stride: rowStride }: Factor, { side, size, end, whole, quads, stride }: Part): string {
+  const load = (e: number) => {
+    const vector = `load4_${name}((min(side + ${e}u, ${size} - 1u) * ${rowStride} + at) / 4u)`;
+    return whole ? vector : `select(vec4f(0.0), ${vector}, k0 + k < ${end})`;
+  };
+  const rows = [0, 1, 2, 3];
+  return `    for (var t = lane; t < ${(DEPTH / 4) * quads}u * ${ONE}; t += ${THREADS}u) {
+      let k = t % ${DEPTH / 4}u * 4u;
+      let quad = t / ${DEPTH / 4}u;
+      let side = ${side}0 + 4u * quad;
+      let at = ${whole ? 'k0 + k' : `min(k0 + k, ${end} - 4u)`};
+${rows.map((e) => `      let row_${e} = ${load(e)};`).join('\n')}
+${rows.map((c) => `      tile_${side === 'm' ? 'a' : 'b'}[(k + ${c}u) * ${stride}u + quad] = vec4f(${rows.map((e) => `row_${e}.${'xyzw'[c]}`).join(', ')});`).join('\n')}
+    }`;
+}
 
 /**
  * Loads a factor's part of the tile. Rows and columns beyond C repeat its last ones, since their sums are not stored; beyond the end of k are zeros.
  */
-function loadTile(
-  { name, along, stride: rowStride }: Factor,
-  side: 'm' | 'n',
-  size: Size,
-  end: Size,
-  quads: number,
-  stride: number,
-): string {
-  const last = typeof size === 'number' ? `${size - 1}u` : `${size} - 1u`;
-  const whole = typeof end === 'number' && end % DEPTH === 0;
+function loadTile(factor: Factor, part: Part): string {
+  const { name, along, stride: rowStride, inFours } = factor;
+  const { side, size, end, whole, quads, stride } = part;
+  if (along === 'k' && inFours) return loadBlocks(factor, part);
+  const last = `${size} - 1u`;
   const [k, quad] = along === 'k' ? [`t % ${DEPTH}u`, `t / ${DEPTH}u`] : [`t / ${quads}u`, `t % ${quads}u`];
   const element = (e: number) => {
     const place = `min(side + ${e}u, ${last})`;
-    return along === 'k' ? `load_${name}(${place} * ${rowStride}u + at)` : `load_${name}(at * ${rowStride}u + ${place})`;
+    return along === 'k' ? `load_${name}(${place} * ${rowStride} + at)` : `load_${name}(at * ${rowStride} + ${place})`;
   };
   const vector =
-    along === 'side' && rowStride % 4 === 0
-      ? `load4_${name}((at * ${rowStride}u + min(side, ${last} - 3u)) / 4u)`
+    along === 'side' && inFours
+      ? `load4_${name}((at * ${rowStride} + min(side, ${size} - 4u)) / 4u)`
       : `vec4f(${[0, 1, 2, 3].map(element).join(', ')})`;
   return `    for (var t = lane; t < ${DEPTH * quads}u * ${ONE}; t += ${THREADS}u) {
       let k = ${k};
       let quad = ${quad};
       let side = ${side}0 + 4u * quad;
-      let at = ${whole ? 'k0 + k' : `min(k0 + k, ${literal(end)} - 1u)`};
-      tile_${side === 'm' ? 'a' : 'b'}[k * ${stride}u + quad] = ${whole ? vector : `select(vec4f(0.0), ${vector}, k0 + k < ${literal(end)})`};
+      let at = ${whole ? 'k0 + k' : `min(k0 + k, ${end} - 1u)`};
+      tile_${side === 'm' ? 'a' : 'b'}[k * ${stride}u + quad] = ${whole ? vector : `select(vec4f(0.0), ${vector}, k0 + k < ${end})`};
     }`;
 }
