@@ -192,7 +192,10 @@ test('a step and an evaluation with images that the program finishes are those w
     const batch = { images: onProgram.images, targets, samples: SAMPLES };
     onProgram.release();
     await assert.rejects(program.evaluate(batch), /released before/);
-    await assert.rejects(program.evaluate({ ...batch, samples: 5, targets: targets.subarray(5) }), /6 were prepared for a batch of 5 samples/);
+    await assert.rejects(
+      program.evaluate({ ...batch, samples: 5, targets: targets.subarray(5) }),
+      /6 were prepared for a batch of 5 samples/,
+    );
     await assert.rejects(program.prepareImages({ pixels: pixels.subarray(1), size: IMAGE, plan }), RangeError);
     const wrong = { ...plan, samples: plan.samples.map((sample) => ({ ...sample, mix: { ...sample.mix, partner: SAMPLES } })) };
     await assert.rejects(program.prepareImages({ pixels, size: IMAGE, plan: wrong }), { name: 'TypeError' });
