@@ -10,6 +10,7 @@ import type { EvaluatorClient, SchedulerClient } from '../peers.js';
 import { StartingPointGone, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
+import { choosingMs, EngineChoices } from './engine-choices.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
@@ -45,6 +46,7 @@ export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
   const numerics = new ExactNumerics({ store, logger, onLeft: () => metrics.leftToOthers.inc() });
+  const engines = new EngineChoices(logger);
   return new ClaimedWorker({
     kind: 'run',
     progress: 'a further checkpoint',
@@ -56,8 +58,12 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    mayClaim: (_, view, signal) => numerics.allow(view, signal),
-    claim: (view, worker, succeeds) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker, succeeds } } }),
+    mayClaim: async (_, view, signal) => numerics.allow(view, await engines.choose(view, signal), signal),
+    mayClaimMs: choosingMs,
+    claim: (view, worker, succeeds) => {
+      const claim = { attempt: view.run.attempt + 1, worker, succeeds, ...engines.of(view) };
+      return { body: { $case: 'claimed', value: claim } };
+    },
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
