@@ -14,3 +14,16 @@ export function withoutExecutor(name: ExecutorName): string | false {
 
 /** Every executor that the tests compare: TensorFlow's and WebGPU's only where they are installed. */
 export const testedExecutors: readonly ExecutorName[] = ['native', 'webgpu', 'tfjs-cpu', 'tfjs-tensorflow'];
+
+/** Runs with this value of DROPSTREAM_GPU. */
+export async function withGpu<T>(wanted: string | undefined, run: () => Promise<T>): Promise<T> {
+  const before = process.env.DROPSTREAM_GPU;
+  if (wanted === undefined) delete process.env.DROPSTREAM_GPU;
+  else process.env.DROPSTREAM_GPU = wanted;
+  try {
+    return await run();
+  } finally {
+    if (before === undefined) delete process.env.DROPSTREAM_GPU;
+    else process.env.DROPSTREAM_GPU = before;
+  }
+}

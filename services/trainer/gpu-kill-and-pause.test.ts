@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
-import { withoutExecutor } from '../support/executors.js';
-import { connectTrainer, demandingSpec, follow, history, makeWorkspace, resumes, startData, startTrainer } from '../support/training.js';
+import { withoutExecutor } from '../../test/support/executors.js';
+import { connectTrainer, demandingSpec, follow, history, makeWorkspace, resumes, startData, startTrainer } from '../../test/support/training.js';
 
 const soon = { timeoutMs: 30_000 };
 
@@ -31,17 +31,18 @@ test('on WebGPU, two killed workers, a pause and a resume change no bit of a run
   const name = await create('stormy');
   const interruptions: ('kill' | 'pause')[] = ['kill', 'pause', 'kill'];
   const acts: Promise<unknown>[] = [];
+  let undisturbed = true;
   let checkpointed = false;
   const events = await follow(
     trainer,
     name,
     ({ event }) => {
-      // Every interruption waits until the attempt before it has got further.
-      if (event?.$case === 'resumed' || event?.$case === 'claimed') checkpointed = false;
-      if (event?.$case === 'checkpoint') checkpointed = true;
+      // Every interruption waits until the attempt after the one before has got further. A worker that pauses writes a checkpoint, too.
+      if (event?.$case === 'resumed') undisturbed = true;
+      if (event?.$case === 'checkpoint' && undisturbed) checkpointed = true;
       if (event?.$case === 'state' && event.value.state === RunState.PAUSED) acts.push(trainer.resumeRun({ name }, soon));
       if (event?.$case !== 'steps' || !checkpointed || interruptions.length === 0) return;
-      checkpointed = false;
+      [undisturbed, checkpointed] = [false, false];
       if (interruptions.shift() === 'pause') acts.push(trainer.pauseRun({ name }, soon));
       else {
         acts.push(
