@@ -2,7 +2,7 @@
 export { type ChosenEngine, chooseEngine } from './automatic.js';
 export { listExecutors, missingFor } from './choose.js';
 export { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
-export { type EngineName, type EngineWord, type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
+export { type EngineName, type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
 export { StepCancelled } from './executable.js';
 export { ExecutorUnavailable } from './executor.js';
 export type { Fingerprint } from './fingerprint.js';

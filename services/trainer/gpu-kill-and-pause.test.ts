@@ -7,7 +7,16 @@ import { test } from 'node:test';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { withoutExecutor } from '../../test/support/executors.js';
-import { connectTrainer, demandingSpec, follow, history, makeWorkspace, resumes, startData, startTrainer } from '../../test/support/training.js';
+import {
+  connectTrainer,
+  demandingSpec,
+  follow,
+  history,
+  makeWorkspace,
+  resumes,
+  startData,
+  startTrainer,
+} from '../../test/support/training.js';
 
 const soon = { timeoutMs: 30_000 };
 
