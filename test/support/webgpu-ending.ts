@@ -1,5 +1,8 @@
 /** A process with a program on WebGPU that ends in the way that its argument names (libs/engine/webgpu/endings.test.ts). */
 import { compile } from '#engine/compile.js';
+import { deviceCode } from '#engine/webgpu/start-device.js';
+
+if (process.env.WEBGPU_FAULT) deviceCode.url = new URL('./webgpu-faulty-worker.js', import.meta.url);
 
 const shapes = { imageSize: 14, classes: 5, batch: 2 };
 const program = await compile('mixer_nano_p7', shapes, { executor: 'webgpu' });
@@ -29,6 +32,25 @@ const endings: Record<string, () => unknown> = {
   },
   collected: async () => {
     step().catch(() => undefined);
+  },
+  // The process goes on and has a program again.
+  'the device fails in a step': async () => {
+    for (;;) {
+      const failure = await step().then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      if (failure === undefined) continue;
+      console.log(`failed: ${failure.name}: ${failure.message}`);
+      break;
+    }
+    await step().catch((error: Error) => console.log(`again: ${error.message}`));
+    program.dispose();
+    const other = await compile('mixer_nano_p7', shapes, { executor: 'webgpu' });
+    await other.initialize(1n);
+    await other.evaluate(batch);
+    console.log('another program works');
+    other.dispose();
   },
 };
 const ending = endings[process.argv[2] ?? ''];

@@ -1,5 +1,6 @@
 /** Claims runs, runs each attempt and records how it ended: trained, paused, given back, failed, or lost to another worker. */
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
+import { engines } from '#spec/words.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
@@ -9,7 +10,9 @@ import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
 import { StartingPointGone, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
+import { asResolved } from '../run/run-spec.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
+import { EngineHere } from './engine-here.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
@@ -44,6 +47,7 @@ export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 /** Starts the worker. The caller must stop it, which saves a checkpoint of every run after its current step and gives the run back. */
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
+  const engine = new EngineHere({ logger, onLeft: () => metrics.leftWithoutEngine.inc() });
   const numerics = new ExactNumerics({ store, logger, onLeft: () => metrics.leftToOthers.inc() });
   return new ClaimedWorker({
     kind: 'run',
@@ -56,7 +60,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    mayClaim: (_, view, signal) => numerics.allow(view, signal),
+    mayClaim: async (_, view, signal) => (await engine.allow(view, engines.wordOf(asResolved(view.run.spec!).engine))) && (await numerics.allow(view, signal)),
     claim: (view, worker, succeeds) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker, succeeds } } }),
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
