@@ -10,7 +10,7 @@ import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { withoutExecutor } from '../../test/support/executors.js';
 import { startService } from '../../test/support/processes.js';
-import { follow, lossesOf, TrainingServices, type Trainer } from '../../test/support/training-services.js';
+import { follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 
 const skip = withoutExecutor('webgpu');
 const parent = 'projects/p';
@@ -48,7 +48,10 @@ for (const [kind, submission, reason] of [
   ['lost', 60, /^DeviceFailed: the GPU .* was lost \(destroyed\)/],
   ['ended', 60, /^DeviceFailed: the thread of the GPU has ended/],
 ] as const) {
-  test(`a run whose device fails (${kind}, submission ${submission}) ends with the undisturbed losses`, { skip, timeout: 300_000 }, async (t) => {
+  test(`a run whose device fails (${kind}, submission ${submission}) ends with the undisturbed losses`, {
+    skip,
+    timeout: 300_000,
+  }, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'gpu-faults-'));
     const once = join(folder, 'once');
     writeFileSync(once, '');
@@ -73,7 +76,9 @@ for (const [kind, submission, reason] of [
 test('a worker without the GPU leaves the run to one that has it, and says what is missing', { skip, timeout: 240_000 }, async (t) => {
   const { client } = await services.trainer(['--role', 'api']);
   const worker = (gpu: string) =>
-    startService(t, 'trainer', ['--role', 'worker', '--store', services.storeUri, '--data', data, '--poll-ms', '50'], { DROPSTREAM_GPU: gpu });
+    startService(t, 'trainer', ['--role', 'worker', '--store', services.storeUri, '--data', data, '--poll-ms', '50'], {
+      DROPSTREAM_GPU: gpu,
+    });
   const without = await worker('abacus');
   const spec = services.spec({ engine: Engine.WEBGPU, model: 'mixer_nano_p7', epochs: 1 });
   const { run } = await client.createRun({ parent, runId: 'needs-a-gpu', spec }, soon);

@@ -2,7 +2,17 @@
 import type { Worker } from 'node:worker_threads';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { forgetAdapters } from './adapters.js';
-import { type Call, type Copy, FLAG_DISPOSED, FLAG_TICKET, type FromDevice, newFlags, type Piece, type Result, type ToDevice } from './messages.js';
+import {
+  type Call,
+  type Copy,
+  FLAG_DISPOSED,
+  FLAG_TICKET,
+  type FromDevice,
+  newFlags,
+  type Piece,
+  type Result,
+  type ToDevice,
+} from './messages.js';
 import { settings } from './settings.js';
 import { DeviceFailed, errorOf, startDevice } from './start-device.js';
 import { hangs, working } from './thread-endings.js';

@@ -72,7 +72,10 @@ export async function openDevice(named: string | undefined): Promise<OpenDevice>
     },
   };
   const device = await adapter.requestDevice(wanted).catch((error: Error) => {
-    throw unavailable(`${description.name} gives no device (${oneLine(error.message)}); another program may hold it, or its driver failed`, error);
+    throw unavailable(
+      `${description.name} gives no device (${oneLine(error.message)}); another program may hold it, or its driver failed`,
+      error,
+    );
   });
   // Dawn lives as long as something refers to what `create` returned.
   let held: GPU | undefined = gpu;
@@ -92,7 +95,10 @@ async function loadDawn(): Promise<Dawn> {
   try {
     return (await import(DAWN_PACKAGE)) as Dawn;
   } catch (error) {
-    throw unavailable(`the npm package webgpu does not load (${oneLine((error as Error).message)}); see docs/gpu.md for what it needs`, error);
+    throw unavailable(
+      `the npm package webgpu does not load (${oneLine((error as Error).message)}); see docs/gpu.md for what it needs`,
+      error,
+    );
   }
 }
 

@@ -85,7 +85,10 @@ const faults: readonly [kind: string, message: RegExp, signal: NodeJS.Signals | 
 ];
 
 for (const [kind, message, signal] of faults) {
-  test(`a device that fails (${kind}) fails its step with the reason, and another program works`, { skip: noWebgpu, timeout: 120_000 }, async (t) => {
+  test(`a device that fails (${kind}) fails its step with the reason, and another program works`, {
+    skip: noWebgpu,
+    timeout: 120_000,
+  }, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'webgpu-fault-'));
     t.after(() => rmSync(folder, { recursive: true }));
     const once = join(folder, 'once');

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { atOnce } from '#bounds/pieces.js';
 import { trace } from '#graph/trace.js';
 import { modelConfig } from '#nn/models/registry.js';
-import { atOnce } from '#bounds/pieces.js';
 import { noWebgpu } from '../../../test/support/webgpu-kernel.js';
 import { compile } from '../compile.js';
 import { ExecutorUnavailable } from '../executor.js';
@@ -25,7 +25,14 @@ function needs(model: string, imageSize: number, samples: number): Needs {
 
 const adapter = (limits: Partial<AdapterDescription['limits']>): AdapterDescription => ({
   ...{ name: 'Abacus 1', vendor: '', driver: '', dawn: DAWN_VERSION, software: false, features: [] },
-  limits: { bufferBytes: 4096 * MB, bindingBytes: 2048 * MB, storageBuffers: 10, workgroupBytes: 32_768, workgroupThreads: 1024, ...limits },
+  limits: {
+    bufferBytes: 4096 * MB,
+    bindingBytes: 2048 * MB,
+    storageBuffers: 10,
+    workgroupBytes: 32_768,
+    workgroupThreads: 1024,
+    ...limits,
+  },
 });
 
 test('no model binds more buffers than the executor says, and Swin binds that many', () => {
@@ -61,7 +68,11 @@ test('another version of the package than the tested one is refused, with the co
 });
 
 test('a bad setting is refused with its name and what is allowed', () => {
-  assert.deepEqual(settings({ DROPSTREAM_GPU_MEMORY: '3', DROPSTREAM_GPU: '' }), { wanted: undefined, memoryBytes: 3 * MB, silenceMs: 300_000 });
+  assert.deepEqual(settings({ DROPSTREAM_GPU_MEMORY: '3', DROPSTREAM_GPU: '' }), {
+    wanted: undefined,
+    memoryBytes: 3 * MB,
+    silenceMs: 300_000,
+  });
   for (const [name, value] of [
     ['DROPSTREAM_GPU_MEMORY', '1.5'],
     ['DROPSTREAM_GPU_MEMORY', '-1'],

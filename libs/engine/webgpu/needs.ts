@@ -47,7 +47,9 @@ export function needsOf(spec: ProgramSpec, calls: readonly PlannedCall[]): Needs
     ),
     ...Object.entries(batch).map(([of, amount]) => ({ of, amount })),
   ]);
-  const most = largest(calls.flatMap(({ dispatches }) => dispatches.map(({ label, bindings }) => ({ of: label, amount: bindings.length }))));
+  const most = largest(
+    calls.flatMap(({ dispatches }) => dispatches.map(({ label, bindings }) => ({ of: label, amount: bindings.length }))),
+  );
   return {
     buffers,
     bytes: sum(Object.values(buffers)),
@@ -73,7 +75,8 @@ export function lackOf(needs: Needs, { name, limits }: AdapterDescription, memor
   }
   const buffer = largest(Object.entries(buffers).map(([of, amount]) => ({ of, amount })));
   if (buffer.amount > limits.bufferBytes) return short(`${buffer.of} take ${mb(buffer.amount)}`, `a buffer of ${name}`, limits.bufferBytes);
-  if (binding.bytes > limits.bindingBytes) return short(`${binding.of} takes ${mb(binding.bytes)}`, `a shader of ${name}`, limits.bindingBytes);
+  if (binding.bytes > limits.bindingBytes)
+    return short(`${binding.of} takes ${mb(binding.bytes)}`, `a shader of ${name}`, limits.bindingBytes);
   if (memoryBytes !== undefined && bytes > memoryBytes)
     return short(`the program takes ${mb(bytes)}`, 'DROPSTREAM_GPU_MEMORY', memoryBytes);
   return undefined;

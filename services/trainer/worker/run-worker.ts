@@ -60,7 +60,8 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    mayClaim: async (_, view, signal) => (await engine.allow(view, engines.wordOf(asResolved(view.run.spec!).engine))) && (await numerics.allow(view, signal)),
+    mayClaim: async (_, view, signal) =>
+      (await engine.allow(view, engines.wordOf(asResolved(view.run.spec!).engine))) && (await numerics.allow(view, signal)),
     claim: (view, worker, succeeds) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker, succeeds } } }),
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
