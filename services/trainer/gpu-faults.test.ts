@@ -41,22 +41,20 @@ async function train(client: Trainer, runId: string) {
   return events;
 }
 
-// Submissions of work in a step, in the read of the first checkpoint, and in a step after it.
-for (const [kind, submission, reason] of [
-  ['lost', 30, /^DeviceFailed: the GPU .* was lost \(destroyed\)/],
-  ['lost', 38, /^DeviceFailed: the GPU .* was lost \(destroyed\)/],
-  ['lost', 60, /^DeviceFailed: the GPU .* was lost \(destroyed\)/],
-  ['ended', 60, /^DeviceFailed: the thread of the GPU has ended/],
-] as const) {
-  test(`a run whose device fails (${kind}, submission ${submission}) ends with the undisturbed losses`, {
-    skip,
-    timeout: 300_000,
-  }, async (t) => {
+const lost = /^DeviceFailed: the GPU .* was lost \(destroyed\)/;
+const faults: readonly [what: string, fault: string, reason: RegExp, resumesFrom: bigint][] = [
+  ['is lost in the first epoch', 'lost submit 20', lost, 0n],
+  ['is lost while the first checkpoint is read', 'lost read 2', lost, 0n],
+  ['is lost while the second checkpoint is read', 'lost read 5', lost, 6n],
+  ['loses its thread in the second epoch', 'ended submit 55', /^DeviceFailed: the thread of the GPU has ended/, 6n],
+];
+
+for (const [what, fault, reason, resumesFrom] of faults) {
+  test(`a run whose device ${what} goes back to the queue and has the undisturbed losses`, { skip, timeout: 300_000 }, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'gpu-faults-'));
-    const once = join(folder, 'once');
-    writeFileSync(once, '');
+    writeFileSync(join(folder, 'once'), '');
     deviceCode.url = new URL('../../test/support/webgpu-faulty-worker.js', import.meta.url);
-    process.env.WEBGPU_FAULT = `${kind} ${submission} ${once}`;
+    process.env.WEBGPU_FAULT = `${fault} ${join(folder, 'once')}`;
     const { client, service } = await services.trainer(['--data', data]);
     t.after(async () => {
       deviceCode.url = deviceUrl;
@@ -64,10 +62,13 @@ for (const [kind, submission, reason] of [
       rmSync(folder, { recursive: true });
       await service.close();
     });
-    const events = await train(client, `${kind}-${submission}`);
-    const states = events.flatMap(({ event }) => (event?.$case === 'state' ? [event.value] : []));
-    const queued = states.filter(({ state }) => state === RunState.QUEUED);
-    assert.equal(queued.filter(({ reason: why }) => reason.test(why)).length, 1, JSON.stringify(states.map((one) => one.reason)));
+    const events = await train(client, fault.replaceAll(' ', '-'));
+    const reasons = events.flatMap(({ event }) =>
+      event?.$case === 'state' && event.value.state === RunState.QUEUED ? [event.value.reason] : [],
+    );
+    assert.equal(reasons.filter((one) => reason.test(one)).length, 1, reasons.join('\n'));
+    const resumed = events.flatMap(({ event }) => (event?.$case === 'resumed' ? [event.value.fromStep] : []));
+    assert.deepEqual(resumed, [resumesFrom]);
     assert.deepEqual(lossesOf(events), undisturbed);
     assert.ok(events.every(({ event }) => event?.$case !== 'checkpointSkipped'));
   });

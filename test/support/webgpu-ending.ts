@@ -5,13 +5,26 @@ import { deviceCode } from '#engine/webgpu/start-device.js';
 if (process.env.WEBGPU_FAULT) deviceCode.url = new URL('./webgpu-faulty-worker.js', import.meta.url);
 
 const shapes = { imageSize: 14, classes: 5, batch: 2 };
-const program = await compile('mixer_nano_p7', shapes, { executor: 'webgpu' });
+/** Compiles again if the device fails. */
+const compiled = () => compile('mixer_nano_p7', shapes, { executor: 'webgpu' });
+if (process.argv[2] === 'exit while it is created') {
+  // Long enough for the adapter to be described; wherever the thread is by then, it must not matter.
+  setTimeout(() => {
+    console.log('ending');
+    process.exit(0);
+  }, 500);
+}
+const program = await compiled().catch((error: Error) => {
+  console.log(`failed: ${error.name}: ${error.message}`);
+  return compiled();
+});
 await program.initialize(1n);
 const batch = { images: new Float32Array(2 * 3 * 14 * 14).fill(0.5), targets: new Float32Array(10).fill(0.2), samples: 2, firstSample: 0 };
 const step = () => program.step({ microBatches: [batch, batch, batch], random: { seed: 1n, step: 0 }, lossScale: 1 / 6 });
 await step();
 
 const endings: Record<string, () => unknown> = {
+  'exit while it is created': () => undefined,
   idle: () => undefined,
   disposed: () => program.dispose(),
   'disposed in a step': () => {
@@ -46,7 +59,7 @@ const endings: Record<string, () => unknown> = {
     }
     await step().catch((error: Error) => console.log(`again: ${error.message}`));
     program.dispose();
-    const other = await compile('mixer_nano_p7', shapes, { executor: 'webgpu' });
+    const other = await compiled();
     await other.initialize(1n);
     await other.evaluate(batch);
     console.log('another program works');

@@ -1,18 +1,29 @@
 /**
- * The thread of a device that fails, instead of libs/engine/webgpu/device-entry.ts. WEBGPU_FAULT is `KIND SUBMISSION FILE`: the fault happens with
- * that submission of work, in the first program that finds and removes the file.
+ * The thread of a device that fails, instead of libs/engine/webgpu/device-entry.ts. WEBGPU_FAULT is `KIND WHERE COUNT FILE`. The fault happens in the
+ * first thread that comes there so many times and finds the file, which it removes.
  */
 import { existsSync, rmSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
 import { openDevice } from '#engine/webgpu/device.js';
 import { serveDevice } from '#engine/webgpu/device-worker.js';
 
-const [kind = '', submission = '', file = ''] = (process.env.WEBGPU_FAULT ?? '').split(' ');
+const [kind = '', where = '', count = '', file = ''] = (process.env.WEBGPU_FAULT ?? '').split(' ');
 
-const faults: Record<string, (device: GPUDevice) => void> = {
+const kinds: Record<string, (device: GPUDevice) => void> = {
   lost: (device) => device.destroy(),
   ended: () => process.exit(3),
   hangs: (device) => submitEndless(device),
 };
+
+const times = new Map<string, number>();
+
+/** Whether the fault is to happen here and now. */
+function due(place: string): boolean {
+  times.set(place, (times.get(place) ?? 0) + 1);
+  if (place !== where || times.get(place) !== Number(count) || !existsSync(file)) return false;
+  rmSync(file);
+  return true;
+}
 
 /** A shader that never ends, on a device whose driver does not notice. */
 function submitEndless(device: GPUDevice): void {
@@ -31,11 +42,11 @@ function submitEndless(device: GPUDevice): void {
   device.queue.submit([encoder.finish()]);
 }
 
-/** An object of Dawn with some methods replaced; Dawn's own methods take only its own objects as `this`. */
-function replaced<T extends object>(target: T, methods: Partial<Record<string, unknown>>): T {
+/** An object of Dawn with some members replaced; Dawn's own methods take only its own objects as `this`. */
+function replaced<T extends object>(target: T, members: Readonly<Record<string, unknown>>): T {
   return new Proxy(target, {
     get: (_, name) => {
-      if (typeof name === 'string' && name in methods) return methods[name];
+      if (typeof name === 'string' && name in members) return members[name];
       const value = Reflect.get(target, name, target) as unknown;
       return typeof value === 'function' ? value.bind(target) : value;
     },
@@ -44,15 +55,20 @@ function replaced<T extends object>(target: T, methods: Partial<Record<string, u
 }
 
 await serveDevice(async (wanted) => {
+  // A driver that says nothing while the thread describes the adapter, or creates its program.
+  if (due((workerData as { spec?: unknown }).spec === undefined ? 'describe' : 'create')) await new Promise(() => undefined);
   const open = await openDevice(wanted);
-  let submitted = 0;
-  const queue = replaced(open.device.queue, {
+  const { device } = open;
+  const queue = replaced(device.queue, {
     submit: (buffers: GPUCommandBuffer[]) => {
-      open.device.queue.submit(buffers);
-      if (++submitted !== Number(submission) || !existsSync(file)) return;
-      rmSync(file);
-      faults[kind]?.(open.device);
+      device.queue.submit(buffers);
+      if (due('submit')) kinds[kind]?.(device);
     },
   });
-  return { ...open, device: replaced(open.device, { queue }) };
+  const createBuffer = (descriptor: GPUBufferDescriptor): GPUBuffer => {
+    const buffer = device.createBuffer(descriptor);
+    if (descriptor.label === 'parameters to read' && due('read')) kinds[kind]?.(device);
+    return buffer;
+  };
+  return { ...open, device: replaced(device, { queue, createBuffer }) };
 });
