@@ -55,12 +55,18 @@ const faults: readonly Fault[] = [
 ];
 
 for (const { what, fault, ending, said, hangs } of faults) {
-  test(`a device that ${what} fails the call with the reason, and the process goes on and ends`, { skip: noWebgpu, timeout: 240_000 }, async (t) => {
+  test(`a device that ${what} fails the call with the reason, and the process goes on and ends`, {
+    skip: noWebgpu,
+    timeout: 240_000,
+  }, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'webgpu-fault-'));
     t.after(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, 'once'), '');
     // The first of these tests fills the driver's cache of shaders, so that the others create programs in time.
-    const end = await webgpuEnding(ending, { WEBGPU_FAULT: `${fault} ${join(folder, 'once')}`, ...(hangs && { DROPSTREAM_GPU_TIMEOUT: '15' }) });
+    const end = await webgpuEnding(ending, {
+      WEBGPU_FAULT: `${fault} ${join(folder, 'once')}`,
+      ...(hangs && { DROPSTREAM_GPU_TIMEOUT: '15' }),
+    });
     for (const one of said) assert.match(end.said, one);
     assert.deepEqual([end.code, end.signal], hangs ? [null, 'SIGKILL'] : [0, null], end.said);
   });

@@ -16,12 +16,12 @@ function convolution(call: DeviceCall, input: 'x' | 'dy', flipped: boolean): Dev
   const tap = flipped ? `${taps - 1}u - (ky * ${kernel}u + kx)` : `ky * ${kernel}u + kx`;
   const weights = (count: number) => Array.from({ length: count }, (_, e) => `load_weight((c + ${e}u) * ${taps}u + tap)`).join(', ');
   return flatKernel(call, {
-        label: call.kernel,
-        operands: { x: `in.${input}`, weight: 'in.weight', ...(!flipped && { bias: 'in.bias' }), y: 'out.y' },
-        perSample: height * width * channels,
-        run: channels,
-        // Rows and columns beyond an edge are above the last ones, since u32 wraps around.
-        body: ({ load, type, count }) => `  let c = i % ${channels}u;
+    label: call.kernel,
+    operands: { x: `in.${input}`, weight: 'in.weight', ...(!flipped && { bias: 'in.bias' }), y: 'out.y' },
+    perSample: height * width * channels,
+    run: channels,
+    // Rows and columns beyond an edge are above the last ones, since u32 wraps around.
+    body: ({ load, type, count }) => `  let c = i % ${channels}u;
   let cell = i / ${channels}u;
   let column = cell % ${width}u;
   let row = cell / ${width}u % ${height}u;
@@ -38,7 +38,7 @@ function convolution(call: DeviceCall, input: 'x' | 'dy', flipped: boolean): Dev
     }
   }
   return sum;`,
-      });
+  });
 }
 
 export const depthwiseConv: KernelGenerator = (call) => convolution(call, 'x', false);

@@ -6,26 +6,26 @@ import type { KernelGenerator } from './kernel.js';
 export const gatherKept: KernelGenerator = (call) => {
   const { width = 1, scaled = 0 } = call.attributes;
   return flatKernel(call, {
-        label: call.kernel,
-        operands: { x: 'in.x', y: 'out.y' },
-        perSample: width,
-        positions: true,
-        body: ({ load }) =>
-          `  return ${load('x', `position(i / ${width}u) * ${width}u + i % ${width}u`)}${scaled === 1 ? ' * call.path_scale' : ''};`,
-      });
+    label: call.kernel,
+    operands: { x: 'in.x', y: 'out.y' },
+    perSample: width,
+    positions: true,
+    body: ({ load }) =>
+      `  return ${load('x', `position(i / ${width}u) * ${width}u + i % ${width}u`)}${scaled === 1 ? ' * call.path_scale' : ''};`,
+  });
 };
 
 /** Copies x of all samples, and adds the branch's y to those that are kept, times 1 / (1 − p) if scaled. */
 export const scatterAddKept: KernelGenerator = (call) => {
   const { width = 1, scaled = 0 } = call.attributes;
   return flatKernel(call, {
-        label: call.kernel,
-        operands: { x: 'in.x', branch: 'in.y', y: 'out.y' },
-        perSample: width,
-        positions: true,
-        body: ({ load }) => `  let kept = slot(i / ${width}u);
+    label: call.kernel,
+    operands: { x: 'in.x', branch: 'in.y', y: 'out.y' },
+    perSample: width,
+    positions: true,
+    body: ({ load }) => `  let kept = slot(i / ${width}u);
   let x = ${load('x')};
   if (kept == NO_SLOT) { return x; }
   return x + ${load('branch', `kept * ${width}u + i % ${width}u`)}${scaled === 1 ? ' * call.path_scale' : ''};`,
-      });
+  });
 };

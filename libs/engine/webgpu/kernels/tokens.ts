@@ -8,14 +8,14 @@ export const prependToken: KernelGenerator = (call) => {
   const { tokens = 1, width = 1 } = call.attributes;
   const long = (tokens + 1) * width;
   return flatKernel(call, {
-        label: call.kernel,
-        operands: { x: 'in.x', token: 'in.token', y: 'out.y' },
-        perSample: long,
-        run: width,
-        body: ({ load }) => `  let e = i % ${long}u;
+    label: call.kernel,
+    operands: { x: 'in.x', token: 'in.token', y: 'out.y' },
+    perSample: long,
+    run: width,
+    body: ({ load }) => `  let e = i % ${long}u;
   if (e < ${width}u) { return ${load('token', 'e')}; }
   return ${load('x', `i / ${long}u * ${tokens * width}u + e - ${width}u`)};`,
-      });
+  });
 };
 
 /** y[n, N, D] = dy without its first tokens, whose sum over samples is added to the token's gradient. */
@@ -43,11 +43,11 @@ export const prependTokenGrad: KernelGenerator = (call) => {
 export const addPositions: KernelGenerator = (call) => {
   const { tokens = 1, width = 1 } = call.attributes;
   return flatKernel(call, {
-        label: call.kernel,
-        operands: { x: 'in.x', positions: 'in.positions', y: 'out.y' },
-        perSample: tokens * width,
-        body: ({ load }) => `  return ${load('x')} + ${load('positions', `i % ${tokens * width}u`)};`,
-      });
+    label: call.kernel,
+    operands: { x: 'in.x', positions: 'in.positions', y: 'out.y' },
+    perSample: tokens * width,
+    body: ({ load }) => `  return ${load('x')} + ${load('positions', `i % ${tokens * width}u`)};`,
+  });
 };
 
 /** positions += Σ over samples of dy. */
