@@ -8,13 +8,11 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { installPeer, peerFolder, peerVersion, root } from './install-peers.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const began = Date.now();
 const MINUTE_MS = 60_000;
 
-const TFJS_VERSION = '4.22.0';
 const TENSORFLOW_VERSION = '2.18.1';
 /** Wheels for CPython 3.11: only their C libraries are used, so the machine's Python may be another. */
 const variants = {
@@ -128,11 +126,10 @@ async function install(variant, folder, stamp) {
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stopped);
   try {
-    say(`${variant.package} ${TFJS_VERSION} from npm, without its install script`);
-    // --save-prod because package.json lists the package as an optional peer, which npm install would otherwise leave out without a word.
-    const flags = ['--no-save', '--save-prod', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-    await run('npm', ['install', ...flags, `${variant.package}@${TFJS_VERSION}`]);
-    if (!existsSync(join(folder, 'package.json'))) throw new SetupFailed(`npm install left no ${variant.package} in node_modules`);
+    say(`${variant.package} ${version} from npm, without its install script`);
+    await installPeer(variant.package).catch((error) => {
+      throw new SetupFailed(error.message);
+    });
 
     say(`libtensorflow ${TENSORFLOW_VERSION} out of the wheel ${variant.wheel}, ${variant.size} (${seconds()} s so far)`);
     writeFileSync(join(work, 'wheel.txt'), `${variant.wheel}==${TENSORFLOW_VERSION} --hash=sha256:${variant.sha256}\n`);
@@ -215,9 +212,10 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
   process.exit(2);
 }
 const variant = args.includes('--gpu') ? variants.gpu : variants.cpu;
-const folder = join(root, 'node_modules', variant.package);
+const version = peerVersion(variant.package);
+const folder = peerFolder(variant.package);
 const stampFile = join(folder, 'deps', 'stamp');
-const stamp = [variant.package, TFJS_VERSION, variant.wheel, TENSORFLOW_VERSION, variant.sha256, ...variant.cuda].join('\n');
+const stamp = [variant.package, version, variant.wheel, TENSORFLOW_VERSION, variant.sha256, ...variant.cuda].join('\n');
 try {
   if (!existsSync(join(root, 'node_modules'))) throw new SetupFailed('node_modules is missing: run npm ci first');
   let there = false;

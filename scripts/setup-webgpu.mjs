@@ -2,24 +2,17 @@
 //
 // Nothing is saved: package.json and package-lock.json stay as they are, and a later `npm ci` or `npm install` takes the package away again.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { rmSync } from 'node:fs';
+import { installedVersion, installPeer, peerFolder, peerVersion, root } from './install-peers.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).peerDependencies.webgpu;
-const folder = join(root, 'node_modules', 'webgpu');
+const version = peerVersion('webgpu');
+const folder = peerFolder('webgpu');
 const MINUTE_MS = 60_000;
 
 const say = (message) => console.log(`setup:webgpu: ${message}`);
 const fail = (message, status) => {
   console.error(`setup:webgpu: ${message}`);
   process.exit(status);
-};
-
-const installed = () => {
-  const file = join(folder, 'package.json');
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : undefined;
 };
 
 /** Loads the package in a process of its own. @returns a line about the adapters, or the reason why it does not load */
@@ -39,16 +32,9 @@ function look() {
 }
 
 if (process.argv.length > 2) fail(`${process.argv[2]} is not an option; usage: npm run setup:webgpu`, 2);
-if (!existsSync(join(root, 'node_modules'))) fail('node_modules is missing: run npm ci first', 1);
-if (installed() !== version) {
+if (installedVersion('webgpu') !== version) {
   say(`webgpu ${version} from npm, 51 MB to download, 137 MB installed`);
-  // --save-prod because package.json lists the package as an optional peer, which npm install would otherwise leave out without a word.
-  const flags = ['--no-save', '--save-prod', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  const { status } = spawnSync('npm', ['install', ...flags, `webgpu@${version}`], { cwd: root, timeout: 15 * MINUTE_MS, stdio: 'inherit' });
-  if (status !== 0 || installed() !== version) {
-    rmSync(folder, { recursive: true, force: true });
-    fail('npm install failed', 1);
-  }
+  await installPeer('webgpu').catch((error) => fail(error.message, 1));
 }
 const { line, reason } = look();
 if (reason !== undefined) {

@@ -75,5 +75,5 @@ async function plan(model: Model | string, shapes: CompileShapes, options: Compi
   const samples = chunkSamples(graph, batch);
   await setImmediate();
   const prepared = await executor.prepare(graph, samples, { precision, checkpointBlocks, evaluateOnly });
-  return { graph, samples, prepared, fingerprint: { ...prepared.fingerprint, precision } };
+  return { graph, samples: prepared.samples ?? samples, prepared, fingerprint: { ...prepared.fingerprint, precision } };
 }

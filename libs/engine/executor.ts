@@ -7,6 +7,8 @@ import type { Precision } from './precision.js';
 /** A program that is ready to be created; it takes no memory yet. */
 export interface Prepared {
   fingerprint: Omit<Fingerprint, 'precision'>;
+  /** Samples of a chunk, if they are fewer than was asked for, because the device has too little memory. */
+  samples?: number;
   /** Allocates the memory. */
   create(): Promise<Executable>;
 }

@@ -53,6 +53,11 @@ export function createTrainerMetrics(registry: Registry) {
       help: 'Number of exact runs that this worker did not claim because its numerics differ from the checkpoint; counted once per checkpoint.',
       registers,
     }),
+    leftWithoutEngine: new Counter({
+      name: 'dropstream_trainer_runs_without_engine_total',
+      help: 'Number of runs that this worker did not claim because their engine does not work here; counted once per reason.',
+      registers,
+    }),
     queueDepth: new Gauge({ name: 'dropstream_trainer_queue_depth', help: 'Number of runs that wait for a worker.', registers }),
     runsActive: new Gauge({ name: 'dropstream_trainer_runs_active', help: 'Number of runs that this process trains.', registers }),
     engineBytes: runGauge(

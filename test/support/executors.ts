@@ -12,8 +12,11 @@ export function withoutExecutor(name: ExecutorName): string | false {
   return reason === undefined ? false : `executor ${name}: ${reason}`;
 }
 
-/** Every executor that the tests compare: TensorFlow's and WebGPU's only where they are installed. */
-export const testedExecutors: readonly ExecutorName[] = ['native', 'webgpu', 'tfjs-cpu', 'tfjs-tensorflow'];
+const all: readonly ExecutorName[] = ['native', 'webgpu', 'tfjs-cpu', 'tfjs-tensorflow'];
+const wanted = process.env.DROPSTREAM_TESTED_EXECUTORS?.split(',');
+
+/** Every executor that the tests compare: TensorFlow's and WebGPU's only where they are installed. `npm run test:webgpu` has its own only. */
+export const testedExecutors = all.filter((name) => wanted === undefined || wanted.includes(name));
 
 /** Runs with this value of DROPSTREAM_GPU. */
 export async function withGpu<T>(wanted: string | undefined, run: () => Promise<T>): Promise<T> {

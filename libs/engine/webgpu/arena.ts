@@ -5,14 +5,13 @@ import type { ProgramSpec } from '../native/program-spec.js';
 import { ALIGNMENT, type BufferRange } from './bindings.js';
 import { ALIGNMENT_FLOATS, type PlannedCall } from './calls.js';
 import type { Bound } from './kernels/kernel.js';
-
-const states = ['weights', 'gradients', 'first_moment', 'second_moment', 'ema'] as const satisfies StateName[];
+import { alignedFloats, arenaBytes, LESS_MEMORY } from './needs.js';
 
 /** The values of GPUBufferUsage, which is a global that exists only after Dawn was loaded. */
 export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
 
 /** The device has not enough memory for a program. */
-class OutOfDeviceMemory extends Error {
+export class OutOfDeviceMemory extends Error {
   override readonly name = 'OutOfDeviceMemory';
 }
 
@@ -21,9 +20,11 @@ export class DeviceMemory {
   #bytes = 0;
   readonly #buffers = new Set<GPUBuffer>();
 
+  /** `most`: the limit of `bytes`, if there is one besides what the device gives. */
   constructor(
     private readonly device: GPUDevice,
     private readonly adapter: string,
+    private readonly most = Number.POSITIVE_INFINITY,
   ) {}
 
   get bytes(): number {
@@ -37,6 +38,10 @@ export class DeviceMemory {
     if (size > this.device.limits.maxBufferSize) {
       const most = (this.device.limits.maxBufferSize / 1e6).toFixed(0);
       throw new OutOfDeviceMemory(`${label} need ${megabytes} MB, but ${this.adapter} has buffers of at most ${most} MB; ${LESS_MEMORY}`);
+    }
+    if (this.#bytes + size > this.most) {
+      const [all, most] = [this.#bytes + size, this.most].map((one) => Math.ceil(one / 2 ** 20));
+      throw new OutOfDeviceMemory(`with ${label} the program takes ${all} MB, but DROPSTREAM_GPU_MEMORY allows ${most} MB`);
     }
     this.device.pushErrorScope('out-of-memory');
     const buffer = this.device.createBuffer({ label, size, usage });
@@ -57,8 +62,6 @@ export class DeviceMemory {
   }
 }
 
-const LESS_MEMORY = 'a smaller batch or a smaller model needs less';
-
 /** Where the parameters are in the buffer of a state: each begins at a multiple of 64 floats. */
 export interface ParameterPlaces {
   offsets: readonly number[];
@@ -71,7 +74,7 @@ export function parameterPlaces(sizes: readonly number[]): ParameterPlaces {
   let floats = 0;
   for (const size of sizes) {
     offsets.push(floats);
-    floats += roundUp(size);
+    floats += alignedFloats(size);
   }
   return { offsets, sizes, floats };
 }
@@ -80,16 +83,15 @@ export class Arena {
   /** @throws OutOfDeviceMemory */
   static async create(memory: DeviceMemory, spec: ProgramSpec, calls: readonly PlannedCall[]): Promise<Arena> {
     const places = parameterPlaces(spec.parameters.map(({ size }) => size));
+    const { states, values, scratch, images, targets, samples } = arenaBytes(spec, calls);
     const state = {} as Record<StateName, GPUBuffer>;
-    for (const name of states) state[name] = await memory.allocate(name, 4 * places.floats);
-    const scratch = Math.max(0, ...calls.map(({ scratch = {} }) => sum(Object.values(scratch).map(roundUp))));
-    const { chunkSamples, paths } = spec;
+    for (const [name, bytes] of Object.entries(states)) state[name as StateName] = await memory.allocate(name, bytes);
     return new Arena(spec, places, state, {
-      values: await memory.allocate('activations', 4 * spec.arenaFloats),
-      scratch: await memory.allocate('scratch memory', 4 * scratch),
-      images: await memory.allocate('images', 4 * chunkSamples * spec.imageFloats),
-      targets: await memory.allocate('targets', 4 * chunkSamples * spec.classes),
-      samples: await memory.allocate('kept samples', 4 * chunkSamples * (1 + 2 * paths)),
+      values: await memory.allocate('activations', values),
+      scratch: await memory.allocate('scratch memory', scratch),
+      images: await memory.allocate('images', images),
+      targets: await memory.allocate('targets', targets),
+      samples: await memory.allocate('kept samples', samples),
       masks: await memory.allocate('masks', 4),
     });
   }
@@ -130,15 +132,13 @@ export class Arena {
     let offset = 0;
     for (const [one, floats] of Object.entries(scratch)) {
       if (one === name) return range(this.buffers.scratch, offset, floats);
-      offset += roundUp(floats);
+      offset += alignedFloats(floats);
     }
     throw new Error(`${instruction.kernel} has no scratch memory ${name}`);
   }
 }
 
-const roundUp = (floats: number) => Math.ceil(floats / ALIGNMENT_FLOATS) * ALIGNMENT_FLOATS;
-const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
 const whole = (buffer: GPUBuffer): BufferRange => ({ buffer, offset: 0, size: buffer.size });
 const range = (buffer: GPUBuffer, floats: number, size: number): BufferRange => {
-  return { buffer, offset: 4 * floats, size: 4 * Math.max(ALIGNMENT_FLOATS, roundUp(Math.ceil(size))) };
+  return { buffer, offset: 4 * floats, size: 4 * Math.max(ALIGNMENT_FLOATS, alignedFloats(Math.ceil(size))) };
 };

@@ -34,9 +34,9 @@ export class DeviceProgram {
   #stepTicket = 0;
 
   /** @throws OutOfDeviceMemory */
-  static async create(open: OpenDevice, spec: ProgramSpec): Promise<DeviceProgram> {
+  static async create(open: OpenDevice, spec: ProgramSpec, mostBytes?: number): Promise<DeviceProgram> {
     const { device, adapter } = open;
-    const memory = new DeviceMemory(device, adapter.name);
+    const memory = new DeviceMemory(device, adapter.name, mostBytes);
     const pipelines = new Pipelines(device);
     const calls = { forward: atOnce(planCalls(spec, spec.forward)), backward: atOnce(planCalls(spec, spec.backward)) };
     const arena = await Arena.create(memory, spec, [...calls.forward, ...calls.backward]);

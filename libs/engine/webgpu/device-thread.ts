@@ -1,46 +1,26 @@
 /** The event loop's side of the device's thread: starts it, makes calls, hands it the arrays that it asks for, and notices when it is gone. */
 import type { Worker } from 'node:worker_threads';
-import { startWorker } from '#native/start-worker.js';
-import { StepCancelled } from '../executable.js';
-import { ExecutorUnavailable } from '../executor.js';
 import type { ProgramSpec } from '../native/program-spec.js';
-import type { AdapterDescription } from './device.js';
+import { forgetAdapters } from './adapters.js';
 import {
   type Call,
   type Copy,
   FLAG_DISPOSED,
-  FLAG_PARK,
-  FLAG_PARKED,
   FLAG_TICKET,
   type FromDevice,
   newFlags,
   type Piece,
   type Result,
-  type Start,
   type ToDevice,
 } from './messages.js';
+import { settings } from './settings.js';
+import { DeviceFailed, errorOf, startDevice } from './start-device.js';
+import { hangs, working } from './thread-endings.js';
 
 /** As the native engine: calls that run or wait. */
 const MOST_CALLS = 64;
 
-/** A driver that says nothing for so long hangs. Creating a program, and a chunk of the largest model on a software device, take less. */
-const SILENCE_MS = 300_000;
-
-/** The device failed, and every call with it. Another program may work. */
-class DeviceFailed extends Error {
-  override readonly name = 'DeviceFailed';
-}
-
-/** Threads whose device is working; when the process exits, they must stop outside of Dawn first (device-worker.ts). */
-const working = new Set<Int32Array>();
-const PARK_MS = 2000;
-
-process.on('exit', () => {
-  for (const flags of working) {
-    Atomics.store(flags, FLAG_PARK, 1);
-    Atomics.wait(flags, FLAG_PARKED, 0, PARK_MS);
-  }
-});
+const DISPOSED = 'The program is disposed';
 
 /** The arrays of a call. */
 export interface CallArrays {
@@ -56,33 +36,20 @@ interface Pending {
   arrays: CallArrays;
 }
 
-/** Describes the adapter that a program would run on. @throws ExecutorUnavailable */
-export async function describeAdapter(wanted = process.env.DROPSTREAM_GPU): Promise<AdapterDescription> {
-  const worker = start({ wanted, flags: newFlags() });
-  const adapter = await new Promise<AdapterDescription>((resolve, reject) => {
-    worker.on('message', (message: FromDevice) => {
-      if (message.kind === 'described') resolve(message.adapter);
-      else if (message.kind === 'failed') reject(errorOf(message));
-    });
-    worker.on('error', reject);
-    worker.on('exit', () => reject(new DeviceFailed('the thread of the GPU ended before it described the adapter')));
-  });
-  return adapter;
-}
-
 export class DeviceThread {
   readonly #pending = new Map<number, Pending>();
   readonly #flags = newFlags();
   readonly #worker: Worker;
+  readonly #silenceMs: number;
   #ids = 0;
   #silence: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
   #memoryBytes = 0;
   #ready: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
-  /** Creates a program on the device. @throws ExecutorUnavailable, DeviceFailed, or OutOfDeviceMemory by its name */
-  static async create(spec: ProgramSpec, wanted = process.env.DROPSTREAM_GPU): Promise<DeviceThread> {
-    const thread = new DeviceThread(spec, wanted);
+  /** Creates a program on the device. @throws ExecutorUnavailable, DeviceFailed */
+  static async create(spec: ProgramSpec): Promise<DeviceThread> {
+    const thread = new DeviceThread(spec);
     await new Promise<void>((resolve, reject) => {
       thread.#ready = { resolve, reject };
     });
@@ -90,11 +57,14 @@ export class DeviceThread {
     return thread;
   }
 
-  private constructor(spec: ProgramSpec, wanted: string | undefined) {
-    this.#worker = start({ wanted, spec, flags: this.#flags });
+  private constructor(spec: ProgramSpec) {
+    const given = settings();
+    this.#silenceMs = given.silenceMs;
+    this.#worker = startDevice({ settings: given, spec, flags: this.#flags });
     this.#worker.on('message', (message: FromDevice) => this.#receive(message));
     this.#worker.on('error', (error) => this.#fail(new DeviceFailed(`the thread of the GPU failed: ${error.message}`, { cause: error })));
-    this.#worker.on('exit', () => this.#fail(new DeviceFailed('the thread of the GPU has ended')));
+    this.#worker.on('exit', () => this.#fail(this.#disposed ? new Error(DISPOSED) : new DeviceFailed('the thread of the GPU has ended')));
+    working.add(this.#flags);
     this.#heard(true);
   }
 
@@ -102,11 +72,14 @@ export class DeviceThread {
     return this.#memoryBytes;
   }
 
+  get #disposed(): boolean {
+    return Atomics.load(this.#flags, FLAG_DISPOSED) === 1;
+  }
+
   /** Runs a call after those before it. */
   call(call: Call, arrays: CallArrays = {}): Promise<Result> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (Atomics.load(this.#flags, FLAG_DISPOSED) === 1 && call.kind !== 'dispose')
-      return Promise.reject(new Error('The program is disposed'));
+    if (this.#disposed && call.kind !== 'dispose') return Promise.reject(new Error(DISPOSED));
     if (this.#pending.size >= MOST_CALLS && call.kind !== 'dispose')
       return Promise.reject(new RangeError(`more than ${MOST_CALLS} calls wait for the program`));
     const id = this.#ids++;
@@ -126,9 +99,10 @@ export class DeviceThread {
   /** Ends the thread after the running call; the calls behind it are rejected. */
   dispose(): void {
     if (Atomics.exchange(this.#flags, FLAG_DISPOSED, 1) === 1) return;
+    // A thread whose device has failed ends by itself, or hangs.
     this.call({ kind: 'dispose' }).then(
       () => this.#worker.terminate(),
-      () => this.#worker.terminate(),
+      () => undefined,
     );
   }
 
@@ -137,8 +111,11 @@ export class DeviceThread {
   }
 
   #receive(message: FromDevice): void {
+    // The callers of a failed thread have their arrays back.
+    if (this.#failure !== undefined) return;
     if (message.kind === 'ready') {
       this.#memoryBytes = message.memoryBytes;
+      working.delete(this.#flags);
       this.#ready?.resolve();
     } else if (message.kind === 'ask') {
       const data = this.#gather(message.id, message.piece);
@@ -196,32 +173,19 @@ export class DeviceThread {
     this.#silence = undefined;
     if (!busy || this.#failure !== undefined) return;
     this.#silence = setTimeout(() => {
-      this.#fail(new DeviceFailed(`the GPU did not answer for ${SILENCE_MS / 1000} s; its driver may hang`));
-      void this.#worker.terminate();
-    }, SILENCE_MS).unref();
+      hangs(this.#flags);
+      this.#fail(new DeviceFailed(`the GPU did not answer for ${this.#silenceMs / 1000} s (DROPSTREAM_GPU_TIMEOUT); its driver may hang`));
+    }, this.#silenceMs);
   }
 
   #fail(error: Error): void {
     this.#failure ??= error;
     this.#heard(false);
+    this.#worker.unref();
+    working.delete(this.#flags);
+    if (error instanceof DeviceFailed) forgetAdapters();
     this.#ready?.reject(this.#failure);
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
-    working.delete(this.#flags);
   }
-}
-
-function start(data: Start): Worker {
-  return startWorker(new URL('./device-worker.js', import.meta.url), { workerData: data });
-}
-
-function errorOf({ name, message }: { name: string; message: string }): Error {
-  if (name === 'StepCancelled') return new StepCancelled();
-  if (name === 'RangeError') return new RangeError(message);
-  if (name === 'TypeError') return new TypeError(message);
-  const prefix = 'executor webgpu is not available: ';
-  if (name === 'ExecutorUnavailable')
-    return new ExecutorUnavailable('webgpu', message.startsWith(prefix) ? message.slice(prefix.length) : message);
-  if (name === 'DeviceLost' || name === 'OutOfDeviceMemory') return new DeviceFailed(message);
-  return Object.assign(new Error(message), name !== 'Error' && { name });
 }

@@ -1,6 +1,9 @@
 /** The device's own thread: opens the GPU, creates one program on it, and runs its calls in order. Dawn keeps this thread busy while work is pending. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { openDevice } from './device.js';
+import { StepCancelled } from '../executable.js';
+import { DeviceMemory, OutOfDeviceMemory } from './arena.js';
+import type { OpenDevice, openDevice } from './device.js';
 import { DeviceProgram, type Host } from './device-program.js';
 import {
   type Copy,
@@ -16,8 +19,11 @@ import {
 
 const PARK_MS = 5;
 
+/** After a call has failed, how long a loss of the device may take to be reported: it is then the reason. */
+const LOSS_MS = 100;
+
 const port = parentPort!;
-const { wanted, spec, flags } = workerData as Start;
+const { settings, spec, buffers, flags } = workerData as Start;
 
 const send = (message: FromDevice, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
 const sendFailure = (error: unknown, id?: number) => {
@@ -25,18 +31,33 @@ const sendFailure = (error: unknown, id?: number) => {
   send({ kind: 'failed', name, message, ...(id !== undefined && { id }) });
 };
 
-try {
-  const open = await openDevice(wanted);
-  if (spec === undefined) {
-    send({ kind: 'described', adapter: open.adapter });
-    open.close();
-    port.close();
-  } else {
-    await serve(open, await DeviceProgram.create(open, spec));
+/** Does what the thread was started for. `openDevice` is an argument so that tests can give devices that fail. */
+export async function serveDevice(open: typeof openDevice): Promise<void> {
+  const watch = setInterval(parkAtExit, PARK_MS);
+  let opened: OpenDevice | undefined;
+  try {
+    opened = await open(settings.wanted);
+    if (spec !== undefined) return serve(opened, await DeviceProgram.create(opened, spec, settings.memoryBytes));
+    send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
+  } catch (error) {
+    sendFailure(error);
+  } finally {
+    clearInterval(watch);
   }
-} catch (error) {
-  sendFailure(error);
+  opened?.close();
+  parked();
   port.close();
+}
+
+async function hasMemory({ device, adapter }: OpenDevice): Promise<boolean> {
+  const memory = new DeviceMemory(device, adapter.name, settings.memoryBytes);
+  try {
+    for (const bytes of buffers ?? []) await memory.allocate('a buffer', bytes);
+    return true;
+  } catch (error) {
+    if (error instanceof OutOfDeviceMemory) return false;
+    throw error;
+  }
 }
 
 /**
@@ -45,12 +66,18 @@ try {
  */
 function parkAtExit(): void {
   if (Atomics.load(flags, FLAG_PARK) === 0) return;
-  Atomics.store(flags, FLAG_PARKED, 1);
-  Atomics.notify(flags, FLAG_PARKED);
+  parked();
   Atomics.wait(flags, FLAG_PARK, 1);
 }
 
-async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: DeviceProgram): Promise<void> {
+/** The thread makes no calls of Dawn any more. */
+function parked(): void {
+  Atomics.store(flags, FLAG_PARKED, 1);
+  Atomics.notify(flags, FLAG_PARKED);
+}
+
+/** Runs calls until the program is disposed of or the device fails. */
+function serve(open: OpenDevice, program: DeviceProgram): void {
   let answered: ((data: ArrayBuffer[]) => void) | undefined;
   let queue: Promise<void> = Promise.resolve();
   let ended = false;
@@ -73,12 +100,16 @@ async function serve(open: Awaited<ReturnType<typeof openDevice>>, program: Devi
       cancelled: () => Atomics.load(flags, FLAG_TICKET) !== ticket,
     };
     if (call.kind === 'dispose') ended = true;
-    const watch = setInterval(parkAtExit, PARK_MS);
+    else if (Atomics.load(flags, FLAG_DISPOSED) === 1) return sendFailure(new Error('The program is disposed'), id);
+    // A failed device may leave the call waiting for ever, and the thread must end.
+    const watch = setInterval(parkAtExit, PARK_MS).unref();
     try {
-      if (call.kind !== 'dispose' && Atomics.load(flags, FLAG_DISPOSED) === 1) throw new Error('The program is disposed');
       const result = await program.run(call, ticket, host);
       send({ kind: 'done', id, result, memoryBytes: program.memoryBytes });
     } catch (error) {
+      // A lost device ends a call in many ways, as `fail` says.
+      const ours = error instanceof StepCancelled || error instanceof OutOfDeviceMemory || error instanceof RangeError;
+      if (!ours) await Promise.race([open.device.lost, delay(LOSS_MS)]);
       sendFailure(error, id);
     } finally {
       clearInterval(watch);

@@ -2,8 +2,9 @@
 import { createRequire } from 'node:module';
 import { ExecutorUnavailable } from '../executor.js';
 
-/** The version that the kernels are tested with. */
 const DAWN_PACKAGE = 'webgpu';
+/** The version that the kernels are tested with, as in package.json. */
+export const DAWN_VERSION = '0.6.2';
 
 export interface AdapterDescription {
   /** As Vulkan, Metal or Direct3D names it, e.g. "NVIDIA RTX A4000" or "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -44,13 +45,12 @@ interface AdapterInfo {
 const unavailable = (reason: string, cause?: unknown) => new ExecutorUnavailable('webgpu', reason, { cause });
 
 /**
- * Opens the GPU. `wanted` is a part of an adapter's name (DROPSTREAM_GPU); without it, the first real GPU is taken, and an adapter that computes on
+ * Opens the GPU. `named` is a part of an adapter's name (DROPSTREAM_GPU); without it, the first real GPU is taken, and an adapter that computes on
  * the CPU is refused. @throws ExecutorUnavailable saying what is missing
  */
-export async function openDevice(wanted = process.env.DROPSTREAM_GPU): Promise<OpenDevice> {
+export async function openDevice(named: string | undefined): Promise<OpenDevice> {
   const { create, globals } = await loadDawn();
   Object.assign(globalThis, globals);
-  const named = wanted === undefined || wanted === '' ? undefined : wanted;
   const gpu = create(named === undefined ? [] : [`adapter=${named}`]);
   const adapter = await requestAdapter(gpu, named);
   const description = describe(adapter);
@@ -60,7 +60,7 @@ export async function openDevice(wanted = process.env.DROPSTREAM_GPU): Promise<O
     );
   }
   const { limits } = adapter;
-  const device = await adapter.requestDevice({
+  const wanted: GPUDeviceDescriptor = {
     requiredFeatures: description.features.includes('timestamp-query') ? ['timestamp-query'] : [],
     requiredLimits: {
       maxBufferSize: limits.maxBufferSize,
@@ -70,6 +70,12 @@ export async function openDevice(wanted = process.env.DROPSTREAM_GPU): Promise<O
       maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
       maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
     },
+  };
+  const device = await adapter.requestDevice(wanted).catch((error: Error) => {
+    throw unavailable(
+      `${description.name} gives no device (${oneLine(error.message)}); another program may hold it, or its driver failed`,
+      error,
+    );
   });
   // Dawn lives as long as something refers to what `create` returned.
   let held: GPU | undefined = gpu;
@@ -84,12 +90,15 @@ export async function openDevice(wanted = process.env.DROPSTREAM_GPU): Promise<O
 }
 
 async function loadDawn(): Promise<Dawn> {
+  const problem = problemOfVersion(dawnVersion());
+  if (problem !== undefined) throw unavailable(problem);
   try {
     return (await import(DAWN_PACKAGE)) as Dawn;
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ERR_MODULE_NOT_FOUND') throw unavailable('the npm package webgpu is not installed; run: npm run setup:webgpu', error);
-    throw unavailable(`the npm package webgpu does not load (${message.split('\n')[0]})`, error);
+    throw unavailable(
+      `the npm package webgpu does not load (${oneLine((error as Error).message)}); see docs/gpu.md for what it needs`,
+      error,
+    );
   }
 }
 
@@ -116,7 +125,7 @@ function describe(adapter: GPUAdapter): AdapterDescription {
     name,
     vendor: info.vendor,
     driver: info.description,
-    dawn: dawnVersion(),
+    dawn: DAWN_VERSION,
     software: info.isFallbackAdapter === true || /llvmpipe|lavapipe|swiftshader|basic render/i.test(`${name} ${info.description}`),
     features: [...(adapter.features as unknown as Iterable<string>)].sort(),
     limits: {
@@ -129,7 +138,17 @@ function describe(adapter: GPUAdapter): AdapterDescription {
   };
 }
 
-function dawnVersion(): string {
-  const { version } = createRequire(import.meta.url)(`${DAWN_PACKAGE}/package.json`) as { version: string };
-  return version;
+/** Other versions may compile the shaders to other arithmetic, or not at all. */
+export function problemOfVersion(version: string | undefined): string | undefined {
+  if (version === DAWN_VERSION) return undefined;
+  const found = version === undefined ? 'not installed' : `${version}, must be ${DAWN_VERSION}`;
+  return `the npm package webgpu is ${found}; run: npm run setup:webgpu (in a project of your own: npm install webgpu@${DAWN_VERSION})`;
+}
+
+function dawnVersion(): string | undefined {
+  try {
+    return (createRequire(import.meta.url)(`${DAWN_PACKAGE}/package.json`) as { version: string }).version;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,9 +1,7 @@
 /** What a program on WebGPU does where there is no GPU, and how a process with one ends. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { webgpuEnding } from '../../../test/support/webgpu-endings.js';
 import { noWebgpu, testAdapter } from '../../../test/support/webgpu-kernel.js';
 import { compile } from '../compile.js';
 import { ExecutorUnavailable } from '../executor.js';
@@ -47,6 +45,7 @@ const endings: readonly [name: string, code: number | null, signal: NodeJS.Signa
   ['idle', 0, null],
   ['disposed', 0, null],
   ['disposed in a step', 0, null],
+  ['exit while it is created', 0, null],
   ['exit in a step', 0, null],
   ['thrown in a step', 1, null],
   ['terminated in a step', null, 'SIGTERM'],
@@ -55,15 +54,7 @@ const endings: readonly [name: string, code: number | null, signal: NodeJS.Signa
 
 for (const [name, code, signal] of endings) {
   test(`a process ends by itself: ${name}`, { skip: noWebgpu, timeout: 120_000 }, async () => {
-    const script = fileURLToPath(new URL('../../../test/support/webgpu-ending.ts', import.meta.url));
-    const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', script, name], {
-      env: { ...process.env, DROPSTREAM_GPU: testAdapter },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (said += data));
-    const ended = await once(child, 'close');
-    assert.deepEqual(ended, [code, signal], said);
-    assert.match(said, /^ending$/m);
+    const end = await webgpuEnding(name);
+    assert.deepEqual([end.code, end.signal], [code, signal], end.said);
   });
 }

@@ -1,44 +1,39 @@
 import { inTurns, type Pieces } from '#bounds/pieces.js';
 import type { Graph } from '#graph/graph.js';
-import { type Executor, ExecutorUnavailable } from '../executor.js';
+import { type Executor, ExecutorUnavailable, type PrepareOptions } from '../executor.js';
 import { digest } from '../fingerprint.js';
-import { type LowerOptions, lowerInPieces } from '../native/lower.js';
+import { lowerInPieces } from '../native/lower.js';
 import { loweringDigest } from '../native/lowering-digest.js';
 import type { ProgramSpec } from '../native/program-spec.js';
-import { ALIGNMENT_FLOATS, planCalls } from './calls.js';
+import { adapterHere } from './adapters.js';
+import { ALIGNMENT_FLOATS, type PlannedCall, planCalls } from './calls.js';
 import type { AdapterDescription } from './device.js';
-import { describeAdapter } from './device-thread.js';
+import { type Lack, lackOf, type Needs, needsOf } from './needs.js';
 import { WebgpuProgram } from './program.js';
+import { settings } from './settings.js';
+import { describeAdapter } from './start-device.js';
 
-/** The adapters that this process has asked for, by the name wanted. */
-const adapters = new Map<string | undefined, Promise<AdapterDescription>>();
-
-function adapter(): Promise<AdapterDescription> {
-  const wanted = process.env.DROPSTREAM_GPU;
-  let found = adapters.get(wanted);
-  if (found === undefined) {
-    found = describeAdapter(wanted);
-    adapters.set(wanted, found);
-    // A driver may be installed while the process runs.
-    found.catch(() => adapters.delete(wanted));
-  }
-  return found;
-}
+/** The most buffers that a shader of any model binds: the gradient of window attention with dropout. */
+export const MOST_BINDINGS = 10;
+/** A device that has less memory cannot train anything: it is not asked. */
+const ALWAYS_THERE_BYTES = 256 * 2 ** 20;
 
 /** Runs a graph on the GPU by WebGPU. */
 export const webgpuExecutor: Executor = {
   async prepare(graph, samples, options) {
-    const { name, driver, dawn } = await adapter();
-    const spec = await inTurns(lowerForDevice(graph, samples, options));
-    const build = `webgpu ${dawn} ${await inTurns(kernelDigest(spec))}`;
+    const adapter = await adapterHere();
+    const { name, driver, dawn } = adapter;
+    const { spec, calls } = await fittingPlan(graph, samples, options, adapter);
+    const build = `webgpu ${dawn} ${await inTurns(kernelDigest(spec, calls))}`;
     return {
       fingerprint: { executor: 'webgpu', kernelPath: `${name} ${driver}`, build },
+      samples: spec.chunkSamples,
       create: () => WebgpuProgram.create(spec),
     };
   },
   async missing() {
     try {
-      await adapter();
+      await adapterHere();
       return undefined;
     } catch (error) {
       if (error instanceof ExecutorUnavailable) return error.reason;
@@ -46,23 +41,47 @@ export const webgpuExecutor: Executor = {
     }
   },
   async describe() {
-    const { name, driver, dawn, software, limits } = await adapter();
+    const { name, driver, dawn, software, limits } = await adapterHere();
     const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`;
     const where = software ? ', which computes on the CPU' : '';
     const most = `buffers up to ${megabytes(limits.bufferBytes)}, ${limits.workgroupBytes / 1024} KB of workgroup memory`;
-    return `${name}${where} (${driver}); ${most}; webgpu ${dawn}`;
+    const few = `; a shader binds ${limits.storageBuffers} buffers, but some models need ${MOST_BINDINGS}`;
+    return `${name}${where} (${driver}); ${most}${limits.storageBuffers < MOST_BINDINGS ? few : ''}; webgpu ${dawn}`;
   },
 };
 
-function* lowerForDevice(graph: Graph, samples: number, options: LowerOptions): Pieces<ProgramSpec> {
-  return yield* lowerInPieces(graph, samples, { ...options, alignmentFloats: ALIGNMENT_FLOATS });
+interface Plan {
+  spec: ProgramSpec;
+  /** Those of both passes. */
+  calls: readonly PlannedCall[];
+}
+
+/** The plan with the largest chunk, of `samples` halved any number of times, that fits into the device. @throws ExecutorUnavailable */
+async function fittingPlan(graph: Graph, samples: number, options: PrepareOptions, adapter: AdapterDescription): Promise<Plan> {
+  for (let chunk = samples; ; chunk = Math.ceil(chunk / 2)) {
+    const plan = await inTurns(planFor(graph, chunk, options));
+    const lack = await lackHere(needsOf(plan.spec, plan.calls), adapter);
+    if (lack === undefined) return plan;
+    if (!lack.ofMemory || chunk === 1) throw new ExecutorUnavailable('webgpu', lack.reason);
+  }
+}
+
+/** What the device lacks. Nothing tells how much memory a device has left, so it is asked for it. */
+async function lackHere(needs: Needs, adapter: AdapterDescription): Promise<Lack | undefined> {
+  const lack = lackOf(needs, adapter, settings().memoryBytes);
+  if (lack !== undefined || needs.bytes <= ALWAYS_THERE_BYTES) return lack;
+  const { granted } = await describeAdapter(Object.values(needs.buffers));
+  const reason = `the program takes ${Math.ceil(needs.bytes / 2 ** 20)} MB, which ${adapter.name} does not have free; end other programs on it, or train a smaller model or smaller images`;
+  return granted ? undefined : { reason, ofMemory: true };
+}
+
+function* planFor(graph: Graph, samples: number, options: PrepareOptions): Pieces<Plan> {
+  const spec = yield* lowerInPieces(graph, samples, { ...options, alignmentFloats: ALIGNMENT_FLOATS });
+  return { spec, calls: [...(yield* planCalls(spec, spec.forward)), ...(yield* planCalls(spec, spec.backward))] };
 }
 
 /** Digest of the program's calls and of the shaders that compute them. */
-function* kernelDigest(spec: ProgramSpec): Pieces<string> {
-  const shaders = new Set<string>();
-  for (const pass of [spec.forward, spec.backward]) {
-    for (const { dispatches } of yield* planCalls(spec, pass)) for (const { code } of dispatches) shaders.add(code);
-  }
+function* kernelDigest(spec: ProgramSpec, calls: readonly PlannedCall[]): Pieces<string> {
+  const shaders = new Set(calls.flatMap(({ dispatches }) => dispatches.map(({ code }) => code)));
   return digest([yield* loweringDigest(spec), [...shaders]]);
 }

@@ -4,12 +4,14 @@ import type { EvaluationOutput, Leaf, LeafOutput, MicroBatch, OptimizerScalars, 
 import type { Subtree } from '../gradient-tree.js';
 import type { ProgramSpec } from '../native/program-spec.js';
 import type { AdapterDescription } from './device.js';
+import type { Settings } from './settings.js';
 
-/** What the thread is started with. Without a spec it only describes the adapter. */
+/** What the thread is started with. Without a spec it only describes the adapter and ends. */
 export interface Start {
-  /** Part of the adapter's name. */
-  wanted: string | undefined;
+  settings: Settings;
   spec?: ProgramSpec;
+  /** Without a spec: sizes of buffers in bytes, of which the thread says whether the device has memory for all. */
+  buffers?: readonly number[];
   /** What the thread must see at once, or after the process has stopped handling messages. */
   flags: Int32Array;
 }
@@ -18,9 +20,9 @@ export interface Start {
 export const FLAG_TICKET = 0;
 /** 1 when the program is disposed of. */
 export const FLAG_DISPOSED = 1;
-/** 1 when the process exits: the thread parks. */
+/** 1 when the process exits or has given the thread up: the thread parks. */
 export const FLAG_PARK = 2;
-/** 1 when the thread has parked. */
+/** 1 when the thread has parked or is about to end. */
 export const FLAG_PARKED = 3;
 export const newFlags = (): Int32Array => new Int32Array(new SharedArrayBuffer(16));
 
@@ -56,7 +58,7 @@ export type ToDevice =
   | { kind: 'answer'; data: ArrayBuffer[] };
 
 export type FromDevice =
-  | { kind: 'described'; adapter: AdapterDescription }
+  | { kind: 'described'; adapter: AdapterDescription; granted: boolean }
   | { kind: 'ready'; memoryBytes: number }
   | { kind: 'ask'; id: number; piece: Piece }
   | { kind: 'give'; id: number; copies: Copy[]; data: ArrayBuffer }

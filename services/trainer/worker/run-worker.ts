@@ -10,7 +10,8 @@ import type { EvaluatorClient, SchedulerClient } from '../peers.js';
 import { StartingPointGone, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
-import { choosingMs, EngineChoices } from './engine-choices.js';
+import { choosingMs, EngineChoices, engineName } from './engine-choices.js';
+import { EngineHere } from './engine-here.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
@@ -45,6 +46,7 @@ export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 /** Starts the worker. The caller must stop it, which saves a checkpoint of every run after its current step and gives the run back. */
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
+  const enginesHere = new EngineHere({ logger, onLeft: () => metrics.leftWithoutEngine.inc() });
   const numerics = new ExactNumerics({ store, logger, onLeft: () => metrics.leftToOthers.inc() });
   const engines = new EngineChoices(logger);
   return new ClaimedWorker({
@@ -58,7 +60,10 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    mayClaim: async (_, view, signal) => numerics.allow(view, await engines.choose(view, signal), signal),
+    mayClaim: async (_, view, signal) => {
+      const chosen = await engines.choose(view, signal);
+      return (await enginesHere.allow(view, engineName(chosen))) && (await numerics.allow(view, chosen, signal));
+    },
     mayClaimMs: choosingMs,
     claim: (view, worker, succeeds) => {
       const claim = { attempt: view.run.attempt + 1, worker, succeeds, ...engines.of(view) };

@@ -3,7 +3,7 @@
  * neighbouring elements.
  */
 import { columnSums, together } from './column-sums.js';
-import { flat } from './flat.js';
+import { flatKernel } from './flat.js';
 import { type DeviceCall, type DeviceKernel, FLAT, flatGroups, type KernelGenerator, shader } from './kernel.js';
 
 /** Rows of a map that one thread sums for the gradient of a weight. Constant, because the order of the sums depends on it. */
@@ -15,15 +15,13 @@ function convolution(call: DeviceCall, input: 'x' | 'dy', flipped: boolean): Dev
   const [taps, pad] = [kernel * kernel, (kernel - 1) / 2];
   const tap = flipped ? `${taps - 1}u - (ky * ${kernel}u + kx)` : `ky * ${kernel}u + kx`;
   const weights = (count: number) => Array.from({ length: count }, (_, e) => `load_weight((c + ${e}u) * ${taps}u + tap)`).join(', ');
-  return {
-    dispatches: [
-      flat(call, {
-        label: call.kernel,
-        operands: { x: `in.${input}`, weight: 'in.weight', ...(!flipped && { bias: 'in.bias' }), y: 'out.y' },
-        perSample: height * width * channels,
-        run: channels,
-        // Rows and columns beyond an edge are above the last ones, since u32 wraps around.
-        body: ({ load, type, count }) => `  let c = i % ${channels}u;
+  return flatKernel(call, {
+    label: call.kernel,
+    operands: { x: `in.${input}`, weight: 'in.weight', ...(!flipped && { bias: 'in.bias' }), y: 'out.y' },
+    perSample: height * width * channels,
+    run: channels,
+    // Rows and columns beyond an edge are above the last ones, since u32 wraps around.
+    body: ({ load, type, count }) => `  let c = i % ${channels}u;
   let cell = i / ${channels}u;
   let column = cell % ${width}u;
   let row = cell / ${width}u % ${height}u;
@@ -40,9 +38,7 @@ function convolution(call: DeviceCall, input: 'x' | 'dy', flipped: boolean): Dev
     }
   }
   return sum;`,
-      }),
-    ],
-  };
+  });
 }
 
 export const depthwiseConv: KernelGenerator = (call) => convolution(call, 'x', false);

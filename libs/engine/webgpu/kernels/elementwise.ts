@@ -1,12 +1,12 @@
 /** Kernels that work element by element. */
-import { type FlatSpec, flat, type Lanes } from './flat.js';
+import { type FlatSpec, flatKernel, type Lanes } from './flat.js';
 import { eachOf, GELU } from './gaussian.js';
 import type { DeviceCall, DeviceKernel, KernelGenerator } from './kernel.js';
 
 const elementsOf = ({ attributes: { rows = 1, width = 1 } }: DeviceCall) => rows * width;
 
 function elementwise(call: DeviceCall, operands: FlatSpec['operands'], body: FlatSpec['body'], declarations = ''): DeviceKernel {
-  return { dispatches: [flat(call, { label: call.kernel, operands, perSample: elementsOf(call), body, declarations })] };
+  return flatKernel(call, { label: call.kernel, operands, perSample: elementsOf(call), body, declarations });
 }
 
 /** y = a + b. */
@@ -49,5 +49,5 @@ export const dropout: KernelGenerator = (call) => {
   let e = i % ${perSample}u;
   let factors = ${factors(lanes)};
   return select(${lanes.type}(0.0), ${lanes.load('x')} * factors, factors != ${lanes.type}(0.0));`;
-  return { dispatches: [flat(call, { label: 'dropout', operands: { x: 'in.x', y: 'out.y' }, perSample, body, dropout: true })] };
+  return flatKernel(call, { label: 'dropout', operands: { x: 'in.x', y: 'out.y' }, perSample, body, dropout: true });
 };

@@ -1,5 +1,5 @@
 /** The template of kernels that compute every element of `y` by itself: arithmetic on single elements, and copies to other places. */
-import { type DeviceCall, type Dispatch, FLAT, flatGroups, type OperandReference, shader } from './kernel.js';
+import { type DeviceCall, type DeviceKernel, type Dispatch, FLAT, flatGroups, type OperandReference, shader } from './kernel.js';
 
 /** How many elements of `y` one step of a shader computes, and how they are written in WGSL. */
 export interface Lanes {
@@ -24,6 +24,9 @@ export interface FlatSpec {
   positions?: boolean;
   dropout?: boolean;
 }
+
+/** A kernel that does nothing else. */
+export const flatKernel = (call: DeviceCall, spec: FlatSpec): DeviceKernel => ({ dispatches: [flat(call, spec)] });
 
 export function flat(call: DeviceCall, spec: FlatSpec): Dispatch {
   const { label, operands, perSample, run = perSample, body, declarations = '', positions = false, dropout = false } = spec;

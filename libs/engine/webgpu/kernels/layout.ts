@@ -1,5 +1,5 @@
 /** Kernels that move elements to other places. Copies are exact. */
-import { type FlatSpec, flat } from './flat.js';
+import { type FlatSpec, flatKernel } from './flat.js';
 import type { DeviceCall, DeviceKernel, KernelGenerator } from './kernel.js';
 
 /** y[i] = x[source(i)]; `source` is a WGSL expression of i, which counts over all samples. */
@@ -15,7 +15,7 @@ function copied(
     run,
     body: ({ load }) => `${steps}\n  return ${load('x', source)};`,
   };
-  return { dispatches: [flat(call, spec)] };
+  return flatKernel(call, spec);
 }
 
 /** images[n, C, H, W] → y[n, N, C·p·p]. */
@@ -49,7 +49,7 @@ export const takeTokenGrad: KernelGenerator = (call) => {
     body: ({ load, type }) => `  if (i / ${width}u % ${tokens}u != ${token}u) { return ${type}(0.0); }
   return ${load('dy', `i / ${tokens * width}u * ${width}u + i % ${width}u`)};`,
   };
-  return { dispatches: [flat(call, spec)] };
+  return flatKernel(call, spec);
 };
 
 /** x[n, N, D] → y[n, D], the mean over tokens, added in order. */
@@ -64,7 +64,7 @@ export const meanTokens: KernelGenerator = (call) => {
   for (var t = 0u; t < ${tokens}u; t++) { sum += ${load('x', `first + t * ${width}u`)}; }
   return sum * ${1 / tokens};`,
   };
-  return { dispatches: [flat(call, spec)] };
+  return flatKernel(call, spec);
 };
 
 /** dy[n, D] → y[n, N, D], a share of the mean for every token. */
@@ -77,7 +77,7 @@ export const meanTokensGrad: KernelGenerator = (call) => {
     run: width,
     body: ({ load }) => `  return ${load('dy', `i / ${tokens * width}u * ${width}u + i % ${width}u`)} * ${1 / tokens};`,
   };
-  return { dispatches: [flat(call, spec)] };
+  return flatKernel(call, spec);
 };
 
 /** x[n, N, D] → y[n, D, N]. */

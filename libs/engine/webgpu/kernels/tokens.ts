@@ -1,25 +1,21 @@
 /** The class token and the position embedding. */
 import { columnSums, together } from './column-sums.js';
-import { flat } from './flat.js';
+import { flat, flatKernel } from './flat.js';
 import type { KernelGenerator } from './kernel.js';
 
 /** x[n, N, D], token[D] → y[n, N + 1, D]. */
 export const prependToken: KernelGenerator = (call) => {
   const { tokens = 1, width = 1 } = call.attributes;
   const long = (tokens + 1) * width;
-  return {
-    dispatches: [
-      flat(call, {
-        label: call.kernel,
-        operands: { x: 'in.x', token: 'in.token', y: 'out.y' },
-        perSample: long,
-        run: width,
-        body: ({ load }) => `  let e = i % ${long}u;
+  return flatKernel(call, {
+    label: call.kernel,
+    operands: { x: 'in.x', token: 'in.token', y: 'out.y' },
+    perSample: long,
+    run: width,
+    body: ({ load }) => `  let e = i % ${long}u;
   if (e < ${width}u) { return ${load('token', 'e')}; }
   return ${load('x', `i / ${long}u * ${tokens * width}u + e - ${width}u`)};`,
-      }),
-    ],
-  };
+  });
 };
 
 /** y[n, N, D] = dy without its first tokens, whose sum over samples is added to the token's gradient. */
@@ -46,16 +42,12 @@ export const prependTokenGrad: KernelGenerator = (call) => {
 /** y[n, N, D] = x + positions[N, D]. */
 export const addPositions: KernelGenerator = (call) => {
   const { tokens = 1, width = 1 } = call.attributes;
-  return {
-    dispatches: [
-      flat(call, {
-        label: call.kernel,
-        operands: { x: 'in.x', positions: 'in.positions', y: 'out.y' },
-        perSample: tokens * width,
-        body: ({ load }) => `  return ${load('x')} + ${load('positions', `i % ${tokens * width}u`)};`,
-      }),
-    ],
-  };
+  return flatKernel(call, {
+    label: call.kernel,
+    operands: { x: 'in.x', positions: 'in.positions', y: 'out.y' },
+    perSample: tokens * width,
+    body: ({ load }) => `  return ${load('x')} + ${load('positions', `i % ${tokens * width}u`)};`,
+  });
 };
 
 /** positions += Σ over samples of dy. */
