@@ -19,10 +19,15 @@ export const suites = {
     'test/tensorflow/',
   ],
   // Equal bits for any number of threads and replicas, and after any kill; a large model that keeps its claim.
-  determinism: ['services/trainer/large-model.test.ts', 'services/trainer/resume.test.ts', 'test/chaos/sigkill.test.ts', 'test/determinism/'],
+  determinism: [
+    'services/trainer/large-model.test.ts',
+    'services/trainer/resume.test.ts',
+    'test/chaos/sigkill.test.ts',
+    'test/determinism/',
+  ],
   // Whole systems: the command line with every service, the demo, the documents' examples, deployment files beside real tools.
   // On a GPU, or on lavapipe; `npm run test:webgpu` also runs other tests there.
-  webgpu: ['libs/engine/webgpu/', 'services/trainer/gpu-faults.test.ts'],
+  webgpu: ['libs/engine/webgpu/', 'services/trainer/gpu-faults.test.ts', 'services/trainer/gpu-kill-and-pause.test.ts'],
   'end-to-end': ['services/cli/demo/demo.test.ts', 'test/clients/', 'test/deploy/', 'test/end-to-end/', 'test/examples/', 'test/load/'],
 };
 

@@ -1,5 +1,5 @@
 /** Loads the code of an executor by its name. */
-import { type ExecutorName, executorNames, UnknownExecutor } from './engines.js';
+import { type EngineName, type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
 import type { Executor } from './executor.js';
 
 // Executors are imported when they are used, so that a process that trains natively never loads TensorFlow.js, and vice versa.
@@ -20,6 +20,11 @@ export function executorNamed(name: string): Required<Executor> {
     missing: async () => (await load()).missing(),
     describe: async () => (await (await load()).describe?.()) ?? 'available',
   };
+}
+
+/** What is missing here for an engine; undefined if it can run. @throws UnknownExecutor */
+export async function missingFor(engine: EngineName): Promise<string | undefined> {
+  return executorNamed(executorOf(engine)).missing();
 }
 
 /** Every executor, with what it runs on, or what is missing for it on this machine. */

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { modelFamily, modelNames } from '#nn/models/registry.js';
 import { engines } from '#spec/words.js';
-import { abilitiesOf, executorNames, executorOf, lacks, UnknownExecutor } from './engines.js';
+import { abilitiesOf, executorAsked, executorNames, executorOf, lacks, UnknownExecutor } from './engines.js';
 import { precisions } from './precision.js';
 
-test('exactly the engines of the protos have an executor', () => {
-  assert.deepEqual(engines.words.map(executorOf), ['native', 'tfjs-cpu', 'tfjs-tensorflow', 'webgpu']);
-  for (const name of ['', 'abacus', 'toString', 'tfjs-cpu']) {
+test('exactly the engines of the protos have an executor, but for the one that a worker chooses', () => {
+  const named = engines.words.filter((word) => word !== 'auto');
+  assert.deepEqual(named.map(executorOf), ['native', 'tfjs-cpu', 'tfjs-tensorflow', 'webgpu']);
+  assert.deepEqual(engines.words.map(executorAsked), ['native', 'tfjs-cpu', 'tfjs-tensorflow', 'webgpu', 'native']);
+  for (const name of ['', 'auto', 'abacus', 'toString', 'tfjs-cpu']) {
     assert.throws(
       () => executorOf(name as 'native'),
       (error) => error instanceof UnknownExecutor && error.value === name && /native, webgpu, tfjs, tensorflow/.test(error.message),

@@ -35,6 +35,9 @@ const executors = { native: 'native', webgpu: 'webgpu', tfjs: 'tfjs-cpu', tensor
 
 export type EngineName = keyof typeof executors;
 
+/** What a spec can ask for: an engine, or `auto`, for which whoever begins the work chooses one (automatic.ts). */
+type EngineWord = EngineName | 'auto';
+
 export class UnknownExecutor extends Error {
   override readonly name = 'UnknownExecutor';
   constructor(
@@ -50,6 +53,11 @@ export class UnknownExecutor extends Error {
 export function executorOf(engine: EngineName): ExecutorName {
   if (!Object.hasOwn(executors, engine)) throw new UnknownExecutor('engine', engine, Object.keys(executors));
   return executors[engine];
+}
+
+/** The executor whose abilities a spec may rely on. `auto` relies on those of the native one, which it falls back on. @throws UnknownExecutor */
+export function executorAsked(engine: EngineWord): ExecutorName {
+  return engine === 'auto' ? 'native' : executorOf(engine);
 }
 
 /** @throws UnknownExecutor */

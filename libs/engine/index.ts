@@ -1,5 +1,6 @@
 /** The engine's public interface. */
-export { listExecutors } from './choose.js';
+export { type ChosenEngine, chooseEngine } from './automatic.js';
+export { listExecutors, missingFor } from './choose.js';
 export { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
 export { type EngineName, type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
 export { StepCancelled } from './executable.js';

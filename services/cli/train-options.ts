@@ -301,7 +301,13 @@ export const trainOptions: readonly TrainOption[] = [
     ['start_epoch', 'integer', '0', 'epoch to start at', refuse('a resumed run knows its step; start a new run with --finetune', ['0'])],
   ]),
   ...spec('Engine', [
-    ['engine', 'text', 'native', 'what computes the model: native, webgpu (a GPU), tfjs (plain JavaScript) or tensorflow', 'engine'],
+    [
+      'engine',
+      'text',
+      'native',
+      'what computes the model: native, webgpu (a GPU), auto (a GPU if the worker has one that is right and faster, otherwise native), tfjs (plain JavaScript) or tensorflow',
+      'engine',
+    ],
     [
       'precision',
       'text',
@@ -317,9 +323,11 @@ export const trainOptions: readonly TrainOption[] = [
       'checkpointBlocks',
     ],
   ]),
+  ...command('Engine', [
+    ['device', 'text', 'none', 'the name that the reference uses: cuda means --engine auto, cpu means --engine native', true],
+  ]),
   ...explained('Engine', [
     ['use_amp', 'boolean', 'false', 'mixed precision', note('use --precision bf16', off)],
-    ['device', 'text', 'cuda', 'device that computes', note('this version computes on the CPU', ['cpu'])],
     ['local_rank', 'integer', '-1', 'rank of the process', note('workers claim runs, so there are no ranks', ['-1', '0'])],
     ['dist_on_itp', 'boolean', 'false', 'use the cluster launcher', note('workers claim runs, so there is no launcher', off)],
     ['dist_url', 'text', 'env://', 'address of the rendezvous', note('workers claim runs, so there is no rendezvous')],

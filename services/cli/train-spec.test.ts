@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { InvalidArgument } from '#errors/errors.js';
+import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { EnumWords } from '#spec/enum-words.js';
 import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
@@ -124,6 +125,16 @@ test('options without a counterpart are explained: noted where results stay, ref
   for (const option of trainOptions.filter(isExplainedOption)) {
     for (const value of option.harmless ?? []) assert.deepEqual(trainRequest({ ...base, [option.name]: value }).notes, [], option.name);
   }
+});
+
+test("the reference's device is an engine: cuda leaves it to the worker, and --engine comes first", () => {
+  const engineOf = (given: GivenOptions) => trainRequest({ ...base, ...given }).spec.engine;
+  assert.deepEqual([engineOf({}), engineOf({ device: 'cpu' })], [undefined, Engine.NATIVE]);
+  assert.deepEqual([engineOf({ device: 'cuda' }), engineOf({ device: 'cuda:1' })], [Engine.AUTO, Engine.AUTO]);
+  const both = trainRequest({ ...base, device: 'cuda', engine: 'native' });
+  assert.equal(both.spec.engine, Engine.NATIVE);
+  assert.match(both.notes.join(), /--device is ignored: --engine is given/);
+  assert.deepEqual(refused({ ...base, device: 'abacus' }), { device: 'cuda, cuda:N or cpu' });
 });
 
 test('--eval scores a checkpoint, which has to be named; without it --resume is no way to go on', () => {

@@ -1,6 +1,7 @@
 /** Turns the options of `dropstream train` into a RunSpec. All types are checked here; the trainer checks the ranges. */
 
 import { Violations } from '#errors/errors.js';
+import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { batchWarning, type Processes, processCount } from './total-batch.js';
@@ -56,6 +57,9 @@ export function trainRequest(given: GivenOptions): TrainRequest {
   const text = (name: string): string => (own[name] as string | undefined) ?? '';
   const data = Object.fromEntries(['data_path', 'eval_data_path', 'data_set'].flatMap((name) => (text(name) ? [[name, text(name)]] : [])));
   const evalOnly = own.eval === true;
+  const device = text('device');
+  if (device !== '' && !engineOfDevice(device)) violations.add('device', device, 'cuda, cuda:N or cpu');
+  if (device !== '' && values.engine !== undefined) notes.push('--device is ignored: --engine is given.');
   const world = processCount(violations, own as Processes);
   if (!values.model) violations.add('model', '', 'the name of a model: `dropstream train --list_models` prints all names');
   if (values.trainManifest && data.data_path) violations.add('data_path', data.data_path, 'left out if train_manifest is given');
@@ -68,7 +72,7 @@ export function trainRequest(given: GivenOptions): TrainRequest {
       'left out: runs resume automatically, and paused runs with `dropstream runs resume RUN`; use --eval to evaluate a checkpoint or --finetune to start from its weights',
     );
   violations.throwIfAny();
-  const spec = RunSpec.fromPartial(values as Partial<RunSpec>);
+  const spec = RunSpec.fromPartial({ engine: engineOfDevice(device), ...values } as Partial<RunSpec>);
   const { batchSize = 64, updateFreq = 1, lr = 4e-3 } = spec;
   const warning = evalOnly ? undefined : batchWarning({ batchSize, updateFreq, world, lr });
   if (warning) notes.push(warning);
@@ -84,6 +88,12 @@ export function trainRequest(given: GivenOptions): TrainRequest {
     logDir: text('log_dir'),
     notes,
   };
+}
+
+/** The engine of a device that the reference names. Which of several GPUs computes is decided where the worker runs (DROPSTREAM_GPU). */
+function engineOfDevice(device: string): Engine | undefined {
+  if (/^cuda(:\d+)?$/.test(device)) return Engine.AUTO;
+  return device === 'cpu' ? Engine.NATIVE : undefined;
 }
 
 const rules: Record<OptionKind, string> = {

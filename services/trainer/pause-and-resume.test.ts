@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
+import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
@@ -36,7 +37,9 @@ async function claimForNobody(name: string): Promise<void> {
   const { uid } = (await trainer.getRun({ name }, soon)).run!;
   const log = openRunLog(services.store, { project: 'p', id: name.split('/')[3]!, uid });
   await log.refresh();
-  await log.append(() => ({ body: { $case: 'claimed', value: { attempt: 1, worker: 'nobody', succeeds: '' } } }));
+  await log.append(() => ({
+    body: { $case: 'claimed', value: { attempt: 1, worker: 'nobody', succeeds: '', engine: Engine.NATIVE, engineReason: '' } },
+  }));
 }
 
 const statesOf = (events: readonly RunEvent[]) =>

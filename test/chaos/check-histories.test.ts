@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
-import { Run, RunEvent, RunState, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import { ClaimedRecord, Run, RunEvent, RunState, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { checkEvaluations } from './check-evaluations.js';
 import { checkFollowing, KnownSteps } from './check-following.js';
 import { type Calm, checkEvents } from './check-run.js';
@@ -39,7 +39,7 @@ const calm: Calm = {
 
 const checkpointName = (step: number): string => `${RUN}/checkpoints/${String(step).padStart(12, '0')}-00000000`;
 const state = (value: RunState, reason = ''): Body => ({ $case: 'state', value: { state: value, reason, released: false } });
-const claimed = (attempt: number): Body => ({ $case: 'claimed', value: { attempt, worker: `w:${attempt}`, succeeds: '' } });
+const claimed = (attempt: number): Body => ({ $case: 'claimed', value: ClaimedRecord.fromPartial({ attempt, worker: `w:${attempt}` }) });
 const steps = (...numbers: number[]): Body => ({ $case: 'steps', value: { steps: numbers.map((step) => metricsOf(step)) } });
 const checkpoint = (step: number): Body => ({
   $case: 'checkpoint',

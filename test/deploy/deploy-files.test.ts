@@ -59,12 +59,19 @@ test('the image has neither root nor a compiler in its final stage', () => {
   const stages = readFileSync(deployPath('Dockerfile'), 'utf8')
     .split(/^FROM /m)
     .slice(1);
-  const final = stages.at(-1)!;
-  assert.equal(stages.length, 2);
-  assert.match(final, /^node:24-bookworm-slim\n/);
+  const stage = (name: string) => stages.find((text) => text.slice(0, text.indexOf('\n')).endsWith(` AS ${name}`))!;
+  assert.match(stages.at(-1)!, /^run\s*$/, 'what is built without --target');
+  const final = stage('run');
+  assert.match(final, /^node:24-bookworm-slim AS run\n/);
   assert.match(final, /^USER 1000:1000$/m, "a number, for Kubernetes' runAsNonRoot");
   assert.doesNotMatch(final, /apt-get|g\+\+|npm /);
   assert.match(final, /libs\/protocol\/descriptors\.binpb/, 'reflection reads it');
+  const gpu = stage('gpu');
+  assert.match(gpu, /^run AS gpu\n/);
+  assert.equal(gpu.match(/^USER .*$/gm)?.at(-1), 'USER 1000:1000', 'root only installs');
+  assert.match(gpu, /libvulkan1/);
+  assert.match(gpu, /NVIDIA_DRIVER_CAPABILITIES=graphics,compute/);
+  assert.doesNotMatch(gpu, /g\+\+|npm /);
 });
 
 /** Its services by name, as text; `<<: *service` stands for the block `x-service`. */

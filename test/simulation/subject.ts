@@ -1,5 +1,6 @@
 /** The code under test, as the trainer puts it together: the runs of its API, and a worker whose training is a few records in the run's log. */
 import { NotFound } from '#errors/errors.js';
+import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { CreatedRecord, Run, RunState, StepsRecord } from '#protocol/dropstream/v1/trainer.js';
 import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import { silentLogger } from '#telemetry/logger.js';
@@ -97,7 +98,10 @@ export function startWorker(
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    claim: (view, owner) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker: owner, succeeds: '' } } }),
+    claim: (view, owner) => {
+      const value = { attempt: view.run.attempt + 1, worker: owner, succeeds: '', engine: Engine.NATIVE, engineReason: '' };
+      return { body: { $case: 'claimed', value } };
+    },
     attempt: async ({ claimed }) => {
       const mark = markOf(claimed.view);
       onAttempt({ mark, fence: claimed.standing.fence });

@@ -21,3 +21,15 @@ export const testedExecutors = all.filter((name) => wanted === undefined || want
 
 /** Those of them that have mixed precision. */
 export const mixedExecutors = testedExecutors.filter((name) => abilitiesOf(name).precisions.includes('bf16'));
+/** Runs with this value of DROPSTREAM_GPU. */
+export async function withGpu<T>(wanted: string | undefined, run: () => Promise<T>): Promise<T> {
+  const before = process.env.DROPSTREAM_GPU;
+  if (wanted === undefined) delete process.env.DROPSTREAM_GPU;
+  else process.env.DROPSTREAM_GPU = wanted;
+  try {
+    return await run();
+  } finally {
+    if (before === undefined) delete process.env.DROPSTREAM_GPU;
+    else process.env.DROPSTREAM_GPU = before;
+  }
+}

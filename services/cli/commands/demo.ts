@@ -10,6 +10,7 @@ export function addDemoCommand(program: Command, context: Context): void {
     .description('start all services, train a small vision transformer with early dropout on Fashion-MNIST and write a report')
     .option('--quick', 'train on a part of the images; takes about half a minute')
     .option('--epochs <n>', 'number of epochs (default: 6; 4 with --quick)')
+    .option('--engine <name>', 'what computes the model: native, webgpu (a GPU), auto, tfjs or tensorflow (default: native)')
     .option('--report <file>', 'file for the report (default: .dropstream/demo/report.html)')
     .option('--keep', 'keep the services running after the demo until Ctrl-C')
     .option('--synthetic', 'train on generated images instead of Fashion-MNIST')

@@ -17,7 +17,7 @@ export async function printPlan(
   const { run } = await withClient(TrainerServiceClient, 'trainer', given, context, (client, call) => client.createRun(request, call));
   const plan = runPlan(run!, world);
   context.terminal.status('measuring a few steps');
-  const cost = await runCost(run!.spec!);
+  const cost = await runCost(run!.spec!, context.signal);
   context.terminal.status('');
   if (given.json) printJson(context, { ...plan, cost: { ...cost, seconds: cost.secondsPerStep * plan.totalSteps }, run: Run.toJSON(run!) });
   else for (const line of planLines(plan, cost)) context.terminal.out(line);

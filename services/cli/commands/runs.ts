@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { runEvents, type TrainerClient } from '#client/run-events.js';
 import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
-import { dropModes, dropSchedules } from '#spec/words.js';
+import { dropModes, dropSchedules, engines } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { followRun, throwIfFailed } from '../follow/follow-run.js';
 import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
@@ -147,6 +147,11 @@ function evaluationsOf({ evaluationsSucceeded: succeeded, evaluationsFailed: fai
   return succeeded + failed === 0 ? undefined : `${count(succeeded)} succeeded, ${count(failed)} failed`;
 }
 
+function engineOf({ spec, engine }: Run): string {
+  const asked = engines.wordOf(spec?.engine);
+  return asked === 'auto' && engine ? `auto, at present ${engines.wordOf(engine)}` : asked;
+}
+
 function showRun(run: Run, options: SharedOptions, context: Context): void {
   if (options.json) {
     printJson(context, RunCodec.toJSON(run));
@@ -163,6 +168,7 @@ function showRun(run: Run, options: SharedOptions, context: Context): void {
       `${drop}, ${dropModes.wordOf(spec?.dropMode)}, ${dropSchedules.wordOf(spec?.dropSchedule)}, cutoff_epoch ${spec?.cutoffEpoch ?? 0}`,
     ],
     ['step', `${count(run.step)} of ${count(run.totalSteps)} (${count(run.stepsPerEpoch)} an epoch)`],
+    ['engine', engineOf(run)],
     ['labels', labelsOf(run)],
     ['attempt', run.attempt],
     ['latest checkpoint', run.latestCheckpoint],

@@ -2,6 +2,7 @@
  * The spec that the demo trains. Its settings were chosen on held-out training images (every tenth one; `demo --validation`), never on the
  * test images.
  */
+import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
@@ -15,6 +16,8 @@ export interface DemoSize {
   readonly evalManifest: string;
   /** Every n-th training image is held out; 0: none. */
   readonly holdoutStride: number;
+  /** Default: native. */
+  readonly engine?: Engine | undefined;
 }
 
 const BATCH = 64;
@@ -22,7 +25,7 @@ const WARMUP_SHARE = 0.1;
 /** Fraction of the epochs that have dropout. */
 const EARLY_SHARE = 0.5;
 
-export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdoutStride }: DemoSize): RunSpec {
+export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdoutStride, engine }: DemoSize): RunSpec {
   const steps = epochs * Math.floor(samples / BATCH);
   return RunSpec.fromPartial({
     model: 'vit_nano_p7',
@@ -53,6 +56,7 @@ export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdout
     saveCkptFreq: 1,
     saveCkptSeconds: 0,
     holdoutStride,
+    ...(engine !== undefined && { engine }),
   });
 }
 

@@ -9,7 +9,7 @@ import { type Evaluation, EvaluationState, EvaluatorServiceClient } from '#proto
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type Run, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
-import { dropSchedules } from '#spec/words.js';
+import { dropSchedules, engines } from '#spec/words.js';
 import { type Context, homeFolder } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { showProgress } from '../follow/follow-run.js';
@@ -27,6 +27,7 @@ import { reportPage } from './report/report.js';
 export interface DemoOptions {
   readonly quick?: boolean;
   readonly epochs?: string;
+  readonly engine?: string;
   readonly report?: string;
   readonly keep?: boolean;
   readonly synthetic?: boolean;
@@ -54,6 +55,9 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
   const epochs = options.epochs === undefined ? (quick ? QUICK_EPOCHS : FULL_EPOCHS) : Number(options.epochs);
   if (!Number.isInteger(epochs) || epochs < 1 || epochs > 1000)
     throw new CommandError(`--epochs is ${options.epochs}, must be from 1 to 1000`, 2);
+  const engine = options.engine === undefined ? undefined : engines.parse(options.engine);
+  if (options.engine !== undefined && engine === undefined)
+    throw new CommandError(`--engine is ${options.engine}, must be one of ${engines.words.join(', ')}`, 2);
   const home = join(homeFolder(context), 'demo');
   const dataRoot = demoDataRoot(home);
   const store = join(home, 'store');
@@ -79,7 +83,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
       const holdoutStride = options.validation ? HOLDOUT_STRIDE : 0;
       const samples = data.train.samples - (holdoutStride ? Math.ceil(data.train.samples / holdoutStride) : 0);
       const evalManifest = options.validation ? '' : data.test.sha256;
-      const spec = demoSpec({ epochs, samples, trainManifest: data.train.sha256, evalManifest, holdoutStride });
+      const spec = demoSpec({ epochs, samples, trainManifest: data.train.sha256, evalManifest, holdoutStride, engine });
       const training = await train(trainer, spec, context);
 
       phase('Result');

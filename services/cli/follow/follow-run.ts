@@ -137,6 +137,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
         terminal.err(`${checkpoint} cannot be loaded, and the checkpoint before it is used: ${reason}`);
       }
       if (kind === 'evaluation') tellFailure();
+      if (kind === 'claimed' && progress.engine !== '') terminal.err(`the worker chose the engine ${progress.engine}`);
       if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} continues at step ${progress.step}`);
       rows(false);
       draw();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { EpochRecord, EvaluationRecord, type Run, RunEvent, RunState, StateRecord, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { CommandError } from '../exit-codes.js';
 import { showProgress, throwIfFailed } from './follow-run.js';
@@ -35,6 +36,27 @@ test('steps give loss, speed and time left', () => {
   assert.ok(Math.abs(progress.imagesPerSecond! - 3200) < 1e-6);
   assert.ok(Math.abs(secondsLeft(progress)! - 0.8) < 1e-9);
   assert.equal(statusLine(progress), '60 %  0.8 s left  3,200 images/s  loss 0.500  lr 0.001  drop 0.1  epoch 2  step 60/100');
+});
+
+test('the engine that a worker chose is said with its reason; that of a spec is not', () => {
+  const claim = { attempt: 1, worker: 'w', succeeds: '' };
+  const said: string[] = [];
+  const progress = begin();
+  const terminal = {
+    interactive: false,
+    columns: 80,
+    out: () => undefined,
+    err: (line: string) => said.push(line),
+    status: () => undefined,
+  };
+  const view = showProgress(progress, { terminal: terminal as never });
+  takeEvent(progress, event({ $case: 'claimed', value: { ...claim, engine: Engine.NATIVE, engineReason: '' } }));
+  view.update('claimed');
+  assert.deepEqual(said, []);
+  takeEvent(progress, event({ $case: 'claimed', value: { ...claim, engine: Engine.WEBGPU, engineReason: 'it is faster' } }));
+  view.update('claimed');
+  view.close();
+  assert.deepEqual(said, ['the worker chose the engine webgpu: it is faster']);
 });
 
 test('a resumed attempt goes back to its step', () => {

@@ -6,6 +6,7 @@ import {
   RunState,
   type StepMetrics,
 } from '#protocol/dropstream/v1/trainer.js';
+import { engines } from '#spec/words.js';
 
 export interface EpochLine {
   readonly epoch: number;
@@ -41,6 +42,8 @@ export interface RunProgress {
   attempt: number;
   state: RunState;
   reason: string;
+  /** Engine that the worker chose, and why; empty if the spec names the engine. */
+  engine: string;
   /** What the run waits for; empty if it goes on. */
   status: string;
   /** The newest checkpoint that could not be loaded. */
@@ -69,6 +72,7 @@ export function beginProgress(run: {
     attempt: 0,
     state: run.state ?? RunState.QUEUED,
     reason: '',
+    engine: '',
     status: '',
     skipped: undefined,
     epochs: new Map(),
@@ -89,6 +93,7 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
       progress.attempt = e.value.attempt;
       progress.state = RunState.RUNNING;
       progress.status = '';
+      progress.engine = e.value.engineReason && `${engines.wordOf(e.value.engine)}: ${e.value.engineReason}`;
       break;
     case 'resumed':
       progress.step = Number(e.value.fromStep);

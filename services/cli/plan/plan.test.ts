@@ -78,7 +78,7 @@ test('memory and time come from steps of the program itself, for any family and 
       layerScaleInitValue: 1e-6,
       headInitScale: 1,
     });
-    const { memoryBytes, secondsPerStep, measured, how } = await runCost(spec);
+    const { memoryBytes, secondsPerStep, measured, how } = await runCost(spec, AbortSignal.timeout(60_000));
     assert.ok(measured && memoryBytes > 0 && secondsPerStep > 0 && Number.isFinite(secondsPerStep), model);
     assert.match(how, /measured here: steps of \d+ images? on native/);
   }

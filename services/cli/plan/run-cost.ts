@@ -1,6 +1,5 @@
 /** Estimates the memory and time of a run on this machine, from the compiled program and a few measured steps. */
 import { freemem } from 'node:os';
-import { executorOf } from '#engine/engines.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { engines, optimizers, precisions } from '#spec/words.js';
 
@@ -24,9 +23,9 @@ const COPIES = 4;
 const PATIENCE_SECONDS = 8;
 
 /** Measures if the program fits into half of the free memory, and estimates otherwise. @param spec resolved spec */
-export async function runCost(spec: RunSpec): Promise<RunCost> {
+export async function runCost(spec: RunSpec, signal: AbortSignal): Promise<RunCost> {
   // Imported on demand, because only plans need an engine here.
-  const [{ compile }, { trace }, { modelConfig }, { elements }] = await Promise.all([
+  const [{ chooseEngine, compile, executorOf }, { trace }, { modelConfig }, { elements }] = await Promise.all([
     import('#engine/index.js'),
     import('#graph/trace.js'),
     import('#nn/models/registry.js'),
@@ -48,12 +47,12 @@ export async function runCost(spec: RunSpec): Promise<RunCost> {
       how: `estimated, not measured, because too little memory is free: linear layers at ${ASSUMED_MACS / 1e9} billion multiply-adds per second`,
     };
   }
-  const options = {
-    executor: executorOf(engines.wordOf(spec.engine)),
-    precision: precisions.wordOf(spec.precision),
-    checkpointBlocks: spec.checkpointBlocks ?? false,
-  } as const;
-  const program = await compile(model, { ...shapes, batch: batchSize }, options);
+  const options = { precision: precisions.wordOf(spec.precision), checkpointBlocks: spec.checkpointBlocks ?? false };
+  const sized = { ...shapes, batch: batchSize };
+  const asked = engines.wordOf(spec.engine);
+  // A worker of the run chooses for itself; this is what one on this machine would do.
+  const engine = asked === 'auto' ? (await chooseEngine(model, sized, options, signal)).engine : asked;
+  const program = await compile(model, sized, { ...options, executor: executorOf(engine) });
   try {
     const kind = optimizers.wordOf(spec.opt);
     const step = async (samples: number, learn: boolean): Promise<number> => {

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { classDifference } from '#data/manifest/class-difference.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import { subsetSize } from '#data/plan/order.js';
-import { executorOf, lacks } from '#engine/engines.js';
+import { executorAsked, lacks } from '#engine/engines.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
 import { checkId } from '#errors/resource-names.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
@@ -66,7 +66,7 @@ export async function prepareEvaluation(
   // UNSPECIFIED, which is 0, means the same as absent.
   const engine = engines.wordOf(spec.engine || run.engine);
   const ofRun = precisions.wordOf(run.precision);
-  const lacking = (precision: typeof ofRun) => lacks(executorOf(engine), { precision, checkpointBlocks: false });
+  const lacking = (precision: typeof ofRun) => lacks(executorAsked(engine), { precision, checkpointBlocks: false });
   const precision = spec.precision ? precisions.wordOf(spec.precision) : lacking(ofRun).length === 0 ? ofRun : precisions.fallback;
   for (const { field, value, allowed } of lacking(precision)) violations.add(`spec.${field}`, value, `${allowed} on engine ${engine}`);
   violations.throwIfAny();

@@ -71,7 +71,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
 /** Evaluates the checkpoint, unless the worker stops meanwhile. */
 async function attempted(
   { store, config, metrics }: EvaluationWorkerDeps,
-  { claimed, project, stopping }: Attempt<EvaluationEvent, EvaluationView>,
+  { claimed, project, stopping, logger }: Attempt<EvaluationEvent, EvaluationView>,
 ): Promise<EvaluationOutcome> {
   const { data, prefetch, prefetchBytes } = config;
   const { evaluation } = claimed.view;
@@ -86,6 +86,7 @@ async function attempted(
       onProgress: (samples) => progress.note(samples),
       onImages: (count) => metrics.images.inc(count),
       signal: AbortSignal.any([claimed.signal, stopping]),
+      logger,
     });
     metrics.seconds.observe(result.seconds);
     return { kind: 'succeeded', result };

@@ -1,5 +1,6 @@
 /** Evaluates the weights of a checkpoint, and their moving average if the spec asks for it, on every sample of a data set once, in order. */
-import { compile, executorOf, type Program } from '#engine/index.js';
+import { type CompileShapes, chooseEngine, compile, executorOf, type Program } from '#engine/index.js';
+import type { Model } from '#nn/model.js';
 import { modelConfig } from '#nn/models/registry.js';
 import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import type { EvaluationResult, EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
@@ -7,6 +8,7 @@ import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { engines, precisions } from '#spec/words.js';
 import { type LoadedCheckpoint, loadCheckpoint } from '#storage/checkpoint.js';
 import type { ObjectStore } from '#storage/object-store.js';
+import type { Logger } from '#telemetry/logger.js';
 import { readTrainingMetadata } from '#training/checkpoint-metadata.js';
 import { toProgramTensors } from '#training/checkpoint-tensors.js';
 import { type DataAccess, type PreparedBatch, PreparedBatches } from '#training/prepared-batches.js';
@@ -27,6 +29,7 @@ export interface ScoreOptions {
   readonly onProgress: (samples: number) => void;
   readonly onImages: (count: number) => void;
   readonly signal: AbortSignal;
+  readonly logger: Logger;
 }
 
 /** Images cannot be decoded. The data service would put others in their places, and the scores would not be those of the data set. */
@@ -54,11 +57,11 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
   });
   const { model, spec: runSpec } = readTrainingMetadata(spec.checkpoint, loaded.manifest.metadata);
   const trained = RunSpec.fromJSON(runSpec);
-  const program = await compile(
+  const program = await compileForScores(
     // A ConvNeXt without layer scale has other parameters.
     modelConfig(model.name, model, { layerScaleInitValue: trained.layerScaleInitValue }),
     { imageSize: model.imageSize, classes: model.classes, batch: spec.batchSize as number },
-    { executor: executorOf(engines.wordOf(spec.engine)), precision: precisions.wordOf(spec.precision), evaluateOnly: true },
+    options,
   );
   try {
     await load(program, loaded);
@@ -79,6 +82,15 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
   } finally {
     program.dispose();
   }
+}
+
+async function compileForScores(model: Model, shapes: CompileShapes, { spec, signal, logger }: ScoreOptions): Promise<Program> {
+  const options = { precision: precisions.wordOf(spec.precision), evaluateOnly: true };
+  const asked = engines.wordOf(spec.engine);
+  if (asked !== 'auto') return compile(model, shapes, { ...options, executor: executorOf(asked) });
+  const { engine, reason } = await chooseEngine(model, shapes, options, signal);
+  logger.info({ engine, reason }, 'an engine was chosen');
+  return compile(model, shapes, { ...options, executor: executorOf(engine) });
 }
 
 async function load(program: Program, { tensors: { weights = [], ema } }: LoadedCheckpoint): Promise<void> {

@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { classDifference } from '#data/manifest/class-difference.js';
-import { executorOf, lacks } from '#engine/engines.js';
+import { executorAsked, lacks } from '#engine/engines.js';
 import type { Violations } from '#errors/errors.js';
 import type { Family } from '#nn/models/registry.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
@@ -130,7 +130,7 @@ function checkEngine(
   sound: (...keys: OptionKey[]) => boolean,
 ): void {
   const engine = engines.wordOf(value.engine);
-  const found = lacks(executorOf(engine), {
+  const found = lacks(executorAsked(engine), {
     precision: sound('precision') ? precisions.wordOf(value.precision) : 'fp32',
     checkpointBlocks: value.checkpointBlocks,
     model: models && { name: value.model, family: models.family(value.model) },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import { Run, RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { applyEvent, BrokenRunLog, decodeView, encodeView, type RunView } from './run-state.js';
@@ -28,7 +29,10 @@ function fold(bodies: readonly Body[], from?: RunView): RunView {
   return view!;
 }
 
-const claimed = (attempt: number): Body => ({ $case: 'claimed', value: { attempt, worker: `w${attempt}`, succeeds: '' } });
+const claimed = (attempt: number, engine = Engine.NATIVE): Body => ({
+  $case: 'claimed',
+  value: { attempt, worker: `w${attempt}`, succeeds: '', engine, engineReason: '' },
+});
 const state = (to: RunState, reason = '', released = false): Body => ({ $case: 'state', value: { state: to, reason, released } });
 const checkpoint = (step: number): Body => ({
   $case: 'checkpoint',

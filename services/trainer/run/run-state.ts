@@ -120,7 +120,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
   switch (body?.$case) {
     case 'claimed':
       return withRun(
-        { state: RunState.RUNNING, attempt: body.value.attempt, statusMessage: '' },
+        { state: RunState.RUNNING, attempt: body.value.attempt, statusMessage: '', engine: body.value.engine },
         { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
@@ -206,7 +206,7 @@ export function isBest(view: RunView, step: number, top1: number): boolean {
 }
 
 /** Changes with the fields of a view and with how they are computed. */
-const snapshotVersion = 2;
+const snapshotVersion = 3;
 
 /** Encodes a view as JSON for a snapshot. */
 export function encodeView({ run, scheduleChanges, ...rest }: RunView): string {

@@ -1,4 +1,5 @@
 /** The values that all parts of an attempt at a run use. */
+import type { EngineName } from '#engine/index.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { DataAccess } from '#training/prepared-batches.js';
@@ -8,6 +9,7 @@ import type { EvaluatorClient, SchedulerClient } from '../peers.js';
 import type { EventBody, EventBodyAt } from '../run/run-log.js';
 import { asResolved, type ResolvedSpec } from '../run/run-spec.js';
 import type { RunView } from '../run/run-state.js';
+import { claimedEngine } from './engine-choices.js';
 
 export interface AttemptOptions {
   readonly store: ObjectStore;
@@ -29,6 +31,8 @@ export interface AttemptOptions {
 
 export interface AttemptContext extends AttemptOptions {
   readonly spec: ResolvedSpec;
+  /** Engine of this claim: the spec's, or the one that was chosen for AUTO. */
+  readonly engine: EngineName;
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   /** Appends to the run's log. @throws ClaimLost, WorkEnded */
@@ -41,6 +45,7 @@ export function attemptContext(options: AttemptOptions): AttemptContext {
   return {
     ...options,
     spec: asResolved(run.spec!),
+    engine: claimedEngine(claimed.view),
     stepsPerEpoch: Number(run.stepsPerEpoch),
     totalSteps: Number(run.totalSteps),
     append: async (body) => {

@@ -35,7 +35,7 @@ export class EngineHere {
     if (run.spec === undefined || engine === 'native') return true;
     const before = this.#left.get(run.uid);
     if (before !== undefined && performance.now() - before.sinceMs < lookAgainMs) return false;
-    const reason = await fingerprintOfRun(asResolved(run.spec)).then(
+    const reason = await fingerprintOfRun(asResolved(run.spec), engine).then(
       () => undefined,
       (error) => (error instanceof ExecutorUnavailable ? error.message : undefined),
     );

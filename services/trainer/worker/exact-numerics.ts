@@ -4,6 +4,7 @@
  */
 import { RecentMap } from '#bounds/recent-map.js';
 import { ExecutorUnavailable } from '#engine/index.js';
+import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { readManifest } from '#storage/checkpoint.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
@@ -12,6 +13,7 @@ import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { manifestKeyOf } from '#work/checkpoint-keys.js';
 import { asResolved } from '../run/run-spec.js';
 import type { KnownCheckpoint, RunView } from '../run/run-state.js';
+import { engineName } from './engine-choices.js';
 import { fingerprintOfRun } from './run-program.js';
 
 /** The worker's numerics differ from the checkpoint's, and the run asks for exact resumption. */
@@ -45,8 +47,8 @@ export class ExactNumerics {
     this.#options = options;
   }
 
-  /** Tells whether this worker's numerics allow it to claim the run. @throws errors of the store; the signal's reason */
-  async allow({ run, checkpoints }: RunView, signal: AbortSignal): Promise<boolean> {
+  /** Tells whether this worker's numerics allow it to claim the run for this engine. @throws errors of the store; the signal's reason */
+  async allow({ run, checkpoints }: RunView, engine: Engine, signal: AbortSignal): Promise<boolean> {
     if (checkpoints[0] === undefined || run.spec?.exact !== true) return true;
     const newest = manifestKeyOf(checkpoints[0].name, run.uid);
     const known = this.#fits.get(newest);
@@ -54,7 +56,7 @@ export class ExactNumerics {
     const found = await this.#wanted(checkpoints, run.uid, signal);
     // Without a readable checkpoint, the attempt itself reports what is wrong with the run.
     if (found === undefined) return true;
-    const here = await fingerprintOfRun(asResolved(run.spec)).then(fingerprintLine, (error) => {
+    const here = await fingerprintOfRun(asResolved(run.spec), engineName(engine)).then(fingerprintLine, (error) => {
       if (error instanceof ExecutorUnavailable) return error.message;
       throw error;
     });

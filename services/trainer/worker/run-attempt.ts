@@ -38,7 +38,7 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   });
   let program: Program | undefined;
   try {
-    program = await compileRun(context.spec);
+    program = await compileRun(context.spec, context.engine);
     return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations, waiting });
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;

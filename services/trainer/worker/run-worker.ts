@@ -1,6 +1,5 @@
 /** Claims runs, runs each attempt and records how it ended: trained, paused, given back, failed, or lost to another worker. */
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
-import { engines } from '#spec/words.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
@@ -10,8 +9,8 @@ import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
 import { StartingPointGone, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
-import { asResolved } from '../run/run-spec.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
+import { choosingMs, EngineChoices, engineName } from './engine-choices.js';
 import { EngineHere } from './engine-here.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
@@ -47,8 +46,9 @@ export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 /** Starts the worker. The caller must stop it, which saves a checkpoint of every run after its current step and gives the run back. */
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
-  const engine = new EngineHere({ logger, onLeft: () => metrics.leftWithoutEngine.inc() });
+  const enginesHere = new EngineHere({ logger, onLeft: () => metrics.leftWithoutEngine.inc() });
   const numerics = new ExactNumerics({ store, logger, onLeft: () => metrics.leftToOthers.inc() });
+  const engines = new EngineChoices(logger);
   return new ClaimedWorker({
     kind: 'run',
     progress: 'a further checkpoint',
@@ -60,9 +60,15 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
-    mayClaim: async (_, view, signal) =>
-      (await engine.allow(view, engines.wordOf(asResolved(view.run.spec!).engine))) && (await numerics.allow(view, signal)),
-    claim: (view, worker, succeeds) => ({ body: { $case: 'claimed', value: { attempt: view.run.attempt + 1, worker, succeeds } } }),
+    mayClaim: async (_, view, signal) => {
+      const chosen = await engines.choose(view, signal);
+      return (await enginesHere.allow(view, engineName(chosen))) && (await numerics.allow(view, chosen, signal));
+    },
+    mayClaimMs: choosingMs,
+    claim: (view, worker, succeeds) => {
+      const claim = { attempt: view.run.attempt + 1, worker, succeeds, ...engines.of(view) };
+      return { body: { $case: 'claimed', value: claim } };
+    },
     attempt: (attempt) => attempted(deps, attempt),
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),

@@ -22,6 +22,11 @@ export enum Engine {
   TENSORFLOW = 3,
   /** WEBGPU - A GPU of any vendor, through WebGPU. It supports the recomputation of blocks. */
   WEBGPU = 4,
+  /**
+   * AUTO - The worker chooses when it claims the work: WEBGPU if there is a GPU that computes what NATIVE computes, and does it faster; otherwise NATIVE.
+   * Its precisions are those of NATIVE.
+   */
+  AUTO = 5,
   UNRECOGNIZED = -1,
 }
 
@@ -42,6 +47,9 @@ export function engineFromJSON(object: any): Engine {
     case 4:
     case "ENGINE_WEBGPU":
       return Engine.WEBGPU;
+    case 5:
+    case "ENGINE_AUTO":
+      return Engine.AUTO;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -61,6 +69,8 @@ export function engineToJSON(object: Engine): string {
       return "ENGINE_TENSORFLOW";
     case Engine.WEBGPU:
       return "ENGINE_WEBGPU";
+    case Engine.AUTO:
+      return "ENGINE_AUTO";
     case Engine.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";

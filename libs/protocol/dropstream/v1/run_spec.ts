@@ -307,7 +307,10 @@ export interface RunSpec {
   disableEval?:
     | boolean
     | undefined;
-  /** Engine that computes the training. Default NATIVE. */
+  /**
+   * Engine that computes the training. With AUTO, each claim says which one was chosen, and from its first checkpoint on, the run stays on that
+   * engine: a worker that does not have it leaves an exact run to others, and goes on with another engine otherwise. Default NATIVE.
+   */
   engine?:
     | Engine
     | undefined;
@@ -336,7 +339,7 @@ export interface RunSpec {
     | undefined;
   /**
    * True: keep only the input of each block and recompute the block before its backward pass. This needs less memory and one more forward pass;
-   * results are identical. Engine NATIVE only. Default false.
+   * results are identical. Not with engines TFJS and TENSORFLOW. Default false.
    */
   checkpointBlocks?:
     | boolean

@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
+import { Engine, engineFromJSON, engineToJSON } from "./engine_types.js";
 import { EvaluationResult } from "./evaluator.js";
 import { UnreadableResource } from "./resource_types.js";
 import { RunSpec } from "./run_spec.js";
@@ -155,6 +156,8 @@ export interface Run {
   evaluationsFailed: number;
   /** Why the newest failed evaluation failed; empty if none has failed. */
   evaluationFailure: string;
+  /** Engine of the newest claim: that of the spec, or the one that the worker chose for AUTO. UNSPECIFIED before the first claim. */
+  engine: Engine;
 }
 
 export interface Run_LabelsEntry {
@@ -321,6 +324,10 @@ export interface ClaimedRecord {
   worker: string;
   /** The former owner, if its supervisor said that it had ended, so that the claim did not wait for its lease; otherwise empty. */
   succeeds: string;
+  /** Engine that computes this attempt: that of the spec, or the one that the worker chose for AUTO. */
+  engine: Engine;
+  /** Why the worker chose this engine, as the end of the sentence "It was chosen because …"; empty if the spec names the engine. */
+  engineReason: string;
 }
 
 /** An attempt starts to train, from a checkpoint or from the beginning. */
@@ -622,6 +629,7 @@ function createBaseRun(): Run {
     evaluationsSucceeded: 0,
     evaluationsFailed: 0,
     evaluationFailure: "",
+    engine: 0,
   };
 }
 
@@ -710,6 +718,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.evaluationFailure !== "") {
       writer.uint32(186).string(message.evaluationFailure);
+    }
+    if (message.engine !== 0) {
+      writer.uint32(192).int32(message.engine);
     }
     return writer;
   },
@@ -914,6 +925,14 @@ export const Run: MessageFns<Run> = {
             message.evaluationFailure = reader.string();
             continue;
           }
+          case 24: {
+            if (tag !== 192) {
+              break;
+            }
+
+            message.engine = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1016,6 +1035,7 @@ export const Run: MessageFns<Run> = {
         : isSet(object.evaluation_failure)
         ? globalThis.String(object.evaluation_failure)
         : "",
+      engine: isSet(object.engine) ? engineFromJSON(object.engine) : 0,
     };
   },
 
@@ -1096,6 +1116,9 @@ export const Run: MessageFns<Run> = {
     if (message.evaluationFailure !== "") {
       obj.evaluationFailure = message.evaluationFailure;
     }
+    if (message.engine !== 0) {
+      obj.engine = engineToJSON(message.engine);
+    }
     return obj;
   },
 
@@ -1143,6 +1166,7 @@ export const Run: MessageFns<Run> = {
     message.evaluationsSucceeded = object.evaluationsSucceeded ?? 0;
     message.evaluationsFailed = object.evaluationsFailed ?? 0;
     message.evaluationFailure = object.evaluationFailure ?? "";
+    message.engine = object.engine ?? 0;
     return message;
   },
 };
@@ -2806,7 +2830,7 @@ export const EpochRecord: MessageFns<EpochRecord> = {
 };
 
 function createBaseClaimedRecord(): ClaimedRecord {
-  return { attempt: 0, worker: "", succeeds: "" };
+  return { attempt: 0, worker: "", succeeds: "", engine: 0, engineReason: "" };
 }
 
 export const ClaimedRecord: MessageFns<ClaimedRecord> = {
@@ -2819,6 +2843,12 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
     }
     if (message.succeeds !== "") {
       writer.uint32(26).string(message.succeeds);
+    }
+    if (message.engine !== 0) {
+      writer.uint32(32).int32(message.engine);
+    }
+    if (message.engineReason !== "") {
+      writer.uint32(42).string(message.engineReason);
     }
     return writer;
   },
@@ -2860,6 +2890,22 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
             message.succeeds = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.engine = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.engineReason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2877,6 +2923,12 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
       attempt: isSet(object.attempt) ? globalThis.Number(object.attempt) : 0,
       worker: isSet(object.worker) ? globalThis.String(object.worker) : "",
       succeeds: isSet(object.succeeds) ? globalThis.String(object.succeeds) : "",
+      engine: isSet(object.engine) ? engineFromJSON(object.engine) : 0,
+      engineReason: isSet(object.engineReason)
+        ? globalThis.String(object.engineReason)
+        : isSet(object.engine_reason)
+        ? globalThis.String(object.engine_reason)
+        : "",
     };
   },
 
@@ -2891,6 +2943,12 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
     if (message.succeeds !== "") {
       obj.succeeds = message.succeeds;
     }
+    if (message.engine !== 0) {
+      obj.engine = engineToJSON(message.engine);
+    }
+    if (message.engineReason !== "") {
+      obj.engineReason = message.engineReason;
+    }
     return obj;
   },
 
@@ -2902,6 +2960,8 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
     message.attempt = object.attempt ?? 0;
     message.worker = object.worker ?? "";
     message.succeeds = object.succeeds ?? "";
+    message.engine = object.engine ?? 0;
+    message.engineReason = object.engineReason ?? "";
     return message;
   },
 };
