@@ -25,8 +25,8 @@ export interface CompileOptions {
   /** Default native. */
   executor?: ExecutorName;
   /**
-   * Default fp32. bf16 (native only) is mixed precision: matrix products and their operands are bf16; the residual stream, weights, optimizer, sums
-   * of norms and losses stay fp32.
+   * Default fp32. bf16 (native and webgpu) is mixed precision: matrix products and their operands are bf16; the residual stream, weights, optimizer,
+   * sums of norms and losses stay fp32.
    */
   precision?: Precision;
   /** Saves memory at the cost of a second forward pass (native only): keeps only the input of each block. Does not change bits. Default false. */

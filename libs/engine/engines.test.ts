@@ -18,7 +18,7 @@ test('exactly the engines of the protos have an executor', () => {
 
 test('the error about an unsupported option says what the executor supports', () => {
   const everything = { precision: 'bf16', checkpointBlocks: true } as const;
-  assert.deepEqual(lacks('native', everything), []);
+  for (const executor of ['native', 'webgpu'] as const) assert.deepEqual(lacks(executor, everything), []);
   assert.deepEqual(lacks('tfjs-cpu', everything), [
     { field: 'precision', value: 'bf16', allowed: 'fp32' },
     { field: 'checkpoint_blocks', value: 'true', allowed: 'false' },

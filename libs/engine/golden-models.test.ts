@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trace } from '#graph/trace.js';
 import { assertChecks } from '../../test/support/checks.js';
-import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
+import { mixedExecutors, testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { fillParameter, fixtureJson, fixtureTensors, publicFixtures, withoutFixtures } from '../../test/support/fixtures.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
 import {
@@ -34,13 +34,15 @@ for (const name of cases) {
     });
   }
 
-  test(`native: the reduced ${name} in bf16 has them within the tolerances of mixed precision`, {
-    skip: withoutExecutor('native'),
-  }, async () => {
-    for (const mode of modesOf(file)) {
-      assertChecks(await reducedChecks(publicFixtures, name, mode, { executor: 'native', precision: 'bf16' }), mode);
-    }
-  });
+  for (const executor of mixedExecutors) {
+    test(`${executor}: the reduced ${name} in bf16 has them within the tolerances of mixed precision`, {
+      skip: withoutExecutor(executor),
+    }, async () => {
+      for (const mode of modesOf(file)) {
+        assertChecks(await reducedChecks(publicFixtures, name, mode, { executor, precision: 'bf16' }), mode);
+      }
+    });
+  }
 
   test(`the program lowered from ${name} has the golden values in float64, whole and in chunks`, () => {
     for (const mode of modesOf(file)) {

@@ -14,10 +14,11 @@ import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { withoutExecutor } from '../../test/support/executors.js';
 import { runFloat64 } from '../../test/support/float64-program.js';
 import { norm } from '../../test/support/golden-model.js';
-import type { MicroBatch } from './executable.js';
+import type { Executable, MicroBatch } from './executable.js';
 import { lower } from './native/lower.js';
 import { createProgram } from './native/program.js';
 import type { Instruction, Operand, ProgramSpec } from './native/program-spec.js';
+import { WebgpuProgram } from './webgpu/program.js';
 
 // The effect of blocks on the stream at ConvNeXt's initial layer scale, 1e-6, as the difference to a scale of 0. The model's logits are the mean of
 // its stream, and its first parameter is added to it, so only the stream lies between the blocks and the measured values.
@@ -57,22 +58,24 @@ const inFloat64: Run = async (spec, parameters) => {
   return [logits, gradients[positions]!];
 };
 
-const natively: Run = async (spec, parameters) => {
-  const program = createProgram(spec);
-  try {
-    await program.write(
-      'weights',
-      parameters.map((values, parameter) => ({ parameter, values })),
-    );
-    const { logits } = await program.accumulate({ microBatches: [batch], random, lossScale: 1, index: 0, leaves: 1 });
-    await program.update();
-    const gradient = new Float32Array(parameters[positions]!.length);
-    await program.read('gradients', [{ parameter: positions, values: gradient }]);
-    return [Float64Array.from(logits), Float64Array.from(gradient)];
-  } finally {
-    program.dispose();
-  }
-};
+const on =
+  (create: (spec: ProgramSpec) => Executable | Promise<Executable>): Run =>
+  async (spec, parameters) => {
+    const program = await create(spec);
+    try {
+      await program.write(
+        'weights',
+        parameters.map((values, parameter) => ({ parameter, values })),
+      );
+      const { logits } = await program.accumulate({ microBatches: [batch], random, lossScale: 1, index: 0, leaves: 1 });
+      await program.update();
+      const gradient = new Float32Array(parameters[positions]!.length);
+      await program.read('gradients', [{ parameter: positions, values: gradient }]);
+      return [Float64Array.from(logits), Float64Array.from(gradient)];
+    } finally {
+      program.dispose();
+    }
+  };
 
 /** The contribution of the blocks to logits and gradient. */
 async function effect(spec: ProgramSpec, run: Run): Promise<Float64Array[]> {
@@ -82,6 +85,9 @@ async function effect(spec: ProgramSpec, run: Run): Promise<Float64Array[]> {
   return on.map((values, part) => values.map((value, i) => value - off[part]![i]!));
 }
 
+/** Floats to which every machine aligns values. */
+const ALIGNMENT = 64;
+
 /** The spec with every value of the stream, forward and backward, rounded to bf16 after each kernel that writes it. */
 function withRoundedStream(spec: ProgramSpec): ProgramSpec {
   const values = [...spec.values];
@@ -89,7 +95,7 @@ function withRoundedStream(spec: ProgramSpec): ProgramSpec {
   const round = (operand: Operand, domain: number): Instruction[] => {
     const { elementsPerSample } = values[(operand as { value: number }).value]!;
     const rounded = { value: values.push({ offset: arenaFloats, elementsPerSample, type: 'bf16' }) - 1 };
-    arenaFloats += Math.ceil((elementsPerSample * spec.chunkSamples) / 32) * 16;
+    arenaFloats += Math.ceil((elementsPerSample * spec.chunkSamples) / (2 * ALIGNMENT)) * ALIGNMENT;
     const copy = { kernel: 'cast', domain, attributes: { width: elementsPerSample } } as const;
     return [
       { ...copy, inputs: [operand], outputs: [rounded] },
@@ -107,15 +113,16 @@ function withRoundedStream(spec: ProgramSpec): ProgramSpec {
 function withExactLossGradient(spec: ProgramSpec): ProgramSpec {
   const { value } = spec.forward.at(-1)!.outputs[1] as { value: number };
   const values = spec.values.map((one, index) => (index === value ? { ...one, offset: spec.arenaFloats, type: 'fp32' as const } : one));
-  return { ...spec, values, arenaFloats: spec.arenaFloats + samples * classes };
+  return { ...spec, values, arenaFloats: spec.arenaFloats + ALIGNMENT * Math.ceil((samples * classes) / ALIGNMENT) };
 }
 
-const spec = withExactLossGradient(lower(graph, samples, { precision: 'bf16' }));
+const spec = withExactLossGradient(lower(graph, samples, { precision: 'bf16', alignmentFloats: ALIGNMENT }));
 const exact = effect(lower(graph, samples), inFloat64);
 
 for (const [machine, run, allowed, skip] of [
   ['float64', inFloat64, 0.05, false],
-  ['native', natively, 0.15, withoutExecutor('native')], // fp32 itself is good to 6e-8 of the stream
+  ['native', on(createProgram), 0.15, withoutExecutor('native')], // fp32 itself is good to 6e-8 of the stream
+  ['webgpu', on(WebgpuProgram.create), 0.15, withoutExecutor('webgpu')],
 ] as const) {
   test(`${machine}: in bf16 blocks at layer scale 1e-6 reach logits and gradients; in a stream of bf16 they would vanish`, {
     skip,

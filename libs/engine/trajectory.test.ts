@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertChecks } from '../../test/support/checks.js';
-import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
+import { mixedExecutors, testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { publicFixtures, withoutFixtures } from '../../test/support/fixtures.js';
 import { trajectoryChecks } from '../../test/support/golden-trajectory.js';
 
@@ -20,7 +20,13 @@ for (const name of names) {
     );
   }
 
-  test(`native: in bf16 it follows ${name} within the tolerances of mixed precision`, { skip: withoutExecutor('native') }, async () =>
-    assertChecks(await trajectoryChecks(publicFixtures, name, { executor: 'native', precision: 'bf16' })),
-  );
+  for (const executor of mixedExecutors) {
+    test(
+      `${executor}: in bf16 it follows ${name} within the tolerances of mixed precision`,
+      {
+        skip: withoutExecutor(executor),
+      },
+      async () => assertChecks(await trajectoryChecks(publicFixtures, name, { executor, precision: 'bf16' })),
+    );
+  }
 }

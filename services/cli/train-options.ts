@@ -306,7 +306,7 @@ export const trainOptions: readonly TrainOption[] = [
       'precision',
       'text',
       'fp32',
-      'fp32 or bf16 (engine native only); bf16 computes matrix products in bf16 and keeps weights and the residual stream in fp32',
+      'fp32 or bf16 (engines native and webgpu); bf16 computes matrix products in bf16 and keeps weights and the residual stream in fp32',
       'precision',
     ],
     [

@@ -1,4 +1,5 @@
 /** The executors that engine tests run on, and why one is left out. */
+import { abilitiesOf } from '#engine/engines.js';
 import { type ExecutorName, listExecutors } from '#engine/index.js';
 
 // Tests of WebGPU may run on a GPU in software, which is only used by name.
@@ -17,3 +18,6 @@ const wanted = process.env.DROPSTREAM_TESTED_EXECUTORS?.split(',');
 
 /** Every executor that the tests compare: TensorFlow's and WebGPU's only where they are installed. `npm run test:webgpu` has its own only. */
 export const testedExecutors = all.filter((name) => wanted === undefined || wanted.includes(name));
+
+/** Those of them that have mixed precision. */
+export const mixedExecutors = testedExecutors.filter((name) => abilitiesOf(name).precisions.includes('bf16'));

@@ -140,7 +140,7 @@ const isHalfProduct = (spec: ProgramSpec, { kernel, inputs }: Instruction): bool
 const bits = new DataView(new ArrayBuffer(4));
 
 /** The nearest bf16, ties to even, by way of fp32. */
-function bf16(value: number): number {
+export function bf16(value: number): number {
   bits.setFloat32(0, value);
   const whole = bits.getUint32(0);
   if (!Number.isFinite(value)) return value;

@@ -1,8 +1,9 @@
 /** Compares a kernel of the WebGPU executor with the float64 machine on the same operands. */
+import type { OperandReference } from '#engine/webgpu/kernels/kernel.js';
 import { kernelOperands } from '#native/kernel-operands.js';
 import { PhiloxDraws } from '#random/philox.js';
 import { assertChecks } from './checks.js';
-import { runKernelInFloat64 } from './float64-program.js';
+import { bf16, runKernelInFloat64 } from './float64-program.js';
 import { type KernelRun, runKernel } from './webgpu-kernel.js';
 
 /** Reproducible values from −1 to 1. */
@@ -13,20 +14,63 @@ export function values(length: number, seed: number): Float32Array {
 
 /**
  * Runs the call on both, and asserts that no element of an output is off by more than `tolerance` times the largest element that the output should
- * have (at least 1e-3, so that an output of zeros has a scale).
+ * have (at least 1e-3, so that an output of zeros has a scale). An element stored as bf16 must be what one rounding makes of such a number.
  */
 export async function assertMatchesFloat64(run: KernelRun, tolerance: number): Promise<void> {
   const actual = await runKernel(run);
   const expected = runKernelInFloat64(inFloat64(run));
   const checks = Object.entries(expected).map(([name, wanted]) => {
-    const scale = Math.max(1e-3, ...wanted.map(Math.abs));
+    const scale = wanted.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-3);
+    const distance = run.bf16?.includes(`out.${name}`) ? beforeRounding : (value: number, found: number) => Math.abs(value - found);
     const error = wanted.reduce((worst, value, i) => {
-      const off = Math.abs(value - (actual[name]?.[i] ?? Number.NaN));
+      const off = distance(value, actual[name]?.[i] ?? Number.NaN);
       return off <= worst ? worst : off;
     }, 0);
     return { what: `${run.kernel}.${name}`, error: error / scale, tolerance };
   });
-  assertChecks(checks, JSON.stringify(run.attributes));
+  assertChecks(checks, JSON.stringify({ ...run.attributes, bf16: run.bf16 }));
+}
+
+/** The same with every mixture of types that the kernel table allows, but for fp32 alone. */
+export async function assertMatchesInBf16(run: KernelRun, tolerance: number): Promise<void> {
+  const mixtures = mixturesOf(run);
+  if (mixtures.length === 0) throw new Error(`${run.kernel} has no operand in bf16`);
+  for (const mixture of mixtures) await assertMatchesFloat64({ ...run, bf16: mixture }, tolerance);
+}
+
+/** All that can be bf16; and of the operands whose types are their own only what is read, or only what is written. */
+function mixturesOf({ kernel, inputs, outputs, inPlace }: KernelRun): OperandReference[][] {
+  const slots = kernelOperands[kernel];
+  const those = (kind: 'in' | 'out', storage: 'own' | 'alike'): OperandReference[] => {
+    const present = kind === 'in' ? inputs : outputs;
+    return (kind === 'in' ? slots.inputs : slots.outputs)
+      .filter((slot) => slot.storage === storage && slot.name in present && slot.name !== 'images')
+      .map(({ name }): OperandReference => `${kind}.${name}`);
+  };
+  const alike = [...those('in', 'alike'), ...those('out', 'alike')];
+  const [read, written] = [those('in', 'own'), those('out', 'own')];
+  const sets = [[...alike, ...read, ...written], [...alike, ...read], [...alike, ...written], alike, [...read, ...written]];
+  const sameMemory = (set: OperandReference[]) => inPlace === undefined || set.includes(`in.${inPlace}`) === set.includes('out.y');
+  const different = new Map(sets.filter((set) => set.length > 0 && sameMemory(set)).map((set) => [[...set].sort().join(' '), set]));
+  return [...different.values()];
+}
+
+/** How far the number at least is from `value` of which `found` is the nearest bf16, ties to even. */
+function beforeRounding(value: number, found: number): number {
+  if (!(bf16(found) === found)) return Number.NaN;
+  const [below, above] = [neighbour(found, -1), neighbour(found, 1)];
+  return Math.max(0, (found + below) / 2 - value, value - (found + above) / 2);
+}
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/** The next bf16 downwards or upwards. */
+function neighbour(value: number, direction: -1 | 1): number {
+  bits.setFloat32(0, value === 0 ? 0 : value);
+  const magnitude = bits.getUint32(0) & 0x7fffffff;
+  const sign = value === 0 ? direction : Math.sign(value);
+  bits.setUint32(0, magnitude + (value === 0 || sign === direction ? 0x10000 : -0x10000));
+  return sign * bits.getFloat32(0);
 }
 
 function inFloat64(run: KernelRun): Parameters<typeof runKernelInFloat64>[0] {
@@ -47,7 +91,7 @@ function inFloat64(run: KernelRun): Parameters<typeof runKernelInFloat64>[0] {
   return {
     kernel,
     attributes,
-    inputs: inOrder(slots.inputs, run.inputs),
+    inputs: inOrder(slots.inputs, inputsAsRead(run)),
     outputs: inOrder(slots.outputs, run.outputs),
     domain: kernel === 'gather_kept' ? path + 1 : domain,
     positions: domains,
@@ -62,4 +106,16 @@ function inFloat64(run: KernelRun): Parameters<typeof runKernelInFloat64>[0] {
     },
     lossScale,
   };
+}
+
+/** Inputs in bf16 are rounded; so is the weight of a product whose activations are bf16. */
+function inputsAsRead({ kernel, inputs, bf16: halves = [] }: KernelRun): Record<string, Float32Array> {
+  const product = kernel === 'linear' || kernel === 'linear_input_grad';
+  const roundsWeight = product && (halves.includes('in.x') || halves.includes('in.dy'));
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, values]) => {
+      const rounds = halves.includes(`in.${name}`) || (name === 'weight' && roundsWeight);
+      return [name, rounds ? Float32Array.from(values, bf16) : values];
+    }),
+  );
 }

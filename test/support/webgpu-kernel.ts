@@ -3,10 +3,11 @@ import { type BufferRange, bindGroup, Pipelines } from '#engine/webgpu/bindings.
 import { CALL_BYTES, type CallWords, writeCallWords } from '#engine/webgpu/call-words.js';
 import { type OpenDevice, openDevice } from '#engine/webgpu/device.js';
 import { kernelFor } from '#engine/webgpu/kernels/index.js';
-import type { Bound, DeviceCall, DeviceOperand } from '#engine/webgpu/kernels/kernel.js';
+import type { Bound, DeviceCall, DeviceOperand, OperandReference } from '#engine/webgpu/kernels/kernel.js';
 import { DROPPED } from '#engine/webgpu/kernels/shared.js';
 import { type KernelName, kernelOperands } from '#native/kernel-operands.js';
 import { keepThreshold, seedKey } from '#random/philox.js';
+import { bf16 } from './float64-program.js';
 
 /** The adapter of tests: lavapipe, unless the machine's own is named. */
 export const testAdapter = process.env.DROPSTREAM_GPU ?? 'llvmpipe';
@@ -27,6 +28,8 @@ export interface KernelRun {
   inputs: Record<string, Float32Array>;
   /** Every output that is present: its number of floats, or what is in it before (gradients are added to). */
   outputs: Record<string, number | Float32Array>;
+  /** Operands that are stored as bf16: inputs are rounded when they are uploaded. */
+  bf16?: readonly OperandReference[];
   /** Input in whose memory `y` is. */
   inPlace?: string;
   /** Samples of the call's domain. */
@@ -74,7 +77,8 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
   const { n, samples = n, chunkSamples = samples, attributes, dropout } = run;
   const ranges = new Map<string, BufferRange>();
   const call: DeviceCall = { kernel: run.kernel, attributes, ...operandsOf(run), draws: dropout !== undefined, chunkSamples };
-  for (const [name, values] of Object.entries(run.inputs)) ranges.set(`in.${name}`, buffer(values));
+  for (const [name, values] of Object.entries(run.inputs))
+    ranges.set(`in.${name}`, buffer(isHalf(run, `in.${name}`) ? words(values) : values));
   for (const [name, values] of Object.entries(run.outputs)) {
     const shared = name === 'y' && run.inPlace !== undefined ? ranges.get(`in.${run.inPlace}`) : undefined;
     ranges.set(`out.${name}`, shared ?? buffer(values));
@@ -87,11 +91,11 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
   const slots = Array.from({ length: samples }, (_, s) => (kept.includes(s) ? kept.indexOf(s) : DROPPED));
   ranges.set('samples', buffer(Uint32Array.from([...positions, ...slots])));
   ranges.set('masks', buffer(dropout?.mask === undefined ? 1 : bitsOf(dropout.mask)));
-  const words = new ArrayBuffer(CALL_BYTES);
-  writeCallWords(words, 0, callWords(run, samples));
+  const uniformWords = new ArrayBuffer(CALL_BYTES);
+  writeCallWords(uniformWords, 0, callWords(run, samples));
   const uniform = device.createBuffer({ size: 256, usage: UNIFORM | COPY_DST });
   owned.push(uniform);
-  device.queue.writeBuffer(uniform, 0, words);
+  device.queue.writeBuffer(uniform, 0, uniformWords);
 
   const pipelines = new Pipelines(device);
   const encoder = device.createCommandEncoder();
@@ -115,14 +119,34 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
   const results: Record<string, Float32Array> = {};
   for (const [name, before] of Object.entries(run.outputs)) {
     const floats = typeof before === 'number' ? before : before.length;
-    results[name] = await readBack(device, ranges.get(`out.${name}`) as BufferRange, floats);
+    const half = isHalf(run, `out.${name}`);
+    const read = await readBack(device, ranges.get(`out.${name}`) as BufferRange, half ? Math.ceil(floats / 2) : floats);
+    results[name] = half ? elements(read).subarray(0, floats) : read;
   }
   for (const one of owned) one.destroy();
   if (errors.length > 0) throw new Error(`${run.kernel}: ${errors.join('; ')}`);
   return results;
 }
 
-function operandsOf({ kernel, inputs, outputs, inPlace }: KernelRun): Pick<DeviceCall, 'inputs' | 'outputs'> {
+const isHalf = ({ bf16 }: KernelRun, operand: OperandReference) => bf16?.includes(operand) === true;
+
+/** Two bf16 a word, the first in the lower half. */
+function words(values: Float32Array): Uint32Array {
+  const bits = new Uint32Array(Float32Array.from(values, bf16).buffer);
+  return Uint32Array.from({ length: Math.ceil(bits.length / 2) }, (_, i) => (bits[2 * i]! >>> 16) | (bits[2 * i + 1] ?? 0));
+}
+
+function elements(read: Float32Array): Float32Array {
+  const stored = new Uint32Array(read.buffer, read.byteOffset, read.length);
+  const bits = Uint32Array.from({ length: 2 * stored.length }, (_, i) =>
+    i % 2 === 0 ? stored[i / 2]! << 16 : stored[(i - 1) / 2]! & 0xffff0000,
+  );
+  return new Float32Array(bits.buffer);
+}
+
+function operandsOf(run: KernelRun): Pick<DeviceCall, 'inputs' | 'outputs'> {
+  const { kernel, inputs, outputs, inPlace } = run;
+  const typeOf = (operand: OperandReference) => (isHalf(run, operand) ? 'bf16' : 'fp32');
   const slots = kernelOperands[kernel];
   const memory = (name: string, gradient: boolean): DeviceOperand['memory'] => {
     if (gradient) return 'gradient';
@@ -131,13 +155,13 @@ function operandsOf({ kernel, inputs, outputs, inPlace }: KernelRun): Pick<Devic
   };
   const inputOperands = Object.keys(inputs).map((name): [string, DeviceOperand] => {
     if (!slots.inputs.some((slot) => slot.name === name)) throw new Error(`${kernel} has no input ${name}`);
-    return [name, { type: 'fp32', memory: memory(name, false), place: `in.${name}` }];
+    return [name, { type: typeOf(`in.${name}`), memory: memory(name, false), place: `in.${name}` }];
   });
   const outputOperands = Object.keys(outputs).map((name): [string, DeviceOperand] => {
     const slot = slots.outputs.find((one) => one.name === name);
     if (slot === undefined) throw new Error(`${kernel} has no output ${name}`);
     const place = name === 'y' && inPlace !== undefined ? `in.${inPlace}` : `out.${name}`;
-    return [name, { type: 'fp32', memory: slot.gradient ? 'gradient' : 'value', place }];
+    return [name, { type: typeOf(`out.${name}`), memory: slot.gradient ? 'gradient' : 'value', place }];
   });
   return { inputs: Object.fromEntries(inputOperands), outputs: Object.fromEntries(outputOperands) };
 }

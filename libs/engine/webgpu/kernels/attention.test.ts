@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { KernelName } from '#native/kernel-operands.js';
-import { assertMatchesFloat64, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu, runKernel } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
@@ -35,7 +35,7 @@ const inWindows = (n: number, [height, width, window, shift]: [number, number, n
 
 /** Groups smaller and larger than a workgroup; rows of whole vectors and others; windows with and without a shift. */
 const cases: Record<'attention' | 'window_attention', Case[]> = {
-  attention: [whole(2, 5, 2, 8), whole(1, 70, 1, 16), whole(3, 17, 3, 6)],
+  attention: [whole(2, 5, 2, 8), whole(1, 70, 1, 16), whole(3, 17, 3, 6), whole(2, 5, 3, 3)],
   window_attention: [inWindows(2, [4, 6, 2, 1], 2, 8), inWindows(1, [6, 6, 3, 0], 1, 5), inWindows(1, [18, 9, 9, 4], 2, 4)],
 };
 const dropouts = [undefined, { rate: 0.25, site: 2, seed: 99n, step: 7, firstSample: 3 }];
@@ -53,22 +53,33 @@ for (const [kernel, all] of Object.entries(cases)) {
     };
   };
 
+  const backward = async (before: KernelRun): Promise<KernelRun> => {
+    const { y, lse } = await runKernel(before);
+    const { qkv, table } = before.inputs;
+    return {
+      ...before,
+      kernel: `${kernel}_grad` as KernelName,
+      inputs: { qkv: qkv!, ...(table && { table }), out: y!, lse: lse!, dy: values(y!.length, 3) },
+      outputs: { y: qkv!.length, ...(table && { table: values(table.length, 4) }) },
+    };
+  };
+
   test(`${kernel} is within 2e-6, with and without dropout`, { skip }, async () => {
     for (const one of all) for (const dropout of dropouts) await assertMatchesFloat64(forward(one, dropout), 2e-6);
+  });
+
+  test(`${kernel} and its gradient in bf16 round once what they store; odd heads, too`, { skip }, async () => {
+    for (const one of all) {
+      const before = forward(one, dropouts[1]);
+      await assertMatchesInBf16(before, 2e-6);
+      await assertMatchesInBf16(await backward(before), 4e-6);
+    }
   });
 
   test(`${kernel}_grad is within 4e-6, with and without dropout; equal bits run to run`, { skip }, async () => {
     for (const one of all)
       for (const dropout of dropouts) {
-        const before = forward(one, dropout);
-        const { y, lse } = await runKernel(before);
-        const { qkv, table } = before.inputs;
-        const run: KernelRun = {
-          ...before,
-          kernel: `${kernel}_grad` as KernelName,
-          inputs: { qkv: qkv!, ...(table && { table }), out: y!, lse: lse!, dy: values(y!.length, 3) },
-          outputs: { y: qkv!.length, ...(table && { table: values(table.length, 4) }) },
-        };
+        const run = await backward(forward(one, dropout));
         await assertMatchesFloat64(run, 4e-6);
         assert.deepEqual(await runKernel(run), await runKernel(run));
       }

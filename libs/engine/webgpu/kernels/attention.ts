@@ -4,8 +4,9 @@
  * order, which the workgroup reads together, a few at a time.
  */
 import { columnSums, together } from './column-sums.js';
-import { type DeviceCall, type DeviceKernel, type Dispatch, type KernelGenerator, type OperandReference, shader } from './kernel.js';
+import { type DeviceCall, type DeviceKernel, type Dispatch, type OperandReference, shader } from './kernel.js';
 import { ONE } from './tiles.js';
+import { inWholeWords } from './whole-words.js';
 
 const THREADS = 64;
 /** Tokens that are in workgroup memory at a time. */
@@ -322,7 +323,15 @@ function backward(call: DeviceCall, groups: Groups): DeviceKernel {
   return together(gradients, table, { dispatches: [], scratch: { partial: call.chunkSamples * rows * columns } });
 }
 
-export const attention: KernelGenerator = (call) => forward(call, allTokens(call));
-export const attentionGrad: KernelGenerator = (call) => backward(call, allTokens(call));
-export const windowAttention: KernelGenerator = (call) => forward(call, windows(call));
-export const windowAttentionGrad: KernelGenerator = (call) => backward(call, windows(call));
+/** Rows of one head, `parts` of them a token. */
+const rowsOf =
+  (parts: number) =>
+  ({ tokens, height = 1, width = 1, heads = 1, head_dim: columns = 1 }: DeviceCall['attributes']) => ({
+    columns,
+    perSample: (tokens ?? height * width) * parts * heads * columns,
+  });
+
+export const attention = inWholeWords(rowsOf(1), (call) => forward(call, allTokens(call)));
+export const attentionGrad = inWholeWords(rowsOf(3), (call) => backward(call, allTokens(call)));
+export const windowAttention = inWholeWords(rowsOf(1), (call) => forward(call, windows(call)));
+export const windowAttentionGrad = inWholeWords(rowsOf(3), (call) => backward(call, windows(call)));

@@ -1,5 +1,5 @@
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, noWebgpu } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
@@ -18,17 +18,11 @@ test('depthwise_conv and both gradients are within 2e-6', { skip }, async () => 
     const { height, width, channels, kernel } = attributes;
     const [size, taps] = [n * height * width * channels, channels * kernel * kernel];
     const [x, weight, bias, dy] = [values(size, 1), values(taps, 2), values(channels, 3), values(size, 4)];
-    await assertMatchesFloat64({ kernel: 'depthwise_conv', attributes, inputs: { x, weight, bias }, outputs: { y: size }, n }, 2e-6);
-    await assertMatchesFloat64({ kernel: 'depthwise_conv_input_grad', attributes, inputs: { dy, weight }, outputs: { y: size }, n }, 2e-6);
-    await assertMatchesFloat64(
-      {
-        kernel: 'depthwise_conv_weight_grad',
-        attributes,
-        inputs: { x, dy },
-        outputs: { weight: values(taps, 5), bias: values(channels, 6) },
-        n,
-      },
-      2e-6,
-    );
+    const outputs = { weight: values(taps, 5), bias: values(channels, 6) };
+    for (const asserted of [assertMatchesFloat64, assertMatchesInBf16]) {
+      await asserted({ kernel: 'depthwise_conv', attributes, inputs: { x, weight, bias }, outputs: { y: size }, n }, 2e-6);
+      await asserted({ kernel: 'depthwise_conv_input_grad', attributes, inputs: { dy, weight }, outputs: { y: size }, n }, 2e-6);
+      await asserted({ kernel: 'depthwise_conv_weight_grad', attributes, inputs: { x, dy }, outputs, n }, 2e-6);
+    }
   }
 });

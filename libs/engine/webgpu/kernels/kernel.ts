@@ -70,6 +70,8 @@ export interface ShaderSpec {
    * variable itself, `data_x`, is array<f32>, or array<u32> with two bf16 in a word. Every operand must be used.
    */
   operands: Readonly<Record<string, OperandReference>>;
+  /** Names of fp32 operands whose elements are rounded to bf16 when they are loaded: the weight of a product in bf16. */
+  rounded?: readonly string[];
   workgroupSize: number | readonly [x: number, y: number, z?: number];
   workgroups: Dispatch['workgroups'];
   /** Module-scope declarations: functions, workgroup variables, constants. */
@@ -87,9 +89,9 @@ export interface ShaderSpec {
 
 /** Makes a dispatch of a shader: declares the operands, the uniform and the entry point around the body. */
 export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
-  const { label, operands, workgroupSize, workgroups, declarations = '', positions = false, dropout = false, body } = spec;
+  const { label, operands, rounded = [], workgroupSize, workgroups, declarations = '', positions = false, dropout = false, body } = spec;
   const bindings: { bound: Bound; access: 'read' | 'read_write' }[] = [];
-  const declared: string[] = [];
+  const declared: string[] = rounded.length > 0 ? [ROUNDING] : [];
   const variables = new Map<string, string>();
   const declare = (variable: string, element: string, bound: Bound, access: 'read' | 'read_write') => {
     bindings.push({ bound, access });
@@ -104,7 +106,9 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
       // All of the arena is read_write: WebGPU forbids read and read_write uses of one buffer in a dispatch, even at disjoint places.
       declare(variable, type === 'fp32' ? 'f32' : 'u32', reference, memory === 'parameter' || memory === 'batch' ? 'read' : 'read_write');
     }
-    declared.push(accessors(name, variable, type, reference.startsWith('in.')));
+    if (type === 'bf16' && !declared.includes(ROUNDING)) declared.push(ROUNDING);
+    const access = { name, data: variable, readOnly: reference.startsWith('in.') };
+    declared.push(type === 'bf16' ? halfAccessors(access) : floatAccessors({ ...access, rounds: rounded.includes(name) }));
   }
   const draws = dropout && call.draws;
   if (positions || draws) declare('samples', 'u32', 'samples', 'read');
@@ -137,6 +141,13 @@ export const FLAT = `fn flat_index(id: vec3u, groups: vec3u) -> u32 { return id.
 
 const MOST_GROUPS = 65_535;
 
+/** `bf16_bits(v)`: bits whose upper half is the nearest bf16, ties to even, and a NaN for a NaN. `bf16_of(v)`: that number. */
+const ROUNDING = `fn bf16_bits(v: f32) -> u32 {
+  let b = bitcast<u32>(v);
+  return select(b + 0x7fffu + ((b >> 16u) & 1u), b | 0x400000u, (b & 0x7fffffffu) > 0x7f800000u);
+}
+fn bf16_of(v: f32) -> f32 { return bitcast<f32>(bf16_bits(v) & 0xffff0000u); }`;
+
 const NO_DROPOUT = `
 fn drop_factor(i: u32, element: u32) -> f32 { return 1.0; }
 fn drop_factors(i: u32, block: u32) -> vec4f { return vec4f(1.0); }
@@ -150,27 +161,31 @@ function operandOf(call: DeviceCall, reference: OperandReference): DeviceOperand
   return operand;
 }
 
-function accessors(name: string, data: string, type: ElementType, readOnly: boolean): string {
-  if (type === 'fp32') {
-    const loads = `fn load_${name}(i: u32) -> f32 { return ${data}[i]; }
-fn load2_${name}(i: u32) -> vec2f { return vec2f(${data}[2u * i], ${data}[2u * i + 1u]); }
-fn load4_${name}(i: u32) -> vec4f { let k = 4u * i; return vec4f(${data}[k], ${data}[k + 1u], ${data}[k + 2u], ${data}[k + 3u]); }`;
-    if (readOnly) return loads;
-    return `${loads}
+interface Access {
+  name: string;
+  /** The variable. */
+  data: string;
+  readOnly: boolean;
+}
+
+function floatAccessors({ name, data, readOnly, rounds }: Access & { rounds: boolean }): string {
+  const at = (index: string) => (rounds ? `bf16_of(${data}[${index}])` : `${data}[${index}]`);
+  const loads = `fn load_${name}(i: u32) -> f32 { return ${at('i')}; }
+fn load2_${name}(i: u32) -> vec2f { return vec2f(${at('2u * i')}, ${at('2u * i + 1u')}); }
+fn load4_${name}(i: u32) -> vec4f { let k = 4u * i; return vec4f(${at('k')}, ${at('k + 1u')}, ${at('k + 2u')}, ${at('k + 3u')}); }`;
+  if (readOnly) return loads;
+  return `${loads}
 fn store_${name}(i: u32, v: f32) { ${data}[i] = v; }
 fn store2_${name}(i: u32, v: vec2f) { ${data}[2u * i] = v.x; ${data}[2u * i + 1u] = v.y; }
 fn store4_${name}(i: u32, v: vec4f) { let k = 4u * i; ${data}[k] = v.x; ${data}[k + 1u] = v.y; ${data}[k + 2u] = v.z; ${data}[k + 3u] = v.w; }`;
-  }
+}
+
+function halfAccessors({ name, data, readOnly }: Access): string {
   const loads = `fn load_${name}(i: u32) -> f32 { let w = ${data}[i >> 1u]; return bitcast<f32>(select(w << 16u, w & 0xffff0000u, (i & 1u) == 1u)); }
 fn load2_${name}(i: u32) -> vec2f { let w = ${data}[i]; return vec2f(bitcast<f32>(w << 16u), bitcast<f32>(w & 0xffff0000u)); }
 fn load4_${name}(i: u32) -> vec4f { return vec4f(load2_${name}(2u * i), load2_${name}(2u * i + 1u)); }`;
   if (readOnly) return loads;
   return `${loads}
-fn bf16_${name}(v: f32) -> u32 {
-  let b = bitcast<u32>(v);
-  if ((b & 0x7fffffffu) > 0x7f800000u) { return (b >> 16u) | 0x40u; }
-  return (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
-}
-fn store2_${name}(i: u32, v: vec2f) { ${data}[i] = bf16_${name}(v.x) | (bf16_${name}(v.y) << 16u); }
+fn store2_${name}(i: u32, v: vec2f) { ${data}[i] = (bf16_bits(v.x) >> 16u) | (bf16_bits(v.y) & 0xffff0000u); }
 fn store4_${name}(i: u32, v: vec4f) { store2_${name}(2u * i, v.xy); store2_${name}(2u * i + 1u, v.zw); }`;
 }

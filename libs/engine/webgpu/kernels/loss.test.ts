@@ -1,6 +1,6 @@
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, values } from '../../../../test/support/webgpu-check.js';
-import { closeTestDevice, noWebgpu } from '../../../../test/support/webgpu-kernel.js';
+import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
+import { closeTestDevice, type KernelRun, noWebgpu } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
 const skip = noWebgpu;
@@ -14,10 +14,16 @@ test('softmax_cross_entropy and its gradient are within 2e-6, for logits of any 
         logits: values(n * classes, 1).map((v) => v * size),
         targets: values(n * classes, 2).map((v) => Math.abs(v) / classes),
       };
-      await assertMatchesFloat64(
-        { kernel: 'softmax_cross_entropy', attributes, inputs, outputs: { y: n, dlogits: n * classes }, n, lossScale: 0.125 },
-        2e-6,
-      );
+      const trained: KernelRun = {
+        kernel: 'softmax_cross_entropy',
+        attributes,
+        inputs,
+        outputs: { y: n, dlogits: n * classes },
+        n,
+        lossScale: 0.125,
+      };
+      await assertMatchesFloat64(trained, 2e-6);
+      await assertMatchesInBf16(trained, 2e-6);
       await assertMatchesFloat64({ kernel: 'softmax_cross_entropy', attributes, inputs, outputs: { y: n }, n }, 2e-6);
     }
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu, runKernel } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
@@ -32,25 +32,31 @@ test('linear is within 1e-6, with every epilogue', { skip }, async () => {
   }
 });
 
+test('linear in bf16 rounds its weight, and once what it stores; odd rows, too', { skip }, async () => {
+  for (const shape of shapes) {
+    await assertMatchesInBf16(linear(shape, { bias: false }), 1e-6);
+    await assertMatchesInBf16(linear(shape, { gelu: true }), 1e-6);
+  }
+});
+
 test('a chunk with fewer samples than the largest is the same as one of its own', { skip }, async () => {
   const run = linear({ n: 2, rows: 9, k: 16, out: 24 });
   assert.deepEqual(await runKernel({ ...run, chunkSamples: 12 }), await runKernel({ ...run, chunkSamples: 12, n: 2 }));
   await assertMatchesFloat64({ ...run, chunkSamples: 12 }, 1e-6);
 });
 
-test('linear_input_grad is within 1e-6, with and without the slope of a GELU', { skip }, async () => {
+test('linear_input_grad is within 1e-6, in bf16 too, with and without the slope of a GELU', { skip }, async () => {
   for (const { n, rows, k, out } of shapes)
     for (const gelu of [0, 1]) {
-      await assertMatchesFloat64(
-        {
-          kernel: 'linear_input_grad',
-          attributes: { rows, in: k, out, gelu },
-          inputs: { dy: values(n * rows * out, 1), weight: values(k * out, 2), ...(gelu === 1 && { slope: values(n * rows * k, 3) }) },
-          outputs: { y: n * rows * k },
-          n,
-        },
-        1e-6,
-      );
+      const run: KernelRun = {
+        kernel: 'linear_input_grad',
+        attributes: { rows, in: k, out, gelu },
+        inputs: { dy: values(n * rows * out, 1), weight: values(k * out, 2), ...(gelu === 1 && { slope: values(n * rows * k, 3) }) },
+        outputs: { y: n * rows * k },
+        n,
+      };
+      await assertMatchesFloat64(run, 1e-6);
+      await assertMatchesInBf16(run, 1e-6);
     }
 });
 
@@ -66,6 +72,7 @@ test('linear_weight_grad is within 2e-6 and adds to the gradients; split rows, t
       };
       await assertMatchesFloat64(run, 2e-6);
       await assertMatchesFloat64({ ...run, chunkSamples: 4 * n }, 2e-6);
+      await assertMatchesInBf16(run, 2e-6);
       assert.deepEqual(await runKernel(run), await runKernel(run));
     }
 });
