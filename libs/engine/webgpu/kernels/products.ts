@@ -6,56 +6,53 @@ import { type Factor, ONE, tileFor, tileSums, tileThreads } from './tiles.js';
 import { inWholeWords } from './whole-words.js';
 
 /** y[R, out] = x[R, in] · weight[out, in]ᵀ (+ bias). With gelu: y = GELU(sum), and slope = GELU'(sum) where it is stored. */
-export const linear = inWholeWords(
-  ({ rows = 1, out = 1 }) => ({ columns: out, perSample: rows * out }),
-  (call) => {
-    const { rows = 1, in: k = 1, out: n = 1, gelu = 0 } = call.attributes;
-    const hasBias = call.inputs.bias !== undefined;
-    const hasSlope = call.outputs.slope !== undefined;
-    const steps = [
-      hasBias ? 'v += vec4f(load_bias(c.x), load_bias(c.y), load_bias(c.z), load_bias(c.w));' : '',
-      hasSlope ? `let s = vec4f(gelu_slope(v.x), gelu_slope(v.y), gelu_slope(v.z), gelu_slope(v.w));\n${storeFour('slope', 's', n)}` : '',
-      gelu === 1 ? 'v = vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));' : '',
-      storeFour('y', 'v', n),
-    ];
-    return rowsProduct(call, {
-      operands: {
-        x: 'in.x',
-        weight: 'in.weight',
-        ...(hasBias && { bias: 'in.bias' }),
-        ...(hasSlope && { slope: 'out.slope' }),
-        y: 'out.y',
-      },
-      a: { name: 'x', along: 'k', stride: k },
-      b: { name: 'weight', along: 'k', stride: k },
-      rows,
-      n,
-      k,
-      declarations: gelu === 1 ? GELU : '',
-      store: steps.join('\n  '),
-    });
-  },
-);
+const linearProduct: KernelGenerator = (call) => {
+  const { rows = 1, in: k = 1, out: n = 1, gelu = 0 } = call.attributes;
+  const hasBias = call.inputs.bias !== undefined;
+  const hasSlope = call.outputs.slope !== undefined;
+  const steps = [
+    hasBias ? 'v += vec4f(load_bias(c.x), load_bias(c.y), load_bias(c.z), load_bias(c.w));' : '',
+    hasSlope ? `let s = vec4f(gelu_slope(v.x), gelu_slope(v.y), gelu_slope(v.z), gelu_slope(v.w));\n${storeFour('slope', 's', n)}` : '',
+    gelu === 1 ? 'v = vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));' : '',
+    storeFour('y', 'v', n),
+  ];
+  return rowsProduct(call, {
+    operands: {
+      x: 'in.x',
+      weight: 'in.weight',
+      ...(hasBias && { bias: 'in.bias' }),
+      ...(hasSlope && { slope: 'out.slope' }),
+      y: 'out.y',
+    },
+    a: { name: 'x', along: 'k', stride: k },
+    b: { name: 'weight', along: 'k', stride: k },
+    rows,
+    n,
+    k,
+    declarations: gelu === 1 ? GELU : '',
+    store: steps.join('\n  '),
+  });
+};
 
 /** y[R, in] = dy[R, out] · weight. With gelu: times slope[R, in]. */
-export const linearInputGrad = inWholeWords(
-  ({ rows = 1, in: n = 1 }) => ({ columns: n, perSample: rows * n }),
-  (call) => {
-    const { rows = 1, in: n = 1, out: k = 1, gelu = 0 } = call.attributes;
-    const slope =
-      n % 4 === 0 ? 'v *= load4_slope(i / 4u);' : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
-    return rowsProduct(call, {
-      operands: { dy: 'in.dy', weight: 'in.weight', ...(gelu === 1 && { slope: 'in.slope' }), y: 'out.y' },
-      a: { name: 'dy', along: 'k', stride: k },
-      b: { name: 'weight', along: 'side', stride: n },
-      rows,
-      n,
-      k,
-      declarations: '',
-      store: `${gelu === 1 ? slope : ''}\n  ${storeFour('y', 'v', n)}`,
-    });
-  },
-);
+const linearInputGradProduct: KernelGenerator = (call) => {
+  const { rows = 1, in: n = 1, out: k = 1, gelu = 0 } = call.attributes;
+  const slope =
+    n % 4 === 0 ? 'v *= load4_slope(i / 4u);' : `v *= vec4f(load_slope(i), load_slope(i + 1u), load_slope(i + 2u), load_slope(i + 3u));`;
+  return rowsProduct(call, {
+    operands: { dy: 'in.dy', weight: 'in.weight', ...(gelu === 1 && { slope: 'in.slope' }), y: 'out.y' },
+    a: { name: 'dy', along: 'k', stride: k },
+    b: { name: 'weight', along: 'side', stride: n },
+    rows,
+    n,
+    k,
+    declarations: '',
+    store: `${gelu === 1 ? slope : ''}\n  ${storeFour('y', 'v', n)}`,
+  });
+};
+
+export const linear = inWholeWords(({ rows = 1, out = 1 }) => ({ columns: out, perSample: rows * out }), linearProduct);
+export const linearInputGrad = inWholeWords(({ rows = 1, in: n = 1 }) => ({ columns: n, perSample: rows * n }), linearInputGradProduct);
 
 interface RowsProduct {
   operands: Readonly<Record<string, OperandReference>>;
