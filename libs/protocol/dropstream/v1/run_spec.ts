@@ -311,7 +311,7 @@ export interface RunSpec {
   engine?:
     | Engine
     | undefined;
-  /** FP32, or BF16 with engine NATIVE. Default FP32. */
+  /** FP32, or BF16 with engine NATIVE or WEBGPU. Default FP32. */
   precision?:
     | Precision
     | undefined;
