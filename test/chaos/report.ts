@@ -18,9 +18,7 @@ export function unproven({ faults, counts, lanes }: Happened): string[] {
   const proofs: Readonly<Record<string, number>> = {
     'was taken over': counts.attempts.further,
     'repeated a step': counts.attempts.repeatedSteps,
-    'skipped a checkpoint': counts.attempts.skippedCheckpoints,
     'had an evaluation that failed': counts.evaluations.failures,
-    'took over a revision of its schedule': counts.following.changes,
     'was deleted and created again': lanes.recreated,
   };
   return Object.entries(proofs).flatMap(([what, times]) => (times > 0 ? [] : [`the storm proves too little: no run ${what}`]));
