@@ -7,7 +7,7 @@ export { StepCancelled } from './executable.js';
 export { ExecutorUnavailable, type Gpu } from './executor.js';
 export type { Fingerprint } from './fingerprint.js';
 export { leafRanges, subtreesWithin } from './gradient-tree.js';
-export { HostImages, type ImagePreparation, type PreparedImages, type UnfinishedImages } from './images.js';
+export { HostImages, type ImagePreparation, type PreparedImages } from './images.js';
 export { type Precision, precisions } from './precision.js';
 export type {
   LeafRequest,
