@@ -19,5 +19,21 @@ function run(...args) {
 }
 
 run('scripts/run-tests.mjs', 'libs/engine/webgpu/', 'services/trainer/gpu-', ...shared);
-if (existsSync(fixtures)) run('--conditions=source', '--import=tsx', 'test/parity/main.ts', '--engine', 'webgpu', '--fixtures', fixtures);
+// The full models take a lavapipe more than ten minutes: `npm run parity -- --engine webgpu` has them.
+const groups = 'optimizer,loss,models,trajectories';
+if (existsSync(fixtures))
+  for (const precision of ['fp32', 'bf16'])
+    run(
+      '--conditions=source',
+      '--import=tsx',
+      'test/parity/main.ts',
+      '--engine',
+      'webgpu',
+      '--precision',
+      precision,
+      '--only',
+      groups,
+      '--fixtures',
+      fixtures,
+    );
 else console.log('no golden values: there is no folder ../shared/fixtures');
