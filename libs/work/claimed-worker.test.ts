@@ -189,6 +189,21 @@ test('work whose owners vanished too often fails without a further attempt', asy
   assert.equal(attempts, 0);
 });
 
+test('what a deleted attempt wrote is removed, and so is a write that the store finishes only after the attempt has ended', async (t) => {
+  const { queue, entries } = await enqueue('deleted', 1);
+  const [entry] = entries as [QueueEntry];
+  const written = async (): Promise<number> => (await store.list(`${prefixOf(entry)}/`)).objects.length;
+  startWorker(t, queue, {
+    attempt: async () => {
+      await new Incarnations(store).bury(nameOf(entry), entry.uid, {});
+      return { kind: 'done', text: '' };
+    },
+  });
+  await until('the first sweep', async () => (await written()) === 0, { looks: 1500 });
+  await store.put(`${prefixOf(entry)}/checkpoints/late`, Buffer.from('late'));
+  await until('the second sweep', async () => (await written()) === 0, { looks: 1500 });
+});
+
 test('a reason is at most 2000 characters', () => {
   assert.equal(describeFailure(new TypeError('x')), 'TypeError: x');
   assert.equal(describeFailure('y'), 'y');

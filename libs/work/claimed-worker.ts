@@ -3,6 +3,7 @@
  * attempt, records and counts its end, and releases what it held.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -68,6 +69,8 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
 
 /** Longest time for removing what was written after the work was deleted. */
 const sweepMs = 30_000;
+/** Time in ms after which a store has surely finished, or dropped, a write whose caller no longer waits for it. */
+const lateWriteMs = 5000;
 /** Number of logs of queued work that are kept, so that only new records must be read. */
 const keptLogs = 1024;
 
@@ -76,6 +79,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   readonly #claimant: Claimant;
   readonly #incarnations: Incarnations;
   readonly #logs = new RecentMap<string, FoldedLog<E, V>>(keptLogs);
+  readonly #lateSweeps = new Set<Promise<void>>();
+  readonly #stopped = new AbortController();
 
   constructor(options: ClaimedWorkerOptions<E, V, O>) {
     this.#options = options;
@@ -105,6 +110,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   /** Asks every attempt to return its work to the queue, and resolves when all have done so. */
   async stop(): Promise<void> {
     await this.#claimant.stop();
+    this.#stopped.abort();
+    await Promise.all(this.#lateSweeps);
   }
 
   async #standing(entry: QueueEntry, signal: AbortSignal): Promise<Found | undefined> {
@@ -177,15 +184,25 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   }
 
   /**
-   * Removes what this worker wrote after its work was deleted, however it noticed. What stays behind goes when the name is used again.
+   * Removes what this worker wrote after its work was deleted, however it noticed: at once, and what arrives late a while later, unless the worker
+   * stops. What stays behind goes when the name is used again.
    */
   async #sweepIfDeleted(entry: QueueEntry, logger: Logger): Promise<void> {
-    const signal = AbortSignal.timeout(sweepMs);
-    try {
-      if (!(await this.#isCurrent(entry, signal))) await this.#incarnations.sweep(this.#options.name(entry), signal);
-    } catch (error) {
-      logger.warn({ error }, 'objects of deleted work could not be removed');
-    }
+    const sweep = async (): Promise<boolean> => {
+      const signal = AbortSignal.timeout(sweepMs);
+      try {
+        if (await this.#isCurrent(entry, signal)) return false;
+        await this.#incarnations.sweep(this.#options.name(entry), signal);
+      } catch (error) {
+        logger.warn({ error }, 'objects of deleted work could not be removed');
+      }
+      return true;
+    };
+    if (!(await sweep())) return;
+    const later = delay(lateWriteMs, undefined, { signal: this.#stopped.signal })
+      .then(sweep, () => undefined)
+      .then(() => void this.#lateSweeps.delete(later));
+    this.#lateSweeps.add(later);
   }
 
   #ownerEnded({ state }: Standing, owner: string): boolean {
