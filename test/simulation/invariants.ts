@@ -7,6 +7,8 @@ interface Seen {
   owner: string;
   ended: boolean;
   readonly bodies: Map<number, string>;
+  /** Numbers of records that the scenario took away. */
+  readonly lost: Set<number>;
 }
 
 const RECORD = /^(.*)\/log\/(\d{12})$/;
@@ -24,13 +26,19 @@ interface StoredRecord {
 /**
  * One linear history in every log: each number is written once and right after the one before, by the creator, by the owner of the newest claim, or by
  * whoever ends the run; nothing follows the end; a log holds the records of one training. Below a uid that has a tombstone nobody reads, so nothing there
- * matters.
+ * matters. Nor does what is written where a record was lost: a process that was about to create a record of that number cannot know, and readers find
+ * that the next record does not follow it.
  */
 export function linearHistories(): Monitor {
   const logs = new Map<string, Seen>();
   const buried = new Set<string>();
   return (call, answer, process) => {
-    if (call.kind !== 'put' || answer.error) return;
+    if (answer.error) return;
+    if (call.kind === 'delete') {
+      const [, prefix = '', digits] = RECORD.exec(call.key) ?? [];
+      logs.get(prefix)?.lost.add(Number(digits));
+    }
+    if (call.kind !== 'put') return;
     if (INCARNATION.test(call.key)) {
       const { uid, deleted } = JSON.parse(call.bytes.toString()) as { uid: string; deleted: boolean };
       if (deleted) buried.add(uid);
@@ -47,12 +55,12 @@ export function linearHistories(): Monitor {
     };
     let log = logs.get(prefix);
     if (sequence === 1 && record.kind === 'created' && log === undefined) {
-      log = { mark: Number(record.created?.specDigest.slice('mark '.length)), owner: '', ended: false, bodies: new Map() };
+      log = { mark: Number(record.created?.specDigest.slice('mark '.length)), owner: '', ended: false, bodies: new Map(), lost: new Set() };
       logs.set(prefix, log);
     }
     if (log === undefined) return fail('the log has no beginning');
     const before = log.bodies.get(sequence);
-    if (before === text) return;
+    if (before === text || log.lost.has(sequence)) return;
     if (before !== undefined) fail(`it was written before, as ${before}`);
     if (sequence !== log.bodies.size + 1) fail(`it does not follow record ${log.bodies.size}`);
     if (log.ended) fail('the log has ended');
