@@ -42,7 +42,8 @@ describe('the log of a run whose newest checkpoint has', () => {
   for (const [number, [what, damage]] of Object.entries(damages).entries()) {
     test(what, async () => {
       const { store } = services;
-      const spec = services.spec({ epochs: 8, saveCkptFreq: 1, saveCkptNum: 3 });
+      // Long enough that the pause comes before the end.
+      const spec = services.spec({ epochs: 40, saveCkptFreq: 1, saveCkptNum: 3 });
       const { run } = await trainer.createRun({ parent, runId: `r${number}`, spec }, soon);
       const first = await services.trainer(['--role', 'worker', '--data', data]);
       const done = (await follow(trainer, run!.name, ({ event }) => event?.$case === 'checkpoint' && event.value.step >= 18n)).length;
