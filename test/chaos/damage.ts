@@ -1,6 +1,6 @@
 /** What the storm damages on purpose, so that checks can tell it from what goes wrong. */
 import { decodeManifest } from '#storage/checkpoint-manifest.js';
-import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { listAll, ObjectNotFound, type ObjectStore, StoreFull } from '#storage/object-store.js';
 
 /** Of a checkpoint. */
 export interface Part {
@@ -36,12 +36,18 @@ export class Damage {
     }
   }
 
-  /** Changes a bit at a share of the part, from 0 to 1. @returns what it did */
-  async alter(store: ObjectStore, { key, bytes }: Part, share: number): Promise<string> {
+  /** Changes a bit at a share of the part, from 0 to 1. @returns what it did; undefined if there is no room for the changed part */
+  async alter(store: ObjectStore, { key, bytes }: Part, share: number): Promise<string | undefined> {
     const at = Math.min(bytes.length - 1, Math.floor(bytes.length * share));
     bytes[at] = bytes[at]! ^ 0x40;
     this.parts.add(key);
-    await store.put(key, bytes);
+    try {
+      await store.put(key, bytes);
+    } catch (error) {
+      if (!(error instanceof StoreFull)) throw error;
+      this.parts.delete(key);
+      return undefined;
+    }
     return `${key} has a wrong byte at ${at}`;
   }
 }

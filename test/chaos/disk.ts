@@ -4,8 +4,6 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
-const SIZE = '512m';
-
 export interface SmallDisk {
   readonly folder: string;
   /** How it is filled, for the report. */
@@ -16,18 +14,18 @@ export interface SmallDisk {
 }
 
 /** @returns undefined where no file system can be mounted */
-export function mountSmallDisk(folder: string): SmallDisk | undefined {
+export function mountSmallDisk(folder: string, mib: number): SmallDisk | undefined {
   mkdirSync(folder, { recursive: true });
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', folder]);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${mib}m`, 'tmpfs', folder]);
   if (mounted.status !== 0) return undefined;
   const filler = join(folder, 'filler');
   return {
     folder,
-    how: `a tmpfs of ${SIZE} below MinIO is filled to the last block`,
+    how: `a tmpfs of ${mib} MiB below MinIO is filled to the last block`,
     fill: async () => {
       const block = Buffer.alloc(1 << 20);
       // MinIO may write meanwhile, so that a count of the free blocks is out of date at once.
-      for (let part = 0; part < 2000; part++) {
+      for (let part = 0; part < 2 * mib; part++) {
         const { bavail, bsize } = await statfs(folder);
         const size = Math.min(block.length, bavail * bsize);
         if (size === 0) return;

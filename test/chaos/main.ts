@@ -170,7 +170,7 @@ async function chaos(system: System, cleanups: (() => unknown)[]): Promise<strin
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'dropstream-chaos-'));
-const system = await openSystem(folder);
+const system = await openSystem(folder, seeds.length * minutes);
 if ('skip' in system) {
   console.log(`skipped: ${system.skip}`);
   rmSync(folder, { recursive: true, force: true });

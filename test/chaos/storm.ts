@@ -32,6 +32,8 @@ const SILENT_TIMES = 4;
 /** Kinds of runs with few checkpoints. */
 const SPARSE: ReadonlySet<string> = new Set<LaneKind>(['again', 'following']);
 
+const NO_ROOM = "the store's disk is full, so that no checkpoint is damaged";
+
 export class Storm {
   readonly report: StormReport = { faults: {}, recoveries: [], wrong: [] };
   readonly #lasting = new Set<Promise<void>>();
@@ -229,7 +231,9 @@ export class Storm {
       return part && { run, part };
     });
     if (found === undefined) return this.say('no run has two checkpoints, so that none is damaged');
-    this.say(await this.damage.alter(this.system.store, found.part, amount));
+    const done = await this.damage.alter(this.system.store, found.part, amount);
+    this.say(done ?? NO_ROOM);
+    if (done === undefined) return;
     await this.#killWorker('damage-checkpoint', this.#workerOf(found.run));
   }
 
@@ -253,9 +257,10 @@ export class Storm {
         return part?.key.includes(`/checkpoints/${idOf(newest.name)}/`) ? { name: newest.name, part } : undefined;
       });
       if (found === undefined) return this.say('no run has a new checkpoint to evaluate and an older one, so that none is damaged');
-      this.say(await this.damage.alter(this.system.store, found.part, amount));
+      const done = await this.damage.alter(this.system.store, found.part, amount);
+      this.say(done ?? NO_ROOM);
       // Another fault may have set an evaluator going again.
-      if (frozen()) this.damage.unevaluable.add(found.name);
+      if (done !== undefined && frozen()) this.damage.unevaluable.add(found.name);
     } finally {
       for (const one of evaluators) one.thaw();
     }

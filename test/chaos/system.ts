@@ -34,13 +34,18 @@ export interface System {
   stop(): Promise<void>;
 }
 
+/** For what is stored before and after the storm, and in a minute of it: checkpoints stay, and MinIO keeps deleted ones for minutes. */
+const DISK_MIB = 512;
+const DISK_MIB_A_MINUTE = 320;
+const MOST_DISK_MIB = 8192;
+
 /** MinIO, the gateway and toxiproxy; no service yet. @returns the reason to skip where a tool is missing */
-export async function openSystem(folder: string): Promise<System | { skip: string }> {
+export async function openSystem(folder: string, stormMinutes: number): Promise<System | { skip: string }> {
   const tool = await findTool('toxiproxy');
   if ('skip' in tool) return tool;
   const logs = join(folder, 'logs');
   mkdirSync(logs, { recursive: true });
-  const disk = mountSmallDisk(join(folder, 'disk'));
+  const disk = mountSmallDisk(join(folder, 'disk'), Math.min(MOST_DISK_MIB, Math.ceil(DISK_MIB + DISK_MIB_A_MINUTE * stormMinutes)));
   const minio = await startMinio(disk && join(disk.folder, 'minio'));
   if ('skip' in minio) {
     disk?.unmount();
