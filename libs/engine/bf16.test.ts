@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { adamw } from '../../test/support/adamw.js';
 import { assertChecks, type Check } from '../../test/support/checks.js';
 import { withoutExecutor } from '../../test/support/executors.js';
 import { norm } from '../../test/support/golden-model.js';
 import { compile, type Precision } from './index.js';
-import type { OptimizerStep, Program } from './program.js';
+import type { Program } from './program.js';
 
 // Initial weights, because the golden values have layer scales of about 0.5 and weights of one magnitude, while these have 1e-6 and zeros.
 const [imageSize, classes, samples] = [28, 10, 12];
@@ -22,24 +23,13 @@ const batch = {
   samples,
   firstSample: 0,
 };
-const optimizer = (step: number): OptimizerStep => ({
-  kind: 'adamw',
-  beta1: 0.9,
-  beta2: 0.999,
-  eps: 1e-8,
-  momentum: 0,
-  step,
-  clip: 0,
-  learningRate: 1e-3,
-  weightDecay: 0.05,
-  emaDecay: -1,
-});
+const scalars = { clip: 0, learningRate: 1e-3, weightDecay: 0.05, emaDecay: -1 };
 const step = (program: Program, t: number, learn: boolean) =>
   program.step({
     microBatches: [batch],
     random: { seed: 9n, step: t, blockRates: Array.from({ length: program.blocks }, (_, k) => 0.1 * k) },
     lossScale: 1 / samples,
-    ...(learn && { optimizer: optimizer(t + 1) }),
+    ...(learn && { optimizer: adamw(t + 1, scalars) }),
   });
 
 /** Gradients that are zero in exact arithmetic: the next norm removes what the Mixer's token MLP adds equally to all channels of a token. */

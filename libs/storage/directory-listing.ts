@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
+import { quietly } from '#bounds/quietly.js';
 import { codeOf } from './directory-files.js';
 import type { ListedObject } from './object-store.js';
 
@@ -105,14 +106,14 @@ function* merged(runs: readonly (readonly Entry[])[]): Generator<Entry, void> {
 
 /** Undefined if the file is gone. */
 function look(root: string, key: string): Promise<ListedObject | undefined> {
-  const looking = stat(join(root, key)).then(
-    (stats) => ({ key, sizeBytes: stats.size, lastModified: stats.mtime }),
-    (error) => {
-      if (codeOf(error) === 'ENOENT') return undefined;
-      throw error;
-    },
-  );
   // A listing that ends early never awaits it.
-  looking.catch(() => {});
-  return looking;
+  return quietly(
+    stat(join(root, key)).then(
+      (stats) => ({ key, sizeBytes: stats.size, lastModified: stats.mtime }),
+      (error) => {
+        if (codeOf(error) === 'ENOENT') return undefined;
+        throw error;
+      },
+    ),
+  );
 }

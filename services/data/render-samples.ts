@@ -1,5 +1,6 @@
 /** Reads planned samples and renders them into uint8 CHW pixels. An image that cannot be decoded is replaced by another one, drawn by key. */
 
+import { quietly } from '#bounds/quietly.js';
 import type { DatasetReader } from '#data/datasets/dataset-reader.js';
 import type { PlannedSample } from '#data/plan/batch-plan.js';
 import { type BatchPlanner, MAX_REPLACEMENTS } from '#data/plan/batch-plan.js';
@@ -59,9 +60,8 @@ export async function renderSamples(planned: readonly PlannedSample[], options: 
   let reading = readGroup(groups[0] ?? [], options, files);
   for (const [g, [from, to]] of ranges.entries()) {
     const { sources, memories } = await reading;
-    reading = readGroup(groups[g + 1] ?? [], options, files);
     // Awaited at the beginning of the next iteration, unless the rendering below throws first.
-    reading.catch(() => {});
+    reading = quietly(readGroup(groups[g + 1] ?? [], options, files));
     const jobs = planned.slice(from, to).map(({ plan }, i) => ({ source: sources[i] as RenderSource, plan: plan.render }));
     const out = pixels.subarray(from * each, to * each);
     const outcomes = await renderBatch(jobs, size, out, renderOptions(options));

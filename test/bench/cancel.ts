@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { compile, type Program, StepCancelled } from '#engine/index.js';
 import { engineInfo } from '#native/addon.js';
+import { adamw } from '../support/adamw.js';
 
 const usage = `npm run bench:cancel -- [options]
 
@@ -51,18 +52,7 @@ else {
           microBatches: [{ images, targets, samples: batch, firstSample: 0 }],
           random: { seed: 1n, step: 0 },
           lossScale: 1 / batch,
-          optimizer: {
-            kind: 'adamw',
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            momentum: 0,
-            step: 1,
-            clip: 1,
-            learningRate: 1e-3,
-            weightDecay: 0.05,
-            emaDecay: 0.999,
-          },
+          optimizer: adamw(1, { clip: 1, learningRate: 1e-3, weightDecay: 0.05, emaDecay: 0.999 }),
         })
         .then(
           () => 'done',

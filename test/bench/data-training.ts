@@ -4,6 +4,7 @@ import { type Batch, finishPlanOf, softTargetsOf } from '#data/client/batch.js';
 import { BatchClient } from '#data/client/batch-client.js';
 import { type CompileOptions, compile } from '#engine/index.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
+import { adamw } from '../support/adamw.js';
 
 export interface TrainingTask {
   readonly plan: Plan;
@@ -35,7 +36,7 @@ export async function training(task: TrainingTask, isOver: () => boolean, done: 
         microBatches: [{ images: prepared.images, targets, samples: batchSize, firstSample: 0 }],
         random: { seed: 1n, step, dropout: 0, blockRates: program.blocks === 0 ? [] : new Array<number>(program.blocks).fill(0) },
         lossScale: 1 / batchSize,
-        optimizer: { ...ADAMW, step: step + 1 },
+        optimizer: adamw(step + 1, SCALARS),
       });
       prepared.release();
       done(batchSize);
@@ -54,14 +55,4 @@ export async function training(task: TrainingTask, isOver: () => boolean, done: 
   }
 }
 
-const ADAMW = {
-  kind: 'adamw',
-  beta1: 0.9,
-  beta2: 0.999,
-  eps: 1e-8,
-  momentum: 0,
-  clip: 0,
-  learningRate: 1e-4,
-  weightDecay: 0.05,
-  emaDecay: -1,
-} as const;
+const SCALARS = { clip: 0, learningRate: 1e-4, weightDecay: 0.05, emaDecay: -1 };

@@ -6,6 +6,7 @@ import type { FinishPlan } from '#native/pixels.js';
 import { elements } from '#nn/tensor.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { blockRates } from '#schedule/index.js';
+import { adamw } from '../support/adamw.js';
 import type { TrainingCase } from './training-case.js';
 
 const CLASSES = 1000;
@@ -164,18 +165,7 @@ export class EngineBlocks {
       microBatches: [...batches],
       random: { seed: 1n, step, dropout, blockRates: [...blockRates(dropPath, this.program.blocks)] },
       lossScale: 1 / (batch * updateFreq),
-      optimizer: {
-        kind: 'adamw',
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-        momentum: 0,
-        step: step + 1,
-        clip,
-        learningRate: 1e-4,
-        weightDecay: 0.05,
-        emaDecay: ema ? 0.9999 : -1,
-      },
+      optimizer: adamw(step + 1, { clip, learningRate: 1e-4, weightDecay: 0.05, emaDecay: ema ? 0.9999 : -1 }),
     });
     return seconds;
   }

@@ -1,4 +1,5 @@
 /** The most that a device can do, measured by shaders that do nothing else: multiply-adds in registers, and copies of several sizes. */
+import { USAGE } from '#engine/webgpu/arena.js';
 import { bindGroup, Pipelines, type Shader } from '#engine/webgpu/bindings.js';
 import { CallClock } from '#engine/webgpu/call-times.js';
 import { type OpenDevice, openDevice } from '#engine/webgpu/device.js';
@@ -74,8 +75,6 @@ export async function devicePeaks(): Promise<DevicePeaks> {
     open.close();
   }
 }
-
-const USAGE = { COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
 
 class Bench {
   readonly #clock: CallClock;

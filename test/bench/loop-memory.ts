@@ -22,7 +22,6 @@ export async function fillMemory(): Promise<PhaseDelay> {
   const ended = once(child, 'exit');
   const failed = ended.then(([code, signal]) => Promise.reject(new Error(`the process that fills memory ended with ${code ?? signal}`)));
   const [measured] = await Promise.race([once(child, 'message'), failed]);
-  failed.catch(() => undefined);
   await ended;
   return measured as PhaseDelay;
 }

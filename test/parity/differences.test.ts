@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { compile } from '#engine/index.js';
 import { weightDecay } from '#schedule/index.js';
+import { adamw } from '../support/adamw.js';
 import { testedExecutors, withoutExecutor } from '../support/executors.js';
 import { sharedPath } from '../support/shared-folder.js';
 
@@ -62,18 +63,7 @@ for (const executor of testedExecutors.filter((name) => name !== 'tfjs-tensorflo
         random: { seed: 0n, step },
         // No gradient: what changes the weights is the decay alone.
         lossScale: 0,
-        optimizer: {
-          kind: 'adamw',
-          beta1: 0.9,
-          beta2: 0.999,
-          eps: 1e-8,
-          momentum: 0,
-          step: step + 1,
-          clip: 0,
-          learningRate,
-          weightDecay: decay,
-          emaDecay: -1,
-        },
+        optimizer: adamw(step + 1, { clip: 0, learningRate, weightDecay: decay, emaDecay: -1 }),
       });
     }
     assert.ok(left < 0.95);

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { compile, type Precision, type Program } from '#engine/index.js';
 import { engineInfo } from '#native/addon.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { adamw } from './adamw.js';
 
 const [steps, precision] = [Number(process.argv[2]), process.argv[3] as Precision];
 const samples = steps > 10 ? 8 : 24;
@@ -34,18 +35,7 @@ async function train(program: Program, dropout: number): Promise<void> {
       ],
       random: { seed: 5n, step, dropout, blockRates: [0, 0.1, 0.2, 0.3] },
       lossScale: 1 / samples,
-      optimizer: {
-        kind: 'adamw',
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-        momentum: 0,
-        step: step + 1,
-        clip: 1,
-        learningRate: 1e-3,
-        weightDecay: 0.05,
-        emaDecay: 0.99,
-      },
+      optimizer: adamw(step + 1, { clip: 1, learningRate: 1e-3, weightDecay: 0.05, emaDecay: 0.99 }),
     });
     add(result.losses);
   }

@@ -8,6 +8,7 @@ import { compile, type ExecutorName, type Program, type StepRequest } from '#eng
 import { vit } from '#nn/models/vit.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { blockRates, dropRate, learningRate } from '#schedule/index.js';
+import { adamw } from './adamw.js';
 
 const [size, classes, samples, microBatch, updateFreq] = [16, 10, 240, 8, 3];
 const batch = microBatch * updateFreq;
@@ -54,18 +55,12 @@ export function smallStep(step: number, steps: number): Omit<StepRequest, 'optim
       blockRates: [...blockRates(dropRate({ rate: 0.2, ...early }, length).at(step), depth)],
     },
     lossScale: 1 / batch,
-    optimizer: {
-      kind: 'adamw',
-      beta1: 0.9,
-      beta2: 0.999,
-      eps: 1e-8,
-      momentum: 0,
-      step: step + 1,
+    optimizer: adamw(step + 1, {
       clip: 1,
       learningRate: learningRate({ lr: 1e-3, warmupEpochs: 1 }, length).at(step),
       weightDecay: 0.05,
       emaDecay: 0.99,
-    },
+    }),
   };
 }
 

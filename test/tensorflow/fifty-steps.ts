@@ -6,6 +6,7 @@
 import { compile, type ExecutorName, executorNames, type NamedTensor, type Program, type StepRequest } from '#engine/index.js';
 import { vit } from '#nn/models/vit.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { adamw } from '../support/adamw.js';
 
 export interface FiftySteps {
   executor: string;
@@ -39,18 +40,7 @@ function request(step: number): StepRequest {
     microBatches: [{ images, targets, samples: batch, firstSample: 0 }],
     random: { seed: 17n, step, dropout: 0.1, blockRates: [0, 0.1, 0.2] },
     lossScale: 1 / batch,
-    optimizer: {
-      kind: 'adamw',
-      beta1: 0.9,
-      beta2: 0.999,
-      eps: 1e-8,
-      momentum: 0,
-      step: step + 1,
-      clip: 1,
-      learningRate: 1e-3 * warmup,
-      weightDecay: 0.05,
-      emaDecay: 0.95,
-    },
+    optimizer: adamw(step + 1, { clip: 1, learningRate: 1e-3 * warmup, weightDecay: 0.05, emaDecay: 0.95 }),
   };
 }
 

@@ -7,6 +7,7 @@
  *     client.close();
  */
 import { randomUUID } from 'node:crypto';
+import { quietly } from '#bounds/quietly.js';
 import {
   Cancelled,
   DataLoss,
@@ -148,10 +149,7 @@ export class BatchClient {
     const pending: Promise<Batch>[] = [];
     const ask = (): void => {
       const { epoch, index } = next;
-      const batch = this.#fetch({ ...call, epoch, index }, expected, pool, signal);
-      // These promises are awaited in order below; until then a rejection must not count as unhandled.
-      batch.catch(() => {});
-      pending.push(batch);
+      pending.push(quietly(this.#fetch({ ...call, epoch, index }, expected, pool, signal)));
       // The length of an epoch may be unknown until the first header arrives; until then, no later batch is requested.
       if (perEpoch !== undefined) next = following(next, perEpoch);
     };

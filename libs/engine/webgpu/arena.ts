@@ -8,7 +8,9 @@ import type { Bound } from './kernels/kernel.js';
 import { alignedFloats, arenaBytes, LESS_MEMORY } from './needs.js';
 
 /** The values of GPUBufferUsage, which is a global that exists only after Dawn was loaded. */
-export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
+export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80, QUERY_RESOLVE: 0x200 } as const;
+/** GPUMapMode.READ. */
+export const MAP_MODE_READ = 1;
 
 /** The device has not enough memory for a program. */
 export class OutOfDeviceMemory extends Error {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
+import { adamw } from '../../../test/support/adamw.js';
 import { assertChecks, type Check } from '../../../test/support/checks.js';
 import { withoutExecutor } from '../../../test/support/executors.js';
 import { norm } from '../../../test/support/golden-model.js';
@@ -38,18 +39,9 @@ function stepOf(imageSize: number, blocks: number, dropout: number): StepRequest
 async function trained(name: string, imageSize: number) {
   const program = await compile(name, { imageSize, classes, batch: samples });
   await program.initialize(13n);
-  const fixed = {
-    kind: 'adamw',
-    beta1: 0.9,
-    beta2: 0.999,
-    eps: 1e-8,
-    momentum: 0,
-    clip: 0,
-    learningRate: 1e-3,
-    weightDecay: 0.05,
-  } as const;
+  const scalars = { clip: 0, learningRate: 1e-3, weightDecay: 0.05, emaDecay: -1 };
   for (let t = 0; t < 10; t++) {
-    await program.step({ ...stepOf(imageSize, program.blocks, 0), optimizer: { ...fixed, step: t + 1, emaDecay: -1 } });
+    await program.step({ ...stepOf(imageSize, program.blocks, 0), optimizer: adamw(t + 1, scalars) });
   }
   const state = await program.exportState({ ema: false });
   program.dispose();

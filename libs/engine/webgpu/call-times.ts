@@ -1,5 +1,7 @@
 /** How long the calls of a program take on the device: timestamps before and after each, while a profile is recorded. */
+import { quietly } from '#bounds/quietly.js';
 import type { UpdateKernel } from '../native/call-sizes.js';
+import { MAP_MODE_READ, USAGE } from './arena.js';
 
 /** A call of the passes by its place in them, or one that is in no list. */
 type TimedCall =
@@ -18,8 +20,6 @@ export interface CallTimes {
 
 /** WebGPU's limit for the queries of one set; two for each call. */
 const MOST_QUERIES = 4096;
-const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, QUERY_RESOLVE: 0x200 };
-const MAP_MODE_READ = 1;
 
 export class CallClock {
   readonly #sets: GPUQuerySet[] = [];
@@ -45,10 +45,8 @@ export class CallClock {
       this.device,
       (index) => this.#set(index),
       (read) => {
-        const aligned = read.then(({ times, noticed }) => this.#aligned(times, noticed));
         // It is awaited when the call ends. A device that is lost before says so elsewhere.
-        aligned.catch(() => undefined);
-        this.#reads.push(aligned);
+        this.#reads.push(quietly(read.then(({ times, noticed }) => this.#aligned(times, noticed))));
       },
     );
   }

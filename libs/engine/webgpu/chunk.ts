@@ -1,7 +1,7 @@
 /** Runs one chunk of samples: uploads it, and submits the calls of the program's passes. */
 import type { ProgramSpec } from '../native/program-spec.js';
 import type { Arena, DeviceMemory } from './arena.js';
-import { USAGE } from './arena.js';
+import { MAP_MODE_READ, USAGE } from './arena.js';
 import { bindGroup, type Pipeline, type Pipelines } from './bindings.js';
 import type { CallClock, TimedSubmission } from './call-times.js';
 import { CALL_BYTES } from './call-words.js';
@@ -184,5 +184,3 @@ export class Outputs {
     this.memory.free(this.staging);
   }
 }
-
-const MAP_MODE_READ = 1;

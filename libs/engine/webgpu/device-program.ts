@@ -8,7 +8,7 @@ import { StepCancelled } from '../executable.js';
 import { GradientSums } from '../gradient-sums.js';
 import type { Subtree } from '../gradient-tree.js';
 import type { ProgramSpec } from '../native/program-spec.js';
-import { Arena, DeviceMemory, USAGE } from './arena.js';
+import { Arena, DeviceMemory, MAP_MODE_READ, USAGE } from './arena.js';
 import { Pipelines } from './bindings.js';
 import { CallClock } from './call-times.js';
 import { planCalls } from './calls.js';
@@ -275,7 +275,6 @@ export class DeviceProgram {
 
 /** Number of elements that are drawn before other messages get a turn: a few milliseconds. */
 const DRAWN_AT_ONCE = 100_000;
-const MAP_MODE_READ = 1;
 
 function throwIfCancelled(host: Host): void {
   if (host.cancelled()) throw new StepCancelled();

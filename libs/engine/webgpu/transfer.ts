@@ -1,6 +1,6 @@
 /** Copies parameters between the arrays of the caller, on the other thread, and a buffer of the device. */
 import type { DeviceMemory, ParameterPlaces } from './arena.js';
-import { USAGE } from './arena.js';
+import { MAP_MODE_READ, USAGE } from './arena.js';
 import type { Copy } from './messages.js';
 
 /** The arrays of a call, one per parameter that it names. */
@@ -12,7 +12,6 @@ export interface HostArrays {
 
 /** 16 MB: a few milliseconds of either thread. */
 const PIECE_FLOATS = 1 << 22;
-const MAP_MODE_READ = 1;
 
 interface PlacedPiece {
   /** In the device's buffer, in floats. */

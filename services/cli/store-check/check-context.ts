@@ -1,5 +1,6 @@
 /** What all parts of a check share. */
 import { createHash } from 'node:crypto';
+import { quietly } from '#bounds/quietly.js';
 import { ObjectNotFound, type ObjectStore, ObjectTooLarge, objectExists, StorageError, StoreUnavailable } from '#storage/object-store.js';
 import type { Finding, FindingKind } from './findings.js';
 import type { ParsedKey } from './key-grammar.js';
@@ -101,9 +102,7 @@ export class SideBySide {
 
   async add(work: () => Promise<void>): Promise<void> {
     if (this.#running.length >= this.most) await this.#running.shift();
-    const running = work();
-    running.catch(() => undefined);
-    this.#running.push(running);
+    this.#running.push(quietly(work()));
   }
 
   async done(): Promise<void> {

@@ -1,4 +1,6 @@
 /** Checks the log of one incarnation of a run or an evaluation, record by record, and remembers what the check of the rest needs. */
+
+import { quietly } from '#bounds/quietly.js';
 import { RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { follows, LogDamaged, type LogRecord, parseRecord, type SealedRecord } from '#storage/log-record.js';
 import { SealBroken } from '#storage/sealed-json.js';
@@ -43,8 +45,7 @@ export class LogCheck {
   /** Takes the objects of the log in the order of their keys. */
   async take(object: StoredObject): Promise<void> {
     const seq = Number(object.parsed.parts.number);
-    const bytes = readObject(this.context, object.parsed.key, maxRecordBytes);
-    bytes.catch(() => undefined);
+    const bytes = quietly(readObject(this.context, object.parsed.key, maxRecordBytes));
     this.#reading.push({ seq, bytes, object });
     if (this.#reading.length >= readAhead) await this.#next();
   }

@@ -1,4 +1,6 @@
 /** The open calls of WatchRun. All that watch one run share one reader of its log (see WatchedLog). */
+
+import { quietly } from '#bounds/quietly.js';
 import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { ChangeFeed } from '#rpc/change-feed.js';
 import type { RecordLog } from '#storage/record-log.js';
@@ -84,10 +86,4 @@ export class RunWatches {
   close(): void {
     this.#feed.close();
   }
-}
-
-/** For a promise that is read ahead and may never be awaited. */
-function quietly<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
 }
