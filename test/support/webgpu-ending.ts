@@ -1,4 +1,5 @@
 /** A process with a program on WebGPU that ends in the way that its argument names (libs/engine/webgpu/endings.test.ts). */
+import { existsSync } from 'node:fs';
 import { compile } from '#engine/compile.js';
 import { deviceCode } from '#engine/webgpu/start-device.js';
 
@@ -14,6 +15,14 @@ if (process.argv[2] === 'exit while it is created') {
     process.exit(0);
   }, 500);
 }
+if (process.argv[2] === 'exit at the fault') {
+  const file = process.env.WEBGPU_FAULT?.split(' ').at(-1) ?? '';
+  setInterval(() => {
+    if (existsSync(file)) return;
+    console.log('ending');
+    process.exit(0);
+  }, 5);
+}
 const program = await compiled().catch((error: Error) => {
   console.log(`failed: ${error.name}: ${error.message}`);
   return compiled();
@@ -25,6 +34,7 @@ await step();
 
 const endings: Record<string, () => unknown> = {
   'exit while it is created': () => undefined,
+  'exit at the fault': () => undefined,
   idle: () => undefined,
   disposed: () => program.dispose(),
   'disposed in a step': () => {

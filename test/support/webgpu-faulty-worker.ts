@@ -6,10 +6,18 @@ import { existsSync, rmSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { openDevice } from '#engine/webgpu/device.js';
 import { serveDevice } from '#engine/webgpu/device-worker.js';
+import { FLAG_PARK, type Start } from '#engine/webgpu/messages.js';
 
 const [kind = '', where = '', count = '', file = ''] = (process.env.WEBGPU_FAULT ?? '').split(' ');
 
+const data = workerData as Start;
+
 const kinds: Record<string, (device: GPUDevice) => void> = {
+  // Goes on when the process exits, in a turn of the event loop in which the thread could be ended before Dawn answers.
+  waits: () => {
+    const end = performance.now() + 30_000;
+    while (Atomics.load(data.flags, FLAG_PARK) === 0 && performance.now() < end) Atomics.wait(data.flags, FLAG_PARK, 0, 10);
+  },
   lost: (device) => device.destroy(),
   ended: () => process.exit(3),
   hangs: (device) => submitEndless(device),
@@ -56,7 +64,7 @@ function replaced<T extends object>(target: T, members: Readonly<Record<string, 
 
 await serveDevice(async (wanted) => {
   // A driver that says nothing while the thread describes the adapter, or creates its program.
-  if (due((workerData as { spec?: unknown }).spec === undefined ? 'describe' : 'create')) await new Promise(() => undefined);
+  if (due(data.spec === undefined ? 'describe' : 'create')) await new Promise(() => undefined);
   const open = await openDevice(wanted);
   const { device } = open;
   const queue = replaced(device.queue, {
@@ -64,11 +72,30 @@ await serveDevice(async (wanted) => {
       device.queue.submit(buffers);
       if (due('submit')) kinds[kind]?.(device);
     },
+    onSubmittedWorkDone: () => pending('work', () => device.queue.onSubmittedWorkDone())(),
   });
   const createBuffer = (descriptor: GPUBufferDescriptor): GPUBuffer => {
     const buffer = device.createBuffer(descriptor);
+    const map = buffer.mapAsync.bind(buffer);
+    buffer.mapAsync = (...args) => pending('map', map)(...args);
     if (descriptor.label === 'parameters to read' && due('read')) kinds[kind]?.(device);
     return buffer;
   };
-  return { ...open, device: replaced(device, { queue, createBuffer }) };
+  /** A call of Dawn whose promise is pending when the fault happens. */
+  const pending = <T, A extends unknown[]>(place: string, call: (...args: A) => Promise<T>): ((...args: A) => Promise<T>) => {
+    return (...args) => {
+      const promise = call(...args);
+      if (due(place)) kinds[kind]?.(device);
+      return promise;
+    };
+  };
+  const members = {
+    queue,
+    createBuffer,
+    popErrorScope: pending('scope', () => device.popErrorScope()),
+    createComputePipelineAsync: pending('pipeline', (descriptor: GPUComputePipelineDescriptor) =>
+      device.createComputePipelineAsync(descriptor),
+    ),
+  };
+  return { ...open, device: replaced(device, members) };
 });

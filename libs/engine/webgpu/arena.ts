@@ -6,6 +6,7 @@ import { ALIGNMENT, type BufferRange } from './bindings.js';
 import { ALIGNMENT_FLOATS, type PlannedCall } from './calls.js';
 import type { Bound } from './kernels/kernel.js';
 import { alignedFloats, arenaBytes, LESS_MEMORY } from './needs.js';
+import { unbroken } from './unbroken.js';
 
 /** The values of GPUBufferUsage, which is a global that exists only after Dawn was loaded. */
 export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80, QUERY_RESOLVE: 0x200 } as const;
@@ -47,7 +48,7 @@ export class DeviceMemory {
     }
     this.device.pushErrorScope('out-of-memory');
     const buffer = this.device.createBuffer({ label, size, usage });
-    const failure = await this.device.popErrorScope();
+    const failure = await unbroken(() => this.device.popErrorScope());
     if (failure !== null) {
       buffer.destroy();
       throw new OutOfDeviceMemory(`${this.adapter} has no memory for ${megabytes} MB of ${label}; ${LESS_MEMORY}`);

@@ -1,4 +1,6 @@
 /** Pipelines of dispatches, cached by their code, and the bind groups that give them memory. */
+import { unbroken } from './unbroken.js';
+
 /** A shader with its bindings from 1 on; binding 0 is a uniform. */
 export interface Shader<Bound extends string = string> {
   label: string;
@@ -54,14 +56,12 @@ export class Pipelines {
     });
     const module = device.createShaderModule({ label, code });
     try {
-      const pipeline = await device.createComputePipelineAsync({
-        label,
-        layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: 'main' },
-      });
+      const pipelineLayout = device.createPipelineLayout({ label, bindGroupLayouts: [layout] });
+      const compute = { module, entryPoint: 'main' };
+      const pipeline = await unbroken(() => device.createComputePipelineAsync({ label, layout: pipelineLayout, compute }));
       return { pipeline, layout };
     } catch (error) {
-      const { messages } = await module.getCompilationInfo();
+      const { messages } = await unbroken(() => module.getCompilationInfo());
       const said = messages.map(({ lineNum, message }) => `line ${lineNum}: ${message}`).join('; ');
       throw new Error(`the shader ${label} does not compile: ${said || (error as Error).message}`, { cause: error });
     }

@@ -2,6 +2,7 @@
 import { quietly } from '#bounds/quietly.js';
 import type { UpdateKernel } from '../native/call-sizes.js';
 import { MAP_MODE_READ, USAGE } from './arena.js';
+import { unbroken } from './unbroken.js';
 
 /** A call of the passes by its place in them, or one that is in no list. */
 type TimedCall =
@@ -115,7 +116,7 @@ export class TimedSubmission {
     const staging = this.#staging;
     if (staging === undefined) return;
     this.keep(
-      staging.mapAsync(MAP_MODE_READ).then(() => {
+      unbroken(() => staging.mapAsync(MAP_MODE_READ)).then(() => {
         const noticed = Number(process.hrtime.bigint()) / 1e9;
         const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
         staging.destroy();

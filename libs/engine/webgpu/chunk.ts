@@ -8,6 +8,7 @@ import { CALL_BYTES } from './call-words.js';
 import type { PlannedCall } from './calls.js';
 import type { Dispatch } from './kernels/kernel.js';
 import { CallSlots, type Chunk, KeptSamples } from './randomness.js';
+import { unbroken } from './unbroken.js';
 
 /** What a chunk computes with. Images that are not finished yet are finished by commands that come before all others. */
 export interface ChunkData {
@@ -92,7 +93,7 @@ export class ChunkRunner {
     queue.submit([encoder.finish()]);
     times?.submitted();
     const before = this.#before;
-    this.#before = queue.onSubmittedWorkDone();
+    this.#before = unbroken(() => queue.onSubmittedWorkDone());
     await before;
   }
 
@@ -174,7 +175,7 @@ export class Outputs {
 
   /** Waits for all chunks. */
   async read(): Promise<{ logits: Float32Array; losses: Float32Array }> {
-    await this.staging.mapAsync(MAP_MODE_READ);
+    await unbroken(() => this.staging.mapAsync(MAP_MODE_READ));
     const all = new Float32Array(this.staging.getMappedRange());
     const split = this.samples * this.classes;
     return { logits: all.slice(0, split), losses: all.slice(split, split + this.samples) };

@@ -18,6 +18,7 @@ import type { BatchHead, Call, Result } from './messages.js';
 import { Optimizer } from './optimizer.js';
 import { StagedImagesOnDevice } from './staged-images.js';
 import { type HostArrays, readParameters, writeParameters } from './transfer.js';
+import { unbroken } from './unbroken.js';
 
 /** What a running call gets from the other thread. */
 export interface Host extends HostArrays {
@@ -140,7 +141,7 @@ export class DeviceProgram {
       if (scalars !== undefined) {
         this.optimizer.optimize(gradNorm, scalars);
         this.#step = 'updated';
-        await this.open.device.queue.onSubmittedWorkDone();
+        await unbroken(() => this.open.device.queue.onSubmittedWorkDone());
       }
       return { gradNorm, seconds: { optimizer: (performance.now() - started) / 1000 } };
     } catch (error) {
@@ -213,7 +214,7 @@ export class DeviceProgram {
     const encoder = this.open.device.createCommandEncoder();
     for (const name of ['first_moment', 'second_moment'] as const) encoder.clearBuffer(state[name]);
     queue.submit([encoder.finish()]);
-    await queue.onSubmittedWorkDone();
+    await unbroken(() => queue.onSubmittedWorkDone());
     return undefined;
   }
 
@@ -261,7 +262,7 @@ export class DeviceProgram {
       const encoder = device.createCommandEncoder();
       encoder.copyBufferToBuffer(buffer, offset, staging, 0, 4);
       device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(MAP_MODE_READ, 0, 8);
+      await unbroken(() => staging.mapAsync(MAP_MODE_READ, 0, 8));
       return new Float32Array(staging.getMappedRange(0, 4))[0]!;
     } finally {
       this.memory.free(staging);

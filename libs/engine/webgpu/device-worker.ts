@@ -9,16 +9,20 @@ import {
   type Copy,
   FLAG_DISPOSED,
   FLAG_PARK,
-  FLAG_PARKED,
+  FLAG_RESTS,
   FLAG_TICKET,
   type FromDevice,
+  PARK_AT_ONCE,
+  PARK_AT_REST,
   type Piece,
   type Start,
   type ToDevice,
 } from './messages.js';
 import type { StagedPart } from './staged-images.js';
+import { endsWhen, mayEnd } from './unbroken.js';
 
-const PARK_MS = 5;
+/** How often a thread that works looks whether it is to stop. */
+const LOOK_MS = 5;
 
 /** After a call has failed, how long a loss of the device may take to be reported: it is then the reason. */
 const LOSS_MS = 100;
@@ -34,20 +38,26 @@ const sendFailure = (error: unknown, id?: number) => {
 
 /** Does what the thread was started for. `openDevice` is an argument so that tests can give devices that fail. */
 export async function serveDevice(open: typeof openDevice): Promise<void> {
-  const watch = setInterval(parkAtExit, PARK_MS);
+  endsWhen(toPark);
+  begins();
   let opened: OpenDevice | undefined;
+  let serves = false;
   try {
     opened = await open(settings.wanted);
-    if (spec !== undefined) return serve(opened, await DeviceProgram.create(opened, spec, settings.memoryBytes));
-    send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
+    if (spec === undefined) send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
+    else {
+      serve(opened, await DeviceProgram.create(opened, spec, settings.memoryBytes));
+      serves = true;
+    }
   } catch (error) {
     sendFailure(error);
   } finally {
-    clearInterval(watch);
+    if (!serves) {
+      opened?.close();
+      port.close();
+    }
+    rests();
   }
-  opened?.close();
-  parked();
-  port.close();
 }
 
 async function hasMemory({ device, adapter }: OpenDevice): Promise<boolean> {
@@ -61,20 +71,37 @@ async function hasMemory({ device, adapter }: OpenDevice): Promise<boolean> {
   }
 }
 
+const toPark = (): boolean => Atomics.load(flags, FLAG_PARK) !== 0;
+
+/** Works of the thread that call Dawn. */
+let works = 0;
+let watch: NodeJS.Timeout | undefined;
+
 /**
- * Dawn aborts the process if its thread is ended inside one of its calls. So a process that exits while the device works lets the thread stop here
- * first, where it can be ended.
+ * From here on the thread calls Dawn, until `rests`. Dawn aborts the process if its thread is ended inside one of its calls, or before it has answered
+ * one. So a process that exits while the thread works lets it stop first, where it can be ended.
  */
-function parkAtExit(): void {
-  if (Atomics.load(flags, FLAG_PARK) === 0) return;
-  parked();
-  Atomics.wait(flags, FLAG_PARK, 1);
+function begins(): NodeJS.Timeout {
+  works++;
+  Atomics.store(flags, FLAG_RESTS, 0);
+  watch ??= setInterval(stopIfAsked, LOOK_MS);
+  stopIfAsked();
+  return watch;
 }
 
-/** The thread makes no calls of Dawn any more. */
-function parked(): void {
-  Atomics.store(flags, FLAG_PARKED, 1);
-  Atomics.notify(flags, FLAG_PARKED);
+function rests(): void {
+  works--;
+  stopIfAsked();
+}
+
+function stopIfAsked(): void {
+  if (Atomics.load(flags, FLAG_PARK) === PARK_AT_ONCE) Atomics.wait(flags, FLAG_PARK, PARK_AT_ONCE);
+  if (!mayEnd() || (works > 0 && !toPark())) return;
+  clearInterval(watch);
+  watch = undefined;
+  Atomics.store(flags, FLAG_RESTS, 1);
+  Atomics.notify(flags, FLAG_RESTS);
+  if (toPark()) Atomics.wait(flags, FLAG_PARK, PARK_AT_REST);
 }
 
 /** Runs calls until the program is disposed of or the device fails. */
@@ -101,10 +128,13 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
       give: async (copies, data) => void (await exchange({ kind: 'give', id, copies, data }, [data])),
       cancelled: () => Atomics.load(flags, FLAG_TICKET) !== ticket,
     };
-    if (call.kind === 'dispose') ended = true;
-    else if (Atomics.load(flags, FLAG_DISPOSED) === 1) return sendFailure(new Error('The program is disposed'), id);
+    if (call.kind === 'dispose') {
+      ended = true;
+      // The thread is ended when this call returns.
+      await staging;
+    } else if (Atomics.load(flags, FLAG_DISPOSED) === 1) return sendFailure(new Error('The program is disposed'), id);
     // A failed device may leave the call waiting for ever, and the thread must end.
-    const watch = setInterval(parkAtExit, PARK_MS).unref();
+    begins().unref();
     try {
       const result = await program.run(call, ticket, host);
       const times = await program.clock?.collect();
@@ -115,7 +145,7 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
       if (!ours) await Promise.race([open.device.lost, delay(LOSS_MS)]);
       sendFailure(error, id);
     } finally {
-      clearInterval(watch);
+      rests();
     }
     if (call.kind === 'dispose') port.close();
   };
@@ -123,7 +153,7 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
   /** Parts of images, in order and beside the running call. */
   const stage = async (part: StagedPart): Promise<void> => {
     const { batch } = part;
-    const watch = setInterval(parkAtExit, PARK_MS);
+    begins().unref();
     try {
       await program.images.write(part);
       send({ kind: 'staged', batch, memoryBytes: program.memoryBytes });
@@ -131,7 +161,7 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
       const { name, message } = error instanceof Error ? error : new Error(String(error));
       send({ kind: 'staged', batch, memoryBytes: program.memoryBytes, failure: { name, message } });
     } finally {
-      clearInterval(watch);
+      rests();
     }
   };
 
@@ -139,8 +169,10 @@ function serve(open: OpenDevice, program: DeviceProgram): void {
     if (ended) return;
     ended = true;
     send({ kind: 'failed', name: 'DeviceLost', message });
+    begins().unref();
     open.close();
     port.close();
+    rests();
   };
   open.device.lost.then(
     ({ reason, message }) => fail(`the GPU ${open.adapter.name} was lost (${reason || 'unknown'}): ${message}`),

@@ -52,10 +52,18 @@ const faults: readonly Fault[] = [
     said: [/^failed: DeviceFailed: the GPU did not answer for 15 s/m],
     hangs: true,
   },
+  ...Object.entries({ scope: 'an error scope', pipeline: 'a pipeline', work: 'the end of its work', map: 'memory to be mapped' }).map(
+    ([place, awaited]) => ({
+      what: `has not answered for ${awaited} when the process exits`,
+      fault: `waits ${place} 1`,
+      ending: 'exit at the fault',
+      said: [],
+    }),
+  ),
 ];
 
 for (const { what, fault, ending, said, hangs } of faults) {
-  test(`a device that ${what} fails the call with the reason, and the process goes on and ends`, {
+  test(`a device that ${what}: calls fail with the reason, and the process ends by itself`, {
     skip: noWebgpu,
     timeout: 240_000,
   }, async (t) => {

@@ -22,10 +22,14 @@ export interface Start {
 export const FLAG_TICKET = 0;
 /** 1 when the program is disposed of. */
 export const FLAG_DISPOSED = 1;
-/** 1 when the process exits or has given the thread up: the thread parks. */
+/** Whether the thread parks, and when. */
 export const FLAG_PARK = 2;
-/** 1 when the thread has parked or is about to end. */
-export const FLAG_PARKED = 3;
+/** The process exits: as soon as the thread can be ended. */
+export const PARK_AT_REST = 1;
+/** The process has given the thread up. */
+export const PARK_AT_ONCE = 2;
+/** 1 while the thread makes no call of Dawn and waits for none: it can be ended. */
+export const FLAG_RESTS = 3;
 export const newFlags = (): Int32Array => new Int32Array(new SharedArrayBuffer(16));
 
 /** Images and targets stay where they are until the device asks for them, unless the images are staged on it. */

@@ -2,6 +2,7 @@
 import type { DeviceMemory, ParameterPlaces } from './arena.js';
 import { MAP_MODE_READ, USAGE } from './arena.js';
 import type { Copy } from './messages.js';
+import { unbroken } from './unbroken.js';
 
 /** The arrays of a call, one per parameter that it names. */
 export interface HostArrays {
@@ -57,7 +58,7 @@ export async function readParameters(
       const encoder = device.createCommandEncoder();
       encoder.copyBufferToBuffer(from, 4 * offset, staging, 0, 4 * floats);
       device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(MAP_MODE_READ);
+      await unbroken(() => staging.mapAsync(MAP_MODE_READ));
       const data = staging.getMappedRange().slice(0, 4 * floats);
       staging.unmap();
       await host.give(copies, data);
@@ -77,7 +78,7 @@ export async function writeParameters(
 ): Promise<undefined> {
   for (const { offset, floats, copies } of piecesOf(places, parameters)) {
     device.queue.writeBuffer(into, 4 * offset, await host.ask(floats, copies));
-    await device.queue.onSubmittedWorkDone();
+    await unbroken(() => device.queue.onSubmittedWorkDone());
   }
   return undefined;
 }
