@@ -13,13 +13,30 @@ export interface PhaseDelay {
   readonly p50Ms: number;
 }
 
+/** In milliseconds of `monotonicMs`. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A delay of at least `LATE_MS`. */
+export interface Late extends Span {
+  readonly phase: string;
+}
+
+export const LATE_MS = 10;
+
+/** A clock that all processes of the machine share. */
+export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
 const everyMs = 1;
 
 export class LoopDelay {
   readonly #phases = new Map<string, { readonly delays: RecordableHistogram; ms: number }>();
   readonly #timer: NodeJS.Timeout;
+  readonly lates: Late[] = [];
   #phase = '';
-  #last = performance.now();
+  #last = monotonicMs();
 
   /** Whoever starts it closes it. */
   constructor(phase: string) {
@@ -54,11 +71,13 @@ export class LoopDelay {
   }
 
   #record(): void {
-    const now = performance.now();
+    const now = monotonicMs();
     const seen = this.#phases.get(this.#phase)!;
+    const due = this.#last + everyMs;
     seen.ms += now - this.#last;
     // Microseconds, at least 1.
-    seen.delays.record(Math.max(1, Math.round(1000 * (now - this.#last - everyMs))));
+    seen.delays.record(Math.max(1, Math.round(1000 * (now - due))));
+    if (now - due >= LATE_MS) this.lates.push({ phase: this.#phase, from: due, to: now });
     this.#last = now;
   }
 }

@@ -14,7 +14,7 @@ import { trainerConfig } from '../../services/trainer/config.js';
 import { createTrainerMetrics } from '../../services/trainer/metrics.js';
 import { createRunWorker } from '../../services/trainer/worker/run-worker.js';
 import { sourceFlags } from '../support/processes.js';
-import { LoopDelay, type PhaseDelay } from './loop-delay.js';
+import { type Late, LoopDelay, type PhaseDelay } from './loop-delay.js';
 
 const idleMs = 2000;
 
@@ -22,6 +22,7 @@ interface Measured {
   readonly threads: number;
   /** idle, compile, then the first phase that was asked for, steps, and checkpoint: the saves and the steps beside them. */
   readonly phases: Record<string, PhaseDelay>;
+  readonly lates: readonly Late[];
 }
 
 export interface MeasuredWorker {
@@ -92,7 +93,7 @@ async function measure([start = '', ...argv]: string[]): Promise<void> {
   const phases = loop.close();
   await worker.stop();
   await store.close();
-  process.send?.({ threads: engineInfo().threads, phases } satisfies Measured);
+  process.send?.({ threads: engineInfo().threads, phases, lates: loop.lates } satisfies Measured);
   process.disconnect();
 }
 

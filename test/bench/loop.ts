@@ -15,6 +15,8 @@ import { openStore } from '#storage/open-store.js';
 import { type ServiceName, startService } from '../support/processes.js';
 import { writeTinyDataset } from '../support/tiny-dataset.js';
 import { connectTrainer } from '../support/training.js';
+import type { PhaseDelay } from './loop-delay.js';
+import { ownMaxMs, watchMachine } from './loop-machine.js';
 import { fillMemory } from './loop-memory.js';
 import { benchServices } from './loop-services.js';
 import { startMeasuredWorker } from './loop-worker.js';
@@ -28,8 +30,10 @@ const usage = `npm run bench:loop -- [options]
   --minutes N        the longest that a phase of the run may take (default 20)
 
 Each service runs in this process while another process makes its heaviest calls. Then a worker, a process of its own, trains steps of one image until the first checkpoint is saved and gives the run back; another one resumes it and does the same. The
-phase "checkpoint" has the saves and the steps beside them; "machine" is an idle loop while two threads fill most of the free memory, before the others. Nothing else should run meanwhile. The last line is one JSON object: for each phase its seconds, and the largest and the 99.9th percentile of the delays of the
-event loop in milliseconds.`;
+phase "checkpoint" has the saves and the steps beside them; "machine" is an idle loop while two threads fill most of the free memory, before the
+others. Nothing else should run meanwhile. The last line is one JSON object: for each phase its seconds, the delays of the event loop in milliseconds
+(the largest and percentiles), and ownMaxMs, the largest without the time in which a core of the machine stood still, as a process of the highest
+priority on every core finds (Linux, as root).`;
 
 const parent = 'projects/bench';
 const soon = { timeoutMs: 30_000 };
@@ -71,6 +75,7 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
     };
     const attempt = async (number: number, start: 'initialise' | 'resume') => {
       const machine = await fillMemory();
+      const watched = await watchMachine();
       const worker = await startMeasuredWorker(start, ['--store', storeFolder, '--data', data.address, ...lease]);
       ends.push(() => worker.kill());
       await watch((event) => event.$case === 'claimed' && event.value.attempt === number);
@@ -82,8 +87,17 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
       });
       waiting.kill('SIGSTOP');
       const measured = await worker.end();
+      const stalls = await watched?.end();
+      const own = ([phase, delay]: [string, PhaseDelay]) => {
+        const lates = measured.lates.filter((late) => late.phase === phase);
+        return [phase, { ...delay, ownMaxMs: stalls === undefined ? null : ownMaxMs(delay, lates, stalls) }];
+      };
       const owners = events.flatMap(({ event }) => (event?.$case === 'claimed' ? [event.value.worker.split(':').at(-2)] : []));
-      return { threads: measured.threads, phases: { machine, ...measured.phases }, takenOver: owners.at(-1) !== `${worker.pid}` };
+      return {
+        threads: measured.threads,
+        phases: { machine, ...Object.fromEntries(Object.entries(measured.phases).map(own)) },
+        takenOver: owners.at(-1) !== `${worker.pid}`,
+      };
     };
     const first = await attempt(1, 'initialise');
     const resumed = await attempt(2, 'resume');
