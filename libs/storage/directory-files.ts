@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { asChunks, type Bytes, MAX_REPLACE_BYTES, StoreUnavailable } from './object-store.js';
 
@@ -137,7 +137,10 @@ export function etagOfSmall(bytes: Bytes): string {
   return hash.digest('hex').slice(0, 32);
 }
 
-/** Removes temporary files older than this anywhere below a folder; killed writers left them. @returns the number of removed files */
+/**
+ * Removes temporary files older than this anywhere below a folder, and the folders that are empty then; killed writers left them.
+ * @returns the number of removed files
+ */
 export async function sweepTemporary(folder: string, olderThanMs: number, signal?: AbortSignal): Promise<number> {
   signal?.throwIfAborted();
   let removed = 0;
@@ -147,8 +150,12 @@ export async function sweepTemporary(folder: string, olderThanMs: number, signal
   });
   for (const entry of entries) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) removed += await sweepTemporary(path, olderThanMs, signal);
-    else if (entry.name.startsWith(TEMPORARY_PREFIX)) {
+    if (entry.isDirectory()) {
+      const below = await sweepTemporary(path, olderThanMs, signal);
+      // rmdir rejects a folder that is in use; whoever is about to write into it makes it again.
+      if (below > 0) await rmdir(path).catch(() => undefined);
+      removed += below;
+    } else if (entry.name.startsWith(TEMPORARY_PREFIX)) {
       try {
         if (Date.now() - (await stat(path)).mtimeMs < olderThanMs) continue;
         await unlink(path);

@@ -33,19 +33,20 @@ test('opening creates the folder; a file in its place is StoreUnavailable and no
   await assert.rejects(DirectoryStore.open(join(folder, 'file')), (error) => error instanceof StoreUnavailable && !error.retryable);
 });
 
-test('files left by a killed writer are never listed, never valid keys, and are removed when they are old', async () => {
+test('files left by a killed writer are never listed, never valid keys, and are removed with their empty folders when they are old', async () => {
   const folder = await freshFolder();
   const store = await DirectoryStore.open(folder);
   await store.put('a/real', Buffer.from('x'));
-  const leftovers = [join(folder, 'a', '.tmp-999-old'), join(folder, '.tmp-999-old')];
+  await mkdir(join(folder, 'b', 'c'), { recursive: true });
+  const leftovers = [join(folder, 'a', '.tmp-999-old'), join(folder, '.tmp-999-old'), join(folder, 'b', 'c', '.tmp-999-old')];
   for (const path of [...leftovers, join(folder, 'a', '.tmp-999-young')]) await writeFile(path, 'half');
   for (const path of leftovers) await utimes(path, 1, 1);
   for await (const { key } of listAll(store, '')) assert.equal(key, 'a/real');
   assert.equal((await store.list('')).objects.length, 1);
   await assert.rejects(store.get('a/.tmp-999-old'), InvalidKey);
-  await DirectoryStore.open(folder);
+  await (await DirectoryStore.open(folder)).swept;
   assert.deepEqual((await readdir(join(folder, 'a'))).sort(), ['.tmp-999-young', 'real']);
-  assert.deepEqual(await readdir(folder), ['a']);
+  assert.deepEqual(await readdir(folder), ['a'], 'folders that held nothing else are gone too');
 });
 
 test('a put leaves nothing but its object, and deleting the last object of a folder takes the folder along', async () => {

@@ -40,7 +40,7 @@ import {
   sizeOf,
 } from './object-store.js';
 
-/** Temporary files older than this were left by killed writers; they are removed when the store is opened. */
+/** Temporary files older than this were left by killed writers; they are removed after the store was opened. */
 const LEFTOVER_AGE_MS = 24 * 3600 * 1000;
 /** A lock is held during one small write. One this old was left by a killed process. */
 const LOCK_STALE_MS = 30_000;
@@ -63,17 +63,25 @@ const LASTING = new Set(['EROFS', 'EPERM', 'ENOSYS', 'EOPNOTSUPP']);
 export class DirectoryStore implements ObjectStore {
   readonly uri: string;
   readonly maxListed = 1 << 16;
+  /**
+   * Resolves when old leftovers are removed, or after the store was closed. This reads every folder, which takes seconds in a store of 10,000 schedules, so
+   * nobody waits for it; what it could not remove, `dropstream store check` finds.
+   */
+  readonly swept: Promise<void>;
+  private readonly closing = new AbortController();
 
   private constructor(
     private readonly root: string,
     /** The file system that the root was on when it was opened. */
     private readonly device: number,
+    sweeps: boolean,
   ) {
     this.uri = pathToFileURL(root).href;
+    this.swept = sweeps ? sweepTemporary(root, LEFTOVER_AGE_MS, this.closing.signal).then(nothing, nothing) : Promise.resolve();
   }
 
   /**
-   * Creates the folder if it is missing, and removes old leftovers. A full disk is no error here: what is stored can be read.
+   * Creates the folder if it is missing, and begins to remove old leftovers. A full disk is no error here: what is stored can be read.
    * @param options.lookOnly true: nothing is created, tested or removed, and the folder must exist
    * @throws StoreUnavailable if it is not writable or its file system has no link()
    */
@@ -84,7 +92,7 @@ export class DirectoryStore implements ObjectStore {
         throw new StoreUnavailable(`directory ${root} cannot be read: ${codeOf(error)}`, false, error);
       });
       if (!found.isDirectory()) throw new StoreUnavailable(`${root} is not a directory`, false);
-      return new DirectoryStore(root, found.dev);
+      return new DirectoryStore(root, found.dev, false);
     }
     try {
       await mkdir(root, { recursive: true, mode: FOLDER_MODE });
@@ -94,8 +102,7 @@ export class DirectoryStore implements ObjectStore {
       throw new StoreUnavailable(`directory ${root} cannot be created`, !lasting, error);
     }
     await probeLink(root);
-    await sweepTemporary(root, LEFTOVER_AGE_MS);
-    return new DirectoryStore(root, (await stat(root)).dev);
+    return new DirectoryStore(root, (await stat(root)).dev, true);
   }
 
   async put(key: string, bytes: Bytes, { ifAbsent = false, signal }: PutOptions = {}): Promise<{ etag: string }> {
@@ -211,7 +218,10 @@ export class DirectoryStore implements ObjectStore {
     return pathToFileURL(this.pathOf(key)).href;
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    // Not awaited: a file system that hangs must not hold up the end.
+    this.closing.abort(new Error('the store is closed'));
+  }
 
   private pathOf(key: string, signal?: AbortSignal): string {
     signal?.throwIfAborted();
@@ -261,6 +271,8 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 }
+
+const nothing = (): void => {};
 
 async function exists(path: string): Promise<boolean> {
   try {
