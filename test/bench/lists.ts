@@ -123,12 +123,16 @@ async function bench(kind: string, { count, pages, watchers, seconds }: Options)
       Promise.all(ids.map((scheduleId) => limiter.run(() => fillingSchedules.createSchedule({ parent, scheduleId, spec: drop }, call)))),
     );
 
+    // The first list ever looks for schedules of version 0.1, and others wait for it.
+    const schedulesLook = await timed(() => fillingSchedules.listSchedules({ parent }, call));
+
     // Services that have just started know nothing of what they list.
     const { client, address } = await trainerOf();
     const schedules = await schedulerOf();
     const result = {
       createRun: rounded(createRuns / count),
       createSchedule: rounded(createSchedules / count),
+      schedulesLook: rounded(schedulesLook),
       runs: await timesOf(pages, () => client.listRuns({ parent }, call)),
       schedules: await timesOf(pages, () => schedules.listSchedules({ parent }, call)),
       runsFiltered: await timesOf(pages, () => client.listRuns({ parent, filter }, call)),

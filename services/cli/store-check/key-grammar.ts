@@ -37,6 +37,7 @@ const grammar = {
   revision: 'projects/{project}/schedules/{id}/{uid}/revisions/{number}.json',
   acknowledgement: 'projects/{project}/schedules/{id}/{uid}/revisions/{number}.ack',
   index: 'projects/{project}/index/{collection}/{entry}',
+  noneOf01: 'projects/{project}/none-of-01/schedules',
   runQueue: 'run-queue/{project}/{entry}',
   evaluationQueue: 'evaluation-queue/{project}/{entry}',
   dataManifest: 'manifests/{sha256}',
