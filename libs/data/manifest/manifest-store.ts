@@ -1,6 +1,6 @@
 /**
- * Manifests in the object store. `manifests/<sha256>` never changes. `manifest-locations/<sha256>` holds the folder or store in which the data set
- * was last indexed; a replica with other mounts may find it elsewhere.
+ * Manifests in the object store. `manifests/<sha256>` never changes. manifest-location.ts has the folder or store in which the data set was last
+ * indexed; a replica with other mounts may find it elsewhere.
  */
 import { access } from 'node:fs/promises';
 import { join, sep } from 'node:path';
@@ -11,15 +11,14 @@ import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import type { IndexedDataset } from '../datasets/index-dataset.js';
 import { Manifest } from './manifest.js';
 import { InvalidManifest } from './manifest-header.js';
+import { indexAgain, locationKey, readLocation, refuseDamagedLocation, saveLocation } from './manifest-location.js';
 
 const manifestKey = (sha256: string) => `manifests/${sha256}`;
-const locationKey = (sha256: string) => `manifest-locations/${sha256}`;
 
 /** Stores a manifest under its hash, unless it is there already, and the location of its data set. */
 export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, signal?: AbortSignal): Promise<void> {
   await putOnce(store, manifestKey(dataset.sha256), dataset.bytes, signal);
-  const location = JSON.stringify(dataset.folder.startsWith('s3://') ? { store: dataset.folder } : { path: dataset.folder });
-  await store.put(locationKey(dataset.sha256), Buffer.from(location), { contentType: 'application/json', signal });
+  await saveLocation(store, dataset.sha256, dataset.folder, signal);
 }
 
 /** The key is the hash of the content, so an existing object is identical, and writing it twice does no harm. */
@@ -53,10 +52,12 @@ export async function loadManifest(store: ObjectStore, sha256: string, signal?: 
  * Finds the folder of a manifest's data set on this machine: the folder in which it was indexed, or one below an allowed root whose path ends alike
  * (indexed at /home/me/sets/birds, found at /data/birds). Only the manifest's first file is looked for; the hash of every sample is checked when it
  * is read.
- * @throws PermissionDenied if it was indexed outside the roots and is not below any; FailedPrecondition if it is not on this machine
+ * @throws PermissionDenied if it was indexed outside the roots and is not below any; FailedPrecondition if it is not on this machine; DataLoss if it
+ * is in no root, and where it was indexed cannot be read
  */
 export async function findDataset(store: ObjectStore, manifest: Manifest, roots: AllowedRoots, signal?: AbortSignal): Promise<string> {
-  const { path: indexed } = await readLocation(store, manifest.sha256, signal);
+  const location = await readLocation(store, manifest.sha256, signal);
+  const { path: indexed } = location;
   const segments = (indexed ?? '').split(sep).filter((segment) => segment !== '');
   const ends = Array.from({ length: segments.length + 1 }, (_, skipped) => join(...segments.slice(skipped), '.'));
   const candidates = [...(indexed === undefined ? [] : [indexed]), ...roots.folders.flatMap((root) => ends.map((end) => join(root, end)))];
@@ -70,29 +71,13 @@ export async function findDataset(store: ObjectStore, manifest: Manifest, roots:
       if (candidate === indexed && error instanceof PermissionDenied) denied = error;
     }
   }
-  throw (
-    denied ?? new FailedPrecondition('manifest', manifest.sha256, `its data set is not below ${roots.folders.join(' or ')} on this replica`)
+  refuseDamagedLocation(location, manifest.sha256);
+  if (denied) throw denied;
+  const isUnknown = indexed === undefined && location.store === undefined;
+  const why = isUnknown ? `, and ${locationKey(manifest.sha256)}, which says where it was indexed, is missing: ${indexAgain}` : '';
+  throw new FailedPrecondition(
+    'manifest',
+    manifest.sha256,
+    `its data set is not below ${roots.folders.join(' or ')} on this replica${why}`,
   );
-}
-
-export interface DatasetLocation {
-  /** Folder, on the machine that indexed the data set. */
-  readonly path?: string;
-  /** URI of the store in which the data set was indexed. */
-  readonly store?: string;
-}
-
-/** Returns where the data set was last indexed, or undefined if that is not known. */
-export async function readLocation(store: ObjectStore, sha256: string, signal: AbortSignal | undefined): Promise<DatasetLocation> {
-  try {
-    const { bytes } = await store.get(locationKey(sha256), { maxBytes: 1 << 16, signal });
-    const { path, store: uri } = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
-    return {
-      ...(typeof path === 'string' && !path.includes('\0') ? { path } : {}),
-      ...(typeof uri === 'string' && uri.startsWith('s3://') ? { store: uri } : {}),
-    };
-  } catch (error) {
-    if (error instanceof ObjectNotFound || error instanceof SyntaxError) return {};
-    throw error;
-  }
 }

@@ -1,12 +1,13 @@
 /** Finds where the bytes of a manifest's data set are: in an allowed folder of this machine, or in an allowed object store. */
-import { FailedPrecondition, PermissionDenied } from '#errors/errors.js';
+import { DataLoss, FailedPrecondition, PermissionDenied } from '#errors/errors.js';
 import { InvalidKey, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import { FolderSource } from '../datasets/folder-source.js';
 import type { SampleSource } from '../datasets/sample-source.js';
 import type { Manifest } from '../manifest/manifest.js';
-import { findDataset, readLocation } from '../manifest/manifest-store.js';
+import { readLocation } from '../manifest/manifest-location.js';
+import { findDataset } from '../manifest/manifest-store.js';
 import { type CacheCounts, DiskCache } from './disk-cache.js';
 import { pushedKey } from './object-keys.js';
 import { ReadSlots } from './read-slots.js';
@@ -59,7 +60,8 @@ export class DataSources {
   /**
    * A folder first, then what was pushed, then where the manifest was made. It follows a data set that moves: the place is looked up
    * again where bytes are gone or others than the manifest's, and every few seconds while they are read. To be closed by the caller.
-   * @throws FailedPrecondition where it is nowhere, PermissionDenied where it is outside of what is allowed, StoreUnavailable
+   * @throws FailedPrecondition where it is nowhere, DataLoss where what says where it is cannot be read, PermissionDenied where it is outside of what
+   * is allowed, StoreUnavailable
    */
   async find(manifest: Manifest, signal?: AbortSignal): Promise<SampleSource> {
     const placeNow = async (stop?: AbortSignal) => JSON.stringify(await readLocation(this.own, manifest.sha256, stop));
@@ -84,7 +86,7 @@ export class DataSources {
     try {
       return new FolderSource(manifest, await findDataset(this.own, manifest, this.roots, signal), this.roots);
     } catch (error) {
-      if (!(error instanceof FailedPrecondition || error instanceof PermissionDenied)) throw error;
+      if (!(error instanceof FailedPrecondition || error instanceof PermissionDenied || error instanceof DataLoss)) throw error;
       const found = await this.#inStores(manifest, signal);
       if (found) return found;
       throw error;
