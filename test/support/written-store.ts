@@ -91,9 +91,13 @@ export class StoreCopy {
     return `projects/p/runs/trained/${this.uids.run}`;
   }
 
+  get schedule(): string {
+    return `projects/p/schedules/s/${this.uids.schedule}`;
+  }
+
   /** Where the revisions of the schedule lie. */
   get revisions(): string {
-    return `projects/p/schedules/s/${this.uids.schedule}/revisions`;
+    return `${this.schedule}/revisions`;
   }
 
   /** Of the run `trained`. */
@@ -126,19 +130,27 @@ export class StoreCopy {
     return await readFile(join(this.folder, key));
   }
 
-  async write(key: string, bytes: Buffer | string): Promise<void> {
+  /** @returns the key, as all changes do */
+  async write(key: string, bytes: Buffer | string): Promise<string> {
     await mkdir(dirname(join(this.folder, key)), { recursive: true });
     await writeFile(join(this.folder, key), bytes);
+    return key;
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string): Promise<string> {
     await rm(join(this.folder, key), { recursive: true });
+    return key;
   }
 
-  async flip(key: string): Promise<void> {
+  async flip(key: string): Promise<string> {
     const bytes = await this.read(key);
     bytes[bytes.length >> 1]! ^= 1;
-    await this.write(key, bytes);
+    return await this.write(key, bytes);
+  }
+
+  /** Cuts an object off after so many bytes. */
+  async cut(key: string, bytes: number): Promise<string> {
+    return await this.write(key, (await this.read(key)).subarray(0, bytes));
   }
 }
 

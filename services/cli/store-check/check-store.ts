@@ -2,9 +2,20 @@
  * Walks a whole store in the order of its keys and reports what is damaged or left over. One incarnation of a name is held in memory at a time, and for
  * one project the pins of checkpoints and the uids of what has not ended.
  */
+import { locationKey, parseLocation } from '#data/manifest/manifest-location.js';
 import { listAll } from '#storage/object-store.js';
 import { parseEntrySegment } from '#work/name-index.js';
-import { type CheckContext, deleteKeys, hashObject, readObject, reportWhenOld, SideBySide, type StoredObject } from './check-context.js';
+import {
+  type CheckContext,
+  deleteKeys,
+  exists,
+  hashObject,
+  isOld,
+  readObject,
+  reportWhenOld,
+  SideBySide,
+  type StoredObject,
+} from './check-context.js';
 import { readIncarnations } from './check-incarnations.js';
 import { NameCheck } from './check-name.js';
 import { PinsCheck } from './check-pins.js';
@@ -72,11 +83,14 @@ async function checkOther(context: CheckContext, object: StoredObject): Promise<
     case 'evaluationQueue':
       return await checkHint(context, object, `projects/${parts.project}/evaluations`);
     case 'dataManifest':
-      return await checkDataManifest(context, key, parts.sha256!, object.sizeBytes);
+      return await checkDataManifest(context, object, parts.sha256!);
     case 'dataLocation':
       return await checkLocation(context, key);
     case 'image':
       return await checkImage(context, key, parts.sha256!, object.sizeBytes);
+    case 'noneOf01':
+      // Whatever it is, it only says whether lists wait.
+      return;
     case 'probe': {
       const repair = (signal: AbortSignal) => deleteKeys(context, [key], signal);
       return reportWhenOld(
@@ -101,23 +115,22 @@ async function checkHint(context: CheckContext, object: StoredObject, folder: st
   reportWhenOld(context, { kind: 'hint-orphaned', where: key, detail: `${folder}/${entry.id} with this uid is deleted`, repair }, object);
 }
 
-async function checkDataManifest(context: CheckContext, key: string, sha256: string, sizeBytes: number): Promise<void> {
-  const found = await hashObject(context, key, sizeBytes);
+async function checkDataManifest(context: CheckContext, object: StoredObject, sha256: string): Promise<void> {
+  const { sizeBytes, parsed } = object;
+  const found = await hashObject(context, parsed.key, sizeBytes);
   if (found !== undefined && found !== sha256)
-    context.report({ kind: 'manifest-damaged', where: key, detail: `the SHA-256 of its bytes is ${found}` });
+    context.report({ kind: 'manifest-damaged', where: parsed.key, detail: `the SHA-256 of its bytes is ${found}` });
+  // It is written right after the manifest.
+  const location = locationKey(sha256);
+  if (isOld(context, object) && !(await exists(context, location)))
+    context.report({ kind: 'location-missing', where: location, detail: 'nothing says where the data set of this manifest was indexed' });
 }
 
 async function checkLocation(context: CheckContext, key: string): Promise<void> {
   const bytes = await readObject(context, key, 1 << 16);
   if (bytes === undefined) return;
-  const isLocation = (value: unknown): boolean => typeof value === 'object' && value !== null && ('path' in value || 'store' in value);
-  let detail = 'it names neither a folder nor a store';
-  try {
-    if (isLocation(JSON.parse(bytes.toString('utf8')))) return;
-  } catch (error) {
-    detail = (error as Error).message;
-  }
-  context.report({ kind: 'location-damaged', where: key, detail });
+  const { damage } = parseLocation(bytes);
+  if (damage !== undefined) context.report({ kind: 'location-damaged', where: key, detail: damage });
 }
 
 async function checkImage(context: CheckContext, key: string, sha256: string, sizeBytes: number): Promise<void> {

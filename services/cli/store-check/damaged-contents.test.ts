@@ -1,5 +1,11 @@
 /** `dropstream store check` finds checkpoints, data sets and entries of lists and queues that are missing or changed. */
 import { type Fault, testFaults } from '../../../test/support/store-faults.js';
+import type { StoreCopy } from '../../../test/support/written-store.js';
+
+/** Damages the object that says where a data set was indexed. @returns its key */
+async function onLocation(copy: StoreCopy, damage: (key: string) => Promise<string>): Promise<string> {
+  return await damage((await copy.keys('manifest-locations/'))[0]!);
+}
 
 const faults: readonly Fault[] = [
   {
@@ -29,49 +35,30 @@ const faults: readonly Fault[] = [
       await c.write(`${one}/manifest.json`, await c.read(`${other}/manifest.json`));
     },
   },
-  {
-    what: 'a missing part',
-    kind: 'checkpoint-part-missing',
-    damage: async (c) => {
-      const part = await c.partOf(await c.newestCheckpoint());
-      await c.delete(part);
-      return part;
-    },
-  },
+  { what: 'a missing part', kind: 'checkpoint-part-missing', damage: async (c) => c.delete(await c.partOf(await c.newestCheckpoint())) },
   {
     what: 'a cut part',
     kind: 'checkpoint-part-damaged',
-    damage: async (c) => {
-      const part = await c.partOf(await c.newestCheckpoint());
-      await c.write(part, (await c.read(part)).subarray(0, 100));
-      return part;
-    },
+    damage: async (c) => c.cut(await c.partOf(await c.newestCheckpoint()), 100),
   },
   {
     what: 'a changed part',
     kind: 'checkpoint-part-damaged',
     argv: ['--deep'],
-    damage: async (c) => {
-      const part = await c.partOf(await c.newestCheckpoint());
-      await c.flip(part);
-      return part;
-    },
+    damage: async (c) => c.flip(await c.partOf(await c.newestCheckpoint())),
   },
   { what: 'a changed manifest of a data set', kind: 'manifest-damaged', damage: async (c) => c.flip((await c.keys('manifests/'))[0]!) },
   { what: 'an empty manifest of a data set', kind: 'manifest-damaged', damage: async (c) => c.write((await c.keys('manifests/'))[0]!, '') },
   {
     what: 'a cut manifest of a data set',
     kind: 'manifest-damaged',
-    damage: async (c) => {
-      const [key] = await c.keys('manifests/');
-      await c.write(key!, (await c.read(key!)).subarray(0, 10));
-    },
+    damage: async (c) => c.cut((await c.keys('manifests/'))[0]!, 10),
   },
-  {
-    what: 'a place of a data set that cannot be read',
-    kind: 'location-damaged',
-    damage: async (c) => c.write((await c.keys('manifest-locations/'))[0]!, '{'),
-  },
+  { what: 'a cut place of a data set', kind: 'location-damaged', damage: (c) => onLocation(c, (key) => c.cut(key, 12)) },
+  { what: 'an empty place of a data set', kind: 'location-damaged', damage: (c) => onLocation(c, (key) => c.write(key, '')) },
+  { what: 'a changed place of a data set', kind: 'location-damaged', damage: (c) => onLocation(c, (key) => c.flip(key)) },
+  { what: 'a place that is none', kind: 'location-damaged', damage: (c) => onLocation(c, (key) => c.write(key, '[1,2,3]')) },
+  { what: 'a lost place of a data set', kind: 'location-missing', damage: (c) => onLocation(c, (key) => c.delete(key)) },
   {
     what: 'a changed image',
     kind: 'image-damaged',
@@ -82,25 +69,37 @@ const faults: readonly Fault[] = [
     what: 'a run that no list shows',
     kind: 'index-missing',
     repaired: true,
-    damage: async (c) => c.delete((await c.keys('index/runs/trained'))[0]!),
+    damage: async (c) => {
+      await c.delete((await c.keys('index/runs/trained'))[0]!);
+      return c.run;
+    },
   },
   {
     what: 'a schedule that no list shows',
     kind: 'index-missing',
     repaired: true,
-    damage: async (c) => c.delete((await c.keys('index/schedules/'))[0]!),
+    damage: async (c) => {
+      await c.delete((await c.keys('index/schedules/'))[0]!);
+      return c.schedule;
+    },
   },
   {
     what: 'an evaluation that no list shows',
     kind: 'index-missing',
     repaired: true,
-    damage: async (c) => c.delete((await c.keys('index/evaluations/'))[0]!),
+    damage: async (c) => {
+      await c.delete((await c.keys('index/evaluations/scored'))[0]!);
+      return `projects/p/evaluations/scored/${c.uids.evaluation}`;
+    },
   },
   {
     what: 'a waiting run that no worker finds',
     kind: 'queue-missing',
     repaired: true,
-    damage: async (c) => c.delete((await c.keys('run-queue/p/waiting'))[0]!),
+    damage: async (c) => {
+      await c.delete((await c.keys('run-queue/p/waiting'))[0]!);
+      return `projects/p/runs/waiting/${c.uids.waiting}`;
+    },
   },
 ];
 

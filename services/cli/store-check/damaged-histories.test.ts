@@ -5,38 +5,14 @@ import { type Fault, testFaults } from '../../../test/support/store-faults.js';
 const strange = 'ab'.repeat(16);
 
 const faults: readonly Fault[] = [
-  {
-    what: 'a missing record',
-    kind: 'record-missing',
-    damage: async (c) => {
-      await c.delete(c.record(3));
-      return c.record(3);
-    },
-  },
-  {
-    what: 'a missing first record',
-    kind: 'record-missing',
-    damage: async (c) => {
-      await c.delete(c.record(1));
-      return c.record(1);
-    },
-  },
+  { what: 'a missing record', kind: 'record-missing', damage: (c) => c.delete(c.record(3)) },
+  { what: 'a missing first record', kind: 'record-missing', damage: (c) => c.delete(c.record(1)) },
   {
     what: 'a record of another run',
     kind: 'record-misplaced',
-    damage: async (c) => {
-      await c.write(c.record(1), await c.read(`projects/p/runs/waiting/${c.uids.waiting}/log/000000000001`));
-      return c.record(1);
-    },
+    damage: async (c) => c.write(c.record(1), await c.read(`projects/p/runs/waiting/${c.uids.waiting}/log/000000000001`)),
   },
-  {
-    what: 'a record under another number',
-    kind: 'record-misplaced',
-    damage: async (c) => {
-      await c.write(c.record(3), await c.read(c.record(2)));
-      return c.record(3);
-    },
-  },
+  { what: 'a record under another number', kind: 'record-misplaced', damage: async (c) => c.write(c.record(3), await c.read(c.record(2))) },
   {
     what: 'a record with a broken reference',
     kind: 'record-misplaced',
@@ -62,57 +38,20 @@ const faults: readonly Fault[] = [
       return c.record(3);
     },
   },
-  {
-    what: 'a changed record',
-    kind: 'record-unreadable',
-    damage: async (c) => {
-      await c.flip(c.record(2));
-      return c.record(2);
-    },
-  },
-  {
-    what: 'an empty record',
-    kind: 'record-unreadable',
-    damage: async (c) => {
-      await c.write(c.record(4), '');
-      return c.record(4);
-    },
-  },
-  {
-    what: 'a record that is other JSON',
-    kind: 'record-unreadable',
-    damage: async (c) => {
-      await c.write(c.record(4), '[1,2,3]');
-      return c.record(4);
-    },
-  },
+  { what: 'a changed record', kind: 'record-unreadable', damage: (c) => c.flip(c.record(2)) },
+  { what: 'an empty record', kind: 'record-unreadable', damage: (c) => c.write(c.record(4), '') },
+  { what: 'a record that is other JSON', kind: 'record-unreadable', damage: (c) => c.write(c.record(4), '[1,2,3]') },
   {
     what: 'an evaluation with a hole',
     kind: 'record-missing',
-    damage: async (c) => {
-      const key = `projects/p/evaluations/scored/${c.uids.evaluation}/log/000000000002`;
-      await c.delete(key);
-      return key;
-    },
+    damage: (c) => c.delete(`projects/p/evaluations/scored/${c.uids.evaluation}/log/000000000002`),
   },
   {
     what: 'a snapshot beyond the end of the log',
     kind: 'log-end-missing',
-    damage: async (c) => {
-      const key = `${c.run}/log-snapshots/000000000999`;
-      await c.write(key, sealJson({ seq: 999, state: {} }, 'sha256').bytes);
-      return key;
-    },
+    damage: (c) => c.write(`${c.run}/log-snapshots/000000000999`, sealJson({ seq: 999, state: {} }, 'sha256').bytes),
   },
-  {
-    what: 'a claim beyond the end of the log',
-    kind: 'log-end-missing',
-    damage: async (c) => {
-      const key = `${c.run}/heartbeats/000000000999`;
-      await c.write(key, '{}');
-      return key;
-    },
-  },
+  { what: 'a claim beyond the end of the log', kind: 'log-end-missing', damage: (c) => c.write(`${c.run}/heartbeats/000000000999`, '{}') },
   {
     what: 'a checkpoint with records that the log has lost',
     kind: 'log-end-missing',
@@ -140,20 +79,13 @@ const faults: readonly Fault[] = [
   {
     what: 'a changed incarnation',
     kind: 'incarnation-unreadable',
-    damage: async (c) => {
-      const key = 'projects/p/runs/trained/incarnations/00000001.json';
-      await c.flip(key);
-      return key;
-    },
+    damage: (c) => c.flip('projects/p/runs/trained/incarnations/00000001.json'),
   },
   {
     what: 'an incarnation of another name',
     kind: 'incarnation-unreadable',
-    damage: async (c) => {
-      const key = 'projects/p/runs/trained/incarnations/00000001.json';
-      await c.write(key, await c.read('projects/p/runs/waiting/incarnations/00000001.json'));
-      return key;
-    },
+    damage: async (c) =>
+      c.write('projects/p/runs/trained/incarnations/00000001.json', await c.read('projects/p/runs/waiting/incarnations/00000001.json')),
   },
   {
     what: 'a lost incarnation of a run',
@@ -166,7 +98,10 @@ const faults: readonly Fault[] = [
   {
     what: 'a lost incarnation of a schedule',
     kind: 'incarnation-unknown',
-    damage: (c) => c.delete('projects/p/schedules/s/incarnations/00000001.json'),
+    damage: async (c) => {
+      await c.delete('projects/p/schedules/s/incarnations/00000001.json');
+      return c.schedule;
+    },
   },
   {
     what: 'a uid that nothing names',
@@ -178,14 +113,7 @@ const faults: readonly Fault[] = [
   },
   { what: 'a missing first revision', kind: 'revision-missing', damage: (c) => c.delete(`${c.revisions}/000000000001.json`) },
   { what: 'a missing revision', kind: 'revision-missing', damage: (c) => c.delete(`${c.revisions}/000000000002.json`) },
-  {
-    what: 'a lost newest revision',
-    kind: 'revision-missing',
-    damage: async (c) => {
-      await c.delete(`${c.revisions}/000000000003.json`);
-      return `${c.revisions}/000000000003.json`;
-    },
-  },
+  { what: 'a lost newest revision', kind: 'revision-missing', damage: (c) => c.delete(`${c.revisions}/000000000003.json`) },
   { what: 'a cut revision', kind: 'revision-unreadable', damage: (c) => c.write(`${c.revisions}/000000000002.json`, '{"format":') },
   { what: 'an empty revision', kind: 'revision-unreadable', damage: (c) => c.write(`${c.revisions}/000000000001.json`, '') },
   { what: 'a revision that is other JSON', kind: 'revision-unreadable', damage: (c) => c.write(`${c.revisions}/000000000003.json`, '[]') },

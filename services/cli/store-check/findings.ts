@@ -43,6 +43,10 @@ export const kinds = {
   },
   'manifest-damaged': { severity: 'damage', advice: 'run `dropstream data index` on the data set again' },
   'location-damaged': { severity: 'damage', advice: 'run `dropstream data index` on the data set again' },
+  'location-missing': {
+    severity: 'damage',
+    advice: 'run `dropstream data index` on the data set again, unless its images were pushed to this store',
+  },
   'image-damaged': { severity: 'damage', advice: 'delete the object and run `dropstream data push` again' },
   'object-unreadable': { severity: 'damage', advice: 'look at the disk or the store: the object cannot be read' },
   'index-missing': { severity: 'damage', advice: `lists do not show it; the entry has to be written again: ${repaired}` },

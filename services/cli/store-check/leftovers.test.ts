@@ -51,7 +51,11 @@ const faults: readonly Fault[] = [
     what: 'a part that its manifest does not name',
     kind: 'parts-orphaned',
     repaired: true,
-    damage: async (c) => c.write(`${await c.newestCheckpoint()}/ema.0123456789abcdef.safetensors`, 'x'),
+    damage: async (c) => {
+      const folder = await c.newestCheckpoint();
+      await c.write(`${folder}/ema.0123456789abcdef.safetensors`, 'x');
+      return folder;
+    },
   },
   {
     what: 'the lease of an ended run',
@@ -121,7 +125,10 @@ const faults: readonly Fault[] = [
   {
     what: 'a schedule of version 0.1',
     kind: 'layout-of-0.1',
-    damage: (c) => c.write('projects/p/schedules/old/revisions/000000000001.json', '{}'),
+    damage: async (c) => {
+      await c.write('projects/p/schedules/old/revisions/000000000001.json', '{}');
+      return 'projects/p/schedules/old';
+    },
   },
   { what: 'an entry of the queue of version 0.1', kind: 'layout-of-0.1', damage: (c) => c.write('queue/runs/p/old', '{}') },
   { what: 'an object of somebody else', kind: 'key-unknown', damage: (c) => c.write('notes/readme.txt', 'hello') },
