@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import type { ObjectStore } from '#storage/object-store.js';
+import { after, before, describe, test } from 'node:test';
+import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { RecordLog } from '#storage/record-log.js';
 import { silentLogger } from '#telemetry/logger.js';
@@ -208,4 +208,52 @@ test('a reason is at most 2000 characters', () => {
   assert.equal(describeFailure(new TypeError('x')), 'TypeError: x');
   assert.equal(describeFailure('y'), 'y');
   assert.equal(describeFailure(new Error('z'.repeat(3000))).length, 2000);
+});
+
+describe('work that is deleted while it is being claimed leaves nothing behind, though', () => {
+  for (const [what, part, isWritten] of [
+    ['no heartbeat can be written', '/heartbeats/', false],
+    ['the reply to the claim is lost', '/log/', true],
+    ['the claim cannot be written', '/log/', false],
+  ] as const)
+    test(what, async (t) => {
+      const { queue, entries } = await enqueue(`deleted${part.slice(1, 4)}${isWritten}`, 1);
+      const entry = entries[0]!;
+      const put: ObjectStore['put'] = async (key, ...rest) => {
+        if (!key.includes(part)) return await store.put(key, ...rest);
+        if (isWritten) await store.put(key, ...rest);
+        await new Incarnations(store).bury(nameOf(entry), entry.uid);
+        throw new StoreUnavailable('cut off', false);
+      };
+      const cut = new Proxy(store, { get: (target, key) => (key === 'put' ? put : Reflect.get(target, key)) as unknown });
+      startWorker(t, queue, {
+        store: cut,
+        openLog: (of) => new FoldedLog<Event, View>({ log: new RecordLog(cut, `${prefixOf(of)}/log`), codec, apply }),
+      });
+      await until('the sweep', async () => (await store.list(`${prefixOf(entry)}/`, { limit: 1 })).objects.length === 0);
+    });
+});
+
+test('what arrives after work was ended and then deleted goes too', async (t) => {
+  const { queue, entries } = await enqueue('arrives', 1);
+  const entry = entries[0]!;
+  const key = `${prefixOf(entry)}/heartbeats/000000000002`;
+  let ended = 0;
+  startWorker(t, queue, {
+    lateWriteMs: 2000,
+    attempt: async ({ claimed }) => {
+      await logOf(entry).append(() => ({ kind: 'done', text: 'cancelled' }));
+      await until('the end to be noticed', () => claimed.signal.aborted);
+      throw claimed.signal.reason;
+    },
+    onActive: (active) => {
+      if (active === 0) ended++;
+    },
+  });
+  await until('the end of the attempt', () => ended > 0);
+  const names = new Incarnations(store);
+  await names.bury(nameOf(entry), entry.uid);
+  await names.sweep(nameOf(entry));
+  await store.put(key, Buffer.from('late'));
+  await until('the sweep', async () => (await store.list(`${prefixOf(entry)}/`, { limit: 1 })).objects.length === 0);
 });

@@ -3,6 +3,7 @@
  * attempt, records and counts its end, and releases what it held.
  */
 
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
@@ -55,6 +56,8 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   readonly mayClaim?: (entry: QueueEntry, view: V, signal: AbortSignal) => Promise<boolean>;
   /** How long `mayClaim` may delay the look at the rest of the queue, in ms; default 10 seconds. */
   readonly mayClaimMs?: number;
+  /** Time in ms after which a store has surely finished, or dropped, a write whose caller no longer waits for it; default 5 seconds. */
+  readonly lateWriteMs?: number;
   /** The record that claims the work for `worker`. `succeeded`: the former owner, if it is known to have ended; otherwise empty. */
   readonly claim: (view: V, worker: string, succeeded: string) => E;
   /** Runs one attempt to its outcome. What it resolves to or throws is recorded as its end. */
@@ -69,8 +72,6 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
 
 /** Longest time for removing what was written after the work was deleted. */
 const sweepMs = 30_000;
-/** Time in ms after which a store has surely finished, or dropped, a write whose caller no longer waits for it. */
-const lateWriteMs = 5000;
 /** Number of logs of queued work that are kept, so that only new records must be read. */
 const keptLogs = 1024;
 
@@ -85,6 +86,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   constructor(options: ClaimedWorkerOptions<E, V, O>) {
     this.#options = options;
     const { queue, store, config, logger, heartbeatPrefix, onDepth, onActive } = options;
+    // Every attempt that has ended lately waits with it.
+    setMaxListeners(0, this.#stopped.signal);
     this.#incarnations = new Incarnations(store);
     this.#claimant = new Claimant({
       queue,
@@ -143,9 +146,21 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   }
 
   async #work(entry: QueueEntry, seenFence: number, stopping: AbortSignal): Promise<boolean> {
+    const logger = this.#options.logger.child({ project: entry.project, [this.#options.kind]: entry.id });
+    // After an error, the claim may have been written all the same.
+    let hasWritten = true;
+    try {
+      hasWritten = await this.#claimAndWork(entry, seenFence, logger, stopping);
+      return hasWritten;
+    } finally {
+      if (hasWritten) await this.#sweepIfDeleted(entry, logger);
+    }
+  }
+
+  /** @returns false if another worker was faster */
+  async #claimAndWork(entry: QueueEntry, seenFence: number, logger: Logger, stopping: AbortSignal): Promise<boolean> {
     const { kind, store, config, standing, claim, attempt, release, onOutcome, name, heartbeatPrefix } = this.#options;
     const ends = { ...this.#options, maxAttempts: config.maxAttempts };
-    const logger = this.#options.logger.child({ project: entry.project, [kind]: entry.id });
     const log = this.#log(entry);
     this.#logs.delete(keyOf(entry));
     const owner = newOwner(config.instance ?? '');
@@ -178,28 +193,26 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     } finally {
       await claimed.stop();
       await release?.(entry, claimed.view);
-      await this.#sweepIfDeleted(entry, logger);
     }
     return true;
   }
 
   /**
    * Removes what this worker wrote after its work was deleted, however it noticed: at once, and what arrives late a while later, unless the worker
-   * stops. What stays behind goes when the name is used again.
+   * stops. Work that has only ended by now may be deleted before the last write arrives, so it is looked at again, too. What stays behind goes when
+   * the name is used again.
    */
   async #sweepIfDeleted(entry: QueueEntry, logger: Logger): Promise<void> {
-    const sweep = async (): Promise<boolean> => {
+    const sweep = async (): Promise<void> => {
       const signal = AbortSignal.timeout(sweepMs);
       try {
-        if (await this.#isCurrent(entry, signal)) return false;
-        await this.#incarnations.sweep(this.#options.name(entry), signal);
+        if (!(await this.#isCurrent(entry, signal))) await this.#incarnations.sweep(this.#options.name(entry), signal);
       } catch (error) {
         logger.warn({ error }, 'objects of deleted work could not be removed');
       }
-      return true;
     };
-    if (!(await sweep())) return;
-    const later = delay(lateWriteMs, undefined, { signal: this.#stopped.signal })
+    await sweep();
+    const later = delay(this.#options.lateWriteMs ?? 5000, undefined, { signal: this.#stopped.signal })
       .then(sweep, () => undefined)
       .then(() => void this.#lateSweeps.delete(later));
     this.#lateSweeps.add(later);
