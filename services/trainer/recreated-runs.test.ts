@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Registry } from 'prom-client';
+import { runEvents } from '#client/run-events.js';
 import { NotFound } from '#errors/errors.js';
 import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
-import { RunState } from '#protocol/dropstream/v1/trainer.js';
+import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { freezableStore } from '../../test/support/freezable-store.js';
 import { type RunningMinio, startMinio } from '../../test/support/minio.js';
-import { follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
+import { type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { until } from '../../test/support/until.js';
 import { trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
@@ -49,6 +50,16 @@ async function create(runId: string, lr: number): Promise<{ name: string; uid: s
   const { run } = await trainer.createRun({ parent, runId, spec: services.spec({ lr, epochs: 4000, saveCkptFreq: 1 }) }, soon);
   assert.equal(run!.logSequence, 1n, 'it is new');
   return { name: run!.name, uid: run!.uid };
+}
+
+/** Events up to the one that `until` looks for. Many rounds take longer than the server keeps a connection, so it reconnects. */
+async function follow(client: Trainer, name: string, until: (event: RunEvent) => boolean): Promise<RunEvent[]> {
+  const events: RunEvent[] = [];
+  for await (const event of runEvents(client, name, { patienceSeconds: 20, signal: AbortSignal.timeout(60_000) })) {
+    events.push(event);
+    if (until(event)) break;
+  }
+  return events;
 }
 
 const steps = (from: number) => (events: { event?: { $case: string; value: unknown } | undefined }) =>
@@ -109,7 +120,7 @@ test('with a live worker: every run has one history, and no name dies', { timeou
 
 test('with a worker that is frozen meanwhile: it writes where nobody reads, notices and goes on with the new run', {
   timeout,
-}, async () => {
+}, async (t) => {
   const frozen = freezableStore(services.store);
   const argv = ['--store', 'unused', '--data', data, '--poll-ms', '50', '--lease-ttl-ms', '600', '--backoff-ms', '50'];
   const worker = createRunWorker({
@@ -121,6 +132,10 @@ test('with a worker that is frozen meanwhile: it writes where nobody reads, noti
     logger: silentLogger(),
   });
   worker.start();
+  t.after(() => {
+    frozen.thaw();
+    return worker.stop();
+  });
   let lr = 1e-3;
   let run = await create('frozen', lr);
   for (let round = 0; round < rounds; round++) {
@@ -135,7 +150,6 @@ test('with a worker that is frozen meanwhile: it writes where nobody reads, noti
     await until('the sweep', () => isEmpty(`${before.name}/${before.uid}/`), { looks: 1500 });
   }
   await end(run.name);
-  await worker.stop();
 });
 
 test('a watch of a deleted run ends with NOT_FOUND, and its cursor does not fit the next run', { timeout: 60_000 }, async () => {

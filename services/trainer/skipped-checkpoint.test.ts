@@ -1,11 +1,10 @@
 // A checkpoint that cannot be loaded: the attempt goes back to the one before it, and the run's log says so.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
-import { RunState } from '#protocol/dropstream/v1/trainer.js';
+import { type Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { readManifest } from '#storage/checkpoint.js';
-import type { ObjectStore } from '#storage/object-store.js';
-import { manifestKeyOf } from '#work/checkpoint-keys.js';
+import { listAll, type ObjectStore } from '#storage/object-store.js';
+import { checkpointsOf, manifestKeyOf } from '#work/checkpoint-keys.js';
 import { follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { emptyRecord, logLines, takeRecord } from '../cli/log-files/run-record.js';
 
@@ -28,13 +27,29 @@ const flip = async (store: ObjectStore, key: string): Promise<void> => {
   await store.put(key, bytes);
 };
 
+/** A run that was paused when it had several checkpoints. */
+async function pausedRun(runId: string): Promise<Run> {
+  // Long enough that the pause comes before the end.
+  const spec = services.spec({ epochs: 40, saveCkptFreq: 1, saveCkptNum: 3 });
+  const name = (await trainer.createRun({ parent, runId, spec }, soon)).run!.name;
+  const { service } = await services.trainer(['--role', 'worker', '--data', data]);
+  const done = (await follow(trainer, name, ({ event }) => event?.$case === 'checkpoint' && event.value.step >= 18n)).length;
+  await trainer.pauseRun({ name }, soon);
+  await follow(trainer, name, ({ event }) => event?.$case === 'state' && event.value.state === RunState.PAUSED);
+  await service.close();
+  assert.ok(done > 0);
+  return (await trainer.getRun({ name }, soon)).run!;
+}
+
 /** What can happen to a checkpoint. */
 const damages: Record<string, (store: ObjectStore, manifestKey: string, partKey: string) => Promise<unknown>> = {
   'a changed part': (store, _, part) => flip(store, part),
   'a part that is gone': (store, _, part) => store.delete(part),
   'a part that is cut off': async (store, _, part) => store.put(part, (await store.get(part)).bytes.subarray(0, 100)),
+  'an empty part': (store, _, part) => store.put(part, Buffer.alloc(0)),
   'a changed manifest': (store, manifest) => flip(store, manifest),
   'an empty manifest': (store, manifest) => store.put(manifest, Buffer.alloc(0)),
+  'a manifest of another shape': (store, manifest) => store.put(manifest, Buffer.from('{"seq":1,"parts":[],"__proto__":{"x":1}}')),
   'a manifest that is gone': (store, manifest) => store.delete(manifest),
 };
 
@@ -42,24 +57,15 @@ describe('the log of a run whose newest checkpoint has', () => {
   for (const [number, [what, damage]] of Object.entries(damages).entries()) {
     test(what, async () => {
       const { store } = services;
-      // Long enough that the pause comes before the end.
-      const spec = services.spec({ epochs: 40, saveCkptFreq: 1, saveCkptNum: 3 });
-      const { run } = await trainer.createRun({ parent, runId: `r${number}`, spec }, soon);
-      const first = await services.trainer(['--role', 'worker', '--data', data]);
-      const done = (await follow(trainer, run!.name, ({ event }) => event?.$case === 'checkpoint' && event.value.step >= 18n)).length;
-      await trainer.pauseRun({ name: run!.name }, soon);
-      await follow(trainer, run!.name, ({ event }) => event?.$case === 'state' && event.value.state === RunState.PAUSED);
-      await first.service.close();
-      assert.ok(done > 0);
-      const paused = (await trainer.getRun({ name: run!.name }, soon)).run!;
+      const paused = await pausedRun(`r${number}`);
       const newest = manifestKeyOf(paused.latestCheckpoint, paused.uid);
       const { manifest } = await readManifest(store, newest);
       await damage(store, newest, manifest.parts[0]!.key);
-      await trainer.resumeRun({ name: run!.name }, soon);
+      await trainer.resumeRun({ name: paused.name }, soon);
       const second = await services.trainer(['--role', 'worker', '--data', data]);
-      const events = await follow(trainer, run!.name);
+      const events = await follow(trainer, paused.name);
       await second.service.close();
-      assert.equal((await trainer.getRun({ name: run!.name }, soon)).run!.state, RunState.SUCCEEDED);
+      assert.equal((await trainer.getRun({ name: paused.name }, soon)).run!.state, RunState.SUCCEEDED);
       const skipped = events.flatMap(({ event }) => (event?.$case === 'checkpointSkipped' ? [event.value] : []));
       assert.deepEqual(
         skipped.map(({ checkpoint }) => checkpoint),
@@ -72,6 +78,22 @@ describe('the log of a run whose newest checkpoint has', () => {
       assertInLogFile(events, paused.latestCheckpoint, Number(resumed.fromStep / paused.stepsPerEpoch));
     });
   }
+});
+
+test('a run of which every checkpoint is damaged fails and names the newest: it never begins again by itself', async () => {
+  const { store } = services;
+  const paused = await pausedRun('all');
+  const folder = checkpointsOf(paused.name, paused.uid);
+  for await (const { key } of listAll(store, `${folder}/`)) if (key.endsWith('.safetensors')) await flip(store, key);
+  await trainer.resumeRun({ name: paused.name }, soon);
+  const { service } = await services.trainer(['--role', 'worker', '--data', data]);
+  const events = await follow(trainer, paused.name);
+  await service.close();
+  const { state, failure } = (await trainer.getRun({ name: paused.name }, soon)).run!;
+  assert.equal(state, RunState.FAILED);
+  assert.match(failure, new RegExp(`all \\d+ checkpoints of the run are damaged or missing; the newest is ${paused.latestCheckpoint}`));
+  const skipped = events.flatMap(({ event }) => (event?.$case === 'checkpointSkipped' ? [event.value.checkpoint] : []));
+  assert.ok(new Set(skipped).size >= 3 && skipped.includes(paused.latestCheckpoint), JSON.stringify(skipped));
 });
 
 function assertInLogFile(events: readonly RunEvent[], checkpoint: string, epoch: number): void {
