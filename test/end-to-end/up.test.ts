@@ -103,13 +103,20 @@ test('over a directory: a run, reflection, series, dashboard', { timeout: 300_00
   assert.equal(await up.stop(), 0);
 });
 
-test('over MinIO: the same run', { timeout: 300_000 }, async (t) => {
+test('over MinIO, where every call to this machine through the proxy of the environment would fail: the same run', {
+  timeout: 300_000,
+}, async (t) => {
   const minio = await startMinio();
   if ('skip' in minio) return t.skip(minio.skip);
   t.after(() => minio.stop());
   const store = await minio.createBucket('dropstream', 'tests');
   const workspace = await makeWorkspace(t, { store, env: { ...minio.env }, train: 512 });
-  const up = await startUp(t, workspace.folder, ['--store', store, '--data-root', workspace.dataRoot], minio.env);
+  const up = await startUp(t, workspace.folder, ['--store', store, '--data-root', workspace.dataRoot], {
+    ...minio.env,
+    http_proxy: 'http://127.0.0.1:9',
+    https_proxy: 'http://127.0.0.1:9',
+    no_proxy: '',
+  });
   assertWhole(await trainOnce(up, workspace));
   const trainer = connectTrainer(up.address('trainer'));
   t.after(() => trainer.close());
