@@ -6,7 +6,7 @@ import { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
 import { ClaimedRecord, Run, RunEvent, RunState, StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { checkEvaluations } from './check-evaluations.js';
 import { checkFollowing, KnownSteps } from './check-following.js';
-import { type Calm, checkEvents } from './check-run.js';
+import { type Calm, checkEvents, checkSkipped } from './check-run.js';
 import { checkSteps } from './check-steps.js';
 import { Damage } from './damage.js';
 
@@ -144,6 +144,14 @@ test('a checkpoint that an attempt skipped is no place to begin', () => {
   assert.deepEqual(checkSteps(numbered(instead('resumed', 0, skip, ...again)), calm, sameLosses), { wrong: [], repeated: 6 });
   const wrong = checkSteps(numbered(instead('resumed', 0, skip, resumed(2, 4))), calm, sameLosses).wrong;
   assert.match(wrong.join('\n'), /an attempt begins at step 4 although the newest checkpoint is of step 0/);
+});
+
+test('a checkpoint that was skipped although nobody damaged it is complained of', () => {
+  const skip: Body = { $case: 'checkpointSkipped', value: { checkpoint: checkpointName(4), reason: 'the store is away' } };
+  const events = numbered(instead('resumed', 0, skip, resumed(2, 0)));
+  assert.match(checkSkipped(events, new Set()).join('\n'), /000004-00000000, which nobody damaged, was skipped: the store is away/);
+  assert.deepEqual(checkSkipped(events, new Set([checkpointName(4)])), []);
+  assert.deepEqual(checkSkipped(numbered(whole), new Set()), []);
 });
 
 test('evaluations that are missing, doubled, different or failed without a cause are complained of', () => {

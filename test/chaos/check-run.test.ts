@@ -76,3 +76,23 @@ test('a checkpoint whose part is missing or changed is complained of, unless it 
     /optimizer.* is missing, although .*manifest.json names it/,
   );
 });
+
+test('a checkpoint that is deleted while it is checked is none any more', async () => {
+  const owned = `${RUN}/${'a'.repeat(32)}`;
+  const tensor = { name: 'w', dtype: 'F32' as const, shape: [2], data: new Float32Array([1, 2]) };
+  const rest = { step: 4, epoch: 1, logSequence: 3, fingerprint: 'f', epochAccumulators: null, best: null };
+  for (const at of ['manifest', 'part'] as const) {
+    const { store } = await freshDirectoryStore();
+    const { manifestKey, manifest } = await saveCheckpoint(store, `${owned}/checkpoints`, { ...rest, weights: [tensor] });
+    const keys = { manifest: manifestKey, part: manifest.parts[0]!.key };
+    let deleted = false;
+    const get: ObjectStore['get'] = async (key, options) => {
+      if (key === keys[at]) for (const gone of Object.values(keys)) await store.delete(gone);
+      deleted ||= key === keys[at];
+      return await store.get(key, options);
+    };
+    const meanwhile: ObjectStore = Object.assign(Object.create(store), { get, list: store.list.bind(store) });
+    assert.deepEqual(await checkCheckpoints(meanwhile, owned, new Set()), []);
+    assert.ok(deleted, at);
+  }
+});

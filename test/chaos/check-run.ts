@@ -4,7 +4,7 @@ import type { EvaluationResult } from '#protocol/dropstream/v1/evaluator.js';
 import { type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { decodeManifest } from '#storage/checkpoint-manifest.js';
 import { follows, LogDamaged, parseRecord, type SealedRecord } from '#storage/log-record.js';
-import { listAll, type ObjectStore } from '#storage/object-store.js';
+import { listAll, ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 
 /** What an undisturbed run with the same spec did. */
 export interface Calm {
@@ -92,23 +92,41 @@ async function readRecord(store: ObjectStore, key: string, seq: number): Promise
 }
 
 /**
- * Every checkpoint that has a manifest has all of its parts, with the hashes that the manifest names, except for the parts that were damaged.
+ * Every checkpoint that has a manifest has all of its parts, with the hashes that the manifest names, except for the parts that were damaged. A worker
+ * that has just been thawed may still delete old checkpoints meanwhile: each one's manifest first, so that it is not a checkpoint any more.
  * @param folder `<name>/<uid>`
  */
 export async function checkCheckpoints(store: ObjectStore, folder: string, damaged: ReadonlySet<string>): Promise<string[]> {
   const wrong: string[] = [];
   for await (const { key } of listAll(store, `${folder}/`)) {
     if (!key.endsWith('/manifest.json')) continue;
-    const { manifest } = decodeManifest(key, (await store.get(key)).bytes);
-    for (const { key: partKey, sha256 } of manifest.parts) {
+    const encoded = await readIfThere(store, key);
+    if (encoded === undefined) continue;
+    for (const { key: partKey, sha256 } of decodeManifest(key, encoded).manifest.parts) {
       if (damaged.has(partKey)) continue;
-      const bytes = await store.get(partKey).then(
-        (found) => found.bytes,
-        () => undefined,
-      );
-      if (bytes === undefined) wrong.push(`${partKey} is missing, although ${key} names it`);
-      else if (createHash('sha256').update(bytes).digest('hex') !== sha256) wrong.push(`${partKey} is damaged`);
+      const bytes = await readIfThere(store, partKey);
+      if (bytes !== undefined && createHash('sha256').update(bytes).digest('hex') !== sha256) wrong.push(`${partKey} is damaged`);
+      if (bytes === undefined && (await readIfThere(store, key)) !== undefined)
+        wrong.push(`${partKey} is missing, although ${key} names it`);
     }
   }
   return wrong;
+}
+
+async function readIfThere(store: ObjectStore, key: string): Promise<Buffer | undefined> {
+  try {
+    return (await store.get(key)).bytes;
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Attempts skip only checkpoints that were damaged on purpose. */
+export function checkSkipped(events: readonly RunEvent[], damaged: ReadonlySet<string>): string[] {
+  return events.flatMap(({ event }) =>
+    event?.$case === 'checkpointSkipped' && !damaged.has(event.value.checkpoint)
+      ? [`${event.value.checkpoint}, which nobody damaged, was skipped: ${event.value.reason}`]
+      : [],
+  );
 }

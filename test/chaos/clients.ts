@@ -26,10 +26,10 @@ export class Clients {
   }
 
   /** At most a minute. `settled`: errors that show that an earlier try was carried out and only its answer was lost; then there is no answer. */
-  async call<T>(call: (signal: AbortSignal) => Promise<T>, settled?: (error: unknown) => boolean): Promise<T | undefined> {
+  readonly call = async <T>(call: (signal: AbortSignal) => Promise<T>, settled?: (error: unknown) => boolean): Promise<T | undefined> => {
     const limit = AbortSignal.any([this.signal, AbortSignal.timeout(LIMIT_MS)]);
     return await insist(() => call(AbortSignal.any([limit, AbortSignal.timeout(CALL_MS)])), limit, settled);
-  }
+  };
 
   close(): void {
     for (const client of [this.trainer, this.scheduler, this.evaluator]) client.close();

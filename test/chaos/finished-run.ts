@@ -2,7 +2,7 @@
 import { EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { checkEvaluations, evaluationsOf, written } from './check-evaluations.js';
 import { changesIn, checkFollowing, KnownSteps } from './check-following.js';
-import { type Calm, checkCheckpoints, checkEvents, checkLogs } from './check-run.js';
+import { type Calm, checkCheckpoints, checkEvents, checkLogs, checkSkipped } from './check-run.js';
 import { checkSteps } from './check-steps.js';
 import type { Clients } from './clients.js';
 import type { Damage } from './damage.js';
@@ -47,6 +47,7 @@ export class FinishedRuns {
     return [
       ...checkEvents(events),
       ...steps.wrong,
+      ...checkSkipped(events, this.damage.checkpoints),
       ...(await checkLogs(store, `${name}/${uid}`)).wrong,
       ...(await checkCheckpoints(store, `${name}/${uid}`, this.damage.parts)),
       ...(kind === 'evaluated' ? await this.#evaluations(name, events) : []),

@@ -29,9 +29,11 @@ export class FleetProcess {
   #frozen = false;
   #ending = false;
   #starting: Promise<void> | undefined;
+  /** How often it began to work: at each start, and whenever it was thawed. */
+  wakes = 0;
   /** Largest resident memory seen, MiB. */
   mostMib = 0;
-  /** How processes ended that nobody ended. */
+  /** How processes ended that nobody ended, and that did not end in order when they were asked to. */
   readonly crashes: string[] = [];
 
   constructor(readonly options: ProcessOptions) {}
@@ -77,6 +79,7 @@ export class FleetProcess {
       env: { ...env },
     });
     this.#child = child;
+    this.wakes++;
     this.#frozen = false;
     this.#ending = false;
     const log = createWriteStream(join(logs, `${name}.log`), { flags: 'a' });
@@ -110,16 +113,21 @@ export class FleetProcess {
   }
 
   thaw(): void {
+    this.wakes++;
     this.#frozen = false;
     this.#child?.kill('SIGCONT');
   }
 
-  /** SIGTERM, and SIGKILL for what does not end in time. */
+  /** SIGTERM, and SIGKILL for what does not end in time. Both ends that are not in order count as crashes. */
   async stop(): Promise<void> {
+    await this.#starting?.catch(() => {});
+    if (!this.#runs) return;
     if (this.#frozen) this.thaw();
     const timer = setTimeout(() => this.#child?.kill('SIGKILL'), END_MS);
     await this.#end('SIGTERM');
     clearTimeout(timer);
+    const { exitCode, signalCode } = this.#child!;
+    if (exitCode !== 0) this.crashes.push(`${this.name}, which was asked to end, ended with ${signalCode ?? exitCode}; see its log`);
   }
 
   /** Reads the resident memory once. */

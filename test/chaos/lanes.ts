@@ -6,15 +6,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
+import { AlreadyExists } from '#errors/errors.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { RunEvent } from '#protocol/dropstream/v1/trainer.js';
-import { listAll } from '#storage/object-store.js';
 import type { Workspace } from '../support/training.js';
 import type { Calm } from './check-run.js';
 import { Clients } from './clients.js';
 import type { Damage } from './damage.js';
+import { damageEnded, free } from './damaged-run.js';
 import { type Counts, FinishedRuns } from './finished-run.js';
 import { evaluatedSpec, followingSpec, PARENT, plainSpec, SCHEDULE, sparseSpec } from './run-specs.js';
 import type { System } from './system.js';
@@ -33,18 +33,20 @@ export interface LanesReport {
   readonly checked: Record<string, number>;
   /** Number of runs that were cancelled, deleted and created again. */
   recreated: number;
+  /** The run that took longest from its creation to its end. */
+  longest: { readonly run: string; readonly seconds: number };
   /** The longest time that each run was without an event, if that was long. */
   readonly silences: ({ readonly run: string } & Silence)[];
   readonly wrong: string[];
 }
 
 export class Lanes {
-  readonly report: LanesReport = { checked: {}, recreated: 0, silences: [], wrong: [] };
+  readonly report: LanesReport = { checked: {}, recreated: 0, longest: { run: '', seconds: 0 }, silences: [], wrong: [] };
   /** Those under way. */
   runs: WatchedRun[] = [];
   readonly #clients: Clients;
   readonly #finished: FinishedRuns;
-  readonly #ended: string[] = [];
+  readonly #ended: WatchedRun[] = [];
   #recreate = false;
   #over = false;
   #rate = 1;
@@ -68,7 +70,10 @@ export class Lanes {
   async go(): Promise<void> {
     const { scheduler } = this.#clients;
     const spec = DropScheduleSpec.fromPartial({ rate: RATES[this.#rate]!, kind: DropKind.DROP_PATH });
-    await this.#clients.call((signal) => scheduler.createSchedule({ parent: PARENT, scheduleId: 'live', spec }, { signal }));
+    await this.#clients.call(
+      (signal) => scheduler.createSchedule({ parent: PARENT, scheduleId: 'live', spec }, { signal }),
+      (error) => error instanceof AlreadyExists,
+    );
     await Promise.all([this.#lane('first', ['plain', 'evaluated']), this.#lane('second', ['again', 'following'])]);
   }
 
@@ -95,6 +100,11 @@ export class Lanes {
     return this.calm.results.has(step);
   }
 
+  /** Whether this run has to save a further checkpoint that is evaluated. */
+  hasNextEvaluation({ kind, checkpoints }: WatchedRun): boolean {
+    return kind === 'evaluated' && (checkpoints.at(-1)?.step ?? 0) < Math.max(...this.calm.results.keys());
+  }
+
   askRecreate(): void {
     this.#recreate = true;
   }
@@ -107,23 +117,16 @@ export class Lanes {
     await this.#clients.call((signal) => scheduler.updateSchedule({ name: SCHEDULE, spec, updateMask: ['rate'] }, { signal }));
   }
 
-  /** Takes a record out of the middle of a run that has ended. It must be told as damaged, and the others must stay visible. */
-  async sacrifice(): Promise<void> {
-    const name = this.#ended.shift();
-    if (name === undefined) return;
-    const records: string[] = [];
-    for await (const { key } of listAll(this.system.store, `${name}/`)) {
-      if (/\/log(-snapshots)?\/\d{12}$/.test(key)) records.push(key);
+  /** Waits, at most `limitMs`, for a run that has ended, and damages its log. @returns false if there was none */
+  async sacrifice(limitMs: number): Promise<boolean> {
+    for (const end = performance.now() + limitMs; this.#ended.length === 0; await delay(50)) {
+      this.signal.throwIfAborted();
+      if (performance.now() > end || this.#over) return false;
     }
-    const log = records.filter((key) => key.includes('/log/'));
-    await this.system.store.delete(log[Math.floor(log.length / 2)]!);
-    for (const key of records) if (key.includes('/log-snapshots/')) await this.system.store.delete(key);
-    const listed = await this.#clients.call((signal) => this.#clients.trainer.listRuns({ parent: PARENT }, { signal }));
-    const visible = listed?.runs.map((run) => run.name) ?? [];
-    for (const other of [...this.#ended, ...this.runs.map((run) => run.name)]) {
-      if (!visible.includes(other)) this.report.wrong.push(`ListRuns does not show ${other} beside the damaged ${name}`);
-    }
+    const { name } = this.#ended.shift()!;
+    this.report.wrong.push(...(await damageEnded(this.system.store, this.#clients, name, () => [...this.#ended, ...this.runs])));
     this.report.checked.damaged = (this.report.checked.damaged ?? 0) + 1;
+    return true;
   }
 
   async #lane(lane: string, kinds: readonly LaneKind[]): Promise<void> {
@@ -141,18 +144,17 @@ export class Lanes {
 
   async #oneRun(id: string, kind: LaneKind): Promise<void> {
     const name = `${PARENT}/runs/${id}`;
-    const limit = AbortSignal.any([this.signal, AbortSignal.timeout(RUN_LIMIT_MS)]);
     const spec = SPECS[kind](this.workspace);
     await this.#create(id, spec);
     let run = this.#begin(name, kind);
-    let following = run.follow(this.#clients.trainer, limit);
+    let following = this.#follow(run);
     while (kind === 'again' && (await this.#askedBefore(following))) {
-      await this.#free(name);
       this.#drop(run);
+      await free(this.#clients, name);
       this.report.recreated++;
       await this.#create(id, spec);
       run = this.#begin(name, kind);
-      following = run.follow(this.#clients.trainer, limit);
+      following = this.#follow(run);
     }
     await following.finally(() => {
       this.#drop(run);
@@ -161,17 +163,23 @@ export class Lanes {
         run.events.map((event) => `${JSON.stringify(RunEvent.toJSON(event))}\n`).join(''),
       );
     });
+    const seconds = Math.round((performance.now() - run.beganAt) / 100) / 10;
+    if (seconds > this.report.longest.seconds) this.report.longest = { run: `${id} (${kind})`, seconds };
     if (run.silence.ms > LONG_SILENCE_MS) this.report.silences.push({ run: `${id} (${kind})`, ...run.silence });
     const wrong = await this.#finished.check(run, kind);
     this.report.wrong.push(...wrong.map((what) => `${id} (${kind}): ${what}`));
     this.report.checked[kind] = (this.report.checked[kind] ?? 0) + 1;
-    if (kind === 'plain') this.#ended.push(name);
+    if (kind === 'plain') this.#ended.push(run);
   }
 
   #begin(name: string, kind: LaneKind): WatchedRun {
     const run = new WatchedRun(name, kind);
     this.runs.push(run);
     return run;
+  }
+
+  async #follow(run: WatchedRun): Promise<void> {
+    await run.follow(this.#clients.trainer, AbortSignal.any([this.signal, AbortSignal.timeout(RUN_LIMIT_MS)]));
   }
 
   #drop(run: WatchedRun): void {
@@ -200,18 +208,5 @@ export class Lanes {
       (signal) => this.#clients.trainer.createRun({ parent: PARENT, runId, spec }, { signal }),
       (error) => error instanceof AlreadyExists,
     );
-  }
-
-  /** Cancels and deletes a run, whatever state it is in. */
-  async #free(name: string): Promise<void> {
-    const { trainer } = this.#clients;
-    await this.#clients.call(async (signal) => {
-      await trainer.cancelRun({ name }, { signal }).catch((error) => {
-        if (!(error instanceof FailedPrecondition || error instanceof NotFound)) throw error;
-      });
-      await trainer.deleteRun({ name }, { signal }).catch((error) => {
-        if (!(error instanceof NotFound)) throw error;
-      });
-    });
   }
 }

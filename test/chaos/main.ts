@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { makeWorkspace, type Workspace } from '../support/training.js';
 import type { Calm } from './check-run.js';
@@ -19,8 +20,9 @@ const WORKERS = 3;
 /** What an operator is promised: first new step after a kill, ms. */
 const SUPERVISED_MS = 3000;
 const CLOCK_MS = TTL_MS + 3000;
-/** For everything but the storm. */
+/** For everything but the storms, and for what each of them leaves to be waited for. */
 const REST_MS = 8 * 60_000;
+const AFTERMATH_MS = 2 * 60_000;
 const RESTART_MS = 300;
 /** So many that evaluations last long enough to be hit. */
 const TEST_IMAGES = 1024;
@@ -71,8 +73,9 @@ if (
 }
 
 const stormMs = minutes * 60_000;
+const mostMs = seeds.length * (stormMs + AFTERMATH_MS) + REST_MS;
 const ending = new AbortController();
-const signal = AbortSignal.any([ending.signal, AbortSignal.timeout(seeds.length * stormMs + REST_MS)]);
+const { signal } = ending;
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ending.abort(new Error(`stopped by ${name}`)));
 
 const began = performance.now();
@@ -82,7 +85,9 @@ const say = (text: string): void =>
 /** Kills in fair weather, where only the clock tells that a worker is gone. */
 async function killClocked(system: System, workspace: Workspace, calm: Calm): Promise<KillsReport> {
   const apis = system.of('trainer', 'api').map(({ address }) => address);
-  return await quietKills({
+  const restarts: Promise<void>[] = [];
+  const wrong: string[] = [];
+  const report = await quietKills({
     runId: 'clocked',
     trainer: apis.join(','),
     workspace,
@@ -91,10 +96,14 @@ async function killClocked(system: System, workspace: Workspace, calm: Calm): Pr
     signal,
     kill: async (run) => {
       const worker = system.of('trainer', 'worker').find(({ pid }) => run.owner.split(':').includes(String(pid)));
-      await worker?.kill();
-      setTimeout(() => void worker?.start().catch(() => {}), RESTART_MS);
+      if (worker === undefined) throw new Error(`no worker is ${run.owner}, which trains ${run.name}`);
+      await worker.kill();
+      const restart = delay(RESTART_MS).then(() => worker.start());
+      restarts.push(restart.catch((error) => void wrong.push(`a killed worker could not be started again: ${error}`)));
     },
   });
+  await Promise.all(restarts);
+  return { ...report, wrong: [...report.wrong, ...wrong] };
 }
 
 interface StormResult {
@@ -118,9 +127,9 @@ async function raiseStorm(system: System, workspace: Workspace, calm: Calm): Pro
   await going;
   lanes.close();
   const { faults, recoveries } = storm.report;
-  const { checked: runs, recreated, silences } = lanes.report;
+  const { checked: runs, recreated, longest, silences } = lanes.report;
   return {
-    facts: { seeds, minutes, faults, runs, recreated, ...lanes.counts, silences },
+    facts: { seeds, minutes, faults, runs, recreated, ...lanes.counts, longest, silences },
     recoveries: recoveryTimes(recoveries),
     wrong: [...lanes.report.wrong, ...storm.report.wrong, ...unproven({ faults, counts: lanes.counts, lanes: lanes.report })],
   };
@@ -177,12 +186,15 @@ if ('skip' in system) {
 } else {
   const cleanups: (() => unknown)[] = [];
   let wrong: string[];
+  // Not before, because a cold machine builds the tools for minutes.
+  const timer = setTimeout(() => ending.abort(new Error(`not everything was over after ${mostMs / 60_000} minutes`)), mostMs);
   try {
     wrong = await chaos(system, cleanups);
   } catch (error) {
     wrong = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
     console.error(wrong[0]);
   }
+  clearTimeout(timer);
   await system.stop();
   for (const cleanup of cleanups) await cleanup();
   if (wrong.length > 0) console.error(`${wrong.length} checks failed`);

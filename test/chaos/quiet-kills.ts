@@ -1,6 +1,6 @@
 /** Kills in fair weather: how long one run takes from the death of its worker to its first new step. */
 import { connectTrainer, type Trainer, type Workspace } from '../support/training.js';
-import { type Calm, checkEvents } from './check-run.js';
+import { type Calm, checkEvents, checkSkipped } from './check-run.js';
 import { checkSteps } from './check-steps.js';
 import { PARENT, plainSpec } from './run-specs.js';
 import { insist, type Recovered, WatchedRun } from './watched-run.js';
@@ -32,6 +32,7 @@ export async function quietKills({ runId, trainer: address, workspace, calm, cou
   const trainer = connectTrainer(address);
   const limit = AbortSignal.any([signal, AbortSignal.timeout(RUN_LIMIT_MS)]);
   const recoveries: Recovered[] = [];
+  const late: string[] = [];
   try {
     const run = await begin(trainer, runId, workspace, limit);
     const following = run.follow(trainer, limit);
@@ -43,12 +44,16 @@ export async function quietKills({ runId, trainer: address, workspace, calm, cou
       await kill(run);
       const recovered = await recovering;
       if (recovered !== undefined) recoveries.push(recovered);
+      else if (!run.ended) late.push(`${runId}: no further step within ${RECOVERY_LIMIT_MS / 1000} s after a kill`);
     }
     await following;
     const successions = run.events.filter(({ event }) => event?.$case === 'claimed' && event.value.succeeds !== '').length;
-    const wrong = [...checkEvents(run.events), ...checkSteps(run.events, calm, { sameLosses: true }).wrong].map(
-      (what) => `${runId}: ${what}`,
-    );
+    const found = [
+      ...checkEvents(run.events),
+      ...checkSteps(run.events, calm, { sameLosses: true }).wrong,
+      ...checkSkipped(run.events, new Set()),
+    ];
+    const wrong = [...late, ...found.map((what) => `${runId}: ${what}`)];
     if (recoveries.length === 0) wrong.push(`${runId}: it ended before its worker could be killed`);
     return { recoveries, successions, wrong };
   } finally {

@@ -20,6 +20,7 @@ export function unproven({ faults, counts, lanes }: Happened): string[] {
     'repeated a step': counts.attempts.repeatedSteps,
     'had an evaluation that failed': counts.evaluations.failures,
     'was deleted and created again': lanes.recreated,
+    'lost a record of its log': lanes.checked.damaged ?? 0,
   };
   return Object.entries(proofs).flatMap(([what, times]) => (times > 0 ? [] : [`the storm proves too little: no run ${what}`]));
 }

@@ -1,12 +1,13 @@
 /** Carries out the faults of a plan on a running system, and heals what they left. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Damage } from './damage.js';
+import { type Damage, NO_ROOM } from './damage.js';
+import { damageUnevaluated } from './damage-unevaluated.js';
 import type { Fault, FaultKind } from './fault-plan.js';
 import type { FleetProcess } from './fleet.js';
 import type { LaneKind, Lanes } from './lanes.js';
 import { EVALUATOR_PROXY, type System, TTL_MS } from './system.js';
 import type { Toxic } from './toxiproxy.js';
-import type { WatchedRun } from './watched-run.js';
+import { pick, Victims } from './victims.js';
 
 export interface Recovery {
   readonly after: FaultKind;
@@ -32,11 +33,10 @@ const SILENT_TIMES = 4;
 /** Kinds of runs with few checkpoints. */
 const SPARSE: ReadonlySet<string> = new Set<LaneKind>(['again', 'following']);
 
-const NO_ROOM = "the store's disk is full, so that no checkpoint is damaged";
-
 export class Storm {
   readonly report: StormReport = { faults: {}, recoveries: [], wrong: [] };
   readonly #lasting = new Set<Promise<void>>();
+  readonly #victims: Victims;
 
   constructor(
     private readonly system: System,
@@ -44,7 +44,9 @@ export class Storm {
     private readonly damage: Damage,
     private readonly say: (text: string) => void,
     private readonly signal: AbortSignal,
-  ) {}
+  ) {
+    this.#victims = new Victims(system, lanes, signal);
+  }
 
   async rage(plan: readonly Fault[]): Promise<void> {
     const began = performance.now();
@@ -57,17 +59,18 @@ export class Storm {
         .finally(() => this.#lasting.delete(lasting));
       this.#lasting.add(lasting);
     }
-    await Promise.all(this.#lasting);
+    // What lasts may begin something that lasts.
+    while (this.#lasting.size > 0) await Promise.all(this.#lasting);
     await this.system.toxiproxy.heal();
   }
 
   async #strike(fault: Fault): Promise<void> {
-    const { system } = this;
+    const { system, lanes, damage, say, signal } = this;
     const { kind, target, amount, durationMs } = fault;
     const lasting = `${durationMs} ms`;
     switch (kind) {
       case 'kill-worker':
-        return await this.#killWorker(kind, this.#busyWorker(target));
+        return await this.#killWorker(kind, this.#victims.busyWorker(target));
       case 'kill-data':
         return await this.#kill(pick(system.of('data'), target));
       case 'kill-api':
@@ -78,7 +81,7 @@ export class Storm {
       case 'kill-scheduler':
         return await this.#kill(pick(system.of('scheduler'), target));
       case 'freeze-worker': {
-        const worker = this.#busyWorker(target);
+        const worker = this.#victims.busyWorker(target);
         if (worker !== undefined) this.#awaitRecovery(kind, worker);
         return await this.#freeze(worker, amount);
       }
@@ -88,18 +91,21 @@ export class Storm {
       case 'freeze-data':
         return await this.#freeze(pick(system.of('data'), target), amount);
       case 'cut-store':
-        return await this.#cut(this.#storeProxy(target), durationMs);
+        return await this.#cut(this.#victims.storeProxy(target), durationMs);
       case 'cut-data':
         return await this.#cut(pick(system.dataProxies, target)!, durationMs);
       case 'cut-evaluator':
         await this.lanes.untilTrains('evaluated', FIND_MS);
         return await this.#cut(EVALUATOR_PROXY, durationMs);
       case 'slow-store':
-        return await this.#toxic(this.#storeProxy(target), durationMs, 'latency', { latency: 50 + Math.round(400 * amount), jitter: 50 });
+        return await this.#toxic(this.#victims.storeProxy(target), durationMs, 'latency', {
+          latency: 50 + Math.round(400 * amount),
+          jitter: 50,
+        });
       case 'reset-store':
-        return await this.#toxic(this.#storeProxy(target), durationMs, 'reset_peer', { timeout: Math.round(100 * amount) });
+        return await this.#toxic(this.#victims.storeProxy(target), durationMs, 'reset_peer', { timeout: Math.round(100 * amount) });
       case 'truncate-bodies':
-        return await this.#toxic(this.#storeProxy(target), durationMs, 'limit_data', { bytes: 200 + Math.round(20_000 * amount) });
+        return await this.#toxic(this.#victims.storeProxy(target), durationMs, 'limit_data', { bytes: 200 + Math.round(20_000 * amount) });
       case 'silence': {
         // Requests arrive, answers are swallowed, and no connection is closed. Any way may fall silent, and for longer than other faults last.
         const ways = [...system.dataProxies, EVALUATOR_PROXY, ...system.processes.map(({ name }) => `s3-${name}`)];
@@ -126,7 +132,7 @@ export class Storm {
       case 'kill-unsaved':
         return await this.#killUnsaved();
       case 'damage-unevaluated':
-        return await this.#damageUnevaluated(amount);
+        return await damageUnevaluated({ system, lanes, damage, say, signal, victims: this.#victims }, amount);
     }
   }
 
@@ -163,29 +169,13 @@ export class Storm {
 
   /** The run that this worker trains, if any, and how long it takes until somebody trains on. */
   #awaitRecovery(after: FaultKind, worker: FleetProcess): void {
-    const run = this.#runOf(worker);
+    const run = this.#victims.runOf(worker);
     if (run === undefined) return;
     const waiting = run.recovery(RECOVERY_LIMIT_MS).then((recovered) => {
       if (recovered !== undefined) this.report.recoveries.push({ after, ms: recovered.seen });
       this.#lasting.delete(waiting);
     });
     this.#lasting.add(waiting);
-  }
-
-  #runOf(worker: FleetProcess): WatchedRun | undefined {
-    return this.lanes.runs.find((run) => run.training && !run.ended && run.owner.split(':').includes(String(worker.pid)));
-  }
-
-  /** A worker that trains, if there is one; otherwise any that works. */
-  #busyWorker(target: number): FleetProcess | undefined {
-    const workers = this.system.of('trainer', 'worker').filter(({ works }) => works);
-    const busy = workers.filter((worker) => this.#runOf(worker) !== undefined);
-    return pick(busy.length > 0 ? busy : workers, target);
-  }
-
-  /** The way of one of the processes to the store. */
-  #storeProxy(target: number): string {
-    return `s3-${pick(this.system.processes, target)!.name}`;
   }
 
   async #toxic(proxy: string, durationMs: number, type: Toxic['type'], attributes: Record<string, number>): Promise<void> {
@@ -208,9 +198,9 @@ export class Storm {
 
   /** Kills a worker whose run has steps in its log that no checkpoint has, so that its successor must repeat them. */
   async #killUnsaved(): Promise<void> {
-    const found = await this.#find(LONG_FIND_MS, () => {
+    const found = await this.#victims.find(LONG_FIND_MS, () => {
       const run = this.lanes.runs.find(({ kind, training, unsaved }) => SPARSE.has(kind) && training && unsaved > 0);
-      const worker = run && this.#workerOf(run);
+      const worker = run && this.#victims.workerOf(run);
       return worker?.works ? worker : undefined;
     });
     if (found === undefined) return this.say('no run has steps that are not saved, so that no worker is killed');
@@ -222,7 +212,7 @@ export class Storm {
    * one that is whole.
    */
   async #damageCheckpoint(target: number, amount: number): Promise<void> {
-    const found = await this.#find(FIND_MS, async () => {
+    const found = await this.#victims.find(FIND_MS, async () => {
       const run = pick(
         this.lanes.runs.filter(({ training, checkpoints }) => training && checkpoints.length > 1),
         target,
@@ -234,59 +224,11 @@ export class Storm {
     const done = await this.damage.alter(this.system.store, found.part, amount);
     this.say(done ?? NO_ROOM);
     if (done === undefined) return;
-    await this.#killWorker('damage-checkpoint', this.#workerOf(found.run));
+    await this.#killWorker('damage-checkpoint', this.#victims.workerOf(found.run));
   }
 
-  /**
-   * Changes a byte in a checkpoint that nobody evaluates yet, because all evaluators are frozen: its evaluation must fail and say why. There must be
-   * another checkpoint that is whole, because any worker may be killed meanwhile.
-   */
-  async #damageUnevaluated(amount: number): Promise<void> {
-    await this.lanes.untilTrains('evaluated', LONG_FIND_MS);
-    const evaluators = this.system.of('evaluator').filter(({ works }) => works);
-    const frozen = (): boolean => this.system.of('evaluator').every(({ works }) => !works);
-    this.say('all evaluators are frozen until a checkpoint that they do not know is damaged');
-    for (const one of evaluators) one.freeze();
-    try {
-      const known = new Set(this.lanes.runs.flatMap(({ checkpoints }) => checkpoints.map(({ name }) => name)));
-      const found = await this.#find(FIND_MS, async () => {
-        const run = this.lanes.runs.find(({ kind, training }) => kind === 'evaluated' && training);
-        const newest = run?.checkpoints.at(-1);
-        if (newest === undefined || known.has(newest.name) || !this.lanes.isEvaluated(newest.step)) return undefined;
-        const part = await this.damage.newestOfSeveral(this.system.store, run!);
-        return part?.key.includes(`/checkpoints/${idOf(newest.name)}/`) ? { name: newest.name, part } : undefined;
-      });
-      if (found === undefined) return this.say('no run has a new checkpoint to evaluate and an older one, so that none is damaged');
-      const done = await this.damage.alter(this.system.store, found.part, amount);
-      this.say(done ?? NO_ROOM);
-      // Another fault may have set an evaluator going again.
-      if (done !== undefined && frozen()) this.damage.unevaluable.add(found.name);
-    } finally {
-      for (const one of evaluators) one.thaw();
-    }
-  }
-
-  #workerOf({ owner }: WatchedRun): FleetProcess | undefined {
-    return this.system.of('trainer', 'worker').find(({ pid }) => owner.split(':').includes(String(pid)));
-  }
-
-  /** What `look` finds within `limitMs`. */
-  async #find<T>(limitMs: number, look: () => T | undefined | Promise<T | undefined>): Promise<T | undefined> {
-    for (const end = performance.now() + limitMs; performance.now() < end; await delay(20)) {
-      this.signal.throwIfAborted();
-      const found = await look();
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  }
-
-  /** A run that nobody trains loses a record in the middle: lists must show the others, and it can be deleted. */
   async #damageLog(): Promise<void> {
-    this.say('a run that has ended loses a record');
-    await this.lanes.sacrifice();
+    if (await this.lanes.sacrifice(LONG_FIND_MS)) return this.say('a run that had ended lost a record, and was deleted');
+    this.say('no run has ended, so that none loses a record');
   }
 }
-
-const pick = <T>(from: readonly T[], share: number): T | undefined => from[Math.min(from.length - 1, Math.floor(share * from.length))];
-
-const idOf = (name: string): string => name.slice(name.lastIndexOf('/') + 1);

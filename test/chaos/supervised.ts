@@ -17,11 +17,18 @@ const KILLS = 3;
 export async function killSupervised(system: System, workspace: Workspace, calm: Calm, signal: AbortSignal): Promise<KillsReport> {
   const { child, trainer } = await startUp(system, workspace);
   try {
-    const kill = async (): Promise<void> => void process.kill(childServices(child.pid!).get('trainer')!, 'SIGKILL');
+    const kill = async (): Promise<void> => {
+      const worker = childServices(child.pid!).get('trainer');
+      if (worker === undefined) throw new Error('dropstream up has no trainer');
+      process.kill(worker, 'SIGKILL');
+    };
     const report = await quietKills({ runId: 'supervised', trainer, workspace, calm, count: KILLS, kill, signal });
     const { successions, recoveries, wrong } = report;
     if (successions < recoveries.length)
       wrong.push(`supervised: ${successions} claims say whom they succeed, after ${recoveries.length} kills`);
+    await stopUp(child);
+    const { exitCode, signalCode } = child;
+    if (exitCode !== 0) wrong.push(`dropstream up, which was asked to end, ended with ${signalCode ?? exitCode}; see its log`);
     return report;
   } finally {
     await stopUp(child);

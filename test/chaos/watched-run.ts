@@ -38,7 +38,8 @@ export class WatchedRun {
   unsaved = 0;
   /** The longest time without an event. */
   silence: Silence = { ms: 0, after: '', before: '' };
-  #lastAt = performance.now();
+  readonly beganAt = performance.now();
+  #lastAt = this.beganAt;
   readonly #waiting = new Set<(event: RunEvent) => void>();
 
   /** Of the run that has the name, not of a later one; empty before its first event. */
