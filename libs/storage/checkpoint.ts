@@ -65,6 +65,8 @@ export interface SaveOptions extends SignalOption {
   maxPartBytes?: number;
   /** Called after each part. */
   onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Makes each write, which may be repeated. Default: once. */
+  write?: <T>(write: () => Promise<T>) => Promise<T>;
 }
 
 const MANIFEST = 'manifest.json';
@@ -82,7 +84,7 @@ export async function saveCheckpoint(
   snapshot: CheckpointSnapshot,
   options: SaveOptions = {},
 ): Promise<SavedCheckpoint> {
-  const { signal, maxPartBytes = DEFAULT_PART_BYTES, onProgress } = options;
+  const { signal, maxPartBytes = DEFAULT_PART_BYTES, onProgress, write = (once) => once() } = options;
   const { weights, ema, optimizer, ...state } = snapshot;
   const id = `${String(state.step).padStart(12, '0')}-${randomBytes(4).toString('hex')}`;
   const groups = { weights, ema, optimizer };
@@ -95,7 +97,7 @@ export async function saveCheckpoint(
       const file = encodeSafetensors(tensors, { format: 'pt' });
       const sha256 = await sha256Of(file, signal);
       const key = `${prefix}/${id}/${group}${index === 0 ? '' : `-${index + 1}`}.${sha256.slice(0, 16)}.safetensors`;
-      await store.put(key, file, { signal });
+      await write(() => store.put(key, file, { signal }));
       parts.push({ group, key, sha256, sizeBytes: sizeOf(file), tensors: tensors.map(({ name }) => name) });
       doneBytes += dataBytes(tensors);
       onProgress?.(doneBytes, totalBytes);
@@ -108,7 +110,8 @@ export async function saveCheckpoint(
   const manifest: CheckpointManifest = { formatVersion: FORMAT_VERSION, ...state, parts };
   const encoded = encodeManifest(manifest);
   const manifestKey = `${prefix}/${id}/${MANIFEST}`;
-  if ((await createExclusive(store, manifestKey, encoded.bytes, { contentType: 'application/json', signal })) === 'exists') {
+  const create = () => createExclusive(store, manifestKey, encoded.bytes, { contentType: 'application/json', signal });
+  if ((await write(create)) === 'exists') {
     throw new ObjectExists(manifestKey);
   }
   return {

@@ -114,6 +114,7 @@ test('a failed save is reported and shown in the status, and the next one is tri
     prefix: PREFIX,
     onCommitted: async () => {},
     onFailed: (step) => failed.push(step),
+    storePatienceMs: 0,
   });
   await checkpointer.stage(snapshot(1));
   await checkpointer.drain();
@@ -126,6 +127,58 @@ test('a failed save is reported and shown in the status, and the next one is tri
     (await listCheckpoints(store, PREFIX)).map(({ step }) => step),
     [2],
   );
+  await checkpointer.close();
+});
+
+/** A store that carries out a put of each key only at the second try, and loses the reply of that. */
+async function forgetfulStore() {
+  const { store } = await freshDirectoryStore();
+  const tries = new Map<string, number>();
+  const forgetful: ObjectStore = Object.create(store, {
+    put: {
+      value: async (...[key, ...rest]: Parameters<ObjectStore['put']>) => {
+        const number = (tries.get(key) ?? 0) + 1;
+        tries.set(key, number);
+        if (number === 1) throw new StoreUnavailable('busy', true);
+        const done = await store.put(key, ...rest);
+        if (number === 2) throw new StoreUnavailable('the reply is lost', true);
+        return done;
+      },
+    },
+  });
+  return { store, forgetful, tries };
+}
+
+test('a store that is away for a moment costs no checkpoint, and every write of it is repeated by itself', async () => {
+  const { store, forgetful, tries } = await forgetfulStore();
+  const committed: SavedCheckpoint[] = [];
+  const onCommitted = async (saved: SavedCheckpoint): Promise<void> => void committed.push(saved);
+  const checkpointer = new Checkpointer({ store: forgetful, prefix: PREFIX, onCommitted, onFailed: assert.fail });
+  await checkpointer.stage(snapshot(1));
+  await checkpointer.drain();
+  assert.equal(committed.length, 1);
+  const [{ manifestKey, manifest }] = committed as [SavedCheckpoint];
+  const keys = [manifestKey, ...manifest.parts.map(({ key }) => key)].sort();
+  assert.deepEqual((await store.list('')).objects.map(({ key }) => key).sort(), keys);
+  assert.deepEqual([...tries.keys()].sort(), keys);
+  assert.deepEqual([...(await loadCheckpoint(store, manifestKey)).tensors.weights![0]!.data.subarray(0, 2)], [1, 1]);
+  await checkpointer.close();
+});
+
+test('a save in a hurry does not wait for the store', async () => {
+  const { forgetful, tries } = await forgetfulStore();
+  const failed: unknown[] = [];
+  const checkpointer = new Checkpointer({
+    store: forgetful,
+    prefix: PREFIX,
+    onCommitted: assert.fail,
+    onFailed: (_, error) => failed.push(error),
+    hurry: AbortSignal.abort(),
+  });
+  await checkpointer.stage(snapshot(1));
+  await checkpointer.drain();
+  assert.match(String(failed), /busy/);
+  assert.deepEqual([...tries.values()], [1]);
   await checkpointer.close();
 });
 

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { orAborted } from '#bounds/or-aborted.js';
 import { type CheckpointSnapshot, type SavedCheckpoint, type SaveOptions, saveCheckpoint } from './checkpoint.js';
 import type { CheckpointState } from './checkpoint-manifest.js';
-import { type Allocate, type ObjectStore, type SignalOption, StorageError, StoreFull } from './object-store.js';
+import { type Allocate, type ObjectStore, type SignalOption, StorageError, StoreFull, type StoreUnavailable } from './object-store.js';
+import { patiently } from './patience.js';
 
 /** A snapshot that is about to be copied. */
 export interface StagedSnapshot extends CheckpointState {
@@ -36,6 +37,8 @@ export interface CheckpointerOptions extends Pick<SaveOptions, 'maxPartBytes'> {
   allocate?: Allocate;
   /** Called when the manifest is in the store, before the next save begins: append the log record here. If it fails, the save fails. */
   onCommitted: (saved: SavedCheckpoint, signal: AbortSignal) => Promise<void>;
+  /** How long each write is repeated that the store does not answer, in ms; default 30 seconds, as for records of a log. */
+  storePatienceMs?: number;
   /** Called when a save fails. The run continues; its latest checkpoint is the one before. */
   onFailed: (step: number, error: unknown) => void;
   /**
@@ -43,7 +46,7 @@ export interface CheckpointerOptions extends Pick<SaveOptions, 'maxPartBytes'> {
    * throw.
    */
   onFull?: (error: StoreFull | undefined) => Promise<void>;
-  /** Aborts when a save must no longer wait for room. */
+  /** Aborts when a save must no longer wait for the store or for room. */
   hurry?: AbortSignal;
   /** First pause in ms before a save is tried again for which there was no room; it doubles up to 32 times as much. Default 1000. */
   fullPauseMs?: number;
@@ -141,12 +144,15 @@ export class Checkpointer {
 
   /** A full disk is waited for, because a run that trained on without checkpoints would lose everything at its end. */
   private async saveWithRoom(snapshot: CheckpointSnapshot, signal: AbortSignal): Promise<SavedCheckpoint> {
-    const { store, prefix, maxPartBytes, onFull, hurry, fullPauseMs = 1000 } = this.options;
+    const { store, prefix, maxPartBytes, onFull, hurry, fullPauseMs = 1000, storePatienceMs = 30_000 } = this.options;
     const ending = hurry === undefined ? signal : AbortSignal.any([signal, hurry]);
     const onProgress = (savedBytes: number) => {
       this.state = { ...this.state, savedBytes };
     };
-    const options = { signal, onProgress, ...(maxPartBytes === undefined ? {} : { maxPartBytes }) };
+    // A store that is away for seconds must not cost the checkpoint of an epoch, which would then never be evaluated.
+    const patienceMs = (error: StoreUnavailable): number => (error instanceof StoreFull || hurry?.aborted ? 0 : storePatienceMs);
+    const write = <T>(once: () => Promise<T>): Promise<T> => patiently(once, { patienceMs, signal, hurry });
+    const options = { signal, onProgress, write, ...(maxPartBytes === undefined ? {} : { maxPartBytes }) };
     let waits = false;
     try {
       for (let pauseMs = fullPauseMs; ; pauseMs = Math.min(32 * fullPauseMs, 2 * pauseMs)) {

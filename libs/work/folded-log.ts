@@ -3,10 +3,10 @@
  * again if another writer was faster. There is no lock and no compare-and-swap: the exclusive creation of the next sequence number is enough. So the
  * history is linear, and every decision was made with all earlier records in view.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '#errors/errors.js';
 import { type JsonObject, type JsonValue, LogConflict, type LogRecord } from '#storage/log-record.js';
 import { StoreFull, StoreUnavailable } from '#storage/object-store.js';
+import { patiently } from '#storage/patience.js';
 import type { RecordLog } from '#storage/record-log.js';
 
 export interface LogCodec<E> {
@@ -53,9 +53,6 @@ export class TooManyCollisions extends Unavailable {
     super(`record ${sequence} of a log, which another writer was faster to write ${collisions} times,`);
   }
 }
-
-const firstPauseMs = 100;
-const longestPauseMs = 3000;
 
 export class FoldedLog<E, V> {
   readonly #options: FoldedLogOptions<E, V>;
@@ -159,17 +156,7 @@ export class FoldedLog<E, V> {
 
   async #patiently<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const { storePatienceMs = 30_000, fullPatienceMs = 10 * storePatienceMs } = this.#options;
-    const begun = performance.now();
-    for (let pause = firstPauseMs; ; pause = Math.min(longestPauseMs, 2 * pause)) {
-      try {
-        return await work();
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable) || !error.retryable) throw error;
-        const patience = error instanceof StoreFull ? fullPatienceMs : storePatienceMs;
-        if (performance.now() - begun + pause > patience) throw error;
-      }
-      await delay(pause, undefined, signal && { signal });
-    }
+    return await patiently(work, { patienceMs: (error) => (error instanceof StoreFull ? fullPatienceMs : storePatienceMs), signal });
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {

@@ -15,7 +15,7 @@ const FROZEN_MS = 15_000;
 const PAUSE_MS = 2000;
 const NOTHING = 'no run has a new checkpoint to evaluate and an older one, so that none is damaged';
 
-export interface Parts {
+interface Parts {
   readonly system: System;
   readonly lanes: Lanes;
   readonly damage: Damage;
