@@ -16,7 +16,6 @@ const LONGEST_PAUSE_MS = 3000;
 
 /** `work` must be such that doing it twice has the same meaning. @throws its last error; the signal's reason */
 export async function patiently<T>(work: () => Promise<T>, { patienceMs, signal, hurry }: Patience): Promise<T> {
-  const ending = AbortSignal.any([signal, hurry].filter((one) => one !== undefined));
   const begun = performance.now();
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(LONGEST_PAUSE_MS, 2 * pause)) {
     try {
@@ -25,6 +24,8 @@ export async function patiently<T>(work: () => Promise<T>, { patienceMs, signal,
       if (!(error instanceof StoreUnavailable) || !error.retryable) throw error;
       if (performance.now() - begun + pause > patienceMs(error)) throw error;
     }
-    await delay(pause, undefined, { signal: ending }).catch(() => signal?.throwIfAborted());
+    // Made only here, because a signal that lives long remembers all that were made of it.
+    const ending = signal && hurry ? AbortSignal.any([signal, hurry]) : (signal ?? hurry);
+    await delay(pause, undefined, ending && { signal: ending }).catch(() => signal?.throwIfAborted());
   }
 }
