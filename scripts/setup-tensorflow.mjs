@@ -87,9 +87,9 @@ function checkTrains(name) {
     await tf.setBackend('tensorflow');
     const weights = tf.variable(tf.ones([3, 1]));
     const loss = () => tf.mean(tf.square(tf.matMul(tf.ones([2, 3]), weights)));
-    const before = loss().dataSync()[0];
+    const [before] = await loss().data();
     tf.train.sgd(0.01).minimize(loss);
-    const after = loss().dataSync()[0];
+    const [after] = await loss().data();
     if (!(after < before)) throw new Error('a step took the loss from ' + before + ' to ' + after);
     const { binding, isUsingGpuDevice } = tf.backend();
     console.log('libtensorflow ' + binding.TF_Version + ' on ' + (isUsingGpuDevice ? 'a GPU' : 'the CPU') + ', loss ' + before + ' to ' + after);`;

@@ -16,6 +16,7 @@ interface Table {
   has(value: number): boolean;
   fromWord(word: never): number;
   parse(text: string): number | undefined;
+  rule(text: string): string;
   wordOf(value: number | undefined): string;
   read(violations: Violations, field: string, value: number | undefined): string;
 }
@@ -60,8 +61,21 @@ test('other numbers and other words are refused, with what is allowed', () => {
         assert.throws(() => table.wordOf(value), RangeError);
       }
       assert.equal(table.parse(text) === undefined, !(table.words as readonly string[]).includes(text));
+      assert.ok(table.rule(text).startsWith(`one of ${table.words.join(', ')}`));
     }),
   );
+});
+
+test('a precision that no engine has is refused with the reason and what to take instead', () => {
+  for (const word of ['f16', 'FP16', 'float16', 'half']) {
+    assert.equal(words.precisions.parse(word), undefined);
+    const { rule } = words.precisions;
+    assert.equal(
+      rule(word),
+      'one of fp32, bf16, because no engine computes in float16; bf16 takes the same memory and needs no loss scaling',
+    );
+    assert.equal(rule('fp64'), 'one of fp32, bf16');
+  }
 });
 
 test('what JSON of another release holds is an unknown value, not the default', () => {

@@ -21,6 +21,8 @@ export interface EnumWords<T> {
   fromWord(word: WordOf<T>): ValueOf<T>;
   /** Undefined if the text is not a word of the enum. */
   parse(text: string): ValueOf<T> | undefined;
+  /** What is allowed instead of a text that is not a word of the enum; completes the sentence "<field> is <text>, must be …". */
+  rule(text: string): string;
   /** True for a number of the enum, including UNSPECIFIED. */
   has(value: number): boolean;
   /** The word of a value that was checked before. @throws RangeError for a number that is not in the enum */
@@ -29,8 +31,16 @@ export interface EnumWords<T> {
   read(violations: Violations, field: string, value: number | undefined): WordOf<T>;
 }
 
-/** @param prefix prefix of the values' proto names, without the last underscore: `DROP_MODE` */
-export function enumWords<T extends EnumObject>(values: T, prefix: string, fallback: WordOf<T>): EnumWords<T> {
+/**
+ * @param prefix prefix of the values' proto names, without the last underscore: `DROP_MODE`
+ * @param refused words that users may expect, with the reason why they are none
+ */
+export function enumWords<T extends EnumObject>(
+  values: T,
+  prefix: string,
+  fallback: WordOf<T>,
+  refused: ReadonlyMap<string, string> = new Map(),
+): EnumWords<T> {
   const entries = Object.entries(values)
     .filter((entry): entry is [string, ValueOf<T>] => typeof entry[1] === 'number' && entry[1] > 0)
     .map(([name, value]) => ({ name: `${prefix}_${name}`, word: name.toLowerCase() as WordOf<T>, value }));
@@ -38,12 +48,17 @@ export function enumWords<T extends EnumObject>(values: T, prefix: string, fallb
   const byValue = new Map<number | undefined, WordOf<T>>(entries.map(({ word, value }) => [value, word]));
   byValue.set(undefined, fallback).set(0, fallback);
   const names = entries.map(({ name }) => name);
+  const words = entries.map(({ word }) => word);
   return {
-    words: entries.map(({ word }) => word),
+    words,
     names,
     fallback,
     fromWord: (word) => byWord.get(word) as ValueOf<T>,
     parse: (text) => byWord.get(text),
+    rule(text) {
+      const reason = refused.get(text.toLowerCase());
+      return `one of ${words.join(', ')}${reason === undefined ? '' : `, because ${reason}`}`;
+    },
     has: (value) => byValue.has(value),
     wordOf(value) {
       const word = byValue.get(value);

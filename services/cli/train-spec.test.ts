@@ -110,6 +110,11 @@ test('wrong types are named all at once', () => {
   assert.deepEqual(Object.keys(fields).sort(), ['batch_size', 'epochs', 'lr', 'model_ema', 'opt_betas']);
 });
 
+test('float16 is refused before a run exists, with the reason and what to take instead', () => {
+  const rule = 'one of fp32, bf16, because no engine computes in float16; bf16 takes the same memory and needs no loss scaling';
+  for (const engine of ['native', 'webgpu']) assert.deepEqual(refused({ ...base, engine, precision: 'f16' }), { precision: rule });
+});
+
 test('a model and a data set are needed, the latter once', () => {
   assert.deepEqual(Object.keys(refused({})).sort(), ['data_path', 'model']);
   assert.deepEqual(Object.keys(refused({ ...base, data_path: '/d' })), ['data_path']);

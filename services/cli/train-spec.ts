@@ -49,7 +49,7 @@ export function trainRequest(given: GivenOptions): TrainRequest {
       const field = isSpecOption(option) ? option.field : '';
       const words = isRunSpecEnum(field) ? runSpecEnums[field] : undefined;
       const value = words ? words.parse(text) : parse(option.kind, text, bigintFields.has(field));
-      if (value === undefined) violations.add(option.name, text, words ? `one of ${words.words.join(', ')}` : rules[option.kind]);
+      if (value === undefined) violations.add(option.name, text, words ? words.rule(text) : rules[option.kind]);
       else if (isSpecOption(option)) values[option.field] = value;
       else own[option.name] = value;
     }

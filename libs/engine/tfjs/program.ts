@@ -109,8 +109,11 @@ export class TfjsProgram implements Executable {
         if (this.#step === 'open') this.#state.gradients.replace(this.#sums.takeWhole());
         this.#step = 'normed';
         await useBackend(this.tf, this.backend);
-        const gradNorm = this.#gradNorm();
+        const gradNorm = await this.#gradNorm();
+        this.#throwIfCancelled(ticket);
         if (optimizer) {
+          // Other code had a turn while the norm was read.
+          await useBackend(this.tf, this.backend);
           this.#optimize(gradNorm, optimizer);
           this.#step = 'updated';
         }
@@ -306,9 +309,15 @@ export class TfjsProgram implements Executable {
     return tf.concat(this.#sizes.map((size, k) => tf.reshape(gradients[k] ?? tf.zeros([size]), [size])) as tfjs.Tensor1D[]);
   }
 
-  #gradNorm(): number {
+  /** Read asynchronously, because not every backend can read in any other way. */
+  async #gradNorm(): Promise<number> {
     const { tf } = this;
-    return tf.tidy(() => Math.sqrt(tf.sum(tf.square(this.#state.gradients.device())).dataSync()[0] as number));
+    const squares = tf.tidy(() => tf.sum(tf.square(this.#state.gradients.device())));
+    try {
+      return Math.sqrt((await squares.data())[0] as number);
+    } finally {
+      squares.dispose();
+    }
   }
 
   #optimize(gradNorm: number, scalars: OptimizerScalars): void {

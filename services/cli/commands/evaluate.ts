@@ -83,10 +83,10 @@ function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
     if (text.trim() === '' || Number.isNaN(value)) throw invalid(field, text, 'a number');
     return value;
   };
-  const word = <T>(field: string, { words, parse }: EnumWords<T>, text: string | undefined) => {
+  const word = <T>(field: string, { parse, rule }: EnumWords<T>, text: string | undefined) => {
     if (text === undefined) return undefined;
     const value = parse(text);
-    if (value === undefined) throw invalid(field, text, `one of ${words.join(', ')}`);
+    if (value === undefined) throw invalid(field, text, rule(text));
     return value;
   };
   const ema = o.ema === undefined ? undefined : parseBoolean(o.ema === true ? 'true' : o.ema);

@@ -57,7 +57,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
     throw new CommandError(`--epochs is ${options.epochs}, must be from 1 to 1000`, 2);
   const engine = options.engine === undefined ? undefined : engines.parse(options.engine);
   if (options.engine !== undefined && engine === undefined)
-    throw new CommandError(`--engine is ${options.engine}, must be one of ${engines.words.join(', ')}`, 2);
+    throw new CommandError(`--engine is ${options.engine}, must be ${engines.rule(options.engine)}`, 2);
   const home = join(homeFolder(context), 'demo');
   const dataRoot = demoDataRoot(home);
   const store = join(home, 'store');
