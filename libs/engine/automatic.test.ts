@@ -4,20 +4,30 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { modelConfig } from '#nn/models/registry.js';
 import { withGpu } from '../../test/support/executors.js';
-import { chooseEngine, decide, type Trial } from './automatic.js';
+import { decide, planOnEngine, type Trial } from './automatic.js';
 
 const shapes = { imageSize: 28, classes: 5, batch: 4 };
 const model = modelConfig('vit_nano_p7', shapes);
 const soon = () => AbortSignal.timeout(120_000);
 
 test('without a GPU the native engine is chosen, and the reason says what is missing', async () => {
-  const { engine, reason } = await withGpu('abacus', () => chooseEngine(model, shapes, {}, soon()));
+  const { engine, reason, planned } = await withGpu('abacus', () => planOnEngine('auto', model, shapes, {}, soon()));
   assert.equal(engine, 'native');
+  assert.equal(planned.fingerprint.executor, 'native');
   assert.match(reason, /^no GPU can be used: .*(abacus|webgpu is not installed)/);
 });
 
+test('an engine that is named is not chosen, and needs no reason', async () => {
+  const { engine, reason, planned } = await planOnEngine('tfjs', model, shapes, {}, soon());
+  assert.deepEqual([engine, reason, planned.fingerprint.executor], ['tfjs', '', 'tfjs']);
+  await assert.rejects(
+    withGpu('abacus', () => planOnEngine('webgpu', model, shapes, {}, soon())),
+    { name: 'ExecutorUnavailable' },
+  );
+});
+
 test('what only the native engine supports is left to it', async () => {
-  const { engine, reason } = await withGpu('abacus', () => chooseEngine(model, shapes, { precision: 'bf16' }, soon()));
+  const { engine, reason } = await withGpu('abacus', () => planOnEngine('auto', model, shapes, { precision: 'bf16' }, soon()));
   assert.equal(engine, 'native');
   assert.match(reason, /webgpu does not support precision bf16|no GPU can be used/);
 });

@@ -5,16 +5,15 @@
 import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import type { Model } from '#nn/model.js';
-import { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
-import { type EngineName, lacks } from './engines.js';
+import { type CompileOptions, type CompileShapes, type PlannedProgram, planProgram } from './compile.js';
+import { type EngineName, type EngineWord, executorOf, lacks } from './engines.js';
 import { ExecutorUnavailable } from './executor.js';
-import type { Fingerprint } from './fingerprint.js';
 import type { Precision } from './precision.js';
 import type { OptimizerStep, Program } from './program.js';
 
 export interface ChosenEngine {
   readonly engine: EngineName;
-  /** The end of the sentence "It was chosen because …". */
+  /** The end of the sentence "It was chosen because …"; empty if it was named. */
   readonly reason: string;
 }
 
@@ -36,34 +35,51 @@ const RATE = 0.1;
 /** By the numerics of both programs. */
 const chosen = new RecentMap<string, ChosenEngine>(64);
 
-/** Chooses once for each model, shape and adapter in this process. @throws the signal's reason */
-export async function chooseEngine(
+/** Plans a program on an engine. @throws ExecutorUnavailable */
+export type PlanOn = (engine: EngineName) => Promise<PlannedProgram>;
+
+/** Options that the choice depends on besides the program's numerics. */
+type ChoiceOptions = Pick<CompileOptions, 'precision' | 'checkpointBlocks' | 'evaluateOnly'>;
+
+/** The program on the engine that was asked for; for `auto`, on the one that is best here. @throws what planProgram throws; the signal's reason */
+export async function planOnEngine(
+  asked: EngineWord,
   model: Model,
   shapes: CompileShapes,
   options: Omit<CompileOptions, 'executor'>,
   signal: AbortSignal,
-): Promise<ChosenEngine> {
+): Promise<ChosenEngine & { readonly planned: PlannedProgram }> {
+  const plans = new Map<EngineName, Promise<PlannedProgram>>();
+  const plan: PlanOn = (engine) => {
+    const planned = plans.get(engine) ?? planProgram(model, shapes, { ...options, executor: executorOf(engine) });
+    plans.set(engine, planned);
+    return planned;
+  };
+  const chosen = asked === 'auto' ? await chooseEngine(plan, options, signal) : { engine: asked, reason: '' };
+  return { ...chosen, planned: await orAborted(plan(chosen.engine), signal) };
+}
+
+/** Chooses once for each model, shape and adapter in this process. @throws the signal's reason */
+export async function chooseEngine(plan: PlanOn, options: ChoiceOptions, signal: AbortSignal): Promise<ChosenEngine> {
   const { precision = 'fp32', checkpointBlocks = false } = options;
   const native = (reason: string): ChosenEngine => ({ engine: 'native', reason });
   const [lack] = lacks('webgpu', { precision, checkpointBlocks });
   if (lack) return native(`webgpu does not support ${lack.field} ${lack.value}`);
-  const numerics = (executor: 'native' | 'webgpu'): Promise<Fingerprint> => fingerprintOf(model, shapes, { ...options, executor });
-  let known: string;
-  let gpu: string;
+  let plans: Record<'native' | 'webgpu', PlannedProgram>;
   try {
-    const there = await orAborted(numerics('webgpu'), signal);
-    gpu = there.kernelPath;
-    known = JSON.stringify([there, await orAborted(numerics('native'), signal), options.evaluateOnly]);
+    plans = { webgpu: await orAborted(plan('webgpu'), signal), native: await orAborted(plan('native'), signal) };
   } catch (error) {
     if (error instanceof ExecutorUnavailable) return native(`no GPU can be used: ${error.reason}`);
     throw error;
   }
+  const gpu = plans.webgpu.fingerprint.kernelPath;
+  const known = JSON.stringify([plans.webgpu.fingerprint, plans.native.fingerprint, options.evaluateOnly]);
   const before = chosen.get(known);
   if (before !== undefined) return before;
   try {
     const trials = {
-      webgpu: await tried(model, shapes, options, 'webgpu', signal),
-      native: await tried(model, shapes, options, 'native', signal),
+      webgpu: await tried(plans.webgpu, options, signal),
+      native: await tried(plans.native, options, signal),
     };
     const decided = decide(trials, { gpu, precision });
     chosen.set(known, decided);
@@ -104,19 +120,13 @@ export function decide(
 const milliseconds = ({ seconds }: Trial): string => `${(1000 * seconds).toPrecision(3)} ms`;
 
 /** A step of one chunk, or an evaluation if nothing else is asked for. */
-async function tried(
-  model: Model,
-  shapes: CompileShapes,
-  options: Omit<CompileOptions, 'executor'>,
-  executor: 'native' | 'webgpu',
-  stop: AbortSignal,
-): Promise<Trial> {
+async function tried(planned: PlannedProgram, { evaluateOnly = false }: ChoiceOptions, stop: AbortSignal): Promise<Trial> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(TRIAL_MS)]);
-  const compiling = compile(model, shapes, { ...options, executor });
+  const compiling = planned.create();
   let program: Program | undefined;
   try {
     program = await orAborted(compiling, signal);
-    return await orAborted(timedPasses(program, options.evaluateOnly ?? false), signal);
+    return await orAborted(timedPasses(program, evaluateOnly), signal);
   } finally {
     // A program that comes too late is disposed of when it comes.
     if (program === undefined)

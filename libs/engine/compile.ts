@@ -8,7 +8,7 @@ import type { Model } from '#nn/model.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { executorNamed } from './choose.js';
 import { type ExecutorName, lacks } from './engines.js';
-import type { Prepared } from './executor.js';
+import type { HeldBySteps } from './executor.js';
 import type { Fingerprint } from './fingerprint.js';
 import { type Precision, precisions } from './precision.js';
 import { Program } from './program.js';
@@ -33,6 +33,8 @@ export interface CompileOptions {
   checkpointBlocks?: boolean;
   /** The program is only evaluated and never takes a step; on native, it then needs a fraction of the memory. Does not change bits. Default false. */
   evaluateOnly?: boolean;
+  /** What steps will hold besides the program, so that a device with little memory keeps some for it (webgpu). Default: no images, and one leaf. */
+  held?: HeldBySteps;
 }
 
 const CHANNELS = 3;
@@ -42,27 +44,25 @@ const CHANNELS = 3;
  * UnknownModel, UnknownExecutor, ExecutorUnavailable, or RangeError for shapes and for options that the executor does not support.
  */
 export async function compile(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Program> {
-  const { graph, samples, prepared, fingerprint } = await plan(model, shapes, options);
-  await setImmediate();
-  return new Program(graph, await prepared.create(), fingerprint, samples, !options.evaluateOnly, prepared.gpu);
+  return (await planProgram(model, shapes, options)).create();
 }
 
-/** The fingerprint of the program that `compile` would return; allocates no memory for it. Throws the same errors as compile. */
-export async function fingerprintOf(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<Fingerprint> {
-  return (await plan(model, shapes, options)).fingerprint;
+/** A program whose planning is done. */
+export interface PlannedProgram {
+  /** That of the program. */
+  readonly fingerprint: Fingerprint;
+  /** Allocates the program's memory. */
+  create(): Promise<Program>;
 }
 
-interface Plan {
-  graph: Graph;
-  samples: number;
-  prepared: Prepared;
-  fingerprint: Fingerprint;
-}
-
-/** Does everything but allocate the program's memory. Tracing and lowering run in turns with the event loop: a large model takes 0.1 s or more. */
-async function plan(model: Model | string, shapes: CompileShapes, options: CompileOptions): Promise<Plan> {
+/**
+ * Does everything but allocate the program's memory, and throws the same errors as compile. Tracing and lowering run in turns with the event loop: a
+ * large model takes 0.1 s or more.
+ */
+export async function planProgram(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<PlannedProgram> {
   const { imageSize, classes, batch } = shapes;
   const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
+  const { held = { batches: 0, leaves: 1 } } = options;
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`batch: ${batch} is not a positive integer`);
   if (!precisions.includes(precision)) {
     throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: ${precisions.join(', ')}`);
@@ -74,6 +74,16 @@ async function plan(model: Model | string, shapes: CompileShapes, options: Compi
   const graph = await inTurns(traceInPieces(built, { channels: CHANNELS, imageSize, classes }));
   const samples = chunkSamples(graph, batch);
   await setImmediate();
-  const prepared = await executor.prepare(graph, samples, { precision, checkpointBlocks, evaluateOnly });
-  return { graph, samples: prepared.samples ?? samples, prepared, fingerprint: { ...prepared.fingerprint, precision } };
+  const prepared = await executor.prepare(graph, samples, {
+    ...{ precision, checkpointBlocks, evaluateOnly },
+    held: { ...held, samples: batch },
+  });
+  const fingerprint = { ...prepared.fingerprint, precision };
+  return {
+    fingerprint,
+    create: async () => {
+      await setImmediate();
+      return new Program(graph, await prepared.create(), fingerprint, prepared.samples ?? samples, !evaluateOnly, prepared.gpu);
+    },
+  };
 }

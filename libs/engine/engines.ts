@@ -36,7 +36,7 @@ const executors = { native: 'native', webgpu: 'webgpu', tfjs: 'tfjs-cpu', tensor
 export type EngineName = keyof typeof executors;
 
 /** What a spec can ask for: an engine, or `auto`, for which whoever begins the work chooses one (automatic.ts). */
-type EngineWord = EngineName | 'auto';
+export type EngineWord = EngineName | 'auto';
 
 export class UnknownExecutor extends Error {
   override readonly name = 'UnknownExecutor';

@@ -23,10 +23,20 @@ export interface Gpu {
   runtime: string;
 }
 
+/** What a step holds at the same time besides the program itself. */
+export interface HeldBySteps {
+  /** Micro-batches whose images are prepared (images.ts). */
+  batches: number;
+  /** Leaves of a step. */
+  leaves: number;
+}
+
 export interface PrepareOptions {
   precision: Precision;
   checkpointBlocks: boolean;
   evaluateOnly: boolean;
+  /** `samples`: those of a micro-batch. */
+  held: HeldBySteps & { samples: number };
 }
 
 export interface Executor {

@@ -4,12 +4,14 @@ import { atOnce } from '#bounds/pieces.js';
 import { trace } from '#graph/trace.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
-import { compile, fingerprintOf } from './index.js';
+import { type CompileOptions, compile, planProgram } from './index.js';
 import { lower } from './native/lower.js';
 import { loweringDigest as digestInPieces } from './native/lowering-digest.js';
 import type { ProgramSpec } from './native/program-spec.js';
 
 const shapes = { imageSize: 28, classes: 5, batch: 4 };
+const fingerprintOf = async (model: string, given: typeof shapes, options: CompileOptions) =>
+  (await planProgram(model, given, options)).fingerprint;
 const loweringDigest = (spec: ProgramSpec): string => atOnce(digestInPieces(spec));
 
 for (const executor of testedExecutors) {

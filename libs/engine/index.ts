@@ -1,7 +1,7 @@
 /** The engine's public interface. */
-export { type ChosenEngine, chooseEngine } from './automatic.js';
+export { type ChosenEngine, chooseEngine, planOnEngine } from './automatic.js';
 export { listExecutors, missingFor } from './choose.js';
-export { type CompileOptions, type CompileShapes, compile, fingerprintOf } from './compile.js';
+export { type CompileOptions, type CompileShapes, compile, type PlannedProgram, planProgram } from './compile.js';
 export { type EngineName, type ExecutorName, executorNames, executorOf, UnknownExecutor } from './engines.js';
 export { StepCancelled } from './executable.js';
 export { ExecutorUnavailable, type Gpu } from './executor.js';

@@ -12,6 +12,7 @@ import { follow, type Trainer, TrainingServices } from '../../test/support/train
 import { openRunLog } from './run/run-log.js';
 import type { RunView } from './run/run-state.js';
 import { EngineChoices } from './worker/engine-choices.js';
+import { RunPrograms } from './worker/run-program.js';
 
 const parent = 'projects/p';
 const soon = { timeoutMs: 30_000 };
@@ -84,7 +85,7 @@ async function begunOn(engine: Engine, runId: string, { checkpoint = true, exact
 }
 
 async function chosenFor(view: RunView): Promise<[Engine, string]> {
-  const choices = new EngineChoices(silentLogger());
+  const choices = new EngineChoices(new RunPrograms(), silentLogger());
   const engine = await choices.choose(view, AbortSignal.timeout(60_000));
   const { engineReason, ...claim } = choices.of(view);
   assert.equal(claim.engine, engine);

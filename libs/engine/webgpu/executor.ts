@@ -62,7 +62,7 @@ interface Plan {
 async function fittingPlan(graph: Graph, samples: number, options: PrepareOptions, adapter: AdapterDescription): Promise<Plan> {
   for (let chunk = samples; ; chunk = Math.ceil(chunk / 2)) {
     const plan = await inTurns(planFor(graph, chunk, options));
-    const lack = await lackHere(needsOf(plan.spec, plan.calls), adapter);
+    const lack = await lackHere(needsOf(plan.spec, plan.calls, options.held, adapter.limits), adapter);
     if (lack === undefined) return plan;
     if (!lack.ofMemory || chunk === 1) throw new ExecutorUnavailable('webgpu', lack.reason);
   }
@@ -72,8 +72,8 @@ async function fittingPlan(graph: Graph, samples: number, options: PrepareOption
 async function lackHere(needs: Needs, adapter: AdapterDescription): Promise<Lack | undefined> {
   const lack = lackOf(needs, adapter, settings().memoryBytes);
   if (lack !== undefined || needs.bytes <= ALWAYS_THERE_BYTES) return lack;
-  const { granted } = await describeAdapter(Object.values(needs.buffers));
-  const reason = `the program takes ${Math.ceil(needs.bytes / 2 ** 20)} MB, which ${adapter.name} does not have free; end other programs on it, or train a smaller model or smaller images`;
+  const { granted } = await describeAdapter(needs.buffers.map(({ bytes }) => bytes));
+  const reason = `the program takes ${Math.ceil(needs.bytes / 2 ** 20)} MB, which ${adapter.name} does not have free; end other programs on it, or train a smaller model, smaller images or smaller batches`;
   return granted ? undefined : { reason, ofMemory: true };
 }
 

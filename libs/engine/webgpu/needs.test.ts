@@ -6,21 +6,22 @@ import { atOnce } from '#bounds/pieces.js';
 import { trace } from '#graph/trace.js';
 import { modelConfig } from '#nn/models/registry.js';
 import { noWebgpu } from '../../../test/support/webgpu-kernel.js';
-import { compile } from '../compile.js';
-import { ExecutorUnavailable } from '../executor.js';
+import { type CompileOptions, compile } from '../compile.js';
+import { ExecutorUnavailable, type PrepareOptions } from '../executor.js';
 import { lower } from '../native/lower.js';
 import { ALIGNMENT_FLOATS, planCalls } from './calls.js';
 import { type AdapterDescription, DAWN_VERSION, problemOfVersion } from './device.js';
 import { MOST_BINDINGS } from './executor.js';
-import { lackOf, type Needs, needsOf } from './needs.js';
+import { arenaBytes, lackOf, type Needs, needsOf } from './needs.js';
 import { settings } from './settings.js';
 
 const MB = 2 ** 20;
 
-function needs(model: string, imageSize: number, samples: number): Needs {
+function needs(model: string, imageSize: number, samples: number, held: Partial<PrepareOptions['held']> = {}): Needs {
   const graph = trace(modelConfig(model, { imageSize, classes: 5 }), { channels: 3, imageSize, classes: 5 });
   const spec = lower(graph, samples, { alignmentFloats: ALIGNMENT_FLOATS });
-  return needsOf(spec, [...atOnce(planCalls(spec, spec.forward)), ...atOnce(planCalls(spec, spec.backward))]);
+  const calls = [...atOnce(planCalls(spec, spec.forward)), ...atOnce(planCalls(spec, spec.backward))];
+  return needsOf(spec, calls, { samples, batches: 0, leaves: 1, ...held }, adapter({}).limits);
 }
 
 const adapter = (limits: Partial<AdapterDescription['limits']>): AdapterDescription => ({
@@ -56,6 +57,28 @@ test('a limit that is too small for the model is one sentence with what to do', 
     assert.match(lack!.reason, reason);
     assert.equal(lack!.ofMemory, true);
   }
+});
+
+test('images that wait for their step are counted, in pages that a shader can bind, and so are gradients of other leaves', () => {
+  const bytes = (held: Partial<PrepareOptions['held']>) => needs('vit_nano_p7', 28, 2, held).bytes;
+  const [image, samples] = [3 * 28 * 28, 64];
+  const perBatch = bytes({ samples, batches: 3 }) - bytes({ samples, batches: 2 });
+  assert.ok(perBatch > samples * image && perBatch < 1.2 * samples * image, `${perBatch}`);
+  const { buffers } = needs('vit_nano_p7', 28, 2, { samples: 70_000, batches: 2 });
+  const most = adapter({}).limits.bindingBytes;
+  assert.ok(buffers.every((buffer) => buffer.bytes < most));
+  assert.equal(buffers.filter(({ of }) => of === 'images to finish').length, 2);
+  const paged = needs('vit_nano_p7', 28, 2, { samples: 1_000_000, batches: 1 }).buffers.filter(({ of }) => of === 'images to finish');
+  assert.ok(paged.length > 1 && paged.every((page) => page.bytes < most));
+  assert.equal(
+    paged.reduce((sum, page) => sum + page.bytes, 0),
+    1_000_000 * image,
+  );
+  const gradient = bytes({ leaves: 2 }) - bytes({ leaves: 1 });
+  const graph = trace(modelConfig('vit_nano_p7', { imageSize: 28, classes: 5 }), { channels: 3, imageSize: 28, classes: 5 });
+  assert.equal(gradient, arenaBytes(lower(graph, 2, { alignmentFloats: ALIGNMENT_FLOATS }), []).states.gradients);
+  // As many as the native engine takes (leaves.test.ts).
+  for (const [leaves, waiting] of [[3, 1], [4, 2], [7, 2], [16, 4]] as const) assert.equal(bytes({ leaves }) - bytes({ leaves: 1 }), waiting * gradient);
 });
 
 test('another version of the package than the tested one is refused, with the command that installs it', () => {
@@ -130,6 +153,28 @@ test('a program that does not fit takes smaller chunks, and says so in its finge
     within(1, () => compile('vit_nano_p7', shapes, options)),
     (error) => error instanceof ExecutorUnavailable && /DROPSTREAM_GPU_MEMORY allows 1 MB/.test(error.message),
   );
+});
+
+test('a program leaves room for the images and gradients that its steps hold', { skip: noWebgpu, timeout: 300_000 }, async () => {
+  const compiled = (held?: CompileOptions['held']) => compile('vit_nano_p7', shapes, { executor: 'webgpu', ...(held && { held }) });
+  const whole = await compiled();
+  const megabytes = Math.ceil(whole.peakBytes / MB) + 1;
+  await whole.initialize(1n);
+  const { loss, gradNorm } = await whole.step(step(16));
+  whole.dispose();
+  const program = await within(megabytes, () => compiled({ batches: 12, leaves: 16 }));
+  assert.ok(program.chunkSamples < whole.chunkSamples);
+  await program.initialize(1n);
+  const sample = { erase: [], mix: { lambda: 1, partner: 0, box: null } };
+  const mean: [number, number, number] = [0.5, 0.5, 0.5];
+  const plan = { mean, std: mean, samples: Array.from({ length: shapes.batch }, () => sample) };
+  const pixels = new Uint8Array(batch.images.length);
+  const staged = [];
+  for (let k = 0; k < 12; k++) staged.push(await program.prepareImages({ pixels, size: shapes.imageSize, plan }));
+  const again = await program.step(step(16));
+  assert.ok(Math.abs(again.loss - loss) < 1e-5 && Math.abs(again.gradNorm - gradNorm) < 1e-4 * gradNorm);
+  for (const { release } of staged) release();
+  program.dispose();
 });
 
 test('memory that is missing during a step fails the step, and the program goes on', { skip: noWebgpu, timeout: 300_000 }, async () => {

@@ -1,12 +1,15 @@
 /** What a program needs of a device, known before anything is allocated. */
 import type { StateName } from '../executable.js';
+import type { PrepareOptions } from '../executor.js';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { ALIGNMENT_FLOATS, type PlannedCall } from './calls.js';
 import type { AdapterDescription } from './device.js';
+import { ERASE_WORDS, ROW_WORDS, ROWS_AT } from './finish-words.js';
+import { mostPageBytes, pagesOf, rowsPerPage } from './staged-pages.js';
 
 export interface Needs {
-  /** Bytes of every buffer that the program allocates when it is created, by what is in it. */
-  buffers: Readonly<Record<string, number>>;
+  /** Every buffer, by what is in it: those that the program allocates when it is created, and those that its steps will need. */
+  buffers: readonly { of: string; bytes: number }[];
   /** Bytes of all of them. */
   bytes: number;
   /** The largest part of a buffer that a shader binds. */
@@ -33,9 +36,30 @@ export function arenaBytes(spec: ProgramSpec, calls: readonly PlannedCall[]) {
   };
 }
 
-export function needsOf(spec: ProgramSpec, calls: readonly PlannedCall[]): Needs {
+/** Buffers that are allocated when steps first need them, for steps that hold so much. */
+function buffersOfSteps(spec: ProgramSpec, held: PrepareOptions['held'], limits: AdapterDescription['limits']): Needs['buffers'] {
+  const { samples, batches, leaves } = held;
+  const words = ROWS_AT + (ROW_WORDS + ERASE_WORDS) * samples;
+  const pages = pagesOf(samples, spec.imageFloats, rowsPerPage(spec.imageFloats, mostPageBytes(limits)));
+  const batch = [...pages.map((bytes) => ({ of: 'images to finish', bytes })), { of: 'finishing plan', bytes: 2 * 4 * words }];
+  // Sums of 1, 2, 4 … leaves wait for the leaf that is being computed.
+  const waiting = Math.floor(Math.log2(leaves));
+  const gradient = { of: 'gradients of another leaf', bytes: arenaBytes(spec, []).states.gradients };
+  return [...Array.from({ length: batches }, () => batch).flat(), ...Array.from({ length: waiting }, () => gradient)];
+}
+
+export function needsOf(
+  spec: ProgramSpec,
+  calls: readonly PlannedCall[],
+  held: PrepareOptions['held'],
+  limits: AdapterDescription['limits'],
+): Needs {
   const { states: parameters, values, scratch, ...batch } = arenaBytes(spec, calls);
-  const buffers = { ...parameters, activations: values, 'scratch memory': scratch, ...batch };
+  const program = { ...parameters, activations: values, 'scratch memory': scratch, ...batch };
+  const buffers = [
+    ...Object.entries(program).map(([of, bytes]) => ({ of: of.replace('_', ' '), bytes })),
+    ...buffersOfSteps(spec, held, limits),
+  ];
   const binding = largest([
     ...spec.values.map(({ elementsPerSample, type }) => ({
       of: 'an activation',
@@ -52,7 +76,7 @@ export function needsOf(spec: ProgramSpec, calls: readonly PlannedCall[]): Needs
   );
   return {
     buffers,
-    bytes: sum(Object.values(buffers)),
+    bytes: sum(buffers.map(({ bytes }) => bytes)),
     binding: { of: binding.of, bytes: binding.amount },
     bindings: { of: most.of, count: most.amount },
   };
@@ -73,7 +97,7 @@ export function lackOf(needs: Needs, { name, limits }: AdapterDescription, memor
     const reason = `${bindings.of} binds ${bindings.count} buffers, but a shader of ${name} can bind ${limits.storageBuffers}; choose another GPU (DROPSTREAM_GPU) or engine`;
     return { reason, ofMemory: false };
   }
-  const buffer = largest(Object.entries(buffers).map(([of, amount]) => ({ of, amount })));
+  const buffer = largest(buffers.map(({ of, bytes: amount }) => ({ of, amount })));
   if (buffer.amount > limits.bufferBytes) return short(`${buffer.of} take ${mb(buffer.amount)}`, `a buffer of ${name}`, limits.bufferBytes);
   if (binding.bytes > limits.bindingBytes)
     return short(`${binding.of} takes ${mb(binding.bytes)}`, `a shader of ${name}`, limits.bindingBytes);
@@ -86,7 +110,7 @@ const short = (needs: string, what: string, limit: number): Lack => {
   return { reason: `${needs}, but ${what} allows ${mb(limit)}; ${LESS_MEMORY}`, ofMemory: true };
 };
 
-export const LESS_MEMORY = 'a smaller model, smaller images or another engine need less';
+export const LESS_MEMORY = 'a smaller model, smaller images, smaller batches or another engine need less';
 const mb = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MB`;
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
 const largest = (all: readonly { of: string; amount: number }[]) =>

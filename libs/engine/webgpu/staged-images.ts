@@ -4,6 +4,7 @@ import { type DeviceMemory, USAGE } from './arena.js';
 import { ALIGNMENT, type BufferRange, bindGroup, type Pipeline, type Pipelines } from './bindings.js';
 import { partnerOf } from './finish-words.js';
 import { type FinishBound, finishGroups, finishShader, PASS_BYTES, passWords } from './finishing.js';
+import { mostPageBytes, pagesOf, rowsPerPage } from './staged-pages.js';
 
 /** A part of the images of one micro-batch. The first part comes with the words of the plan. */
 export interface StagedPart {
@@ -45,11 +46,10 @@ export class StagedImagesOnDevice {
     /** Where the finished images of a chunk go. */
     private readonly images: GPUBuffer,
     /** Most bytes of a page. */
-    most = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize) - ALIGNMENT,
+    most = mostPageBytes({ bindingBytes: device.limits.maxStorageBufferBindingSize, bufferBytes: device.limits.maxBufferSize }),
   ) {
     this.#size = sizeOf(spec);
-    // A multiple of 4 rows, so that pages consist of whole words.
-    this.#rowsPerPage = Math.max(4, 4 * Math.floor(most / (4 * spec.imageFloats)));
+    this.#rowsPerPage = rowsPerPage(spec.imageFloats, most);
   }
 
   /** Queues the copy of a part behind what the device has been given to do. @throws OutOfDeviceMemory */
@@ -107,9 +107,7 @@ export class StagedImagesOnDevice {
   }
 
   async #take(samples: number, words: number): Promise<Memory> {
-    const { imageFloats } = this.spec;
-    const sizes: number[] = [];
-    for (let row = 0; row < samples; row += this.#rowsPerPage) sizes.push(Math.min(this.#rowsPerPage, samples - row) * imageFloats);
+    const sizes = pagesOf(samples, this.spec.imageFloats, this.#rowsPerPage);
     const spare = this.#spare.pop();
     if (spare !== undefined) {
       const fits = sizes.every((bytes, page) => (spare.pages[page]?.size ?? 0) >= bytes) && spare.plan.size >= 4 * words;

@@ -25,7 +25,7 @@ const PATIENCE_SECONDS = 8;
 /** Measures if the program fits into half of the free memory, and estimates otherwise. @param spec resolved spec */
 export async function runCost(spec: RunSpec, signal: AbortSignal): Promise<RunCost> {
   // Imported on demand, because only plans need an engine here.
-  const [{ chooseEngine, compile, executorOf }, { trace }, { modelConfig }, { elements }] = await Promise.all([
+  const [{ planOnEngine }, { trace }, { modelConfig }, { elements }] = await Promise.all([
     import('#engine/index.js'),
     import('#graph/trace.js'),
     import('#nn/models/registry.js'),
@@ -49,10 +49,9 @@ export async function runCost(spec: RunSpec, signal: AbortSignal): Promise<RunCo
   }
   const options = { precision: precisions.wordOf(spec.precision), checkpointBlocks: spec.checkpointBlocks ?? false };
   const sized = { ...shapes, batch: batchSize };
-  const asked = engines.wordOf(spec.engine);
   // A worker of the run chooses for itself; this is what one on this machine would do.
-  const engine = asked === 'auto' ? (await chooseEngine(model, sized, options, signal)).engine : asked;
-  const program = await compile(model, sized, { ...options, executor: executorOf(engine) });
+  const { planned } = await planOnEngine(engines.wordOf(spec.engine), model, sized, options, signal);
+  const program = await planned.create();
   try {
     const kind = optimizers.wordOf(spec.opt);
     const step = async (samples: number, learn: boolean): Promise<number> => {

@@ -1,5 +1,5 @@
 /** Evaluates the weights of a checkpoint, and their moving average if the spec asks for it, on every sample of a data set once, in order. */
-import { type CompileShapes, chooseEngine, compile, executorOf, type Program } from '#engine/index.js';
+import { type CompileShapes, type Program, planOnEngine } from '#engine/index.js';
 import type { Model } from '#nn/model.js';
 import { modelConfig } from '#nn/models/registry.js';
 import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
@@ -85,12 +85,10 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
 }
 
 async function compileForScores(model: Model, shapes: CompileShapes, { spec, signal, logger }: ScoreOptions): Promise<Program> {
-  const options = { precision: precisions.wordOf(spec.precision), evaluateOnly: true };
-  const asked = engines.wordOf(spec.engine);
-  if (asked !== 'auto') return compile(model, shapes, { ...options, executor: executorOf(asked) });
-  const { engine, reason } = await chooseEngine(model, shapes, options, signal);
-  logger.info({ engine, reason }, 'an engine was chosen');
-  return compile(model, shapes, { ...options, executor: executorOf(engine) });
+  const options = { precision: precisions.wordOf(spec.precision), evaluateOnly: true, held: { batches: buffers, leaves: 1 } };
+  const { engine, reason, planned } = await planOnEngine(engines.wordOf(spec.engine), model, shapes, options, signal);
+  if (reason !== '') logger.info({ engine, reason }, 'an engine was chosen');
+  return planned.create();
 }
 
 async function load(program: Program, { tensors: { weights = [], ema } }: LoadedCheckpoint): Promise<void> {

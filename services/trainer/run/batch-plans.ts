@@ -64,6 +64,15 @@ export function evaluatesHeldOut(spec: ResolvedSpec): boolean {
   return spec.holdoutStride > 0 && spec.evalManifest === spec.trainManifest;
 }
 
+/** Prepared micro-batches beyond those of one step, at most so many bytes. */
+const aheadBytes = 512 << 20;
+
+/** How many micro-batches are prepared or in use at the same time: those of the step under way, and of the next one as far as the bytes allow. */
+export function preparedBatches({ updateFreq, batchSize, inputSize }: ResolvedSpec): number {
+  const bytes = batchSize * 3 * inputSize * inputSize * 4;
+  return updateFreq + Math.max(1, Math.min(updateFreq, Math.floor(aheadBytes / bytes)));
+}
+
 /** Maps fields of a plan to the options of the spec that they come from, if their names differ. */
 const optionOfPlanField: Readonly<Record<string, string>> = { 'dataset.manifest': 'train_manifest', subset_offset: 'holdout_offset' };
 

@@ -10,8 +10,10 @@ import type { EventBody, EventBodyAt } from '../run/run-log.js';
 import { asResolved, type ResolvedSpec } from '../run/run-spec.js';
 import type { RunView } from '../run/run-state.js';
 import { claimedEngine } from './engine-choices.js';
+import type { RunPrograms } from './run-program.js';
 
 export interface AttemptOptions {
+  readonly programs: RunPrograms;
   readonly store: ObjectStore;
   readonly project: string;
   readonly run: string;

@@ -9,7 +9,7 @@ import { engines } from '#spec/words.js';
 import type { Logger } from '#telemetry/logger.js';
 import { asResolved } from '../run/run-spec.js';
 import type { RunView } from '../run/run-state.js';
-import { chooseEngineFor } from './run-program.js';
+import type { RunPrograms } from './run-program.js';
 
 /** How long a choice may take: a trial on each of two engines. */
 export const choosingMs = 120_000;
@@ -24,17 +24,19 @@ interface ClaimedEngine {
 const remembered = 1024;
 
 export class EngineChoices {
+  readonly #programs: RunPrograms;
   readonly #logger: Logger;
   /** By uid of the run; replaced at each look before a claim. */
   readonly #chosen = new RecentMap<string, ClaimedEngine>(remembered);
 
-  constructor(logger: Logger) {
+  constructor(programs: RunPrograms, logger: Logger) {
+    this.#programs = programs;
     this.#logger = logger;
   }
 
   /** Chooses the engine of a claim of this run. @throws the signal's reason */
   async choose(view: RunView, signal: AbortSignal): Promise<Engine> {
-    const claim = await engineFor(view, signal);
+    const claim = await engineFor(view, this.#programs, signal);
     this.#chosen.set(view.run.uid, claim);
     const { engine, engineReason } = claim;
     if (engineReason !== '')
@@ -50,13 +52,13 @@ export class EngineChoices {
   }
 }
 
-async function engineFor({ run, checkpoints }: RunView, signal: AbortSignal): Promise<ClaimedEngine> {
+async function engineFor({ run, checkpoints }: RunView, programs: RunPrograms, signal: AbortSignal): Promise<ClaimedEngine> {
   if (run.spec?.engine !== Engine.AUTO) return { engine: run.spec?.engine ?? Engine.UNSPECIFIED, engineReason: '' };
   const spec = asResolved(run.spec);
   // An exact run is not claimed without its engine (exact-numerics.ts).
   const stays = checkpoints.length > 0 && (spec.exact || (await missingFor(engineName(run.engine))) === undefined);
   if (stays) return { engine: run.engine, engineReason: 'the checkpoints of the run were made with it' };
-  const { engine, reason } = await chooseEngineFor(spec, signal);
+  const { engine, reason } = await programs.choose({ uid: run.uid, spec }, signal);
   return { engine: engines.fromWord(engine), engineReason: reason };
 }
 

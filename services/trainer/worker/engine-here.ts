@@ -7,9 +7,10 @@ import { type EngineName, ExecutorUnavailable } from '#engine/index.js';
 import type { Logger } from '#telemetry/logger.js';
 import { asResolved } from '../run/run-spec.js';
 import type { RunView } from '../run/run-state.js';
-import { fingerprintOfRun } from './run-program.js';
+import type { RunPrograms } from './run-program.js';
 
 export interface EngineHereOptions {
+  readonly programs: RunPrograms;
   readonly logger: Logger;
   /** Called for every run that is left to other workers, once per reason. */
   readonly onLeft: () => void;
@@ -35,7 +36,7 @@ export class EngineHere {
     if (run.spec === undefined || engine === 'native') return true;
     const before = this.#left.get(run.uid);
     if (before !== undefined && performance.now() - before.sinceMs < lookAgainMs) return false;
-    const reason = await fingerprintOfRun(asResolved(run.spec), engine).then(
+    const reason = await this.#options.programs.fingerprint({ uid: run.uid, spec: asResolved(run.spec) }, engine).then(
       () => undefined,
       (error) => (error instanceof ExecutorUnavailable ? error.message : undefined),
     );

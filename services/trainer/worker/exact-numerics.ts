@@ -14,7 +14,7 @@ import { manifestKeyOf } from '#work/checkpoint-keys.js';
 import { asResolved } from '../run/run-spec.js';
 import type { KnownCheckpoint, RunView } from '../run/run-state.js';
 import { engineName } from './engine-choices.js';
-import { fingerprintOfRun } from './run-program.js';
+import type { RunPrograms } from './run-program.js';
 
 /** The worker's numerics differ from the checkpoint's, and the run asks for exact resumption. */
 export class OtherNumerics extends Error {
@@ -29,6 +29,7 @@ export class OtherNumerics extends Error {
 }
 
 export interface ExactNumericsOptions {
+  readonly programs: RunPrograms;
   readonly store: ObjectStore;
   readonly logger: Logger;
   /** Called for every run that is left to other workers, once per checkpoint. */
@@ -56,7 +57,8 @@ export class ExactNumerics {
     const found = await this.#wanted(checkpoints, run.uid, signal);
     // Without a readable checkpoint, the attempt itself reports what is wrong with the run.
     if (found === undefined) return true;
-    const here = await fingerprintOfRun(asResolved(run.spec), engineName(engine)).then(fingerprintLine, (error) => {
+    const planned = { uid: run.uid, spec: asResolved(run.spec) };
+    const here = await this.#options.programs.fingerprint(planned, engineName(engine)).then(fingerprintLine, (error) => {
       if (error instanceof ExecutorUnavailable) return error.message;
       throw error;
     });

@@ -9,7 +9,6 @@ import type { CheckpointEvaluations } from './evaluations.js';
 import { Interrupted, Interruption } from './interruption.js';
 import { RunCheckpoints } from './run-checkpoints.js';
 import { openRunEvaluations } from './run-evaluations.js';
-import { compileRun } from './run-program.js';
 import { startingPoint } from './starting-point.js';
 import { StepsRecorder } from './steps-recorder.js';
 import { train } from './train.js';
@@ -38,7 +37,7 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   });
   let program: Program | undefined;
   try {
-    program = await compileRun(context.spec, context.engine);
+    program = await context.programs.compile({ uid: context.claimed.view.run.uid, spec: context.spec }, context.engine);
     return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations, waiting });
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;

@@ -1,41 +1,79 @@
-/** The program of a run: its model, compiled with the options of its spec for the engine of its claim. */
+/**
+ * The programs of runs: each run's model, with the options of its spec, on the engine of its claim. Before a run is claimed, its engine is chosen, looked
+ * for and compared with that of its checkpoint; then the attempt compiles it. All of them share one plan, since planning a large model takes a while.
+ */
+import { RecentMap } from '#bounds/recent-map.js';
 import {
   type ChosenEngine,
   type CompileOptions,
-  type CompileShapes,
   chooseEngine,
-  compile,
   type EngineName,
   executorOf,
   type Fingerprint,
-  fingerprintOf,
+  type PlannedProgram,
   type Program,
+  planProgram,
 } from '#engine/index.js';
-import type { Model } from '#nn/model.js';
 import { precisions } from '#spec/words.js';
+import { preparedBatches } from '../run/batch-plans.js';
 import { modelOf } from '../run/model-catalog.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 
-/** @throws UnknownModel, ExecutorUnavailable; RangeError for options that the executor lacks */
-export function compileRun(spec: ResolvedSpec, engine: EngineName): Promise<Program> {
-  const { model, shapes, options } = compilation(spec);
-  return compile(model, shapes, { ...options, executor: executorOf(engine) });
+/** A run that is looked at or attempted. */
+export interface PlannedRun {
+  readonly uid: string;
+  readonly spec: ResolvedSpec;
 }
 
-/** The numerics that compileRun's program would have on this machine. @throws what compileRun throws */
-export function fingerprintOfRun(spec: ResolvedSpec, engine: EngineName): Promise<Fingerprint> {
-  const { model, shapes, options } = compilation(spec);
-  return fingerprintOf(model, shapes, { ...options, executor: executorOf(engine) });
+/** Largest number of plans that are kept between looking at a run and attempting it. */
+const remembered = 8;
+/** Age from which a plan is not used: another program may have taken the memory that a GPU had, or its driver may be another one. */
+const plannedForMs = 30_000;
+
+export class RunPrograms {
+  /** By uid of the run and engine. */
+  readonly #plans = new RecentMap<string, { readonly plan: Promise<PlannedProgram>; readonly sinceMs: number }>(remembered);
+
+  constructor(private readonly now: () => number = () => performance.now()) {}
+
+  /** The program of an attempt. Its plan is not used again. @throws UnknownModel, ExecutorUnavailable; RangeError for options that the executor lacks */
+  async compile(run: PlannedRun, engine: EngineName): Promise<Program> {
+    const plan = this.#planned(run, engine);
+    this.#plans.delete(keyOf(run, engine));
+    return (await plan).create();
+  }
+
+  /** The numerics that the program would have on this machine. @throws what compile throws */
+  async fingerprint(run: PlannedRun, engine: EngineName): Promise<Fingerprint> {
+    return (await this.#planned(run, engine)).fingerprint;
+  }
+
+  /** The engine that is best for the run on this machine. @throws the signal's reason */
+  choose(run: PlannedRun, signal: AbortSignal): Promise<ChosenEngine> {
+    return chooseEngine((engine) => this.#planned(run, engine), optionsOf(run.spec), signal);
+  }
+
+  #planned(run: PlannedRun, engine: EngineName): Promise<PlannedProgram> {
+    const key = keyOf(run, engine);
+    const known = this.#plans.get(key);
+    if (known !== undefined && this.now() - known.sinceMs < plannedForMs) return known.plan;
+    const { inputSize, nbClasses, batchSize } = run.spec;
+    const shapes = { imageSize: inputSize, classes: nbClasses, batch: batchSize };
+    const plan = planProgram(modelOf(run.spec), shapes, { ...optionsOf(run.spec), executor: executorOf(engine) });
+    const kept = { plan, sinceMs: this.now() };
+    this.#plans.set(key, kept);
+    // What was missing may be there at the next look.
+    plan.catch(() => {
+      if (this.#plans.peek(key) === kept) this.#plans.delete(key);
+    });
+    return plan;
+  }
 }
 
-/** The engine that is best for the run on this machine. @throws the signal's reason */
-export function chooseEngineFor(spec: ResolvedSpec, signal: AbortSignal): Promise<ChosenEngine> {
-  const { model, shapes, options } = compilation(spec);
-  return chooseEngine(model, shapes, options, signal);
-}
+const keyOf = ({ uid }: PlannedRun, engine: EngineName): string => `${uid} ${engine}`;
 
-function compilation(spec: ResolvedSpec): { model: Model; shapes: CompileShapes; options: Omit<CompileOptions, 'executor'> } {
-  const { inputSize, nbClasses, batchSize, precision, checkpointBlocks } = spec;
-  const shapes = { imageSize: inputSize, classes: nbClasses, batch: batchSize };
-  return { model: modelOf(spec), shapes, options: { precision: precisions.wordOf(precision), checkpointBlocks } };
+function optionsOf(spec: ResolvedSpec): Omit<CompileOptions, 'executor'> {
+  const { precision, checkpointBlocks, gradientLeaves } = spec;
+  const held = { batches: preparedBatches(spec), leaves: gradientLeaves };
+  return { precision: precisions.wordOf(precision), checkpointBlocks, held };
 }

@@ -16,6 +16,7 @@ import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
 import { NonFiniteLoss } from './run-loop.js';
+import { RunPrograms } from './run-program.js';
 import { TooManyUndecodable } from './undecodable.js';
 
 export interface WorkerDeps {
@@ -46,9 +47,10 @@ export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 /** Starts the worker. The caller must stop it, which saves a checkpoint of every run after its current step and gives the run back. */
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
-  const enginesHere = new EngineHere({ logger, onLeft: () => metrics.leftWithoutEngine.inc() });
-  const numerics = new ExactNumerics({ store, logger, onLeft: () => metrics.leftToOthers.inc() });
-  const engines = new EngineChoices(logger);
+  const programs = new RunPrograms();
+  const enginesHere = new EngineHere({ programs, logger, onLeft: () => metrics.leftWithoutEngine.inc() });
+  const numerics = new ExactNumerics({ programs, store, logger, onLeft: () => metrics.leftToOthers.inc() });
+  const engines = new EngineChoices(programs, logger);
   return new ClaimedWorker({
     kind: 'run',
     progress: 'a further checkpoint',
@@ -69,7 +71,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
       const claim = { attempt: view.run.attempt + 1, worker, succeeds, ...engines.of(view) };
       return { body: { $case: 'claimed', value: claim } };
     },
-    attempt: (attempt) => attempted(deps, attempt),
+    attempt: (attempt) => attempted({ ...deps, programs }, attempt),
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
     isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch, StartingPointGone]),
@@ -82,7 +84,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   });
 }
 
-async function attempted(deps: WorkerDeps, { id, ...attempt }: Attempt<EventBodyAt, RunView>): Promise<RunOutcome> {
+async function attempted(deps: WorkerDeps & { programs: RunPrograms }, { id, ...attempt }: Attempt<EventBodyAt, RunView>): Promise<RunOutcome> {
   const { data, prefetch, prefetchBytes, dataWaitMs } = deps.config;
   const forgetMetrics = deps.metrics.enter(attempt.project, id);
   try {

@@ -3,12 +3,8 @@ import type { BatchFailure } from '#data/client/batch-client.js';
 import type { ImagePreparation } from '#engine/index.js';
 import { formatName } from '#errors/resource-names.js';
 import { PreparedBatches } from '#training/prepared-batches.js';
-import { trainingPlan } from '../run/batch-plans.js';
-import type { ResolvedSpec } from '../run/run-spec.js';
+import { preparedBatches, trainingPlan } from '../run/batch-plans.js';
 import type { AttemptContext } from './attempt-context.js';
-
-/** Prepared micro-batches beyond those of one step, at most so many bytes. */
-const aheadBytes = 512 << 20;
 
 /** Starts to fetch at once, and to prepare images for the program; calls `onFailure` for every failure after which a batch is requested again. The caller must close it. */
 export function openTrainingBatches(
@@ -37,12 +33,6 @@ export function openTrainingBatches(
     },
     program,
     classes: spec.nbClasses,
-    buffers: bufferCount(spec),
+    buffers: preparedBatches(spec),
   });
-}
-
-/** Those of the step under way, and of the next one as far as the bytes allow. */
-function bufferCount({ updateFreq, batchSize, inputSize }: ResolvedSpec): number {
-  const bytes = batchSize * 3 * inputSize * inputSize * 4;
-  return updateFreq + Math.max(1, Math.min(updateFreq, Math.floor(aheadBytes / bytes)));
 }
