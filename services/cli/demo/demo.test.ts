@@ -1,27 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { demoResult, startDemo } from '../../../test/support/demo-process.js';
 import { readUpState } from '../addresses.js';
-import { commandLineEntry, nodeOptions } from '../service-entry.js';
 import { demoSpec } from './demo-spec.js';
-
-function startDemo(home: string, ...argv: string[]) {
-  const child = spawn(process.execPath, [...nodeOptions(), commandLineEntry, 'demo', ...argv], {
-    env: { ...process.env, DROPSTREAM_HOME: home },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const lines: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (line) => lines.push(line));
-  return { child, lines, exit: once(child, 'exit') as Promise<[number | null]> };
-}
 
 /** Admin addresses as the demo prints them. */
 const adminsOf = (lines: readonly string[]) => lines.flatMap((line) => /curl (http:\/\/127\.0\.0\.1:\d+)\/metrics/.exec(line)?.[1] ?? []);
@@ -34,7 +21,7 @@ test('the quick demo trains, evaluates, reports and stops everything', async (t)
   const [code] = await demo.exit;
   const output = demo.lines.join('\n');
   assert.equal(code, 0, output);
-  const result = JSON.parse(demo.lines.find((line) => line.startsWith('{'))!) as { top1: number; run: string };
+  const result = demoResult(demo.lines);
   assert.ok(result.top1 > 80, `stripes are easy: ${result.top1}`);
   assert.ok(output.includes(`top-1 ${result.top1.toFixed(2)} %`) && output.includes('by the evaluator on 400 test images'));
   for (const phase of ['1. Images', '2. Services', '3. Training', '4. Result', 'every seventh image is a test image', 'Try next:'])
