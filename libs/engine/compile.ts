@@ -1,7 +1,6 @@
 /** Compiles a model with given shapes to a program on a chosen executor. */
 import { setImmediate } from 'node:timers/promises';
 import { inTurns } from '#bounds/pieces.js';
-import type { Graph } from '#graph/graph.js';
 import { chunkSamples } from '#graph/plan.js';
 import { traceInPieces } from '#graph/trace.js';
 import type { Model } from '#nn/model.js';

@@ -15,4 +15,5 @@ export function startDemo(home: string, ...argv: string[]) {
 }
 
 /** The result that a demo with `--json` has printed. */
-export const demoResult = (lines: readonly string[]) => JSON.parse(lines.find((line) => line.startsWith('{'))!) as { top1: number; run: string };
+export const demoResult = (lines: readonly string[]) =>
+  JSON.parse(lines.find((line) => line.startsWith('{'))!) as { top1: number; run: string };

@@ -78,7 +78,13 @@ test('images that wait for their step are counted, in pages that a shader can bi
   const graph = trace(modelConfig('vit_nano_p7', { imageSize: 28, classes: 5 }), { channels: 3, imageSize: 28, classes: 5 });
   assert.equal(gradient, arenaBytes(lower(graph, 2, { alignmentFloats: ALIGNMENT_FLOATS }), []).states.gradients);
   // As many as the native engine takes (leaves.test.ts).
-  for (const [leaves, waiting] of [[3, 1], [4, 2], [7, 2], [16, 4]] as const) assert.equal(bytes({ leaves }) - bytes({ leaves: 1 }), waiting * gradient);
+  for (const [leaves, waiting] of [
+    [3, 1],
+    [4, 2],
+    [7, 2],
+    [16, 4],
+  ] as const)
+    assert.equal(bytes({ leaves }) - bytes({ leaves: 1 }), waiting * gradient);
 });
 
 test('another version of the package than the tested one is refused, with the command that installs it', () => {

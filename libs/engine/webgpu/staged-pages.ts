@@ -5,8 +5,7 @@ import { ALIGNMENT } from './bindings.js';
 export const mostPageBytes = ({ bindingBytes, bufferBytes }: { readonly bindingBytes: number; readonly bufferBytes: number }): number =>
   Math.min(bindingBytes, bufferBytes) - ALIGNMENT;
 
-export const rowsPerPage = (imageFloats: number, mostBytes: number): number =>
-  Math.max(4, 4 * Math.floor(mostBytes / (4 * imageFloats)));
+export const rowsPerPage = (imageFloats: number, mostBytes: number): number => Math.max(4, 4 * Math.floor(mostBytes / (4 * imageFloats)));
 
 /** The bytes of every page of so many images. */
 export function pagesOf(samples: number, imageFloats: number, rows: number): number[] {

@@ -9,7 +9,13 @@ import { resolveRunSpec } from '../run/run-spec.js';
 import { RunPrograms } from './run-program.js';
 
 const data = { samples: 100, classes: ['a', 'b', 'c'] };
-const given = RunSpec.fromPartial({ model: 'vit_nano_p7', trainManifest: 'a'.repeat(64), inputSize: 14, batchSize: 4, engine: Engine.NATIVE });
+const given = RunSpec.fromPartial({
+  model: 'vit_nano_p7',
+  trainManifest: 'a'.repeat(64),
+  inputSize: 14,
+  batchSize: 4,
+  engine: Engine.NATIVE,
+});
 const run = { uid: 'one', spec: resolveRunSpec(given, modelCatalog, data) };
 
 /** Programs whose clock the test moves. */

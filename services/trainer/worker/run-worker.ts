@@ -84,7 +84,10 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   });
 }
 
-async function attempted(deps: WorkerDeps & { programs: RunPrograms }, { id, ...attempt }: Attempt<EventBodyAt, RunView>): Promise<RunOutcome> {
+async function attempted(
+  deps: WorkerDeps & { programs: RunPrograms },
+  { id, ...attempt }: Attempt<EventBodyAt, RunView>,
+): Promise<RunOutcome> {
   const { data, prefetch, prefetchBytes, dataWaitMs } = deps.config;
   const forgetMetrics = deps.metrics.enter(attempt.project, id);
   try {
