@@ -36,7 +36,7 @@ const RATE = 0.1;
 const chosen = new RecentMap<string, ChosenEngine>(64);
 
 /** Plans a program on an engine. @throws ExecutorUnavailable */
-export type PlanOn = (engine: EngineName) => Promise<PlannedProgram>;
+type PlanOn = (engine: EngineName) => Promise<PlannedProgram>;
 
 /** Options that the choice depends on besides the program's numerics. */
 type ChoiceOptions = Pick<CompileOptions, 'precision' | 'checkpointBlocks' | 'evaluateOnly'>;

@@ -20,7 +20,7 @@ import { modelOf } from '../run/model-catalog.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 
 /** A run that is looked at or attempted. */
-export interface PlannedRun {
+interface PlannedRun {
   readonly uid: string;
   readonly spec: ResolvedSpec;
 }
