@@ -18,7 +18,7 @@ function run(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-run('scripts/run-tests.mjs', 'libs/engine/webgpu/', 'services/trainer/gpu-', 'services/cli/demo/gpu-', ...shared);
+run('scripts/run-tests.mjs', 'libs/engine/webgpu/', 'services/trainer/gpu-', ...shared);
 // The full models take a lavapipe more than ten minutes: `npm run parity -- --engine webgpu` has them.
 const groups = 'optimizer,loss,models,trajectories';
 if (existsSync(fixtures))
