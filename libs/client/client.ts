@@ -6,6 +6,7 @@
  *     await client.close();
  */
 import { randomUUID } from 'node:crypto';
+import { callerToken } from '#auth/caller-token.js';
 import { BatchClient, type BatchClientOptions } from '#data/client/batch-client.js';
 import { Cancelled, DeadlineExceeded, Unavailable } from '#errors/errors.js';
 import { type DeepPartial, type DescribeDatasetResponse, Plan, type PreviewImage } from '#protocol/dropstream/v1/data.js';
@@ -34,7 +35,7 @@ export interface ClientOptions {
   readonly evaluator?: string;
   /** Id of the project; default `default`. */
   readonly project?: string;
-  /** TLS, metadata and so on. */
+  /** TLS, metadata, a token and so on. Default of the token: DROPSTREAM_TOKEN, or the file that DROPSTREAM_TOKEN_FILE names. */
   readonly connect?: ConnectOptions;
   /** Deadline of a call with all its repetitions; default 30 s. */
   readonly timeoutMs?: number;
@@ -102,12 +103,15 @@ export class Client {
   readonly #closing = new AbortController();
   readonly #addresses: Readonly<Record<ServiceName, readonly string[]>>;
   readonly #project: string;
+  readonly #connect: ConnectOptions;
   readonly #streams = new Set<{ close(): Promise<void> }>();
   readonly #connections = new Map<ServiceName, { close(): void }>();
 
-  /** Connects with the first call. */
+  /** Connects with the first call. @throws InvalidArgument for a token in the environment that is none */
   constructor(private readonly options: ClientOptions = {}) {
     this.#project = `projects/${options.project ?? 'default'}`;
+    const token = options.connect?.token ?? callerToken(undefined, process.env);
+    this.#connect = { ...options.connect, ...(token === undefined ? {} : { token }) };
     const list = (name: ServiceName): readonly string[] => {
       const given = options[name] ?? process.env[`DROPSTREAM_${name.toUpperCase()}`] ?? [];
       return typeof given === 'string' ? given.split(',').flatMap((part) => part.trim() || []) : given;
@@ -259,14 +263,13 @@ export class Client {
     const known = this.#connections.get(name) as TypedClient<D> | undefined;
     if (known) return known;
     this.#closing.signal.throwIfAborted();
-    const client = connect(type, this.#address(name).join(','), this.options.connect);
+    const client = connect(type, this.#address(name).join(','), this.#connect);
     this.#connections.set(name, client);
     return client;
   }
 
   #batchClient(options: Omit<BatchClientOptions, 'addresses' | 'connect'>): BatchClient {
-    const { connect: connection = {} } = this.options;
-    return new BatchClient({ ...options, addresses: this.#address('data'), connect: connection });
+    return new BatchClient({ ...options, addresses: this.#address('data'), connect: this.#connect });
   }
 
   #address(name: ServiceName): readonly string[] {

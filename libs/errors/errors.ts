@@ -146,6 +146,17 @@ export class PermissionDenied extends DomainError {
   }
 }
 
+/** The service does not know the caller: the call has no credential, or one that does not count. `why` completes "the caller is not known: …". */
+export class Unauthenticated extends DomainError {
+  override readonly name = 'Unauthenticated';
+  constructor(
+    readonly why: string,
+    options?: ErrorOptions,
+  ) {
+    super(`the caller is not known: ${why}`, options);
+  }
+}
+
 /** The caller cancelled the call. One of the two reasons of an aborted `ctx.signal`. */
 export class Cancelled extends DomainError {
   override readonly name = 'Cancelled';

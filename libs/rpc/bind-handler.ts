@@ -5,7 +5,8 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
-import type { Authorize } from './authorize.js';
+import type { KnownCallers } from './authenticate-calls.js';
+import { authorizeCall } from './authorize.js';
 import { callerOf } from './caller.js';
 import { connectionSignal, resetUnlessClosed } from './connection-signal.js';
 import type { AnyMethod, CallContext, Outgoing, StreamHandler, UnaryHandler } from './handlers.js';
@@ -16,7 +17,8 @@ import { StreamPump } from './stream-pump.js';
 
 export interface BindOptions {
   readonly logger: Logger;
-  readonly authorize: Authorize;
+  /** Identities of the calls that were admitted. */
+  readonly callers: KnownCallers;
   /** Translates errors of lower libraries (storage, data) to those of errors.ts; undefined if it does not know the error. */
   readonly mapError: (error: unknown) => DomainError | undefined;
   /** Longest time that a unary call may take in ms, even if the caller allows more. */
@@ -49,7 +51,7 @@ export function bindHandler(
       const scope = openCall(called, call, options, options.maxUnaryMs, [options.closing]);
       scope
         .run(async () => {
-          await scope.authorize();
+          scope.authorize();
           return await orAborted(Promise.resolve(run(call.request, scope.ctx)), scope.ctx.signal);
         })
         .then(
@@ -65,7 +67,7 @@ export function bindHandler(
     const scope = openCall(called, call, options, options.maxStreamMs, enders);
     scope
       .run(async () => {
-        await scope.authorize();
+        scope.authorize();
         const { signal } = scope.ctx;
         const { streamWindow: window, streamProgressMs: progressMs } = options;
         const pump = new StreamPump(call, { signal, window, progressMs, method: called.method });
@@ -92,7 +94,8 @@ interface Called {
 
 interface CallScope {
   readonly ctx: CallContext;
-  authorize(): Promise<void>;
+  /** @throws InvalidArgument, PermissionDenied, or what has ended the call already */
+  authorize(): void;
   run<T>(work: () => Promise<T>): Promise<T>;
   status(error: unknown): GrpcStatus;
   close(): void;
@@ -109,7 +112,8 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
   const onCancelled = (): void => controller.abort(Date.now() >= deadlineMs ? new DeadlineExceeded(method) : new Cancelled(method));
   call.on('cancelled', onCancelled);
   if (call.cancelled) onCancelled();
-  const unlink = enders.map((ender) => {
+  const identity = options.callers.get(call.metadata);
+  const unlink = [...enders, ...(identity ? [identity.ended] : [])].map((ender) => {
     const abort = (): void => controller.abort(ender.reason);
     if (ender.aborted) abort();
     else ender.addEventListener('abort', abort, { once: true });
@@ -121,7 +125,12 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
   const { parsed, named, violations } = readNames(names, call.request);
   const project = named[0]?.project;
   options.note(call.metadata, { project, traceId: span.traceId });
-  const logger = options.logger.child({ method, ...(project === undefined ? {} : { project }), trace_id: span.traceId });
+  const logger = options.logger.child({
+    method,
+    ...(project === undefined ? {} : { project }),
+    ...(identity === undefined ? {} : { principal: identity.principal }),
+    trace_id: span.traceId,
+  });
   const ctx: CallContext = {
     signal: controller.signal,
     deadlineMs,
@@ -131,7 +140,8 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
     project,
     method,
     peer: call.getPeer(),
-    caller: callerOf(call.getPeer()),
+    identity,
+    caller: callerOf(call.getPeer(), identity),
     connectionClosed: connectionSignal(call),
     traceId: span.traceId,
     outgoing: nothingOutgoing,
@@ -139,11 +149,11 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
 
   return {
     ctx,
-    authorize: async () => {
+    authorize: () => {
       checkMetadata(call.metadata, maxReceivedMetadataBytes);
       // Names are parsed first, because the authorizer needs them.
       violations.throwIfAny();
-      await options.authorize({ method, metadata: call.metadata, peer: ctx.peer, names: named });
+      authorizeCall({ method, metadata: call.metadata, identity, names: named });
       requireOneProject(named);
       controller.signal.throwIfAborted();
     },

@@ -45,7 +45,8 @@ export const asIs = (bytes: Buffer): Buffer => bytes;
 /** Metadata of one attempt, with its own span. @throws InvalidArgument if it is too large */
 export function attemptMetadata(connection: Connection, options: CallOptions) {
   const traceparent = formatTraceparent(childSpan(activeSpan()));
-  const metadata = metadataOf(connection.metadata, { [traceparentKey]: traceparent }, options.metadata);
+  const shown = connection.token && { authorization: `Bearer ${connection.token()}` };
+  const metadata = metadataOf(connection.metadata, shown, { [traceparentKey]: traceparent }, options.metadata);
   checkMetadata(metadata, maxMetadataBytes);
   return metadata;
 }

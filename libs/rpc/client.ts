@@ -9,11 +9,13 @@
  * Every call has a deadline or a signal. Errors are the classes of errors.ts. UNAVAILABLE is retried if the call is idempotent.
  */
 import { setMaxListeners } from 'node:events';
-import { type ChannelCredentials, type ChannelOptions, credentials, type ServiceDefinition } from '@grpc/grpc-js';
+import type { ChannelOptions, ServiceDefinition } from '@grpc/grpc-js';
 import type { Registry } from 'prom-client';
+import type { CallerToken } from '#auth/caller-token.js';
 import { createGrpcClientMetrics, type GrpcMetrics } from '#telemetry/grpc-metrics.js';
 import { callStream } from './call-stream.js';
 import { callUnary } from './call-unary.js';
+import { checkTokenIsSafe, credentialsOf } from './caller-credentials.js';
 import { openChannel } from './channel.js';
 import type { CallOptions, Connection } from './connection.js';
 import type { AnyMethod } from './handlers.js';
@@ -37,6 +39,8 @@ export interface ClientTls {
 export interface ConnectOptions {
   /** Default: plain text. */
   readonly tls?: ClientTls;
+  /** Bearer token that every call shows. It is sent to other machines through TLS only. A function is asked for each call. */
+  readonly token?: string | CallerToken;
   /** Largest response message, bytes; default 64 MiB. */
   readonly maxReceiveBytes?: number;
   readonly retry?: Partial<RetryPolicy>;
@@ -82,9 +86,11 @@ function metricsOf(registry: Registry): GrpcMetrics {
 /**
  * Connects lazily. `address` is `host:port`, several of them joined by commas (calls go round robin), or a gRPC target such as
  * `dns:///data:7011`. proxy.ts says when a proxy is used.
- * @throws InvalidArgument for an address or a proxy that cannot be used
+ * @throws InvalidArgument for an address or a proxy that cannot be used, or that a token would be sent to in plain text
  */
 export function connect<D extends object>(type: ClientClass<D>, address: string, options: ConnectOptions = {}): TypedClient<D> {
+  checkTokenIsSafe(address, options);
+  const { token } = options;
   const channel = new LastingChannel({
     // A channel that replaces another one must not share the connection that did not come about.
     open: (again) =>
@@ -104,6 +110,7 @@ export function connect<D extends object>(type: ClientClass<D>, address: string,
     metrics: options.registry && metricsOf(options.registry),
     retry: { ...defaultRetry, ...options.retry },
     metadata: options.metadata ?? {},
+    token: typeof token === 'string' ? () => token : token,
   };
   const methods: Record<string, unknown> = { close: () => channel.close() };
   for (const [key, method] of Object.entries(type.service as ServiceDefinition) as [string, AnyMethod][]) {
@@ -145,8 +152,4 @@ function channelOptions(options: ConnectOptions): ChannelOptions {
     ...(options.tls?.serverName ? { 'grpc.ssl_target_name_override': options.tls.serverName } : {}),
     ...options.channel,
   };
-}
-
-function credentialsOf(tls: ClientTls | undefined): ChannelCredentials {
-  return tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.authority, tls.key, tls.certificate);
 }

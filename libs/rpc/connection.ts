@@ -1,5 +1,6 @@
 /** The interface between calls and the connection of a client, and the options of a call. */
 import { type Client, Metadata } from '@grpc/grpc-js';
+import type { CallerToken } from '#auth/caller-token.js';
 import type { GrpcMetrics } from '#telemetry/grpc-metrics.js';
 import type { RetryPolicy } from './retry.js';
 
@@ -24,6 +25,7 @@ export interface Connection {
   readonly metrics: GrpcMetrics | undefined;
   readonly retry: RetryPolicy;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly token: CallerToken | undefined;
 }
 
 /** Merges the metadata of one call: that of the connection, of the call itself, and of the trace. */

@@ -4,6 +4,7 @@
  * validate, call domain code and respond.
  */
 import type { Metadata, MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+import type { Identity } from '#auth/identity.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { NamesDeclaration, ParsedNames, RequestNames } from './request-names.js';
 
@@ -26,7 +27,7 @@ export interface CallContext<N = unknown> {
   /** The call's deadline in milliseconds of Date.now(). Always finite, because the server sets a maximum. */
   readonly deadlineMs: number;
   readonly metadata: Metadata;
-  /** Logs method, project and trace id with every line. */
+  /** Logs method, project, principal and trace id with every line. */
   readonly logger: Logger;
   /** The resource names of the request, parsed and authorised. */
   readonly names: N;
@@ -35,6 +36,8 @@ export interface CallContext<N = unknown> {
   /** e.g. `dropstream.v1.SchedulerService/GetRates`. */
   readonly method: string;
   readonly peer: string;
+  /** Who calls; undefined where the service admits callers without identities. */
+  readonly identity: Identity | undefined;
   /** Whom the call is charged to where a server is divided among callers; see callerOf. */
   readonly caller: string;
   /** Aborts when the connection of the call closes; never aborts if the transport does not report that. */

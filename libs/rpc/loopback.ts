@@ -1,4 +1,7 @@
-/** Allows plain text only on loopback addresses, where other machines cannot listen, unless there is TLS or an explicit flag (design §3.10). */
+/**
+ * Allows plain text and unknown callers only on loopback addresses, which other machines do not reach, unless there are TLS and identities or explicit
+ * flags (design §3.10).
+ */
 import { BlockList, isIP } from 'node:net';
 import { invalid } from '#errors/errors.js';
 
@@ -29,6 +32,18 @@ export function listenHost(host: string, option: string): string {
 export function checkListenHost(host: string, options: { readonly tls: boolean; readonly allowRemote: boolean }): void {
   if (isLoopback(host) || options.tls || options.allowRemote) return;
   throw invalid('host', host, 'a loopback address (127.0.0.1, ::1, localhost), or given together with TLS or --allow-remote');
+}
+
+/** Throws InvalidArgument for a listener that other machines can reach and that admits everybody, unless `allowAnonymous` is true. */
+export function checkAdmission(host: string, options: { readonly identities: boolean; readonly allowAnonymous: boolean }): void {
+  if (options.identities && options.allowAnonymous)
+    throw invalid('allow-anonymous', true, 'left out, because --identities or --tls-client-ca says who may call');
+  if (isLoopback(host) || options.identities || options.allowAnonymous) return;
+  throw invalid(
+    'host',
+    host,
+    'a loopback address (127.0.0.1, ::1, localhost), or given together with --identities, --tls-client-ca or --allow-anonymous, because everybody who reaches it could use the service',
+  );
 }
 
 /** `host:port`, with brackets around IPv6. */

@@ -2,6 +2,7 @@
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
+import type { KnownCallers } from './authenticate-calls.js';
 
 export interface CallFacts {
   project: string | undefined;
@@ -23,9 +24,15 @@ const callersFault = new Set([
   'ABORTED',
   'FAILED_PRECONDITION',
   'PERMISSION_DENIED',
+  'UNAUTHENTICATED',
 ]);
 
-export function observeCalls(metrics: GrpcMetrics, logger: Logger, facts: WeakMap<Metadata, CallFacts>): ServerInterceptor {
+export function observeCalls(
+  metrics: GrpcMetrics,
+  logger: Logger,
+  facts: WeakMap<Metadata, CallFacts>,
+  callers: KnownCallers,
+): ServerInterceptor {
   return (definition, call) => {
     const method = grpcMethod(definition.path, definition.requestStream, definition.responseStream);
     const observer = metrics.begin(method);
@@ -40,7 +47,12 @@ export function observeCalls(metrics: GrpcMetrics, logger: Logger, facts: WeakMa
       const known = facts.get(metadata);
       const level = levelOf(method, name);
       const ms = Math.round((performance.now() - begun) * 1000) / 1000;
-      const ids = { ...(known?.project === undefined ? {} : { project: known.project }), ...(known ? { trace_id: known.traceId } : {}) };
+      const principal = callers.get(metadata)?.principal;
+      const ids = {
+        ...(known?.project === undefined ? {} : { project: known.project }),
+        ...(principal === undefined ? {} : { principal }),
+        ...(known ? { trace_id: known.traceId } : {}),
+      };
       logger[level]({ method: definition.path.slice(1), ...ids, code: name, ms }, 'call');
     };
     return new ServerInterceptingCall(call, {

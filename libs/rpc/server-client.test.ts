@@ -266,7 +266,7 @@ test('a handler gets the names of its request parsed; a method without a declara
   await assert.rejects(serve({}, {}, { ...noNames, watch: undefined } as never), /TestService\/Watch are not declared/);
 });
 
-test('a server for other machines needs TLS or an explicit flag', () => {
+test('a server for other machines needs identities, and TLS, or explicit flags', () => {
   const make = (options: Partial<ServerOptions>) =>
     createServer({
       services: [],
@@ -277,7 +277,10 @@ test('a server for other machines needs TLS or an explicit flag', () => {
     });
   for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.org']) assert.throws(() => make({ host }), errors.InvalidArgument);
   for (const host of ['127.0.0.1', '::1', 'localhost']) make({ host });
-  make({ host: '0.0.0.0', allowRemote: true });
+  assert.throws(() => make({ host: '0.0.0.0', allowRemote: true }), /together with --identities, --tls-client-ca or --allow-anonymous/);
+  make({ host: '0.0.0.0', allowRemote: true, allowAnonymous: true });
+  make({ host: '0.0.0.0', allowRemote: true, identify: () => undefined });
+  assert.throws(() => make({ allowAnonymous: true, identify: () => undefined }), /allow-anonymous is "true", must be left out/);
 });
 
 test('drain ends watches with UNAVAILABLE, lets other calls finish, and refuses new ones', async () => {

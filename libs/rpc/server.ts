@@ -1,18 +1,19 @@
 /**
  * A gRPC server with this project's handlers, metrics, logs, deadlines, authorisation and error mapping, and with health and reflection. It only
- * listens on loopback addresses unless TLS or an explicit flag is given. process.ts handles readiness and signals.
+ * listens on other addresses than loopback if it is told whom to admit, and with TLS or an explicit flag. process.ts handles readiness and signals.
  */
 import { setMaxListeners } from 'node:events';
 import { type ChannelOptions, type Metadata, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Registry } from 'prom-client';
+import { byCertificateAlone, type Identify } from '#auth/identity.js';
 import { type DomainError, Unavailable } from '#errors/errors.js';
 import { createGrpcServerMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
-import { type Authorize, sameProject } from './authorize.js';
+import { authenticateCalls, type KnownCallers } from './authenticate-calls.js';
 import { bindHandler } from './bind-handler.js';
 import type { AnyMethod, BoundService } from './handlers.js';
-import { checkListenHost, hostPort, listenHost } from './loopback.js';
+import { checkAdmission, checkListenHost, hostPort, listenHost } from './loopback.js';
 import { type CallFacts, observeCalls } from './observe-calls.js';
 import { reflectionOf } from './reflection.js';
 
@@ -35,8 +36,13 @@ export interface ServerOptions {
   readonly tls?: ServerTls;
   /** Allows plain text on an address that other machines can reach; default false. */
   readonly allowRemote?: boolean;
-  /** Default: sameProject. */
-  readonly authorize?: Authorize;
+  /**
+   * Admits known callers only, each within its roles. Default: by their certificates alone if `tls.clientAuthority` is given, otherwise everybody is
+   * admitted.
+   */
+  readonly identify?: Identify;
+  /** Allows everybody on an address that other machines can reach; default false. */
+  readonly allowAnonymous?: boolean;
   /** Translates errors of lower libraries to those of errors.ts. */
   readonly mapError?: (error: unknown) => DomainError | undefined;
   /** Age in ms at which clients are asked to reconnect, so that they find new replicas; default 5 minutes, 0 for never. */
@@ -77,14 +83,39 @@ const minute = 60_000;
 /** How long connections that were closed may take to end. */
 const CLOSE_MS = 1000;
 
+interface Listener extends Pick<ServerOptions, 'host' | 'allowRemote' | 'allowAnonymous'> {
+  readonly tls?: ServerTls | undefined;
+  /** Empty: none. */
+  readonly identities: string;
+}
+
+/**
+ * The host to listen on.
+ * @throws InvalidArgument for one that other machines reach in plain text or without identities, unless that is allowed
+ */
+export function checkListener({
+  host: given = '127.0.0.1',
+  tls,
+  identities,
+  allowRemote = false,
+  allowAnonymous = false,
+}: Listener): string {
+  const host = listenHost(given, 'host');
+  checkListenHost(host, { tls: tls !== undefined, allowRemote });
+  checkAdmission(host, { identities: identities !== '' || tls?.clientAuthority !== undefined, allowAnonymous });
+  return host;
+}
+
 export function createServer(options: ServerOptions): RpcServer {
-  const host = listenHost(options.host ?? '127.0.0.1', 'host');
-  checkListenHost(host, { tls: options.tls !== undefined, allowRemote: options.allowRemote ?? false });
+  const host = checkListener({ ...options, identities: options.identify === undefined ? '' : 'given' });
+  const identify = options.identify ?? (options.tls?.clientAuthority ? byCertificateAlone : undefined);
+  const callers: KnownCallers = new WeakMap();
   const facts = new WeakMap<Metadata, CallFacts>();
   const metrics = createGrpcServerMetrics(options.registry);
   const server = new Server({
     ...channelOptions(options),
-    interceptors: [observeCalls(metrics, options.logger, facts)],
+    // The first one is outermost, so that refused calls are counted and logged, too.
+    interceptors: [observeCalls(metrics, options.logger, facts, callers), ...(identify ? [authenticateCalls(identify, callers)] : [])],
   });
   const draining = new AbortController();
   const closing = new AbortController();
@@ -102,7 +133,7 @@ export function createServer(options: ServerOptions): RpcServer {
       metrics.initialise(grpcMethod(method.path, method.requestStream, method.responseStream));
       bound[key] = bindHandler(method, declared, handler, {
         logger: options.logger,
-        authorize: options.authorize ?? sameProject,
+        callers,
         mapError: options.mapError ?? (() => undefined),
         maxUnaryMs: options.maxUnaryMs ?? 10 * minute,
         maxStreamMs: options.maxStreamMs ?? 24 * 60 * minute,

@@ -1,9 +1,12 @@
 /** The options that all services have, and schemas for a service's own options. */
 import { z } from 'zod';
+import { callerToken } from '#auth/caller-token.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import { invalid } from '#errors/errors.js';
 import { type LogLevel, logLevels } from '#telemetry/logger.js';
 import { wrongAddress } from './address.js';
+import { checkTokenIsSafe } from './caller-credentials.js';
+import type { ConnectOptions } from './client.js';
 import type { ConfigOf, OptionTable } from './config.js';
 import type { ServerTls } from './server.js';
 
@@ -46,11 +49,28 @@ export function serviceOptions({ port }: ServiceDefaults) {
       help: 'allow the service to listen on an address that other machines can reach without TLS',
       flag: true,
     },
+    identities: {
+      schema: z.string().default(''),
+      help: 'JSON file with the callers that are admitted, their roles and the hashes of their tokens, made by `dropstream token`; it is read again when it changes; empty: everybody is admitted, or with --tls-client-ca everybody who has a certificate',
+    },
+    allowAnonymous: {
+      schema: bool(false),
+      help: 'allow the service to admit everybody on an address that other machines can reach',
+      flag: true,
+    },
     tlsCert: { schema: z.string().default(''), help: 'PEM file with the certificate chain of the server; turns TLS on' },
     tlsKey: { schema: z.string().default(''), help: 'PEM file with the private key for --tls-cert' },
     tlsClientCa: {
       schema: z.string().default(''),
       help: 'PEM file with a certificate authority; callers must present a certificate that it signed',
+    },
+    tokenFile: {
+      schema: z.string().default(''),
+      help: 'file with the token that this service shows to the services that it calls; it is read again when it changes',
+    },
+    tlsCa: {
+      schema: z.string().default(''),
+      help: 'PEM file with the certificate authority of the services that this one calls, which turns TLS on for these calls; with --tls-cert, they are shown that certificate',
     },
     logLevel: {
       schema: z.enum(logLevels as [LogLevel, ...LogLevel[]]).default('info'),
@@ -79,6 +99,27 @@ export function readTls(config: Pick<ServiceConfig, 'tlsCert' | 'tlsKey' | 'tlsC
     key: read('--tls-key', tlsKey),
     ...(tlsClientCa === '' ? {} : { clientAuthority: read('--tls-client-ca', tlsClientCa) }),
   };
+}
+
+/**
+ * How a process calls services: with TLS if the authority of their certificates is given, and with a token.
+ * @param addresses those that it calls
+ * @throws InvalidArgument for a file that cannot be used, and for an address that the token would be sent to in plain text
+ */
+export function callerOptions(
+  files: { readonly [F in 'tlsCa' | 'tlsCert' | 'tlsKey' | 'tokenFile']?: string | undefined },
+  addresses: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Pick<ConnectOptions, 'tls' | 'token'> {
+  const { tlsCa, tlsCert, tlsKey, tokenFile } = files;
+  const token = callerToken(tokenFile, env);
+  const own = tlsCa && tlsCert && tlsKey ? { certificate: read('--tls-cert', tlsCert), key: read('--tls-key', tlsKey) } : {};
+  const options = {
+    ...(tlsCa ? { tls: { authority: read('--tls-ca', tlsCa), ...own } } : {}),
+    ...(token === undefined ? {} : { token }),
+  };
+  for (const address of addresses) if (address !== '') checkTokenIsSafe(address, options);
+  return options;
 }
 
 const MAX_PEM_BYTES = 1 << 20;

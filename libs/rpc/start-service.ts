@@ -6,7 +6,8 @@ import { version } from '#telemetry/version.js';
 import { startAdminServer } from './admin-server.js';
 import type { BoundService } from './handlers.js';
 import { mapLowerErrors } from './map-lower-errors.js';
-import { createServer, type RpcServer, type ServerOptions } from './server.js';
+import { openIdentities } from './open-identities.js';
+import { checkListener, createServer, type RpcServer, type ServerOptions } from './server.js';
 import { readTls, type ServiceConfig } from './service-options.js';
 
 export interface ServiceParts {
@@ -34,7 +35,7 @@ export interface StartOptions {
   readonly server?: Partial<
     Pick<
       ServerOptions,
-      'authorize' | 'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow' | 'streamProgressMs'
+      'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow' | 'streamProgressMs'
     >
   >;
   /** Default: from config.logLevel. */
@@ -60,20 +61,25 @@ export async function startService(options: StartOptions): Promise<RunningServic
   const { name, config } = options;
   const logger = options.logger ?? createLogger({ service: name, level: config.logLevel });
   const registry = createRegistry({ service: name, version, process: options.processMetrics ?? true });
+  const tls = readTls(config);
+  // Whether callers are admitted as the options say is known before anything is waited for.
+  checkListener({ ...config, tls });
+  const identities = openIdentities(config.identities, logger);
   let ready = false;
   let server: RpcServer | undefined;
   let parts: ServiceParts | undefined;
-  // The admin server comes first, so that /readyz can say that the service is not ready yet.
-  const admin = await startAdminServer({
-    host: config.adminHost,
-    port: config.adminPort,
-    allowRemote: config.allowRemote,
-    registry,
-    isReady: () => ready,
-    beforeScrape: () => parts?.beforeScrape?.(),
-  });
-  const undo: (() => Promise<void> | undefined)[] = [() => admin.close()];
+  const undo: (() => Promise<void> | void | undefined)[] = [() => identities?.close()];
   try {
+    // The admin server comes first, so that /readyz can say that the service is not ready yet.
+    const admin = await startAdminServer({
+      host: config.adminHost,
+      port: config.adminPort,
+      allowRemote: config.allowRemote,
+      registry,
+      isReady: () => ready,
+      beforeScrape: () => parts?.beforeScrape?.(),
+    });
+    undo.unshift(() => admin.close());
     let serving = true;
     const setServing: RpcServer['setServing'] = (now, service) => {
       if (service === undefined) serving = now;
@@ -82,7 +88,6 @@ export async function startService(options: StartOptions): Promise<RunningServic
     const built = await options.build({ logger, registry, signal: options.signal, setServing });
     parts = built;
     undo.unshift(() => built.close?.());
-    const tls = readTls(config);
     server = createServer({
       services: built.services,
       host: config.host,
@@ -90,6 +95,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
       registry,
       logger,
       allowRemote: config.allowRemote,
+      allowAnonymous: config.allowAnonymous,
+      ...(identities === undefined ? {} : { identify: identities.identify }),
       maxConnectionAgeMs: config.maxConnectionAgeMs,
       ...(tls === undefined ? {} : { tls }),
       ...options.server,
@@ -107,7 +114,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
     const end = async (graceMs: number): Promise<void> => {
       ready = false;
       const results = await Promise.allSettled([started.drain(graceMs), built.drain?.(graceMs)]);
-      const last = await Promise.allSettled([admin.close(), built.close?.()]);
+      const last = await Promise.allSettled([admin.close(), built.close?.(), identities?.close()]);
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };

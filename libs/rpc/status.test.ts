@@ -26,6 +26,7 @@ const rows: [errors.DomainError, status][] = [
   [new errors.DataLoss('train/0001.jpg', 'sha256 ab, expected cd'), status.DATA_LOSS],
   [new errors.Unavailable('the object store', 1250), status.UNAVAILABLE],
   [new errors.PermissionDenied('/etc', 'outside the data roots'), status.PERMISSION_DENIED],
+  [new errors.Unauthenticated('its token has expired'), status.UNAUTHENTICATED],
   [new errors.Cancelled('WatchRun'), status.CANCELLED],
   [new errors.DeadlineExceeded('GetBatch'), status.DEADLINE_EXCEEDED],
 ];

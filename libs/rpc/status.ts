@@ -17,6 +17,7 @@ import {
   PermissionDenied,
   RemoteError,
   ResourceExhausted,
+  Unauthenticated,
   Unavailable,
   type Violation,
 } from '#errors/errors.js';
@@ -145,6 +146,12 @@ export const statusTable: readonly Row<DomainError>[] = [
     code: status.PERMISSION_DENIED,
     fields: (e) => ({ what: e.what, why: e.why }),
     restore: (f, _, cause) => new PermissionDenied(f.what ?? '', f.why ?? '', { cause }),
+  }),
+  row<Unauthenticated>({
+    type: Unauthenticated,
+    code: status.UNAUTHENTICATED,
+    fields: (e) => ({ why: e.why }),
+    restore: (f, _, cause) => new Unauthenticated(f.why ?? '', { cause }),
   }),
   row<Cancelled>({
     type: Cancelled,

@@ -1,5 +1,5 @@
 /** Asks the data service, before work is stored, whether it can hold the batches of that work. */
-import { BatchClient } from '#data/client/batch-client.js';
+import { BatchClient, type BatchClientOptions } from '#data/client/batch-client.js';
 import { invalid, NeverFits } from '#errors/errors.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
 
@@ -9,8 +9,8 @@ export type DataClient = Pick<BatchClient, 'describe'>;
 const askMs = 2000;
 
 /** The client with which an api role asks; undefined without addresses. The caller closes it. */
-export function clientToAsk(addresses: readonly string[]): BatchClient | undefined {
-  return addresses.length === 0 ? undefined : new BatchClient({ addresses, totalMs: askMs });
+export function clientToAsk(addresses: readonly string[], connect: NonNullable<BatchClientOptions['connect']>): BatchClient | undefined {
+  return addresses.length === 0 ? undefined : new BatchClient({ addresses, connect, totalMs: askMs });
 }
 
 /**

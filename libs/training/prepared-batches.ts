@@ -25,7 +25,7 @@ export interface PreparedBatch {
 }
 
 /** How a worker connects to the data service: the options that all its reads share. */
-export type DataAccess = Pick<BatchClientOptions, 'addresses' | 'inFlight' | 'inFlightBytes' | 'totalMs'>;
+export type DataAccess = Pick<BatchClientOptions, 'addresses' | 'connect' | 'inFlight' | 'inFlightBytes' | 'totalMs'>;
 
 export interface PreparedBatchesOptions {
   readonly data: DataAccess & Pick<BatchClientOptions, 'onFailure'>;

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { commandTable, exitCodeTable } from './command-line.js';
 import { fillFragments } from './fragments.js';
 import { metricsPage } from './metrics.js';
+import { permissionsPage } from './permissions.js';
 import { readProtos } from './proto-image.js';
 import { referencePages } from './rpc-reference.js';
 import { serviceOptionsPage } from './service-options.js';
@@ -31,6 +32,7 @@ async function generate(): Promise<Map<string, string>> {
   for (const [name, text] of referencePages(await readProtos(root))) files.set(`${reference}/${name}`, text);
   files.set(`${reference}/service-options.md`, serviceOptionsPage());
   files.set(`${reference}/metrics.md`, await metricsPage());
+  files.set(`${reference}/permissions.md`, permissionsPage());
   const fragments = new Map<string, readonly string[]>([
     ['options of train', trainOptionTable()],
     ['commands', commandTable()],

@@ -37,6 +37,7 @@ function indexPage(files: readonly ProtoFile[]): string {
     '',
     '- [Options of the services](service-options.md)',
     '- [Metrics](metrics.md)',
+    '- [Permissions](permissions.md): which role may call what',
     `- Types that several services share: ${shared.join(', ')}`,
     '',
     ...table(['RPC', 'answers with', 'what it does'], rows),

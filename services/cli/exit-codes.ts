@@ -55,6 +55,7 @@ const byClass: readonly (readonly [abstract new (...args: never[]) => Error, num
   [errors.Aborted, exitCodes.conflict],
   [errors.FailedPrecondition, exitCodes.conflict],
   [errors.PermissionDenied, exitCodes.permission],
+  [errors.Unauthenticated, exitCodes.permission],
   [errors.DataLoss, exitCodes.dataLoss],
   [errors.ResourceExhausted, exitCodes.exhausted],
   [errors.NeverFits, exitCodes.exhausted],

@@ -11,6 +11,7 @@ import { addRunsCommand } from './commands/runs.js';
 import { addScheduleCommand } from './commands/schedule.js';
 import { addServeCommand } from './commands/serve.js';
 import { addStoreCommand } from './commands/store.js';
+import { addTokenCommand } from './commands/token.js';
 import { addTrainCommand } from './commands/train.js';
 import { addUpCommand } from './commands/up.js';
 import type { Context } from './context.js';
@@ -42,6 +43,7 @@ export function createProgram(context: Context): Command {
     addScheduleCommand,
     addDataCommand,
     addStoreCommand,
+    addTokenCommand,
     addDoctorCommand,
   ];
   for (const add of commands) add(program, context);

@@ -4,6 +4,7 @@ import { InvalidArgument } from '#errors/errors.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
+import { callerOptions } from '#rpc/service-options.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { clientToAsk } from '#training/batch-fits.js';
@@ -42,9 +43,10 @@ export async function start(
         watchPollMs: Math.min(config.pollMs, 500),
         onError: (error) => logger.warn({ error }, 'a watched evaluation could not be read'),
       });
-      const worker = works ? createEvaluationWorker({ store: store.patient, config, metrics, logger }) : undefined;
+      const caller = callerOptions(config, config.data);
+      const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, metrics, logger }) : undefined;
       worker?.start();
-      const data = answers ? clientToAsk(config.data) : undefined;
+      const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = evaluatorHandlers({ store: store.prompt, evaluations, data });
       return {
         services: answers ? [service(EvaluatorServiceService, evaluatorNames, handlers)] : [],

@@ -7,6 +7,7 @@ import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
+import { callerOptions } from '#rpc/service-options.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { clientToAsk } from '#training/batch-fits.js';
@@ -41,16 +42,17 @@ export async function start(
       const store = await openServiceStore({ config, logger, setServing, signal });
       await warnOfQueue01(store.prompt, 'run', logger, signal);
       const metrics = createTrainerMetrics(registry);
-      const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry });
-      const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry });
+      const caller = callerOptions(config, [...config.data, config.scheduler, config.evaluator]);
+      const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry, ...caller });
+      const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry, ...caller });
       const runs = new Runs({
         store: store.prompt,
         watchPollMs: Math.min(config.pollMs, 500),
         onError: (error) => logger.warn({ error }, 'a watched run could not be read'),
       });
-      const worker = works ? createRunWorker({ store: store.patient, config, evaluator, scheduler, metrics, logger }) : undefined;
+      const worker = works ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, metrics, logger }) : undefined;
       worker?.start();
-      const data = answers ? clientToAsk(config.data) : undefined;
+      const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = trainerHandlers({ store: store.prompt, runs, datasets: new Datasets(store.prompt), scheduler, data });
       return {
         services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],

@@ -102,7 +102,7 @@ test('what the compose file gives a service is what the service takes', async ()
     const config = parse({ argv, env });
     assert.equal(config.host, '0.0.0.0', name);
     assert.equal(config.adminHost, '0.0.0.0', name);
-    assert.equal(config.allowRemote, true, name);
+    assert.deepEqual([config.allowRemote, config.allowAnonymous], [true, true], name);
     assert.match(config.store, /^s3:\/\/dropstream\?/, name);
     assert.deepEqual([config.port, config.adminPort], usual, name);
     assert.match(block, new RegExp(`http://127\\.0\\.0\\.1:${config.adminPort}/readyz`), `${name}: its health check`);

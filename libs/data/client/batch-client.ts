@@ -29,6 +29,7 @@ import {
   type PreviewBatchRequest,
   type PreviewBatchResponse,
 } from '#protocol/dropstream/v1/data.js';
+import { parseAddress } from '#rpc/address.js';
 import type { ConnectOptions } from '#rpc/client.js';
 import { wait } from '#rpc/retry.js';
 import { resolvePlan } from '../plan/plan.js';
@@ -90,6 +91,13 @@ export interface BatchesRequest {
   readonly signal: AbortSignal;
 }
 
+/** Replicas behind one name are dialled by their addresses, and have certificates for the name. */
+function certifiedByName({ addresses, connect }: BatchClientOptions): ConnectOptions | undefined {
+  if (connect?.tls === undefined || connect.tls.serverName !== undefined || !addresses.every(isDiscovered)) return connect;
+  const [serverName, ...others] = new Set(addresses.flatMap((address) => parseAddress(address).endpoints.map(({ host }) => host)));
+  return serverName === undefined || others.length > 0 ? connect : { ...connect, tls: { ...connect.tls, serverName } };
+}
+
 export class BatchClient {
   readonly #replicas: ReplicaSet;
   readonly #discovery: ReplicaDiscovery | undefined;
@@ -97,7 +105,7 @@ export class BatchClient {
   readonly #name = randomUUID();
 
   constructor(private readonly options: BatchClientOptions) {
-    this.#replicas = new ReplicaSet(options.addresses, options.connect);
+    this.#replicas = new ReplicaSet(options.addresses, certifiedByName(options));
     const { addresses, discoverMs } = options;
     const discover = options.discover ?? (addresses.some(isDiscovered) ? () => resolveAddresses(addresses) : undefined);
     if (discover) this.#discovery = new ReplicaDiscovery(discover, (found) => this.#replicas.update(found), discoverMs);

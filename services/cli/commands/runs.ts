@@ -169,6 +169,7 @@ function showRun(run: Run, options: SharedOptions, context: Context): void {
     ],
     ['step', `${count(run.step)} of ${count(run.totalSteps)} (${count(run.stepsPerEpoch)} an epoch)`],
     ['engine', engineOf(run)],
+    ['creator', run.creator],
     ['labels', labelsOf(run)],
     ['attempt', run.attempt],
     ['latest checkpoint', run.latestCheckpoint],

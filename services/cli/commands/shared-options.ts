@@ -5,6 +5,7 @@ import { formatName } from '#errors/resource-names.js';
 import type { UnreadableResource } from '#protocol/dropstream/v1/resource_types.js';
 import { type ClientClass, connect, type TypedClient } from '#rpc/client.js';
 import { addressOf, type ServiceName } from '../addresses.js';
+import { callerOf } from '../caller.js';
 import type { Context } from '../context.js';
 
 export interface SharedOptions {
@@ -15,6 +16,7 @@ export interface SharedOptions {
   readonly scheduler?: string;
   readonly evaluator?: string;
   readonly timeout: string;
+  readonly tokenFile?: string;
 }
 
 /** Adds --project, --json, --timeout and the address of each service that the command calls. */
@@ -27,6 +29,10 @@ export function withSharedOptions(command: Command, services: readonly ServiceNa
       `--${service} <host:port>`,
       `address of the ${service} service (default: DROPSTREAM_${service.toUpperCase()}, or the service that \`dropstream up\` started)`,
     );
+  command.option(
+    '--token-file <file>',
+    'file with the token to show to the services (default: DROPSTREAM_TOKEN, which is a token, or DROPSTREAM_TOKEN_FILE)',
+  );
   return command.option('--timeout <seconds>', 'deadline of each call in seconds', '30');
 }
 
@@ -40,7 +46,8 @@ export async function withClient<D extends object, R>(
   context: Context,
   use: (client: TypedClient<D>, call: { timeoutMs: number; signal: AbortSignal }) => Promise<R>,
 ): Promise<R> {
-  const client = connect(type, addressOf(service, options[service], context));
+  const address = addressOf(service, options[service], context);
+  const client = connect(type, address, callerOf(context, address, options.tokenFile));
   try {
     return await use(client, { timeoutMs: timeoutMs(options), signal: context.signal });
   } finally {

@@ -8,8 +8,10 @@ import { DataServiceClient, type PreviewImage, SampleOrder, TransformSpec } from
 import { type Evaluation, EvaluationState, EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type Run, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
-import { connect } from '#rpc/client.js';
+import { type ClientClass, connect } from '#rpc/client.js';
 import { dropSchedules, engines } from '#spec/words.js';
+import type { ServiceName } from '../addresses.js';
+import { callerOf } from '../caller.js';
 import { type Context, homeFolder } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { showProgress } from '../follow/follow-run.js';
@@ -73,12 +75,15 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
 
     phase('Services');
     services = await startServices(home, store, dataRoot, context);
-    const addressOf = (service: string) => services!.state.services.find((s) => s.service === service)!;
+    const connectTo = <D extends object>(type: ClientClass<D>, service: ServiceName) => {
+      const { address } = services!.state.services.find((s) => s.service === service)!;
+      return connect(type, address, callerOf(context, address));
+    };
 
     phase('Training');
-    const trainer = connect(TrainerServiceClient, addressOf('trainer').address);
-    const evaluator = connect(EvaluatorServiceClient, addressOf('evaluator').address);
-    const dataService = connect(DataServiceClient, addressOf('data').address);
+    const trainer = connectTo(TrainerServiceClient, 'trainer');
+    const evaluator = connectTo(EvaluatorServiceClient, 'evaluator');
+    const dataService = connectTo(DataServiceClient, 'data');
     try {
       const holdoutStride = options.validation ? HOLDOUT_STRIDE : 0;
       const samples = data.train.samples - (holdoutStride ? Math.ceil(data.train.samples / holdoutStride) : 0);

@@ -1,10 +1,12 @@
 /** Checks the object store and the services by using them as a client would. */
-import { credentials } from '@grpc/grpc-js';
 import { InvalidArgument } from '#errors/errors.js';
+import { credentialsOf } from '#rpc/caller-credentials.js';
 import { openChannel } from '#rpc/channel.js';
+import type { ConnectOptions } from '#rpc/client.js';
 import { fromServiceError } from '#rpc/status.js';
 import { openStore } from '#storage/open-store.js';
 import { addressOf, type ServiceName, storeOf } from '../addresses.js';
+import { callerOf } from '../caller.js';
 import type { Check } from '../commands/doctor.js';
 import type { Context } from '../context.js';
 import { describeError } from '../exit-codes.js';
@@ -40,7 +42,7 @@ export async function serviceCheck(service: ServiceName, flag: string | undefine
   return Promise.all(
     addresses.map(async (address): Promise<Check> => {
       try {
-        const serving = await health(address);
+        const serving = await health(address, callerOf(context, address));
         return {
           name: service,
           outcome: serving ? 'ok' : 'fail',
@@ -54,15 +56,15 @@ export async function serviceCheck(service: ServiceName, flag: string | undefine
 }
 
 /** Calls grpc.health.v1.Health/Check for the whole server: an empty request; the answer has one field, an enum in which 1 is SERVING. */
-export async function health(address: string, timeoutMs = TIMEOUT_MS): Promise<boolean> {
-  const { client, where } = openChannel(address, credentials.createInsecure());
+export async function health(address: string, { tls }: Pick<ConnectOptions, 'tls'> = {}): Promise<boolean> {
+  const { client, where } = openChannel(address, credentialsOf(tls));
   return await new Promise<boolean>((resolve, reject) => {
     client.makeUnaryRequest(
       '/grpc.health.v1.Health/Check',
       () => Buffer.alloc(0),
       (bytes) => bytes[0] === 0x08 && bytes[1] === 1,
       undefined,
-      { deadline: Date.now() + timeoutMs },
+      { deadline: Date.now() + TIMEOUT_MS },
       (error, serving) => (error ? reject(fromServiceError(error, 'Check', where())) : resolve(serving === true)),
     );
   }).finally(() => client.close());

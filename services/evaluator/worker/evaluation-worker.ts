@@ -1,6 +1,7 @@
 /** Claims evaluations, runs each attempt and records how it ended: succeeded, given back, failed, or lost to another worker. */
 import { formatName } from '#errors/resource-names.js';
 import { EvaluationResult, type EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
+import type { ConnectOptions } from '#rpc/client.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -22,6 +23,8 @@ export interface EvaluationWorkerDeps {
     EvaluatorConfig,
     'data' | 'workers' | 'pollMs' | 'leaseTtlMs' | 'maxAttempts' | 'backoffMs' | 'prefetch' | 'prefetchBytes' | 'instance' | 'succeeds'
   >;
+  /** How it calls the data service. */
+  readonly caller: ConnectOptions;
   readonly metrics: EvaluatorMetrics;
   readonly logger: Logger;
 }
@@ -70,7 +73,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
 
 /** Evaluates the checkpoint, unless the worker stops meanwhile. */
 async function attempted(
-  { store, config, metrics }: EvaluationWorkerDeps,
+  { store, config, caller, metrics }: EvaluationWorkerDeps,
   { claimed, project, stopping, logger }: Attempt<EvaluationEvent, EvaluationView>,
 ): Promise<EvaluationOutcome> {
   const { data, prefetch, prefetchBytes } = config;
@@ -82,7 +85,7 @@ async function attempted(
       parent: formatName('project', { project }),
       spec: evaluation.spec as EvaluationSpec,
       runUid: claimed.view.runUid,
-      data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes },
+      data: { addresses: data, connect: caller, inFlight: prefetch, inFlightBytes: prefetchBytes },
       onProgress: (samples) => progress.note(samples),
       onImages: (count) => metrics.images.inc(count),
       signal: AbortSignal.any([claimed.signal, stopping]),

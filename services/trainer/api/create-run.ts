@@ -9,6 +9,7 @@ import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode } from '#protocol/dropstream/v1/schedule_types.js';
 import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { CallContext } from '#rpc/handlers.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import type { ParsedNames } from '#rpc/request-names.js';
 import { dropScheduleOf } from '#spec/drop-schedules.js';
@@ -64,7 +65,7 @@ export async function prepareRun(
   request: CreateRunRequest,
   { parent: { project } }: ParsedNames<CreateRunRequest, typeof trainerNames.createRun>,
   deps: CreateDeps,
-  signal: AbortSignal,
+  { signal, identity }: Pick<CallContext, 'signal' | 'identity'>,
 ): Promise<NewRun> {
   const violations = new Violations();
   if (request.runId !== '') checkId(violations, request.runId, 'run_id');
@@ -120,6 +121,7 @@ export async function prepareRun(
     state: RunState.QUEUED,
     spec: { ...resolved, finetune: finetune?.name ?? '' },
     labels: request.labels,
+    creator: identity?.principal ?? '',
     totalSteps: BigInt(length.totalSteps),
     stepsPerEpoch: BigInt(length.stepsPerEpoch),
     parameters: BigInt(parameterCount(resolved)),

@@ -30,8 +30,9 @@ export function trainerHandlers({
   data,
 }: TrainerParts): HandlersOf<typeof TrainerServiceService, typeof trainerNames> {
   return {
-    createRun: unary(async (request, { names, signal }) => {
-      const { project, id, record, finetune } = await prepareRun(request, names, { store, datasets, scheduler, data }, signal);
+    createRun: unary(async (request, { names, signal, identity }) => {
+      const deps = { store, datasets, scheduler, data };
+      const { project, id, record, finetune } = await prepareRun(request, names, deps, { signal, identity });
       if (request.validateOnly) return { run: record.run };
       const { run } = await runs.create(project, id, record, signal, finetune);
       return { run };

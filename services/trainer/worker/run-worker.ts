@@ -1,5 +1,6 @@
 /** Claims runs, runs each attempt and records how it ended: trained, paused, given back, failed, or lost to another worker. */
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { ConnectOptions } from '#rpc/client.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
@@ -36,6 +37,8 @@ export interface WorkerDeps {
     | 'instance'
     | 'succeeds'
   >;
+  /** How it calls the data service. */
+  readonly caller?: ConnectOptions;
   readonly evaluator: EvaluatorClient | undefined;
   readonly scheduler: SchedulerClient | undefined;
   readonly metrics: TrainerMetrics;
@@ -85,7 +88,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
 }
 
 async function attempted(
-  deps: WorkerDeps & { programs: RunPrograms },
+  { caller, ...deps }: WorkerDeps & { programs: RunPrograms },
   { id, ...attempt }: Attempt<EventBodyAt, RunView>,
 ): Promise<RunOutcome> {
   const { data, prefetch, prefetchBytes, dataWaitMs } = deps.config;
@@ -95,7 +98,7 @@ async function attempted(
       ...deps,
       ...attempt,
       run: id,
-      data: { addresses: data, inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
+      data: { addresses: data, ...(caller && { connect: caller }), inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
       evaluationWaitMs: deps.config.evaluationWaitMs,
     });
   } finally {

@@ -158,6 +158,8 @@ export interface Run {
   evaluationFailure: string;
   /** Engine of the newest claim: that of the spec, or the one that the worker chose for AUTO. UNSPECIFIED before the first claim. */
   engine: Engine;
+  /** Principal that created the run; empty if the service had no identities then. */
+  creator: string;
 }
 
 export interface Run_LabelsEntry {
@@ -630,6 +632,7 @@ function createBaseRun(): Run {
     evaluationsFailed: 0,
     evaluationFailure: "",
     engine: 0,
+    creator: "",
   };
 }
 
@@ -721,6 +724,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.engine !== 0) {
       writer.uint32(192).int32(message.engine);
+    }
+    if (message.creator !== "") {
+      writer.uint32(202).string(message.creator);
     }
     return writer;
   },
@@ -933,6 +939,14 @@ export const Run: MessageFns<Run> = {
             message.engine = reader.int32() as any;
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.creator = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1036,6 +1050,7 @@ export const Run: MessageFns<Run> = {
         ? globalThis.String(object.evaluation_failure)
         : "",
       engine: isSet(object.engine) ? engineFromJSON(object.engine) : 0,
+      creator: isSet(object.creator) ? globalThis.String(object.creator) : "",
     };
   },
 
@@ -1119,6 +1134,9 @@ export const Run: MessageFns<Run> = {
     if (message.engine !== 0) {
       obj.engine = engineToJSON(message.engine);
     }
+    if (message.creator !== "") {
+      obj.creator = message.creator;
+    }
     return obj;
   },
 
@@ -1167,6 +1185,7 @@ export const Run: MessageFns<Run> = {
     message.evaluationsFailed = object.evaluationsFailed ?? 0;
     message.evaluationFailure = object.evaluationFailure ?? "";
     message.engine = object.engine ?? 0;
+    message.creator = object.creator ?? "";
     return message;
   },
 };

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from .connection import Connection, Tls
+from .connection import Connection, Tls, caller_token, check_token
 from .errors import DropstreamError, EvaluationFailed, RunFailed, Unavailable
 from .patience import Patience
 from .replicas import Leaving, ReplicaSet
@@ -42,6 +42,9 @@ class Client:
     in the environment: DROPSTREAM_DATA, DROPSTREAM_SCHEDULER, DROPSTREAM_TRAINER, DROPSTREAM_EVALUATOR, replicas joined by commas.
     `data` takes one address for each replica; `dns:///host:port` stands for all replicas behind that name, also those that are added later.
 
+    `token` is shown to services that have identities; by default it is that of DROPSTREAM_TOKEN, or of the file that DROPSTREAM_TOKEN_FILE
+    names. It is sent to other machines through TLS only: ValueError otherwise.
+
     Nothing is connected before the first call. A client may be used by several threads. It must not be used in a process that was forked after
     its first call: make a client there.
 
@@ -60,12 +63,16 @@ class Client:
         project: str = "default",
         tls: Optional[Tls] = None,
         metadata: Optional[Mapping[str, str]] = None,
+        token: Optional[str] = None,
         timeout: float = 30.0,
     ) -> None:
         self._project = f"projects/{project}"
         self._timeout = timeout
         self._leaving = Leaving()
         self._streams: "weakref.WeakSet[Batches]" = weakref.WeakSet()
+        shown = caller_token(token)
+        if shown is not None:
+            metadata = {**(metadata or {}), "authorization": f"Bearer {shown}"}
         environment = {name: os.environ.get(f"DROPSTREAM_{name.upper()}") for name in ("data", "scheduler", "trainer", "evaluator")}
 
         def address_of(name: str, given: Optional[str]) -> Optional[str]:
@@ -73,6 +80,8 @@ class Client:
 
         listed = address_of("data", data) if isinstance(data, str) or data is None else ",".join(data)
         self._replicas = ReplicaSet([part.strip() for part in listed.split(",")], tls, metadata or {}) if listed else None
+        if listed and shown is not None:
+            check_token("data", listed, tls)
         self._connections: Dict[str, Connection] = {}
         for name, given, stub in (
             ("scheduler", scheduler, scheduler_pb2_grpc.SchedulerServiceStub),
@@ -81,6 +90,8 @@ class Client:
         ):
             found = address_of(name, given)
             if found:
+                if shown is not None:
+                    check_token(name, found, tls)
                 self._connections[name] = Connection(name, found, stub, tls, metadata or {})
 
     # Data

@@ -1,0 +1,62 @@
+/** The token that a caller shows: DROPSTREAM_TOKEN, or a file with it, which is read again so that it can be replaced while the process runs. */
+import { readSmallFile } from '#bounds/small-file.js';
+import { invalid } from '#errors/errors.js';
+import { tokenIdOf } from './tokens.js';
+
+export type CallerToken = () => string;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const MAX_BYTES = 16 << 10;
+const LOOK_MS = 1000;
+/** RFC 6750. */
+const bearer = /^[A-Za-z0-9._~+/-]{16,4096}=*$/;
+
+/**
+ * The file that is given, or DROPSTREAM_TOKEN, or the file that DROPSTREAM_TOKEN_FILE names; undefined without any.
+ * @throws InvalidArgument, which never repeats the token
+ */
+export function callerToken(file: string | undefined, env: Environment): CallerToken | undefined {
+  if (file) return tokenOfFile(file, '--token-file');
+  const given = env.DROPSTREAM_TOKEN;
+  if (given) {
+    const token = checked(given, 'DROPSTREAM_TOKEN');
+    return () => token;
+  }
+  return env.DROPSTREAM_TOKEN_FILE ? tokenOfFile(env.DROPSTREAM_TOKEN_FILE, 'DROPSTREAM_TOKEN_FILE') : undefined;
+}
+
+/** A file that cannot be read any more, or holds no token, leaves the last one in use. */
+function tokenOfFile(path: string, option: string): CallerToken {
+  let token = readToken(path, option);
+  let readAt = performance.now();
+  return () => {
+    const now = performance.now();
+    if (now - readAt < LOOK_MS) return token;
+    readAt = now;
+    try {
+      token = readToken(path, option);
+    } catch {
+      // The service says so if the last one does not count any more.
+    }
+    return token;
+  };
+}
+
+function readToken(path: string, option: string): string {
+  let text: string;
+  try {
+    text = readSmallFile(path, MAX_BYTES).toString('utf8');
+  } catch (cause) {
+    // Somebody may have given the token where its file belongs.
+    if (tokenIdOf(path) !== undefined) throw invalid(option, '…', 'the name of a file with a token, and not the token itself');
+    throw invalid(option, path, `a readable file with a token (${(cause as Error).message})`);
+  }
+  return checked(text, `the content of ${path}`);
+}
+
+function checked(text: string, what: string): string {
+  const token = text.trim();
+  if (!bearer.test(token)) throw invalid(what, '…', 'one bearer token, such as `dropstream token create` prints');
+  return token;
+}

@@ -1,0 +1,104 @@
+/**
+ * The file of a service's identities: principals with their roles, the URIs of their certificates, and hashes of their tokens.
+ *
+ *     { "version": 1, "principals": { "alice": { "roles": { "vision": "submitter" }, "uris": [], "tokens": [{ "id": …, "sha256": …, … }] } } }
+ */
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { z } from 'zod';
+import { readSmallFile } from '#bounds/small-file.js';
+import { FailedPrecondition, InvalidArgument, invalid, Violations } from '#errors/errors.js';
+import { idPattern } from '#errors/resource-names.js';
+import { everyProject, roles } from './policy.js';
+import { tokenIdPattern } from './tokens.js';
+
+export const principalPattern = /^[a-z0-9][a-z0-9._@-]{0,62}$/;
+export const principalRule = '1 to 63 characters of a-z, 0-9, ".", "_", "@" and "-", beginning with a letter or a digit';
+export const grantRule = `the id of a project, or ${everyProject} for all projects`;
+export const isGrantedProject = (project: string): boolean => project === everyProject || idPattern.test(project);
+
+const time = z.iso.datetime({ error: 'a time such as 2027-01-31T12:00:00Z' });
+const token = z.strictObject({
+  id: z.string().regex(tokenIdPattern, '12 hexadecimal digits'),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits'),
+  created: time,
+  /** Without it, the token does not expire. */
+  expires: time.optional(),
+});
+const principal = z.strictObject({
+  roles: z.record(z.string().refine(isGrantedProject, grantRule), z.enum(roles)),
+  uris: z.array(z.string().min(1).max(2048)).default([]),
+  tokens: z.array(token).default([]),
+});
+const schema = z.strictObject({
+  version: z.literal(1),
+  principals: z.record(z.string().regex(principalPattern, principalRule), principal),
+});
+
+export type IdentityFile = z.output<typeof schema>;
+export type Principal = z.output<typeof principal>;
+
+const MAX_BYTES = 4 << 20;
+
+/** @throws InvalidArgument with every violation; messages repeat no value of the file, because a secret may have been written in the wrong place */
+export function readIdentityFile(path: string, option = '--identities'): IdentityFile {
+  let text: string;
+  try {
+    text = readSmallFile(path, MAX_BYTES).toString('utf8');
+  } catch (cause) {
+    throw invalid(option, path, `a readable file of at most 4 MiB (${(cause as Error).message})`);
+  }
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    throw invalid(option, path, 'a file with valid JSON');
+  }
+  const parsed = schema.safeParse(content);
+  const violations = new Violations();
+  if (!parsed.success) {
+    for (const { path: at, message } of parsed.error.issues.slice(0, 20))
+      violations.add(option, path, `valid at ${at.join('.')}: ${message}`);
+    throw new InvalidArgument(violations.list);
+  }
+  const seen = new Set<string>();
+  for (const [name, { tokens, uris }] of Object.entries(parsed.data.principals))
+    for (const what of [...tokens.map(({ id }) => `token ${id}`), ...uris.map((uri) => `URI ${uri}`)]) {
+      violations.check(!seen.has(what), option, path, `without a second ${what} (at ${name})`);
+      seen.add(what);
+    }
+  violations.throwIfAny();
+  return parsed.data;
+}
+
+/**
+ * Changes the file, or makes it. Only its owner can read it afterwards. Readers see the old or the new content.
+ * @throws FailedPrecondition while somebody else changes it; what `change` throws
+ */
+export function changeIdentityFile(path: string, change: (file: IdentityFile) => IdentityFile): void {
+  // The new content is written here, and whoever can create it has the turn.
+  const next = `${path}.new`;
+  const file = openTurn(path, next);
+  try {
+    try {
+      const changed = change(existsSync(path) ? readIdentityFile(path) : { version: 1, principals: {} });
+      writeFileSync(file, `${JSON.stringify(changed, undefined, 2)}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(next, path);
+  } catch (error) {
+    rmSync(next, { force: true });
+    throw error;
+  }
+}
+
+function openTurn(path: string, next: string): number {
+  try {
+    return openSync(next, 'wx', 0o600);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw invalid('--identities', path, `in a folder that can be written (${(cause as Error).message})`);
+    throw new FailedPrecondition('file', path, `another change is in progress; if none is, delete ${next}`);
+  }
+}

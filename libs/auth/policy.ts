@@ -1,0 +1,94 @@
+/**
+ * Who may call what: the one table of every RPC and the roles that may call it, health and reflection included. A method that is not in it is refused.
+ * It only counts where a service has identities; docs/reference/permissions.md is made from it.
+ */
+import { PermissionDenied, Unauthenticated } from '#errors/errors.js';
+import type { Identity } from './identity.js';
+
+/** A role counts in one project, or in all of them. `service` is for services that call each other, in the project that their request names. */
+export const roles = ['viewer', 'submitter', 'operator', 'service'] as const;
+export type Role = (typeof roles)[number];
+
+/** `anyone`: also without a credential. `known`: whoever has a valid one. Otherwise: whoever has one of the roles in the project of the request. */
+export type Rule = 'anyone' | 'known' | readonly Role[];
+
+const read: Rule = ['viewer', 'submitter', 'operator'];
+const submit: Rule = ['submitter', 'operator'];
+const operate: Rule = ['operator'];
+const readOrServe: Rule = [...read, 'service'];
+const submitOrServe: Rule = [...submit, 'service'];
+
+const rules: Readonly<Record<string, Rule>> = {
+  'dropstream.v1.DataService/DescribeDataset': readOrServe,
+  'dropstream.v1.DataService/GetBatch': submitOrServe,
+  'dropstream.v1.DataService/PreviewBatch': read,
+
+  'dropstream.v1.EvaluatorService/CreateEvaluation': submitOrServe,
+  'dropstream.v1.EvaluatorService/GetEvaluation': readOrServe,
+  'dropstream.v1.EvaluatorService/ListEvaluations': read,
+  'dropstream.v1.EvaluatorService/CancelEvaluation': submit,
+  'dropstream.v1.EvaluatorService/DeleteEvaluation': operate,
+  'dropstream.v1.EvaluatorService/WatchEvaluation': readOrServe,
+
+  'dropstream.v1.SchedulerService/CreateSchedule': submit,
+  'dropstream.v1.SchedulerService/GetSchedule': readOrServe,
+  'dropstream.v1.SchedulerService/ListSchedules': read,
+  'dropstream.v1.SchedulerService/UpdateSchedule': submit,
+  'dropstream.v1.SchedulerService/DeleteSchedule': operate,
+  'dropstream.v1.SchedulerService/PreviewSchedule': read,
+  'dropstream.v1.SchedulerService/GetRates': read,
+  'dropstream.v1.SchedulerService/WatchSchedule': readOrServe,
+
+  'dropstream.v1.TrainerService/CreateRun': submit,
+  'dropstream.v1.TrainerService/GetRun': read,
+  'dropstream.v1.TrainerService/ListRuns': read,
+  'dropstream.v1.TrainerService/DeleteRun': operate,
+  'dropstream.v1.TrainerService/WatchRun': read,
+  'dropstream.v1.TrainerService/PauseRun': submit,
+  'dropstream.v1.TrainerService/ResumeRun': submit,
+  'dropstream.v1.TrainerService/CancelRun': submit,
+  'dropstream.v1.TrainerService/ListCheckpoints': read,
+  'dropstream.v1.TrainerService/GetCheckpoint': read,
+
+  // The probes of Kubernetes and of load balancers have no credential.
+  'grpc.health.v1.Health/Check': 'anyone',
+  'grpc.health.v1.Health/List': 'known',
+  'grpc.health.v1.Health/Watch': 'known',
+  'grpc.reflection.v1.ServerReflection/ServerReflectionInfo': 'known',
+  'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': 'known',
+};
+
+/** Rules by method, e.g. `dropstream.v1.SchedulerService/GetRates`. */
+export const policy: ReadonlyMap<string, Rule> = new Map(Object.entries(rules));
+
+/** The project of a grant that counts in every project. */
+export const everyProject = '*';
+
+/**
+ * What can be decided before the request has been read: whether there is any project in which the caller may call the method.
+ * @throws Unauthenticated, PermissionDenied
+ */
+export function checkMethod(identity: Identity | undefined, method: string): void {
+  const rule = policy.get(method);
+  if (rule === undefined) throw new PermissionDenied(method, 'no role may call it');
+  if (rule === 'anyone') return;
+  if (identity === undefined) throw new Unauthenticated('the call has no token, and no certificate with a URI');
+  if (rule === 'known') return;
+  for (const role of identity.grants.values()) if (rule.includes(role)) return;
+  throw new PermissionDenied(method, `${identity.principal} has in no project a role that may call it (${rule.join(', ')})`);
+}
+
+/**
+ * Whether the caller may call the method for all of these projects. A request that names none is permitted to whoever passes checkMethod.
+ * @throws PermissionDenied
+ */
+export function checkProjects({ principal, grants }: Identity, method: string, projects: Iterable<string>): void {
+  const rule = policy.get(method) ?? [];
+  if (typeof rule === 'string') return;
+  const everywhere = grants.get(everyProject);
+  for (const project of projects) {
+    const here = grants.get(project);
+    if ((here !== undefined && rule.includes(here)) || (everywhere !== undefined && rule.includes(everywhere))) continue;
+    throw new PermissionDenied(`project ${project}`, `${principal} has no role there that may call ${method} (${rule.join(', ')})`);
+  }
+}

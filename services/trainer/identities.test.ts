@@ -1,0 +1,60 @@
+// A run over services that all have identities: callers by their tokens, and the services among each other by theirs.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Role } from '#auth/policy.js';
+import { createToken } from '#auth/tokens.js';
+import { DataServiceClient } from '#protocol/dropstream/v1/data.js';
+import { RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { connect, PermissionDenied, Unauthenticated } from '#rpc/client.js';
+import { follow, TrainingServices } from '../../test/support/training-services.js';
+
+const soon = { timeoutMs: 20_000 };
+const timeout = 120_000;
+
+let services: TrainingServices;
+before(async () => {
+  services = await TrainingServices.open({ train: 48, test: 20 });
+});
+after(() => services.close());
+
+test('a run trains and is evaluated; its record names who created it', { timeout }, async () => {
+  const tokens = new Map<string, string>();
+  const principal = (name: string, grants: Record<string, Role>) => {
+    const { id, sha256, text } = createToken();
+    tokens.set(name, text);
+    return [name, { roles: grants, uris: [], tokens: [{ id, sha256, created: '2026-01-01T00:00:00Z' }] }] as const;
+  };
+  const principals = [
+    principal('sue', { p: 'submitter' }),
+    principal('vic', { p: 'viewer' }),
+    principal('outsider', { q: 'operator' }),
+    principal('dropstream', { '*': 'service' }),
+  ];
+  const [identities, tokenFile] = [join(services.folder, 'identities.json'), join(services.folder, 'token')];
+  writeFileSync(identities, JSON.stringify({ version: 1, principals: Object.fromEntries(principals) }));
+  writeFileSync(tokenFile, tokens.get('dropstream')!);
+  const known = ['--identities', identities, '--token-file', tokenFile];
+
+  const { address: data } = await services.dataReplica(0, ['--identities', identities]);
+  const evaluator = await services.evaluator([...known, '--data', data]);
+  const { service } = await services.trainer([...known, '--data', data, '--evaluator', evaluator.address]);
+  const as = (name: string) => {
+    const client = connect(TrainerServiceClient, `127.0.0.1:${service.port}`, { token: tokens.get(name)! });
+    after(() => client.close());
+    return client;
+  };
+  const request = { parent: 'projects/p', runId: 'mine', spec: services.spec({ evalManifest: services.evalManifest, epochs: 1 }) };
+  for (const name of ['vic', 'outsider', 'dropstream']) await assert.rejects(as(name).createRun(request, soon), PermissionDenied, name);
+  const { run } = await as('sue').createRun(request, soon);
+  assert.equal(run?.creator, 'sue');
+  await follow(as('vic'), run.name);
+  const ended = (await as('vic').getRun({ name: run.name }, soon)).run!;
+  assert.deepEqual([ended.state, ended.creator, ended.evaluationsSucceeded], [RunState.SUCCEEDED, 'sue', 1], ended.failure);
+  await assert.rejects(as('outsider').getRun({ name: run.name }, soon), PermissionDenied);
+
+  const anonymous = connect(DataServiceClient, data);
+  after(() => anonymous.close());
+  await assert.rejects(anonymous.describeDataset({ dataset: { manifest: services.trainManifest } }, soon), Unauthenticated);
+});
