@@ -1,17 +1,30 @@
 /** Real services with identities: who may do what, how access ends, what is written down, and that tokens appear nowhere. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readIdentityFile } from '#auth/identity-file.js';
+import { Client } from '#client/client.js';
 import { DropKind, DropMode, DropSchedule, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
-import { connect, InvalidArgument, PermissionDenied, Unauthenticated } from '#rpc/client.js';
-import { createLogger } from '#telemetry/logger.js';
+import { connect, InvalidArgument, NotFound, PermissionDenied, Unauthenticated } from '#rpc/client.js';
+import { createLogger, silentLogger } from '#telemetry/logger.js';
 import { main } from '../services/cli/main.js';
+import { dataConfig } from '../services/data/config.js';
+import { start as startData } from '../services/data/main.js';
 import { schedulerConfig } from '../services/scheduler/config.js';
 import { start as startScheduler } from '../services/scheduler/main.js';
+
+function hasOpenssl(): boolean {
+  try {
+    execFileSync('openssl', ['version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const folder = mkdtempSync(join(tmpdir(), 'dropstream-identities-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -187,6 +200,34 @@ test('a service that other machines reach refuses to start without identities, u
     const { running } = await scheduler(...remote, ...admitted);
     await running.close();
   }
+});
+
+test('through TLS, the command line and clients show their token, also to replicas behind a name', {
+  timeout,
+  skip: hasOpenssl() ? false : 'no openssl command to make certificates with',
+}, async () => {
+  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2', '-nodes'];
+  const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-keyout', key, '-out', certificate, ...subject];
+  execFileSync('openssl', made, { stdio: 'ignore' });
+  const token = await newToken('tina', '--role', 'submitter', '--project', '*');
+  const tls = ['--tls-cert', certificate, '--tls-key', key, '--identities', identities];
+  const { running } = await scheduler(...tls);
+  const list = ['schedule', 'list', '--scheduler', `localhost:${running.port}`];
+  const env = { DROPSTREAM_TLS_CA: certificate, DROPSTREAM_TOKEN: token };
+  assert.equal((await command(list, env)).code, 0);
+  assert.equal((await command(list, { DROPSTREAM_TLS_CA: certificate })).code, 6);
+  assert.match(
+    (await command(['doctor', '--scheduler', `localhost:${running.port}`, '--json'], env)).out,
+    /"name": "scheduler",\s*"outcome": "ok"/,
+  );
+
+  const options = ['--port', '0', '--admin-port', '0', '--store', join(folder, 'store'), '--root', folder, ...tls];
+  const data = await startData(dataConfig.parse({ argv: options }), { logger: silentLogger(), processMetrics: false });
+  after(() => data.close());
+  const client = new Client({ data: `dns:///localhost:${data.port}`, connect: { tls: { authority: readFileSync(certificate) }, token } });
+  after(() => client.close());
+  await assert.rejects(client.describe('a'.repeat(64)), NotFound);
 });
 
 test('no secret was printed, logged or stored', () => {
