@@ -15,7 +15,7 @@ export interface AuthorizeCall {
   /** e.g. `dropstream.v1.SchedulerService/GetRates`. */
   readonly method: string;
   readonly metadata: Metadata;
-  /** undefined where the service admits callers without identities; authenticate-calls.ts has refused the call otherwise. */
+  /** undefined where the service admits callers without identities; admit-calls.ts has refused the call otherwise. */
   readonly identity: Identity | undefined;
   /** Every resource that the request names, with its kind, its ids and its field. All names are well-formed. */
   readonly names: readonly NamedField[];

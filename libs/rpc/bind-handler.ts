@@ -5,7 +5,7 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
-import type { KnownCallers } from './authenticate-calls.js';
+import type { KnownCallers } from './admit-calls.js';
 import { authorizeCall } from './authorize.js';
 import { callerOf } from './caller.js';
 import { connectionSignal, resetUnlessClosed } from './connection-signal.js';

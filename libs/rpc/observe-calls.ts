@@ -1,8 +1,11 @@
-/** The interceptor for every call, including health and reflection: counts the call and writes one log line when it ends. */
+/**
+ * The one interceptor for every call, including health and reflection: refuses calls that are not admitted, counts every call, and writes one log line
+ * when it ends.
+ */
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
-import type { KnownCallers } from './authenticate-calls.js';
+import type { Admit, KnownCallers } from './admit-calls.js';
 
 export interface CallFacts {
   project: string | undefined;
@@ -27,12 +30,16 @@ const callersFault = new Set([
   'UNAUTHENTICATED',
 ]);
 
-export function observeCalls(
-  metrics: GrpcMetrics,
-  logger: Logger,
-  facts: WeakMap<Metadata, CallFacts>,
-  callers: KnownCallers,
-): ServerInterceptor {
+export interface ObserveOptions {
+  readonly metrics: GrpcMetrics;
+  readonly logger: Logger;
+  readonly facts: WeakMap<Metadata, CallFacts>;
+  readonly callers: KnownCallers;
+  /** Default: every call goes on. */
+  readonly admit: Admit | undefined;
+}
+
+export function observeCalls({ metrics, logger, facts, callers, admit }: ObserveOptions): ServerInterceptor {
   return (definition, call) => {
     const method = grpcMethod(definition.path, definition.requestStream, definition.responseStream);
     const observer = metrics.begin(method);
@@ -60,7 +67,10 @@ export function observeCalls(
         next({
           onReceiveMetadata: (received, proceed) => {
             metadata = received;
-            proceed(received);
+            const refused = admit?.(definition.path.slice(1), received, call);
+            if (refused === undefined) return proceed(received);
+            end(refused.code);
+            call.sendStatus(refused);
           },
           onReceiveMessage: (message, proceed) => {
             observer.received();

@@ -10,7 +10,7 @@ import { byCertificateAlone, type Identify } from '#auth/identity.js';
 import { type DomainError, Unavailable } from '#errors/errors.js';
 import { createGrpcServerMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
-import { authenticateCalls, type KnownCallers } from './authenticate-calls.js';
+import { admitKnown, type KnownCallers } from './admit-calls.js';
 import { bindHandler } from './bind-handler.js';
 import type { AnyMethod, BoundService } from './handlers.js';
 import { checkAdmission, checkListenHost, hostPort, listenHost } from './loopback.js';
@@ -114,8 +114,7 @@ export function createServer(options: ServerOptions): RpcServer {
   const metrics = createGrpcServerMetrics(options.registry);
   const server = new Server({
     ...channelOptions(options),
-    // The first one is outermost, so that refused calls are counted and logged, too.
-    interceptors: [observeCalls(metrics, options.logger, facts, callers), ...(identify ? [authenticateCalls(identify, callers)] : [])],
+    interceptors: [observeCalls({ metrics, logger: options.logger, facts, callers, admit: identify && admitKnown(identify, callers) })],
   });
   const draining = new AbortController();
   const closing = new AbortController();

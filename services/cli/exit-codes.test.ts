@@ -14,6 +14,7 @@ test('every domain error has an exit code of its own kind', () => {
     [new errors.Aborted('run', 'r', 'w'), 5],
     [new errors.FailedPrecondition('run', 'r', 'w'), 5],
     [new errors.PermissionDenied('x', 'y'), 6],
+    [new errors.Unauthenticated('w'), 6],
     [new errors.DataLoss('x', 'y'), 7],
     [new errors.ResourceExhausted('x', 'y'), 8],
     [new errors.NeverFits('x', 'y', 'z'), 8],
