@@ -30,7 +30,7 @@ export class Damage {
   }
 
   /** Names of all checkpoints of a run that the store has. */
-  async committed(store: ObjectStore, { name, uid }: Saved): Promise<ReadonlySet<string>> {
+  async committed(store: ObjectStore, { name, uid }: Pick<Saved, 'name' | 'uid'>): Promise<ReadonlySet<string>> {
     const names = new Set<string>();
     for await (const { key } of listAll(store, `${name}/${uid}/`)) if (key.endsWith('/manifest.json')) names.add(checkpointOf(key));
     return names;
