@@ -44,7 +44,7 @@ const runner = spawn(
     `--test-reporter-destination=${summary}`,
     ...files,
   ],
-  { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, NODE_ENV: 'test' } },
+  { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { DROPSTREAM_GPU_TUNING: 'none', ...process.env, NODE_ENV: 'test' } },
 );
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal));
 

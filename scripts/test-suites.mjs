@@ -27,7 +27,13 @@ export const suites = {
   ],
   // Whole systems: the command line with every service, the demo, the documents' examples, deployment files beside real tools.
   // On a GPU, or on lavapipe; `npm run test:webgpu` also runs other tests there.
-  webgpu: ['libs/engine/webgpu/', 'services/trainer/gpu-faults.test.ts', 'services/trainer/gpu-kill-and-pause.test.ts'],
+  webgpu: [
+    'libs/engine/webgpu/',
+    'services/cli/gpu-tuning.test.ts',
+    'services/trainer/gpu-faults.test.ts',
+    'services/trainer/gpu-kill-and-pause.test.ts',
+    'services/trainer/gpu-tuned-run.test.ts',
+  ],
   // The quick demo on a GPU takes a software device minutes, so CI does not run it.
   'webgpu-demo': ['services/cli/demo/gpu-demo.test.ts'],
   'end-to-end': ['services/cli/demo/demo.test.ts', 'test/clients/', 'test/deploy/', 'test/end-to-end/', 'test/examples/', 'test/load/'],

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './test-suites.mjs';
 
-const env = { DROPSTREAM_GPU: 'llvmpipe', ...process.env, DROPSTREAM_TESTED_EXECUTORS: 'webgpu' };
+const env = { DROPSTREAM_GPU: 'llvmpipe', DROPSTREAM_GPU_TUNING: 'none', ...process.env, DROPSTREAM_TESTED_EXECUTORS: 'webgpu' };
 const fixtures = join(process.env.DROPSTREAM_SHARED ?? join(root, '..', 'shared'), 'fixtures');
 
 /** Tests of all executors, which test:core runs on the others. */
@@ -18,7 +18,7 @@ function run(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-run('scripts/run-tests.mjs', 'libs/engine/webgpu/', 'services/trainer/gpu-', ...shared);
+run('scripts/run-tests.mjs', 'libs/engine/webgpu/', 'services/trainer/gpu-', 'services/cli/gpu-', ...shared);
 // The full models take a lavapipe more than ten minutes: `npm run parity -- --engine webgpu` has them.
 const groups = 'optimizer,loss,models,trajectories';
 if (existsSync(fixtures))

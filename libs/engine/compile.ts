@@ -34,6 +34,11 @@ export interface CompileOptions {
   evaluateOnly?: boolean;
   /** What steps will hold besides the program, so that a device with little memory keeps some for it (webgpu). Default: no images, and one leaf. */
   held?: HeldBySteps;
+  /**
+   * The fingerprint of a program, as checkpoints store it, whose bits are to be continued. What this machine may choose (on webgpu: the tiles of
+   * products) is then as it was in that program, if it ran on the same device.
+   */
+  like?: string | undefined;
 }
 
 const CHANNELS = 3;
@@ -61,7 +66,7 @@ export interface PlannedProgram {
 export async function planProgram(model: Model | string, shapes: CompileShapes, options: CompileOptions = {}): Promise<PlannedProgram> {
   const { imageSize, classes, batch } = shapes;
   const { executor: name = 'native', precision = 'fp32', checkpointBlocks = false, evaluateOnly = false } = options;
-  const { held = { batches: 0, leaves: 1 } } = options;
+  const { held = { batches: 0, leaves: 1 }, like } = options;
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`batch: ${batch} is not a positive integer`);
   if (!precisions.includes(precision)) {
     throw new RangeError(`precision: ${JSON.stringify(precision)} is not allowed; allowed: ${precisions.join(', ')}`);
@@ -76,6 +81,7 @@ export async function planProgram(model: Model | string, shapes: CompileShapes, 
   const prepared = await executor.prepare(graph, samples, {
     ...{ precision, checkpointBlocks, evaluateOnly },
     held: { ...held, samples: batch },
+    like,
   });
   const fingerprint = { ...prepared.fingerprint, precision };
   return {

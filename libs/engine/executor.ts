@@ -37,6 +37,8 @@ export interface PrepareOptions {
   evaluateOnly: boolean;
   /** `samples`: those of a micro-batch. */
   held: HeldBySteps & { samples: number };
+  /** See CompileOptions. */
+  like?: string | undefined;
 }
 
 export interface Executor {

@@ -17,3 +17,4 @@ export type {
   ProgramState,
   StepRequest,
 } from './program.js';
+export { forgetTuning, type TunedProduct, tunedEngines, tuneEngine } from './tune.js';

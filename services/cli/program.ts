@@ -13,6 +13,7 @@ import { addServeCommand } from './commands/serve.js';
 import { addStoreCommand } from './commands/store.js';
 import { addTokenCommand } from './commands/token.js';
 import { addTrainCommand } from './commands/train.js';
+import { addTuneCommand } from './commands/tune.js';
 import { addUpCommand } from './commands/up.js';
 import type { Context } from './context.js';
 import { exitCodeMeanings } from './exit-codes.js';
@@ -44,6 +45,7 @@ export function createProgram(context: Context): Command {
     addDataCommand,
     addStoreCommand,
     addTokenCommand,
+    addTuneCommand,
     addDoctorCommand,
   ];
   for (const add of commands) add(program, context);

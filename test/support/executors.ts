@@ -4,6 +4,8 @@ import { type ExecutorName, listExecutors } from '#engine/index.js';
 
 // Tests of WebGPU may run on a GPU in software, which is only used by name.
 process.env.DROPSTREAM_GPU ??= 'llvmpipe';
+// What a developer has tuned is no concern of tests.
+process.env.DROPSTREAM_GPU_TUNING ??= 'none';
 
 const missing = new Map((await listExecutors()).map(({ name, missing }) => [name, missing]));
 

@@ -5,6 +5,7 @@ import { type OpenDevice, openDevice } from '#engine/webgpu/device.js';
 import { kernelFor } from '#engine/webgpu/kernels/index.js';
 import type { Bound, DeviceCall, DeviceOperand, OperandReference } from '#engine/webgpu/kernels/kernel.js';
 import { DROPPED } from '#engine/webgpu/kernels/shared.js';
+import type { Tiles } from '#engine/webgpu/kernels/tile-shapes.js';
 import { type KernelName, kernelOperands } from '#native/kernel-operands.js';
 import { keepThreshold, seedKey } from '#random/philox.js';
 import { bf16 } from './float64-program.js';
@@ -44,6 +45,8 @@ export interface KernelRun {
   kept?: readonly number[];
   pathRate?: number;
   lossScale?: number;
+  /** The chosen tiles of products. */
+  tiles?: Tiles;
   /** Present if the call has a dropout site. `mask`: explicit, one byte per element of every sample of the chunk; 0 is dropped. */
   dropout?: { rate: number; site?: number; siteElements: number; seed?: bigint; step?: number; firstSample?: number; mask?: Uint8Array };
 }
@@ -77,9 +80,9 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
     return { buffer: made, offset: 0, size };
   };
 
-  const { n, samples = n, chunkSamples = samples, attributes, dropout } = run;
+  const { n, samples = n, chunkSamples = samples, attributes, dropout, tiles } = run;
   const ranges = new Map<string, BufferRange>();
-  const call: DeviceCall = { kernel: run.kernel, attributes, ...operandsOf(run), draws: dropout !== undefined, chunkSamples };
+  const call: DeviceCall = { kernel: run.kernel, attributes, ...operandsOf(run), draws: dropout !== undefined, chunkSamples, ...(tiles && { tiles }) };
   for (const [name, values] of Object.entries(run.inputs))
     ranges.set(`in.${name}`, buffer(isHalf(run, `in.${name}`) ? words(values) : values));
   for (const [name, values] of Object.entries(run.outputs)) {

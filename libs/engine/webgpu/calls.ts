@@ -2,9 +2,10 @@
 import { mapInPieces, type Pieces } from '#bounds/pieces.js';
 import type { Slot } from '#native/kernel-operands.js';
 import { kernelOf } from '../native/kernel-table.js';
-import type { Instruction, Operand, ProgramSpec } from '../native/program-spec.js';
+import type { ElementType, Instruction, Operand, ProgramSpec } from '../native/program-spec.js';
 import { kernelFor } from './kernels/index.js';
 import type { DeviceCall, DeviceKernel, DeviceOperand } from './kernels/kernel.js';
+import type { Tiles } from './kernels/tile-shapes.js';
 
 /** Parameters and values begin at multiples of this, because bindings begin at multiples of 256 bytes. */
 export const ALIGNMENT_FLOATS = 64;
@@ -19,12 +20,12 @@ export interface PlannedCall extends DeviceKernel {
 }
 
 /** Throws for an operation without a kernel. */
-export function* planCalls(spec: ProgramSpec, instructions: readonly Instruction[]): Pieces<PlannedCall[]> {
+export function* planCalls(spec: ProgramSpec, instructions: readonly Instruction[], tiles: Tiles = {}): Pieces<PlannedCall[]> {
   let index = 0;
-  return yield* mapInPieces(instructions, (instruction) => planCall(spec, instruction, index++), 16);
+  return yield* mapInPieces(instructions, (instruction) => planCall(spec, instruction, index++, tiles), 16);
 }
 
-function planCall(spec: ProgramSpec, instruction: Instruction, index: number): PlannedCall {
+function planCall(spec: ProgramSpec, instruction: Instruction, index: number, tiles: Tiles): PlannedCall {
   const { kernel, attributes, site } = instruction;
   const slots = kernelOf(kernel);
   const inputs = named(slots.inputs, instruction.inputs);
@@ -38,8 +39,15 @@ function planCall(spec: ProgramSpec, instruction: Instruction, index: number): P
     outputs: operands(outputs),
     draws: site !== undefined,
     chunkSamples: spec.chunkSamples,
+    tiles,
   };
   return { instruction, index, inputs, outputs, ...kernelFor(kernel)(call) };
+}
+
+/** The type that a product multiplies, which is that of its activations. */
+export function multipliedType({ values }: ProgramSpec, { inputs }: PlannedCall): ElementType {
+  const activations = inputs.dy ?? inputs.x;
+  return activations !== undefined && 'value' in activations ? (values[activations.value]?.type ?? 'fp32') : 'fp32';
 }
 
 /** Only trailing operands can be absent. */

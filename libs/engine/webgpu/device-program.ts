@@ -14,6 +14,7 @@ import { CallClock } from './call-times.js';
 import { planCalls } from './calls.js';
 import { type ChunkData, ChunkRunner } from './chunk.js';
 import type { OpenDevice } from './device.js';
+import type { Tiles } from './kernels/tile-shapes.js';
 import type { BatchHead, Call, Result } from './messages.js';
 import { Optimizer } from './optimizer.js';
 import { StagedImagesOnDevice } from './staged-images.js';
@@ -37,11 +38,11 @@ export class DeviceProgram {
   #stepTicket = 0;
 
   /** @throws OutOfDeviceMemory */
-  static async create(open: OpenDevice, spec: ProgramSpec, mostBytes?: number): Promise<DeviceProgram> {
+  static async create(open: OpenDevice, spec: ProgramSpec, tiles?: Tiles, mostBytes?: number): Promise<DeviceProgram> {
     const { device, adapter } = open;
     const memory = new DeviceMemory(device, adapter.name, mostBytes);
     const pipelines = new Pipelines(device);
-    const calls = { forward: atOnce(planCalls(spec, spec.forward)), backward: atOnce(planCalls(spec, spec.backward)) };
+    const calls = { forward: atOnce(planCalls(spec, spec.forward, tiles)), backward: atOnce(planCalls(spec, spec.backward, tiles)) };
     const arena = await Arena.create(memory, spec, [...calls.forward, ...calls.backward]);
     const clock = CallClock.works(device) ? new CallClock(device) : undefined;
     const [runner, optimizer] = await Promise.all([

@@ -3,6 +3,7 @@ import type { Worker } from 'node:worker_threads';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { forgetAdapters } from './adapters.js';
 import type { CallTimes } from './call-times.js';
+import type { Tiles } from './kernels/tile-shapes.js';
 import {
   type Call,
   type Copy,
@@ -57,8 +58,8 @@ export class DeviceThread {
   #ready: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   /** Creates a program on the device. @throws ExecutorUnavailable, DeviceFailed */
-  static async create(spec: ProgramSpec): Promise<DeviceThread> {
-    const thread = new DeviceThread(spec);
+  static async create(spec: ProgramSpec, tiles: Tiles = {}): Promise<DeviceThread> {
+    const thread = new DeviceThread(spec, tiles);
     await new Promise<void>((resolve, reject) => {
       thread.#ready = { resolve, reject };
     });
@@ -66,10 +67,10 @@ export class DeviceThread {
     return thread;
   }
 
-  private constructor(spec: ProgramSpec) {
+  private constructor(spec: ProgramSpec, tiles: Tiles) {
     const given = settings();
     this.#silenceMs = given.silenceMs;
-    this.#worker = startDevice({ settings: given, spec, flags: this.#flags });
+    this.#worker = startDevice({ settings: given, spec, tiles, flags: this.#flags });
     this.#worker.on('message', (message: FromDevice) => this.#receive(message));
     this.#worker.on('error', (error) => this.#fail(new DeviceFailed(`the thread of the GPU failed: ${error.message}`, { cause: error })));
     this.#worker.on('exit', () => this.#fail(this.#disposed ? new Error(DISPOSED) : new DeviceFailed('the thread of the GPU has ended')));

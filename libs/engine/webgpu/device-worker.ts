@@ -19,7 +19,11 @@ import {
   type ToDevice,
 } from './messages.js';
 import type { StagedPart } from './staged-images.js';
-import { endsWhen, mayEnd } from './unbroken.js';
+    if (spec !== undefined) {
+      serve(opened, await DeviceProgram.create(opened, spec, tiles, settings.memoryBytes));
+      serves = true;
+    } else if (products !== undefined) await Promise.race([time(opened, products), lossOf(opened)]);
+    else send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
 
 /** How often a thread that works looks whether it is to stop. */
 const LOOK_MS = 5;
@@ -28,7 +32,7 @@ const LOOK_MS = 5;
 const LOSS_MS = 100;
 
 const port = parentPort!;
-const { settings, spec, buffers, flags } = workerData as Start;
+const { settings, spec, tiles, buffers, products, flags } = workerData as Start;
 
 const send = (message: FromDevice, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
 const sendFailure = (error: unknown, id?: number) => {
@@ -44,11 +48,17 @@ export async function serveDevice(open: typeof openDevice): Promise<void> {
   let serves = false;
   try {
     opened = await open(settings.wanted);
+<<<<<<< HEAD
     if (spec === undefined) send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
     else {
       serve(opened, await DeviceProgram.create(opened, spec, settings.memoryBytes));
       serves = true;
     }
+=======
+    if (spec !== undefined) return serve(opened, await DeviceProgram.create(opened, spec, tiles, settings.memoryBytes));
+    if (products !== undefined) await Promise.race([time(opened, products), lossOf(opened)]);
+    else send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
+>>>>>>> b5612c8 (A tuner: dropstream tune times tiles of products on the user's GPU, the fingerprint names the choice, and runs with checkpoints keep theirs)
   } catch (error) {
     sendFailure(error);
   } finally {
@@ -57,6 +67,24 @@ export async function serveDevice(open: typeof openDevice): Promise<void> {
       port.close();
     }
     rests();
+  }
+}
+
+/** @throws when the device is lost */
+async function lossOf({ device, adapter }: OpenDevice): Promise<never> {
+  const { reason, message } = await device.lost;
+  throw Object.assign(new Error(`the GPU ${adapter.name} was lost (${reason || 'unknown'}): ${message}`), { name: 'DeviceLost' });
+}
+
+/** Ends early when nobody waits any more. */
+async function time({ device, adapter }: OpenDevice, all: readonly ProductsToTime[]): Promise<void> {
+  const memory = new DeviceMemory(device, adapter.name, settings.memoryBytes);
+  for (const [product, one] of all.entries()) {
+    const times = await timesOfTiles(device, memory, one, (tile) => {
+      if (Atomics.load(flags, FLAG_DISPOSED) === 1) throw new StepCancelled();
+      send({ kind: 'timing', product, tile });
+    });
+    send({ kind: 'timed', product, times });
   }
 }
 

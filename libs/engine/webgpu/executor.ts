@@ -9,10 +9,13 @@ import { adapterHere } from './adapters.js';
 import { ALIGNMENT_FLOATS, type PlannedCall, planCalls } from './calls.js';
 import type { AdapterDescription } from './device.js';
 import { finishShader } from './finishing.js';
+import type { Tiles } from './kernels/tile-shapes.js';
 import { type Lack, lackOf, type Needs, needsOf } from './needs.js';
 import { WebgpuProgram } from './program.js';
 import { settings } from './settings.js';
 import { describeAdapter } from './start-device.js';
+import { tunedTiles, tuningState } from './tuning/tiles-here.js';
+import { tilesOf, wordsOfTiles } from './tuning/tiles-in-fingerprint.js';
 
 /** The most buffers that a shader of any model binds: the gradient of window attention with dropout. */
 export const MOST_BINDINGS = 10;
@@ -24,13 +27,14 @@ export const webgpuExecutor: Executor = {
   async prepare(graph, samples, options) {
     const adapter = await adapterHere();
     const { name, driver, dawn } = adapter;
-    const { spec, calls } = await fittingPlan(graph, samples, options, adapter);
-    const build = `webgpu ${dawn} ${await inTurns(kernelDigest(spec, calls))}`;
+    const tiles = (options.like !== undefined && tilesOf(options.like, adapter)) || tunedTiles(adapter);
+    const { spec, calls } = await fittingPlan(graph, samples, { ...options, tiles }, adapter);
+    const build = `webgpu ${dawn}${wordsOfTiles(spec, calls, tiles)} ${await inTurns(kernelDigest(spec, calls))}`;
     return {
       fingerprint: { executor: 'webgpu', kernelPath: `${name} ${driver}`, build },
       samples: spec.chunkSamples,
       gpu: { adapter: name, driver, runtime: `webgpu ${dawn}` },
-      create: () => WebgpuProgram.create(spec),
+      create: () => WebgpuProgram.create(spec, tiles),
     };
   },
   async missing() {
@@ -43,14 +47,19 @@ export const webgpuExecutor: Executor = {
     }
   },
   async describe() {
-    const { name, driver, dawn, software, limits } = await adapterHere();
+    const adapter = await adapterHere();
+    const { name, driver, dawn, software, limits } = adapter;
     const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`;
     const where = software ? ', which computes on the CPU' : '';
     const most = `buffers up to ${megabytes(limits.bufferBytes)}, ${limits.workgroupBytes / 1024} KB of workgroup memory`;
     const few = `; a shader binds ${limits.storageBuffers} buffers, but some models need ${MOST_BINDINGS}`;
-    return `${name}${where} (${driver}); ${most}${limits.storageBuffers < MOST_BINDINGS ? few : ''}; webgpu ${dawn}`;
+    return `${name}${where} (${driver}); ${most}${limits.storageBuffers < MOST_BINDINGS ? few : ''}; webgpu ${dawn}; ${tuningState(adapter)}`;
   },
 };
+
+interface PlanOptions extends PrepareOptions {
+  tiles: Tiles;
+}
 
 interface Plan {
   spec: ProgramSpec;
@@ -59,7 +68,7 @@ interface Plan {
 }
 
 /** The plan with the largest chunk, of `samples` halved any number of times, that fits into the device. @throws ExecutorUnavailable */
-async function fittingPlan(graph: Graph, samples: number, options: PrepareOptions, adapter: AdapterDescription): Promise<Plan> {
+async function fittingPlan(graph: Graph, samples: number, options: PlanOptions, adapter: AdapterDescription): Promise<Plan> {
   for (let chunk = samples; ; chunk = Math.ceil(chunk / 2)) {
     const plan = await inTurns(planFor(graph, chunk, options));
     const lack = await lackHere(needsOf(plan.spec, plan.calls, options.held, adapter.limits), adapter);
@@ -77,9 +86,10 @@ async function lackHere(needs: Needs, adapter: AdapterDescription): Promise<Lack
   return granted ? undefined : { reason, ofMemory: true };
 }
 
-function* planFor(graph: Graph, samples: number, options: PrepareOptions): Pieces<Plan> {
+function* planFor(graph: Graph, samples: number, options: PlanOptions): Pieces<Plan> {
+  const { tiles } = options;
   const spec = yield* lowerInPieces(graph, samples, { ...options, alignmentFloats: ALIGNMENT_FLOATS });
-  return { spec, calls: [...(yield* planCalls(spec, spec.forward)), ...(yield* planCalls(spec, spec.backward))] };
+  return { spec, calls: [...(yield* planCalls(spec, spec.forward, tiles)), ...(yield* planCalls(spec, spec.backward, tiles))] };
 }
 
 /** Digest of the program's calls, and of the shaders that compute them and that finish images. */

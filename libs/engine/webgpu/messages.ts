@@ -5,15 +5,21 @@ import type { Subtree } from '../gradient-tree.js';
 import type { ProgramSpec } from '../native/program-spec.js';
 import type { CallTimes } from './call-times.js';
 import type { AdapterDescription } from './device.js';
+import type { TileName, Tiles } from './kernels/tile-shapes.js';
 import type { Settings } from './settings.js';
 import type { StagedPart } from './staged-images.js';
+import type { ProductsToTime, TileTime } from './tuning/product-times.js';
 
 /** What the thread is started with. Without a spec it only describes the adapter and ends. */
 export interface Start {
   settings: Settings;
   spec?: ProgramSpec;
+  /** The tiles of the program's matrix products. */
+  tiles?: Tiles;
   /** Without a spec: sizes of buffers in bytes, of which the thread says whether the device has memory for all. */
   buffers?: readonly number[];
+  /** Without a spec: products to time with every tile. */
+  products?: readonly ProductsToTime[];
   /** What the thread must see at once, or after the process has stopped handling messages. */
   flags: Int32Array;
 }
@@ -72,6 +78,10 @@ export type ToDevice =
 
 export type FromDevice =
   | { kind: 'described'; adapter: AdapterDescription; granted: boolean }
+  /** A tile is about to be compiled or timed. */
+  | { kind: 'timing'; product: number; tile: TileName }
+  /** How long the tiles of a product took. */
+  | { kind: 'timed'; product: number; times: TileTime[] }
   /** `times`: whether calls can be timed. */
   | { kind: 'ready'; memoryBytes: number; times: boolean }
   | { kind: 'ask'; id: number; piece: Piece }

@@ -18,6 +18,7 @@ import type { UnfinishedImages } from '../images.js';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { type CallArrays, DeviceThread } from './device-thread.js';
 import { finishWords } from './finish-words.js';
+import type { Tiles } from './kernels/tile-shapes.js';
 import type { BatchHead } from './messages.js';
 import { WebgpuProfiler } from './profiler.js';
 
@@ -30,8 +31,8 @@ export class WebgpuProgram implements Executable {
   /** Where each parameter begins in a gradient of all of them. */
   readonly #begins: readonly number[];
 
-  static async create(spec: ProgramSpec): Promise<WebgpuProgram> {
-    return new WebgpuProgram(await DeviceThread.create(spec), spec);
+  static async create(spec: ProgramSpec, tiles?: Tiles): Promise<WebgpuProgram> {
+    return new WebgpuProgram(await DeviceThread.create(spec, tiles), spec);
   }
 
   private constructor(

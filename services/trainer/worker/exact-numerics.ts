@@ -5,15 +5,14 @@
 import { RecentMap } from '#bounds/recent-map.js';
 import { ExecutorUnavailable } from '#engine/index.js';
 import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
-import { readManifest } from '#storage/checkpoint.js';
-import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
-import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { manifestKeyOf } from '#work/checkpoint-keys.js';
 import { asResolved } from '../run/run-spec.js';
-import type { KnownCheckpoint, RunView } from '../run/run-state.js';
+import type { RunView } from '../run/run-state.js';
 import { engineName } from './engine-choices.js';
+import { newestNumerics } from './newest-numerics.js';
 import type { RunPrograms } from './run-program.js';
 
 /** The worker's numerics differ from the checkpoint's, and the run asks for exact resumption. */
@@ -54,10 +53,10 @@ export class ExactNumerics {
     const newest = manifestKeyOf(checkpoints[0].name, run.uid);
     const known = this.#fits.get(newest);
     if (known !== undefined) return known;
-    const found = await this.#wanted(checkpoints, run.uid, signal);
+    const found = await newestNumerics(this.#options.store, checkpoints, run.uid, signal);
     // Without a readable checkpoint, the attempt itself reports what is wrong with the run.
     if (found === undefined) return true;
-    const planned = { uid: run.uid, spec: asResolved(run.spec) };
+    const planned = { uid: run.uid, spec: asResolved(run.spec), like: found.fingerprint };
     const here = await this.#options.programs.fingerprint(planned, engineName(engine)).then(fingerprintLine, (error) => {
       if (error instanceof ExecutorUnavailable) return error.message;
       throw error;
@@ -70,18 +69,5 @@ export class ExactNumerics {
       this.#options.logger.warn(seen, 'an exact run waits for a worker with the numerics of its checkpoint');
     }
     return fits;
-  }
-
-  /** The numerics of the newest readable checkpoint; an attempt skips damaged ones in the same way. */
-  async #wanted(checkpoints: readonly KnownCheckpoint[], runUid: string, signal: AbortSignal) {
-    for (const { name } of checkpoints) {
-      try {
-        const { manifest } = await readManifest(this.#options.store, manifestKeyOf(name, runUid), { signal });
-        return { checkpoint: name, fingerprint: manifest.fingerprint };
-      } catch (error) {
-        if (!(error instanceof CheckpointDamaged || error instanceof ObjectNotFound)) throw error;
-      }
-    }
-    return undefined;
   }
 }

@@ -7,6 +7,7 @@ import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { type AttemptContext, type AttemptOptions, attemptContext } from './attempt-context.js';
 import type { CheckpointEvaluations } from './evaluations.js';
 import { Interrupted, Interruption } from './interruption.js';
+import { newestNumerics } from './newest-numerics.js';
 import { RunCheckpoints } from './run-checkpoints.js';
 import { openRunEvaluations } from './run-evaluations.js';
 import { startingPoint } from './starting-point.js';
@@ -37,7 +38,9 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   });
   let program: Program | undefined;
   try {
-    program = await context.programs.compile({ uid: context.claimed.view.run.uid, spec: context.spec }, context.engine);
+    const { checkpoints: known, run } = context.claimed.view;
+    const like = (await newestNumerics(context.store, known, run.uid, context.claimed.signal))?.fingerprint;
+    program = await context.programs.compile({ uid: run.uid, spec: context.spec, like }, context.engine);
     return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations, waiting });
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;

@@ -23,6 +23,8 @@ import type { ResolvedSpec } from '../run/run-spec.js';
 interface PlannedRun {
   readonly uid: string;
   readonly spec: ResolvedSpec;
+  /** The numerics of the checkpoint that it goes on from: what a machine may choose is as it was then. */
+  readonly like?: string | undefined;
 }
 
 /** Largest number of plans that are kept between looking at a run and attempting it. */
@@ -31,7 +33,7 @@ const remembered = 8;
 const plannedForMs = 30_000;
 
 export class RunPrograms {
-  /** By uid of the run and engine. */
+  /** By uid of the run, engine and numerics to go on with. */
   readonly #plans = new RecentMap<string, { readonly plan: Promise<PlannedProgram>; readonly sinceMs: number }>(remembered);
 
   constructor(private readonly now: () => number = () => performance.now()) {}
@@ -39,7 +41,7 @@ export class RunPrograms {
   /** The program of an attempt. Its plan is not used again. @throws UnknownModel, ExecutorUnavailable; RangeError for options that the executor lacks */
   async compile(run: PlannedRun, engine: EngineName): Promise<Program> {
     const plan = this.#planned(run, engine);
-    this.#plans.delete(keyOf(run, engine));
+    for (const one of [run, { ...run, like: undefined }]) this.#plans.delete(keyOf(one, engine));
     return (await plan).create();
   }
 
@@ -59,7 +61,7 @@ export class RunPrograms {
     if (known !== undefined && this.now() - known.sinceMs < plannedForMs) return known.plan;
     const { inputSize, nbClasses, batchSize } = run.spec;
     const shapes = { imageSize: inputSize, classes: nbClasses, batch: batchSize };
-    const plan = planProgram(modelOf(run.spec), shapes, { ...optionsOf(run.spec), executor: executorOf(engine) });
+    const plan = planProgram(modelOf(run.spec), shapes, { ...optionsOf(run.spec), executor: executorOf(engine), like: run.like });
     const kept = { plan, sinceMs: this.now() };
     this.#plans.set(key, kept);
     // What was missing may be there at the next look.
@@ -70,7 +72,8 @@ export class RunPrograms {
   }
 }
 
-const keyOf = ({ uid }: PlannedRun, engine: EngineName): string => `${uid} ${engine}`;
+/** On the other engines there is nothing to choose. */
+const keyOf = ({ uid, like }: PlannedRun, engine: EngineName): string => `${uid} ${engine} ${engine === 'webgpu' ? (like ?? '') : ''}`;
 
 function optionsOf(spec: ResolvedSpec): Omit<CompileOptions, 'executor'> {
   const { precision, checkpointBlocks, gradientLeaves } = spec;

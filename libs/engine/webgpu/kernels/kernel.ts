@@ -16,6 +16,7 @@ import type { KernelName } from '#native/kernel-operands.js';
 import type { ElementType } from '../../native/program-spec.js';
 import { CALL_STRUCT } from '../call-words.js';
 import { DROPOUT, POSITIONS } from './shared.js';
+import type { Tiles } from './tile-shapes.js';
 
 /** An operand of a call: where it is and how it is stored. */
 export interface DeviceOperand {
@@ -36,6 +37,8 @@ export interface DeviceCall {
   draws: boolean;
   /** Largest number of samples of a chunk. */
   chunkSamples: number;
+  /** The tiles that were chosen for matrix products. */
+  tiles?: Tiles;
 }
 
 /** `in.x` and `out.y` are operands of the call; `scratch.NAME` is memory of the call's own, undefined before its first dispatch. */

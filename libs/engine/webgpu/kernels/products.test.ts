@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu, runKernel } from '../../../../test/support/webgpu-kernel.js';
+import { tiledProducts, tileNames, type Tiles } from './tile-shapes.js';
 
 after(closeTestDevice);
 const skip = noWebgpu;
@@ -15,11 +16,29 @@ const shapes = [
   { n: 2, rows: 70, k: 23, out: 67 },
 ];
 
-const linear = ({ n, rows, k, out }: (typeof shapes)[0], { bias = true, gelu = false, slope = true } = {}): KernelRun => ({
+type Shape = (typeof shapes)[0];
+
+const linear = ({ n, rows, k, out }: Shape, { bias = true, gelu = false, slope = true } = {}): KernelRun => ({
   kernel: 'linear',
   attributes: { rows, in: k, out, gelu: Number(gelu), bias: Number(bias) },
   inputs: { x: values(n * rows * k, 1), weight: values(k * out, 2), ...(bias && { bias: values(out, 3) }) },
   outputs: { y: n * rows * out, ...(gelu && slope && { slope: n * rows * out }) },
+  n,
+});
+
+const linearInputGrad = ({ n, rows, k, out }: Shape, gelu: number): KernelRun => ({
+  kernel: 'linear_input_grad',
+  attributes: { rows, in: k, out, gelu },
+  inputs: { dy: values(n * rows * out, 1), weight: values(k * out, 2), ...(gelu === 1 && { slope: values(n * rows * k, 3) }) },
+  outputs: { y: n * rows * k },
+  n,
+});
+
+const linearWeightGrad = ({ n, rows, k, out }: Shape, bias: boolean): KernelRun => ({
+  kernel: 'linear_weight_grad',
+  attributes: { rows, in: k, out },
+  inputs: { x: values(n * rows * k, 1), dy: values(n * rows * out, 2) },
+  outputs: { weight: values(k * out, 3), ...(bias && { bias: values(out, 4) }) },
   n,
 });
 
@@ -48,13 +67,7 @@ test('a chunk with fewer samples than the largest is the same as one of its own'
 test('linear_input_grad is within 1e-6, in bf16 too, with and without the slope of a GELU', { skip }, async () => {
   for (const { n, rows, k, out } of shapes)
     for (const gelu of [0, 1]) {
-      const run: KernelRun = {
-        kernel: 'linear_input_grad',
-        attributes: { rows, in: k, out, gelu },
-        inputs: { dy: values(n * rows * out, 1), weight: values(k * out, 2), ...(gelu === 1 && { slope: values(n * rows * k, 3) }) },
-        outputs: { y: n * rows * k },
-        n,
-      };
+      const run = linearInputGrad({ n, rows, k, out }, gelu);
       await assertMatchesFloat64(run, 1e-6);
       await assertMatchesInBf16(run, 1e-6);
     }
@@ -63,16 +76,31 @@ test('linear_input_grad is within 1e-6, in bf16 too, with and without the slope 
 test('linear_weight_grad is within 2e-6 and adds to the gradients; split rows, too; equal bits run to run', { skip }, async () => {
   for (const { n, rows, k, out } of [...shapes, { n: 3, rows: 700, k: 12, out: 8 }])
     for (const bias of [true, false]) {
-      const run: KernelRun = {
-        kernel: 'linear_weight_grad',
-        attributes: { rows, in: k, out },
-        inputs: { x: values(n * rows * k, 1), dy: values(n * rows * out, 2) },
-        outputs: { weight: values(k * out, 3), ...(bias && { bias: values(out, 4) }) },
-        n,
-      };
+      const run = linearWeightGrad({ n, rows, k, out }, bias);
       await assertMatchesFloat64(run, 2e-6);
       await assertMatchesFloat64({ ...run, chunkSamples: 4 * n }, 2e-6);
       await assertMatchesInBf16(run, 2e-6);
       assert.deepEqual(await runKernel(run), await runKernel(run));
     }
 });
+
+/** More than one of the largest tiles on every side, with edges: whole vectors, and none. */
+const wide: readonly Shape[] = [
+  { n: 3, rows: 50, k: 144, out: 132 },
+  { n: 3, rows: 47, k: 133, out: 137 },
+];
+
+for (const tile of tileNames)
+  test(`every product is as near to float64 with tile ${tile}, in fp32 and in bf16`, { skip }, async () => {
+    const tiles: Tiles = Object.fromEntries(tiledProducts.flatMap((one) => ['fp32', 'bf16'].map((type) => [`${one}.${type}`, tile])));
+    for (const shape of wide) {
+      for (const run of [linear(shape, { gelu: true }), linearInputGrad(shape, 1)]) {
+        await assertMatchesFloat64({ ...run, tiles }, 1e-6);
+        await assertMatchesInBf16({ ...run, tiles }, 1e-6);
+      }
+      const gradient = { ...linearWeightGrad(shape, true), tiles };
+      await assertMatchesFloat64(gradient, 2e-6);
+      await assertMatchesInBf16(gradient, 2e-6);
+      assert.deepEqual(await runKernel(gradient), await runKernel(gradient));
+    }
+  });

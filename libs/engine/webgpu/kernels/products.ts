@@ -2,7 +2,8 @@
 import { columnSums, sumOfPartials, together } from './column-sums.js';
 import { GELU } from './gaussian.js';
 import { type DeviceCall, type DeviceKernel, type KernelGenerator, type OperandReference, shader } from './kernel.js';
-import { DEPTH, type Factor, ONE, tileFor, tileSums, tileThreads } from './tiles.js';
+import { type TiledProduct, tileFor, threadsOf } from './tile-shapes.js';
+import { type Factor, ONE, tileSums } from './tiles.js';
 import { inWholeWords } from './whole-words.js';
 
 /** y[R, out] = x[R, in] · weight[out, in]ᵀ (+ bias). With gelu: y = GELU(sum), and slope = GELU'(sum) where it is stored. */
@@ -75,7 +76,7 @@ const [ROWS, N, K] = ['call.sizes.x', 'call.sizes.y', 'call.sizes.z'];
 
 /** C has rows of all samples. */
 function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declarations, store }: RowsProduct): DeviceKernel {
-  const tile = tileFor(call.chunkSamples * rows, n);
+  const tile = tileFor(call.chunkSamples * rows, n, chosenTile(call, a.name));
   const factor = (one: RowsProduct['a'], side: string, size: number): Factor =>
     one.along === 'k' ? { ...one, stride: K, inFours: k % 4 === 0 } : { ...one, stride: side, inFours: size % 4 === 0 };
   const {
@@ -89,11 +90,11 @@ function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declaration
     n: N,
     begin: '0u',
     end: K,
-    whole: k % DEPTH === 0,
+    whole: k % tile.depth === 0,
     tile,
   });
-  const across = Math.ceil(n / tile.side);
-  const height = (samples: number) => Math.ceil((samples * rows) / tile.side);
+  const across = Math.ceil(n / tile.columns);
+  const height = (samples: number) => Math.ceil((samples * rows) / tile.rows);
   // Workgroups of one row of tiles are neighbours, so that they read the same rows of A at about the same time.
   return {
     dispatches: [
@@ -102,7 +103,7 @@ function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declaration
         operands,
         // A product multiplies in the type of its activations.
         ...(call.inputs[a.name]?.type === 'bf16' && { rounded: [b.name] }),
-        workgroupSize: tileThreads,
+        workgroupSize: threadsOf(tile),
         sizes: [rows, n, k],
         workgroups: (samples) => [across, Math.min(height(samples), FOLD), Math.ceil(height(samples) / FOLD)],
         declarations: `${memory}${declarations}
@@ -116,8 +117,8 @@ fn finish(row: u32, column: u32, m_size: u32, sum: vec4f) {
 }`,
         body: `
   let m_size = call.n * ${ROWS};
-  let m0 = (group.z * ${FOLD}u + group.y) * ${tile.side}u;
-  let n0 = group.x * ${tile.side}u;
+  let m0 = (group.z * ${FOLD}u + group.y) * ${tile.rows}u;
+  let n0 = group.x * ${tile.columns}u;
   if (m0 >= m_size) { return; }
 ${sums}
   for (var s = 0u; s < ${count}u * ${ONE}; s++) { finish(m0 + row_of(s, lane), n0 + column_of(s, lane), m_size, sums[s]); }`,
@@ -125,6 +126,10 @@ ${sums}
     ],
   };
 }
+
+/** What was chosen for this product in the type that it multiplies, which is that of its activations. */
+const chosenTile = ({ kernel, inputs, tiles }: DeviceCall, activations: string) =>
+  tiles?.[`${kernel as TiledProduct}.${inputs[activations]?.type ?? 'fp32'}`];
 
 /** Most rows of tiles in one direction of workgroups. */
 const FOLD = 32_768;
@@ -142,7 +147,7 @@ const ROWS_PER_SPLIT = 1024;
 /** weight[out, in] += dyᵀ · x, bias += Σ dy. Rows are split between workgroups, since the result has few tiles. */
 export const linearWeightGrad: KernelGenerator = (call) => {
   const { rows = 1, in: n = 1, out: m = 1 } = call.attributes;
-  const tile = tileFor(m, n);
+  const tile = tileFor(m, n, chosenTile(call, 'dy'));
   const M = K; // the third size
   const splits = (samples: number) => Math.ceil((samples * rows) / ROWS_PER_SPLIT);
   const direct = splits(call.chunkSamples) === 1;
@@ -163,9 +168,9 @@ export const linearWeightGrad: KernelGenerator = (call) => {
   const product = shader(call, {
     label: call.kernel,
     operands: { dy: 'in.dy', x: 'in.x', ...(direct ? { weight: 'out.weight' } : { partial: 'scratch.weight' }) },
-    workgroupSize: tileThreads,
+    workgroupSize: threadsOf(tile),
     sizes: [rows, n, m],
-    workgroups: (samples) => [Math.ceil(n / tile.side), Math.ceil(m / tile.side), splits(samples)],
+    workgroups: (samples) => [Math.ceil(n / tile.columns), Math.ceil(m / tile.rows), splits(samples)],
     declarations: `${declarations}
 fn finish(row: u32, column: u32, split: u32, sum: vec4f) {
   if (row >= ${M} || column >= ${N}) { return; }
@@ -174,8 +179,8 @@ fn finish(row: u32, column: u32, split: u32, sum: vec4f) {
   ${n % 4 === 0 ? storeWhole : ['x', 'y', 'z', 'w'].map((c, e) => `if (count > ${e}u) { ${store(e, c)} }`).join('\n  ')}
 }`,
     body: `
-  let m0 = group.y * ${tile.side}u;
-  let n0 = group.x * ${tile.side}u;
+  let m0 = group.y * ${tile.rows}u;
+  let n0 = group.x * ${tile.columns}u;
   let end = min((group.z + 1u) * ${ROWS_PER_SPLIT}u, call.n * ${ROWS});
 ${sums}
   for (var s = 0u; s < ${count}u * ${ONE}; s++) { finish(m0 + row_of(s, lane), n0 + column_of(s, lane), group.z, sums[s]); }`,

@@ -1,7 +1,8 @@
 /**
- * The template of matrix products C[M, N] = Σ_k A(m, k) · B(k, n). A workgroup computes a square tile of C. It takes DEPTH values of k at a time into
- * workgroup memory, as [k][m] and [k][n], from which each of its 64 threads adds outer products in registers. Sums run over k in order.
+ * The template of matrix products C[M, N] = Σ_k A(m, k) · B(k, n). A workgroup computes a tile of C (tile-shapes.ts). It takes a few values of k at a
+ * time into workgroup memory, as [k][m] and [k][n], from which each of its threads adds outer products in registers. Sums run over k in order.
  */
+import { strideOf, type Tile, threadsOf } from './tile-shapes.js';
 
 /**
  * 1, which no compiler knows: loops that it bounds are not unrolled. Unrolled, a product takes seconds to compile on a software device, and nothing is
@@ -20,22 +21,6 @@ export interface Factor {
   inFours: boolean;
 }
 
-export interface Tile {
-  /** Rows and columns of C in a workgroup: 64 or 32. */
-  side: 64 | 32;
-}
-
-const THREADS = 64;
-/** Threads along each side of the tile. */
-const ACROSS = 8;
-/** Values of k that are in workgroup memory at a time. */
-export const DEPTH = 16;
-
-export const tileThreads = THREADS;
-
-/** The larger tile needs fewer loads a product, the smaller wastes less at the edges of small matrices. */
-export const tileFor = (m: number, n: number): Tile => ({ side: Math.min(m, n) > 32 ? 64 : 32 });
-
 export interface TileSums {
   /** With functions `row_of(s, lane)` and `column_of(s, lane)`: the row of `sums[s]` in the tile, and the first of its columns. */
   declarations: string;
@@ -53,39 +38,40 @@ interface TileSpec {
   n: string;
   begin: string;
   end: string;
-  /** Whether the range of k consists of whole parts of DEPTH. */
+  /** Whether the range of k consists of whole parts of the tile's depth. */
   whole: boolean;
   tile: Tile;
 }
 
 export function tileSums({ a, b, m, n, begin, end, whole, tile }: TileSpec): TileSums {
-  const quads = tile.side / 4; // vec4f along a side
-  const each = quads / ACROSS; // vec4f of a side that a thread owns
-  const stride = quads + 1; // one more, so that the threads of a load write to different banks
+  const { rows, columns, depth, down, across } = tile;
+  // vec4f along a side that a thread owns
+  const [eachDown, eachAcross] = [rows / 4 / down, columns / 4 / across];
+  const [strideA, strideB] = [strideOf(rows), strideOf(columns)];
   const range = (count: number) => Array.from({ length: count }, (_, i) => i);
-  const variables = range(each * 4).flatMap((i) => range(each).map((j) => ({ i, j, name: `sum_${i}_${j}` })));
+  const variables = range(eachDown * 4).flatMap((i) => range(eachAcross).map((j) => ({ i, j, name: `sum_${i}_${j}` })));
   return {
     declarations: `
-var<workgroup> tile_a: array<vec4f, ${DEPTH * stride}>;
-var<workgroup> tile_b: array<vec4f, ${DEPTH * stride}>;
-fn row_of(s: u32, lane: u32) -> u32 { let i = s / ${each}u; return i / 4u * ${4 * ACROSS}u + lane / ${ACROSS}u * 4u + i % 4u; }
-fn column_of(s: u32, lane: u32) -> u32 { return s % ${each}u * ${4 * ACROSS}u + lane % ${ACROSS}u * 4u; }
+var<workgroup> tile_a: array<vec4f, ${depth * strideA}>;
+var<workgroup> tile_b: array<vec4f, ${depth * strideB}>;
+fn row_of(s: u32, lane: u32) -> u32 { let i = s / ${eachAcross}u; return i / 4u * ${4 * down}u + lane / ${across}u * 4u + i % 4u; }
+fn column_of(s: u32, lane: u32) -> u32 { return s % ${eachAcross}u * ${4 * across}u + lane % ${across}u * 4u; }
 `,
     count: variables.length,
     sums: `
-  let thread_n = lane % ${ACROSS}u;
-  let thread_m = lane / ${ACROSS}u;
+  let thread_n = lane % ${across}u;
+  let thread_m = lane / ${across}u;
 ${variables.map(({ name }) => `  var ${name} = vec4f(0.0);`).join('\n')}
-  for (var k0 = ${begin}; k0 < ${end}; k0 += ${DEPTH}u) {
-${loadTile(a, { side: 'm', size: m, end, whole, quads, stride })}
-${loadTile(b, { side: 'n', size: n, end, whole, quads, stride })}
+  for (var k0 = ${begin}; k0 < ${end}; k0 += ${depth}u) {
+${loadTile(a, { side: 'm', size: m, end, whole, quads: rows / 4, stride: strideA, tile })}
+${loadTile(b, { side: 'n', size: n, end, whole, quads: columns / 4, stride: strideB, tile })}
     workgroupBarrier();
-    for (var k = 0u; k < ${DEPTH}u * ${ONE}; k++) {
-${range(each)
-  .map((q) => `      let a_${q} = tile_a[k * ${stride}u + thread_m + ${q * ACROSS}u];`)
+    for (var k = 0u; k < ${depth}u * ${ONE}; k++) {
+${range(eachDown)
+  .map((q) => `      let a_${q} = tile_a[k * ${strideA}u + thread_m + ${q * down}u];`)
   .join('\n')}
-${range(each)
-  .map((q) => `      let b_${q} = tile_b[k * ${stride}u + thread_n + ${q * ACROSS}u];`)
+${range(eachAcross)
+  .map((q) => `      let b_${q} = tile_b[k * ${strideB}u + thread_n + ${q * across}u];`)
   .join('\n')}
 ${variables.map(({ i, j, name }) => `      ${name} = fma(vec4f(a_${i >> 2}.${'xyzw'[i & 3]}), b_${j}, ${name});`).join('\n')}
     }
@@ -105,18 +91,19 @@ interface Part {
   /** Vectors of four along the side, and the distance of two values of k in workgroup memory. */
   quads: number;
   stride: number;
+  tile: Tile;
 }
 
 /** The same for rows that lie along k, in blocks of four rows and four values of k, which a thread reads as vectors and turns. */
-function loadBlocks({ name, stride: rowStride }: Factor, { side, size, end, whole, quads, stride }: Part): string {
+function loadBlocks({ name, stride: rowStride }: Factor, { side, size, end, whole, quads, stride, tile }: Part): string {
   const load = (e: number) => {
     const vector = `load4_${name}((min(side + ${e}u, ${size} - 1u) * ${rowStride} + at) / 4u)`;
     return whole ? vector : `select(vec4f(0.0), ${vector}, k0 + k < ${end})`;
   };
   const rows = [0, 1, 2, 3];
-  return `    for (var t = lane; t < ${(DEPTH / 4) * quads}u * ${ONE}; t += ${THREADS}u) {
-      let k = t % ${DEPTH / 4}u * 4u;
-      let quad = t / ${DEPTH / 4}u;
+  return `    for (var t = lane; t < ${(tile.depth / 4) * quads}u * ${ONE}; t += ${threadsOf(tile)}u) {
+      let k = t % ${tile.depth / 4}u * 4u;
+      let quad = t / ${tile.depth / 4}u;
       let side = ${side}0 + 4u * quad;
       let at = ${whole ? 'k0 + k' : `min(k0 + k, ${end} - 4u)`};
 ${rows.map((e) => `      let row_${e} = ${load(e)};`).join('\n')}
@@ -129,10 +116,10 @@ ${rows.map((c) => `      tile_${side === 'm' ? 'a' : 'b'}[(k + ${c}u) * ${stride
  */
 function loadTile(factor: Factor, part: Part): string {
   const { name, along, stride: rowStride, inFours } = factor;
-  const { side, size, end, whole, quads, stride } = part;
+  const { side, size, end, whole, quads, stride, tile } = part;
   if (along === 'k' && inFours) return loadBlocks(factor, part);
   const last = `${size} - 1u`;
-  const [k, quad] = along === 'k' ? [`t % ${DEPTH}u`, `t / ${DEPTH}u`] : [`t / ${quads}u`, `t % ${quads}u`];
+  const [k, quad] = along === 'k' ? [`t % ${tile.depth}u`, `t / ${tile.depth}u`] : [`t / ${quads}u`, `t % ${quads}u`];
   const element = (e: number) => {
     const place = `min(side + ${e}u, ${last})`;
     return along === 'k' ? `load_${name}(${place} * ${rowStride} + at)` : `load_${name}(at * ${rowStride} + ${place})`;
@@ -141,7 +128,7 @@ function loadTile(factor: Factor, part: Part): string {
     along === 'side' && inFours
       ? `load4_${name}((at * ${rowStride} + min(side, ${size} - 4u)) / 4u)`
       : `vec4f(${[0, 1, 2, 3].map(element).join(', ')})`;
-  return `    for (var t = lane; t < ${DEPTH * quads}u * ${ONE}; t += ${THREADS}u) {
+  return `    for (var t = lane; t < ${tile.depth * quads}u * ${ONE}; t += ${threadsOf(tile)}u) {
       let k = ${k};
       let quad = ${quad};
       let side = ${side}0 + 4u * quad;
