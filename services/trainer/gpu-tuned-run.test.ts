@@ -15,7 +15,8 @@ import { follow, lossesOf, TrainingServices } from '../../test/support/training-
 
 const parent = 'projects/p';
 const soon = { timeoutMs: 30_000 };
-const [first, second]: Tiles[] = [{ 'linear.fp32': '128x64x16@128' }, { 'linear.fp32': '32x32x16@64', 'linear_input_grad.fp32': '64x64x16@256' }];
+const first: Tiles = { 'linear.fp32': '128x64x16@128' };
+const second: Tiles = { 'linear.fp32': '32x32x16@64', 'linear_input_grad.fp32': '64x64x16@256' };
 
 test('an exact run keeps its tiles when its GPU is tuned meanwhile, and a new run has the new ones', {
   skip: withoutExecutor('webgpu'),

@@ -2,7 +2,7 @@
 import { columnSums, sumOfPartials, together } from './column-sums.js';
 import { GELU } from './gaussian.js';
 import { type DeviceCall, type DeviceKernel, type KernelGenerator, type OperandReference, shader } from './kernel.js';
-import { type TiledProduct, tileFor, threadsOf } from './tile-shapes.js';
+import { kindOf, type TiledProduct, threadsOf, tileFor } from './tile-shapes.js';
 import { type Factor, ONE, tileSums } from './tiles.js';
 import { inWholeWords } from './whole-words.js';
 
@@ -129,7 +129,7 @@ ${sums}
 
 /** What was chosen for this product in the type that it multiplies, which is that of its activations. */
 const chosenTile = ({ kernel, inputs, tiles }: DeviceCall, activations: string) =>
-  tiles?.[`${kernel as TiledProduct}.${inputs[activations]?.type ?? 'fp32'}`];
+  tiles?.[kindOf(kernel as TiledProduct, inputs[activations]?.type ?? 'fp32')];
 
 /** Most rows of tiles in one direction of workgroups. */
 const FOLD = 32_768;

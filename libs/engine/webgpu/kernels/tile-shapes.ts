@@ -57,8 +57,12 @@ export const strideOf = (side: number): number => side / 4 + 1;
 export const tiledProducts = ['linear', 'linear_input_grad', 'linear_weight_grad'] as const;
 export type TiledProduct = (typeof tiledProducts)[number];
 
-/** The chosen tiles by `PRODUCT.TYPE`; what is absent has the tiles of a GPU that was not tuned. */
-export type Tiles = Readonly<Partial<Record<`${TiledProduct}.${ElementType}`, TileName>>>;
+/** A product in the type that it multiplies. */
+export type ProductKind = `${TiledProduct}.${ElementType}`;
+export const kindOf = (product: TiledProduct, type: ElementType): ProductKind => `${product}.${type}`;
+
+/** The chosen tiles; what is absent has the tiles of a GPU that was not tuned. */
+export type Tiles = Readonly<Partial<Record<ProductKind, TileName>>>;
 
 /**
  * The tile of a product with m rows and n columns. A chosen one is used for matrices that fill it: the smaller tiles waste less at the edges of small

@@ -6,7 +6,7 @@ import { modelConfig } from '#nn/models/registry.js';
 import { lowerInPieces } from '../../native/lower.js';
 import type { Precision } from '../../precision.js';
 import { ALIGNMENT_FLOATS, multipliedType, planCalls } from '../calls.js';
-import { isTiledProduct, productSizes } from '../kernels/tile-shapes.js';
+import { isTiledProduct, kindOf, type ProductKind, productSizes } from '../kernels/tile-shapes.js';
 import type { ProductShape } from './product-call.js';
 import type { ProductsToTime, TimedShape } from './product-times.js';
 
@@ -22,7 +22,7 @@ const MOST_SHAPES = 8;
 
 /** By kind of product. `batch`: samples of a micro-batch, which a program splits into chunks. @throws UnknownModel */
 export function* productsOf(models: readonly TunedModel[], precisions: readonly Precision[], batch: number): Pieces<ProductsToTime[]> {
-  const found = new Map<string, ProductsToTime & { shapes: TimedShape[] }>();
+  const found = new Map<ProductKind, ProductsToTime & { shapes: TimedShape[] }>();
   for (const { name, imageSize } of models) {
     const graph = yield* traceInPieces(modelConfig(name, { imageSize, classes: CLASSES }), { channels: CHANNELS, imageSize, classes: CLASSES });
     const samples = chunkSamples(graph, batch);
@@ -33,8 +33,9 @@ export function* productsOf(models: readonly TunedModel[], precisions: readonly 
         const { kernel: product, attributes } = call.instruction;
         if (!isTiledProduct(product)) continue;
         const type = multipliedType(spec, call);
-        const { shapes } = found.get(`${product}.${type}`) ?? { shapes: [] };
-        found.set(`${product}.${type}`, { product, type, shapes });
+        const kind = kindOf(product, type);
+        const { shapes } = found.get(kind) ?? { shapes: [] };
+        found.set(kind, { product, type, shapes });
         count(shapes, { ...sizesOf(attributes), samples });
       }
     }

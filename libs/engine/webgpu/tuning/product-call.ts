@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ElementType } from '../../native/program-spec.js';
 import { kernelFor } from '../kernels/index.js';
 import type { DeviceCall, DeviceOperand, OperandReference } from '../kernels/kernel.js';
-import { type TiledProduct, type TileName, tiledProducts, tileNames } from '../kernels/tile-shapes.js';
+import { kindOf, type TiledProduct, type TileName, tiledProducts, tileNames } from '../kernels/tile-shapes.js';
 
 export interface ProductShape {
   /** Per sample. */
@@ -36,7 +36,7 @@ export function productCall(product: TiledProduct, type: ElementType, shape: Pro
   const those = (kind: 'in' | 'out') =>
     Object.fromEntries(operands.filter(({ reference }) => reference.startsWith(kind)).map((one) => [one.reference.slice(kind.length + 1), one]));
   const call = { kernel: product, attributes, inputs: those('in'), outputs: those('out'), draws: false, chunkSamples };
-  return { call: { ...call, tiles: { [`${product}.${type}`]: tile } }, operands };
+  return { call: { ...call, tiles: { [kindOf(product, type)]: tile } }, operands };
 }
 
 /** Digest of the shaders of every product with every tile. A choice holds as long as it does not change. */

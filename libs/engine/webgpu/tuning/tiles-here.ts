@@ -1,6 +1,6 @@
 /** Which tiles programs on an adapter have: those of the checkpoint that a run goes on from, otherwise those that were tuned, otherwise the default. */
 import type { AdapterDescription } from '../device.js';
-import { type TileName, type Tiles, tiledProducts, tileNames } from '../kernels/tile-shapes.js';
+import { kindOf, type TileName, type Tiles, tiledProducts, tileNames } from '../kernels/tile-shapes.js';
 import { elementTypes, productsDigest } from './product-call.js';
 import { NotATuningFile, readTuned, sameKey, type TunedAdapter, type TuningKey, tuningFile } from './tuned-file.js';
 
@@ -49,10 +49,10 @@ const find = (path: string, key: TuningKey): TunedAdapter | undefined => readTun
 function checked(path: string, { tiles }: TunedAdapter): Tiles {
   for (const [product, tile] of Object.entries(tiles))
     if (!isChoice(product, tile)) throw new NotATuningFile(path, `there is no tile ${JSON.stringify(tile)} for ${JSON.stringify(product)}`);
-  return tiles;
+  return tiles as Tiles;
 }
 
-const products = new Set<string>(tiledProducts.flatMap((product) => elementTypes.map((type) => `${product}.${type}`)));
+const products = new Set<string>(tiledProducts.flatMap((product) => elementTypes.map((type) => kindOf(product, type))));
 const names = new Set<string>(tileNames);
 
 export const isChoice = (product: string, tile: string): tile is TileName => products.has(product) && names.has(tile);

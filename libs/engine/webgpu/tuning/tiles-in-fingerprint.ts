@@ -2,7 +2,7 @@
 import type { ProgramSpec } from '../../native/program-spec.js';
 import { multipliedType, type PlannedCall } from '../calls.js';
 import type { AdapterDescription } from '../device.js';
-import { isTiledProduct, productSizes, type Tiles, tileFor } from '../kernels/tile-shapes.js';
+import { isTiledProduct, kindOf, productSizes, type Tiles, tileFor } from '../kernels/tile-shapes.js';
 import { isChoice } from './tiles-here.js';
 
 /** The products of the program that have other tiles than by default, as words that each follow a space: ` linear.fp32=128x64x16@128`. */
@@ -13,8 +13,8 @@ export function wordsOfTiles(spec: ProgramSpec, calls: readonly PlannedCall[], t
     if (!isTiledProduct(kernel)) continue;
     const type = multipliedType(spec, call);
     const { m, n } = productSizes(kernel, attributes, spec.chunkSamples);
-    const { name } = tileFor(m, n, tiles[`${kernel}.${type}`]);
-    if (name !== tileFor(m, n, undefined).name) words.add(` ${kernel}.${type}=${name}`);
+    const { name } = tileFor(m, n, tiles[kindOf(kernel, type)]);
+    if (name !== tileFor(m, n, undefined).name) words.add(` ${kindOf(kernel, type)}=${name}`);
   }
   return [...words].sort().join('');
 }
@@ -31,5 +31,5 @@ export function tilesOf(fingerprint: string, { name, driver, dawn }: Pick<Adapte
     .split(' ')
     .slice(0, -1)
     .map((word) => word.split('=') as [string, string]);
-  return choices.every(([product, tile = '']) => isChoice(product, tile)) ? Object.fromEntries(choices) : undefined;
+  return choices.every(([product, tile = '']) => isChoice(product, tile)) ? (Object.fromEntries(choices) as Tiles) : undefined;
 }

@@ -3,12 +3,12 @@ import { inTurns } from '#bounds/pieces.js';
 import type { ElementType } from '../../native/program-spec.js';
 import { type Precision, precisions as everyPrecision } from '../../precision.js';
 import { adapterHere } from '../adapters.js';
-import { LARGE, type TiledProduct, type TileName } from '../kernels/tile-shapes.js';
+import { kindOf, LARGE, type TiledProduct, type TileName } from '../kernels/tile-shapes.js';
 import { productsOf, type TunedModel, work } from './model-products.js';
 import type { ProductsToTime, TileTime } from './product-times.js';
 import { isChoice, tuningKey } from './tiles-here.js';
 import { timeOnDevice } from './time-on-device.js';
-import { readTuned, sameKey, storeTuned, tuningFile } from './tuned-file.js';
+import { makeFolder, readTuned, sameKey, storeTuned, tuningFile } from './tuned-file.js';
 
 export interface TuneOptions {
   models: readonly TunedModel[];
@@ -54,9 +54,7 @@ const CLEARLY = 1.03;
  * @throws ExecutorUnavailable, UnknownModel, NotATuningFile, TuningFailed, DeviceFailed; the signal's reason
  */
 export async function tune({ models, precisions = everyPrecision, batch, signal, onTile, onChoice }: TuneOptions): Promise<Tuning> {
-  const file = fileToWrite();
-  // A file that is not ours is refused before the time is spent.
-  readTuned(file);
+  const file = await fileToWrite();
   const products = await inTurns(productsOf(models, precisions, batch));
   const { name, driver, dawn, software } = await adapterHere();
   const key = tuningKey({ name, driver, dawn });
@@ -71,22 +69,27 @@ export async function tune({ models, precisions = everyPrecision, batch, signal,
   signal.throwIfAborted();
   // What was not timed now, such as another precision, stays as it was chosen before.
   const before = Object.entries(readTuned(file).find((one) => sameKey(one, key))?.tiles ?? {});
-  const tiles = chosen.map(({ product, precision, tile }): [string, string] => [`${product}.${precision}`, tile]);
+  const tiles = chosen.map(({ product, precision, tile }): [string, string] => [kindOf(product, precision), tile]);
   await storeTuned(file, key, Object.fromEntries([...before.filter(([product, tile]) => isChoice(product, tile)), ...tiles]));
   return { adapter: { name, driver, dawn, software }, file, products: chosen };
 }
 
 /** Forgets the choice for the adapter. @returns the file. @throws ExecutorUnavailable, NotATuningFile, TuningFailed */
 export async function forgetTuning(): Promise<string> {
-  const file = fileToWrite();
+  const file = await fileToWrite();
   await storeTuned(file, tuningKey(await adapterHere()), undefined);
   return file;
 }
 
-function fileToWrite(): string {
+/** What cannot be stored is refused before the time is spent. */
+async function fileToWrite(): Promise<string> {
   const file = tuningFile();
   if (file === undefined)
     throw new TuningFailed('there is no place for the choice: DROPSTREAM_GPU_TUNING is none, or there is no home folder');
+  readTuned(file);
+  await makeFolder(file).catch((error: Error) => {
+    throw new TuningFailed(`${file} cannot be written (${error.message}); let DROPSTREAM_GPU_TUNING name another file`, { cause: error });
+  });
   return file;
 }
 

@@ -3,7 +3,7 @@
  * names for every choice what it depends on. Whoever reads it gets what fits exactly, or nothing.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, constants, mkdir, open, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { readSmallFile } from '#bounds/small-file.js';
@@ -76,11 +76,18 @@ export function readTuned(path: string): TunedAdapter[] {
  * Stores the choices of an adapter beside those of others, or forgets them if there are none. Another process that tunes at the same time may be
  * overwritten, but the file is always whole. @throws NotATuningFile, and errors of the file system
  */
-export async function storeTuned(path: string, key: TuningKey, tiles: Tiles | undefined, now = new Date()): Promise<void> {
+export async function storeTuned(path: string, key: TuningKey, tiles: TunedAdapter['tiles'] | Tiles | undefined, now = new Date()): Promise<void> {
   const others = readTuned(path).filter((one) => !sameKey(one, key));
-  const own = tiles === undefined ? [] : [{ ...key, tunedAt: now.toISOString(), tiles }];
+  const own = tiles === undefined ? [] : [{ ...key, tunedAt: now.toISOString(), tiles: tiles as TunedAdapter['tiles'] }];
   const adapters = [...others, ...own].slice(-MOST_ADAPTERS);
   await writeWhole(path, `${JSON.stringify({ format: FORMAT, adapters }, null, 2)}\n`);
+}
+
+/** Creates the folder of the file. @throws errors of the file system where nothing can be written */
+export async function makeFolder(path: string): Promise<void> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await access(folder, constants.W_OK);
 }
 
 export const sameKey = (a: TuningKey, b: TuningKey): boolean =>
@@ -88,8 +95,7 @@ export const sameKey = (a: TuningKey, b: TuningKey): boolean =>
 
 /** Only the user may read it: it tells what is in the machine. */
 async function writeWhole(path: string, text: string): Promise<void> {
-  const folder = dirname(path);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(path);
   const temporary = `${path}.${randomUUID()}`;
   try {
     const file = await open(temporary, 'wx', 0o600);
