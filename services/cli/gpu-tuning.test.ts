@@ -32,7 +32,10 @@ function start(file: string, ...argv: string[]) {
 
 const run = (file: string, ...argv: string[]) => start(file, ...argv).ended;
 
-test('tune prints a table and keeps the choice for the user; doctor says so; Ctrl-C changes nothing', { skip, timeout: 300_000 }, async () => {
+test('tune prints a table and keeps the choice for the user; doctor says so; Ctrl-C changes nothing', {
+  skip,
+  timeout: 300_000,
+}, async () => {
   const file = join(folder, 'cache', 'gpu-tuning.json');
   const state = async () => {
     const checks = JSON.parse((await run(file, 'doctor', '--json')).out) as { name: string; detail: string }[];

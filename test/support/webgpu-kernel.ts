@@ -82,7 +82,14 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
 
   const { n, samples = n, chunkSamples = samples, attributes, dropout, tiles } = run;
   const ranges = new Map<string, BufferRange>();
-  const call: DeviceCall = { kernel: run.kernel, attributes, ...operandsOf(run), draws: dropout !== undefined, chunkSamples, ...(tiles && { tiles }) };
+  const call: DeviceCall = {
+    kernel: run.kernel,
+    attributes,
+    ...operandsOf(run),
+    draws: dropout !== undefined,
+    chunkSamples,
+    ...(tiles && { tiles }),
+  };
   for (const [name, values] of Object.entries(run.inputs))
     ranges.set(`in.${name}`, buffer(isHalf(run, `in.${name}`) ? words(values) : values));
   for (const [name, values] of Object.entries(run.outputs)) {

@@ -102,7 +102,8 @@ async function checked({ engine, model, inputSize: size, precision, batch }: Opt
   const only = precisions.find((one) => one === precision);
   if (precision !== undefined && only === undefined) throw invalid('--precision', precision, precisions.join(' or '));
   const images = Number(batch);
-  if (!Number.isInteger(images) || images < 1 || images > MOST_BATCH) throw invalid('--batch', batch, `a whole number from 1 to ${MOST_BATCH}`);
+  if (!Number.isInteger(images) || images < 1 || images > MOST_BATCH)
+    throw invalid('--batch', batch, `a whole number from 1 to ${MOST_BATCH}`);
   try {
     const models = model.map((name) => ({ name, imageSize: size === undefined ? defaultImageSize(name) : Number(size) }));
     for (const { name, imageSize } of models) modelConfig(name, { imageSize, classes: 1 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu, runKernel } from '../../../../test/support/webgpu-kernel.js';
-import { tiledProducts, tileNames, type Tiles } from './tile-shapes.js';
+import { type Tiles, tiledProducts, tileNames } from './tile-shapes.js';
 
 after(closeTestDevice);
 const skip = noWebgpu;

@@ -17,14 +17,7 @@ export interface Tile {
 }
 
 /** ROWSxCOLUMNSxDEPTH@THREADS. Names stand in fingerprints and in the file of tuned choices: a name never gets another meaning. */
-export const tileNames = [
-  '64x64x16@64',
-  '32x32x16@64',
-  '64x64x16@256',
-  '128x64x16@128',
-  '64x128x16@128',
-  '128x128x8@256',
-] as const;
+export const tileNames = ['64x64x16@64', '32x32x16@64', '64x64x16@256', '128x64x16@128', '64x128x16@128', '128x128x8@256'] as const;
 export type TileName = (typeof tileNames)[number];
 
 const threads: Readonly<Record<TileName, Pick<Tile, 'down' | 'across'>>> = {
@@ -77,7 +70,11 @@ export function tileFor(m: number, n: number, chosen: TileName | undefined): Til
 }
 
 /** Rows, columns and length of the sums of a product, for a number of samples. */
-export function productSizes(product: TiledProduct, { rows = 1, in: inputs = 1, out = 1 }: { rows?: number; in?: number; out?: number }, samples: number) {
+export function productSizes(
+  product: TiledProduct,
+  { rows = 1, in: inputs = 1, out = 1 }: { rows?: number; in?: number; out?: number },
+  samples: number,
+) {
   if (product === 'linear') return { m: samples * rows, n: out, k: inputs };
   if (product === 'linear_input_grad') return { m: samples * rows, n: inputs, k: out };
   return { m: out, n: inputs, k: samples * rows };

@@ -24,7 +24,11 @@ const MOST_SHAPES = 8;
 export function* productsOf(models: readonly TunedModel[], precisions: readonly Precision[], batch: number): Pieces<ProductsToTime[]> {
   const found = new Map<ProductKind, ProductsToTime & { shapes: TimedShape[] }>();
   for (const { name, imageSize } of models) {
-    const graph = yield* traceInPieces(modelConfig(name, { imageSize, classes: CLASSES }), { channels: CHANNELS, imageSize, classes: CLASSES });
+    const graph = yield* traceInPieces(modelConfig(name, { imageSize, classes: CLASSES }), {
+      channels: CHANNELS,
+      imageSize,
+      classes: CLASSES,
+    });
     const samples = chunkSamples(graph, batch);
     for (const precision of precisions) {
       const spec = yield* lowerInPieces(graph, samples, { precision, alignmentFloats: ALIGNMENT_FLOATS });
@@ -48,7 +52,9 @@ export function* productsOf(models: readonly TunedModel[], precisions: readonly 
 const sizesOf = ({ rows = 1, in: inputs = 1, out = 1 }: Readonly<Record<string, number>>) => ({ rows, in: inputs, out });
 
 function count(shapes: TimedShape[], shape: ProductShape): void {
-  const same = shapes.find((one) => one.rows === shape.rows && one.in === shape.in && one.out === shape.out && one.samples === shape.samples);
+  const same = shapes.find(
+    (one) => one.rows === shape.rows && one.in === shape.in && one.out === shape.out && one.samples === shape.samples,
+  );
   if (same === undefined) shapes.push({ ...shape, calls: 1 });
   else same.calls++;
 }

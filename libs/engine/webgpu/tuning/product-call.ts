@@ -21,7 +21,12 @@ export interface ProductOperand extends DeviceOperand {
 export const elementTypes = ['fp32', 'bf16'] as const satisfies readonly ElementType[];
 
 /** The operands, and the call that kernels are made of. */
-export function productCall(product: TiledProduct, type: ElementType, shape: ProductShape, tile: TileName): { call: DeviceCall; operands: ProductOperand[] } {
+export function productCall(
+  product: TiledProduct,
+  type: ElementType,
+  shape: ProductShape,
+  tile: TileName,
+): { call: DeviceCall; operands: ProductOperand[] } {
   const { samples: chunkSamples, ...attributes } = shape;
   const operand = (reference: OperandReference, elements: number, memory: DeviceOperand['memory']): ProductOperand => {
     return { reference, elements, memory, place: reference, type: memory === 'value' ? type : 'fp32' };
@@ -34,7 +39,9 @@ export function productCall(product: TiledProduct, type: ElementType, shape: Pro
     linear_weight_grad: [operand('in.x', narrow, 'value'), operand('in.dy', wide, 'value'), operand('out.weight', weights, 'gradient')],
   }[product];
   const those = (kind: 'in' | 'out') =>
-    Object.fromEntries(operands.filter(({ reference }) => reference.startsWith(kind)).map((one) => [one.reference.slice(kind.length + 1), one]));
+    Object.fromEntries(
+      operands.filter(({ reference }) => reference.startsWith(kind)).map((one) => [one.reference.slice(kind.length + 1), one]),
+    );
   const call = { kernel: product, attributes, inputs: those('in'), outputs: those('out'), draws: false, chunkSamples };
   return { call: { ...call, tiles: { [kindOf(product, type)]: tile } }, operands };
 }

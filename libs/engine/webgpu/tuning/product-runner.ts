@@ -39,7 +39,9 @@ export class ProductRunner {
     try {
       for (const [name, bytes] of runner.#bytes(shapes)) {
         if (bytes > device.limits.maxStorageBufferBindingSize)
-          throw new OutOfDeviceMemory(`a product takes ${Math.ceil(bytes / 2 ** 20)} MB, which no shader of the GPU can bind; ${LESS_MEMORY}`);
+          throw new OutOfDeviceMemory(
+            `a product takes ${Math.ceil(bytes / 2 ** 20)} MB, which no shader of the GPU can bind; ${LESS_MEMORY}`,
+          );
         const buffer = await memory.allocate(name, bytes);
         runner.#buffers.set(name, buffer);
         if (name.startsWith('in.')) fill(device, buffer, name === 'in.weight' ? 'fp32' : type);

@@ -136,11 +136,10 @@ async function inTime<T>(work: Promise<T>): Promise<T | string> {
   const ended = new AbortController();
   const late = delay(COMPILE_MS, `its shaders take longer than ${COMPILE_MS / 1000} s to compile`, { signal: ended.signal });
   try {
-    return await Promise.race([work, quietly(late)]);
+    return await Promise.race([quietly(work), quietly(late)]);
   } catch (error) {
     return (error as Error).message;
   } finally {
     ended.abort();
-    quietly(work);
   }
 }

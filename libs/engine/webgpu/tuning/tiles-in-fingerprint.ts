@@ -23,7 +23,10 @@ export function wordsOfTiles(spec: ProgramSpec, calls: readonly PlannedCall[], t
  * The tiles of a program with this fingerprint, as checkpoints store it. Undefined if it ran on another adapter, driver or version, or has tiles that
  * these kernels do not have.
  */
-export function tilesOf(fingerprint: string, { name, driver, dawn }: Pick<AdapterDescription, 'name' | 'driver' | 'dawn'>): Tiles | undefined {
+export function tilesOf(
+  fingerprint: string,
+  { name, driver, dawn }: Pick<AdapterDescription, 'name' | 'driver' | 'dawn'>,
+): Tiles | undefined {
   const [, rest] = fingerprint.split(`/${name} ${driver}/webgpu ${dawn} `);
   if (rest === undefined || !fingerprint.startsWith('webgpu/')) return undefined;
   // The last word is the digest.

@@ -1,6 +1,7 @@
 /** Has a thread of the device time products, and gives it up when it is silent or nobody waits any more. */
-import { FLAG_DISPOSED, type FromDevice, newFlags } from '../messages.js';
+
 import type { TileName } from '../kernels/tile-shapes.js';
+import { FLAG_DISPOSED, type FromDevice, newFlags } from '../messages.js';
 import { settings } from '../settings.js';
 import { DeviceFailed, errorOf, startDevice } from '../start-device.js';
 import { hangs, working } from '../thread-endings.js';

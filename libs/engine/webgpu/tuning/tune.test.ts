@@ -34,7 +34,10 @@ const shapes = { imageSize: 28, classes: 5, batch: 16 };
 const webgpu = { executor: 'webgpu' } as const;
 const buildHere = async (options = {}) => (await fingerprintOf('vit_nano_p7', shapes, { ...webgpu, ...options })).build;
 
-test('every product of both precisions is timed with the tiles that it fills, and the choice is stored', { skip, timeout: 300_000 }, async () => {
+test('every product of both precisions is timed with the tiles that it fills, and the choice is stored', {
+  skip,
+  timeout: 300_000,
+}, async () => {
   const file = useFile();
   const told: string[] = [];
   const { products, adapter } = await tune({ ...tiny, signal: soon(), onTile: (product) => told.push(product) });
@@ -77,11 +80,18 @@ test('who ends a tuning has the choice of before', { skip, timeout: 300_000 }, a
   assert.equal(readFileSync(file, 'utf8'), stored);
 });
 
-test('programs have the stored tiles and name them; one that goes on from a checkpoint has those of the checkpoint', { skip, timeout: 300_000 }, async () => {
+test('programs have the stored tiles and name them; one that goes on from a checkpoint has those of the checkpoint', {
+  skip,
+  timeout: 300_000,
+}, async () => {
   const file = useFile();
   const key = tuningKey(await adapterHere());
   const plain = await compile('vit_nano_p7', shapes, webgpu);
-  const tiles: Tiles = { 'linear.fp32': '128x64x16@128', 'linear_input_grad.fp32': '32x32x16@64', 'linear_weight_grad.fp32': '64x64x16@256' };
+  const tiles: Tiles = {
+    'linear.fp32': '128x64x16@128',
+    'linear_input_grad.fp32': '32x32x16@64',
+    'linear_weight_grad.fp32': '64x64x16@256',
+  };
   await storeTuned(file, key, tiles);
   const tuned = await compile('vit_nano_p7', shapes, webgpu);
   assert.match(
@@ -104,7 +114,8 @@ test('programs have the stored tiles and name them; one that goes on from a chec
   assert.ok(Math.abs(results[0]!.loss - results[1]!.loss) < 1e-5);
   assert.ok(Math.abs(results[0]!.gradNorm - results[1]!.gradNorm) < 1e-4 * results[0]!.gradNorm);
 
-  const lineOf = ({ executor, precision, kernelPath, build }: typeof plain.fingerprint) => [executor, precision, kernelPath, build].join('/');
+  const lineOf = ({ executor, precision, kernelPath, build }: typeof plain.fingerprint) =>
+    [executor, precision, kernelPath, build].join('/');
   assert.equal(await buildHere({ like: lineOf(plain.fingerprint) }), plain.fingerprint.build);
   await storeTuned(file, key, undefined);
   assert.equal(await buildHere(), plain.fingerprint.build);

@@ -1,7 +1,7 @@
 /** Finds the fastest tiles on the user's GPU. */
 import { inTurns } from '#bounds/pieces.js';
 import type { ElementType } from '../../native/program-spec.js';
-import { type Precision, precisions as everyPrecision } from '../../precision.js';
+import { precisions as everyPrecision, type Precision } from '../../precision.js';
 import { adapterHere } from '../adapters.js';
 import { kindOf, LARGE, type TiledProduct, type TileName } from '../kernels/tile-shapes.js';
 import { productsOf, type TunedModel, work } from './model-products.js';
@@ -110,6 +110,10 @@ export function choose(products: ProductsToTime, times: readonly TileTime[]): Tu
     tile: best.tile,
     gflops: gflops(best.seconds),
     defaultGflops: gflops(base),
-    tiles: times.map(({ tile, seconds, reason }) => ({ tile, ...(seconds !== undefined && { gflops: gflops(seconds) }), ...(reason !== undefined && { reason }) })),
+    tiles: times.map(({ tile, seconds, reason }) => ({
+      tile,
+      ...(seconds !== undefined && { gflops: gflops(seconds) }),
+      ...(reason !== undefined && { reason }),
+    })),
   };
 }

@@ -76,7 +76,12 @@ export function readTuned(path: string): TunedAdapter[] {
  * Stores the choices of an adapter beside those of others, or forgets them if there are none. Another process that tunes at the same time may be
  * overwritten, but the file is always whole. @throws NotATuningFile, and errors of the file system
  */
-export async function storeTuned(path: string, key: TuningKey, tiles: TunedAdapter['tiles'] | Tiles | undefined, now = new Date()): Promise<void> {
+export async function storeTuned(
+  path: string,
+  key: TuningKey,
+  tiles: TunedAdapter['tiles'] | Tiles | undefined,
+  now = new Date(),
+): Promise<void> {
   const others = readTuned(path).filter((one) => !sameKey(one, key));
   const own = tiles === undefined ? [] : [{ ...key, tunedAt: now.toISOString(), tiles: tiles as TunedAdapter['tiles'] }];
   const adapters = [...others, ...own].slice(-MOST_ADAPTERS);
