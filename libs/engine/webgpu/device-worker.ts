@@ -19,11 +19,8 @@ import {
   type ToDevice,
 } from './messages.js';
 import type { StagedPart } from './staged-images.js';
-    if (spec !== undefined) {
-      serve(opened, await DeviceProgram.create(opened, spec, tiles, settings.memoryBytes));
-      serves = true;
-    } else if (products !== undefined) await Promise.race([time(opened, products), lossOf(opened)]);
-    else send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
+import { type ProductsToTime, timesOfTiles } from './tuning/product-times.js';
+import { endsWhen, mayEnd } from './unbroken.js';
 
 /** How often a thread that works looks whether it is to stop. */
 const LOOK_MS = 5;
@@ -48,17 +45,11 @@ export async function serveDevice(open: typeof openDevice): Promise<void> {
   let serves = false;
   try {
     opened = await open(settings.wanted);
-<<<<<<< HEAD
-    if (spec === undefined) send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
-    else {
-      serve(opened, await DeviceProgram.create(opened, spec, settings.memoryBytes));
+    if (spec !== undefined) {
+      serve(opened, await DeviceProgram.create(opened, spec, tiles, settings.memoryBytes));
       serves = true;
-    }
-=======
-    if (spec !== undefined) return serve(opened, await DeviceProgram.create(opened, spec, tiles, settings.memoryBytes));
-    if (products !== undefined) await Promise.race([time(opened, products), lossOf(opened)]);
+    } else if (products !== undefined) await Promise.race([time(opened, products), lossOf(opened)]);
     else send({ kind: 'described', adapter: opened.adapter, granted: await hasMemory(opened) });
->>>>>>> b5612c8 (A tuner: dropstream tune times tiles of products on the user's GPU, the fingerprint names the choice, and runs with checkpoints keep theirs)
   } catch (error) {
     sendFailure(error);
   } finally {

@@ -7,6 +7,7 @@ import { kernelFor } from '../kernels/index.js';
 import type { Bound, Dispatch } from '../kernels/kernel.js';
 import { LARGE, type TiledProduct, type TileName } from '../kernels/tile-shapes.js';
 import { LESS_MEMORY } from '../needs.js';
+import { unbroken } from '../unbroken.js';
 import { type ProductOperand, type ProductShape, productCall } from './product-call.js';
 
 export interface PreparedProduct {
@@ -96,7 +97,7 @@ export class ProductRunner {
     const commands = encoder.finish();
     const begun = performance.now();
     this.device.queue.submit([commands]);
-    await this.device.queue.onSubmittedWorkDone();
+    await unbroken(() => this.device.queue.onSubmittedWorkDone());
     return (performance.now() - begun) / 1000 / repeats;
   }
 
@@ -113,7 +114,7 @@ export class ProductRunner {
       this.#encode(encoder, product, 1);
       encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
       this.device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(MAP_MODE_READ);
+      await unbroken(() => staging.mapAsync(MAP_MODE_READ));
       if (this.#errors.length > 0) return this.#errors.join('; ');
       const words = staging.getMappedRange(0, size);
       return type === 'bf16' ? elementsOf(new Uint32Array(words)) : new Float32Array(words.slice(0));
