@@ -19,7 +19,6 @@ const tiny = ['--model', 'vit_nano_p7', '--batch', '8'];
 function start(file: string, ...argv: string[]) {
   const child: ChildProcess = spawn(process.execPath, [...nodeOptions(), commandLineEntry, ...argv], {
     env: { ...process.env, DROPSTREAM_GPU_TUNING: file },
-    cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let [out, err] = ['', ''];
