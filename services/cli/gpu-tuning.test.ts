@@ -1,7 +1,7 @@
 /** `dropstream tune` and what `doctor` says of it, as users run them. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -62,7 +62,8 @@ test('tune prints a table and keeps the choice for the user; doctor says so; Ctr
   const stored = readFileSync(file, 'utf8');
 
   const tuning = start(file, 'tune', ...tiny);
-  await once(tuning.errors, 'line', { signal: AbortSignal.timeout(120_000) });
+  for await (const [line] of on(tuning.errors, 'line', { signal: AbortSignal.timeout(120_000) }))
+    if (/ of the default$/.test(line)) break;
   tuning.child.kill('SIGINT');
   const interrupted = await tuning.ended;
   assert.equal(interrupted.code, 130, interrupted.err);
