@@ -62,8 +62,9 @@ test('tune prints a table and keeps the choice for the user; doctor says so; Ctr
   const stored = readFileSync(file, 'utf8');
 
   const tuning = start(file, 'tune', ...tiny);
-  for await (const [line] of on(tuning.errors, 'line', { signal: AbortSignal.timeout(120_000) }))
+  for await (const [line] of on(tuning.errors, 'line', { signal: AbortSignal.timeout(120_000) })) {
     if (/ of the default$/.test(line)) break;
+  }
   tuning.child.kill('SIGINT');
   const interrupted = await tuning.ended;
   assert.equal(interrupted.code, 130, interrupted.err);
