@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { withoutExecutor } from '../../../../test/support/executors.js';
-import { compile, fingerprintOf } from '../../compile.js';
+import { type CompileOptions, compile, planProgram } from '../../compile.js';
 import { adapterHere } from '../adapters.js';
 import { LARGE, type Tiles, tileNames } from '../kernels/tile-shapes.js';
 import type { ProductsToTime } from './product-times.js';
@@ -32,7 +32,9 @@ const tiny = { models: [{ name: 'vit_nano_p7', imageSize: 28 }], batch: 16 };
 const soon = () => AbortSignal.timeout(300_000);
 const shapes = { imageSize: 28, classes: 5, batch: 16 };
 const webgpu = { executor: 'webgpu' } as const;
-const buildHere = async (options = {}) => (await fingerprintOf('vit_nano_p7', shapes, { ...webgpu, ...options })).build;
+const fingerprintHere = async (options: CompileOptions = {}) =>
+  (await planProgram('vit_nano_p7', shapes, { ...webgpu, ...options })).fingerprint;
+const buildHere = async (options: CompileOptions = {}) => (await fingerprintHere(options)).build;
 
 test('every product of both precisions is timed with the tiles that it fills, and the choice is stored', {
   skip,
@@ -98,7 +100,7 @@ test('programs have the stored tiles and name them; one that goes on from a chec
     tuned.fingerprint.build,
     /^webgpu [\d.]+ linear\.fp32=128x64x16@128 linear_input_grad\.fp32=32x32x16@64 linear_weight_grad\.fp32=64x64x16@256 [\da-f]{16}$/,
   );
-  assert.deepEqual(await fingerprintOf('vit_nano_p7', shapes, webgpu), tuned.fingerprint);
+  assert.deepEqual(await fingerprintHere(), tuned.fingerprint);
 
   const images = Float32Array.from({ length: 16 * 3 * 28 * 28 }, (_, i) => Math.sin(i));
   const targets = Float32Array.from({ length: 16 * 5 }, (_, i) => (i % 5 === Math.floor(i / 5) % 5 ? 1 : 0));
