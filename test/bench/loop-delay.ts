@@ -19,12 +19,12 @@ export interface Span {
   readonly to: number;
 }
 
-/** A delay of at least `LATE_MS`. */
+/** A delay that is looked at by itself. */
 export interface Late extends Span {
   readonly phase: string;
 }
 
-export const LATE_MS = 10;
+const LATE_MS = 10;
 
 /** A clock that all processes of the machine share. */
 export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
