@@ -16,15 +16,7 @@ import { dataConfig } from '../services/data/config.js';
 import { start as startData } from '../services/data/main.js';
 import { schedulerConfig } from '../services/scheduler/config.js';
 import { start as startScheduler } from '../services/scheduler/main.js';
-
-function hasOpenssl(): boolean {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
+import { noOpenssl } from './support/openssl.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'dropstream-identities-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -204,7 +196,7 @@ test('a service that other machines reach refuses to start without identities, u
 
 test('through TLS, the command line and clients show their token, also to replicas behind a name', {
   timeout,
-  skip: hasOpenssl() ? false : 'no openssl command to make certificates with',
+  skip: noOpenssl,
 }, async () => {
   const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2', '-nodes'];

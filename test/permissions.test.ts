@@ -9,36 +9,21 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { Client, credentials, Server, type ServiceDefinition, type ServiceError, status } from '@grpc/grpc-js';
+import { Client, credentials, Server, type ServiceError, status } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { Identities } from '#auth/identities.js';
 import { policy, type Role, type Rule, roles } from '#auth/policy.js';
 import { createToken } from '#auth/tokens.js';
 import { FailedPrecondition } from '#errors/errors.js';
 import { formatName, type NameKind } from '#errors/resource-names.js';
-import { DataServiceService } from '#protocol/dropstream/v1/data.js';
-import { EvaluationSpec, EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import { EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
-import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { metadataOf } from '#rpc/connection.js';
-import { type AnyMethod, serverStream, service, unary } from '#rpc/handlers.js';
+import type { AnyMethod } from '#rpc/handlers.js';
 import { reflectionOf } from '#rpc/reflection.js';
 import type { NamesDeclaration } from '#rpc/request-names.js';
-import { createServer, type RpcServer } from '#rpc/server.js';
-import { silentLogger } from '#telemetry/logger.js';
-import { createRegistry } from '#telemetry/metrics.js';
-import { dataNames } from '../services/data/request-names.js';
-import { evaluatorNames } from '../services/evaluator/api/request-names.js';
-import { schedulerNames } from '../services/scheduler/request-names.js';
-import { trainerNames } from '../services/trainer/api/request-names.js';
-
-const services: readonly (readonly [ServiceDefinition, Readonly<Record<string, NamesDeclaration>>])[] = [
-  [DataServiceService, dataNames],
-  [EvaluatorServiceService, evaluatorNames],
-  [SchedulerServiceService, schedulerNames],
-  [TrainerServiceService, trainerNames],
-];
+import type { RpcServer } from '#rpc/server.js';
+import { everyService, serverOfEveryService } from './support/every-service.js';
 
 test('the policy has every method of the protos and of the libraries, and no other', () => {
   const descriptors = fromBinary(FileDescriptorSetSchema, readFileSync(new URL('../libs/protocol/descriptors.binpb', import.meta.url)));
@@ -124,21 +109,7 @@ before(async () => {
     }
   };
   while (!revoked()) await new Promise((resolve) => setTimeout(resolve, 10));
-  const reached = (): never => {
-    throw new FailedPrecondition('call', 'test', 'the handler was reached');
-  };
-  server = createServer({
-    services: services.map(([definition, names]) => {
-      const handlers = Object.entries(definition).map(([key, { responseStream }]) => [
-        key,
-        responseStream ? serverStream(reached) : unary(reached),
-      ]);
-      return service(definition, names as never, Object.fromEntries(handlers) as never);
-    }),
-    registry: createRegistry({ service: 'test', version: '0', process: false }),
-    logger: silentLogger(),
-    identify: identities.identify,
-  });
+  server = serverOfEveryService(new FailedPrecondition('call', 'test', 'the handler was reached'), identities.identify);
   await server.start();
   client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
 });
@@ -167,7 +138,7 @@ function requestFor(key: string, names: NamesDeclaration): object {
 }
 
 const all: { path: string; method: Pick<AnyMethod, 'responseStream' | 'requestStream'>; bytes: Buffer; namesProject: boolean }[] = [
-  ...services.flatMap(([definition, names]) =>
+  ...everyService.flatMap(({ definition, names }) =>
     Object.entries(definition as Record<string, AnyMethod>).map(([key, method]) => {
       const request = requestFor(key, names[key]!);
       const empty = method.requestDeserialize(Buffer.alloc(0)) as object;

@@ -7,31 +7,14 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
 import { type DescriptorProto, FieldDescriptorProto_Type, type FileDescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import type { ServiceDefinition } from '@grpc/grpc-js';
 import { formatName, type NameKind, namePatterns } from '#errors/resource-names.js';
-import { DataServiceService } from '#protocol/dropstream/v1/data.js';
-import { EvaluationSpec, EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import { EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
-import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { projectKey } from '#rpc/authorize.js';
 import { connect, PermissionDenied, type TypedClient } from '#rpc/client.js';
-import { serverStream, service, unary } from '#rpc/handlers.js';
 import type { NamesDeclaration } from '#rpc/request-names.js';
-import { createServer, type RpcServer } from '#rpc/server.js';
-import { silentLogger } from '#telemetry/logger.js';
-import { createRegistry } from '#telemetry/metrics.js';
-import { dataNames } from '../services/data/request-names.js';
-import { evaluatorNames } from '../services/evaluator/api/request-names.js';
-import { schedulerNames } from '../services/scheduler/request-names.js';
-import { trainerNames } from '../services/trainer/api/request-names.js';
-
-const services: readonly { name: string; definition: ServiceDefinition; names: Readonly<Record<string, NamesDeclaration>> }[] = [
-  { name: 'DataService', definition: DataServiceService, names: dataNames },
-  { name: 'EvaluatorService', definition: EvaluatorServiceService, names: evaluatorNames },
-  { name: 'SchedulerService', definition: SchedulerServiceService, names: schedulerNames },
-  { name: 'TrainerService', definition: TrainerServiceService, names: trainerNames },
-];
+import type { RpcServer } from '#rpc/server.js';
+import { everyService, serverOfEveryService } from './support/every-service.js';
 
 const descriptors = fromBinary(FileDescriptorSetSchema, readFileSync(new URL('../libs/protocol/descriptors.binpb', import.meta.url)));
 const ours = descriptors.file.filter((file) => file.package === 'dropstream.v1');
@@ -70,7 +53,7 @@ function stringsOf(type: string): StringField[] {
 /** proto2 presence: an index of 0 is also the default. */
 const isSet = (field: object): boolean => Object.hasOwn(field, 'oneofIndex');
 
-const methods = services.flatMap(({ name, definition, names }) =>
+const methods = everyService.flatMap(({ name, definition, names }) =>
   Object.entries(definition).map(([key, { path }]) => {
     const file = ours.find((candidate) => candidate.service.some((s) => s.name === name));
     const method = file?.service.find((s) => s.name === name)?.method.find((m) => path.endsWith(`/${m.name}`));
@@ -113,23 +96,10 @@ let server: RpcServer;
 const clients = new Map<string, TypedClient<never>>();
 
 before(async () => {
-  // Handlers that answer nothing: what is refused here is refused before any of them.
-  const reached = (): never => {
-    throw new Error('the handler was reached');
-  };
-  server = createServer({
-    services: services.map(({ definition, names }) => {
-      const handlers = Object.entries(definition).map(([key, { responseStream }]) => [
-        key,
-        responseStream ? serverStream(reached) : unary(reached),
-      ]);
-      return service(definition, names as never, Object.fromEntries(handlers) as never);
-    }),
-    registry: createRegistry({ service: 'test', version: '0', process: false }),
-    logger: silentLogger(),
-  });
+  // What is refused here is refused before any handler.
+  server = serverOfEveryService(new Error('the handler was reached'));
   await server.start();
-  for (const { name, definition } of services)
+  for (const { name, definition } of everyService)
     clients.set(name, connect({ service: definition }, `127.0.0.1:${server.port}`) as unknown as TypedClient<never>);
 });
 after(async () => {

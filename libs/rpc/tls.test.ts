@@ -11,6 +11,7 @@ import type { Identify } from '#auth/identity.js';
 import { Unauthenticated, Unavailable } from '#errors/errors.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
+import { noOpenssl } from '../../test/support/openssl.js';
 import { type ConnectOptions, connect } from './client.js';
 import { service, unary } from './handlers.js';
 import { createServer } from './server.js';
@@ -31,17 +32,8 @@ const definition = {
   },
 };
 
-function hasOpenssl(): boolean {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 test('TLS: server and client accept only certificates of their authority', {
-  skip: hasOpenssl() ? false : 'no openssl command to make certificates with',
+  skip: noOpenssl,
 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'dropstream-tls-'));
   t.after(() => rm(folder, { recursive: true }));
