@@ -36,6 +36,7 @@ export class LoopDelay {
   readonly #timer: NodeJS.Timeout;
   readonly lates: Late[] = [];
   #phase = '';
+  #closed = false;
   #last = monotonicMs();
 
   /** Whoever starts it closes it. */
@@ -54,6 +55,7 @@ export class LoopDelay {
   close(): Record<string, PhaseDelay> {
     this.#record();
     clearInterval(this.#timer);
+    this.#closed = true;
     const rounded = (value: number): number => Math.round(10 * value) / 10;
     const delay = ({ delays, ms }: { delays: RecordableHistogram; ms: number }): PhaseDelay => ({
       seconds: rounded(ms / 1000),
@@ -71,6 +73,8 @@ export class LoopDelay {
   }
 
   #record(): void {
+    // Whoever is measured may still tell of phases while it ends.
+    if (this.#closed) return;
     const now = monotonicMs();
     const seen = this.#phases.get(this.#phase)!;
     const due = this.#last + everyMs;
