@@ -85,8 +85,8 @@ const CLOSE_MS = 1000;
 
 interface Listener extends Pick<ServerOptions, 'host' | 'allowRemote' | 'allowAnonymous'> {
   readonly tls?: ServerTls | undefined;
-  /** Empty: none. */
-  readonly identities: string;
+  /** Whether callers are admitted by their identities. */
+  readonly identified: boolean;
 }
 
 /**
@@ -96,18 +96,18 @@ interface Listener extends Pick<ServerOptions, 'host' | 'allowRemote' | 'allowAn
 export function checkListener({
   host: given = '127.0.0.1',
   tls,
-  identities,
+  identified,
   allowRemote = false,
   allowAnonymous = false,
 }: Listener): string {
   const host = listenHost(given, 'host');
   checkListenHost(host, { tls: tls !== undefined, allowRemote });
-  checkAdmission(host, { identities: identities !== '' || tls?.clientAuthority !== undefined, allowAnonymous });
+  checkAdmission(host, { identities: identified || tls?.clientAuthority !== undefined, allowAnonymous });
   return host;
 }
 
 export function createServer(options: ServerOptions): RpcServer {
-  const host = checkListener({ ...options, identities: options.identify === undefined ? '' : 'given' });
+  const host = checkListener({ ...options, identified: options.identify !== undefined });
   const identify = options.identify ?? (options.tls?.clientAuthority ? byCertificateAlone : undefined);
   const callers: KnownCallers = new WeakMap();
   const facts = new WeakMap<Metadata, CallFacts>();

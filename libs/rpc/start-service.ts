@@ -63,7 +63,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
   const registry = createRegistry({ service: name, version, process: options.processMetrics ?? true });
   const tls = readTls(config);
   // Whether callers are admitted as the options say is known before anything is waited for.
-  checkListener({ ...config, tls });
+  checkListener({ ...config, tls, identified: config.identities !== '' });
   const identities = openIdentities(config.identities, logger);
   let ready = false;
   let server: RpcServer | undefined;

@@ -12,7 +12,6 @@ import { type ProductOperand, type ProductShape, productCall } from './product-c
 
 export interface PreparedProduct {
   dispatches: readonly { dispatch: Dispatch; pipeline: Pipeline; group: GPUBindGroup }[];
-  uniform: GPUBuffer;
   samples: number;
   result: ProductOperand;
 }
@@ -84,7 +83,6 @@ export class ProductRunner {
         const pipeline = pipelines[at]!;
         return { dispatch, pipeline, group: bindGroup(this.device, dispatch, pipeline.layout, first, whole) };
       }),
-      uniform,
       samples: shape.samples,
       result: operands.at(-1)!,
     };
