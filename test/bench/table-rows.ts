@@ -32,4 +32,5 @@ export const tableRows: readonly TableRow[] = [
   row('vit_tiny bf16, EMA and clipping', `${vitTiny} --batch 32 --ema --clip 1 --peer`),
   row('vit_base bf16, batch 8', '--model vit_base --precision bf16 --batch 8 --peer'),
   row('vit_tiny bf16, batch 128 × update_freq 4', `${vitTiny} --batch 128 --update_freq 4`),
+  row('vit_tiny bf16, batch 128 × update_freq 16', `${vitTiny} --batch 128 --update_freq 16`),
 ];

@@ -1,21 +1,22 @@
 /** npm run bench:table: measures the rows of docs/performance.md in rounds, keeps every line, and writes the tables from all that is kept. */
-import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { sourceFlags } from '../support/processes.js';
 import { putTables, renderTables, type TableLine } from './render-table.js';
+import { compareRows } from './table-beside.js';
 import { type TableRow, tableRows } from './table-rows.js';
+import { runTrainBench } from './train-process.js';
 import { countOf, UsageError } from './training-case.js';
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const [document, results, bench] = [at('../../docs/performance.md'), at('../../docs/performance.jsonl'), at('train.ts')];
+const [document, results] = [at('../../docs/performance.md'), at('../../docs/performance.jsonl')];
 
 const usage = `npm run bench:table -- [options]
 
   --rounds N       runs of every row, one round of all rows after the other (default 3)
   --row TEXT       only the row of this name, or those whose name contains it; may be given several times
   --seconds N      length of bench:train's blocks (default its own)
+  --beside FOLDER  measure the rows here and in another clone in turns, without PyTorch, and print the ratios; nothing is kept
   --render         measure nothing, write the tables from what is kept
   --list           the rows
 
@@ -23,24 +24,11 @@ Every run is a process of its own. Its line is kept in docs/performance.jsonl at
 delete the file to start over. A round of all rows takes about three quarters of an hour, the first one longer: PyTorch's configurations are
 tried once per case. Nothing else should run meanwhile.`;
 
-const MINUTE_MS = 60_000;
-
 /** The last line that bench:train prints, as its output goes by. */
 async function measure(row: TableRow, round: number, seconds: string | undefined): Promise<TableLine> {
-  const args = [...sourceFlags, bench, ...row.args, ...(seconds === undefined ? [] : ['--seconds', seconds])];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60 * MINUTE_MS });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
-    process.stdout.write(text);
-  });
-  const end = () => child.kill();
-  process.once('SIGTERM', end).once('SIGINT', end);
-  const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
-  process.off('SIGTERM', end).off('SIGINT', end);
-  if (code !== 0) throw new Error(`bench:train ${row.args.join(' ')} ended with ${code}`);
-  const line = JSON.parse(output.trim().split('\n').at(-1)!) as Omit<TableLine, 'row' | 'round'>;
-  return { row: row.name, round, ...line };
+  const args = [...row.args, ...(seconds === undefined ? [] : ['--seconds', seconds])];
+  const line = await runTrainBench(at('../..'), args, (text) => process.stdout.write(text));
+  return { row: row.name, round, ...(line as Omit<TableLine, 'row' | 'round'>) };
 }
 
 function keptLines(): TableLine[] {
@@ -56,6 +44,7 @@ async function table(args: string[]): Promise<void> {
       rounds: { type: 'string' },
       row: { type: 'string', multiple: true },
       seconds: { type: 'string' },
+      beside: { type: 'string' },
       render: { type: 'boolean' },
       list: { type: 'boolean' },
     },
@@ -68,6 +57,7 @@ async function table(args: string[]): Promise<void> {
   const wanted = tableRows.filter((row) => chosen.includes(row));
   if (wanted.length === 0) throw new UsageError(`--row: none of the rows contains ${values.row?.join(' or ')}`);
   if (values.list) return console.log(wanted.map(({ name, args }) => `${name}: ${args.join(' ')}`).join('\n'));
+  if (values.beside !== undefined) return compareRows(wanted, values.beside, countOf('rounds', values.rounds ?? '3'), values.seconds);
   const rounds = values.render ? 0 : countOf('rounds', values.rounds ?? '3');
   const before = Math.max(0, ...keptLines().map(({ round }) => round));
   for (let round = 1; round <= rounds; round++) {
