@@ -22,23 +22,16 @@ import type { AnyMethod } from './handlers.js';
 import { LastingChannel } from './lasting-channel.js';
 import type { Environment } from './proxy.js';
 import { defaultRetry, type RetryPolicy } from './retry.js';
+import type { ClientTls } from './tls/read-tls.js';
 
 export * from '#errors/errors.js';
 export type { CallExtras, CallOptions } from './connection.js';
 export type { RetryPolicy } from './retry.js';
-
-export interface ClientTls {
-  /** Certificates of the authorities in PEM; default: those of the system. */
-  readonly authority?: Buffer;
-  readonly certificate?: Buffer;
-  readonly key?: Buffer;
-  /** Name that the server's certificate must have, instead of that in the address. */
-  readonly serverName?: string;
-}
+export type { ClientTls } from './tls/read-tls.js';
 
 export interface ConnectOptions {
-  /** Default: plain text. */
-  readonly tls?: ClientTls;
+  /** Default: plain text. A function is asked for each connection, so that certificates can be replaced; the name of the server stays the first one. */
+  readonly tls?: ClientTls | (() => ClientTls);
   /** Bearer token that every call shows. It is sent to other machines through TLS only. A function is asked for each call. */
   readonly token?: string | CallerToken;
   /** Largest response message, bytes; default 64 MiB. */
@@ -136,6 +129,7 @@ function complete(method: AnyMethod, request: object): object {
 }
 
 function channelOptions(options: ConnectOptions): ChannelOptions {
+  const tls = typeof options.tls === 'function' ? options.tls() : options.tls;
   return {
     'grpc.max_receive_message_length': options.maxReceiveBytes ?? 64 * 2 ** 20,
     'grpc.max_send_message_length': 16 * 2 ** 20,
@@ -149,7 +143,7 @@ function channelOptions(options: ConnectOptions): ChannelOptions {
     'grpc.keepalive_timeout_ms': 10_000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 5_000,
-    ...(options.tls?.serverName ? { 'grpc.ssl_target_name_override': options.tls.serverName } : {}),
+    ...(tls?.serverName ? { 'grpc.ssl_target_name_override': tls.serverName } : {}),
     ...options.channel,
   };
 }

@@ -7,7 +7,8 @@ import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { InvalidArgument } from '#errors/errors.js';
 import { defineConfig } from './config.js';
-import { bool, integer, readTls, serviceAddress, serviceOptions } from './service-options.js';
+import { bool, integer, serviceAddress, serviceOptions } from './service-options.js';
+import { readContents, type ServerTls, serverPaths, serverTlsOf, type TlsPaths } from './tls/read-tls.js';
 
 const config = defineConfig('data', {
   port: { schema: integer(0, 65535).default(7011), help: 'gRPC port' },
@@ -93,6 +94,11 @@ test('help shows every option with its default and variable', () => {
   assert.match(help, /--allow-remote +serve others/);
   assert.match(help, /--config FILE/);
 });
+
+function readTls(config: TlsPaths): ServerTls | undefined {
+  const paths = serverPaths(config);
+  return paths && serverTlsOf(paths, readContents(paths), Date.now()).tls;
+}
 
 test('half a TLS pair and unreadable files are refused', () => {
   const none = { tlsCert: '', tlsKey: '', tlsClientCa: '' };

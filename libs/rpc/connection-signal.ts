@@ -10,7 +10,7 @@ setMaxListeners(0, never);
  * One signal for all calls of a connection. If grpc-js stores the session elsewhere than version 1.14 does, it never aborts (a test detects that).
  */
 export function connectionSignal(call: object): AbortSignal {
-  const session = streamOf(call)?.session;
+  const session = sessionOf(call);
   if (!session) return never;
   const known = signals.get(session);
   if (known) return known;
@@ -22,6 +22,9 @@ export function connectionSignal(call: object): AbortSignal {
   return closed.signal;
 }
 
+/** The connection of a call, from a handler or an interceptor. */
+export const sessionOf = (call: object): Http2Session | undefined => streamOf(call)?.session;
+
 /** Resets a call that has ended if its reader has not taken the end after `graceMs`, which frees what still waits to be sent. */
 export function resetUnlessClosed(call: object, graceMs: number): void {
   const stream = streamOf(call);
@@ -32,7 +35,8 @@ export function resetUnlessClosed(call: object, graceMs: number): void {
 
 /** A call wraps the calls that interceptors made; the innermost one has the stream. */
 function streamOf(call: object): ServerHttp2Stream | undefined {
-  let inner = (call as { call?: unknown }).call as { stream?: ServerHttp2Stream; nextCall?: unknown } | undefined;
+  type Inner = { stream?: ServerHttp2Stream; nextCall?: unknown } | undefined;
+  let inner: Inner = ((call as { call?: unknown }).call ?? call) as Inner;
   for (let depth = 0; inner && depth < 16; depth++) {
     if (inner.stream) return inner.stream;
     inner = inner.nextCall as typeof inner;

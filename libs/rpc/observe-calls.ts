@@ -1,11 +1,13 @@
 /**
- * The one interceptor for every call, including health and reflection: refuses calls that are not admitted, counts every call, and writes one log line
- * when it ends.
+ * The one interceptor for every call, including health and reflection: refuses calls that are not admitted, ends calls whose credential or connection
+ * does not count any more, counts every call, and writes one log line when it ends.
  */
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { Admit, KnownCallers } from './admit-calls.js';
+import { toStatus } from './status.js';
+import type { ConnectionTrust } from './tls/connection-trust.js';
 
 export interface CallFacts {
   project: string | undefined;
@@ -37,18 +39,25 @@ export interface ObserveOptions {
   readonly callers: KnownCallers;
   /** Default: every call goes on. */
   readonly admit: Admit | undefined;
+  /** Default: every connection counts. */
+  readonly trust?: ConnectionTrust | undefined;
 }
 
-export function observeCalls({ metrics, logger, facts, callers, admit }: ObserveOptions): ServerInterceptor {
+export function observeCalls({ metrics, logger, facts, callers, admit, trust }: ObserveOptions): ServerInterceptor {
   return (definition, call) => {
     const method = grpcMethod(definition.path, definition.requestStream, definition.responseStream);
+    const foreign = quiet.test(method.service);
     const observer = metrics.begin(method);
     const begun = performance.now();
     let metadata = new Metadata();
     let ended = false;
+    /** True if the call was ended here: its handler may still send something. */
+    let over = false;
+    const unlink: (() => void)[] = [];
     const end = (code: status): void => {
       if (ended) return;
       ended = true;
+      for (const step of unlink) step();
       const name = status[code] ?? String(code);
       observer.handled(name);
       const known = facts.get(metadata);
@@ -62,13 +71,35 @@ export function observeCalls({ metrics, logger, facts, callers, admit }: Observe
       };
       logger[level]({ method: definition.path.slice(1), ...ids, code: name, ms }, 'call');
     };
+    /** Ends the call when the signal aborts, or at once if it has. Its reason is an error of errors.ts. @returns whether the call goes on */
+    const endWith = (signal: AbortSignal | undefined): boolean => {
+      if (signal === undefined) return true;
+      const refuse = (): void => {
+        if (ended) return;
+        over = true;
+        const refused = toStatus(signal.reason, () => {});
+        end(refused.code);
+        call.sendStatus(refused);
+      };
+      if (signal.aborted) refuse();
+      else {
+        signal.addEventListener('abort', refuse, { once: true });
+        unlink.push(() => signal.removeEventListener('abort', refuse));
+      }
+      return !signal.aborted;
+    };
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (received, proceed) => {
             metadata = received;
+            if (!endWith(trust?.signalOf(call))) return;
             const refused = admit?.(definition.path.slice(1), received, call);
-            if (refused === undefined) return proceed(received);
+            if (refused === undefined) {
+              // bind-handler.ts does this for the project's own services.
+              if (!foreign || endWith(callers.get(received)?.ended)) proceed(received);
+              return;
+            }
             end(refused.code);
             call.sendStatus(refused);
           },
@@ -80,10 +111,12 @@ export function observeCalls({ metrics, logger, facts, callers, admit }: Observe
           onCancel: () => end(Date.now() >= Number(call.getDeadline()) ? status.DEADLINE_EXCEEDED : status.CANCELLED),
         }),
       sendMessage: (message, proceed) => {
+        if (over) return;
         observer.sent();
         proceed(message);
       },
       sendStatus: (sent, proceed) => {
+        if (over) return;
         end(sent.code ?? status.UNKNOWN);
         proceed(sent);
       },

@@ -16,14 +16,10 @@ import type { AnyMethod, BoundService } from './handlers.js';
 import { checkAdmission, checkListenHost, hostPort, listenHost } from './loopback.js';
 import { type CallFacts, observeCalls } from './observe-calls.js';
 import { reflectionOf } from './reflection.js';
-
-/** PEM. */
-export interface ServerTls {
-  readonly certificate: Buffer;
-  readonly key: Buffer;
-  /** If given, clients must present a certificate of this authority. */
-  readonly clientAuthority?: Buffer;
-}
+import { ConnectionTrust } from './tls/connection-trust.js';
+import type { ServerTls } from './tls/read-tls.js';
+import { ReplaceableCredentials } from './tls/server-credentials.js';
+import type { FollowTls } from './tls/watched-tls.js';
 
 export interface ServerOptions {
   readonly services: readonly BoundService[];
@@ -34,6 +30,8 @@ export interface ServerOptions {
   readonly registry: Registry;
   readonly logger: Logger;
   readonly tls?: ServerTls;
+  /** Later states of `tls`: new connections use them, and connections whose client certificate does not count any more end. */
+  readonly followTls?: FollowTls | undefined;
   /** Allows plain text on an address that other machines can reach; default false. */
   readonly allowRemote?: boolean;
   /**
@@ -112,9 +110,12 @@ export function createServer(options: ServerOptions): RpcServer {
   const callers: KnownCallers = new WeakMap();
   const facts = new WeakMap<Metadata, CallFacts>();
   const metrics = createGrpcServerMetrics(options.registry);
+  const trust = options.tls?.clientAuthority && new ConnectionTrust();
   const server = new Server({
     ...channelOptions(options),
-    interceptors: [observeCalls({ metrics, logger: options.logger, facts, callers, admit: identify && admitKnown(identify, callers) })],
+    interceptors: [
+      observeCalls({ metrics, logger: options.logger, facts, callers, admit: identify && admitKnown(identify, callers), trust }),
+    ],
   });
   const draining = new AbortController();
   const closing = new AbortController();
@@ -152,6 +153,7 @@ export function createServer(options: ServerOptions): RpcServer {
 
   let port = options.port ?? 0;
   let state: 'new' | 'serving' | 'ended' = 'new';
+  let unfollow: (() => void) | undefined;
   const setServing = (serving: boolean, service?: string): void => {
     // A late probe must not undo the draining.
     if (serving && state === 'ended') return;
@@ -162,6 +164,8 @@ export function createServer(options: ServerOptions): RpcServer {
   const drain = async (graceMs: number): Promise<void> => {
     if (state === 'ended') return;
     state = 'ended';
+    unfollow?.();
+    trust?.close();
     setServing(false);
     draining.abort(new Unavailable('this replica, which is draining,', 500));
     let timer: NodeJS.Timeout | undefined;
@@ -187,8 +191,13 @@ export function createServer(options: ServerOptions): RpcServer {
     setServing,
     start: async () => {
       if (state !== 'new') throw new Error(`the server is ${state}`);
+      const credentials = options.tls ? new ReplaceableCredentials(options.tls) : ServerCredentials.createInsecure();
+      unfollow = options.followTls?.((tls) => {
+        if (credentials instanceof ReplaceableCredentials) credentials.replace(tls);
+        if (tls.clientAuthority) trust?.use(tls.clientAuthority);
+      });
       port = await new Promise<number>((resolve, reject) => {
-        server.bindAsync(hostPort(host, port), credentialsOf(options.tls), (error, bound) => (error ? reject(error) : resolve(bound)));
+        server.bindAsync(hostPort(host, port), credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
       });
       state = 'serving';
       setServing(true);
@@ -214,13 +223,4 @@ function channelOptions(options: ServerOptions): ChannelOptions {
     'grpc.max_concurrent_streams': 1000,
     ...(age > 0 ? { 'grpc.max_connection_age_ms': age, 'grpc.max_connection_age_grace_ms': 10 * minute } : {}),
   };
-}
-
-function credentialsOf(tls: ServerTls | undefined): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  return ServerCredentials.createSsl(
-    tls.clientAuthority ?? null,
-    [{ cert_chain: tls.certificate, private_key: tls.key }],
-    tls.clientAuthority !== undefined,
-  );
 }

@@ -1,14 +1,13 @@
 /** The options that all services have, and schemas for a service's own options. */
 import { z } from 'zod';
 import { callerToken } from '#auth/caller-token.js';
-import { readSmallFile } from '#bounds/small-file.js';
-import { invalid } from '#errors/errors.js';
 import { type LogLevel, logLevels } from '#telemetry/logger.js';
 import { wrongAddress } from './address.js';
 import { checkTokenIsSafe } from './caller-credentials.js';
 import type { ConnectOptions } from './client.js';
 import type { ConfigOf, OptionTable } from './config.js';
-import type { ServerTls } from './server.js';
+import { callerTls } from './tls/caller-tls.js';
+import type { TlsPaths } from './tls/read-tls.js';
 
 /** Accepts `true`, `false`, `1`, `0`, `yes`, `no` or a JSON boolean. */
 export const bool = (fallback: boolean) =>
@@ -46,7 +45,7 @@ export function serviceOptions({ port }: ServiceDefaults) {
     },
     allowRemote: {
       schema: bool(false),
-      help: 'allow the service to listen on an address that other machines can reach without TLS',
+      help: 'allow the service to listen on an address that other machines can reach without TLS, and the admin server to do so beside a service with TLS',
       flag: true,
     },
     identities: {
@@ -58,7 +57,10 @@ export function serviceOptions({ port }: ServiceDefaults) {
       help: 'allow the service to admit everybody on an address that other machines can reach',
       flag: true,
     },
-    tlsCert: { schema: z.string().default(''), help: 'PEM file with the certificate chain of the server; turns TLS on' },
+    tlsCert: {
+      schema: z.string().default(''),
+      help: 'PEM file with the certificate chain of the server; turns TLS on; read again when it changes, as are the other PEM files',
+    },
     tlsKey: { schema: z.string().default(''), help: 'PEM file with the private key for --tls-cert' },
     tlsClientCa: {
       schema: z.string().default(''),
@@ -87,47 +89,18 @@ export function serviceOptions({ port }: ServiceDefaults) {
 export type ServiceConfig = ConfigOf<ReturnType<typeof serviceOptions>>;
 
 /**
- * Reads the PEM files; returns undefined without TLS. Throws InvalidArgument if only one of certificate and key is given, or a file is unreadable.
- */
-export function readTls(config: Pick<ServiceConfig, 'tlsCert' | 'tlsKey' | 'tlsClientCa'>): ServerTls | undefined {
-  const { tlsCert, tlsKey, tlsClientCa } = config;
-  if (tlsCert === '' && tlsKey === '' && tlsClientCa === '') return undefined;
-  if (tlsCert === '' || tlsKey === '')
-    throw invalid(tlsCert === '' ? '--tls-cert' : '--tls-key', '', 'given, because --tls-cert and --tls-key belong together');
-  return {
-    certificate: read('--tls-cert', tlsCert),
-    key: read('--tls-key', tlsKey),
-    ...(tlsClientCa === '' ? {} : { clientAuthority: read('--tls-client-ca', tlsClientCa) }),
-  };
-}
-
-/**
- * How a process calls services: with TLS if the authority of their certificates is given, and with a token.
+ * How a process calls services: with TLS if the authority of their certificates is given, and with a token. All files are read again.
  * @param addresses those that it calls
  * @throws InvalidArgument for a file that cannot be used, and for an address that the token would be sent to in plain text
  */
 export function callerOptions(
-  files: { readonly [F in 'tlsCa' | 'tlsCert' | 'tlsKey' | 'tokenFile']?: string | undefined },
+  files: TlsPaths & { readonly tokenFile?: string | undefined },
   addresses: readonly string[],
   env: Readonly<Record<string, string | undefined>> = {},
 ): Pick<ConnectOptions, 'tls' | 'token'> {
-  const { tlsCa, tlsCert, tlsKey, tokenFile } = files;
-  const token = callerToken(tokenFile, env);
-  const own = tlsCa && tlsCert && tlsKey ? { certificate: read('--tls-cert', tlsCert), key: read('--tls-key', tlsKey) } : {};
-  const options = {
-    ...(tlsCa ? { tls: { authority: read('--tls-ca', tlsCa), ...own } } : {}),
-    ...(token === undefined ? {} : { token }),
-  };
+  const token = callerToken(files.tokenFile, env);
+  const tls = callerTls(files);
+  const options = { ...(tls === undefined ? {} : { tls }), ...(token === undefined ? {} : { token }) };
   for (const address of addresses) if (address !== '') checkTokenIsSafe(address, options);
   return options;
-}
-
-const MAX_PEM_BYTES = 1 << 20;
-
-function read(option: string, path: string): Buffer {
-  try {
-    return readSmallFile(path, MAX_PEM_BYTES);
-  } catch (cause) {
-    throw invalid(option, path, `a readable file (${(cause as Error).message})`);
-  }
 }

@@ -8,7 +8,8 @@ import type { BoundService } from './handlers.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 import { openIdentities } from './open-identities.js';
 import { checkListener, createServer, type RpcServer, type ServerOptions } from './server.js';
-import { readTls, type ServiceConfig } from './service-options.js';
+import type { ServiceConfig } from './service-options.js';
+import { watchTls } from './tls/watched-tls.js';
 
 export interface ServiceParts {
   readonly services: readonly BoundService[];
@@ -61,22 +62,24 @@ export async function startService(options: StartOptions): Promise<RunningServic
   const { name, config } = options;
   const logger = options.logger ?? createLogger({ service: name, level: config.logLevel });
   const registry = createRegistry({ service: name, version, process: options.processMetrics ?? true });
-  const tls = readTls(config);
-  // Whether callers are admitted as the options say is known before anything is waited for.
-  checkListener({ ...config, tls, identified: config.identities !== '' });
-  const identities = openIdentities(config.identities, logger);
+  const tls = watchTls({ paths: config, logger, registry });
   let ready = false;
   let server: RpcServer | undefined;
   let parts: ServiceParts | undefined;
-  const undo: (() => Promise<void> | void | undefined)[] = [() => identities?.close()];
+  let identities: ReturnType<typeof openIdentities>;
+  const undo: (() => Promise<void> | void | undefined)[] = [() => identities?.close(), () => tls?.close()];
   try {
+    // Whether callers are admitted as the options say is known before anything is waited for.
+    checkListener({ ...config, tls: tls?.current, identified: config.identities !== '' });
+    identities = openIdentities(config.identities, logger);
     // The admin server comes first, so that /readyz can say that the service is not ready yet.
     const admin = await startAdminServer({
       host: config.adminHost,
       port: config.adminPort,
       allowRemote: config.allowRemote,
       registry,
-      isReady: () => ready,
+      isReady: () => ready && !tls?.expired,
+      tls,
       beforeScrape: () => parts?.beforeScrape?.(),
     });
     undo.unshift(() => admin.close());
@@ -98,7 +101,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       allowAnonymous: config.allowAnonymous,
       ...(identities === undefined ? {} : { identify: identities.identify }),
       maxConnectionAgeMs: config.maxConnectionAgeMs,
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined ? {} : { tls: tls.current, followTls: tls.follow }),
       ...options.server,
       mapError: (error) => options.server?.mapError?.(error) ?? mapLowerErrors(error),
     });
@@ -114,7 +117,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
     const end = async (graceMs: number): Promise<void> => {
       ready = false;
       const results = await Promise.allSettled([started.drain(graceMs), built.drain?.(graceMs)]);
-      const last = await Promise.allSettled([admin.close(), built.close?.(), identities?.close()]);
+      const last = await Promise.allSettled([admin.close(), built.close?.(), identities?.close(), tls?.close()]);
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };

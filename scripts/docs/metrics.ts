@@ -2,6 +2,7 @@
 import { Registry } from 'prom-client';
 import { createGrpcClientMetrics, createGrpcServerMetrics } from '#telemetry/grpc-metrics.js';
 import { createRegistry } from '#telemetry/metrics.js';
+import { createTlsMetrics } from '#telemetry/tls-metrics.js';
 import { createDataMetrics } from '../../services/data/metrics.js';
 import { createEvaluatorMetrics } from '../../services/evaluator/metrics.js';
 import { createSchedulerMetrics } from '../../services/scheduler/metrics.js';
@@ -39,6 +40,7 @@ export async function metricsPage(): Promise<string> {
   const common = createRegistry({ service: 'any', version: '0', process: false });
   createGrpcServerMetrics(common);
   createGrpcClientMetrics(common);
+  createTlsMetrics(common);
   out.push('', '## All services', '', ...(await rows(common)));
   out.push(
     '',

@@ -93,9 +93,12 @@ export interface BatchesRequest {
 
 /** Replicas behind one name are dialled by their addresses, and have certificates for the name. */
 function certifiedByName({ addresses, connect }: BatchClientOptions): ConnectOptions | undefined {
-  if (connect?.tls === undefined || connect.tls.serverName !== undefined || !addresses.every(isDiscovered)) return connect;
+  const tls = connect?.tls;
+  const given = typeof tls === 'function' ? tls() : tls;
+  if (given === undefined || given.serverName !== undefined || !addresses.every(isDiscovered)) return connect;
   const [serverName, ...others] = new Set(addresses.flatMap((address) => parseAddress(address).endpoints.map(({ host }) => host)));
-  return serverName === undefined || others.length > 0 ? connect : { ...connect, tls: { ...connect.tls, serverName } };
+  if (serverName === undefined || others.length > 0) return connect;
+  return { ...connect, tls: typeof tls === 'function' ? () => ({ ...tls(), serverName }) : { ...given, serverName } };
 }
 
 export class BatchClient {
