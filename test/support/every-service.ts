@@ -8,6 +8,7 @@ import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { serverStream, service, unary } from '#rpc/handlers.js';
 import type { NamesDeclaration } from '#rpc/request-names.js';
 import { createServer, type RpcServer } from '#rpc/server.js';
+import type { ServerTls } from '#rpc/tls/read-tls.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { dataNames } from '../../services/data/request-names.js';
@@ -27,7 +28,7 @@ export const everyService: readonly {
 ];
 
 /** To be started and closed by the caller. Every call that reaches its handler fails with `reached`. */
-export function serverOfEveryService(reached: Error, identify?: Identify): RpcServer {
+export function serverOfEveryService(reached: Error, identify?: Identify, tls?: ServerTls): RpcServer {
   const fail = (): never => {
     throw reached;
   };
@@ -42,5 +43,6 @@ export function serverOfEveryService(reached: Error, identify?: Identify): RpcSe
     registry: createRegistry({ service: 'test', version: '0', process: false }),
     logger: silentLogger(),
     ...(identify && { identify }),
+    ...(tls && { tls }),
   });
 }
