@@ -10,6 +10,7 @@ from unittest import mock
 import grpc
 
 from dropstream import Client, Tls, errors
+from dropstream.caller_token import WithToken, caller_token
 from dropstream.v1 import scheduler_pb2, scheduler_pb2_grpc
 
 TOKEN = "dst_0123456789ab_" + 43 * "x"
@@ -43,6 +44,20 @@ class Tokens(unittest.TestCase):
         lists(DROPSTREAM_TOKEN_FILE=str(path))
         with self.assertRaises(errors.Unauthenticated):
             lists()
+
+    def test_a_token_that_is_replaced_in_its_file_is_read_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "token")
+            path.write_text("dst_0123456789ab_" + 43 * "y")
+            with mock.patch.dict(os.environ, DROPSTREAM_TOKEN_FILE=str(path)), mock.patch("dropstream.caller_token.LOOK", 0):
+                metadata = WithToken({"a": "b"}, caller_token(None))
+                self.assertEqual(metadata["authorization"], "Bearer dst_0123456789ab_" + 43 * "y")
+                path.write_text(TOKEN)
+                self.assertEqual(dict(metadata), {"a": "b", "authorization": f"Bearer {TOKEN}"})
+                path.write_text("no token")
+                self.assertEqual(metadata["authorization"], f"Bearer {TOKEN}")
+                path.unlink()
+                self.assertEqual(metadata["authorization"], f"Bearer {TOKEN}")
 
     def test_a_token_is_not_sent_in_plain_text_to_another_machine_and_not_shown(self):
         for address in ("192.0.2.1:1", "127.0.0.1.example:1", "dns:///scheduler:1", "127.0.0.1:1,192.0.2.1:1"):

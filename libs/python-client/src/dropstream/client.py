@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from .connection import Connection, Tls, caller_token, check_token
+from .caller_token import WithToken, caller_token
+from .connection import Connection, Tls, check_token
 from .errors import DropstreamError, EvaluationFailed, RunFailed, Unavailable
 from .patience import Patience
 from .replicas import Leaving, ReplicaSet
@@ -43,7 +44,7 @@ class Client:
     `data` takes one address for each replica; `dns:///host:port` stands for all replicas behind that name, also those that are added later.
 
     `token` is shown to services that have identities; by default it is that of DROPSTREAM_TOKEN, or of the file that DROPSTREAM_TOKEN_FILE
-    names. It is sent to other machines through TLS only: ValueError otherwise.
+    names, which is read again when it changes. It is sent to other machines through TLS only: ValueError otherwise.
 
     Nothing is connected before the first call. A client may be used by several threads. It must not be used in a process that was forked after
     its first call: make a client there.
@@ -72,7 +73,7 @@ class Client:
         self._streams: "weakref.WeakSet[Batches]" = weakref.WeakSet()
         shown = caller_token(token)
         if shown is not None:
-            metadata = {**(metadata or {}), "authorization": f"Bearer {shown}"}
+            metadata = WithToken(metadata or {}, shown)
         environment = {name: os.environ.get(f"DROPSTREAM_{name.upper()}") for name in ("data", "scheduler", "trainer", "evaluator")}
 
         def address_of(name: str, given: Optional[str]) -> Optional[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import re
 import threading
 import time
@@ -62,21 +61,6 @@ def open_channel(address: str, tls: Optional[Tls] = None) -> grpc.Channel:
     if tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return grpc.secure_channel(_target(address), grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate), options)
-
-
-def caller_token(given: Optional[str]) -> Optional[str]:
-    """The given token, or that of the environment. Raises ValueError, which never shows it, if it is none."""
-    source, token = "the token", given or ""
-    if not token:
-        source, token = "DROPSTREAM_TOKEN", os.environ.get("DROPSTREAM_TOKEN", "")
-    path = os.environ.get("DROPSTREAM_TOKEN_FILE", "")
-    if not token and path:
-        with open(path, encoding="utf-8") as file:
-            source, token = f"the content of {path}", file.read(16 << 10)
-    token = token.strip()
-    if token and not re.fullmatch(r"[A-Za-z0-9._~+/-]{16,4096}=*", token):
-        raise ValueError(f"{source} must be one bearer token, such as `dropstream token create` prints")
-    return token or None
 
 
 def check_token(service: str, address: str, tls: Optional[Tls]) -> None:
