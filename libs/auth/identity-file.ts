@@ -3,12 +3,12 @@
  *
  *     { "version": 1, "principals": { "alice": { "roles": { "vision": "submitter" }, "uris": [], "tokens": [{ "id": …, "sha256": …, … }] } } }
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { readSmallFile } from '#bounds/small-file.js';
-import { FailedPrecondition, InvalidArgument, invalid, Violations } from '#errors/errors.js';
+import { InvalidArgument, invalid, Violations } from '#errors/errors.js';
 import { idPattern } from '#errors/resource-names.js';
 import { everyProject, roles } from './policy.js';
+import { changePrivateFile } from './private-file.js';
 import { tokenIdPattern } from './tokens.js';
 
 export const principalPattern = /^[a-z0-9][a-z0-9._@-]{0,62}$/;
@@ -75,30 +75,8 @@ export function readIdentityFile(path: string, option = '--identities'): Identit
  * @throws FailedPrecondition while somebody else changes it; what `change` throws
  */
 export function changeIdentityFile(path: string, change: (file: IdentityFile) => IdentityFile): void {
-  // The new content is written here, and whoever can create it has the turn.
-  const next = `${path}.new`;
-  const file = openTurn(path, next);
-  try {
-    try {
-      const changed = change(existsSync(path) ? readIdentityFile(path) : { version: 1, principals: {} });
-      writeFileSync(file, `${JSON.stringify(changed, undefined, 2)}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(next, path);
-  } catch (error) {
-    rmSync(next, { force: true });
-    throw error;
-  }
-}
-
-function openTurn(path: string, next: string): number {
-  try {
-    return openSync(next, 'wx', 0o600);
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST')
-      throw invalid('--identities', path, `in a folder that can be written (${(cause as Error).message})`);
-    throw new FailedPrecondition('file', path, `another change is in progress; if none is, delete ${next}`);
-  }
+  changePrivateFile(path, '--identities', (exists) => {
+    const changed = change(exists ? readIdentityFile(path) : { version: 1, principals: {} });
+    return `${JSON.stringify(changed, undefined, 2)}\n`;
+  });
 }

@@ -1,4 +1,4 @@
-/** Finds the addresses of the services: from a flag, the environment, or the file that `dropstream up` writes, in this order. */
+/** Finds the addresses of the services: from a flag, the environment, the context, or the file that `dropstream up` writes, in this order. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAddress } from '#rpc/address.js';
@@ -51,7 +51,7 @@ function alive(pid: number): boolean {
   }
 }
 
-const defaultPorts: Readonly<Record<ServiceName, number>> = { data: 7011, scheduler: 7012, trainer: 7013, evaluator: 7014 };
+export const defaultPorts: Readonly<Record<ServiceName, number>> = { data: 7011, scheduler: 7012, trainer: 7013, evaluator: 7014 };
 
 /**
  * Addresses of all replicas of a service, joined by commas.
@@ -64,10 +64,12 @@ export function addressOf(service: ServiceName, flag: string | undefined, contex
     parseAddress(given, flag === undefined ? variable : `--${service}`, defaultPorts[service]);
     return given;
   }
+  const ofContext = context.server?.()?.[service];
+  if (ofContext) return ofContext;
   const running = readUpState(homeFolder(context))?.services.filter((s) => s.service === service) ?? [];
   if (running.length > 0) return running.map((s) => s.address).join(',');
   throw new CommandError(
-    `the address of the ${service} service is not known: start all services with \`dropstream up\`, or give --${service} host:port or set ${variable}`,
+    `the address of the ${service} service is not known: start all services with \`dropstream up\`, or give --${service} host:port, set ${variable} or choose a context`,
     exitCodes.unavailable,
   );
 }

@@ -2,7 +2,7 @@
 
 /** `train` declares options with underscores, like the reference; all other commands with dashes. `serve` arguments stay unchanged. */
 export function normaliseArguments(argv: readonly string[]): string[] {
-  const command = argv.find((argument) => !argument.startsWith('-'));
+  const command = argv.find((argument, k) => !argument.startsWith('-') && argv[k - 1] !== '--context');
   if (command === 'serve') return [...argv];
   const [from, to] = command === 'train' ? (['-', '_'] as const) : (['_', '-'] as const);
   const end = argv.indexOf('--');

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { version } from '#telemetry/version.js';
 import { addCheckpointsCommand } from './commands/checkpoints.js';
+import { addContextCommand } from './commands/context.js';
 import { addDataCommand } from './commands/data.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDoctorCommand } from './commands/doctor.js';
@@ -16,12 +17,18 @@ import { addTrainCommand } from './commands/train.js';
 import { addTuneCommand } from './commands/tune.js';
 import { addUpCommand } from './commands/up.js';
 import type { Context } from './context.js';
+import { serverOf } from './contexts.js';
 import { exitCodeMeanings } from './exit-codes.js';
 
-export function createProgram(context: Context): Command {
+export function createProgram(given: Context): Command {
+  const context: Context = { server: () => serverOf(named(), context), ...given };
   const program = new Command('dropstream')
     .description('Train vision transformers with early, late and standard dropout, as gRPC services.')
     .version(version)
+    .option(
+      '--context <name>',
+      'context, which is a server by name (default: DROPSTREAM_CONTEXT, or the one that `context use` has chosen)',
+    )
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.terminal.out(text.replace(/\n$/, '')),
@@ -32,6 +39,7 @@ export function createProgram(context: Context): Command {
       'after',
       () => `\nExit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`).join('\n')}`,
     );
+  const named = (): string | undefined => program.opts<{ context?: string }>().context ?? (context.env.DROPSTREAM_CONTEXT || undefined);
   const commands = [
     addDemoCommand,
     addUpCommand,
@@ -45,6 +53,7 @@ export function createProgram(context: Context): Command {
     addDataCommand,
     addStoreCommand,
     addTokenCommand,
+    addContextCommand,
     addTuneCommand,
     addDoctorCommand,
   ];

@@ -1,6 +1,5 @@
 /** `dropstream token …`: makes, lists and revokes the tokens in a service's file of identities (`--identities`). */
-import { mkdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
   changeIdentityFile,
@@ -69,7 +68,6 @@ function create(name: string, options: CreateOptions, context: Context): void {
   if (!Number.isInteger(days) || days < 0 || days > LONGEST_DAYS)
     throw invalid('--days', options.days, `a number from 0 to ${LONGEST_DAYS}`);
   const path = pathOf(options, context);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const { id, text, sha256 } = createToken();
   const now = Date.now();
   const expires = days === 0 ? undefined : new Date(now + days * DAY_MS).toISOString();

@@ -7,6 +7,7 @@ import { type Context, homeFolder } from '../context.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { tableLines } from '../output/table.js';
 import { paint } from '../output/terminal.js';
+import { makePrivateFolder } from '../private-folder.js';
 import { forwardLine, logLevelNames } from '../up/forward-line.js';
 import { type RunningServices, startAll } from '../up/start-all.js';
 
@@ -58,7 +59,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
   const replicas = Number(options.dataReplicas);
   if (!Number.isInteger(replicas) || replicas < 1 || replicas > 64)
     throw new CommandError(`--data-replicas is ${options.dataReplicas}, must be from 1 to 64`, exitCodes.usage);
-  await mkdir(home, { recursive: true });
+  makePrivateFolder(home);
   if (options.dataRoot.length === 0) await mkdir(dataRoots[0]!, { recursive: true });
 
   const interrupted = interruption(context);

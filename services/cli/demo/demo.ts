@@ -19,6 +19,7 @@ import { beginProgress, type RunProgress, takeEvent } from '../follow/run-progre
 import { count, duration } from '../output/numbers.js';
 import { paint } from '../output/terminal.js';
 import { previewImages } from '../preview-images.js';
+import { makePrivateFolder } from '../private-folder.js';
 import { forwardLine } from '../up/forward-line.js';
 import { type RunningServices, startAll } from '../up/start-all.js';
 import { type DemoData, demoDataRoot, prepareData } from './demo-data.js';
@@ -60,6 +61,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
   const engine = options.engine === undefined ? undefined : engines.parse(options.engine);
   if (options.engine !== undefined && engine === undefined)
     throw new CommandError(`--engine is ${options.engine}, must be ${engines.rule(options.engine)}`, 2);
+  makePrivateFolder(homeFolder(context));
   const home = join(homeFolder(context), 'demo');
   const dataRoot = demoDataRoot(home);
   const store = join(home, 'store');

@@ -13,8 +13,8 @@ export class LogFile {
     readonly path: string,
     private readonly maxBytes = MAX_BYTES,
   ) {
-    mkdirSync(dirname(path), { recursive: true });
-    this.#descriptor = openSync(path, 'a');
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    this.#descriptor = openSync(path, 'a', 0o600);
     this.#size = statSync(path).size;
   }
 
@@ -22,7 +22,7 @@ export class LogFile {
     if (this.#size > this.maxBytes) {
       closeSync(this.#descriptor);
       renameSync(this.path, `${this.path}.1`);
-      this.#descriptor = openSync(this.path, 'a');
+      this.#descriptor = openSync(this.path, 'a', 0o600);
       this.#size = 0;
     }
     this.#size += writeSync(this.#descriptor, `${line}\n`);

@@ -1,9 +1,10 @@
 /** Runs all services on one machine: starts them in order, restarts them, writes their addresses to up.json, and stops workers first. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RunningService, readUpState, type ServiceName, type UpState, upStatePath } from '../addresses.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
+import { makePrivateFolder } from '../private-folder.js';
 import { commandLineEntry } from '../service-entry.js';
 import { LogFile } from './log-file.js';
 import { claimingServices, serviceArguments, startOrder, stopOrder } from './service-arguments.js';
@@ -119,8 +120,8 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
 }
 
 async function writeState(home: string, state: UpState): Promise<void> {
-  await mkdir(home, { recursive: true });
+  makePrivateFolder(home);
   const path = upStatePath(home);
-  await writeFile(`${path}.${process.pid}`, `${JSON.stringify(state, null, 2)}\n`);
+  await writeFile(`${path}.${process.pid}`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
   await rename(`${path}.${process.pid}`, path);
 }
