@@ -32,7 +32,9 @@ const running = new Map<'TLS' | 'mutual TLS', RpcServer>();
 
 before(async () => {
   if (noOpenssl) return;
-  [servers, callers, strangers] = ['servers', 'callers', 'strangers'].map((name) => makeAuthority({ after: (end) => void ends.push(end as () => void) }, name));
+  [servers, callers, strangers] = ['servers', 'callers', 'strangers'].map((name) =>
+    makeAuthority({ after: (end) => void ends.push(end as () => void) }, name),
+  );
   const path = join(folder, 'identities.json');
   const { id, sha256 } = token;
   const ann = { roles: { '*': 'operator' }, uris: ['spiffe://test/ann'], tokens: [{ id, sha256, created: '2026-01-01T00:00:00Z' }] };

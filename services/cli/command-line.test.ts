@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -267,6 +268,11 @@ test('up starts everything, brings back what dies, refuses a second one, and lea
     assert.deepEqual(state.services.map((s) => s.name).sort(), ['data-1', 'data-2', 'evaluator', 'scheduler', 'trainer']);
     assert.deepEqual(readUpState(home), state);
     for (const { admin } of state.services) assert.equal((await fetch(`${admin}/readyz`)).status, 200);
+    const open = (await readdir(home, { recursive: true })).filter((name) => {
+      const found = statSync(join(home, name), { throwIfNoEntry: false });
+      return found && (found.mode & 0o077) !== 0;
+    });
+    assert.deepEqual(open, [], 'nobody else may read what is there');
 
     const second = await cli(env, 'up');
     assert.equal(second.code, 5, second.err);

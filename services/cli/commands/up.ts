@@ -1,5 +1,4 @@
 /** `dropstream up`: runs all services on this machine until Ctrl-C. */
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type ServiceName, serviceNames } from '../addresses.js';
@@ -60,7 +59,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
   if (!Number.isInteger(replicas) || replicas < 1 || replicas > 64)
     throw new CommandError(`--data-replicas is ${options.dataReplicas}, must be from 1 to 64`, exitCodes.usage);
   makePrivateFolder(home);
-  if (options.dataRoot.length === 0) await mkdir(dataRoots[0]!, { recursive: true });
+  if (options.dataRoot.length === 0) makePrivateFolder(dataRoots[0]!);
 
   const interrupted = interruption(context);
   let running: RunningServices | undefined;
