@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DirectoryStore } from './directory-store.js';
 import { checkKey, type ObjectStore, StorageError } from './object-store.js';
+import { type S3KeySource, s3Keys } from './s3-credentials.js';
 import type { S3Limits } from './s3-transport.js';
 
 /** A store URI or its credentials cannot be used. `why` never contains a secret. */
@@ -17,7 +18,7 @@ export class InvalidStoreUri extends StorageError {
 export type StoreEnvironment = Record<string, string | undefined>;
 
 export interface OpenStoreOptions {
-  /** Default process.env. Reads DROPSTREAM_S3_ACCESS_KEY and …_SECRET_KEY (…_SESSION_TOKEN), or else the AWS_* names. */
+  /** Default process.env; see s3-credentials.ts. */
   env?: StoreEnvironment;
   limits?: Partial<S3Limits>;
   /** Whether to check at once that the S3 store answers and enforces exclusive creates. Default true. */
@@ -108,11 +109,13 @@ function s3Location(uri: string, url: URL, env: StoreEnvironment, foreignKeys: b
   if (!/^https?:$/.test(endpoint.protocol) || endpoint.username !== '' || !/^\/?$/.test(endpoint.pathname) || endpoint.search !== '') {
     refuse('endpoint must be http(s)://host[:port] without a path or a query');
   }
-  const own = env.DROPSTREAM_S3_ACCESS_KEY !== undefined;
-  const accessKey = own ? env.DROPSTREAM_S3_ACCESS_KEY : env.AWS_ACCESS_KEY_ID;
-  const secretKey = own ? env.DROPSTREAM_S3_SECRET_KEY : env.AWS_SECRET_ACCESS_KEY;
-  const sessionToken = own ? env.DROPSTREAM_S3_SESSION_TOKEN : env.AWS_SESSION_TOKEN;
-  if (!accessKey || !secretKey)
-    return refuse('set DROPSTREAM_S3_ACCESS_KEY and DROPSTREAM_S3_SECRET_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)');
-  return { endpoint, region, bucket, prefix, accessKey, secretKey, sessionToken };
+  return { endpoint, region, bucket, prefix, keys: keysOf(env, refuse) };
+}
+
+function keysOf(env: Readonly<Record<string, string | undefined>>, refuse: (reason: string) => never): S3KeySource {
+  try {
+    return s3Keys(env);
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
 }

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type RunningMinio, startMinio } from '../../test/support/minio.js';
 import { storeConformance } from '../../test/support/store-conformance.js';
+import { until } from '../../test/support/until.js';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { CheckpointDamaged } from './checkpoint-manifest.js';
 import { createExclusive } from './exclusive-create.js';
@@ -279,6 +283,42 @@ describe('a server that answers badly', () => {
     await store.close();
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
+  });
+
+  test('keys that are replaced in their file sign the next requests', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'dropstream-keys-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'keys.json');
+    const file = { DROPSTREAM_S3_CREDENTIALS_FILE: path };
+    const opened = () => openStore(uri(), { env: file, limits, probe: false });
+    for (const content of ['', '{"accessKey":"one"}', '{"accessKey":"one","secretKey":"hush-hush","more":1}', '"hush-hush"']) {
+      await writeFile(path, content);
+      await assert.rejects(
+        opened(),
+        (error: Error) => /DROPSTREAM_S3_CREDENTIALS_FILE is .*keys\.json, must be/.test(error.message) && !/hush/.test(error.message),
+      );
+    }
+    await writeFile(path, '{"accessKey":"one","secretKey":"first-secret"}');
+    const keyed = await opened();
+    t.after(() => keyed.close());
+    const signed = new Set<string>();
+    answer = ({ headers }, response) => {
+      const token = headers['x-amz-security-token'];
+      signed.add(`${/Credential=(\w+)\//.exec(headers.authorization ?? '')?.[1]}${token ? ` ${token}` : ''}`);
+      response.writeHead(200, { etag: '"e"', 'content-length': '0', 'last-modified': new Date(0).toUTCString() }).end();
+    };
+    await keyed.head('a');
+    assert.deepEqual([...signed], ['one']);
+    await writeFile(path, '{"accessKey":"two","secretKey":"second-secret","sessionToken":"session"}');
+    await until('the second keys', async () => {
+      await keyed.head('a');
+      return signed.has('two session');
+    });
+    await writeFile(path, 'no keys');
+    signed.clear();
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await keyed.head('a');
+    assert.deepEqual([...signed], ['two session']);
   });
 
   test('a store that ignores If-None-Match is refused when it is opened', async () => {

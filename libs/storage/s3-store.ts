@@ -28,6 +28,7 @@ import {
   sizeOf,
 } from './object-store.js';
 import { blocksOf, concatBytes, readBody } from './s3-bodies.js';
+import type { S3KeySource } from './s3-credentials.js';
 import { type Attempt, DEFAULT_S3_LIMITS, type S3Limits, S3Transport } from './s3-transport.js';
 
 export interface S3Location {
@@ -37,9 +38,7 @@ export interface S3Location {
   bucket: string;
   /** Prepended to every key; has no slash at its end; '' for none. */
   prefix: string;
-  accessKey: string;
-  secretKey: string;
-  sessionToken?: string | undefined;
+  keys: S3KeySource;
   /** Objects were put there by others: any name that S3 allows is a key. Default false: only our own grammar. */
   foreignKeys?: boolean | undefined;
 }
@@ -77,9 +76,7 @@ export class S3Store implements BrowsableStore {
       endPoint: endpoint.hostname,
       ...(endpoint.port === '' ? {} : { port: Number(endpoint.port) }),
       useSSL: secure,
-      accessKey: location.accessKey,
-      secretKey: location.secretKey,
-      ...(location.sessionToken === undefined ? {} : { sessionToken: location.sessionToken }),
+      credentialsProvider: providerOf(location.keys),
       region,
       partSize: S3_PART_BYTES,
       transport: this.transport as unknown as Pick<typeof http, 'request'>,
@@ -328,3 +325,14 @@ export class S3Store implements BrowsableStore {
 }
 
 const bareEtag = (etag: string | undefined): string => (etag ?? '').replace(/^W\//, '').replaceAll('"', '');
+
+/** minio-js asks it before it signs a request. Its own class keeps the first keys. */
+function providerOf(keys: S3KeySource): CredentialProvider {
+  const getCredentials = async () => {
+    const { accessKey, secretKey, sessionToken } = keys();
+    return { getAccessKey: () => accessKey, getSecretKey: () => secretKey, getSessionToken: () => sessionToken };
+  };
+  return { getCredentials } as unknown as CredentialProvider;
+}
+
+type CredentialProvider = NonNullable<ConstructorParameters<typeof Client>[0]['credentialsProvider']>;
