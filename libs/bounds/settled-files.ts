@@ -54,7 +54,7 @@ export class SettledFiles {
     try {
       this.options.use(contents);
     } catch (error) {
-      // It is tried again at the next look, because a certificate may be of later, but it is reported once.
+      // It is tried again at the next look, because a certificate may come into force later, but it is reported once.
       if (this.#faulty !== digest) this.options.onFault(error);
       this.#faulty = digest;
       return;
