@@ -16,7 +16,7 @@ import type { RunningService } from '#rpc/start-service.js';
 import { toStored } from '#spec/drop-schedules.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
-import { silentLogger } from '#telemetry/logger.js';
+import { createLogger, silentLogger } from '#telemetry/logger.js';
 import { dataConfig } from '../services/data/config.js';
 import { start as startData } from '../services/data/main.js';
 import { Evaluations } from '../services/evaluator/api/evaluations.js';
@@ -398,11 +398,13 @@ describe('a store that is away at the start is waited for', () => {
   });
 });
 
-test('a full disk: writing calls are UNAVAILABLE with words that name the folder, reading ones work, and room ends it', async (t) => {
+test('a full disk: writing calls are UNAVAILABLE with words that do not name the folder, which the log does, reading ones work, and room ends it', async (t) => {
   const disk = await smallDisk(64 << 10);
   if ('skip' in disk) return t.skip(disk.skip);
   t.after(() => disk.remove());
-  const running = await services.scheduler!(disk.folder, [], { logger: silentLogger(), processMetrics: false });
+  const lines: string[] = [];
+  const logger = createLogger({ service: 'scheduler', level: 'info', destination: { write: (line) => void lines.push(line) } });
+  const running = await services.scheduler!(disk.folder, [], { logger, processMetrics: false });
   t.after(() => running.close());
   const client = connect(SchedulerServiceClient, `127.0.0.1:${running.port}`, { retry: { attempts: 1 } });
   t.after(() => client.close());
@@ -412,10 +414,15 @@ test('a full disk: writing calls are UNAVAILABLE with words that name the folder
     await client.createSchedule({ parent, scheduleId: `s${stored}`, spec: dropSpec }, call);
     stored++;
   };
-  const isFull = (error: unknown) => error instanceof Unavailable && error.retryAfterMs > 0 && error.message.includes(disk.folder);
+  const isFull = (error: unknown) =>
+    error instanceof Unavailable &&
+    error.retryAfterMs > 0 &&
+    / has no room left /.test(error.message) &&
+    !error.message.includes(disk.folder);
   await assert.rejects(async () => {
     for (;;) await create();
   }, isFull);
+  assert.ok(lines.some((line) => line.includes('has no room left') && line.includes(disk.folder)));
   assert.ok(stored > 0);
   assert.equal((await client.getSchedule({ name: `${parent}/schedules/s0` }, call)).schedule!.name, `${parent}/schedules/s0`);
   assert.equal((await client.listSchedules({ parent, pageSize: 1000 }, call)).schedules.length, stored);

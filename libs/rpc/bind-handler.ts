@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import type { Metadata, ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
 import { orAborted } from '#bounds/or-aborted.js';
 import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
+import type { Places } from '#errors/hide-places.js';
 import type { Logger } from '#telemetry/logger.js';
 import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
 import type { KnownCallers } from './admit-calls.js';
@@ -12,7 +13,7 @@ import { connectionSignal, resetUnlessClosed } from './connection-signal.js';
 import type { AnyMethod, CallContext, Outgoing, StreamHandler, UnaryHandler } from './handlers.js';
 import { checkMetadata, maxReceivedMetadataBytes } from './metadata-limit.js';
 import { type NamesDeclaration, readNames, requireOneProject } from './request-names.js';
-import { type GrpcStatus, toStatus } from './status.js';
+import { type GrpcStatus, namesPlaces, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
 
 export interface BindOptions {
@@ -21,6 +22,8 @@ export interface BindOptions {
   readonly callers: KnownCallers;
   /** Translates errors of lower libraries (storage, data) to those of errors.ts; undefined if it does not know the error. */
   readonly mapError: (error: unknown) => DomainError | undefined;
+  /** What errors name and callers are not shown. */
+  readonly places: Places;
   /** Longest time that a unary call may take in ms, even if the caller allows more. */
   readonly maxUnaryMs: number;
   readonly maxStreamMs: number;
@@ -162,7 +165,10 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
       // The reason of the abort is more precise than whatever the aborted await threw.
       const reason: unknown = controller.signal.aborted ? controller.signal.reason : undefined;
       const known = error instanceof DomainError ? error : (reason ?? options.mapError(error) ?? error);
-      return toStatus(known, (original) => logger.error({ error: original, traceparent: formatTraceparent(span) }, 'unexpected error'));
+      if (namesPlaces(known, options.places)) logger.warn({ error: known }, 'the caller is not shown the places in this error');
+      const unexpected = (original: unknown): void =>
+        logger.error({ error: original, traceparent: formatTraceparent(span) }, 'unexpected error');
+      return toStatus(known, unexpected, options.places);
     },
     close: () => {
       clearTimeout(timer);

@@ -2,6 +2,7 @@
 import { Limiter } from '#bounds/limiter.js';
 import { turns } from '#bounds/pieces.js';
 import { DataLoss, DomainError, FailedPrecondition } from '#errors/errors.js';
+import { hidePlaces } from '#errors/hide-places.js';
 import { type UnreadableResource, UnreadableResource as UnreadableResourceMessage } from '#protocol/dropstream/v1/resource_types.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 import { nextPageToken, type Page } from './pagination.js';
@@ -87,7 +88,7 @@ export async function listPage<K, T>({ keys, nameOf, placeOf, read, bytesOf, pag
  */
 export function damageOf(error: unknown): string | undefined {
   const known = error instanceof DomainError ? error : mapLowerErrors(error);
-  return known instanceof DataLoss || known instanceof FailedPrecondition ? known.message : undefined;
+  return known instanceof DataLoss || known instanceof FailedPrecondition ? hidePlaces(known.message) : undefined;
 }
 
 /** What `read` resolves to, or the damage that it found. */

@@ -12,7 +12,7 @@ import { InvalidStoreUri } from '#storage/open-store.js';
 type Row = (error: Error) => DomainError | undefined;
 
 const table: readonly Row[] = [
-  // Which place is full is what the operator needs to know first, and the caller has to pass it on.
+  // Which place is full is what the operator needs to know first: the log says it, the caller is not shown it.
   row(
     StoreFull,
     (cause) => new Unavailable(`the object store, whose place ${cause.place} has no room left (${cause.why}),`, 5000, { cause }),

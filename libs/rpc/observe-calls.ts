@@ -6,6 +6,7 @@ import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { Admit, KnownCallers } from './admit-calls.js';
+import { blameCaller } from './callers-fault.js';
 import { toStatus } from './status.js';
 import type { ConnectionTrust } from './tls/connection-trust.js';
 
@@ -88,6 +89,10 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust }: 
       }
       return !signal.aborted;
     };
+    blameCaller(call, (code) => {
+      over = true;
+      end(code);
+    });
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({

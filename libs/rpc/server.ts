@@ -8,10 +8,12 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { Registry } from 'prom-client';
 import { byCertificateAlone, type Identify } from '#auth/identity.js';
 import { type DomainError, Unavailable } from '#errors/errors.js';
+import type { Places } from '#errors/hide-places.js';
 import { createGrpcServerMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
 import { admitKnown, type KnownCallers } from './admit-calls.js';
 import { bindHandler } from './bind-handler.js';
+import { withoutProtoKeys } from './callers-fault.js';
 import type { AnyMethod, BoundService } from './handlers.js';
 import { checkAdmission, checkListenHost, hostPort, listenHost } from './loopback.js';
 import { type CallFacts, observeCalls } from './observe-calls.js';
@@ -43,6 +45,8 @@ export interface ServerOptions {
   readonly allowAnonymous?: boolean;
   /** Translates errors of lower libraries to those of errors.ts. */
   readonly mapError?: (error: unknown) => DomainError | undefined;
+  /** What errors may name and callers are not shown; default: what looks like a place. */
+  readonly places?: Places;
   /** Age in ms at which clients are asked to reconnect, so that they find new replicas; default 5 minutes, 0 for never. */
   readonly maxConnectionAgeMs?: number;
   /** Deadline of a unary call without one, and the longest allowed deadline, in ms; default 10 minutes. */
@@ -135,6 +139,7 @@ export function createServer(options: ServerOptions): RpcServer {
         logger: options.logger,
         callers,
         mapError: options.mapError ?? (() => undefined),
+        places: options.places ?? {},
         maxUnaryMs: options.maxUnaryMs ?? 10 * minute,
         maxStreamMs: options.maxStreamMs ?? 24 * 60 * minute,
         streamWindow: options.streamWindow ?? 4,
@@ -144,7 +149,7 @@ export function createServer(options: ServerOptions): RpcServer {
         note: (metadata, known) => facts.set(metadata, known),
       });
     }
-    server.addService(definition, bound);
+    server.addService(guarded(definition), bound);
     serviceNames.push(serviceNameOf(definition));
   }
   const health = new HealthImplementation(Object.fromEntries(['', ...serviceNames].map((name) => [name, 'NOT_SERVING'])));
@@ -205,6 +210,15 @@ export function createServer(options: ServerOptions): RpcServer {
     drain,
     close: () => drain(0),
   };
+}
+
+/** The definition with requests that cannot change what objects are made of. */
+function guarded(definition: ServiceDefinition): ServiceDefinition {
+  const methods = Object.entries(definition).map(([key, method]) => [
+    key,
+    { ...method, requestDeserialize: withoutProtoKeys(method.requestDeserialize) },
+  ]);
+  return Object.fromEntries(methods) as ServiceDefinition;
 }
 
 function serviceNameOf(definition: ServiceDefinition): string {

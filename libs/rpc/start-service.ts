@@ -36,7 +36,7 @@ export interface StartOptions {
   readonly server?: Partial<
     Pick<
       ServerOptions,
-      'mapError' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow' | 'streamProgressMs'
+      'mapError' | 'places' | 'maxUnaryMs' | 'maxStreamMs' | 'maxReceiveBytes' | 'maxSendBytes' | 'streamWindow' | 'streamProgressMs'
     >
   >;
   /** Default: from config.logLevel. */

@@ -25,7 +25,7 @@ const rows: [errors.DomainError, status][] = [
   [new errors.NeverFits('a batch', '2000 bytes', '1000 bytes'), status.RESOURCE_EXHAUSTED],
   [new errors.DataLoss('train/0001.jpg', 'sha256 ab, expected cd'), status.DATA_LOSS],
   [new errors.Unavailable('the object store', 1250), status.UNAVAILABLE],
-  [new errors.PermissionDenied('/etc', 'outside the data roots'), status.PERMISSION_DENIED],
+  [new errors.PermissionDenied('file x', 'outside the data roots'), status.PERMISSION_DENIED],
   [new errors.Unauthenticated('its token has expired'), status.UNAUTHENTICATED],
   [new errors.Cancelled('WatchRun'), status.CANCELLED],
   [new errors.DeadlineExceeded('GetBatch'), status.DEADLINE_EXCEEDED],
@@ -148,4 +148,33 @@ test('Violations collects everything before it throws', () => {
     },
   );
   new errors.Violations().throwIfAny();
+});
+
+test('places of the server are in no part of a status, and the caller gets its own values back', () => {
+  const places = { roots: ['/srv/data'], hidden: ['/mnt/a store'] };
+  const message = (error: unknown) => {
+    const sent = toStatus(error, unexpectedNever, places);
+    const text = Buffer.from(sent.metadata.get('grpc-status-details-bin')[0] as Buffer).toString('utf8');
+    for (const place of ['/srv', '/mnt', '10.0.0.1']) assert.ok(!`${sent.details}${text}`.includes(place), `${sent.details}${text}`);
+    return sent.details;
+  };
+  assert.match(
+    message(new errors.PermissionDenied('/mnt/x', 'it is outside the allowed folders /srv/data')),
+    /\(a path\) .* \(a data root\)/,
+  );
+  assert.match(
+    message(new errors.Unavailable('the object store, whose place /mnt/a store/x has no room left,')),
+    /\(a store\)\/x has no room/,
+  );
+  assert.match(message(new errors.DataLoss('sample dogs/1.png', "open '/srv/data/dogs/1.png'")), /open 'dogs\/1\.png'/);
+  assert.match(
+    message(new errors.FailedPrecondition('schedule', 'projects/p/schedules/s', 'GetSchedule at 10.0.0.1:7012')),
+    /at \(an address\)/,
+  );
+  const given = new errors.InvalidArgument([{ field: 'filter', value: '/etc/passwd', allowed: 'a filter' }]);
+  assert.match(message(given), /^filter is "\/etc\/passwd", must be a filter$/);
+  assert.deepEqual(
+    (fromServiceError(received(toStatus(given, unexpectedNever, places))) as errors.InvalidArgument).violations,
+    given.violations,
+  );
 });

@@ -10,6 +10,7 @@ import {
   DataLoss,
   DeadlineExceeded,
   DomainError,
+  describeViolation,
   FailedPrecondition,
   InvalidArgument,
   NeverFits,
@@ -21,6 +22,7 @@ import {
   Unavailable,
   type Violation,
 } from '#errors/errors.js';
+import { hidePlaces, type Places } from '#errors/hide-places.js';
 import { BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo } from '#protocol/google/rpc/error_details.js';
 import { Status } from '#protocol/google/rpc/status.js';
 
@@ -32,6 +34,8 @@ const maxSentBytes = 7 << 10;
 const maxViolations = 24;
 const maxText = 1000;
 const maxViolationText = 600;
+/** Characters of a text that are looked at. */
+const longestRead = 4 * maxText;
 
 interface Detail {
   readonly typeUrl: string;
@@ -40,6 +44,16 @@ interface Detail {
 
 type Fields = Readonly<Record<string, string>>;
 
+/** How texts are made ready to be sent. */
+interface Fit {
+  /** Share of the bounds of a status in which everything has room. */
+  readonly share: number;
+  /** Shortened, and without places of the server. */
+  readonly text: (text: string) => string;
+  /** Shortened: what the caller has given. */
+  readonly given: (text: string) => string;
+}
+
 interface Row<E extends DomainError> {
   readonly type: abstract new (...args: never[]) => E;
   readonly code: status;
@@ -47,8 +61,8 @@ interface Row<E extends DomainError> {
   readonly reason?: string;
   /** ErrorInfo.metadata, which contains the ids. */
   readonly fields: (error: E) => Fields;
-  /** Details besides ErrorInfo, with texts of at most `share` of their bounds. */
-  readonly details?: (error: E, share: number) => Detail[];
+  /** Details besides ErrorInfo. */
+  readonly details?: (error: E, fit: Fit) => Detail[];
   /** Restores the error on the client. */
   readonly restore: (fields: Fields, details: ReadonlyMap<string, Uint8Array>, cause: unknown) => E;
 }
@@ -59,8 +73,8 @@ function row<E extends DomainError>(r: Row<E>): Row<DomainError> {
 
 const url = (name: string): string => `type.googleapis.com/google.rpc.${name}`;
 
-function resource({ kind, resource: name, message }: { kind: string; resource: string; message: string }, share: number): Detail {
-  const info = { resourceType: clip(kind, share), resourceName: clip(name, share), owner: '', description: clip(message, share) };
+function resource({ kind, resource: name, message }: { kind: string; resource: string; message: string }, { text }: Fit): Detail {
+  const info = { resourceType: text(kind), resourceName: text(name), owner: '', description: text(message) };
   const value = ResourceInfo.encode(info).finish();
   return { typeUrl: url('ResourceInfo'), value };
 }
@@ -77,36 +91,36 @@ export const statusTable: readonly Row<DomainError>[] = [
     type: InvalidArgument,
     code: status.INVALID_ARGUMENT,
     fields: () => ({}),
-    details: (e, share) => [{ typeUrl: url('BadRequest'), value: encodeViolations(e.violations, share) }],
+    details: (e, fit) => [{ typeUrl: url('BadRequest'), value: encodeViolations(e.violations, fit) }],
     restore: (_, details, cause) => new InvalidArgument(decodeViolations(details.get(url('BadRequest'))), { cause }),
   }),
   row<NotFound>({
     type: NotFound,
     code: status.NOT_FOUND,
     fields: named,
-    details: (e, share) => [resource(e, share)],
+    details: (e, fit) => [resource(e, fit)],
     restore: (f, _, cause) => new NotFound(f.kind ?? '', f.resource ?? '', { cause, why: f.why ?? '' }),
   }),
   row<AlreadyExists>({
     type: AlreadyExists,
     code: status.ALREADY_EXISTS,
     fields: named,
-    details: (e, share) => [resource(e, share)],
+    details: (e, fit) => [resource(e, fit)],
     restore: (f, _, cause) => new AlreadyExists(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
   }),
   row<Aborted>({
     type: Aborted,
     code: status.ABORTED,
     fields: named,
-    details: (e, share) => [resource(e, share)],
+    details: (e, fit) => [resource(e, fit)],
     restore: (f, _, cause) => new Aborted(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
   }),
   row<FailedPrecondition>({
     type: FailedPrecondition,
     code: status.FAILED_PRECONDITION,
     fields: named,
-    details: (e, share) => {
-      const violations = [{ type: clip(e.kind, share), subject: clip(e.resource, share), description: clip(e.why, share) }];
+    details: (e, { text }) => {
+      const violations = [{ type: text(e.kind), subject: text(e.resource), description: text(e.why) }];
       return [{ typeUrl: url('PreconditionFailure'), value: PreconditionFailure.encode({ violations }).finish() }];
     },
     restore: (f, _, cause) => new FailedPrecondition(f.kind ?? '', f.resource ?? '', f.why ?? '', { cause }),
@@ -179,26 +193,39 @@ export interface GrpcStatus {
 /** The message of every error that is not in the table. */
 export const internalMessage = 'internal error; see the log of the service';
 
-/** Maps an error to the status to send. `unexpected` is called with every error that is not in the table, so that it can be logged. */
-export function toStatus(error: unknown, unexpected: (error: unknown) => void): GrpcStatus {
+/**
+ * Maps an error to the status to send, without the places of the server that its texts name. `unexpected` is called with every error that is not in the
+ * table, so that it can be logged.
+ */
+export function toStatus(error: unknown, unexpected: (error: unknown) => void, places: Places = {}): GrpcStatus {
   const found = statusTable.find((r) => error instanceof r.type);
   if (!found || !(error instanceof DomainError)) {
     unexpected(error);
     return { code: status.INTERNAL, details: internalMessage, metadata: new Metadata() };
   }
-  let sent = encodeStatus(found, error, 1);
-  for (let share = 0.5; sentBytes(sent) > maxSentBytes && share > 0.01; share /= 2) sent = encodeStatus(found, error, share);
+  let sent = encodeStatus(found, error, fitting(1, places));
+  for (let share = 0.5; sentBytes(sent) > maxSentBytes && share > 0.01; share /= 2)
+    sent = encodeStatus(found, error, fitting(share, places));
   return sent;
 }
 
-function encodeStatus(found: Row<DomainError>, error: DomainError, share: number): GrpcStatus {
-  const message = clip(error.message, share);
+/** Whether a status leaves out a place that the error names; then the log should say more. */
+export function namesPlaces(error: unknown, places: Places): boolean {
+  return error instanceof DomainError && !(error instanceof InvalidArgument) && hidePlaces(error.message, places) !== error.message;
+}
+
+function fitting(share: number, places: Places): Fit {
+  return { share, text: (text) => clip(hidePlaces(text.slice(0, longestRead), places), share), given: (text) => clip(text, share) };
+}
+
+function encodeStatus(found: Row<DomainError>, error: DomainError, fit: Fit): GrpcStatus {
+  const message = error instanceof InvalidArgument ? fit.given(describeAll(error, fit)) : fit.text(error.message);
   const info = ErrorInfo.encode({
     reason: reasonOf(found),
     domain: errorDomain,
-    metadata: Object.fromEntries(Object.entries(found.fields(error)).map(([k, v]) => [k, clip(v, share)])),
+    metadata: Object.fromEntries(Object.entries(found.fields(error)).map(([k, v]) => [k, fit.text(v)])),
   }).finish();
-  const details = [{ typeUrl: url('ErrorInfo'), value: info }, ...(found.details?.(error, share) ?? [])];
+  const details = [{ typeUrl: url('ErrorInfo'), value: info }, ...(found.details?.(error, fit) ?? [])];
   const metadata = new Metadata();
   const encoded = Status.encode({ code: found.code, message, details: details.map((d) => ({ ...d, value: Buffer.from(d.value) })) });
   metadata.set(detailsKey, Buffer.from(encoded.finish()));
@@ -251,10 +278,14 @@ function readDetails(metadata: Metadata | undefined): Map<string, Uint8Array> {
   return new Map((decoded?.details ?? []).map((d) => [d.typeUrl, d.value]));
 }
 
-function encodeViolations(violations: readonly Violation[], share: number): Uint8Array {
+function describeAll({ violations }: InvalidArgument, { text }: Fit): string {
+  return violations.map((violation) => describeViolation({ ...violation, allowed: text(violation.allowed) })).join('; ');
+}
+
+function encodeViolations(violations: readonly Violation[], { share, text, given }: Fit): Uint8Array {
   const fieldViolations = violations.slice(0, Math.max(1, Math.floor(maxViolations * share))).map((v) => ({
-    field: clip(v.field, share),
-    description: `is ${JSON.stringify(clip(v.value, share / 5))}, must be ${v.allowed}`.slice(0, Math.ceil(maxViolationText * share)),
+    field: given(v.field),
+    description: `is ${JSON.stringify(clip(v.value, share / 5))}, must be ${text(v.allowed)}`.slice(0, Math.ceil(maxViolationText * share)),
   }));
   return BadRequest.encode({ fieldViolations }).finish();
 }

@@ -2,6 +2,7 @@
  * How an attempt at claimed work ends, and the log record for it. A worker that lost the claim writes nothing. An attempt that reached an outcome
  * records it. A failed attempt returns the work to the queue, or fails it for good if another attempt cannot help.
  */
+import { hidePlaces } from '#errors/hide-places.js';
 import type { Logger } from '#telemetry/logger.js';
 import { type ClaimedLog, ClaimLost, WorkDeleted, WorkEnded } from './claimed-log.js';
 
@@ -66,8 +67,8 @@ export async function runToEnd<E, V, O extends AttemptOutcome>(
   }
 }
 
-/** Describes an error in a record: its class and message, cut if it is too long. */
+/** Describes an error in a record, which callers read: its class and message without places of this machine, cut if it is too long. */
 export function describeFailure(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const text = hidePlaces(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
   return text.length > longestReason ? `${text.slice(0, longestReason - 3)}...` : text;
 }

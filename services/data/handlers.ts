@@ -7,12 +7,13 @@ import { type HandlersOf, serverStream, unary } from '#rpc/handlers.js';
 import { BatchAnswer, type BatchParts } from './batch-answer.js';
 import { batchNeeds, needsOf } from './make-batch.js';
 import { countFailures, timeWait } from './measure-calls.js';
+import type { PngThreads } from './png-threads.js';
 import { previewBatch } from './preview-batch.js';
 import type { dataNames } from './request-names.js';
 import { parseDescribe, parseGetBatch, parsePreviewBatch, plannerOf, previewToken } from './requests.js';
 import { shareOf } from './share-of.js';
 
-export function dataHandlers(parts: BatchParts): HandlersOf<typeof BatchService, typeof dataNames> {
+export function dataHandlers(parts: BatchParts & { readonly pngs: PngThreads }): HandlersOf<typeof BatchService, typeof dataNames> {
   const { datasets, admission, metrics } = parts;
   return {
     describeDataset: unary(async (request, ctx) => {
@@ -45,7 +46,7 @@ export function dataHandlers(parts: BatchParts): HandlersOf<typeof BatchService,
           const needs = batchNeeds(PixelFormat.FLOAT32, slots, query.plan.transform.inputSize, 0);
           const admitted = await timeWait(metrics, () => admission.enter(shareOf(ctx, ''), needs, signal));
           try {
-            const job = { planner, dataset, epoch: query.epoch, index: query.index, threads: parts.threads, signal };
+            const job = { planner, dataset, epoch: query.epoch, index: query.index, threads: parts.threads, signal, pngs: parts.pngs };
             const { images, next } = await previewBatch(job, query.from, query.limit);
             return { images, nextPageToken: next === undefined ? '' : previewToken(query, next) };
           } finally {

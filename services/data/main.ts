@@ -19,6 +19,7 @@ import { dataHandlers } from './handlers.js';
 import { MemoryPool } from './memory-pool.js';
 import { countCache, createDataMetrics } from './metrics.js';
 import { OpenDatasets } from './open-datasets.js';
+import { PngThreads } from './png-threads.js';
 import { dataNames } from './request-names.js';
 import { UndecodableLog } from './undecodable-log.js';
 
@@ -41,7 +42,12 @@ export async function start(
     name: 'data',
     config,
     ...options,
-    server: { maxStreamMs: MAX_STREAM_MS, streamWindow: CHUNKS_AHEAD, streamProgressMs: config.progressMs },
+    server: {
+      maxStreamMs: MAX_STREAM_MS,
+      streamWindow: CHUNKS_AHEAD,
+      streamProgressMs: config.progressMs,
+      places: { roots: config.root, hidden: [config.store, ...config.source, config.cache] },
+    },
     build: async ({ logger, registry, setServing, signal }) => {
       const roots = await AllowedRoots.open(config.root).catch((error) => {
         throw error instanceof NotFound ? invalid('--root', error.resource, 'a folder that exists') : error;
@@ -76,8 +82,8 @@ export async function start(
         intervalMs: config.healthProbeMs,
         onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'a root cannot be read'),
       });
-      const [files, undecodable] = [new FileMemory(), new UndecodableLog(metrics)];
-      const parts = { datasets, admission, memories, files, ahead, metrics, undecodable, threads };
+      const [files, undecodable, pngs] = [new FileMemory(), new UndecodableLog(metrics), new PngThreads()];
+      const parts = { datasets, admission, memories, files, ahead, metrics, undecodable, threads, pngs };
       return {
         services: [service(BatchService, dataNames, dataHandlers(parts))],
         beforeScrape: () => {
@@ -91,6 +97,7 @@ export async function start(
           clearInterval(looking);
           health.close();
           ahead.close();
+          await pngs.close();
           await datasets.close();
           await sources.close();
           await opened.close();

@@ -1,7 +1,7 @@
-/** The thread of PngThread: one image in, one PNG file out. */
+/** The thread of PngThreads: one image in, one PNG file out. */
 import { parentPort } from 'node:worker_threads';
 import { encodePng } from '#native/pixels/encode-png.js';
-import type { FinishedImage } from './png-thread.js';
+import type { FinishedImage } from './png-threads.js';
 
 /** Converts normalised CHW values back to bytes; values outside of 0 to 255 are clamped. A plain loop: Uint8Array.from takes fifty times as long. */
 function asBytes({ values, size, mean, std }: FinishedImage): Uint8Array {

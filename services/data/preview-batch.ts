@@ -7,13 +7,13 @@ import { finishBatch } from '#native/pixels.js';
 import { BatchHeader, type PreviewImage } from '#protocol/dropstream/v1/data.js';
 import { describeSteps } from './describe-steps.js';
 import { type BatchJob, batchSample } from './make-batch.js';
-import { PngThread } from './png-thread.js';
+import type { PngThreads } from './png-threads.js';
 import { renderSamples } from './render-samples.js';
 
 /** Largest size of the images of a page in bytes: with the texts, a page stays below the 4 MiB that clients accept by default. */
 const PAGE_BYTES = 3 << 20;
 
-type PreviewJob = Pick<BatchJob, 'planner' | 'dataset' | 'epoch' | 'index' | 'threads' | 'signal'>;
+type PreviewJob = Pick<BatchJob, 'planner' | 'dataset' | 'epoch' | 'index' | 'threads' | 'signal'> & { readonly pngs: PngThreads };
 
 /** Images of a batch in slot order. */
 export interface PreviewPage {
@@ -24,7 +24,7 @@ export interface PreviewPage {
 
 /** At most `limit` images from slot `from` on; fewer if they would not fit on a page. */
 export async function previewBatch(job: PreviewJob, from: number, limit: number): Promise<PreviewPage> {
-  const { planner, dataset, epoch, index, threads, signal } = job;
+  const { planner, dataset, epoch, index, threads, signal, pngs } = job;
   const { transform } = planner.plan;
   const size = transform.inputSize;
   const plan = planner.batch(epoch, index);
@@ -62,24 +62,17 @@ export async function previewBatch(job: PreviewJob, from: number, limit: number)
 
   const name = (at: number) => dataset.manifest.classes[samples[at]?.label ?? 0] ?? '';
   const images: PreviewImage[] = [];
-  const thread = new PngThread();
-  try {
-    let bytes = 0;
-    for (const at of shown.keys()) {
-      const area = size * size;
-      const png = await thread.encode(
-        { values: values.subarray(at * 3 * area, (at + 1) * 3 * area), size, mean: [...mean], std: [...std] },
-        signal,
-      );
-      bytes += png.byteLength;
-      if (bytes > PAGE_BYTES && images.length > 0) break;
-      const { sample, plan: done } = samples[at] as PlannedSample;
-      const mix = mixes[at] ?? null;
-      const steps = describeSteps(done, mix, size, { own: name(at), partner: mix ? name(mix.partner) : '' });
-      images.push({ sample: BigInt(sample), className: name(at), png, steps });
-    }
-  } finally {
-    await thread.close();
+  const area = size * size;
+  let bytes = 0;
+  for (const at of shown.keys()) {
+    const own = values.subarray(at * 3 * area, (at + 1) * 3 * area);
+    const png = await pngs.encode({ values: own, size, mean: [...mean], std: [...std] }, signal);
+    bytes += png.byteLength;
+    if (bytes > PAGE_BYTES && images.length > 0) break;
+    const { sample, plan: done } = samples[at] as PlannedSample;
+    const mix = mixes[at] ?? null;
+    const steps = describeSteps(done, mix, size, { own: name(at), partner: mix ? name(mix.partner) : '' });
+    images.push({ sample: BigInt(sample), className: name(at), png, steps });
   }
   const next = from + images.length;
   return { images, next: next < slots ? next : undefined };

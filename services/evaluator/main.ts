@@ -34,6 +34,7 @@ export async function start(
     name: 'evaluator',
     config,
     ...options,
+    server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, signal }) => {
       const store = await openServiceStore({ config, logger, setServing, signal });
       await warnOfQueue01(store.prompt, 'evaluation', logger, signal);

@@ -23,6 +23,7 @@ export async function start(
     name: 'scheduler',
     config,
     ...options,
+    server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, signal }) => {
       const store = await openServiceStore({ config, logger, setServing, signal });
       const metrics = createSchedulerMetrics(registry);

@@ -38,6 +38,7 @@ export async function start(
     name: 'trainer',
     config,
     ...options,
+    server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, signal }) => {
       const store = await openServiceStore({ config, logger, setServing, signal });
       await warnOfQueue01(store.prompt, 'run', logger, signal);

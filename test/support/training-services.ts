@@ -93,9 +93,9 @@ export class TrainingServices {
     return { service, client };
   }
 
-  async scheduler(): Promise<{ client: Scheduler; address: string }> {
+  async scheduler(argv: string[] = []): Promise<{ client: Scheduler; address: string }> {
     const service = await startScheduler(
-      schedulerConfig.parse({ argv: [...free, '--store', this.storeUri, '--watch-poll-ms', '50'] }),
+      schedulerConfig.parse({ argv: [...free, '--store', this.storeUri, '--watch-poll-ms', '50', ...argv] }),
       quiet,
     );
     const address = this.#address(service);

@@ -4,6 +4,7 @@
  */
 import { RecentMap } from '#bounds/recent-map.js';
 import { type EngineName, missingFor } from '#engine/index.js';
+import { hidePlaces } from '#errors/hide-places.js';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { engines } from '#spec/words.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -59,7 +60,7 @@ async function engineFor({ run, checkpoints }: RunView, programs: RunPrograms, s
   const stays = checkpoints.length > 0 && (spec.exact || (await missingFor(engineName(run.engine))) === undefined);
   if (stays) return { engine: run.engine, engineReason: 'the checkpoints of the run were made with it' };
   const { engine, reason } = await programs.choose({ uid: run.uid, spec }, signal);
-  return { engine: engines.fromWord(engine), engineReason: reason };
+  return { engine: engines.fromWord(engine), engineReason: hidePlaces(reason) };
 }
 
 /** The engine that the newest claim is for. */

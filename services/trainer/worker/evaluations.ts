@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { AlreadyExists, DataLoss, DomainError, FailedPrecondition, InvalidArgument, NotFound, RemoteError } from '#errors/errors.js';
+import { hidePlaces } from '#errors/hide-places.js';
 import { type Evaluation, type EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import type { EvaluationRecord } from '#protocol/dropstream/v1/trainer.js';
 import { wait } from '#rpc/retry.js';
@@ -196,7 +197,7 @@ function givenUp({ patienceMs }: GivenUp, { name, error }: Followed): string {
 
 /** A domain error says what it is; of others the class is part of the message. */
 function describeRefusal(error: unknown): string {
-  return error instanceof DomainError ? error.message : describeFailure(error);
+  return error instanceof DomainError ? hidePlaces(error.message) : describeFailure(error);
 }
 
 /** False if a repeated request would fail in the same way. An evaluation that was deleted while it was followed is requested again. */

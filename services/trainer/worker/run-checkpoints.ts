@@ -122,8 +122,8 @@ export class RunCheckpoints {
   async #full(error: StoreFull | undefined): Promise<void> {
     const { claimed, logger } = this.#options;
     if (error) logger.error({ error }, 'there is no room for a checkpoint; the run waits for it');
-    const message =
-      error === undefined ? '' : `There is no room for a checkpoint in ${error.place} (${error.why}); the run waits for room.`;
+    // The log of the worker says where; whoever reads the run need not know that.
+    const message = error === undefined ? '' : `There is no room for a checkpoint (${error.why}); the run waits for room.`;
     const briefly = AbortSignal.any([claimed.signal, AbortSignal.timeout(statusMs)]);
     await claimed
       .append(() => ({ body: { $case: 'status', value: { message } } }), briefly)

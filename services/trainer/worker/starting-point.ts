@@ -1,5 +1,6 @@
 /** Finds where an attempt starts: at the newest readable checkpoint, or at step 0 with initial or other weights. */
 import type { Program } from '#engine/index.js';
+import { hidePlaces } from '#errors/hide-places.js';
 import { allocateMemory } from '#native/memory.js';
 import { type LoadedCheckpoint, loadCheckpoint, loadLatestValid } from '#storage/checkpoint.js';
 import { ObjectNotFound } from '#storage/object-store.js';
@@ -43,7 +44,7 @@ async function newestWhole(context: AttemptContext): Promise<{ name: string; loa
     // Old checkpoints are deleted when newer ones are committed.
     if (error instanceof ObjectNotFound && !kept.has(key)) return;
     logger.error({ error, checkpoint }, 'a checkpoint cannot be loaded and was skipped');
-    await context.append({ $case: 'checkpointSkipped', value: { checkpoint, reason: error.message } });
+    await context.append({ $case: 'checkpointSkipped', value: { checkpoint, reason: hidePlaces(error.message) } });
   };
   const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { allocate: allocateMemory, signal: claimed.signal });
   return loaded && { name: nameOf.get(loaded.manifestKey) as string, loaded };

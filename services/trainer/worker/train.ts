@@ -31,10 +31,10 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
   const recorder = new ProgressRecorder(context, parts.steps, from);
   let trouble = '';
   const batches = openTrainingBatches(context, program, from.step, (failure) => {
-    trouble = `; ${failure.address}: ${String((failure.error as Error).message)}`;
+    trouble = `; the last answer: ${(failure.error as Error).message}`;
   });
   const next = async (signal: AbortSignal) => {
-    const batch = await waiting.during(() => `waits for data from ${context.data.addresses.join(', ')}${trouble}`, batches.next(signal));
+    const batch = await waiting.during(() => `waits for data${trouble}`, batches.next(signal));
     trouble = '';
     return batch;
   };

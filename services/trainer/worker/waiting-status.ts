@@ -1,4 +1,5 @@
 /** Records in the run's log that the run waits, and why, if it waits for longer than a moment; and that it goes on. */
+import { hidePlaces } from '#errors/hide-places.js';
 import type { StatusRecord } from '#protocol/dropstream/v1/trainer.js';
 
 export interface WaitingStatusOptions {
@@ -54,7 +55,7 @@ export class WaitingStatus {
       if (message === undefined || message === this.#recorded) return undefined;
       this.#recorded = message;
       if (message !== '') this.#recordedAt = performance.now();
-      return { message };
+      return { message: hidePlaces(message) };
     };
     if (say() === this.#recorded) return;
     // Whatever prevents the record (a lost claim, a store that is away) also ends the attempt where it matters.
