@@ -1,7 +1,9 @@
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DirectoryStore } from './directory-store.js';
 import { checkKey, type ObjectStore, StorageError } from './object-store.js';
+import { isReachable } from './reachable-addresses.js';
 import { type S3KeySource, s3Keys } from './s3-credentials.js';
 import type { S3Limits } from './s3-transport.js';
 
@@ -109,6 +111,9 @@ function s3Location(uri: string, url: URL, env: StoreEnvironment, foreignKeys: b
   if (!/^https?:$/.test(endpoint.protocol) || endpoint.username !== '' || !/^\/?$/.test(endpoint.pathname) || endpoint.search !== '') {
     refuse('endpoint must be http(s)://host[:port] without a path or a query');
   }
+  // Names are checked when they are looked up, for each connection.
+  const host = endpoint.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (isIP(host) !== 0 && !isReachable(host)) refuse(`endpoint ${endpoint.origin} is an address that no store may have`);
   return { endpoint, region, bucket, prefix, keys: keysOf(env, refuse) };
 }
 

@@ -5,6 +5,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StoreSilent } from './object-store.js';
+import { checkedLookup, type LookUpAll } from './reachable-addresses.js';
 
 /** Timeouts and attempts of the S3 store. */
 export interface S3Limits {
@@ -20,6 +21,8 @@ export interface S3Limits {
   maxBackoffMs: number;
   /** Largest number of connections to one endpoint. Default 32. */
   maxConnections: number;
+  /** Finds the addresses of the endpoint's name; those that no store may have are never connected to. Default: as the system does. */
+  lookUp?: LookUpAll;
 }
 
 export const DEFAULT_S3_LIMITS: S3Limits = {
@@ -61,7 +64,8 @@ export class S3Transport {
     secure: boolean,
     readonly limits: S3Limits,
   ) {
-    const options = { keepAlive: true, maxSockets: limits.maxConnections, maxFreeSockets: 8 };
+    const lookup = checkedLookup(limits.lookUp);
+    const options = { keepAlive: true, maxSockets: limits.maxConnections, maxFreeSockets: 8, lookup };
     this.agent = secure ? new https.Agent(options) : new http.Agent(options);
     this.requester = secure ? (https.request as typeof http.request) : http.request;
   }
