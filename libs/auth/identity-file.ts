@@ -4,6 +4,7 @@
  *     { "version": 1, "principals": { "alice": { "roles": { "vision": "submitter" }, "uris": [], "tokens": [{ "id": …, "sha256": …, … }] } } }
  */
 import { z } from 'zod';
+import { parseOwnJson } from '#bounds/own-json.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import { InvalidArgument, invalid, Violations } from '#errors/errors.js';
 import { idPattern } from '#errors/resource-names.js';
@@ -49,9 +50,9 @@ export function readIdentityFile(path: string, option = '--identities'): Identit
   }
   let content: unknown;
   try {
-    content = JSON.parse(text);
+    content = parseOwnJson(text);
   } catch {
-    throw invalid(option, path, 'a file with valid JSON');
+    throw invalid(option, path, 'a file with valid JSON and no key __proto__');
   }
   const parsed = schema.safeParse(content);
   const violations = new Violations();

@@ -17,6 +17,8 @@ export function parseFlags(
     if (list) list.push(value);
     else values.set(name, [value]);
   };
+  // Names such as toString are no options, although every object has them.
+  const isFlag = (name: string): boolean => Object.hasOwn(options, name) && options[name]!.flag === true;
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i]!;
     const match = /^--([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?$/s.exec(word);
@@ -27,11 +29,11 @@ export function parseFlags(
     const name = camelOf(match[1]!);
     const inline = match[2];
     const negated = name.startsWith('no') && lowerFirst(name.slice(2));
-    if (options[name]?.flag) add(name, inline ?? 'true');
-    else if (name in options || name === 'config') {
+    if (isFlag(name)) add(name, inline ?? 'true');
+    else if (Object.hasOwn(options, name) || name === 'config') {
       const value = inline ?? argv[++i];
       if (violations.check(value !== undefined, word, '', 'followed by a value')) add(name, value!);
-    } else if (negated && options[negated]?.flag && inline === undefined) add(negated, 'false');
+    } else if (negated && isFlag(negated) && inline === undefined) add(negated, 'false');
     else violations.add(word, inline ?? '', 'an option that --help lists');
   }
   return values;

@@ -6,6 +6,7 @@
  *     const { port, store } = config.parse({ argv: process.argv.slice(2), env: process.env });
  */
 import type { z } from 'zod';
+import { parseOwnJson } from '#bounds/own-json.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import { InvalidArgument, Violations } from '#errors/errors.js';
 import { parseFlags } from './config-flags.js';
@@ -104,7 +105,7 @@ function readFile(path: string | undefined, service: string, options: OptionTabl
   if (path === undefined || path === '') return new Map();
   let content: unknown;
   try {
-    content = JSON.parse(readSmallFile(path, MAX_FILE_BYTES).toString('utf8'));
+    content = parseOwnJson(readSmallFile(path, MAX_FILE_BYTES).toString('utf8'));
   } catch (cause) {
     throw new InvalidArgument(
       [{ field: '--config', value: path, allowed: `a readable JSON file of at most 1 MiB (${(cause as Error).message})` }],
@@ -119,7 +120,7 @@ function readFile(path: string | undefined, service: string, options: OptionTabl
   const values = new Map<string, unknown>();
   for (const [key, value] of Object.entries(own)) {
     const name = camel(key);
-    if (violations.check(name in options, `${key} in ${path}`, shown(value), `one of ${Object.keys(options).join(', ')}`))
+    if (violations.check(Object.hasOwn(options, name), `${key} in ${path}`, shown(value), `one of ${Object.keys(options).join(', ')}`))
       values.set(name, value);
   }
   return values;

@@ -31,7 +31,8 @@ const kinds: Readonly<Record<string, DatasetKind>> = {
 /** @throws InvalidArgument for an unknown name */
 export function datasetKind(name: string | undefined): DatasetKind | undefined {
   if (!name) return undefined;
-  return kinds[name.toLowerCase()] ?? refuseKind(name);
+  const known = name.toLowerCase();
+  return Object.hasOwn(kinds, known) ? kinds[known] : refuseKind(name);
 }
 
 function refuseKind(name: string): never {

@@ -77,6 +77,7 @@ function checkHeader(parsed: unknown): ManifestHeader {
   };
   require(typeof parsed === 'object' && parsed !== null, 'a value that is not an object');
   const header = parsed as Partial<ManifestHeader>;
+  require(!Object.hasOwn(header, '__proto__'), 'a key __proto__');
   const texts = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
   const count = (value: unknown, max: number): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;
   require(header.format === 'dropstream.manifest.v1', `format ${JSON.stringify(header.format)}`);

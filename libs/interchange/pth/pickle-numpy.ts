@@ -54,7 +54,8 @@ export class NumpyArray extends PickleOpaque {
 }
 
 /** dtype('f8', align, copy) */
-export const dtypeOf = ([name]: readonly PickleValue[]): NumpyDtype => new NumpyDtype(typeof name === 'string' ? DTYPES[name] : undefined);
+export const dtypeOf = ([name]: readonly PickleValue[]): NumpyDtype =>
+  new NumpyDtype(typeof name === 'string' && Object.hasOwn(DTYPES, name) ? DTYPES[name] : undefined);
 
 /** scalar(dtype, bytes) */
 export function scalarOf([dtype, bytes]: readonly PickleValue[], part: string): PickleValue {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { access, constants, mkdir, open, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { parseOwnJson } from '#bounds/own-json.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import type { Tiles } from '../kernels/tile-shapes.js';
 
@@ -66,7 +67,7 @@ export function readTuned(path: string): TunedAdapter[] {
     throw new NotATuningFile(path, (error as Error).message);
   }
   try {
-    return parsed(JSON.parse(text));
+    return parsed(parseOwnJson(text));
   } catch (error) {
     throw new NotATuningFile(path, error instanceof SyntaxError ? 'it is not JSON' : (error as Error).message);
   }
