@@ -39,13 +39,21 @@ async function unpacked(path: string, file: FileHandle, declared: DeclaredBytes)
     if (bytes > most) throw invalid('data_path', path, `a file that unpacks to the ${most} bytes that its header declares, and no more`);
   };
   const gunzip = createGunzip();
+  let refusal: { readonly error: unknown } | undefined;
   await pipeline(file.createReadStream({ autoClose: false }), gunzip, async (chunks) => {
     for await (const chunk of chunks as AsyncIterable<Buffer>) {
       parts.push(chunk);
       bytes += chunk.byteLength;
-      if (bytes >= HEAD_BYTES) check();
+      try {
+        if (bytes >= HEAD_BYTES) check();
+      } catch (error) {
+        refusal = { error };
+        throw error;
+      }
     }
   }).catch(async (error: NodeJS.ErrnoException) => {
+    // Leaving a stream that has more to give ends the pipeline with an error of its own.
+    if (refusal) throw refusal.error;
     if (!error.code?.startsWith('Z_')) throw error;
     const { bytesRead, buffer } = await file.read(Buffer.alloc(512), 0, 512, 0);
     throw invalid('data_path', path, `a whole .gz file (${mistakenDownload(buffer.subarray(0, bytesRead)) ?? error.message})`);

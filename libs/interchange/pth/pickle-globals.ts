@@ -99,9 +99,9 @@ function rebuildTensor(args: readonly PickleValue[], part: string): PickleTensor
   const [storage, offset, size, stride] = args;
   if (storage instanceof PickleOpaque) return storage;
   if (args.length < 6 || args.length > 7 || !(storage instanceof PickleStorage)) throw new PthError(part, 'a tensor without a storage');
-  const shape = size instanceof PickleTuple ? size.items : undefined;
-  const strides = stride instanceof PickleTuple ? stride.items : undefined;
-  if (!shape?.every(isCount) || !strides?.every(isCount) || shape.length !== strides.length || shape.length > MAX_DIMENSIONS)
+  const shape = sizesOf(size);
+  const strides = sizesOf(stride);
+  if (!shape?.every(isCount) || !strides?.every(isCount) || shape.length !== strides.length)
     throw new PthError(part, `a tensor's shape and strides must be equally many counts, at most ${MAX_DIMENSIONS}`);
   if (!isCount(offset)) throw new PthError(part, "a tensor's offset must be a count");
   const elements = elementCount(shape);
@@ -114,6 +114,10 @@ function rebuildTensor(args: readonly PickleValue[], part: string): PickleTensor
     );
   return new PickleTensor(storage, offset, shape, strides);
 }
+
+/** Long ones are not looked at: calls can repeat them without end. */
+const sizesOf = (value: PickleValue | undefined): readonly PickleValue[] | undefined =>
+  value instanceof PickleTuple && value.items.length <= MAX_DIMENSIONS ? value.items : undefined;
 
 /** _rebuild_from_type_v2(function, class, arguments, state) */
 function rebuildFromType([made, type, args]: readonly PickleValue[], part: string): PickleValue {

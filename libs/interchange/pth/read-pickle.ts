@@ -17,6 +17,8 @@ import { PthError } from './pth-error.js';
 
 export const MAX_PICKLE_BYTES = 32 << 20;
 const MAX_OPCODES = 4_000_000;
+/** Items and bytes that calls and states may copy: a memo can name a large value again and again. A whole file copies each of its bytes about once. */
+const MAX_COPIED = 4 * MAX_PICKLE_BYTES;
 /** Of an integer, in bytes: learning rates and seeds need eight. */
 const MAX_LONG_BYTES = 255;
 
@@ -104,6 +106,7 @@ class Machine {
   private readonly marks: number[] = [];
   private readonly memo = new Map<number, Cell>();
   private at = 0;
+  private copied = 0;
   private opcodeAt = 0;
 
   constructor(private readonly bytes: Uint8Array) {
@@ -152,6 +155,7 @@ class Machine {
   reduce(): void {
     const [callee, args] = this.popMany(2);
     if (!(args instanceof PickleTuple)) this.fail('a call without arguments');
+    this.spend(args);
     // What a method of something unknown gives is unknown too.
     if (callee instanceof PickleOpaque) this.push(new PickleOpaque(callee.name));
     else if (!(callee instanceof PickleGlobal)) this.fail('a call of something that is no Python name');
@@ -185,12 +189,20 @@ class Machine {
   build(): void {
     const state = this.value(this.popMany(1)[0]!);
     const target = this.top();
+    this.spend(state);
     if (target instanceof NumpyArray) target.setState(state, this.place());
     else if (target instanceof NumpyDtype) target.setState(state);
     else if (target instanceof PickleNamespace && state instanceof PickleDict)
       for (const [key, value] of state.entries) target.fields.set(key, value);
     else if (!(target instanceof PickleOpaque || target instanceof PickleDict || target instanceof PickleNamespace))
       this.fail('attributes of something that has none');
+  }
+
+  /** Counts what a call or a state may copy: the value and what is directly in it. */
+  private spend(value: Cell): void {
+    this.copied += sizeOf(value);
+    if (value instanceof PickleTuple) for (const item of value.items) this.copied += sizeOf(item);
+    if (this.copied > MAX_COPIED) this.fail(`values that are used again and again, more than ${MAX_COPIED} items and bytes in all`);
   }
 
   append(items: readonly Cell[]): void {
@@ -324,4 +336,12 @@ class Machine {
   private fail(why: string): never {
     throw new PthError(this.place(), why);
   }
+}
+
+/** Items or bytes. */
+function sizeOf(value: Cell): number {
+  if (typeof value === 'string') return value.length;
+  if (value instanceof Uint8Array) return value.byteLength;
+  if (value instanceof PickleTuple || value instanceof PickleList) return value.items.length;
+  return value instanceof PickleDict ? value.entries.size : 1;
 }
