@@ -3,6 +3,7 @@
 //   2. runs .ci/run, which also packs the package and starts it in an empty folder; with --dry-run only that part, and nothing more
 //   3. stores the protos' descriptors, which buf breaking compares with from now on, and commits them
 //   4. tags v<version>
+//   5. writes the package, its lists of contents (CycloneDX, SPDX), its provenance and their hashes to release/ (see release-papers.mjs)
 // It publishes and pushes nothing: the last line says how.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -52,7 +53,8 @@ function check() {
 function checkPacked() {
   const folder = mkdtempSync(join(tmpdir(), 'dropstream-release-'));
   try {
-    run(process.execPath, ['scripts/check-packed.mjs', folder]);
+    run(process.execPath, ['scripts/check-packed.mjs', join(folder, 'packed')]);
+    run(process.execPath, ['scripts/release-papers.mjs', join(folder, 'papers')]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -64,7 +66,9 @@ try {
   console.log(`release ${tag} of ${git('rev-parse', '--short', 'HEAD')}:\n${notes}\n`);
   if (values['dry-run']) {
     checkPacked();
-    console.log(`${tag} could be made now (--dry-run: of .ci/run only the packed package was checked; nothing was changed)`);
+    console.log(
+      `${tag} could be made now (--dry-run: of .ci/run only the packed package was checked, and what belongs to a release was made; nothing was changed)`,
+    );
   } else {
     run('.ci/run', []);
     run('npm', ['run', '-s', 'baseline']);
@@ -73,7 +77,10 @@ try {
       run('git', ['commit', '-q', '-m', `${tag}: buf breaking compares with this release's protos from now on`]);
     }
     run('git', ['tag', '-a', tag, '-m', `Dropstream ${tag}\n\n${notes}`]);
-    console.log(`tagged ${tag}. To publish it: git push --follow-tags && npm publish`);
+    run(process.execPath, ['scripts/release-papers.mjs', join('release', tag)]);
+    console.log(
+      `tagged ${tag}. To publish it: git push --follow-tags && npm publish, with --provenance on a CI host that npm knows; release/${tag} goes with the tag`,
+    );
   }
 } catch (error) {
   if (!(error instanceof ReleaseRefused) && !error.code?.startsWith('ERR_PARSE_ARGS')) throw error;

@@ -1,0 +1,79 @@
+// node scripts/release-papers.mjs FOLDER: what belongs to a release beside its tag, in FOLDER: the package, what users install with it (CycloneDX and
+// SPDX, from the lock file, without development dependencies), where the package comes from (an in-toto statement with SLSA's provenance, not signed:
+// `npm publish --provenance` on a CI host that npm knows signs one), and SHA256SUMS of all of them.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { root } from './test-suites.mjs';
+
+function output(command, ...args) {
+  const { status, stdout, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28, timeout: 600_000 });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${error?.message ?? status}`);
+  return stdout.trim();
+}
+const sha256Of = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');
+
+/** Where a package comes from, and how it was made. */
+export function statementOf({ tarball, sha256, commit, lockSha256, repository, tools, startedOn, finishedOn }) {
+  return {
+    _type: 'https://in-toto.io/Statement/v1',
+    subject: [{ name: tarball, digest: { sha256 } }],
+    predicateType: 'https://slsa.dev/provenance/v1',
+    predicate: {
+      buildDefinition: {
+        buildType: 'npm pack',
+        externalParameters: { repository, commit },
+        internalParameters: tools,
+        resolvedDependencies: [
+          { uri: repository, digest: { gitCommit: commit } },
+          { uri: 'package-lock.json', digest: { sha256: lockSha256 } },
+        ],
+      },
+      runDetails: { builder: { id: 'scripts/release-papers.mjs' }, metadata: { startedOn, finishedOn } },
+    },
+  };
+}
+
+function write(folder) {
+  mkdirSync(folder, { recursive: true });
+  const startedOn = new Date().toISOString();
+  const { name, version, repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const before = new Set(readdirSync(folder));
+  output('npm', 'pack', '--pack-destination', folder);
+  const tarball = readdirSync(folder).find((file) => file.endsWith('.tgz') && (!before.has(file) || file.includes(version)));
+  for (const [format, ending] of [
+    ['cyclonedx', 'cdx'],
+    ['spdx', 'spdx'],
+  ])
+    writeFileSync(
+      join(folder, `${name}-${version}.${ending}.json`),
+      `${output('npm', 'sbom', '--sbom-format', format, '--omit', 'dev', '--omit', 'peer', '--package-lock-only')}\n`,
+    );
+  const statement = statementOf({
+    tarball,
+    sha256: sha256Of(join(folder, tarball)),
+    commit: output('git', 'rev-parse', 'HEAD'),
+    lockSha256: sha256Of(join(root, 'package-lock.json')),
+    repository: repository?.url ?? `the repository of ${name}`,
+    tools: { node: process.version, npm: output('npm', '--version'), platform: `${process.platform}-${process.arch}` },
+    startedOn,
+    finishedOn: new Date().toISOString(),
+  });
+  writeFileSync(join(folder, `${name}-${version}.provenance.json`), `${JSON.stringify(statement, undefined, 2)}\n`);
+  const files = readdirSync(folder).filter((file) => file !== 'SHA256SUMS' && file.includes(version));
+  writeFileSync(
+    join(folder, 'SHA256SUMS'),
+    files
+      .sort()
+      .map((file) => `${sha256Of(join(folder, file))}  ${file}\n`)
+      .join(''),
+  );
+  return files;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const folder = process.argv[2];
+  if (folder === undefined) throw new Error('release-papers: give the folder to write to');
+  console.log(`in ${resolve(folder)}: ${write(resolve(folder)).join(', ')}, SHA256SUMS`);
+}
