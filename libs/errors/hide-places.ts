@@ -30,7 +30,7 @@ const stack = /\n[ \t]+at .*$/s;
 
 export function hidePlaces(text: string, { roots = [], hidden = [] }: Places = {}): string {
   let shown = text.replace(stack, '');
-  for (const place of hidden)
+  for (const place of hidden.filter((one) => one !== ''))
     for (const form of new Set([place, ...(place.includes('://') ? [] : [resolve(place)])]))
       if (form.length > 1) shown = shown.replaceAll(form, STORE);
   return shown.replaceAll(pieces, (piece) => {
