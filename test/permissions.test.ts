@@ -128,7 +128,7 @@ function requestFor(key: string, names: NamesDeclaration): object {
     const made: Record<string, unknown> = {};
     for (const [field, kind] of Object.entries(declared)) {
       if (kind === 'text') continue;
-      if (typeof kind === 'string') made[field] = formatName(kind.replace('?', '') as NameKind, { project: 'mine', ...ids });
+      if (typeof kind === 'string') made[field] = formatName(kind.replace(/\W.*$/, '') as NameKind, { project: 'mine', ...ids });
       else if (field === 'source') made[field] = { $case: 'schedule', value: message(kind).schedule };
       else if (field === 'spec') made[field] = { ...(key === 'createRun' ? RunSpec.create() : EvaluationSpec.create()), ...message(kind) };
     }

@@ -75,7 +75,7 @@ for (const { name, key, names, strings } of methods) {
       const [pattern] = /projects\/\{project\}[a-z/{}]*/.exec(comment) ?? [];
       const declared = declaredAt(names, path);
       const stated = (Object.keys(namePatterns) as NameKind[]).find((kind) => namePatterns[kind] === pattern);
-      assert.equal(declared.replace('?', ''), stated ?? 'text', `${path.join('.')}: ${comment.trim()}`);
+      assert.equal(declared.replace(/\W.*$/, ''), stated ?? 'text', `${path.join('.')}: ${comment.trim()}`);
     }
   });
 }
@@ -117,7 +117,7 @@ function requestWith(method: string, names: NamesDeclaration, strings: readonly 
   for (const field of strings) {
     const declared = declaredAt(names, field.path);
     if (declared === 'text') continue;
-    const value = nameOf(declared.replace('?', '') as NameKind, field === foreign ? 'other' : 'mine');
+    const value = nameOf(declared.replace(/\W.*$/, '') as NameKind, field === foreign ? 'other' : 'mine');
     let at = request;
     for (const [i, key] of field.path.entries()) {
       if (i === field.path.length - 1) at[key] = value;

@@ -129,7 +129,12 @@ const watches: Record<
 > = {
   scheduler: {
     create: (store) =>
-      new ScheduleStore(store).create(watched.schedule, toStored(DropScheduleSpec.fromPartial(dropSpec)), '', AbortSignal.timeout(20_000)),
+      new ScheduleStore(store).create(
+        watched.schedule,
+        toStored(DropScheduleSpec.fromPartial(dropSpec)),
+        { requestId: '' },
+        AbortSignal.timeout(20_000),
+      ),
     watch: 'watchSchedule',
     request: { name: watched.schedule },
     change: 'updateSchedule',

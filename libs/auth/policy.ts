@@ -58,6 +58,12 @@ const rules: Readonly<Record<string, Rule>> = {
   'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': 'known',
 };
 
+/** Requests of these may name no project, because they compute without reading anything: those with the schedule in the request. */
+export const withoutProject: ReadonlySet<string> = new Set([
+  'dropstream.v1.SchedulerService/GetRates',
+  'dropstream.v1.SchedulerService/PreviewSchedule',
+]);
+
 /** Rules by method, e.g. `dropstream.v1.SchedulerService/GetRates`. */
 export const policy: ReadonlyMap<string, Rule> = new Map(Object.entries(rules));
 
@@ -79,16 +85,19 @@ export function checkMethod(identity: Identity | undefined, method: string): voi
 }
 
 /**
- * Whether the caller may call the method for all of these projects. A request that names none is permitted to whoever passes checkMethod.
+ * Whether the caller, who has passed checkMethod, may call the method for all of these projects. Only the methods of `withoutProject` may have none.
  * @throws PermissionDenied
  */
 export function checkProjects({ principal, grants }: Identity, method: string, projects: Iterable<string>): void {
   const rule = policy.get(method) ?? [];
   if (typeof rule === 'string') return;
   const everywhere = grants.get(everyProject);
+  let named = 0;
   for (const project of projects) {
+    named++;
     const here = grants.get(project);
     if ((here !== undefined && rule.includes(here)) || (everywhere !== undefined && rule.includes(everywhere))) continue;
     throw new PermissionDenied(`project ${project}`, `${principal} has no role there that may call ${method} (${rule.join(', ')})`);
   }
+  if (named === 0 && !withoutProject.has(method)) throw new PermissionDenied(method, 'the request names no project');
 }

@@ -157,7 +157,7 @@ export class Client {
     { plan, ...limits }: CallLimits & { readonly plan?: DeepPartial<Plan> } = {},
   ): Promise<DescribeDatasetResponse> {
     return await this.#fromAnyReplica('the description of a data set', limits, (client, signal) =>
-      client.describe(manifest, signal, plan && Plan.fromPartial(plan)),
+      client.describe(manifest, signal, plan && Plan.fromPartial(plan), this.#project),
     );
   }
 

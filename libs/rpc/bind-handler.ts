@@ -15,6 +15,7 @@ import { checkMetadata, maxReceivedMetadataBytes } from './metadata-limit.js';
 import { type NamesDeclaration, readNames, requireOneProject } from './request-names.js';
 import { type GrpcStatus, namesPlaces, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
+import type { StreamQuota } from './stream-quota.js';
 
 export interface BindOptions {
   readonly logger: Logger;
@@ -31,6 +32,7 @@ export interface BindOptions {
   readonly streamWindow: number;
   /** Milliseconds for which the reader of a stream may take nothing while messages wait; undefined: any time. */
   readonly streamProgressMs: number | undefined;
+  readonly streams: StreamQuota | undefined;
   /** Aborted with Unavailable when draining begins. */
   readonly draining: AbortSignal;
   /** Aborted with Unavailable when the grace period is over. */
@@ -38,6 +40,8 @@ export interface BindOptions {
   /** Passes facts that only the handler knows to the log interceptor. */
   readonly note: (metadata: Metadata, facts: { project: string | undefined; traceId: string }) => void;
 }
+
+const STREAM_RETRY_MS = 1000;
 
 type Call = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 
@@ -71,10 +75,16 @@ export function bindHandler(
     scope
       .run(async () => {
         scope.authorize();
-        const { signal } = scope.ctx;
-        const { streamWindow: window, streamProgressMs: progressMs } = options;
-        const pump = new StreamPump(call, { signal, window, progressMs, method: called.method });
-        await pump.run(run(call.request, { ...scope.ctx, outgoing: pump }));
+        const { signal, project } = scope.ctx;
+        const { streamWindow: window, streamProgressMs: progressMs, streams } = options;
+        // Watches last, so waiting does not help; other streams end soon.
+        const leave = project === undefined ? undefined : streams?.enter(project, handler.endsOnDrain ? undefined : STREAM_RETRY_MS);
+        try {
+          const pump = new StreamPump(call, { signal, window, progressMs, method: called.method });
+          await pump.run(run(call.request, { ...scope.ctx, outgoing: pump }));
+        } finally {
+          leave?.();
+        }
       })
       .then(
         () => call.end(),

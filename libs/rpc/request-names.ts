@@ -4,11 +4,14 @@
  * (`ctx.names`) get them parsed.
  */
 import { Violations } from '#errors/errors.js';
-import { checkName, type NameKind, type ResourceName } from '#errors/resource-names.js';
+import { checkName, formatName, type NameKind, type ResourceName } from '#errors/resource-names.js';
 import type { RequestOf } from './handlers.js';
 
-/** `schedule`: a name of that kind. `schedule?`: such a name or ''. `text`: a string that is not a resource name. */
-export type FieldNames = NameKind | `${NameKind}?` | 'text';
+/**
+ * `schedule`: a name of that kind. `schedule?`: such a name or ''. `project=default`: the name of a project, where '' means projects/default. `text`: a
+ * string that is not a resource name.
+ */
+export type FieldNames = NameKind | `${NameKind}?` | 'project=default' | 'text';
 
 type Oneof = { readonly $case: string; readonly value: unknown };
 /** Types that contain no strings. */
@@ -42,7 +45,11 @@ type Declared<T> = [T] extends [string]
 /** The declaration of a service: `{ … } as const satisfies RequestNames<typeof SchedulerServiceService>`. */
 export type RequestNames<D> = { readonly [M in keyof D]: Declared<RequestOf<D[M]>> };
 
-type KindIn<N> = N extends NameKind ? ResourceName<N> : N extends `${infer K extends NameKind}?` ? ResourceName<K> | undefined : never;
+type KindIn<N> = N extends NameKind
+  ? ResourceName<N>
+  : N extends 'project=default'
+    ? ResourceName<'project'>
+    : N extends `${infer K extends NameKind}?` ? ResourceName<K> | undefined : never;
 
 /** The parsed names of a request, in the shape of the request. An absent message or case is undefined. */
 export type ParsedNames<T, N> = [T] extends [Oneof]
@@ -74,10 +81,10 @@ export function readNames(declaration: NamesDeclaration, request: unknown): Read
   const named: NamedField[] = [];
   const violations = new Violations();
   const readField = (declared: FieldNames, value: unknown, field: string): ResourceName | undefined => {
-    const optional = declared.endsWith('?');
-    if (optional && (value === '' || value === undefined)) return undefined;
-    const kind = (optional ? declared.slice(0, -1) : declared) as NameKind;
-    const name = checkName(violations, kind, typeof value === 'string' ? value : '', field);
+    const [kind, rule] = partsOf(declared);
+    const given = typeof value === 'string' ? value : '';
+    if (rule === '?' && given === '') return undefined;
+    const name = checkName(violations, kind, rule === '=default' && given === '' ? defaultProject : given, field);
     if (name) named.push({ ...name, field });
     return name;
   };
@@ -109,6 +116,14 @@ export function requireOneProject(named: readonly NamedField[]): void {
   for (const { kind, name, field, project: other } of named)
     violations.check(other === project, field, name, `${kind === 'evaluation' ? 'an' : 'a'} ${kind} of project ${project}`);
   violations.throwIfAny();
+}
+
+const defaultProject = formatName('project', { project: 'default' });
+
+/** The kind of a field that holds a name, and what '' means there. */
+function partsOf(declared: FieldNames): readonly [kind: NameKind, rule: string] {
+  const [, kind = '', rule = ''] = /^(\w+)(.*)$/.exec(declared) ?? [];
+  return [kind as NameKind, rule];
 }
 
 function isOneof(value: unknown): value is Oneof {

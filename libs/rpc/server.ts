@@ -7,6 +7,7 @@ import { type ChannelOptions, type Metadata, Server, ServerCredentials, type Ser
 import { HealthImplementation } from 'grpc-health-check';
 import type { Registry } from 'prom-client';
 import { byCertificateAlone, type Identify } from '#auth/identity.js';
+import type { ProjectQuotas } from '#auth/quota.js';
 import { type DomainError, Unavailable } from '#errors/errors.js';
 import type { Places } from '#errors/hide-places.js';
 import { createGrpcServerMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
@@ -18,6 +19,7 @@ import type { AnyMethod, BoundService } from './handlers.js';
 import { checkAdmission, checkListenHost, hostPort, listenHost } from './loopback.js';
 import { type CallFacts, observeCalls } from './observe-calls.js';
 import { reflectionOf } from './reflection.js';
+import { StreamQuota } from './stream-quota.js';
 import { ConnectionTrust } from './tls/connection-trust.js';
 import type { ServerTls } from './tls/read-tls.js';
 import { ReplaceableCredentials } from './tls/server-credentials.js';
@@ -66,6 +68,8 @@ export interface ServerOptions {
   readonly streamProgressMs?: number;
   /** Default true. */
   readonly reflection?: boolean;
+  /** Quotas of a project, of which the server keeps `streams`. Default: none. */
+  readonly quotasOf?: (project: string) => ProjectQuotas;
 }
 
 export interface RpcServer {
@@ -121,6 +125,7 @@ export function createServer(options: ServerOptions): RpcServer {
       observeCalls({ metrics, logger: options.logger, facts, callers, admit: identify && admitKnown(identify, callers), trust }),
     ],
   });
+  const streams = options.quotasOf && new StreamQuota(options.quotasOf);
   const draining = new AbortController();
   const closing = new AbortController();
   // Every call in flight listens to both signals, so many listeners are not a leak.
@@ -144,6 +149,7 @@ export function createServer(options: ServerOptions): RpcServer {
         maxStreamMs: options.maxStreamMs ?? 24 * 60 * minute,
         streamWindow: options.streamWindow ?? 4,
         streamProgressMs: options.streamProgressMs,
+        streams,
         draining: draining.signal,
         closing: closing.signal,
         note: (metadata, known) => facts.set(metadata, known),

@@ -52,6 +52,10 @@ export function serviceOptions({ port }: ServiceDefaults) {
       schema: z.string().default(''),
       help: 'JSON file with the callers that are admitted, their roles and the hashes of their tokens, made by `dropstream token`; it is read again when it changes; empty: everybody is admitted, or with --tls-client-ca everybody who has a certificate',
     },
+    quotas: {
+      schema: z.string().default(''),
+      help: 'JSON file with what each project may use at most, and its share of the workers; it is read again when it changes; empty: nothing is limited, and all projects have equal shares',
+    },
     allowAnonymous: {
       schema: bool(false),
       help: 'allow the service to admit everybody on an address that other machines can reach',

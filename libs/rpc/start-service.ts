@@ -1,5 +1,6 @@
 /** Starts a service: registry, gRPC server, admin server, readiness and draining. The `main.ts` of every service calls this. */
 import type { Registry } from 'prom-client';
+import type { Quotas } from '#auth/quotas.js';
 import { createLogger, type Logger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { version } from '#telemetry/version.js';
@@ -7,6 +8,7 @@ import { startAdminServer } from './admin-server.js';
 import type { BoundService } from './handlers.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 import { openIdentities } from './open-identities.js';
+import { openQuotas } from './open-quotas.js';
 import { checkListener, createServer, type RpcServer, type ServerOptions } from './server.js';
 import type { ServiceConfig } from './service-options.js';
 import { watchTls } from './tls/watched-tls.js';
@@ -29,6 +31,7 @@ export interface StartOptions {
     logger: Logger;
     registry: Registry;
     setServing: RpcServer['setServing'];
+    quotas: Pick<Quotas, 'of' | 'weightOf'>;
     /** StartOptions.signal. */
     signal: AbortSignal | undefined;
   }) => ServiceParts | Promise<ServiceParts>;
@@ -72,6 +75,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
     // Whether callers are admitted as the options say is known before anything is waited for.
     checkListener({ ...config, tls: tls?.current, identified: config.identities !== '' });
     identities = openIdentities(config.identities, logger);
+    const quotas = openQuotas(config.quotas, logger);
+    undo.unshift(() => quotas.close());
     // The admin server comes first, so that /readyz can say that the service is not ready yet.
     const admin = await startAdminServer({
       host: config.adminHost,
@@ -88,7 +93,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       if (service === undefined) serving = now;
       server?.setServing(now, service);
     };
-    const built = await options.build({ logger, registry, signal: options.signal, setServing });
+    const built = await options.build({ logger, registry, signal: options.signal, setServing, quotas });
     parts = built;
     undo.unshift(() => built.close?.());
     server = createServer({
@@ -100,6 +105,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       allowRemote: config.allowRemote,
       allowAnonymous: config.allowAnonymous,
       ...(identities === undefined ? {} : { identify: identities.identify }),
+      quotasOf: quotas.of,
       maxConnectionAgeMs: config.maxConnectionAgeMs,
       ...(tls === undefined ? {} : { tls: tls.current, followTls: tls.follow }),
       ...options.server,
@@ -117,7 +123,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
     const end = async (graceMs: number): Promise<void> => {
       ready = false;
       const results = await Promise.allSettled([started.drain(graceMs), built.drain?.(graceMs)]);
-      const last = await Promise.allSettled([admin.close(), built.close?.(), identities?.close(), tls?.close()]);
+      const last = await Promise.allSettled([admin.close(), built.close?.(), identities?.close(), quotas.close(), tls?.close()]);
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };

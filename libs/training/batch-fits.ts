@@ -14,13 +14,13 @@ export function clientToAsk(addresses: readonly string[], connect: NonNullable<B
 }
 
 /**
- * Why no replica can ever hold a batch of the plan; undefined if one can, or if it is not known: a data service that does not answer, or does not have
+ * Why no replica can ever hold a batch of the plan, which is for the project `parent`; undefined if one can, or if it is not known: a data service that does not answer, or does not have
  * the data set yet, is no reason to refuse work, because its worker waits for it.
  * @throws the signal's reason
  */
-export async function neverFits(data: DataClient, plan: Plan, signal: AbortSignal): Promise<NeverFits | undefined> {
+export async function neverFits(data: DataClient, parent: string, plan: Plan, signal: AbortSignal): Promise<NeverFits | undefined> {
   try {
-    await data.describe(plan.dataset?.manifest ?? '', signal, plan);
+    await data.describe(plan.dataset?.manifest ?? '', signal, plan, parent);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof NeverFits) return error;
@@ -29,8 +29,8 @@ export async function neverFits(data: DataClient, plan: Plan, signal: AbortSigna
 }
 
 /** @throws InvalidArgument for `spec.batch_size` if no replica can ever hold a batch of the plan; the signal's reason */
-export async function checkBatchFits(data: DataClient, plan: Plan, signal: AbortSignal): Promise<void> {
-  const refusal = await neverFits(data, plan, signal);
+export async function checkBatchFits(data: DataClient, parent: string, plan: Plan, signal: AbortSignal): Promise<void> {
+  const refusal = await neverFits(data, parent, plan, signal);
   if (refusal === undefined) return;
   const { needed, limit } = refusal;
   throw invalid('spec.batch_size', plan.batchSize, `smaller, because a batch needs ${needed}, and its limit is ${limit}`);

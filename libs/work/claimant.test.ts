@@ -8,10 +8,11 @@ import { openStore } from '#storage/open-store.js';
 import { RecordLog } from '#storage/record-log.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { until } from '../../test/support/until.js';
-import { Claimant } from './claimant.js';
+import { Claimant, type ClaimantOptions } from './claimant.js';
 import { ClaimedLog, ClaimLost, type Standing, WorkEnded } from './claimed-log.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
 import { Incarnations, incarnationFolder } from './incarnations.js';
+import type { ProjectShares } from './fair-share.js';
 import { type QueueEntry, QueueIndex } from './queue-index.js';
 
 /** The simplest kind of work: created, claimed, done. */
@@ -56,8 +57,9 @@ async function enqueue(queue: QueueIndex, work: Omit<QueueEntry, 'uid'>): Promis
 function claimant(
   queue: QueueIndex,
   name: string,
-  work: (claimed: ClaimedLog<Event, View>, stopping: AbortSignal) => Promise<void>,
+  work: (claimed: ClaimedLog<Event, View>, stopping: AbortSignal, entry: QueueEntry) => Promise<void>,
   ttlMs = 300,
+  more: Partial<Pick<ClaimantOptions, 'slots' | 'shares'>> = {},
 ): Claimant {
   const heartbeatPrefix = (entry: QueueEntry): string => `${prefixOf(entry)}/heartbeats`;
   return new Claimant({
@@ -66,6 +68,7 @@ function claimant(
     ttlMs,
     pollMs: 10,
     slots: 2,
+    ...more,
     backOff: { firstMs: 10, maxAttempts: 3 },
     logger: silentLogger(),
     heartbeatPrefix,
@@ -97,7 +100,7 @@ function claimant(
         onHeartbeatLost: () => {},
       });
       try {
-        await work(claimed, stopping);
+        await work(claimed, stopping, entry);
       } finally {
         await claimed.stop();
       }
@@ -213,4 +216,46 @@ test('work that is queued anew while its entry is taken off is not lost', { time
   worker.start();
   await worked;
   await worker.stop();
+});
+
+test('two workers give projects their shares, whatever the lengths of their queues', async () => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  for (let k = 0; k < 24; k++) await enqueue(queue, { project: 'long', id: `l${k}` });
+  for (let k = 0; k < 6; k++) await enqueue(queue, { project: 'short', id: `s${k}` });
+  const shares: ProjectShares = { weightOf: (project) => (project === 'long' ? 2 : 1), of: () => ({}) };
+  const order: string[] = [];
+  const work = async (claimed: ClaimedLog<Event, View>, _: AbortSignal, { project }: QueueEntry) => {
+    order.push(project);
+    await claimed.append(() => ({ kind: 'done' }));
+  };
+  const claimants = ['a', 'b'].map((name) => claimant(queue, name, work, 5000, { slots: 1, shares }));
+  for (const c of claimants) c.start();
+  await until('the end of the short queue', async () => order.filter((project) => project === 'short').length === 6);
+  await Promise.all(claimants.map((c) => c.stop()));
+  // 2 : 1, and each worker may be one claim of each project off.
+  const until6 = order.lastIndexOf('short') + 1;
+  assert.ok(until6 >= 12 && until6 <= 24, order.join());
+});
+
+test('a project has no more owners at a time than it may, and the others go on', async () => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  for (let k = 0; k < 5; k++) await enqueue(queue, { project: 'bound', id: `b${k}` });
+  for (let k = 0; k < 5; k++) await enqueue(queue, { project: 'free', id: `f${k}` });
+  const shares: ProjectShares = { weightOf: () => 1, of: (project) => ({ workers: project === 'bound' ? 1 : undefined }) };
+  let [now, most, freeAtOnce, freeNow] = [0, 0, 0, 0];
+  const work = async (claimed: ClaimedLog<Event, View>, _: AbortSignal, { project }: QueueEntry) => {
+    const isBound = project === 'bound';
+    if (isBound) most = Math.max(most, ++now);
+    else freeAtOnce = Math.max(freeAtOnce, ++freeNow);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    if (isBound) now--;
+    else freeNow--;
+    await claimed.append(() => ({ kind: 'done' }));
+  };
+  const one = claimant(queue, 'a', work, 5000, { slots: 4, shares });
+  one.start();
+  await until('an empty queue', async () => (await queue.entries()).length === 0);
+  await one.stop();
+  assert.equal(most, 1);
+  assert.ok(freeAtOnce > 1, 'others are not bound');
 });

@@ -1,13 +1,16 @@
 /**
  * Takes work off the queue: looks at every entry, claims work that is waiting or whose owner is gone, and works on at most `slots` entries at a time.
- * Work that keeps failing without progress waits longer each time.
+ * Projects get their shares (fair-queue.ts). Work that keeps failing without progress waits longer each time.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { quietly } from '#bounds/quietly.js';
 import { StaleWatch } from '#storage/lease.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { type BackOffPolicy, backOffMs } from './back-off.js';
 import type { Standing } from './claimed-log.js';
+import { FairQueue } from './fair-queue.js';
+import type { ProjectShares } from './fair-share.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
 
 /** What the newest record of an entry's log says. */
@@ -24,6 +27,8 @@ export interface ClaimantOptions {
   readonly pollMs: number;
   /** Number of entries that are worked on at the same time. */
   readonly slots: number;
+  /** Weights and limits of projects; absent: equal shares, and no limits. */
+  readonly shares?: ProjectShares | undefined;
   readonly backOff: BackOffPolicy;
   readonly logger: Logger;
   /** The present standing of an entry and its sequence number; undefined if its log does not exist (yet). */
@@ -53,10 +58,12 @@ export class Claimant {
   readonly #stopping = new AbortController();
   readonly #active = new Map<string, Promise<void>>();
   readonly #watched = new Map<string, Watched>();
+  readonly #fair: FairQueue;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: ClaimantOptions) {
     this.#options = options;
+    this.#fair = new FairQueue(options.shares, keyOf);
   }
 
   start(): void {
@@ -89,24 +96,36 @@ export class Claimant {
     const present = new Set(entries.map(keyOf));
     for (const key of this.#watched.keys()) if (!present.has(key)) this.#watched.delete(key);
     let waiting = 0;
-    for (const entry of entries) {
+    const look = new Look(entries, (entry) => this.#options.standing(entry, signal));
+    for (const entry of this.#fair.order(entries)) {
       if (this.#active.has(keyOf(entry))) continue;
       try {
-        const found = await this.#options.standing(entry, signal);
+        const found = await look.at(entry);
         if (found === undefined) continue;
         if (found.state === 'over') {
           await this.#retire(entry, signal);
           continue;
         }
         if (found.state === 'waiting') waiting++;
+        else this.#fair.saw(entry, found.fence);
         if (this.#active.size >= slots || !(await this.#isFree(entry, found, signal))) continue;
-        if ((await mayClaim?.(entry, signal)) ?? true) this.#begin(entry, found.fence);
+        if (found.state === 'waiting' && !(await this.#isWithinLimit(entry, look))) continue;
+        if (!((await mayClaim?.(entry, signal)) ?? true)) continue;
+        this.#fair.begins(entry);
+        this.#begin(entry, found.fence);
       } catch (error) {
         if (signal.aborted) return;
         logger.warn({ error, ...entry }, 'an entry of the queue could not be read');
       }
     }
     onDepth?.(waiting);
+  }
+
+  /** Whether the project of waiting work may have one more worker. Of several processes that find this at the same time, each may claim one. */
+  async #isWithinLimit({ project }: QueueEntry, look: Look): Promise<boolean> {
+    const limit = this.#fair.limitOf(project);
+    if (limit === Number.POSITIVE_INFINITY) return true;
+    return (await look.claimsOf(project, (entry) => this.#active.has(keyOf(entry)))) < limit;
   }
 
   /**
@@ -152,6 +171,32 @@ export class Claimant {
       });
     this.#active.set(key, done);
     onActive?.(this.#active.size);
+  }
+}
+
+/** What one look at the queue has found: every log is read at most once. */
+class Look {
+  readonly #found = new Map<QueueEntry, Promise<Found | undefined>>();
+
+  constructor(
+    private readonly entries: readonly QueueEntry[],
+    private readonly standing: (entry: QueueEntry) => Promise<Found | undefined>,
+  ) {}
+
+  at(entry: QueueEntry): Promise<Found | undefined> {
+    const known = this.#found.get(entry) ?? quietly(this.standing(entry));
+    this.#found.set(entry, known);
+    return known;
+  }
+
+  /** Number of entries of a project that have an owner, which those that are `active` here have. What cannot be read has none. */
+  async claimsOf(project: string, active: (entry: QueueEntry) => boolean): Promise<number> {
+    let claims = 0;
+    for (const entry of this.entries) {
+      if (entry.project !== project) continue;
+      if (active(entry) || (await this.at(entry).catch(() => undefined))?.state === 'owned') claims++;
+    }
+    return claims;
   }
 }
 

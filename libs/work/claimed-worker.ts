@@ -12,6 +12,7 @@ import type { Logger } from '#telemetry/logger.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
 import { Claimant, type Found } from './claimant.js';
 import { ClaimedLog, type Standing } from './claimed-log.js';
+import type { ProjectShares } from './fair-share.js';
 import type { FoldedLog } from './folded-log.js';
 import { Incarnations } from './incarnations.js';
 import { instanceOf, newOwner } from './instance.js';
@@ -43,6 +44,8 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
     /** Names of processes that are known to have ended; default none. */
     readonly succeeds?: readonly string[];
   };
+  /** Weights and limits of projects; absent: equal shares, and no limits. */
+  readonly shares?: ProjectShares | undefined;
   readonly logger: Logger;
   readonly openLog: (entry: QueueEntry) => FoldedLog<E, V>;
   /** Resource name of the work. */
@@ -85,7 +88,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
 
   constructor(options: ClaimedWorkerOptions<E, V, O>) {
     this.#options = options;
-    const { queue, store, config, logger, heartbeatPrefix, onDepth, onActive } = options;
+    const { queue, store, config, shares, logger, heartbeatPrefix, onDepth, onActive } = options;
     // Every attempt that has ended lately waits with it.
     setMaxListeners(0, this.#stopped.signal);
     this.#incarnations = new Incarnations(store);
@@ -95,6 +98,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       ttlMs: config.leaseTtlMs,
       pollMs: config.pollMs,
       slots: config.workers,
+      shares,
       backOff: { firstMs: config.backoffMs, maxAttempts: config.maxAttempts },
       logger,
       standing: (entry, signal) => this.#standing(entry, signal),

@@ -27,10 +27,11 @@ export class QueueIndex {
     await this.store.delete(this.#key(entry), { signal });
   }
 
-  /** All entries, the oldest first by the store's clock. */
-  async entries(signal?: AbortSignal): Promise<QueueEntry[]> {
+  /** All entries, or those of one project, the oldest first by the store's clock. */
+  async entries(signal?: AbortSignal, ofProject?: string): Promise<QueueEntry[]> {
     const found: { entry: QueueEntry; since: number }[] = [];
-    for await (const { key, lastModified } of listAll(this.store, `${this.prefix}/`, { signal })) {
+    const prefix = ofProject === undefined ? `${this.prefix}/` : `${this.prefix}/${ofProject}/`;
+    for await (const { key, lastModified } of listAll(this.store, prefix, { signal })) {
       const [project, segment = ''] = key.slice(this.prefix.length + 1).split('/');
       const parsed = parseEntrySegment(segment);
       if (project !== undefined && parsed !== undefined) found.push({ entry: { project, ...parsed }, since: lastModified.getTime() });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +13,7 @@ import { runCommandLine } from '../../test/support/run-command-line.js';
 import { writeImageFolder, writeTarShards } from '../../test/support/sample-datasets.js';
 import { dataConfig } from '../data/config.js';
 import { start } from '../data/main.js';
+import { exitCodes } from './exit-codes.js';
 import { commandLineEntry, nodeOptions } from './service-entry.js';
 
 const base = mkdtempSync(join(tmpdir(), 'dropstream-push-'));
@@ -73,6 +74,36 @@ test('index says what it did not read again; a push of what is there sends nothi
   assert.equal((await cli('data', 'index', 's3://bucket/x', '--split', 'train')).code, 2);
   const described = JSON.parse((await cli('data', 'index', 'again', '--json')).out) as { samples: number };
   assert.equal(described.samples, 9);
+});
+
+test('a data set belongs to the project that indexed it, until it is shared with another one', async () => {
+  writeImageFolder(join(base, 'shared'), { perClass: 4, size: 30 });
+  const index = await cli('data', 'index', 'shared', '--project', 'birds', '--json');
+  const { manifest } = JSON.parse(index.out) as { manifest: string };
+  const service = await start(
+    dataConfig.parse({ argv: ['--port', '0', '--admin-port', '0', '--store', env.DROPSTREAM_STORE, '--root', join(base, 'shared')] }),
+    { logger: silentLogger(), processMetrics: false },
+  );
+  try {
+    const describe = async (project: string) =>
+      (await cli('data', 'describe', manifest, '--project', project, '--data', `127.0.0.1:${service.port}`)).code;
+    assert.deepEqual([await describe('birds'), await describe('bees')], [0, exitCodes.notFound]);
+    const share = async (...more: string[]) => (await cli('data', 'share', manifest, '--project', 'bees', ...more)).code;
+    assert.notEqual(await share(), 0, 'no earlier version has indexed it');
+    assert.notEqual(await share('--from', 'wasps'), 0);
+    assert.equal(await describe('bees'), exitCodes.notFound);
+    assert.equal(await share('--from', 'birds'), 0);
+    assert.equal(await describe('bees'), 0);
+    assert.notEqual((await cli('data', 'share', 'ab'.repeat(32), '--from', 'birds')).code, 0, 'an unknown one');
+    // As version 0.1 stored it.
+    mkdirSync(join(env.DROPSTREAM_STORE, 'manifest-locations'), { recursive: true });
+    writeFileSync(join(env.DROPSTREAM_STORE, 'manifest-locations', manifest), JSON.stringify({ path: join(base, 'shared') }));
+    assert.equal(await describe('ants'), exitCodes.notFound);
+    assert.equal((await cli('data', 'share', manifest, '--project', 'ants')).code, 0);
+    assert.equal(await describe('ants'), 0);
+  } finally {
+    await service.close();
+  }
 });
 
 test('Ctrl-C stops an index with 130, and the same command ends it', async () => {

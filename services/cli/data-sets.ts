@@ -44,6 +44,8 @@ export interface IndexRequest {
   readonly split: string;
   readonly kind: DatasetKind | undefined;
   readonly store: string;
+  /** Id of the project that gets the data set. */
+  readonly project: string;
   /** As the options of `train` of these names. */
   readonly maxUndecodable?: number | undefined;
   readonly nbClasses?: number | undefined;
@@ -60,7 +62,7 @@ export async function indexAndSave(
   const dataset = await indexAt(request, context);
   const store = await openStore(request.store, { env: context.env, signal });
   try {
-    await saveManifest(store, dataset, signal);
+    await saveManifest(store, dataset, request.project, signal);
   } finally {
     await store.close();
   }
@@ -69,7 +71,7 @@ export async function indexAndSave(
 
 /** Like indexAndSave, but stores nothing. The path is a folder, or s3://bucket/prefix?endpoint=… for a data set in an object store. */
 export async function indexAt(
-  { path: given, kind, split, maxUndecodable, nbClasses, labels: labelFile }: Omit<IndexRequest, 'store'>,
+  { path: given, kind, split, maxUndecodable, nbClasses, labels: labelFile }: Omit<IndexRequest, 'store' | 'project'>,
   context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
 ): Promise<IndexedDataset> {
   const { terminal, signal } = context;
@@ -140,14 +142,14 @@ export interface Manifests {
 /** Finds training and evaluation images as the reference does: train/ and val/ in data_path, or eval_data_path; CIFAR and IDX have both. */
 export async function indexForTraining(
   data: Readonly<Record<string, string>>,
-  store: string,
+  place: Pick<IndexRequest, 'store' | 'project'>,
   context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
   limits: IndexLimits = {},
 ): Promise<Manifests> {
   const kind = datasetKind(data.data_set);
   const path = data.data_path ?? '';
   const part = await partsOf(path, context);
-  const request = { ...limits, kind, store };
+  const request = { ...limits, ...place, kind };
   const train = await indexAndSave({ ...request, path, split: part.train ? 'train' : '' }, context);
   const folders = train.kind === 'image_folder';
   const evalPath = data.eval_data_path ?? (folders && !part.val ? undefined : path);
@@ -172,7 +174,7 @@ export async function indexForTraining(
  */
 export async function indexForEvaluation(
   data: Readonly<Record<string, string>>,
-  store: string,
+  place: Pick<IndexRequest, 'store' | 'project'>,
   context: Pick<Context, 'terminal' | 'cwd' | 'env' | 'signal'>,
   limits: IndexLimits = {},
 ): Promise<IndexedDataset> {
@@ -183,7 +185,7 @@ export async function indexForEvaluation(
   const shards =
     data.eval_data_path !== undefined && (kind === 'tar' || (kind === undefined && (await holdsShards(resolve(context.cwd, path)))));
   const split = (classesInside || shards) && !val ? '' : 'val';
-  return await indexAndSave({ ...limits, path, split, kind, store }, context);
+  return await indexAndSave({ ...limits, ...place, path, split, kind }, context);
 }
 
 async function holdsShards(path: string): Promise<boolean> {

@@ -12,7 +12,7 @@ import { countFailures, timeWait } from './measure-calls.js';
 import type { MemoryPool } from './memory-pool.js';
 import type { DataMetrics } from './metrics.js';
 import type { OpenDataset, OpenDatasets } from './open-datasets.js';
-import { type GetBatchQuery, plannerOf } from './requests.js';
+import { type GetBatchQuery, manifestOf, plannerOf } from './requests.js';
 import { shareOf } from './share-of.js';
 import type { Share } from './shares.js';
 import type { UndecodableLog } from './undecodable-log.js';
@@ -77,7 +77,7 @@ export class BatchAnswer {
   async #admitted(): Promise<TakenBatch> {
     const { datasets, admission, metrics } = this.#parts;
     const { signal } = this.#ctx;
-    return await datasets.use(this.#query.plan.manifest, signal, async (dataset) => {
+    return await datasets.use(manifestOf(this.#query), signal, async (dataset) => {
       const planner = plannerOf(this.#query, dataset);
       const classes = dataset.manifest.classes.length;
       const needs = needsOf(this.#query.plan, this.#query.format, classes);
@@ -102,7 +102,7 @@ export class BatchAnswer {
       share: this.#share,
       needs: needsOf(next.plan, next.format, classes),
       make: (signal: AbortSignal) =>
-        datasets.use(next.plan.manifest, signal, (dataset) => this.#make(next, plannerOf(next, dataset), dataset, signal)),
+        datasets.use(manifestOf(next), signal, (dataset) => this.#make(next, plannerOf(next, dataset), dataset, signal)),
     }));
     this.#announced = following.map(({ key }) => key);
     ahead.announce(following, this.#ctx.connectionClosed);
@@ -119,8 +119,8 @@ export class BatchAnswer {
     return batch;
   }
 
-  /** Identifies a batch and the client. */
-  #keyOf({ planDigest, epoch, index, format }: GetBatchQuery): string {
-    return [planDigest, epoch, index, format, this.#share.key].join('/');
+  /** Identifies a batch, the project for which it is read, and the client. */
+  #keyOf({ project, planDigest, epoch, index, format }: GetBatchQuery): string {
+    return [project, planDigest, epoch, index, format, this.#share.key].join('/');
   }
 }

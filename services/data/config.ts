@@ -9,12 +9,12 @@ export const dataOptions = {
   ...storeOptions('the manifests'),
   root: {
     schema: z.array(z.string().min(1)).min(1, 'at least one'),
-    help: 'folder from which data sets may be read; symbolic links must not lead out of it',
+    help: 'folder from which data sets may be read, for all projects or, as FOLDER#projects=ID+ID, for some; symbolic links must not lead out of it',
     list: true,
   },
   source: {
     schema: z.array(z.string().min(1)).default([]),
-    help: 'further object store from which data sets may be read, besides --store: s3://bucket/prefix?endpoint=…',
+    help: 'further object store from which data sets may be read, besides --store: s3://bucket/prefix?endpoint=…, for all projects or, with #projects=ID+ID after it, for some',
     list: true,
   },
   cache: {

@@ -10,7 +10,7 @@ import { countFailures, timeWait } from './measure-calls.js';
 import type { PngThreads } from './png-threads.js';
 import { previewBatch } from './preview-batch.js';
 import type { dataNames } from './request-names.js';
-import { parseDescribe, parseGetBatch, parsePreviewBatch, plannerOf, previewToken } from './requests.js';
+import { manifestOf, parseDescribe, parseGetBatch, parsePreviewBatch, plannerOf, previewToken } from './requests.js';
 import { shareOf } from './share-of.js';
 
 export function dataHandlers(parts: BatchParts & { readonly pngs: PngThreads }): HandlersOf<typeof BatchService, typeof dataNames> {
@@ -18,7 +18,7 @@ export function dataHandlers(parts: BatchParts & { readonly pngs: PngThreads }):
   return {
     describeDataset: unary(async (request, ctx) => {
       const { manifest: sha256, plan } = parseDescribe(request);
-      return await datasets.use(sha256, ctx.signal, async ({ manifest }) => {
+      return await datasets.use({ project: ctx.names.parent.project, sha256 }, ctx.signal, async ({ manifest }) => {
         if (plan) checkPlanFits(plan, manifest);
         const planner = plan && new BatchPlanner(plan, manifest);
         if (plan) admission.check(needsOf(plan, PixelFormat.UINT8, manifest.classes.length));
@@ -34,13 +34,13 @@ export function dataHandlers(parts: BatchParts & { readonly pngs: PngThreads }):
       });
     }),
 
-    getBatch: serverStream((request, ctx) => new BatchAnswer(parts, parseGetBatch(request), ctx).messages()),
+    getBatch: serverStream((request, ctx) => new BatchAnswer(parts, parseGetBatch(request, ctx.names.parent.project), ctx).messages()),
 
     previewBatch: unary(async (request, ctx) => {
-      const query = parsePreviewBatch(request);
+      const query = parsePreviewBatch(request, ctx.names.parent.project);
       const { signal } = ctx;
       return await countFailures(metrics, () =>
-        datasets.use(query.plan.manifest, signal, async (dataset) => {
+        datasets.use(manifestOf(query), signal, async (dataset) => {
           const planner = plannerOf(query, dataset);
           const slots = Math.min(query.plan.batchSize, 2 * query.limit);
           const needs = batchNeeds(PixelFormat.FLOAT32, slots, query.plan.transform.inputSize, 0);

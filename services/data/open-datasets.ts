@@ -1,11 +1,12 @@
 /** Keeps manifests and readers of data sets open; when there are too many, the least recently used one is closed. */
 
 import { orAborted } from '#bounds/or-aborted.js';
+import { quietly } from '#bounds/quietly.js';
 import { DatasetReader } from '#data/datasets/dataset-reader.js';
 import type { Manifest } from '#data/manifest/manifest.js';
+import { checkProjectHas, type ProjectManifest } from '#data/manifest/manifest-location.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import type { DataSources } from '#data/sources/data-sources.js';
-import { NotFound } from '#errors/errors.js';
 import type { ObjectStore } from '#storage/object-store.js';
 
 export interface OpenDataset {
@@ -14,6 +15,9 @@ export interface OpenDataset {
 }
 
 interface Entry {
+  readonly sha256: string;
+  /** Shared by the projects that have the data set. */
+  readonly manifest: Promise<Manifest>;
   readonly opened: Promise<OpenDataset>;
   users: number;
   evicted: boolean;
@@ -22,7 +26,7 @@ interface Entry {
 const LOAD_MS = 120_000;
 
 export class OpenDatasets {
-  /** In order of last use. */
+  /** By project and manifest, because each project has its own folders and stores. In order of last use. */
   readonly #entries = new Map<string, Entry>();
 
   constructor(
@@ -36,11 +40,11 @@ export class OpenDatasets {
   }
 
   /**
-   * Runs `work` on the data set of a manifest, which stays open until `work` has ended.
-   * @throws NotFound if the store has no such manifest, FailedPrecondition if this replica does not have its images, PermissionDenied outside the roots, DataLoss, StoreUnavailable
+   * Runs `work` on a data set of a project, which stays open until `work` has ended.
+   * @throws NotFound if the project has no such manifest, FailedPrecondition if this replica does not have its images, PermissionDenied outside the roots, DataLoss, StoreUnavailable
    */
-  async use<T>(sha256: string, signal: AbortSignal, work: (dataset: OpenDataset) => Promise<T>): Promise<T> {
-    const entry = this.#entry(sha256);
+  async use<T>(of: ProjectManifest, signal: AbortSignal, work: (dataset: OpenDataset) => Promise<T>): Promise<T> {
+    const entry = this.#entry(of);
     entry.users++;
     try {
       return await work(await orAborted(entry.opened, signal));
@@ -56,19 +60,23 @@ export class OpenDatasets {
     await Promise.all(entries.map(closed));
   }
 
-  #entry(sha256: string): Entry {
-    const known = this.#entries.get(sha256);
+  #entry(of: ProjectManifest): Entry {
+    const key = `${of.project}/${of.sha256}`;
+    const known = this.#entries.get(key);
     if (known) {
-      this.#entries.delete(sha256);
-      this.#entries.set(sha256, known);
+      this.#entries.delete(key);
+      this.#entries.set(key, known);
       return known;
     }
     // Several callers share it, so it has its own deadline instead of one caller's signal.
-    const entry: Entry = { opened: this.#open(sha256, AbortSignal.timeout(LOAD_MS)), users: 0, evicted: false };
-    this.#entries.set(sha256, entry);
-    // A failure is not cached, because the manifest may exist when the next call comes.
+    const signal = AbortSignal.timeout(LOAD_MS);
+    const manifest = quietly(this.#manifest(of, signal));
+    const opened = quietly(this.#open(of, manifest, signal));
+    const entry: Entry = { sha256: of.sha256, manifest, opened, users: 0, evicted: false };
+    this.#entries.set(key, entry);
+    // A failure is not cached, because the project may have the manifest when the next call comes.
     entry.opened.catch(() => {
-      if (this.#entries.get(sha256) === entry) this.#entries.delete(sha256);
+      if (this.#entries.get(key) === entry) this.#entries.delete(key);
     });
     for (const [name, oldest] of this.#entries) {
       if (this.#entries.size <= this.capacity) break;
@@ -79,13 +87,18 @@ export class OpenDatasets {
     return entry;
   }
 
-  async #open(sha256: string, signal: AbortSignal): Promise<OpenDataset> {
-    const manifest = await loadManifest(this.store, sha256, signal).catch((cause) => {
-      // Another replica with another store may have it.
-      const why = 'this replica does not have it; run `dropstream data index` with the store of the data service';
-      throw cause instanceof NotFound ? new NotFound('manifest', sha256, { cause, why }) : cause;
-    });
-    return { manifest, reader: new DatasetReader(manifest, await this.sources.find(manifest, signal)) };
+  /** That another project has it open does not say that this one may. */
+  async #manifest(of: ProjectManifest, signal: AbortSignal): Promise<Manifest> {
+    const other = [...this.#entries.values()].find(({ sha256 }) => sha256 === of.sha256);
+    if (other === undefined) return await loadManifest(this.store, of, signal);
+    await checkProjectHas(this.store, of, signal);
+    // Its own reading may have failed for a reason of its own.
+    return await other.manifest.catch(() => loadManifest(this.store, of, signal));
+  }
+
+  async #open({ project }: ProjectManifest, loading: Promise<Manifest>, signal: AbortSignal): Promise<OpenDataset> {
+    const manifest = await loading;
+    return { manifest, reader: new DatasetReader(manifest, await this.sources.find(project, manifest, signal)) };
   }
 }
 

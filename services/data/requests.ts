@@ -1,5 +1,6 @@
 /** Parses and checks the fields of requests other than resource names. All violations are reported together. */
 
+import type { ProjectManifest } from '#data/manifest/manifest-location.js';
 import { BatchPlanner } from '#data/plan/batch-plan.js';
 import { checkPlanFits, type Plan, resolvePlan } from '#data/plan/plan.js';
 import { planDigest } from '#data/plan/plan-digest.js';
@@ -17,6 +18,8 @@ import { isSha256, sha256Rule } from '#storage/content-hash.js';
 import type { OpenDataset } from './open-datasets.js';
 
 export interface BatchQuery {
+  /** Id of the project for which the batch is read. */
+  readonly project: string;
   readonly plan: Plan;
   readonly planDigest: string;
   readonly epoch: number;
@@ -32,14 +35,14 @@ export interface GetBatchQuery extends BatchQuery {
 }
 
 /** @throws InvalidArgument, FailedPrecondition (other pixel semantics or another plan digest) */
-export function parseGetBatch(request: GetBatchRequest): GetBatchQuery {
+export function parseGetBatch(request: GetBatchRequest, project: string): GetBatchQuery {
   const violations = new Violations();
   const formats = [PixelFormat.UNSPECIFIED, PixelFormat.UINT8, PixelFormat.FLOAT32, PixelFormat.BFLOAT16];
   violations.check(formats.includes(request.format), 'format', request.format, 'UINT8, FLOAT32 or BFLOAT16');
   violations.check(request.planDigest === '' || isSha256(request.planDigest), 'plan_digest', request.planDigest, `${sha256Rule}, or empty`);
   violations.check(request.client.length <= 128, 'client', request.client, 'at most 128 characters');
   violations.check(request.readAhead <= 64, 'read_ahead', request.readAhead, 'from 0 to 64');
-  const query = parseQuery(request, violations);
+  const query = parseQuery(request, project, violations);
   if (request.planDigest !== '' && request.planDigest !== query.planDigest)
     throw new FailedPrecondition(
       'plan',
@@ -51,10 +54,13 @@ export function parseGetBatch(request: GetBatchRequest): GetBatchQuery {
 }
 
 /** @throws the errors of parseGetBatch */
-export function parsePreviewBatch(request: PreviewBatchRequest): BatchQuery & { readonly from: number; readonly limit: number } {
+export function parsePreviewBatch(
+  request: PreviewBatchRequest,
+  project: string,
+): BatchQuery & { readonly from: number; readonly limit: number } {
   const violations = new Violations();
   violations.check(request.limit <= 64, 'limit', request.limit, 'from 1 to 64, or 0 for 16');
-  const query = parseQuery(request, violations);
+  const query = parseQuery(request, project, violations);
   const { after } = parsePage({ pageSize: 0, pageToken: request.pageToken }, previewBinding(query));
   return { ...query, from: Number(after ?? 0), limit: request.limit || 16 };
 }
@@ -64,7 +70,10 @@ export function previewToken(query: BatchQuery, slot: number): string {
   return nextPageToken(String(slot), previewBinding(query));
 }
 
-const previewBinding = ({ planDigest, epoch, index }: BatchQuery): string => `PreviewBatch ${planDigest}/${epoch}/${index}`;
+const previewBinding = ({ project, planDigest, epoch, index }: BatchQuery): string =>
+  `PreviewBatch ${project}/${planDigest}/${epoch}/${index}`;
+
+export const manifestOf = ({ project, plan }: BatchQuery): ProjectManifest => ({ project, sha256: plan.manifest });
 
 /** The SHA-256 of the manifest, and the plan to describe. @throws InvalidArgument, FailedPrecondition (other pixel semantics) */
 export function parseDescribe({ dataset, plan }: DescribeDatasetRequest): { manifest: string; plan: Plan | undefined } {
@@ -79,11 +88,16 @@ export function parseDescribe({ dataset, plan }: DescribeDatasetRequest): { mani
   return { manifest, plan: resolved };
 }
 
-function parseQuery(request: { plan?: PlanMessage | undefined; epoch: number; index: number }, violations: Violations): BatchQuery {
+function parseQuery(
+  request: { plan?: PlanMessage | undefined; epoch: number; index: number },
+  project: string,
+  violations: Violations,
+): BatchQuery {
   const plan = violations.collect(() => resolvePlan(request.plan));
   violations.throwIfAny();
   checkSemantics(request.plan);
-  return { plan: plan as Plan, planDigest: planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION), epoch: request.epoch, index: request.index };
+  const digest = planDigest(plan as Plan, PIXEL_SEMANTICS_VERSION);
+  return { project, plan: plan as Plan, planDigest: digest, epoch: request.epoch, index: request.index };
 }
 
 function checkSemantics(plan: PlanMessage | undefined): void {

@@ -40,7 +40,7 @@ before(async () => {
     ['idx', 'train'],
   ] as const) {
     const dataset = await indexDataset(await AllowedRoots.open([base]), join(root, name), { split });
-    await saveManifest(store, dataset);
+    await saveManifest(store, dataset, 'default');
     manifests[name] = dataset.sha256;
   }
   await store.close();

@@ -35,7 +35,7 @@ export async function start(
     config,
     ...options,
     server: { places: { hidden: [config.store] } },
-    build: async ({ logger, registry, setServing, signal }) => {
+    build: async ({ logger, registry, setServing, quotas, signal }) => {
       const store = await openServiceStore({ config, logger, setServing, signal });
       await warnOfQueue01(store.prompt, 'evaluation', logger, signal);
       const metrics = createEvaluatorMetrics(registry);
@@ -45,7 +45,7 @@ export async function start(
         onError: (error) => logger.warn({ error }, 'a watched evaluation could not be read'),
       });
       const caller = callerOptions(config, config.data);
-      const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, metrics, logger }) : undefined;
+      const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, quotas, metrics, logger }) : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = evaluatorHandlers({ store: store.prompt, evaluations, data });

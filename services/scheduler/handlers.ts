@@ -39,9 +39,9 @@ export function schedulerHandlers({
   };
 
   return {
-    createSchedule: unary(async (request, { names, signal }) => {
+    createSchedule: unary(async (request, { names, signal, identity }) => {
       const { name, spec, requestId } = requests.parseCreate(request, names.parent);
-      const record = await schedules.create(name, toStored(spec), requestId, signal);
+      const record = await schedules.create(name, toStored(spec), { requestId, creator: identity?.principal }, signal);
       metrics.revisions.inc({ change: 'create' });
       return { schedule: protoSchedule(record) };
     }),
@@ -58,10 +58,10 @@ export function schedulerHandlers({
       return { schedules: items.map(protoSchedule), unreadable, nextPageToken };
     }),
 
-    updateSchedule: unary(async (request, { names, signal }) => {
+    updateSchedule: unary(async (request, { names, signal, identity }) => {
       const { update, merge } = requests.parseUpdate(request);
       const change = (newest: RevisionRecord) => toStored(merge(protoSchedule(newest).spec!));
-      const { record, stored } = await schedules.append(names.name.name, update, change, signal);
+      const { record, stored } = await schedules.append(names.name.name, { ...update, creator: identity?.principal }, change, signal);
       if (stored) metrics.revisions.inc({ change: 'update' });
       return { schedule: protoSchedule(record) };
     }),

@@ -21,6 +21,8 @@ const recordSchema = z.strictObject({
   spec: storedDropSchedule,
   deleted: z.boolean(),
   create_time: z.iso.datetime(),
+  /** Principal that stored the revision; absent if the service had no identities. */
+  creator: z.string().optional(),
   /** Request id and spec of the CreateSchedule call, copied to later revisions, to recognise a repeated call. */
   creation: z.strictObject({ revision: z.number().int().min(1), request_id: z.string(), spec_sha256: z.string() }),
   /** The newest updates that had a request id, oldest first, to recognise a repeated call. */
@@ -98,5 +100,6 @@ export function protoSchedule(record: RevisionRecord): Schedule {
     createTime: new Date(record.create_time),
     deleted: record.deleted,
     uid: record.uid,
+    creator: record.creator ?? '',
   };
 }

@@ -27,7 +27,7 @@ export interface RevisionKey extends ScheduleKey {
 }
 
 /** What a writer decides about a revision. */
-export type NewRevision = Pick<RevisionRecord, 'name' | 'uid' | 'revision' | 'previous' | 'spec' | 'deleted' | 'creation' | 'updates'>;
+export type NewRevision = Omit<RevisionRecord, 'format' | 'create_time' | 'writer'>;
 
 export class RevisionSeries {
   readonly #store: ObjectStore;

@@ -25,7 +25,7 @@ import { SchedulesOf01 } from './schedules-of-01.js';
 const keptSchedules = 16_384;
 /** Number of projects whose index is kept. */
 const keptIndexes = 256;
-/** Largest size in bytes of a schedule in an answer: a name of at most 150 bytes, a spec of five numbers, a uid, an etag and a time. */
+/** Largest size in bytes of a schedule in an answer without its creator: a name of at most 150 bytes, a spec of five numbers, a uid, an etag and a time. */
 const longestSchedule = 400;
 const writeAttempts = 5;
 const kind = 'schedule';
@@ -47,10 +47,12 @@ export interface UpdateRequest {
   readonly requestId: string;
   /** Equal for equal requests. */
   readonly digest: string;
+  /** Principal that asks; undefined if the service has no identities. */
+  readonly creator?: string | undefined;
 }
 
 /** What follows the newest revision: the next one, or nothing, because an existing one is the answer. */
-type Change = (newest: RevisionRecord) => Pick<RevisionRecord, 'spec' | 'deleted' | 'updates'> | { readonly revision: number };
+type Change = (newest: RevisionRecord) => Pick<RevisionRecord, 'spec' | 'deleted' | 'updates' | 'creator'> | { readonly revision: number };
 
 export class ScheduleStore {
   readonly #store: ObjectStore;
@@ -75,7 +77,12 @@ export class ScheduleStore {
    * @throws AlreadyExists if the name is in use, or the request id was used with another spec; FailedPrecondition if version 0.1 stored a schedule
    * of this name
    */
-  async create(name: string, spec: StoredDropSchedule, requestId: string, signal: AbortSignal): Promise<RevisionRecord> {
+  async create(
+    name: string,
+    spec: StoredDropSchedule,
+    { requestId, creator }: Pick<UpdateRequest, 'requestId' | 'creator'>,
+    signal: AbortSignal,
+  ): Promise<RevisionRecord> {
     const digest = specDigest(spec);
     for (let attempt = 1; attempt <= writeAttempts; attempt++) {
       const before = await this.newest(name, signal);
@@ -93,7 +100,8 @@ export class ScheduleStore {
       // A hint without a schedule is harmless, but a schedule without a hint would never be listed.
       await this.#index(name).add(idOf(name), uid, signal);
       const creation = { revision, request_id: requestId, spec_sha256: digest };
-      const record = await this.#append({ name, uid, revision, previous: '', spec, deleted: false, creation, updates: [] }, signal);
+      const first = { name, uid, revision, previous: '', spec, deleted: false, creation, updates: [], creator };
+      const record = await this.#append(first, signal);
       if (record === undefined) continue; // Another create won: its record is looked at next.
       // Others may have created and deleted the schedule meanwhile.
       if ((await this.#incarnations.newest(name, signal))?.uid !== uid) continue;
@@ -110,7 +118,7 @@ export class ScheduleStore {
    */
   async append(
     name: string,
-    { etag, requestId, digest }: UpdateRequest,
+    { etag, requestId, digest, creator }: UpdateRequest,
     change: (newest: RevisionRecord) => StoredDropSchedule,
     signal: AbortSignal,
   ): Promise<{ readonly record: RevisionRecord; readonly stored: boolean }> {
@@ -125,7 +133,8 @@ export class ScheduleStore {
       const spec = change(newest);
       if (specDigest(spec) === specDigest(newest.spec)) return { revision: newest.revision };
       const update = { request_id: requestId, revision: newest.revision + 1, digest };
-      return { spec, deleted: false, updates: requestId === '' ? newest.updates : [...newest.updates, update].slice(-rememberedUpdates) };
+      const updates = requestId === '' ? newest.updates : [...newest.updates, update].slice(-rememberedUpdates);
+      return { spec, deleted: false, updates, creator };
     };
     return await this.#change(name, decide, signal);
   }
@@ -193,7 +202,7 @@ export class ScheduleStore {
       nameOf,
       placeOf: ({ id }) => id,
       read: (entry) => this.#listed.get(listedKey({ name: nameOf(entry), uid: entry.uid ?? '' }), signal, impatient),
-      bytesOf: () => longestSchedule,
+      bytesOf: ({ record }) => longestSchedule + Buffer.byteLength(record.creator ?? ''),
       page,
       binding,
     });

@@ -6,8 +6,9 @@ import { after, before, test } from 'node:test';
 import type { Role } from '#auth/policy.js';
 import { createToken } from '#auth/tokens.js';
 import { DataServiceClient } from '#protocol/dropstream/v1/data.js';
+import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import { RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
-import { connect, PermissionDenied, Unauthenticated } from '#rpc/client.js';
+import { connect, DataLoss, NotFound, PermissionDenied, Unauthenticated } from '#rpc/client.js';
 import { follow, TrainingServices } from '../../test/support/training-services.js';
 
 const soon = { timeoutMs: 20_000 };
@@ -53,6 +54,30 @@ test('a run trains and is evaluated; its record names who created it', { timeout
   const ended = (await as('vic').getRun({ name: run.name }, soon)).run!;
   assert.deepEqual([ended.state, ended.creator, ended.evaluationsSucceeded], [RunState.SUCCEEDED, 'sue', 1], ended.failure);
   await assert.rejects(as('outsider').getRun({ name: run.name }, soon), PermissionDenied);
+
+  const evaluations = connect(EvaluatorServiceClient, evaluator.address, { token: tokens.get('sue')! });
+  after(() => evaluations.close());
+  const spec = { checkpoint: ended.bestCheckpoint, manifest: services.evalManifest };
+  const { evaluation } = await evaluations.createEvaluation({ parent: 'projects/p', spec }, soon);
+  assert.equal(evaluation?.creator, 'sue');
+  const listed = (await evaluations.listEvaluations({ parent: 'projects/p' }, soon)).evaluations.map(({ creator }) => creator);
+  assert.deepEqual(listed.sort(), ['dropstream', 'sue'], 'that of the run was created by the trainer');
+
+  // URLs of checkpoints, whether they are named by id or by alias, are for those who may read the run.
+  for (const name of [ended.bestCheckpoint, `${run.name}/checkpoints/best`, `${run.name}/checkpoints/latest`]) {
+    for (const stranger of ['outsider', 'dropstream']) await assert.rejects(as(stranger).getCheckpoint({ name }, soon), PermissionDenied);
+    const { checkpoint } = await as('vic').getCheckpoint({ name }, soon);
+    const own = `/projects/p/runs/mine/${run.uid}/checkpoints/`;
+    assert.ok(checkpoint!.files.length > 0 && checkpoint!.files.every(({ url }) => new URL(url).pathname.includes(own)));
+    const alike = { name: name.replace('projects/p/', 'projects/q/') };
+    await assert.rejects(as('vic').getCheckpoint(alike, soon), PermissionDenied);
+    await assert.rejects(as('outsider').getCheckpoint(alike, soon), NotFound, 'the project that the caller may read has none');
+  }
+  // A manifest that names files elsewhere is damaged, and gives no URL.
+  const key = await services.manifestKeyOf(ended.bestCheckpoint);
+  const { bytes } = await services.store.get(key);
+  await services.store.put(key, Buffer.from(bytes.toString('utf8').replaceAll('projects/p/runs/mine/', 'projects/q/runs/mine/')));
+  await assert.rejects(as('vic').getCheckpoint({ name: ended.bestCheckpoint }, soon), DataLoss);
 
   const anonymous = connect(DataServiceClient, data);
   after(() => anonymous.close());

@@ -39,7 +39,7 @@ export async function start(
     config,
     ...options,
     server: { places: { hidden: [config.store] } },
-    build: async ({ logger, registry, setServing, signal }) => {
+    build: async ({ logger, registry, setServing, quotas, signal }) => {
       const store = await openServiceStore({ config, logger, setServing, signal });
       await warnOfQueue01(store.prompt, 'run', logger, signal);
       const metrics = createTrainerMetrics(registry);
@@ -50,8 +50,9 @@ export async function start(
         store: store.prompt,
         watchPollMs: Math.min(config.pollMs, 500),
         onError: (error) => logger.warn({ error }, 'a watched run could not be read'),
+        quotasOf: quotas.of,
       });
-      const worker = works ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, metrics, logger }) : undefined;
+      const worker = works ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, metrics, logger }) : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = trainerHandlers({ store: store.prompt, runs, datasets: new Datasets(store.prompt), scheduler, data });

@@ -36,7 +36,7 @@ export async function benchImages(folder: string, count: number): Promise<BenchI
   }
   const store = await DirectoryStore.open(join(base, 'store'));
   const dataset = await indexDataset(await AllowedRoots.open([root]), root);
-  await saveManifest(store, dataset);
+  await saveManifest(store, dataset, 'default');
   await store.close();
   return {
     folder: root,

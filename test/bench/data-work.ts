@@ -35,7 +35,7 @@ interface Source {
 
 async function open(task: PlannedTask): Promise<Source> {
   const store = await DirectoryStore.open(task.store);
-  const manifest = await loadManifest(store, task.plan.dataset!.manifest).finally(() => store.close());
+  const manifest = await loadManifest(store, { project: 'default', sha256: task.plan.dataset!.manifest }).finally(() => store.close());
   const planner = new BatchPlanner(resolvePlan(task.plan), manifest);
   return {
     manifest,

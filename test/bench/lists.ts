@@ -85,7 +85,7 @@ async function bench(kind: string, { count, pages, watchers, seconds }: Options)
     ends.push(() => store.close());
     const images = writeTinyDataset(join(folder, 'images'), { train: 8, test: 1, classes: 2 });
     const dataset = await indexDataset(await AllowedRoots.open([folder]), images, { split: 'train' });
-    await saveManifest(store, dataset);
+    await saveManifest(store, dataset, 'bench');
     const spawn = (name: ServiceName, argv: string[]) => startService({ after }, name, ['--store', uri, ...argv], env);
     const trainerOf = async () => {
       const { address } = await spawn('trainer', ['--role', 'api']);

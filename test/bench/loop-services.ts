@@ -93,9 +93,9 @@ export async function benchServices(seconds: number): Promise<object> {
         transform: TransformSpec.fromPartial({ inputSize, training: true }),
       });
     await hold('data', await startData(dataConfig.parse({ argv: [...options, '--root', folder] }), { processMetrics: false }), {
-      'GetBatch float32 64 x 224': { method: 'getBatch', request: { plan: plan(224), format: PixelFormat.FLOAT32 }, together: 4 },
-      'PreviewBatch 64 x 768': { method: 'previewBatch', request: { plan: plan(768), limit: 64 } },
-      [`DescribeDataset ${classes} classes`]: { method: 'describeDataset', request: { dataset: { manifest: many } } },
+      'GetBatch float32 64 x 224': { method: 'getBatch', request: { parent, plan: plan(224), format: PixelFormat.FLOAT32 }, together: 4 },
+      'PreviewBatch 64 x 768': { method: 'previewBatch', request: { parent, plan: plan(768), limit: 64 } },
+      [`DescribeDataset ${classes} classes`]: { method: 'describeDataset', request: { parent, dataset: { manifest: many } } },
     });
 
     const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 20 };
@@ -198,7 +198,7 @@ async function datasets(folder: string, storeFolder: string): Promise<{ images: 
   const sha256: string[] = [];
   for (const path of [images, many]) {
     const dataset = await indexDataset(roots, path);
-    await saveManifest(store, dataset);
+    await saveManifest(store, dataset, 'bench');
     sha256.push(dataset.sha256);
   }
   await store.close();

@@ -50,7 +50,7 @@ async function bench(model: string, inputSize: number, patienceMs: number): Prom
     // One step to an epoch: a checkpoint after every step.
     const images = writeTinyDataset(join(folder, 'images'), { train: 1, test: 1, classes: 1 });
     const dataset = await indexDataset(await AllowedRoots.open([folder]), images, { split: 'train' });
-    await saveManifest(store, dataset);
+    await saveManifest(store, dataset, 'bench');
 
     const spawn = (name: ServiceName, argv: string[]) =>
       startService({ after: (end) => ends.push(end as () => unknown) }, name, ['--store', storeFolder, ...argv]);

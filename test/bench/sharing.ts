@@ -32,7 +32,7 @@ async function bench(streams: number, connections: number, seconds: number): Pro
     writeImageFolder(join(folder, 'images'), { perClass: 30, size: 300 });
     const store = await openStore(join(folder, 'store'));
     const dataset = await indexDataset(await AllowedRoots.open([folder]), join(folder, 'images'));
-    await saveManifest(store, dataset);
+    await saveManifest(store, dataset, 'default');
     await store.close();
     const argv = ['--store', join(folder, 'store'), '--root', folder, '--log-level', 'warn'];
     const data = await startService({ after: (end) => ends.push(end as () => unknown) }, 'data', argv);

@@ -44,7 +44,7 @@ before(async () => {
   for (const name of JPEGS) copyFileSync(join(corpus, `${name}.jpg`), join(folder, 'jpeg', `${name}.jpg`));
   const store = await DirectoryStore.open(storePath);
   const dataset = await indexDataset(await AllowedRoots.open([base]), folder);
-  await saveManifest(store, dataset);
+  await saveManifest(store, dataset, 'default');
   await store.close();
   manifest = dataset.sha256;
 });

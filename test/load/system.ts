@@ -52,7 +52,8 @@ export async function openSystem(kind: 'directory' | 'minio'): Promise<LoadedSys
     writeImageFolder(images, { perClass: 30, size: 300 });
     const store = await openStore(uri, { env });
     const dataset = await indexDataset(await AllowedRoots.open([folder]), images);
-    await saveManifest(store, dataset);
+    // Clients of batches name no project.
+    for (const owner of [project, 'default']) await saveManifest(store, dataset, owner);
     await store.close();
     const t = { after: (end: unknown) => void ends.push(end as () => unknown) };
     const argv = ['--store', uri, '--log-level', 'warn'];

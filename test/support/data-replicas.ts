@@ -47,10 +47,10 @@ export async function dataReplicas() {
     return service;
   }
 
-  async function index(path: string, split = ''): Promise<string> {
+  async function index(path: string, split = '', project = 'default'): Promise<string> {
     const store = await DirectoryStore.open(storePath);
     const dataset = await indexDataset(await AllowedRoots.open([base]), path, { split });
-    await saveManifest(store, dataset);
+    await saveManifest(store, dataset, project);
     await store.close();
     return dataset.sha256;
   }

@@ -34,7 +34,7 @@ export async function startLocalServices({
   const index = async (split: string) => {
     const dataset = await indexDataset(await AllowedRoots.open([folder]), images.folder, { kind: 'idx', split });
     const opened = await openStore(uri, { env });
-    await saveManifest(opened, dataset).finally(() => opened.close());
+    await saveManifest(opened, dataset, 'default').finally(() => opened.close());
     return dataset;
   };
   await mkdir(join(folder, 'home'));

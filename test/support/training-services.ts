@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
-import { saveManifest } from '#data/manifest/manifest-store.js';
 import { EvaluatorServiceClient, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
@@ -27,6 +26,7 @@ import { schedulerConfig } from '../../services/scheduler/config.js';
 import { start as startScheduler } from '../../services/scheduler/main.js';
 import { trainerConfig } from '../../services/trainer/config.js';
 import { start as startTrainer } from '../../services/trainer/main.js';
+import { saveForProjects } from './save-for-projects.js';
 import { writeTinyDataset } from './tiny-dataset.js';
 
 export type Trainer = TypedClient<typeof TrainerServiceService>;
@@ -63,7 +63,7 @@ export class TrainingServices {
     const manifests: string[] = [];
     for (const split of ['train', 'test']) {
       const dataset = await indexDataset(roots, join(folder, 'tiny'), { split });
-      await saveManifest(store, dataset);
+      await saveForProjects(store, dataset);
       manifests.push(dataset.sha256);
     }
     const services = new TrainingServices(folder, storeUri, store, manifests[0]!, manifests[1]!);
@@ -107,7 +107,7 @@ export class TrainingServices {
   /** Indexes another data set below the services' folder. @returns the manifest */
   async index(path: string, split = ''): Promise<string> {
     const dataset = await indexDataset(await AllowedRoots.open([this.folder]), path, { split });
-    await saveManifest(this.store, dataset);
+    await saveForProjects(this.store, dataset);
     return dataset.sha256;
   }
 

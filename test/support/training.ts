@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
-import { saveManifest } from '#data/manifest/manifest-store.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { type RunEvent, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { openStore } from '#storage/open-store.js';
 import { type ServiceProcess, startService } from './processes.js';
+import { saveForProjects } from './save-for-projects.js';
 import { writeTinyDataset } from './tiny-dataset.js';
 
 export const connectTrainer = (address: string) =>
@@ -40,7 +40,7 @@ export async function makeWorkspace(
   const roots = await AllowedRoots.open([dataRoot]);
   const manifest = async (split: string): Promise<string> => {
     const dataset = await indexDataset(roots, dataRoot, { split });
-    await saveManifest(store, dataset);
+    await saveForProjects(store, dataset);
     return dataset.sha256;
   };
   const [train, test] = [await manifest('train'), await manifest('test')];

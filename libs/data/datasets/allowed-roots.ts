@@ -1,18 +1,41 @@
-/** Files are read only inside folders that the operator allows, symbolic links resolved. */
+/**
+ * Files are read only inside folders that the operator allows, symbolic links resolved. A folder may be for some projects only: the innermost folder
+ * that holds a path decides who may read it.
+ */
 import { access, constants, realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { NotFound, PermissionDenied } from '#errors/errors.js';
+import { mayUse, type ProjectPlace, parseProjectPlace } from './project-place.js';
 
 /** The folders a process may read data sets from. At least one; fixed for the process's life. */
 export class AllowedRoots {
-  private constructor(
-    /** Absolute, links resolved. */
-    readonly folders: readonly string[],
-  ) {}
+  /** Absolute, links resolved. */
+  readonly folders: readonly string[];
 
-  /** @throws NotFound when a root does not exist */
+  private constructor(
+    /** Absolute, links resolved; the innermost first. */
+    private readonly roots: readonly ProjectPlace[],
+    /** undefined: whoever runs the process, who may use them all. */
+    private readonly project: string | undefined,
+  ) {
+    this.folders = [...new Set(roots.filter((root) => mayUse(root, project)).map(({ place }) => place))].reverse();
+  }
+
+  /** @param folders each may say which projects may use it, as project-place.ts defines @throws NotFound when a root does not exist; InvalidArgument */
   static async open(folders: readonly string[]): Promise<AllowedRoots> {
-    return new AllowedRoots(await Promise.all(folders.map(async (folder) => (await resolved(resolve(folder))) ?? missing(folder))));
+    const roots = folders.map((text) => parseProjectPlace(text, '--root'));
+    const real = await Promise.all(
+      roots.map(async ({ place, projects }) => ({ place: (await resolved(resolve(place))) ?? missing(place), projects })),
+    );
+    return new AllowedRoots(
+      real.reverse().sort((a, b) => b.place.length - a.place.length),
+      undefined,
+    );
+  }
+
+  /** What a project may read of them; this may be nothing. */
+  for(project: string): AllowedRoots {
+    return new AllowedRoots(this.roots, project);
   }
 
   /**
@@ -37,7 +60,9 @@ export class AllowedRoots {
 
   /** @throws PermissionDenied */
   refuse(path: string): never {
-    throw new PermissionDenied(path, `it is outside the allowed folders ${this.folders.join(', ')}`);
+    const of = this.project === undefined ? '' : ` for project ${this.project}`;
+    const folders = this.folders.join(', ');
+    throw new PermissionDenied(path, folders === '' ? `no folder is allowed${of}` : `it is outside the allowed folders ${folders}${of}`);
   }
 
   /** @throws when a root cannot be read now (a mount that went away) */
@@ -51,7 +76,9 @@ export class AllowedRoots {
   }
 
   #contains(path: string): boolean {
-    return this.folders.some((folder) => path === folder || isInside(folder, path));
+    const around = this.roots.filter(({ place }) => path === place || isInside(place, path));
+    // One folder may be given several times, for different projects.
+    return around.some((root) => root.place === around[0]!.place && mayUse(root, this.project));
   }
 }
 

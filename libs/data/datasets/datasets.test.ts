@@ -187,23 +187,24 @@ test('manifests in a store: found again, moved with their data set, refused when
   writeImageFolder(join(folder, 'sets', 'birds'));
   const store = await DirectoryStore.open(newFolder());
   const { dataset, manifest, roots } = await indexed(join(folder, 'sets', 'birds'));
-  await saveManifest(store, dataset);
-  await saveManifest(store, dataset); // again: nothing to do
-  const loaded = await loadManifest(store, dataset.sha256);
+  await saveManifest(store, dataset, 'default');
+  await saveManifest(store, dataset, 'default'); // again: nothing to do
+  const loaded = await loadManifest(store, { project: 'default', sha256: dataset.sha256 });
   assert.deepEqual([loaded.samples, loaded.path(3)], [manifest.samples, manifest.path(3)]);
-  assert.equal(await findDataset(store, loaded, roots), dataset.folder);
+  await assert.rejects(loadManifest(store, { project: 'other', sha256: dataset.sha256 }), NotFound);
+  assert.equal(await findDataset(store, 'default', loaded, roots), dataset.folder);
   const elsewhere = await AllowedRoots.open([newFolder()]);
-  await assert.rejects(findDataset(store, loaded, elsewhere), PermissionDenied);
+  await assert.rejects(findDataset(store, 'default', loaded, elsewhere), PermissionDenied);
   writeImageFolder(join(elsewhere.folders[0]!, 'birds'));
-  assert.equal(await findDataset(store, loaded, elsewhere), join(elsewhere.folders[0]!, 'birds'));
+  assert.equal(await findDataset(store, 'default', loaded, elsewhere), join(elsewhere.folders[0]!, 'birds'));
   rmSync(folder, { recursive: true });
   mkdirSync(folder);
-  await assert.rejects(findDataset(store, loaded, roots), FailedPrecondition);
-  await assert.rejects(loadManifest(store, '0'.repeat(64)), NotFound);
+  await assert.rejects(findDataset(store, 'default', loaded, roots), FailedPrecondition);
+  await assert.rejects(loadManifest(store, { project: 'default', sha256: '0'.repeat(64) }), NotFound);
   const damaged = Buffer.from(dataset.bytes);
   damaged[damaged.length - 1]! ^= 1;
-  await store.put(`manifests/${'1'.repeat(64)}`, damaged);
-  await assert.rejects(loadManifest(store, '1'.repeat(64)), DataLoss);
+  await saveManifest(store, { ...dataset, sha256: '1'.repeat(64), bytes: damaged }, 'default');
+  await assert.rejects(loadManifest(store, { project: 'default', sha256: '1'.repeat(64) }), DataLoss);
   await store.close();
 });
 

@@ -33,9 +33,10 @@ async function indexedStore() {
   const folder = mkdtempSync(join(base, 'store-'));
   const store = await openStore(folder);
   const dataset = await indexDataset(roots, birds);
-  await saveManifest(store, dataset);
-  manifest = await loadManifest(store, dataset.sha256);
-  return { store, dataset, key: locationKey(dataset.sha256) };
+  await saveManifest(store, dataset, 'default');
+  const of = { project: 'default', sha256: dataset.sha256 };
+  manifest = await loadManifest(store, of);
+  return { store, dataset, of, key: locationKey(of) };
 }
 
 const flipped = (at: number) => (bytes: Buffer) => {
@@ -61,10 +62,10 @@ const damages: Record<string, (bytes: Buffer) => Buffer> = {
 describe('where the location of a data set', () => {
   for (const [what, damage] of Object.entries(damages))
     test(what, async () => {
-      const { store, dataset, key } = await indexedStore();
+      const { store, dataset, of, key } = await indexedStore();
       await store.put(key, damage((await store.get(key)).bytes));
       const sources = await DataSources.open({ store, roots });
-      await assert.rejects(sources.find(manifest), (error) => {
+      await assert.rejects(sources.find('default', manifest), (error) => {
         assert.ok(error instanceof DataLoss, String(error));
         assert.ok(
           error.message.startsWith(`${key} is damaged: `) && /run `dropstream data index` .* again/.test(error.message),
@@ -74,11 +75,11 @@ describe('where the location of a data set', () => {
       });
       // A root that is the data set's own folder needs no location, and what was pushed does not either.
       const itself = await DataSources.open({ store, roots: await AllowedRoots.open([birds]) });
-      await (await itself.find(manifest)).close();
+      await (await itself.find('default', manifest)).close();
       await pushDataset(manifest, new LocalTree(birds), store);
-      await (await sources.find(manifest)).close();
-      await saveManifest(store, dataset);
-      assert.deepEqual(await readLocation(store, dataset.sha256, undefined), { path: dataset.folder });
+      await (await sources.find('default', manifest)).close();
+      await saveManifest(store, dataset, 'default');
+      assert.deepEqual(await readLocation(store, of, undefined), { path: dataset.folder });
     });
 });
 
@@ -86,7 +87,7 @@ test('a location that is lost is named too', async () => {
   const { store, key } = await indexedStore();
   await store.delete(key);
   const sources = await DataSources.open({ store, roots });
-  await assert.rejects(sources.find(manifest), (error) => {
+  await assert.rejects(sources.find('default', manifest), (error) => {
     assert.ok(error instanceof FailedPrecondition, String(error));
     assert.ok(error.message.includes(`${key}, which says where it was indexed, is missing: run \`dropstream data index\``), error.message);
     return true;
@@ -94,11 +95,11 @@ test('a location that is lost is named too', async () => {
 });
 
 test('a location reads back as it was written, also those of earlier versions', async () => {
-  const { store, dataset } = await indexedStore();
+  const { store, of } = await indexedStore();
   for (const place of ['/data/ä "b"', 's3://bucket/some/prefix?endpoint=http://127.0.0.1:9000']) {
-    await saveLocation(store, dataset.sha256, place);
+    await saveLocation(store, of, place);
     const expected = place.startsWith('s3:') ? { store: place } : { path: place };
-    assert.deepEqual(await readLocation(store, dataset.sha256, undefined), expected);
+    assert.deepEqual(await readLocation(store, of, undefined), expected);
     assert.deepEqual(parseLocation(Buffer.from(JSON.stringify(expected))), expected);
   }
 });

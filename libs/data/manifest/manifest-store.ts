@@ -1,24 +1,34 @@
 /**
- * Manifests in the object store. `manifests/<sha256>` never changes. manifest-location.ts has the folder or store in which the data set was last
- * indexed; a replica with other mounts may find it elsewhere.
+ * Manifests in the object store. `manifests/<sha256>` never changes, and is stored once for all projects. manifest-location.ts says which projects have
+ * it, and the folder or store in which each has last indexed the data set; a replica with other mounts may find it elsewhere.
  */
 import { access } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { DataLoss, FailedPrecondition, NotFound, PermissionDenied } from '#errors/errors.js';
+import { DataLoss, FailedPrecondition, PermissionDenied } from '#errors/errors.js';
 import { sha256Of } from '#storage/content-hash.js';
 import { ObjectExists, ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
 import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import type { IndexedDataset } from '../datasets/index-dataset.js';
 import { Manifest } from './manifest.js';
 import { InvalidManifest } from './manifest-header.js';
-import { indexAgain, locationKey, readLocation, refuseDamagedLocation, saveLocation } from './manifest-location.js';
+import {
+  checkProjectHas,
+  indexAgain,
+  locationKey,
+  manifestNotFound,
+  type ProjectManifest,
+  readLocation,
+  refuseDamagedLocation,
+  saveLocation,
+} from './manifest-location.js';
 
-const manifestKey = (sha256: string) => `manifests/${sha256}`;
+export const manifestKey = (sha256: string): string => `manifests/${sha256}`;
 
-/** Stores a manifest under its hash, unless it is there already, and the location of its data set. */
-export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, signal?: AbortSignal): Promise<void> {
-  await putOnce(store, manifestKey(dataset.sha256), dataset.bytes, signal);
-  await saveLocation(store, dataset.sha256, dataset.folder, signal);
+/** Stores a manifest under its hash, unless it is there already, and then that the project has it, and where. */
+export async function saveManifest(store: ObjectStore, dataset: IndexedDataset, project: string, signal?: AbortSignal): Promise<void> {
+  const { sha256, bytes, folder } = dataset;
+  await putOnce(store, manifestKey(sha256), bytes, signal);
+  await saveLocation(store, { project, sha256 }, folder, signal);
 }
 
 /** The key is the hash of the content, so an existing object is identical, and writing it twice does no harm. */
@@ -33,10 +43,12 @@ async function putOnce(store: ObjectStore, key: string, bytes: Uint8Array, signa
   }
 }
 
-/** @throws NotFound if the store has no such manifest; DataLoss if its bytes have another hash */
-export async function loadManifest(store: ObjectStore, sha256: string, signal?: AbortSignal): Promise<Manifest> {
+/** @throws NotFound if the project has no such manifest; DataLoss if its bytes have another hash */
+export async function loadManifest(store: ObjectStore, of: ProjectManifest, signal?: AbortSignal): Promise<Manifest> {
+  await checkProjectHas(store, of, signal);
+  const { sha256 } = of;
   const { bytes } = await store.get(manifestKey(sha256), { signal }).catch((error) => {
-    throw error instanceof ObjectNotFound ? new NotFound('manifest', sha256, { cause: error }) : error;
+    throw error instanceof ObjectNotFound ? manifestNotFound(of, error) : error;
   });
   const found = await sha256Of(bytes, signal);
   if (found !== sha256) throw new DataLoss(`manifest ${sha256}`, `the SHA-256 of its bytes is ${found}`);
@@ -49,14 +61,21 @@ export async function loadManifest(store: ObjectStore, sha256: string, signal?: 
 }
 
 /**
- * Finds the folder of a manifest's data set on this machine: the folder in which it was indexed, or one below an allowed root whose path ends alike
+ * Finds the folder of a project's data set on this machine: the folder in which it was indexed, or one below an allowed root whose path ends alike
  * (indexed at /home/me/sets/birds, found at /data/birds). Only the manifest's first file is looked for; the hash of every sample is checked when it
  * is read.
  * @throws PermissionDenied if it was indexed outside the roots and is not below any; FailedPrecondition if it is not on this machine; DataLoss if it
  * is in no root, and where it was indexed cannot be read
  */
-export async function findDataset(store: ObjectStore, manifest: Manifest, roots: AllowedRoots, signal?: AbortSignal): Promise<string> {
-  const location = await readLocation(store, manifest.sha256, signal);
+export async function findDataset(
+  store: ObjectStore,
+  project: string,
+  manifest: Manifest,
+  roots: AllowedRoots,
+  signal?: AbortSignal,
+): Promise<string> {
+  const of = { project, sha256: manifest.sha256 };
+  const location = await readLocation(store, of, signal);
   const { path: indexed } = location;
   const segments = (indexed ?? '').split(sep).filter((segment) => segment !== '');
   const ends = Array.from({ length: segments.length + 1 }, (_, skipped) => join(...segments.slice(skipped), '.'));
@@ -71,13 +90,13 @@ export async function findDataset(store: ObjectStore, manifest: Manifest, roots:
       if (candidate === indexed && error instanceof PermissionDenied) denied = error;
     }
   }
-  refuseDamagedLocation(location, manifest.sha256);
+  refuseDamagedLocation(location, of);
   if (denied) throw denied;
   const isUnknown = indexed === undefined && location.store === undefined;
-  const why = isUnknown ? `, and ${locationKey(manifest.sha256)}, which says where it was indexed, is missing: ${indexAgain}` : '';
+  const why = isUnknown ? `, and ${locationKey(of)}, which says where it was indexed, is missing: ${indexAgain}` : '';
   throw new FailedPrecondition(
     'manifest',
     manifest.sha256,
-    `its data set is not below ${roots.folders.join(' or ')} on this replica${why}`,
+    `its data set is not below ${roots.folders.join(' or ') || `a folder for project ${project}`} on this replica${why}`,
   );
 }

@@ -66,10 +66,10 @@ test('a bucket with any names and markers is indexed to its end and read', async
     assert.deepEqual([store.counts.heads, store.counts.ranges], [0, samples], 'the listing tells sizes and times');
     await store.close();
     const manifests = await DirectoryStore.open(newFolder());
-    await saveManifest(manifests, dataset);
+    await saveManifest(manifests, dataset, 'default');
     const sources = await DataSources.open({ store: manifests, roots: await AllowedRoots.open([base]), stores: [uri], env });
     const manifest = new Manifest(dataset.bytes, dataset.sha256);
-    const reader = new DatasetReader(manifest, await sources.find(manifest));
+    const reader = new DatasetReader(manifest, await sources.find('default', manifest));
     for (const { bytes } of await reader.readAll(
       Array.from({ length: samples }, (_, i) => i),
       { signal: new AbortController().signal },
@@ -104,10 +104,10 @@ test('a data set that moved, was copied or was changed in place is read where th
     const roots = await AllowedRoots.open([base]);
     const store = await DirectoryStore.open(newFolder());
     const first = await indexDataset(roots, one);
-    await saveManifest(store, first);
+    await saveManifest(store, first, 'default');
     const sources = await DataSources.open({ store, roots });
     const manifest = new Manifest(first.bytes, first.sha256);
-    const reader = new DatasetReader(manifest, await sources.find(manifest));
+    const reader = new DatasetReader(manifest, await sources.find('default', manifest));
     const before = (await reader.read(3)).bytes;
     if (kind === 'moved') renameSync(one, two);
     else cpSync(one, two, { recursive: true });
@@ -116,7 +116,7 @@ test('a data set that moved, was copied or was changed in place is read where th
     if (kind === 'moved') await assert.rejects(reader.read(3), DataLoss, 'until it is indexed again');
     const second = await indexDataset(roots, two);
     assert.equal(second.sha256, first.sha256);
-    await saveManifest(store, second);
+    await saveManifest(store, second, 'default');
     const samples = Array.from({ length: manifest.samples }, (_, i) => i);
     const all = await reader.readAll(samples);
     assert.equal(Buffer.compare(all[3]!.bytes, before), 0, kind);

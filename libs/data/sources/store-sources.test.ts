@@ -93,14 +93,14 @@ for (const [title, kind] of kinds) {
       const { dataset, manifest, local } = await indexed(folder);
       const place = await newPlace(kind);
       const store = countedStore(place.store);
-      await saveManifest(store, dataset);
-      await assert.rejects((await replica(store)).find(manifest), PermissionDenied);
+      await saveManifest(store, dataset, 'default');
+      await assert.rejects((await replica(store)).find('default', manifest), PermissionDenied);
       const pushed = await pushDataset(manifest, new LocalTree(folder), store);
       assert.equal(pushed.uploaded, pushed.files);
       const expected = await bytesOf(local, manifest.samples);
       const cacheFolder = newFolder();
       const sources = await replica(store, { cacheFolder });
-      const reader = new DatasetReader(manifest, await sources.find(manifest));
+      const reader = new DatasetReader(manifest, await sources.find('default', manifest));
       store.counts.ranges = 0;
       assert.deepEqual(await bytesOf(reader, manifest.samples), expected);
       assert.equal(store.counts.ranges, manifest.samples, 'one read a sample');
@@ -108,7 +108,7 @@ for (const [title, kind] of kinds) {
       assert.equal(store.counts.ranges, manifest.samples, 'from the cache');
       // Another replica, later, on the same machine, while the store is away.
       const later = await replica(store, { cacheFolder });
-      const again = new DatasetReader(manifest, await later.find(manifest));
+      const again = new DatasetReader(manifest, await later.find('default', manifest));
       store.isCutOff = true;
       assert.deepEqual(await bytesOf(again, manifest.samples), expected);
       // What is damaged in the cache is fetched again.
@@ -137,14 +137,14 @@ for (const [title, kind] of kinds) {
       assert.equal((await indexInStore(place.store, { memory })).unchanged, expected.samples);
       if (kind === 'directory') continue; // a store in a directory is no place for others to find
       const own = await newPlace('directory');
-      await saveManifest(own.store, found);
-      await assert.rejects((await replica(own.store)).find(manifest), PermissionDenied);
+      await saveManifest(own.store, found, 'default');
+      await assert.rejects((await replica(own.store)).find('default', manifest), PermissionDenied);
       const other = await newPlace(kind);
-      await assert.rejects((await replica(own.store, { stores: [other.uri], env: other.env })).find(manifest), PermissionDenied);
+      await assert.rejects((await replica(own.store, { stores: [other.uri], env: other.env })).find('default', manifest), PermissionDenied);
       const above = place.uri.replace('/deep/sets', '/deep');
       for (const uri of [place.uri, above, place.uri.replace('/deep/sets', '')]) {
         const sources = await replica(own.store, { stores: [uri], env: place.env });
-        const reader = new DatasetReader(manifest, await sources.find(manifest));
+        const reader = new DatasetReader(manifest, await sources.find('default', manifest));
         assert.deepEqual(await bytesOf(reader, 5), await bytesOf(local, 5));
         await reader.close();
       }
@@ -157,9 +157,9 @@ test('neighbours of a shard are fetched together where they are read together', 
   writeTarShards(folder, { shards: 2, perShard: 12, size: 800 });
   const { dataset, manifest, local } = await indexed(folder);
   const store = countedStore((await newPlace('directory')).store);
-  await saveManifest(store, dataset);
+  await saveManifest(store, dataset, 'default');
   await pushDataset(manifest, new LocalTree(folder), store);
-  const reader = new DatasetReader(manifest, await (await replica(store, { cacheFolder: newFolder() })).find(manifest));
+  const reader = new DatasetReader(manifest, await (await replica(store, { cacheFolder: newFolder() })).find('default', manifest));
   store.counts.ranges = 0;
   const expected = await bytesOf(local, 24);
   assert.deepEqual(await bytesOf(reader, 24, true), expected);
@@ -168,7 +168,7 @@ test('neighbours of a shard are fetched together where they are read together', 
   assert.ok(store.counts.ranges <= 2 + shardBytes / 2 ** 20, `${store.counts.ranges} reads`);
   assert.ok(store.counts.bytes <= shardBytes, 'no byte twice');
   // Those who ask at the same time share a fetch.
-  const cold = new DatasetReader(manifest, await (await replica(store, { cacheFolder: newFolder() })).find(manifest));
+  const cold = new DatasetReader(manifest, await (await replica(store, { cacheFolder: newFolder() })).find('default', manifest));
   store.counts.ranges = 0;
   const together = await Promise.all(Array.from({ length: 24 }, (_, i) => cold.read(i, { nearby: true })));
   assert.deepEqual(
@@ -184,9 +184,9 @@ test('objects that are gone, cut or others are DATA_LOSS by name; a caller that 
   writeImageFolder(folder);
   const { dataset, manifest } = await indexed(folder);
   const { store } = await newPlace('directory');
-  await saveManifest(store, dataset);
+  await saveManifest(store, dataset, 'default');
   await pushDataset(manifest, new LocalTree(folder), store);
-  const reader = new DatasetReader(manifest, await (await replica(store)).find(manifest));
+  const reader = new DatasetReader(manifest, await (await replica(store)).find('default', manifest));
   const key = (sample: number) => pushedKey(Buffer.from(manifest.hash(sample)).toString('hex'));
   await store.delete(key(1));
   await assert.rejects(reader.read(1), (error) => error instanceof DataLoss && error.what === 'sample ant/1.png');
@@ -203,7 +203,7 @@ test('objects that are gone, cut or others are DATA_LOSS by name; a caller that 
   await reader.read(4);
   await reader.close();
   const other = await newPlace('directory');
-  await assert.rejects((await replica(other.store)).find(manifest), FailedPrecondition);
+  await assert.rejects((await replica(other.store)).find('default', manifest), FailedPrecondition);
 });
 
 test('a push sends what is missing, goes on after a stop, and sends no other bytes than were indexed', async () => {

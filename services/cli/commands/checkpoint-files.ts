@@ -27,7 +27,7 @@ import { CommandError, exitCodes } from '../exit-codes.js';
 import { importedRunId, modelParameters, saveImported } from '../imported-checkpoint.js';
 import { count } from '../output/numbers.js';
 import { fieldLines } from '../output/table.js';
-import { checkpointName, printJson, projectName, type SharedOptions, withSharedOptions } from './shared-options.js';
+import { checkpointName, printJson, projectIdOf, projectName, type SharedOptions, withSharedOptions } from './shared-options.js';
 
 interface ExportOptions extends SharedOptions {
   readonly store?: string;
@@ -132,7 +132,7 @@ export function addCheckpointFileCommands(checkpoints: Command, context: Context
 async function importTo(file: WeightFile, options: ImportOptions, store: ObjectStore | undefined, context: Context): Promise<void> {
   const { model, manifest, out } = options;
   const imageSize = options.inputSize === undefined ? defaultImageSize(model) : Number(options.inputSize);
-  const known = manifest === undefined ? undefined : (await loadManifest(store as ObjectStore, manifest, context.signal)).classes;
+  const known = manifest === undefined ? undefined : (await loadManifest(store as ObjectStore, { project: projectIdOf(options), sha256: manifest }, context.signal)).classes;
   const classes = options.nbClasses === undefined ? (known?.length ?? 1000) : Number(options.nbClasses);
   if (known !== undefined && known.length !== classes)
     new Violations().add('nb_classes', classes, `${known.length}, the classes of --manifest`).throwIfAny();

@@ -12,7 +12,7 @@ import { datasetKind, type IndexLimits, indexAt, progressLines } from '../data-s
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { bytes, count } from '../output/numbers.js';
 import { fieldLines } from '../output/table.js';
-import { printJson } from './shared-options.js';
+import { printJson, projectIdOf, projectOption } from './shared-options.js';
 
 export interface IndexCommandOptions {
   readonly labels?: string;
@@ -21,6 +21,7 @@ export interface IndexCommandOptions {
   readonly max_undecodable: string;
   readonly nb_classes?: string;
   readonly store?: string;
+  readonly project: string;
   readonly json?: boolean;
 }
 
@@ -59,6 +60,7 @@ export function addDataPush(data: Command, context: Context): void {
       '--to <uri>',
       'object store for the files; the data service must have it as --source (default: --store, which needs no --source)',
     )
+    .addOption(projectOption())
     .option('--json', 'print the result as JSON')
     .action(async (path: string, options: PushCommandOptions) => {
       await interruptible(context, (stoppable) => push(path, options, stoppable));
@@ -82,7 +84,7 @@ async function push(path: string, options: PushCommandOptions, context: Context)
     );
     const pushed = await pushDataset(manifest, new LocalTree(dataset.folder), target, { signal, onProgress });
     // The manifest is stored last, so that whoever can read it can read all of its files.
-    await saveManifest(store, dataset, signal);
+    await saveManifest(store, dataset, projectIdOf(options), signal);
     terminal.status('');
     const { sha256, kind, samples } = dataset;
     if (options.json) return printJson(context, { manifest: sha256, kind, samples, to: target.uri, ...pushed });

@@ -1,4 +1,4 @@
-/** `dropstream data …`: index, push, describe and preview data sets. */
+/** `dropstream data …`: index, push, share, describe and preview data sets. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -10,10 +10,11 @@ import { count } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
 import { previewImages } from '../preview-images.js';
 import { addDataPush, type IndexCommandOptions, indexLimits, interruptible } from './data-push.js';
-import { printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
+import { addDataShare } from './data-share.js';
+import { printJson, projectIdOf, projectName, projectOption, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
 
 export function addDataCommand(program: Command, context: Context): void {
-  const data = program.command('data').description('index, push, describe and preview data sets');
+  const data = program.command('data').description('index, push, share, describe and preview data sets');
 
   data
     .command('index <path>')
@@ -36,12 +37,21 @@ export function addDataCommand(program: Command, context: Context): void {
       'labels of images that have no class folders: lines of a file name and its class, as in LOC_val_solution.csv or val.txt (default: such a file beside the images)',
     )
     .option('--store <uri>', 'object store for the manifest (default: DROPSTREAM_STORE, or the store of the running `dropstream up`)')
+    .addOption(projectOption())
     .option('--json', 'print the result as JSON')
     .action(async (path: string, options: IndexCommandOptions) => {
       const store = storeOf(options.store, context);
       const dataset = await interruptible(context, (stoppable) =>
         indexAndSave(
-          { path, split: options.split, kind: datasetKind(options.kind), store, labels: options.labels, ...indexLimits(options) },
+          {
+            path,
+            split: options.split,
+            kind: datasetKind(options.kind),
+            store,
+            project: projectIdOf(options),
+            labels: options.labels,
+            ...indexLimits(options),
+          },
           stoppable,
         ),
       );
@@ -62,13 +72,14 @@ export function addDataCommand(program: Command, context: Context): void {
     });
 
   addDataPush(data, context);
+  addDataShare(data, context);
 
   withSharedOptions(
     data.command('describe <manifest>').description('show the classes of an indexed data set and how many samples each has'),
     ['data'],
   ).action(async (manifest: string, options: SharedOptions) => {
     const answer = await withClient(DataServiceClient, 'data', options, context, (client, call) =>
-      client.describeDataset({ dataset: { manifest } }, call),
+      client.describeDataset({ parent: projectName(options), dataset: { manifest } }, call),
     );
     if (options.json) return printJson(context, DescribeDatasetResponse.toJSON(answer));
     context.terminal.out(`${answer.kind}, ${count(answer.samples)} samples, ${answer.classes.length} classes\n`);

@@ -16,7 +16,7 @@ import { importedRunId, modelParameters, saveImported } from '../imported-checkp
 import { count } from '../output/numbers.js';
 import type { TrainRequest } from '../train-spec.js';
 import { scoreCheckpoint } from './evaluate.js';
-import { checkpointName, projectName, type SharedOptions, withClient } from './shared-options.js';
+import { checkpointName, projectIdOf, projectName, type SharedOptions, withClient } from './shared-options.js';
 
 interface EvaluateOnlyOptions extends SharedOptions {
   readonly store?: string;
@@ -33,7 +33,7 @@ export async function evaluateOnly(request: TrainRequest, options: EvaluateOnlyO
   const { spec, data, resume } = request;
   if (/^https?:/.test(resume)) throw invalid('resume', resume, 'a checkpoint or a local file: download it first');
   const indexed =
-    data.data_path || data.eval_data_path ? await indexForEvaluation(data, storeOf(options.store, context), context, spec) : undefined;
+    data.data_path || data.eval_data_path ? await indexForEvaluation(data, { store: storeOf(options.store, context), project: projectIdOf(options) }, context, spec) : undefined;
   if (indexed) context.terminal.err(`evaluation images: ${count(indexed.samples)} in ${indexed.classes.length} classes`);
   const path = resolve(context.cwd, resume);
   const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;

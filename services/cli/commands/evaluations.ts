@@ -82,7 +82,7 @@ function showEvaluation(evaluation: Evaluation, options: SharedOptions, context:
     printJson(context, Evaluation.toJSON(evaluation));
     return;
   }
-  const { name, state, spec, samplesDone, samplesTotal, result, failure, etag } = evaluation;
+  const { name, state, spec, samplesDone, samplesTotal, result, failure, creator, etag } = evaluation;
   const lines = fieldLines([
     ['name', name],
     ['state', EvaluationState[state]],
@@ -91,6 +91,7 @@ function showEvaluation(evaluation: Evaluation, options: SharedOptions, context:
     ['weights', scoresText(result?.weights)],
     ['moving average', scoresText(result?.ema)],
     ['failure', failure],
+    ['creator', creator],
     ['etag', etag],
   ]);
   for (const line of lines) context.terminal.out(line);

@@ -1,6 +1,6 @@
 /** Options that several commands share, and the functions that read them. */
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { formatName } from '#errors/resource-names.js';
 import type { UnreadableResource } from '#protocol/dropstream/v1/resource_types.js';
 import { type ClientClass, connect, type TypedClient } from '#rpc/client.js';
@@ -21,9 +21,7 @@ export interface SharedOptions {
 
 /** Adds --project, --json, --timeout and the address of each service that the command calls. */
 export function withSharedOptions(command: Command, services: readonly ServiceName[]): Command {
-  command
-    .option('--project <id>', 'id of the project', process.env.DROPSTREAM_PROJECT ?? 'default')
-    .option('--json', 'print the result as JSON');
+  command.addOption(projectOption()).option('--json', 'print the result as JSON');
   for (const service of services)
     command.option(
       `--${service} <host:port>`,
@@ -53,6 +51,15 @@ export async function withClient<D extends object, R>(
   } finally {
     client.close();
   }
+}
+
+export const projectOption = (): Option =>
+  new Option('--project <id>', 'id of the project').default(process.env.DROPSTREAM_PROJECT ?? 'default');
+
+/** @throws InvalidArgument for a text that is no id */
+export function projectIdOf({ project }: Pick<SharedOptions, 'project'>): string {
+  formatName('project', { project });
+  return project;
 }
 
 export const projectName = (options: SharedOptions): string => formatName('project', { project: options.project });

@@ -23,6 +23,7 @@ import {
   checkpointName,
   fullName,
   printJson,
+  projectIdOf,
   projectName,
   type SharedOptions,
   shortName,
@@ -84,12 +85,12 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
   if (asked.evalOnly) return await evaluateOnly(asked, given, context);
   if (given.dry_run) {
     await withServicesFor(given, context, async (there) => {
-      await indexData(asked, given.store, there);
+      await indexData(asked, given, there);
       await printPlan(asked, given, there);
     });
     return;
   }
-  await indexData(asked, given.store, context);
+  await indexData(asked, given, context);
   const folders = { outputDir: asked.outputDir, logDir: asked.logDir };
   await withClient(TrainerServiceClient, 'trainer', given, context, async (client, call) => {
     const validateOnly = given.validate_only ?? false;
@@ -138,10 +139,11 @@ function storedCheckpoint(option: string, given: string, options: SharedOptions)
 }
 
 /** Indexes the training and evaluation images and writes their manifests into the spec. */
-async function indexData({ spec, data }: TrainRequest, store: string | undefined, context: Context): Promise<void> {
+async function indexData({ spec, data }: TrainRequest, given: TrainOwnOptions, context: Context): Promise<void> {
   if (!data.data_path) return;
-  const { train, evaluation } = await indexForTraining(data, storeOf(store, context), context, spec);
-  for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, context);
+  const place = { store: storeOf(given.store, context), project: projectIdOf(given) };
+  const { train, evaluation } = await indexForTraining(data, place, context, spec);
+  for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, place.project, context);
   spec.trainManifest = train.sha256;
   spec.evalManifest ||= evaluation?.sha256 ?? '';
   context.terminal.err(
@@ -185,12 +187,12 @@ function detachedNote({ outputDir, logDir }: TrainRequest, name: string, { termi
 }
 
 /** The data service of a running `up` refuses folders outside its roots. Checked here, because the run would only fail later. */
-async function checkReadable(folder: string, context: Context): Promise<void> {
+async function checkReadable(folder: string, project: string, context: Context): Promise<void> {
   const state = context.env.DROPSTREAM_DATA ? undefined : readUpState(homeFolder(context));
   if (state === undefined) return;
-  const roots = await AllowedRoots.open(state.dataRoots);
+  const roots = (await AllowedRoots.open(state.dataRoots)).for(project);
   await roots.resolve(folder).catch((error: unknown) => {
     const how = `start \`dropstream up\` with --data-root ${folder}`;
-    throw new CommandError(`the data service may not read ${folder}: ${how}`, exitCodes.permission, { cause: error });
+    throw new CommandError(`the data service may not read ${folder} for project ${project}: ${how}`, exitCodes.permission, { cause: error });
   });
 }

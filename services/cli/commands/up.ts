@@ -28,7 +28,7 @@ export function addUpCommand(program: Command, context: Context): void {
     .description('run all services on this machine until Ctrl-C; services that crash are restarted')
     .option(
       '--data-root <dir>',
-      'folder that the data service may read; can be given several times (default: .dropstream/data)',
+      'folder that the data service may read, for all projects or, as FOLDER#projects=ID+ID, for some; can be given several times (default: .dropstream/data)',
       (dir: string, all: string[]) => [...all, dir],
       [],
     )

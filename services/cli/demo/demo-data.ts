@@ -61,7 +61,7 @@ export async function prepareData({ quick, synthetic }: ImageChoice, dataRoot: s
       terminal.err(`left out ${conversion.empty.length} empty rows of the package: ${conversion.empty.join('; ')}`);
   }
   const { folder } = conversion;
-  const index = (split: string) => indexAndSave({ path: folder, split, kind: 'idx', store }, context);
+  const index = (split: string) => indexAndSave({ path: folder, split, kind: 'idx', store, project: 'default' }, context);
   const [train, test] = [await index('train'), await index('val')];
   terminal.err(
     `${count(train.samples)} training images and ${count(test.samples)} test images in ${train.classes.length} classes; every seventh image is a test image (the package has no split)`,

@@ -2,7 +2,8 @@
  * Walks a whole store in the order of its keys and reports what is damaged or left over. One incarnation of a name is held in memory at a time, and for
  * one project the pins of checkpoints and the uids of what has not ended.
  */
-import { locationKey, parseLocation } from '#data/manifest/manifest-location.js';
+import { parseLocation } from '#data/manifest/manifest-location.js';
+import { manifestKey } from '#data/manifest/manifest-store.js';
 import { listAll } from '#storage/object-store.js';
 import { parseEntrySegment } from '#work/name-index.js';
 import {
@@ -30,6 +31,9 @@ export interface StoreTotals {
 export async function checkStore(context: CheckContext, onProgress: (totals: StoreTotals, key: string) => void): Promise<StoreTotals> {
   const totals: StoreTotals = { objects: 0, bytes: 0 };
   const others = new SideBySide();
+  /** Manifests of data sets that no project has, as far as was seen. */
+  const unused = new Map<string, StoredObject>();
+  const shared = new Set<string>();
   let project: { readonly id: string; readonly pins: PinsCheck } | undefined;
   let name: { readonly name: string; readonly check: NameCheck } | undefined;
   for await (const { key, sizeBytes, lastModified } of listAll(context.store, '', { signal: context.signal })) {
@@ -48,6 +52,10 @@ export async function checkStore(context: CheckContext, onProgress: (totals: Sto
       name = undefined;
     }
     if (owner === undefined) {
+      const { sha256 = '' } = parsed.parts;
+      if (parsed.kind === 'sharedLocation') shared.add(sha256);
+      if (parsed.kind === 'dataManifest' && !shared.has(sha256)) unused.set(sha256, object);
+      if (parsed.kind === 'dataLocation') unused.delete(sha256);
       await others.add(() => checkOther(context, object));
       continue;
     }
@@ -62,6 +70,7 @@ export async function checkStore(context: CheckContext, onProgress: (totals: Sto
   await name?.check.finish();
   project?.pins.finish();
   await others.done();
+  for (const object of unused.values()) reportUnused(context, object);
   return totals;
 }
 
@@ -85,7 +94,9 @@ async function checkOther(context: CheckContext, object: StoredObject): Promise<
     case 'dataManifest':
       return await checkDataManifest(context, object, parts.sha256!);
     case 'dataLocation':
-      return await checkLocation(context, key);
+      return await checkLocation(context, key, parts.sha256!);
+    case 'sharedLocation':
+      return context.report({ kind: 'location-shared', where: key, detail: 'it gives no project the data set' });
     case 'image':
       return await checkImage(context, key, parts.sha256!, object.sizeBytes);
     case 'noneOf01':
@@ -120,13 +131,17 @@ async function checkDataManifest(context: CheckContext, object: StoredObject, sh
   const found = await hashObject(context, parsed.key, sizeBytes);
   if (found !== undefined && found !== sha256)
     context.report({ kind: 'manifest-damaged', where: parsed.key, detail: `the SHA-256 of its bytes is ${found}` });
-  // It is written right after the manifest.
-  const location = locationKey(sha256);
-  if (isOld(context, object) && !(await exists(context, location)))
-    context.report({ kind: 'location-missing', where: location, detail: 'nothing says where the data set of this manifest was indexed' });
 }
 
-async function checkLocation(context: CheckContext, key: string): Promise<void> {
+/** The location is written right after the manifest. */
+function reportUnused(context: CheckContext, object: StoredObject): void {
+  if (isOld(context, object))
+    context.report({ kind: 'location-missing', where: object.parsed.key, detail: 'no project has this manifest of a data set' });
+}
+
+async function checkLocation(context: CheckContext, key: string, sha256: string): Promise<void> {
+  if (!(await exists(context, manifestKey(sha256))))
+    context.report({ kind: 'manifest-missing', where: manifestKey(sha256), detail: `${key} refers to it` });
   const bytes = await readObject(context, key, 1 << 16);
   if (bytes === undefined) return;
   const { damage } = parseLocation(bytes);

@@ -4,7 +4,7 @@ import type { StoreCopy } from '../../../test/support/written-store.js';
 
 /** Damages the object that says where a data set was indexed. @returns its key */
 async function onLocation(copy: StoreCopy, damage: (key: string) => Promise<string>): Promise<string> {
-  return await damage((await copy.keys('manifest-locations/'))[0]!);
+  return await damage((await copy.keys('projects/p/manifests/'))[0]!);
 }
 
 const faults: readonly Fault[] = [
@@ -58,7 +58,16 @@ const faults: readonly Fault[] = [
   { what: 'an empty place of a data set', kind: 'location-damaged', damage: (c) => onLocation(c, (key) => c.write(key, '')) },
   { what: 'a changed place of a data set', kind: 'location-damaged', damage: (c) => onLocation(c, (key) => c.flip(key)) },
   { what: 'a place that is none', kind: 'location-damaged', damage: (c) => onLocation(c, (key) => c.write(key, '[1,2,3]')) },
-  { what: 'a lost place of a data set', kind: 'location-missing', damage: (c) => onLocation(c, (key) => c.delete(key)) },
+  {
+    what: 'a data set that no project has',
+    kind: 'location-missing',
+    damage: async (c) => {
+      const [key] = (await c.keys('manifests/')) as [string];
+      for (const place of await c.keys('projects/')) if (place.includes(`/manifests/${key.slice(-64)}`)) await c.delete(place);
+      return key;
+    },
+  },
+  { what: 'a lost manifest of a data set', kind: 'manifest-missing', damage: async (c) => c.delete((await c.keys('manifests/'))[0]!) },
   {
     what: 'a changed image',
     kind: 'image-damaged',

@@ -43,9 +43,11 @@ export const kinds = {
   },
   'manifest-damaged': { severity: 'damage', advice: 'run `dropstream data index` on the data set again' },
   'location-damaged': { severity: 'damage', advice: 'run `dropstream data index` on the data set again' },
-  'location-missing': {
-    severity: 'damage',
-    advice: 'run `dropstream data index` on the data set again, unless its images were pushed to this store',
+  'location-missing': { severity: 'damage', advice: 'run `dropstream data index` or `dropstream data push` on the data set again' },
+  'manifest-missing': { severity: 'damage', advice: 'run `dropstream data index` or `dropstream data push` on the data set again' },
+  'location-shared': {
+    severity: 'note',
+    advice: 'an earlier version wrote it; `dropstream data share` gives the data set to a project, and then the object can be deleted',
   },
   'image-damaged': { severity: 'damage', advice: 'delete the object and run `dropstream data push` again' },
   'object-unreadable': { severity: 'damage', advice: 'look at the disk or the store: the object cannot be read' },

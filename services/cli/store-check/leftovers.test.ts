@@ -131,6 +131,11 @@ const faults: readonly Fault[] = [
     },
   },
   { what: 'an entry of the queue of version 0.1', kind: 'layout-of-0.1', damage: (c) => c.write('queue/runs/p/old', '{}') },
+  {
+    what: 'a place of a data set that version 0.1 stored for all projects',
+    kind: 'location-shared',
+    damage: (c) => c.write(`manifest-locations/${'0'.repeat(64)}`, '{"path":"/data/birds"}'),
+  },
   { what: 'an object of somebody else', kind: 'key-unknown', damage: (c) => c.write('notes/readme.txt', 'hello') },
   {
     what: 'a name whose create did not get far',

@@ -9,6 +9,7 @@ import { checkId } from '#errors/resource-names.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import type { CallContext } from '#rpc/handlers.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
 import { engines, precisions } from '#spec/words.js';
 import { readManifest } from '#storage/checkpoint.js';
@@ -47,7 +48,7 @@ export async function prepareEvaluation(
   request: CreateEvaluationRequest,
   project: string,
   { store, data }: CreateDeps,
-  signal: AbortSignal,
+  { signal, identity }: Pick<CallContext, 'signal' | 'identity'>,
 ): Promise<NewEvaluation> {
   const violations = new Violations();
   if (request.evaluationId !== '') checkId(violations, request.evaluationId, 'evaluation_id');
@@ -83,14 +84,14 @@ export async function prepareEvaluation(
     subsetStride: spec.subsetStride ?? 0,
     subsetOffset: spec.subsetOffset ?? 0,
   };
-  const samplesTotal = await checkData(store, resolved, metadata, signal);
+  const samplesTotal = await checkData(store, project, resolved, metadata, signal);
   if (data) {
     const planOf = (batchSize: number): Plan => evaluationPlan({ ...resolved, batchSize }, run, metadata.model.imageSize);
     const isDefault = spec.batchSize === undefined;
     // The default is for speed. If so many images can never fit, a batch of the training may, because it did.
-    const isTooLarge = isDefault && (await neverFits(data, planOf(preferred), signal)) !== undefined;
+    const isTooLarge = isDefault && (await neverFits(data, request.parent, planOf(preferred), signal)) !== undefined;
     if (isTooLarge) resolved.batchSize = trained;
-    if (isTooLarge || !isDefault) await checkBatchFits(data, planOf(resolved.batchSize as number), signal);
+    if (isTooLarge || !isDefault) await checkBatchFits(data, request.parent, planOf(resolved.batchSize as number), signal);
   }
   const id =
     request.evaluationId ||
@@ -100,6 +101,7 @@ export async function prepareEvaluation(
     state: EvaluationState.PENDING,
     spec: resolved,
     samplesTotal: BigInt(samplesTotal),
+    creator: identity?.principal ?? '',
   });
   const specDigest = createHash('sha256').update(EvaluationSpec.encode(spec).finish()).digest('hex');
   return { project, id, evaluation, specDigest, requestId: request.requestId, runUid };
@@ -143,8 +145,14 @@ async function readCheckpoint(store: ObjectStore, name: string, manifestKey: str
 }
 
 /** Number of samples that will be evaluated. @throws NotFound; InvalidArgument for other classes or an empty subset */
-async function checkData(store: ObjectStore, spec: EvaluationSpec, { classNames }: TrainingMetadata, signal: AbortSignal): Promise<number> {
-  const manifest = await loadManifest(store, spec.manifest, signal);
+async function checkData(
+  store: ObjectStore,
+  project: string,
+  spec: EvaluationSpec,
+  { classNames }: TrainingMetadata,
+  signal: AbortSignal,
+): Promise<number> {
+  const manifest = await loadManifest(store, { project, sha256: spec.manifest }, signal);
   const violations = new Violations();
   const difference = classDifference(manifest.classes, classNames);
   const rule = 'a data set with the classes of the checkpoint in the same order';

@@ -20,9 +20,10 @@ export function evaluatorHandlers({
   ...deps
 }: EvaluatorParts): HandlersOf<typeof EvaluatorServiceService, typeof evaluatorNames> {
   return {
-    createEvaluation: unary(async (request, { names, signal }) => ({
-      evaluation: await evaluations.create(await prepareEvaluation(request, names.parent.project, deps, signal), signal),
-    })),
+    createEvaluation: unary(async (request, { names, signal, identity }) => {
+      const prepared = await prepareEvaluation(request, names.parent.project, deps, { signal, identity });
+      return { evaluation: await evaluations.create(prepared, signal) };
+    }),
 
     getEvaluation: unary(async (_, { names, signal }) => {
       const { project, evaluation } = names.name;

@@ -2,7 +2,7 @@
 import type { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import type { RequestNames } from '#rpc/request-names.js';
 
-// A manifest is named by its SHA-256 and belongs to no project.
+// A manifest is named by its SHA-256; that of a project which has not indexed it does not exist for it.
 const spec = { checkpoint: 'checkpoint', manifest: 'text' } as const;
 
 export const evaluatorNames = {

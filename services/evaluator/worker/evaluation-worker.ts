@@ -9,6 +9,7 @@ import { NotATrainingCheckpoint } from '#training/checkpoint-metadata.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
 import { unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
+import type { ProjectShares } from '#work/fair-share.js';
 import type { EvaluatorConfig } from '../config.js';
 import { evaluationName, evaluationQueue, heartbeatPrefix, openEvaluationLog, standingOf } from '../evaluation/evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
@@ -25,6 +26,8 @@ export interface EvaluationWorkerDeps {
   >;
   /** How it calls the data service. */
   readonly caller: ConnectOptions;
+  /** Absent: all projects have equal shares of the workers. */
+  readonly quotas?: ProjectShares | undefined;
   readonly metrics: EvaluatorMetrics;
   readonly logger: Logger;
 }
@@ -42,6 +45,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     queue: evaluationQueue(store),
     store,
     config,
+    shares: deps.quotas,
     logger,
     openLog: (entry) => openEvaluationLog(store, entry),
     name: ({ project, id }) => evaluationName(project, id),

@@ -78,7 +78,7 @@ export async function prepareRun(
   // Violations that depend on the data set are reported together with the others, if the data set can be read.
   const read = async (manifest: string): Promise<KnownDataset | NotFound | undefined> => {
     if (!isSha256(manifest)) return undefined;
-    return await deps.datasets.facts(manifest, signal).catch((error) => {
+    return await deps.datasets.facts({ project, sha256: manifest }, signal).catch((error) => {
       if (error instanceof NotFound) return error;
       throw error;
     });
@@ -109,7 +109,7 @@ export async function prepareRun(
     );
     violations.throwIfAny();
   }
-  if (deps.data) await checkBatchFits(deps.data, trainingPlan(resolved), signal);
+  if (deps.data) await checkBatchFits(deps.data, request.parent, trainingPlan(resolved), signal);
   const finetune = spec.finetune === '' ? undefined : await resolveFinetune(deps.store, spec.finetune, signal);
 
   const id =

@@ -2,6 +2,7 @@
 
 import { RecentMap } from '#bounds/recent-map.js';
 import type { ManifestExtent } from '#data/manifest/manifest.js';
+import type { ProjectManifest } from '#data/manifest/manifest-location.js';
 import { loadManifest } from '#data/manifest/manifest-store.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { DatasetFacts } from '../run/run-spec.js';
@@ -17,13 +18,14 @@ export class Datasets {
 
   constructor(private readonly store: ObjectStore) {}
 
-  /** @throws NotFound if the store has no such manifest; DataLoss if its bytes do not match its SHA-256 */
-  async facts(manifest: string, signal: AbortSignal): Promise<KnownDataset> {
-    const known = this.#known.get(manifest);
+  /** @throws NotFound if the project has no such manifest; DataLoss if its bytes do not match its SHA-256 */
+  async facts(manifest: ProjectManifest, signal: AbortSignal): Promise<KnownDataset> {
+    const key = `${manifest.project}/${manifest.sha256}`;
+    const known = this.#known.get(key);
     if (known) return known;
     const loaded = await loadManifest(this.store, manifest, signal);
     const facts = { samples: loaded.samples, classes: loaded.classes, extent: loaded.extent };
-    this.#known.set(manifest, facts);
+    this.#known.set(key, facts);
     return facts;
   }
 }

@@ -5,7 +5,7 @@ import type { RequestNames } from '#rpc/request-names.js';
 const spec = {
   schedule: 'schedule?',
   finetune: 'checkpoint?',
-  // Manifests are named by their SHA-256 and belong to no project.
+  // Manifests are named by their SHA-256; that of a project which has not indexed it does not exist for it.
   trainManifest: 'text',
   evalManifest: 'text',
   model: 'text',

@@ -33,7 +33,10 @@ export function trainerHandlers({
     createRun: unary(async (request, { names, signal, identity }) => {
       const deps = { store, datasets, scheduler, data };
       const { project, id, record, finetune } = await prepareRun(request, names, deps, { signal, identity });
-      if (request.validateOnly) return { run: record.run };
+      if (request.validateOnly) {
+        await runs.quotas.check(project, { isStored: false }, signal);
+        return { run: record.run };
+      }
       const { run } = await runs.create(project, id, record, signal, finetune);
       return { run };
     }),

@@ -1,4 +1,5 @@
 /** Reads and writes runs in the store, for the api role. */
+import type { ProjectQuotas } from '#auth/quota.js';
 import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { damageOf, type ListedPage } from '#rpc/list-page.js';
@@ -6,12 +7,15 @@ import { checkRepeated } from '#rpc/request-id.js';
 import { wait } from '#rpc/retry.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { IncarnatedLogs } from '#work/incarnated-logs.js';
+import type { NamedEntry } from '#work/name-index.js';
 import type { NamedCheckpoint } from '#work/named-checkpoints.js';
 import type { QueueIndex } from '#work/queue-index.js';
 import { pinFinetune, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBody, type EventBodyAt, openRunLog, type RunKey, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
+import { checkpointBytes } from './checkpoint-bytes.js';
 import { listedRun, RunIndex, type RunQuery } from './run-index.js';
+import { RunQuotas } from './run-quotas.js';
 import { RunWatches } from './run-watches.js';
 
 const kind = 'run';
@@ -22,6 +26,8 @@ export interface RunsOptions {
   readonly watchPollMs: number;
   /** Called when a watched log could not be read for the moment. */
   readonly onError: (error: unknown) => void;
+  /** Default: none. */
+  readonly quotasOf?: (project: string) => ProjectQuotas;
 }
 
 export class Runs {
@@ -31,8 +37,9 @@ export class Runs {
   readonly #listed: RunIndex;
   readonly #watches: RunWatches;
   readonly #pollMs: number;
+  readonly quotas: RunQuotas;
 
-  constructor({ store, watchPollMs, onError }: RunsOptions) {
+  constructor({ store, watchPollMs, onError, quotasOf = () => ({}) }: RunsOptions) {
     this.#store = store;
     this.#queue = runQueue(store);
     this.#pollMs = watchPollMs;
@@ -54,11 +61,22 @@ export class Runs {
         this.#logs.readListed({ project, ...entry }, kept, (view) => listedRun(entry.id, view), signal),
     });
     this.#watches = new RunWatches({ pollMs: watchPollMs, onError });
+    const indexed = async (project: string, signal: AbortSignal): Promise<readonly NamedEntry[]> => {
+      const found: NamedEntry[] = [];
+      for await (const entry of this.#logs.index(project).entries({}, signal)) found.push(entry);
+      return found;
+    };
+    this.quotas = new RunQuotas({
+      quotasOf,
+      stored: async (project, signal) => (await indexed(project, signal)).length,
+      queued: async (project, signal) => await this.#listed.count(await this.#queue.entries(signal, project), RunState.QUEUED, signal),
+      checkpointBytes: async (project, signal) => await checkpointBytes(store, project, await indexed(project, signal), signal),
+    });
   }
 
   /**
    * Stores and queues a run, or returns the one that an earlier request created which this one repeats.
-   * @throws AlreadyExists if the id is in use; FailedPrecondition if version 0.1 stored a run of this name
+   * @throws AlreadyExists if the id is in use; FailedPrecondition if version 0.1 stored a run of this name; ResourceExhausted beyond a quota
    */
   async create(
     project: string,
@@ -80,7 +98,15 @@ export class Runs {
         if (imported === true) throw new AlreadyExists(kind, name, 'it holds imported weights');
       },
     };
-    const { view, ours } = await this.#logs.create(project, id, creation, signal);
+    const create = () => this.#logs.create(project, id, creation, signal);
+    // A repeated request adds nothing. What else is wrong with the name, creating it says.
+    const isNew =
+      this.quotas.limit(project) &&
+      (await this.get(project, id, signal).then(
+        () => false,
+        (error: unknown) => error instanceof NotFound,
+      ));
+    const { view, ours } = await (isNew ? this.quotas.add(project, { isStored: false }, signal, create) : create());
     const earlier = { requestId: view.requestId, digest: view.specDigest, time: view.run.createTime };
     const request = { requestId: record.requestId, digest: record.specDigest };
     if (!ours) checkRepeated(kind, name, earlier, request, { same: 'the same spec and labels', other: 'another spec or other labels' });
@@ -133,14 +159,18 @@ export class Runs {
 
   /**
    * Queues a run again with the event that `decide` returns. While the run's worker is about to pause it, waits until the worker has stopped.
-   * @throws NotFound, what `decide` throws, and the signal's reason
+   * @throws NotFound, what `decide` throws, ResourceExhausted beyond a quota, and the signal's reason
    */
   async requeue(project: string, id: string, decide: (view: RunView) => EventBody | undefined, signal: AbortSignal): Promise<RunView> {
     for (;;) {
       const { key, view: before } = await this.#logs.find(project, id, signal);
       if (!isPausing(before.run)) {
-        await this.#queue.add(key, signal);
-        const view = await this.#append(key, decide, signal);
+        const append = async (): Promise<RunView> => {
+          await this.#queue.add(key, signal);
+          return await this.#append(key, decide, signal);
+        };
+        const waits = before.run.state === RunState.PAUSED;
+        const view = await (waits ? this.quotas.add(project, { isStored: true }, signal, append) : append());
         // In between, a worker may have removed the hint, because the run was still paused.
         if (view.run.state === RunState.QUEUED) await this.#queue.add(key, signal);
         if (!isPausing(view.run)) return view;

@@ -5,6 +5,7 @@ import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
+import type { ProjectShares } from '#work/fair-share.js';
 import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
@@ -39,6 +40,8 @@ export interface WorkerDeps {
   >;
   /** How it calls the data service. */
   readonly caller?: ConnectOptions;
+  /** Absent: all projects have equal shares of the workers. */
+  readonly quotas?: ProjectShares | undefined;
   readonly evaluator: EvaluatorClient | undefined;
   readonly scheduler: SchedulerClient | undefined;
   readonly metrics: TrainerMetrics;
@@ -60,6 +63,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     queue: runQueue(store),
     store,
     config,
+    shares: deps.quotas,
     logger,
     openLog: (entry) => openRunLog(store, entry),
     name: ({ project, id }) => runName(project, id),

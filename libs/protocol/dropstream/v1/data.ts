@@ -293,7 +293,7 @@ export function pixelFormatToJSON(object: PixelFormat): string {
 
 /** A reference to an indexed data set. */
 export interface DatasetRef {
-  /** SHA-256 (64 hex digits) of the manifest that `dropstream data index` stored. */
+  /** SHA-256 (64 hex digits) of the manifest that `dropstream data index` stored. It is NOT_FOUND for projects that have not indexed the data set. */
   manifest: string;
 }
 
@@ -307,7 +307,11 @@ export interface DescribeDatasetRequest {
    * Plan whose epoch is described too; its data set, if present, must be the same. A plan that does not fit the data set is INVALID_ARGUMENT. A plan
    * of which the replica cannot hold one UINT8 batch is RESOURCE_EXHAUSTED with the reason NEVER_FITS. Optional.
    */
-  plan?: Plan | undefined;
+  plan?:
+    | Plan
+    | undefined;
+  /** Name of the project that has the data set: projects/{project}. Default projects/default. */
+  parent: string;
 }
 
 /** Response of DescribeDataset. */
@@ -698,7 +702,7 @@ export const DatasetRef: MessageFns<DatasetRef> = {
 };
 
 function createBaseDescribeDatasetRequest(): DescribeDatasetRequest {
-  return { dataset: undefined, plan: undefined };
+  return { dataset: undefined, plan: undefined, parent: "" };
 }
 
 export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
@@ -708,6 +712,9 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
     }
     if (message.plan !== undefined) {
       Plan.encode(message.plan, writer.uint32(18).fork()).join();
+    }
+    if (message.parent !== "") {
+      writer.uint32(26).string(message.parent);
     }
     return writer;
   },
@@ -741,6 +748,14 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
             message.plan = Plan.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -757,6 +772,7 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
     return {
       dataset: isSet(object.dataset) ? DatasetRef.fromJSON(object.dataset) : undefined,
       plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+      parent: isSet(object.parent) ? globalThis.String(object.parent) : "",
     };
   },
 
@@ -767,6 +783,9 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
     }
     if (message.plan !== undefined) {
       obj.plan = Plan.toJSON(message.plan);
+    }
+    if (message.parent !== "") {
+      obj.parent = message.parent;
     }
     return obj;
   },
@@ -780,6 +799,7 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
       ? DatasetRef.fromPartial(object.dataset)
       : undefined;
     message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    message.parent = object.parent ?? "";
     return message;
   },
 };

@@ -197,6 +197,8 @@ export interface Evaluation {
   uid: string;
   /** Opaque version, which changes with every record of the log. */
   etag: string;
+  /** Principal that created the evaluation; empty if the service had no identities then. */
+  creator: string;
 }
 
 /** Request of CreateEvaluation. */
@@ -839,6 +841,7 @@ function createBaseEvaluation(): Evaluation {
     logSequence: 0n,
     uid: "",
     etag: "",
+    creator: "",
   };
 }
 
@@ -885,6 +888,9 @@ export const Evaluation: MessageFns<Evaluation> = {
     }
     if (message.etag !== "") {
       writer.uint32(90).string(message.etag);
+    }
+    if (message.creator !== "") {
+      writer.uint32(98).string(message.creator);
     }
     return writer;
   },
@@ -990,6 +996,14 @@ export const Evaluation: MessageFns<Evaluation> = {
             message.etag = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.creator = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1031,6 +1045,7 @@ export const Evaluation: MessageFns<Evaluation> = {
         : 0n,
       uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      creator: isSet(object.creator) ? globalThis.String(object.creator) : "",
     };
   },
 
@@ -1069,6 +1084,9 @@ export const Evaluation: MessageFns<Evaluation> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.creator !== "") {
+      obj.creator = message.creator;
+    }
     return obj;
   },
 
@@ -1098,6 +1116,7 @@ export const Evaluation: MessageFns<Evaluation> = {
       : 0n;
     message.uid = object.uid ?? "";
     message.etag = object.etag ?? "";
+    message.creator = object.creator ?? "";
     return message;
   },
 };

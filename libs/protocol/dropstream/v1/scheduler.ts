@@ -49,6 +49,8 @@ export interface Schedule {
   deleted: boolean;
   /** Id of this schedule, which tells it from earlier and later schedules of the same name. */
   uid: string;
+  /** Principal that stored this revision; empty if the service had no identities then. */
+  creator: string;
 }
 
 /** Request of CreateSchedule. */
@@ -225,7 +227,16 @@ export interface WatchScheduleResponse {
 }
 
 function createBaseSchedule(): Schedule {
-  return { name: "", revision: 0n, spec: undefined, etag: "", createTime: undefined, deleted: false, uid: "" };
+  return {
+    name: "",
+    revision: 0n,
+    spec: undefined,
+    etag: "",
+    createTime: undefined,
+    deleted: false,
+    uid: "",
+    creator: "",
+  };
 }
 
 export const Schedule: MessageFns<Schedule> = {
@@ -253,6 +264,9 @@ export const Schedule: MessageFns<Schedule> = {
     }
     if (message.uid !== "") {
       writer.uint32(58).string(message.uid);
+    }
+    if (message.creator !== "") {
+      writer.uint32(66).string(message.creator);
     }
     return writer;
   },
@@ -326,6 +340,14 @@ export const Schedule: MessageFns<Schedule> = {
             message.uid = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.creator = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -351,6 +373,7 @@ export const Schedule: MessageFns<Schedule> = {
         : undefined,
       deleted: isSet(object.deleted) ? globalThis.Boolean(object.deleted) : false,
       uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
+      creator: isSet(object.creator) ? globalThis.String(object.creator) : "",
     };
   },
 
@@ -377,6 +400,9 @@ export const Schedule: MessageFns<Schedule> = {
     if (message.uid !== "") {
       obj.uid = message.uid;
     }
+    if (message.creator !== "") {
+      obj.creator = message.creator;
+    }
     return obj;
   },
 
@@ -394,6 +420,7 @@ export const Schedule: MessageFns<Schedule> = {
     message.createTime = object.createTime ?? undefined;
     message.deleted = object.deleted ?? false;
     message.uid = object.uid ?? "";
+    message.creator = object.creator ?? "";
     return message;
   },
 };

@@ -133,7 +133,7 @@ class Client:
 
     def describe(self, manifest: str, plan: Optional[Plan] = None, *, timeout: Optional[float] = None) -> data_pb2.DescribeDatasetResponse:
         """Classes and sizes of a data set and, with a plan, the length of its epoch."""
-        request = data_pb2.DescribeDatasetRequest(dataset={"manifest": manifest}, plan=None if plan is None else _message(data_pb2.Plan, plan))
+        request = data_pb2.DescribeDatasetRequest(parent=self._project, dataset={"manifest": manifest}, plan=None if plan is None else _message(data_pb2.Plan, plan))
         return self._from_any("DescribeDataset", request, timeout)
 
     def preview(
