@@ -32,7 +32,8 @@ export function readQuotaFile(path: string, option = '--quotas'): QuotaRules {
   try {
     content = JSON.parse(readSmallFile(path, MAX_BYTES).toString('utf8'));
   } catch (cause) {
-    const allowed = cause instanceof SyntaxError ? 'a file with valid JSON' : `a readable file of at most 4 MiB (${(cause as Error).message})`;
+    const allowed =
+      cause instanceof SyntaxError ? 'a file with valid JSON' : `a readable file of at most 4 MiB (${(cause as Error).message})`;
     throw invalid(option, path, allowed);
   }
   const parsed = schema.safeParse(content);

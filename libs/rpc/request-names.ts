@@ -49,7 +49,9 @@ type KindIn<N> = N extends NameKind
   ? ResourceName<N>
   : N extends 'project=default'
     ? ResourceName<'project'>
-    : N extends `${infer K extends NameKind}?` ? ResourceName<K> | undefined : never;
+    : N extends `${infer K extends NameKind}?`
+      ? ResourceName<K> | undefined
+      : never;
 
 /** The parsed names of a request, in the shape of the request. An absent message or case is undefined. */
 export type ParsedNames<T, N> = [T] extends [Oneof]

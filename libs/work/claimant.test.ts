@@ -10,9 +10,9 @@ import { silentLogger } from '#telemetry/logger.js';
 import { until } from '../../test/support/until.js';
 import { Claimant, type ClaimantOptions } from './claimant.js';
 import { ClaimedLog, ClaimLost, type Standing, WorkEnded } from './claimed-log.js';
+import type { ProjectShares } from './fair-share.js';
 import { FoldedLog, type LogCodec } from './folded-log.js';
 import { Incarnations, incarnationFolder } from './incarnations.js';
-import type { ProjectShares } from './fair-share.js';
 import { type QueueEntry, QueueIndex } from './queue-index.js';
 
 /** The simplest kind of work: created, claimed, done. */

@@ -52,7 +52,9 @@ export async function start(
         onError: (error) => logger.warn({ error }, 'a watched run could not be read'),
         quotasOf: quotas.of,
       });
-      const worker = works ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, metrics, logger }) : undefined;
+      const worker = works
+        ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, metrics, logger })
+        : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = trainerHandlers({ store: store.prompt, runs, datasets: new Datasets(store.prompt), scheduler, data });

@@ -57,7 +57,10 @@ test('stored and waiting runs are limited for each project; what is deleted or r
 
 test('calls at the same time get no run beyond the quota from one replica, and one more from each further one', { timeout }, async () => {
   const path = newFile({ default: { runs: 5 } });
-  const replicas = [await services.trainer(['--role', 'api', '--quotas', path]), await services.trainer(['--role', 'api', '--quotas', path])];
+  const replicas = [
+    await services.trainer(['--role', 'api', '--quotas', path]),
+    await services.trainer(['--role', 'api', '--quotas', path]),
+  ];
   const outcomes = await Promise.allSettled(Array.from({ length: 12 }, (_, k) => create(replicas[0]!.client, 'labels', `one-${k}`)));
   assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 5);
   const both = await Promise.allSettled(Array.from({ length: 24 }, (_, k) => create(replicas[k % 2]!.client, 'pages', `two-${k}`)));
@@ -121,7 +124,10 @@ test('real workers start runs of two projects in the ratio of their weights', { 
     writeFileSync(path, JSON.stringify({ version: 1, projects: { p: { weight: 2 } } }));
     const { client } = await own.trainer(['--role', 'api']);
     const names: string[] = [];
-    for (const [project, count] of [['p', 8], ['test', 3]] as const)
+    for (const [project, count] of [
+      ['p', 8],
+      ['test', 3],
+    ] as const)
       for (let k = 0; k < count; k++) {
         const request = { parent: `projects/${project}`, runId: `r-${k}`, spec: own.spec({ epochs: 1, warmupEpochs: 0 }) };
         names.push((await client.createRun(request, soon)).run!.name);

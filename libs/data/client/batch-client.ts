@@ -189,12 +189,7 @@ export class BatchClient {
    * Describes a data set of a project, and the epochs of a plan; the first replica that answers is used.
    * @throws NeverFits if no replica can hold a UINT8 batch of the plan
    */
-  async describe(
-    manifest: string,
-    signal: AbortSignal,
-    plan?: PlanMessage,
-    parent = 'projects/default',
-  ): Promise<DescribeDatasetResponse> {
+  async describe(manifest: string, signal: AbortSignal, plan?: PlanMessage, parent = 'projects/default'): Promise<DescribeDatasetResponse> {
     return await this.#tryAll('description of the data set', signal, (replica, options) =>
       replica.client.describeDataset({ parent, dataset: { manifest }, plan }, options),
     );

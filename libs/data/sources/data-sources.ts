@@ -4,11 +4,11 @@ import { InvalidKey, ObjectNotFound, type ObjectStore } from '#storage/object-st
 import { openStore } from '#storage/open-store.js';
 import type { AllowedRoots } from '../datasets/allowed-roots.js';
 import { FolderSource } from '../datasets/folder-source.js';
+import { mayUse, type ProjectPlace, parseProjectPlace } from '../datasets/project-place.js';
 import type { SampleSource } from '../datasets/sample-source.js';
 import type { Manifest } from '../manifest/manifest.js';
 import { readLocation } from '../manifest/manifest-location.js';
 import { findDataset } from '../manifest/manifest-store.js';
-import { mayUse, type ProjectPlace, parseProjectPlace } from '../datasets/project-place.js';
 import { type CacheCounts, DiskCache } from './disk-cache.js';
 import { pushedKey } from './object-keys.js';
 import { ReadSlots } from './read-slots.js';
@@ -141,7 +141,8 @@ export class DataSources {
         const key = `${prefix}${manifest.path(0)}`;
         if (mayRead(other, key) && (await has(other.store, key, signal))) return source(other.store, { prefix });
       }
-    if (indexed !== undefined) throw new PermissionDenied(indexed, `the store of this data set is none that this replica may read for project ${project}`);
+    if (indexed !== undefined)
+      throw new PermissionDenied(indexed, `the store of this data set is none that this replica may read for project ${project}`);
     return undefined;
   }
 }

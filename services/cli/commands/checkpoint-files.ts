@@ -132,7 +132,10 @@ export function addCheckpointFileCommands(checkpoints: Command, context: Context
 async function importTo(file: WeightFile, options: ImportOptions, store: ObjectStore | undefined, context: Context): Promise<void> {
   const { model, manifest, out } = options;
   const imageSize = options.inputSize === undefined ? defaultImageSize(model) : Number(options.inputSize);
-  const known = manifest === undefined ? undefined : (await loadManifest(store as ObjectStore, { project: projectIdOf(options), sha256: manifest }, context.signal)).classes;
+  const known =
+    manifest === undefined
+      ? undefined
+      : (await loadManifest(store as ObjectStore, { project: projectIdOf(options), sha256: manifest }, context.signal)).classes;
   const classes = options.nbClasses === undefined ? (known?.length ?? 1000) : Number(options.nbClasses);
   if (known !== undefined && known.length !== classes)
     new Violations().add('nb_classes', classes, `${known.length}, the classes of --manifest`).throwIfAny();

@@ -33,7 +33,9 @@ export async function evaluateOnly(request: TrainRequest, options: EvaluateOnlyO
   const { spec, data, resume } = request;
   if (/^https?:/.test(resume)) throw invalid('resume', resume, 'a checkpoint or a local file: download it first');
   const indexed =
-    data.data_path || data.eval_data_path ? await indexForEvaluation(data, { store: storeOf(options.store, context), project: projectIdOf(options) }, context, spec) : undefined;
+    data.data_path || data.eval_data_path
+      ? await indexForEvaluation(data, { store: storeOf(options.store, context), project: projectIdOf(options) }, context, spec)
+      : undefined;
   if (indexed) context.terminal.err(`evaluation images: ${count(indexed.samples)} in ${indexed.classes.length} classes`);
   const path = resolve(context.cwd, resume);
   const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;

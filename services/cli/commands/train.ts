@@ -193,6 +193,8 @@ async function checkReadable(folder: string, project: string, context: Context):
   const roots = (await AllowedRoots.open(state.dataRoots)).for(project);
   await roots.resolve(folder).catch((error: unknown) => {
     const how = `start \`dropstream up\` with --data-root ${folder}`;
-    throw new CommandError(`the data service may not read ${folder} for project ${project}: ${how}`, exitCodes.permission, { cause: error });
+    throw new CommandError(`the data service may not read ${folder} for project ${project}: ${how}`, exitCodes.permission, {
+      cause: error,
+    });
   });
 }

@@ -64,8 +64,7 @@ export class RunQuotas {
   async check(project: string, { isStored }: { readonly isStored: boolean }, signal: AbortSignal): Promise<void> {
     const { runs, queued, checkpoint_bytes } = this.options.quotasOf(project);
     const { options } = this;
-    if (runs !== undefined && !isStored)
-      checkQuota({ project, quota: 'runs', limit: runs, used: await options.stored(project, signal) });
+    if (runs !== undefined && !isStored) checkQuota({ project, quota: 'runs', limit: runs, used: await options.stored(project, signal) });
     if (queued !== undefined) checkQuota({ project, quota: 'queued', limit: queued, used: await options.queued(project, signal) });
     if (checkpoint_bytes === undefined) return;
     const freshness = { freshMs: bytesFreshMs, staleMs: bytesFreshMs };
