@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { saveLocation } from '#data/manifest/manifest-location.js';
 import type { MixupMode } from '#protocol/dropstream/v1/data.js';
 import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import type { Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
@@ -176,6 +177,7 @@ test('pages of runs, in order of names, whatever the size of a page', async () =
 
 test('DATA_LOSS: a manifest whose bytes are not those of its name', async () => {
   const damaged = 'd'.repeat(64);
+  await saveLocation(services.store, { project: 'p', sha256: damaged }, '/data');
   await services.store.put(`manifests/${damaged}`, Buffer.from('something else'));
   await assert.rejects(create({ trainManifest: damaged }), { name: 'DataLoss' });
 });
