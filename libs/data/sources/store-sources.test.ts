@@ -120,6 +120,36 @@ for (const [title, kind] of kinds) {
     }
   });
 
+  test(`${title}: a store that is for some projects is read for no other, though a store around it is for all`, async (t) => {
+    if (skipped(t, kind)) return;
+    const folder = newFolder();
+    writeImageFolder(folder);
+    const { dataset, manifest, local } = await indexed(folder);
+    const own = await newPlace('directory');
+    for (const project of ['theirs', 'ours']) await saveManifest(own.store, dataset, project);
+    const inner = await newPlace(kind, 'deep/sets');
+    const expected = await bytesOf(local, 3);
+    await pushDataset(manifest, new LocalTree(folder), inner.store);
+    const check = async (manifests: ObjectStore, stores: string[]): Promise<void> => {
+      const sources = await replica(manifests, { stores, env: inner.env });
+      const reader = new DatasetReader(manifest, await sources.find('theirs', manifest));
+      assert.deepEqual(await bytesOf(reader, 3), expected);
+      await assert.rejects(sources.find('ours', manifest), PermissionDenied);
+      await reader.close();
+    };
+    await check(own.store, [`${inner.uri}#projects=theirs`]);
+    await check(own.store, [`${inner.uri}#projects=theirs+more`, `${inner.uri}#projects=others`]);
+    await local.close();
+    if (kind === 'directory') return; // a store in a directory is no place for others to find
+    const there = await newPlace(kind, 'deep/sets');
+    for (const path of allFiles(folder)) await there.store.put(path.slice(folder.length + 1), readFileSync(path));
+    const found = await indexInStore(there.store, {});
+    const other = await newPlace('directory');
+    for (const project of ['theirs', 'ours']) await saveManifest(other.store, found, project);
+    for (const around of [there.uri.replace('/deep/sets', '/deep'), there.uri.replace('/deep/sets', '')])
+      await check(other.store, [around, `${there.uri}#projects=theirs`]);
+  });
+
   test(`${title}: a data set is indexed where it lies, and read through an allowed store only`, async (t) => {
     if (skipped(t, kind)) return;
     for (const write of [writeImageFolder, writeTarShards] as ((folder: string) => void)[]) {
