@@ -7,6 +7,8 @@ import type { Role } from '#auth/policy.js';
 import { createToken } from '#auth/tokens.js';
 import { DataServiceClient } from '#protocol/dropstream/v1/data.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
+import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { connect, DataLoss, NotFound, PermissionDenied, Unauthenticated } from '#rpc/client.js';
 import { follow, TrainingServices } from '../../test/support/training-services.js';
@@ -29,6 +31,7 @@ test('a run trains and is evaluated; its record names who created it', { timeout
   };
   const principals = [
     principal('sue', { p: 'submitter' }),
+    principal('sam', { p: 'submitter' }),
     principal('vic', { p: 'viewer' }),
     principal('outsider', { q: 'operator' }),
     principal('dropstream', { '*': 'service' }),
@@ -78,6 +81,17 @@ test('a run trains and is evaluated; its record names who created it', { timeout
   const { bytes } = await services.store.get(key);
   await services.store.put(key, Buffer.from(bytes.toString('utf8').replaceAll('projects/p/runs/mine/', 'projects/q/runs/mine/')));
   await assert.rejects(as('vic').getCheckpoint({ name: ended.bestCheckpoint }, soon), DataLoss);
+
+  const { address: scheduler } = await services.scheduler(['--identities', identities]);
+  const schedulerAs = (name: string) => {
+    const client = connect(SchedulerServiceClient, scheduler, { token: tokens.get(name)! });
+    after(() => client.close());
+    return client;
+  };
+  const drop = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 2 };
+  const { schedule } = await schedulerAs('sue').createSchedule({ parent: 'projects/p', scheduleId: 's', spec: drop }, soon);
+  const changed = await schedulerAs('sam').updateSchedule({ name: schedule!.name, spec: { ...drop, rate: 0.2 } }, soon);
+  assert.deepEqual([schedule!.creator, changed.schedule!.creator], ['sue', 'sam'], 'who stored the revision');
 
   const anonymous = connect(DataServiceClient, data);
   after(() => anonymous.close());

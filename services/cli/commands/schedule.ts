@@ -215,6 +215,7 @@ function scheduleFields(s: Schedule): [string, string | number | bigint | undefi
     ['mode', mode],
     ['drop schedule', form],
     ['cutoff epoch', cutoff],
+    ['creator', s.creator],
     ['etag', s.etag],
   ];
 }
