@@ -5,7 +5,7 @@ import { ResourceExhausted } from '#errors/errors.js';
 export interface ProjectQuotas {
   /** Runs that are stored. */
   readonly runs?: number | undefined;
-  /** Runs that wait for a worker. */
+  /** Runs that wait for a worker; evaluations are counted apart. */
   readonly queued?: number | undefined;
   /** Runs that workers train at the same time; evaluations are counted apart. */
   readonly workers?: number | undefined;
@@ -30,7 +30,7 @@ export const noQuotas: QuotaRules = { default: {}, projects: new Map() };
 /** The quotas that make calls fail. More runs than `workers` wait for their turn instead. */
 const refusing = {
   runs: { unit: 'stored runs', remedy: 'delete runs that are not needed any more' },
-  queued: { unit: 'runs that wait for a worker', remedy: 'wait until some have started, or cancel some' },
+  queued: { unit: 'runs, or evaluations, that wait for a worker', remedy: 'wait until some have started, or cancel some' },
   checkpoint_bytes: {
     unit: 'bytes of checkpoints',
     remedy: 'delete runs that are not needed any more, or keep fewer checkpoints of each (save_ckpt_num)',

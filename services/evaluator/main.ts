@@ -43,6 +43,7 @@ export async function start(
         store: store.prompt,
         watchPollMs: Math.min(config.pollMs, 500),
         onError: (error) => logger.warn({ error }, 'a watched evaluation could not be read'),
+        quotasOf: quotas.of,
       });
       const caller = callerOptions(config, config.data);
       const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, quotas, metrics, logger }) : undefined;

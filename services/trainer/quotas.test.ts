@@ -93,6 +93,19 @@ test('checkpoints are limited by their bytes, and watches by their number', { ti
   const { client, service } = await services.trainer(['--data', data, '--quotas', path]);
   const { run } = await create(client, 'filters', 'first');
   await follow(client, run!.name);
+  const checkpoint = `${run!.name}/checkpoints/latest`;
+  const { client: evaluator } = await services.evaluator(['--role', 'api', '--quotas', newFile({ default: { queued: 2 } })]);
+  const evaluate = (evaluationId: string) => {
+    const spec = { checkpoint, manifest: services.evalManifest };
+    return evaluator.createEvaluation({ parent: 'projects/filters', evaluationId, spec, requestId: evaluationId }, soon);
+  };
+  const evaluations = await Promise.allSettled(['a', 'b', 'c', 'd'].map(evaluate));
+  assert.equal(evaluations.filter(({ status }) => status === 'fulfilled').length, 2);
+  await assert.rejects(evaluate('e'), refuses('queued', 2, 'filters'));
+  const kept = (await evaluator.listEvaluations({ parent: 'projects/filters' }, soon)).evaluations.map(({ name }) => name);
+  assert.equal((await evaluate(kept[0]!.split('/').at(-1)!)).evaluation!.name, kept[0], 'a repeated request');
+  await evaluator.cancelEvaluation({ name: kept[0]! }, soon);
+  await evaluate('e');
   // Another process has not counted the bytes yet.
   await service.close();
   const { client: api } = await services.trainer(['--role', 'api', '--quotas', path]);

@@ -1,4 +1,5 @@
 /** Reads and writes evaluations in the store, for the api role. */
+import { checkQuota, type ProjectQuotas } from '#auth/quota.js';
 import { orAborted } from '#bounds/or-aborted.js';
 import { FailedPrecondition, NotFound } from '#errors/errors.js';
 import { type Evaluation, Evaluation as EvaluationMessage, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
@@ -11,6 +12,7 @@ import type { ObjectStore } from '#storage/object-store.js';
 import { type Pin, pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { IncarnatedLogs } from '#work/incarnated-logs.js';
 import type { NamedEntry } from '#work/name-index.js';
+import { ProjectTurns } from '#work/project-turns.js';
 import type { QueueIndex } from '#work/queue-index.js';
 import { type EvaluationKey, evaluationName, evaluationQueue, openEvaluationLog, recordLog } from '../evaluation/evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
@@ -32,6 +34,8 @@ export interface EvaluationsOptions {
   readonly watchPollMs: number;
   /** Called when a watched log could not be read for the moment. */
   readonly onError: (error: unknown) => void;
+  /** Of which `queued` is kept. Default: none. */
+  readonly quotasOf?: (project: string) => ProjectQuotas;
 }
 
 export class Evaluations {
@@ -40,9 +44,12 @@ export class Evaluations {
   readonly #logs: IncarnatedLogs<EvaluationEvent, EvaluationView>;
   readonly #listed: KeptItems<ListedEvaluation>;
   readonly #feed: ChangeFeed<Evaluation>;
+  readonly #turns = new ProjectTurns();
+  readonly #quotasOf: (project: string) => ProjectQuotas;
 
-  constructor({ store, watchPollMs, onError }: EvaluationsOptions) {
+  constructor({ store, watchPollMs, onError, quotasOf = () => ({}) }: EvaluationsOptions) {
     this.store = store;
+    this.#quotasOf = quotasOf;
     this.#queue = evaluationQueue(store);
     this.#logs = new IncarnatedLogs({
       store,
@@ -79,7 +86,7 @@ export class Evaluations {
 
   /**
    * Stores and queues an evaluation, or returns the one that an earlier request created which this one repeats.
-   * @throws AlreadyExists if the id is in use; FailedPrecondition if version 0.1 stored an evaluation of this name
+   * @throws AlreadyExists if the id is in use; FailedPrecondition if version 0.1 stored an evaluation of this name; ResourceExhausted beyond the quota
    */
   async create(request: NewEvaluation, signal: AbortSignal): Promise<Evaluation> {
     const { project, id, evaluation, specDigest, requestId, runUid } = request;
@@ -91,11 +98,26 @@ export class Evaluations {
       // The pin must exist before a worker starts.
       prepare: (key: EvaluationKey) => pinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal),
     };
-    const { key, view, ours } = await this.#logs.create(project, id, creation, signal);
+    const { key, view, ours } = await this.#withinQuota(project, id, () => this.#logs.create(project, id, creation, signal), signal);
     const earlier = { requestId: view.requestId, digest: view.specDigest, time: view.evaluation.createTime };
     if (!ours) checkRepeated(kind, evaluation.name, earlier, { requestId, digest: specDigest });
     this.#saw(key, view);
     return view.evaluation;
+  }
+
+  /** A repeated request adds nothing. What else is wrong with the name, `create` says. */
+  async #withinQuota<T>(project: string, id: string, create: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    if (this.#quotasOf(project).queued === undefined) return await create();
+    const isNew = await this.get(project, id, signal).then(
+      () => false,
+      (error: unknown) => error instanceof NotFound,
+    );
+    if (!isNew) return await create();
+    return await this.#turns.run(project, signal, async () => {
+      const used = await this.waiting(signal, project);
+      checkQuota({ project, quota: 'queued', limit: this.#quotasOf(project).queued, used });
+      return await create();
+    });
   }
 
   /** @throws NotFound; FailedPrecondition if version 0.1 stored it */
@@ -163,9 +185,9 @@ export class Evaluations {
     await this.#logs.delete(project, id, etag, signal, unpin);
   }
 
-  /** Number of evaluations that wait for a worker, by which workers can be scaled. Those that are damaged are not counted. */
-  async waiting(signal: AbortSignal): Promise<number> {
-    const keys = (await this.#queue.entries(signal)).map((entry) => keyOf(entry.project, entry));
+  /** Number of evaluations, of all projects or of one, that wait for a worker. Those that are damaged are not counted. */
+  async waiting(signal: AbortSignal, ofProject?: string): Promise<number> {
+    const keys = (await this.#queue.entries(signal, ofProject)).map((entry) => keyOf(entry.project, entry));
     await orAborted(this.#listed.renewAll(keys), signal);
     return keys.filter((key) => {
       const kept = this.#listed.kept(key);

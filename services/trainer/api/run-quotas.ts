@@ -4,10 +4,9 @@
  * `bytesFreshMs`, and runs that were admitted may write until they end.
  */
 import { checkQuota, type ProjectQuotas } from '#auth/quota.js';
-import { Limiter } from '#bounds/limiter.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import { Refreshed } from '#bounds/refreshed.js';
-import { ResourceExhausted } from '#errors/errors.js';
+import { ProjectTurns } from '#work/project-turns.js';
 
 export interface RunQuotasOptions {
   readonly quotasOf: (project: string) => ProjectQuotas;
@@ -21,12 +20,9 @@ const bytesFreshMs = 30_000;
 const bytesMs = 60_000;
 /** Number of projects whose bytes are kept. */
 const keptProjects = 256;
-/** Number of calls of one project that may wait for each other. */
-const maxWaiting = 1000;
 
 export class RunQuotas {
-  /** Of projects for which a call is under way. */
-  readonly #turns = new Map<string, { readonly limiter: Limiter; users: number }>();
+  readonly #turns = new ProjectTurns();
   readonly #bytes = new RecentMap<string, Refreshed<number>>(keptProjects);
 
   constructor(private readonly options: RunQuotasOptions) {}
@@ -37,21 +33,10 @@ export class RunQuotas {
    */
   async add<T>(project: string, { isStored }: { readonly isStored: boolean }, signal: AbortSignal, add: () => Promise<T>): Promise<T> {
     if (!this.limit(project)) return await add();
-    const turn = this.#turns.get(project) ?? { limiter: new Limiter(1), users: 0 };
-    if (turn.limiter.waiting >= maxWaiting)
-      throw new ResourceExhausted(`the queue of calls that add runs to project ${project}`, `${maxWaiting} calls`, { retryAfterMs: 1000 });
-    this.#turns.set(project, turn);
-    turn.users++;
-    try {
-      return await turn.limiter.run(async () => {
-        signal.throwIfAborted();
-        await this.check(project, { isStored }, signal);
-        return await add();
-      });
-    } finally {
-      turn.users--;
-      if (turn.users === 0) this.#turns.delete(project);
-    }
+    return await this.#turns.run(project, signal, async () => {
+      await this.check(project, { isStored }, signal);
+      return await add();
+    });
   }
 
   /** Whether anything of the project is limited. */
