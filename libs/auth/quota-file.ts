@@ -25,16 +25,25 @@ const schema = z.strictObject({
 });
 
 const MAX_BYTES = 4 << 20;
+const option = '--quotas';
+
+/** What the file holds, or why it cannot be read. */
+export function contentOf(path: string): Buffer | Error {
+  try {
+    return readSmallFile(path, MAX_BYTES);
+  } catch (error) {
+    return error as Error;
+  }
+}
 
 /** @throws InvalidArgument with every violation */
-export function readQuotaFile(path: string, option = '--quotas'): QuotaRules {
+export function parseQuotas(read: Buffer | Error, path: string): QuotaRules {
+  if (read instanceof Error) throw invalid(option, path, `a readable file of at most 4 MiB (${read.message})`);
   let content: unknown;
   try {
-    content = JSON.parse(readSmallFile(path, MAX_BYTES).toString('utf8'));
-  } catch (cause) {
-    const allowed =
-      cause instanceof SyntaxError ? 'a file with valid JSON' : `a readable file of at most 4 MiB (${(cause as Error).message})`;
-    throw invalid(option, path, allowed);
+    content = JSON.parse(read.toString('utf8'));
+  } catch {
+    throw invalid(option, path, 'a file with valid JSON');
   }
   const parsed = schema.safeParse(content);
   if (!parsed.success) {

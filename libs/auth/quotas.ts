@@ -2,41 +2,36 @@
  * The quotas of a process, from a file that is read again when it changes. A file that cannot be used changes nothing: the last good content stays.
  * What was admitted before stays admitted.
  */
-import { statSync } from 'node:fs';
+import { SettledFiles } from '#bounds/settled-files.js';
 import { noQuotas, type ProjectQuotas, type QuotaRules, quotasOf, weightOf } from './quota.js';
-import { readQuotaFile } from './quota-file.js';
+import { contentOf, parseQuotas } from './quota-file.js';
 
 export interface QuotasOptions {
   /** Empty: nothing is limited, and all projects have the same weight. */
   readonly path: string;
-  /** Milliseconds between looks at the file; default 1000. */
+  /** Milliseconds between looks at the file; default 500. What changes counts at the second look. */
   readonly lookMs?: number;
-  readonly onChange?: () => void;
+  readonly onChange: () => void;
   /** Called once for each state of the file that cannot be used. */
-  readonly onFault?: (error: unknown) => void;
+  readonly onFault: (error: unknown) => void;
+  /** Called when the content in use is there again after a fault. */
+  readonly onWell: () => void;
 }
 
 export class Quotas {
   #rules: QuotaRules = noQuotas;
-  #seen = '';
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #file: SettledFiles | undefined;
 
   /** The owner closes it. @throws InvalidArgument for a file that cannot be used */
-  constructor({ path, lookMs = 1000, onChange, onFault }: QuotasOptions) {
+  constructor({ path, lookMs = 500, onChange, onFault, onWell }: QuotasOptions) {
     if (path === '') return;
-    this.#seen = versionOf(path);
-    this.#rules = readQuotaFile(path);
-    this.#timer = setInterval(() => {
-      const version = versionOf(path);
-      if (version === this.#seen) return;
-      this.#seen = version;
-      try {
-        this.#rules = readQuotaFile(path);
-        onChange?.();
-      } catch (error) {
-        onFault?.(error);
-      }
-    }, lookMs).unref();
+    const first = contentOf(path);
+    this.#rules = parseQuotas(first, path);
+    const use = ([content]: readonly (Buffer | Error)[]): void => {
+      this.#rules = parseQuotas(content!, path);
+      onChange();
+    };
+    this.#file = new SettledFiles({ read: () => [contentOf(path)], lookMs, use, onFault, onWell }, [first]);
   }
 
   readonly of = (project: string): ProjectQuotas => quotasOf(this.#rules, project);
@@ -44,16 +39,6 @@ export class Quotas {
   readonly weightOf = (project: string): number => weightOf(this.#rules, project);
 
   close(): void {
-    clearInterval(this.#timer);
-  }
-}
-
-/** Changes whenever the file was written or replaced, also behind a symbolic link. */
-function versionOf(path: string): string {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
+    this.#file?.close();
   }
 }

@@ -8,5 +8,6 @@ export function openQuotas(path: string, logger: Logger): Quotas {
     path,
     onChange: () => logger.info({ path }, 'the quotas have changed'),
     onFault: (error) => logger.error({ path, error }, 'the file of quotas cannot be used, so the last good ones stay'),
+    onWell: () => logger.info({ path }, 'the file of quotas can be used again'),
   });
 }
