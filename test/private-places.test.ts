@@ -93,13 +93,17 @@ test('a store that the data set names and nobody allowed is neither called nor n
   after(() => trap.close());
   const { port } = trap.address() as { port: number };
   const manifest = await services.index(join(services.folder, 'tiny'), 'test');
-  await saveLocation(services.store, manifest, `s3://bucket/prefix?endpoint=http://127.0.0.1:${port}&region=us-east-1`);
+  await saveLocation(
+    services.store,
+    { project: 'default', sha256: manifest },
+    `s3://bucket/prefix?endpoint=http://127.0.0.1:${port}&region=us-east-1`,
+  );
   const client = await replica(elsewhere);
   const text = await said(all(client.getBatch({ plan: planOf(manifest) }, soon)));
   assert.match(text, /the store of this data set is none that this replica may read/);
   showsNoPlace(text, String(port), 'bucket');
   assert.equal(connections, 0);
-  await saveLocation(services.store, manifest, join(services.folder, 'tiny'));
+  await saveLocation(services.store, { project: 'default', sha256: manifest }, join(services.folder, 'tiny'));
 });
 
 test('no request has a field for an address, a store or a path', () => {
@@ -147,7 +151,7 @@ test('a manifest that is damaged, and files of a data set that are gone, which a
 test('where a data set is, when that is damaged', async () => {
   const client = await replica(elsewhere);
   const manifest = await services.index(join(services.folder, 'tiny'), 'test');
-  await services.store.put(locationKey(manifest), Buffer.from('{"path":"/'));
+  await services.store.put(locationKey({ project: 'default', sha256: manifest }), Buffer.from('{"path":"/'));
   const text = await said(all(client.getBatch({ plan: planOf(manifest) }, soon)));
   assert.match(text, /run `dropstream data index` on the data set again/);
   showsNoPlace(text);

@@ -3,6 +3,7 @@
 import { BatchService } from '#data/client/batch-message.js';
 import { DEAD_BYTES, expectBulkMemory } from '#data/client/bulk-memory.js';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
+import { parseProjectPlace } from '#data/datasets/project-place.js';
 import { DataSources } from '#data/sources/data-sources.js';
 import { invalid, NotFound } from '#errors/errors.js';
 import { pixelInfo } from '#native/pixels.js';
@@ -46,7 +47,10 @@ export async function start(
       maxStreamMs: MAX_STREAM_MS,
       streamWindow: CHUNKS_AHEAD,
       streamProgressMs: config.progressMs,
-      places: { roots: config.root, hidden: [config.store, ...config.source, config.cache] },
+      places: {
+        roots: config.root.map((root) => parseProjectPlace(root, '--root').place),
+        hidden: [config.store, ...config.source.map((source) => parseProjectPlace(source, '--source').place), config.cache],
+      },
     },
     build: async ({ logger, registry, setServing, signal }) => {
       const roots = await AllowedRoots.open(config.root).catch((error) => {

@@ -68,6 +68,7 @@ test('a folder that is for some projects is for no other, though a folder around
   for (const parent of ['projects/ours', '']) {
     const error = await errorOf(calls(apart, parent, manifest).getBatch);
     assert.ok(error instanceof PermissionDenied, String(error));
+    assert.ok(!error.message.includes(base), error.message);
   }
   // Somebody's copy in a folder for all is found.
   cpSync(inner, join(base, 'wide', 'copy'), { recursive: true });
