@@ -14,7 +14,7 @@ import { indexDataset } from '#data/datasets/index-dataset.js';
 import { Manifest } from '#data/manifest/manifest.js';
 import { InvalidManifest } from '#data/manifest/manifest-header.js';
 import { parseLocation } from '#data/manifest/manifest-location.js';
-import { InvalidArgument, PermissionDenied, Violations } from '#errors/errors.js';
+import { InvalidArgument, NotFound, PermissionDenied, Violations } from '#errors/errors.js';
 import { matchName } from '#errors/resource-names.js';
 import { defaultImageSize, UnknownModel } from '#nn/models/registry.js';
 import { CreateRunRequest } from '#protocol/dropstream/v1/trainer.js';
@@ -22,8 +22,10 @@ import { withoutProtoKeys } from '#rpc/callers-fault.js';
 import { defineConfig } from '#rpc/config.js';
 import { parseUpdateMask } from '#rpc/field-mask.js';
 import * as words from '#spec/words.js';
+import { s3Keys } from '#storage/s3-credentials.js';
 import { decodeSafetensors, encodeSafetensors } from '#storage/safetensors.js';
 import { isDtype } from '#storage/tensor.js';
+import { readContexts, serverOf } from '../services/cli/contexts.js';
 import { datasetKind } from '../services/cli/data-sets.js';
 import { runFilter, runOrder } from '../services/trainer/api/run-filter.js';
 import { checkLabels } from '../services/trainer/run/labels.js';
@@ -93,6 +95,21 @@ for (const name of members) {
     checkProjects(identity, method, ['constructor']);
     for (const project of members.filter((other) => other !== 'constructor'))
       assert.throws(() => checkProjects(identity, method, [project]), PermissionDenied);
+  });
+
+  test(`${name} in the file of contexts and in that of the store's keys is refused, and no context has that name`, () => {
+    const path = join(folder, `contexts-${name}.json`);
+    const read = (content: string) => {
+      writeFileSync(path, content);
+      return readContexts(path);
+    };
+    assert.throws(() => read(`{"version": 1, "contexts": {}, "${name}": {}}`), InvalidArgument);
+    assert.throws(() => read(`{"version": 1, "contexts": {"a": {"data": "x:1", "${name}": "y"}}}`), InvalidArgument);
+    if (name !== 'constructor') assert.throws(() => read(`{"version": 1, "contexts": {"${name}": {"data": "x:1"}}}`), InvalidArgument);
+    writeFileSync(path, '{"version": 1, "contexts": {"a": {"data": "x:1"}}}');
+    assert.throws(() => serverOf(name, { env: { DROPSTREAM_CONTEXTS: path }, cwd: folder }), NotFound);
+    writeFileSync(path, `{"accessKey": "a", "secretKey": "b", "${name}": {"sessionToken": "c"}}`, { mode: 0o600 });
+    assert.throws(() => s3Keys({ DROPSTREAM_S3_CREDENTIALS_FILE: path })(), /must be a JSON file/);
   });
 
   test(`${name} is no method that the policy knows`, () => {

@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
-import { StoreUnavailable } from './object-store.js';
+import { ObjectNotFound, StoreUnavailable } from './object-store.js';
 import { InvalidStoreUri, openStore } from './open-store.js';
 import { isReachable, type LookUpAll } from './reachable-addresses.js';
 
@@ -132,4 +132,12 @@ test('a redirection is not followed', async () => {
     await assert.rejects(work(), StoreUnavailable);
   assert.equal(elsewhere.requests(), 0);
   assert.ok(web.requests() > 0);
+});
+
+test('a name of this machine is looked up as the system does', async () => {
+  const web = await httpServer();
+  const store = await openStore(`s3://bucket/p?endpoint=http://localhost:${web.port}`, { env, probe: false, limits });
+  after(() => store.close());
+  await assert.rejects(store.get('a/b'), ObjectNotFound);
+  assert.equal(web.requests(), 1);
 });

@@ -1,5 +1,6 @@
 /** The credentials of an S3 store: from the environment, or from a file that is read again, so that they can be replaced while a service runs. */
 import { z } from 'zod';
+import { parseOwnJson } from '#bounds/own-json.js';
 import { readSmallFile } from '#bounds/small-file.js';
 
 export interface S3Keys {
@@ -64,11 +65,11 @@ function readKeys(path: string): S3Keys {
     throw wrong((cause as Error).message);
   }
   try {
-    const parsed = schema.safeParse(JSON.parse(content));
+    const parsed = schema.safeParse(parseOwnJson(content));
     if (parsed.success) return parsed.data;
     throw wrong(`${parsed.error.issues[0]?.path.join('.') || 'it'} is not valid`);
   } catch (error) {
-    // The message of JSON.parse would repeat what is in the file.
+    // The message of the parser would repeat what is in the file.
     throw error instanceof SyntaxError ? wrong('it is no JSON') : error;
   }
 }

@@ -7,6 +7,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { changePrivateFile } from '#auth/private-file.js';
+import { parseOwnJson } from '#bounds/own-json.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import { invalid, NotFound } from '#errors/errors.js';
 import { idPattern } from '#errors/resource-names.js';
@@ -54,7 +55,7 @@ export function readContexts(path: string): ContextsFile {
   if (!existsSync(path)) return { version: 1, contexts: {} };
   let content: unknown;
   try {
-    content = JSON.parse(readSmallFile(path, MAX_BYTES).toString('utf8'));
+    content = parseOwnJson(readSmallFile(path, MAX_BYTES).toString('utf8'));
   } catch (cause) {
     throw invalid(file, path, `a readable file with JSON (${(cause as Error).message})`);
   }
