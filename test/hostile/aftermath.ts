@@ -9,17 +9,17 @@ import {
   UpdateScheduleRequest,
 } from '#protocol/dropstream/v1/scheduler.js';
 import { CreateRunRequest, CreateRunResponse, DeleteRunRequest, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
-import { AlreadyExists, connect, FailedPrecondition, NotFound } from '#rpc/client.js';
+import { Aborted, AlreadyExists, connect, FailedPrecondition, NotFound } from '#rpc/client.js';
 import type { Target } from './target.js';
 
 const soon = { timeoutMs: 30_000 };
 /** Revisions after which a schedule is made anew. */
 const MOST_REVISIONS = 50;
 
-/** Another request may have been faster: what is wanted is there, or is away. */
+/** Another request may have been faster: what is wanted is there, or is away, or comes with the next one. */
 async function calmly(work: Promise<unknown>): Promise<void> {
   await work.catch((error) => {
-    if (!(error instanceof AlreadyExists || error instanceof FailedPrecondition || error instanceof NotFound)) throw error;
+    if (![Aborted, AlreadyExists, FailedPrecondition, NotFound].some((type) => error instanceof type)) throw error;
   });
 }
 

@@ -69,13 +69,10 @@ async function attacked(work: () => Promise<never>) {
     logger: silentLogger(),
   });
   await server.start();
-  const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
-  after(async () => {
-    client.close();
-    await server.close();
-  });
+  after(() => server.close());
+  const connect = () => new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
   return await attack({
-    ...{ schema, client, seeds: [seed], names: ['projects/p/runs/r'], tokens: {}, mutations: 60, seed: 1n, secrets: [] },
+    ...{ schema, connect, seeds: [seed], names: ['projects/p/runs/r'], tokens: {}, mutations: 60, seed: 1n, secrets: [] },
     method: { name: METHOD, requestStream: false, responseStream: false, watches: false },
     aftermath: undefined,
     died: () => undefined,

@@ -68,14 +68,15 @@ const began = performance.now();
 for (const name of chosen) {
   for (const way of ['open', 'known'] as const) {
     const from = performance.now();
-    const client = new Client(target.addresses[way][service(name)], credentials.createInsecure());
+    // Clients of one address share a connection otherwise.
+    const options = { 'grpc.use_local_subchannel_pool': 1 };
+    const connect = () => new Client(target.addresses[way][service(name)], credentials.createInsecure(), options);
     const outcome = await attack({
-      ...{ schema, method: methodOf(name), client, names, mutations, seed, aftermath, died },
+      ...{ schema, method: methodOf(name), connect, names, mutations, seed, aftermath, died },
       seeds: seeds[name]!.map((bytes) => parse(schema, schema.requests.get(name) ?? '', bytes)),
       tokens: way === 'known' ? target.tokens : {},
       secrets: [target.folder],
     });
-    client.close();
     faults.push(...outcome.faults);
     const made = [...outcome.codes.values()].reduce((sum, count) => sum + count, 0);
     calls += made;
