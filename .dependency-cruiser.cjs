@@ -5,7 +5,7 @@ const layers = {
   random: [],
   protocol: [],
   auth: ['errors', 'bounds'],
-  telemetry: [],
+  telemetry: ['errors'],
   schedule: ['errors'],
   storage: ['errors', 'bounds', 'telemetry'],
   native: ['errors', 'random'],

@@ -3,6 +3,8 @@
  * with google.rpc details and back, so a client catches the same classes that the server threw.
  */
 
+import { isSecretName, redacted } from './redact.js';
+
 /** One rejected field. `allowed` completes the sentence "<field> is <value>, must be …". */
 export interface Violation {
   /** Path in the request, proto names joined by dots, e.g. `schedule.spec.rate`. */
@@ -13,17 +15,21 @@ export interface Violation {
   readonly allowed: string;
 }
 
-/** Base of every error in the status table. */
-export abstract class DomainError extends Error {}
+/** Base of every error in the status table. Its message holds no secret, whatever it was made of. */
+export abstract class DomainError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(redacted(message), options);
+  }
+}
 
 /** The request itself is wrong, in any state of the service. Lists all violations at once. */
 export class InvalidArgument extends DomainError {
   override readonly name = 'InvalidArgument';
-  constructor(
-    readonly violations: readonly Violation[],
-    options?: ErrorOptions,
-  ) {
-    super(violations.map(describeViolation).join('; '), options);
+  readonly violations: readonly Violation[];
+  constructor(violations: readonly Violation[], options?: ErrorOptions) {
+    const shown = violations.map(withoutSecrets);
+    super(shown.map(describeViolation).join('; '), options);
+    this.violations = shown;
   }
 }
 
@@ -192,6 +198,14 @@ export class RemoteError extends Error {
   }
 }
 
+/** `secretKey in /etc/config.json` is a field, too. */
+const isSecretField = (field: string): boolean => isSecretName(field.split(/[ .]/)[0] ?? '') || isSecretName(field.split('.').at(-1) ?? '');
+
+/** Secrets are given in wrong places, too. */
+function withoutSecrets({ field, value, allowed }: Violation): Violation {
+  return { field: redacted(field), value: isSecretField(field) && value !== '' ? '…' : redacted(value), allowed: redacted(allowed) };
+}
+
 /** "<field> is <value>, must be <allowed>". */
 export function describeViolation({ field, value, allowed }: Violation): string {
   return `${field} is ${JSON.stringify(value)}, must be ${allowed}`;
@@ -203,7 +217,9 @@ export class Violations {
 
   /** `value` is shown as text, shortened to 120 characters; undefined is shown as "" (absent). */
   add(field: string, value: unknown, allowed: string): this {
-    const text = value === undefined || value === null ? '' : String(value);
+    const given = value === undefined || value === null ? '' : String(value);
+    // Before the end of a secret is cut off, by which it is known.
+    const text = isSecretField(field) && given !== '' ? '…' : redacted(given);
     this.#list.push({ field, value: text.length > 120 ? `${text.slice(0, 117)}...` : text, allowed });
     return this;
   }

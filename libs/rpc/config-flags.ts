@@ -1,5 +1,6 @@
 /** Parses `--name value`, `--name=value`, `--name` and `--no-name`, with dashes or underscores. The caller's table says which options exist. */
 import type { Violations } from '#errors/errors.js';
+import { isSecretName } from '#errors/redact.js';
 
 interface FlagShape {
   readonly flag?: boolean;
@@ -23,7 +24,8 @@ export function parseFlags(
     const word = argv[i]!;
     const match = /^--([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?$/s.exec(word);
     if (!match) {
-      violations.add('arguments', word, 'options of the form --name value');
+      const [before = ''] = word.split('=');
+      violations.add('arguments', isSecretName(before) ? `${before}=…` : word, 'options of the form --name value');
       continue;
     }
     const name = camelOf(match[1]!);
@@ -34,7 +36,11 @@ export function parseFlags(
       const value = inline ?? argv[++i];
       if (violations.check(value !== undefined, word, '', 'followed by a value')) add(name, value!);
     } else if (negated && isFlag(negated) && inline === undefined) add(negated, 'false');
-    else violations.add(word, inline ?? '', 'an option that --help lists');
+    else {
+      violations.add(`--${match[1]}`, inline ?? '', 'an option that --help lists');
+      // Its value would be reported as an argument.
+      if (inline === undefined && isSecretName(match[1]!) && !argv[i + 1]?.startsWith('--')) i++;
+    }
   }
   return values;
 }

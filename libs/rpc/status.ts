@@ -23,6 +23,7 @@ import {
   type Violation,
 } from '#errors/errors.js';
 import { hidePlaces, type Places } from '#errors/hide-places.js';
+import { redacted } from '#errors/redact.js';
 import { BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo } from '#protocol/google/rpc/error_details.js';
 import { Status } from '#protocol/google/rpc/status.js';
 
@@ -319,9 +320,10 @@ function safely<T>(read: () => T): T | undefined {
   }
 }
 
-/** At most `share` of the longest text. Halves of surrogate pairs, which cannot be sent, are replaced. */
+/** At most `share` of the longest text, without secrets. Halves of surrogate pairs, which cannot be sent, are replaced. */
 function clip(text: string, share: number): string {
   const longest = Math.ceil(maxText * share);
-  const short = text.length > longest ? `${text.slice(0, Math.max(0, longest - 3))}...` : text;
+  const safe = redacted(text);
+  const short = safe.length > longest ? `${safe.slice(0, Math.max(0, longest - 3))}...` : safe;
   return Buffer.from(short, 'utf8').toString('utf8');
 }

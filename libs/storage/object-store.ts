@@ -3,6 +3,8 @@
  * directory-store.ts and s3-store.ts, behave the same; test/support/store-conformance.ts defines how.
  */
 
+import { redacted } from '#errors/redact.js';
+
 /** Bytes of one object. The chunks of a list are written one after the other without being joined first. */
 export type Bytes = Uint8Array | readonly Uint8Array[];
 
@@ -109,9 +111,10 @@ export interface BrowsableStore extends ObjectStore {
 
 export const isBrowsable = (store: ObjectStore): store is BrowsableStore => 'browse' in store;
 
+/** Its message holds no secret, whatever it was made of. */
 export class StorageError extends Error {
   constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(redacted(message), options);
     this.name = new.target.name;
   }
 }

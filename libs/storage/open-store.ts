@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { redacted } from '#errors/redact.js';
 import { DirectoryStore } from './directory-store.js';
 import { checkKey, type ObjectStore, StorageError } from './object-store.js';
 import { isReachable } from './reachable-addresses.js';
@@ -9,11 +10,12 @@ import type { S3Limits } from './s3-transport.js';
 
 /** A store URI or its credentials cannot be used. `why` never contains a secret. */
 export class InvalidStoreUri extends StorageError {
-  constructor(
-    readonly uri: string,
-    readonly why: string,
-  ) {
+  readonly uri: string;
+  readonly why: string;
+  constructor(uri: string, why: string) {
     super(`store ${JSON.stringify(uri)}: ${why}`);
+    this.uri = redacted(uri);
+    this.why = redacted(why);
   }
 }
 
@@ -69,10 +71,10 @@ function parse(uri: string): URL {
   try {
     url = new URL(uri);
   } catch {
-    throw new InvalidStoreUri(withoutUserInfo(uri), 'is not a URL');
+    throw new InvalidStoreUri(uri, 'is not a URL');
   }
   if (url.username !== '' || url.password !== '') {
-    throw new InvalidStoreUri(withoutUserInfo(uri), 'credentials belong in DROPSTREAM_S3_ACCESS_KEY and DROPSTREAM_S3_SECRET_KEY');
+    throw new InvalidStoreUri(uri, 'credentials belong in DROPSTREAM_S3_ACCESS_KEY and DROPSTREAM_S3_SECRET_KEY');
   }
   if (url.protocol !== 'file:' && url.protocol !== 's3:') throw new InvalidStoreUri(uri, `scheme ${url.protocol} is not file: or s3:`);
   return url;
@@ -86,11 +88,9 @@ function decoded(text: string): string | undefined {
   }
 }
 
-const withoutUserInfo = (uri: string): string => uri.replaceAll(/\/\/[^/@?]*@/g, '//…@');
-
 function s3Location(uri: string, url: URL, env: StoreEnvironment, foreignKeys: boolean) {
   const refuse = (why: string): never => {
-    throw new InvalidStoreUri(withoutUserInfo(uri), why);
+    throw new InvalidStoreUri(uri, why);
   };
   for (const name of url.searchParams.keys()) {
     if (name !== 'endpoint' && name !== 'region') refuse(`unknown parameter ${JSON.stringify(name)}; endpoint and region are allowed`);
@@ -105,9 +105,7 @@ function s3Location(uri: string, url: URL, env: StoreEnvironment, foreignKeys: b
   const region = url.searchParams.get('region') ?? env.AWS_REGION ?? 'us-east-1';
   if (!/^[a-z0-9-]{1,40}$/.test(region)) refuse(`region ${JSON.stringify(region)} is not a region name`);
   const endpointText = url.searchParams.get('endpoint') ?? env.DROPSTREAM_S3_ENDPOINT ?? `https://s3.${region}.amazonaws.com`;
-  const endpoint = URL.canParse(endpointText)
-    ? new URL(endpointText)
-    : refuse(`endpoint ${JSON.stringify(withoutUserInfo(endpointText))} is not a URL`);
+  const endpoint = URL.canParse(endpointText) ? new URL(endpointText) : refuse(`endpoint ${JSON.stringify(endpointText)} is not a URL`);
   if (!/^https?:$/.test(endpoint.protocol) || endpoint.username !== '' || !/^\/?$/.test(endpoint.pathname) || endpoint.search !== '') {
     refuse('endpoint must be http(s)://host[:port] without a path or a query');
   }

@@ -1,8 +1,9 @@
 /**
  * Structured logs: one JSON object on each line of stderr, or readable text if stderr is a terminal. Secrets are redacted by their keys, down to
- * three levels of nesting. Whole requests are never logged.
+ * three levels of nesting, and by their form everywhere. Whole requests are never logged.
  */
 import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
+import { redacted } from '#errors/redact.js';
 import { prettyLine } from './pretty-line.js';
 
 export type Logger = PinoLogger;
@@ -51,6 +52,7 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: redactPaths, censor: '[redacted]' },
+      hooks: { streamWrite: redacted },
       errorKey: 'error',
     },
     stream,

@@ -3,6 +3,7 @@
  * records it. A failed attempt returns the work to the queue, or fails it for good if another attempt cannot help.
  */
 import { hidePlaces } from '#errors/hide-places.js';
+import { redacted } from '#errors/redact.js';
 import type { Logger } from '#telemetry/logger.js';
 import { type ClaimedLog, ClaimLost, WorkDeleted, WorkEnded } from './claimed-log.js';
 
@@ -69,6 +70,6 @@ export async function runToEnd<E, V, O extends AttemptOutcome>(
 
 /** Describes an error in a record, which callers read: its class and message without places of this machine, cut if it is too long. */
 export function describeFailure(error: unknown): string {
-  const text = hidePlaces(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+  const text = redacted(hidePlaces(error instanceof Error ? `${error.name}: ${error.message}` : String(error)));
   return text.length > longestReason ? `${text.slice(0, longestReason - 3)}...` : text;
 }

@@ -2,6 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { CommanderError } from 'commander';
+import { redacted } from '#errors/redact.js';
 import { normaliseArguments } from './argument-style.js';
 import { serve } from './commands/serve.js';
 import { type Context, processContext } from './context.js';
@@ -9,7 +10,8 @@ import { CommandError, describeError, exitCodeOf, exitCodes } from './exit-codes
 import { paint } from './output/terminal.js';
 
 /** Runs one command line (without node and script) and prints its result or error. @returns the exit code */
-export async function main(argv: readonly string[], context: Context): Promise<number> {
+export async function main(argv: readonly string[], given: Context): Promise<number> {
+  const context = withoutSecrets(given);
   try {
     if (argv[0] === 'serve' && argv.length > 1 && !argv[1]!.startsWith('-')) await serve(argv.slice(1));
     else await runCommand(argv, context);
@@ -26,6 +28,13 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   }
 }
 
+/** Notes and errors hold no secret. A result may: a new token, or the URLs of a checkpoint. */
+function withoutSecrets({ terminal, ...others }: Context): Context {
+  const err = (line: string): void => terminal.err(redacted(line));
+  const status = (line: string): void => terminal.status(redacted(line));
+  return { ...others, terminal: { ...terminal, err, status } };
+}
+
 /** A service does not load the commands, so that it is back soon after it was killed. */
 async function runCommand(argv: readonly string[], context: Context): Promise<void> {
   const { createProgram } = await import('./program.js');
@@ -39,8 +48,8 @@ export async function runProcess(): Promise<void> {
   // Services handle signals themselves.
   if (argv[0] !== 'serve') process.once('SIGTERM', () => ended.abort());
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // `dropstream … | head` closes the pipe when it has read enough.
-    if (error.code === 'EPIPE') process.exit(exitCodes.ok);
+    // `dropstream … | head` closes the pipe when it has read enough. A service goes on; its audit sees that it cannot be written.
+    if (error.code === 'EPIPE' && argv[0] !== 'serve') process.exit(exitCodes.ok);
   });
   const code = await main(argv, processContext(ended.signal));
   if (code !== exitCodes.ok) process.exitCode = code;

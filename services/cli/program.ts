@@ -20,6 +20,9 @@ import type { Context } from './context.js';
 import { serverOf } from './contexts.js';
 import { exitCodeMeanings } from './exit-codes.js';
 
+/** What an option that does not exist was to have, as `--password=…`, is not repeated. */
+const withoutValues = (text: string): string => text.replace(/^(error: unknown option '--?[\w-]+)=.*'/s, "$1=…'");
+
 export function createProgram(given: Context): Command {
   const context: Context = { server: () => serverOf(named(), context), ...given };
   const program = new Command('dropstream')
@@ -32,7 +35,7 @@ export function createProgram(given: Context): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.terminal.out(text.replace(/\n$/, '')),
-      writeErr: (text) => context.terminal.err(text.replace(/\n$/, '')),
+      writeErr: (text) => context.terminal.err(withoutValues(text.replace(/\n$/, ''))),
     })
     .showHelpAfterError('(use --help to list the options)')
     .addHelpText(

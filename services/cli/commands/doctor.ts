@@ -1,5 +1,6 @@
 /** `dropstream doctor`: checks this machine, the object store and the services. */
 import type { Command } from 'commander';
+import { redacted } from '#errors/redact.js';
 import { serviceNames } from '../addresses.js';
 import type { Context } from '../context.js';
 import { addonChecks } from '../doctor/addon.js';
@@ -30,7 +31,7 @@ export function addDoctorCommand(program: Command, context: Context): void {
       storeCheck(options.store, context),
       ...serviceNames.map((s) => serviceCheck(s, options[s], context)),
     ];
-    const checks = (await Promise.all(groups)).flat();
+    const checks = (await Promise.all(groups)).flat().map((check) => ({ ...check, detail: redacted(check.detail) }));
     const { terminal } = context;
     if (options.json) printJson(context, checks);
     else {
