@@ -10,7 +10,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const MAX_BYTES = 16 << 10;
 const LOOK_MS = 1000;
 /** RFC 6750. */
-const bearer = /^[A-Za-z0-9._~+/-]{16,4096}=*$/;
+const bearer = /^[A-Za-z0-9._~+/-]{16,8192}=*$/;
 
 /**
  * The file that is given, or DROPSTREAM_TOKEN, or the file that DROPSTREAM_TOKEN_FILE names; undefined without any.

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FailedPrecondition, InvalidArgument, Unauthenticated, Unavailable } from '#errors/errors.js';
 import { callerToken } from './caller-token.js';
 import { Identities } from './identities.js';
-import { byCertificateAlone, type Shown, uriNames } from './identity.js';
+import { byCertificateAlone, type Identity, type Shown, uriNames } from './identity.js';
 import { changeIdentityFile, type IdentityFile, readIdentityFile } from './identity-file.js';
 import { createToken, isTokenOf, tokenIdOf } from './tokens.js';
 
@@ -29,7 +29,9 @@ function open(file: IdentityFile, path = newPath()) {
   const faults: unknown[] = [];
   const identities = new Identities({ path, lookMs: 10, onFault: (error) => faults.push(error) });
   after(() => identities.close());
-  return { path, identities, faults };
+  // Only a JWT is waited for.
+  const who = (shown: Shown) => identities.identify(shown) as Identity | undefined;
+  return { path, identities, faults, who };
 }
 
 async function until(what: string, holds: () => boolean): Promise<void> {
@@ -51,7 +53,7 @@ test('a token has 256 random bits, shows its id, and is known by its hash alone'
 
 test('a caller is who its token or the URI of its certificate says; several of both may belong to one principal', () => {
   const [first, second, bobs] = [createToken(), createToken(), createToken()];
-  const { identities } = open(
+  const { who } = open(
     fileOf({
       alice: {
         roles: { vision: 'submitter', '*': 'viewer' },
@@ -62,17 +64,17 @@ test('a caller is who its token or the URI of its certificate says; several of b
     }),
   );
   for (const shown of [shows(first.text), shows(second.text), shows(undefined, ['https://other', 'spiffe://x/alice'])]) {
-    const { principal, grants } = identities.identify(shown)!;
+    const { principal, grants } = who(shown)!;
     assert.deepEqual([principal, Object.fromEntries(grants)], ['alice', { vision: 'submitter', '*': 'viewer' }]);
   }
-  assert.equal(identities.identify(shows(bobs.text, ['spiffe://x/alice']))!.principal, 'bob', 'a token counts before a certificate');
-  assert.equal(identities.identify(shows()), undefined);
-  assert.equal(identities.identify(shows(undefined, [])), undefined);
+  assert.equal(who(shows(bobs.text, ['spiffe://x/alice']))!.principal, 'bob', 'a token counts before a certificate');
+  assert.equal(who(shows()), undefined);
+  assert.equal(who(shows(undefined, [])), undefined);
 });
 
 test('credentials that do not count are refused, with texts that hold no secret', () => {
   const [valid, expired] = [createToken(), createToken()];
-  const { identities } = open(fileOf({ alice: { roles: {}, uris: [], tokens: [entry(valid), entry(expired, '2026-01-02T00:00:00Z')] } }));
+  const { who } = open(fileOf({ alice: { roles: {}, uris: [], tokens: [entry(valid), entry(expired, '2026-01-02T00:00:00Z')] } }));
   const forged = `dst_${valid.id}_${createToken().text.slice(-43)}`;
   const bad: Shown[] = [
     ...[forged, createToken().text, expired.text, 'nonsense', ''].map((text) => shows(text)),
@@ -83,7 +85,7 @@ test('credentials that do not count are refused, with texts that hold no secret'
   ];
   for (const shown of bad)
     assert.throws(
-      () => identities.identify(shown),
+      () => who(shown),
       (error) => error instanceof Unauthenticated && !/dst_|nonsense/.test(error.message),
     );
 });
@@ -95,13 +97,13 @@ test('a changed file counts soon: revoked and changed credentials end, others go
     revoked: { roles: { p: 'viewer' }, uris: [], tokens: [entry(revoked)] },
     changed: { roles: { p: 'viewer' }, uris: [], tokens: [entry(changed)] },
   });
-  const { path, identities, faults } = open(before);
-  const [k, r, c] = [kept, revoked, changed].map(({ text }) => identities.identify(shows(text))!);
+  const { path, who, faults } = open(before);
+  const [k, r, c] = [kept, revoked, changed].map(({ text }) => who(shows(text))!);
   for (const content of ['{', '{"version":2}', JSON.stringify({ ...before, more: kept.text })]) {
     const had = faults.length;
     writeFileSync(path, content);
     await until('the fault is reported', () => faults.length > had);
-    assert.equal(identities.identify(shows(revoked.text)), r);
+    assert.equal(who(shows(revoked.text)), r);
   }
   assert.ok(faults.every((fault) => fault instanceof InvalidArgument && !fault.message.includes(kept.text)));
   const { revoked: _, ...others } = before.principals;
@@ -111,19 +113,19 @@ test('a changed file counts soon: revoked and changed credentials end, others go
   assert.ok(r!.ended.reason instanceof Unauthenticated);
   assert.ok(c!.ended.reason instanceof Unavailable, 'its caller may come back');
   assert.equal(k!.ended.aborted, false);
-  assert.throws(() => identities.identify(shows(revoked.text)), Unauthenticated);
-  assert.equal(identities.identify(shows(kept.text)), k);
-  assert.equal(identities.identify(shows(changed.text))!.grants.get('p'), 'operator');
+  assert.throws(() => who(shows(revoked.text)), Unauthenticated);
+  assert.equal(who(shows(kept.text)), k);
+  assert.equal(who(shows(changed.text))!.grants.get('p'), 'operator');
 });
 
 test('what a token began ends when it expires', async () => {
   const token = createToken();
   const expires = new Date(Date.now() + 300).toISOString();
-  const { identities } = open(fileOf({ alice: { roles: {}, uris: [], tokens: [entry(token, expires)] } }));
-  const { ended } = identities.identify(shows(token.text))!;
+  const { who } = open(fileOf({ alice: { roles: {}, uris: [], tokens: [entry(token, expires)] } }));
+  const { ended } = who(shows(token.text))!;
   await until('it ends', () => ended.aborted);
   assert.match((ended.reason as Error).message, /its token has expired/);
-  assert.throws(() => identities.identify(shows(token.text)), /its token has expired/);
+  assert.throws(() => who(shows(token.text)), /its token has expired/);
 });
 
 test('a file that says something else than identities is refused, and says where', () => {

@@ -3,12 +3,13 @@
  * the last good content stays.
  */
 import { setMaxListeners } from 'node:events';
-import { statSync } from 'node:fs';
 import { type DomainError, Unauthenticated, Unavailable } from '#errors/errors.js';
 import type { Identify, Identity, Shown } from './identity.js';
 import { type IdentityFile, readIdentityFile } from './identity-file.js';
+import { IssuedTokens } from './jwt.js';
 import type { Role } from './policy.js';
-import { isTokenOf, tokenIdOf } from './tokens.js';
+import { type FetchKeys, versionOf } from './signing-keys.js';
+import { isJwt, isTokenOf, tokenIdOf } from './tokens.js';
 
 export interface IdentitiesOptions {
   readonly path: string;
@@ -17,6 +18,8 @@ export interface IdentitiesOptions {
   readonly onChange?: (principals: number) => void;
   /** Called once for each state of the file that cannot be used. */
   readonly onFault?: (error: unknown) => void;
+  /** Fetches the keys of issuers that have a URL; default: such issuers have none. */
+  readonly fetchKeys?: FetchKeys;
 }
 
 interface Credential {
@@ -36,11 +39,13 @@ export class Identities {
   /** By `token ID` or `uri URI`. */
   #credentials: ReadonlyMap<string, Credential> = new Map();
   #seen: string;
+  readonly #issued: IssuedTokens;
   readonly #timer: NodeJS.Timeout;
 
   /** The owner closes it. @throws InvalidArgument for a file that cannot be used */
   constructor(private readonly options: IdentitiesOptions) {
     this.#seen = versionOf(options.path);
+    this.#issued = new IssuedTokens({ fetch: options.fetchKeys ?? noFetch, onFault: (error) => options.onFault?.(error) });
     this.#use(readIdentityFile(options.path));
     this.#timer = setInterval(() => this.#look(), options.lookMs ?? LOOK_MS).unref();
   }
@@ -57,9 +62,10 @@ export class Identities {
     throw new Unauthenticated(`no principal has the URI of its certificate (${uris.slice(0, 4).join(', ')})`);
   };
 
-  #byToken(authorization: readonly string[]): Identity {
-    const [, text] = (authorization.length === 1 && /^Bearer +(\S{1,4096})$/i.exec(authorization[0]!)) || [];
+  #byToken(authorization: readonly string[]): Identity | Promise<Identity> {
+    const [, text] = (authorization.length === 1 && /^Bearer +(\S{1,8192})$/i.exec(authorization[0]!)) || [];
     if (text === undefined) throw new Unauthenticated('its authorization is not one bearer token');
+    if (isJwt(text)) return this.#issued.identify(text);
     const found = this.#credentials.get(`token ${tokenIdOf(text)}`);
     if (!isTokenOf(text, found?.sha256) || !found) throw new Unauthenticated('its token is not valid');
     if (found.expiresAtMs <= Date.now()) throw new Unauthenticated('its token has expired');
@@ -68,6 +74,7 @@ export class Identities {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#issued.close();
   }
 
   #look(): void {
@@ -81,12 +88,14 @@ export class Identities {
         this.options.onFault?.(error);
       }
     }
+    this.#issued.look();
     const now = Date.now();
     for (const { end, expiresAtMs } of this.#credentials.values())
       if (expiresAtMs <= now) end.abort(new Unauthenticated('its token has expired'));
   }
 
   #use(file: IdentityFile): void {
+    this.#issued.use(file.issuers ?? {}, this.options.path);
     const before = this.#credentials;
     const now = new Map<string, Credential>();
     for (const [principal, { roles, tokens, uris }] of Object.entries(file.principals)) {
@@ -104,6 +113,7 @@ export class Identities {
   }
 }
 
+const noFetch: FetchKeys = () => Promise.reject(new Error('this process fetches no keys'));
 const revoked = (): Unauthenticated => new Unauthenticated('its credential was revoked');
 
 interface Stated {
@@ -131,14 +141,4 @@ function keep(before: ReadonlyMap<string, Credential>, now: Map<string, Credenti
     expiresAtMs: expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(expires),
     text,
   });
-}
-
-/** Changes whenever the file was written or replaced, also behind a symbolic link. */
-function versionOf(path: string): string {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
 }

@@ -1,5 +1,5 @@
 /**
- * The file of a service's identities: principals with their roles, the URIs of their certificates, and hashes of their tokens.
+ * The file of a service's identities: principals with their roles, the URIs of their certificates, and hashes of their tokens; and issuers of JWTs.
  *
  *     { "version": 1, "principals": { "alice": { "roles": { "vision": "submitter" }, "uris": [], "tokens": [{ "id": …, "sha256": …, … }] } } }
  */
@@ -7,15 +7,13 @@ import { z } from 'zod';
 import { parseOwnJson } from '#bounds/own-json.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import { InvalidArgument, invalid, Violations } from '#errors/errors.js';
-import { idPattern } from '#errors/resource-names.js';
-import { everyProject, roles } from './policy.js';
+import { grantedRoles, grantRule, isGrantedProject, issuer } from './issuer.js';
 import { changePrivateFile } from './private-file.js';
 import { tokenIdPattern } from './tokens.js';
 
 export const principalPattern = /^[a-z0-9][a-z0-9._@-]{0,62}$/;
 export const principalRule = '1 to 63 characters of a-z, 0-9, ".", "_", "@" and "-", beginning with a letter or a digit';
-export const grantRule = `the id of a project, or ${everyProject} for all projects`;
-export const isGrantedProject = (project: string): boolean => project === everyProject || idPattern.test(project);
+export { grantRule, isGrantedProject };
 
 const time = z.iso.datetime({ error: 'a time such as 2027-01-31T12:00:00Z' });
 const token = z.strictObject({
@@ -26,13 +24,14 @@ const token = z.strictObject({
   expires: time.optional(),
 });
 const principal = z.strictObject({
-  roles: z.record(z.string().refine(isGrantedProject, grantRule), z.enum(roles)),
+  roles: grantedRoles,
   uris: z.array(z.string().min(1).max(2048)).default([]),
   tokens: z.array(token).default([]),
 });
 const schema = z.strictObject({
   version: z.literal(1),
   principals: z.record(z.string().regex(principalPattern, principalRule), principal),
+  issuers: z.record(z.string().regex(principalPattern, principalRule), issuer).optional(),
 });
 
 export type IdentityFile = z.output<typeof schema>;
@@ -67,6 +66,10 @@ export function readIdentityFile(path: string, option = '--identities'): Identit
       violations.check(!seen.has(what), option, path, `without a second ${what} (at ${name})`);
       seen.add(what);
     }
+  for (const [name, { issuer }] of Object.entries(parsed.data.issuers ?? {})) {
+    violations.check(!seen.has(`issuer ${issuer}`), option, path, `without a second issuer with the same URL (at ${name})`);
+    seen.add(`issuer ${issuer}`);
+  }
   violations.throwIfAny();
   return parsed.data;
 }

@@ -25,14 +25,17 @@ export interface ShownCertificate {
   readonly fingerprint: string;
 }
 
-/** Finds out who calls; undefined: the call shows nothing. @throws Unauthenticated for a credential that does not count */
-export type Identify = (shown: Shown) => Identity | undefined;
+/**
+ * Finds out who calls; undefined: the call shows nothing. A promise only for a JWT that is not known yet.
+ * @throws Unauthenticated for a credential that does not count, Unavailable while that cannot be found out
+ */
+export type Identify = (shown: Shown) => Identity | undefined | Promise<Identity>;
 
 const never = new AbortController().signal;
 const allowed: ReadonlyMap<string, Role> = new Map([['*', 'operator']]);
 
 /** Where only certificates are demanded: whoever has one of the authority may do everything, and its URI is the name of the caller. */
-export const byCertificateAlone: Identify = ({ certificate }) => {
+export const byCertificateAlone = ({ certificate }: Shown): Identity | undefined => {
   const shown = certificate();
   return shown && { principal: shown.uris[0] ?? `certificate ${shown.fingerprint}`, grants: allowed, ended: never };
 };

@@ -1,6 +1,6 @@
 /**
  * Who may call what: the one table of every RPC and the roles that may call it, health and reflection included. A method that is not in it is refused.
- * It only counts where a service has identities; docs/reference/permissions.md is made from it.
+ * It only counts where a service has identities; docs/reference/permissions.md is made from it. It also says what the audit writes down.
  */
 import { PermissionDenied, Unauthenticated } from '#errors/errors.js';
 import type { Identity } from './identity.js';
@@ -13,14 +13,18 @@ export type Role = (typeof roles)[number];
 export type Rule = 'anyone' | 'known' | readonly Role[];
 
 const read: Rule = ['viewer', 'submitter', 'operator'];
-const submit: Rule = ['submitter', 'operator'];
-const operate: Rule = ['operator'];
 const readOrServe: Rule = [...read, 'service'];
+/** Changes nothing, but takes much of a service. */
+const workOrServe: Rule = ['submitter', 'operator', 'service'];
+// Methods with these rules change something.
+const submit: Rule = ['submitter', 'operator'];
 const submitOrServe: Rule = [...submit, 'service'];
+const operate: Rule = ['operator'];
+const changing: ReadonlySet<Rule> = new Set([submit, submitOrServe, operate]);
 
 const rules: Readonly<Record<string, Rule>> = {
   'dropstream.v1.DataService/DescribeDataset': readOrServe,
-  'dropstream.v1.DataService/GetBatch': submitOrServe,
+  'dropstream.v1.DataService/GetBatch': workOrServe,
   'dropstream.v1.DataService/PreviewBatch': read,
 
   'dropstream.v1.EvaluatorService/CreateEvaluation': submitOrServe,
@@ -66,6 +70,9 @@ export const withoutProject: ReadonlySet<string> = new Set([
 
 /** Rules by method, e.g. `dropstream.v1.SchedulerService/GetRates`. */
 export const policy: ReadonlyMap<string, Rule> = new Map(Object.entries(rules));
+
+/** Methods that change something, which the audit writes down. */
+export const mutations: ReadonlySet<string> = new Set([...policy].filter(([, rule]) => changing.has(rule)).map(([method]) => method));
 
 /** The project of a grant that counts in every project. */
 export const everyProject = '*';

@@ -22,6 +22,9 @@ export function createToken(): NewToken {
 /** The id in a token's text; undefined if it is none of ours. */
 export const tokenIdOf = (text: string): string | undefined => tokenPattern.exec(text)?.[1];
 
+/** Whether a bearer token has the form of a JWT, whose header is a JSON object. */
+export const isJwt = (text: string): boolean => /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/.test(text);
+
 const hashOf = (text: string): Buffer => createHash('sha256').update(text).digest();
 const nobodys = randomBytes(32);
 

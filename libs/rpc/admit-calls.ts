@@ -14,20 +14,24 @@ export type KnownCallers = WeakMap<Metadata, Identity>;
 type Connected = Pick<ServerInterceptingCall, 'getAuthContext'>;
 
 /** The status of a call that is refused; undefined: it goes on. @param method e.g. `dropstream.v1.SchedulerService/GetRates` */
-export type Admit = (method: string, metadata: Metadata, call: Connected) => GrpcStatus | undefined;
+export type Admit = (method: string, metadata: Metadata, call: Connected) => GrpcStatus | undefined | Promise<GrpcStatus | undefined>;
 
-/** @param known receives the identity of each call that goes on */
+/** @param known receives the identity of each call whose caller is known */
 export function admitKnown(identify: Identify, known: KnownCallers): Admit {
   return (method, metadata, call) => {
+    const admit = (identity: Identity | undefined): undefined => {
+      // A refusal is written down with the name, too.
+      if (identity) known.set(metadata, identity);
+      checkMethod(identity, method);
+    };
+    // An error that identify and checkMethod do not declare says no more than INTERNAL.
+    const refuse = (error: unknown): GrpcStatus => toStatus(error, () => {});
     try {
       const authorization = metadata.get('authorization').map(String);
       const identity = identify({ authorization, certificate: () => certificateOf(call) });
-      checkMethod(identity, method);
-      if (identity) known.set(metadata, identity);
-      return undefined;
+      return identity instanceof Promise ? identity.then(admit).catch(refuse) : admit(identity);
     } catch (error) {
-      // An error that identify and checkMethod do not declare says no more than INTERNAL.
-      return toStatus(error, () => {});
+      return refuse(error);
     }
   };
 }

@@ -12,14 +12,15 @@ import { callerOf } from './caller.js';
 import { connectionSignal, resetUnlessClosed } from './connection-signal.js';
 import type { AnyMethod, CallContext, Outgoing, StreamHandler, UnaryHandler } from './handlers.js';
 import { checkMetadata, maxReceivedMetadataBytes } from './metadata-limit.js';
-import { type NamesDeclaration, readNames, requireOneProject } from './request-names.js';
+import type { CallFacts } from './observe-calls.js';
+import { type NamesDeclaration, readNames, requireOneProject, resourceOf } from './request-names.js';
 import { type GrpcStatus, namesPlaces, toStatus } from './status.js';
 import { StreamPump } from './stream-pump.js';
 import type { StreamQuota } from './stream-quota.js';
 
 export interface BindOptions {
   readonly logger: Logger;
-  /** Identities of the calls that were admitted. */
+  /** Identities of the calls whose callers are known. */
   readonly callers: KnownCallers;
   /** Translates errors of lower libraries (storage, data) to those of errors.ts; undefined if it does not know the error. */
   readonly mapError: (error: unknown) => DomainError | undefined;
@@ -38,7 +39,7 @@ export interface BindOptions {
   /** Aborted with Unavailable when the grace period is over. */
   readonly closing: AbortSignal;
   /** Passes facts that only the handler knows to the log interceptor. */
-  readonly note: (metadata: Metadata, facts: { project: string | undefined; traceId: string }) => void;
+  readonly note: (metadata: Metadata, facts: CallFacts) => void;
 }
 
 const STREAM_RETRY_MS = 1000;
@@ -137,7 +138,8 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
   const span = childSpan(parseTraceparent(header === undefined ? undefined : String(header)) ?? activeSpan());
   const { parsed, named, violations } = readNames(names, call.request);
   const project = named[0]?.project;
-  options.note(call.metadata, { project, traceId: span.traceId });
+  const { requestId } = call.request as { requestId?: unknown };
+  options.note(call.metadata, { project, resource: resourceOf(method, named, call.request), requestId, traceId: span.traceId });
   const logger = options.logger.child({
     method,
     ...(project === undefined ? {} : { project }),

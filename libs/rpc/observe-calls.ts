@@ -1,18 +1,22 @@
 /**
  * The one interceptor for every call, including health and reflection: refuses calls that are not admitted, ends calls whose credential or connection
- * does not count any more, counts every call, and writes one log line when it ends.
+ * does not count any more, counts every call, and writes one log line when it ends, and one of the audit if it has to.
  */
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
+import { type Audit, type AuditedCall, credentialKind, isAudited } from '#auth/audit.js';
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { Admit, KnownCallers } from './admit-calls.js';
 import { blameCaller } from './callers-fault.js';
-import { toStatus } from './status.js';
+import { type GrpcStatus, toStatus } from './status.js';
 import type { ConnectionTrust } from './tls/connection-trust.js';
 
 export interface CallFacts {
-  project: string | undefined;
-  traceId: string;
+  readonly project: string | undefined;
+  readonly resource: string | undefined;
+  /** As the caller sent it. */
+  readonly requestId: unknown;
+  readonly traceId: string;
 }
 
 /** Frequent calls of little interest, which are logged at `trace`. */
@@ -42,9 +46,11 @@ export interface ObserveOptions {
   readonly admit: Admit | undefined;
   /** Default: every connection counts. */
   readonly trust?: ConnectionTrust | undefined;
+  /** Default: nothing is written down. */
+  readonly audit?: Audit | undefined;
 }
 
-export function observeCalls({ metrics, logger, facts, callers, admit, trust }: ObserveOptions): ServerInterceptor {
+export function observeCalls({ metrics, logger, facts, callers, admit, trust, audit }: ObserveOptions): ServerInterceptor {
   return (definition, call) => {
     const method = grpcMethod(definition.path, definition.requestStream, definition.responseStream);
     const foreign = quiet.test(method.service);
@@ -70,7 +76,9 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust }: 
         ...(principal === undefined ? {} : { principal }),
         ...(known ? { trace_id: known.traceId } : {}),
       };
-      logger[level]({ method: definition.path.slice(1), ...ids, code: name, ms }, 'call');
+      const rpc = definition.path.slice(1);
+      logger[level]({ method: rpc, ...ids, code: name, ms }, 'call');
+      if (audit && isAudited(rpc, name)) audit.call(auditedCall({ rpc, code: name, principal, metadata, known, call }));
     };
     /** Ends the call when the signal aborts, or at once if it has. Its reason is an error of errors.ts. @returns whether the call goes on */
     const endWith = (signal: AbortSignal | undefined): boolean => {
@@ -99,14 +107,20 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust }: 
           onReceiveMetadata: (received, proceed) => {
             metadata = received;
             if (!endWith(trust?.signalOf(call))) return;
+            const answer = (refused: GrpcStatus | undefined): void => {
+              if (over) return;
+              if (refused === undefined) {
+                // bind-handler.ts does this for the project's own services.
+                if (!foreign || endWith(callers.get(received)?.ended)) proceed(received);
+                return;
+              }
+              end(refused.code);
+              call.sendStatus(refused);
+            };
             const refused = admit?.(definition.path.slice(1), received, call);
-            if (refused === undefined) {
-              // bind-handler.ts does this for the project's own services.
-              if (!foreign || endWith(callers.get(received)?.ended)) proceed(received);
-              return;
-            }
-            end(refused.code);
-            call.sendStatus(refused);
+            // grpc-js keeps the request for as long as it waits.
+            if (refused instanceof Promise) void refused.then(answer);
+            else answer(refused);
           },
           onReceiveMessage: (message, proceed) => {
             observer.received();
@@ -127,6 +141,30 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust }: 
       },
     });
   };
+}
+
+/** Request ids of another form are refused, and stand nowhere. */
+const requestIdForm = /^[A-Za-z0-9_-]{1,64}$/;
+
+function auditedCall({ rpc, code, principal, metadata, known, call }: EndedCall): AuditedCall {
+  const certified = (): boolean => call.getAuthContext().sslPeerCertificate !== undefined;
+  const { resource, requestId, traceId } = known ?? {};
+  return {
+    principal,
+    credential: credentialKind(metadata.get('authorization').map(String), certified),
+    peer: call.getPeer(),
+    rpc,
+    resource,
+    code,
+    requestId: typeof requestId === 'string' && requestIdForm.test(requestId) ? requestId : undefined,
+    traceId,
+  };
+}
+
+interface EndedCall extends Pick<AuditedCall, 'rpc' | 'code' | 'principal'> {
+  readonly metadata: Metadata;
+  readonly known: CallFacts | undefined;
+  readonly call: Pick<ServerInterceptingCall, 'getPeer' | 'getAuthContext'>;
 }
 
 function levelOf({ service, method }: GrpcMethod, code: string): 'trace' | 'debug' | 'info' | 'warn' {

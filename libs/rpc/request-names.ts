@@ -4,7 +4,7 @@
  * (`ctx.names`) get them parsed.
  */
 import { Violations } from '#errors/errors.js';
-import { checkName, formatName, type NameKind, type ResourceName } from '#errors/resource-names.js';
+import { checkName, formatName, idPattern, type NameKind, namePatterns, type ResourceName } from '#errors/resource-names.js';
 import type { RequestOf } from './handlers.js';
 
 /**
@@ -126,6 +126,19 @@ const defaultProject = formatName('project', { project: 'default' });
 function partsOf(declared: FieldNames): readonly [kind: NameKind, rule: string] {
   const [, kind = '', rule = ''] = /^(\w+)(.*)$/.exec(declared) ?? [];
   return [kind as NameKind, rule];
+}
+
+/**
+ * The resource that a call is about: the first that its request names, or the one that it creates, if the caller chose the id.
+ * @param method e.g. `dropstream.v1.TrainerService/CreateRun`
+ */
+export function resourceOf(method: string, [first]: readonly NamedField[], request: unknown): string | undefined {
+  const created = method.split('/Create')[1];
+  if (created === undefined || first === undefined) return first?.name;
+  const kind = created.slice(0, 1).toLowerCase() + created.slice(1);
+  const id = (request as Record<string, unknown>)[`${kind}Id`];
+  if (!Object.hasOwn(namePatterns, kind) || typeof id !== 'string' || !idPattern.test(id)) return first.name;
+  return namePatterns[kind as NameKind].replace('{project}', first.project).replace(`{${kind}}`, id);
 }
 
 function isOneof(value: unknown): value is Oneof {

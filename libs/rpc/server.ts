@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { type ChannelOptions, type Metadata, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Registry } from 'prom-client';
+import type { Audit } from '#auth/audit.js';
 import { byCertificateAlone, type Identify } from '#auth/identity.js';
 import type { ProjectQuotas } from '#auth/quota.js';
 import { type DomainError, Unavailable } from '#errors/errors.js';
@@ -45,6 +46,8 @@ export interface ServerOptions {
   readonly identify?: Identify;
   /** Allows everybody on an address that other machines can reach; default false. */
   readonly allowAnonymous?: boolean;
+  /** Where mutations and refusals are written down; default: nowhere. */
+  readonly audit?: Audit;
   /** Translates errors of lower libraries to those of errors.ts. */
   readonly mapError?: (error: unknown) => DomainError | undefined;
   /** What errors may name and callers are not shown; default: what looks like a place. */
@@ -122,7 +125,15 @@ export function createServer(options: ServerOptions): RpcServer {
   const server = new Server({
     ...channelOptions(options),
     interceptors: [
-      observeCalls({ metrics, logger: options.logger, facts, callers, admit: identify && admitKnown(identify, callers), trust }),
+      observeCalls({
+        metrics,
+        logger: options.logger,
+        facts,
+        callers,
+        admit: identify && admitKnown(identify, callers),
+        trust,
+        audit: options.audit,
+      }),
     ],
   });
   const streams = options.quotasOf && new StreamQuota(options.quotasOf);

@@ -61,6 +61,18 @@ export function serviceOptions({ port }: ServiceDefaults) {
       help: 'allow the service to admit everybody on an address that other machines can reach',
       flag: true,
     },
+    auditLog: {
+      schema: z.string().default(''),
+      help: 'file to which a JSON line is appended for every change that a caller asks for and for every refusal, of this process alone; -: the standard output; empty: none',
+    },
+    auditLogBytes: {
+      schema: integer(1 << 16, 2 ** 40).default(64 << 20),
+      help: 'size in bytes at which the file of --audit-log is replaced by a new one',
+    },
+    auditLogFiles: {
+      schema: integer(1, 1000).default(8),
+      help: 'number of files of --audit-log that are kept: FILE, FILE.1 and so on; the oldest is deleted',
+    },
     tlsCert: {
       schema: z.string().default(''),
       help: 'PEM file with the certificate chain of the server; turns TLS on; read again when it changes, as are the other PEM files',

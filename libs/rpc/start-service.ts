@@ -7,6 +7,7 @@ import { version } from '#telemetry/version.js';
 import { startAdminServer } from './admin-server.js';
 import type { BoundService } from './handlers.js';
 import { mapLowerErrors } from './map-lower-errors.js';
+import { openAudit } from './open-audit.js';
 import { openIdentities } from './open-identities.js';
 import { openQuotas } from './open-quotas.js';
 import { checkListener, createServer, type RpcServer, type ServerOptions } from './server.js';
@@ -77,6 +78,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
     identities = openIdentities(config.identities, logger);
     const quotas = openQuotas(config.quotas, logger);
     undo.unshift(() => quotas.close());
+    const audit = await openAudit(config, logger, registry);
+    undo.unshift(() => audit?.close());
     // The admin server comes first, so that /readyz can say that the service is not ready yet.
     const admin = await startAdminServer({
       host: config.adminHost,
@@ -106,6 +109,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       allowAnonymous: config.allowAnonymous,
       ...(identities === undefined ? {} : { identify: identities.identify }),
       quotasOf: quotas.of,
+      ...(audit === undefined ? {} : { audit: audit.audit }),
       maxConnectionAgeMs: config.maxConnectionAgeMs,
       ...(tls === undefined ? {} : { tls: tls.current, followTls: tls.follow }),
       ...options.server,
@@ -123,7 +127,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
     const end = async (graceMs: number): Promise<void> => {
       ready = false;
       const results = await Promise.allSettled([started.drain(graceMs), built.drain?.(graceMs)]);
-      const last = await Promise.allSettled([admin.close(), built.close?.(), identities?.close(), quotas.close(), tls?.close()]);
+      const own = [admin.close(), identities?.close(), quotas.close(), tls?.close(), audit?.close()];
+      const last = await Promise.allSettled([...own, built.close?.()]);
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };

@@ -1,5 +1,6 @@
 /** The page that lists every metric, from the registries themselves. */
 import { Registry } from 'prom-client';
+import { createAuditMetrics } from '#rpc/open-audit.js';
 import { createGrpcClientMetrics, createGrpcServerMetrics } from '#telemetry/grpc-metrics.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { createTlsMetrics } from '#telemetry/tls-metrics.js';
@@ -41,6 +42,7 @@ export async function metricsPage(): Promise<string> {
   createGrpcServerMetrics(common);
   createGrpcClientMetrics(common);
   createTlsMetrics(common);
+  createAuditMetrics(common);
   out.push('', '## All services', '', ...(await rows(common)));
   out.push(
     '',
