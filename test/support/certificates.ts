@@ -16,9 +16,10 @@ export interface Authority {
   sign(request: string, certificate: string, seconds: number): void;
   /**
    * A certificate for localhost and 127.0.0.1 with the URI `spiffe://test/NAME`, followed by that of the authority if it has a parent.
+   * @param name undefined: it has no URI
    * @param seconds until it expires; below 0: it has expired
    */
-  issue(name: string, seconds?: number): Pair;
+  issue(name: string | undefined, seconds?: number): Pair;
 }
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
@@ -68,8 +69,9 @@ commonName = supplied
     issue: (subject, seconds = DAY) => {
       const id = ++issued;
       const [key, request, certificate] = [at(`${id}.key`), at(`${id}.csr`), at(`${id}.pem`)];
-      const names = `subjectAltName=DNS:localhost,IP:127.0.0.1,URI:spiffe://test/${subject}`;
-      openssl('req', '-new', ...newKey, '-keyout', key, '-out', request, '-subj', `/CN=${subject}`, '-addext', names);
+      const uri = subject === undefined ? '' : `,URI:spiffe://test/${subject}`;
+      const names = `subjectAltName=DNS:localhost,IP:127.0.0.1${uri}`;
+      openssl('req', '-new', ...newKey, '-keyout', key, '-out', request, '-subj', `/CN=${subject ?? 'nobody'}`, '-addext', names);
       sign(request, certificate, seconds);
       const chain = [certificate, ...(parent ? [at('ca.pem')] : [])].map((file) => readFileSync(file));
       return { certificate: Buffer.concat(chain), key: readFileSync(key) };
