@@ -2,6 +2,7 @@
  * What is written down of calls: one JSON line for every call that may change something, and for every refusal. A flood of refusals of one caller costs
  * a few lines a second: the others are counted in one more.
  */
+import { redacted } from '#errors/redact.js';
 import { mutations } from './policy.js';
 import { isJwt, tokenIdOf } from './tokens.js';
 
@@ -73,8 +74,9 @@ export class Audit {
   }
 }
 
+/** A request id may be a secret by mistake. */
 function lineOf({ requestId, traceId, ...call }: AuditedCall): string {
-  return JSON.stringify({ time: now(), ...call, request_id: requestId, trace_id: traceId });
+  return redacted(JSON.stringify({ time: now(), ...call, request_id: requestId, trace_id: traceId }));
 }
 
 const now = (): string => new Date().toISOString();

@@ -10,6 +10,8 @@ test('secrets are taken out by their form, and the rest of the text stays', () =
   const cases: [string, string][] = [
     ['open s3://AKIA:se/c?r@et@bucket/x failed', 'open s3://…@bucket/x failed'],
     ['"https://me:hidden@host:1/p"', '"https://…@host:1/p"'],
+    ['/home/x/https:/me:hidden@host/p is missing', '/home/x/https:/…@host/p is missing'],
+    ['cut off: s3://AKIA:hid...', 'cut off: s3://AKIA:…'],
     ['http://host/a?X-Amz-Signature=0af&x=1', 'http://host/a?X-Amz-Signature=…&x=1'],
     ['http://host/a?x=1&X-Amz-Credential=AK%2F1&X-Amz-Security-Token=q/w==', 'http://host/a?x=1&X-Amz-Credential=…&X-Amz-Security-Token=…'],
     ['to=http%3A%2F%2Fh%3Fx%3D1%26X-Amz-Signature%3D0af%26y%3D2', 'to=http%3A%2F%2Fh%3Fx%3D1%26X-Amz-Signature%3D…%26y%3D2'],
@@ -39,6 +41,7 @@ test('texts without secrets stay as they are', () => {
     'basic authentication is not supported; bearer tokens are',
     '--token-file is "token.txt", must be the name of a file with a token, and not the token itself',
     'spiffe://example.org/alice and a@b.c',
+    'http://host:9000, http://127.0.0.1:9000/p?x=1, grpc://h:1. dns:///host:7011 (http://[::1]:9000) must be http://host:port',
     '{"code":"OK","key":"runs/1","signature":3}',
   ])
     assert.equal(redacted(text), text);

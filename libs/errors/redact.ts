@@ -22,7 +22,8 @@ type Replacement = string | ((match: string, ...groups: string[]) => string);
 /** Each takes time in proportion to the length of the text. */
 const replacements: readonly (readonly [RegExp, Replacement])[] = [
   [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?!…)[^"]*/g, withoutKey],
-  [/\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"'\\<>]*/gi, withoutUser],
+  // One slash is left where a URL was taken for a path.
+  [/\b[a-z][a-z0-9+.-]{0,20}:\/\/?[^\s"'\\<>]*/gi, withoutUser],
   [new RegExp(`([?&;]|%3f|%26)(${secretNames})(=|%3d)(?:(?!%26)[^&;#\\s"'\\\\<>])+`, 'gi'), `$1$2$3${hidden}`],
   // A field of JSON, and a header.
   [/\b((?:proxy-)?authorization(["'])\s*:\s*\2(?:(?:bearer|basic)\s+)?)[^\s"'\\]+/gi, `$1${hidden}`],
@@ -36,7 +37,11 @@ const replacements: readonly (readonly [RegExp, Replacement])[] = [
 /** A password may hold slashes, question marks and at signs, so everything up to the last at sign counts. */
 function withoutUser(url: string): string {
   const at = Math.max(url.lastIndexOf('@'), url.lastIndexOf('%40'));
-  return at < 0 ? url : `${url.slice(0, url.indexOf('://') + 3)}${hidden}${url.slice(at)}`;
+  const [scheme] = /^[^/]*\/\/?/.exec(url)!;
+  if (at >= 0) return `${scheme}${hidden}${url.slice(at)}`;
+  // Without its end, a URL has something else than a port behind the name of the user.
+  const [user] = /^[^:]*:\/\/?[^/?#:[]*:(?!\d{0,5}(?:[/?#&,;.)\]}]|%|$)|port\b|…)/.exec(url) ?? [];
+  return user === undefined ? url : `${user}${hidden}`;
 }
 
 function withoutKey(text: string): string {

@@ -21,9 +21,11 @@ export function listenHost(host: string, option: string): string {
   const bare = /^\[(.*)\]$/.exec(host)?.[1] ?? host;
   const url = /^[a-z][a-z0-9+.-]*:\/\//i.exec(bare)?.[0];
   const [, name, port] = /^(?:[a-z][a-z0-9+.-]*:\/\/)?\[?([^/[\]]*?)\]?(?::(\d+))?\/?$/i.exec(bare) ?? [];
-  if (url !== undefined) throw invalid(option, host, `an address or a name without ${url}${name ? `: ${name}` : ''}`);
+  // A password may stand before it.
+  const shown = name?.replace(/^.*@/s, '');
+  if (url !== undefined) throw invalid(option, host, `an address or a name without ${url}${shown ? `: ${shown}` : ''}`);
   if (isIP(bare) === 0 && port !== undefined)
-    throw invalid(option, host, `an address or a name without a port: ${name}, and the port in ${option.replace('host', 'port')}`);
+    throw invalid(option, host, `an address or a name without a port: ${shown}, and the port in ${option.replace('host', 'port')}`);
   if (/[\s/[\]@]/.test(bare)) throw invalid(option, host, 'an address or a name, for example 127.0.0.1, ::1 or localhost');
   return bare;
 }

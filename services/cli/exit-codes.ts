@@ -1,6 +1,7 @@
 /** Exit codes of `dropstream`. `--help` and docs/command-line.md show the same table. */
 import { status } from '@grpc/grpc-js';
 import * as errors from '#errors/errors.js';
+import { redacted } from '#errors/redact.js';
 
 export const exitCodes = {
   ok: 0,
@@ -85,8 +86,10 @@ export function exitCodeOf(error: unknown): number {
   return (typeof status === 'number' ? byStatus[status] : undefined) ?? exitCodes.failure;
 }
 
-/** The text of an error for users. Each violation of InvalidArgument has a line of its own. */
-export function describeError(error: unknown): string {
+/** The text of an error for users. Each violation of InvalidArgument has a line of its own. It holds no secret. */
+export const describeError = (error: unknown): string => redacted(described(error));
+
+function described(error: unknown): string {
   if (error instanceof errors.InvalidArgument && error.violations.length > 0) {
     const lines = error.violations.map(
       (v) => `  ${v.field}${v.value === '' ? ' is not given' : ` is ${JSON.stringify(v.value)}`}, must be ${v.allowed}`,
