@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import { Identities } from '#auth/identities.js';
+import type { Identity } from '#auth/identity.js';
 import { readIdentityFile } from '#auth/identity-file.js';
 import { checkMethod, checkProjects, policy } from '#auth/policy.js';
 import { parseOwnJson } from '#bounds/own-json.js';
@@ -90,7 +91,10 @@ for (const name of members) {
     writeFileSync(path, role);
     const identities = new Identities({ path });
     after(() => identities.close());
-    const identity = identities.identify({ authorization: [], certificate: () => ({ uris: ['spiffe://x/y'], fingerprint: '' }) })!;
+    const identity = identities.identify({
+      authorization: [],
+      certificate: () => ({ uris: ['spiffe://x/y'], fingerprint: '' }),
+    }) as Identity;
     const method = 'dropstream.v1.TrainerService/GetRun';
     checkProjects(identity, method, ['constructor']);
     for (const project of members.filter((other) => other !== 'constructor'))

@@ -215,8 +215,9 @@ export function namesPlaces(error: unknown, places: Places): boolean {
   return error instanceof DomainError && !(error instanceof InvalidArgument) && hidePlaces(error.message, places) !== error.message;
 }
 
+/** Secrets come first: without its places, a text may no longer show where one ends. */
 function fitting(share: number, places: Places): Fit {
-  return { share, text: (text) => clip(hidePlaces(text.slice(0, longestRead), places), share), given: (text) => clip(text, share) };
+  return { share, text: (text) => clip(hidePlaces(redacted(text.slice(0, longestRead)), places), share), given: (text) => clip(text, share) };
 }
 
 function encodeStatus(found: Row<DomainError>, error: DomainError, fit: Fit): GrpcStatus {

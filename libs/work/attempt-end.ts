@@ -70,6 +70,6 @@ export async function runToEnd<E, V, O extends AttemptOutcome>(
 
 /** Describes an error in a record, which callers read: its class and message without places of this machine, cut if it is too long. */
 export function describeFailure(error: unknown): string {
-  const text = redacted(hidePlaces(error instanceof Error ? `${error.name}: ${error.message}` : String(error)));
+  const text = hidePlaces(redacted(error instanceof Error ? `${error.name}: ${error.message}` : String(error)));
   return text.length > longestReason ? `${text.slice(0, longestReason - 3)}...` : text;
 }

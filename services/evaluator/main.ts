@@ -36,6 +36,8 @@ export async function start(
     ...options,
     server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, quotas, signal }) => {
+      // What cannot be right is known before anything is waited for, and before anything has to be closed.
+      const caller = callerOptions(config, config.data);
       const store = await openServiceStore({ config, logger, setServing, signal });
       await warnOfQueue01(store.prompt, 'evaluation', logger, signal);
       const metrics = createEvaluatorMetrics(registry);
@@ -45,7 +47,6 @@ export async function start(
         onError: (error) => logger.warn({ error }, 'a watched evaluation could not be read'),
         quotasOf: quotas.of,
       });
-      const caller = callerOptions(config, config.data);
       const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, quotas, metrics, logger }) : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;

@@ -40,10 +40,11 @@ export async function start(
     ...options,
     server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, quotas, signal }) => {
+      // What cannot be right is known before anything is waited for, and before anything has to be closed.
+      const caller = callerOptions(config, [...config.data, config.scheduler, config.evaluator]);
       const store = await openServiceStore({ config, logger, setServing, signal });
       await warnOfQueue01(store.prompt, 'run', logger, signal);
       const metrics = createTrainerMetrics(registry);
-      const caller = callerOptions(config, [...config.data, config.scheduler, config.evaluator]);
       const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry, ...caller });
       const evaluator = config.evaluator === '' ? undefined : connect(EvaluatorServiceClient, config.evaluator, { registry, ...caller });
       const runs = new Runs({
