@@ -26,6 +26,9 @@ test('secrets are taken out by their form, and the rest of the text stays', () =
     [`${jwt} alone`, 'eyJ… alone'],
     ['-----BEGIN EC PRIVATE KEY-----\nabc\n-----END EC PRIVATE KEY-----\nrest', '-----BEGIN EC PRIVATE KEY-----…\nrest'],
     ['-----BEGIN PRIVATE KEY-----\nabc', '-----BEGIN PRIVATE KEY-----…'],
+    ['file:///a/-----BEGIN%20PRIVATE%20KEY-----%0Aab-----END%20PRIVATE%20KEY-----/b', 'file:///a/-----BEGIN%20PRIVATE%20KEY-----…/b'],
+    ['-----BEGIN PUBLIC KEY-----\nabc\n-----BEGIN PRIVATE KEY-----\nabc', '-----BEGIN PUBLIC KEY-----\nabc\n-----BEGIN PRIVATE KEY-----…'],
+    ['file:///a/Bearer%20X185bJo2daCE1 is', 'file:///a/Bearer%20… is'],
   ];
   for (const [text, expected] of cases) {
     assert.equal(redacted(text), expected);

@@ -21,7 +21,7 @@ type Replacement = string | ((match: string, ...groups: string[]) => string);
 
 /** Each takes time in proportion to the length of the text. */
 const replacements: readonly (readonly [RegExp, Replacement])[] = [
-  [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?!…)[^"]*/g, withoutKey],
+  [/-----BEGIN(?: |%20)(?:[A-Z]{1,20}(?: |%20)){0,3}PRIVATE(?: |%20)KEY-----(?!…)[^"]*/g, withoutKey],
   // One slash is left where a URL was taken for a path.
   [/\b[a-z][a-z0-9+.-]{0,20}:\/\/?[^\s"'\\<>]*/gi, withoutUser],
   [new RegExp(`([?&;]|%3f|%26)(${secretNames})(=|%3d)(?:(?!%26)[^&;#\\s"'\\\\<>])+`, 'gi'), `$1$2$3${hidden}`],
@@ -29,7 +29,7 @@ const replacements: readonly (readonly [RegExp, Replacement])[] = [
   [/\b((?:proxy-)?authorization(["'])\s*:\s*\2(?:(?:bearer|basic)\s+)?)[^\s"'\\]+/gi, `$1${hidden}`],
   [/\b((?:proxy-)?authorization\s*[:=]\s*(?:(?:bearer|basic)\s+)?)[^\s"'\\,;[\]{}]+/gi, `$1${hidden}`],
   // What stands behind these words in a sentence has no digits and capitals.
-  [/\b([Bb]earer|[Bb]asic|BEARER|BASIC)(\s+)(?=[^\s"'\\]*[0-9A-Z=_])[\w.~+/=-]{8,}/g, `$1$2${hidden}`],
+  [/\b([Bb]earer|[Bb]asic|BEARER|BASIC)(\s+|%20)(?=[^\s"'\\]*[0-9A-Z=_])[\w.~+/=-]{8,}/g, `$1$2${hidden}`],
   [/\bdst_([0-9a-f]{12})_[\w-]+/g, `dst_$1_${hidden}`],
   [/\beyJ[\w-]{2,}\.[\w-]+(?:\.[\w-]*)?/g, `eyJ${hidden}`],
 ];
@@ -46,8 +46,8 @@ function withoutUser(url: string): string {
 
 function withoutKey(text: string): string {
   const begin = text.slice(0, text.indexOf('KEY-----') + 8);
-  const last = text.lastIndexOf('-----END ');
-  const end = last < 0 ? '' : text.slice(last).replace(/^-----END [A-Z ]{0,60}(?:-----)?/, '');
+  const last = text.lastIndexOf('-----END');
+  const end = last < 0 ? '' : text.slice(last).replace(/^-----END[A-Z %0-9]{0,60}(?:-----)?/, '');
   return `${begin}${hidden}${end}`;
 }
 

@@ -217,7 +217,11 @@ export function namesPlaces(error: unknown, places: Places): boolean {
 
 /** Secrets come first: without its places, a text may no longer show where one ends. */
 function fitting(share: number, places: Places): Fit {
-  return { share, text: (text) => clip(hidePlaces(redacted(text.slice(0, longestRead)), places), share), given: (text) => clip(text, share) };
+  return {
+    share,
+    text: (text) => clip(hidePlaces(redacted(text.slice(0, longestRead)), places), share),
+    given: (text) => clip(text, share),
+  };
 }
 
 function encodeStatus(found: Row<DomainError>, error: DomainError, fit: Fit): GrpcStatus {

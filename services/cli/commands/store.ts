@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { invalid } from '#errors/errors.js';
+import { redacted } from '#errors/redact.js';
 import { mapLowerErrors } from '#rpc/map-lower-errors.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
@@ -84,14 +85,17 @@ const columns = [
   { title: 'THEN', value: ({ repaired, failed, advice }: ToldFinding) => repaired ?? failed ?? advice },
 ];
 
+/** A folder may be named by what was given in its place. */
+const withoutSecrets = <T>(value: T): T => JSON.parse(redacted(JSON.stringify(value))) as T;
+
 function tell(findings: FindingList, totals: Totals, asJson: boolean, context: Context): void {
   const { terminal } = context;
   const { list, total, unrepaired } = findings;
   if (asJson) {
-    printJson(context, { ...totals, whole: unrepaired === 0, findings: list, unlisted: total - list.length });
+    printJson(context, withoutSecrets({ ...totals, whole: unrepaired === 0, findings: list, unlisted: total - list.length }));
     return;
   }
-  if (list.length > 0) for (const line of tableLines(list, columns)) terminal.out(line);
+  if (list.length > 0) for (const line of tableLines(withoutSecrets(list), columns)) terminal.out(line);
   if (total > list.length) terminal.err(`${count(total - list.length)} further findings are not listed`);
   const what = `${count(totals.objects)} objects, ${bytes(totals.bytes)}`;
   terminal.err(unrepaired === 0 ? `${totals.store} is whole (${what})` : `${totals.store} is not whole (${what})`);
