@@ -22,10 +22,10 @@ const codec = {
   responseSerialize: (m: { n: number }) => Buffer.from([m.n]),
   responseDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
 };
-// A method that the policy knows: where certificates are demanded, others are refused.
+// A method that the policy knows, for requests without a project: where certificates are demanded, others are refused.
 const definition = {
   getOne: {
-    path: '/dropstream.v1.SchedulerService/GetSchedule' as const,
+    path: '/dropstream.v1.SchedulerService/PreviewSchedule' as const,
     requestStream: false as const,
     responseStream: false as const,
     ...codec,

@@ -26,16 +26,16 @@ const codec = {
   responseSerialize: (m: { n: number }) => Buffer.from([m.n]),
   responseDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
 };
-// Methods that the policy knows: where certificates are demanded, others are refused.
+// Methods that the policy knows, for requests without a project: where certificates are demanded, others are refused.
 const definition = {
   get: {
-    path: '/dropstream.v1.SchedulerService/GetSchedule' as const,
+    path: '/dropstream.v1.SchedulerService/PreviewSchedule' as const,
     requestStream: false as const,
     responseStream: false as const,
     ...codec,
   },
   watch: {
-    path: '/dropstream.v1.SchedulerService/WatchSchedule' as const,
+    path: '/dropstream.v1.SchedulerService/GetRates' as const,
     requestStream: false as const,
     responseStream: true as const,
     ...codec,
