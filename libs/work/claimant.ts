@@ -96,6 +96,8 @@ export class Claimant {
     const present = new Set(entries.map(keyOf));
     for (const key of this.#watched.keys()) if (!present.has(key)) this.#watched.delete(key);
     let waiting = 0;
+    // Entries that were passed by because all slots were taken have had no chance, so a slot that is given back meanwhile is for the next look.
+    let full = false;
     const look = new Look(entries, (entry) => this.#options.standing(entry, signal));
     for (const entry of this.#fair.order(entries)) {
       if (this.#active.has(keyOf(entry))) continue;
@@ -108,7 +110,8 @@ export class Claimant {
         }
         if (found.state === 'waiting') waiting++;
         else this.#fair.saw(entry, found.fence);
-        if (this.#active.size >= slots || !(await this.#isFree(entry, found, signal))) continue;
+        full ||= this.#active.size >= slots;
+        if (full || !(await this.#isFree(entry, found, signal))) continue;
         if (found.state === 'waiting' && !(await this.#isWithinLimit(entry, look))) continue;
         if (!((await mayClaim?.(entry, signal)) ?? true)) continue;
         this.#fair.begins(entry);
