@@ -3,7 +3,7 @@ import type { IndexedDataset } from '#data/datasets/index-dataset.js';
 import { saveManifest } from '#data/manifest/manifest-store.js';
 import type { ObjectStore } from '#storage/object-store.js';
 
-const projects = ['default', 'p', 'test', 'chaos', 'filters', 'pages', 'labels', 'damage'];
+const projects = ['default', 'p', 'q', 'test', 'chaos', 'filters', 'pages', 'labels', 'damage'];
 
 export async function saveForProjects(store: ObjectStore, dataset: IndexedDataset): Promise<void> {
   for (const project of projects) await saveManifest(store, dataset, project);
