@@ -188,6 +188,35 @@ function askWithoutReading(admission: Admission, count: number, caller = 'host')
   return streams;
 }
 
+test('work that nobody waits for gives way to calls of its own client and of its own caller, though bytes are left for others', async () => {
+  for (const [key, options] of [
+    ['a', { maxClientBytes: 80 }],
+    ['other client', { maxClientBytes: 100 }],
+    ['a', { maxClientBytes: 50 }],
+  ] as const) {
+    const admission = admissionOf(options);
+    let given = 0;
+    const ahead = admission.tryEnter(by('caller', 'a'), needs(10), () => {
+      given++;
+      ahead?.made();
+      ahead?.left();
+      return true;
+    });
+    assert.ok(ahead);
+    // 70 beside 10 is more than the three quarters that one caller may hold, or than the client may.
+    const call = admission.enter(by('caller', key), needs(70), never);
+    assert.ok(await settled(call), `${key} ${options.maxClientBytes}`);
+    assert.deepEqual([given, admission.held, admission.waiting], [1, 70, 0]);
+    (await call).left();
+  }
+  const admission = admissionOf({ maxClientBytes: 80 });
+  const held = await admission.enter(by('caller', 'a'), needs(60), never);
+  const waits = admission.enter(by('caller', 'b'), needs(40), never);
+  assert.equal(await settled(waits), false, 'what is held for a stream stays');
+  held.left();
+  (await waits).left();
+});
+
 test('streams that nobody reads leave half of what their caller may hold to the shares that read', async () => {
   const admission = admissionOf({ turns: 4 });
   await readOnce(admission, 'honest');

@@ -230,6 +230,7 @@ export class Admission {
    * otherwise small batches could block a large one for ever. Calls that wait for memory that nobody reads are overtaken.
    */
   #nextOf(caller: Caller): SubShare | 'wait' | undefined {
+    for (const share of caller.shares.values()) this.#giveUpOwnAhead(share);
     const passed = new Set<SubShare>();
     for (;;) {
       const share = leastTime(caller.shares.values(), caller.now, (one) => !passed.has(one) && this.#mayAsk(one));
@@ -245,6 +246,21 @@ export class Admission {
         if (stalled === 0 || stalled + needs.bytes <= this.#memory.limitOf(caller)) return undefined;
       }
     }
+  }
+
+  /** A caller's batches that nobody waits for give way to its first call where they are what keeps it from the limits of its share or its caller. */
+  #giveUpOwnAhead(share: SubShare): void {
+    const first = share.waiting[0];
+    if (!first) return;
+    const { caller } = share;
+    const { bytes } = first.needs;
+    const ofShare = (holder: SubShare): boolean => holder === share;
+    const ofCaller = (holder: SubShare): boolean => holder.caller === caller;
+    if (share.held - this.#memory.aheadBytes(ofShare) + bytes <= Math.max(bytes, this.options.maxClientBytes))
+      while (!this.#memory.fitsShare(share, first.needs) && this.#memory.giveUpAhead(ofShare));
+    const left = caller.held - this.#memory.aheadBytes(ofCaller);
+    if (left === 0 || left + bytes <= this.#memory.limitOf(caller))
+      while (!this.#memory.fitsCaller(caller, first.needs) && this.#memory.giveUpAhead(ofCaller));
   }
 
   /** Whether its first call keeps the limits of its own share, and of shares that are not known to read. */

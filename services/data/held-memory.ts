@@ -75,6 +75,13 @@ export class HeldMemory {
     return sum;
   }
 
+  /** Bytes of batches that nobody waits for. */
+  aheadBytes(matches: (share: SubShare) => boolean): number {
+    let sum = 0;
+    for (const { giveUp, share, needs } of this.#calls) if (giveUp && matches(share)) sum += needs.bytes;
+    return sum;
+  }
+
   /** Gives up one batch that nobody waits for. @returns whether its memory is free now */
   giveUpAhead(matches: (share: SubShare) => boolean): boolean {
     for (const { giveUp, share } of this.#calls) if (giveUp && matches(share) && giveUp()) return true;
