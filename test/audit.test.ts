@@ -5,24 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createToken } from '#auth/tokens.js';
-import { DropKind, DropMode, DropSchedule, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { connect, InvalidArgument } from '#rpc/client.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { schedulerConfig } from '../services/scheduler/config.js';
 import { start } from '../services/scheduler/main.js';
+import { earlyDropout as spec } from './support/early-dropout.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'dropstream-audits-'));
 after(() => rmSync(folder, { recursive: true }));
 const soon = { timeoutMs: 20_000 };
-
-const spec = DropScheduleSpec.fromPartial({
-  kind: DropKind.DROPOUT,
-  rate: 0.1,
-  mode: DropMode.EARLY,
-  schedule: DropSchedule.LINEAR,
-  cutoffEpoch: 5,
-});
 
 async function scheduler(...argv: string[]) {
   const options = ['--port', '0', '--admin-port', '0', '--store', join(folder, 'store'), ...argv];

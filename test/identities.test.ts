@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readIdentityFile } from '#auth/identity-file.js';
 import { Client } from '#client/client.js';
-import { DropKind, DropMode, DropSchedule, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { connect, InvalidArgument, NotFound, PermissionDenied, Unauthenticated } from '#rpc/client.js';
 import { createLogger, silentLogger } from '#telemetry/logger.js';
@@ -16,6 +15,7 @@ import { dataConfig } from '../services/data/config.js';
 import { start as startData } from '../services/data/main.js';
 import { schedulerConfig } from '../services/scheduler/config.js';
 import { start as startScheduler } from '../services/scheduler/main.js';
+import { earlyDropout as spec } from './support/early-dropout.js';
 import { noOpenssl } from './support/openssl.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'dropstream-identities-'));
@@ -74,13 +74,6 @@ function clientOf(address: string, token?: string) {
   return client;
 }
 
-const spec = DropScheduleSpec.fromPartial({
-  kind: DropKind.DROPOUT,
-  rate: 0.1,
-  mode: DropMode.EARLY,
-  schedule: DropSchedule.LINEAR,
-  cutoffEpoch: 5,
-});
 const soon = { timeoutMs: 20_000 };
 
 test('a service with identities, from the command that makes a token to the one that revokes it', { timeout }, async () => {

@@ -4,24 +4,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { DropKind, DropMode, DropSchedule, DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { connect, NotFound, PermissionDenied, Unauthenticated } from '#rpc/client.js';
 import { createLogger } from '#telemetry/logger.js';
 import { schedulerConfig } from '../services/scheduler/config.js';
 import { start } from '../services/scheduler/main.js';
+import { earlyDropout as spec } from './support/early-dropout.js';
 import { issuerUrl, jwtIssuer } from './support/jwt-issuer.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'dropstream-jwts-'));
 after(() => rmSync(folder, { recursive: true }));
-
-const spec = DropScheduleSpec.fromPartial({
-  kind: DropKind.DROPOUT,
-  rate: 0.1,
-  mode: DropMode.EARLY,
-  schedule: DropSchedule.LINEAR,
-  cutoffEpoch: 5,
-});
 
 test('callers with JWTs: roles by claims, streams that end with the token, and logs without it', { timeout: 60_000 }, async () => {
   const issuer = await jwtIssuer('RS256');

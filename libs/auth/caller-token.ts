@@ -1,4 +1,5 @@
 /** The token that a caller shows: DROPSTREAM_TOKEN, or a file with it, which is read again so that it can be replaced while the process runs. */
+import { reread } from '#bounds/reread.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import { invalid } from '#errors/errors.js';
 import { tokenIdOf } from './tokens.js';
@@ -8,7 +9,6 @@ export type CallerToken = () => string;
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const MAX_BYTES = 16 << 10;
-const LOOK_MS = 1000;
 /** RFC 6750. */
 const bearer = /^[A-Za-z0-9._~+/-]{16,8192}=*$/;
 
@@ -17,30 +17,14 @@ const bearer = /^[A-Za-z0-9._~+/-]{16,8192}=*$/;
  * @throws InvalidArgument, which never repeats the token
  */
 export function callerToken(file: string | undefined, env: Environment): CallerToken | undefined {
-  if (file) return tokenOfFile(file, '--token-file');
+  if (file) return reread(() => readToken(file, '--token-file'));
   const given = env.DROPSTREAM_TOKEN;
   if (given) {
     const token = checked(given, 'DROPSTREAM_TOKEN');
     return () => token;
   }
-  return env.DROPSTREAM_TOKEN_FILE ? tokenOfFile(env.DROPSTREAM_TOKEN_FILE, 'DROPSTREAM_TOKEN_FILE') : undefined;
-}
-
-/** A file that cannot be read any more, or holds no token, leaves the last one in use. */
-function tokenOfFile(path: string, option: string): CallerToken {
-  let token = readToken(path, option);
-  let readAt = performance.now();
-  return () => {
-    const now = performance.now();
-    if (now - readAt < LOOK_MS) return token;
-    readAt = now;
-    try {
-      token = readToken(path, option);
-    } catch {
-      // The service says so if the last one does not count any more.
-    }
-    return token;
-  };
+  const named = env.DROPSTREAM_TOKEN_FILE;
+  return named ? reread(() => readToken(named, 'DROPSTREAM_TOKEN_FILE')) : undefined;
 }
 
 function readToken(path: string, option: string): string {

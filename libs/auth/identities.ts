@@ -3,12 +3,13 @@
  * the last good content stays.
  */
 import { setMaxListeners } from 'node:events';
+import { fileVersion } from '#bounds/file-version.js';
 import { type DomainError, Unauthenticated, Unavailable } from '#errors/errors.js';
 import type { Identify, Identity, Shown } from './identity.js';
 import { type IdentityFile, readIdentityFile } from './identity-file.js';
 import { IssuedTokens } from './jwt.js';
 import type { Role } from './policy.js';
-import { type FetchKeys, versionOf } from './signing-keys.js';
+import type { FetchKeys } from './signing-keys.js';
 import { isJwt, isTokenOf, tokenIdOf } from './tokens.js';
 
 export interface IdentitiesOptions {
@@ -44,7 +45,7 @@ export class Identities {
 
   /** The owner closes it. @throws InvalidArgument for a file that cannot be used */
   constructor(private readonly options: IdentitiesOptions) {
-    this.#seen = versionOf(options.path);
+    this.#seen = fileVersion(options.path);
     this.#issued = new IssuedTokens({ fetch: options.fetchKeys ?? noFetch, onFault: (error) => options.onFault?.(error) });
     this.#use(readIdentityFile(options.path));
     this.#timer = setInterval(() => this.#look(), options.lookMs ?? LOOK_MS).unref();
@@ -78,7 +79,7 @@ export class Identities {
   }
 
   #look(): void {
-    const version = versionOf(this.options.path);
+    const version = fileVersion(this.options.path);
     if (version !== this.#seen) {
       this.#seen = version;
       try {

@@ -4,7 +4,7 @@
  *     { "version": 1, "default": { "runs": 500, "queued": 50, "streams": 100 }, "projects": { "vision": { "runs": null, "weight": 3 } } }
  */
 import { z } from 'zod';
-import { readSmallFile } from '#bounds/small-file.js';
+import { contentOrReason } from '#bounds/small-file.js';
 import { InvalidArgument, invalid, Violations } from '#errors/errors.js';
 import { idPattern } from '#errors/resource-names.js';
 import type { QuotaRules } from './quota.js';
@@ -27,14 +27,7 @@ const schema = z.strictObject({
 const MAX_BYTES = 4 << 20;
 const option = '--quotas';
 
-/** What the file holds, or why it cannot be read. */
-export function contentOf(path: string): Buffer | Error {
-  try {
-    return readSmallFile(path, MAX_BYTES);
-  } catch (error) {
-    return error as Error;
-  }
-}
+export const readQuotas = (path: string): Buffer | Error => contentOrReason(path, MAX_BYTES);
 
 /** @throws InvalidArgument with every violation */
 export function parseQuotas(read: Buffer | Error, path: string): QuotaRules {

@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { InvalidArgument, ResourceExhausted } from '#errors/errors.js';
 import { checkQuota, noQuotas, type QuotaRules, quotasOf, weightOf } from './quota.js';
-import { contentOf, parseQuotas } from './quota-file.js';
+import { parseQuotas, readQuotas } from './quota-file.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'dropstream-quota-'));
 after(() => rmSync(folder, { recursive: true }));
 const path = join(folder, 'quotas.json');
 const read = (content: unknown): QuotaRules => {
   writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
-  return parseQuotas(contentOf(path), path);
+  return parseQuotas(readQuotas(path), path);
 };
 
 test('a project has the defaults, what it names itself, and no limit where it says null', () => {
@@ -68,5 +68,5 @@ test('a file that says something else is refused, and says where', () => {
       (error) => error instanceof InvalidArgument && where.test(error.message),
       JSON.stringify(content),
     );
-  assert.throws(() => parseQuotas(contentOf(join(folder, 'absent')), 'absent'), InvalidArgument);
+  assert.throws(() => parseQuotas(readQuotas(join(folder, 'absent')), 'absent'), InvalidArgument);
 });

@@ -4,7 +4,7 @@
  */
 import { SettledFiles } from '#bounds/settled-files.js';
 import { noQuotas, type ProjectQuotas, type QuotaRules, quotasOf, weightOf } from './quota.js';
-import { contentOf, parseQuotas } from './quota-file.js';
+import { parseQuotas, readQuotas } from './quota-file.js';
 
 export interface QuotasOptions {
   /** Empty: nothing is limited, and all projects have the same weight. */
@@ -25,13 +25,13 @@ export class Quotas {
   /** The owner closes it. @throws InvalidArgument for a file that cannot be used */
   constructor({ path, lookMs = 500, onChange, onFault, onWell }: QuotasOptions) {
     if (path === '') return;
-    const first = contentOf(path);
+    const first = readQuotas(path);
     this.#rules = parseQuotas(first, path);
     const use = ([content]: readonly (Buffer | Error)[]): void => {
       this.#rules = parseQuotas(content!, path);
       onChange();
     };
-    this.#file = new SettledFiles({ read: () => [contentOf(path)], lookMs, use, onFault, onWell }, [first]);
+    this.#file = new SettledFiles({ read: () => [readQuotas(path)], lookMs, use, onFault, onWell }, [first]);
   }
 
   readonly of = (project: string): ProjectQuotas => quotasOf(this.#rules, project);

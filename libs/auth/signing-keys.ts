@@ -2,11 +2,11 @@
  * The public keys of an issuer (a JWK set), from a file that is read again when it changes, or from an https URL that is asked again when the keys are
  * old or lack the one that is looked for. Whatever goes wrong, the last good keys stay.
  */
-import { statSync } from 'node:fs';
 import type { CryptoKey, JWK, JWTVerifyGetKey } from 'jose';
 import { JWKSNoMatchingKey } from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { z } from 'zod';
+import { fileVersion } from '#bounds/file-version.js';
 import { orAborted } from '#bounds/or-aborted.js';
 import { readSmallFile } from '#bounds/small-file.js';
 import { invalid, Unavailable } from '#errors/errors.js';
@@ -71,7 +71,7 @@ export class SigningKeys {
     const { source } = options;
     if ('url' in source) void this.#fetch();
     else {
-      this.#version = versionOf(source.file);
+      this.#version = fileVersion(source.file);
       this.#set = parseKeys(readKeysFile(source.file), source.file);
     }
   }
@@ -83,7 +83,7 @@ export class SigningKeys {
       if (performance.now() >= this.#fetchAtMs) void this.#fetch();
       return;
     }
-    const version = versionOf(source.file);
+    const version = fileVersion(source.file);
     if (version === this.#version) return;
     this.#version = version;
     try {
@@ -197,14 +197,4 @@ function parseKeys(content: Buffer, where: string): KeySet {
   }
   const { keys } = parsed.data as { keys: JWK[] };
   return { keys, find: createLocalJWKSet({ keys }), texts: new Map() };
-}
-
-/** Changes whenever the file was written or replaced, also behind a symbolic link. */
-export function versionOf(path: string): string {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
 }

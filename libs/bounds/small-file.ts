@@ -12,6 +12,15 @@ export function oddKind(entry: Kind): string | undefined {
   return entry.isBlockDevice() || entry.isCharacterDevice() ? 'a device' : 'no regular file';
 }
 
+/** The content, or why it cannot be read: for files that are looked at again and again. */
+export function contentOrReason(path: string, maxBytes: number): Buffer | Error {
+  try {
+    return readSmallFile(path, maxBytes);
+  } catch (error) {
+    return error as Error;
+  }
+}
+
 /**
  * The whole content, read at once.
  * @throws Error, with a reason that does not repeat the path, for anything but a regular file of at most `maxBytes`

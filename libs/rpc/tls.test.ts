@@ -11,24 +11,19 @@ import type { Identify } from '#auth/identity.js';
 import { Unauthenticated, Unavailable } from '#errors/errors.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
+import { numberMessages } from '../../test/support/number-messages.js';
 import { noOpenssl } from '../../test/support/openssl.js';
 import { type ConnectOptions, connect } from './client.js';
 import { service, unary } from './handlers.js';
 import { createServer } from './server.js';
 
-const codec = {
-  requestSerialize: (m: { n: number }) => Buffer.from([m.n]),
-  requestDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
-  responseSerialize: (m: { n: number }) => Buffer.from([m.n]),
-  responseDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
-};
 // A method that the policy knows, for requests without a project: where certificates are demanded, others are refused.
 const definition = {
   getOne: {
     path: '/dropstream.v1.SchedulerService/PreviewSchedule' as const,
     requestStream: false as const,
     responseStream: false as const,
-    ...codec,
+    ...numberMessages,
   },
 };
 

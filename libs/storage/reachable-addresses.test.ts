@@ -93,15 +93,21 @@ async function httpServer(location?: string): Promise<{ port: number; requests: 
   return { port: (server.address() as AddressInfo).port, requests: () => requests };
 }
 
+/** A store whose name is asked of the name server on the port. */
+async function storeNamed(port: number, nameServerPort: number) {
+  const store = await openStore(`s3://bucket/p?endpoint=http://store.example:${port}`, {
+    env,
+    probe: false,
+    limits: { ...limits, lookUp: lookUpAt(nameServerPort) },
+  });
+  after(() => store.close());
+  return store;
+}
+
 test('a name that changes its address to that of a metadata service is not connected to any more', async () => {
   const web = await httpServer();
   const names = await nameServer([['127.0.0.1'], ['169.254.169.254'], ['0.0.0.0']]);
-  const store = await openStore(`s3://bucket/p?endpoint=http://store.example:${web.port}`, {
-    env,
-    probe: false,
-    limits: { ...limits, lookUp: lookUpAt(names.port) },
-  });
-  after(() => store.close());
+  const store = await storeNamed(web.port, names.port);
   await assert.rejects(store.get('a/b'), /b/);
   assert.deepEqual([names.asked(), web.requests()], [1, 1]);
   for (const wanted of [/169\.254\.169\.254, which no store may have/, /0\.0\.0\.0, which no store may have/])
@@ -113,12 +119,7 @@ test('a name that changes its address to that of a metadata service is not conne
 test('of several addresses, only those that may be reached are tried', async () => {
   const web = await httpServer();
   const names = await nameServer([['169.254.169.254', '127.0.0.1']]);
-  const store = await openStore(`s3://bucket/p?endpoint=http://store.example:${web.port}`, {
-    env,
-    probe: false,
-    limits: { ...limits, lookUp: lookUpAt(names.port) },
-  });
-  after(() => store.close());
+  const store = await storeNamed(web.port, names.port);
   await assert.rejects(store.get('a/b'), /b/);
   assert.equal(web.requests(), 1);
 });

@@ -1,6 +1,7 @@
 /** The credentials of an S3 store: from the environment, or from a file that is read again, so that they can be replaced while a service runs. */
 import { z } from 'zod';
 import { parseOwnJson } from '#bounds/own-json.js';
+import { reread } from '#bounds/reread.js';
 import { readSmallFile } from '#bounds/small-file.js';
 
 export interface S3Keys {
@@ -16,14 +17,14 @@ const text = z.string().min(1).max(4096);
 const schema = z.strictObject({ accessKey: text, secretKey: text, sessionToken: text.optional() });
 
 const MAX_BYTES = 64 << 10;
-const LOOK_MS = 1000;
 
 /**
  * DROPSTREAM_S3_CREDENTIALS_FILE, or DROPSTREAM_S3_ACCESS_KEY and …_SECRET_KEY (…_SESSION_TOKEN), or the AWS_* names.
  * @throws Error with a reason that repeats no secret
  */
 export function s3Keys(env: Readonly<Record<string, string | undefined>>): S3KeySource {
-  if (env.DROPSTREAM_S3_CREDENTIALS_FILE) return keysOfFile(env.DROPSTREAM_S3_CREDENTIALS_FILE);
+  const file = env.DROPSTREAM_S3_CREDENTIALS_FILE;
+  if (file) return reread(() => readKeys(file));
   const own = env.DROPSTREAM_S3_ACCESS_KEY !== undefined;
   const accessKey = own ? env.DROPSTREAM_S3_ACCESS_KEY : env.AWS_ACCESS_KEY_ID;
   const secretKey = own ? env.DROPSTREAM_S3_SECRET_KEY : env.AWS_SECRET_ACCESS_KEY;
@@ -34,23 +35,6 @@ export function s3Keys(env: Readonly<Record<string, string | undefined>>): S3Key
     );
   const keys = { accessKey, secretKey, sessionToken };
   return () => keys;
-}
-
-/** A file that cannot be used any more leaves the last keys in use, of which the store says if they do not count any more. */
-function keysOfFile(path: string): S3KeySource {
-  let keys = readKeys(path);
-  let readAt = performance.now();
-  return () => {
-    const now = performance.now();
-    if (now - readAt < LOOK_MS) return keys;
-    readAt = now;
-    try {
-      keys = readKeys(path);
-    } catch {
-      // The last ones stay.
-    }
-    return keys;
-  };
 }
 
 function readKeys(path: string): S3Keys {

@@ -316,6 +316,7 @@ describe('a server that answers badly', () => {
     });
     await writeFile(path, 'no keys');
     signed.clear();
+    // Longer than the pause between two readings of the file; nothing shows that it was read and refused.
     await new Promise((resolve) => setTimeout(resolve, 1100));
     await keyed.head('a');
     assert.deepEqual([...signed], ['two session']);

@@ -256,11 +256,17 @@ export class Admission {
     const { bytes } = first.needs;
     const ofShare = (holder: SubShare): boolean => holder === share;
     const ofCaller = (holder: SubShare): boolean => holder.caller === caller;
-    if (share.held - this.#memory.aheadBytes(ofShare) + bytes <= Math.max(bytes, this.options.maxClientBytes))
-      while (!this.#memory.fitsShare(share, first.needs) && this.#memory.giveUpAhead(ofShare));
-    const left = caller.held - this.#memory.aheadBytes(ofCaller);
-    if (left === 0 || left + bytes <= this.#memory.limitOf(caller))
-      while (!this.#memory.fitsCaller(caller, first.needs) && this.#memory.giveUpAhead(ofCaller));
+    const memory = this.#memory;
+    if (!memory.fitsShare(share, first.needs)) {
+      const left = share.held - memory.aheadBytes(ofShare);
+      if (left === 0 || left + bytes <= this.options.maxClientBytes)
+        while (!memory.fitsShare(share, first.needs) && memory.giveUpAhead(ofShare));
+    }
+    if (!memory.fitsCaller(caller, first.needs)) {
+      const left = caller.held - memory.aheadBytes(ofCaller);
+      if (left === 0 || left + bytes <= memory.limitOf(caller))
+        while (!memory.fitsCaller(caller, first.needs) && memory.giveUpAhead(ofCaller));
+    }
   }
 
   /** Whether its first call keeps the limits of its own share, and of shares that are not known to read. */

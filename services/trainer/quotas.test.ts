@@ -74,6 +74,7 @@ test('a changed file counts soon, and one that cannot be used changes nothing', 
   await create(client, 'damage', 'a');
   await assert.rejects(create(client, 'damage', 'b'), refuses('runs', 1, 'damage'));
   writeFileSync(path, '{ "version": 1, "default": { "runs": -1 } }');
+  // Longer than two looks at the file; nothing but the service's log shows that it was refused.
   await new Promise((resolve) => setTimeout(resolve, 1500));
   await assert.rejects(create(client, 'damage', 'b'), refuses('runs', 1, 'damage'));
   renameSync(newFile({ default: { runs: 2 } }), path);

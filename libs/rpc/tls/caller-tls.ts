@@ -1,7 +1,6 @@
 /** The certificates that a process trusts and shows when it calls services, from files that are read again for new connections. */
-import { type ClientTls, clientPaths, clientTlsOf, readContents, type TlsPaths } from './read-tls.js';
-
-const LOOK_MS = 1000;
+import { reread } from '#bounds/reread.js';
+import { type ClientTls, type Contents, clientPaths, clientTlsOf, readContents, type TlsPaths } from './read-tls.js';
 
 /**
  * A function to be asked for each new connection; undefined without TLS. Files that cannot be used leave the last good ones in use, of which the
@@ -11,21 +10,14 @@ const LOOK_MS = 1000;
 export function callerTls(given: TlsPaths): (() => ClientTls) | undefined {
   const paths = clientPaths(given);
   if (paths === undefined) return undefined;
-  let contents = readContents(paths);
-  let tls = clientTlsOf(paths, contents, Date.now());
-  let readAt = performance.now();
-  return () => {
-    const now = performance.now();
-    if (now - readAt < LOOK_MS) return tls;
-    readAt = now;
-    const found = readContents(paths);
-    if (found.every((content, index) => Buffer.isBuffer(content) && content.equals(contents[index] as Buffer))) return tls;
-    try {
-      tls = clientTlsOf(paths, found, Date.now());
-      contents = found;
-    } catch {
-      // The last good ones stay.
-    }
-    return tls;
-  };
+  let used: { readonly contents: Contents; readonly tls: ClientTls } | undefined;
+  return reread(() => {
+    const contents = readContents(paths);
+    // Equal contents are the same object, so that channels keep what they have made of it.
+    const isUsed = contents.every(
+      (content, index) => Buffer.isBuffer(content) && used !== undefined && content.equals(used.contents[index] as Buffer),
+    );
+    if (used === undefined || !isUsed) used = { contents, tls: clientTlsOf(paths, contents, Date.now()) };
+    return used.tls;
+  });
 }

@@ -1,5 +1,5 @@
 /** The files of TLS, read and checked: those of a server, and those of a caller. */
-import { readSmallFile } from '#bounds/small-file.js';
+import { contentOrReason } from '#bounds/small-file.js';
 import { invalid } from '#errors/errors.js';
 import { checkAuthority, checkPair, contentOf, type PemFile } from './certificates.js';
 
@@ -37,14 +37,7 @@ const MAX_PEM_BYTES = 1 << 20;
 const options = { tlsCert: '--tls-cert', tlsKey: '--tls-key', tlsClientCa: '--tls-client-ca', tlsCa: '--tls-ca' } as const;
 
 /** Reads files; a file that cannot be read is the reason why. */
-export const readContents = (paths: readonly string[]): Contents =>
-  paths.map((path) => {
-    try {
-      return readSmallFile(path, MAX_PEM_BYTES);
-    } catch (error) {
-      return error as Error;
-    }
-  });
+export const readContents = (paths: readonly string[]): Contents => paths.map((path) => contentOrReason(path, MAX_PEM_BYTES));
 
 /** The files of a server in the order of `serverTlsOf`; undefined without TLS. @throws InvalidArgument if the certificate or the key is missing */
 export function serverPaths({ tlsCert = '', tlsKey = '', tlsClientCa = '' }: TlsPaths): string[] | undefined {

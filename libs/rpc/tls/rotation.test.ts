@@ -10,6 +10,7 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { InvalidArgument, Unavailable } from '#errors/errors.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { type Authority, makeAuthority, type Pair, SecretMount } from '../../../test/support/certificates.js';
+import { numberMessages } from '../../../test/support/number-messages.js';
 import { noOpenssl } from '../../../test/support/openssl.js';
 import { until } from '../../../test/support/until.js';
 import { type ConnectOptions, connect } from '../client.js';
@@ -20,25 +21,19 @@ import { startService } from '../start-service.js';
 import { callerTls } from './caller-tls.js';
 
 const options = { skip: noOpenssl, timeout: 60_000 };
-const codec = {
-  requestSerialize: (m: { n: number }) => Buffer.from([m.n]),
-  requestDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
-  responseSerialize: (m: { n: number }) => Buffer.from([m.n]),
-  responseDeserialize: (b: Buffer) => ({ n: b[0] ?? 0 }),
-};
 // Methods that the policy knows, for requests without a project: where certificates are demanded, others are refused.
 const definition = {
   get: {
     path: '/dropstream.v1.SchedulerService/PreviewSchedule' as const,
     requestStream: false as const,
     responseStream: false as const,
-    ...codec,
+    ...numberMessages,
   },
   watch: {
     path: '/dropstream.v1.SchedulerService/GetRates' as const,
     requestStream: false as const,
     responseStream: true as const,
-    ...codec,
+    ...numberMessages,
   },
 };
 
