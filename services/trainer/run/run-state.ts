@@ -14,6 +14,8 @@ export interface KnownCheckpoint {
   readonly step: number;
   /** Sequence number of its record: of two checkpoints of one step, the one that was committed later is the newer one. */
   readonly sequence: number;
+  /** True if the newest attempt that wanted to begin with it could not load it. */
+  readonly damaged: boolean;
 }
 
 export interface RunView {
@@ -124,13 +126,15 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
         { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
-      return withRun({ step: body.value.fromStep });
+      return withRun({ step: body.value.fromStep }, { checkpoints: marked(view, body.value.checkpoint, false) });
+    case 'checkpointSkipped':
+      return withRun({}, { checkpoints: marked(view, body.value.checkpoint, true) });
     case 'steps': {
       const last = body.value.steps.at(-1);
       return last === undefined ? view : withRun({ step: last.step + 1n });
     }
     case 'checkpoint': {
-      const checkpoint = { name: body.value.checkpoint, step: Number(body.value.step), sequence };
+      const checkpoint = { name: body.value.checkpoint, step: Number(body.value.step), sequence, damaged: false };
       // A checkpoint of no later step than an earlier one is not progress.
       const further = checkpoint.step > (view.checkpoints[0]?.step ?? 0);
       const others = view.checkpoints.filter(({ name }) => name !== checkpoint.name);
@@ -190,6 +194,10 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
   }
 }
 
+function marked({ checkpoints }: RunView, name: string, damaged: boolean): readonly KnownCheckpoint[] {
+  return checkpoints.map((one) => (one.name === name ? { ...one, damaged } : one));
+}
+
 /** Resuming a run resets the number of claims without progress. A worker that stops takes its own claim back; one that failed does not. */
 function fruitlessAfter({ run, fruitlessAttempts }: RunView, state: RunState, released: boolean): number {
   if (state !== RunState.QUEUED) return fruitlessAttempts;
@@ -206,7 +214,7 @@ export function isBest(view: RunView, step: number, top1: number): boolean {
 }
 
 /** Changes with the fields of a view and with how they are computed. */
-const snapshotVersion = 3;
+const snapshotVersion = 4;
 
 /** Encodes a view as JSON for a snapshot. */
 export function encodeView({ run, scheduleChanges, ...rest }: RunView): string {

@@ -10,7 +10,7 @@ import type { RunView } from '../run/run-state.js';
 
 export interface RetentionOptions {
   readonly view: RunView;
-  /** Number of newest checkpoints that are kept. */
+  /** Number of newest checkpoints that are kept. Those that an attempt could not load do not count: no attempt could go back to them. */
   readonly keep: number;
   /** True if checkpoints at the end of epochs are evaluated. */
   readonly evaluates: boolean;
@@ -32,9 +32,9 @@ export async function deleteOldCheckpoints(store: ObjectStore, options: Retentio
   });
 }
 
-/** The checkpoints to keep: the newest ones, the best one, and those that wait for their evaluation. */
+/** The checkpoints to keep: the newest whole ones, the best one, and those that wait for their evaluation. */
 function neededIds({ view, keep, evaluates }: RetentionOptions): string[] {
-  const newest = view.checkpoints.slice(0, keep);
+  const newest = view.checkpoints.filter(({ damaged }) => !damaged).slice(0, keep);
   return [...newest, ...(evaluates ? view.unevaluated : []), { name: view.run.bestCheckpoint }].map(({ name }) => idOf(name));
 }
 
