@@ -1,5 +1,6 @@
 /**
- * The life of a service's process. SIGTERM and SIGINT drain it, and it exits with 0. A second signal makes it exit at once. An uncaught error is
+ * The life of a service's process. SIGTERM and SIGINT drain it, and it exits with 0; SIGINT comes from a person at a terminal, who waits, and not from
+ * a platform whose load balancers have to learn of it, so that it drains without delay. A second signal makes it exit at once. An uncaught error is
  * logged, and it exits with 1. A parent process with an IPC channel receives the ports.
  */
 
@@ -10,7 +11,8 @@ import { mapLowerErrors } from './map-lower-errors.js';
 export interface DrainableService {
   readonly port?: number;
   readonly adminPort?: number;
-  drain(): Promise<void>;
+  /** `delayMs`: how long it still serves all calls; default: as it is configured. */
+  drain(options?: { readonly delayMs?: number }): Promise<void>;
 }
 
 export interface RunOptions {
@@ -45,7 +47,7 @@ export async function runService({ name, start, logger = createLogger({ service:
     logger.info({ signal }, 'draining');
     try {
       // Before the start is complete, there is nothing to drain.
-      await running?.drain();
+      await running?.drain(signal === 'SIGINT' ? { delayMs: 0 } : {});
       logger.info('stopped');
       process.exit(0);
     } catch (error) {

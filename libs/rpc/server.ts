@@ -82,6 +82,8 @@ export interface RpcServer {
   start(): Promise<void>;
   /** Sets the health status of one service (`dropstream.v1.TrainerService`), or of all services if undefined. */
   setServing(serving: boolean, service?: string): void;
+  /** Sets the health status of all services to NOT_SERVING for good. Calls are served as before, so that clients can learn it before they fail. */
+  leave(): void;
   /** Rejects new calls and ends watches with UNAVAILABLE. Other calls may finish within `graceMs`, and then end with UNAVAILABLE too. */
   drain(graceMs: number): Promise<void>;
   /** Same as drain(0). */
@@ -174,13 +176,19 @@ export function createServer(options: ServerOptions): RpcServer {
   if (options.reflection !== false) reflectionOf(serviceNames).addToServer(server);
 
   let port = options.port ?? 0;
-  let state: 'new' | 'serving' | 'ended' = 'new';
+  let state: 'new' | 'serving' | 'leaving' | 'ended' = 'new';
   let unfollow: (() => void) | undefined;
   const setServing = (serving: boolean, service?: string): void => {
     // A late probe must not undo the draining.
-    if (serving && state === 'ended') return;
+    if (serving && (state === 'leaving' || state === 'ended')) return;
     for (const name of service === undefined ? ['', ...serviceNames] : [service])
       health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  };
+
+  const leave = (): void => {
+    if (state === 'ended') return;
+    state = 'leaving';
+    setServing(false);
   };
 
   const drain = async (graceMs: number): Promise<void> => {
@@ -224,6 +232,7 @@ export function createServer(options: ServerOptions): RpcServer {
       state = 'serving';
       setServing(true);
     },
+    leave,
     drain,
     close: () => drain(0),
   };

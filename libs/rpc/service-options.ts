@@ -94,7 +94,14 @@ export function serviceOptions({ port }: ServiceDefaults) {
       schema: z.enum(logLevels as [LogLevel, ...LogLevel[]]).default('info'),
       help: `lowest level that is logged: ${logLevels.join(', ')}`,
     },
-    drainMs: { schema: integer(0, 3_600_000).default(25_000), help: 'milliseconds that running calls have to finish after SIGTERM' },
+    drainDelayMs: {
+      schema: integer(0, 600_000).default(5000),
+      help: 'milliseconds after SIGTERM for which a service that says that it is not ready still serves all calls, so that load balancers and clients can learn it first; workers stop at once; 0 for SIGINT',
+    },
+    drainMs: {
+      schema: integer(0, 3_600_000).default(25_000),
+      help: 'milliseconds after --drain-delay-ms that running calls have to finish, while no new ones are taken',
+    },
     maxConnectionAgeMs: {
       schema: integer(0, 86_400_000).default(300_000),
       help: 'milliseconds after which clients are asked to reconnect, so that they find new replicas; 0: never',

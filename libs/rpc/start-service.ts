@@ -1,4 +1,5 @@
 /** Starts a service: registry, gRPC server, admin server, readiness and draining. The `main.ts` of every service calls this. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Registry } from 'prom-client';
 import type { Quotas } from '#auth/quotas.js';
 import { createLogger, type Logger } from '#telemetry/logger.js';
@@ -16,8 +17,8 @@ import { watchTls } from './tls/watched-tls.js';
 
 export interface ServiceParts {
   readonly services: readonly BoundService[];
-  /** Runs when draining begins, at the same time as the draining of calls: stops workers and writes checkpoints. */
-  readonly drain?: (graceMs: number) => Promise<void>;
+  /** Runs when draining begins, while calls are still served: stops workers and writes checkpoints. */
+  readonly drain?: () => Promise<void>;
   /** Runs last, when no call is left: closes stores and clients. */
   readonly close?: () => Promise<void>;
   readonly beforeScrape?: () => void | Promise<void>;
@@ -56,9 +57,12 @@ export interface RunningService {
   readonly port: number;
   readonly adminPort: number;
   readonly registry: Registry;
-  /** Turns readiness off, gives calls and workers `graceMs` to finish (default: the configured value), and then closes everything. */
-  drain(graceMs?: number): Promise<void>;
-  /** Same as drain without a grace period. */
+  /**
+   * Turns readiness off and stops workers at once; takes calls for `delayMs` more, gives those that run then `graceMs` to finish, and closes everything.
+   * Defaults: as configured, and no delay if there is nothing to call.
+   */
+  drain(times?: { readonly delayMs?: number; readonly graceMs?: number }): Promise<void>;
+  /** Same as drain without delay and grace period. Ends the delay of a drain in progress. */
   close(): Promise<void>;
 }
 
@@ -124,16 +128,28 @@ export async function startService(options: StartOptions): Promise<RunningServic
     logger.info({ host: config.host, port: started.port, admin_port: admin.port, version }, 'serving');
 
     let ended: Promise<void> | undefined;
-    const end = async (graceMs: number): Promise<void> => {
+    const hurry = new AbortController();
+    const end = async (delayMs: number, graceMs: number): Promise<void> => {
       ready = false;
-      const results = await Promise.allSettled([started.drain(graceMs), built.drain?.(graceMs)]);
+      started.leave();
+      const calls = async (): Promise<void> => {
+        // Only an abort ends it early.
+        await delay(delayMs, undefined, { signal: hurry.signal }).catch(() => undefined);
+        await started.drain(graceMs);
+      };
+      const results = await Promise.allSettled([calls(), built.drain?.()]);
       const own = [admin.close(), identities?.close(), quotas.close(), tls?.close(), audit?.close()];
       const last = await Promise.allSettled([...own, built.close?.()]);
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };
-    const drain = (graceMs = config.drainMs): Promise<void> => (ended ??= end(graceMs));
-    return { name, port: started.port, adminPort: admin.port, registry, drain, close: () => drain(0) };
+    const usualDelayMs = built.services.length === 0 ? 0 : config.drainDelayMs;
+    const drain: RunningService['drain'] = ({ delayMs = usualDelayMs, graceMs = config.drainMs } = {}) => (ended ??= end(delayMs, graceMs));
+    const close = (): Promise<void> => {
+      hurry.abort();
+      return drain({ delayMs: 0, graceMs: 0 });
+    };
+    return { name, port: started.port, adminPort: admin.port, registry, drain, close };
   } catch (error) {
     for (const step of undo) await Promise.resolve(step()).catch(() => {});
     throw error;

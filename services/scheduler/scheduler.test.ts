@@ -298,7 +298,7 @@ test('watches are bounded, and end when a replica drains', async () => {
   const first = c.watchSchedule({ name }, t)[Symbol.asyncIterator]();
   await first.next();
   await assert.rejects(all(c.watchSchedule({ name }, t)), errors.ResourceExhausted);
-  const drained = small.drain(5000);
+  const drained = small.drain({ delayMs: 0, graceMs: 5000 });
   await assert.rejects(async () => await first.next(), errors.Unavailable);
   await drained;
 });

@@ -50,6 +50,10 @@ export const trainerOptions = {
     schema: integer(0, 86_400_000).default(600_000),
     help: 'milliseconds without progress after which a run that has finished training stops waiting for its evaluations',
   },
+  stopStepMs: {
+    schema: integer(0, 3_600_000).default(5000),
+    help: 'milliseconds after SIGTERM that the step under way may take to end; one that would take longer, by the step before it, is cancelled at once, and the next worker does it again; the checkpoint is written after it',
+  },
 } as const;
 
 export type TrainerConfig = ConfigOf<typeof trainerOptions>;

@@ -112,7 +112,8 @@ test('what the compose file gives a service is what the service takes', async ()
     for (const option of ['data', 'scheduler', 'evaluator'])
       if (option in config) assert.notEqual(String((config as Record<string, unknown>)[option]), '', `${name} has --${option}`);
     const grace = Number(/stop_grace_period: (\d+)s/.exec(block)![1]);
-    assert.ok(grace * 1000 > config.drainMs, `${name} is killed after ${grace} s and drains for ${config.drainMs} ms`);
+    const drainMs = config.drainDelayMs + config.drainMs;
+    assert.ok(grace * 1000 > drainMs, `${name} is killed after ${grace} s and drains for ${drainMs} ms`);
   }
 });
 

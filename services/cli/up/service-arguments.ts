@@ -21,7 +21,8 @@ export const stopOrder: readonly (readonly ServiceName[])[] = [['trainer'], ['ev
 
 /** Arguments after `dropstream serve SERVICE`, without ports. */
 export function serviceArguments(service: ServiceName, s: Surroundings): string[] {
-  const common = ['--store', s.store, '--log-level', s.logLevel, '--drain-ms', String(s.drainMs)];
+  // On one machine nobody has to learn that a service leaves: the workers that call it have ended before, and a person waits for `up` to end.
+  const common = ['--store', s.store, '--log-level', s.logLevel, '--drain-delay-ms', '0', '--drain-ms', String(s.drainMs)];
   const own: Record<ServiceName, () => string[]> = {
     scheduler: () => [],
     data: () => s.dataRoots.flatMap((root) => ['--root', root]),

@@ -47,7 +47,7 @@ export class UndecodableImages extends Error {
 /** One batch is evaluated while the next one is prepared. */
 const buffers = 2;
 
-/** @throws CheckpointDamaged, ObjectNotFound, UndecodableImages, NonFiniteScores; any error of the data service */
+/** @throws CheckpointDamaged, ObjectNotFound, UndecodableImages, NonFiniteScores; any error of the data service; what the signal ends, with any error */
 export async function scoreCheckpoint(options: ScoreOptions): Promise<EvaluationResult> {
   const begun = performance.now();
   const { store, parent, spec, runUid, data, signal } = options;
@@ -63,7 +63,11 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
     { imageSize: model.imageSize, classes: model.classes, batch: spec.batchSize as number },
     options,
   );
+  // A batch of a large model may take longer than there is time.
+  const abandon = (): void => program.cancel();
+  signal.addEventListener('abort', abandon, { once: true });
   try {
+    signal.throwIfAborted();
     await load(program, loaded);
     const request = { plan: evaluationPlan(spec, trained, model.imageSize), parent, epochs: 1, signal };
     const batches = new PreparedBatches({ data, request, program, classes: program.classes, buffers });
@@ -80,6 +84,7 @@ export async function scoreCheckpoint(options: ScoreOptions): Promise<Evaluation
       await batches.close();
     }
   } finally {
+    signal.removeEventListener('abort', abandon);
     program.dispose();
   }
 }

@@ -27,8 +27,10 @@ export interface AttemptOptions {
   readonly evaluationWaitMs: number;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;
-  /** Aborts when this worker should give the run back at the next step. */
+  /** Aborts when this worker should give the run back: after the step under way if that ends in time, otherwise without it. */
   readonly stopping: AbortSignal;
+  /** Milliseconds that the step under way may take to end after that. */
+  readonly stopStepMs: number;
 }
 
 export interface AttemptContext extends AttemptOptions {

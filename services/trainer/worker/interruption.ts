@@ -1,7 +1,7 @@
-/** Watches for requests to stop training between two steps: a pause of the run, or a stop of the worker. */
+/** Watches for requests to stop training: a pause of the run, which is looked for now and then, or a stop of the worker, which is known at once. */
 import type { AttemptOptions } from './attempt-context.js';
 
-/** Training was stopped between two steps. */
+/** Training was stopped; the program is as it was between two steps. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
   constructor(readonly kind: 'paused' | 'stopped') {
@@ -14,6 +14,7 @@ const lookEveryMs = 100;
 export class Interruption {
   readonly #interrupt = new AbortController();
   readonly #timer: NodeJS.Timeout;
+  readonly #unlisten: () => void;
   /** Aborts with Interrupted, or with the end of the claim. */
   readonly signal: AbortSignal;
 
@@ -25,10 +26,13 @@ export class Interruption {
     };
     look();
     this.#timer = setInterval(look, lookEveryMs);
+    stopping.addEventListener('abort', look, { once: true });
+    this.#unlisten = () => stopping.removeEventListener('abort', look);
     this.signal = AbortSignal.any([claimed.signal, this.#interrupt.signal]);
   }
 
   close(): void {
     clearInterval(this.#timer);
+    this.#unlisten();
   }
 }

@@ -39,7 +39,8 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   let program: Program | undefined;
   try {
     const { checkpoints: known, run } = context.claimed.view;
-    const like = (await newestNumerics(context.store, known, run.uid, context.claimed.signal))?.fingerprint;
+    const like = (await newestNumerics(context.store, known, run.uid, interruption.signal))?.fingerprint;
+    interruption.signal.throwIfAborted();
     program = await context.programs.compile({ uid: run.uid, spec: context.spec, like }, context.engine);
     return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations, waiting });
   } catch (error) {
@@ -71,7 +72,7 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   metrics.engineBytes.set({ project, run }, program.peakBytes);
   if (program.gpu) metrics.useGpu(program.gpu);
   logger.info({ engine_bytes: program.peakBytes, numerics: fingerprintLine(program.fingerprint) }, 'the model is compiled');
-  const from = await startingPoint(context, program);
+  const from = await startingPoint(context, program, interruption.signal);
   // Evaluations that an earlier attempt requested and whose results are not in the log.
   if (evaluations) for (const checkpoint of claimed.view.unevaluated) evaluations.begin(checkpoint);
   logger.info({ step: from.step, total_steps: totalSteps, attempt: claimed.view.run.attempt }, 'training');

@@ -2,7 +2,7 @@
  * The training itself: optimizer steps in order, from a step of the run to its end. Knows neither log nor store: whoever consumes the
  * steps decides between two of them whether to save, stop or go on. Nothing of the program runs while the consumer holds a step.
  */
-import type { Program } from '#engine/index.js';
+import type { Program, StepRequest } from '#engine/index.js';
 import { layerDecayScales } from '#nn/layer-decay.js';
 import { countTopK } from '#nn/metrics.js';
 import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
@@ -30,6 +30,8 @@ export interface LoopOptions {
   readonly dropKind: DropKind;
   /** Ends the loop between two steps, also while it waits for data; never inside a step. */
   readonly signal: AbortSignal;
+  /** Computes each step once its data is there; whoever cancels the program meanwhile gets its error from the loop. Default: just runs it. */
+  readonly during?: <T>(step: () => Promise<T>) => Promise<T>;
 }
 
 /** The loss or the gradient norm is not a finite number, so training cannot continue. */
@@ -54,7 +56,7 @@ export interface TrainedStep {
 }
 
 export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedStep, void, void> {
-  const { program, spec, stepsPerEpoch, batches, rates, signal } = options;
+  const { program, spec, stepsPerEpoch, batches, rates, signal, during = (step) => step() } = options;
   const mixed = mixes(spec);
   const [beta1, beta2] = spec.optBetas as [number, number];
   const names = program.parameters.map(({ name }) => name);
@@ -69,12 +71,13 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
       const path = options.dropKind === DropKind.DROP_PATH;
       const samples = micro.reduce((sum, batch) => sum + batch.samples, 0);
       let firstSample = 0;
-      const result = await program.step({
-        microBatches: micro.map(({ images, targets, samples: count }) => {
-          const first = firstSample;
-          firstSample += count;
-          return { images, targets, samples: count, firstSample: first };
-        }),
+      const microBatches = micro.map(({ images, targets, samples: count }) => {
+        const first = firstSample;
+        firstSample += count;
+        return { images, targets, samples: count, firstSample: first };
+      });
+      const request: StepRequest = {
+        microBatches,
         random: {
           seed: spec.seed,
           step,
@@ -96,7 +99,8 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
           weightDecay,
           emaDecay: spec.modelEma ? spec.modelEmaDecay : -1,
         },
-      });
+      };
+      const result = await during(() => program.step(request));
       const loss = meanLoss(result.losses);
       if (!Number.isFinite(loss) || !Number.isFinite(result.gradNorm)) throw new NonFiniteLoss(step, loss, result.gradNorm);
       const metrics: StepMetrics = {

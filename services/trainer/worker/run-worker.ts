@@ -35,6 +35,7 @@ export interface WorkerDeps {
     | 'prefetchBytes'
     | 'dataWaitMs'
     | 'evaluationWaitMs'
+    | 'stopStepMs'
     | 'instance'
     | 'succeeds'
   >;
@@ -50,7 +51,7 @@ export interface WorkerDeps {
 
 export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 
-/** Starts the worker. The caller must stop it, which saves a checkpoint of every run after its current step and gives the run back. */
+/** Starts the worker. The caller must stop it, which saves a checkpoint of every run, after its current step if that ends in time, and gives the run back. */
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
   const programs = new RunPrograms();
@@ -104,6 +105,7 @@ async function attempted(
       run: id,
       data: { addresses: data, ...(caller && { connect: caller }), inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
       evaluationWaitMs: deps.config.evaluationWaitMs,
+      stopStepMs: deps.config.stopStepMs,
     });
   } finally {
     await forgetMetrics();

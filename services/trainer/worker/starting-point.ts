@@ -21,20 +21,26 @@ class NoWholeCheckpoint extends Error {
   }
 }
 
-/** Fills the program, and says in the log where the attempt resumes. @throws NoWholeCheckpoint, OtherNumerics, FinetuneMismatch, StartingPointGone */
-export async function startingPoint(context: AttemptContext, program: Program): Promise<Progress> {
+/**
+ * Fills the program, and says in the log where the attempt resumes. `signal` ends the reading of a checkpoint.
+ * @throws NoWholeCheckpoint, OtherNumerics, FinetuneMismatch, StartingPointGone; the signal's reason
+ */
+export async function startingPoint(context: AttemptContext, program: Program, signal: AbortSignal): Promise<Progress> {
   const { claimed } = context;
-  const newest = await newestWhole(context);
+  const newest = await newestWhole(context, signal);
   if (newest !== undefined) return await resume(context, program, newest.name, newest.loaded);
   // Starting again from the beginning without an error would hide the loss.
   const { checkpoints, run } = claimed.view;
   if (checkpoints.length > 0) throw new NoWholeCheckpoint(checkpoints.map(({ name }) => name));
-  await initialize(context, program);
+  await initialize(context, program, signal);
   if (run.attempt > 1) await reportResumed(context, 0, '', false);
   return { step: 0, sums: emptySums(0), undecodable: [] };
 }
 
-async function newestWhole(context: AttemptContext): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
+async function newestWhole(
+  context: AttemptContext,
+  signal: AbortSignal,
+): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
   const { store, claimed, logger, spec } = context;
   const { uid } = claimed.view.run;
   const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name, uid), name]));
@@ -46,7 +52,7 @@ async function newestWhole(context: AttemptContext): Promise<{ name: string; loa
     logger.error({ error, checkpoint }, 'a checkpoint cannot be loaded and was skipped');
     await context.append({ $case: 'checkpointSkipped', value: { checkpoint, reason: hidePlaces(error.message) } });
   };
-  const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { allocate: allocateMemory, signal: claimed.signal });
+  const loaded = await loadLatestValid(store, [...nameOf.keys()], onDamaged, { allocate: allocateMemory, signal });
   return loaded && { name: nameOf.get(loaded.manifestKey) as string, loaded };
 }
 
@@ -63,12 +69,12 @@ async function resume(context: AttemptContext, program: Program, name: string, l
   return progress;
 }
 
-async function initialize({ store, claimed, spec, logger }: AttemptContext, program: Program): Promise<void> {
+async function initialize({ store, claimed, spec, logger }: AttemptContext, program: Program, signal: AbortSignal): Promise<void> {
   await program.initialize(spec.seed);
   const { finetune } = spec;
   if (finetune === '') return;
-  const manifestKey = await finetuneManifest(store, claimed.view, claimed.signal);
-  const loaded = await loadCheckpoint(store, manifestKey, { groups: ['weights'], signal: claimed.signal });
+  const manifestKey = await finetuneManifest(store, claimed.view, signal);
+  const loaded = await loadCheckpoint(store, manifestKey, { groups: ['weights'], signal });
   for (const notice of await finetuneFrom(program, finetune, loaded)) logger.info({ checkpoint: finetune, notice }, 'finetuning');
 }
 

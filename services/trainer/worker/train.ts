@@ -1,5 +1,5 @@
 /** Trains a run in one attempt: runs the steps to the end, records them and saves checkpoints. */
-import type { Program } from '#engine/index.js';
+import { type Program, StepCancelled } from '#engine/index.js';
 import { DomainError } from '#errors/errors.js';
 import { runRates } from '../run/run-rates.js';
 import type { AttemptContext } from './attempt-context.js';
@@ -8,6 +8,7 @@ import { ProgressRecorder } from './progress-recorder.js';
 import type { RunCheckpoints } from './run-checkpoints.js';
 import { trainSteps } from './run-loop.js';
 import { ScheduleChanges } from './schedule-changes.js';
+import { StepUnderWay } from './step-under-way.js';
 import type { StepsRecorder } from './steps-recorder.js';
 import { openTrainingBatches } from './training-batches.js';
 import type { Progress } from './training-state.js';
@@ -22,7 +23,7 @@ export interface TrainingParts {
 }
 
 /**
- * Trains from `from` to the end of the run. Everything is decided between two steps.
+ * Trains from `from` to the end of the run. Everything is decided between two steps, except that a step is cancelled for which a stop leaves no time.
  * @throws Interrupted, or what the data service refuses with, after saving what there is; NonFiniteLoss, TooManyUndecodable
  */
 export async function train(context: AttemptContext, parts: TrainingParts, from: Progress): Promise<void> {
@@ -39,6 +40,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     return batch;
   };
   const schedule = new ScheduleChanges(context);
+  const underWay = new StepUnderWay({ stopping: context.stopping, budgetMs: context.stopStepMs, cancel: () => program.cancel() });
   const steps = trainSteps({
     program,
     spec,
@@ -49,6 +51,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     rates: runRates(spec, stepsPerEpoch, () => claimed.view.scheduleChanges),
     dropKind: claimed.view.dropKind,
     signal: parts.interruption.signal,
+    during: (step) => underWay.during(step),
   });
   // A step that nobody will record is not computed to its end.
   const abandon = (): void => program.cancel();
@@ -60,13 +63,16 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
       if (checkpoints.isDue(recorder.step)) await checkpoints.save(program, recorder.progress);
       await schedule.takeBefore(recorder.step);
     }
-  } catch (error) {
+  } catch (thrown) {
+    const error = thrown instanceof StepCancelled && underWay.cancelled ? new Interrupted('stopped') : thrown;
+    if (error !== thrown) context.logger.info({ step: recorder.step }, 'the step under way was cancelled, because it would not have ended in time');
     // Both come between two steps: what there is can be saved whole, and an attempt that waits for data in vain keeps what it did.
     if (!(error instanceof Interrupted || error instanceof DomainError)) throw error;
     if (recorder.step > from.step && !claimed.signal.aborted) await checkpoints.saveLast(program, recorder.progress);
     throw error;
   } finally {
     claimed.signal.removeEventListener('abort', abandon);
+    underWay.close();
     await batches.close();
     await schedule.close();
   }
