@@ -103,7 +103,7 @@ export async function startFleet(system: System, dataRoot: string, workers: numb
     const one = new FleetProcess({
       name,
       service,
-      argv: ['--store', await system.storeFor(name), '--drain-ms', '5000', ...argv],
+      argv: ['--store', await system.storeFor(name), '--drain-delay-ms', '0', '--drain-ms', '5000', ...argv],
       env,
       logs,
     });

@@ -37,10 +37,7 @@ export async function startingPoint(context: AttemptContext, program: Program, s
   return { step: 0, sums: emptySums(0), undecodable: [] };
 }
 
-async function newestWhole(
-  context: AttemptContext,
-  signal: AbortSignal,
-): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
+async function newestWhole(context: AttemptContext, signal: AbortSignal): Promise<{ name: string; loaded: LoadedCheckpoint } | undefined> {
   const { store, claimed, logger, spec } = context;
   const { uid } = claimed.view.run;
   const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name, uid), name]));

@@ -65,7 +65,8 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     }
   } catch (thrown) {
     const error = thrown instanceof StepCancelled && underWay.cancelled ? new Interrupted('stopped') : thrown;
-    if (error !== thrown) context.logger.info({ step: recorder.step }, 'the step under way was cancelled, because it would not have ended in time');
+    if (error !== thrown)
+      context.logger.info({ step: recorder.step }, 'the step under way was cancelled, because it would not have ended in time');
     // Both come between two steps: what there is can be saved whole, and an attempt that waits for data in vain keeps what it did.
     if (!(error instanceof Interrupted || error instanceof DomainError)) throw error;
     if (recorder.step > from.step && !claimed.signal.aborted) await checkpoints.saveLast(program, recorder.progress);
