@@ -24,6 +24,7 @@ export const suites = {
     'services/trainer/resume.test.ts',
     'test/chaos/sigkill.test.ts',
     'test/determinism/',
+    'test/drain/evicted-in-a-step.test.ts',
   ],
   // Whole systems: the command line with every service, the demo, the documents' examples, deployment files beside real tools.
   // On a GPU, or on lavapipe; `npm run test:webgpu` also runs other tests there.

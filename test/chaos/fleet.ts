@@ -1,4 +1,4 @@
-/** Services as processes, of the built package unless told otherwise, each with its own way to the store, its log in a file and its memory watched. */
+/** Services as processes of the built package, each with its own way to the store, its log in a file and its memory watched. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, readFileSync } from 'node:fs';
@@ -20,8 +20,6 @@ export interface ProcessOptions {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logs: string;
-  /** Options of Node; default none. */
-  readonly nodeArgv?: readonly string[];
 }
 
 /** A service that is started again on the same port after it was killed. */
@@ -74,10 +72,9 @@ export class FleetProcess {
   }
 
   async #launch(): Promise<void> {
-    const { name, service, argv, env, logs, nodeArgv = [] } = this.options;
+    const { name, service, argv, env, logs } = this.options;
     if (this.#port === 0) this.#port = await freePort();
-    const ports = ['--port', String(this.#port), '--admin-port', '0'];
-    const child = spawn(process.execPath, [...nodeArgv, entry, 'serve', service, ...ports, ...argv], {
+    const child = spawn(process.execPath, [entry, 'serve', service, '--port', String(this.#port), '--admin-port', '0', ...argv], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...env },
     });

@@ -2,7 +2,6 @@
 
 import { FleetProcess } from '../chaos/fleet.js';
 import type { ServiceName } from '../support/processes.js';
-import { sourceFlags } from '../support/processes.js';
 
 export interface FleetPlace {
   readonly store: string;
@@ -79,7 +78,7 @@ export class ReplicatedFleet {
   async #add(name: string, service: ServiceName, argv: string[]): Promise<void> {
     const { store, logs, env } = this.place;
     const common = ['--store', store, '--drain-delay-ms', String(DRAIN_DELAY_MS), '--drain-ms', '5000'];
-    const one = new FleetProcess({ name, service, argv: [...common, ...argv], env, logs, nodeArgv: sourceFlags });
+    const one = new FleetProcess({ name, service, argv: [...common, ...argv], env, logs });
     this.#processes.push(one);
     await one.start();
   }
