@@ -34,6 +34,7 @@ export const suites = {
     'services/trainer/gpu-faults.test.ts',
     'services/trainer/gpu-kill-and-pause.test.ts',
     'services/trainer/gpu-tuned-run.test.ts',
+    'test/drain/gpu-evicted-in-a-step.test.ts',
   ],
   // The quick demo on a GPU takes a software device minutes, so CI does not run it.
   'webgpu-demo': ['services/cli/demo/gpu-demo.test.ts'],

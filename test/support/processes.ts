@@ -29,7 +29,7 @@ export async function startService(
   argv: string[],
   env: Record<string, string> = {},
 ): Promise<ServiceProcess> {
-  const child = fork(cliPath, ['serve', service, '--port', '0', '--admin-port', '0', ...argv], {
+  const child = fork(cliPath, ['serve', service, '--port', '0', '--admin-port', '0', '--drain-delay-ms', '0', ...argv], {
     execArgv: sourceFlags,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, NODE_TEST_CONTEXT: '', ...env },

@@ -42,6 +42,9 @@ export interface RunningServices {
   stop(): Promise<void>;
 }
 
+/** A large model's checkpoint may take its writer so long; whoever does not want to wait presses Ctrl-C again. */
+const CHECKPOINT_MS = 110_000;
+
 /** @throws CommandError if another `up` uses the folder or a service does not start; services that had started are stopped */
 export async function startAll(options: StartAllOptions): Promise<RunningServices> {
   const other = readUpState(options.home);
@@ -77,7 +80,7 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
       ports,
       env: options.env,
       cwd: options.cwd,
-      graceMs: drainMs + 10_000,
+      graceMs: claimingServices.includes(service) ? Math.max(drainMs, CHECKPOINT_MS) + 10_000 : drainMs + 10_000,
       instance: claimingServices.includes(service) ? `${name}-${session}` : undefined,
       onLine: (line) => {
         if (files.includes(file)) file.write(line);
