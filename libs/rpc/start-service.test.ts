@@ -9,8 +9,10 @@ import { service, unary } from './handlers.js';
 import { serviceOptions } from './service-options.js';
 import { type RunningService, type ServiceParts, startService } from './start-service.js';
 
-const bytes = (b: Buffer): Buffer => b;
-const codec = { requestSerialize: bytes, requestDeserialize: bytes, responseSerialize: bytes, responseDeserialize: bytes };
+// Messages without fields.
+const write = (): Buffer => Buffer.alloc(0);
+const read = (): object => ({});
+const codec = { requestSerialize: write, requestDeserialize: read, responseSerialize: write, responseDeserialize: read };
 const definition = {
   echo: { path: '/test.v1.TestService/Echo' as const, requestStream: false as const, responseStream: false as const, ...codec },
 };
