@@ -3,7 +3,9 @@ import { after, before, test } from 'node:test';
 import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { type Evaluation, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { InvalidArgument } from '#rpc/client.js';
+import { silentLogger } from '#telemetry/logger.js';
 import { type Evaluator, follow, type Trainer, TrainingServices } from '../../test/support/training-services.js';
+import { scoreCheckpoint } from './worker/score-checkpoint.js';
 
 let services: TrainingServices;
 let trainer: Trainer;
@@ -137,6 +139,33 @@ test('a damaged checkpoint fails with the name of the part', async () => {
   await services.store.put(key, bytes);
   assert.equal(evaluation.state, EvaluationState.FAILED);
   assert.ok(evaluation.failure.includes(key), evaluation.failure);
+});
+
+test('an evaluation whose worker stops ends in the middle of a batch', async () => {
+  const { evaluation } = await evaluator.createEvaluation(
+    { parent, spec: { checkpoint, manifest: services.evalManifest, ema: true, batchSize: 20 } },
+    soon,
+  );
+  const stopping = new AbortController();
+  const counts: number[] = [];
+  const scored = scoreCheckpoint({
+    store: services.store,
+    parent,
+    spec: evaluation!.spec!,
+    runUid: (await trainer.getRun({ name: 'projects/p/runs/trained' }, soon)).run!.uid,
+    data: { addresses: [data] },
+    // The weights have been scored on the first batch, the average has not.
+    onImages: (count) => {
+      counts.push(count);
+      stopping.abort(new Error('the worker is stopping'));
+    },
+    onProgress: () => assert.fail('the batch was completed'),
+    signal: stopping.signal,
+    logger: silentLogger(),
+  });
+  await assert.rejects(scored, /the worker is stopping/);
+  assert.deepEqual(counts, [20]);
+  assert.equal((await finished(evaluation!.name)).state, EvaluationState.SUCCEEDED);
 });
 
 test('an evaluation that waits is cancelled for good', async () => {

@@ -109,6 +109,8 @@ async function scoreAll(
   const weights = new ScoreSums(program.classes);
   const ema = withEma ? new ScoreSums(program.classes, 'moving average') : undefined;
   const score = async ({ images, targets, labels, samples }: PreparedBatch, sums: ScoreSums, state: 'weights' | 'ema'): Promise<void> => {
+    // What is asked for after a cancel is not part of it.
+    signal.throwIfAborted();
     const { logits, losses } = await program.evaluate({ images, targets, samples }, state);
     sums.add(logits, losses, labels);
     onImages(samples);
