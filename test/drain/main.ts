@@ -66,7 +66,8 @@ async function main(): Promise<boolean> {
       warmupEpochs: 0,
       cutoffEpoch: 1,
       saveCkptSeconds: 0,
-      saveCkptFreq: 1,
+      // The worker that leaves has a step to save.
+      saveCkptFreq: 2,
       saveCkptNum: 1,
     });
     const argv = values.stop_step_ms === undefined ? [] : ['--stop-step-ms', values.stop_step_ms];
