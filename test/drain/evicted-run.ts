@@ -52,13 +52,14 @@ export async function evictedRun(owner: Owner, workspace: Workspace, spec: RunSp
 
   let present = await worker();
   const calm = history(await follow(trainer, await create('calm'), undefined, limitMs));
-  const stepSeconds = Math.max(...[...calm.values()].map((step) => step.stepSeconds));
+  const lengths = [...calm.values()].map((step) => step.stepSeconds);
+  const stepSeconds = Math.max(...lengths);
   say(`undisturbed: ${calm.size} steps of up to ${stepSeconds.toFixed(1)} s`);
 
   const evictions: Eviction[] = [];
   const evict = async (): Promise<void> => {
-    // The middle of the step that began with the record of the one before it.
-    await delay((stepSeconds * 1000) / 2);
+    // The middle of the step that began with the record of the one before it; a first step may take much longer than the others.
+    await delay((Math.min(...lengths) * 1000) / 2);
     const begun = performance.now();
     const leaving = present;
     const code = await leaving.end('SIGTERM');
