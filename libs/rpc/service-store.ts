@@ -3,11 +3,14 @@
  * here, so that they tell the same truth about it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Registry } from 'prom-client';
 import { z } from 'zod';
 import { orAborted } from '#bounds/or-aborted.js';
+import { MeasuredStore } from '#storage/measured-store.js';
 import { type ObjectStore, StoreFull, StoreUnavailable } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import { createStoreMetrics } from '#telemetry/store-metrics.js';
 import { startHealthProbe } from './health-probe.js';
 import { PromptStore } from './prompt-store.js';
 import type { RpcServer } from './server.js';
@@ -45,6 +48,7 @@ export interface ServiceStore {
 export interface ServiceStoreOptions {
   readonly config: { readonly store: string; readonly storeTimeoutMs: number; readonly healthProbeMs?: number | undefined };
   readonly logger: Logger;
+  readonly registry: Registry;
   /** Given by a service that does not serve without its store. */
   readonly setServing?: RpcServer['setServing'] | undefined;
   /** Ends the waiting for a store that is away. */
@@ -60,8 +64,11 @@ const LONGEST_PAUSE_MS = 10_000;
  * Opens the store; one that does not answer is waited for, and the log says so. The caller closes it.
  * @throws InvalidStoreUri; StoreUnavailable if waiting cannot help; the signal's reason
  */
-export async function openServiceStore({ config, logger, setServing, signal }: ServiceStoreOptions): Promise<ServiceStore> {
-  const patient = await openWhenPresent(config.store, logger, signal);
+export async function openServiceStore({ config, logger, registry, setServing, signal }: ServiceStoreOptions): Promise<ServiceStore> {
+  const metrics = createStoreMetrics(registry);
+  const opened = await openWhenPresent(config.store, { logger, onAway: () => metrics.away(true), signal });
+  metrics.away(false);
+  const patient = new MeasuredStore(opened, metrics);
   const prompt = new PromptStore(patient, { operationMs: config.storeTimeoutMs });
   const health =
     setServing &&
@@ -86,7 +93,13 @@ export async function openServiceStore({ config, logger, setServing, signal }: S
   };
 }
 
-async function openWhenPresent(uri: string, logger: Logger, signal: AbortSignal | undefined): Promise<ObjectStore> {
+interface OpeningOptions {
+  readonly logger: Logger;
+  readonly onAway: () => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function openWhenPresent(uri: string, { logger, onAway, signal }: OpeningOptions): Promise<ObjectStore> {
   const begunAt = performance.now();
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs)) {
     const attempt = AbortSignal.any([AbortSignal.timeout(OPEN_MS), ...(signal ? [signal] : [])]);
@@ -103,6 +116,7 @@ async function openWhenPresent(uri: string, logger: Logger, signal: AbortSignal 
       }
       const mayReturn = attempt.aborted || (error instanceof StoreUnavailable && error.retryable);
       if (!mayReturn) throw error;
+      onAway();
       logger.warn({ error, waited_s: secondsSince(begunAt), next_look_ms: pauseMs }, 'the object store does not answer; waiting for it');
     }
     await delay(pauseMs, undefined, { signal });

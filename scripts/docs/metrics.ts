@@ -3,6 +3,7 @@ import { Registry } from 'prom-client';
 import { createAuditMetrics } from '#rpc/open-audit.js';
 import { createGrpcClientMetrics, createGrpcServerMetrics } from '#telemetry/grpc-metrics.js';
 import { createRegistry } from '#telemetry/metrics.js';
+import { createStoreMetrics } from '#telemetry/store-metrics.js';
 import { createTlsMetrics } from '#telemetry/tls-metrics.js';
 import { createDataMetrics } from '../../services/data/metrics.js';
 import { createEvaluatorMetrics } from '../../services/evaluator/metrics.js';
@@ -41,6 +42,7 @@ export async function metricsPage(): Promise<string> {
   const common = createRegistry({ service: 'any', version: '0', process: false });
   createGrpcServerMetrics(common);
   createGrpcClientMetrics(common);
+  createStoreMetrics(common);
   createTlsMetrics(common);
   createAuditMetrics(common);
   out.push('', '## All services', '', ...(await rows(common)));

@@ -340,7 +340,7 @@ export const trainOptions: readonly TrainOption[] = [
       'boolean',
       'false',
       'Weights & Biases',
-      note('the services publish metrics at /metrics, and the folder deploy/ has a Grafana dashboard', off),
+      note('the services publish metrics at /metrics, and the folder deploy/ has Grafana dashboards', off),
     ],
     ['wandb_ckpt', 'boolean', 'false', 'upload checkpoints to Weights & Biases', note('checkpoints stay in the object store', off)],
   ]),

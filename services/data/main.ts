@@ -56,7 +56,7 @@ export async function start(
       const roots = await AllowedRoots.open(config.root).catch((error) => {
         throw error instanceof NotFound ? invalid('--root', error.resource, 'a folder that exists') : error;
       });
-      const opened = await openServiceStore({ config: { ...config, healthProbeMs: undefined }, logger, signal });
+      const opened = await openServiceStore({ config: { ...config, healthProbeMs: undefined }, logger, registry, signal });
       const store = opened.prompt;
       const metrics = createDataMetrics(registry);
       const sources = await DataSources.open({

@@ -38,7 +38,7 @@ export async function start(
     build: async ({ logger, registry, setServing, quotas, signal }) => {
       // What cannot be right is known before anything is waited for, and before anything has to be closed.
       const caller = callerOptions(config, config.data);
-      const store = await openServiceStore({ config, logger, setServing, signal });
+      const store = await openServiceStore({ config, logger, registry, setServing, signal });
       await warnOfQueue01(store.prompt, 'evaluation', logger, signal);
       const metrics = createEvaluatorMetrics(registry);
       const evaluations = new Evaluations({

@@ -25,7 +25,7 @@ export async function start(
     ...options,
     server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, signal }) => {
-      const store = await openServiceStore({ config, logger, setServing, signal });
+      const store = await openServiceStore({ config, logger, registry, setServing, signal });
       const metrics = createSchedulerMetrics(registry);
       const feed: ChangeFeed<void> = new ChangeFeed<void>({
         what: 'WatchSchedule',

@@ -42,7 +42,7 @@ export async function start(
     build: async ({ logger, registry, setServing, quotas, signal }) => {
       // What cannot be right is known before anything is waited for, and before anything has to be closed.
       const caller = callerOptions(config, [...config.data, config.scheduler, config.evaluator]);
-      const store = await openServiceStore({ config, logger, setServing, signal });
+      const store = await openServiceStore({ config, logger, registry, setServing, signal });
       await warnOfQueue01(store.prompt, 'run', logger, signal);
       const metrics = createTrainerMetrics(registry);
       const scheduler = config.scheduler === '' ? undefined : connect(SchedulerServiceClient, config.scheduler, { registry, ...caller });

@@ -51,11 +51,22 @@ export function createTrainerMetrics(registry: Registry) {
   const weightDecay = runGauge('weight_decay', 'Weight decay of the latest step.');
   const gradNorm = runGauge('gradient_norm', 'Global L2 norm of the gradient of the latest step, before clipping.');
   const runStep = runGauge('step', 'Number of optimizer steps done.');
-  const lastStep = runGauge('last_step_timestamp_seconds', 'Unix time of the latest step in seconds.');
+  const lastStep = runGauge(
+    'last_step_timestamp_seconds',
+    'Unix time in seconds of the latest step; before the first one, of the beginning of the attempt.',
+  );
+  const lastCheckpoint = runGauge(
+    'last_checkpoint_timestamp_seconds',
+    'Unix time in seconds of the latest committed checkpoint; before the first one, of the beginning of the attempt.',
+  );
+  const checkpointInterval = runGauge(
+    'checkpoint_interval_seconds',
+    'Seconds after which a run makes another checkpoint (save_ckpt_seconds). Runs that make them only at the ends of epochs have no series.',
+  );
   /** The newest attempt in this process, by project and run. */
   const owners = new Map<string, symbol>();
+  const checkpoint = histogram('checkpoint', 'Seconds from the snapshot of a checkpoint to its commit.');
   return {
-    checkpoint: histogram('checkpoint', 'Seconds from the snapshot of a checkpoint to its commit.'),
     checkpointStall: histogram('checkpoint_stall', 'Seconds for which a checkpoint interrupted training.'),
     evaluation: histogram('evaluation', 'Seconds from the commit of a checkpoint to the end of its evaluation.'),
     attempts,
@@ -81,6 +92,18 @@ export function createTrainerMetrics(registry: Registry) {
     useGpu(gpu: Gpu): void {
       gpuInfo.reset();
       gpuInfo.set({ ...gpu }, 1);
+    },
+    /** An attempt at a run begins, whose spec asks for a checkpoint every `checkpointSeconds`, or for none by time. */
+    begin({ project, run }: RunLabels, checkpointSeconds: number | undefined): void {
+      const labels = { project, run };
+      lastStep.set(labels, Date.now() / 1000);
+      lastCheckpoint.set(labels, Date.now() / 1000);
+      if (checkpointSeconds !== undefined) checkpointInterval.set(labels, checkpointSeconds);
+    },
+    /** A checkpoint is committed, `seconds` after its snapshot. */
+    observeCheckpoint(labels: RunLabels, seconds: number): void {
+      checkpoint.observe(seconds);
+      lastCheckpoint.set(labels, Date.now() / 1000);
     },
     /** Records a step in all metrics about steps. `gpu`: of a step that ran on one. */
     observeStep(labels: RunLabels, metrics: StepMetrics, images: number, gpu?: { seconds: number; bytes: number }): void {

@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { dataConfig } from '../../services/data/config.js';
 import { evaluatorConfig } from '../../services/evaluator/config.js';
 import { schedulerConfig } from '../../services/scheduler/config.js';
 import { trainerConfig } from '../../services/trainer/config.js';
-import { findTool } from '../support/tool.js';
-import { dashboardQueries, deployPath, ruleQueries } from './dashboard-queries.js';
+import { deployPath } from './dashboard-queries.js';
 
 /** Each service's options, and its ports. */
 const configs = {
@@ -18,42 +15,6 @@ const configs = {
   trainer: { parse: trainerConfig.parse, usual: [7013, 8013] },
   evaluator: { parse: evaluatorConfig.parse, usual: [7014, 8014] },
 };
-
-test('the rules file holds every expression of the dashboard, and no other', () => {
-  assert.ok(dashboardQueries().length > 20);
-  assert.deepEqual([...new Set(dashboardQueries())].sort(), ruleQueries().sort());
-});
-
-test('panels have titles, units and no overlaps', () => {
-  const { panels } = JSON.parse(readFileSync(deployPath('grafana/dashboards/dropstream.json'), 'utf8')) as {
-    panels: { id: number; title: string; type: string; gridPos: { x: number; y: number; w: number; h: number } }[];
-  };
-  assert.equal(new Set(panels.map((panel) => panel.id)).size, panels.length);
-  const cells = new Set<string>();
-  for (const { title, gridPos } of panels) {
-    assert.ok(title);
-    assert.ok(gridPos.x + gridPos.w <= 24, title);
-    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
-      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
-        assert.ok(!cells.has(`${x},${y}`), `${title} lies over another panel`);
-        cells.add(`${x},${y}`);
-      }
-    }
-  }
-});
-
-const promtool = await findTool('promtool');
-test('promtool accepts rules and configuration', { skip: 'skip' in promtool ? promtool.skip : false }, async () => {
-  const { path } = promtool as { path: string };
-  for (const [what, file] of [
-    ['rules', 'prometheus/dashboard-queries.rules.yaml'],
-    ['rules', 'prometheus/alerts.rules.yaml'],
-    ['config', 'prometheus/prometheus.yml'],
-  ] as const) {
-    const { stdout } = await promisify(execFile)(path, ['check', what, deployPath(file)], { timeout: 30_000 });
-    assert.match(stdout, /SUCCESS/);
-  }
-});
 
 test('the image has neither root nor a compiler in its final stage', () => {
   const stages = readFileSync(deployPath('Dockerfile'), 'utf8')

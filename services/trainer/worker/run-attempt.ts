@@ -20,6 +20,8 @@ export type RunOutcome = { readonly kind: 'trained'; readonly note: string } | {
 
 export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   const context = attemptContext(options);
+  const { saveCkpt, saveCkptSeconds } = context.spec;
+  context.metrics.begin(options, saveCkpt && saveCkptSeconds > 0 ? saveCkptSeconds : undefined);
   const interruption = new Interruption(context);
   const steps = new StepsRecorder({ append: (steps) => context.append({ $case: 'steps', value: { steps } }) });
   const waiting = new WaitingStatus({

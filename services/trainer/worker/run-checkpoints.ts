@@ -23,6 +23,9 @@ export interface RunCheckpointsOptions {
   readonly claimed: ClaimedLog<EventBodyAt, RunView>;
   readonly spec: ResolvedSpec;
   readonly metrics: TrainerMetrics;
+  /** Labels of the metrics. */
+  readonly project: string;
+  readonly run: string;
   readonly logger: Logger;
   /** Aborts when this worker should give the run back. */
   readonly stopping: AbortSignal;
@@ -107,13 +110,13 @@ export class RunCheckpoints {
   }
 
   async #committed(saved: SavedCheckpoint): Promise<void> {
-    const { claimed, metrics, evaluate } = this.#options;
+    const { claimed, metrics, evaluate, project, run } = this.#options;
     const seconds = (performance.now() - (this.#begun.get(saved.step) ?? performance.now())) / 1000;
     this.#begun.delete(saved.step);
     const checkpoint = `${claimed.view.run.name}/checkpoints/${saved.id}`;
     const value: CheckpointRecord = { checkpoint, step: BigInt(saved.step), sizeBytes: BigInt(saved.sizeBytes), seconds };
     const view = await claimed.append(() => ({ body: { $case: 'checkpoint', value } }));
-    metrics.checkpoint.observe(seconds);
+    metrics.observeCheckpoint({ project, run }, seconds);
     if (view.unevaluated.some(({ name }) => name === checkpoint)) evaluate?.({ name: checkpoint, step: saved.step });
     await this.#deleteOld(view);
   }
