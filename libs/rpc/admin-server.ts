@@ -1,5 +1,5 @@
 /**
- * The second port of a service: `/metrics` (Prometheus text), `/livez` (the process answers), `/readyz` (it takes new work). On loopback it is plain
+ * The second port of a service: `/metrics` (Prometheus text or OpenMetrics), `/livez` (the process answers), `/readyz` (it takes new work). On loopback it is plain
  * HTTP. Elsewhere it is HTTPS with the certificate of the service; there, `/metrics` demands a client certificate if the service does, and probes need
  * none, because Kubernetes has none.
  */
@@ -9,6 +9,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { type AddressInfo, isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
+import { metricsPage } from '#telemetry/exposition.js';
 import { checkListenHost, isLoopback, listenHost } from './loopback.js';
 import type { ServerTls } from './tls/read-tls.js';
 import { contextOf } from './tls/server-credentials.js';
@@ -114,9 +115,9 @@ function adminAnswers(options: AdminOptions, demandsCertificate: boolean): Reque
         if (demandsCertificate && !showsCertificate(request.socket as TLSSocket))
           return answer(403, 'metrics need a client certificate of the authority of this service\n');
         Promise.resolve(options.beforeScrape?.())
-          .then(() => options.registry.metrics())
+          .then(() => metricsPage(options.registry, request.headers.accept))
           .then(
-            (page) => answer(200, page, options.registry.contentType),
+            ({ text, contentType }) => answer(200, text, contentType),
             () => answer(500, 'metrics could not be collected\n'),
           );
         return;

@@ -66,8 +66,8 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust, au
       ended = true;
       for (const step of unlink) step();
       const name = status[code] ?? String(code);
-      observer.handled(name);
       const known = facts.get(metadata);
+      observer.handled(name, known?.traceId);
       const level = levelOf(method, name);
       const ms = Math.round((performance.now() - begun) * 1000) / 1000;
       const principal = callers.get(metadata)?.principal;

@@ -22,8 +22,11 @@ export function grpcMethod(path: string, requestStream: boolean, responseStream:
 export interface CallObserver {
   received(): void;
   sent(): void;
-  /** Call it once for each call. `code` is the name of the status, such as `OK` or `NOT_FOUND`. */
-  handled(code: string): void;
+  /**
+   * Call it once for each call. `code` is the name of the status, such as `OK` or `NOT_FOUND`. `traceId` becomes the exemplar of the call's duration, by
+   * which readers of a graph find a call that took so long.
+   */
+  handled(code: string, traceId?: string): void;
 }
 
 export interface GrpcMetrics {
@@ -57,8 +60,11 @@ function createSide(registry: Registry, side: 'server' | 'client', who: string):
     help: `Seconds from start to end of a call on ${who}.`,
     labelNames: methodLabels,
     buckets: secondsBuckets,
-    registers,
+    enableExemplars: true,
+    // prom-client takes exemplars for a registry that writes OpenMetrics only; ours writes them where it is asked for them (exposition.ts).
+    registers: [],
   });
+  registry.registerMetric(seconds);
   const labelsOf = (m: GrpcMethod) => ({ grpc_type: m.type, grpc_service: m.service, grpc_method: m.method });
 
   return {
@@ -76,11 +82,14 @@ function createSide(registry: Registry, side: 'server' | 'client', who: string):
       return {
         received: () => received.inc(labels),
         sent: () => sent.inc(labels),
-        handled(code) {
+        handled(code, traceId) {
           if (done) return;
           done = true;
           handled.inc({ ...labels, grpc_code: code });
-          seconds.observe(labels, (performance.now() - begun) / 1000);
+          const value = (performance.now() - begun) / 1000;
+          // Names of an exemplar's labels are free; prom-client's types take them for labels of the metric.
+          const exemplarLabels = (traceId === undefined ? {} : { trace_id: traceId }) as Partial<typeof labels>;
+          seconds.observe({ labels, value, exemplarLabels });
         },
       };
     },

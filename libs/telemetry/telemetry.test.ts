@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Gauge } from 'prom-client';
+import { metricsPage, prefersOpenMetrics } from './exposition.js';
 import { createGrpcServerMetrics, grpcMethod } from './grpc-metrics.js';
 import { createLogger } from './logger.js';
 import { createRegistry } from './metrics.js';
@@ -53,6 +54,42 @@ test('every method has its series at zero before the first call, and calls are c
   assert.ok(page.includes(`grpc_server_handled_total{${labels},grpc_code="NOT_FOUND"} 1`));
   assert.ok(page.includes(`grpc_server_handled_total{${labels},grpc_code="OK"} 0`));
   assert.ok(page.includes('dropstream_build_info{service="s",version="1"'));
+});
+
+test('a scraper gets OpenMetrics with exemplars if it prefers that, and everybody else the text as before', async () => {
+  const registry = createRegistry({ service: 's', version: '1' });
+  const method = grpcMethod('/dropstream.v1.SchedulerService/GetRates', false, false);
+  createGrpcServerMetrics(registry).begin(method).handled('OK', 'a'.repeat(32));
+  const before = (await metricsPage(registry, undefined)).text;
+  const open = await metricsPage(registry, 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5');
+  assert.match(open.contentType, /^application\/openmetrics-text; version=1\.0\.0/);
+  assert.match(open.text, /^# TYPE grpc_server_handled counter$/m);
+  assert.match(open.text, /^grpc_server_handled_total\{.*grpc_code="OK"\} 1$/m);
+  assert.match(open.text, /^grpc_server_handling_seconds_bucket\{.*\} 1 # \{trace_id="a{32}"\} \S+ \d+(\.\d+)?$/m);
+  assert.ok(open.text.endsWith('\n# EOF\n'));
+  const after = await metricsPage(registry, '*/*');
+  assert.match(after.contentType, /^text\/plain; version=0\.0\.4/);
+  assert.doesNotMatch(after.text, /EOF|trace_id/);
+  const names = (page: string) => page.match(/^# TYPE .*$/gm);
+  assert.deepEqual(names(after.text), names(before), 'the other format leaves names as they are');
+  assert.match(after.text, /^# TYPE grpc_server_handled_total counter$/m);
+});
+
+test('what a scraper prefers is what it gives the greatest weight', () => {
+  const open = 'application/openmetrics-text';
+  for (const accept of [open, `${open};version=1.0.0;q=0.6,text/plain;q=0.5,*/*;q=0.1`, `text/plain, ${open}`, open.toUpperCase()])
+    assert.ok(prefersOpenMetrics(accept), accept);
+  for (const accept of [
+    undefined,
+    '',
+    '*/*',
+    'text/html,*/*',
+    `${open};q=0.4,text/plain`,
+    `${open};q=0`,
+    `${open};q=x`,
+    `${open};q=2,text/plain;q=0.1`,
+  ])
+    assert.ok(!prefersOpenMetrics(accept), accept);
 });
 
 test('no series of the process is named like a counter without being one', async () => {
