@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +8,10 @@ import { RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.
 import { connect } from '#rpc/client.js';
 import { demoSpec } from '../../services/cli/demo/demo-spec.js';
 import { startLocalServices } from '../support/local-services.js';
+import { complaintsAboutMetrics } from '../support/metrics-lint.js';
 import { startMinio } from '../support/minio.js';
-import { findTool, freePort } from '../support/tool.js';
+import { startPrometheus } from '../support/prometheus.js';
+import { findTool } from '../support/tool.js';
 import { dashboardQueries } from './dashboard-queries.js';
 import { ruleFiles } from './rule-files.js';
 
@@ -21,7 +21,7 @@ const skip = [minio, prometheus, promtool].map((tool) => ('skip' in tool ? tool.
 test('services over a real MinIO: metrics are well formed, and every panel of every dashboard answers in a real Prometheus', {
   skip,
 }, async (t) => {
-  if ('skip' in minio || 'skip' in prometheus || 'skip' in promtool) return;
+  if ('skip' in minio || 'skip' in promtool) return;
   t.after(() => minio.stop());
   const store = await minio.createBucket('dropstream');
   const local = await startLocalServices({ perClass: 140, store, env: minio.env });
@@ -30,22 +30,12 @@ test('services over a real MinIO: metrics are well formed, and every panel of ev
   t.after(() => rm(folder, { recursive: true, force: true }));
 
   const targets = local.services.state.services.map((s) => s.admin.replace('http://', ''));
-  const scrapes = [{ job_name: 'dropstream', static_configs: [{ targets }] }];
+  const config = join(folder, 'prometheus.yml');
   const global = { scrape_interval: '1s', evaluation_interval: '1s' };
-  await writeFile(join(folder, 'prometheus.yml'), JSON.stringify({ global, rule_files: ruleFiles(), scrape_configs: scrapes }));
-  const base = `http://127.0.0.1:${await freePort()}`;
-  const options = [
-    `--config.file=${join(folder, 'prometheus.yml')}`,
-    `--storage.tsdb.path=${join(folder, 'data')}`,
-    `--web.listen-address=${base.slice(7)}`,
-    '--log.level=error',
-  ];
-  const server = spawn(prometheus.path, options, { stdio: ['ignore', 'inherit', 'inherit'] });
-  t.after(async () => {
-    const gone = once(server, 'exit');
-    server.kill('SIGTERM');
-    await gone;
-  });
+  const scrape_configs = [{ job_name: 'dropstream', static_configs: [{ targets }] }];
+  await writeFile(config, JSON.stringify({ global, rule_files: ruleFiles(), scrape_configs }));
+  const server = await startPrometheus(t, folder, config);
+  if ('skip' in server) return t.skip(server.skip);
 
   const began = Date.now() / 1000;
   const trainer = connect(TrainerServiceClient, local.of('trainer').address);
@@ -65,24 +55,13 @@ test('services over a real MinIO: metrics are well formed, and every panel of ev
   assert.equal(RunState[state], 'SUCCEEDED');
 
   for (const { name, admin } of local.services.state.services) {
+    assert.equal(await complaintsAboutMetrics(promtool.path, admin), '', name);
     const page = await (await fetch(`${admin}/metrics`)).text();
-    const said: string = execFileSync(promtool.path, ['check', 'metrics'], {
-      input: page,
-      encoding: 'utf8',
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    assert.equal(said.trim(), '', name);
     assert.doesNotMatch(page, /run="watched"/, `${name}: the series of a run go when it ends`);
   }
 
-  const answers = async (query: string): Promise<boolean> => {
-    const range = new URLSearchParams({ query, start: String(began), end: String(Date.now() / 1000), step: '1' });
-    const response = await fetch(`${base}/api/v1/query_range?${range}`, { signal: AbortSignal.timeout(10_000) }).catch(() => undefined);
-    const { data } = response?.ok
-      ? ((await response.json()) as { data: { result: { values: [number, string][] }[] } })
-      : { data: { result: [] } };
-    return data.result.some(({ values }) => values.some(([, value]) => value !== 'NaN'));
-  };
+  const answers = async (query: string): Promise<boolean> =>
+    (await server.range(query, began, Date.now() / 1000)).some(({ values }) => values.some(([, value]) => value !== 'NaN'));
   let silent = dashboardQueries('1m');
   assert.ok(silent.length > 100);
   for (const end = performance.now() + 30_000; silent.length > 0 && performance.now() < end; await delay(500)) {
@@ -90,4 +69,14 @@ test('services over a real MinIO: metrics are well formed, and every panel of ev
     silent = silent.filter((_, k) => !heard[k]);
   }
   assert.deepEqual(silent, []);
+
+  const parameters = new URLSearchParams({
+    query: 'grpc_server_handling_seconds_bucket',
+    start: String(began),
+    end: String(Date.now() / 1000),
+  });
+  const found = await server.api<{ exemplars: { labels: Record<string, string> }[] }[]>(`query_exemplars?${parameters}`);
+  const traces = found.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels.trace_id));
+  assert.ok(traces.length > 0, 'Prometheus asks for OpenMetrics, and finds exemplars there');
+  for (const trace of traces) assert.match(trace!, /^[0-9a-f]{32}$/);
 });

@@ -8,6 +8,7 @@ import { tableLines } from '../output/table.js';
 import { paint } from '../output/terminal.js';
 import { makePrivateFolder } from '../private-folder.js';
 import { forwardLine, logLevelNames } from '../up/forward-line.js';
+import { prometheusFolder } from '../up/prometheus-files.js';
 import { type RunningServices, startAll } from '../up/start-all.js';
 
 interface UpOptions {
@@ -90,6 +91,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
       ]);
       for (const line of lines) terminal.out(line);
       terminal.err(`\nstore    ${state.store}\ndata     ${state.dataRoots.join(', ')}\nlogs     ${running.logs}`);
+      terminal.err(`metrics  prometheus --config.file=${join(prometheusFolder(home), 'prometheus.yml')}`);
       terminal.err('Commands in other terminals find these addresses automatically: try `dropstream runs list`. Press Ctrl-C to stop.');
     }
     await interrupted.promise;

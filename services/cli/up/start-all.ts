@@ -1,4 +1,4 @@
-/** Runs all services on one machine: starts them in order, restarts them, writes their addresses to up.json, and stops workers first. */
+/** Runs all services on one machine: starts them in order, restarts them, writes their addresses to up.json and for Prometheus, and stops workers first. */
 import { randomBytes } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,11 +7,12 @@ import { CommandError, exitCodes } from '../exit-codes.js';
 import { makePrivateFolder } from '../private-folder.js';
 import { commandLineEntry } from '../service-entry.js';
 import { LogFile } from './log-file.js';
+import { forgetPrometheusTargets, writePrometheusFiles } from './prometheus-files.js';
 import { claimingServices, serviceArguments, startOrder, stopOrder } from './service-arguments.js';
 import { type ChildEvent, type Ports, SupervisedChild } from './supervised-child.js';
 
 export interface StartAllOptions {
-  /** Folder of up.json and the logs. */
+  /** Folder of up.json, the logs and the files for Prometheus. */
   readonly home: string;
   readonly store: string;
   /** Folders that the data service may read. */
@@ -67,6 +68,7 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
       await Promise.all(children.filter(({ service }) => services.includes(service)).map(({ child }) => child.stop()));
     }
     await rm(upStatePath(options.home), { force: true });
+    await forgetPrometheusTargets(options.home);
     for (const file of files.splice(0)) file.close();
   };
 
@@ -119,6 +121,7 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
   }));
   const state: UpState = { version: 1, pid: process.pid, store: options.store, dataRoots: options.dataRoots, services };
   await writeState(options.home, state);
+  await writePrometheusFiles(options.home, services);
   return { state, logs, pids: () => Object.fromEntries(children.map(({ child }) => [child.name, child.pid])), stop };
 }
 
