@@ -46,3 +46,26 @@ test('an attempt that ends late removes the series of its run only if no later a
     assert.deepEqual(await seriesOf(registry), []);
   }
 });
+
+test('500 runs that come and go have as many series at any time as one has, and none at the end', async () => {
+  const registry = new Registry();
+  const metrics = createTrainerMetrics(registry);
+  const lines = async (): Promise<string[]> =>
+    (await registry.metrics()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  const step = StepMetrics.fromPartial({ step: 3n, stepSeconds: 2 });
+  const none = (await lines()).length;
+  const sizes = new Set<number>();
+  for (let k = 0; k < 500; k++) {
+    const labels = { project: `p${k % 50}`, run: `r${k}` };
+    const leave = metrics.enter(labels.project, labels.run);
+    metrics.begin(labels, 300);
+    metrics.observeStep(labels, step, 8, { seconds: 1, bytes: 7 });
+    metrics.observeCheckpoint(labels, 1);
+    for (const gauge of [metrics.engineBytes, metrics.top1]) gauge.set(labels, 1);
+    if (k % 50 === 0) sizes.add((await lines()).length);
+    await leave();
+  }
+  assert.equal(sizes.size, 1, [...sizes].join());
+  assert.ok([...sizes][0]! > none);
+  assert.equal((await lines()).length, none);
+});
