@@ -1,10 +1,11 @@
 /**
- * `npm run docs:generate` writes everything in docs/ that follows from the sources; `npm run docs:generate -- --check` compares instead,
+ * `npm run docs:generate` writes everything in docs/ and in the chart that follows from the sources; `npm run docs:generate -- --check` compares instead,
  * prints what differs and exits with 1. Both are deterministic and need no network.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { chart, chartCopies, chartFiles, chartValueTable } from './chart.js';
 import { commandTable, exitCodeTable } from './command-line.js';
 import { fillFragments } from './fragments.js';
 import { metricsPage } from './metrics.js';
@@ -17,7 +18,7 @@ import { trainOptionTable } from './train-options.js';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const reference = 'docs/reference';
 /** Pages written by people that hold generated fragments between markers. */
-const pagesWithFragments = ['README.md', 'docs/clients.md', 'docs/command-line.md', 'docs/training.md'];
+const pagesWithFragments = ['README.md', 'docs/clients.md', 'docs/command-line.md', 'docs/training.md', `${chart}/README.md`];
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
@@ -33,10 +34,12 @@ async function generate(): Promise<Map<string, string>> {
   files.set(`${reference}/service-options.md`, serviceOptionsPage());
   files.set(`${reference}/metrics.md`, await metricsPage());
   files.set(`${reference}/permissions.md`, permissionsPage());
+  for (const [path, text] of chartFiles(root)) files.set(path, text);
   const fragments = new Map<string, readonly string[]>([
     ['options of train', trainOptionTable()],
     ['commands', commandTable()],
     ['exit codes', exitCodeTable()],
+    ['values of the chart', chartValueTable(root)],
     ...readdirSync(join(root, 'docs/examples')).map((name) => [`example ${name}`, example(name)] as const),
   ]);
   const used = new Set<string>();
@@ -63,11 +66,12 @@ for (const [path, text] of files) {
   mkdirSync(dirname(full), { recursive: true });
   writeFileSync(full, text);
 }
-for (const name of readdirSync(join(root, reference))) {
-  if (files.has(`${reference}/${name}`)) continue;
-  stale.push(`${reference}/${name} is generated from nothing`);
-  if (!check) rmSync(join(root, reference, name));
-}
+for (const folder of [reference, `${chartCopies}/dashboards`])
+  for (const name of readdirSync(join(root, folder))) {
+    if (files.has(`${folder}/${name}`)) continue;
+    stale.push(`${folder}/${name} is generated from nothing`);
+    if (!check) rmSync(join(root, folder, name));
+  }
 if (!check) console.log(stale.length === 0 ? 'nothing has changed' : stale.map((line) => `wrote ${line}`).join('\n'));
 else if (stale.length > 0) {
   console.error(`These files are not what the sources say:\n  ${stale.join('\n  ')}\nRun \`npm run docs:generate\` and commit the result.`);
