@@ -19,12 +19,12 @@ export const expectedSkips = [
     because: 'golden values and photographs are in a folder beside the checkout, because they are large and we may not publish them',
   },
   {
-    reason: /^(minio|grpcurl|promtool|prometheus): no .*get-tool/,
+    reason: /^(minio|grpcurl|promtool|prometheus|helm|kubeconform|k8s-schemas|keda-scaler-client|kube-apiserver|etcd): no .*get-tool/,
     here: withoutShared('tools', 'get-tool'),
     because: 'a script in a folder beside the checkout builds the test tools',
   },
   {
-    reason: /^(minio|grpcurl|promtool|prometheus): get-tool failed/,
+    reason: /^(minio|grpcurl|promtool|prometheus|helm|kubeconform|k8s-schemas|keda-scaler-client|kube-apiserver|etcd): get-tool failed|^(helm-unittest: go build|keda: go mod download) failed/,
     here: spawnSync('go', ['version']).status !== 0,
     because: 'that script compiles the tools with Go, which may not be installed',
   },

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { chartPath, type KubeObject, namespace, release, renderChart, runHelm, valuesFiles, valuesPath } from '../support/chart.js';
-import { readDefinitions } from '../support/kube-definitions.js';
 import { type KubeApiserver, startKubeApiserver } from '../support/kube-apiserver.js';
+import { readDefinitions } from '../support/kube-definitions.js';
 import { findTool } from '../support/tool.js';
 
 const [helm, definitions, kube] = [await findTool('helm'), await readDefinitions(), await startKubeApiserver()];
@@ -31,7 +31,9 @@ test('the server takes the definitions of KEDA and the Prometheus operator', { s
 async function plurals(apiVersion: string): Promise<Map<string, string>> {
   const { status, body } = await server.call('GET', `${apiVersion.includes('/') ? '/apis/' : '/api/'}${apiVersion}`);
   if (status !== 200) return new Map();
-  const resources = (body as unknown as { resources: { name: string; kind: string }[] }).resources.filter(({ name }) => !name.includes('/'));
+  const resources = (body as unknown as { resources: { name: string; kind: string }[] }).resources.filter(
+    ({ name }) => !name.includes('/'),
+  );
   return new Map(resources.map(({ name, kind }) => [kind, name]));
 }
 

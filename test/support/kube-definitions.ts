@@ -32,7 +32,9 @@ export async function readDefinitions(): Promise<{ all: readonly Definition[] } 
   } catch (error) {
     return { skip: `keda: go mod download failed: ${(error as Error).message.split('\n')[0]}` };
   }
-  const files = ['scaledjobs', 'scaledobjects', 'triggerauthentications'].map((name) => join(folder, 'config/crd/bases', `keda.sh_${name}.yaml`));
+  const files = ['scaledjobs', 'scaledobjects', 'triggerauthentications'].map((name) =>
+    join(folder, 'config/crd/bases', `keda.sh_${name}.yaml`),
+  );
   const own = fileURLToPath(new URL('../deploy/crds/monitoring.yaml', import.meta.url));
   const all: Definition[] = [];
   for (const file of [...files, own])
