@@ -58,7 +58,8 @@ async function mounted(image, use) {
 
 /** Bytes of all files, each counted once. */
 const bytesOf = (folder) => Number(run('du', ['-s', '--block-size=1', '--apparent-size', folder], { capture: true }).split('\t')[0]);
-const filesOf = (folder) => run('find', ['.', '-xdev', '-not', '-type', 'd', '-printf', '%P\\n'], { capture: true, cwd: folder }).split('\n');
+const filesOf = (folder) =>
+  run('find', ['.', '-xdev', '-not', '-type', 'd', '-printf', '%P\\n'], { capture: true, cwd: folder }).split('\n');
 
 function checkConfig(tag) {
   const { Docker } = JSON.parse(run('buildah', ['inspect', '--type', 'image', tag], { capture: true }));
@@ -73,7 +74,10 @@ function checkFiles(folder, baseFolder) {
   const own = filesOf(folder).filter((path) => !base.has(path));
   const unwanted = own.filter((path) => UNWANTED.test(path));
   if (unwanted.length > 0) throw new CheckFailed(`the image has what it does not need:\n  ${unwanted.slice(0, 20).join('\n  ')}`);
-  const writable = run('find', ['app', '-not', '-user', 'root', '-o', '-perm', '/022', '-not', '-type', 'l'], { capture: true, cwd: folder });
+  const writable = run('find', ['app', '-not', '-user', 'root', '-o', '-perm', '/022', '-not', '-type', 'l'], {
+    capture: true,
+    cwd: folder,
+  });
   if (writable !== '') throw new CheckFailed(`others than root may write ${writable.split('\n')[0]}`);
   const { components } = JSON.parse(readFileSync(join(folder, 'app/sbom.cdx.json'), 'utf8'));
   const names = new Set(components.map(({ group, name }) => (group ? `${group}/${name}` : name)));
@@ -133,10 +137,13 @@ function train(rootfs, entrypoint) {
 
 function withoutTensorFlow(rootfs, entrypoint) {
   const { stdout, stderr } = inContainer(rootfs, [...entrypoint, 'doctor']);
-  if (!/TensorFlow\.js is not installed/.test(stdout + stderr)) throw new CheckFailed(`doctor does not say that TensorFlow.js is missing:\n${stdout}${stderr}`);
+  if (!/TensorFlow\.js is not installed/.test(stdout + stderr))
+    throw new CheckFailed(`doctor does not say that TensorFlow.js is missing:\n${stdout}${stderr}`);
 }
 
-const { values } = parseArgs({ options: { target: { type: 'string', default: 'cpu' }, tag: { type: 'string', default: 'localhost/dropstream:check' } } });
+const { values } = parseArgs({
+  options: { target: { type: 'string', default: 'cpu' }, tag: { type: 'string', default: 'localhost/dropstream:check' } },
+});
 const { target, tag } = values;
 const missing = ['buildah', 'crun'].filter((tool) => !has(tool, '--version'));
 if (missing.length > 0 || process.getuid?.() !== 0) {
