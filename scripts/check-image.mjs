@@ -1,6 +1,6 @@
 // node scripts/check-image.mjs [--target cpu|gpu] [--tag NAME]: builds the image of deploy/Dockerfile with buildah, says what it adds to its base, checks
 // what is in it and what is not, and trains a run inside: as user 1000, with a read-only file system and without privileges. Ends with 1 where anything
-// of that fails, and with 3 where the tools are missing. Needs root on Linux, buildah and crun; where no registry of images can be reached, also
+// of that fails, and with 3 where the tools are missing. Needs root on Linux, buildah and runc; where no registry of images can be reached, also
 // debootstrap (scripts/image/assemble-base.sh).
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -92,6 +92,7 @@ function bundle(folder, rootfs, args) {
   const tmpfs = (destination) => ({ destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777', 'size=2g'] });
   const config = {
     ociVersion: '1.0.2',
+    hostname: 'check',
     process: {
       args,
       cwd: '/tmp',
@@ -118,9 +119,9 @@ function inContainer(rootfs, args, timeout = 5 * MINUTE_MS) {
   try {
     bundle(folder, rootfs, args);
     const options = { cwd: folder, encoding: 'utf8', timeout, maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'pipe'] };
-    return spawnSync('crun', ['--cgroup-manager=disabled', 'run', '--bundle', folder, name], options);
+    return spawnSync('runc', ['run', '--bundle', folder, name], options);
   } finally {
-    spawnSync('crun', ['--cgroup-manager=disabled', 'delete', '--force', name], { stdio: 'ignore', timeout: MINUTE_MS });
+    spawnSync('runc', ['delete', '--force', name], { stdio: 'ignore', timeout: MINUTE_MS });
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -145,7 +146,7 @@ const { values } = parseArgs({
   options: { target: { type: 'string', default: 'cpu' }, tag: { type: 'string', default: 'localhost/dropstream:check' } },
 });
 const { target, tag } = values;
-const missing = ['buildah', 'crun'].filter((tool) => !has(tool, '--version'));
+const missing = ['buildah', 'runc'].filter((tool) => !has(tool, '--version'));
 if (missing.length > 0 || process.getuid?.() !== 0) {
   console.error(`check-image: ${missing.length > 0 ? `${missing.join(' and ')} cannot be found` : 'only root can mount images'}`);
   process.exit(3);

@@ -5,14 +5,16 @@ import { parse } from 'yaml';
 import { cell, code, table } from './markdown.js';
 
 export const chart = 'deploy/helm/dropstream';
-/** The folders that hold nothing but copies. */
-export const chartCopies = `${chart}/files`;
+/** What is copied, and where to; these folders hold nothing else. */
+const copied = { 'deploy/prometheus': `${chart}/files/rules`, 'deploy/grafana/dashboards': `${chart}/files/dashboards` };
+export const chartCopies: readonly string[] = Object.values(copied);
+const forTestsOnly = ['dashboard-queries.rules.yaml'];
 
 export function chartFiles(root: string): Map<string, string> {
-  const read = (path: string): string => readFileSync(join(root, path), 'utf8');
-  const files = new Map([[`${chartCopies}/alerts.rules.yaml`, read('deploy/prometheus/alerts.rules.yaml')]]);
-  for (const name of readdirSync(join(root, 'deploy/grafana/dashboards')))
-    files.set(`${chartCopies}/dashboards/${name}`, read(`deploy/grafana/dashboards/${name}`));
+  const files = new Map<string, string>();
+  for (const [from, to] of Object.entries(copied))
+    for (const name of readdirSync(join(root, from)).filter((file) => /\.rules\.yaml$|\.json$/.test(file) && !forTestsOnly.includes(file)))
+      files.set(`${to}/${name}`, readFileSync(join(root, from, name), 'utf8'));
   return files;
 }
 

@@ -66,7 +66,7 @@ for (const [path, text] of files) {
   mkdirSync(dirname(full), { recursive: true });
   writeFileSync(full, text);
 }
-for (const folder of [reference, `${chartCopies}/dashboards`])
+for (const folder of [reference, ...chartCopies])
   for (const name of readdirSync(join(root, folder))) {
     if (files.has(`${folder}/${name}`)) continue;
     stale.push(`${folder}/${name} is generated from nothing`);

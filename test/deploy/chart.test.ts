@@ -191,7 +191,13 @@ test('everything has the standard labels, and everything in a workload is restri
 test('alerts and dashboards of the chart are those of deploy/', { skip }, () => {
   const objects = renderings.get('ha-values.yaml')!;
   const rules = objects.find(({ kind }) => kind === 'PrometheusRule')!;
-  assert.deepEqual(rules.spec, parse(readFileSync(deployPath('prometheus/alerts.rules.yaml'), 'utf8')));
+  const sources = readdirSync(deployPath('prometheus')).filter(
+    (file) => file.endsWith('.rules.yaml') && file !== 'dashboard-queries.rules.yaml',
+  );
+  const groups = sources
+    .sort()
+    .flatMap((file) => (parse(readFileSync(deployPath(`prometheus/${file}`), 'utf8')) as { groups: object[] }).groups);
+  assert.deepEqual(rules.spec.groups, groups);
   const dashboards = readdirSync(deployPath('grafana/dashboards'));
   const maps = objects.filter(({ metadata }) => metadata.labels.grafana_dashboard === '1');
   assert.equal(maps.length, dashboards.length);
