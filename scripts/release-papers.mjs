@@ -3,16 +3,34 @@
 // `npm publish --provenance` on a CI host that npm knows signs one), and SHA256SUMS of all of them.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { root } from './test-suites.mjs';
 
-function output(command, ...args) {
-  const { status, stdout, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28, timeout: 600_000 });
+const output = (command, ...args) => outputIn(root, command, ...args);
+function outputIn(cwd, command, ...args) {
+  const { status, stdout, error } = spawnSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 28, timeout: 600_000 });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${error?.message ?? status}`);
   return stdout.trim();
 }
 const sha256Of = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');
+
+/**
+ * What users install, from the lock file. npm's own --omit dev and --omit peer leave out packages that are also needed in another way, so the
+ * dependencies of development are taken out of a copy. @param format cyclonedx or spdx
+ */
+export function sbomOf(format) {
+  const folder = mkdtempSync(join(tmpdir(), 'dropstream-sbom-'));
+  try {
+    for (const file of ['package.json', 'package-lock.json']) copyFileSync(join(root, file), join(folder, file));
+    outputIn(folder, 'npm', 'pkg', 'delete', 'devDependencies');
+    outputIn(folder, 'npm', 'prune', '--package-lock-only', '--ignore-scripts', '--no-audit', '--no-fund');
+    return outputIn(folder, 'npm', 'sbom', '--sbom-format', format, '--package-lock-only');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** Where a package comes from, and how it was made. */
 export function statementOf({ tarball, sha256, commit, lockSha256, repository, tools, startedOn, finishedOn }) {
@@ -46,10 +64,7 @@ function write(folder) {
     ['cyclonedx', 'cdx'],
     ['spdx', 'spdx'],
   ])
-    writeFileSync(
-      join(folder, `${name}-${version}.${ending}.json`),
-      `${output('npm', 'sbom', '--sbom-format', format, '--omit', 'dev', '--omit', 'peer', '--package-lock-only')}\n`,
-    );
+    writeFileSync(join(folder, `${name}-${version}.${ending}.json`), `${sbomOf(format)}\n`);
   const statement = statementOf({
     tarball,
     sha256: sha256Of(join(folder, tarball)),

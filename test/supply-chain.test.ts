@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 /** Scripts have no types. */
@@ -10,7 +11,10 @@ const { isPermissive, licencesOf } = (await script('check-licences')) as {
 const { checkThreats } = (await script('check-threats')) as {
   checkThreats: (text: string, read: (file: string) => string | undefined) => { wrong: string[] };
 };
-const { statementOf } = (await script('release-papers')) as { statementOf: (facts: object) => object };
+const { sbomOf, statementOf } = (await script('release-papers')) as {
+  sbomOf: (format: string) => string;
+  statementOf: (facts: object) => object;
+};
 
 test('expressions of licences: what may be chosen, and what must be taken', () => {
   for (const permissive of [
@@ -91,4 +95,17 @@ test('the provenance names the package by its hash, and what it was made from an
       runDetails: { builder: { id: 'scripts/release-papers.mjs' }, metadata: { startedOn: 'then', finishedOn: 'now' } },
     },
   });
+});
+
+test('the list of what users install names every package that they get, and no other', () => {
+  const lock = JSON.parse(readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; devOptional?: boolean; version: string }>;
+  };
+  const installed = Object.entries(lock.packages)
+    .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional)
+    .map(([path, { version }]) => `${path.replace(/^.*node_modules\//, '')}@${version}`);
+  const { components } = JSON.parse(sbomOf('cyclonedx')) as { components: { group?: string; name: string; version: string }[] };
+  const listed = components.map(({ group, name, version }) => `${group ? `${group}/` : ''}${name}@${version}`);
+  assert.ok(listed.some((name) => name.startsWith('@grpc/grpc-js@')) && listed.some((name) => name.startsWith('zod@')));
+  assert.deepEqual([...new Set(listed)].sort(), [...new Set(installed)].sort());
 });
