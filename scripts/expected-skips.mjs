@@ -24,7 +24,8 @@ export const expectedSkips = [
     because: 'a script in a folder beside the checkout builds the test tools',
   },
   {
-    reason: /^(minio|grpcurl|promtool|prometheus|helm|kubeconform|k8s-schemas|keda-scaler-client|kube-apiserver|etcd): get-tool failed|^(helm-unittest: go build|keda: go mod download) failed/,
+    reason:
+      /^(minio|grpcurl|promtool|prometheus|helm|kubeconform|k8s-schemas|keda-scaler-client|kube-apiserver|etcd): get-tool failed|^(helm-unittest: go build|keda: go mod download) failed/,
     here: spawnSync('go', ['version']).status !== 0,
     because: 'that script compiles the tools with Go, which may not be installed',
   },
