@@ -146,6 +146,20 @@ test('a checkpoint that an attempt skipped is no place to begin', () => {
   assert.match(wrong.join('\n'), /an attempt begins at step 4 although the newest checkpoint is of step 0/);
 });
 
+test('an attempt goes back beyond the checkpoints that are kept only if it skipped all of them', () => {
+  const first = RunEvent.fromPartial({
+    event: { $case: 'created', value: { run: { ...runOf({}), spec: { saveCkptNum: 2 } as never } } },
+  }).event!;
+  const skip = (step: number): Body => ({ $case: 'checkpointSkipped', value: { checkpoint: checkpointName(step), reason: 'damaged' } });
+  const history = (...skipped: number[]): RunEvent[] =>
+    numbered([
+      ...[first, claimed(1), steps(0, 1), checkpoint(2), steps(2, 3), epoch(0), checkpoint(4), steps(4, 5), checkpoint(6)],
+      ...[claimed(2), ...skipped.map(skip), resumed(2, 2), steps(2, 3), epoch(0), steps(4, 5, 6, 7), epoch(1)],
+    ]);
+  assert.deepEqual(checkSteps(history(6, 4), calm, sameLosses), { wrong: [], repeated: 4 });
+  assert.match(checkSteps(history(6), calm, sameLosses).wrong.join('\n'), /begins at step 2 although the newest checkpoint is of step 4/);
+});
+
 test('a checkpoint that was skipped although nobody damaged it is complained of', () => {
   const skip: Body = { $case: 'checkpointSkipped', value: { checkpoint: checkpointName(4), reason: 'the store is away' } };
   const events = numbered(instead('resumed', 0, skip, resumed(2, 0)));

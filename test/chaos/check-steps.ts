@@ -19,6 +19,9 @@ export function checkSteps(events: readonly RunEvent[], calm: Calm, { sameLosses
   const wrong: string[] = [];
   /** The steps of the checkpoints that no attempt has found damaged, oldest first. */
   const usable = new Map<string, number>();
+  /** Those of them that no attempt may have deleted. */
+  let kept: readonly string[] = [];
+  let keep = Number.POSITIVE_INFINITY;
   const left = new Map<number, StepMetrics>();
   const done = new Set<number>();
   const epochs = new Set<number>();
@@ -26,11 +29,15 @@ export function checkSteps(events: readonly RunEvent[], calm: Calm, { sameLosses
   let repeated = 0;
   for (const { event } of events) {
     if (wrong.length >= MOST_COMPLAINTS) break;
-    if (event?.$case === 'checkpoint') usable.set(event.value.checkpoint, Number(event.value.step));
+    if (event?.$case === 'created') keep = event.value.run?.spec?.saveCkptNum || keep;
+    if (event?.$case === 'checkpoint') {
+      usable.set(event.value.checkpoint, Number(event.value.step));
+      kept = [...usable.keys()].reverse().slice(0, keep);
+    }
     if (event?.$case === 'checkpointSkipped') usable.delete(event.value.checkpoint);
     if (event?.$case === 'resumed') {
       next = Number(event.value.fromStep);
-      wrong.push(...otherBeginning(event.value, usable));
+      wrong.push(...otherBeginning(event.value, usable, kept));
       for (const step of [...left.keys()]) if (step >= next) left.delete(step);
     }
     if (event?.$case === 'epoch') {
@@ -53,11 +60,13 @@ export function checkSteps(events: readonly RunEvent[], calm: Calm, { sameLosses
   return { wrong: [...new Set(wrong)].slice(0, MOST_COMPLAINTS), repeated };
 }
 
-/** An attempt begins with the newest checkpoint that it did not have to skip. */
-function otherBeginning({ checkpoint, fromStep }: ResumedRecord, usable: ReadonlyMap<string, number>): string[] {
-  const newest = Math.max(0, ...usable.values());
-  if (Number(fromStep) !== newest) return [`an attempt begins at step ${fromStep} although the newest checkpoint is of step ${newest}`];
-  if ((usable.get(checkpoint) ?? 0) !== newest) return [`an attempt begins with ${checkpoint}, which is not of step ${newest}`];
+/** An attempt begins with the newest checkpoint that it did not have to skip, and that was not deleted because there were newer ones. */
+function otherBeginning({ checkpoint, fromStep }: ResumedRecord, usable: ReadonlyMap<string, number>, kept: readonly string[]): string[] {
+  const step = Number(fromStep);
+  const newest = Math.max(0, ...kept.map((name) => usable.get(name) ?? 0));
+  const goesBack = newest === 0 && usable.has(checkpoint);
+  if (step !== newest && !goesBack) return [`an attempt begins at step ${step} although the newest checkpoint is of step ${newest}`];
+  if ((usable.get(checkpoint) ?? 0) !== step) return [`an attempt begins with ${checkpoint}, which is not of step ${step}`];
   return [];
 }
 

@@ -6,7 +6,7 @@ import { deleteCheckpoints } from '#storage/checkpoint-retention.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { checkpointsOf } from '#work/checkpoint-keys.js';
 import { pinnedCheckpoints } from '#work/checkpoint-pins.js';
-import type { RunView } from '../run/run-state.js';
+import type { KnownCheckpoint, RunView } from '../run/run-state.js';
 
 export interface RetentionOptions {
   readonly view: RunView;
@@ -32,10 +32,15 @@ export async function deleteOldCheckpoints(store: ObjectStore, options: Retentio
   });
 }
 
-/** The checkpoints to keep: the newest whole ones, the best one, and those that wait for their evaluation. */
+/** The newest checkpoints, of which as many as `keep` are never deleted. Those that could not be loaded do not count. */
+export const newestKept = ({ checkpoints }: RunView, keep: number): readonly KnownCheckpoint[] =>
+  checkpoints.filter(({ damaged }) => !damaged).slice(0, keep);
+
+/** The checkpoints to keep: the newest ones, the best one, and those that wait for their evaluation. */
 function neededIds({ view, keep, evaluates }: RetentionOptions): string[] {
-  const newest = view.checkpoints.filter(({ damaged }) => !damaged).slice(0, keep);
-  return [...newest, ...(evaluates ? view.unevaluated : []), { name: view.run.bestCheckpoint }].map(({ name }) => idOf(name));
+  return [...newestKept(view, keep), ...(evaluates ? view.unevaluated : []), { name: view.run.bestCheckpoint }].map(({ name }) =>
+    idOf(name),
+  );
 }
 
 const idOf = (name: string): string => name.slice(name.lastIndexOf('/') + 1);

@@ -11,6 +11,7 @@ import type { AttemptContext } from './attempt-context.js';
 import { emptySums } from './epoch-means.js';
 import { OtherNumerics } from './exact-numerics.js';
 import { finetuneFrom } from './finetune.js';
+import { newestKept } from './retention.js';
 import { type Progress, restore } from './training-state.js';
 
 /** All checkpoints in the log are damaged or missing. */
@@ -41,11 +42,11 @@ async function newestWhole(context: AttemptContext, signal: AbortSignal): Promis
   const { store, claimed, logger, spec } = context;
   const { uid } = claimed.view.run;
   const nameOf = new Map(claimed.view.checkpoints.map(({ name }) => [manifestKeyOf(name, uid), name]));
-  const kept = new Set([...nameOf.keys()].slice(0, spec.saveCkptNum));
+  const kept = new Set(newestKept(claimed.view, spec.saveCkptNum).map(({ name }) => name));
   const onDamaged = async (key: string, error: Error): Promise<void> => {
     const checkpoint = nameOf.get(key) as string;
     // Old checkpoints are deleted when newer ones are committed.
-    if (error instanceof ObjectNotFound && !kept.has(key)) return;
+    if (error instanceof ObjectNotFound && !kept.has(checkpoint)) return;
     logger.error({ error, checkpoint }, 'a checkpoint cannot be loaded and was skipped');
     await context.append({ $case: 'checkpointSkipped', value: { checkpoint, reason: hidePlaces(error.message) } });
   };
