@@ -67,7 +67,8 @@ test('every option that the chart gives a service is one that it takes, and its 
       assert.match(config.store, /^s3:\/\/dropstream[/?]/, at);
       assert.equal(config.allowRemote, config.tlsCert === '', at);
       const graceMs = pod.spec.terminationGracePeriodSeconds * 1000;
-      assert.ok(graceMs > config.drainMs + config.drainDelayMs + 5000, `${at} is killed after ${graceMs} ms`);
+      const delayMs = Number(argv[argv.indexOf('--drain-delay-ms') + 1]);
+      assert.ok(graceMs > config.drainMs + delayMs + 5000, `${at} is killed after ${graceMs} ms`);
       assert.equal(argv.includes('--exit-when-idle'), pod.spec.restartPolicy === 'Never', `${at}: a deployment would start it again`);
     }
   }

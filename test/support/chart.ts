@@ -48,7 +48,7 @@ export async function renderChart(helm: string, argv: readonly string[]): Promis
   return parseObjects(await renderText(helm, argv));
 }
 
-export const parseObjects = (text: string): KubeObject[] =>
+const parseObjects = (text: string): KubeObject[] =>
   parseAllDocuments(text, { schema: 'yaml-1.1', merge: true })
     .map((document) => {
       if (document.errors.length > 0) throw document.errors[0];
