@@ -5,9 +5,10 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
 import type { Places } from '#errors/hide-places.js';
 import type { Logger } from '#telemetry/logger.js';
-import { activeSpan, childSpan, formatTraceparent, parseTraceparent, runWithSpan, traceparentKey } from '#telemetry/tracing.js';
+import { formatTraceparent, receivedSpan, runWithSpan } from '#telemetry/tracing.js';
 import type { KnownCallers } from './admit-calls.js';
 import { authorizeCall } from './authorize.js';
+import { serverSpan } from './call-spans.js';
 import { callerOf } from './caller.js';
 import { connectionSignal, resetUnlessClosed } from './connection-signal.js';
 import type { AnyMethod, CallContext, Outgoing, StreamHandler, UnaryHandler } from './handlers.js';
@@ -134,17 +135,20 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
     return () => ender.removeEventListener('abort', abort);
   });
 
-  const header = call.metadata.get(traceparentKey)[0];
-  const span = childSpan(parseTraceparent(header === undefined ? undefined : String(header)) ?? activeSpan());
   const { parsed, named, violations } = readNames(names, call.request);
   const project = named[0]?.project;
   const { requestId } = call.request as { requestId?: unknown };
-  options.note(call.metadata, { project, resource: resourceOf(method, named, call.request), requestId, traceId: span.traceId });
+  const parent = receivedSpan((key) => call.metadata.get(key)[0]?.toString());
+  const recorded = serverSpan({ method, parent, peer: call.getPeer(), project });
+  const span = recorded.context;
+  const resource = resourceOf(method, named, call.request);
+  options.note(call.metadata, { project, resource, requestId, traceId: span.traceId, span: recorded });
   const logger = options.logger.child({
     method,
     ...(project === undefined ? {} : { project }),
     ...(identity === undefined ? {} : { principal: identity.principal }),
     trace_id: span.traceId,
+    span_id: span.spanId,
   });
   const ctx: CallContext = {
     signal: controller.signal,

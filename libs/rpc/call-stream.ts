@@ -5,6 +5,7 @@
 import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
 import { Cancelled } from '#errors/errors.js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
+import { clientSpan, endClientSpan } from './call-spans.js';
 import { asIs, attemptMetadata, serialize, waitOrCancelled } from './call-unary.js';
 import type { CallOptions, Connection } from './connection.js';
 import type { AnyMethod } from './handlers.js';
@@ -46,7 +47,8 @@ async function* once(
   const { signal } = options;
   const cancelled = (): Cancelled => new Cancelled(method.path.slice(1), { cause: signal?.reason });
   if (signal?.aborted) throw cancelled();
-  const metadata = attemptMetadata(connection, options);
+  const span = clientSpan(method.path, connection.address);
+  const metadata = attemptMetadata(connection, options, span.context);
   const observer = connection.metrics?.begin(grpcMethod(method.path, false, true));
   observer?.sent();
   const call: ClientReadableStream<unknown> = connection.client.makeServerStreamRequest(
@@ -57,8 +59,15 @@ async function* once(
     metadata,
     deadline === Number.POSITIVE_INFINITY ? {} : { deadline },
   );
-  call.on('status', (end) => observer?.handled(status[end.code]));
-  const abort = (): void => call.cancel();
+  let left = false;
+  call.on('status', (end) => {
+    observer?.handled(status[end.code]);
+    endClientSpan(span, status[end.code], left);
+  });
+  const abort = (): void => {
+    left = true;
+    call.cancel();
+  };
   signal?.addEventListener('abort', abort, { once: true });
   try {
     for await (const message of call) {
@@ -70,6 +79,7 @@ async function* once(
     throw isServiceError(error) ? fromServiceError(error, method.path.slice(1), connection.where()) : error;
   } finally {
     signal?.removeEventListener('abort', abort);
+    left = true;
     // After a normal end, this does nothing. Otherwise, it emits an error that nobody receives any more.
     call.on('error', () => {});
     call.cancel();

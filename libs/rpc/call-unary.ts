@@ -2,7 +2,8 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { Cancelled } from '#errors/errors.js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
-import { activeSpan, childSpan, formatTraceparent, traceparentKey } from '#telemetry/tracing.js';
+import { carried, type SpanContext } from '#telemetry/tracing.js';
+import { clientSpan, endClientSpan } from './call-spans.js';
 import { type CallOptions, type Connection, metadataOf } from './connection.js';
 import type { AnyMethod } from './handlers.js';
 import { checkMetadata, maxMetadataBytes } from './metadata-limit.js';
@@ -42,11 +43,10 @@ export function serialize(method: AnyMethod, request: object): Buffer {
 
 export const asIs = (bytes: Buffer): Buffer => bytes;
 
-/** Metadata of one attempt, with its own span. @throws InvalidArgument if it is too large */
-export function attemptMetadata(connection: Connection, options: CallOptions) {
-  const traceparent = formatTraceparent(childSpan(activeSpan()));
+/** Metadata of one attempt, which carries its span. @throws InvalidArgument if it is too large */
+export function attemptMetadata(connection: Connection, options: CallOptions, span: SpanContext) {
   const shown = connection.token && { authorization: `Bearer ${connection.token()}` };
-  const metadata = metadataOf(connection.metadata, shown, { [traceparentKey]: traceparent }, options.metadata);
+  const metadata = metadataOf(connection.metadata, shown, carried(span), options.metadata);
   checkMetadata(metadata, maxMetadataBytes);
   return metadata;
 }
@@ -54,7 +54,8 @@ export function attemptMetadata(connection: Connection, options: CallOptions) {
 async function once(connection: Connection, method: AnyMethod, request: Buffer, options: CallOptions, deadline: number): Promise<unknown> {
   const { signal } = options;
   if (signal?.aborted) throw new Cancelled(method.path.slice(1), { cause: signal.reason });
-  const metadata = attemptMetadata(connection, options);
+  const span = clientSpan(method.path, connection.address);
+  const metadata = attemptMetadata(connection, options, span.context);
   const observer = connection.metrics?.begin(grpcMethod(method.path, false, false));
   observer?.sent();
   return await new Promise((resolve, reject) => {
@@ -67,7 +68,9 @@ async function once(connection: Connection, method: AnyMethod, request: Buffer, 
       deadline === Number.POSITIVE_INFINITY ? {} : { deadline },
       (error: ServiceError | null, response?: unknown) => {
         signal?.removeEventListener('abort', abort);
-        observer?.handled(status[error?.code ?? status.OK]);
+        const code = status[error?.code ?? status.OK];
+        observer?.handled(code);
+        endClientSpan(span, code, signal?.aborted);
         if (error)
           return reject(
             signal?.aborted

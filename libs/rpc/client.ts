@@ -99,6 +99,7 @@ export function connect<D extends object>(type: ClientClass<D>, address: string,
     get client() {
       return channel.client;
     },
+    address,
     where: channel.where,
     metrics: options.registry && metricsOf(options.registry),
     retry: { ...defaultRetry, ...options.retry },

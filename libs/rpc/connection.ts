@@ -20,6 +20,8 @@ export interface CallExtras {
 /** What callUnary and callStream use of a connection. */
 export interface Connection {
   readonly client: Client;
+  /** As it was given to connect(). */
+  readonly address: string;
   /** For messages: where calls go, and what went wrong on the way if that is known. */
   readonly where: () => string;
   readonly metrics: GrpcMetrics | undefined;

@@ -6,7 +6,9 @@ import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from
 import { type Audit, type AuditedCall, credentialKind, isAudited } from '#auth/audit.js';
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
+import type { Span } from '#telemetry/spans.js';
 import type { Admit, KnownCallers } from './admit-calls.js';
+import { endServerSpan } from './call-spans.js';
 import { blameCaller } from './callers-fault.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import type { ConnectionTrust } from './tls/connection-trust.js';
@@ -17,6 +19,8 @@ export interface CallFacts {
   /** As the caller sent it. */
   readonly requestId: unknown;
   readonly traceId: string;
+  /** The span of the call, which ends with it. */
+  readonly span: Span;
 }
 
 /** Frequent calls of little interest, which are logged at `trace`. */
@@ -74,10 +78,11 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust, au
       const ids = {
         ...(known?.project === undefined ? {} : { project: known.project }),
         ...(principal === undefined ? {} : { principal }),
-        ...(known ? { trace_id: known.traceId } : {}),
+        ...(known ? { trace_id: known.traceId, span_id: known.span.context.spanId } : {}),
       };
       const rpc = definition.path.slice(1);
       logger[level]({ method: rpc, ...ids, code: name, ms }, 'call');
+      if (known) endServerSpan(known.span, name);
       if (audit && isAudited(rpc, name)) audit.call(auditedCall({ rpc, code: name, principal, metadata, known, call }));
     };
     /** Ends the call when the signal aborts, or at once if it has. Its reason is an error of errors.ts. @returns whether the call goes on */

@@ -6,6 +6,7 @@
 
 import { InvalidArgument } from '#errors/errors.js';
 import { createLogger, type Logger } from '#telemetry/logger.js';
+import { serviceRatio, startTracing, type Tracing } from '#telemetry/start-tracing.js';
 import { mapLowerErrors } from './map-lower-errors.js';
 
 export interface DrainableService {
@@ -33,10 +34,14 @@ export interface StartedMessage {
 /** Exit code for an invalid configuration, which a restart cannot fix. */
 const exitUsage = 2;
 
+/** Milliseconds for which the last spans may delay the end of a process. */
+const lastSpansMs = 2000;
+
 /** Runs the service until a signal arrives, and then exits the process. */
 export async function runService({ name, start, logger = createLogger({ service: name }) }: RunOptions): Promise<void> {
   let running: DrainableService | undefined;
   let stopping = false;
+  let tracing: Tracing | undefined;
 
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     if (stopping) {
@@ -48,6 +53,7 @@ export async function runService({ name, start, logger = createLogger({ service:
     try {
       // Before the start is complete, there is nothing to drain.
       await running?.drain(signal === 'SIGINT' ? { delayMs: 0 } : {});
+      await tracing?.close(lastSpansMs);
       logger.info('stopped');
       process.exit(0);
     } catch (error) {
@@ -65,6 +71,7 @@ export async function runService({ name, start, logger = createLogger({ service:
   }
 
   try {
+    tracing = await startTracing({ service: `dropstream-${name}`, usualRatio: serviceRatio, logger });
     running = await start();
   } catch (thrown) {
     const error = mapLowerErrors(thrown) ?? thrown;

@@ -9,6 +9,7 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { MeasuredStore } from '#storage/measured-store.js';
 import { type ObjectStore, StoreFull, StoreUnavailable } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
+import { tracedStore } from '#storage/traced-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { createStoreMetrics } from '#telemetry/store-metrics.js';
 import { startHealthProbe } from './health-probe.js';
@@ -68,7 +69,7 @@ export async function openServiceStore({ config, logger, registry, setServing, s
   const metrics = createStoreMetrics(registry);
   const opened = await openWhenPresent(config.store, { logger, onAway: () => metrics.away(true), signal });
   metrics.away(false);
-  const patient = new MeasuredStore(opened, metrics);
+  const patient = tracedStore(new MeasuredStore(opened, metrics));
   const prompt = new PromptStore(patient, { operationMs: config.storeTimeoutMs });
   const health =
     setServing &&

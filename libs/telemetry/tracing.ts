@@ -2,12 +2,44 @@
  * W3C trace context through the services: a `traceparent` is read from a call's metadata, or a new one is made. Its ids are in every log line of the
  * call, and outgoing calls pass it on. If the host program has an OpenTelemetry SDK with an active span, that span is the parent. Ids are random; no
  * result depends on them.
+ *
+ * Whoever begins a trace decides whether its spans are recorded, and says so in the flags. A process that records nothing cannot decide, but its ids
+ * are wanted in logs, so it passes on that the decision is open (`undecided`, in the tracestate): the first process that records spans makes it.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
-import { context, isSpanContextValid, type SpanContext, TraceFlags, trace } from '@opentelemetry/api';
+import { context, createTraceState, isSpanContextValid, type SpanContext, TraceFlags, type TraceState, trace } from '@opentelemetry/api';
 
-export const traceparentKey = 'traceparent';
+export type { SpanContext } from '@opentelemetry/api';
+
+const traceparentKey = 'traceparent';
+const tracestateKey = 'tracestate';
+
+/** Longest tracestate that is read; the standard asks for 512 characters at least. */
+const maxTracestate = 512;
+const ownKey = 'dropstream';
+const open = 'undecided';
+const undecided = createTraceState(`${ownKey}=${open}`);
+
+/** Whether nobody has decided yet if the trace is recorded. */
+export function isUndecided({ traceFlags, traceState }: SpanContext): boolean {
+  return (traceFlags & TraceFlags.SAMPLED) === 0 && traceState?.get(ownKey) === open;
+}
+
+/** The state of a trace after the decision. */
+export function decided(state: TraceState | undefined): TraceState | undefined {
+  return state?.get(ownKey) === undefined ? state : state.unset(ownKey);
+}
+
+/** True if spans of this trace are recorded. */
+export function isSampled(span: SpanContext | undefined): span is SpanContext {
+  return span !== undefined && (span.traceFlags & TraceFlags.SAMPLED) !== 0;
+}
+
+/** The same place in the trace, for work whose own parts are not recorded. */
+export function unsampled(span: SpanContext): SpanContext {
+  return { ...span, traceFlags: span.traceFlags & ~TraceFlags.SAMPLED };
+}
 
 const active = new AsyncLocalStorage<SpanContext>();
 
@@ -26,14 +58,32 @@ export function formatTraceparent(span: SpanContext): string {
   return `00-${span.traceId}-${span.spanId}-${span.traceFlags.toString(16).padStart(2, '0')}`;
 }
 
-/** Makes a new span in the parent's trace, or in a new trace. */
+/** Reads the context that the metadata of a call carries. */
+export function receivedSpan(valueOf: (key: string) => string | undefined): SpanContext | undefined {
+  const span = parseTraceparent(valueOf(traceparentKey));
+  const state = span && valueOf(tracestateKey);
+  return state && state.length <= maxTracestate ? { ...span, traceState: createTraceState(state) } : span;
+}
+
+/** What the metadata of a call, or a record, carries of a span. */
+export function carried(span: SpanContext): Record<string, string> {
+  const state = span.traceState?.serialize();
+  return { [traceparentKey]: formatTraceparent(span), ...(state ? { [tracestateKey]: state } : {}) };
+}
+
+/** Makes a new span in the parent's trace, or in a new trace whose recording is left to others. */
 export function childSpan(parent: SpanContext | undefined): SpanContext {
+  const traceState = parent === undefined ? undecided : parent.traceState;
   return {
-    traceId: parent?.traceId ?? randomBytes(16).toString('hex'),
-    spanId: randomBytes(8).toString('hex'),
+    traceId: parent?.traceId ?? newTraceId(),
+    spanId: newSpanId(),
     traceFlags: parent?.traceFlags ?? TraceFlags.NONE,
+    ...(traceState === undefined ? {} : { traceState }),
   };
 }
+
+export const newTraceId = (): string => randomBytes(16).toString('hex');
+export const newSpanId = (): string => randomBytes(8).toString('hex');
 
 /** The current span: that of runWithSpan, or else that of the OpenTelemetry SDK; undefined if there is none. */
 export function activeSpan(): SpanContext | undefined {

@@ -8,6 +8,7 @@ import { serve } from './commands/serve.js';
 import { type Context, processContext } from './context.js';
 import { CommandError, describeError, exitCodeOf, exitCodes } from './exit-codes.js';
 import { paint } from './output/terminal.js';
+import { tracedCommand } from './traced-command.js';
 
 /** Runs one command line (without node and script) and prints its result or error. @returns the exit code */
 export async function main(argv: readonly string[], given: Context): Promise<number> {
@@ -51,7 +52,7 @@ export async function runProcess(): Promise<void> {
     // `dropstream … | head` closes the pipe when it has read enough. A service goes on; its audit sees that it cannot be written.
     if (error.code === 'EPIPE' && argv[0] !== 'serve') process.exit(exitCodes.ok);
   });
-  const code = await main(argv, processContext(ended.signal));
+  const code = await tracedCommand(argv, () => main(argv, processContext(ended.signal)));
   if (code !== exitCodes.ok) process.exitCode = code;
 }
 
