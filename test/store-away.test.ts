@@ -145,7 +145,8 @@ const watches: Record<
     create: async (store) => {
       const runs = new Runs({ store, watchPollMs: 1000, onError: () => {} });
       const created = Run.fromPartial({ name: watched.run, state: RunState.QUEUED, spec: runSpec });
-      const record = { state: RunState.QUEUED, reason: '', trainSamples: 1n, specDigest: '', requestId: '', classes: [], dropKind: 1 };
+      const own = { state: RunState.QUEUED, reason: '', trainSamples: 1n, specDigest: '', requestId: '' };
+      const record = { ...own, traceparent: '', tracestate: '', classes: [], dropKind: 1 };
       await runs.create('q', 'r', { ...record, run: created }, AbortSignal.timeout(20_000));
       runs.close();
     },

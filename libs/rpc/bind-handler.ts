@@ -5,7 +5,7 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { Cancelled, DeadlineExceeded, DomainError } from '#errors/errors.js';
 import type { Places } from '#errors/hide-places.js';
 import type { Logger } from '#telemetry/logger.js';
-import { formatTraceparent, receivedSpan, runWithSpan } from '#telemetry/tracing.js';
+import { formatTraceparent, receivedSpan, runWithSpan, unsampled } from '#telemetry/tracing.js';
 import type { KnownCallers } from './admit-calls.js';
 import { authorizeCall } from './authorize.js';
 import { serverSpan } from './call-spans.js';
@@ -53,7 +53,7 @@ export function bindHandler(
   handler: UnaryHandler<never, unknown, never> | StreamHandler<never, unknown, never>,
   options: BindOptions,
 ): UntypedHandleCall {
-  const called: Called = { method: method.path.slice(1), names };
+  const called: Called = { method: method.path.slice(1), names, lasts: handler.kind === 'stream' && handler.endsOnDrain };
   if (handler.kind === 'unary') {
     const run = handler.run as UnaryHandler<unknown, unknown>['run'];
     return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
@@ -105,6 +105,8 @@ const nothingOutgoing: Outgoing = { taken: 0, idleMs: 0, flushed: async () => {}
 interface Called {
   readonly method: string;
   readonly names: NamesDeclaration;
+  /** Whether it goes on until the caller leaves. */
+  readonly lasts: boolean;
 }
 
 interface CallScope {
@@ -116,7 +118,7 @@ interface CallScope {
   close(): void;
 }
 
-function openCall({ method, names }: Called, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
+function openCall({ method, names, lasts }: Called, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
   const controller = new AbortController();
   // A handler passes this signal to everything that it starts.
   setMaxListeners(0, controller.signal);
@@ -141,6 +143,8 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
   const parent = receivedSpan((key) => call.metadata.get(key)[0]?.toString());
   const recorded = serverSpan({ method, parent, peer: call.getPeer(), project });
   const span = recorded.context;
+  // A watch looks at the store for as long as it lasts, and what a call has begun may outlive it: neither belongs to its trace.
+  const around = lasts ? unsampled(span) : { ...span };
   const resource = resourceOf(method, named, call.request);
   options.note(call.metadata, { project, resource, requestId, traceId: span.traceId, span: recorded });
   const logger = options.logger.child({
@@ -176,7 +180,7 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
       requireOneProject(named);
       controller.signal.throwIfAborted();
     },
-    run: (work) => runWithSpan(span, work),
+    run: (work) => runWithSpan(around, work),
     status: (error) => {
       // The reason of the abort is more precise than whatever the aborted await threw.
       const reason: unknown = controller.signal.aborted ? controller.signal.reason : undefined;
@@ -190,6 +194,7 @@ function openCall({ method, names }: Called, call: Call, options: BindOptions, m
       clearTimeout(timer);
       for (const off of unlink) off();
       call.off('cancelled', onCancelled);
+      around.traceFlags = unsampled(around).traceFlags;
       // Ends whatever the handler left running; nobody receives its errors.
       controller.abort(new Cancelled(method));
     },

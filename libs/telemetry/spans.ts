@@ -2,7 +2,7 @@
  * Spans of what a process does. They are recorded if the process exports traces (start-tracing.ts) and their trace is sampled; otherwise a span has
  * ids for logs and for outgoing calls, and costs nothing more. What a span says passes the same filter as log lines, so that no secret is exported.
  */
-import { type Attributes, type Link, ROOT_CONTEXT, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
+import { type Attributes, ROOT_CONTEXT, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
 import { hidePlaces } from '#errors/hide-places.js';
 import { redacted } from '#errors/redact.js';
 import { activeSpan, childSpan, runWithSpan, type SpanContext } from './tracing.js';
@@ -15,6 +15,8 @@ export interface Span {
   readonly recorded: boolean;
   /** Values that are undefined are left out. */
   set(attributes: SpanAttributes): void;
+  /** Names a span that the work depends on and that is not its parent. */
+  link(context: SpanContext, attributes?: SpanAttributes): void;
   /** Says that the work has failed. `type` is short and one of few: a status, or the name of an error class. */
   fail(type: string, message?: string): void;
   /** Call it once. */
@@ -27,8 +29,6 @@ export interface SpanOptions {
   /** Default: the span that is active. `none` begins a new trace. */
   readonly parent?: SpanContext | 'none' | undefined;
   readonly attributes?: SpanAttributes;
-  /** Spans that the work depends on and that are not its parents. */
-  readonly links?: readonly { readonly context: SpanContext; readonly attributes?: SpanAttributes }[];
 }
 
 const kinds = { internal: SpanKind.INTERNAL, client: SpanKind.CLIENT, server: SpanKind.SERVER } as const;
@@ -45,11 +45,11 @@ export const isTracing = (): boolean => tracer !== undefined;
 
 /** Begins a span. The caller ends it. @param name one of few: what is done, without the names of things that it is done to */
 export function startSpan(name: string, options: SpanOptions = {}): Span {
-  const parent = options.parent === 'none' ? undefined : (options.parent ?? activeSpan());
+  const parent = parentOf(options);
   if (tracer === undefined) return new UnrecordedSpan(childSpan(parent));
   const span = tracer.startSpan(
     name,
-    { kind: kinds[options.kind ?? 'internal'], attributes: safe(options.attributes), links: (options.links ?? []).map(safeLink) },
+    { kind: kinds[options.kind ?? 'internal'], attributes: safe(options.attributes) },
     parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent),
   );
   const spanContext = span.spanContext();
@@ -58,6 +58,7 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
     context: spanContext,
     recorded: true,
     set: (attributes) => void span.setAttributes(safe(attributes)),
+    link: (context, attributes) => void span.addLink({ context, attributes: safe(attributes) }),
     fail: (type, message) => {
       span.setAttribute('error.type', type);
       span.setStatus({ code: SpanStatusCode.ERROR, ...(message === undefined ? {} : { message: hidePlaces(redacted(message)) }) });
@@ -66,8 +67,11 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
   };
 }
 
-/** Runs `work` inside a new span, which ends with it. An error that it throws is that of the span. */
+const parentOf = ({ parent }: SpanOptions): SpanContext | undefined => (parent === 'none' ? undefined : (parent ?? activeSpan()));
+
+/** Runs `work` inside a new span, which ends with it. An error that it throws is that of the span. Without traces, it only runs `work`. */
 export async function inSpan<T>(name: string, options: SpanOptions, work: (span: Span) => Promise<T>): Promise<T> {
+  if (tracer === undefined) return await work(nothing);
   const span = startSpan(name, options);
   try {
     return await runWithSpan(span.context, () => work(span));
@@ -86,10 +90,22 @@ export function failWith(span: Span, error: unknown): void {
   else span.fail('_OTHER', String(error));
 }
 
+const nothing: Span = {
+  get context() {
+    return activeSpan() ?? childSpan(undefined);
+  },
+  recorded: false,
+  set() {},
+  link() {},
+  fail() {},
+  end() {},
+};
+
 class UnrecordedSpan implements Span {
   readonly recorded = false;
   constructor(readonly context: SpanContext) {}
   set(): void {}
+  link(): void {}
   fail(): void {}
   end(): void {}
 }
@@ -101,5 +117,3 @@ function safe(attributes: SpanAttributes = {}): Attributes {
   }
   return result;
 }
-
-const safeLink = ({ context, attributes }: NonNullable<SpanOptions['links']>[number]): Link => ({ context, attributes: safe(attributes) });

@@ -65,10 +65,25 @@ export function receivedSpan(valueOf: (key: string) => string | undefined): Span
   return state && state.length <= maxTracestate ? { ...span, traceState: createTraceState(state) } : span;
 }
 
-/** What the metadata of a call, or a record, carries of a span. */
+/** What the metadata of a call carries of a span. */
 export function carried(span: SpanContext): Record<string, string> {
-  const state = span.traceState?.serialize();
-  return { [traceparentKey]: formatTraceparent(span), ...(state ? { [tracestateKey]: state } : {}) };
+  const { traceparent, tracestate } = recorded(span);
+  return { [traceparentKey]: traceparent, ...(tracestate ? { [tracestateKey]: tracestate } : {}) };
+}
+
+/** A span as a record holds it, for work that is done later and elsewhere. Both are empty if there is none. */
+export interface RecordedSpan {
+  readonly traceparent: string;
+  readonly tracestate: string;
+}
+
+export function recorded(span: SpanContext | undefined): RecordedSpan {
+  return { traceparent: span ? formatTraceparent(span) : '', tracestate: span?.traceState?.serialize() ?? '' };
+}
+
+/** Undefined for a record without a span, as those of older versions are. */
+export function spanOfRecord(record: RecordedSpan | undefined): SpanContext | undefined {
+  return record && receivedSpan((key) => (key === traceparentKey ? record.traceparent : record.tracestate));
 }
 
 /** Makes a new span in the parent's trace, or in a new trace whose recording is left to others. */

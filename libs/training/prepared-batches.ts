@@ -20,6 +20,8 @@ export interface PreparedBatch {
   readonly sha256: Uint8Array;
   /** Samples that could not be decoded. */
   readonly replaced: readonly ReplacedSample[];
+  /** The span of its fetching, if that was recorded. */
+  readonly span?: Batch['span'];
   /** Returns the memory of the images for reuse; the batch must not be used afterwards. */
   release(): void;
 }
@@ -116,6 +118,7 @@ export class PreparedBatches {
       labels: Uint32Array.from(header.samples, ({ label }) => label),
       sha256: header.payloadSha256,
       replaced: header.replaced,
+      span: batch.span,
       release: () => {
         if (released) return;
         released = true;

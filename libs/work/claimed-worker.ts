@@ -9,7 +9,9 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import type { SpanContext } from '#telemetry/tracing.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
+import { AttemptTrace } from './attempt-trace.js';
 import { Claimant, type Found } from './claimant.js';
 import { ClaimedLog, type Standing } from './claimed-log.js';
 import type { ProjectShares } from './fair-share.js';
@@ -22,6 +24,8 @@ import type { QueueEntry, QueueIndex } from './queue-index.js';
 export interface Attempt<E, V> extends QueueEntry {
   readonly claimed: ClaimedLog<E, V>;
   readonly logger: Logger;
+  /** The span of the attempt. What it does by itself, such as its heartbeats, is not recorded; for what should be, it is the parent. */
+  readonly span: SpanContext;
   /** Aborts when the process stops: then the work must be returned to the queue. */
   readonly stopping: AbortSignal;
 }
@@ -61,6 +65,8 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   readonly mayClaimMs?: number;
   /** Time in ms after which a store has surely finished, or dropped, a write whose caller no longer waits for it; default 5 seconds. */
   readonly lateWriteMs?: number;
+  /** The span of the call that asked for the work, whose trace its attempts go on with; undefined: each begins one. */
+  readonly traceOf?: (view: V) => SpanContext | undefined;
   /** The record that claims the work for `worker`. `succeeded`: the former owner, if it is known to have ended; otherwise empty. */
   readonly claim: (view: V, worker: string, succeeded: string) => E;
   /** Runs one attempt to its outcome. What it resolves to or throws is recorded as its end. */
@@ -162,15 +168,17 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
   }
 
   /** @returns false if another worker was faster */
-  async #claimAndWork(entry: QueueEntry, seenFence: number, logger: Logger, stopping: AbortSignal): Promise<boolean> {
-    const { kind, store, config, standing, claim, attempt, release, onOutcome, name, heartbeatPrefix } = this.#options;
+  async #claimAndWork(entry: QueueEntry, seenFence: number, given: Logger, stopping: AbortSignal): Promise<boolean> {
+    const { kind, store, config, standing, claim, attempt, traceOf, release, onOutcome, name, heartbeatPrefix } = this.#options;
     const ends = { ...this.#options, maxAttempts: config.maxAttempts };
     const log = this.#log(entry);
+    const trace = new AttemptTrace(kind, entry, log.view && traceOf?.(log.view));
+    const logger = given.child(trace.ids);
     this.#logs.delete(keyOf(entry));
     const owner = newOwner(config.instance ?? '');
     const unclaimed = (view: V): boolean => standing(view).state !== 'over' && standing(view).fence === seenFence;
     const succeeded = (view: V): string => (this.#ownerEnded(standing(view), view.owner) ? view.owner : '');
-    const view = await log.append((now) => (now && unclaimed(now) ? claim(now, owner, succeeded(now)) : undefined));
+    const view = await trace.claims(() => log.append((now) => (now && unclaimed(now) ? claim(now, owner, succeeded(now)) : undefined)));
     if (view?.owner !== owner) return false;
     const claimed = await ClaimedLog.start({
       work: name(entry),
@@ -187,7 +195,9 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       onHeartbeatLost: (error) => logger.warn({ error }, `no heartbeat could be written; others may take the ${kind} over`),
     });
     try {
-      const outcome = await runToEnd(claimed, logger, ends, () => attempt({ ...entry, claimed, logger, stopping }));
+      const outcome = await trace.runs((span) =>
+        runToEnd(claimed, logger, ends, () => trace.fails(attempt({ ...entry, claimed, logger, span, stopping }))),
+      );
       onOutcome(outcome);
       logger.info({ outcome }, 'the attempt ended');
     } catch (error) {

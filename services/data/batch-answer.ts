@@ -2,6 +2,7 @@
 import type { BatchPlanner } from '#data/plan/batch-plan.js';
 import { type BatchHeader, type GetBatchResponse, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import type { CallContext } from '#rpc/handlers.js';
+import { inSpan } from '#telemetry/spans.js';
 import type { Admission } from './admission.js';
 import type { Ahead, TakenBatch } from './ahead.js';
 import { chunkSizes } from './chunk-sizes.js';
@@ -81,7 +82,8 @@ export class BatchAnswer {
       const planner = plannerOf(this.#query, dataset);
       const classes = dataset.manifest.classes.length;
       const needs = needsOf(this.#query.plan, this.#query.format, classes);
-      const admitted = await timeWait(metrics, () => admission.enter(this.#share, needs, signal));
+      const enter = () => timeWait(metrics, () => admission.enter(this.#share, needs, signal));
+      const admitted = await inSpan('wait for a turn', {}, enter);
       try {
         this.#announce({ batchesPerEpoch: planner.batchesPerEpoch, classes });
         const batch = await this.#make(this.#query, planner, dataset, signal);
@@ -112,7 +114,13 @@ export class BatchAnswer {
     const { metrics, memories, files, threads, undecodable } = this.#parts;
     const { planDigest, epoch, index, format } = query;
     const timed = (part: string, seconds: number) => metrics.making.observe({ part }, seconds);
-    const batch = await makeBatch({ planner, dataset, planDigest, epoch, index, format, threads, signal, memories, files, timed });
+    const job = { planner, dataset, planDigest, epoch, index, format, threads, signal, memories, files, timed };
+    const batch = await inSpan('make batch', { attributes: { 'dropstream.epoch': epoch, 'dropstream.batch.index': index } }, async (span) => {
+      const made = await makeBatch(job);
+      const { samples, replaced } = made.header;
+      span.set({ 'dropstream.batch.samples': samples.length, 'dropstream.batch.replaced': replaced.length });
+      return made;
+    });
     metrics.batches.inc({ format: PixelFormat[format] });
     metrics.images.inc(batch.header.samples.length);
     for (const replaced of batch.header.replaced) undecodable.note(query.plan.manifest, replaced, this.#ctx.logger);

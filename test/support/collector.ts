@@ -144,7 +144,7 @@ function spansOf({ resourceSpans }: Traces): CollectedSpan[] {
 }
 
 function plain(pairs: KeyValues = []): Record<string, string | number | boolean> {
-  const valueOf = ({ stringValue, intValue, doubleValue, boolValue }: Value) =>
+  const plainOf = ({ stringValue, intValue, doubleValue, boolValue }: Value) =>
     stringValue ?? (intValue === undefined ? (doubleValue ?? boolValue ?? '') : Number(intValue));
-  return Object.fromEntries(pairs.map(({ key, value }) => [key, valueOf(value)]));
+  return Object.fromEntries(pairs.map(({ key, value }) => [key, plainOf(value)]));
 }

@@ -32,6 +32,8 @@ import {
 import { parseAddress } from '#rpc/address.js';
 import type { ConnectOptions } from '#rpc/client.js';
 import { wait } from '#rpc/retry.js';
+import { inSpan } from '#telemetry/spans.js';
+import { runWithSpan, type SpanContext } from '#telemetry/tracing.js';
 import { resolvePlan } from '../plan/plan.js';
 import { planDigest } from '../plan/plan-digest.js';
 import { type Batch, payloadBytes } from './batch.js';
@@ -88,6 +90,8 @@ export interface BatchesRequest {
   readonly epochs?: number;
   /** Batches taken of each epoch, when its last ones are to be skipped; the default is all of them. */
   readonly batchesPerEpoch?: number;
+  /** The span that the fetching of a batch belongs to; default: the active one. */
+  readonly spanOf?: ((position: Position) => SpanContext | undefined) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -160,7 +164,9 @@ export class BatchClient {
     const pending: Promise<Batch>[] = [];
     const ask = (): void => {
       const { epoch, index } = next;
-      pending.push(quietly(this.#fetch({ ...call, epoch, index }, expected, pool, signal)));
+      const fetch = () => this.#fetch({ ...call, epoch, index }, expected, pool, signal);
+      const span = request.spanOf?.(next);
+      pending.push(quietly(span === undefined ? fetch() : runWithSpan(span, fetch)));
       // The length of an epoch may be unknown until the first header arrives; until then, no later batch is requested.
       if (perEpoch !== undefined) next = following(next, perEpoch);
     };
@@ -209,18 +215,22 @@ export class BatchClient {
   async #fetch(request: GetBatchRequest, expected: Expected, pool: PayloadPool, signal: AbortSignal): Promise<Batch> {
     const { epoch, index } = request;
     const onFailure = (replica: Replica, error: unknown) => this.options.onFailure?.({ address: replica.address, epoch, index, error });
-    const { header, payload } = await this.#tryAll(
-      `batch ${index} of epoch ${epoch}`,
-      signal,
-      (replica, options) => fetchBatch(replica, request, expected, pool, options),
-      onFailure,
-    );
+    const attributes = { 'dropstream.epoch': epoch, 'dropstream.batch.index': index };
+    const { header, payload, span } = await inSpan('fetch batch', { attributes }, async ({ context, recorded }) => {
+      const fetched = await this.#tryAll(
+        `batch ${index} of epoch ${epoch}`,
+        signal,
+        (replica, options) => fetchBatch(replica, request, expected, pool, options),
+        onFailure,
+      );
+      return { ...fetched, span: recorded ? context : undefined };
+    });
     let released = false;
     const release = (): void => {
       if (!released) pool.give(payload);
       released = true;
     };
-    return { epoch, index, header, payload, release };
+    return { epoch, index, header, payload, span, release };
   }
 
   /** Tries replicas until one succeeds, all have refused, or the total time is over. */

@@ -2,6 +2,7 @@
 import type { FinishPlan } from '#native/pixels.js';
 import { type BatchHeader, PixelFormat } from '#protocol/dropstream/v1/data.js';
 import { eraseModes } from '#spec/words.js';
+import type { SpanContext } from '#telemetry/tracing.js';
 import { softTargets } from '../plan/augment/mix-plan.js';
 
 export interface Batch {
@@ -10,6 +11,8 @@ export interface Batch {
   readonly header: BatchHeader;
   /** As header.format says: uint8 CHW pixels, or finished images followed by float32 targets. Checked against header.payloadSha256. */
   readonly payload: Uint8Array;
+  /** The span of its fetching, if that was recorded. */
+  readonly span?: SpanContext | undefined;
   /** Optional: returns the payload's memory for reuse by a later batch. The payload must not be used afterwards. */
   release(): void;
 }

@@ -9,6 +9,7 @@ import { damageOf, type ListedPage, listPage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
 import { checkRepeated } from '#rpc/request-id.js';
 import type { ObjectStore } from '#storage/object-store.js';
+import { activeSpan, recorded } from '#telemetry/tracing.js';
 import { type Pin, pinCheckpoint, unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { IncarnatedLogs } from '#work/incarnated-logs.js';
 import type { NamedEntry } from '#work/name-index.js';
@@ -93,7 +94,7 @@ export class Evaluations {
     const creation = {
       first: ({ uid }: EvaluationKey): EvaluationEvent => {
         const stored = EvaluationMessage.toJSON({ ...evaluation, uid });
-        return { kind: 'created', evaluation: stored, specDigest, requestId, runUid };
+        return { kind: 'created', evaluation: stored, specDigest, requestId, runUid, trace: recorded(activeSpan()) };
       },
       // The pin must exist before a worker starts.
       prepare: (key: EvaluationKey) => pinCheckpoint(this.store, pinOf(key, evaluation, runUid), signal),

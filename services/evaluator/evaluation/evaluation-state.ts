@@ -1,5 +1,6 @@
 /** Computes the state of an evaluation as a pure fold of its log. Records are JSON. */
 import { Evaluation, EvaluationResult, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
+import type { RecordedSpan } from '#telemetry/tracing.js';
 
 /** `at` is the time of the record in milliseconds since 1970, set by the log, for information only. */
 export type EvaluationEvent = { readonly at?: number } & (
@@ -9,6 +10,8 @@ export type EvaluationEvent = { readonly at?: number } & (
       readonly specDigest: string;
       readonly runUid: string;
       readonly requestId: string;
+      /** The call that created it; absent in evaluations of older versions. */
+      readonly trace?: RecordedSpan;
     }
   /** `succeeds`: the former owner, where the new one knew that it had ended. */
   | { readonly kind: 'claimed'; readonly attempt: number; readonly worker: string; readonly succeeds?: string }
@@ -34,6 +37,8 @@ export interface EvaluationView {
   readonly requestId: string;
   /** Uid of the run whose checkpoint is evaluated. */
   readonly runUid: string;
+  /** The call that created it; absent in evaluations of older versions. */
+  readonly trace?: RecordedSpan;
 }
 
 const terminal = new Set([EvaluationState.SUCCEEDED, EvaluationState.FAILED, EvaluationState.CANCELLED]);
@@ -62,6 +67,7 @@ export function applyEvent(view: EvaluationView | undefined, event: EvaluationEv
       specDigest: event.specDigest,
       requestId: event.requestId,
       runUid: event.runUid,
+      ...(event.trace && { trace: event.trace }),
     };
   }
   const next = changed(view, event, sequence);

@@ -5,6 +5,7 @@ import type { ConnectOptions } from '#rpc/client.js';
 import { CheckpointDamaged } from '#storage/checkpoint-manifest.js';
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import { spanOfRecord } from '#telemetry/tracing.js';
 import { NotATrainingCheckpoint } from '#training/checkpoint-metadata.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
 import { unpinCheckpoint } from '#work/checkpoint-pins.js';
@@ -51,6 +52,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     name: ({ project, id }) => evaluationName(project, id),
     heartbeatPrefix,
     standing: standingOf,
+    traceOf: ({ trace }) => spanOfRecord(trace),
     claim: (view, worker, succeeds): EvaluationEvent => ({
       kind: 'claimed',
       attempt: view.attempt + 1,

@@ -17,6 +17,7 @@ import { readManifest } from '#storage/checkpoint.js';
 import { isSha256 } from '#storage/content-hash.js';
 
 import { ObjectNotFound, type ObjectStore } from '#storage/object-store.js';
+import { activeSpan, recorded } from '#telemetry/tracing.js';
 import { checkBatchFits, type DataClient } from '#training/batch-fits.js';
 import { Incarnations } from '#work/incarnations.js';
 import { findCheckpoint, type NamedCheckpoint } from '#work/named-checkpoints.js';
@@ -134,6 +135,7 @@ export async function prepareRun(
     trainSamples: BigInt(length.trainSamples),
     specDigest: requestDigest(spec, request.labels),
     requestId: request.requestId,
+    ...recorded(activeSpan()),
     classes: [...train.classes],
     dropKind: kind,
   };

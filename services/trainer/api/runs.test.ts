@@ -28,6 +28,8 @@ const record = (specDigest = 'a', id = 'r'): CreatedRecord => ({
   trainSamples: 1n,
   specDigest,
   requestId: 'q',
+  traceparent: '',
+  tracestate: '',
   classes: [],
   dropKind: DropKind.DROPOUT,
 });

@@ -17,6 +17,8 @@ const createdBody: Body = {
     trainSamples: 640n,
     specDigest: 'd',
     requestId: '',
+    traceparent: '',
+    tracestate: '',
     classes: ['a', 'b'],
     dropKind: DropKind.DROPOUT,
   },

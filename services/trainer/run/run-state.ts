@@ -4,6 +4,7 @@
  */
 import { type DropKind, ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
 import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import type { RecordedSpan } from '#telemetry/tracing.js';
 import type { ScheduleChange } from './run-rates.js';
 
 /** A committed checkpoint in the log. */
@@ -48,6 +49,8 @@ export interface RunView {
   /** Drop schedules in log order; the first one is the run's own. */
   readonly scheduleChanges: readonly ScheduleChange[];
   readonly dropKind: DropKind;
+  /** The call that created the run; absent in snapshots of older versions. */
+  readonly trace?: RecordedSpan;
 }
 
 /** Limits the size of the view; larger than the number of checkpoints that a run can need. */
@@ -113,6 +116,7 @@ function created(run: Run, record: CreatedRecord, event: RunEvent): RunView {
     scheduleRevision: Number(run.spec?.scheduleRevision ?? 0n),
     scheduleChanges: [{ effectiveStep: 0, segments: run.dropSegments }],
     dropKind: record.dropKind,
+    trace: { traceparent: record.traceparent, tracestate: record.tracestate },
   };
 }
 

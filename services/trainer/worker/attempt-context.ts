@@ -2,6 +2,7 @@
 import type { EngineName } from '#engine/index.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import type { SpanContext } from '#telemetry/tracing.js';
 import type { DataAccess } from '#training/prepared-batches.js';
 import type { ClaimedLog } from '#work/claimed-log.js';
 import type { TrainerMetrics } from '../metrics.js';
@@ -27,6 +28,8 @@ export interface AttemptOptions {
   readonly evaluationWaitMs: number;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;
+  /** The span of this attempt, which parts of it name as their parent. */
+  readonly span: SpanContext;
   /** Aborts when this worker should give the run back: after the step under way if that ends in time, otherwise without it. */
   readonly stopping: AbortSignal;
   /** Milliseconds that the step under way may take to end after that. */

@@ -3,6 +3,7 @@
  * What ends an attempt in the middle of a step loses that step and nothing else.
  */
 import type { Program } from '#engine/index.js';
+import { inSpan } from '#telemetry/spans.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { type AttemptContext, type AttemptOptions, attemptContext } from './attempt-context.js';
 import type { CheckpointEvaluations } from './evaluations.js';
@@ -43,7 +44,8 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
     const { checkpoints: known, run } = context.claimed.view;
     const like = (await newestNumerics(context.store, known, run.uid, interruption.signal))?.fingerprint;
     interruption.signal.throwIfAborted();
-    program = await context.programs.compile({ uid: run.uid, spec: context.spec, like }, context.engine);
+    const compiled = () => context.programs.compile({ uid: run.uid, spec: context.spec, like }, context.engine);
+    program = await inSpan('compile model', { parent: context.span, attributes: { 'dropstream.model': context.spec.model } }, compiled);
     return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations, waiting });
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
@@ -74,7 +76,8 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   metrics.engineBytes.set({ project, run }, program.peakBytes);
   if (program.gpu) metrics.useGpu(program.gpu);
   logger.info({ engine_bytes: program.peakBytes, numerics: fingerprintLine(program.fingerprint) }, 'the model is compiled');
-  const from = await startingPoint(context, program, interruption.signal);
+  const load = () => startingPoint(context, program, interruption.signal);
+  const from = await inSpan('load starting point', { parent: context.span }, load);
   // Evaluations that an earlier attempt requested and whose results are not in the log.
   if (evaluations) for (const checkpoint of claimed.view.unevaluated) evaluations.begin(checkpoint);
   logger.info({ step: from.step, total_steps: totalSteps, attempt: claimed.view.run.attempt }, 'training');

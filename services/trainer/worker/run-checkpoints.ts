@@ -6,6 +6,8 @@ import type { SavedCheckpoint } from '#storage/checkpoint.js';
 import { Checkpointer } from '#storage/checkpointer.js';
 import type { ObjectStore, StoreFull } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import { failWith, type Span, startSpan } from '#telemetry/spans.js';
+import { runWithSpan, type SpanContext } from '#telemetry/tracing.js';
 import { checkpointsOf } from '#work/checkpoint-keys.js';
 import type { ClaimedLog } from '#work/claimed-log.js';
 import type { TrainerMetrics } from '../metrics.js';
@@ -27,6 +29,8 @@ export interface RunCheckpointsOptions {
   readonly project: string;
   readonly run: string;
   readonly logger: Logger;
+  /** The span of the attempt. */
+  readonly span: SpanContext;
   /** Aborts when this worker should give the run back. */
   readonly stopping: AbortSignal;
   /** Writes what the log must hold before a checkpoint of it. */
@@ -41,7 +45,7 @@ export class RunCheckpoints {
   readonly #stepsPerEpoch: number;
   readonly #totalSteps: number;
   /** When the save of a step began. */
-  readonly #begun = new Map<number, number>();
+  readonly #begun = new Map<number, { readonly ms: number; readonly span: Span }>();
   #lastMs = performance.now();
   /** Step of the newest save that has not failed. */
   #savedStep: number | undefined;
@@ -62,6 +66,10 @@ export class RunCheckpoints {
       onFailed: (step, error) => {
         this.#failure = { error };
         this.#savedStep = undefined;
+        const span = this.#begun.get(step)?.span;
+        this.#begun.delete(step);
+        if (span) failWith(span, error);
+        span?.end();
         logger.error({ error, step }, 'a checkpoint cannot be saved');
       },
     });
@@ -83,10 +91,18 @@ export class RunCheckpoints {
     const begun = performance.now();
     const { claimed, metrics, spec, flush } = this.#options;
     await flush();
-    await this.#checkpointer.stage(snapshotOf(program, spec, claimed.view, progress), { signal: claimed.signal });
+    const attributes = { 'dropstream.step': progress.step };
+    const span = startSpan('save checkpoint', { parent: this.#options.span, attributes });
+    // What is written later belongs to the span, too.
+    const stage = () => this.#checkpointer.stage(snapshotOf(program, spec, claimed.view, progress), { signal: claimed.signal });
+    await runWithSpan(span.context, stage).catch((error: unknown) => {
+      failWith(span, error);
+      span.end();
+      throw error;
+    });
     this.#failure = undefined;
     this.#savedStep = progress.step;
-    this.#begun.set(progress.step, begun);
+    this.#begun.set(progress.step, { ms: begun, span });
     this.#lastMs = performance.now();
     metrics.checkpointStall.observe((performance.now() - begun) / 1000);
   }
@@ -111,11 +127,14 @@ export class RunCheckpoints {
 
   async #committed(saved: SavedCheckpoint): Promise<void> {
     const { claimed, metrics, evaluate, project, run } = this.#options;
-    const seconds = (performance.now() - (this.#begun.get(saved.step) ?? performance.now())) / 1000;
+    const begun = this.#begun.get(saved.step);
+    const seconds = (performance.now() - (begun?.ms ?? performance.now())) / 1000;
     this.#begun.delete(saved.step);
     const checkpoint = `${claimed.view.run.name}/checkpoints/${saved.id}`;
     const value: CheckpointRecord = { checkpoint, step: BigInt(saved.step), sizeBytes: BigInt(saved.sizeBytes), seconds };
     const view = await claimed.append(() => ({ body: { $case: 'checkpoint', value } }));
+    begun?.span.set({ 'dropstream.store.bytes': saved.sizeBytes });
+    begun?.span.end();
     metrics.observeCheckpoint({ project, run }, seconds);
     if (view.unevaluated.some(({ name }) => name === checkpoint)) evaluate?.({ name: checkpoint, step: saved.step });
     await this.#deleteOld(view);

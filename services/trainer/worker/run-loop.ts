@@ -10,10 +10,13 @@ import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import type { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import { blockRates } from '#schedule/index.js';
 import { optimizers } from '#spec/words.js';
+import { failWith, type Span } from '#telemetry/spans.js';
+import type { SpanContext } from '#telemetry/tracing.js';
 import type { PreparedBatch, PreparedBatches } from '#training/prepared-batches.js';
 import type { StepRates } from '../run/run-rates.js';
 import { mixes, type ResolvedSpec } from '../run/run-spec.js';
 import { meanLoss } from './epoch-means.js';
+import type { StepTraces } from './step-traces.js';
 
 /** Micro-batches in order. */
 export type BatchSource = Pick<PreparedBatches, 'next'>;
@@ -32,6 +35,8 @@ export interface LoopOptions {
   readonly signal: AbortSignal;
   /** Computes each step once its data is there; whoever cancels the program meanwhile gets its error from the loop. Default: just runs it. */
   readonly during?: <T>(step: () => Promise<T>) => Promise<T>;
+  /** Spans of the steps; absent if none are recorded. */
+  readonly traces?: Pick<StepTraces, 'begin' | 'end'> | undefined;
 }
 
 /** The loss or the gradient norm is not a finite number, so training cannot continue. */
@@ -53,6 +58,8 @@ export interface TrainedStep {
   readonly gpu: { readonly seconds: number; readonly bytes: number } | undefined;
   /** The step's samples that could not be decoded. */
   readonly replaced: readonly ReplacedSample[];
+  /** The span of the step, which lasts until the next step is asked for; absent if it is not recorded. */
+  readonly span: SpanContext | undefined;
 }
 
 export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedStep, void, void> {
@@ -64,9 +71,11 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
   for (let step = options.fromStep; step < options.toStep; step++) {
     signal.throwIfAborted();
     const begun = performance.now();
-    const micro = await take(batches, spec.updateFreq, signal);
-    const waited = performance.now();
+    const span = options.traces?.begin(step);
+    let micro: PreparedBatch[] = [];
     try {
+      micro = await take(batches, spec.updateFreq, signal);
+      const waited = performance.now();
       const { lr, weightDecay, dropRate } = rates(step);
       const path = options.dropKind === DropKind.DROP_PATH;
       const samples = micro.reduce((sum, batch) => sum + batch.samples, 0);
@@ -118,11 +127,30 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
       };
       const { forward, backward, optimizer } = result.seconds;
       const gpu = program.gpu && { seconds: forward + backward + optimizer, bytes: program.peakBytes };
-      yield { metrics, images: samples, gpu, replaced: micro.flatMap(({ replaced }) => replaced) };
+      if (span?.recorded) describe(span, micro, metrics, result.seconds);
+      const recordedSpan = span?.recorded ? span.context : undefined;
+      yield { metrics, images: samples, gpu, replaced: micro.flatMap(({ replaced }) => replaced), span: recordedSpan };
+    } catch (error) {
+      if (span) failWith(span, error);
+      throw error;
     } finally {
       for (const batch of micro) batch.release();
+      span?.end();
+      options.traces?.end(step);
     }
   }
+}
+
+function describe(span: Span, micro: readonly PreparedBatch[], metrics: StepMetrics, seconds: Awaited<ReturnType<Program['step']>>['seconds']): void {
+  for (const batch of micro) if (batch.span) span.link(batch.span);
+  span.set({
+    'dropstream.step.batches': micro.length,
+    'dropstream.step.data_wait_seconds': metrics.dataWaitSeconds,
+    'dropstream.step.forward_seconds': seconds.forward,
+    'dropstream.step.backward_seconds': seconds.backward,
+    'dropstream.step.optimizer_seconds': seconds.optimizer,
+    'dropstream.step.loss': metrics.loss,
+  });
 }
 
 async function take(batches: BatchSource, count: number, signal: AbortSignal): Promise<PreparedBatch[]> {

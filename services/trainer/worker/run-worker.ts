@@ -3,6 +3,7 @@ import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ConnectOptions } from '#rpc/client.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
+import { spanOfRecord } from '#telemetry/tracing.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { ProjectShares } from '#work/fair-share.js';
@@ -70,6 +71,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
+    traceOf: ({ trace }) => spanOfRecord(trace),
     mayClaim: async (_, view, signal) => {
       const chosen = await engines.choose(view, signal);
       return (await enginesHere.allow(view, engineName(chosen))) && (await numerics.allow(view, chosen, signal));

@@ -1,14 +1,18 @@
 /** Trains a run in one attempt: runs the steps to the end, records them and saves checkpoints. */
+import type { BatchFailure } from '#data/client/batch-client.js';
 import { type Program, StepCancelled } from '#engine/index.js';
 import { DomainError } from '#errors/errors.js';
+import { isTracing } from '#telemetry/spans.js';
+import { runWithSpan } from '#telemetry/tracing.js';
 import { runRates } from '../run/run-rates.js';
 import type { AttemptContext } from './attempt-context.js';
 import { Interrupted, type Interruption } from './interruption.js';
 import { ProgressRecorder } from './progress-recorder.js';
 import type { RunCheckpoints } from './run-checkpoints.js';
-import { trainSteps } from './run-loop.js';
+import { type TrainedStep, trainSteps } from './run-loop.js';
 import { ScheduleChanges } from './schedule-changes.js';
 import { StepUnderWay } from './step-under-way.js';
+import { StepTraces } from './step-traces.js';
 import type { StepsRecorder } from './steps-recorder.js';
 import { openTrainingBatches } from './training-batches.js';
 import type { Progress } from './training-state.js';
@@ -27,13 +31,15 @@ export interface TrainingParts {
  * @throws Interrupted, or what the data service refuses with, after saving what there is; NonFiniteLoss, TooManyUndecodable
  */
 export async function train(context: AttemptContext, parts: TrainingParts, from: Progress): Promise<void> {
-  const { spec, stepsPerEpoch, totalSteps, claimed } = context;
+  const { spec, stepsPerEpoch, totalSteps, claimed, project, run } = context;
   const { program, checkpoints, waiting } = parts;
   const recorder = new ProgressRecorder(context, parts.steps, from);
   let trouble = '';
-  const batches = openTrainingBatches(context, program, from.step, (failure) => {
+  const traces = isTracing() ? new StepTraces({ attempt: context.span, project, run, fromStep: from.step }) : undefined;
+  const onFailure = (failure: BatchFailure): void => {
     trouble = `; the last answer: ${(failure.error as Error).message}`;
-  });
+  };
+  const batches = openTrainingBatches(context, program, from.step, onFailure, traces);
   const next = async (signal: AbortSignal) => {
     const batch = await waiting.during(() => `waits for data${trouble}`, batches.next(signal));
     trouble = '';
@@ -52,6 +58,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     dropKind: claimed.view.dropKind,
     signal: parts.interruption.signal,
     during: (step) => underWay.during(step),
+    traces,
   });
   // A step that nobody will record is not computed to its end.
   const abandon = (): void => program.cancel();
@@ -59,7 +66,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
   try {
     await schedule.takeBefore(from.step);
     for await (const trained of steps) {
-      await recorder.add(trained);
+      await inSpanOf(trained, () => recorder.add(trained));
       if (checkpoints.isDue(recorder.step)) await checkpoints.save(program, recorder.progress);
       await schedule.takeBefore(recorder.step);
     }
@@ -76,5 +83,8 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     underWay.close();
     await batches.close();
     await schedule.close();
+    traces?.close();
   }
 }
+
+const inSpanOf = <T>({ span }: TrainedStep, work: () => T): T => (span === undefined ? work() : runWithSpan(span, work));

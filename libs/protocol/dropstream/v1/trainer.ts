@@ -394,6 +394,10 @@ export interface CreatedRecord {
   dropKind: DropKind;
   /** request_id of the request; empty if it had none. */
   requestId: string;
+  /** W3C traceparent of the call that created the run; its attempts go on with the trace. Empty in runs of older versions. */
+  traceparent: string;
+  /** W3C tracestate of that call, at most 512 characters; empty if it had none. */
+  tracestate: string;
 }
 
 /** PauseRun asked the worker to save a checkpoint and stop. */
@@ -3404,6 +3408,8 @@ function createBaseCreatedRecord(): CreatedRecord {
     classes: [],
     dropKind: 0,
     requestId: "",
+    traceparent: "",
+    tracestate: "",
   };
 }
 
@@ -3435,6 +3441,12 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     }
     if (message.requestId !== "") {
       writer.uint32(66).string(message.requestId);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(74).string(message.traceparent);
+    }
+    if (message.tracestate !== "") {
+      writer.uint32(82).string(message.tracestate);
     }
     return writer;
   },
@@ -3516,6 +3528,22 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
             message.requestId = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.tracestate = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3554,6 +3582,8 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : "",
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
+      tracestate: isSet(object.tracestate) ? globalThis.String(object.tracestate) : "",
     };
   },
 
@@ -3583,6 +3613,12 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
     }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
+    }
+    if (message.tracestate !== "") {
+      obj.tracestate = message.tracestate;
+    }
     return obj;
   },
 
@@ -3601,6 +3637,8 @@ export const CreatedRecord: MessageFns<CreatedRecord> = {
     message.classes = object.classes?.map((e) => e) || [];
     message.dropKind = object.dropKind ?? 0;
     message.requestId = object.requestId ?? "";
+    message.traceparent = object.traceparent ?? "";
+    message.tracestate = object.tracestate ?? "";
     return message;
   },
 };
