@@ -59,10 +59,15 @@ async function* once(
     metadata,
     deadline === Number.POSITIVE_INFINITY ? {} : { deadline },
   );
+  let hasEnded = false;
+  const ended = (code: string): void => {
+    if (!hasEnded) endClientSpan(span, code, left);
+    hasEnded = true;
+  };
   let left = false;
   call.on('status', (end) => {
     observer?.handled(status[end.code]);
-    endClientSpan(span, status[end.code], left);
+    ended(status[end.code]);
   });
   const abort = (): void => {
     left = true;
@@ -79,7 +84,9 @@ async function* once(
     throw isServiceError(error) ? fromServiceError(error, method.path.slice(1), connection.where()) : error;
   } finally {
     signal?.removeEventListener('abort', abort);
+    // Without a status by now, the consumer has left. The process may end before the status of that comes.
     left = true;
+    ended(status[status.CANCELLED]);
     // After a normal end, this does nothing. Otherwise, it emits an error that nobody receives any more.
     call.on('error', () => {});
     call.cancel();

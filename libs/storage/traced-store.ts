@@ -3,7 +3,7 @@
  * store by itself, such as the polling of a queue, has no span. Spans name the kind of an object and not its key.
  */
 import { failWith, isTracing, type Span, startSpan } from '#telemetry/spans.js';
-import { activeSpan, isSampled, runWithSpan } from '#telemetry/tracing.js';
+import { activeSpan, isSampled, runWithSpan, type SpanContext } from '#telemetry/tracing.js';
 import { kindOfKey } from './key-kinds.js';
 import {
   type Bytes,
@@ -20,6 +20,9 @@ import {
   sizeOf,
 } from './object-store.js';
 
+/** Number of operations of one span that are recorded. A batch may read thousands of images. */
+const mostOfParent = 32;
+
 /** The store itself if this process exports no spans. Its owner is that of the store. */
 export function tracedStore(store: ObjectStore): ObjectStore {
   return isTracing() ? new TracedStore(store) : store;
@@ -28,6 +31,8 @@ export function tracedStore(store: ObjectStore): ObjectStore {
 class TracedStore implements ObjectStore {
   /** Where the store is, for spans: nothing of it is secret. */
   readonly #place: Readonly<Record<string, string | number>>;
+  /** Number of operations by what they belong to. */
+  readonly #begun = new WeakMap<SpanContext, number>();
 
   constructor(private readonly inner: ObjectStore) {
     this.#place = placeOf(inner.uri);
@@ -85,13 +90,22 @@ class TracedStore implements ObjectStore {
     return this.inner.close();
   }
 
+  /** Whether the operation gets a span: it belongs to something that is recorded, which has not had too many. */
+  #isRecorded(): boolean {
+    const parent = activeSpan();
+    if (!isSampled(parent)) return false;
+    const begun = (this.#begun.get(parent) ?? 0) + 1;
+    this.#begun.set(parent, begun);
+    return begun <= mostOfParent;
+  }
+
   async #span<T>(
     operation: string,
     key: string,
     facts: Readonly<Record<string, number>>,
     work: (span: Span | undefined) => Promise<T>,
   ): Promise<T> {
-    if (!isSampled(activeSpan())) return await work(undefined);
+    if (!this.#isRecorded()) return await work(undefined);
     const what = { 'dropstream.store.operation': operation, 'dropstream.store.key_kind': kindOfKey(key) };
     const span = startSpan(`store ${operation}`, { kind: 'client', attributes: { ...this.#place, ...what, ...facts } });
     try {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type CollectedSpan, type Collector, collectorTool, startCollector } from '../support/collector.js';
 import { cliPath, sourceFlags, startService } from '../support/processes.js';
-import { writeTinyDataset } from '../support/tiny-dataset.js';
+import { writeImageFolder } from '../support/sample-datasets.js';
 
 const tool = await collectorTool();
 const skip = 'skip' in tool && tool.skip;
@@ -28,7 +28,8 @@ const rpc = (service: string, method: string) => `dropstream.v1.${service}/${met
 const secret = 'dst_0123456789ab_verysecretvalueofatoken';
 
 test('a command, the run that it creates, a step with its batches, and what they ask of the store are one trace', { skip }, async (t) => {
-  writeTinyDataset(join(folder, 'tiny'), { size: 28, classes: 5, train: 96, test: 40 });
+  writeImageFolder(join(folder, 'tiny', 'train'), { perClass: 32 });
+  writeImageFolder(join(folder, 'tiny', 'val'), { perClass: 8 });
   const store = join(folder, 'store');
   const tracing = (sampler: Record<string, string>) => ({
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.http,
@@ -37,15 +38,18 @@ test('a command, the run that it creates, a step with its batches, and what they
     ...sampler,
   });
   const services = tracing({ OTEL_TRACES_SAMPLER: 'parentbased_always_off' });
-  const data = await startService(t, 'data', ['--store', store, '--root', folder], services);
+  // The images are not below this root, so the data service reads those that were pushed into the store.
+  const data = await startService(t, 'data', ['--store', store, '--root', await mkdtemp(join(folder, 'root-'))], services);
   const peers = ['--store', store, '--data', data.address];
   const evaluator = await startService(t, 'evaluator', [...peers, '--poll-ms', '100'], services);
   const trainer = ['--evaluator', evaluator.address, '--poll-ms', '100', ...peers];
   const api = await startService(t, 'trainer', ['--role', 'api', ...trainer], services);
   const worker = await startService(t, 'trainer', ['--role', 'worker', ...trainer], services);
 
+  const pushed = await command(['data', 'push', join(folder, 'tiny'), '--store', store], {});
+  assert.equal(pushed.code, 0, pushed.err);
   const { code, err } = await command(
-    ['train', '--model', 'vit_nano_p7', '--data-path', join(folder, 'tiny'), '--batch-size', '16', '--update-freq', '2', '--epochs', '2'],
+    ['train', '--model', 'vit_nano_p7', '--data-path', join(folder, 'tiny'), '--batch-size', '16', '--update-freq', '2', '--epochs', '2', '--warmup-epochs', '0'],
     {
       ...tracing({}),
       DROPSTREAM_STORE: store,
@@ -110,7 +114,7 @@ test('a command, the run that it creates, a step with its batches, and what they
     stored.some((span) => span.attributes['dropstream.store.key_kind'] === kind && above(span).includes(parent));
   assert.ok(under('runs/log', `${apiName} ${create}`), 'the record of the creation');
   assert.ok(under('runs/log', `${apiName} claim run`), 'the record of the claim');
-  assert.ok(under('manifests', `dropstream-data ${get}`), 'the manifest that the data service reads');
+  assert.ok(under('datasets', `dropstream-data ${get}`), 'the images that the data service reads');
   assert.ok(under('runs/checkpoints', `${apiName} save checkpoint`), 'the parts of a checkpoint');
   assert.equal(named('attempt of evaluation').length, 2, 'the evaluations that the run asks for');
   assert.ok(stored.length < 200, `${stored.length} spans of the store: what happens all the time is not recorded`);
