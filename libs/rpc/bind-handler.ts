@@ -118,7 +118,13 @@ interface CallScope {
   close(): void;
 }
 
-function openCall({ method, names, lasts }: Called, call: Call, options: BindOptions, maxMs: number, enders: readonly AbortSignal[]): CallScope {
+function openCall(
+  { method, names, lasts }: Called,
+  call: Call,
+  options: BindOptions,
+  maxMs: number,
+  enders: readonly AbortSignal[],
+): CallScope {
   const controller = new AbortController();
   // A handler passes this signal to everything that it starts.
   setMaxListeners(0, controller.signal);

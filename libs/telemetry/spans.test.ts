@@ -49,7 +49,11 @@ test('what nobody has decided is decided by the first that records, and the othe
   assert.ok(!refused.recorded && !isUndecided(refused.context));
   record(1);
   assert.equal(startSpan('fourth', { parent: over(refused.context) }).recorded, false, 'a decision holds');
-  assert.equal(startSpan('fifth', { parent: over({ ...open, traceState: undefined as never }) }).recorded, false, 'so does that of a stranger');
+  assert.equal(
+    startSpan('fifth', { parent: over({ ...open, traceState: undefined as never }) }).recorded,
+    false,
+    'so does that of a stranger',
+  );
   record(1, false);
   assert.equal(startSpan('sixth', { parent: over(refused.context) }).recorded, true, 'unless the sampler does not ask parents');
 });

@@ -19,7 +19,8 @@ const tracestateKey = 'tracestate';
 const maxTracestate = 512;
 const ownKey = 'dropstream';
 const open = 'undecided';
-const undecided = createTraceState(`${ownKey}=${open}`);
+const undecidedText = `${ownKey}=${open}`;
+const undecided = createTraceState(undecidedText);
 
 /** Whether nobody has decided yet if the trace is recorded. */
 export function isUndecided({ traceFlags, traceState }: SpanContext): boolean {
@@ -59,10 +60,11 @@ export function formatTraceparent(span: SpanContext): string {
 }
 
 /** Reads the context that the metadata of a call carries. */
-export function receivedSpan(valueOf: (key: string) => string | undefined): SpanContext | undefined {
-  const span = parseTraceparent(valueOf(traceparentKey));
-  const state = span && valueOf(tracestateKey);
-  return state && state.length <= maxTracestate ? { ...span, traceState: createTraceState(state) } : span;
+export function receivedSpan(read: (key: string) => string | undefined): SpanContext | undefined {
+  const span = parseTraceparent(read(traceparentKey));
+  const state = span && read(tracestateKey);
+  if (!span || !state || state.length > maxTracestate) return span;
+  return { ...span, traceState: state === undecidedText ? undecided : createTraceState(state) };
 }
 
 /** What the metadata of a call carries of a span. */
@@ -78,7 +80,8 @@ export interface RecordedSpan {
 }
 
 export function recorded(span: SpanContext | undefined): RecordedSpan {
-  return { traceparent: span ? formatTraceparent(span) : '', tracestate: span?.traceState?.serialize() ?? '' };
+  const state = span?.traceState;
+  return { traceparent: span ? formatTraceparent(span) : '', tracestate: state === undecided ? undecidedText : (state?.serialize() ?? '') };
 }
 
 /** Undefined for a record without a span, as those of older versions are. */

@@ -115,12 +115,16 @@ export class BatchAnswer {
     const { planDigest, epoch, index, format } = query;
     const timed = (part: string, seconds: number) => metrics.making.observe({ part }, seconds);
     const job = { planner, dataset, planDigest, epoch, index, format, threads, signal, memories, files, timed };
-    const batch = await inSpan('make batch', { attributes: { 'dropstream.epoch': epoch, 'dropstream.batch.index': index } }, async (span) => {
-      const made = await makeBatch(job);
-      const { samples, replaced } = made.header;
-      span.set({ 'dropstream.batch.samples': samples.length, 'dropstream.batch.replaced': replaced.length });
-      return made;
-    });
+    const batch = await inSpan(
+      'make batch',
+      { attributes: { 'dropstream.epoch': epoch, 'dropstream.batch.index': index } },
+      async (span) => {
+        const made = await makeBatch(job);
+        const { samples, replaced } = made.header;
+        span.set({ 'dropstream.batch.samples': samples.length, 'dropstream.batch.replaced': replaced.length });
+        return made;
+      },
+    );
     metrics.batches.inc({ format: PixelFormat[format] });
     metrics.images.inc(batch.header.samples.length);
     for (const replaced of batch.header.replaced) undecodable.note(query.plan.manifest, replaced, this.#ctx.logger);

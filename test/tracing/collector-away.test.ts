@@ -53,7 +53,11 @@ test('a collector that takes connections and says nothing delays no call and no 
   t.after(() => silent.close());
   const { port } = silent.address() as AddressInfo;
   // The export itself may take an hour; the end of the process has its own deadline.
-  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`, OTEL_EXPORTER_OTLP_TIMEOUT: '3600000', OTEL_BSP_EXPORT_TIMEOUT: '3600000' };
+  const env = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+    OTEL_EXPORTER_OTLP_TIMEOUT: '3600000',
+    OTEL_BSP_EXPORT_TIMEOUT: '3600000',
+  };
   const { scheduler, list } = await schedulerWith(t, env);
   for (let call = 0; call < 20; call++) await list();
   assert.equal(await scheduler.end('SIGTERM'), 0);

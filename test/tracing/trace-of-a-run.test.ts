@@ -1,10 +1,11 @@
 /** One trace from the command line to the store, read back from OpenTelemetry's own receiver: real processes, a real run. */
 import assert from 'node:assert/strict';
-import { type ExecFileException, execFile } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { type CollectedSpan, type Collector, collectorTool, startCollector } from '../support/collector.js';
 import { cliPath, sourceFlags, startService } from '../support/processes.js';
 import { writeImageFolder } from '../support/sample-datasets.js';
@@ -46,19 +47,18 @@ test('a command, the run that it creates, a step with its batches, and what they
   const api = await startService(t, 'trainer', ['--role', 'api', ...trainer], services);
   const worker = await startService(t, 'trainer', ['--role', 'worker', ...trainer], services);
 
-  const pushed = await command(['data', 'push', join(folder, 'tiny'), '--store', store], {});
-  assert.equal(pushed.code, 0, pushed.err);
-  const { code, err } = await command(
-    ['train', '--model', 'vit_nano_p7', '--data-path', join(folder, 'tiny'), '--batch-size', '16', '--update-freq', '2', '--epochs', '2', '--warmup-epochs', '0'],
-    {
-      ...tracing({}),
-      DROPSTREAM_STORE: store,
-      DROPSTREAM_TRAINER: api.address,
-      DROPSTREAM_DATA: data.address,
-      DROPSTREAM_HOME: join(folder, 'home'),
-    },
-  );
-  assert.equal(code, 0, err);
+  const push = async (split: string) => {
+    const argv = ['data', 'push', join(folder, 'tiny'), '--split', split, '--store', store, '--json'];
+    return (JSON.parse(await command(argv, {})) as { manifest: string }).manifest;
+  };
+  const [train, val] = [await push('train'), await push('val')];
+  const images = ['--train-manifest', train, '--eval-manifest', val, '--input-size', '35'];
+  const length = ['--batch-size', '16', '--update-freq', '2', '--epochs', '2', '--warmup-epochs', '0'];
+  await command(['train', '--model', 'vit_nano_p7', ...images, ...length], {
+    ...tracing({}),
+    DROPSTREAM_TRAINER: api.address,
+    DROPSTREAM_HOME: join(folder, 'home'),
+  });
   // Each service sends its last spans when it ends.
   for (const service of [worker, api, evaluator, data]) assert.equal(await service.end('SIGTERM'), 0);
   const root = await collector.find('of the command', ({ name }) => name === 'dropstream train');
@@ -132,11 +132,8 @@ function descends(span: CollectedSpan, from: CollectedSpan, byId: ReadonlyMap<st
   return false;
 }
 
-function command(argv: string[], env: Record<string, string>): Promise<{ code: number; err: string }> {
+/** Runs `dropstream …` as a process. @returns its output @throws if it fails */
+async function command(argv: string[], env: Record<string, string>): Promise<string> {
   const options = { env: { ...process.env, NODE_TEST_CONTEXT: '', ...env }, timeout: 120_000 };
-  return new Promise((resolve) => {
-    execFile(process.execPath, [...sourceFlags, cliPath, ...argv], options, (error: ExecFileException | null, _, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), err });
-    });
-  });
+  return (await promisify(execFile)(process.execPath, [...sourceFlags, cliPath, ...argv], options)).stdout;
 }

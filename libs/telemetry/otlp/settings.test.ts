@@ -53,7 +53,10 @@ test('what cannot be used is named, and replaced by the default', () => {
   assert.deepEqual([settings.maxQueueSize, settings.scheduledDelayMillis], [2048, 5000]);
   assert.equal(settings.complaints.length, 4);
   for (const name of ['OTEL_TRACES_SAMPLER', 'OTEL_EXPORTER_OTLP_PROTOCOL', 'OTEL_BSP_MAX_QUEUE_SIZE', 'OTEL_BSP_SCHEDULE_DELAY']) {
-    assert.ok(settings.complaints.some((complaint) => complaint.startsWith(`${name} is `)), name);
+    assert.ok(
+      settings.complaints.some((complaint) => complaint.startsWith(`${name} is `)),
+      name,
+    );
   }
   const ratio = traceSettings({ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '7' }, 0.01);
   assert.deepEqual([ratio.sampler.ratio, ratio.complaints.length], [1, 1]);

@@ -141,7 +141,12 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
   }
 }
 
-function describe(span: Span, micro: readonly PreparedBatch[], metrics: StepMetrics, seconds: Awaited<ReturnType<Program['step']>>['seconds']): void {
+function describe(
+  span: Span,
+  micro: readonly PreparedBatch[],
+  metrics: StepMetrics,
+  seconds: Awaited<ReturnType<Program['step']>>['seconds'],
+): void {
   for (const batch of micro) if (batch.span) span.link(batch.span);
   span.set({
     'dropstream.step.batches': micro.length,
