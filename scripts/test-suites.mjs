@@ -38,7 +38,15 @@ export const suites = {
   ],
   // The quick demo on a GPU takes a software device minutes, so CI does not run it.
   'webgpu-demo': ['services/cli/demo/gpu-demo.test.ts'],
-  'end-to-end': ['services/cli/demo/demo.test.ts', 'test/clients/', 'test/deploy/', 'test/end-to-end/', 'test/examples/', 'test/load/', 'test/tracing/'],
+  'end-to-end': [
+    'services/cli/demo/demo.test.ts',
+    'test/clients/',
+    'test/deploy/',
+    'test/end-to-end/',
+    'test/examples/',
+    'test/load/',
+    'test/tracing/',
+  ],
 };
 
 /** Every test file by suite, in order. Throws where a path names no file, or two suites name the same one. */
