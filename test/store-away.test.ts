@@ -298,8 +298,10 @@ for (const [service, { type, definition, calls }] of Object.entries(requests)) {
       );
       await waitFor(address, name, HealthCheckResponse_ServingStatus.NOT_SERVING);
       await waitFor(address, '', HealthCheckResponse_ServingStatus.NOT_SERVING);
+      assert.match(await running.registry.metrics(), /^dropstream_store_away 1$/m);
       await back();
       await waitFor(address, name, HealthCheckResponse_ServingStatus.SERVING);
+      assert.match(await running.registry.metrics(), /^dropstream_store_away 0$/m);
       for (const [method, request] of Object.entries(calls)) {
         const error = await errorOf(client, method, request);
         assert.ok(error === undefined || (error instanceof DomainError && !(error instanceof Unavailable)), `${method}: ${error}`);

@@ -31,8 +31,11 @@ export async function metricsPage(): Promise<string> {
     generatedFrom('the registries of the services'),
     '# Metrics',
     '',
-    'Every service answers `/metrics` in the text format of Prometheus, on its admin port (1000 above its gRPC port). Times are in seconds, sizes in',
-    'bytes. [Operating](../operating.md) says which of them to watch.',
+    'Every service answers `/metrics` on its admin port (1000 above its gRPC port), in the text format of Prometheus, or as OpenMetrics for those who ask',
+    'for it. Times are in seconds, sizes in bytes. [Operating](../operating.md) says which of them to watch.',
+    '',
+    'Names of the project begin with `dropstream_`. Metrics of calls keep the names of the gRPC middlewares (`grpc_server_*`, `grpc_client_*`), so that',
+    'dashboards and alerts that you have for other gRPC services work for these, too.',
   ];
   for (const [title, add] of Object.entries(create)) {
     const registry = new Registry();

@@ -91,7 +91,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
       ]);
       for (const line of lines) terminal.out(line);
       terminal.err(`\nstore    ${state.store}\ndata     ${state.dataRoots.join(', ')}\nlogs     ${running.logs}`);
-      terminal.err(`metrics  prometheus --config.file=${join(prometheusFolder(home), 'prometheus.yml')}`);
+      terminal.err(`metrics  ${join(prometheusFolder(home), 'prometheus.yml')} (for prometheus --config.file)`);
       terminal.err('Commands in other terminals find these addresses automatically: try `dropstream runs list`. Press Ctrl-C to stop.');
     }
     await interrupted.promise;
