@@ -18,6 +18,9 @@ import {
 } from './object-store.js';
 
 export class MeasuredStore implements ObjectStore {
+  /** Milliseconds of performance.now() of the newest answer. */
+  #answeredAt = Number.NEGATIVE_INFINITY;
+
   constructor(
     private readonly inner: ObjectStore,
     private readonly metrics: StoreMetrics,
@@ -75,8 +78,11 @@ export class MeasuredStore implements ObjectStore {
       over = true;
       signal?.removeEventListener('abort', onAbort);
       this.metrics.ended(operation, outcome, (performance.now() - begun) / 1000);
-      if (outcome === 'unavailable') this.metrics.away(true);
-      else if (outcome !== 'cancelled') this.metrics.away(false);
+      if (outcome === 'cancelled') return;
+      // What began before the store was back and ends later says nothing about it now.
+      if (outcome !== 'unavailable') this.#answeredAt = performance.now();
+      else if (this.#answeredAt > begun) return;
+      this.metrics.away(outcome === 'unavailable');
     };
     // Calls of a hanging file system never end. What is known about them is why nobody waits any more.
     const onAbort = (): void => end(signal?.reason instanceof StoreUnavailable ? outcomeOf(signal.reason) : 'cancelled');
