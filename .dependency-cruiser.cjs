@@ -14,6 +14,7 @@ const layers = {
   data: ['errors', 'bounds', 'random', 'protocol', 'telemetry', 'storage', 'native', 'spec', 'rpc'],
   client: ['errors', 'protocol', 'auth', 'rpc', 'data'],
   interchange: ['errors', 'storage', 'telemetry'],
+  scaling: ['errors', 'protocol', 'rpc'],
   work: ['errors', 'bounds', 'protocol', 'telemetry', 'storage', 'rpc'],
   nn: ['errors', 'random'],
   graph: ['bounds', 'nn', 'random'],

@@ -12,7 +12,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { type ChannelCredentials, Client, credentials, Server, type ServiceError, status } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { Identities } from '#auth/identities.js';
-import { policy, type Role, roles } from '#auth/policy.js';
+import { ofEveryProject, policy, type Role, roles } from '#auth/policy.js';
 import { createToken } from '#auth/tokens.js';
 import { FailedPrecondition } from '#errors/errors.js';
 import { formatName, type NameKind } from '#errors/resource-names.js';
@@ -255,7 +255,8 @@ async function codeOf({ path, method, bytes }: (typeof all)[number], client: Cli
 
 /** FAILED_PRECONDITION is what the handlers of this test answer. */
 function expected({ path, namesProject }: (typeof all)[number], role: Role, { effect }: CredentialState): status {
-  const answer = answerTo(effect, policy.get(path.slice(1))!, role, namesProject);
+  const concern = ofEveryProject.has(path.slice(1)) ? 'all projects' : namesProject ? 'a project' : 'no project';
+  const answer = answerTo(effect, policy.get(path.slice(1))!, role, concern);
   if (answer === 'no connection') return status.UNAVAILABLE;
   if (answer !== 'yes') return status[answer];
   return path.startsWith('/grpc.') ? status.OK : status.FAILED_PRECONDITION;

@@ -5,8 +5,11 @@
 import { PermissionDenied, Unauthenticated } from '#errors/errors.js';
 import type { Identity } from './identity.js';
 
-/** A role counts in one project, or in all of them. `service` is for services that call each other, in the project that their request names. */
-export const roles = ['viewer', 'submitter', 'operator', 'service'] as const;
+/**
+ * A role counts in one project, or in all of them. `service` is for services that call each other, in the project that their request names. `scaler` is
+ * for KEDA, which need not be able to do more than ask how much is wanted.
+ */
+export const roles = ['viewer', 'submitter', 'operator', 'service', 'scaler'] as const;
 export type Role = (typeof roles)[number];
 
 /** `anyone`: also without a credential. `known`: whoever has a valid one. Otherwise: whoever has one of the roles in the project of the request. */
@@ -16,6 +19,8 @@ const read: Rule = ['viewer', 'submitter', 'operator'];
 const readOrServe: Rule = [...read, 'service'];
 /** Changes nothing, but takes much of a service. */
 const workOrServe: Rule = ['submitter', 'operator', 'service'];
+/** Services ask each other, too. */
+const scale: Rule = ['operator', 'service', 'scaler'];
 // Methods with these rules change something.
 const submit: Rule = ['submitter', 'operator'];
 const submitOrServe: Rule = [...submit, 'service'];
@@ -54,6 +59,12 @@ const rules: Readonly<Record<string, Rule>> = {
   'dropstream.v1.TrainerService/ListCheckpoints': read,
   'dropstream.v1.TrainerService/GetCheckpoint': read,
 
+  'externalscaler.ExternalScaler/IsActive': scale,
+  'externalscaler.ExternalScaler/StreamIsActive': scale,
+  'externalscaler.ExternalScaler/GetMetricSpec': scale,
+  'externalscaler.ExternalScaler/GetMetrics': scale,
+  'externalscaler.ExternalScaler/StreamMetricSpec': scale,
+
   // The probes of Kubernetes and of load balancers have no credential.
   'grpc.health.v1.Health/Check': 'anyone',
   'grpc.health.v1.Health/List': 'known',
@@ -67,6 +78,9 @@ export const withoutProject: ReadonlySet<string> = new Set([
   'dropstream.v1.SchedulerService/GetRates',
   'dropstream.v1.SchedulerService/PreviewSchedule',
 ]);
+
+/** Requests of these concern all projects, because workers serve all of them: the role must be one of all projects. */
+export const ofEveryProject: ReadonlySet<string> = new Set(Object.keys(rules).filter((method) => rules[method] === scale));
 
 /** Rules by method, e.g. `dropstream.v1.SchedulerService/GetRates`. */
 export const policy: ReadonlyMap<string, Rule> = new Map(Object.entries(rules));
@@ -92,13 +106,18 @@ export function checkMethod(identity: Identity | undefined, method: string): voi
 }
 
 /**
- * Whether the caller, who has passed checkMethod, may call the method for all of these projects. Only the methods of `withoutProject` may have none.
+ * Whether the caller, who has passed checkMethod, may call the method for all of these projects. Only the methods of `withoutProject` and
+ * `ofEveryProject` may have none.
  * @throws PermissionDenied
  */
 export function checkProjects({ principal, grants }: Identity, method: string, projects: Iterable<string>): void {
   const rule = policy.get(method) ?? [];
   if (typeof rule === 'string') return;
   const everywhere = grants.get(everyProject);
+  if (ofEveryProject.has(method)) {
+    if (everywhere !== undefined && rule.includes(everywhere)) return;
+    throw new PermissionDenied(method, `${principal} has no role in all projects that may call it (${rule.join(', ')})`);
+  }
   let named = 0;
   for (const project of projects) {
     named++;

@@ -1,6 +1,7 @@
 /**
- * The life of a service's process. SIGTERM and SIGINT drain it, and it exits with 0; SIGINT comes from a person at a terminal, who waits, and not from
- * a platform whose load balancers have to learn of it, so that it drains without delay. A second signal makes it exit at once. An uncaught error is
+ * The life of a service's process. SIGTERM, SIGINT and having nothing left to do drain it, and it exits with 0; SIGINT comes from a person at a terminal,
+ * who waits, and not from a platform whose load balancers have to learn of it, so that it drains without delay. A second signal makes it exit at once. An
+ * uncaught error is
  * logged, and it exits with 1. A parent process with an IPC channel receives the ports.
  */
 
@@ -12,6 +13,8 @@ import { mapLowerErrors } from './map-lower-errors.js';
 export interface DrainableService {
   readonly port?: number;
   readonly adminPort?: number;
+  /** Aborts when nothing is left to do: then the service is drained, and the process exits with 0. */
+  readonly finished?: AbortSignal | undefined;
   /** `delayMs`: how long it still serves all calls; default: as it is configured. */
   drain(options?: { readonly delayMs?: number }): Promise<void>;
 }
@@ -40,15 +43,21 @@ const lastSpansMs = 2000;
 /** Runs the service until a signal arrives, and then exits the process. */
 export async function runService({ name, start, logger = createLogger({ service: name }) }: RunOptions): Promise<void> {
   let running: DrainableService | undefined;
-  let stopping = false;
+  let stopping: NodeJS.Signals | 'finished' | undefined;
   let tracing: Tracing | undefined;
 
-  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+  const stop = async (signal: NodeJS.Signals | 'finished'): Promise<void> => {
+    if (stopping && signal === 'finished') return;
+    if (stopping === 'finished') {
+      // It was ending by itself, so this signal is the first one.
+      stopping = signal;
+      return;
+    }
     if (stopping) {
       logger.warn({ signal }, 'second signal, exiting at once');
       process.exit(1);
     }
-    stopping = true;
+    stopping = signal;
     logger.info({ signal }, 'draining');
     try {
       // Before the start is complete, there is nothing to drain.
@@ -82,6 +91,9 @@ export async function runService({ name, start, logger = createLogger({ service:
     logger.fatal({ error }, 'start failed');
     process.exit(1);
   }
+  const { finished } = running;
+  if (finished?.aborted) void stop('finished');
+  else finished?.addEventListener('abort', () => void stop('finished'), { once: true });
   const message: StartedMessage = { kind: 'started', name, port: running.port, adminPort: running.adminPort };
   process.send?.(message);
 }

@@ -26,6 +26,9 @@ export const serviceAddress = (port: number) =>
     if (wrong !== undefined) context.addIssue({ code: 'custom', message: wrong });
   });
 
+/** The address of a service that may be absent. */
+export const addressOrEmpty = (port: number) => z.union([z.literal(''), serviceAddress(port)]);
+
 export interface ServiceDefaults {
   /** Default of the gRPC port; the default of the admin port is 1000 higher. */
   readonly port: number;

@@ -50,6 +50,8 @@ export interface StartOptions {
   readonly processMetrics?: boolean;
   /** Ends a start that waits for something. */
   readonly signal?: AbortSignal;
+  /** RunningService.finished. */
+  readonly finished?: AbortSignal;
 }
 
 export interface RunningService {
@@ -57,6 +59,8 @@ export interface RunningService {
   readonly port: number;
   readonly adminPort: number;
   readonly registry: Registry;
+  /** Aborts when the service has nothing more to do, so that its process may end. */
+  readonly finished?: AbortSignal | undefined;
   /**
    * Turns readiness off and stops workers at once; takes calls for `delayMs` more, gives those that run then `graceMs` to finish, and closes everything.
    * Defaults: as configured, and no delay if there is nothing to call.
@@ -149,7 +153,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       hurry.abort();
       return drain({ delayMs: 0, graceMs: 0 });
     };
-    return { name, port: started.port, adminPort: admin.port, registry, drain, close };
+    return { name, port: started.port, adminPort: admin.port, registry, finished: options.finished, drain, close };
   } catch (error) {
     for (const step of undo) await Promise.resolve(step()).catch(() => {});
     throw error;

@@ -105,12 +105,17 @@ const beatBytes = (owner: string, beat: number): Buffer => Buffer.from(JSON.stri
  * owner that could not write its heartbeat either has time to do so.
  */
 export class StaleWatch {
-  private seen: { fence: number; bytes: string; lastMs: number; watchedMs: number } | undefined;
+  private seen: { fence: number; bytes: string; lastMs: number; watchedMs: number; hasChanged: boolean } | undefined;
 
   constructor(
     private readonly ttlMs: number,
     private readonly clock: MonotonicClock = () => performance.now(),
   ) {}
+
+  /** Whether this process has seen the owner alive: it has written a heartbeat since the first look. */
+  get seenAlive(): boolean {
+    return this.seen?.hasChanged ?? false;
+  }
 
   /**
    * @param heartbeat what the store holds for this fence; undefined if nothing
@@ -120,7 +125,7 @@ export class StaleWatch {
     const bytes = heartbeat === undefined ? '' : `=${Buffer.from(heartbeat).toString('base64')}`;
     if (this.seen?.fence !== fence || this.seen.bytes !== bytes) {
       // The time counts from the arrival of the answer, because the heartbeat may have been written just before.
-      this.seen = { fence, bytes, lastMs: this.clock(), watchedMs: 0 };
+      this.seen = { fence, bytes, lastMs: this.clock(), watchedMs: 0, hasChanged: this.seen?.fence === fence };
       return 'watching';
     }
     this.seen.watchedMs += Math.min(Math.max(0, askedAtMs - this.seen.lastMs), this.ttlMs / 2);

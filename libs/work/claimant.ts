@@ -44,6 +44,9 @@ export interface ClaimantOptions {
   /** Called after every look with the number of waiting entries. */
   readonly onDepth?: (waiting: number) => void;
   readonly onActive?: (active: number) => void;
+  /** After so many ms without any work, it takes nothing more, and `onIdle` is called once. Absent: never. */
+  readonly idleMs?: number | undefined;
+  readonly onIdle?: () => void;
 }
 
 interface Watched {
@@ -60,6 +63,8 @@ export class Claimant {
   readonly #watched = new Map<string, Watched>();
   readonly #fair: FairQueue;
   #loop: Promise<void> = Promise.resolve();
+  /** When it last had work, or work that may yet become its own. */
+  #busyAtMs = performance.now();
 
   constructor(options: ClaimantOptions) {
     this.#options = options;
@@ -67,6 +72,7 @@ export class Claimant {
   }
 
   start(): void {
+    this.#busyAtMs = performance.now();
     this.#loop = this.#run();
   }
 
@@ -82,7 +88,10 @@ export class Claimant {
     const { logger, pollMs } = this.#options;
     while (!signal.aborted) {
       try {
-        await this.#look(signal);
+        const hasProspects = await this.#look(signal);
+        if (hasProspects || this.#active.size > 0) this.#busyAtMs = performance.now();
+        // Nothing is awaited between this and the end of the loop, so no claim can have begun. A look that fails tells nothing.
+        else if (this.#isIdle()) return this.#options.onIdle?.();
       } catch (error) {
         if (!signal.aborted) logger.warn({ error }, 'the queue could not be read');
       }
@@ -90,12 +99,18 @@ export class Claimant {
     }
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
+  #isIdle(): boolean {
+    return performance.now() - this.#busyAtMs >= (this.#options.idleMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** @returns whether there is work that this process may have in a while, which a process that came after it would have to wait for again */
+  async #look(signal: AbortSignal): Promise<boolean> {
     const { queue, onDepth, logger, slots, mayClaim } = this.#options;
     const entries = await queue.entries(signal);
     const present = new Set(entries.map(keyOf));
     for (const key of this.#watched.keys()) if (!present.has(key)) this.#watched.delete(key);
     let waiting = 0;
+    let hasProspects = false;
     // Entries that were passed by because all slots were taken have had no chance, so a slot that is given back meanwhile is for the next look.
     let full = false;
     const look = new Look(entries, (entry) => this.#options.standing(entry, signal));
@@ -111,17 +126,21 @@ export class Claimant {
         if (found.state === 'waiting') waiting++;
         else this.#fair.saw(entry, found.fence);
         full ||= this.#active.size >= slots;
-        if (full || !(await this.#isFree(entry, found, signal))) continue;
+        if (full) continue;
+        const free = await this.#isFree(entry, found, signal);
+        hasProspects ||= free === 'later';
+        if (free !== 'now') continue;
         if (found.state === 'waiting' && !(await this.#isWithinLimit(entry, look))) continue;
         if (!((await mayClaim?.(entry, signal)) ?? true)) continue;
         this.#fair.begins(entry);
         this.#begin(entry, found.fence);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) return hasProspects;
         logger.warn({ error, ...entry }, 'an entry of the queue could not be read');
       }
     }
     onDepth?.(waiting);
+    return hasProspects;
   }
 
   /** Whether the project of waiting work may have one more worker. Of several processes that find this at the same time, each may claim one. */
@@ -142,8 +161,11 @@ export class Claimant {
     if (now !== undefined && now.state !== 'over') await queue.add(entry, signal);
   }
 
-  /** True if the work is waiting and its back-off is over, or if its owner is gone. */
-  async #isFree(entry: QueueEntry, found: Found, signal: AbortSignal): Promise<boolean> {
+  /**
+   * `now` if the work is waiting and its back-off is over, or if its owner is gone; `never` while its owner is alive. In between, it is `later`: each
+   * process counts the back-off, and the time for which it sees no heartbeat, for itself.
+   */
+  async #isFree(entry: QueueEntry, found: Found, signal: AbortSignal): Promise<'now' | 'later' | 'never'> {
     const { ttlMs, backOff, store, heartbeatPrefix } = this.#options;
     const now = performance.now();
     const key = keyOf(entry);
@@ -156,10 +178,11 @@ export class Claimant {
     // Whoever says that an owner has ended has started this process after a pause of its own.
     const attempts = found.ownerEnded ? found.fruitlessAttempts - 1 : found.fruitlessAttempts;
     const rested = now - watched.sinceMs >= backOffMs(backOff, attempts);
-    if (found.state === 'waiting' || found.ownerEnded) return rested;
+    if (found.state === 'waiting' || found.ownerEnded) return rested ? 'now' : 'later';
     // The heartbeat is read even during the back-off, so that the time for which it stays unchanged is counted.
     const standing = await watched.stale.look(store, heartbeatPrefix(entry), found.fence, { signal });
-    return standing === 'stale' && rested;
+    if (standing === 'stale') return rested ? 'now' : 'later';
+    return watched.stale.seenAlive ? 'never' : 'later';
   }
 
   #begin(entry: QueueEntry, seenFence: number): void {
@@ -170,6 +193,7 @@ export class Claimant {
       .catch((error) => logger.error({ error, ...entry }, 'work ended unexpectedly'))
       .then(() => {
         this.#active.delete(key);
+        this.#busyAtMs = performance.now();
         onActive?.(this.#active.size);
       });
     this.#active.set(key, done);

@@ -47,7 +47,10 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
     readonly instance?: string;
     /** Names of processes that are known to have ended; default none. */
     readonly succeeds?: readonly string[];
+    /** Seconds without work after which `onIdle` is called; 0 or absent: never. */
+    readonly exitWhenIdle?: number;
   };
+  readonly onIdle?: () => void;
   /** Weights and limits of projects; absent: equal shares, and no limits. */
   readonly shares?: ProjectShares | undefined;
   readonly logger: Logger;
@@ -113,6 +116,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       work: (entry, seenFence, stopping) => this.#work(entry, seenFence, stopping),
       onDepth,
       onActive,
+      idleMs: config.exitWhenIdle ? 1000 * config.exitWhenIdle : undefined,
+      ...(options.onIdle && { onIdle: options.onIdle }),
     });
   }
 

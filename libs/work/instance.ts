@@ -21,6 +21,10 @@ export const instanceOptions = {
     help: 'names of processes that are known to have ended: their work is taken over at once, without waiting for the lease to run out',
     list: true,
   },
+  exitWhenIdle: {
+    schema: z.coerce.number({ error: 'a number' }).min(0).max(86_400).default(0),
+    help: 'seconds without any claimed work after which a process with the role worker stops and exits with 0; 0: never',
+  },
 } as const;
 
 /** The owner that a new claim names: the process, and a part of its own for each claim. */

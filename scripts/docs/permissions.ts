@@ -1,6 +1,6 @@
 /** The page of roles and what each may call, from the policy that services use, and of what a call may show, from the states that a test walks through. */
-import { policy, type Rule, roles, withoutProject } from '../../libs/auth/policy.js';
-import { type Answer, answerTo, type CredentialState, states, transports } from '../../test/support/permission-states.js';
+import { ofEveryProject, policy, type Rule, roles, withoutProject } from '../../libs/auth/policy.js';
+import { type Answer, answerTo, type Concern, type CredentialState, states, transports } from '../../test/support/permission-states.js';
 import { code, generatedFrom, table } from './markdown.js';
 
 export function permissionsPage(): string {
@@ -16,7 +16,8 @@ export function permissionsPage(): string {
     'Which role may call which RPC of a service that has identities ([Deploying](../deploying.md#identities) explains them). A role counts in the projects',
     'that it was given in, and every project that a request names is checked. A request of the data service without a `parent` is for',
     `\`projects/default\`. Requests that concern no project (${[...withoutProject].map((method) => code(method.split('/')[1]!)).join(', ')}) need such a role in any project. Methods that are`,
-    'not listed are refused. The role `service` is for services that call each other.',
+    `not listed are refused. The role \`service\` is for services that call each other, and \`scaler\` for KEDA. The methods of ${[...new Set([...ofEveryProject].map((method) => code(method.split('/')[0]!)))].join(', ')}`,
+    'concern all projects, and need such a role in all projects (`*`).',
     '',
     ...table(['RPC', ...roles, 'without a credential'], rows),
     '',
@@ -26,7 +27,7 @@ export function permissionsPage(): string {
     '"yes". A token or a JWT counts before the certificate of the connection. A test calls every RPC with every role in each of these states.',
     '',
     ...table(
-      ['credential', 'transport', 'Health/Check', 'other health, reflection', 'RPC that names the project', 'RPC that names none'],
+      ['credential', 'transport', 'Health/Check', 'other health, reflection', 'RPC that names the project', 'RPC that names none', 'RPC for all projects'],
       stateRows(),
     ),
   ].join('\n')}\n`;
@@ -52,15 +53,16 @@ function stateRows(): string[][] {
 
 function answersOf({ effect }: CredentialState): string[] {
   const shown = (answer: Answer): string => (/^[A-Z_]+$/.test(answer) ? code(answer) : answer);
-  const byRole = (namesProject: boolean): string => {
+  const byRole = (concern: Concern): string => {
     const rule: Rule = ['viewer'];
-    const [may, mayNot] = [answerTo(effect, rule, 'viewer', namesProject), answerTo(effect, rule, 'operator', namesProject)];
+    const [may, mayNot] = [answerTo(effect, rule, 'viewer', concern), answerTo(effect, rule, 'operator', concern)];
     return may === mayNot ? shown(may) : 'by role';
   };
   return [
-    shown(answerTo(effect, 'anyone', 'viewer', false)),
-    shown(answerTo(effect, 'known', 'viewer', false)),
-    byRole(true),
-    byRole(false),
+    shown(answerTo(effect, 'anyone', 'viewer', 'no project')),
+    shown(answerTo(effect, 'known', 'viewer', 'no project')),
+    byRole('a project'),
+    byRole('no project'),
+    byRole('all projects'),
   ];
 }

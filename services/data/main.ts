@@ -12,6 +12,9 @@ import { startHealthProbe } from '#rpc/health-probe.js';
 import { runService } from '#rpc/process.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { externalScaler } from '#scaling/external-scaler.js';
+import { Scaler } from '#scaling/scaler.js';
+import { createScalerMetrics } from '#scaling/scaler-metrics.js';
 import { Admission } from './admission.js';
 import { Ahead } from './ahead.js';
 import { type DataConfig, dataConfig } from './config.js';
@@ -87,9 +90,16 @@ export async function start(
         onFailure: (error, inARow) => logger.warn({ error, in_a_row: inARow }, 'a root cannot be read'),
       });
       const [files, undecodable, pngs] = [new FileMemory(), new UndecodableLog(metrics), new PngThreads()];
+      const scaler = new Scaler({
+        sources: { 'data-calls': async () => admission.waiting },
+        otherwise: 'a data replica only knows its own calls; the trainer answers for data',
+        metrics: createScalerMetrics(registry),
+        pollMs: LOOK_MS,
+        onError: (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'),
+      });
       const parts = { datasets, admission, memories, files, ahead, metrics, undecodable, threads, pngs };
       return {
-        services: [service(BatchService, dataNames, dataHandlers(parts))],
+        services: [service(BatchService, dataNames, dataHandlers(parts)), externalScaler(scaler)],
         beforeScrape: () => {
           metrics.bytesHeld.set(admission.held);
           metrics.waiting.set(admission.waiting);
@@ -101,6 +111,7 @@ export async function start(
           clearInterval(looking);
           health.close();
           ahead.close();
+          scaler.close();
           await pngs.close();
           await datasets.close();
           await sources.close();

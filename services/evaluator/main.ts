@@ -1,12 +1,16 @@
 /** The evaluator service: the api role answers calls about evaluations, the worker role evaluates checkpoints. */
 import { expectBulkMemory } from '#data/client/bulk-memory.js';
-import { InvalidArgument } from '#errors/errors.js';
+import { InvalidArgument, invalid } from '#errors/errors.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
 import { callerOptions } from '#rpc/service-options.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { externalScaler } from '#scaling/external-scaler.js';
+import { Scaler } from '#scaling/scaler.js';
+import { createScalerMetrics } from '#scaling/scaler-metrics.js';
+import { workByProject, workersWanted } from '#scaling/wanted.js';
 import { clientToAsk } from '#training/batch-fits.js';
 import { warnOfQueue01 } from '#work/queue-of-01.js';
 import { Evaluations } from './api/evaluations.js';
@@ -30,10 +34,13 @@ export async function start(
   if (works && config.data.length === 0) {
     throw new InvalidArgument([{ field: '--data', value: '', allowed: 'the host:port of at least one data replica, for a worker' }]);
   }
+  if (works && answers && config.exitWhenIdle > 0) throw invalid('--exit-when-idle', config.exitWhenIdle, '0, unless --role is worker');
+  const idle = new AbortController();
   return await startService({
     name: 'evaluator',
     config,
     ...options,
+    finished: idle.signal,
     server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, quotas, signal }) => {
       // What cannot be right is known before anything is waited for, and before anything has to be closed.
@@ -47,16 +54,32 @@ export async function start(
         onError: (error) => logger.warn({ error }, 'a watched evaluation could not be read'),
         quotasOf: quotas.of,
       });
-      const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, quotas, metrics, logger }) : undefined;
+      const scaler = answers
+        ? new Scaler({
+            sources: {
+              'evaluator-worker': async (_, signal) =>
+                workersWanted(workByProject(await evaluations.queued(signal)), (project) => quotas.of(project).workers ?? Number.POSITIVE_INFINITY),
+            },
+            otherwise: 'an evaluator answers for evaluator-worker; the trainer answers for trainer-worker and data',
+            metrics: createScalerMetrics(registry),
+            pollMs: config.pollMs,
+            onError: (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'),
+          })
+        : undefined;
+      const onIdle = (): void => {
+        logger.info({ seconds: config.exitWhenIdle }, 'no work was claimed for so long, so this worker ends');
+        idle.abort();
+      };
+      const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, quotas, metrics, logger, onIdle }) : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = evaluatorHandlers({ store: store.prompt, evaluations, data });
       return {
-        services: answers ? [service(EvaluatorServiceService, evaluatorNames, handlers)] : [],
+        services: scaler ? [service(EvaluatorServiceService, evaluatorNames, handlers), externalScaler(scaler)] : [],
         beforeScrape: async () => {
           // If the store does not answer, the metric keeps its last value.
-          await evaluations.waiting(AbortSignal.timeout(scrapeMs)).then(
-            (count) => metrics.queueDepth.set(count),
+          await evaluations.queued(AbortSignal.timeout(scrapeMs)).then(
+            (queued) => metrics.queueDepth.set(queued.filter(({ waits }) => waits).length),
             () => {},
           );
         },
@@ -64,6 +87,7 @@ export async function start(
         close: async () => {
           await worker?.stop();
           evaluations.close();
+          scaler?.close();
           data?.close();
           await store.close();
         },

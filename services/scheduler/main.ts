@@ -2,10 +2,13 @@
 import { ChangeFeed } from '#rpc/change-feed.js';
 import { service } from '#rpc/handlers.js';
 import { runService } from '#rpc/process.js';
+import { callerOptions } from '#rpc/service-options.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { externalScaler } from '#scaling/external-scaler.js';
 import { type SchedulerConfig, schedulerConfig } from './config.js';
 import { schedulerHandlers } from './handlers.js';
+import { forwardingScaler } from './forwarding-scaler.js';
 import { createSchedulerMetrics } from './metrics.js';
 import { SchedulerService } from './rates-message.js';
 import { schedulerNames } from './request-names.js';
@@ -25,6 +28,7 @@ export async function start(
     ...options,
     server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, signal }) => {
+      const caller = callerOptions(config, [config.trainer, config.evaluator]);
       const store = await openServiceStore({ config, logger, registry, setServing, signal });
       const metrics = createSchedulerMetrics(registry);
       const feed: ChangeFeed<void> = new ChangeFeed<void>({
@@ -40,11 +44,13 @@ export async function start(
       const schedules: ScheduleStore = new ScheduleStore(store.prompt, {
         onRevision: (schedule, revision) => feed.notify(watchKey(schedule), { number: revision, value: undefined }),
       });
+      const scaling = forwardingScaler(config, caller, registry, (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'));
       return {
-        services: [service(SchedulerService, schedulerNames, schedulerHandlers({ schedules, feed, metrics }))],
+        services: [service(SchedulerService, schedulerNames, schedulerHandlers({ schedules, feed, metrics })), externalScaler(scaling.scaler)],
         beforeScrape: () => metrics.watches.set(feed.watches),
         close: async () => {
           feed.close();
+          scaling.close();
           schedules.close();
           await store.close();
         },

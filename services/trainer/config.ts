@@ -1,11 +1,9 @@
 /** Options of the trainer, from flags, the environment or a file. */
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '#rpc/config.js';
-import { integer, serviceAddress, serviceOptions } from '#rpc/service-options.js';
+import { addressOrEmpty, integer, serviceAddress, serviceOptions } from '#rpc/service-options.js';
 import { storeOptions, storeProbeOption } from '#rpc/service-store.js';
 import { instanceOptions } from '#work/instance.js';
-
-const addressOrEmpty = (port: number) => z.union([z.literal(''), serviceAddress(port)]);
 
 export const trainerOptions = {
   ...serviceOptions({ port: 7013 }),

@@ -1,6 +1,6 @@
 /** The trainer service: the api role answers calls about runs, the worker role trains them. */
 import { expectBulkMemory } from '#data/client/bulk-memory.js';
-import { InvalidArgument } from '#errors/errors.js';
+import { InvalidArgument, invalid } from '#errors/errors.js';
 import { EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
@@ -10,12 +10,14 @@ import { runService } from '#rpc/process.js';
 import { callerOptions } from '#rpc/service-options.js';
 import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
+import { externalScaler } from '#scaling/external-scaler.js';
 import { clientToAsk } from '#training/batch-fits.js';
 import { warnOfQueue01 } from '#work/queue-of-01.js';
 import { Datasets } from './api/dataset-facts.js';
 import { trainerNames } from './api/request-names.js';
-import { Runs } from './api/runs.js';
+import { isWaiting, Runs } from './api/runs.js';
 import { trainerHandlers } from './api/runs-service.js';
+import { trainerScaler } from './api/trainer-scaler.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
 import { createRunWorker } from './worker/run-worker.js';
@@ -34,10 +36,13 @@ export async function start(
   if (works && config.data.length === 0) {
     throw new InvalidArgument([{ field: '--data', value: '', allowed: 'the host:port of at least one data replica, for a worker' }]);
   }
+  if (works && answers && config.exitWhenIdle > 0) throw invalid('--exit-when-idle', config.exitWhenIdle, '0, unless --role is worker');
+  const idle = new AbortController();
   return await startService({
     name: 'trainer',
     config,
     ...options,
+    finished: idle.signal,
     server: { places: { hidden: [config.store] } },
     build: async ({ logger, registry, setServing, quotas, signal }) => {
       // What cannot be right is known before anything is waited for, and before anything has to be closed.
@@ -53,18 +58,28 @@ export async function start(
         onError: (error) => logger.warn({ error }, 'a watched run could not be read'),
         quotasOf: quotas.of,
       });
+      const scaling = answers
+        ? trainerScaler({
+            ...{ runs, data: config.data, evaluator: config.evaluator, caller, quotasOf: quotas.of, registry, pollMs: config.pollMs },
+            onError: (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'),
+          })
+        : undefined;
+      const onIdle = (): void => {
+        logger.info({ seconds: config.exitWhenIdle }, 'no work was claimed for so long, so this worker ends');
+        idle.abort();
+      };
       const worker = works
-        ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, metrics, logger })
+        ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, metrics, logger, onIdle })
         : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = trainerHandlers({ store: store.prompt, runs, datasets: new Datasets(store.prompt), scheduler, data });
       return {
-        services: answers ? [service(TrainerServiceService, trainerNames, handlers)] : [],
+        services: scaling ? [service(TrainerServiceService, trainerNames, handlers), externalScaler(scaling.scaler)] : [],
         beforeScrape: async () => {
           // If the store does not answer, the metric keeps its last value.
-          await runs.waiting(AbortSignal.timeout(scrapeMs)).then(
-            (count) => metrics.queueDepth.set(count),
+          await runs.queued(AbortSignal.timeout(scrapeMs)).then(
+            (queued) => metrics.queueDepth.set(queued.filter(isWaiting).length),
             () => {},
           );
         },
@@ -73,6 +88,7 @@ export async function start(
         close: async () => {
           await worker?.stop();
           runs.close();
+          scaling?.close();
           data?.close();
           scheduler?.close();
           evaluator?.close();

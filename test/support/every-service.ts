@@ -1,14 +1,16 @@
-/** All four services on one server whose handlers do nothing, for what must hold of every call before it reaches them. */
+/** All four services and the scaler on one server whose handlers do nothing, for what must hold of every call before it reaches them. */
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import type { Identify } from '#auth/identity.js';
 import { DataServiceService } from '#protocol/dropstream/v1/data.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
+import { ExternalScalerService } from '#protocol/externalscaler/externalscaler.js';
 import { serverStream, service, unary } from '#rpc/handlers.js';
 import type { NamesDeclaration } from '#rpc/request-names.js';
 import { createServer, type RpcServer } from '#rpc/server.js';
 import type { ServerTls } from '#rpc/tls/read-tls.js';
+import { scalerNames } from '#scaling/request-names.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { dataNames } from '../../services/data/request-names.js';
@@ -25,6 +27,7 @@ export const everyService: readonly {
   { name: 'EvaluatorService', definition: EvaluatorServiceService, names: evaluatorNames },
   { name: 'SchedulerService', definition: SchedulerServiceService, names: schedulerNames },
   { name: 'TrainerService', definition: TrainerServiceService, names: trainerNames },
+  { name: 'ExternalScaler', definition: ExternalScalerService, names: scalerNames },
 ];
 
 /** To be started and closed by the caller. Every call that reaches its handler fails with `reached`. */

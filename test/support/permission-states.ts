@@ -9,9 +9,9 @@ export type Transport = (typeof transports)[number];
 
 /**
  * `nobody`: the caller has shown nothing. `refused`: what it has shown does not count. `elsewhere`: its role counts in another project than that of the
- * request. `here`: in that project. `unconnected`: there is no connection.
+ * request. `here`: in that project. `everywhere`: in all projects. `unconnected`: there is no connection.
  */
-export type Effect = 'nobody' | 'refused' | 'elsewhere' | 'here' | 'unconnected';
+export type Effect = 'nobody' | 'refused' | 'elsewhere' | 'here' | 'everywhere' | 'unconnected';
 
 export interface CredentialState {
   readonly kind: 'none' | 'token' | 'JWT' | 'certificate';
@@ -38,7 +38,7 @@ export const states: readonly CredentialState[] = [
   state('token', 'revoked', 'refused'),
   state('token', 'of another project', 'elsewhere'),
   state('token', 'of the project', 'here'),
-  state('token', 'of all projects', 'here'),
+  state('token', 'of all projects', 'everywhere'),
   state('JWT', 'unsigned', 'refused'),
   state('JWT', 'of another issuer', 'refused'),
   state('JWT', 'with another key', 'refused'),
@@ -47,7 +47,7 @@ export const states: readonly CredentialState[] = [
   state('JWT', 'revoked', 'refused'),
   state('JWT', 'of another project', 'elsewhere'),
   state('JWT', 'of the project', 'here'),
-  state('JWT', 'of all projects', 'here'),
+  state('JWT', 'of all projects', 'everywhere'),
   state('certificate', 'none', 'unconnected', mutual),
   state('certificate', 'of another authority', 'unconnected', mutual),
   state('certificate', 'expired', 'unconnected', mutual),
@@ -56,17 +56,21 @@ export const states: readonly CredentialState[] = [
   state('certificate', 'revoked', 'refused', mutual),
   state('certificate', 'of another project', 'elsewhere', mutual),
   state('certificate', 'of the project', 'here', mutual),
-  state('certificate', 'of all projects', 'here', mutual),
+  state('certificate', 'of all projects', 'everywhere', mutual),
 ];
 
 export type Answer = 'yes' | 'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'no connection';
 
-/** What a call is answered. @param namesProject whether its request names a project */
-export function answerTo(effect: Effect, rule: Rule, role: Role, namesProject: boolean): Answer {
+/** What the request of a call concerns. */
+export type Concern = 'a project' | 'no project' | 'all projects';
+
+/** What a call is answered. */
+export function answerTo(effect: Effect, rule: Rule, role: Role, concern: Concern): Answer {
   if (effect === 'unconnected') return 'no connection';
   if (effect === 'refused') return 'UNAUTHENTICATED';
   if (rule === 'anyone') return 'yes';
   if (effect === 'nobody') return 'UNAUTHENTICATED';
   if (rule === 'known') return 'yes';
-  return rule.includes(role) && (effect === 'here' || !namesProject) ? 'yes' : 'PERMISSION_DENIED';
+  const counts = effect === 'everywhere' || (effect === 'here' ? concern !== 'all projects' : concern === 'no project');
+  return rule.includes(role) && counts ? 'yes' : 'PERMISSION_DENIED';
 }

@@ -29,7 +29,6 @@ import {
   type PreviewBatchRequest,
   type PreviewBatchResponse,
 } from '#protocol/dropstream/v1/data.js';
-import { parseAddress } from '#rpc/address.js';
 import type { ConnectOptions } from '#rpc/client.js';
 import { wait } from '#rpc/retry.js';
 import { inSpan } from '#telemetry/spans.js';
@@ -39,7 +38,7 @@ import { planDigest } from '../plan/plan-digest.js';
 import { type Batch, payloadBytes } from './batch.js';
 import { DamagedBatch, type Expected, fetchBatch } from './fetch-batch.js';
 import { PayloadPool } from './payload-pool.js';
-import { type Discover, isDiscovered, ReplicaDiscovery, resolveAddresses } from './replica-discovery.js';
+import { certifiedByName, type Discover, isDiscovered, ReplicaDiscovery, resolveAddresses } from './replica-discovery.js';
 import { type Replica, ReplicaSet } from './replica-set.js';
 
 export interface BatchClientOptions {
@@ -95,16 +94,6 @@ export interface BatchesRequest {
   readonly signal: AbortSignal;
 }
 
-/** Replicas behind one name are dialled by their addresses, and have certificates for the name. */
-function certifiedByName({ addresses, connect }: BatchClientOptions): ConnectOptions | undefined {
-  const tls = connect?.tls;
-  const given = typeof tls === 'function' ? tls() : tls;
-  if (given === undefined || given.serverName !== undefined || !addresses.every(isDiscovered)) return connect;
-  const [serverName, ...others] = new Set(addresses.flatMap((address) => parseAddress(address).endpoints.map(({ host }) => host)));
-  if (serverName === undefined || others.length > 0) return connect;
-  return { ...connect, tls: typeof tls === 'function' ? () => ({ ...tls(), serverName }) : { ...given, serverName } };
-}
-
 export class BatchClient {
   readonly #replicas: ReplicaSet;
   readonly #discovery: ReplicaDiscovery | undefined;
@@ -112,7 +101,7 @@ export class BatchClient {
   readonly #name = randomUUID();
 
   constructor(private readonly options: BatchClientOptions) {
-    this.#replicas = new ReplicaSet(options.addresses, certifiedByName(options));
+    this.#replicas = new ReplicaSet(options.addresses, certifiedByName(options.addresses, options.connect));
     const { addresses, discoverMs } = options;
     const discover = options.discover ?? (addresses.some(isDiscovered) ? () => resolveAddresses(addresses) : undefined);
     if (discover) this.#discovery = new ReplicaDiscovery(discover, (found) => this.#replicas.update(found), discoverMs);

@@ -1,6 +1,7 @@
 /** Asks for the list of replicas at intervals: added replicas are used within an epoch, and removed ones get no new calls. */
 import { lookup } from 'node:dns/promises';
 import { type Endpoint, endpointText, parseAddress } from '#rpc/address.js';
+import type { ConnectOptions } from '#rpc/client.js';
 import { proxyFor } from '#rpc/proxy.js';
 
 /** Returns the addresses of the current replicas, `host:port` or gRPC targets. */
@@ -32,6 +33,16 @@ export async function resolveAddresses(addresses: readonly string[], env = proce
     }),
   );
   return [...new Set(resolved.flat())].sort();
+}
+
+/** Replicas behind one name are dialled by their addresses, and have certificates for the name. */
+export function certifiedByName(addresses: readonly string[], connect: ConnectOptions | undefined): ConnectOptions | undefined {
+  const tls = connect?.tls;
+  const given = typeof tls === 'function' ? tls() : tls;
+  if (given === undefined || given.serverName !== undefined || !addresses.every(isDiscovered)) return connect;
+  const [serverName, ...others] = new Set(addresses.flatMap((address) => parseAddress(address).endpoints.map(({ host }) => host)));
+  if (serverName === undefined || others.length > 0) return connect;
+  return { ...connect, tls: typeof tls === 'function' ? () => ({ ...tls(), serverName }) : { ...given, serverName } };
 }
 
 /** Calls `found` with the addresses every few seconds until it is closed. A lookup that fails or finds none changes nothing. */

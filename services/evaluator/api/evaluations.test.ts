@@ -166,7 +166,7 @@ test('evaluations that are damaged are named by lists, hide no others, and can b
     return { whole: items.map((item) => item.name.split('/')[3]), damaged: unreadable.map((item) => item.name.split('/')[3]) };
   };
   for (let look = 0; look < 2; look++) assert.deepEqual(await listed(), { whole: ['whole'], damaged: Object.keys(kinds).sort() });
-  assert.equal(await evaluations.waiting(signal), 1);
+  assert.deepEqual(await evaluations.queued(signal), [{ project: 'p', waits: true }]);
   for (const id of Object.keys(kinds)) {
     for (let look = 0; look < 2; look++) await assert.rejects(evaluations.get('p', id, signal), LogDamaged);
     for (let look = 0; look < 2; look++) {

@@ -29,6 +29,12 @@ interface ListedEvaluation extends KeptItem {
   readonly evaluation: Evaluation;
 }
 
+export interface QueuedEvaluation {
+  readonly project: string;
+  /** False for one that is under way. */
+  readonly waits: boolean;
+}
+
 export interface EvaluationsOptions {
   readonly store: ObjectStore;
   /** Milliseconds between checks of a watched log. */
@@ -115,7 +121,7 @@ export class Evaluations {
     );
     if (!isNew) return await create();
     return await this.#turns.run(project, signal, async () => {
-      const used = await this.waiting(signal, project);
+      const used = (await this.queued(signal, project)).filter(({ waits }) => waits).length;
       checkQuota({ project, quota: 'queued', limit: this.#quotasOf(project).queued, used });
       return await create();
     });
@@ -186,14 +192,17 @@ export class Evaluations {
     await this.#logs.delete(project, id, etag, signal, unpin);
   }
 
-  /** Number of evaluations, of all projects or of one, that wait for a worker. Those that are damaged are not counted. */
-  async waiting(signal: AbortSignal, ofProject?: string): Promise<number> {
-    const keys = (await this.#queue.entries(signal, ofProject)).map((entry) => keyOf(entry.project, entry));
+  /** Evaluations that wait for a worker or are under way, of all projects or of one. Those that are damaged are left out. */
+  async queued(signal: AbortSignal, ofProject?: string): Promise<QueuedEvaluation[]> {
+    const entries = await this.#queue.entries(signal, ofProject);
+    const keys = entries.map((entry) => keyOf(entry.project, entry));
     await orAborted(this.#listed.renewAll(keys), signal);
-    return keys.filter((key) => {
-      const kept = this.#listed.kept(key);
-      return kept !== undefined && 'item' in kept && kept.item?.evaluation.state === EvaluationState.PENDING;
-    }).length;
+    return entries.flatMap(({ project }, k) => {
+      const kept = this.#listed.kept(keys[k]!);
+      const state = kept && 'item' in kept ? kept.item?.evaluation.state : undefined;
+      if (state !== EvaluationState.PENDING && state !== EvaluationState.RUNNING) return [];
+      return [{ project, waits: state === EvaluationState.PENDING }];
+    });
   }
 
   /**

@@ -23,7 +23,17 @@ export interface EvaluationWorkerDeps {
   readonly store: ObjectStore;
   readonly config: Pick<
     EvaluatorConfig,
-    'data' | 'workers' | 'pollMs' | 'leaseTtlMs' | 'maxAttempts' | 'backoffMs' | 'prefetch' | 'prefetchBytes' | 'instance' | 'succeeds'
+    | 'data'
+    | 'workers'
+    | 'pollMs'
+    | 'leaseTtlMs'
+    | 'maxAttempts'
+    | 'backoffMs'
+    | 'prefetch'
+    | 'prefetchBytes'
+    | 'instance'
+    | 'succeeds'
+    | 'exitWhenIdle'
   >;
   /** How it calls the data service. */
   readonly caller: ConnectOptions;
@@ -31,6 +41,8 @@ export interface EvaluationWorkerDeps {
   readonly quotas?: ProjectShares | undefined;
   readonly metrics: EvaluatorMetrics;
   readonly logger: Logger;
+  /** Called when it has had no work for as long as config.exitWhenIdle says; it takes no more. */
+  readonly onIdle?: () => void;
 }
 
 type EvaluationOutcome = { readonly kind: 'succeeded'; readonly result: EvaluationResult } | { readonly kind: 'stopped' };
@@ -72,6 +84,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     ]),
     release: ({ uid }, view) => unpin(store, view, uid),
     onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
+    ...(deps.onIdle && { onIdle: deps.onIdle }),
     onDepth: (waiting) => metrics.queueDepth.set(waiting),
     onActive: (active) => metrics.active.set(active),
   });

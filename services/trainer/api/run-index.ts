@@ -10,7 +10,7 @@ import { RecentMap } from '#bounds/recent-map.js';
 import { Refreshed } from '#bounds/refreshed.js';
 import { ResourceExhausted } from '#errors/errors.js';
 import { formatName } from '#errors/resource-names.js';
-import { Run, type RunState } from '#protocol/dropstream/v1/trainer.js';
+import { Run } from '#protocol/dropstream/v1/trainer.js';
 import { type KeptItem, KeptItems, listFreshness } from '#rpc/kept-items.js';
 import { type ListedPage, listPage } from '#rpc/list-page.js';
 import type { Page } from '#rpc/pagination.js';
@@ -29,9 +29,12 @@ const keptProjects = 64;
 
 export interface ListedRun extends KeptItem {
   readonly facts: RunFacts;
+  readonly dataWaitShare: number;
   /** The run as a proto message, encoded because that takes the least memory. */
   readonly bytes: Uint8Array;
 }
+
+export type QueuedRun = Pick<QueueEntry, 'project'> & Pick<Run, 'state' | 'dataWaitShare'>;
 
 export interface RunQuery {
   readonly filter: RunFilter | undefined;
@@ -82,14 +85,15 @@ export class RunIndex {
     return { ...found, items: found.items.map(({ bytes }) => Run.decode(bytes)) };
   }
 
-  /** Number of runs among the entries, of any projects, that have a state. Runs that are damaged are not counted. */
-  async count(entries: readonly QueueEntry[], state: RunState, signal: AbortSignal): Promise<number> {
+  /** The runs of the entries, of any projects. Runs that are damaged or deleted are left out. */
+  async present(entries: readonly QueueEntry[], signal: AbortSignal): Promise<QueuedRun[]> {
     const keys = entries.map((entry) => keyOf(entry.project, entry));
     await orAborted(this.#items.renewAll(keys), signal);
-    return keys.filter((key) => {
-      const kept = this.#items.kept(key);
-      return kept !== undefined && 'item' in kept && kept.item?.facts.state === state;
-    }).length;
+    return entries.flatMap(({ project }, k) => {
+      const kept = this.#items.kept(keys[k]!);
+      const run = kept && 'item' in kept ? kept.item : undefined;
+      return run === undefined ? [] : [{ project, state: run.facts.state, dataWaitShare: run.dataWaitShare }];
+    });
   }
 
   /** Keeps the newest state of a run that another call has read or written. */
@@ -205,6 +209,7 @@ export function listedRun(id: string, view: RunView): ListedRun {
     isFinal: hasEnded(run.state),
     readMs: performance.now(),
     facts: { id, state: run.state, model: run.spec?.model ?? '', labels: run.labels, createMs: run.createTime?.getTime() ?? 0 },
+    dataWaitShare: run.dataWaitShare,
     bytes: Run.encode(run).finish(),
   };
 }

@@ -186,7 +186,7 @@ test('runs of version 0.1 are named with what to do, hide no others, stay as the
     );
     assert.match(unreadable[0]!.reason, /version 0\.1/);
   }
-  assert.equal(await runs.waiting(signal), 3);
+  assert.equal((await runs.queued(signal)).length, 3);
   await runs.delete('p', 'old-run', '', signal);
   await assert.rejects(runs.get('p', 'old-run', signal), NotFound);
   for (const prefix of ['projects/p/runs/old-run/', 'projects/p/run-index/', 'queue/']) assert.deepEqual(await keysOf(store, prefix), []);

@@ -14,7 +14,7 @@ import { pinFinetune, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBody, type EventBodyAt, openRunLog, type RunKey, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { checkpointBytes } from './checkpoint-bytes.js';
-import { listedRun, RunIndex, type RunQuery } from './run-index.js';
+import { listedRun, type QueuedRun, RunIndex, type RunQuery } from './run-index.js';
 import { RunQuotas } from './run-quotas.js';
 import { RunWatches } from './run-watches.js';
 
@@ -69,7 +69,7 @@ export class Runs {
     this.quotas = new RunQuotas({
       quotasOf,
       stored: async (project, signal) => (await indexed(project, signal)).length,
-      queued: async (project, signal) => await this.#listed.count(await this.#queue.entries(signal, project), RunState.QUEUED, signal),
+      queued: async (project, signal) => (await this.queued(signal, project)).filter(isWaiting).length,
       checkpointBytes: async (project, signal) => await checkpointBytes(store, project, await indexed(project, signal), signal),
     });
   }
@@ -187,9 +187,10 @@ export class Runs {
     await this.#logs.delete(project, id, etag, signal);
   }
 
-  /** Number of runs that wait for a worker, by which workers can be scaled. Runs that are damaged are not counted. */
-  async waiting(signal: AbortSignal): Promise<number> {
-    return await this.#listed.count(await this.#queue.entries(signal), RunState.QUEUED, signal);
+  /** Runs that wait for a worker or are trained, of all projects or of one. Runs that are damaged are left out. */
+  async queued(signal: AbortSignal, ofProject?: string): Promise<QueuedRun[]> {
+    const runs = await this.#listed.present(await this.#queue.entries(signal, ofProject), signal);
+    return runs.filter((run) => isWaiting(run) || isTrained(run));
   }
 
   /**
@@ -234,6 +235,9 @@ export class Runs {
     return await this.#logs.append(key, bodyOf, signal);
   }
 }
+
+export const isWaiting = ({ state }: Pick<Run, 'state'>): boolean => state === RunState.QUEUED;
+export const isTrained = ({ state }: Pick<Run, 'state'>): boolean => state === RunState.RUNNING;
 
 /** True from PauseRun until the worker has stopped. */
 const isPausing = ({ state, pauseRequested }: Run): boolean => state === RunState.RUNNING && pauseRequested;

@@ -3,7 +3,7 @@
  * the state after the first records, which then do not have to be read.
  */
 import { type DropKind, ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
-import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { type CreatedRecord, Run, type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import type { RecordedSpan } from '#telemetry/tracing.js';
 import type { ScheduleChange } from './run-rates.js';
 
@@ -126,7 +126,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
   switch (body?.$case) {
     case 'claimed':
       return withRun(
-        { state: RunState.RUNNING, attempt: body.value.attempt, statusMessage: '', engine: body.value.engine },
+        { state: RunState.RUNNING, attempt: body.value.attempt, statusMessage: '', dataWaitShare: 0, engine: body.value.engine },
         { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
@@ -135,7 +135,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
       return withRun({}, { checkpoints: marked(view, body.value.checkpoint, true) });
     case 'steps': {
       const last = body.value.steps.at(-1);
-      return last === undefined ? view : withRun({ step: last.step + 1n });
+      return last === undefined ? view : withRun({ step: last.step + 1n, dataWaitShare: dataWaitShareOf(body.value.steps) });
     }
     case 'checkpoint': {
       const checkpoint = { name: body.value.checkpoint, step: Number(body.value.step), sequence, damaged: false };
@@ -174,7 +174,7 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     case 'state': {
       const { state, reason, released } = body.value;
       return withRun(
-        { state, failure: state === RunState.FAILED ? reason : '', pauseRequested: false, statusMessage: '' },
+        { state, failure: state === RunState.FAILED ? reason : '', pauseRequested: false, statusMessage: '', dataWaitShare: 0 },
         { fruitlessAttempts: fruitlessAfter(view, state, released) },
       );
     }
@@ -200,6 +200,12 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
 
 function marked({ checkpoints }: RunView, name: string, damaged: boolean): readonly KnownCheckpoint[] {
   return checkpoints.map((one) => (one.name === name ? { ...one, damaged } : one));
+}
+
+function dataWaitShareOf(steps: readonly StepMetrics[]): number {
+  let [waited, seconds] = [0, 0];
+  for (const step of steps) [waited, seconds] = [waited + step.dataWaitSeconds, seconds + step.stepSeconds];
+  return seconds > 0 ? Math.min(1, waited / seconds) : 0;
 }
 
 /** Resuming a run resets the number of claims without progress. A worker that stops takes its own claim back; one that failed does not. */

@@ -39,6 +39,7 @@ export interface WorkerDeps {
     | 'stopStepMs'
     | 'instance'
     | 'succeeds'
+    | 'exitWhenIdle'
   >;
   /** How it calls the data service. */
   readonly caller?: ConnectOptions;
@@ -48,6 +49,8 @@ export interface WorkerDeps {
   readonly scheduler: SchedulerClient | undefined;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;
+  /** Called when it has had no work for as long as config.exitWhenIdle says; it takes no more. */
+  readonly onIdle?: () => void;
 }
 
 export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
@@ -89,6 +92,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
       if (hasEnded(view.run.state)) await unpinFinetune(store, view, AbortSignal.timeout(10_000));
     },
     onOutcome: (outcome) => metrics.attempts.inc({ outcome }),
+    ...(deps.onIdle && { onIdle: deps.onIdle }),
     onDepth: (waiting) => metrics.queueDepth.set(waiting),
     onActive: (active) => metrics.runsActive.set(active),
   });

@@ -160,6 +160,8 @@ export interface Run {
   engine: Engine;
   /** Principal that created the run; empty if the service had no identities then. */
   creator: string;
+  /** Share of the time of the newest recorded steps for which they waited for data, 0 to 1; 0 while no worker trains the run. */
+  dataWaitShare: number;
 }
 
 export interface Run_LabelsEntry {
@@ -637,6 +639,7 @@ function createBaseRun(): Run {
     evaluationFailure: "",
     engine: 0,
     creator: "",
+    dataWaitShare: 0,
   };
 }
 
@@ -731,6 +734,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.creator !== "") {
       writer.uint32(202).string(message.creator);
+    }
+    if (message.dataWaitShare !== 0) {
+      writer.uint32(209).double(message.dataWaitShare);
     }
     return writer;
   },
@@ -951,6 +957,14 @@ export const Run: MessageFns<Run> = {
             message.creator = reader.string();
             continue;
           }
+          case 26: {
+            if (tag !== 209) {
+              break;
+            }
+
+            message.dataWaitShare = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1055,6 +1069,11 @@ export const Run: MessageFns<Run> = {
         : "",
       engine: isSet(object.engine) ? engineFromJSON(object.engine) : 0,
       creator: isSet(object.creator) ? globalThis.String(object.creator) : "",
+      dataWaitShare: isSet(object.dataWaitShare)
+        ? globalThis.Number(object.dataWaitShare)
+        : isSet(object.data_wait_share)
+        ? globalThis.Number(object.data_wait_share)
+        : 0,
     };
   },
 
@@ -1141,6 +1160,9 @@ export const Run: MessageFns<Run> = {
     if (message.creator !== "") {
       obj.creator = message.creator;
     }
+    if (message.dataWaitShare !== 0) {
+      obj.dataWaitShare = floatToJson(message.dataWaitShare);
+    }
     return obj;
   },
 
@@ -1190,6 +1212,7 @@ export const Run: MessageFns<Run> = {
     message.evaluationFailure = object.evaluationFailure ?? "";
     message.engine = object.engine ?? 0;
     message.creator = object.creator ?? "";
+    message.dataWaitShare = object.dataWaitShare ?? 0;
     return message;
   },
 };
