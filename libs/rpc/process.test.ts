@@ -22,7 +22,10 @@ before(async () => {
      const { defineConfig } = await import(${here('config.ts')});
      const { serviceOptions } = await import(${here('service-options.ts')});
      const mode = process.argv[2];
+     const nothingLeft = new AbortController();
+     if (mode === 'finishes') setTimeout(() => nothingLeft.abort(), 50);
      await runService({ name: 'data', start: () => startService({
+       finished: nothingLeft.signal,
        name: 'data',
        config: defineConfig('data', serviceOptions({ port: 0 })).parse({ argv: process.argv.slice(3), env: {} }),
        build: () => {
@@ -72,6 +75,12 @@ test('SIGTERM drains, closes and exits 0; the parent is told the ports', async (
   child.process.kill('SIGTERM');
   assert.equal(await child.exit, 0, child.out());
   // Log lines come through another pipe, and may arrive in between.
+  assert.match(child.out(), /drained\n(.*\n)*closed\n/);
+});
+
+test('a service that has nothing left to do drains, closes and exits 0', async () => {
+  const child = launch('finishes');
+  assert.equal(await child.exit, 0, child.out());
   assert.match(child.out(), /drained\n(.*\n)*closed\n/);
 });
 

@@ -7,8 +7,8 @@ import {
   type ScaledObjectRef,
 } from '#protocol/externalscaler/externalscaler.js';
 import { type BoundService, service, unary, watchStream } from '#rpc/handlers.js';
-import { parseScaled } from './scaled-part.js';
 import { scalerNames } from './request-names.js';
+import { parseScaled } from './scaled-part.js';
 import type { Scaler } from './scaler.js';
 
 export function externalScaler(scaler: Scaler): BoundService {

@@ -64,5 +64,5 @@ export function dataWanted({ runs, waitShare, replicas, waitingCalls }: DataDema
   const factor = Math.min(growth, Math.max(waitShare > slowShare ? 1 / (1 - Math.min(waitShare, 0.99)) : 0, crowded));
   if (factor > 1) return Math.max(least, now * factor);
   if (waitShare > fastShare || crowded > 0.5) return Math.max(least, now);
-  return Math.max(least, Math.min(now - runsPerReplica, now * 0.8));
+  return Math.max(least, Math.min(now - runsPerReplica, (now * 4) / 5));
 }

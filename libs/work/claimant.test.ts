@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { RecordLog } from '#storage/record-log.js';
@@ -59,7 +60,7 @@ function claimant(
   name: string,
   work: (claimed: ClaimedLog<Event, View>, stopping: AbortSignal, entry: QueueEntry) => Promise<void>,
   ttlMs = 300,
-  more: Partial<Pick<ClaimantOptions, 'slots' | 'shares'>> = {},
+  more: Partial<Pick<ClaimantOptions, 'slots' | 'shares' | 'idleMs' | 'onIdle' | 'backOff'>> = {},
 ): Claimant {
   const heartbeatPrefix = (entry: QueueEntry): string => `${prefixOf(entry)}/heartbeats`;
   return new Claimant({
@@ -68,8 +69,8 @@ function claimant(
     ttlMs,
     pollMs: 10,
     slots: 2,
-    ...more,
     backOff: { firstMs: 10, maxAttempts: 3 },
+    ...more,
     logger: silentLogger(),
     heartbeatPrefix,
     standing: async (entry, signal) => {
@@ -258,4 +259,77 @@ test('a project has no more owners at a time than it may, and the others go on',
   await one.stop();
   assert.equal(most, 1);
   assert.ok(freeAtOnce > 1, 'others are not bound');
+});
+
+/** A claimant with the order in which it did things: `begin` and `end` of each piece of work, and `idle`. */
+function idling(queue: QueueIndex, idleMs: number, workMs: number, ttlMs = 5000, more: Parameters<typeof claimant>[4] = {}) {
+  const order: string[] = [];
+  const work = async (claimed: ClaimedLog<Event, View>, stopping: AbortSignal) => {
+    order.push('begin');
+    await delay(workMs, undefined, { signal: stopping });
+    await claimed.append(() => ({ kind: 'done' }));
+    order.push('end');
+  };
+  return { order, one: claimant(queue, 'a', work, ttlMs, { slots: 1, idleMs, onIdle: () => void order.push('idle'), ...more }) };
+}
+
+test('a claimant without work is idle once, after its work and never during it, and then takes nothing more', async () => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  for (let k = 0; k < 3; k++) await enqueue(queue, { project: 'idle', id: `w${k}` });
+  // A piece of work takes longer than it may be idle.
+  const { order, one } = idling(queue, 60, 150);
+  one.start();
+  await until('the claimant is idle', () => order.includes('idle'));
+  assert.deepEqual(order, ['begin', 'end', 'begin', 'end', 'begin', 'end', 'idle']);
+  await enqueue(queue, { project: 'idle', id: 'late' });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await one.stop();
+  assert.equal(order.at(-1), 'idle');
+  assert.equal((await queue.entries()).length, 1);
+});
+
+test('a claimant waits for work that it may have in a while: of an owner that shows no life, and in a back-off', async () => {
+  for (const kind of ['stale', 'resting'] as const) {
+    const queue = new QueueIndex(store, `queue/${++queues}`);
+    const entry = await enqueue(queue, { project: 'prospects', id: kind });
+    if (kind === 'stale') await logOf(entry).append(() => ({ kind: 'claimed', owner: 'gone' }));
+    // Both take longer than it may be idle, and the next process would begin to wait anew.
+    const backOff = { firstMs: kind === 'resting' ? 400 : 0, maxAttempts: 3 };
+    const { order, one } = idling(queue, 30, 0, 400, { backOff });
+    if (kind === 'resting') await logOf(entry).append(() => ({ kind: 'note', text: 'x' }));
+    one.start();
+    await until(`${kind} work was taken, and then there was none`, () => order.includes('idle'));
+    await one.stop();
+    assert.deepEqual(order, ['begin', 'end', 'idle'], kind);
+  }
+});
+
+test('work whose owner is alive keeps nobody from being idle', async (t) => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  await enqueue(queue, { project: 'living', id: 'w' });
+  const owner = idling(queue, 60_000, 60_000, 3000);
+  owner.one.start();
+  t.after(() => owner.one.stop());
+  await until('the owner has begun', () => owner.order.includes('begin'));
+  const other = idling(queue, 100, 0, 3000);
+  other.one.start();
+  t.after(() => other.one.stop());
+  await until('the other one is idle', () => other.order.includes('idle'));
+  assert.deepEqual([owner.order, other.order], [['begin'], ['idle']]);
+});
+
+test('a queue that cannot be read tells nothing, so nobody becomes idle by it', async () => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  let looks = 0;
+  const failing = Object.assign(Object.create(queue) as QueueIndex, {
+    entries: async () => {
+      looks++;
+      throw new Error('the store is away');
+    },
+  });
+  const { order, one } = idling(failing, 30, 0);
+  one.start();
+  await until('it has looked often', () => looks > 20);
+  assert.deepEqual(order, []);
+  await one.stop();
 });

@@ -1,6 +1,7 @@
 /** The page that lists every metric, from the registries themselves. */
 import { Registry } from 'prom-client';
 import { createAuditMetrics } from '#rpc/open-audit.js';
+import { createScalerMetrics } from '#scaling/scaler-metrics.js';
 import { createGrpcClientMetrics, createGrpcServerMetrics } from '#telemetry/grpc-metrics.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { createStoreMetrics } from '#telemetry/store-metrics.js';
@@ -48,6 +49,7 @@ export async function metricsPage(): Promise<string> {
   createStoreMetrics(common);
   createTlsMetrics(common);
   createAuditMetrics(common);
+  createScalerMetrics(common);
   out.push('', '## All services', '', ...(await rows(common)));
   out.push(
     '',

@@ -27,7 +27,15 @@ export function permissionsPage(): string {
     '"yes". A token or a JWT counts before the certificate of the connection. A test calls every RPC with every role in each of these states.',
     '',
     ...table(
-      ['credential', 'transport', 'Health/Check', 'other health, reflection', 'RPC that names the project', 'RPC that names none', 'RPC for all projects'],
+      [
+        'credential',
+        'transport',
+        'Health/Check',
+        'other health, reflection',
+        'RPC that names the project',
+        'RPC that names none',
+        'RPC for all projects',
+      ],
       stateRows(),
     ),
   ].join('\n')}\n`;

@@ -58,7 +58,10 @@ export async function start(
         ? new Scaler({
             sources: {
               'evaluator-worker': async (_, signal) =>
-                workersWanted(workByProject(await evaluations.queued(signal)), (project) => quotas.of(project).workers ?? Number.POSITIVE_INFINITY),
+                workersWanted(
+                  workByProject(await evaluations.queued(signal)),
+                  (project) => quotas.of(project).workers ?? Number.POSITIVE_INFINITY,
+                ),
             },
             otherwise: 'an evaluator answers for evaluator-worker; the trainer answers for trainer-worker and data',
             metrics: createScalerMetrics(registry),

@@ -7,8 +7,8 @@ import { openServiceStore } from '#rpc/service-store.js';
 import { type RunningService, type StartOptions, startService } from '#rpc/start-service.js';
 import { externalScaler } from '#scaling/external-scaler.js';
 import { type SchedulerConfig, schedulerConfig } from './config.js';
-import { schedulerHandlers } from './handlers.js';
 import { forwardingScaler } from './forwarding-scaler.js';
+import { schedulerHandlers } from './handlers.js';
 import { createSchedulerMetrics } from './metrics.js';
 import { SchedulerService } from './rates-message.js';
 import { schedulerNames } from './request-names.js';
@@ -44,9 +44,14 @@ export async function start(
       const schedules: ScheduleStore = new ScheduleStore(store.prompt, {
         onRevision: (schedule, revision) => feed.notify(watchKey(schedule), { number: revision, value: undefined }),
       });
-      const scaling = forwardingScaler(config, caller, registry, (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'));
+      const scaling = forwardingScaler(config, caller, registry, (error) =>
+        logger.warn({ error }, 'the scaler could not find out what is wanted'),
+      );
       return {
-        services: [service(SchedulerService, schedulerNames, schedulerHandlers({ schedules, feed, metrics })), externalScaler(scaling.scaler)],
+        services: [
+          service(SchedulerService, schedulerNames, schedulerHandlers({ schedules, feed, metrics })),
+          externalScaler(scaling.scaler),
+        ],
         beforeScrape: () => metrics.watches.set(feed.watches),
         close: async () => {
           feed.close();
