@@ -31,7 +31,11 @@ export class Refreshed<T> {
 
   /** True if `get` would return the value without reading. */
   get isFresh(): boolean {
-    return this.#ageMs() <= this.freshness.freshMs;
+    return this.isYoungerThan(this.freshness.freshMs);
+  }
+
+  isYoungerThan(ms: number): boolean {
+    return this.#ageMs() <= ms;
   }
 
   /**

@@ -77,8 +77,8 @@ export class KeptItems<T extends KeptItem> {
     return this.#items.peek(key)?.kept;
   }
 
-  /** Reads items again, unless they are fresh or final. Damage is kept and not thrown. */
-  async renewAll(keys: Iterable<string>): Promise<void> {
+  /** Reads items again, unless they are fresh (or younger than `ageMs`) or final. Damage is kept and not thrown. */
+  async renewAll(keys: Iterable<string>, ageMs = listFreshness.freshMs): Promise<void> {
     const rest = keys[Symbol.iterator]();
     let failed = false;
     const work = async (): Promise<void> => {
@@ -86,7 +86,7 @@ export class KeptItems<T extends KeptItem> {
         const entry = this.#entry(next.value);
         const { kept } = entry;
         const final = kept !== undefined && 'item' in kept && kept.item?.isFinal === true;
-        if (!final && !entry.isFresh) await entry.refresh();
+        if (!final && !entry.isYoungerThan(ageMs)) await entry.refresh();
       }
     };
     await Promise.all(

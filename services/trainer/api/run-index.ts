@@ -85,10 +85,10 @@ export class RunIndex {
     return { ...found, items: found.items.map(({ bytes }) => Run.decode(bytes)) };
   }
 
-  /** The runs of the entries, of any projects. Runs that are damaged or deleted are left out. */
-  async present(entries: readonly QueueEntry[], signal: AbortSignal): Promise<QueuedRun[]> {
+  /** The runs of the entries, of any projects, as they were at most `ageMs` ago. Runs that are damaged or deleted are left out. */
+  async present(entries: readonly QueueEntry[], signal: AbortSignal, ageMs?: number): Promise<QueuedRun[]> {
     const keys = entries.map((entry) => keyOf(entry.project, entry));
-    await orAborted(this.#items.renewAll(keys), signal);
+    await orAborted(this.#items.renewAll(keys, ageMs), signal);
     return entries.flatMap(({ project }, k) => {
       const kept = this.#items.kept(keys[k]!);
       const run = kept && 'item' in kept ? kept.item : undefined;

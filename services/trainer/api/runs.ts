@@ -2,6 +2,7 @@
 import type { ProjectQuotas } from '#auth/quota.js';
 import { AlreadyExists, FailedPrecondition, NotFound } from '#errors/errors.js';
 import { type CreatedRecord, Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { listFreshness } from '#rpc/kept-items.js';
 import { damageOf, type ListedPage } from '#rpc/list-page.js';
 import { checkRepeated } from '#rpc/request-id.js';
 import { wait } from '#rpc/retry.js';
@@ -19,6 +20,8 @@ import { RunQuotas } from './run-quotas.js';
 import { RunWatches } from './run-watches.js';
 
 const kind = 'run';
+/** See Runs.wanting. */
+const msPerRun = 20;
 
 export interface RunsOptions {
   readonly store: ObjectStore;
@@ -190,6 +193,17 @@ export class Runs {
   /** Runs that wait for a worker or are trained, of all projects or of one. Runs that are damaged are left out. */
   async queued(signal: AbortSignal, ofProject?: string): Promise<QueuedRun[]> {
     const runs = await this.#listed.present(await this.#queue.entries(signal, ofProject), signal);
+    return runs.filter((run) => isWaiting(run) || isTrained(run));
+  }
+
+  /**
+   * The same for the scaler, which asks often: what is known about many runs may be older, so that at most about 50 of them are read again each second.
+   * A run that a worker ends leaves the queue, and one that this process changes is known at once; of the others, only one that is paused or cancelled
+   * while it waits, through another replica, counts until it is read again.
+   */
+  async wanting(signal: AbortSignal): Promise<QueuedRun[]> {
+    const entries = await this.#queue.entries(signal);
+    const runs = await this.#listed.present(entries, signal, Math.max(listFreshness.freshMs, entries.length * msPerRun));
     return runs.filter((run) => isWaiting(run) || isTrained(run));
   }
 

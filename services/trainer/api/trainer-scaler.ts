@@ -14,7 +14,7 @@ import type { QueuedRun } from './run-index.js';
 import { isTrained, isWaiting, type Runs } from './runs.js';
 
 export interface TrainerScalerOptions {
-  readonly runs: Pick<Runs, 'queued'>;
+  readonly runs: Pick<Runs, 'wanting'>;
   readonly data: readonly string[];
   /** Address; empty: nobody is asked about evaluations. */
   readonly evaluator: string;
@@ -35,11 +35,11 @@ export function trainerScaler({ runs, data, evaluator, caller, quotasOf, registr
   const client = evaluator === '' ? undefined : connectScaler(evaluator, caller);
   const limitOf = (project: string): number => quotasOf(project).workers ?? Number.POSITIVE_INFINITY;
   const ofWorkers: WantedOf = async (_, signal) => {
-    const work = (await runs.queued(signal)).map((run) => ({ project: run.project, waits: isWaiting(run) }));
+    const work = (await runs.wanting(signal)).map((run) => ({ project: run.project, waits: isWaiting(run) }));
     return workersWanted(workByProject(work), limitOf);
   };
   const ofData: WantedOf = async ({ targetPerReplica }, signal) => {
-    const [queued, replicas] = await Promise.all([runs.queued(signal), load.look(signal)]);
+    const [queued, replicas] = await Promise.all([runs.wanting(signal), load.look(signal)]);
     return dataWanted({ runs: queued.length, waitShare: waitShareOf(queued), ...replicas }, targetPerReplica);
   };
   const sources = {
