@@ -22,7 +22,12 @@ const pageSize = 1000;
 /** How often KEDA asks about one ScaledJob: GetMetrics and IsActive. */
 const kedaSeconds = 5;
 
-export function largeFigures(workers: number, waiting: number, measured: MeasuredRequests, { pollSeconds, leaseSeconds }: World): LargeFigures {
+export function largeFigures(
+  workers: number,
+  waiting: number,
+  measured: MeasuredRequests,
+  { pollSeconds, leaseSeconds }: World,
+): LargeFigures {
   const entries = workers + waiting;
   const queuePages = Math.max(1, Math.ceil(entries / pageSize));
   const perLook = measured.look.fixed - 1 + queuePages + measured.look.perEntry * entries;

@@ -32,7 +32,9 @@ const { values } = parseArgs({
 
 function integer(name: 'runs' | 'seed' | 'fixed' | 'max-workers', least: number, most: number): number {
   const value = Number(values[name]);
-  return Number.isInteger(value) && value >= least && value <= most ? value : fail(`--${name} is ${values[name]}, must be from ${least} to ${most}`);
+  return Number.isInteger(value) && value >= least && value <= most
+    ? value
+    : fail(`--${name} is ${values[name]}, must be from ${least} to ${most}`);
 }
 
 function readTrace(path: string): TracedRun[] {
@@ -62,4 +64,17 @@ const report: Report = {
   ...{ world, outcomes, measured, large },
 };
 writeFileSync(values.report, reportPage(report));
-console.log(JSON.stringify({ runs: report.runs, trace: report.trace, workHours: report.workHours, outcomes: outcomes.map(({ outcome }) => outcome), measured, large }, null, 2));
+console.log(
+  JSON.stringify(
+    {
+      runs: report.runs,
+      trace: report.trace,
+      workHours: report.workHours,
+      outcomes: outcomes.map(({ outcome }) => outcome),
+      measured,
+      large,
+    },
+    null,
+    2,
+  ),
+);

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Registry } from 'prom-client';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
 import { CreatedRecord, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -10,7 +11,6 @@ import { openStore } from '#storage/open-store.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { ClaimedLog } from '#work/claimed-log.js';
 import { Incarnations } from '#work/incarnations.js';
-import { Registry } from 'prom-client';
 import { Runs } from '../../services/trainer/api/runs.js';
 import { createTrainerMetrics } from '../../services/trainer/metrics.js';
 import { heartbeatPrefix, openRunLog, runName, standingOf } from '../../services/trainer/run/run-log.js';
@@ -47,7 +47,11 @@ const signal = new AbortController().signal;
 
 export async function measureRequests(): Promise<MeasuredRequests> {
   const [short, long] = [await measureAt(lengths[0]), await measureAt(lengths[1])];
-  const line = (a: number, b: number) => ({ perEntry: (b - a) / (lengths[1] - lengths[0]), fixed: a - ((b - a) / (lengths[1] - lengths[0])) * lengths[0] });
+  // Whole numbers: what is counted besides belongs to a look that had begun or not ended.
+  const line = (a: number, b: number) => {
+    const perEntry = Math.round((b - a) / (lengths[1] - lengths[0]));
+    return { perEntry, fixed: Math.max(1, Math.round(a - perEntry * lengths[0])) };
+  };
   return { look: line(short.look, long.look), ownerPoll: long.ownerPoll, scaler: line(short.scaler, long.scaler) };
 }
 
@@ -77,7 +81,21 @@ async function ofLook(real: ObjectStore): Promise<number> {
   let looks = 0;
   const worker = createRunWorker({
     store,
-    config: { data: [], workers: 1, pollMs: 20, leaseTtlMs: 15_000, maxAttempts: 5, backoffMs: 0, prefetch: 1, prefetchBytes: 1 << 20, dataWaitMs: 1000, evaluationWaitMs: 0, instance: '', succeeds: [], exitWhenIdle: 0 },
+    config: {
+      data: [],
+      workers: 1,
+      pollMs: 20,
+      leaseTtlMs: 15_000,
+      maxAttempts: 5,
+      backoffMs: 0,
+      prefetch: 1,
+      prefetchBytes: 1 << 20,
+      dataWaitMs: 1000,
+      evaluationWaitMs: 0,
+      instance: '',
+      succeeds: [],
+      exitWhenIdle: 0,
+    },
     quotas: { weightOf: () => 1, of: () => ({ workers: 0 }) },
     ...{ evaluator: undefined, scheduler: undefined, metrics: createTrainerMetrics(new Registry()), logger: silentLogger() },
   });
@@ -101,9 +119,20 @@ async function ofOwner(real: ObjectStore): Promise<number> {
   const key = { project: 'p', id: 'r0', uid };
   const { store, calls, total } = counting(real);
   const log = openRunLog(store, key);
-  const view = await log.append((now) => now && { body: { $case: 'claimed', value: { attempt: 1, worker: 'w:1', succeeds: '', engine: 0 } } as never });
+  await log.refresh(signal);
+  const view = await log.append(
+    (now) => now && { body: { $case: 'claimed', value: { attempt: 1, worker: 'w:1', succeeds: '', engine: 0 } } as never },
+  );
   const claimed = await ClaimedLog.start({
-    ...{ work: runName('p', 'r0'), uid, incarnations: new Incarnations(store), log, fence: standingOf(view!).fence, standing: standingOf, store },
+    ...{
+      work: runName('p', 'r0'),
+      uid,
+      incarnations: new Incarnations(store),
+      log,
+      fence: standingOf(view!).fence,
+      standing: standingOf,
+      store,
+    },
     ...{ heartbeatPrefix: heartbeatPrefix(key), owner: 'w:1', ttlMs: 600_000, pollMs: 20, onHeartbeatLost: () => {} },
   });
   await delay(300);
@@ -113,7 +142,7 @@ async function ofOwner(real: ObjectStore): Promise<number> {
   const perPoll = total() / Math.max(...calls.values());
   await claimed.append(() => ({ body: { $case: 'state', value: { state: RunState.QUEUED, reason: 'measured', released: true } } }));
   await claimed.stop();
-  return Math.round(perPoll * 10) / 10;
+  return Math.round(perPoll);
 }
 
 async function ofScaler(real: ObjectStore): Promise<number> {

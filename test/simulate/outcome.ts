@@ -23,7 +23,10 @@ export interface Outcome {
 }
 
 export function outcomeOf({ runs, work, times, nodes, stops, samples, fleet, events }: Simulation): Outcome {
-  const waits = runs.map(({ at, firstClaimAt }) => firstClaimAt - at).filter(Number.isFinite).sort((a, b) => a - b);
+  const waits = runs
+    .map(({ at, firstClaimAt }) => firstClaimAt - at)
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
   const quantile = (share: number): number => waits[Math.min(waits.length - 1, Math.floor(share * waits.length))] ?? Number.NaN;
   return {
     fleet: fleet.name,

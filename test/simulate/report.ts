@@ -24,6 +24,7 @@ export function reportPage(report: Report): string {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Dropstream: a simulated day</title>
 <style>${pageStyle}
+main .card + p { margin-top: 12px; }
 .charts { grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); }</style></head>
 <body><main>
 <h1>A day of ${runs.toLocaleString('en-US')} runs</h1>
@@ -49,7 +50,7 @@ ${scalerChart(outcomes[0]!.samples)}
 checkpoint (every ${time(world.checkpointSeconds)}); others find out ${time(world.leaseSeconds)} later. An empty node is given back after ${time(world.emptyNodeSeconds)}. A worker starts in ${time(world.workerStartSeconds)}, and in ${time(world.workerStartSeconds + world.pullSeconds)} where the image is pulled. At most ${world.maxWorkers} workers.</p>
 <h2>Very many workers</h2>
 <p>Requests of the store each second, if every worker has a run and a tenth as many runs wait. Counted on this checkout: a look at the queue takes
-${fixed(report.measured.look.fixed, 1)} requests and ${fixed(report.measured.look.perEntry, 2)} for every run in the queue, each worker looks every ${world.pollSeconds} s, and the owner of a run polls its log with ${fixed(report.measured.ownerPoll, 1)}.</p>
+${report.measured.look.fixed} request and ${report.measured.look.perEntry} for every run in the queue, each worker looks every ${world.pollSeconds} s, and the owner of a run polls its log with ${report.measured.ownerPoll}.</p>
 <div class="card">${largeTable(report.large)}</div>
 <p>Looks grow with the square of the workers, because every worker reads every run in the queue: they, and not the scaler, are the limit of this design. The scaler
 rereads at most 50 runs a second, whatever their number. A listing of the queue takes a request for every 1,000 runs, and a log grows by at most 86,400 records a day.</p>
@@ -57,10 +58,16 @@ rereads at most 50 runs a second, whatever their number. A listing of the queue 
 `;
 }
 
-const fixed = (value: number, digits: number): string => value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const fixed = (value: number, digits: number): string =>
+  value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const percent = (share: number): string => `${fixed(100 * share, share < 0.1 ? 2 : 1)} %`;
 const hours = (seconds: number): string => (seconds === Number.POSITIVE_INFINITY ? 'never' : `${fixed(seconds / 3600, 0)} h`);
-const time = (seconds: number): string => (seconds < 120 ? `${fixed(seconds, seconds < 10 ? 1 : 0)} s` : seconds < 7200 ? `${fixed(seconds / 60, 1)} min` : `${fixed(seconds / 3600, 1)} h`);
+const time = (seconds: number): string =>
+  seconds < 120
+    ? `${fixed(seconds, seconds < 10 ? 1 : 0)} s`
+    : seconds < 7200
+      ? `${fixed(seconds / 60, 1)} min`
+      : `${fixed(seconds / 3600, 1)} h`;
 const change = (of: number, than: number): string => `${fixed(Math.abs(100 * (of / than - 1)), 0)} % ${of < than ? 'less' : 'more'}`;
 const fact = (value: string, what: string): string => `<div class="fact"><b>${escapeHtml(value)}</b><span>${escapeHtml(what)}</span></div>`;
 
@@ -86,7 +93,10 @@ function comparison(outcomes: readonly Outcome[]): string {
     ['attempts', ({ attempts }) => attempts.toLocaleString('en-US')],
     ['runs that did not end', ({ unfinished }) => String(unfinished)],
   ];
-  return table(['', ...outcomes.map(({ fleet }) => fleet)], rows.map(([name, of]) => [name, ...outcomes.map(of)]));
+  return table(
+    ['', ...outcomes.map(({ fleet }) => fleet)],
+    rows.map(([name, of]) => [name, ...outcomes.map(of)]),
+  );
 }
 
 function chart(outcomes: Report['outcomes'], title: string, of: (sample: Sample) => number): string {
@@ -119,5 +129,8 @@ function largeTable(large: readonly LargeFigures[]): string {
     ...[of.looks, of.owners, of.heartbeats, of.records, of.scaler].map((value) => fixed(value, value < 10 ? 1 : 0)),
     String(of.queuePages),
   ]);
-  return table(['workers', 'looks at the queue', 'owners of runs', 'heartbeats', 'records of steps', 'scaler', 'requests that list the queue'], rows);
+  return table(
+    ['workers', 'looks at the queue', 'owners of runs', 'heartbeats', 'records of steps', 'scaler', 'requests that list the queue'],
+    rows,
+  );
 }

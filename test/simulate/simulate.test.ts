@@ -40,7 +40,8 @@ test('no run is lost, and the work that was computed is the work of the runs and
       const wanted = trace.reduce((sum, { seconds }) => sum + seconds, 0);
       assert.ok(Math.abs(simulation.work.done - simulation.work.lost - wanted) < 1e-6 * wanted, `${simulation.work.done} ${wanted}`);
       assert.ok(simulation.work.lost >= 0);
-      for (const { at, firstClaimAt, endedAt, attempts } of simulation.runs) assert.ok(at <= firstClaimAt && firstClaimAt < endedAt && attempts >= 1);
+      for (const { at, firstClaimAt, endedAt, attempts } of simulation.runs)
+        assert.ok(at <= firstClaimAt && firstClaimAt < endedAt && attempts >= 1);
       for (const { waiting, owned } of simulation.counts.values()) assert.deepEqual([waiting, owned], [0, 0]);
       const { utilisation, stoppedWhileBusy, cost } = outcomeOf(simulation);
       assert.ok(utilisation > 0 && utilisation <= 1 && cost > 0);

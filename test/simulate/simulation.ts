@@ -230,7 +230,10 @@ export class Simulation {
       if (run && (state === 'busy' || state === 'releasing')) {
         this.stops.lost++;
         const done = state === 'busy' ? Math.min(run.seconds - run.saved, this.#progress(worker)) : 0;
-        const kept = Math.min(done, Math.floor(done / node.kind.speed / world.checkpointSeconds) * world.checkpointSeconds * node.kind.speed);
+        const kept = Math.min(
+          done,
+          Math.floor(done / node.kind.speed / world.checkpointSeconds) * world.checkpointSeconds * node.kind.speed,
+        );
         if (state === 'busy') this.#computed(worker, done);
         this.work.lost += done - kept;
         run.saved += kept;

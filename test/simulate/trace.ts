@@ -42,7 +42,8 @@ export function generateDay(runs: number, seed: bigint): TracedRun[] {
     const [at, project] = [time(), projects[Math.floor(owners.uniform() ** 1.5 * projects.length)]!];
     const isSweep = owners.uniform() < sweepShare / (sweepShare + (1 - sweepShare) * sweepSize);
     const [count, seconds] = isSweep ? [sweepSize, size()] : [1, size()];
-    for (let k = 0; k < count && made.length < runs; k++) made.push({ at: at + 2 * k, seconds: isSweep ? seconds * (0.8 + 0.4 * sizes.uniform()) : seconds, project });
+    for (let k = 0; k < count && made.length < runs; k++)
+      made.push({ at: at + 2 * k, seconds: isSweep ? seconds * (0.8 + 0.4 * sizes.uniform()) : seconds, project });
   }
   return made.sort((a, b) => a.at - b.at);
 }
@@ -61,7 +62,8 @@ export function parseTrace(text: string): TracedRun[] {
     }
     const { at, seconds, project = 'default' } = run ?? {};
     if (typeof at !== 'number' || !(at >= 0 && at <= 7 * day)) throw wrong(`at is ${at}, must be seconds from 0 to ${7 * day}`);
-    if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= 30 * day)) throw wrong(`seconds is ${seconds}, must be above 0, at most ${30 * day}`);
+    if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= 30 * day))
+      throw wrong(`seconds is ${seconds}, must be above 0, at most ${30 * day}`);
     if (typeof project !== 'string') throw wrong('project must be text');
     return { at, seconds, project };
   });

@@ -44,7 +44,15 @@ export const defaultWorld: World = {
   seed: 1n,
   kinds: [
     { name: 'spot', slots: 4, speed: 1, pricePerHour: 0.14, startSeconds: 75, meanLifeSeconds: 6 * 3600, maxNodes: 60 },
-    { name: 'on demand', slots: 4, speed: 1, pricePerHour: 0.4, startSeconds: 75, meanLifeSeconds: Number.POSITIVE_INFINITY, maxNodes: 1000 },
+    {
+      name: 'on demand',
+      slots: 4,
+      speed: 1,
+      pricePerHour: 0.4,
+      startSeconds: 75,
+      meanLifeSeconds: Number.POSITIVE_INFINITY,
+      maxNodes: 1000,
+    },
   ],
   maxWorkers: 400,
   emptyNodeSeconds: 600,
