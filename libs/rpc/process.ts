@@ -1,8 +1,7 @@
 /**
  * The life of a service's process. SIGTERM, SIGINT and having nothing left to do drain it, and it exits with 0; SIGINT comes from a person at a terminal,
  * who waits, and not from a platform whose load balancers have to learn of it, so that it drains without delay. A second signal makes it exit at once. An
- * uncaught error is
- * logged, and it exits with 1. A parent process with an IPC channel receives the ports.
+ * uncaught error is logged, and it exits with 1. A parent process with an IPC channel receives the ports.
  */
 
 import { InvalidArgument } from '#errors/errors.js';

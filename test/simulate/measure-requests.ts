@@ -92,6 +92,7 @@ async function ofLook(real: ObjectStore): Promise<number> {
       prefetchBytes: 1 << 20,
       dataWaitMs: 1000,
       evaluationWaitMs: 0,
+      stopStepMs: 5000,
       instance: '',
       succeeds: [],
       exitWhenIdle: 0,

@@ -145,7 +145,8 @@ export class Simulation {
     const { events, fleet } = this;
     worker.state = 'idle';
     worker.run = undefined;
-    const since = (worker.since = events.now);
+    const since = events.now;
+    worker.since = since;
     this.#idle.add(worker);
     if (fleet.idleSeconds !== undefined)
       events.add(since + fleet.idleSeconds, () => {
@@ -210,7 +211,10 @@ export class Simulation {
   /** SIGTERM: a checkpoint, and the run goes back to the queue. */
   #stop(worker: Worker): void {
     const { run } = worker;
-    if (worker.state !== 'busy' || run === undefined) return this.#end(worker);
+    if (worker.state !== 'busy' || run === undefined) {
+      this.#end(worker);
+      return;
+    }
     const done = Math.min(run.seconds - run.saved, this.#progress(worker));
     this.#computed(worker, done);
     run.saved += done;
