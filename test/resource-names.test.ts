@@ -17,7 +17,7 @@ import type { RpcServer } from '#rpc/server.js';
 import { everyService, serverOfEveryService } from './support/every-service.js';
 
 const descriptors = fromBinary(FileDescriptorSetSchema, readFileSync(new URL('../libs/protocol/descriptors.binpb', import.meta.url)));
-const ours = descriptors.file.filter((file) => file.package === 'dropstream.v1');
+const ours = descriptors.file.filter((file) => file.package === 'dropstream.v1' || file.package === 'externalscaler');
 const messages = new Map<string, { file: FileDescriptorProto; index: number; message: DescriptorProto }>();
 for (const file of ours)
   for (const [index, message] of file.messageType.entries()) messages.set(`.${file.package}.${message.name}`, { file, index, message });

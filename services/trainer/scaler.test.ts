@@ -89,6 +89,7 @@ test('every run that waits wants a worker, streams tell of the first and of the 
   assert.equal((await answers(forwarded, ref('trainer-worker', { maxReplicas: '2' }))).value, 2);
   // One replica answers, and three runs want less than one.
   assert.deepEqual(await answers(direct, ref('data')), { active: true, metric: 'dropstream-data-replicas', target: 4, value: 3 });
+  await until('the streams say that workers are wanted', () => [...seen.values()].every((results) => results.at(-1) === true));
   await trainer.pauseRun({ name: names[0]! }, soon);
   assert.equal((await answers(direct, ref('trainer-worker'))).value, 2);
   for (const name of names) await trainer.cancelRun({ name }, soon);

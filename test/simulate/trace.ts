@@ -11,7 +11,7 @@ export interface TracedRun {
   readonly project: string;
 }
 
-export const day = 86_400;
+const day = 86_400;
 const projects = ['vision', 'speech', 'robots', 'medical', 'thesis'];
 /** Of the runs, so many come in sweeps; a sweep has so many runs at once. */
 const [sweepShare, sweepSize] = [0.3, 25];
