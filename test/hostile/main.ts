@@ -48,7 +48,7 @@ async function start(): Promise<{ child: ChildProcess; target: Target; died: () 
 
 function methodOf(name: string): Method {
   const reflection = name.startsWith('grpc.reflection.');
-  const watches = /\/Watch/.test(name);
+  const watches = /\/(Watch|Stream)/.test(name);
   return { name, watches, requestStream: reflection, responseStream: reflection || watches || name.endsWith('/GetBatch') };
 }
 
@@ -60,7 +60,10 @@ if (missing.length > 0) throw new Error(`no valid request of ${missing.join(', '
 const names = namesOf(target);
 const aftermath = new Aftermath(target);
 const service = (name: string): keyof Addresses =>
-  (['data', 'scheduler', 'trainer', 'evaluator'] as const).find((one) => name.toLowerCase().includes(`.${one}service`)) ?? 'scheduler';
+  name.startsWith('externalscaler.')
+    ? 'trainer'
+    : ((['data', 'scheduler', 'trainer', 'evaluator'] as const).find((one) => name.toLowerCase().includes(`.${one}service`)) ??
+      'scheduler');
 const chosen = [...policy.keys()].filter((name) => values.method?.some((part) => name.includes(part)) ?? true);
 const faults: string[] = [];
 let calls = 0;

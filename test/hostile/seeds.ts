@@ -32,6 +32,7 @@ import {
   ResumeRunRequest,
   WatchRunRequest,
 } from '#protocol/dropstream/v1/trainer.js';
+import { GetMetricsRequest, ScaledObjectRef } from '#protocol/externalscaler/externalscaler.js';
 import type { Target } from './target.js';
 
 /** Bytes of valid requests, by method. Health and reflection have messages of one or a few fields. */
@@ -59,6 +60,11 @@ export function seedsOf({ trainManifest, evalManifest, checkpoint }: Target): Re
   const victim = { name: `${parent}/runs/victim` };
   const schedule = { name: `${parent}/schedules/kept` };
   const evaluation = { name: `${parent}/evaluations/kept` };
+  const refs = ['trainer-worker', 'data', 'evaluator-worker'].map((part) => ({
+    ...{ name: 'workers', namespace: 'training' },
+    scalerMetadata: { part, targetPerReplica: '2', maxReplicas: '10' },
+  }));
+  const scaled = refs.map((ref) => ScaledObjectRef.encode(ref).finish());
   const health = [new Uint8Array(), text(1, 'dropstream.v1.TrainerService')];
   const reflection = [
     text(7, ''),
@@ -147,6 +153,13 @@ export function seedsOf({ trainManifest, evalManifest, checkpoint }: Target): Re
       DeleteEvaluationRequest.encode({ name: `${parent}/evaluations/victim`, etag: '' }).finish(),
     ],
     'dropstream.v1.EvaluatorService/WatchEvaluation': [WatchEvaluationRequest.encode(evaluation).finish()],
+    'externalscaler.ExternalScaler/IsActive': scaled,
+    'externalscaler.ExternalScaler/StreamIsActive': scaled,
+    'externalscaler.ExternalScaler/GetMetricSpec': scaled,
+    'externalscaler.ExternalScaler/GetMetrics': refs.map((scaledObjectRef) =>
+      GetMetricsRequest.encode({ scaledObjectRef, metricName: '' }).finish(),
+    ),
+    'externalscaler.ExternalScaler/StreamMetricSpec': scaled,
     'grpc.health.v1.Health/Check': health,
     'grpc.health.v1.Health/List': [new Uint8Array()],
     'grpc.health.v1.Health/Watch': health,
