@@ -50,7 +50,7 @@ test('the command line against real services', async (t) => {
     assert.match(err, /training images: 600 in 10 classes; evaluation images: 100/);
     assert.match(
       err,
-      /epoch +loss +lr +drop rate +images\/s +top-1\n +1 +[\d.]+ +[\d.]+ +0\.1 +[\d,]+(?: +[\d.]+ %)?\n(?:trained; waiting for the evaluations\n)? +2 .*%/,
+      /epoch +loss +lr +drop rate +images\/s +top-1\n +1 +[\d.]+ +[\d.]+ +0\.1 +[\d,]+(?: +[\d.]+ %)?\n(?:training has ended; waiting for the evaluations\n)? +2 .*%/,
     );
     assert.match(err, /runs\/first is SUCCEEDED/);
   });
