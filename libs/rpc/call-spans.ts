@@ -48,6 +48,12 @@ export function endClientSpan(span: Span, code: string, left = false): void {
   span.end();
 }
 
+/**
+ * The trace by which readers of a graph find this call: in the tracing backend, which has only what is recorded, or in the logs where no traces are
+ * exported.
+ */
+export const exemplarOf = (span: Span): string | undefined => (span.recorded || !isTracing() ? span.context.traceId : undefined);
+
 const rpc = (method: string): SpanAttributes => ({ 'rpc.system.name': 'grpc', 'rpc.method': method });
 
 /** Address and port of `host:port`; an address of another form as it is. */

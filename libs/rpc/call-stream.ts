@@ -5,7 +5,7 @@
 import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
 import { Cancelled } from '#errors/errors.js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
-import { clientSpan, endClientSpan } from './call-spans.js';
+import { clientSpan, endClientSpan, exemplarOf } from './call-spans.js';
 import { asIs, attemptMetadata, serialize, waitOrCancelled } from './call-unary.js';
 import type { CallOptions, Connection } from './connection.js';
 import type { AnyMethod } from './handlers.js';
@@ -66,7 +66,7 @@ async function* once(
   };
   let left = false;
   call.on('status', (end) => {
-    observer?.handled(status[end.code]);
+    observer?.handled(status[end.code], exemplarOf(span));
     ended(status[end.code]);
   });
   const abort = (): void => {

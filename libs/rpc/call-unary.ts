@@ -3,7 +3,7 @@ import { type ServiceError, status } from '@grpc/grpc-js';
 import { Cancelled } from '#errors/errors.js';
 import { grpcMethod } from '#telemetry/grpc-metrics.js';
 import { carried, type SpanContext } from '#telemetry/tracing.js';
-import { clientSpan, endClientSpan } from './call-spans.js';
+import { clientSpan, endClientSpan, exemplarOf } from './call-spans.js';
 import { type CallOptions, type Connection, metadataOf } from './connection.js';
 import type { AnyMethod } from './handlers.js';
 import { checkMetadata, maxMetadataBytes } from './metadata-limit.js';
@@ -69,7 +69,7 @@ async function once(connection: Connection, method: AnyMethod, request: Buffer, 
       (error: ServiceError | null, response?: unknown) => {
         signal?.removeEventListener('abort', abort);
         const code = status[error?.code ?? status.OK];
-        observer?.handled(code);
+        observer?.handled(code, exemplarOf(span));
         endClientSpan(span, code, signal?.aborted);
         if (error)
           return reject(

@@ -8,7 +8,7 @@ import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-m
 import type { Logger } from '#telemetry/logger.js';
 import type { Span } from '#telemetry/spans.js';
 import type { Admit, KnownCallers } from './admit-calls.js';
-import { endServerSpan } from './call-spans.js';
+import { endServerSpan, exemplarOf } from './call-spans.js';
 import { blameCaller } from './callers-fault.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import type { ConnectionTrust } from './tls/connection-trust.js';
@@ -71,7 +71,7 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust, au
       for (const step of unlink) step();
       const name = status[code] ?? String(code);
       const known = facts.get(metadata);
-      observer.handled(name, known?.traceId);
+      observer.handled(name, known && exemplarOf(known.span));
       const level = levelOf(method, name);
       const ms = Math.round((performance.now() - begun) * 1000) / 1000;
       const principal = callers.get(metadata)?.principal;

@@ -5,6 +5,7 @@ import { Client, credentials, loadPackageDefinition, Metadata, type ServiceError
 import { loadSync } from '@grpc/proto-loader';
 import { protoPath } from 'grpc-health-check';
 import * as errors from '#errors/errors.js';
+import { metricsPage } from '#telemetry/exposition.js';
 import { createLogger, silentLogger } from '#telemetry/logger.js';
 import { createRegistry } from '#telemetry/metrics.js';
 import { projectKey } from './authorize.js';
@@ -338,6 +339,13 @@ test('health follows the server; metrics count calls of both sides', async () =>
   assert.ok(page.includes(`grpc_server_msg_sent_total${labels('Chunks', 'server_stream')}} 3`));
   assert.ok(page.includes(`grpc_server_started_total${labels('Watch', 'server_stream')}} 0`));
   assert.ok(page.includes(`grpc_client_msg_received_total${labels('Chunks', 'server_stream')}} 3`));
+  const { text } = await metricsPage(registry, 'application/openmetrics-text');
+  const traces = ['server', 'client'].map(
+    (side) =>
+      new RegExp(`^grpc_${side}_handling_seconds_bucket\\{.*grpc_method="GetOne"\\} 1 # \\{trace_id="(\\w{32})"\\}`, 'm').exec(text)?.[1],
+  );
+  assert.ok(traces[0]);
+  assert.equal(traces[0], traces[1], 'both sides name the same trace');
 });
 
 test('a hundred calls under one signal are no leak', async () => {
