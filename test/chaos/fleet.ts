@@ -20,6 +20,8 @@ export interface ProcessOptions {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logs: string;
+  /** The program, of this version or of another one; default: of this one. */
+  readonly entry?: string;
 }
 
 /** A service that is started again on the same port after it was killed. */
@@ -36,7 +38,15 @@ export class FleetProcess {
   /** How processes ended that nobody ended, and that did not end in order when they were asked to. */
   readonly crashes: string[] = [];
 
-  constructor(readonly options: ProcessOptions) {}
+  #options: ProcessOptions;
+
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+  }
+
+  get options(): ProcessOptions {
+    return this.#options;
+  }
 
   get name(): string {
     return this.options.name;
@@ -72,9 +82,9 @@ export class FleetProcess {
   }
 
   async #launch(): Promise<void> {
-    const { name, service, argv, env, logs } = this.options;
+    const { name, service, argv, env, logs, entry: program = entry } = this.options;
     if (this.#port === 0) this.#port = await freePort();
-    const child = spawn(process.execPath, [entry, 'serve', service, '--port', String(this.#port), '--admin-port', '0', ...argv], {
+    const child = spawn(process.execPath, [program, 'serve', service, '--port', String(this.#port), '--admin-port', '0', ...argv], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...env },
     });
@@ -128,6 +138,13 @@ export class FleetProcess {
     clearTimeout(timer);
     const { exitCode, signalCode } = this.#child!;
     if (exitCode !== 0) this.crashes.push(`${this.name}, which was asked to end, ended with ${signalCode ?? exitCode}; see its log`);
+  }
+
+  /** Ends it in order and starts another version of it, on the same port. */
+  async replace(by: Required<Pick<ProcessOptions, 'entry' | 'argv'>>): Promise<void> {
+    await this.stop();
+    this.#options = { ...this.#options, ...by };
+    await this.start();
   }
 
   /** Reads the resident memory once. */

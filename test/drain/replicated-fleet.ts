@@ -1,6 +1,6 @@
 /** Two replicas of every api, two workers that train and one that evaluates, as processes over one store; and their restart, one half after the other. */
 
-import { FleetProcess } from '../chaos/fleet.js';
+import { entry, FleetProcess } from '../chaos/fleet.js';
 import type { ServiceName } from '../support/processes.js';
 
 export interface FleetPlace {
@@ -8,9 +8,15 @@ export interface FleetPlace {
   readonly dataRoot: string;
   readonly logs: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The program of an earlier version, which the fleet begins with; default: this version. */
+  readonly earlier?: string | undefined;
 }
 
-const DRAIN_DELAY_MS = 500;
+const DRAIN = ['--drain-ms', '5000'];
+/** Version 0.2 does not have it. */
+const DRAIN_DELAY = ['--drain-delay-ms', '500'];
+/** Whoever is called comes before those that call; workers come before the api that writes what they must be able to read (docs/deploying.md). */
+const UPGRADE_ORDER = ['data-api', 'scheduler-api', 'evaluator-api', 'evaluator-worker', 'trainer-worker', 'trainer-api'];
 
 export class ReplicatedFleet {
   readonly #processes: FleetProcess[] = [];
@@ -59,6 +65,13 @@ export class ReplicatedFleet {
     }
   }
 
+  /** Replaces every process of the earlier version by one of this version, one after the other. */
+  async upgrade(): Promise<void> {
+    for (const kind of UPGRADE_ORDER)
+      for (const one of this.#processes.filter(({ name }) => name.startsWith(kind)))
+        await one.replace({ entry, argv: [...one.options.argv, ...DRAIN_DELAY] });
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#processes.map((one) => one.stop()));
   }
@@ -76,9 +89,16 @@ export class ReplicatedFleet {
   }
 
   async #add(name: string, service: ServiceName, argv: string[]): Promise<void> {
-    const { store, logs, env } = this.place;
-    const common = ['--store', store, '--drain-delay-ms', String(DRAIN_DELAY_MS), '--drain-ms', '5000'];
-    const one = new FleetProcess({ name, service, argv: [...common, ...argv], env, logs });
+    const { store, logs, env, earlier } = this.place;
+    const common = ['--store', store, ...DRAIN, ...(earlier === undefined ? DRAIN_DELAY : [])];
+    const one = new FleetProcess({
+      name,
+      service,
+      argv: [...common, ...argv],
+      env,
+      logs,
+      ...(earlier !== undefined && { entry: earlier }),
+    });
     this.#processes.push(one);
     await one.start();
   }
