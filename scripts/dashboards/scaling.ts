@@ -1,4 +1,8 @@
-import { type Dashboard, lines, query } from './dashboard.js';
+import { type Dashboard, lines, orZero, quantile, query } from './dashboard.js';
+
+const asked = '{grpc_service="externalscaler.ExternalScaler"}';
+const unary = '{grpc_service="externalscaler.ExternalScaler", grpc_type="unary"}';
+const streams = '{grpc_service="externalscaler.ExternalScaler", grpc_type="server_stream"}';
 
 export const scaling: Dashboard = {
   id: 'scaling',
@@ -49,6 +53,35 @@ export const scaling: Dashboard = {
           'short',
           [query('{{outcome}}', 'sum by (outcome) (increase(dropstream_trainer_attempts_total{outcome=~"stopped|lost"}[1h]))')],
           { description: 'stopped: a worker was evicted and gave the run back; lost: it vanished without that.' },
+        ),
+      ],
+    },
+    {
+      title: 'Scaler',
+      panels: [
+        lines('Wanted', 'short', [query('{{part}}', orZero('max by (part) (dropstream_scaler_wanted)'))], {
+          description: 'What the scaler last found, by part. Work that waits and work that is under way both count. 0 where nobody asks.',
+          min: 0,
+        }),
+        lines('Questions a second', 'reqps', [
+          query('{{grpc_method}}', `sum by (grpc_method) (rate(grpc_server_handled_total${asked}[$__rate_interval]))`),
+        ]),
+        lines('Seconds of an answer, 95 %', 's', [
+          query('{{grpc_method}}', quantile(0.95, 'grpc_server_handling_seconds', ['grpc_method'], unary)),
+        ]),
+        lines('Failures in an hour', 'short', [query('{{part}}', 'sum by (part) (increase(dropstream_scaler_errors_total[1h]))')], {
+          min: 0,
+        }),
+        lines(
+          'Streams that are open',
+          'short',
+          [
+            query(
+              '{{grpc_method}}',
+              `sum by (grpc_method) (grpc_server_started_total${streams}) - sum by (grpc_method) (grpc_server_handled_total${streams})`,
+            ),
+          ],
+          { min: 0 },
         ),
       ],
     },

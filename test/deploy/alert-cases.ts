@@ -21,6 +21,7 @@ const ofRun = '{project="default", run="r"}';
 const trainer = { grpc_service: 'dropstream.v1.TrainerService' };
 const calls = (code: string, type = 'unary') =>
   `grpc_server_handled_total{grpc_type="${type}", grpc_service="dropstream.v1.TrainerService", grpc_method="GetRun", grpc_code="${code}"}`;
+const asked = (method: string) => `grpc_server_started_total{grpc_service="externalscaler.ExternalScaler", grpc_method="${method}"}`;
 /** Health checks fail while a service drains; they are no calls of users. */
 const healthChecks = {
   'grpc_server_handled_total{grpc_type="unary", grpc_service="grpc.health.v1.Health", grpc_method="Check", grpc_code="UNAVAILABLE"}':
@@ -230,5 +231,27 @@ export const alertCases: readonly AlertCase[] = [
     labels: trainer,
     severity: 'ticket',
     summary: '0.1818% of the calls to dropstream.v1.TrainerService have failed for days: the error budget does not last',
+  },
+  {
+    alert: 'DropstreamScalerFails',
+    series: {
+      'dropstream_scaler_errors_total{part="trainer-worker"}': '0x5 1+1x20 21x40',
+      'dropstream_scaler_errors_total{part="data"}': '0x80',
+    },
+    quiet: 9,
+    fires: 20,
+    clears: 45,
+    labels: { part: 'trainer-worker' },
+    severity: 'page',
+    summary: 'The scaler does not find out how much of trainer-worker is wanted',
+  },
+  {
+    alert: 'DropstreamScalerNotAsked',
+    series: { [asked('GetMetrics')]: '0+12x60 720x60 732+12x60', [asked('StreamIsActive')]: '0x200' },
+    quiet: 75,
+    fires: 90,
+    clears: 130,
+    severity: 'page',
+    summary: 'KEDA has stopped asking how many workers are wanted',
   },
 ];

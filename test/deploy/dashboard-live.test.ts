@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { ExternalScalerClient } from '#protocol/externalscaler/externalscaler.js';
 import { connect } from '#rpc/client.js';
 import { demoSpec } from '../../services/cli/demo/demo-spec.js';
 import { startLocalServices } from '../support/local-services.js';
@@ -48,6 +49,15 @@ test('services over a real MinIO: metrics are well formed, and every panel of ev
     holdoutStride: 0,
   });
   const { run } = await trainer.createRun({ parent: 'projects/default', runId: 'watched', spec }, { timeoutMs: 20_000 });
+  // As KEDA asks, while there is something to be wanted.
+  const scaler = connect(ExternalScalerClient, local.of('trainer').address);
+  t.after(() => scaler.close());
+  const scaledObjectRef = { name: 'workers', namespace: 'training', scalerMetadata: { part: 'trainer-worker' } };
+  for (let k = 0; k < 3; k++) {
+    await scaler.getMetrics({ scaledObjectRef, metricName: 'dropstream-trainer-workers' }, { timeoutMs: 20_000 });
+    // Each between two scrapes, so that there is a rate.
+    await delay(1500);
+  }
   let state = RunState.QUEUED;
   for await (const { event } of trainer.watchRun({ name: run!.name }, { timeoutMs: 240_000 })) {
     if (event?.event?.$case === 'state') state = event.event.value.state;
