@@ -49,19 +49,23 @@ test('services over a real MinIO: metrics are well formed, and every panel of ev
     holdoutStride: 0,
   });
   const { run } = await trainer.createRun({ parent: 'projects/default', runId: 'watched', spec }, { timeoutMs: 20_000 });
-  // As KEDA asks, while there is something to be wanted.
+  // As KEDA asks, again and again.
   const scaler = connect(ExternalScalerClient, local.of('trainer').address);
   t.after(() => scaler.close());
   const scaledObjectRef = { name: 'workers', namespace: 'training', scalerMetadata: { part: 'trainer-worker' } };
-  for (let k = 0; k < 3; k++) {
-    await scaler.getMetrics({ scaledObjectRef, metricName: 'dropstream-trainer-workers' }, { timeoutMs: 20_000 });
-    // Each between two scrapes, so that there is a rate.
-    await delay(1500);
-  }
+  const ended = new AbortController();
+  const asking = (async () => {
+    while (!ended.signal.aborted) {
+      await scaler.getMetrics({ scaledObjectRef, metricName: 'dropstream-trainer-workers' }, { timeoutMs: 20_000 });
+      await delay(1000, undefined, { signal: ended.signal }).catch(() => undefined);
+    }
+  })();
   let state = RunState.QUEUED;
   for await (const { event } of trainer.watchRun({ name: run!.name }, { timeoutMs: 240_000 })) {
     if (event?.event?.$case === 'state') state = event.event.value.state;
   }
+  ended.abort();
+  await asking;
   assert.equal(RunState[state], 'SUCCEEDED');
 
   for (const { name, admin } of local.services.state.services) {
