@@ -360,7 +360,7 @@ test('headers and every string of every request, in answers, logs, audits and me
       'x-any': printable,
     };
     for (const { name, definition } of everyService) {
-      const service = running.get(name.replace('Service', '').toLowerCase() as Name)!;
+      const service = running.get(name === 'ExternalScaler' ? 'trainer' : (name.replace('Service', '').toLowerCase() as Name))!;
       const client = new Client(`127.0.0.1:${service.port}`, credentials.createInsecure());
       const answers = await Promise.all(
         Object.values(definition as Record<string, AnyMethod>).flatMap((method) =>
