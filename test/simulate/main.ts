@@ -1,8 +1,4 @@
-/**
- * npm run simulate -- [--trace FILE | --runs N] [--seed N] [--fixed WORKERS] [--max-workers N] [--report FILE]: plays a day of runs through the shipped
- * scaler, a fixed fleet and an autoscaler that follows the CPU. Prints JSON, and writes a page that compares them. A trace has a JSON object in each line:
- * {"at": seconds of the day, "seconds": of training, "project": "…"}.
- */
+/** npm run simulate: plays a day of runs through the shipped scaler, a fixed fleet and an autoscaler that follows the CPU. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fixedFleet, hpaFleet, kedaFleet, peakWorkers } from './fleets.js';
@@ -13,6 +9,18 @@ import { type Report, reportPage } from './report.js';
 import { Simulation } from './simulation.js';
 import { generateDay, parseTrace, type TracedRun } from './trace.js';
 import { defaultWorld } from './world.js';
+
+const usage = `npm run simulate -- [--trace FILE | --runs N] [--seed N] [--fixed N] [--max-workers N] [--report FILE]
+
+Plays a day of runs, in virtual time, through the shipped scaler, a fixed fleet and an autoscaler that follows the CPU. Prints JSON, and writes a page that
+compares them: how long runs wait, how busy workers are, what is lost and what it costs.
+
+  --trace FILE      the day: in each line a JSON object {"at": second of the day, "seconds": of training, "project": "…"}
+  --runs N          generates a day of so many runs instead; default 10000
+  --seed N          of the generated day and of what goes wrong in it; default 1
+  --fixed N         workers of the fixed fleet; default: as many as have work at the busiest time
+  --max-workers N   most workers of the others; default: twice as many
+  --report FILE     the page; default simulation.html`;
 
 function fail(message: string): never {
   console.error(`simulate: ${message}`);
@@ -27,8 +35,13 @@ const { values } = parseArgs({
     fixed: { type: 'string' },
     'max-workers': { type: 'string' },
     report: { type: 'string', default: 'simulation.html' },
+    help: { type: 'boolean', default: false },
   },
 });
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 
 function integer(name: 'runs' | 'seed' | 'fixed' | 'max-workers', least: number, most: number): number {
   const value = Number(values[name]);
