@@ -1,8 +1,4 @@
-/**
- * npm run test:fuzz [-- --files N] [--seed N] [--format NAME …]: damaged files of every format through the readers, and the images in them through
- * the C++ decoders under AddressSanitizer; N files in all, equally many of each format. No crash, no second of work, each refused with a reason or
- * decoded. Then the same against decoders with a planted bug, which must be found.
- */
+/** npm run test:fuzz: damaged files of every format through the readers, and the images in them through the C++ decoders under AddressSanitizer. */
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -143,13 +139,27 @@ async function fuzz(program: string, format: Format, files: number, seed: bigint
   return tally;
 }
 
+const usage = `npm run test:fuzz -- [--files N] [--seed N] [--format NAME]…
+
+Sends damaged files of every format through the readers, and the images in them through the C++ decoders under AddressSanitizer. Nothing may crash or take a
+second; each file is refused with a reason or decoded. Then decoders with a planted bug get the same, which must be found.
+
+  --files N      in all, equally many of each format; default 10000
+  --seed N       of the damage; default 1
+  --format NAME  only this format: ${FORMATS.join(', ')}`;
+
 const { values } = parseArgs({
   options: {
+    help: { type: 'boolean', default: false },
     files: { type: 'string', default: '10000' },
     seed: { type: 'string', default: '1' },
     format: { type: 'string', multiple: true },
   },
 });
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const [files, seed] = [Number(values.files), BigInt(values.seed)];
 const unknown = values.format?.find((name) => !(FORMATS as readonly string[]).includes(name));
 if (unknown !== undefined) throw new RangeError(`--format: ${unknown} is not allowed; allowed: ${FORMATS.join(', ')}`);
