@@ -38,6 +38,10 @@ export function checkSteps(events: readonly RunEvent[], calm: Calm, { sameLosses
     if (event?.$case === 'resumed') {
       next = Number(event.value.fromStep);
       wrong.push(...otherBeginning(event.value, usable, kept));
+      // Those that are newer could not be loaded: they were deleted when there were newer ones yet.
+      const names = [...usable.keys()];
+      for (const newer of names.slice(names.indexOf(event.value.checkpoint) + 1))
+        if (usable.has(event.value.checkpoint)) usable.delete(newer);
       for (const step of [...left.keys()]) if (step >= next) left.delete(step);
     }
     if (event?.$case === 'epoch') {

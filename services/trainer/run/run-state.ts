@@ -15,7 +15,7 @@ export interface KnownCheckpoint {
   readonly step: number;
   /** Sequence number of its record: of two checkpoints of one step, the one that was committed later is the newer one. */
   readonly sequence: number;
-  /** True if the newest attempt that wanted to begin with it could not load it. */
+  /** True if the newest attempt that wanted to begin with it could not load it: it is damaged, or gone. */
   readonly damaged: boolean;
 }
 
@@ -130,9 +130,9 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
         { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
-      return withRun({ step: body.value.fromStep }, { checkpoints: marked(view, body.value.checkpoint, false) });
+      return withRun({ step: body.value.fromStep }, { checkpoints: begunWith(view, body.value.checkpoint) });
     case 'checkpointSkipped':
-      return withRun({}, { checkpoints: marked(view, body.value.checkpoint, true) });
+      return withRun({}, { checkpoints: withoutSkipped(view, body.value.checkpoint) });
     case 'steps': {
       const last = body.value.steps.at(-1);
       return last === undefined ? view : withRun({ step: last.step + 1n, dataWaitShare: dataWaitShareOf(body.value.steps) });
@@ -198,8 +198,13 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
   }
 }
 
-function marked({ checkpoints }: RunView, name: string, damaged: boolean): readonly KnownCheckpoint[] {
-  return checkpoints.map((one) => (one.name === name ? { ...one, damaged } : one));
+const withoutSkipped = ({ checkpoints }: RunView, skipped: string): readonly KnownCheckpoint[] =>
+  checkpoints.map((one) => (one.name === skipped ? { ...one, damaged: true } : one));
+
+/** An attempt begins with the newest checkpoint that it can load, so those that are newer are damaged or gone. */
+function begunWith({ checkpoints }: RunView, name: string): readonly KnownCheckpoint[] {
+  const at = checkpoints.findIndex((one) => one.name === name);
+  return checkpoints.map((one, k) => (k <= at ? { ...one, damaged: k < at } : one));
 }
 
 function dataWaitShareOf(steps: readonly StepMetrics[]): number {
