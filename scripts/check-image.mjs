@@ -3,6 +3,7 @@
 // of that fails, and with 3 where the tools are missing. Needs root on Linux, buildah and runc; where no registry of images can be reached, also
 // debootstrap (scripts/image/assemble-base.sh).
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -115,7 +116,7 @@ function bundle(folder, rootfs, args) {
 
 function inContainer(rootfs, args, timeout = 5 * MINUTE_MS) {
   const folder = mkdtempSync(join(tmpdir(), 'dropstream-container-'));
-  const name = `dropstream-check-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  const name = `dropstream-check-${randomUUID()}`;
   try {
     bundle(folder, rootfs, args);
     const options = { cwd: folder, encoding: 'utf8', timeout, maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'pipe'] };

@@ -23,11 +23,12 @@ export function workByProject(work: Iterable<{ readonly project: string; readonl
   return [...found.values()];
 }
 
-/** Number of claims that could be held now. @param limitOf most claims of a project at the same time; Infinity: any number */
-export function workersWanted(work: Iterable<ProjectWork>, limitOf: (project: string) => number = () => Number.POSITIVE_INFINITY): number {
+/** Number of claims that could be held now. @param limitOf most claims of a project at the same time; undefined: any number */
+export function workersWanted(work: Iterable<ProjectWork>, limitOf: (project: string) => number | undefined = () => undefined): number {
   let wanted = 0;
   // A limit that was lowered ends no claim.
-  for (const { project, waiting, owned } of work) wanted += Math.max(owned, Math.min(waiting + owned, limitOf(project)));
+  for (const { project, waiting, owned } of work)
+    wanted += Math.max(owned, Math.min(waiting + owned, limitOf(project) ?? Number.POSITIVE_INFINITY));
   return wanted;
 }
 

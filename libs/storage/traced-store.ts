@@ -2,23 +2,11 @@
  * A store whose operations are spans, as far as they belong to something that is recorded: an RPC, a step of training, a checkpoint. What looks at the
  * store by itself, such as the polling of a queue, has no span. Spans name the kind of an object and not its key.
  */
-import { failWith, isTracing, type Span, startSpan } from '#telemetry/spans.js';
+import { failWith, isTracing, type SpanAttributes, startSpan } from '#telemetry/spans.js';
 import { activeSpan, isSampled, runWithSpan, type SpanContext } from '#telemetry/tracing.js';
 import { kindOfKey } from './key-kinds.js';
-import {
-  type Bytes,
-  type GetOptions,
-  type ListOptions,
-  type ListPage,
-  ObjectExists,
-  type ObjectInfo,
-  ObjectNotFound,
-  type ObjectStore,
-  PreconditionFailed,
-  type PutOptions,
-  type SignalOption,
-  sizeOf,
-} from './object-store.js';
+import { type ListPage, ObjectExists, ObjectNotFound, type ObjectStore, PreconditionFailed } from './object-store.js';
+import { type StoreCall, WrappedStore } from './wrapped-store.js';
 
 /** Number of operations of one span that are recorded. A batch may read thousands of images. */
 const mostOfParent = 32;
@@ -28,66 +16,15 @@ export function tracedStore(store: ObjectStore): ObjectStore {
   return isTracing() ? new TracedStore(store) : store;
 }
 
-class TracedStore implements ObjectStore {
+class TracedStore extends WrappedStore {
   /** Where the store is, for spans: nothing of it is secret. */
   readonly #place: Readonly<Record<string, string | number>>;
   /** Number of operations by what they belong to. */
   readonly #begun = new WeakMap<SpanContext, number>();
 
-  constructor(private readonly inner: ObjectStore) {
+  constructor(inner: ObjectStore) {
+    super(inner);
     this.#place = placeOf(inner.uri);
-  }
-
-  get uri(): string {
-    return this.inner.uri;
-  }
-
-  get maxListed(): number | undefined {
-    return this.inner.maxListed;
-  }
-
-  put(key: string, bytes: Bytes, options?: PutOptions): Promise<{ etag: string }> {
-    return this.#span('put', key, { 'dropstream.store.bytes': sizeOf(bytes) }, () => this.inner.put(key, bytes, options));
-  }
-
-  replace(key: string, bytes: Bytes, options: { ifMatch: string } & SignalOption): Promise<{ etag: string }> {
-    return this.#span('replace', key, { 'dropstream.store.bytes': sizeOf(bytes) }, () => this.inner.replace(key, bytes, options));
-  }
-
-  get(key: string, options?: GetOptions): Promise<{ bytes: Buffer; etag: string }> {
-    return this.#span('get', key, {}, async (span) => {
-      const found = await this.inner.get(key, options);
-      span?.set({ 'dropstream.store.bytes': found.bytes.byteLength });
-      return found;
-    });
-  }
-
-  getRange(key: string, offset: number, length: number, options?: SignalOption): Promise<Buffer> {
-    return this.#span('get', key, { 'dropstream.store.bytes': length }, () => this.inner.getRange(key, offset, length, options));
-  }
-
-  head(key: string, options?: SignalOption): Promise<ObjectInfo> {
-    return this.#span('head', key, {}, () => this.inner.head(key, options));
-  }
-
-  list(prefix: string, options?: ListOptions): Promise<ListPage> {
-    return this.#span('list', prefix, {}, async (span) => {
-      const page = await this.inner.list(prefix, options);
-      span?.set({ 'dropstream.store.objects': page.objects.length });
-      return page;
-    });
-  }
-
-  delete(key: string, options?: SignalOption): Promise<void> {
-    return this.#span('delete', key, {}, () => this.inner.delete(key, options));
-  }
-
-  presignGet(key: string, expirySeconds: number): Promise<string | undefined> {
-    return this.inner.presignGet(key, expirySeconds);
-  }
-
-  close(): Promise<void> {
-    return this.inner.close();
   }
 
   /** Whether the operation gets a span: it belongs to something that is recorded, which has not had too many. */
@@ -99,17 +36,15 @@ class TracedStore implements ObjectStore {
     return begun <= mostOfParent;
   }
 
-  async #span<T>(
-    operation: string,
-    key: string,
-    facts: Readonly<Record<string, number>>,
-    work: (span: Span | undefined) => Promise<T>,
-  ): Promise<T> {
-    if (!this.#isRecorded()) return await work(undefined);
-    const what = { 'dropstream.store.operation': operation, 'dropstream.store.key_kind': kindOfKey(key) };
-    const span = startSpan(`store ${operation}`, { kind: 'client', attributes: { ...this.#place, ...what, ...facts } });
+  protected async around<T>({ operation, key, bytes }: StoreCall, work: () => Promise<T>): Promise<T> {
+    if (!this.#isRecorded()) return await work();
+    const name = operation === 'get_range' ? 'get' : operation;
+    const what = { 'dropstream.store.operation': name, 'dropstream.store.key_kind': kindOfKey(key), 'dropstream.store.bytes': bytes };
+    const span = startSpan(`store ${name}`, { kind: 'client', attributes: { ...this.#place, ...what } });
     try {
-      return await runWithSpan(span.context, () => work(span));
+      const found = await runWithSpan(span.context, work);
+      span.set(factsOf(found));
+      return found;
     } catch (error) {
       const answer = answerOf(error);
       // Whoever asked has to expect these: they are no failure of the store.
@@ -120,6 +55,12 @@ class TracedStore implements ObjectStore {
       span.end();
     }
   }
+}
+
+/** What is only known of an answer: the bytes of an object, or the objects of a listing. */
+function factsOf(found: unknown): SpanAttributes {
+  const { bytes, objects } = (found ?? {}) as Partial<{ bytes: Buffer } & ListPage>;
+  return { 'dropstream.store.bytes': bytes?.byteLength, 'dropstream.store.objects': objects?.length };
 }
 
 function answerOf(error: unknown): string | undefined {

@@ -117,7 +117,10 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       onDepth,
       onActive,
       idleMs: config.exitWhenIdle ? 1000 * config.exitWhenIdle : undefined,
-      ...(options.onIdle && { onIdle: options.onIdle }),
+      onIdle: () => {
+        options.logger.info({ seconds: config.exitWhenIdle }, 'no work was claimed for so long, so this worker ends');
+        options.onIdle?.();
+      },
     });
   }
 

@@ -253,20 +253,24 @@ export class Admission {
     const first = share.waiting[0];
     if (!first) return;
     const { caller } = share;
-    const { bytes } = first.needs;
-    const ofShare = (holder: SubShare): boolean => holder === share;
-    const ofCaller = (holder: SubShare): boolean => holder.caller === caller;
     const memory = this.#memory;
-    if (!memory.fitsShare(share, first.needs)) {
-      const left = share.held - memory.aheadBytes(ofShare);
-      if (left === 0 || left + bytes <= this.options.maxClientBytes)
-        while (!memory.fitsShare(share, first.needs) && memory.giveUpAhead(ofShare));
-    }
-    if (!memory.fitsCaller(caller, first.needs)) {
-      const left = caller.held - memory.aheadBytes(ofCaller);
-      if (left === 0 || left + bytes <= memory.limitOf(caller))
-        while (!memory.fitsCaller(caller, first.needs) && memory.giveUpAhead(ofCaller));
-    }
+    const giveUp = (fits: () => boolean, held: number, limit: () => number, matches: (holder: SubShare) => boolean): void => {
+      if (fits()) return;
+      const left = held - memory.aheadBytes(matches);
+      if (left === 0 || left + first.needs.bytes <= limit()) while (!fits() && memory.giveUpAhead(matches));
+    };
+    giveUp(
+      () => memory.fitsShare(share, first.needs),
+      share.held,
+      () => this.options.maxClientBytes,
+      (holder) => holder === share,
+    );
+    giveUp(
+      () => memory.fitsCaller(caller, first.needs),
+      caller.held,
+      () => memory.limitOf(caller),
+      (holder) => holder.caller === caller,
+    );
   }
 
   /** Whether its first call keeps the limits of its own share, and of shares that are not known to read. */

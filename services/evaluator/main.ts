@@ -58,10 +58,7 @@ export async function start(
         ? new Scaler({
             sources: {
               'evaluator-worker': async (_, signal) =>
-                workersWanted(
-                  workByProject(await evaluations.queued(signal)),
-                  (project) => quotas.of(project).workers ?? Number.POSITIVE_INFINITY,
-                ),
+                workersWanted(workByProject(await evaluations.queued(signal)), (project) => quotas.of(project).workers),
             },
             otherwise: 'an evaluator answers for evaluator-worker; the trainer answers for trainer-worker and data',
             metrics: createScalerMetrics(registry),
@@ -69,10 +66,7 @@ export async function start(
             onError: (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'),
           })
         : undefined;
-      const onIdle = (): void => {
-        logger.info({ seconds: config.exitWhenIdle }, 'no work was claimed for so long, so this worker ends');
-        idle.abort();
-      };
+      const onIdle = (): void => idle.abort();
       const worker = works ? createEvaluationWorker({ store: store.patient, config, caller, quotas, metrics, logger, onIdle }) : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;

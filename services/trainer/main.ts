@@ -64,10 +64,7 @@ export async function start(
             onError: (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'),
           })
         : undefined;
-      const onIdle = (): void => {
-        logger.info({ seconds: config.exitWhenIdle }, 'no work was claimed for so long, so this worker ends');
-        idle.abort();
-      };
+      const onIdle = (): void => idle.abort();
       const worker = works
         ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, metrics, logger, onIdle })
         : undefined;

@@ -5,6 +5,7 @@ import { chartPath, type KubeObject, namespace, release, renderChart, runHelm, v
 import { type KubeApiserver, startKubeApiserver } from '../support/kube-apiserver.js';
 import { readDefinitions } from '../support/kube-definitions.js';
 import { findTool } from '../support/tool.js';
+import { until } from '../support/until.js';
 
 const [helm, definitions, kube] = [await findTool('helm'), await readDefinitions(), await startKubeApiserver()];
 after(async () => void ('stop' in kube && (await kube.stop())));
@@ -24,7 +25,7 @@ test('the server takes the definitions of KEDA and the Prometheus operator', { s
   assert.equal(answer.status, 201, answer.body.message);
   for (const { spec } of definitions.all) {
     const [version, kind] = [`${spec.group}/${spec.versions[0]!.name}`, spec.names.kind];
-    await until(async () => (await plurals(version)).has(kind), `${version} ${kind}`);
+    await until(`${version} ${kind}`, async () => (await plurals(version)).has(kind), { looks: 300, pauseMs: 100 });
   }
 });
 
@@ -35,12 +36,6 @@ async function plurals(apiVersion: string): Promise<Map<string, string>> {
     ({ name }) => !name.includes('/'),
   );
   return new Map(resources.map(({ name, kind }) => [kind, name]));
-}
-
-async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  for (const end = performance.now() + 30_000; performance.now() < end; await new Promise((resolve) => setTimeout(resolve, 100)))
-    if (await holds()) return;
-  throw new Error(`${what} did not come`);
 }
 
 async function pathOf({ apiVersion, kind, metadata }: KubeObject): Promise<string> {

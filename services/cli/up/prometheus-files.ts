@@ -3,11 +3,11 @@
  * Prometheus reads the list again when it changes, so that it goes on over several starts of `up` with other ports.
  */
 import { existsSync } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { RunningService } from '../addresses.js';
 import { makePrivateFolder } from '../private-folder.js';
+import { replaceFile } from './replace-file.js';
 
 /** deploy/prometheus, seen from the sources or from dist. */
 const rules = ['../../../deploy/prometheus/', '../../../../deploy/prometheus/']
@@ -29,19 +29,13 @@ scrape_configs:
 export async function writePrometheusFiles(home: string, services: readonly RunningService[]): Promise<void> {
   const folder = prometheusFolder(home);
   makePrivateFolder(folder);
-  await replace(join(folder, 'prometheus.yml'), configuration);
+  await replaceFile(join(folder, 'prometheus.yml'), configuration);
   const groups = services.map(({ name, admin }) => ({ targets: [new URL(admin).host], labels: { name } }));
-  await replace(join(folder, 'targets.json'), `${JSON.stringify(groups, null, 2)}\n`);
+  await replaceFile(join(folder, 'targets.json'), `${JSON.stringify(groups, null, 2)}\n`);
 }
 
 /** The services have ended on purpose: nobody should be told that they do not answer. */
 export async function forgetPrometheusTargets(home: string): Promise<void> {
   const targets = join(prometheusFolder(home), 'targets.json');
-  if (existsSync(targets)) await replace(targets, '[]\n');
-}
-
-/** Prometheus never sees half of a file. */
-async function replace(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.${process.pid}`, text, { mode: 0o600 });
-  await rename(`${path}.${process.pid}`, path);
+  if (existsSync(targets)) await replaceFile(targets, '[]\n');
 }

@@ -1,6 +1,6 @@
 /** Runs all services on one machine: starts them in order, restarts them, writes their addresses to up.json and for Prometheus, and stops workers first. */
 import { randomBytes } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RunningService, readUpState, type ServiceName, type UpState, upStatePath } from '../addresses.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
@@ -8,6 +8,7 @@ import { makePrivateFolder } from '../private-folder.js';
 import { commandLineEntry } from '../service-entry.js';
 import { LogFile } from './log-file.js';
 import { forgetPrometheusTargets, writePrometheusFiles } from './prometheus-files.js';
+import { replaceFile } from './replace-file.js';
 import { claimingServices, serviceArguments, startOrder, stopOrder } from './service-arguments.js';
 import { type ChildEvent, type Ports, SupervisedChild } from './supervised-child.js';
 
@@ -127,7 +128,5 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
 
 async function writeState(home: string, state: UpState): Promise<void> {
   makePrivateFolder(home);
-  const path = upStatePath(home);
-  await writeFile(`${path}.${process.pid}`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
-  await rename(`${path}.${process.pid}`, path);
+  await replaceFile(upStatePath(home), `${JSON.stringify(state, null, 2)}\n`);
 }

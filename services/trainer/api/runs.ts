@@ -10,7 +10,7 @@ import type { ObjectStore } from '#storage/object-store.js';
 import { IncarnatedLogs } from '#work/incarnated-logs.js';
 import type { NamedEntry } from '#work/name-index.js';
 import type { NamedCheckpoint } from '#work/named-checkpoints.js';
-import type { QueueIndex } from '#work/queue-index.js';
+import type { QueueEntry, QueueIndex } from '#work/queue-index.js';
 import { pinFinetune, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBody, type EventBodyAt, openRunLog, type RunKey, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
@@ -192,8 +192,7 @@ export class Runs {
 
   /** Runs that wait for a worker or are trained, of all projects or of one. Runs that are damaged are left out. */
   async queued(signal: AbortSignal, ofProject?: string): Promise<QueuedRun[]> {
-    const runs = await this.#listed.present(await this.#queue.entries(signal, ofProject), signal);
-    return runs.filter((run) => isWaiting(run) || isTrained(run));
+    return await this.#working(await this.#queue.entries(signal, ofProject), signal);
   }
 
   /**
@@ -203,8 +202,11 @@ export class Runs {
    */
   async wanting(signal: AbortSignal): Promise<QueuedRun[]> {
     const entries = await this.#queue.entries(signal);
-    const runs = await this.#listed.present(entries, signal, Math.max(listFreshness.freshMs, entries.length * msPerRun));
-    return runs.filter((run) => isWaiting(run) || isTrained(run));
+    return await this.#working(entries, signal, Math.max(listFreshness.freshMs, entries.length * msPerRun));
+  }
+
+  async #working(entries: readonly QueueEntry[], signal: AbortSignal, ageMs?: number): Promise<QueuedRun[]> {
+    return (await this.#listed.present(entries, signal, ageMs)).filter((run) => isWaiting(run) || isTrained(run));
   }
 
   /**

@@ -33,10 +33,9 @@ export interface TrainerScaler {
 export function trainerScaler({ runs, data, evaluator, caller, quotasOf, registry, pollMs, onError }: TrainerScalerOptions): TrainerScaler {
   const load = new DataLoad(data, caller);
   const client = evaluator === '' ? undefined : connectScaler(evaluator, caller);
-  const limitOf = (project: string): number => quotasOf(project).workers ?? Number.POSITIVE_INFINITY;
   const ofWorkers: WantedOf = async (_, signal) => {
     const work = (await runs.wanting(signal)).map((run) => ({ project: run.project, waits: isWaiting(run) }));
-    return workersWanted(workByProject(work), limitOf);
+    return workersWanted(workByProject(work), (project) => quotasOf(project).workers);
   };
   const ofData: WantedOf = async ({ targetPerReplica }, signal) => {
     const [queued, replicas] = await Promise.all([runs.wanting(signal), load.look(signal)]);

@@ -34,7 +34,7 @@ export class StepTraces {
     const root = startSpan('step with its batches', { parent: 'none', attributes });
     root.link(attempt);
     this.#roots.set(step, root);
-    if (this.#roots.size > mostUnderWay) this.#end(this.#roots.keys().next().value as number);
+    if (this.#roots.size > mostUnderWay) this.end(this.#roots.keys().next().value as number);
     return root.context;
   }
 
@@ -45,16 +45,12 @@ export class StepTraces {
 
   /** Everything for the step is done. */
   end(step: number): void {
-    this.#end(step);
+    this.#roots.get(step)?.end();
+    this.#roots.delete(step);
   }
 
   /** Ends what is left: steps whose batches were fetched and that were not computed. */
   close(): void {
-    for (const step of [...this.#roots.keys()]) this.#end(step);
-  }
-
-  #end(step: number): void {
-    this.#roots.get(step)?.end();
-    this.#roots.delete(step);
+    for (const step of [...this.#roots.keys()]) this.end(step);
   }
 }
