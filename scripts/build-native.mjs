@@ -1,52 +1,16 @@
 // Builds the native addon: libs/native/build/Release/dropstream.node. Runs as npm's install script, so it is plain JavaScript, needs only
 // what package.json's dependencies bring, and never fetches anything. Skips when the stamp (sources, compiler, Node ABI) is current.
-import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, relative } from 'node:path';
+import { fail, findCompiler, INSTALL_HINT, packageFolder, removeForeignCache, root, run, versionOf } from './native-tools.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, 'libs', 'native');
 const build = join(source, 'build');
 const addon = join(build, 'Release', 'dropstream.node');
 const stampFile = join(build, 'stamp');
 const force = process.argv.includes('--force');
-
-const INSTALL_HINT = `Dropstream compiles its kernels on your machine and needs CMake (3.16 or newer) and a C++17 compiler.
-  Debian, Ubuntu:  sudo apt-get install cmake g++ make nasm
-  Fedora, RHEL:    sudo dnf install cmake gcc-c++ make nasm
-  Alpine:          apk add cmake g++ make nasm linux-headers
-  macOS:           xcode-select --install && brew install cmake
-Then run npm ci (or npm run build) again. CXX=/path/to/c++ chooses another compiler.`;
-
-function fail(message) {
-  console.error(`\ndropstream: ${message}\n`);
-  process.exit(1);
-}
-
-/** First line of `command --version`, or undefined where the command is not there. */
-function versionOf(command) {
-  const result = spawnSync(command, ['--version'], { encoding: 'utf8', timeout: 20_000 });
-  return result.status === 0 ? result.stdout.split('\n')[0].trim() : undefined;
-}
-
-function findCompiler() {
-  const asked = process.env.CXX;
-  if (asked) {
-    // CXX may carry arguments or a launcher ("ccache g++"); CMake splits it itself, so only the first word is tried here.
-    const version = versionOf(asked.split(' ')[0]);
-    if (!version) fail(`CXX is "${asked}", which does not run.\n${INSTALL_HINT}`);
-    return { command: undefined, version };
-  }
-  for (const command of ['c++', 'g++', 'clang++']) {
-    const version = versionOf(command);
-    if (version) return { command, version };
-  }
-  return fail(`no C++ compiler found.\n${INSTALL_HINT}`);
-}
 
 /** Files that make the addon, in one order on every machine. */
 function sourceFiles(folder) {
@@ -91,38 +55,6 @@ function hashNumerics() {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Folder of a dependency, wherever npm put it (beside us, or hoisted above us). */
-function packageFolder(name) {
-  const require = createRequire(join(root, 'package.json'));
-  for (const folder of require.resolve.paths(name) ?? []) {
-    if (existsSync(join(folder, name, 'package.json'))) return join(folder, name);
-  }
-  return fail(`the npm package ${name} is not installed; run npm ci in ${root}`);
-}
-
-/** Runs a command; shows its own output only where it fails, and a line now and then so that nobody wonders. */
-function run(command, args, progress) {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let log = '';
-    const started = Date.now();
-    let shown = started;
-    const listen = (chunk) => {
-      log = (log + chunk).slice(-200_000);
-      const percent = /\[\s*(\d+%)\]|\[(\d+\/\d+)\]/g;
-      const last = [...String(chunk).matchAll(percent)].pop();
-      if (progress && last && Date.now() - shown > 10_000) {
-        shown = Date.now();
-        console.log(`dropstream: ${progress} ${last[1] ?? last[2]}`);
-      }
-    };
-    child.stdout.on('data', listen);
-    child.stderr.on('data', listen);
-    child.on('error', (error) => resolve({ code: 1, log: `${error}` }));
-    child.on('close', (code) => resolve({ code: code ?? 1, log, seconds: (Date.now() - started) / 1000 }));
-  });
-}
-
 if (process.platform === 'win32') fail('the native addon is not built on Windows; use WSL 2 or a container.');
 const cmakeVersion = versionOf('cmake');
 if (!cmakeVersion) fail(`CMake was not found.\n${INSTALL_HINT}`);
@@ -150,10 +82,7 @@ const options = [
   `-DDROPSTREAM_NUMERICS_ID=${hashNumerics()}`,
   ...(compiler.command ? [`-DCMAKE_CXX_COMPILER=${compiler.command}`] : []),
 ];
-const cache = join(build, 'CMakeCache.txt');
-// A cache made in another folder (a copied or packed tree) makes CMake refuse; the build folder holds nothing worth keeping.
-if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`))
-  rmSync(build, { recursive: true });
+removeForeignCache(source, build);
 mkdirSync(build, { recursive: true });
 rmSync(stampFile, { force: true });
 

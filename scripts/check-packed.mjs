@@ -9,16 +9,19 @@ import { root } from './test-suites.mjs';
 
 /** Paths in the package that only a clone needs. */
 const UNWANTED =
-  /\.test\.|(^|\/)(test|test-data|bench|ref)\/|\.tsbuildinfo$|^scripts\/(?!build-native\.mjs$)|^libs\/native\/.*\.ts$|^libs\/native\/build\//;
+  /\.test\.|(^|\/)(test|test-data|bench|ref)\/|\.tsbuildinfo$|^scripts\/(?!(build-collectives|build-native|native-tools)\.mjs$)|^libs\/(collectives\/)?native\/.*\.ts$|^libs\/(collectives\/)?native\/build\//;
 /** Paths without which the package does not work. */
 const NEEDED = [
   'bin/dropstream.js',
   'dist/services/cli/main.js',
   'dist/services/trainer/main.js',
+  'libs/collectives/native/CMakeLists.txt',
   'libs/native/CMakeLists.txt',
   'libs/protocol/descriptors.binpb',
   'proto/dropstream/v1/trainer.proto',
+  'scripts/build-collectives.mjs',
   'scripts/build-native.mjs',
+  'scripts/native-tools.mjs',
 ];
 
 class CheckFailed extends Error {}

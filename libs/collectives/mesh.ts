@@ -1,3 +1,5 @@
+import type { MeshProgram } from './mesh-program.js';
+
 /**
  * What members of a group exchange arrays of floats with. Whoever uses it also has a control connection to every other member, and aborts the mesh when one
  * of those closes.
@@ -34,11 +36,13 @@ export interface Mesh {
   readonly size: number;
   /**
    * A receive takes what was sent with the same tag and the same number of values. Several of the same tag between the same ranks are taken in the order
-   * in which they were called. Tags: whole numbers below 2^31.
+   * in which they were called. Tags are whole numbers below 2^30 - 1.
    * Rejects with MeshAborted after abort(), and with MeshFailed if a member is gone or too slow; the mesh is of no use afterwards.
    */
   send(to: number, tag: number, values: Float32Array): Promise<void>;
   receive(from: number, tag: number, into: Float32Array): Promise<void>;
+  /** Executes transfers and sums in one order; what the exchange and copies of states consist of. Rejects as transfers do. */
+  run(program: MeshProgram, arrays: readonly Float32Array[]): Promise<void>;
   /** Ends every transfer that runs, at once, with MeshAborted(reason); the mesh is of no use afterwards, except that it must be closed. */
   abort(reason: string): void;
   /** Ends transfers that still run, closes all connections, and resolves when nothing of the mesh is left. */
@@ -60,7 +64,10 @@ export class MeshAborted extends Error {
 export class MeshFailed extends Error {
   override readonly name = 'MeshFailed';
   constructor(
-    /** The member of whom nothing was heard; undefined if it is not known who. */
+    /**
+     * The member of whom nothing was heard, or whose connection closed, which may be because it gave up on another one first; undefined if it is not
+     * known who.
+     */
     readonly peer: number | undefined,
     readonly why: string,
     options?: ErrorOptions,
