@@ -21,8 +21,8 @@ function without(reason, details = '') {
 
 function hashSources() {
   const hash = createHash('sha256');
-  const own = readdirSync(source)
-    .filter((name) => /\.(cc|h)$|^CMakeLists\.txt$/.test(name))
+  const own = readdirSync(source, { recursive: true })
+    .filter((name) => /\.(cc|h)$|^CMakeLists\.txt$/.test(name) && !/^(build|bench)\//.test(name))
     .sort()
     .map((name) => join(source, name));
   for (const file of [...own, join(shared, 'values.cc'), join(shared, 'values.h')]) hash.update(`${file.slice(root.length)}\0`).update(readFileSync(file));
