@@ -35,8 +35,8 @@ export interface Mesh {
   readonly rank: number;
   readonly size: number;
   /**
-   * A receive takes what was sent with the same tag and the same number of values. Several of the same tag between the same ranks are taken in the order
-   * in which they were called. Tags are whole numbers below 2^30 - 1.
+   * A receive takes what was sent with the same tag and the same number of values; only one such transfer may run in one direction at a time. A send
+   * ends when the receive is there. Tags are whole numbers below 2^30 - 1.
    * Rejects with MeshAborted after abort(), and with MeshFailed if a member is gone or too slow; the mesh is of no use afterwards.
    */
   send(to: number, tag: number, values: Float32Array): Promise<void>;

@@ -83,13 +83,16 @@ test('connecting ends at its time-out if a member freezes after it has left its 
   const members = [processes.start(), processes.start()];
   const [first, second] = members as [Member, Member];
   const request = { name: 'frozen', size: 2, transferTimeoutMs: HOURS_MS };
-  const late = second.call('connect', { ...request, rank: 1, connectTimeoutMs: 20_000 }).catch(() => {});
+  const late = second.call('connect', { ...request, rank: 1, connectTimeoutMs: 20_000 }).catch((error: MemberFailure) => error);
   await processes.hasLeft('frozen/member-1');
   second.process.kill('SIGSTOP');
   await assert.rejects(first.call('connect', { ...request, rank: 0, connectTimeoutMs: 1000 }), (error: MemberFailure) => {
     assert.ok(isFailure(error) && error.peer === 1, `${error} ${error.peer}`);
     return /did not connect within 1000 ms/.test(error.message);
   });
+  // It finds that the first one has come and gone again, and goes on living.
   second.process.kill('SIGCONT');
-  await late;
+  const ending = await late;
+  assert.ok(isFailure(ending ?? undefined), `${ending}`);
+  await processes.connect(members);
 });

@@ -1,5 +1,8 @@
 #include "guarded-transport.h"
 
+#include <sys/epoll.h>
+#include <unistd.h>
+
 #include <exception>
 #include <utility>
 
@@ -8,7 +11,9 @@ namespace dropstream {
 // Closes here and not in the base, whose destructor runs when this object is no longer a GuardedPair while Gloo's thread may still call handleEvents.
 GuardedPair::~GuardedPair() {
   std::lock_guard<std::mutex> lock(m_);
-  if (state_ != CLOSED) Pair::changeState(CLOSED);
+  if (state_ == CLOSED) return;
+  prepare_closing();
+  Pair::changeState(CLOSED);
 }
 
 void GuardedPair::handleEvents(int events) {
@@ -29,8 +34,23 @@ void GuardedPair::handleEvents(int events) {
 
 void GuardedPair::changeState(state next) noexcept {
   const bool closes = next == CLOSED && state_ != CLOSED;
+  if (closes) prepare_closing();
   Pair::changeState(next);
   if (closes) watcher_->connection_closed(rank_);
+}
+
+// Closing takes the socket out of what Gloo's thread watches, where a socket that is not in there is an exception that nothing could catch. It is not
+// in there after an exception between taking one socket out and putting another one in: a peer that is gone again when it is accepted is enough.
+void GuardedPair::prepare_closing() noexcept {
+  if (fd_ < 0) return;
+  try {
+    device_->registerDescriptor(fd_, EPOLLIN, this);
+  } catch (...) {
+    ::close(fd_);
+    fd_ = -1;
+    // The state in which Gloo has nothing to take out.
+    state_ = INITIALIZING;
+  }
 }
 
 std::unique_ptr<gloo::transport::Pair>& GuardedContext::createPair(int rank) {

@@ -32,6 +32,7 @@ class GuardedPair final : public gloo::transport::tcp::Pair {
   void changeState(state next) noexcept override;
 
  private:
+  void prepare_closing() noexcept;
   const std::shared_ptr<ConnectionWatcher> watcher_;
 };
 
