@@ -1,4 +1,4 @@
-// Builds the addon for several workers on one run, where Gloo is installed: libs/collectives/native/build/Release/dropstream_collectives.node. Runs as npm's
+// Builds the addon for several workers on one run, where Gloo is installed: libs/native/build/collectives/Release/dropstream_collectives.node. Runs as npm's
 // install script after build-native.mjs. Where Gloo is missing, or of another version than is known, it says so and succeeds: everything else works.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { findCompiler, packageFolder, removeForeignCache, root, run, versionOf }
 
 const source = join(root, 'libs', 'collectives', 'native');
 const shared = join(root, 'libs', 'native', 'binding');
-const build = join(source, 'build');
+const build = join(root, 'libs', 'native', 'build', 'collectives');
 const addon = join(build, 'Release', 'dropstream_collectives.node');
 const stampFile = join(build, 'stamp');
 
@@ -22,10 +22,11 @@ function without(reason, details = '') {
 function hashSources() {
   const hash = createHash('sha256');
   const own = readdirSync(source, { recursive: true })
-    .filter((name) => /\.(cc|h)$|^CMakeLists\.txt$/.test(name) && !/^(build|bench)\//.test(name))
+    .filter((name) => /\.(cc|h)$|^CMakeLists\.txt$/.test(name) && !name.startsWith('bench/'))
     .sort()
     .map((name) => join(source, name));
-  for (const file of [...own, join(shared, 'values.cc'), join(shared, 'values.h')]) hash.update(`${file.slice(root.length)}\0`).update(readFileSync(file));
+  for (const file of [...own, join(shared, 'values.cc'), join(shared, 'values.h')])
+    hash.update(`${file.slice(root.length)}\0`).update(readFileSync(file));
   return hash.digest('hex');
 }
 
@@ -59,8 +60,10 @@ const configured = await run('cmake', [
   ...(compiler.command ? [`-DCMAKE_CXX_COMPILER=${compiler.command}`] : []),
 ]);
 if (configured.code !== 0) without('the addon with Gloo could not be configured', configured.log.slice(-4000));
-if (/^-- dropstream: Gloo was not found$/m.test(configured.log)) without('Gloo was not found (Debian, Ubuntu: apt-get install libgloo-dev)');
-if (!/^-- dropstream: Gloo at \S+$/m.test(configured.log)) without('the Gloo that is installed is of another version than is known (0.5.0 of Debian 12)');
+if (/^-- dropstream: Gloo was not found$/m.test(configured.log))
+  without('Gloo was not found (Debian, Ubuntu: apt-get install libgloo-dev)');
+if (!/^-- dropstream: Gloo at \S+$/m.test(configured.log))
+  without('the Gloo that is installed is of another version than is known (0.5.0 of Debian 12)');
 const built = await run('cmake', ['--build', build, '--parallel', '2'], 'compiling the addon with Gloo');
 if (built.code !== 0) without('the addon with Gloo did not compile', built.log.slice(-6000));
 writeFileSync(stampFile, current());

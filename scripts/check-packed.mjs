@@ -9,7 +9,7 @@ import { root } from './test-suites.mjs';
 
 /** Paths in the package that only a clone needs. */
 const UNWANTED =
-  /\.test\.|(^|\/)(test|test-data|bench|ref)\/|\.tsbuildinfo$|^scripts\/(?!(build-collectives|build-native|native-tools)\.mjs$)|^libs\/(collectives\/)?native\/.*\.ts$|^libs\/(collectives\/)?native\/build\//;
+  /\.test\.|(^|\/)(test|test-data|bench|ref)\/|\.tsbuildinfo$|^scripts\/(?!(build-collectives|build-native|native-tools)\.mjs$)|^libs\/(collectives\/)?native\/.*\.ts$|^libs\/native\/build\//;
 /** Paths without which the package does not work. */
 const NEEDED = [
   'bin/dropstream.js',

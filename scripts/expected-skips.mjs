@@ -52,7 +52,8 @@ export const expectedSkips = [
   {
     reason: /^no Gloo: /,
     here: !existsSync('/usr/include/gloo/config.h'),
-    because: "Gloo is a package of the operating system, needed for several workers on one run; CI installs Debian's libgloo-dev where it may",
+    because:
+      "Gloo is a package of the operating system, needed for several workers on one run; CI installs Debian's libgloo-dev where it may",
   },
   {
     reason: /^threads and files of a process are counted in \/proc$/,

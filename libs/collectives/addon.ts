@@ -17,28 +17,40 @@ interface Addon {
   /** The functions that follow reject with an Error whose code is ERR_MESH_ABORTED or ERR_MESH_FAILED, and whose `peer` may be a rank. */
   meshConnect(handle: MeshHandle, addresses: readonly Uint8Array[]): Promise<void>;
   /** `code`: as mesh-program.ts has it. */
-  meshRun(handle: MeshHandle, code: Float64Array, scratch: number, flushSubnormals: boolean, arrays: readonly Float32Array[]): Promise<void>;
+  meshRun(
+    handle: MeshHandle,
+    code: Float64Array,
+    scratch: number,
+    flushSubnormals: boolean,
+    arrays: readonly Float32Array[],
+  ): Promise<void>;
   meshAbort(handle: MeshHandle): void;
   meshClose(handle: MeshHandle): Promise<void>;
   glooVersion(): string;
 }
 
-const CANDIDATES = ['./native/build/Release/dropstream_collectives.node', '../../../libs/collectives/native/build/Release/dropstream_collectives.node'];
-const HOW = 'install Gloo (Debian, Ubuntu: apt-get install libgloo-dev) and run `npm run build` in the package\'s folder';
+const CANDIDATES = [
+  '../native/build/collectives/Release/dropstream_collectives.node',
+  '../../../libs/native/build/collectives/Release/dropstream_collectives.node',
+];
+const HOW = "install Gloo (Debian, Ubuntu: apt-get install libgloo-dev) and run `npm run build` in the package's folder";
 let loaded: Addon | undefined;
 
 /** The addon's exports, loaded once per thread. @throws CollectivesAbsent */
 export function loadAddon(): Addon {
-  if (loaded) return loaded;
-  const paths = CANDIDATES.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)));
+  loaded ??= loadFrom(CANDIDATES.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url))));
+  return loaded;
+}
+
+/** The addon in the first of these files that is there. @throws CollectivesAbsent */
+export function loadFrom(paths: readonly string[]): Addon {
   const path = paths.find((candidate) => existsSync(candidate));
   if (path === undefined) throw new CollectivesAbsent(`the addon with Gloo is not built; ${HOW}`);
   try {
-    loaded = createRequire(import.meta.url)(path) as Addon;
+    return createRequire(import.meta.url)(path) as Addon;
   } catch (cause) {
     throw new CollectivesAbsent(`the addon with Gloo does not load (${(cause as Error).message}); ${HOW}`, { cause });
   }
-  return loaded;
 }
 
 /** Whether several workers can train one run on this machine, and with which version of Gloo. */

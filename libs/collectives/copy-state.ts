@@ -12,7 +12,8 @@ const FIRST_TAG = FIRST_OWN_TAG + 2 ** 29;
 export async function copyState(mesh: Mesh, from: number, to: readonly number[], tensors: readonly Float32Array[]): Promise<void> {
   const chain = [from, ...to];
   const wrong = chain.find((rank, index) => !Number.isInteger(rank) || rank < 0 || rank >= mesh.size || chain.indexOf(rank) !== index);
-  if (wrong !== undefined || to.length === 0) throw new RangeError(`a copy from member ${from} to ${to.join(', ') || 'nobody'} is not possible`);
+  if (wrong !== undefined || to.length === 0)
+    throw new RangeError(`a copy from member ${from} to ${to.join(', ') || 'nobody'} is not possible`);
   const position = chain.indexOf(mesh.rank);
   if (position === -1) throw new RangeError(`member ${mesh.rank} takes no part in a copy from member ${from} to ${to.join(', ')}`);
   const lengths = tensors.map(({ length }) => length);

@@ -16,7 +16,8 @@ function exchanged(plan: ExchangePlan, choose: (n: number) => number): Float32Ar
   }));
   const before = members.map(({ arrays }) => arrays.slice(0, -1).map((values) => values.slice()));
   simulate(members, choose);
-  for (const [rank, { arrays }] of members.entries()) assert.deepEqual(arrays.slice(0, -1), before[rank], 'what a member holds has changed');
+  for (const [rank, { arrays }] of members.entries())
+    assert.deepEqual(arrays.slice(0, -1), before[rank], 'what a member holds has changed');
   return sums;
 }
 

@@ -60,16 +60,16 @@ export function exchangeProgram(rank: number, plan: ExchangePlan): MeshProgram {
   const add = (piece: number, at: number, count: number) => {
     const whole: Place = { array: sum, offset: at };
     let used = 0;
-    const valueOf = (node: Subtree, into?: Place): Place => {
+    const sumOf = (node: Subtree, into?: Place): Place => {
       const found = nodes.find((one) => keyOf(one.node) === keyOf(node));
       if (found !== undefined) return found.owner === rank ? { array: found.index, offset: at } : scratchOf(piece, incoming.indexOf(found));
-      const [left, right] = partsOf(node)?.map((part) => valueOf(part)) as [Place, Place];
+      const [left, right] = (partsOf(node) ?? []).map((part) => sumOf(part)) as [Place, Place];
       // In place where the memory is scratch anyway, and so still in the cache.
       const place = into ?? [left, right].find(({ array }) => array === SCRATCH) ?? { array: SCRATCH, offset: temporaries + used++ * most };
       instructions.push({ kind: 'add', into: place, left, right, count });
       return place;
     };
-    const value = valueOf({ first: 0, leaves: plan.leaves }, whole);
+    const value = sumOf({ first: 0, leaves: plan.leaves }, whole);
     if (value !== whole && !(straight && value.array === SCRATCH)) instructions.push({ kind: 'copy', into: whole, from: value, count });
     mostTemporaries = Math.max(mostTemporaries, used);
   };

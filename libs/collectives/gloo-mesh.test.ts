@@ -9,7 +9,7 @@ import { choices, contiguous, ownSums, scattered, wholeSum } from '../../test/su
 import { closeAll, connectAll, memoryStore, optionsOf } from '../../test/support/mesh-in-process.js';
 import { whyNoGloo } from '../../test/support/mesh-processes.js';
 import { until } from '../../test/support/until.js';
-import { connectMesh, exchange, type ExchangePlan, type Mesh, MeshAborted, MeshFailed } from './index.js';
+import { connectMesh, type ExchangePlan, exchange, type Mesh, MeshAborted, MeshFailed } from './index.js';
 
 const skip = whyNoGloo() ?? false;
 const limits = { skip, timeout: 60_000 };
@@ -149,36 +149,43 @@ test('members who disagree about a size or a plan end at the time-out, and nothi
   const members = await connectAll(2, { transferTimeoutMs: 300 });
   const [a, b] = members as [Mesh, Mesh];
   const results = await Promise.allSettled([a.send(1, 1, new Float32Array(100_000)), b.receive(0, 1, new Float32Array(10))]);
-  assert.deepEqual(results.map(({ status }) => status), ['rejected', 'rejected']);
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
   await closeAll(members);
 });
 
-test('whoever reaches a port without having read the store, and sends anything, ends the connecting but not the process', limits, async () => {
-  const messages = [
-    // To a transfer that does not exist, upon which Gloo throws on a thread of its own, and to one of another kind.
-    [48, 1, 12345, 0, 2 ** 40, 0],
-    [48, 0, 0, 0, 2 ** 40, 2 ** 40],
-  ];
-  for (const numbers of messages) {
-    const store = memoryStore();
-    const connecting = connectMesh(optionsOf(0, 2, { store, connectTimeoutMs: 1500 }));
-    const own = Buffer.from(await until('the entry', () => store.entries.get('member-0')));
-    // After the secret: no address for itself, and one for the other member, which begins with a sockaddr_in.
-    const address = own.subarray(36);
-    const socket = createConnection(address.readUInt16BE(2), '127.0.0.1');
-    socket.on('error', () => {});
-    await new Promise((resolve) => socket.once('connect', resolve));
-    const message = Buffer.alloc(48);
-    for (const [index, value] of numbers.entries()) message.writeBigUInt64LE(BigInt(value), 8 * index);
-    socket.write(message);
-    // The member with the higher port connects to the other one, and so this one only listens.
-    const other = Buffer.from(address);
-    other.writeUInt16BE(65_535, 2);
-    await store.set('member-1', Buffer.concat([own.subarray(0, 32), own.subarray(34, 36), other, Buffer.alloc(2)]));
-    await assert.rejects(connecting, (error) => error instanceof MeshFailed && error.peer === 1);
-    socket.destroy();
-  }
-});
+test(
+  'whoever reaches a port without having read the store, and sends anything, ends the connecting but not the process',
+  limits,
+  async () => {
+    const messages = [
+      // To a transfer that does not exist, upon which Gloo throws on a thread of its own, and to one of another kind.
+      [48, 1, 12345, 0, 2 ** 40, 0],
+      [48, 0, 0, 0, 2 ** 40, 2 ** 40],
+    ];
+    for (const numbers of messages) {
+      const store = memoryStore();
+      const connecting = connectMesh(optionsOf(0, 2, { store, connectTimeoutMs: 1500 }));
+      const own = Buffer.from(await until('the entry', () => store.entries.get('member-0')));
+      // After the secret: no address for itself, and one for the other member, which begins with a sockaddr_in.
+      const address = own.subarray(36);
+      const socket = createConnection(address.readUInt16BE(2), '127.0.0.1');
+      socket.on('error', () => {});
+      await new Promise((resolve) => socket.once('connect', resolve));
+      const message = Buffer.alloc(48);
+      for (const [index, value] of numbers.entries()) message.writeBigUInt64LE(BigInt(value), 8 * index);
+      socket.write(message);
+      // The member with the higher port connects to the other one, and so this one only listens.
+      const other = Buffer.from(address);
+      other.writeUInt16BE(65_535, 2);
+      await store.set('member-1', Buffer.concat([own.subarray(0, 32), own.subarray(34, 36), other, Buffer.alloc(2)]));
+      await assert.rejects(connecting, (error) => error instanceof MeshFailed && error.peer === 1);
+      socket.destroy();
+    }
+  },
+);
 
 test('an entry of the store that is not an address is refused', limits, async () => {
   for (const entry of [Buffer.alloc(0), Buffer.alloc(33), Buffer.alloc(36), Buffer.alloc(500, 255)]) {

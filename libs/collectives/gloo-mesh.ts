@@ -73,8 +73,16 @@ class GlooMesh implements Mesh {
     const secret = randomBytes(4 * SECRET_FLOATS);
     const addresses = await this.#call(this.#addon.meshOpen(this.handle, address));
     const others = await meetOthers(store, { rank: this.rank, size: this.size, secret, addresses }, signal);
-    await this.#call(this.#addon.meshConnect(this.handle, others.map((other) => other.address)));
-    await this.#introduce(secret, others.map((other) => other.secret));
+    await this.#call(
+      this.#addon.meshConnect(
+        this.handle,
+        others.map((other) => other.address),
+      ),
+    );
+    await this.#introduce(
+      secret,
+      others.map((other) => other.secret),
+    );
   }
 
   send(to: number, tag: number, values: Float32Array): Promise<void> {

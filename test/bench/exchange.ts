@@ -26,7 +26,7 @@ side is not counted. Builds Gloo's side with CMake at the first call.`;
 const source = fileURLToPath(new URL('../../libs/collectives/native', import.meta.url));
 
 function buildPeer(): string {
-  const build = join(source, 'build', 'bench');
+  const build = fileURLToPath(new URL('../../libs/native/build/collectives-bench', import.meta.url));
   mkdirSync(build, { recursive: true });
   const headers = fileURLToPath(new URL('../../node_modules/node-api-headers/include', import.meta.url));
   for (const args of [
@@ -87,7 +87,10 @@ async function main(size: number, leaves: number, elements: number, blocks: numb
     const ours: number[] = [];
     const theirs: number[] = [];
     for (let block = 0; block <= blocks; block++) {
-      const [a, b] = [slowest(await peer.turn(rounds)), slowest(await Promise.all(members.map((member) => member.call('timeExchanges', { plan, rounds }))))];
+      const [a, b] = [
+        slowest(await peer.turn(rounds)),
+        slowest(await Promise.all(members.map((member) => member.call('timeExchanges', { plan, rounds })))),
+      ];
       console.log(`all-reduce ${shown(a)} ms; exchange ${shown(b)} ms`);
       if (block === 0) continue;
       theirs.push(...a);
@@ -97,7 +100,17 @@ async function main(size: number, leaves: number, elements: number, blocks: numb
     const ratio = { best: rounded(exchange.best / gloo.best), median: rounded(exchange.median / gloo.median) };
     const machine = { processor: cpus()[0]?.model.trim(), threads: cpus().length };
     console.log(
-      JSON.stringify({ members: size, leaves, elements, megabytes: rounded((4 * elements) / 1e6), gloo: found.version, allReduceMs: gloo, exchangeMs: exchange, ratio, machine }),
+      JSON.stringify({
+        members: size,
+        leaves,
+        elements,
+        megabytes: rounded((4 * elements) / 1e6),
+        gloo: found.version,
+        allReduceMs: gloo,
+        exchangeMs: exchange,
+        ratio,
+        machine,
+      }),
     );
   } finally {
     for (const end of ends.reverse()) await end();

@@ -18,7 +18,8 @@ async function endings(members: readonly Member[], event: () => unknown): Promis
   return Promise.all(all);
 }
 
-const isFailure = (ending: MemberFailure | string | undefined): ending is MemberFailure => ending instanceof Error && ending.name === 'MeshFailed';
+const isFailure = (ending: MemberFailure | string | undefined): ending is MemberFailure =>
+  ending instanceof Error && ending.name === 'MeshFailed';
 
 test('a member that is killed in the middle of an exchange ends it for the others, without a time-out', limits, async (t) => {
   const processes = new MeshProcesses(t);

@@ -19,7 +19,9 @@ const networks: readonly [string, Network][] = [
 
 const shown = (seconds: number) => (seconds < 0.1 ? `${(seconds * 1000).toPrecision(2)} ms` : `${seconds.toPrecision(2)} s`);
 
-console.log(`| model | network | ${members.map((size) => `${size} workers`).join(' | ')} |\n|---|---|${members.map(() => '---:|').join('')}`);
+console.log(
+  `| model | network | ${members.map((size) => `${size} workers`).join(' | ')} |\n|---|---|${members.map(() => '---:|').join('')}`,
+);
 for (const [model, elements] of models)
   for (const [name, network] of networks) {
     const cells = members.map((size) => {

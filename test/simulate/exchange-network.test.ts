@@ -9,7 +9,10 @@ test('an exchange takes as long as the cost model of docs/scaling.md says, in vi
   for (const elements of [5_717_416, 86_567_656])
     for (const size of [1, 2, 3, 4, 5, 8, 13, 16]) {
       const plan = { leaves: 16, held: contiguous(size, 16), elements };
-      const ratio = size === 1 ? exchangeSeconds(plan, network) * (network.addsPerSecond / elements) : exchangeSeconds(plan, network) / predictedSeconds(plan, network);
+      const ratio =
+        size === 1
+          ? exchangeSeconds(plan, network) * (network.addsPerSecond / elements)
+          : exchangeSeconds(plan, network) / predictedSeconds(plan, network);
       assert.ok(ratio > 0.8 && ratio < 1.35, `${size} members, ${elements} floats: ${ratio}`);
     }
 });

@@ -85,7 +85,8 @@ export function exchangeSeconds(plan: ExchangePlan, network: Network): number {
     if (ready.length === 0) break;
     // The one that can start first.
     let first = 0;
-    for (let index = 1; index < ready.length; index++) if (startOf(ready[index] as Transfer) < startOf(ready[first] as Transfer)) first = index;
+    for (let index = 1; index < ready.length; index++)
+      if (startOf(ready[index] as Transfer) < startOf(ready[first] as Transfer)) first = index;
     const [transfer] = ready.splice(first, 1) as [Transfer];
     const left = startOf(transfer) + transfer.bytes / network.bytesPerSecond;
     (members[transfer.from] as Member).outgoing = left;

@@ -13,7 +13,7 @@ export function choices(seed: number): (n: number) => number {
 }
 
 /** Values of very different sizes, so that another order of additions gives other bits. */
-export function leafValues(leaf: number, elements: number): Float32Array {
+function leafValues(leaf: number, elements: number): Float32Array {
   const values = new Float32Array(elements);
   for (let i = 0; i < elements; i++) {
     let x = Math.imul(leaf + 1, 0x9e3779b9) ^ Math.imul(i + 1, 0x85ebca6b);
@@ -27,7 +27,7 @@ export function leafValues(leaf: number, elements: number): Float32Array {
 const add = (left: Float32Array, right: Float32Array) => left.map((value, i) => value + (right[i] as number));
 
 /** The sum of a subtree, as executors without native code compute it. */
-export function subtreeSum({ first, leaves }: Subtree, elements: number): Float32Array {
+function subtreeSum({ first, leaves }: Subtree, elements: number): Float32Array {
   const sum = (node: Subtree): Float32Array => {
     const parts = partsOf(node);
     return parts === undefined ? leafValues(node.first, elements) : add(sum(parts[0]), sum(parts[1]));

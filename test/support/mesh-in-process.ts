@@ -4,7 +4,7 @@ import { connectMesh, type Mesh, type MeshOptions, type RendezvousStore } from '
 /** A store in memory. */
 export function memoryStore(): RendezvousStore & { readonly entries: Map<string, Uint8Array> } {
   const entries = new Map<string, Uint8Array>();
-  let changed: (() => void)[] = [];
+  const changed: (() => void)[] = [];
   return {
     entries,
     async set(key, value) {

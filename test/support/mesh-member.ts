@@ -1,6 +1,6 @@
 /** A member of a mesh as a process of its own, which does what its parent says (mesh-processes.ts). */
 import { createHash } from 'node:crypto';
-import { connectMesh, copyState, exchange, type ExchangePlan, keyOf, type Mesh, type RendezvousStore } from '#collectives/index.js';
+import { connectMesh, copyState, type ExchangePlan, exchange, keyOf, type Mesh, type RendezvousStore } from '#collectives/index.js';
 import { ownSums } from './exchange-cases.js';
 
 export interface ConnectRequest {
@@ -102,18 +102,21 @@ const commands: MemberCommands = {
   },
 };
 
-process.on('message', async (message: { answer: number; value: Uint8Array } | { command: keyof MemberCommands; id: number; argument: never }) => {
-  if ('answer' in message) {
-    answers.get(message.answer)?.(message.value);
-    answers.delete(message.answer);
-    return;
-  }
-  const { command, id, argument } = message;
-  try {
-    process.send?.({ id, result: await commands[command](argument) });
-  } catch (error) {
-    const { name, message: text, peer } = error as Error & { peer?: number };
-    process.send?.({ id, error: { name, message: text, peer } });
-  }
-});
+process.on(
+  'message',
+  async (message: { answer: number; value: Uint8Array } | { command: keyof MemberCommands; id: number; argument: never }) => {
+    if ('answer' in message) {
+      answers.get(message.answer)?.(message.value);
+      answers.delete(message.answer);
+      return;
+    }
+    const { command, id, argument } = message;
+    try {
+      process.send?.({ id, result: await commands[command](argument) });
+    } catch (error) {
+      const { name, message: text, peer } = error as Error & { peer?: number };
+      process.send?.({ id, error: { name, message: text, peer } });
+    }
+  },
+);
 process.on('disconnect', () => process.exit());

@@ -70,7 +70,10 @@ export class MeshProcesses {
   }
 
   /** Connects these members, in the order of their ranks. */
-  async connect(members: readonly Member[], { connectTimeoutMs = 30_000, transferTimeoutMs = 60_000, size = members.length } = {}): Promise<void> {
+  async connect(
+    members: readonly Member[],
+    { connectTimeoutMs = 30_000, transferTimeoutMs = 60_000, size = members.length } = {},
+  ): Promise<void> {
     const name = `mesh-${this.#meshes++}`;
     await Promise.all(members.map((member, rank) => member.call('connect', { name, rank, size, connectTimeoutMs, transferTimeoutMs })));
   }
