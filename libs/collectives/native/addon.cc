@@ -89,7 +89,8 @@ napi_value open(napi_env env, napi_callback_info info) {
         [addresses](napi_env env) {
           napi_value list;
           require_ok(env, napi_create_array_with_length(env, addresses->size(), &list));
-          for (size_t i = 0; i < addresses->size(); i++) require_ok(env, napi_set_element(env, list, static_cast<uint32_t>(i), make_bytes(env, (*addresses)[i])));
+          for (size_t i = 0; i < addresses->size(); i++)
+            require_ok(env, napi_set_element(env, list, static_cast<uint32_t>(i), make_bytes(env, (*addresses)[i])));
           return list;
         });
   });
@@ -129,8 +130,8 @@ napi_value run(napi_env env, napi_callback_info info) {
     const size_t scratch = Field(env, args.values[2], "scratch").whole(kMostFloats);
     bool flush;
     if (napi_get_value_bool(env, args.values[3], &flush) != napi_ok) throw BadValue("flushSubnormals must be a boolean");
-    auto program = std::make_shared<MeshProgram>(
-        read_mesh_program(Field(env, args.values[1], "code").doubles(), sizes, scratch, flush, mesh->rank(), mesh->size()));
+    auto program =
+        std::make_shared<MeshProgram>(read_mesh_program(Field(env, args.values[1], "code").doubles(), sizes, scratch, flush, mesh->rank(), mesh->size()));
     return Jobs::of(env).start(env, std::move(held), [mesh, program, arrays = std::move(arrays)] { mesh->run(*program, arrays); });
   });
 }
@@ -176,7 +177,7 @@ NAPI_MODULE_INIT() {
   return guarded(env, [&]() -> napi_value {
     Jobs::attach(env);
     const std::pair<const char*, napi_callback> functions[] = {
-        {"meshCreate", create}, {"meshOpen", open},   {"meshConnect", connect},   {"meshRun", run},
+        {"meshCreate", create}, {"meshOpen", open},   {"meshConnect", connect}, {"meshRun", run},
         {"meshAbort", abort},   {"meshClose", close}, {"glooVersion", version},
     };
     for (const auto& [name, callback] : functions) {

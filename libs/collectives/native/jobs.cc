@@ -64,8 +64,8 @@ struct Jobs::Job {
 
 void Jobs::attach(napi_env env) {
   auto jobs = std::make_unique<Jobs>();
-  require_ok(env, napi_create_threadsafe_function(env, nullptr, nullptr, make_text(env, "dropstream mesh"), 0, 1, nullptr, nullptr, nullptr, settle,
-                                                  &jobs->done_));
+  require_ok(env,
+             napi_create_threadsafe_function(env, nullptr, nullptr, make_text(env, "dropstream mesh"), 0, 1, nullptr, nullptr, nullptr, settle, &jobs->done_));
   require_ok(env, napi_unref_threadsafe_function(env, jobs->done_));
   // After the thread-safe function: hooks run in the opposite order, so threads can deliver until the last one has ended.
   require_ok(env, napi_add_env_cleanup_hook(env, end, jobs.get()));

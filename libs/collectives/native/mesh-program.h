@@ -14,12 +14,12 @@ struct Place {
 struct Instruction {
   enum class Kind { receive, send, wait, add, copy };
   Kind kind;
-  Place into;          // receive, send, add, copy: `count` floats from here
-  size_t count = 0;    //
-  int peer = 0;        // receive, send
-  uint32_t tag = 0;    // receive, send
+  Place into;           // receive, send, add, copy: `count` floats from here
+  size_t count = 0;     //
+  int peer = 0;         // receive, send
+  uint32_t tag = 0;     // receive, send
   size_t transfer = 0;  // wait: which one, counted in the order of receives and sends
-  Place left, right;   // add: into = left + right; copy: into = left
+  Place left, right;    // add: into = left + right; copy: into = left
 };
 
 struct MeshProgram {

@@ -83,15 +83,10 @@ class Mesh::Execution {
   void execute(const Instruction& one) {
     switch (one.kind) {
       case Instruction::Kind::receive:
-      case Instruction::Kind::send:
-        return post(one);
-      case Instruction::Kind::wait:
-        return wait(transfers_[one.transfer]);
-      case Instruction::Kind::add:
-        return add_floats(at(one.into), at(one.left), at(one.right), one.count);
-      case Instruction::Kind::copy:
-        memmove(at(one.into), at(one.left), one.count * kBytesPerFloat);
-        return;
+      case Instruction::Kind::send: return post(one);
+      case Instruction::Kind::wait: return wait(transfers_[one.transfer]);
+      case Instruction::Kind::add: return add_floats(at(one.into), at(one.left), at(one.right), one.count);
+      case Instruction::Kind::copy: memmove(at(one.into), at(one.left), one.count * kBytesPerFloat); return;
     }
   }
 
