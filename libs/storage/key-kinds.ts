@@ -3,7 +3,7 @@
 /** Words that stand in keys at a place where all keys of a layout have a word. */
 const words = new Set([
   ...['runs', 'schedules', 'evaluations', 'index', 'manifests', 'none-of-01', 'incarnations'],
-  ...['log', 'log-snapshots', 'heartbeats', 'checkpoints', 'checkpoint-pins', 'revisions'],
+  ...['log', 'log-snapshots', 'heartbeats', 'checkpoints', 'checkpoint-pins', 'revisions', 'series'],
   ...['run-queue', 'evaluation-queue', 'manifest-locations', 'datasets'],
 ]);
 

@@ -16,6 +16,7 @@ const parts = {
   incarnation: '\\d{8}',
   /** Twelve digits: the sequence of a record, or the number of a revision. */
   number: '\\d{12}',
+  seriesPart: 'blocks|chapters',
   checkpoint: '\\d{12}-[0-9a-f]{8}',
   part: '[a-z]+(?:-\\d+)?\\.[0-9a-f]{16}\\.safetensors',
   sha256: '[0-9a-f]{64}',
@@ -31,6 +32,7 @@ const grammar = {
   record: 'projects/{project}/{work}/{id}/{uid}/log/{number}',
   snapshot: 'projects/{project}/{work}/{id}/{uid}/log-snapshots/{number}',
   heartbeat: 'projects/{project}/{work}/{id}/{uid}/heartbeats/{number}',
+  series: 'projects/{project}/runs/{id}/{uid}/series/{seriesPart}/{number}',
   checkpointManifest: 'projects/{project}/runs/{id}/{uid}/checkpoints/{checkpoint}/manifest.json',
   checkpointPart: 'projects/{project}/runs/{id}/{uid}/checkpoints/{checkpoint}/{part}',
   pin: 'projects/{project}/runs/{id}/{uid}/checkpoint-pins/{checkpoint}/{holderUid=uid}',

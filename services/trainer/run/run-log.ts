@@ -33,6 +33,8 @@ export interface RunKey {
 
 export const runName = (project: string, run: string): string => formatName('run', { project, run });
 const folderOf = ({ project, id, uid }: RunKey): string => incarnationFolder(runName(project, id), uid);
+/** Of what series-store.ts keeps. */
+export const seriesPrefix = (key: RunKey): string => `${folderOf(key)}/series`;
 export const heartbeatPrefix = (key: RunKey): string => `${folderOf(key)}/heartbeats`;
 
 export const runQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'run-queue');
