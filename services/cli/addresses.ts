@@ -8,6 +8,10 @@ import { CommandError, exitCodes } from './exit-codes.js';
 export const serviceNames = ['data', 'scheduler', 'trainer', 'evaluator'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
+/** What `dropstream serve` runs: the services, and the gateway to all of them, which no command calls. */
+export const servedNames = [...serviceNames, 'gateway'] as const;
+export type ServedName = (typeof servedNames)[number];
+
 /** A process of a service that `up` started. */
 export interface RunningService {
   /** `trainer`, or `data-2` for a replica. */
@@ -19,6 +23,14 @@ export interface RunningService {
   readonly admin: string;
 }
 
+/** The gateway that `up` started. */
+export interface RunningGateway {
+  /** Of the console and of every RPC over HTTP: http://host:port. */
+  readonly url: string;
+  /** As that of a service. */
+  readonly admin: string;
+}
+
 /** Contents of .dropstream/up.json. */
 export interface UpState {
   readonly version: 1;
@@ -27,6 +39,7 @@ export interface UpState {
   readonly store: string;
   readonly dataRoots: readonly string[];
   readonly services: readonly RunningService[];
+  readonly gateway?: RunningGateway;
 }
 
 export const upStatePath = (home: string): string => join(home, 'up.json');
