@@ -38,6 +38,8 @@ export const suites = {
   ],
   // The quick demo on a GPU takes a software device minutes, so CI does not run it.
   'webgpu-demo': ['services/cli/demo/gpu-demo.test.ts'],
+  // The web console in a real browser, on real services.
+  console: ['test/console/'],
   'end-to-end': [
     'services/cli/demo/demo.test.ts',
     'test/clients/',

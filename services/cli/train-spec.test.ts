@@ -6,9 +6,9 @@ import { InvalidArgument } from '#errors/errors.js';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { EnumWords } from '#spec/enum-words.js';
+import { isExplainedOption, isSpecOption, trainOptions } from '#spec/train-options.js';
 import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { normaliseArguments } from './argument-style.js';
-import { isExplainedOption, isSpecOption, trainOptions } from './train-options.js';
 import { type GivenOptions, parseBoolean, trainRequest } from './train-spec.js';
 
 const base = { model: 'vit_tiny', train_manifest: 'a'.repeat(64), lr: '1e-3' };

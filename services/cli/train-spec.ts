@@ -3,9 +3,9 @@
 import { Violations } from '#errors/errors.js';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from '#spec/train-options.js';
 import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { batchWarning, type Processes, processCount } from './total-batch.js';
-import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from './train-options.js';
 
 /** The given options by name: the text of the value, several texts for lists, `true` for a flag without a value. */
 export type GivenOptions = Readonly<Record<string, string | readonly string[] | true | undefined>>;
