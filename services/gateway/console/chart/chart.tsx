@@ -20,6 +20,8 @@ export interface ChartProps {
   readonly window: Window | undefined;
   readonly onWindow: (window: Window | undefined) => void;
   readonly format: (y: number) => string;
+  /** For the axis; default: format. */
+  readonly formatAxis?: ((y: number) => string) | undefined;
   readonly formatX: (x: number) => string;
   /** What x counts, for the readout: `step`. */
   readonly xName: string;
@@ -54,7 +56,7 @@ export function Chart(props: ChartProps) {
           log,
           height,
           sync: now().sync,
-          format: (y) => now().format(y),
+          format: (y) => (now().formatAxis ?? now().format)(y),
           formatX: (x) => now().formatX(x),
           window: () => now().window ?? now().full,
           bands: () => now().bands ?? [],

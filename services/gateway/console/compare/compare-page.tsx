@@ -11,7 +11,7 @@ import type { Window } from '../chart/window.js';
 import { count, significant } from '../format/numbers.js';
 import { idOf, stateWord } from '../format/words.js';
 import { ChartControls, type ChartView, firstView } from '../run/chart-controls.js';
-import { curves } from '../run/curves.js';
+import { curves, scoreCharts } from '../run/curves.js';
 import { StateMark } from '../widgets/icons.js';
 import { Empty, ErrorNote, Waiting } from '../widgets/notes.js';
 import { comparedLines, curveLines, evaluationLines, isReady } from './compared-lines.js';
@@ -49,7 +49,7 @@ export function ComparePage({ project, ids }: { readonly project: string; readon
 
 function Comparison({ names }: { readonly names: readonly string[] }) {
   const { compared, version } = useHistories(names);
-  const [view, setView] = useState<ChartView>({ ...firstView, smoothing: 0.95 });
+  const [view, setView] = useState<ChartView>({ ...firstView, smoothing: 0.9 });
   const [window, setWindow] = useState<Window | undefined>();
   const [grouped, setGrouped] = useState(false);
   const ready = compared.filter(isReady);
@@ -59,26 +59,11 @@ function Comparison({ names }: { readonly names: readonly string[] }) {
   const charts = useMemo(() => {
     const made = [
       ...curves.map((curve) => ({
-        id: curve.id,
-        title: curve.title,
-        format: curve.format,
+        ...curve,
         log: view.log && curve.canLog === true,
         lines: comparedLines(ready, groups, curveLines(curve, view)),
       })),
-      {
-        id: 'top1',
-        title: 'Top-1 of checkpoints',
-        format: (y: number) => `${y.toFixed(2)} %`,
-        log: false,
-        lines: comparedLines(ready, groups, evaluationLines('top1')),
-      },
-      {
-        id: 'evalLoss',
-        title: 'Evaluation loss',
-        format: (y: number) => significant(y),
-        log: false,
-        lines: comparedLines(ready, groups, evaluationLines('loss')),
-      },
+      ...scoreCharts.map((chart) => ({ ...chart, log: false, lines: comparedLines(ready, groups, evaluationLines(chart.which)) })),
     ];
     return made.filter(({ lines }) => lines.some(({ x }) => x.length > 0));
   }, [version, view, grouped]);
@@ -110,7 +95,7 @@ function Comparison({ names }: { readonly names: readonly string[] }) {
         </label>
       )}
       <div class="charts">
-        {charts.map(({ id, title, format, log, lines }) => (
+        {charts.map(({ id, title, format, formatAxis, log, lines }) => (
           <Chart
             key={id}
             title={title}
@@ -120,6 +105,7 @@ function Comparison({ names }: { readonly names: readonly string[] }) {
             window={window}
             onWindow={setWindow}
             format={format}
+            formatAxis={formatAxis}
             formatX={view.axis === 'epoch' ? (x) => significant(x / perEpoch, 4) : count}
             xName={view.axis}
             log={log}

@@ -56,7 +56,7 @@ export class RunHistory {
     if (event.checkpoint !== undefined) {
       this.#mark('checkpoint', num(event.checkpoint.step), `checkpoint ${idOf(event.checkpoint.checkpoint)}`);
     }
-    if (event.evaluation !== undefined) this.#evaluate(event.evaluation);
+    if (event.evaluation !== undefined) this.addEvaluation(event.evaluation);
     if (event.scheduleChanged !== undefined) {
       this.segments = event.scheduleChanged.segments ?? [];
       this.#mark('schedule', num(event.scheduleChanged.effectiveStep), `revision ${event.scheduleChanged.revision} of the schedule`);
@@ -66,6 +66,14 @@ export class RunHistory {
     const line = sentenceOf(event);
     if (line !== undefined) this.lines.push(line);
     if (this.lines.length > MOST_LINES) this.lines.splice(0, this.lines.length - MOST_LINES);
+  }
+
+  /** Takes an evaluation, from the log or from the evaluator. */
+  addEvaluation(record: Json<EvaluationRecord>): void {
+    const step = num(record.step);
+    this.evaluations.push({ step, checkpoint: record.checkpoint ?? '', record });
+    const top1 = record.result?.weights?.top1;
+    this.#mark('evaluation', step, top1 === undefined ? 'evaluation failed' : `top-1 ${top1.toFixed(2)} %`);
   }
 
   /** Seconds of a step, averaged over the newest ones; undefined before the first one. */
@@ -78,13 +86,6 @@ export class RunHistory {
     this.steps.truncate(step);
     for (const epoch of this.epochs.keys()) if ((epoch + 1) * this.stepsPerEpoch > step) this.epochs.delete(epoch);
     if (attempt > 1) this.#mark('resume', step, `attempt ${attempt} goes on`);
-  }
-
-  #evaluate(record: Json<EvaluationRecord>): void {
-    const step = num(record.step);
-    this.evaluations.push({ step, checkpoint: record.checkpoint ?? '', record });
-    const top1 = record.result?.weights?.top1;
-    this.#mark('evaluation', step, top1 === undefined ? 'evaluation failed' : `top-1 ${top1.toFixed(2)} %`);
   }
 
   #mark(kind: Mark['kind'], step: number, text: string): void {

@@ -11,7 +11,6 @@ export async function firstValues(project: string, from: URLSearchParams, signal
     const { run } = await call('TrainerService/GetRun', { name: `${project}/runs/${like}` }, { signal });
     for (const { option, value, differs } of shownOptions(run?.spec ?? {}))
       if (differs || kept.has(option.name)) values[option.name] = value;
-    if (run?.spec?.aa === '') values.aa = '""';
     // The stored schedule stands for these.
     if (run?.spec?.schedule) for (const name of ['dropout', 'drop_path', 'drop_mode', 'drop_schedule', 'cutoff_epoch']) delete values[name];
   }

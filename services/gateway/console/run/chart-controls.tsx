@@ -8,7 +8,7 @@ export interface ChartView {
   readonly whole: boolean;
 }
 
-export const firstView: ChartView = { by: 'step', axis: 'step', smoothing: 0.9, log: false, whole: false };
+export const firstView: ChartView = { by: 'step', axis: 'step', smoothing: 0.6, log: false, whole: false };
 
 interface Props {
   readonly view: ChartView;

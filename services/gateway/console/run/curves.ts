@@ -12,6 +12,8 @@ export interface Curve {
   readonly id: string;
   readonly title: string;
   readonly format: (y: number) => string;
+  /** For the axis; default: format. */
+  readonly formatAxis?: (y: number) => string;
   /** The metric of steps that it shows. */
   readonly column: ColumnName;
   /** From the metric to what is shown; default: as it is. */
@@ -27,8 +29,24 @@ export interface Curve {
 const rate = (y: number) => significant(y, 3);
 
 export const curves: readonly Curve[] = [
-  { id: 'loss', title: 'Training loss', format: significant, column: 'loss', byEpoch: (e) => num(e.trainLoss), canLog: true, noisy: true },
-  { id: 'classAcc', title: 'Training accuracy', format: percent, column: 'classAcc', byEpoch: (e) => e.trainClassAcc, noisy: true },
+  {
+    id: 'loss',
+    title: 'Training loss',
+    format: (y) => significant(y),
+    column: 'loss',
+    byEpoch: (e) => num(e.trainLoss),
+    canLog: true,
+    noisy: true,
+  },
+  {
+    id: 'classAcc',
+    title: 'Training accuracy',
+    format: (y) => percent(y),
+    formatAxis: (y) => percent(y, 0),
+    column: 'classAcc',
+    byEpoch: (e) => e.trainClassAcc,
+    noisy: true,
+  },
   { id: 'dropRate', title: 'Drop rate', format: rate, column: 'dropRate', byEpoch: (e) => num(e.trainDropRate) },
   { id: 'lr', title: 'Learning rate', format: rate, column: 'lr', byEpoch: (e) => num(e.trainLr), canLog: true },
   {
@@ -101,6 +119,18 @@ function epochLine(curve: Curve, { history, label, color }: CurveSource): Line[]
     { label, color, x: Float64Array.from(points, ([x]) => x), y: Float64Array.from(points, ([, y]) => y), dots: points.length < 100 },
   ];
 }
+
+/** The charts of evaluations: which score, and how it is written. */
+export const scoreCharts = [
+  {
+    id: 'top1',
+    which: 'top1',
+    title: 'Top-1 of checkpoints',
+    format: (y: number) => `${y.toFixed(2)} %`,
+    formatAxis: (y: number) => `${significant(y, 3)} %`,
+  },
+  { id: 'evalLoss', which: 'loss', title: 'Evaluation loss', format: (y: number) => significant(y), formatAxis: undefined },
+] as const;
 
 /** The scores of a run's checkpoints, of the weights and of the moving average. */
 export function scoreLines(history: RunHistory, which: 'top1' | 'loss', label: string, color: number): Line[] {

@@ -13,16 +13,18 @@ export interface ShownOption {
 export const specOptions: readonly SpecOption[] = trainOptions.filter(isSpecOption);
 
 /** The text of an option's value, as the command line takes it; '' if it is absent. */
-export function optionText({ kind, field }: SpecOption, spec: Json<RunSpec>): string {
+export function optionText({ name, kind, field }: SpecOption, spec: Json<RunSpec>): string {
   const value = (spec as Record<string, unknown>)[field];
   if (value === undefined) return '';
   if (Array.isArray(value)) return value.join(' ');
-  return kind === 'text' ? enumWord(String(value)) || String(value) : String(value);
+  if (kind !== 'text') return String(value);
+  // Two quotes stand for an empty text that means something, as in a shell.
+  return value === '' && name === 'aa' ? '""' : enumWord(String(value));
 }
 
 /** Texts that name the same default. */
 function isDefault(option: SpecOption, text: string): boolean {
-  if (text === '' && option.name !== 'aa') return true;
+  if (text === '') return true;
   const [word = ''] = option.default.split(' (');
   if (word === text || (option.default === 'none' && (text === '' || text === '0'))) return true;
   return option.kind !== 'text' && Number(word) === Number(text);

@@ -6,11 +6,11 @@ import { Chart } from '../chart/chart.js';
 import type { Window } from '../chart/window.js';
 import { count, significant } from '../format/numbers.js';
 import type { RunHistory } from '../history/run-history.js';
-import type { ColumnName } from '../history/step-columns.js';
 import { Waiting } from '../widgets/notes.js';
 import { bandsOf } from './bands.js';
 import { ChartControls, type ChartView, firstView } from './chart-controls.js';
-import { curves, linesOf, scoreLines } from './curves.js';
+import { curves, linesOf, scoreCharts, scoreLines } from './curves.js';
+import { useColumns } from './use-columns.js';
 
 interface Props {
   readonly run: Json<Run>;
@@ -22,38 +22,19 @@ interface Props {
 export function RunCharts({ run, history, version, complete }: Props) {
   const [window, setWindow] = useState<Window | undefined>();
   const [view, setView] = useState<ChartView>(firstView);
-  const done = history.steps.length === 0 ? 0 : history.steps.steps.at(-1)! + 1;
+  const done = Math.max(num(run.step), (history.steps.steps.at(-1) ?? -1) + 1);
   const total = num(run.totalSteps);
   const full = { from: 0, to: Math.max(1, view.whole ? total : done) };
   const imagesPerStep = (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1);
+  const column = useColumns(run, history, window);
   const bands = useMemo(() => bandsOf(history.segments), [history.segments]);
   const drawn = useMemo(() => {
-    const column = (name: ColumnName) => ({ x: history.steps.steps, y: history.steps.column(name) });
     const source = { history, column, imagesPerStep, label: 'value', color: 0 };
     return [
-      ...curves.map((curve) => ({
-        id: curve.id,
-        title: curve.title,
-        format: curve.format,
-        log: view.log && curve.canLog === true,
-        lines: linesOf(curve, source, view),
-      })),
-      {
-        id: 'top1',
-        title: 'Top-1 of checkpoints',
-        format: (y: number) => `${y.toFixed(2)} %`,
-        log: false,
-        lines: scoreLines(history, 'top1', 'weights', 2),
-      },
-      {
-        id: 'evalLoss',
-        title: 'Evaluation loss',
-        format: (y: number) => significant(y),
-        log: false,
-        lines: scoreLines(history, 'loss', 'weights', 2),
-      },
+      ...curves.map((curve) => ({ ...curve, log: view.log && curve.canLog === true, lines: linesOf(curve, source, view) })),
+      ...scoreCharts.map((chart) => ({ ...chart, log: false, lines: scoreLines(history, chart.which, 'weights', 2) })),
     ].filter(({ lines }) => lines.some(({ x }) => x.length > 0));
-  }, [history, version, view, imagesPerStep]);
+  }, [history, column, version, view, imagesPerStep]);
   const perEpoch = num(run.stepsPerEpoch) || 1;
   const formatX = view.axis === 'epoch' ? (x: number) => significant(x / perEpoch, 4) : (x: number) => count(x);
   return (
@@ -62,16 +43,17 @@ export function RunCharts({ run, history, version, complete }: Props) {
       {!complete && history.steps.length === 0 && <Waiting what="Reading the log" />}
       {complete && drawn.length === 0 && <p class="muted">No step has been trained yet. Curves appear here with the first one.</p>}
       <div class="charts">
-        {drawn.map(({ id, title, format, log, lines }) => (
+        {drawn.map(({ id, title, format, formatAxis, log, lines }) => (
           <Chart
             key={id}
             title={title}
             lines={lines}
-            version={version}
+            version={drawn}
             full={full}
             window={window}
             onWindow={setWindow}
             format={format}
+            formatAxis={formatAxis}
             formatX={formatX}
             xName={view.axis}
             log={log}

@@ -19,7 +19,8 @@ export function RunLog({ lines }: { readonly lines: readonly LogLine[] }) {
         </label>
       </div>
       {shown.length === 0 && <p class="muted">{trouble ? 'There was no trouble.' : 'Nothing has happened yet.'}</p>}
-      <ol class="log">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard */}
+      <ol class="log" tabIndex={0} aria-labelledby="log-title">
         {shown.map(({ sequence, time, tone, text }) => (
           <li key={sequence} class={`tone-${tone}`}>
             <time dateTime={time?.toISOString()}>{time === undefined ? '' : clock(time)}</time>

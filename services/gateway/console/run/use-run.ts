@@ -6,6 +6,7 @@ import { type Json, num } from '../api/json.js';
 import { useCall } from '../api/use-call.js';
 import { watchRun } from '../api/watch-run.js';
 import { RunHistory } from '../history/run-history.js';
+import { beginHistory } from './begin-history.js';
 
 export interface LiveRun {
   readonly run: Json<Run> | undefined;
@@ -29,22 +30,25 @@ export function useRun(name: string): LiveRun {
     [name],
     EVERY_MS,
   );
+  const log = useLog(name, data, reload);
+  return { run: data, ...log, error: error ?? log.error, reload };
+}
+
+function useLog(name: string, run: Json<Run> | undefined, reload: () => void): Omit<LiveRun, 'run' | 'reload'> {
   const [version, setVersion] = useState(0);
-  const [trouble, setTrouble] = useState<Error | undefined>();
-  const history = useRef<RunHistory | undefined>(undefined);
-  const uid = data?.uid;
-  const stepsPerEpoch = num(data?.stepsPerEpoch);
-  // A run that had ended and was resumed or recreated has a new log or a longer one, which the stream must follow.
+  const [error, setError] = useState<Error | undefined>();
   const [round, setRound] = useState(0);
-  const behind = data !== undefined && BigInt(data.logSequence ?? '0') > BigInt(history.current?.sequence ?? '0');
+  const history = useRef<RunHistory | undefined>(undefined);
   const watching = useRef(false);
+  const latest = useRef(run);
+  latest.current = run;
+  const uid = run?.uid;
   useEffect(() => {
-    if (behind && !watching.current) setRound((n) => n + 1);
-  }, [data]);
-  useEffect(() => {
-    if (uid === undefined) return;
+    if (latest.current === undefined) return;
     const end = new AbortController();
-    history.current = new RunHistory(stepsPerEpoch);
+    const from = new RunHistory(num(latest.current.stepsPerEpoch));
+    history.current = from;
+    watching.current = true;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const drawSoon = () => {
       timer ??= setTimeout(() => {
@@ -52,27 +56,30 @@ export function useRun(name: string): LiveRun {
         setVersion((n) => n + 1);
       }, DRAW_MS);
     };
-    const follow = async () => {
-      watching.current = true;
-      const from = history.current!;
+    const follow = async (begun: Json<Run>) => {
       try {
-        for await (const events of watchRun({ name, uid, after: '0', onTrouble: setTrouble }, end.signal)) {
+        const after = await beginHistory(from, begun, end.signal);
+        for await (const events of watchRun({ name, uid, after, onTrouble: setError }, end.signal)) {
           for (const event of events) from.take(event);
           drawSoon();
           if (events.some(({ steps }) => steps === undefined)) reload();
         }
       } catch (failure) {
-        if (!end.signal.aborted) setTrouble(failure as Error);
+        if (!end.signal.aborted) setError(failure as Error);
       } finally {
         if (!end.signal.aborted) watching.current = false;
       }
     };
-    void follow();
+    void follow(latest.current);
     return () => {
       end.abort();
       clearTimeout(timer);
     };
   }, [name, uid, round]);
-  const complete = !behind && history.current !== undefined;
-  return { run: data, history: history.current, version, error: error ?? trouble, complete, reload };
+  // The stream has ended, but the log has not: the run had ended and goes on, or the stream failed.
+  const behind = run !== undefined && BigInt(run.logSequence ?? '0') > BigInt(history.current?.sequence ?? '0');
+  useEffect(() => {
+    if (behind && !watching.current) setRound((n) => n + 1);
+  }, [run]);
+  return { history: history.current, version, error, complete: !behind && history.current !== undefined };
 }
