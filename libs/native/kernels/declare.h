@@ -6,7 +6,7 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-#if DROPSTREAM_ISA_avx512
+#if DS_REGISTERS == 32
 constexpr size_t kPanelVectors = 4;
 #else
 constexpr size_t kPanelVectors = 2;

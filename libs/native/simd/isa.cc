@@ -5,13 +5,47 @@
 
 #include "threads/tile-mode.h"
 
+#if DROPSTREAM_HAS_neon_bf16
+#if defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+#endif
+
 namespace dropstream {
 
 namespace {
 
+#if DROPSTREAM_HAS_neon_bf16
+// Whether this processor has FEAT_BF16.
+bool has_arm_bf16() {
+#if defined(__linux__)
+  constexpr unsigned long kBf16 = 1ul << 14;  // HWCAP2_BF16, which older headers lack
+  return getauxval(AT_HWCAP2) & kBf16;
+#elif defined(__APPLE__)
+  int found = 0;
+  size_t size = sizeof found;
+  return sysctlbyname("hw.optional.arm.FEAT_BF16", &found, &size, nullptr, 0) == 0 && found;
+#else
+  return false;
+#endif
+}
+#endif
+
 bool runs(Isa isa) {
   switch (isa) {
     case Isa::portable: return true;
+#if DROPSTREAM_HAS_neon
+    case Isa::neon: return true;  // part of the architecture
+#else
+    case Isa::neon: return false;
+#endif
+#if DROPSTREAM_HAS_neon_bf16
+    case Isa::neon_bf16: return has_arm_bf16();
+#else
+    case Isa::neon_bf16: return false;
+#endif
 #if DROPSTREAM_HAS_avx2
     case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
@@ -43,6 +77,8 @@ bool runs(Isa isa) {
 const char* name_of(Isa isa) {
   switch (isa) {
     case Isa::portable: return "portable";
+    case Isa::neon: return "neon";
+    case Isa::neon_bf16: return "neon_bf16";
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
     case Isa::avx512_bf16: return "avx512_bf16";
@@ -54,7 +90,7 @@ const char* name_of(Isa isa) {
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> isas = [] {
     std::vector<Isa> found;
-    for (const Isa isa : {Isa::amx, Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::portable})
+    for (const Isa isa : {Isa::amx, Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::neon_bf16, Isa::neon, Isa::portable})
       if (runs(isa)) found.push_back(isa);
     return found;
   }();
