@@ -8,7 +8,18 @@ import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run, versionOf } from './native/commands.mjs';
 import { findPrebuilt, usePrebuilt } from './native/prebuilt.mjs';
-import { addon, build, hashContents, hashNumerics, hashSources, jpegSource, jpegVersion, neededFolder, root, source } from './native/sources.mjs';
+import {
+  addon,
+  build,
+  hashContents,
+  hashNumerics,
+  hashSources,
+  jpegSource,
+  jpegVersion,
+  neededFolder,
+  root,
+  source,
+} from './native/sources.mjs';
 
 const stampFile = join(build, 'stamp');
 const force = process.argv.includes('--force');
@@ -53,7 +64,8 @@ const currentStamp = () => (existsSync(addon) && existsSync(stampFile) ? readFil
 /** @returns the stamp of a prebuilt addon, which is now in place, or why there is none */
 function takePrebuilt() {
   const { platform, folder, reasons } = findPrebuilt();
-  if (folder === undefined) return `no prebuilt addon for ${platform} contains these sources${reasons.map((reason) => ` (${reason})`).join('')}`;
+  if (folder === undefined)
+    return `no prebuilt addon for ${platform} contains these sources${reasons.map((reason) => ` (${reason})`).join('')}`;
   const began = Date.now();
   mkdirSync(build, { recursive: true });
   rmSync(stampFile, { force: true });

@@ -104,7 +104,11 @@ async function checkDecoders(folder) {
 
 /** `dropstream up` starts every service and ends well. */
 function checkUp(folder, env) {
-  const up = spawn(join(folder, 'node_modules/.bin/dropstream'), ['up', '--json'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const up = spawn(join(folder, 'node_modules/.bin/dropstream'), ['up', '--json'], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   return new Promise((resolvePromise, reject) => {
     const failed = (why) => {
       up.kill('SIGKILL');
@@ -153,7 +157,9 @@ try {
   const tarballs = [tarball, ...(prebuilt === undefined ? [] : [pack(folder, prebuilt)])];
   const began = Date.now();
   run('npm', ['install', '--omit=dev', '--no-audit', '--no-fund', ...tarballs], folder, { env });
-  console.log(`npm install took ${Math.round((Date.now() - began) / 1000)} s${prebuilt === undefined ? '' : ', without a compiler in PATH'}`);
+  console.log(
+    `npm install took ${Math.round((Date.now() - began) / 1000)} s${prebuilt === undefined ? '' : ', without a compiler in PATH'}`,
+  );
   run('npx', ['--no-install', 'dropstream', '--version'], folder, { env });
   run('npx', ['--no-install', 'dropstream', 'doctor'], folder, { env });
   await checkFaces(folder);

@@ -18,14 +18,18 @@ function restore() {
 function write() {
   restore();
   for (const name of Object.keys(platforms))
-    if (existsSync(prebuiltFolder(name)) && unfinished(name) !== undefined) console.error(`packed-manifest: without ${name}, which ${unfinished(name)}`);
+    if (existsSync(prebuiltFolder(name)) && unfinished(name) !== undefined)
+      console.error(`packed-manifest: without ${name}, which ${unfinished(name)}`);
   const fitting = finishedPlatforms();
   if (fitting.length === 0) return;
   const text = readFileSync(manifest, 'utf8');
   const contents = JSON.parse(text);
   const optional = Object.fromEntries(fitting.map((name) => [packageName(name), contents.version]));
   writeFileSync(kept, text);
-  writeFileSync(manifest, `${JSON.stringify({ ...contents, optionalDependencies: { ...contents.optionalDependencies, ...optional } }, null, 2)}\n`);
+  writeFileSync(
+    manifest,
+    `${JSON.stringify({ ...contents, optionalDependencies: { ...contents.optionalDependencies, ...optional } }, null, 2)}\n`,
+  );
 }
 
 const [action] = process.argv.slice(2);

@@ -9,8 +9,8 @@ import { run, versionOf } from './native/commands.mjs';
 import { packageName, platformName, prebuiltFolder, unfit } from './native/prebuilt.mjs';
 import { build, hashContents, hashNumerics, hashSources, jpegSource, neededFolder, root, source } from './native/sources.mjs';
 import { checkBinary } from './prebuild/check-binary.mjs';
-import { GLIBC, platforms, unfinished } from './prebuild/platforms.mjs';
 import { loadUnderMusl } from './prebuild/load-musl.mjs';
+import { GLIBC, platforms, unfinished } from './prebuild/platforms.mjs';
 import { findZig, toolchain } from './prebuild/zig.mjs';
 
 async function must(command, args, env) {
@@ -24,8 +24,10 @@ async function compile(name, platform) {
   const folder = join(build, `prebuild-${name}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  if (platform.target === undefined && name !== platformName()) throw new Error(`${name} is built on such a machine only, and this is ${platformName()}`);
-  const cross = platform.target === undefined ? { options: platform.options, env: {} } : toolchain(await findZig(), platform, join(folder, 'tools'));
+  if (platform.target === undefined && name !== platformName())
+    throw new Error(`${name} is built on such a machine only, and this is ${platformName()}`);
+  const cross =
+    platform.target === undefined ? { options: platform.options, env: {} } : toolchain(await findZig(), platform, join(folder, 'tools'));
   const compiler = platform.target === undefined ? versionOf('c++') : `zig ${platform.target}, ${zigClang(cross.env, folder)}`;
   const options = [
     '-DCMAKE_BUILD_TYPE=Release',
@@ -76,12 +78,16 @@ function writePackage(name, { file, compiler }) {
     dropstream: { contents: hashContents(), sha256, compiler },
   };
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(contents, null, 2)}\n`);
-  writeFileSync(join(folder, 'README.md'), `# ${contents.name}\n\n${contents.description}. Install \`dropstream\` instead of this package.\n`);
+  writeFileSync(
+    join(folder, 'README.md'),
+    `# ${contents.name}\n\n${contents.description}. Install \`dropstream\` instead of this package.\n`,
+  );
   return folder;
 }
 
 async function prebuild(name) {
-  if (unfinished(name) === undefined) return console.log(`prebuild: ${name}: ${relative(root, prebuiltFolder(name))} has these sources already`);
+  if (unfinished(name) === undefined)
+    return console.log(`prebuild: ${name}: ${relative(root, prebuiltFolder(name))} has these sources already`);
   const platform = platforms[name];
   const built = await compile(name, platform);
   const glibc = name.endsWith('-gnu') ? GLIBC : undefined;
@@ -105,7 +111,8 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 try {
-  for (const name of asked.length > 0 ? asked : Object.keys(platforms).filter((platform) => platforms[platform].target)) await prebuild(name);
+  for (const name of asked.length > 0 ? asked : Object.keys(platforms).filter((platform) => platforms[platform].target))
+    await prebuild(name);
 } catch (error) {
   console.error(`prebuild: ${error.message}`);
   process.exitCode = 1;

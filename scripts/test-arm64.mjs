@@ -66,8 +66,7 @@ async function bundle(file, name) {
   const link = join(programs, 'build', 'Release');
   if (!existsSync(link)) symlinkSync(join(folder, 'Release'), link);
   const out = join(programs, `${name}.mjs`);
-  const banner = `import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(${JSON.stringify(join(root, 'package.json'))});`;
-  const options = ['--bundle', '--platform=node', '--format=esm', '--conditions=source', '--packages=external', `--banner:js=${banner}`];
+  const options = ['--bundle', '--platform=node', '--format=esm', '--conditions=source', '--packages=external'];
   await run(join(root, 'node_modules', '.bin', 'esbuild'), [file, ...options, `--outfile=${out}`, '--log-level=error']);
   return out;
 }
@@ -93,7 +92,9 @@ async function testPixels(node) {
     const there = JSON.parse(await emulated('max', node, [program], { env: { ...ask, DROPSTREAM_ISA: isa }, timeout: 10 * MINUTE_MS }));
     const different = Object.keys(here.hashes).filter((name) => here.hashes[name] !== there.hashes[name]);
     if (there.path !== isa || different.length > 0)
-      throw new CheckFailed(`the pixels of arm64's ${there.path} differ from ${here.path}'s in ${different.join(', ') || 'nothing, but not on this path'}`);
+      throw new CheckFailed(
+        `the pixels of arm64's ${there.path} differ from ${here.path}'s in ${different.join(', ') || 'nothing, but not on this path'}`,
+      );
     ran.push(there.path);
   }
   return `${Object.keys(here.hashes).length} hashes of ${ran.join(' and ')} equal those of ${here.path}`;

@@ -92,7 +92,10 @@ test('a prebuilt addon of other sources, a damaged one and one that does not loa
   await offer(copy, (made) => ({ ...made, contents: 'others' }));
   assert.match((await install(copy)).output, /contains these sources \(\S+ was built from other sources\), and CMake was not found/);
   await offer(copy, (made) => ({ ...made, sha256: 'another' }));
-  assert.match((await install(copy)).output, /\(\S+ is damaged: its SHA-256 is not the one in its package\.json\), and CMake was not found/);
+  assert.match(
+    (await install(copy)).output,
+    /\(\S+ is damaged: its SHA-256 is not the one in its package\.json\), and CMake was not found/,
+  );
   const folder = await offer(copy, (made) => ({ ...made, sha256: createHash('sha256').update('no addon').digest('hex') }));
   await writeFile(join(folder, 'dropstream.node'), 'no addon');
   assert.match((await install(copy)).output, /\(\S+ does not load: .*\), and CMake was not found/);

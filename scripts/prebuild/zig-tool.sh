@@ -13,6 +13,8 @@ for argument do
   case $argument in
     -march=armv8.2-a+*) cpu="$cpu+v8_2a+${argument#-march=armv8.2-a+}" ;;
     -mprefer-vector-width=* | -march=* | -mcpu=*) set -- "$@" "$argument" ;;
+    # Clang 18 to 21 give 512 bits a name of their own.
+    -mavx512f) cpu="$cpu+avx512f+evex512" ;;
     -m[a-z]*) cpu="$cpu+$(echo "${argument#-m}" | tr - _)" ;;
     # Zig's linker does not know it; all that these libraries contain is hidden anyway.
     -Wl,--exclude-libs,ALL) ;;

@@ -13,7 +13,8 @@ export async function findZig() {
   const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'dropstream', `ziglang-${VERSION}`);
   const zig = join(folder, 'ziglang', 'zig');
   if (existsSync(zig)) return zig;
-  if (!versionOf('python3')) throw new Error('Zig is installed by python3 -m pip, and python3 was not found; DROPSTREAM_ZIG can name a zig program instead');
+  if (!versionOf('python3'))
+    throw new Error('Zig is installed by python3 -m pip, and python3 was not found; DROPSTREAM_ZIG can name a zig program instead');
   console.log(`prebuild: installing ziglang ${VERSION} into ${folder}`);
   const pip = ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--no-deps', '--target', folder, `ziglang==${VERSION}`];
   const { code, log } = await run('python3', pip);
