@@ -51,7 +51,7 @@ export const expectedSkips = [
     because: 'WebGPU is an optional peer dependency; npm run setup:webgpu installs it',
   },
   {
-    reason: /^(executor webgpu|no WebGPU): /,
+    reason: /^(executor webgpu|no WebGPU|no WebGPU with f16): /,
     here: !withoutPackage('webgpu') && process.env.DROPSTREAM_WEBGPU_TESTS !== 'required',
     because: 'without a Vulkan driver there is no adapter; CI installs lavapipe and sets DROPSTREAM_WEBGPU_TESTS=required',
   },

@@ -31,6 +31,7 @@ export const suites = {
   webgpu: [
     'libs/engine/webgpu/',
     'services/cli/gpu-tuning.test.ts',
+    'services/trainer/gpu-f16.test.ts',
     'services/trainer/gpu-faults.test.ts',
     'services/trainer/gpu-kill-and-pause.test.ts',
     'services/trainer/gpu-tuned-run.test.ts',

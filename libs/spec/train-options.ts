@@ -312,7 +312,7 @@ export const trainOptions: readonly TrainOption[] = [
       'precision',
       'text',
       'fp32',
-      'fp32 or bf16 (engines native and webgpu); bf16 computes matrix products in bf16 and keeps weights and the residual stream in fp32',
+      'fp32, bf16 (engines native and webgpu) or f16 (engine webgpu); bf16 and f16 compute matrix products of 16-bit numbers and keep weights and the residual stream in fp32; f16 scales the loss',
       'precision',
     ],
     [

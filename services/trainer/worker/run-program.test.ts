@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { withGpu } from '../../../test/support/executors.js';
+import { fingerprintLine } from '#training/checkpoint-metadata.js';
+import { withGpu, withoutExecutor } from '../../../test/support/executors.js';
 import { modelCatalog } from '../run/model-catalog.js';
 import { resolveRunSpec } from '../run/run-spec.js';
 import { RunPrograms } from './run-program.js';
@@ -45,6 +46,20 @@ test('an old plan, and that of another run or engine, is not used', async () => 
   assert.equal(await all.fingerprint(run, 'native'), fingerprint);
   clock.ms += 1000;
   assert.notEqual(await all.fingerprint(run, 'native'), fingerprint);
+});
+
+test('on a GPU, a run that goes on from a checkpoint with the numerics of this machine is planned once', {
+  skip: withoutExecutor('webgpu'),
+}, async () => {
+  const { programs: all } = programs();
+  const before = await all.fingerprint(run, 'webgpu');
+  const like = fingerprintLine(before);
+  assert.equal(await all.fingerprint({ ...run, like }, 'webgpu'), before, 'the same plan');
+  const program = await all.compile({ ...run, like }, 'webgpu');
+  program.dispose();
+  assert.equal(program.fingerprint, before);
+  const tuned = await all.fingerprint({ ...run, like: like.replace(/ (\w+)$/, ' linear.fp32=64x64x16@256 $1') }, 'webgpu');
+  assert.match(tuned.build, / linear\.fp32=64x64x16@256 /);
 });
 
 test('a plan that fails is not kept', async () => {

@@ -314,7 +314,7 @@ export interface RunSpec {
   engine?:
     | Engine
     | undefined;
-  /** FP32, or BF16 with engine NATIVE or WEBGPU. Default FP32. */
+  /** FP32; BF16 with engine NATIVE, WEBGPU or AUTO; F16 with engine WEBGPU. Default FP32. */
   precision?:
     | Precision
     | undefined;

@@ -359,7 +359,7 @@ export interface StepMetrics {
   dropRate: number;
   /** Weight decay. */
   weightDecay: number;
-  /** Global L2 norm of the gradient before clipping. */
+  /** Global L2 norm of the gradient before clipping; 0 if the step was skipped. */
   gradNorm: number;
   /** Fraction of correct predictions, 0 to 1; absent if images are mixed. */
   classAcc?:
@@ -371,6 +371,12 @@ export interface StepMetrics {
   stepSeconds: number;
   /** SHA-256 of the payload of each micro-batch, in order. */
   batchSha256: Buffer[];
+  /** Factor of the losses in the gradient with precision F16, a power of two; absent with other precisions. */
+  lossScale?:
+    | number
+    | undefined;
+  /** True: the gradient overflowed with precision F16. The step changed neither weights nor moments, and its images are not used again. */
+  skipped: boolean;
 }
 
 /** Steps were trained. There is at most one such record per second. */
@@ -2414,6 +2420,8 @@ function createBaseStepMetrics(): StepMetrics {
     dataWaitSeconds: 0,
     stepSeconds: 0,
     batchSha256: [],
+    lossScale: undefined,
+    skipped: false,
   };
 }
 
@@ -2454,6 +2462,12 @@ export const StepMetrics: MessageFns<StepMetrics> = {
     }
     for (const v of message.batchSha256) {
       writer.uint32(90).bytes(v!);
+    }
+    if (message.lossScale !== undefined) {
+      writer.uint32(97).double(message.lossScale);
+    }
+    if (message.skipped !== false) {
+      writer.uint32(104).bool(message.skipped);
     }
     return writer;
   },
@@ -2559,6 +2573,22 @@ export const StepMetrics: MessageFns<StepMetrics> = {
             message.batchSha256.push(Buffer.from(reader.bytes()));
             continue;
           }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.lossScale = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.skipped = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2612,6 +2642,12 @@ export const StepMetrics: MessageFns<StepMetrics> = {
         : globalThis.Array.isArray(object?.batch_sha256)
         ? object.batch_sha256.map((e: any) => Buffer.from(bytesFromBase64(e)))
         : [],
+      lossScale: isSet(object.lossScale)
+        ? globalThis.Number(object.lossScale)
+        : isSet(object.loss_scale)
+        ? globalThis.Number(object.loss_scale)
+        : undefined,
+      skipped: isSet(object.skipped) ? globalThis.Boolean(object.skipped) : false,
     };
   },
 
@@ -2650,6 +2686,12 @@ export const StepMetrics: MessageFns<StepMetrics> = {
     if (message.batchSha256?.length) {
       obj.batchSha256 = message.batchSha256.map((e) => base64FromBytes(e));
     }
+    if (message.lossScale !== undefined) {
+      obj.lossScale = floatToJson(message.lossScale);
+    }
+    if (message.skipped !== false) {
+      obj.skipped = message.skipped;
+    }
     return obj;
   },
 
@@ -2669,6 +2711,8 @@ export const StepMetrics: MessageFns<StepMetrics> = {
     message.dataWaitSeconds = object.dataWaitSeconds ?? 0;
     message.stepSeconds = object.stepSeconds ?? 0;
     message.batchSha256 = object.batchSha256?.map((e) => e) || [];
+    message.lossScale = object.lossScale ?? undefined;
+    message.skipped = object.skipped ?? false;
     return message;
   },
 };
