@@ -58,8 +58,9 @@ test('on a GPU, a run that goes on from a checkpoint with the numerics of this m
   const program = await all.compile({ ...run, like }, 'webgpu');
   program.dispose();
   assert.equal(program.fingerprint, before);
-  const tuned = await all.fingerprint({ ...run, like: like.replace(/ (\w+)$/, ' linear.fp32=64x64x16@256 $1') }, 'webgpu');
-  assert.match(tuned.build, / linear\.fp32=64x64x16@256 /);
+  // A checkpoint of other numerics needs a plan of its own.
+  const here = await all.fingerprint(run, 'webgpu');
+  assert.notEqual(await all.fingerprint({ ...run, like: `${like}0` }, 'webgpu'), here);
 });
 
 test('a plan that fails is not kept', async () => {
