@@ -382,7 +382,8 @@ export class Program implements ImagePreparation {
   /** The factor of the losses. */
   #scaleOf(lossScale: number, gradientScale: number | undefined): number {
     if (gradientScale === undefined) return lossScale;
-    if (this.fingerprint.precision !== 'f16') throw new RangeError(`gradientScale: only for precision f16, not ${this.fingerprint.precision}`);
+    if (this.fingerprint.precision !== 'f16')
+      throw new RangeError(`gradientScale: only for precision f16, not ${this.fingerprint.precision}`);
     if (!(gradientScale > 0 && Number.isInteger(Math.log2(gradientScale))))
       throw new RangeError(`gradientScale: ${gradientScale} is not a power of two`);
     return lossScale * gradientScale;

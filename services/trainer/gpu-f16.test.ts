@@ -19,7 +19,15 @@ import { trainSteps } from './worker/run-loop.js';
 const skip = withoutExecutor('webgpu') || noF16;
 const [size, classes, samples] = [28, 3, 2];
 const shapes = { imageSize: size, classes, batch: samples };
-const asked = { model: 'vit_nano_p7', inputSize: size, engine: Engine.WEBGPU, precision: Precision.F16, mixup: 0, cutmix: 0, modelEma: true };
+const asked = {
+  model: 'vit_nano_p7',
+  inputSize: size,
+  engine: Engine.WEBGPU,
+  precision: Precision.F16,
+  mixup: 0,
+  cutmix: 0,
+  modelEma: true,
+};
 const spec = resolveRunSpec(RunSpec.fromPartial(asked), modelCatalog, { samples: 100, classes: ['a', 'b', 'c'] });
 
 const batch: PreparedBatch = {
@@ -141,6 +149,9 @@ test('f16 is refused with its field on every other engine, before a run exists',
   const { client } = await services.trainer(['--role', 'api']);
   for (const engine of [Engine.NATIVE, Engine.AUTO, Engine.TFJS]) {
     const run = services.spec({ engine, precision: Precision.F16 });
-    await assert.rejects(client.createRun({ parent, runId: 'f16', spec: run }, soon), /spec\.precision is "f16", must be fp32( or bf16)? on engine/);
+    await assert.rejects(
+      client.createRun({ parent, runId: 'f16', spec: run }, soon),
+      /spec\.precision is "f16", must be fp32( or bf16)? on engine/,
+    );
   }
 });

@@ -67,7 +67,7 @@ export function runFloat64(
         execute(spec, instruction, arena, parameters, isHalfProduct(spec, instruction) ? halves : parameters, gradients, chunk);
         for (const output of instruction.outputs) {
           const type = halfOf(spec, output);
-          if (type !== undefined) writtenBy(output).forEach((value, at, values) => void (values[at] = nearest[type](value)));
+          if (type !== undefined) writtenBy(output).set(writtenBy(output).map(nearest[type]));
         }
         if (stored) for (const output of instruction.outputs) stored(writtenBy(output));
       };

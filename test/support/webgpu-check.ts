@@ -23,7 +23,9 @@ export async function assertMatchesFloat64(run: KernelRun, tolerance: number): P
   const expected = runKernelInFloat64(inFloat64(run));
   const checks = Object.entries(expected).map(([name, wanted]) => {
     const scale = wanted.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-3);
-    const distance = run.halves?.includes(`out.${name}`) ? beforeRounding(run.half ?? 'bf16') : (value: number, found: number) => Math.abs(value - found);
+    const distance = run.halves?.includes(`out.${name}`)
+      ? beforeRounding(run.half ?? 'bf16')
+      : (value: number, found: number) => Math.abs(value - found);
     const error = wanted.reduce((worst, value, i) => {
       const off = distance(value, actual[name]?.[i] ?? Number.NaN);
       return off <= worst ? worst : off;

@@ -1,15 +1,16 @@
 /** Runs one kernel of the WebGPU executor on the software adapter, with arrays of the host. */
+
+import type { HalfType } from '#engine/native/program-spec.js';
 import { ALIGNMENT, type BufferRange, bindGroup, Pipelines } from '#engine/webgpu/bindings.js';
 import { CALL_BYTES, type CallWords, writeCallWords } from '#engine/webgpu/call-words.js';
-import type { HalfType } from '#engine/native/program-spec.js';
 import { F16_FEATURE, type OpenDevice, openDevice } from '#engine/webgpu/device.js';
 import { kernelFor } from '#engine/webgpu/kernels/index.js';
 import type { Bound, DeviceCall, DeviceOperand, OperandReference } from '#engine/webgpu/kernels/kernel.js';
 import { DROPPED } from '#engine/webgpu/kernels/shared.js';
 import type { Tiles } from '#engine/webgpu/kernels/tile-shapes.js';
+import { float16ToFloat32, float32ToFloat16 } from '#interchange/half-floats.js';
 import { type KernelName, kernelOperands } from '#native/kernel-operands.js';
 import { keepThreshold, seedKey } from '#random/philox.js';
-import { float16ToFloat32, float32ToFloat16 } from '#interchange/half-floats.js';
 import { bf16 } from './float64-program.js';
 
 /** The adapter of tests: lavapipe, unless the machine's own is named. */
@@ -152,7 +153,7 @@ function words(values: Float32Array, half: HalfType = 'bf16'): Uint32Array {
   const stored = new Uint32Array(Math.ceil(values.length / 2));
   const bits = new Uint16Array(stored.buffer);
   if (half === 'f16') bits.set(float32ToFloat16(values));
-  else new Uint32Array(Float32Array.from(values, bf16).buffer).forEach((word, i) => void (bits[i] = word >>> 16));
+  else bits.set(new Uint32Array(Float32Array.from(values, bf16).buffer).map((word) => word >>> 16));
   return stored;
 }
 

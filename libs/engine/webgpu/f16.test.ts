@@ -56,7 +56,11 @@ for (const [name, imageSize] of cases) {
     await program.initialize(seed);
     // Some heads begin at zero, and would let no gradient through.
     const head = await program.read('weights', 'head.weight');
-    await program.write('weights', 'head.weight', head.map((_, i) => 0.2 * draws.uniform(i) - 0.1));
+    await program.write(
+      'weights',
+      'head.weight',
+      head.map((_, i) => 0.2 * draws.uniform(i) - 0.1),
+    );
     const request = stepOf(imageSize);
     const parameters = (await program.readAll('weights')).map(({ data }) => data);
     const graph = trace(modelConfig(name, { imageSize, classes }), { channels: 3, imageSize, classes });
@@ -118,8 +122,14 @@ test('a scale that is no power of two, or for another precision, is refused', { 
   const program = await compiled('vit_nano_p7', 28);
   const whole = await compiled('vit_nano_p7', 28, 'fp32');
   const request = stepOf(28);
-  await assert.rejects(program.step({ ...request, gradientScale: 1000, optimizer: sgd }), /^RangeError: gradientScale: 1000 is not a power of two$/);
-  await assert.rejects(whole.step({ ...request, gradientScale: 1024, optimizer: sgd }), /^RangeError: gradientScale: only for precision f16, not fp32$/);
+  await assert.rejects(
+    program.step({ ...request, gradientScale: 1000, optimizer: sgd }),
+    /^RangeError: gradientScale: 1000 is not a power of two$/,
+  );
+  await assert.rejects(
+    whole.step({ ...request, gradientScale: 1024, optimizer: sgd }),
+    /^RangeError: gradientScale: only for precision f16, not fp32$/,
+  );
   program.dispose();
   whole.dispose();
 });

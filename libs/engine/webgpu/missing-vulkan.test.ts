@@ -29,12 +29,13 @@ const cases: readonly [what: string, files: readonly string[], said: RegExp | un
     /^there is an NVIDIA card, but not its Vulkan driver; .*NVIDIA_DRIVER_CAPABILITIES=graphics,compute$/,
   ],
   ['in a container with it', [loader, '/dev/nvidiactl', '/etc/vulkan/icd.d/nvidia_icd.json'], undefined],
+  ['whose user has a driver of his own', [loader, '/home/me/.local/share/vulkan/icd.d/lvp_icd.json', '/dev/dri/renderD128'], undefined],
   [
-    'whose user has a driver of his own',
-    [loader, '/home/me/.local/share/vulkan/icd.d/lvp_icd.json', '/dev/dri/renderD128'],
-    undefined,
+    'whose environment names a driver that is not there',
+    [loader, mesa],
+    /^there is no Vulkan driver/,
+    { VK_DRIVER_FILES: '/opt/icd.json' },
   ],
-  ['whose environment names a driver that is not there', [loader, mesa], /^there is no Vulkan driver/, { VK_DRIVER_FILES: '/opt/icd.json' }],
   ['with a loader of its own', ['/opt/lib/libvulkan.so.1'], /^there is no Vulkan driver/, { LD_LIBRARY_PATH: '/opt/lib:/x' }],
 ];
 

@@ -24,7 +24,8 @@ const configurations = ['/etc', '/usr/local/etc', '/usr/share', '/usr/local/shar
 export function missingForVulkan(machine: Machine = thisMachine): string | undefined {
   const { env, exists, list, mayOpen } = machine;
   const found = [...(env.LD_LIBRARY_PATH ?? '').split(delimiter).filter((folder) => folder !== ''), ...libraries];
-  if (!found.some((folder) => exists(join(folder, LOADER)))) return `${LOADER} is missing; install the Vulkan loader (package libvulkan1 or vulkan-loader)`;
+  if (!found.some((folder) => exists(join(folder, LOADER))))
+    return `${LOADER} is missing; install the Vulkan loader (package libvulkan1 or vulkan-loader)`;
   const drivers = driversOf(machine);
   const nvidia = exists('/dev/nvidiactl');
   if (nvidia && !drivers.some((driver) => driver.includes('nvidia')))
@@ -32,8 +33,10 @@ export function missingForVulkan(machine: Machine = thisMachine): string | undef
   if (drivers.length === 0) return 'there is no Vulkan driver; install that of the GPU (docs/gpu.md)';
   const cards = list('/dev/dri').filter((name) => name.startsWith('renderD'));
   const closed = cards.find((name) => !mayOpen(join('/dev/dri', name)));
-  if (closed !== undefined) return `this process may not open /dev/dri/${closed}; give its user, or the container, the group of that device`;
-  if (!nvidia && cards.length === 0) return 'there is no /dev/dri/renderD*, so there is no card; in a container, start it with --device /dev/dri';
+  if (closed !== undefined)
+    return `this process may not open /dev/dri/${closed}; give its user, or the container, the group of that device`;
+  if (!nvidia && cards.length === 0)
+    return 'there is no /dev/dri/renderD*, so there is no card; in a container, start it with --device /dev/dri';
   return undefined;
 }
 

@@ -2,8 +2,8 @@
 import type { StateName } from '../executable.js';
 import type { PrepareOptions } from '../executor.js';
 import type { ProgramSpec } from '../native/program-spec.js';
-import { ALIGNMENT_FLOATS, type PlannedCall } from './calls.js';
 import type { Precision } from '../precision.js';
+import { ALIGNMENT_FLOATS, type PlannedCall } from './calls.js';
 import { type AdapterDescription, F16_FEATURE } from './device.js';
 import { ERASE_WORDS, ROW_WORDS, ROWS_AT } from './finish-words.js';
 import { mostPageBytes, pagesOf, rowsPerPage } from './staged-pages.js';
@@ -108,7 +108,10 @@ export function lackOf(needs: Needs, { name, limits }: AdapterDescription, memor
 }
 
 /** What an adapter lacks for a precision, as one clause with what to do. */
-export function lackOfPrecision(precision: Precision, { name, features }: Pick<AdapterDescription, 'name' | 'features'>): string | undefined {
+export function lackOfPrecision(
+  precision: Precision,
+  { name, features }: Pick<AdapterDescription, 'name' | 'features'>,
+): string | undefined {
   if (precision !== 'f16' || features.includes(F16_FEATURE)) return undefined;
   return `${name} does not have the feature ${F16_FEATURE}, which precision f16 needs; choose precision bf16 or fp32, or another GPU (DROPSTREAM_GPU)`;
 }

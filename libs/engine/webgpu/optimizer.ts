@@ -243,7 +243,14 @@ export class Optimizer {
     const { kind = 'adamw', beta1 = 0, beta2 = 0, step = 1, eps = 0, momentum = 0, emaDecay = -1 } = scalars ?? {};
     for (const [index, { firstBlock, blocks, firstPartial }] of this.#ranges.entries()) {
       const at = index * SLOT_BYTES;
-      new Uint32Array(this.#words, at, 6).set([firstBlock, blocks, firstPartial, this.#partials, skipped ? SKIPPED : KINDS[kind], emaDecay < 0 ? 0 : 1]);
+      new Uint32Array(this.#words, at, 6).set([
+        firstBlock,
+        blocks,
+        firstPartial,
+        this.#partials,
+        skipped ? SKIPPED : KINDS[kind],
+        emaDecay < 0 ? 0 : 1,
+      ]);
       const second = 1 / Math.sqrt(1 - beta2 ** step);
       new Float32Array(this.#words, at + 24, 10).set([
         clip,

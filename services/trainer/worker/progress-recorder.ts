@@ -45,8 +45,7 @@ export class ProgressRecorder {
     this.#step = Number(trained.metrics.step) + 1;
     this.#lossScaling = trained.lossScaling;
     const { skipped, step, lossScale } = trained.metrics;
-    if (skipped)
-      logger.warn({ step: Number(step), loss_scale: lossScale }, 'a step was skipped, because its gradient overflowed in f16');
+    if (skipped) logger.warn({ step: Number(step), loss_scale: lossScale }, 'a step was skipped, because its gradient overflowed in f16');
     this.#epoch.images += trained.images;
     metrics.observeStep({ project, run }, trained.metrics, trained.images, trained.gpu);
     await this.#steps.add(trained.metrics);

@@ -101,7 +101,13 @@ test('cast rounds to the nearest bf16, ties to even, and keeps every bf16 as it 
     halves: ['out.y'],
   });
   assert.deepEqual(y, Float32Array.of(...rounded, ...rounded.map((v) => -v)));
-  const { y: nan } = await runKernel({ ...run, inputs: { x: floats([0x7f800001, 0xffffffff]) }, n: 2, outputs: { y: 2 }, halves: ['out.y'] });
+  const { y: nan } = await runKernel({
+    ...run,
+    inputs: { x: floats([0x7f800001, 0xffffffff]) },
+    n: 2,
+    outputs: { y: 2 },
+    halves: ['out.y'],
+  });
   assert.ok(nan!.every(Number.isNaN));
 });
 

@@ -29,8 +29,7 @@ fn bf16_of(v: f32) -> f32 { return bitcast<f32>(bf16_bits(v) & 0xffff0000u); }`,
     rounded: 'bf16_of',
     word: (low, high) => `(bf16_bits(${low}) >> 16u) | (bf16_bits(${high}) & 0xffff0000u)`,
     pair: (word) => `vec2f(bitcast<f32>(${word} << 16u), bitcast<f32>(${word} & 0xffff0000u))`,
-    four: (words) =>
-      `bitcast<vec4f>(vec4u(${words}.x << 16u, ${words}.x & 0xffff0000u, ${words}.y << 16u, ${words}.y & 0xffff0000u))`,
+    four: (words) => `bitcast<vec4f>(vec4u(${words}.x << 16u, ${words}.x & 0xffff0000u, ${words}.y << 16u, ${words}.y & 0xffff0000u))`,
     one: (word, upper) => `bitcast<f32>(select(${word} << 16u, ${word} & 0xffff0000u, ${upper}))`,
   },
   f16: {

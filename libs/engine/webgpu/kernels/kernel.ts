@@ -133,7 +133,9 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
     }
     if (type !== 'fp32' && !declared.includes(halves[type].declarations)) declared.push(halves[type].declarations);
     const access = { name, data: variable, readOnly: reference.startsWith('in.'), inFours: fours.has(place) };
-    declared.push(type === 'fp32' ? floatAccessors(access, rounded?.operand === name ? rounded.to : undefined) : halfAccessors(access, type));
+    declared.push(
+      type === 'fp32' ? floatAccessors(access, rounded?.operand === name ? rounded.to : undefined) : halfAccessors(access, type),
+    );
   }
   const draws = dropout && call.draws;
   if (positions || draws) declare('samples', 'u32', 'samples', 'read');
