@@ -52,7 +52,6 @@ for (const [name, imageSize] of cases) {
     timeout: 240_000,
   }, async () => {
     const program = await compiled(name, imageSize);
-    const whole = await compiled(name, imageSize, 'fp32');
     await program.initialize(seed);
     // Some heads begin at zero, and would let no gradient through.
     const head = await program.read('weights', 'head.weight');
@@ -85,9 +84,7 @@ for (const [name, imageSize] of cases) {
       const off = data.reduce((most, value, i) => Math.max(most, Math.abs(parameters[k]![i]! - (0.5 / scale) * gradient[i]! - value)), 0);
       assert.ok(off <= 1e-6, `${parameter} is off by ${off}`);
     }
-    assert.ok(program.peakBytes < whole.peakBytes, 'less memory than in fp32');
     program.dispose();
-    whole.dispose();
   });
 }
 
@@ -118,9 +115,10 @@ test('a step whose gradient overflows changes neither weights nor moments, and t
   program.dispose();
 });
 
-test('a scale that is no power of two, or for another precision, is refused', { skip }, async () => {
+test('f16 takes less memory than fp32; a scale that is no power of two, or for another precision, is refused', { skip }, async () => {
   const program = await compiled('vit_nano_p7', 28);
   const whole = await compiled('vit_nano_p7', 28, 'fp32');
+  assert.ok(program.peakBytes < whole.peakBytes);
   const request = stepOf(28);
   await assert.rejects(
     program.step({ ...request, gradientScale: 1000, optimizer: sgd }),
@@ -134,8 +132,8 @@ test('a scale that is no power of two, or for another precision, is refused', { 
   whole.dispose();
 });
 
-test('60 steps of a small ViT in f16 have the losses of fp32 within 3e-2, and equal bits when they are repeated', { skip }, async () => {
-  const steps = 60;
+test('40 steps of a small ViT in f16 have the losses of fp32 within 3e-2, and equal bits when they are repeated', { skip }, async () => {
+  const steps = 40;
   const options = { precision: 'f16', gradientScale: 65536 } as const;
   const whole = await smallTraining('native', steps);
   const half = await smallTraining('webgpu', steps, options);
