@@ -4,7 +4,7 @@
 const words = new Set([
   ...['runs', 'schedules', 'evaluations', 'index', 'manifests', 'none-of-01', 'incarnations'],
   ...['log', 'log-snapshots', 'heartbeats', 'checkpoints', 'checkpoint-pins', 'revisions', 'series'],
-  ...['run-queue', 'evaluation-queue', 'manifest-locations', 'datasets'],
+  ...['run-queue', 'evaluation-queue', 'run-waiting', 'evaluation-waiting', 'manifest-locations', 'datasets'],
 ]);
 
 /**

@@ -17,6 +17,8 @@ export interface RunningService {
   /** `trainer`, or `data-2` for a replica. */
   readonly name: string;
   readonly service: ServiceName;
+  /** `worker`: it answers no calls. */
+  readonly role?: 'worker';
   /** gRPC: host:port. */
   readonly address: string;
   /** /metrics, /livez, /readyz: http://host:port. */
@@ -79,7 +81,7 @@ export function addressOf(service: ServiceName, flag: string | undefined, contex
   }
   const ofContext = context.server?.()?.[service];
   if (ofContext) return ofContext;
-  const running = readUpState(homeFolder(context))?.services.filter((s) => s.service === service) ?? [];
+  const running = readUpState(homeFolder(context))?.services.filter((s) => s.service === service && s.role !== 'worker') ?? [];
   if (running.length > 0) return running.map((s) => s.address).join(',');
   throw new CommandError(
     `the address of the ${service} service is not known: start all services with \`dropstream up\`, or give --${service} host:port, set ${variable} or choose a context`,

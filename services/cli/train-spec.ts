@@ -102,6 +102,7 @@ const rules: Record<OptionKind, string> = {
   number: 'a number',
   boolean: 'true or false',
   numbers: 'numbers separated by spaces or commas',
+  range: 'a whole number from 1, or two as MIN-MAX',
 };
 
 function parse(kind: OptionKind, text: string, wide: boolean): unknown {
@@ -115,6 +116,11 @@ function parse(kind: OptionKind, text: string, wide: boolean): unknown {
       return wide ? BigInt(text) : Number(text);
     case 'number':
       return parseNumber(text);
+    case 'range': {
+      const [, low, high] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(text) ?? [];
+      if (low === undefined || Number(low) < 1) return undefined;
+      return high === undefined ? { min: 1, max: Number(low) } : { min: Number(low), max: Number(high) };
+    }
     case 'numbers': {
       const parts = text.split(/[\s,]+/).filter((part) => part !== '');
       const numbers = parts.map(parseNumber);

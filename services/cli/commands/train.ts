@@ -65,7 +65,14 @@ export function addTrainCommand(program: Command, context: Context): void {
 }
 
 function commandOption(option: TrainOption): Option {
-  const shape = option.kind === 'boolean' ? '[true|false]' : option.kind === 'numbers' ? '<numbers...>' : '<value>';
+  const shape =
+    option.kind === 'boolean'
+      ? '[true|false]'
+      : option.kind === 'numbers'
+        ? '<numbers...>'
+        : option.kind === 'range'
+          ? '<n|min-max>'
+          : '<value>';
   const made = new Option(`--${option.name} ${shape}`, `${option.help} (default: ${option.default})`);
   if (isExplainedOption(option)) return made.hideHelp();
   return made.helpGroup(`${option.group}:`);

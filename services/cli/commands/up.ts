@@ -15,6 +15,7 @@ interface UpOptions {
   readonly dataRoot: string[];
   readonly store?: string;
   readonly dataReplicas: string;
+  readonly workers: string;
   readonly ports?: string;
   readonly gateway: boolean;
   readonly logLevel: string;
@@ -39,6 +40,7 @@ export function addUpCommand(program: Command, context: Context): void {
       'object store: a folder, file:///folder or s3://bucket/prefix?endpoint=… (default: DROPSTREAM_STORE, or .dropstream/store)',
     )
     .option('--data-replicas <n>', 'number of replicas of the data service, 1 to 64', '1')
+    .option('--workers <n>', 'number of processes that train, 1 to 64: several runs at once, or one run with `train --workers`', '1')
     .option(
       '--ports <list>',
       'ports: `default`, or a list such as gateway=7010,data=7011,scheduler=7012,trainer=7013,evaluator=7014 (default: free ports)',
@@ -58,9 +60,8 @@ async function up(options: UpOptions, context: Context): Promise<void> {
   const home = homeFolder(context);
   const store = options.store ?? context.env.DROPSTREAM_STORE ?? join(home, 'store');
   const dataRoots = (options.dataRoot.length > 0 ? options.dataRoot : [join(home, 'data')]).map((dir) => resolve(context.cwd, dir));
-  const replicas = Number(options.dataReplicas);
-  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 64)
-    throw new CommandError(`--data-replicas is ${options.dataReplicas}, must be from 1 to 64`, exitCodes.usage);
+  const replicas = countOf('--data-replicas', options.dataReplicas);
+  const workers = countOf('--workers', options.workers);
   makePrivateFolder(home);
   if (options.dataRoot.length === 0) makePrivateFolder(dataRoots[0]!);
 
@@ -73,6 +74,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
       store: store.includes('://') ? store : resolve(context.cwd, store),
       dataRoots,
       dataReplicas: replicas,
+      workers,
       ports: parsePorts(options.ports),
       gateway: options.gateway,
       env: context.env,
@@ -105,6 +107,13 @@ async function up(options: UpOptions, context: Context): Promise<void> {
     interrupted.close();
   }
   terminal.err('stopped');
+}
+
+function countOf(name: string, text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > 64)
+    throw new CommandError(`${name} is ${text}, must be from 1 to 64`, exitCodes.usage);
+  return count;
 }
 
 /** Resolves at SIGINT or SIGTERM. A second SIGINT ends the process at once, and its children end with it. */

@@ -304,12 +304,12 @@ export interface ListRunsRequest {
   /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
   /**
-   * Which runs to return: comparisons of state, model and labels.KEY joined by AND, for example
+   * Which runs to return: comparisons of state, model, priority and labels.KEY joined by AND, for example
    * `state = RUNNING AND labels.team = vision` (the syntax of aip.dev/160, of which `=`, `!=`, AND and OR between values are supported).
    * Empty: all runs.
    */
   filter: string;
-  /** Order of the runs: `name` or `create_time`, each with or without ` desc`. Default: `name`. */
+  /** Order of the runs: `name`, `create_time` or `priority`, each with or without ` desc`. Default: `name`. */
   orderBy: string;
 }
 
