@@ -35,7 +35,7 @@ export async function start(
       const routes: GatewayParts['routes'] = ({ leaving, identify, audit }) => {
         const unexpected = (error: unknown, method: string): void => logger.error({ error, method }, 'a call could not be passed on');
         const { maxUnaryMs, maxStreams, maxBodyBytes } = config;
-        forwarder = new Forwarder({ clients, registry: protos.registry, maxUnaryMs, maxStreams, identify, unexpected });
+        forwarder = new Forwarder({ clients, registry: protos.registry, maxUnaryMs, maxStreams, identify, unexpected, leaving });
         return new RpcRoutes({
           ...protos,
           forwarder,
@@ -44,7 +44,6 @@ export async function start(
           audit,
           maxBodyBytes,
           maxTimeoutMs: LONGEST_MS,
-          shutdownSignal: leaving,
         });
       };
       const { allowedHost: allowedHosts, allowedOrigin: allowedOrigins } = config;

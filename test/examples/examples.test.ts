@@ -69,8 +69,8 @@ test('the examples of the documents', async (t) => {
     const { stdout } = await run(example('http.sh'), [], options);
     const [rates, runs, evaluations, missing, stream] = stdout.trim().split('\n');
     assert.deepEqual(
-      (JSON.parse(rates!) as { rates: { rate?: number }[] }).rates.map(({ rate }) => rate ?? 0),
-      [0.1, 0.05, 0],
+      (JSON.parse(rates!) as { rates: { rate?: number }[] }).rates.map(({ rate = 0 }) => rate.toFixed(4)),
+      ['0.1000', '0.0500', '0.0000'],
     );
     assert.deepEqual([runs, evaluations], ['{}', '{}']);
     assert.match(missing!, /"code":"not_found".*google\.rpc\.ErrorInfo/);

@@ -37,11 +37,15 @@ export interface ForwardOptions {
   /** Default: the services decide alone. */
   readonly identify?: Identify | undefined;
   readonly unexpected: (error: unknown, method: string) => void;
+  /** Ends the streams that last when the gateway leaves; its reason is a ConnectError. Other calls may finish. */
+  readonly leaving: AbortSignal;
 }
 
 /** Headers that are passed on, besides those of the trace. */
 const passedOn = ['authorization', projectKey];
 const STREAM_RETRY_MS = 1000;
+/** Streams that go on until their caller leaves. */
+const lasting = /^(Watch|Stream)/;
 
 export class Forwarder {
   #streams = 0;
@@ -68,6 +72,10 @@ export class Forwarder {
     const record = begin(context);
     let messages: AsyncIterator<Message> | undefined;
     let hasSlot = false;
+    const ended = new AbortController();
+    const unlink = (lasting.test(method.name) ? [context.signal, this.options.leaving] : [context.signal]).map((signal) =>
+      link(signal, ended),
+    );
     try {
       const client = await this.#admit(method, message, context, record);
       if (this.#streams >= this.options.maxStreams)
@@ -79,6 +87,7 @@ export class Forwarder {
       const timeoutMs = context.timeoutMs();
       messages = client.stream(method, message, {
         ...optionsOf(context),
+        signal: ended.signal,
         ...(timeoutMs === undefined ? {} : { timeoutMs: Math.max(1, timeoutMs) }),
       });
       for (;;) {
@@ -88,8 +97,9 @@ export class Forwarder {
         yield next.value;
       }
     } catch (error) {
-      throw this.#failed(error, method, message, context, record);
+      throw this.#failed(error, method, message, ended, record);
     } finally {
+      for (const step of unlink) step();
       if (hasSlot) this.#streams--;
       await messages?.return?.();
     }
@@ -117,9 +127,15 @@ export class Forwarder {
     return client;
   }
 
-  #failed(error: unknown, method: DescMethod, message: Message, context: HandlerContext, record: CallRecord | undefined): ConnectError {
+  #failed(
+    error: unknown,
+    method: DescMethod,
+    message: Message,
+    { signal }: Pick<HandlerContext, 'signal'>,
+    record: CallRecord | undefined,
+  ): ConnectError {
     // Why the call has ended is known better here than by its service: the deadline, the caller, or the end of the gateway.
-    const reason: unknown = context.signal.aborted ? context.signal.reason : undefined;
+    const reason: unknown = signal.aborted ? signal.reason : undefined;
     const made = connectErrorOf(reason instanceof ConnectError ? reason : error, {
       registry: this.options.registry,
       backend: backendFor(method, message),
@@ -128,6 +144,14 @@ export class Forwarder {
     if (record) record.code = made.code;
     return made;
   }
+}
+
+/** @returns what unlinks them */
+function link(signal: AbortSignal, to: AbortController): () => void {
+  const abort = (): void => to.abort(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  return () => signal.removeEventListener('abort', abort);
 }
 
 function begin(context: HandlerContext): CallRecord | undefined {

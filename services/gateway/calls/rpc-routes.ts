@@ -26,8 +26,6 @@ export interface RpcRoutesOptions {
   readonly audit?: Audit | undefined;
   /** A longer Connect-Timeout-Ms is refused. */
   readonly maxTimeoutMs: number;
-  /** Ends streams that last when the gateway leaves; its reason is a ConnectError. */
-  readonly shutdownSignal: AbortSignal;
 }
 
 /** Reads that succeeded or were cancelled are frequent. */
@@ -54,7 +52,6 @@ export class RpcRoutes {
       readMaxBytes: options.maxBodyBytes,
       maxTimeoutMs: options.maxTimeoutMs,
       acceptCompression: [compressionGzip, compressionBrotli],
-      shutdownSignal: options.shutdownSignal,
       jsonOptions: { registry: options.registry },
     });
     for (const method of services.flatMap((service) => service.methods)) {

@@ -13,7 +13,7 @@ import { brotliCompress, constants, gzip } from 'node:zlib';
 const places = ['../console/dist', '../../../../services/gateway/console/dist'];
 
 /** Where the build writes them; undefined: it has not. */
-export const consoleFolder = (): string | undefined =>
+const consoleFolder = (): string | undefined =>
   places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((folder) => existsSync(join(folder, 'index.html')));
 
 const types: Readonly<Record<string, string>> = {

@@ -43,6 +43,7 @@ export function createHttpServer(options: ServerOptions, parts: GatewayParts): R
     }
     if (handler) {
       if (admitted.cors['access-control-allow-origin'] !== undefined) response.setHeader('cross-origin-resource-policy', 'cross-origin');
+      response.setHeader('cache-control', 'no-store');
       await routes.answer(handler, request, response);
       return 'call';
     }
