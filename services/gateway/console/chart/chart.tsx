@@ -7,7 +7,7 @@ import { useWidth } from '../widgets/use-width.js';
 import { plotOptions } from './options.js';
 import type { Band } from './overlays.js';
 import { type Line, plotData } from './plot-data.js';
-import { LINE_COLORS, themeChanges } from './theme.js';
+import { chartTheme, LINE_COLORS, themeChanges } from './theme.js';
 import { panned, type Window, zoomed } from './window.js';
 
 export interface ChartProps {
@@ -33,8 +33,11 @@ export interface ChartProps {
   readonly height?: number;
 }
 
+const USUAL_HEIGHT = 168;
+
 export function Chart(props: ChartProps) {
-  const { title, lines, version, full, log = false, height = 168 } = props;
+  const { title, lines, version, full, log = false } = props;
+  const height = Math.round((props.height ?? USUAL_HEIGHT) * chartTheme().scale);
   const holder = useRef<HTMLDivElement>(null);
   const readout = useRef<HTMLSpanElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);

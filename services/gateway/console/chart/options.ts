@@ -40,8 +40,8 @@ export function plotOptions(drawing: Drawing, width: number): uPlot.Options {
       y: log ? { distr: 3 } : {},
     },
     axes: [
-      { ...axis, size: 24, gap: 4, values: (_, values) => values.map(formatX) },
-      { ...axis, size: 52, gap: 5, values: (_, values) => values.map((value) => (value === null ? '' : format(value))) },
+      { ...axis, size: 24 * chartTheme().scale, gap: 4, values: (_, values) => values.map(formatX) },
+      { ...axis, size: 52 * chartTheme().scale, gap: 5, values: (_, values) => values.map((value) => (value === null ? '' : format(value))) },
     ],
     series: [{}, ...lines.map(seriesOf)],
     bands: lines.flatMap(({ fillToNext, color }, k) =>

@@ -8,13 +8,19 @@ export interface ChartTheme {
   readonly rule: string;
   readonly band: string;
   readonly font: string;
+  /** Size of the page's text beside the usual one: it is larger on very wide screens, and if the reader wants it so. */
+  readonly scale: number;
 }
 
 /** Number of line colours; further lines repeat them with another dash. */
 export const LINE_COLORS = 6;
 
+/** Pixels of the page's text on usual screens. */
+const USUAL_TEXT = 13.5;
+
 function read(): ChartTheme {
   const style = getComputedStyle(document.documentElement);
+  const scale = Number.parseFloat(style.fontSize) / USUAL_TEXT;
   const value = (name: string) => style.getPropertyValue(name).trim();
   return {
     lines: Array.from({ length: LINE_COLORS }, (_, k) => value(`--line-${k + 1}`)),
@@ -22,7 +28,8 @@ function read(): ChartTheme {
     muted: value('--muted'),
     rule: value('--rule'),
     band: value('--band'),
-    font: `11px ${value('--sans')}`,
+    font: `${11 * scale}px ${value('--sans')}`,
+    scale,
   };
 }
 
