@@ -13,7 +13,7 @@ let browser: Browser;
 let system: ConsoleSystem;
 
 before(async () => {
-  const found = await openBrowser({ after });
+  const found = await openBrowser();
   if ('skip' in found) {
     skip = found.skip;
     return;
@@ -21,7 +21,10 @@ before(async () => {
   browser = found;
   system = await startConsoleSystem();
 });
-after(() => system?.stop());
+after(async () => {
+  await browser?.close();
+  await system?.stop();
+});
 
 /** A test with a page of its own, which must not complain. */
 function shown(name: string, look: (page: Page, watched: WatchedPage) => Promise<void>): void {

@@ -1,16 +1,13 @@
 /** The console in Chromium, with what a page complained about. */
-import type { TestContext } from 'node:test';
 import axe from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { findTool } from './tool.js';
 
-/** A browser that ends with the test, or why there is none. */
-export async function openBrowser(t: Pick<TestContext, 'after'>): Promise<Browser | { readonly skip: string }> {
+/** A browser, which the caller closes, or why there is none. */
+export async function openBrowser(): Promise<Browser | { readonly skip: string }> {
   const tool = await findTool('chromium');
   if ('skip' in tool) return tool;
-  const browser = await chromium.launch({ executablePath: tool.path, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
-  t.after(() => browser.close());
-  return browser;
+  return await chromium.launch({ executablePath: tool.path, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 }
 
 export interface PageOptions {

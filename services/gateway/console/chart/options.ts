@@ -41,7 +41,12 @@ export function plotOptions(drawing: Drawing, width: number): uPlot.Options {
     },
     axes: [
       { ...axis, size: 24 * chartTheme().scale, gap: 4, values: (_, values) => values.map(formatX) },
-      { ...axis, size: 52 * chartTheme().scale, gap: 5, values: (_, values) => values.map((value) => (value === null ? '' : format(value))) },
+      {
+        ...axis,
+        size: 52 * chartTheme().scale,
+        gap: 5,
+        values: (_, values) => values.map((value) => (value === null ? '' : format(value))),
+      },
     ],
     series: [{}, ...lines.map(seriesOf)],
     bands: lines.flatMap(({ fillToNext, color }, k) =>
