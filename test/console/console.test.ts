@@ -175,7 +175,7 @@ shown('a schedule is stored, revised under the pointer and by keys, and deleted'
   const rate = page.getByRole('slider', { name: 'Drop rate' });
   await rate.focus();
   await page.keyboard.press('ArrowUp');
-  assert.equal(await rate.getAttribute('aria-valuenow'), '0.105');
+  await until('the new rate', async () => (await rate.getAttribute('aria-valuenow')) === '0.105', patience);
   const box = (await page.getByRole('slider', { name: 'Cutoff epoch' }).boundingBox())!;
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   await page.mouse.down();

@@ -58,7 +58,7 @@ function Page({ route }: { readonly route: Route }) {
       return <SystemPage project={project} />;
     default:
       return (
-        <Empty title="There is no such page.">
+        <Empty page title="There is no such page.">
           <p>
             The address does not name anything. <a href={link(`${project}/runs`)}>Go to the runs</a>
           </p>

@@ -15,7 +15,7 @@ export function RunPage({ name }: { readonly name: string }) {
   const { run, history, version, error, complete, reload } = useRun(name);
   if (error instanceof RpcError && error.code === 'not_found' && run === undefined) {
     return (
-      <Empty title={`There is no run ${idOf(name)}.`}>
+      <Empty page title={`There is no run ${idOf(name)}.`}>
         <p>
           It may have been deleted. <a href={link(`${projectOf(name)}/runs`)}>Go to the runs</a>
         </p>

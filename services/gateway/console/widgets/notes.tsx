@@ -25,10 +25,11 @@ export function ErrorNote({ error, stale = false }: { readonly error: Error; rea
   );
 }
 
-export function Empty({ title, children }: { readonly title: string; readonly children?: ComponentChildren }) {
+/** `page`: it is all that the page shows. */
+export function Empty({ title, page = false, children }: { readonly title: string; readonly page?: boolean; readonly children?: ComponentChildren }) {
   return (
     <div class="empty">
-      <strong>{title}</strong>
+      {page ? <h1>{title}</h1> : <strong>{title}</strong>}
       {children}
     </div>
   );
