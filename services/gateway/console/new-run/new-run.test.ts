@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { runSpecEnums } from '#spec/words.js';
 import { trainRequest } from '../../../cli/train-spec.js';
 import { shownOptions, specOptions } from '../run/options-of.js';
 import { commandLine, pythonCall, typescriptCall } from './same-call.js';
-import { specOf, type Values } from './spec-of.js';
+import { choices, specOf, type Values } from './spec-of.js';
 import { modelsIn } from './use-checked.js';
 
 const manifest = 'a'.repeat(64);
@@ -40,6 +41,15 @@ test('the form and the command line that it shows make the same spec', () => {
     given[name] = own.length === 1 ? own[0]! : own;
   }
   assert.deepEqual(RunSpec.fromJSON(spec), trainRequest(given).spec);
+});
+
+test('the words of the form are those of the protos', () => {
+  for (const [field, [prefix, ...words]] of Object.entries(choices)) {
+    const known = runSpecEnums[field as keyof typeof runSpecEnums];
+    assert.deepEqual(words, known.words, field);
+    assert.equal(known.names[0], `${prefix}_${words[0]!.toUpperCase()}`);
+  }
+  assert.deepEqual(Object.keys(choices).sort(), Object.keys(runSpecEnums).sort());
 });
 
 test('texts that are no values are problems at their options', () => {

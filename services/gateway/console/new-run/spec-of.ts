@@ -12,7 +12,7 @@ export const choices: Partial<Record<keyof RunSpec, readonly [prefix: string, ..
   dropSchedule: ['DROP_SCHEDULE', 'constant', 'linear'],
   opt: ['OPTIMIZER', 'adamw', 'sgd', 'momentum'],
   engine: ['ENGINE', 'native', 'webgpu', 'auto', 'tfjs', 'tensorflow'],
-  precision: ['PRECISION', 'fp32', 'bf16'],
+  precision: ['PRECISION', 'fp32', 'bf16', 'f16'],
   trainInterpolation: ['TRAIN_INTERPOLATION', 'bicubic', 'bilinear', 'random'],
   remode: ['ERASE_MODE', 'pixel', 'rand', 'const'],
   mixupMode: ['MIXUP_MODE', 'batch', 'pair', 'elem'],

@@ -26,7 +26,15 @@ export function ErrorNote({ error, stale = false }: { readonly error: Error; rea
 }
 
 /** `page`: it is all that the page shows. */
-export function Empty({ title, page = false, children }: { readonly title: string; readonly page?: boolean; readonly children?: ComponentChildren }) {
+export function Empty({
+  title,
+  page = false,
+  children,
+}: {
+  readonly title: string;
+  readonly page?: boolean;
+  readonly children?: ComponentChildren;
+}) {
   return (
     <div class="empty">
       {page ? <h1>{title}</h1> : <strong>{title}</strong>}
