@@ -3,6 +3,7 @@ import type { RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import type { Json } from './json.js';
 import { mayPass } from './rpc-error.js';
 import { stream } from './stream.js';
+import { seen, unseen } from './visibility.js';
 
 export type Event = Json<RunEvent>;
 
@@ -23,9 +24,11 @@ export async function* watchRun({ name, uid, after, onTrouble }: Watching, signa
   let waitMs = FIRST_WAIT_MS;
   let last = after;
   for (;;) {
+    await seen(signal);
+    const hidden = unseen();
     try {
       const request = { name, afterSequence: last, ...(uid !== undefined && { uid }) };
-      for await (const messages of stream('TrainerService/WatchRun', request, signal)) {
+      for await (const messages of stream('TrainerService/WatchRun', request, AbortSignal.any([signal, hidden.signal]))) {
         const events = messages.flatMap(({ event }) => (event === undefined ? [] : [event]));
         onTrouble?.(undefined);
         waitMs = FIRST_WAIT_MS;
@@ -34,8 +37,12 @@ export async function* watchRun({ name, uid, after, onTrouble }: Watching, signa
       }
       return;
     } catch (error) {
-      if (signal.aborted || !mayPass(error)) throw error;
+      if (signal.aborted) throw error;
+      if (hidden.signal.aborted) continue;
+      if (!mayPass(error)) throw error;
       onTrouble?.(error as Error);
+    } finally {
+      hidden.close();
     }
     await pause(waitMs, signal);
     waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);

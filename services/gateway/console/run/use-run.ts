@@ -31,7 +31,8 @@ export function useRun(name: string): LiveRun {
     EVERY_MS,
   );
   const log = useLog(name, data, reload);
-  return { run: data, ...log, error: error ?? log.error, reload };
+  // A stream that says nothing new after it broke cannot say that it goes on; but nothing is missing then.
+  return { run: data, ...log, error: error ?? (log.complete ? undefined : log.error), reload };
 }
 
 function useLog(name: string, run: Json<Run> | undefined, reload: () => void): Omit<LiveRun, 'run' | 'reload'> {
