@@ -11,7 +11,7 @@ export const choices: Partial<Record<keyof RunSpec, readonly [prefix: string, ..
   dropMode: ['DROP_MODE', 'standard', 'early', 'late'],
   dropSchedule: ['DROP_SCHEDULE', 'constant', 'linear'],
   opt: ['OPTIMIZER', 'adamw', 'sgd', 'momentum'],
-  engine: ['ENGINE', 'native', 'webgpu', 'auto', 'tfjs', 'tensorflow'],
+  engine: ['ENGINE', 'native', 'tfjs', 'tensorflow', 'webgpu', 'auto'],
   precision: ['PRECISION', 'fp32', 'bf16', 'f16'],
   trainInterpolation: ['TRAIN_INTERPOLATION', 'bicubic', 'bilinear', 'random'],
   remode: ['ERASE_MODE', 'pixel', 'rand', 'const'],
