@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "simd/cpu.h"
 #include "simd/isa.h"
 
 namespace dropstream::pixels {
@@ -29,8 +30,9 @@ namespace {
 // also need byte permutes and byte products (Ice Lake, Zen 4 and newer), and the AVX2 kernels need BMI2.
 const PixelKernels& kernels_for([[maybe_unused]] Isa isa) {
 #if DROPSTREAM_HAS_avx512
-  if (isa >= Isa::avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni")) return avx512::pixel_table();
-  if (isa >= Isa::avx2 && __builtin_cpu_supports("bmi2")) return avx2::pixel_table();
+  const CpuFeatures& has = cpu_features();
+  if (isa >= Isa::avx512 && has.avx512vbmi && has.avx512vnni) return avx512::pixel_table();
+  if (isa >= Isa::avx2 && has.bmi2) return avx2::pixel_table();
 #endif
 #if DROPSTREAM_HAS_neon
   if (isa >= Isa::neon) return neon::pixel_table();

@@ -3,37 +3,15 @@
 #include <stdexcept>
 #include <string>
 
+#include "simd/cpu.h"
 #include "threads/tile-mode.h"
-
-#if DROPSTREAM_HAS_neon_bf16
-#if defined(__linux__)
-#include <sys/auxv.h>
-#elif defined(__APPLE__)
-#include <sys/sysctl.h>
-#endif
-#endif
 
 namespace dropstream {
 
 namespace {
 
-#if DROPSTREAM_HAS_neon_bf16
-// Whether this processor has FEAT_BF16.
-bool has_arm_bf16() {
-#if defined(__linux__)
-  constexpr unsigned long kBf16 = 1ul << 14;  // HWCAP2_BF16, which older headers lack
-  return getauxval(AT_HWCAP2) & kBf16;
-#elif defined(__APPLE__)
-  int found = 0;
-  size_t size = sizeof found;
-  return sysctlbyname("hw.optional.arm.FEAT_BF16", &found, &size, nullptr, 0) == 0 && found;
-#else
-  return false;
-#endif
-}
-#endif
-
 bool runs(Isa isa) {
+  [[maybe_unused]] const CpuFeatures& has = cpu_features();
   switch (isa) {
     case Isa::portable: return true;
 #if DROPSTREAM_HAS_neon
@@ -42,24 +20,22 @@ bool runs(Isa isa) {
     case Isa::neon: return false;
 #endif
 #if DROPSTREAM_HAS_neon_bf16
-    case Isa::neon_bf16: return has_arm_bf16();
+    case Isa::neon_bf16: return has.arm_bf16;
 #else
     case Isa::neon_bf16: return false;
 #endif
 #if DROPSTREAM_HAS_avx2
-    case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::avx2: return has.avx2 && has.fma;
 #else
     case Isa::avx2: return false;
 #endif
 #if DROPSTREAM_HAS_avx512
-    case Isa::avx512:
-      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512vl");
+    case Isa::avx512: return has.avx512f && has.avx512dq && has.avx512bw && has.avx512vl;
 #else
     case Isa::avx512: return false;
 #endif
 #if DROPSTREAM_HAS_avx512_bf16
-    case Isa::avx512_bf16: return runs(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
+    case Isa::avx512_bf16: return runs(Isa::avx512) && has.avx512bf16;
 #else
     case Isa::avx512_bf16: return false;
 #endif

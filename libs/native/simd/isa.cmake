@@ -33,7 +33,7 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$" OR CMAKE_OSX_ARCHITECT
 endif()
 
 find_package(Threads REQUIRED)
-add_library(dropstream_isa STATIC ${DROPSTREAM_NATIVE_DIR}/simd/isa.cc ${DROPSTREAM_NATIVE_DIR}/threads/tile-mode.cc ${DROPSTREAM_NATIVE_DIR}/threads/cores.cc)
+add_library(dropstream_isa STATIC ${DROPSTREAM_NATIVE_DIR}/simd/isa.cc ${DROPSTREAM_NATIVE_DIR}/simd/cpu.cc ${DROPSTREAM_NATIVE_DIR}/threads/tile-mode.cc ${DROPSTREAM_NATIVE_DIR}/threads/cores.cc)
 foreach(isa ${DROPSTREAM_ISAS})
   target_compile_definitions(dropstream_isa PUBLIC DROPSTREAM_HAS_${isa}=1)
 endforeach()
