@@ -61,6 +61,14 @@ async function testPaths(cpu) {
   return paths.join(', ');
 }
 
+/** The results of work that goes on at the same time, after all of it has ended. */
+async function settled(work) {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find(({ status }) => status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+  return outcomes.map(({ value }) => value);
+}
+
 /** @param asked the paths to test; without any, all of them and what does not depend on a path */
 async function testKernels(cpu, asked) {
   const output = await emulated(cpu, kernelTests, asked, { timeout: 20 * MINUTE_MS });
@@ -142,15 +150,16 @@ const say = (what) => {
 try {
   await compile();
   say(`compiled ${folder}`);
-  for (const cpu of Object.keys(processors)) {
-    say(`paths of ${cpu}: ${await testPaths(cpu)}`);
-    const asked = all ? [] : processors[cpu].filter((path) => cpu === 'max' && path !== 'portable');
-    if (all || asked.length > 0) say(`kernel tests as ${cpu}: ${await testKernels(cpu, asked)} checks, none failed`);
-  }
+  for (const cpu of Object.keys(processors)) say(`paths of ${cpu}: ${await testPaths(cpu)}`);
+  // Side by side, because most of each is one thread.
+  const kernels = all
+    ? Object.keys(processors).map((cpu) => testKernels(cpu, []))
+    : ['neon_bf16', 'neon'].map((path) => testKernels('max', [path]));
+  say(`kernel tests: ${(await settled(kernels)).join(', ')} checks, none failed`);
   const node = await nodeForArm64();
   say(`Node ${(await emulated('max', node, ['--version'])).trim()} for arm64`);
-  say(`pixels: ${await testPixels(node)}`);
-  say(`parity: ${await testParity(node)}`);
+  const [pixels, parity] = await settled([testPixels(node), testParity(node)]);
+  say(`pixels: ${pixels}; parity: ${parity}`);
 } catch (error) {
   if (!(error instanceof CheckFailed)) throw error;
   console.error(`test:arm64: ${error.message}`);
