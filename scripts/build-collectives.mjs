@@ -3,7 +3,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { findCompiler, packageFolder, removeForeignCache, root, run, versionOf } from './native-tools.mjs';
+import { run, versionOf } from './native/commands.mjs';
+import { neededFolder, root } from './native/sources.mjs';
 
 const source = join(root, 'libs', 'collectives', 'native');
 const shared = join(root, 'libs', 'native', 'binding');
@@ -41,22 +42,32 @@ function linkedGloo() {
   }
 }
 
-const compiler = findCompiler();
-const stamp = [hashSources(), `node-api-8 ${process.platform}-${process.arch}`, compiler.version, versionOf('cmake')].join('\n');
+/** CXX, which may carry arguments or a launcher, or the first compiler that is there. */
+function findCompiler() {
+  const asked = process.env.CXX;
+  for (const command of asked ? [asked] : ['c++', 'g++', 'clang++']) {
+    const version = versionOf(command.split(' ')[0]);
+    if (version) return { command: asked ? undefined : command, version };
+  }
+  return undefined;
+}
+
+if (process.env.DROPSTREAM_NATIVE === 'prebuilt') without('DROPSTREAM_NATIVE is prebuilt, and there is no prebuilt addon with Gloo');
+const [compiler, cmake] = [findCompiler(), versionOf('cmake')];
+if (compiler === undefined || cmake === undefined) without('there is no CMake or no C++17 compiler for the addon with Gloo');
+const stamp = [hashSources(), `node-api-8 ${process.platform}-${process.arch}`, compiler.version, cmake].join('\n');
 const current = () => `${stamp}\n${linkedGloo()}`;
 if (!process.argv.includes('--force') && existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === current()) {
   console.log('dropstream: the addon with Gloo is up to date');
   process.exit(0);
 }
 
-removeForeignCache(source, build);
+// What the cache says may be of another folder, or from before Gloo was installed or removed; there is little to compile.
+rmSync(build, { recursive: true, force: true });
 mkdirSync(build, { recursive: true });
-rmSync(stampFile, { force: true });
-// What the cache says of Gloo may be from before it was installed or removed.
-rmSync(join(build, 'CMakeCache.txt'), { force: true });
 const configured = await run('cmake', [
   ...['-S', source, '-B', build, '-DCMAKE_BUILD_TYPE=Release'],
-  `-DNODE_API_INCLUDE_DIR=${join(packageFolder('node-api-headers'), 'include')}`,
+  `-DNODE_API_INCLUDE_DIR=${join(neededFolder('node-api-headers'), 'include')}`,
   ...(compiler.command ? [`-DCMAKE_CXX_COMPILER=${compiler.command}`] : []),
 ]);
 if (configured.code !== 0) without('the addon with Gloo could not be configured', configured.log.slice(-4000));
@@ -64,7 +75,7 @@ if (/^-- dropstream: Gloo was not found$/m.test(configured.log))
   without('Gloo was not found (Debian, Ubuntu: apt-get install libgloo-dev)');
 if (!/^-- dropstream: Gloo at \S+$/m.test(configured.log))
   without('the Gloo that is installed is of another version than is known (0.5.0 of Debian 12)');
-const built = await run('cmake', ['--build', build, '--parallel', '2'], 'compiling the addon with Gloo');
+const built = await run('cmake', ['--build', build, '--parallel', '2'], { progress: 'compiling the addon with Gloo' });
 if (built.code !== 0) without('the addon with Gloo did not compile', built.log.slice(-6000));
 writeFileSync(stampFile, current());
 console.log(`dropstream: built ${relative(root, addon)} in ${Math.round(configured.seconds + built.seconds)} s`);

@@ -19,7 +19,8 @@ export const expectedSkips = [
     because: 'golden values and photographs are in a folder beside the checkout, because they are large and we may not publish them',
   },
   {
-    reason: /^(minio|grpcurl|promtool|prometheus|helm|kubeconform|k8s-schemas|keda-scaler-client|kube-apiserver|etcd): no .*get-tool/,
+    reason:
+      /^(minio|grpcurl|promtool|prometheus|helm|kubeconform|k8s-schemas|keda-scaler-client|kube-apiserver|etcd|chromium): no .*get-tool/,
     here: withoutShared('tools', 'get-tool'),
     because: 'a script in a folder beside the checkout builds the test tools',
   },
@@ -28,6 +29,11 @@ export const expectedSkips = [
       /^(minio|grpcurl|promtool|prometheus|helm|kubeconform|k8s-schemas|keda-scaler-client|kube-apiserver|etcd): get-tool failed|^(helm-unittest: go build|keda: go mod download) failed/,
     here: spawnSync('go', ['version']).status !== 0,
     because: 'that script compiles the tools with Go, which may not be installed',
+  },
+  {
+    reason: /^chromium: get-tool failed/,
+    here: process.getuid?.() !== 0,
+    because: 'that script installs Chromium as a package of Debian, which only root may do',
   },
   {
     reason: /^otel-collector: it could not be compiled/,
@@ -45,7 +51,7 @@ export const expectedSkips = [
     because: 'WebGPU is an optional peer dependency; npm run setup:webgpu installs it',
   },
   {
-    reason: /^(executor webgpu|no WebGPU): /,
+    reason: /^(executor webgpu|no WebGPU|no WebGPU with f16): /,
     here: !withoutPackage('webgpu') && process.env.DROPSTREAM_WEBGPU_TESTS !== 'required',
     because: 'without a Vulkan driver there is no adapter; CI installs lavapipe and sets DROPSTREAM_WEBGPU_TESTS=required',
   },

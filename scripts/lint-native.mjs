@@ -13,7 +13,7 @@ const build = join(source, 'build', 'lint');
 const MINUTE_MS = 60_000;
 
 // A kernel is compiled once per instruction set; one of them is checked, the first of these that it is compiled for.
-const isas = ['amx', 'avx512_bf16', 'avx512', 'avx2', 'portable'];
+const isas = ['amx', 'avx512_bf16', 'avx512', 'avx2', 'neon_bf16', 'neon', 'portable'];
 
 function fail(status, message) {
   console.error(`lint:native: ${message}`);
@@ -64,6 +64,7 @@ function compileCommands() {
     '-DCMAKE_BUILD_TYPE=Release',
     '-DDROPSTREAM_TESTS=ON',
     '-DDROPSTREAM_BENCH=ON',
+    '-DDROPSTREAM_UNITY=OFF',
     `-DNODE_API_INCLUDE_DIR=${join(root, 'node_modules', 'node-api-headers', 'include')}`,
     `-DDROPSTREAM_JPEG_SOURCE=${join(root, 'node_modules', '@julusian', 'jpeg-turbo', 'deps', 'libjpeg-turbo')}`,
   ];

@@ -1,11 +1,13 @@
-// node scripts/release-papers.mjs FOLDER: what belongs to a release beside its tag, in FOLDER: the package, what users install with it (CycloneDX and
-// SPDX, from the lock file, without development dependencies), where the package comes from (an in-toto statement with SLSA's provenance, not signed:
-// `npm publish --provenance` on a CI host that npm knows signs one), and SHA256SUMS of all of them.
+// node scripts/release-papers.mjs FOLDER: what belongs to a release beside its tag, in FOLDER: the package, those of the prebuilt addons in prebuilt/, what
+// users install with it (CycloneDX and SPDX, from the lock file, without development dependencies), where the package comes from (an in-toto statement with
+// SLSA's provenance, not signed: `npm publish --provenance` on a CI host that npm knows signs one), and SHA256SUMS of all of them.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { prebuiltFolder } from './native/prebuilt.mjs';
+import { finishedPlatforms } from './prebuild/platforms.mjs';
 import { root } from './test-suites.mjs';
 
 const output = (command, ...args) => outputIn(root, command, ...args);
@@ -60,6 +62,7 @@ function write(folder) {
   const before = new Set(readdirSync(folder));
   output('npm', 'pack', '--pack-destination', folder);
   const tarball = readdirSync(folder).find((file) => file.endsWith('.tgz') && (!before.has(file) || file.includes(version)));
+  for (const platform of finishedPlatforms()) output('npm', 'pack', '--pack-destination', folder, prebuiltFolder(platform));
   for (const [format, ending] of [
     ['cyclonedx', 'cdx'],
     ['spdx', 'spdx'],

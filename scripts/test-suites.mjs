@@ -32,6 +32,7 @@ export const suites = {
   webgpu: [
     'libs/engine/webgpu/',
     'services/cli/gpu-tuning.test.ts',
+    'services/trainer/gpu-f16.test.ts',
     'services/trainer/gpu-faults.test.ts',
     'services/trainer/gpu-kill-and-pause.test.ts',
     'services/trainer/gpu-tuned-run.test.ts',
@@ -39,6 +40,8 @@ export const suites = {
   ],
   // The quick demo on a GPU takes a software device minutes, so CI does not run it.
   'webgpu-demo': ['services/cli/demo/gpu-demo.test.ts'],
+  // The web console in a real browser, on real services.
+  console: ['test/console/'],
   'end-to-end': [
     'services/cli/demo/demo.test.ts',
     'test/clients/',

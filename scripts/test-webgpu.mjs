@@ -19,7 +19,7 @@ function run(...args) {
 }
 
 run('scripts/run-tests.mjs', 'libs/engine/webgpu/', 'services/trainer/gpu-', 'services/cli/gpu-', ...shared);
-// The full models take a lavapipe more than ten minutes: `npm run parity -- --engine webgpu` has them.
+// The full models take lavapipe four minutes more in each precision: `npm run parity -- --engine webgpu` has them.
 const groups = 'optimizer,loss,models,trajectories';
 if (existsSync(fixtures))
   for (const precision of ['fp32', 'bf16'])

@@ -74,6 +74,7 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
     { kind: 'checkpoint', resource: `${fresh}/checkpoints/latest`, call: create({ finetune: `${fresh}/checkpoints/latest` }) },
   ],
   getRun: [{ kind: 'run', resource: run, call: () => trainer.getRun({ name: run }, soon) }],
+  getRunSeries: [{ kind: 'run', resource: run, call: () => trainer.getRunSeries({ name: run }, soon) }],
   listRuns: [],
   deleteRun: [{ kind: 'run', resource: run, call: () => trainer.deleteRun({ name: run }, soon) }],
   watchRun: [{ kind: 'run', resource: run, call: () => all(trainer.watchRun({ name: run }, soon)) }],

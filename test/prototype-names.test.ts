@@ -141,7 +141,7 @@ for (const name of members) {
     checkLabels(violations, labels);
     assert.equal(violations.empty, name === 'constructor');
     const filter = /^[a-z]+$/.test(name) ? runFilter(`labels.${name} = ""`)! : undefined;
-    const run = { id: 'r', state: 1, model: 'm', createMs: 0 };
+    const run = { id: 'r', state: 1, model: 'm', createMs: 0, priority: 0 };
     assert.equal(filter?.({ ...run, labels: {} }) ?? true, true, 'a label that a run does not have is empty');
     assert.equal(filter?.({ ...run, labels }) ?? false, false);
   });

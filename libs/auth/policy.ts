@@ -53,6 +53,7 @@ const rules: Readonly<Record<string, Rule>> = {
   'dropstream.v1.TrainerService/ListRuns': read,
   'dropstream.v1.TrainerService/DeleteRun': operate,
   'dropstream.v1.TrainerService/WatchRun': read,
+  'dropstream.v1.TrainerService/GetRunSeries': read,
   'dropstream.v1.TrainerService/PauseRun': submit,
   'dropstream.v1.TrainerService/ResumeRun': submit,
   'dropstream.v1.TrainerService/CancelRun': submit,

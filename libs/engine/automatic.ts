@@ -98,6 +98,7 @@ export async function chooseEngine(plan: PlanOn, options: ChoiceOptions, signal:
 const tolerances: Record<Precision, { readonly loss: number; readonly norm: number }> = {
   fp32: { loss: 1e-3, norm: 1e-2 },
   bf16: { loss: 3e-2, norm: 0.1 },
+  f16: { loss: 3e-2, norm: 0.1 },
 };
 
 /** What the trials of both engines say. */

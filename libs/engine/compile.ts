@@ -25,7 +25,7 @@ export interface CompileOptions {
   executor?: ExecutorName;
   /**
    * Default fp32. bf16 (native and webgpu) is mixed precision: matrix products and their operands are bf16; the residual stream, weights, optimizer,
-   * sums of norms and losses stay fp32.
+   * sums of norms and losses stay fp32. f16 (webgpu, on a GPU with `shader-f16`) is the same with binary16; steps then need a `gradientScale`.
    */
   precision?: Precision;
   /** Saves memory at the cost of a second forward pass (native only): keeps only the input of each block. Does not change bits. Default false. */

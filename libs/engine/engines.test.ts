@@ -27,6 +27,14 @@ test('the error about an unsupported option says what the executor supports', ()
   ]);
 });
 
+test('f16 is refused by every engine but webgpu, and so by the choice of an engine', () => {
+  const asked = { precision: 'f16', checkpointBlocks: false } as const;
+  assert.deepEqual(lacks('webgpu', asked), []);
+  assert.deepEqual(lacks(executorAsked('auto'), asked), [{ field: 'precision', value: 'f16', allowed: 'fp32 or bf16' }]);
+  for (const name of ['tfjs', 'tfjs-cpu', 'tfjs-tensorflow'] as const)
+    assert.deepEqual(lacks(name, asked), [{ field: 'precision', value: 'f16', allowed: 'fp32' }]);
+});
+
 test('every executor has fp32, and every precision and family has an executor', () => {
   const all = executorNames.map(abilitiesOf);
   for (const one of all) assert.ok(one.precisions.includes('fp32'));

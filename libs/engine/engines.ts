@@ -21,7 +21,7 @@ const tfjs: Abilities = { precisions: ['fp32'], families: everyFamily, recomputa
 
 const abilities: Readonly<Record<ExecutorName, Abilities>> = {
   native: { precisions: ['fp32', 'bf16'], families: everyFamily, recomputation: true },
-  webgpu: { precisions: ['fp32', 'bf16'], families: everyFamily, recomputation: true },
+  webgpu: { precisions: ['fp32', 'bf16', 'f16'], families: everyFamily, recomputation: true },
   tfjs,
   'tfjs-cpu': tfjs,
   'tfjs-tensorflow': tfjs,

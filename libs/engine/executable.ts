@@ -59,6 +59,11 @@ export interface OptimizerScalars {
   weightDecay: Float64Array;
   /** EMA decay, or −1 for none. */
   emaDecay: number;
+  /**
+   * The power of two that is part of the leaves' lossScale for precision f16: the gradient is divided by it. If the gradient is not finite, the step is
+   * skipped: only the EMA takes the weights in once more. Default: 1, and no step is skipped.
+   */
+  gradientScale?: number;
 }
 
 /** One leaf of a step (gradient-tree.ts). */
@@ -82,8 +87,10 @@ export interface LeafOutput {
 }
 
 export interface UpdateOutput {
-  /** Global L2 norm of the step's gradient before clipping. */
+  /** Global L2 norm of the step's gradient before clipping. Not finite if the step was skipped. */
   gradNorm: number;
+  /** The gradient is not finite, so the optimizer changed nothing (OptimizerScalars.gradientScale). */
+  skipped?: boolean;
   seconds: { optimizer: number };
 }
 
@@ -156,7 +163,7 @@ export interface Executable {
   /**
    * Computes the norm of the sum of all leaves, and applies clipping, optimizer and EMA. Ends the step in any case: it rejects if a leaf is missing,
    * and then the step's leaves are discarded. Without `optimizer`, only computes the norm; an update with one may follow. Until the next step begins,
-   * the gradients can be read: summed, but not clipped.
+   * the gradients can be read: summed, but neither clipped nor divided by gradientScale.
    */
   update(optimizer?: OptimizerScalars): Promise<UpdateOutput>;
   /**

@@ -8,6 +8,7 @@ export { ExecutorUnavailable, type Gpu } from './executor.js';
 export type { Fingerprint } from './fingerprint.js';
 export { leafRanges, subtreesWithin } from './gradient-tree.js';
 export { HostImages, type ImagePreparation, type PreparedImages } from './images.js';
+export { afterStep, firstLossScaling, type LossScaling } from './loss-scaling.js';
 export { type Precision, precisions } from './precision.js';
 export type {
   LeafRequest,
@@ -17,4 +18,4 @@ export type {
   ProgramState,
   StepRequest,
 } from './program.js';
-export { forgetTuning, type TunedProduct, tunedEngines, tuneEngine } from './tune.js';
+export { forgetTuning, type TunedProduct, tunedEngines, tunedPrecisions, tuneEngine } from './tune.js';

@@ -56,6 +56,11 @@ export interface StepRequest<Batch extends MicroBatch = MicroBatch> {
   random: StepRandom;
   /** Factor of every sample's loss in the gradient: 1 / samples of the whole step gives the gradient of the mean. */
   lossScale: number;
+  /**
+   * A further factor of every loss, a power of two (loss-scaling.ts), by which the optimizer divides the gradient. Only for precision f16. `accumulate`
+   * multiplies by it too; the `optimizer` of the step's update then names the same one.
+   */
+  gradientScale?: number;
   /** If absent, only gradients are computed. */
   optimizer?: OptimizerStep;
   /**
@@ -78,8 +83,10 @@ export interface StepResult {
   loss: number;
   /** Logits [samples, classes], for training accuracy. */
   logits: Float32Array;
-  /** Global L2 norm of the gradient before clipping. */
+  /** Global L2 norm of the gradient before clipping. Not finite if the step was skipped. */
   gradNorm: number;
+  /** The gradient overflowed in f16: the step changed neither weights nor moments. */
+  skipped: boolean;
   seconds: { forward: number; backward: number; optimizer: number };
 }
 
@@ -175,8 +182,9 @@ export class Program implements ImagePreparation {
    * One optimizer step: forward and backward pass over every micro-batch, leaf by leaf, and then clip, optimizer and EMA. Steps run in the order of
    * their calls. @throws StepCancelled after cancel(); the program is then as before the step
    */
-  async step({ microBatches, random, lossScale, optimizer, leaves }: StepRequest): Promise<StepResult> {
-    this.#checkLeaf(microBatches, lossScale);
+  async step({ microBatches, random, lossScale, gradientScale, optimizer, leaves }: StepRequest): Promise<StepResult> {
+    const scale = this.#scaleOf(lossScale, gradientScale);
+    this.#checkLeaf(microBatches, scale);
     const ranges = leafRanges(microBatches.length, leaves ?? defaultLeaves(microBatches.length));
     const rates = this.#takeRates();
     const randomness = this.#randomness(random, rates);
@@ -187,14 +195,14 @@ export class Program implements ImagePreparation {
       const samples = batches.reduce((sum, batch) => sum + batch.samples, 0);
       const masked = this.#masksOf(randomness, row, samples);
       row += samples;
-      return this.executor.accumulate({ microBatches: batches, random: masked, lossScale, index, leaves: ranges.length });
+      return this.executor.accumulate({ microBatches: batches, random: masked, lossScale: scale, index, leaves: ranges.length });
     });
-    const update = this.executor.update(optimizer && this.#scalars(optimizer, rates));
+    const update = this.executor.update(optimizer && { ...this.#scalars(optimizer, rates), ...(gradientScale && { gradientScale }) });
     const settled = await Promise.allSettled([...calls, update]);
     this.#freeRates = rates;
     for (const one of settled) if (one.status === 'rejected') throw one.reason;
     const parts = await Promise.all(calls);
-    const { gradNorm, seconds } = await update;
+    const { gradNorm, skipped = false, seconds } = await update;
     const losses = joined(parts.map((part) => part.losses));
     const total = (phase: keyof LeafOutput['seconds']) => parts.reduce((sum, part) => sum + part.seconds[phase], 0);
     return {
@@ -202,6 +210,7 @@ export class Program implements ImagePreparation {
       loss: mean(losses),
       logits: joined(parts.map(({ logits }) => logits)),
       gradNorm,
+      skipped,
       seconds: { forward: total('forward'), backward: total('backward'), ...seconds },
     };
   }
@@ -210,15 +219,16 @@ export class Program implements ImagePreparation {
    * Forward and backward pass over one leaf of a step, for a worker that computes some of the step's leaves, in any order. Call `update` when every
    * leaf was accumulated, here or by writeSubtree. @throws StepCancelled
    */
-  async accumulate({ microBatches, random, lossScale, leaf, leaves }: LeafRequest): Promise<LeafOutput> {
-    this.#checkLeaf(microBatches, lossScale);
+  async accumulate({ microBatches, random, lossScale, gradientScale, leaf, leaves }: LeafRequest): Promise<LeafOutput> {
+    const scale = this.#scaleOf(lossScale, gradientScale);
+    this.#checkLeaf(microBatches, scale);
     if (!Number.isInteger(leaves) || leaves < 1 || leaves > MOST_LEAVES) {
       throw new RangeError(`leaves: ${leaves} is not a whole number from 1 to ${MOST_LEAVES}`);
     }
     if (!Number.isInteger(leaf) || leaf < 0 || leaf >= leaves)
       throw new RangeError(`leaf: ${leaf} is not a whole number below leaves, ${leaves}`);
     const rates = this.#takeRates();
-    const call = this.executor.accumulate({ microBatches, random: this.#randomness(random, rates), lossScale, index: leaf, leaves });
+    const call = this.executor.accumulate({ microBatches, random: this.#randomness(random, rates), lossScale: scale, index: leaf, leaves });
     return call.finally(() => {
       this.#freeRates = rates;
     });
@@ -367,6 +377,16 @@ export class Program implements ImagePreparation {
     if (microBatches.length === 0) throw new RangeError('microBatches: a step needs at least one');
     if (!Number.isFinite(lossScale)) throw new RangeError(`lossScale: ${lossScale} is not finite`);
     for (const batch of microBatches) this.#check(batch);
+  }
+
+  /** The factor of the losses. */
+  #scaleOf(lossScale: number, gradientScale: number | undefined): number {
+    if (gradientScale === undefined) return lossScale;
+    if (this.fingerprint.precision !== 'f16')
+      throw new RangeError(`gradientScale: only for precision f16, not ${this.fingerprint.precision}`);
+    if (!(gradientScale > 0 && Number.isInteger(Math.log2(gradientScale))))
+      throw new RangeError(`gradientScale: ${gradientScale} is not a power of two`);
+    return lossScale * gradientScale;
   }
 
   #checkGradient({ length }: Float32Array): void {

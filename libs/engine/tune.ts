@@ -1,6 +1,7 @@
 /** Tuning of an engine to the user's machine. The code of the engine is loaded when it is used. */
 import type { TuneOptions, Tuning } from './webgpu/tuning/tune.js';
 
+export { tunedTypes as tunedPrecisions } from './webgpu/kernels/tile-shapes.js';
 export type { TunedProduct } from './webgpu/tuning/tune.js';
 
 /** The engines that have something to tune. */

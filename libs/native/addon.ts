@@ -1,6 +1,7 @@
 /**
- * The native addon and its exports. scripts/build-native.mjs builds it into libs/native/build/Release. It is found relative to this file, in the
- * sources (libs/native/addon.ts) or in the package (dist/libs/native/addon.js).
+ * The native addon and its exports. scripts/build-native.mjs puts it into libs/native/build/Release. It is found relative to this file, in the
+ * sources (libs/native/addon.ts) or in the package (dist/libs/native/addon.js). Where npm ran no install scripts, it is that of the optional package for
+ * this platform.
  *
  * The addon checks every field of an argument of type `object` and names wrong ones in its error; the types are declared by the callers.
  */
@@ -13,7 +14,8 @@ export type ProgramHandle = object;
 
 export interface EngineInfo {
   /**
-   * Instruction-set path in use: 'amx' (like avx512_bf16, with bf16 products in tiles) | 'avx512_bf16' | 'avx512' | 'avx2' | 'portable'.
+   * Instruction-set path in use: 'amx' (like avx512_bf16, with bf16 products in tiles) | 'avx512_bf16' | 'avx512' | 'avx2' | 'neon_bf16' | 'neon' |
+   * 'portable'.
    * DROPSTREAM_ISA forces one.
    */
   isa: string;
@@ -85,7 +87,7 @@ interface MemoryExports {
 export interface PixelInfo {
   /** 'libjpeg-turbo 2.1.3, with SIMD' */
   jpeg: string;
-  /** The kernels in use: 'avx512', 'avx2' or 'portable'. */
+  /** The kernels in use: 'avx512', 'avx2', 'neon' or 'portable'. */
   path: string;
   threads: number;
 }
@@ -134,14 +136,35 @@ export class AddonUnavailable extends Error {
   }
 }
 
+/** Folder of the package, seen from here: the sources', and the compiled ones'. */
+const ROOTS = ['../../', '../../../'];
 const CANDIDATES = ['./build/Release/dropstream.node', '../../../libs/native/build/Release/dropstream.node'];
 let loaded: Addon | undefined;
+
+/**
+ * The addon of the optional package for this platform, which has the version of this one. npm installs only packages whose C library this machine has, so
+ * that at most one is found.
+ */
+function addonOfPlatform(): string | undefined {
+  const require = createRequire(import.meta.url);
+  const versionOf = (name: string): string | undefined => {
+    try {
+      return (require(name) as { version?: string }).version;
+    } catch {
+      return undefined;
+    }
+  };
+  const own = ROOTS.map((root) => versionOf(fileURLToPath(new URL('package.json', new URL(root, import.meta.url))))).find(Boolean);
+  const name = `@dropstream/native-${process.platform}-${process.arch}`;
+  const fitting = [`${name}-gnu`, `${name}-musl`, name].find((each) => own !== undefined && versionOf(`${each}/package.json`) === own);
+  return fitting && require.resolve(fitting);
+}
 
 /** The addon's exports, loaded once per thread. @throws AddonUnavailable */
 export function loadAddon(): Addon {
   if (loaded) return loaded;
   const paths = CANDIDATES.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)));
-  const path = paths.find((candidate) => existsSync(candidate));
+  const path = paths.find((candidate) => existsSync(candidate)) ?? addonOfPlatform();
   if (!path) throw new AddonUnavailable(paths[0] as string, 'not built');
   try {
     loaded = createRequire(import.meta.url)(path) as Addon;

@@ -7,6 +7,12 @@ namespace dropstream {
 namespace portable {
 const KernelTable& kernel_table();
 }
+namespace neon {
+const KernelTable& kernel_table();
+}
+namespace neon_bf16 {
+const KernelTable& kernel_table();
+}
 namespace avx2 {
 const KernelTable& kernel_table();
 }
@@ -26,6 +32,18 @@ namespace {
 const KernelTable& table_of(Isa isa) {
   switch (isa) {
     case Isa::portable: break;
+    case Isa::neon:
+#if DROPSTREAM_HAS_neon
+      return neon::kernel_table();
+#else
+      break;
+#endif
+    case Isa::neon_bf16:
+#if DROPSTREAM_HAS_neon_bf16
+      return neon_bf16::kernel_table();
+#else
+      break;
+#endif
     case Isa::avx2:
 #if DROPSTREAM_HAS_avx2
       return avx2::kernel_table();

@@ -1,12 +1,8 @@
 /** Server reflection and health, so that grpcurl and grpc-health-probe only need the address. */
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { PackageDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-
-/** Made by `buf build -o libs/protocol/descriptors.binpb`; compiled code finds it from dist/libs/rpc. */
-const places = ['../protocol/descriptors.binpb', '../../../libs/protocol/descriptors.binpb'];
+import { readDescriptors } from './descriptors.js';
 
 /** Reflection of the project's protos and of health, limited to the services of this server. */
 export function reflectionOf(serviceNames: readonly string[]): ReflectionService {
@@ -26,11 +22,4 @@ function splitSet(set: Uint8Array): Buffer[] {
     else reader.skip(wireType);
   }
   return files;
-}
-
-function readDescriptors(): Buffer {
-  const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
-  const path = paths.find((p) => existsSync(p));
-  if (path === undefined) throw new Error(`no descriptors for reflection at ${paths.join(' or ')}: run npm run generate`);
-  return readFileSync(path);
 }

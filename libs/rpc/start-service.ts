@@ -17,6 +17,8 @@ import { watchTls } from './tls/watched-tls.js';
 
 export interface ServiceParts {
   readonly services: readonly BoundService[];
+  /** Makes what listens on the port, if that is not a gRPC server. */
+  readonly listener?: (options: ServerOptions) => RpcServer;
   /** Runs when draining begins, while calls are still served: stops workers and writes checkpoints. */
   readonly drain?: () => Promise<void>;
   /** Runs last, when no call is left: closes stores and clients. */
@@ -25,7 +27,7 @@ export interface ServiceParts {
 }
 
 export interface StartOptions {
-  /** `data`, `scheduler`, `trainer` or `evaluator`. */
+  /** `data`, `scheduler`, `trainer`, `evaluator` or `gateway`. */
   readonly name: string;
   readonly config: ServiceConfig;
   /** Creates the service's own parts. It may wait; until it resolves, the service is not ready. If it throws, the start fails. */
@@ -107,7 +109,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
     const built = await options.build({ logger, registry, signal: options.signal, setServing, quotas });
     parts = built;
     undo.unshift(() => built.close?.());
-    server = createServer({
+    server = (built.listener ?? createServer)({
       services: built.services,
       host: config.host,
       port: config.port,
@@ -147,7 +149,8 @@ export async function startService(options: StartOptions): Promise<RunningServic
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };
-    const usualDelayMs = built.services.length === 0 ? 0 : config.drainDelayMs;
+    const isCalled = built.services.length > 0 || built.listener !== undefined;
+    const usualDelayMs = isCalled ? config.drainDelayMs : 0;
     const drain: RunningService['drain'] = ({ delayMs = usualDelayMs, graceMs = config.drainMs } = {}) => (ended ??= end(delayMs, graceMs));
     const close = (): Promise<void> => {
       hurry.abort();

@@ -10,6 +10,23 @@ test('wanted workers are the work that waits and that is under way, so a worker 
   assert.equal(workersWanted([]), 0);
 });
 
+test('a run that several workers may train wants as many, whether it waits or has begun, within the limit of its project', () => {
+  const of = workByProject([
+    { project: 'a', waits: true, workers: 4 },
+    { project: 'a', waits: false, workers: 3 },
+    { project: 'b', waits: false },
+  ]);
+  assert.deepEqual(of, [
+    { project: 'a', waiting: 6, owned: 1 },
+    { project: 'b', waiting: 0, owned: 1 },
+  ]);
+  assert.equal(workersWanted(of), 8);
+  assert.equal(
+    workersWanted(of, () => 2),
+    3,
+  );
+});
+
 test('work beyond what a project may have at the same time wants no worker, and a limit that was lowered ends no claim', () => {
   fc.assert(
     fc.property(work, fc.nat(30), (pieces, limit) => {

@@ -11,14 +11,22 @@ export interface ProjectWork {
   readonly owned: number;
 }
 
-/** By project, from pieces of work that one worker each takes. @param work what is waiting, or claimed, and for whom */
-export function workByProject(work: Iterable<{ readonly project: string; readonly waits: boolean }>): ProjectWork[] {
+/** Something that is waiting, or claimed. */
+export interface WorkOfProject {
+  readonly project: string;
+  readonly waits: boolean;
+  /** Most workers that may share it; default 1. */
+  readonly workers?: number;
+}
+
+/** By project, in workers. What is claimed has one for certain; those that may still join it wait, too. */
+export function workByProject(work: Iterable<WorkOfProject>): ProjectWork[] {
   const found = new Map<string, { project: string; waiting: number; owned: number }>();
-  for (const { project, waits } of work) {
+  for (const { project, waits, workers = 1 } of work) {
     const of = found.get(project) ?? { project, waiting: 0, owned: 0 };
     found.set(project, of);
-    if (waits) of.waiting++;
-    else of.owned++;
+    of.waiting += waits ? workers : workers - 1;
+    if (!waits) of.owned++;
   }
   return [...found.values()];
 }

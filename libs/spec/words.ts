@@ -5,15 +5,15 @@ import { Optimizer, type RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { enumWords } from './enum-words.js';
 
-const f16 = 'no engine computes in float16; bf16 takes the same memory and needs no loss scaling';
-const noHalf = new Map(['f16', 'fp16', 'float16', 'half'].map((word) => [word, f16]));
+const half = 'float16 is called f16, and only the engine webgpu has it';
+const otherWords = new Map(['fp16', 'float16', 'half'].map((word) => [word, half]));
 
 export const dropKinds = enumWords(DropKind, 'DROP_KIND', 'dropout');
 export const dropModes = enumWords(DropMode, 'DROP_MODE', 'standard');
 export const dropSchedules = enumWords(DropSchedule, 'DROP_SCHEDULE', 'constant');
 export const optimizers = enumWords(Optimizer, 'OPTIMIZER', 'adamw');
 export const engines = enumWords(Engine, 'ENGINE', 'native');
-export const precisions = enumWords(Precision, 'PRECISION', 'fp32', noHalf);
+export const precisions = enumWords(Precision, 'PRECISION', 'fp32', otherWords);
 export const trainInterpolations = enumWords(TrainInterpolation, 'TRAIN_INTERPOLATION', 'bicubic');
 export const eraseModes = enumWords(EraseMode, 'ERASE_MODE', 'pixel');
 export const mixupModes = enumWords(MixupMode, 'MIXUP_MODE', 'batch');

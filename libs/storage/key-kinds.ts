@@ -3,8 +3,8 @@
 /** Words that stand in keys at a place where all keys of a layout have a word. */
 const words = new Set([
   ...['runs', 'schedules', 'evaluations', 'index', 'manifests', 'none-of-01', 'incarnations'],
-  ...['log', 'log-snapshots', 'heartbeats', 'checkpoints', 'checkpoint-pins', 'revisions'],
-  ...['run-queue', 'evaluation-queue', 'manifest-locations', 'datasets'],
+  ...['log', 'log-snapshots', 'heartbeats', 'checkpoints', 'checkpoint-pins', 'revisions', 'series'],
+  ...['run-queue', 'evaluation-queue', 'run-waiting', 'evaluation-waiting', 'manifest-locations', 'datasets'],
 ]);
 
 /**

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { parseOwnJson } from '#bounds/own-json.js';
 import { ObjectNotFound, type ObjectStore, type SignalOption } from './object-store.js';
 
 /**
@@ -24,6 +25,16 @@ export interface HeartbeatOptions {
   onLost(error: unknown): void;
 }
 
+/** What an owner tells besides being alive: the group that others may join. */
+export interface GroupOffer {
+  /** host:port of the gRPC server of the worker that leads. */
+  readonly address: string;
+  /** Number of workers that compute the work, the owner included. */
+  readonly members: number;
+  /** Number of workers that may still join. */
+  readonly wants: number;
+}
+
 /** A put that hangs is aborted after this time or the interval, whichever is longer; then the next heartbeat is sent. */
 const SHORTEST_DEADLINE_MS = 1000;
 
@@ -34,6 +45,8 @@ export class Heartbeat {
   private lostTimer: NodeJS.Timeout | undefined;
   private lost = false;
   private lastError: unknown;
+  private offer: GroupOffer | undefined;
+  private hurry = new AbortController();
 
   private constructor(
     private readonly store: ObjectStore,
@@ -52,6 +65,12 @@ export class Heartbeat {
     return new Heartbeat(store, key, options, sentAtMs);
   }
 
+  /** Tells from the next heartbeat on, which is sent at once, that others may join; undefined: that nobody may. */
+  announce(offer: GroupOffer | undefined): void {
+    this.offer = offer;
+    this.hurry.abort();
+  }
+
   /** Stops the heartbeats and deletes the object. Claimants draw no conclusion from that: they still wait a full TTL. */
   async stop({ signal }: SignalOption = {}): Promise<void> {
     this.ending.abort();
@@ -65,11 +84,13 @@ export class Heartbeat {
     const { signal } = this.ending;
     let sentAtMs = firstSentAtMs;
     for (let beat = 1; ; beat++) {
-      await delay(Math.max(1, sentAtMs + intervalMs - performance.now()), undefined, { signal }).catch(() => undefined);
+      const waiting = AbortSignal.any([signal, this.hurry.signal]);
+      await delay(Math.max(1, sentAtMs + intervalMs - performance.now()), undefined, { signal: waiting }).catch(() => undefined);
       if (signal.aborted) return;
+      this.hurry = new AbortController();
       sentAtMs = performance.now();
       try {
-        await this.store.put(this.key, beatBytes(owner, beat), {
+        await this.store.put(this.key, beatBytes(owner, beat, this.offer), {
           contentType: 'application/json',
           signal: AbortSignal.any([signal, AbortSignal.timeout(Math.max(intervalMs, SHORTEST_DEADLINE_MS))]),
         });
@@ -97,7 +118,31 @@ export class Heartbeat {
   }
 }
 
-const beatBytes = (owner: string, beat: number): Buffer => Buffer.from(JSON.stringify({ owner, beat }));
+const beatBytes = (owner: string, beat: number, group?: GroupOffer): Buffer => Buffer.from(JSON.stringify({ owner, beat, group }));
+
+/** The group that the owner of a claim offers to join; undefined if it offers none, or has no heartbeat. @throws errors of the store */
+export async function readOffer(store: ObjectStore, prefix: string, fence: number, signal: AbortSignal): Promise<GroupOffer | undefined> {
+  const heartbeat = await readHeartbeat(store, prefix, fence, signal);
+  if (heartbeat === undefined) return undefined;
+  try {
+    const { group } = parseOwnJson(Buffer.from(heartbeat).toString()) as { group?: Partial<GroupOffer> };
+    if (typeof group?.address !== 'string' || !Number.isInteger(group.members) || !Number.isInteger(group.wants)) return undefined;
+    return group as GroupOffer;
+  } catch (error) {
+    // Whatever is there instead of a heartbeat, it offers nothing; whether the owner is alive does not depend on what a heartbeat says.
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+async function readHeartbeat(store: ObjectStore, prefix: string, fence: number, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+  try {
+    return (await store.get(heartbeatKey(prefix, fence), { maxBytes: 64 << 10, signal })).bytes;
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return undefined;
+    throw error;
+  }
+}
 
 /**
  * Decides that an owner is gone: only after seeing the same heartbeat, or none, over a full TTL of this process's own clock. Another fence or other
@@ -136,12 +181,6 @@ export class StaleWatch {
   /** Reads the heartbeat from the store once. */
   async look(store: ObjectStore, prefix: string, fence: number, { signal }: SignalOption = {}): Promise<'watching' | 'stale'> {
     const askedAtMs = this.clock();
-    let heartbeat: Uint8Array | undefined;
-    try {
-      heartbeat = (await store.get(heartbeatKey(prefix, fence), { maxBytes: 64 << 10, signal })).bytes;
-    } catch (error) {
-      if (!(error instanceof ObjectNotFound)) throw error;
-    }
-    return this.observe(fence, heartbeat, askedAtMs);
+    return this.observe(fence, await readHeartbeat(store, prefix, fence, signal), askedAtMs);
   }
 }

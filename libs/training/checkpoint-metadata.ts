@@ -2,7 +2,7 @@
  * The metadata in the manifest of a training checkpoint, besides step, hashes and fingerprint: everything that an evaluator needs without contact to
  * the trainer. It is JSON. Within a version, the meaning of a field never changes.
  */
-import type { Fingerprint } from '#engine/index.js';
+import type { Fingerprint, LossScaling } from '#engine/index.js';
 
 export interface TrainingMetadata {
   /** Version 2: fields with a closed set of values are enums. Version 3: the uid of the run. */
@@ -26,6 +26,8 @@ export interface TrainingMetadata {
   readonly ema: boolean;
   /** Paths of the samples that could not be decoded so far. */
   readonly undecodable: readonly string[];
+  /** With precision f16: the state of the loss scaling, with which the next step begins. */
+  readonly lossScaling?: LossScaling;
 }
 
 /** The manifest's metadata is not that of a training checkpoint of this version. */
@@ -56,6 +58,9 @@ export function readTrainingMetadata(checkpoint: string, metadata: unknown): Tra
     return refuse('class names are missing');
   if (typeof found.ema !== 'boolean') return refuse('ema is missing');
   if (!Array.isArray(found.undecodable)) return refuse('the list of undecodable samples is missing');
+  const scaling = found.lossScaling;
+  const sound = scaling === undefined || (scaling.scale > 0 && count(scaling.steadySteps) && count(scaling.skippedSteps));
+  if (!sound) return refuse('the state of its loss scaling is not valid');
   return found as TrainingMetadata;
 }
 

@@ -47,11 +47,13 @@ const nameOf = ({ project, id }: Omit<QueueEntry, 'uid'>): string => `projects/$
 const prefixOf = (entry: QueueEntry): string => incarnationFolder(nameOf(entry), entry.uid);
 const logOf = (entry: QueueEntry) => new FoldedLog<Event, View>({ log: new RecordLog(store, `${prefixOf(entry)}/log`), codec, apply });
 
+let queued = 0;
 async function enqueue(queue: QueueIndex, work: Omit<QueueEntry, 'uid'>): Promise<QueueEntry> {
   const { uid } = await new Incarnations(store).mint('work', nameOf(work), () => ({}));
   const entry = { ...work, uid };
   await queue.add(entry);
   await logOf(entry).append((view) => (view === undefined ? { kind: 'created' } : undefined));
+  await queue.hints.add('claim', entry, { priority: 0, sinceMs: ++queued });
   return entry;
 }
 
@@ -322,9 +324,11 @@ test('a queue that cannot be read tells nothing, so nobody becomes idle by it', 
   const queue = new QueueIndex(store, `queue/${++queues}`);
   let looks = 0;
   const failing = Object.assign(Object.create(queue) as QueueIndex, {
-    entries: async () => {
-      looks++;
-      throw new Error('the store is away');
+    hints: {
+      list: async () => {
+        looks++;
+        throw new Error('the store is away');
+      },
     },
   });
   const { order, one } = idling(failing, 30, 0);

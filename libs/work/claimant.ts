@@ -1,39 +1,28 @@
 /**
- * Takes work off the queue: looks at every entry, claims work that is waiting or whose owner is gone, and works on at most `slots` entries at a time.
- * Projects get their shares (fair-queue.ts). Work that keeps failing without progress waits longer each time.
+ * Takes work off the queue while it has free slots: claims work that is waiting or whose owner is gone, and works on at most `slots` entries at a time.
+ * Projects get their shares (fair-queue.ts). Work that keeps failing without progress waits longer each time. Where nothing waits, a slot may join the
+ * work of another owner, until something waits again.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { quietly } from '#bounds/quietly.js';
-import { StaleWatch } from '#storage/lease.js';
-import type { ObjectStore } from '#storage/object-store.js';
-import type { Logger } from '#telemetry/logger.js';
-import { type BackOffPolicy, backOffMs } from './back-off.js';
-import type { Standing } from './claimed-log.js';
+import { StoreUnavailable } from '#storage/object-store.js';
 import { FairQueue } from './fair-queue.js';
 import type { ProjectShares } from './fair-share.js';
-import type { QueueEntry, QueueIndex } from './queue-index.js';
+import { type Membership, Memberships } from './memberships.js';
+import { keyOfEntry, type QueueEntry } from './queue-entry.js';
+import { type Candidate, QueueSurvey, type QueueSurveyOptions, type Survey } from './queue-survey.js';
+import { Readiness, type ReadinessOptions } from './readiness.js';
 
-/** What the newest record of an entry's log says. */
-export interface Found extends Standing {
-  readonly sequence: number;
-  /** True if its owner is known to have ended, so that no heartbeat has to be watched. */
-  readonly ownerEnded?: boolean;
-}
+export type { Found } from './readiness.js';
 
-export interface ClaimantOptions {
-  readonly queue: QueueIndex;
-  readonly store: ObjectStore;
-  readonly ttlMs: number;
-  readonly pollMs: number;
+export interface ClaimantOptions extends ReadinessOptions, Omit<QueueSurveyOptions, 'random' | 'knowsEnded'> {
   /** Number of entries that are worked on at the same time. */
   readonly slots: number;
   /** Weights and limits of projects; absent: equal shares, and no limits. */
   readonly shares?: ProjectShares | undefined;
-  readonly backOff: BackOffPolicy;
-  readonly logger: Logger;
-  /** The present standing of an entry and its sequence number; undefined if its log does not exist (yet). */
-  readonly standing: (entry: QueueEntry, signal: AbortSignal) => Promise<Found | undefined>;
-  readonly heartbeatPrefix: (entry: QueueEntry) => string;
+  /** See QueueSurveyOptions; default false. */
+  readonly knowsEnded?: boolean;
+  /** From 0 to below 1; default Math.random. */
+  readonly random?: () => number;
   /** Called last, for work that could be claimed now. If false, others may have the work until the next look. Absent: everything may be claimed. */
   readonly mayClaim?: (entry: QueueEntry, signal: AbortSignal) => Promise<boolean>;
   /**
@@ -41,6 +30,11 @@ export interface ClaimantOptions {
    * another worker was faster. Must not throw when the work itself fails.
    */
   readonly work: (entry: QueueEntry, seenFence: number, stopping: AbortSignal) => Promise<boolean>;
+  /**
+   * Joins the work of another owner, which has asked for members, until that ends or the membership is to be left. Resolves to false if it could not
+   * join. Absent: nobody is joined.
+   */
+  readonly join?: (entry: QueueEntry, membership: Membership) => Promise<boolean>;
   /** Called after every look with the number of waiting entries. */
   readonly onDepth?: (waiting: number) => void;
   readonly onActive?: (active: number) => void;
@@ -49,26 +43,36 @@ export interface ClaimantOptions {
   readonly onIdle?: () => void;
 }
 
-interface Watched {
-  readonly stale: StaleWatch;
-  sequence: number;
-  /** Time at which this process first saw that sequence number, by its own clock. */
-  sinceMs: number;
-}
+/** Number of logs that one look reads of what waits. The others are for the next looks, or for other workers. */
+const readsPerLook = 32;
+/** For how many polls work that could not be claimed is passed by, while more waits than one look reads. */
+const passedPolls = 10;
 
 export class Claimant {
   readonly #options: ClaimantOptions;
   readonly #stopping = new AbortController();
   readonly #active = new Map<string, Promise<void>>();
-  readonly #watched = new Map<string, Watched>();
   readonly #fair: FairQueue;
+  readonly #survey: QueueSurvey;
+  readonly #readiness: Readiness;
+  readonly #memberships: Memberships;
+  readonly #random: () => number;
+  /** Work that could not be claimed, until when it is passed by. */
+  readonly #passed = new Map<string, number>();
   #loop: Promise<void> = Promise.resolve();
+  #onFreed: () => void = () => {};
+  /** True if another worker was faster to claim what this one chose. */
+  #wasLate = false;
   /** When it last had work, or work that may yet become its own. */
   #busyAtMs = performance.now();
 
   constructor(options: ClaimantOptions) {
     this.#options = options;
-    this.#fair = new FairQueue(options.shares, keyOf);
+    this.#random = options.random ?? Math.random;
+    this.#fair = new FairQueue(options.shares, keyOfEntry);
+    this.#survey = new QueueSurvey({ ...options, random: this.#random, knowsEnded: options.knowsEnded ?? false });
+    this.#readiness = new Readiness(options);
+    this.#memberships = new Memberships({ ...options, random: this.#random });
   }
 
   start(): void {
@@ -85,8 +89,11 @@ export class Claimant {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
-    const { logger, pollMs } = this.#options;
+    const { logger } = this.#options;
     while (!signal.aborted) {
+      // Nobody can take anything while all slots are taken, so nothing is asked for.
+      if (this.#isFull && this.#memberships.size === 0) await this.#freed(signal);
+      if (signal.aborted) return;
       try {
         const hasProspects = await this.#look(signal);
         if (hasProspects || this.#active.size > 0) this.#busyAtMs = performance.now();
@@ -95,136 +102,160 @@ export class Claimant {
       } catch (error) {
         if (!signal.aborted) logger.warn({ error }, 'the queue could not be read');
       }
-      await delay(pollMs, undefined, { signal }).catch(() => {});
+      if (!this.#isFull || this.#memberships.size > 0) await this.#pause(signal);
     }
+  }
+
+  get #isFull(): boolean {
+    return this.#active.size >= this.#options.slots;
   }
 
   #isIdle(): boolean {
     return performance.now() - this.#busyAtMs >= (this.#options.idleMs ?? Number.POSITIVE_INFINITY);
   }
 
+  async #freed(signal: AbortSignal): Promise<void> {
+    const stop = (): void => this.#onFreed();
+    signal.addEventListener('abort', stop, { once: true });
+    await new Promise<void>((resolve) => {
+      this.#onFreed = resolve;
+    });
+    signal.removeEventListener('abort', stop);
+    // Those who were late for the same work do not choose again at the same time.
+    if (this.#wasLate) await delay(this.#options.pollMs * this.#random(), undefined, { signal }).catch(() => {});
+    this.#wasLate = false;
+  }
+
+  async #pause(signal: AbortSignal): Promise<void> {
+    await delay(this.#survey.pace.next(), undefined, { signal }).catch(() => {});
+  }
+
   /** @returns whether there is work that this process may have in a while, which a process that came after it would have to wait for again */
   async #look(signal: AbortSignal): Promise<boolean> {
-    const { queue, onDepth, logger, slots, mayClaim } = this.#options;
-    const entries = await queue.entries(signal);
-    const present = new Set(entries.map(keyOf));
-    for (const key of this.#watched.keys()) if (!present.has(key)) this.#watched.delete(key);
-    let waiting = 0;
-    let hasProspects = false;
-    // Entries that were passed by because all slots were taken have had no chance, so a slot that is given back meanwhile is for the next look.
-    let full = false;
-    const look = new Look(entries, (entry) => this.#options.standing(entry, signal));
-    for (const entry of this.#fair.order(entries)) {
-      if (this.#active.has(keyOf(entry))) continue;
+    const survey = await this.#survey.look(new Set(this.#active.keys()), signal);
+    let waiting = survey.claims.filter(({ hint, found }) => hint !== undefined || found?.state === 'waiting').length;
+    let [hasProspects, unsure, reads, late, skip] = [survey.doubts, false, 0, 0, 0];
+    // True if there may be something that this worker could claim.
+    let isLeft = false;
+    const isLong = survey.claims.length > readsPerLook;
+    for (const candidate of survey.claims.length === 0 ? [] : this.#fair.order(survey.claims, survey.owned)) {
+      // Entries that were passed by because all slots were taken have had no chance, so a slot that is given back meanwhile is for the next look.
+      const ends: boolean = (this.#isFull && this.#memberships.size === 0) || reads === readsPerLook;
+      isLeft ||= ends || skip > 0;
+      if (ends) break;
+      if (candidate.found === undefined) {
+        if (skip-- > 0 || (isLong && this.#isPassed(candidate))) continue;
+        reads++;
+      }
       try {
-        const found = await look.at(entry);
-        if (found === undefined) continue;
-        if (found.state === 'over') {
-          await this.#retire(entry, signal);
-          continue;
-        }
-        if (found.state === 'waiting') waiting++;
-        else this.#fair.saw(entry, found.fence);
-        full ||= this.#active.size >= slots;
-        if (full) continue;
-        const free = await this.#isFree(entry, found, signal);
-        hasProspects ||= free === 'later';
-        if (free !== 'now') continue;
-        if (found.state === 'waiting' && !(await this.#isWithinLimit(entry, look))) continue;
-        if (!((await mayClaim?.(entry, signal)) ?? true)) continue;
-        this.#fair.begins(entry);
-        this.#begin(entry, found.fence);
+        const { verdict, isWaiting } = await this.#consider(candidate, survey, signal);
+        if (!isWaiting && (candidate.hint || candidate.found?.state === 'waiting')) waiting--;
+        // What has an owner after all is watched from now on, as what a sweep has found.
+        if (verdict === 'late' || verdict === 'later') [hasProspects, unsure] = [true, unsure || verdict === 'late' || !candidate.hint];
+        // Many workers read the same names at the same time, so one that comes late leaves some to the others.
+        if (verdict === 'late') skip = Math.floor(this.#random() * 2 ** Math.min(++late, 5));
+        if (verdict !== 'now') this.#pass(candidate);
+        isLeft ||= verdict === 'now';
       } catch (error) {
         if (signal.aborted) return hasProspects;
-        logger.warn({ error, ...entry }, 'an entry of the queue could not be read');
+        this.#options.logger.warn({ error, project: candidate.project, id: candidate.id }, 'an entry of the queue could not be read');
+        if (!(error instanceof StoreUnavailable)) await this.#survey.wrong(candidate, undefined, signal).catch(() => {});
       }
     }
-    onDepth?.(waiting);
+    this.#survey.unsure = unsure;
+    this.#options.onDepth?.(Math.max(0, waiting));
+    if (!isLeft) this.#joinOne(survey);
     return hasProspects;
   }
 
+  /** Claims a candidate, unless something keeps it from that. */
+  async #consider(
+    candidate: Candidate,
+    survey: Survey,
+    signal: AbortSignal,
+  ): Promise<{ readonly verdict: 'now' | 'later' | 'never' | 'late'; readonly isWaiting: boolean }> {
+    const { standing, mayClaim } = this.#options;
+    const entry = { project: candidate.project, id: candidate.id, uid: candidate.uid };
+    const found = candidate.found ?? (await standing(entry, signal));
+    if (found === undefined) return { verdict: 'never', isWaiting: false };
+    const isWaiting = found.state === 'waiting';
+    if (found.state === 'over') {
+      await this.#survey.retire(candidate, signal);
+      return { verdict: 'never', isWaiting };
+    }
+    // Its owner is watched by the listing of the queue.
+    if (!isWaiting && candidate.hint && !found.ownerEnded) {
+      this.#fair.saw(entry);
+      await this.#survey.wrong(candidate, found, signal);
+      return { verdict: 'late', isWaiting };
+    }
+    const ready = await this.#readiness.of(entry, found, candidate.silent ?? false, signal);
+    if (ready !== 'now') return { verdict: ready, isWaiting };
+    if (isWaiting && !this.#isWithinLimit(entry, survey)) return { verdict: 'never', isWaiting };
+    if (!((await mayClaim?.(entry, signal)) ?? true)) return { verdict: 'never', isWaiting };
+    if (this.#isFull) this.#memberships.leaveOne();
+    else {
+      this.#fair.begins(entry);
+      this.#readiness.forget(entry);
+      this.#begin(entry, (stopping) => this.#options.work(entry, found.fence, stopping));
+    }
+    return { verdict: 'now', isWaiting };
+  }
+
   /** Whether the project of waiting work may have one more worker. Of several processes that find this at the same time, each may claim one. */
-  async #isWithinLimit({ project }: QueueEntry, look: Look): Promise<boolean> {
+  #isWithinLimit({ project }: QueueEntry, { owned }: Survey): boolean {
     const limit = this.#fair.limitOf(project);
     if (limit === Number.POSITIVE_INFINITY) return true;
-    return (await look.claimsOf(project, (entry) => this.#active.has(keyOf(entry)))) < limit;
+    const claims = new Set(owned.filter((entry) => entry.project === project).map(keyOfEntry));
+    for (const key of this.#active.keys()) if (key.startsWith(`${project}/`)) claims.add(key);
+    return claims.size < limit;
   }
 
-  /**
-   * Removes an entry whose work is over. Work that is queued again has its entry added both before and after its record, and the second time may fall
-   * just before this removal. So the log is read once more afterwards: one of the two sides sees the other.
-   */
-  async #retire(entry: QueueEntry, signal: AbortSignal): Promise<void> {
-    const { queue, standing } = this.#options;
-    await queue.remove(entry, signal);
-    const now = await standing(entry, signal);
-    if (now !== undefined && now.state !== 'over') await queue.add(entry, signal);
+  #isPassed(entry: QueueEntry): boolean {
+    const until = this.#passed.get(keyOfEntry(entry));
+    if (until === undefined) return false;
+    if (until > performance.now()) return true;
+    this.#passed.delete(keyOfEntry(entry));
+    return false;
   }
 
-  /**
-   * `now` if the work is waiting and its back-off is over, or if its owner is gone; `never` while its owner is alive. In between, it is `later`: each
-   * process counts the back-off, and the time for which it sees no heartbeat, for itself.
-   */
-  async #isFree(entry: QueueEntry, found: Found, signal: AbortSignal): Promise<'now' | 'later' | 'never'> {
-    const { ttlMs, backOff, store, heartbeatPrefix } = this.#options;
-    const now = performance.now();
-    const key = keyOf(entry);
-    const watched = this.#watched.get(key) ?? { stale: new StaleWatch(ttlMs), sequence: -1, sinceMs: now };
-    this.#watched.set(key, watched);
-    if (watched.sequence !== found.sequence) {
-      watched.sequence = found.sequence;
-      watched.sinceMs = now;
+  #pass(entry: QueueEntry): void {
+    this.#passed.set(keyOfEntry(entry), performance.now() + passedPolls * this.#options.pollMs);
+  }
+
+  /** Joins the owner who wants members and comes first by priority and shares. */
+  #joinOne(survey: Survey): void {
+    if (this.#options.join === undefined || this.#isFull || survey.joins.length === 0) return;
+    for (const hint of this.#fair.order(survey.joins, survey.owned)) {
+      if (this.#isPassed(hint)) continue;
+      const entry = { project: hint.project, id: hint.id, uid: hint.uid };
+      this.#fair.begins(entry);
+      this.#begin(entry, async (stopping) => {
+        const joined = await this.#memberships.join(entry, stopping);
+        if (!joined) this.#pass(entry);
+        return joined;
+      });
+      return;
     }
-    // Whoever says that an owner has ended has started this process after a pause of its own.
-    const attempts = found.ownerEnded ? found.fruitlessAttempts - 1 : found.fruitlessAttempts;
-    const rested = now - watched.sinceMs >= backOffMs(backOff, attempts);
-    if (found.state === 'waiting' || found.ownerEnded) return rested ? 'now' : 'later';
-    // The heartbeat is read even during the back-off, so that the time for which it stays unchanged is counted.
-    const standing = await watched.stale.look(store, heartbeatPrefix(entry), found.fence, { signal });
-    if (standing === 'stale') return rested ? 'now' : 'later';
-    return watched.stale.seenAlive ? 'never' : 'later';
   }
 
-  #begin(entry: QueueEntry, seenFence: number): void {
-    const { work, logger, onActive } = this.#options;
-    const key = keyOf(entry);
-    this.#watched.delete(key);
-    const done = work(entry, seenFence, this.#stopping.signal)
-      .catch((error) => logger.error({ error, ...entry }, 'work ended unexpectedly'))
+  #begin(entry: QueueEntry, work: (stopping: AbortSignal) => Promise<boolean>): void {
+    const { logger, onActive } = this.#options;
+    const key = keyOfEntry(entry);
+    const done = work(this.#stopping.signal)
+      .then(
+        (was) => {
+          this.#wasLate ||= !was;
+        },
+        (error) => logger.error({ error, ...entry }, 'work ended unexpectedly'),
+      )
       .then(() => {
         this.#active.delete(key);
         this.#busyAtMs = performance.now();
         onActive?.(this.#active.size);
+        this.#onFreed();
       });
     this.#active.set(key, done);
     onActive?.(this.#active.size);
   }
 }
-
-/** What one look at the queue has found: every log is read at most once. */
-class Look {
-  readonly #found = new Map<QueueEntry, Promise<Found | undefined>>();
-
-  constructor(
-    private readonly entries: readonly QueueEntry[],
-    private readonly standing: (entry: QueueEntry) => Promise<Found | undefined>,
-  ) {}
-
-  at(entry: QueueEntry): Promise<Found | undefined> {
-    const known = this.#found.get(entry) ?? quietly(this.standing(entry));
-    this.#found.set(entry, known);
-    return known;
-  }
-
-  /** Number of entries of a project that have an owner, which those that are `active` here have. What cannot be read has none. */
-  async claimsOf(project: string, active: (entry: QueueEntry) => boolean): Promise<number> {
-    let claims = 0;
-    for (const entry of this.entries) {
-      if (entry.project !== project) continue;
-      if (active(entry) || (await this.at(entry).catch(() => undefined))?.state === 'owned') claims++;
-    }
-    return claims;
-  }
-}
-
-const keyOf = ({ project, id, uid }: QueueEntry): string => `${project}/${id}/${uid}`;

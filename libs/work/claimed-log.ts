@@ -3,7 +3,7 @@
  * claimed the work or that somebody has ended it. At the latest, the next append detects a lost claim: it conflicts, and is not repeated.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Heartbeat, heartbeatKey } from '#storage/lease.js';
+import { type GroupOffer, Heartbeat, heartbeatKey } from '#storage/lease.js';
 import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import type { FoldedLog } from './folded-log.js';
 import type { Incarnations } from './incarnations.js';
@@ -67,6 +67,8 @@ export interface ClaimedLogOptions<E, V> {
   readonly pollMs: number;
   /** Called when no heartbeat has succeeded for so long that others may claim. The work goes on: only the log decides who owns it. */
   readonly onHeartbeatLost: (error: unknown) => void;
+  /** Called with every offer that is announced, so that others find it. */
+  readonly onOffer?: (offer: GroupOffer | undefined) => void;
 }
 
 export class ClaimedLog<E, V> {
@@ -121,6 +123,17 @@ export class ClaimedLog<E, V> {
     const view = (await this.#options.log.refresh(signal)) as V;
     this.#check(view);
     return view;
+  }
+
+  /** Tells other workers that they may join; undefined: that they may not. */
+  announce(offer: GroupOffer | undefined): void {
+    this.#heartbeat?.announce(offer);
+    this.#options.onOffer?.(offer);
+  }
+
+  /** Sequence number of the claim. */
+  get fence(): number {
+    return this.#options.fence;
   }
 
   /** Stops the heartbeat and the polling. The claim itself ends with the appended record or with the next claim. */

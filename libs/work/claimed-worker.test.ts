@@ -57,6 +57,7 @@ async function enqueue(project: string, count: number): Promise<{ queue: QueueIn
     entries.push(entry);
     await queue.add(entry);
     await logOf(entry).append((view) => (view === undefined ? { kind: 'created' } : undefined));
+    await queue.hints.add('claim', entry, { priority: 0, sinceMs: 0 });
   }
   return { queue, entries };
 }
@@ -74,6 +75,7 @@ function startWorker(t: { after(end: () => Promise<void>): void }, queue: QueueI
     name: nameOf,
     heartbeatPrefix: (entry) => `${prefixOf(entry)}/heartbeats`,
     standing: (view) => view,
+    place: () => ({ priority: 0, sinceMs: 0 }),
     claim: (_, worker) => ({ kind: 'claimed', worker }),
     attempt: async () => ({ kind: 'done', text: '' }),
     ended: ({ text }) => ({ kind: 'done', text }),

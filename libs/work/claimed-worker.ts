@@ -12,12 +12,15 @@ import type { Logger } from '#telemetry/logger.js';
 import type { SpanContext } from '#telemetry/tracing.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
 import { AttemptTrace } from './attempt-trace.js';
+import { ClaimHints } from './claim-hints.js';
 import { Claimant, type Found } from './claimant.js';
 import { ClaimedLog, type Standing } from './claimed-log.js';
 import type { ProjectShares } from './fair-share.js';
 import type { FoldedLog } from './folded-log.js';
 import { Incarnations } from './incarnations.js';
 import { instanceOf, newOwner } from './instance.js';
+import type { Membership } from './memberships.js';
+import type { Place } from './queue-hints.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
 
 /** What an attempt works with. */
@@ -59,6 +62,8 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   readonly name: (entry: QueueEntry) => string;
   readonly heartbeatPrefix: (entry: QueueEntry) => string;
   readonly standing: (view: V) => Standing;
+  /** Where the work stands in the queue; the same for all views of it. */
+  readonly place: (view: V) => Place;
   /**
    * Called before work is claimed that could be: if false, other workers may have it until the next look. If it rejects or takes longer than
    * `mayClaimMs`, this is logged, and it is called again at the next look. Absent: everything may be claimed.
@@ -74,12 +79,20 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   readonly claim: (view: V, worker: string, succeeded: string) => E;
   /** Runs one attempt to its outcome. What it resolves to or throws is recorded as its end. */
   readonly attempt: (attempt: Attempt<E, V>) => Promise<O>;
+  /**
+   * Called for work whose owner has announced that more may join, while a slot is free and nothing can be claimed: helps that owner until `leaving` aborts
+   * or there is nothing to help with any more. Resolves to false if the owner wants no help. Absent: owners work alone.
+   * @param claim claims the work at once, if it still has the claim of the view, and works on it to its end; resolves to false if another was faster
+   */
+  readonly join?: (entry: QueueEntry, view: V, leaving: AbortSignal, claim: () => Promise<boolean>) => Promise<boolean>;
   /** Called after the claim has ended for any reason. */
   readonly release?: (entry: QueueEntry, view: V) => Promise<void>;
   /** Called with the end of every attempt (see runToEnd); `unknown` if it could not be recorded. */
   readonly onOutcome: (outcome: string) => void;
   readonly onDepth: (waiting: number) => void;
   readonly onActive: (active: number) => void;
+  /** From 0 to below 1; default Math.random. */
+  readonly random?: () => number;
 }
 
 /** Longest time for removing what was written after the work was deleted. */
@@ -97,7 +110,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
 
   constructor(options: ClaimedWorkerOptions<E, V, O>) {
     this.#options = options;
-    const { queue, store, config, shares, logger, heartbeatPrefix, onDepth, onActive } = options;
+    const { queue, store, config, shares, logger, heartbeatPrefix, onDepth, onActive, random, join } = options;
     // Every attempt that has ended lately waits with it.
     setMaxListeners(0, this.#stopped.signal);
     this.#incarnations = new Incarnations(store);
@@ -114,6 +127,9 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       heartbeatPrefix,
       mayClaim: (entry, signal) => this.#mayClaim(entry, signal),
       work: (entry, seenFence, stopping) => this.#work(entry, seenFence, stopping),
+      ...(join && { join: (entry, membership) => this.#join(entry, join, membership) }),
+      knowsEnded: (config.succeeds?.length ?? 0) > 0,
+      ...(random && { random }),
       onDepth,
       onActive,
       idleMs: config.exitWhenIdle ? 1000 * config.exitWhenIdle : undefined,
@@ -146,7 +162,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     });
     if (view !== undefined) {
       const standing = this.#options.standing(view);
-      return { ...standing, sequence: log.sequence, ownerEnded: this.#ownerEnded(standing, view.owner) };
+      const ownerEnded = this.#ownerEnded(standing, view.owner);
+      return { ...standing, sequence: log.sequence, ownerEnded, place: this.#options.place(view) };
     }
     return (await deleted()) ? over : undefined;
   }
@@ -163,6 +180,22 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     return await orAborted(mayClaim(entry, view, signal), signal);
   }
 
+  async #join(
+    entry: QueueEntry,
+    join: NonNullable<ClaimedWorkerOptions<E, V, O>['join']>,
+    { leaving, leads }: Membership,
+  ): Promise<boolean> {
+    const log = this.#log(entry);
+    const view = await log.refresh(leaving).catch((error) => {
+      this.#options.logger.debug({ error, ...entry }, 'work that wants members could not be read');
+      return undefined;
+    });
+    if (view === undefined) return false;
+    const { state, fence } = this.#options.standing(view);
+    if (state !== 'owned') return false;
+    return await join(entry, view, leaving, () => leads((stopping) => this.#work(entry, fence, stopping)));
+  }
+
   async #work(entry: QueueEntry, seenFence: number, stopping: AbortSignal): Promise<boolean> {
     const logger = this.#options.logger.child({ project: entry.project, [this.#options.kind]: entry.id });
     // After an error, the claim may have been written all the same.
@@ -177,7 +210,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
 
   /** @returns false if another worker was faster */
   async #claimAndWork(entry: QueueEntry, seenFence: number, given: Logger, stopping: AbortSignal): Promise<boolean> {
-    const { kind, store, config, standing, claim, attempt, traceOf, release, onOutcome, name, heartbeatPrefix } = this.#options;
+    const { kind, queue, store, config, standing, place, claim, attempt, traceOf, release, onOutcome, name, heartbeatPrefix } =
+      this.#options;
     const ends = { ...this.#options, maxAttempts: config.maxAttempts };
     const log = this.#log(entry);
     const trace = new AttemptTrace(kind, entry, log.view && traceOf?.(log.view));
@@ -188,12 +222,17 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     const succeeded = (view: V): string => (this.#ownerEnded(standing(view), view.owner) ? view.owner : '');
     const view = await trace.claims(() => log.append((now) => (now && unclaimed(now) ? claim(now, owner, succeeded(now)) : undefined)));
     if (view?.owner !== owner) return false;
+    const { fence } = standing(view);
+    const hints = ClaimHints.start({
+      ...{ queue, entry, fence, place: place(view), intervalMs: config.leaseTtlMs / 3 },
+      onError: (error) => logger.debug({ error }, 'a hint in the queue could not be written'),
+    });
     const claimed = await ClaimedLog.start({
       work: name(entry),
       uid: entry.uid,
       incarnations: this.#incarnations,
       log,
-      fence: standing(view).fence,
+      fence,
       standing,
       store,
       heartbeatPrefix: heartbeatPrefix(entry),
@@ -201,6 +240,10 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       ttlMs: config.leaseTtlMs,
       pollMs: config.pollMs,
       onHeartbeatLost: (error) => logger.warn({ error }, `no heartbeat could be written; others may take the ${kind} over`),
+      onOffer: (offer) => void hints.wantMembers((offer?.wants ?? 0) > 0),
+    }).catch(async (error) => {
+      await hints.stop();
+      throw error;
     });
     try {
       const outcome = await trace.runs((span) =>
@@ -213,7 +256,11 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       onOutcome('unknown');
       logger.error({ error }, 'the end of the attempt could not be written');
     } finally {
-      await claimed.stop();
+      await Promise.all([claimed.stop(), hints.stop()]);
+      await hints.leave(standing(claimed.view), async (signal) => {
+        const now = await log.refresh(signal);
+        return now && standing(now);
+      });
       await release?.(entry, claimed.view);
     }
     return true;
@@ -228,7 +275,10 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     const sweep = async (): Promise<void> => {
       const signal = AbortSignal.timeout(sweepMs);
       try {
-        if (!(await this.#isCurrent(entry, signal))) await this.#incarnations.sweep(this.#options.name(entry), signal);
+        if (await this.#isCurrent(entry, signal)) return;
+        // A sign of life may have come later than the deletion.
+        await this.#options.queue.remove(entry, signal);
+        await this.#incarnations.sweep(this.#options.name(entry), signal);
       } catch (error) {
         logger.warn({ error }, 'objects of deleted work could not be removed');
       }

@@ -14,6 +14,7 @@ import type { RecordLog } from '#storage/record-log.js';
 import { type FoldedLog, noPatience, type StorePatience } from './folded-log.js';
 import { Incarnations, layoutOf01 } from './incarnations.js';
 import { type NamedEntry, NameIndex } from './name-index.js';
+import type { Place } from './queue-hints.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
 import { type QueuedKind, removeFromQueue01 } from './queue-of-01.js';
 
@@ -34,6 +35,9 @@ export interface IncarnatedLogsOptions<E, V> {
   readonly queue: QueueIndex;
   readonly etagOf: (view: V) => string;
   readonly hasEnded: (view: V) => boolean;
+  readonly isWaiting: (view: V) => boolean;
+  /** Where the work stands in the queue; the same for all views of it. */
+  readonly place: (view: V) => Place;
   /** Called with every state that a call has read or written. */
   readonly saw: (key: QueueEntry, view: V) => void;
   /** Called when what was seen is no longer right, and the new state is not known. */
@@ -105,6 +109,7 @@ export class IncarnatedLogs<E, V> {
         ours = now === undefined;
         return ours ? first(key) : undefined;
       }, signal);
+      await this.hint(key, view as V, signal);
       return { view: view as V, ours };
     });
   }
@@ -123,11 +128,25 @@ export class IncarnatedLogs<E, V> {
 
   /** Appends the record that `decide` returns for the newest view, if any. @throws NotFound, and what `decide` throws */
   async append(key: QueueEntry, decide: (view: V) => E | undefined, signal: AbortSignal): Promise<V> {
-    const { kind, nameOf, saw } = this.#options;
-    const view = await this.#whileCurrent(key, signal, () => this.#log(key).append((now) => decide(now as V), signal));
+    const { kind, nameOf, saw, isWaiting, place, queue } = this.#options;
+    let waited = false;
+    const append = () =>
+      this.#log(key).append((now) => {
+        waited = isWaiting(now as V);
+        return decide(now as V);
+      }, signal);
+    const view = await this.#whileCurrent(key, signal, append);
     if (view === undefined) throw new NotFound(kind, nameOf(key.project, key.id));
     saw(key, view);
+    // Workers that read it on would remove it too.
+    if (waited && !isWaiting(view)) await queue.hints.remove('claim', key, place(view), signal);
     return view;
+  }
+
+  /** Lets workers find work that waits. The hint comes after the record, because one that points to no waiting work is removed. */
+  async hint(key: QueueEntry, view: V, signal: AbortSignal): Promise<void> {
+    const { isWaiting, place, queue } = this.#options;
+    if (isWaiting(view)) await queue.hints.add('claim', key, place(view), signal);
   }
 
   /** Ends work whose log is damaged with a last record, after the newest one that the log has; nothing is read. @returns the key of its log */

@@ -27,8 +27,11 @@ export const instanceOptions = {
   },
 } as const;
 
+/** Name of this process: that of its option, or its host and process id. */
+export const processName = (instance: string): string => instance || `${hostname()}:${process.pid}`;
+
 /** The owner that a new claim names: the process, and a part of its own for each claim. */
-export const newOwner = (instance: string): string => `${instance || `${hostname()}:${process.pid}`}:${randomBytes(6).toString('hex')}`;
+export const newOwner = (instance: string): string => `${processName(instance)}:${randomBytes(6).toString('hex')}`;
 
 /** The name of the process that made a claim. */
 export const instanceOf = (owner: string): string => owner.slice(0, Math.max(0, owner.lastIndexOf(':')));

@@ -5,6 +5,8 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openApiText } from '../../services/gateway/openapi/document.js';
+import { readProtos as readDescribedProtos } from '../../services/gateway/protos.js';
 import { chart, chartCopies, chartFiles, chartValueTable } from './chart.js';
 import { commandTable, exitCodeTable } from './command-line.js';
 import { fillFragments } from './fragments.js';
@@ -18,7 +20,14 @@ import { trainOptionTable } from './train-options.js';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const reference = 'docs/reference';
 /** Pages written by people that hold generated fragments between markers. */
-const pagesWithFragments = ['README.md', 'docs/clients.md', 'docs/command-line.md', 'docs/training.md', `${chart}/README.md`];
+const pagesWithFragments = [
+  'README.md',
+  'docs/clients.md',
+  'docs/command-line.md',
+  'docs/http.md',
+  'docs/training.md',
+  `${chart}/README.md`,
+];
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
@@ -34,6 +43,7 @@ async function generate(): Promise<Map<string, string>> {
   files.set(`${reference}/service-options.md`, serviceOptionsPage());
   files.set(`${reference}/metrics.md`, await metricsPage());
   files.set(`${reference}/permissions.md`, permissionsPage());
+  files.set(`${reference}/openapi.json`, openApiText(readDescribedProtos()));
   for (const [path, text] of chartFiles(root)) files.set(path, text);
   const fragments = new Map<string, readonly string[]>([
     ['options of train', trainOptionTable()],

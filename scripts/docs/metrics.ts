@@ -8,6 +8,7 @@ import { createStoreMetrics } from '#telemetry/store-metrics.js';
 import { createTlsMetrics } from '#telemetry/tls-metrics.js';
 import { createDataMetrics } from '../../services/data/metrics.js';
 import { createEvaluatorMetrics } from '../../services/evaluator/metrics.js';
+import { createHttpMetrics } from '../../services/gateway/metrics.js';
 import { createSchedulerMetrics } from '../../services/scheduler/metrics.js';
 import { createTrainerMetrics } from '../../services/trainer/metrics.js';
 import { cell, code, generatedFrom, table } from './markdown.js';
@@ -17,6 +18,7 @@ const create: Readonly<Record<string, (registry: Registry) => unknown>> = {
   Scheduler: createSchedulerMetrics,
   Trainer: createTrainerMetrics,
   Evaluator: createEvaluatorMetrics,
+  Gateway: createHttpMetrics,
 };
 
 /** What a metric of prom-client says about itself; its types leave `labelNames` out. */

@@ -1,11 +1,18 @@
-/** The page that lists the options of the four services, from the text that `serve SERVICE --help` prints. */
+/** The page that lists the options of the services and the gateway, from the text that `serve SERVICE --help` prints. */
 import { dataConfig } from '../../services/data/config.js';
 import { evaluatorConfig } from '../../services/evaluator/config.js';
+import { gatewayConfig } from '../../services/gateway/config.js';
 import { schedulerConfig } from '../../services/scheduler/config.js';
 import { trainerConfig } from '../../services/trainer/config.js';
 import { cell, code, generatedFrom, table } from './markdown.js';
 
-const services = { data: dataConfig, scheduler: schedulerConfig, trainer: trainerConfig, evaluator: evaluatorConfig };
+const services = {
+  data: dataConfig,
+  scheduler: schedulerConfig,
+  trainer: trainerConfig,
+  evaluator: evaluatorConfig,
+  gateway: gatewayConfig,
+};
 const helpLine = /^ {2}(--\S+(?: [A-Z]+)?(?: …)?) {2,}(.*?)(?: \((?:default (.*)|(required))\))? \[(\w+)\]$/;
 
 export function serviceOptionsPage(): string {

@@ -1,5 +1,5 @@
 /** The table of `train`'s options. */
-import { isExplainedOption, trainOptions } from '../../services/cli/train-options.js';
+import { isExplainedOption, trainOptions } from '#spec/train-options.js';
 import { cell, code, table } from './markdown.js';
 
 export function trainOptionTable(): string[] {

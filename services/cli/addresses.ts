@@ -8,14 +8,28 @@ import { CommandError, exitCodes } from './exit-codes.js';
 export const serviceNames = ['data', 'scheduler', 'trainer', 'evaluator'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
+/** What `dropstream serve` runs: the services, and the gateway to all of them, which no command calls. */
+export const servedNames = [...serviceNames, 'gateway'] as const;
+export type ServedName = (typeof servedNames)[number];
+
 /** A process of a service that `up` started. */
 export interface RunningService {
   /** `trainer`, or `data-2` for a replica. */
   readonly name: string;
   readonly service: ServiceName;
+  /** `worker`: it answers no calls. */
+  readonly role?: 'worker';
   /** gRPC: host:port. */
   readonly address: string;
   /** /metrics, /livez, /readyz: http://host:port. */
+  readonly admin: string;
+}
+
+/** The gateway that `up` started. */
+export interface RunningGateway {
+  /** Of the console and of every RPC over HTTP: http://host:port. */
+  readonly url: string;
+  /** As that of a service. */
   readonly admin: string;
 }
 
@@ -27,6 +41,7 @@ export interface UpState {
   readonly store: string;
   readonly dataRoots: readonly string[];
   readonly services: readonly RunningService[];
+  readonly gateway?: RunningGateway;
 }
 
 export const upStatePath = (home: string): string => join(home, 'up.json');
@@ -66,7 +81,7 @@ export function addressOf(service: ServiceName, flag: string | undefined, contex
   }
   const ofContext = context.server?.()?.[service];
   if (ofContext) return ofContext;
-  const running = readUpState(homeFolder(context))?.services.filter((s) => s.service === service) ?? [];
+  const running = readUpState(homeFolder(context))?.services.filter((s) => s.service === service && s.role !== 'worker') ?? [];
   if (running.length > 0) return running.map((s) => s.address).join(',');
   throw new CommandError(
     `the address of the ${service} service is not known: start all services with \`dropstream up\`, or give --${service} host:port, set ${variable} or choose a context`,

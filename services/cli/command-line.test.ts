@@ -267,7 +267,13 @@ test('up starts everything, brings back what dies, refuses a second one, and lea
     });
     assert.deepEqual(state.services.map((s) => s.name).sort(), ['data-1', 'data-2', 'evaluator', 'scheduler', 'trainer']);
     assert.deepEqual(readUpState(home), state);
-    for (const { admin } of state.services) assert.equal((await fetch(`${admin}/readyz`)).status, 200);
+    for (const { admin } of [...state.services, state.gateway!]) assert.equal((await fetch(`${admin}/readyz`)).status, 200);
+    const listed = await fetch(`${state.gateway!.url}/dropstream.v1.TrainerService/ListRuns`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"parent":"projects/default"}',
+    });
+    assert.deepEqual([listed.status, await listed.json()], [200, {}], 'the gateway knows the addresses of the others');
     const open = (await readdir(home, { recursive: true })).filter((name) => {
       const found = statSync(join(home, name), { throwIfNoEntry: false });
       return found && (found.mode & 0o077) !== 0;
@@ -288,7 +294,7 @@ test('up starts everything, brings back what dies, refuses a second one, and lea
     const [code] = await up.exit;
     assert.equal(code, 0, up.lines.join('\n'));
     assert.equal(readUpState(home), undefined);
-    for (const { admin } of state.services) await assert.rejects(fetch(`${admin}/livez`));
+    for (const { admin } of [...state.services, state.gateway!]) await assert.rejects(fetch(`${admin}/livez`));
   } finally {
     up.child.kill('SIGKILL');
     await rm(home, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 /** Paths of the entry files of the services and of the command line, compiled or as source. */
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ServiceName } from './addresses.js';
+import type { ServedName } from './addresses.js';
 
 const extension = extname(fileURLToPath(import.meta.url));
 
@@ -9,7 +9,7 @@ const extension = extname(fileURLToPath(import.meta.url));
 export const commandLineEntry = fileURLToPath(new URL(`./main${extension}`, import.meta.url));
 
 /** URL of the main file of a service. It is imported on demand, so that the command line starts quickly. */
-export function serviceEntry(service: ServiceName): string {
+export function serviceEntry(service: ServedName): string {
   return new URL(`../${service}/main${extension}`, import.meta.url).href;
 }
 

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { InvalidArgument } from '#errors/errors.js';
-import { Engine } from '#protocol/dropstream/v1/engine_types.js';
+import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { EnumWords } from '#spec/enum-words.js';
+import { isExplainedOption, isSpecOption, trainOptions } from '#spec/train-options.js';
 import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { normaliseArguments } from './argument-style.js';
-import { isExplainedOption, isSpecOption, trainOptions } from './train-options.js';
 import { type GivenOptions, parseBoolean, trainRequest } from './train-spec.js';
 
 const base = { model: 'vit_tiny', train_manifest: 'a'.repeat(64), lr: '1e-3' };
@@ -110,9 +110,10 @@ test('wrong types are named all at once', () => {
   assert.deepEqual(Object.keys(fields).sort(), ['batch_size', 'epochs', 'lr', 'model_ema', 'opt_betas']);
 });
 
-test('float16 is refused before a run exists, with the reason and what to take instead', () => {
-  const rule = 'one of fp32, bf16, because no engine computes in float16; bf16 takes the same memory and needs no loss scaling';
-  for (const engine of ['native', 'webgpu']) assert.deepEqual(refused({ ...base, engine, precision: 'f16' }), { precision: rule });
+test('float16 has one word', () => {
+  assert.equal(trainRequest({ ...base, engine: 'webgpu', precision: 'f16' }).spec.precision, Precision.F16);
+  const rule = 'one of fp32, bf16, f16, because float16 is called f16, and only the engine webgpu has it';
+  assert.deepEqual(refused({ ...base, engine: 'webgpu', precision: 'fp16' }), { precision: rule });
 });
 
 test('a model and a data set are needed, the latter once', () => {

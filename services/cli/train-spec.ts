@@ -3,9 +3,9 @@
 import { Violations } from '#errors/errors.js';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from '#spec/train-options.js';
 import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 import { batchWarning, type Processes, processCount } from './total-batch.js';
-import { isExplainedOption, isSpecOption, type OptionKind, trainOptions } from './train-options.js';
 
 /** The given options by name: the text of the value, several texts for lists, `true` for a flag without a value. */
 export type GivenOptions = Readonly<Record<string, string | readonly string[] | true | undefined>>;
@@ -102,6 +102,7 @@ const rules: Record<OptionKind, string> = {
   number: 'a number',
   boolean: 'true or false',
   numbers: 'numbers separated by spaces or commas',
+  range: 'a whole number from 1, or two as MIN-MAX',
 };
 
 function parse(kind: OptionKind, text: string, wide: boolean): unknown {
@@ -115,6 +116,11 @@ function parse(kind: OptionKind, text: string, wide: boolean): unknown {
       return wide ? BigInt(text) : Number(text);
     case 'number':
       return parseNumber(text);
+    case 'range': {
+      const [, low, high] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(text) ?? [];
+      if (low === undefined || Number(low) < 1) return undefined;
+      return high === undefined ? { min: 1, max: Number(low) } : { min: Number(low), max: Number(high) };
+    }
     case 'numbers': {
       const parts = text.split(/[\s,]+/).filter((part) => part !== '');
       const numbers = parts.map(parseNumber);

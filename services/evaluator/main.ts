@@ -17,6 +17,7 @@ import { Evaluations } from './api/evaluations.js';
 import { evaluatorHandlers } from './api/evaluator-service.js';
 import { evaluatorNames } from './api/request-names.js';
 import { type EvaluatorConfig, evaluatorConfig } from './config.js';
+import { evaluationQueue } from './evaluation/evaluation-log.js';
 import { createEvaluatorMetrics } from './metrics.js';
 import { createEvaluationWorker } from './worker/evaluation-worker.js';
 
@@ -74,9 +75,16 @@ export async function start(
       return {
         services: scaler ? [service(EvaluatorServiceService, evaluatorNames, handlers), externalScaler(scaler)] : [],
         beforeScrape: async () => {
+          const signal = AbortSignal.timeout(scrapeMs);
+          // There may be very many workers, so they count names and read no evaluation.
+          const waiting = answers
+            ? evaluations.queued(signal).then((queued) => queued.filter(({ waits }) => waits).length)
+            : evaluationQueue(store.prompt)
+                .hints.list(signal)
+                .then(({ claims }) => claims.length);
           // If the store does not answer, the metric keeps its last value.
-          await evaluations.queued(AbortSignal.timeout(scrapeMs)).then(
-            (queued) => metrics.queueDepth.set(queued.filter(({ waits }) => waits).length),
+          await waiting.then(
+            (count) => metrics.queueDepth.set(count),
             () => {},
           );
         },

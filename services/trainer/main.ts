@@ -20,6 +20,7 @@ import { trainerHandlers } from './api/runs-service.js';
 import { trainerScaler } from './api/trainer-scaler.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
+import { runQueue } from './run/run-log.js';
 import { createRunWorker } from './worker/run-worker.js';
 
 export type { TrainerConfig } from './config.js';
@@ -74,9 +75,16 @@ export async function start(
       return {
         services: scaling ? [service(TrainerServiceService, trainerNames, handlers), externalScaler(scaling.scaler)] : [],
         beforeScrape: async () => {
+          const signal = AbortSignal.timeout(scrapeMs);
+          // There may be very many workers, so they count names and read no run.
+          const waiting = answers
+            ? runs.wanting(signal).then((wanting) => wanting.filter(isWaiting).length)
+            : runQueue(store.prompt)
+                .hints.list(signal)
+                .then(({ claims }) => claims.length);
           // If the store does not answer, the metric keeps its last value.
-          await runs.queued(AbortSignal.timeout(scrapeMs)).then(
-            (queued) => metrics.queueDepth.set(queued.filter(isWaiting).length),
+          await waiting.then(
+            (count) => metrics.queueDepth.set(count),
             () => {},
           );
         },

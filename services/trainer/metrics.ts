@@ -50,6 +50,11 @@ export function createTrainerMetrics(registry: Registry) {
   const dropRate = runGauge('drop_rate', 'Drop rate of the latest step.');
   const weightDecay = runGauge('weight_decay', 'Weight decay of the latest step.');
   const gradNorm = runGauge('gradient_norm', 'Global L2 norm of the gradient of the latest step, before clipping.');
+  const skipped = new Counter({
+    name: 'dropstream_trainer_skipped_steps_total',
+    help: 'Number of optimizer steps that were skipped, because their gradient overflowed with precision f16.',
+    registers,
+  });
   const runStep = runGauge('step', 'Number of optimizer steps done.');
   const lastStep = runGauge(
     'last_step_timestamp_seconds',
@@ -114,6 +119,7 @@ export function createTrainerMetrics(registry: Registry) {
       step.observe(metrics.stepSeconds);
       dataWait.observe(metrics.dataWaitSeconds);
       trained.inc(images);
+      if (metrics.skipped) skipped.inc();
       loss.set(labels, metrics.loss);
       lr.set(labels, metrics.lr);
       dropRate.set(labels, metrics.dropRate);

@@ -14,7 +14,7 @@ import { textTable } from './text-table.js';
 const usage = `npm run bench:kernels -- [options]
 
   --engine NAME    native, or webgpu for the most that the GPU can do, which DROPSTREAM_GPU names (default native)
-  --isa NAME       one instruction set of amx, avx512_bf16, avx512, avx2, portable (default: all that this processor has)
+  --isa NAME       one instruction set of amx, avx512_bf16, avx512, avx2, neon_bf16, neon, portable (default: all that this processor has)
   --filter TEXT    kernels whose line contains this
   --json           one JSON object a line instead of tables
 

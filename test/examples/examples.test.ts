@@ -19,9 +19,10 @@ const noPackage = built ? false : 'not built: `npm run build` makes the package 
 const grpcurl = await findTool('grpcurl');
 
 test('the examples of the documents', async (t) => {
-  const local = await startLocalServices();
+  const local = await startLocalServices({ gateway: true });
   t.after(() => local.stop());
-  const options = { env: { ...process.env, ...local.env }, cwd: root, timeout: 60_000 };
+  const { url } = local.services.state.gateway!;
+  const options = { env: { ...process.env, ...local.env, DROPSTREAM_GATEWAY: url }, cwd: root, timeout: 60_000 };
   const manifest = local.train.sha256;
 
   await t.test('TypeScript calls every service', { skip: noPackage }, async () => {
@@ -62,6 +63,26 @@ test('the examples of the documents', async (t) => {
       assert.equal(whole.trim().split('\n').length, 2 * 18);
       assert.equal((await loop('parts.pt', '--stop-after', '25')) + (await loop('parts.pt')), whole);
     });
+  });
+
+  await t.test('curl calls through the gateway', async () => {
+    const { stdout } = await run(example('http.sh'), [], options);
+    const [rates, runs, evaluations, missing, stream] = stdout.trim().split('\n');
+    assert.deepEqual(
+      (JSON.parse(rates!) as { rates: { rate?: number }[] }).rates.map(({ rate = 0 }) => rate.toFixed(4)),
+      ['0.1000', '0.0500', '0.0000'],
+    );
+    assert.deepEqual([runs, evaluations], ['{}', '{}']);
+    assert.match(missing!, /"code":"not_found".*google\.rpc\.ErrorInfo/);
+    assert.match(stream!, /"code":"not_found"/);
+  });
+
+  await t.test('connect-web watches through the gateway', async () => {
+    const { stdout } = await run(process.execPath, [...nodeOptions(), example('connect-web.ts')], options);
+    assert.match(
+      stdout,
+      /^revision 1: drop rate 0\.1\nrevision 2: drop rate 0\.2\nschedule .* does not exist.* google\.rpc\.ResourceInfo\n$/,
+    );
   });
 
   await t.test('grpcurl calls every service and lists them by reflection', { skip: 'skip' in grpcurl ? grpcurl.skip : false }, async () => {

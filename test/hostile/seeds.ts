@@ -26,6 +26,7 @@ import {
   DeleteRunRequest,
   GetCheckpointRequest,
   GetRunRequest,
+  GetRunSeriesRequest,
   ListCheckpointsRequest,
   ListRunsRequest,
   PauseRunRequest,
@@ -116,6 +117,11 @@ export function seedsOf({ trainManifest, evalManifest, checkpoint }: Target): Re
       ),
     ),
     'dropstream.v1.TrainerService/GetRun': [GetRunRequest.encode(run).finish()],
+    'dropstream.v1.TrainerService/GetRunSeries': [
+      GetRunSeriesRequest.encode(
+        GetRunSeriesRequest.fromPartial({ ...run, metrics: [1, 5], fromStep: 1n, toStep: 9n, points: 10 }),
+      ).finish(),
+    ],
     'dropstream.v1.TrainerService/ListRuns': [
       ListRunsRequest.encode({
         ...{

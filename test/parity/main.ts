@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ExecutorName } from '#engine/index.js';
 import type { Precision } from '../support/golden-model.js';
-import { sharedFolder } from '../support/shared-folder.js';
+import { sharedFolder, sharedPath } from '../support/shared-folder.js';
 import { groupNames } from './groups/index.js';
 import { runParity } from './run-parity.js';
 
@@ -15,9 +15,9 @@ const engines: Readonly<Record<string, ExecutorName>> = {
 };
 const precisions: readonly string[] = ['fp32', 'bf16'] satisfies Precision[];
 
-const usage = `npm run parity -- --fixtures DIR [options]
+const usage = `npm run parity -- [options]
 
-  --fixtures DIR     a folder laid out like shared/fixtures
+  --fixtures DIR     a folder laid out like shared/fixtures (default: that folder, beside the checkout or in DROPSTREAM_SHARED)
   --engine NAME      ${Object.keys(engines).join(', ')} (default native)
   --precision NAME   ${precisions.join(', ')} (default fp32)
   --only A,B         groups: ${groupNames.join(', ')} (default all)
@@ -46,8 +46,8 @@ function optionsOf(args: string[]) {
     },
   });
   if (values.help) return undefined;
-  if (values.fixtures === undefined) throw new UsageError('--fixtures: a folder is needed');
-  const fixtures = resolve(values.fixtures);
+  const fixtures = values.fixtures === undefined ? sharedPath('fixtures') : resolve(values.fixtures);
+  if (fixtures === undefined) throw new UsageError(`--fixtures: a folder is needed, because there is no ${join(sharedFolder, 'fixtures')}`);
   const data = [
     join(dirname(fixtures), 'data', 'imagenet-500.tar'),
     join(dirname(fixtures), 'data'),

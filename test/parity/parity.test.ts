@@ -25,10 +25,14 @@ interface Run {
 }
 
 /** The command, as `npm run parity -- …` starts it. */
-async function parity(...args: string[]): Promise<Run> {
+const parity = (...args: string[]): Promise<Run> => parityBeside(undefined, ...args);
+
+/** With another shared folder than that of the tests. */
+async function parityBeside(shared: string | undefined, ...args: string[]): Promise<Run> {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: { parity: string } };
   const [, ...options] = scripts.parity.split(' ');
-  const child = spawn(process.execPath, [...options, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
+  const env = { ...process.env, ...(shared !== undefined && { DROPSTREAM_SHARED: shared }) };
+  const child = spawn(process.execPath, [...options, ...args], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('utf8').on('data', (text: string) => (output[name] += text));
   const code = await new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject));
@@ -221,8 +225,10 @@ test('an empty folder, a folder of other things, none at all, a group that is no
   );
   assert.equal(absent.code, 1);
   assert.match(absent.failing.join(), /^FAIL {2}mix {2}this folder has no fixtures of group mix$/);
+  const none = await parityBeside(other);
+  assert.equal(none.code, 2);
+  assert.match(none.errors, /^--fixtures: a folder is needed, because there is no .*other.fixtures$/m);
   for (const args of [
-    [],
     ['--fixtures', empty, '--only', 'los'],
     ['--fixtures', empty, '--engine', 'gpu'],
     ['--fixtures', empty, '--salt', '1'],

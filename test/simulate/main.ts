@@ -69,7 +69,7 @@ const outcomes = [kedaFleet(), fixedFleet(fixed), hpaFleet()].map((fleet) => {
   return { outcome: outcomeOf(simulation), samples: simulation.samples };
 });
 const measured = await measureRequests();
-const large = [10, 100, 1000, 10_000].map((workers) => largeFigures(workers, workers / 10, measured, world));
+const large = [10, 100, 1000, 10_000].map((workers) => largeFigures(workers, measured, world));
 const report: Report = {
   runs: trace.length,
   trace: values.trace === undefined ? `generated with seed ${seed}` : `recorded in ${values.trace}`,

@@ -5,41 +5,48 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
-import { CreatedRecord, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { ClaimedRecord, CreatedRecord, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { silentLogger } from '#telemetry/logger.js';
+import { ClaimHints } from '#work/claim-hints.js';
 import { ClaimedLog } from '#work/claimed-log.js';
 import { Incarnations } from '#work/incarnations.js';
+import { QueueTouch } from '#work/queue-touch.js';
 import { Runs } from '../../services/trainer/api/runs.js';
 import { createTrainerMetrics } from '../../services/trainer/metrics.js';
-import { heartbeatPrefix, openRunLog, runName, standingOf } from '../../services/trainer/run/run-log.js';
+import {
+  type EventBodyAt,
+  heartbeatPrefix,
+  openRunLog,
+  placeOf,
+  runName,
+  runQueue,
+  standingOf,
+} from '../../services/trainer/run/run-log.js';
+import type { RunView } from '../../services/trainer/run/run-state.js';
 import { createRunWorker } from '../../services/trainer/worker/run-worker.js';
+import { notedStore } from '../support/noted-store.js';
 
 export interface MeasuredRequests {
-  /** Of one look at the queue: without entries, and for each entry. A look lists 1,000 entries with one request. */
-  readonly look: { readonly fixed: number; readonly perEntry: number };
+  /** Of one look at the queue, with a free slot, while nothing waits: without entries, and for each run that others train. */
+  readonly look: PerEntry;
+  /** Of one look while runs wait that it may not claim: without entries, and for each that waits, until it has read as many as a look reads. */
+  readonly waiting: PerEntry & { readonly most: number };
+  /** Of one sweep, beside its look: without entries, and for each run that others train. */
+  readonly sweep: PerEntry;
+  /** Of the owner of a run, to show others that it is alive, in each third of a TTL. */
+  readonly signsOfLife: number;
   /** Of one poll of the owner of a run. */
   readonly ownerPoll: number;
   /** Of one answer of the scaler, when all that it has kept is too old: without entries, and for each. */
-  readonly scaler: { readonly fixed: number; readonly perEntry: number };
+  readonly scaler: PerEntry;
 }
 
-/** Calls of a store by operation and key. */
-function counting(store: ObjectStore): { store: ObjectStore; calls: Map<string, number>; total(): number } {
-  const calls = new Map<string, number>();
-  const counted = new Proxy(store, {
-    get(target, property) {
-      const value = Reflect.get(target, property) as unknown;
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]) => {
-        const name = `${String(property)} ${String(args[0])}`;
-        calls.set(name, (calls.get(name) ?? 0) + 1);
-        return (value as (...of: unknown[]) => unknown).apply(target, args);
-      };
-    },
-  });
-  return { store: counted, calls, total: () => [...calls.values()].reduce((sum, count) => sum + count, 0) };
+/** A listing shows 1,000 entries with one request, and counts as one here. */
+export interface PerEntry {
+  readonly fixed: number;
+  readonly perEntry: number;
 }
 
 const lengths = [10, 40] as const;
@@ -48,21 +55,38 @@ const signal = new AbortController().signal;
 export async function measureRequests(): Promise<MeasuredRequests> {
   const [short, long] = [await measureAt(lengths[0]), await measureAt(lengths[1])];
   // Whole numbers: what is counted besides belongs to a look that had begun or not ended.
-  const line = (a: number, b: number) => {
+  const line = (a: number, b: number): PerEntry => {
     const perEntry = Math.round((b - a) / (lengths[1] - lengths[0]));
     return { perEntry, fixed: Math.max(1, Math.round(a - perEntry * lengths[0])) };
   };
-  return { look: line(short.look, long.look), ownerPoll: long.ownerPoll, scaler: line(short.scaler, long.scaler) };
+  return {
+    look: line(short.look, long.look),
+    // A look reads fewer than the longer queue has.
+    waiting: { ...line(short.waiting, short.waiting + (lengths[1] - lengths[0])), most: Math.round(long.waiting) },
+    sweep: line(short.sweep, long.sweep),
+    signsOfLife: long.signsOfLife,
+    ownerPoll: long.ownerPoll,
+    scaler: line(short.scaler, long.scaler),
+  };
 }
 
-async function measureAt(entries: number): Promise<{ look: number; ownerPoll: number; scaler: number }> {
+type Measured = Record<'look' | 'waiting' | 'sweep' | 'signsOfLife' | 'ownerPoll' | 'scaler', number>;
+
+async function measureAt(entries: number): Promise<Measured> {
   const folder = await mkdtemp(join(tmpdir(), 'requests-'));
   const real = await openStore(folder);
   try {
     const writer = new Runs({ store: real, watchPollMs: 1000, onError: () => {} });
     for (let k = 0; k < entries; k++) await writer.create('p', `r${k}`, created(`r${k}`), signal);
     writer.close();
-    return { look: await ofLook(real), ownerPoll: await ofOwner(real), scaler: await ofScaler(real) };
+    const scaler = await ofScaler(real);
+    // A quota of no workers keeps it from claiming any.
+    const waiting = await ofLook(real, 'looks');
+    const owner = await ofOwner(real);
+    const others = await owned(real, entries);
+    const [look, sweep] = [await ofLook(real, 'looks'), await ofLook(real, 'sweeps')];
+    await Promise.all(others.map((touch) => touch.stop()));
+    return { look, waiting, sweep, ...owner, scaler };
   } finally {
     await real.close();
     await rm(folder, { recursive: true, force: true });
@@ -75,17 +99,38 @@ const created = (id: string): CreatedRecord =>
     run: Run.fromPartial({ name: runName('p', id), state: RunState.QUEUED }),
   });
 
-/** A worker that may claim nothing looks again and again, after a first look that reads all logs from their beginning. */
-async function ofLook(real: ObjectStore): Promise<number> {
-  const { store, calls, total } = counting(real);
-  let looks = 0;
+/** Claims all runs for owners that show signs of life. The caller stops them. */
+async function owned(real: ObjectStore, entries: number): Promise<QueueTouch[]> {
+  const queue = runQueue(real);
+  const runs = new Runs({ store: real, watchPollMs: 1000, onError: () => {} });
+  const touches: QueueTouch[] = [];
+  for (let k = 0; k < entries; k++) {
+    const { uid } = (await runs.get('p', `r${k}`, signal)).run;
+    const entry = { project: 'p', id: `r${k}`, uid };
+    const log = openRunLog(real, entry);
+    await log.refresh(signal);
+    const view = await log.append(claim);
+    touches.push(QueueTouch.start({ queue, entry, fence: standingOf(view!).fence, intervalMs: 100, onError: () => {} }));
+    await queue.hints.remove('claim', entry, placeOf(view!));
+  }
+  runs.close();
+  await delay(200);
+  return touches;
+}
+
+const claim = (now: RunView | undefined): EventBodyAt | undefined =>
+  now && { body: { $case: 'claimed', value: ClaimedRecord.fromPartial({ attempt: 1, worker: 'w:1' }) } };
+
+/** A worker that may claim nothing looks again and again, after looks that read all logs from their beginning. @returns requests of each */
+async function ofLook(real: ObjectStore, of: 'looks' | 'sweeps'): Promise<number> {
+  const noted = notedStore(real);
   const worker = createRunWorker({
-    store,
+    store: noted.store,
     config: {
       data: [],
       workers: 1,
       pollMs: 20,
-      leaseTtlMs: 15_000,
+      leaseTtlMs: of === 'sweeps' ? 400 : 600_000,
       maxAttempts: 5,
       backoffMs: 0,
       prefetch: 1,
@@ -100,59 +145,64 @@ async function ofLook(real: ObjectStore): Promise<number> {
     quotas: { weightOf: () => 1, of: () => ({ workers: 0 }) },
     ...{ evaluator: undefined, scheduler: undefined, metrics: createTrainerMetrics(new Registry()), logger: silentLogger() },
   });
-  const looksSoFar = (): number => [...calls].reduce((sum, [name, count]) => sum + (/^list .*run-queue/.test(name) ? count : 0), 0);
+  const looks = (): number => noted.count(/^list run-waiting/);
+  const sweeps = (): number => noted.count(/^list run-queue/);
+  const reached = async (count: () => number, number: number): Promise<void> => {
+    while (count() < number) await delay(5);
+  };
   worker.start();
-  while (looksSoFar() < 4) await delay(10);
-  const [before, from] = [total(), looksSoFar()];
-  while (looks < 20) {
-    await delay(10);
-    looks = looksSoFar() - from;
-  }
-  const made = total() - before;
+  await reached(looks, 4);
+  noted.calls.length = 0;
+  await reached(of === 'sweeps' ? sweeps : looks, 40);
+  // Marks are few, and by chance.
+  const made = noted.calls.length - noted.count(/\/looked$/);
+  const each = of === 'sweeps' ? (made - looks()) / sweeps() : made / looks();
   await worker.stop();
-  return made / looks;
+  return each;
 }
 
-async function ofOwner(real: ObjectStore): Promise<number> {
+async function ofOwner(real: ObjectStore): Promise<{ ownerPoll: number; signsOfLife: number }> {
   const runs = new Runs({ store: real, watchPollMs: 1000, onError: () => {} });
   const { uid } = (await runs.get('p', 'r0', signal)).run;
   runs.close();
   const key = { project: 'p', id: 'r0', uid };
-  const { store, calls, total } = counting(real);
+  const { store, calls, count } = notedStore(real);
   const log = openRunLog(store, key);
   await log.refresh(signal);
-  const view = await log.append(
-    (now) => now && { body: { $case: 'claimed', value: { attempt: 1, worker: 'w:1', succeeds: '', engine: 0 } } as never },
-  );
+  const view = await log.append(claim);
+  const { fence } = standingOf(view!);
+  const [ttlMs, owner] = [3000, 'w:1'];
+  const hints = ClaimHints.start({
+    queue: runQueue(store),
+    entry: key,
+    place: placeOf(view!),
+    fence,
+    intervalMs: ttlMs / 3,
+    onError: () => {},
+  });
   const claimed = await ClaimedLog.start({
-    ...{
-      work: runName('p', 'r0'),
-      uid,
-      incarnations: new Incarnations(store),
-      log,
-      fence: standingOf(view!).fence,
-      standing: standingOf,
-      store,
-    },
-    ...{ heartbeatPrefix: heartbeatPrefix(key), owner: 'w:1', ttlMs: 600_000, pollMs: 20, onHeartbeatLost: () => {} },
+    ...{ work: runName('p', 'r0'), uid, incarnations: new Incarnations(store), log, fence, standing: standingOf, store },
+    ...{ heartbeatPrefix: heartbeatPrefix(key), owner, ttlMs, pollMs: 20, onHeartbeatLost: () => {} },
   });
   await delay(300);
-  calls.clear();
-  while (Math.max(0, ...calls.values()) < 20) await delay(20);
-  // Each poll asks for the same keys.
-  const perPoll = total() / Math.max(...calls.values());
+  calls.length = 0;
+  const signs = (): number => count(/heartbeats|^put run-queue/);
+  const polls = (): number => Math.max(count(/^list .*\/log/), count(/incarnations/));
+  while (count(/heartbeats/) < 3) await delay(20);
+  const found = { ownerPoll: Math.round((calls.length - signs()) / polls()), signsOfLife: Math.round(signs() / 3) };
   await claimed.append(() => ({ body: { $case: 'state', value: { state: RunState.QUEUED, reason: 'measured', released: true } } }));
-  await claimed.stop();
-  return Math.round(perPoll);
+  await Promise.all([claimed.stop(), hints.stop()]);
+  await hints.leave(claimed.standing, async () => undefined);
+  return found;
 }
 
 async function ofScaler(real: ObjectStore): Promise<number> {
-  const { store, calls, total } = counting(real);
+  const { store, calls } = notedStore(real);
   const runs = new Runs({ store, watchPollMs: 1000, onError: () => {} });
   await runs.wanting(signal);
   await delay(2500);
-  calls.clear();
+  calls.length = 0;
   await runs.wanting(signal);
   runs.close();
-  return total();
+  return calls.length;
 }

@@ -1,7 +1,7 @@
 /** The report of a simulation: one page without scripts and without anything from elsewhere. */
 import { escapeHtml, lineChart, type Series } from '../../services/cli/demo/report/line-chart.js';
 import { pageStyle } from '../../services/cli/demo/report/page-style.js';
-import type { LargeFigures } from './large.js';
+import { type LargeFigures, runSeconds } from './large.js';
 import type { MeasuredRequests } from './measure-requests.js';
 import type { Outcome } from './outcome.js';
 import type { Sample } from './simulation.js';
@@ -49,11 +49,14 @@ ${scalerChart(outcomes[0]!.samples)}
 <p class="muted">A worker is evicted every ${hours(world.meanEvictionSeconds)} on average, with time for a checkpoint. A node that is lost takes its runs back to their last
 checkpoint (every ${time(world.checkpointSeconds)}); others find out ${time(world.leaseSeconds)} later. An empty node is given back after ${time(world.emptyNodeSeconds)}. A worker starts in ${time(world.workerStartSeconds)}, and in ${time(world.workerStartSeconds + world.pullSeconds)} where the image is pulled. At most ${world.maxWorkers} workers.</p>
 <h2>Very many workers</h2>
-<p>Requests of the store each second, if every worker has a run and a tenth as many runs wait. Counted on this checkout: a look at the queue takes
-${report.measured.look.fixed} request and ${report.measured.look.perEntry} for every run in the queue, each worker looks every ${world.pollSeconds} s, and the owner of a run polls its log with ${report.measured.ownerPoll}.</p>
+<p>Requests of the store each second, if every worker has a run, a tenth as many more have none, and runs take ${time(runSeconds)}. Counted on this checkout: a worker
+whose slots are taken asks nothing about the queue. A look takes ${report.measured.look.fixed} request and ${report.measured.look.perEntry} for every run that others train;
+while runs wait, ${report.measured.waiting.fixed}, and ${report.measured.waiting.perEntry} for each until it is ${report.measured.waiting.most}. A sweep, which finds owners that are gone,
+takes ${report.measured.sweep.fixed} and ${report.measured.sweep.perEntry} for every run. The owner of a run polls its log with ${report.measured.ownerPoll}, and shows with ${report.measured.signsOfLife} that it is alive.</p>
 <div class="card">${largeTable(report.large)}</div>
-<p>Looks grow with the square of the workers, because every worker reads every run in the queue: they, and not the scaler, are the limit of this design. The scaler
-rereads at most 50 runs a second, whatever their number. A listing of the queue takes a request for every 1,000 runs, and a log grows by at most 86,400 records a day.</p>
+<p>Listings take a request for every 1,000 runs. All workers without a run together look about eight times in each ${world.pollSeconds} s, until each of them waits ten times as
+long. In version 0.2, every worker read every run in the queue, also while it had one, so that looks grew with the square of the workers. The scaler
+rereads at most 50 runs a second, whatever their number. A log grows by at most 86,400 records a day.</p>
 </main></body></html>
 `;
 }
@@ -126,11 +129,11 @@ function nodesTable(kinds: readonly NodeKind[]): string {
 function largeTable(large: readonly LargeFigures[]): string {
   const rows = large.map((of) => [
     of.workers.toLocaleString('en-US'),
-    ...[of.looks, of.owners, of.heartbeats, of.records, of.scaler].map((value) => fixed(value, value < 10 ? 1 : 0)),
+    ...[of.looks, of.sweeps, of.claims, of.owners, of.heartbeats, of.records, of.scaler, of.looksOf02].map((value) =>
+      fixed(value, value < 10 ? 1 : 0),
+    ),
     String(of.queuePages),
   ]);
-  return table(
-    ['workers', 'looks at the queue', 'owners of runs', 'heartbeats', 'records of steps', 'scaler', 'requests that list the queue'],
-    rows,
-  );
+  const rates = ['looks', 'sweeps', 'claims', 'owners of runs', 'signs of life', 'records of steps', 'scaler', 'looks in version 0.2'];
+  return table(['workers', ...rates, 'requests that list the queue'], rows);
 }

@@ -6,7 +6,7 @@ import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { ClaimedWorker } from '#work/claimed-worker.js';
 import { Runs } from '../../services/trainer/api/runs.js';
-import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../../services/trainer/run/run-log.js';
+import { type EventBodyAt, heartbeatPrefix, openRunLog, placeOf, runName, runQueue, standingOf } from '../../services/trainer/run/run-log.js';
 import { hasEnded, type RunView } from '../../services/trainer/run/run-state.js';
 
 const logger = silentLogger();
@@ -98,6 +98,9 @@ export function startWorker(
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
+    place: placeOf,
+    // Executions can be repeated.
+    random: () => 0.5,
     claim: (view, owner) => {
       const value = { attempt: view.run.attempt + 1, worker: owner, succeeds: '', engine: Engine.NATIVE, engineReason: '' };
       return { body: { $case: 'claimed', value } };

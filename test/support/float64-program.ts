@@ -1,12 +1,13 @@
 /**
  * A plain float64 machine for the programs that libs/engine/native/lower.ts makes: every kernel of libs/native/kernels.def in its
  * simplest form, over an arena laid out as planned. Slow, obvious, and independent of TensorFlow.js and of the addon. What a program stores as
- * bf16 is rounded to it, and so are the parameters that a bf16 product reads; nothing else is.
+ * bf16 or f16 is rounded to it, and so are the parameters that such a product reads; nothing else is.
  */
 
 import type { MicroBatch, StepRandomness } from '#engine/executable.js';
 import { dropsAt, keepsPath, siteMask } from '#engine/masks.js';
-import type { Instruction, Operand, ProgramSpec } from '#engine/native/program-spec.js';
+import type { HalfType, Instruction, Operand, ProgramSpec } from '#engine/native/program-spec.js';
+import { float16ToFloat32, float32ToFloat16 } from '#interchange/half-floats.js';
 
 interface Chunk {
   images: ArrayLike<number>;
@@ -40,7 +41,8 @@ export function runFloat64(
   stored?: (written: Float64Array) => void,
 ): Float64Result {
   const gradients = spec.parameters.map(({ size }) => new Float64Array(size));
-  const halves = spec.values.some(({ type }) => type === 'bf16') ? parameters.map((values) => Float64Array.from(values, bf16)) : parameters;
+  const half = spec.values.map(({ type = 'fp32' }) => type).find((type) => type !== 'fp32');
+  const halves = half === undefined ? parameters : parameters.map((values) => Float64Array.from(values, nearest[half]));
   const [logits, losses]: [number[], number[]] = [[], []];
   for (const batch of micro) {
     const { images } = batch;
@@ -63,7 +65,10 @@ export function runFloat64(
       const arena = new Float64Array(spec.arenaFloats * CELLS).fill(Number.NaN); // nothing may be read before it is written
       const run = (instruction: Instruction) => {
         execute(spec, instruction, arena, parameters, isHalfProduct(spec, instruction) ? halves : parameters, gradients, chunk);
-        for (const output of instruction.outputs) if (isHalf(spec, output)) writtenBy(output).forEach(roundToBf16);
+        for (const output of instruction.outputs) {
+          const type = halfOf(spec, output);
+          if (type !== undefined) writtenBy(output).set(writtenBy(output).map(nearest[type]));
+        }
         if (stored) for (const output of instruction.outputs) stored(writtenBy(output));
       };
       const writtenBy = (output: Operand) => {
@@ -129,15 +134,19 @@ export function runKernelInFloat64(call: SingleCall): Record<string, Float64Arra
   return Object.fromEntries(names.map((name, i) => [name, outputs[i]!]));
 }
 
-/** Cells of the arena for a float: two bf16 take one, an fp32 leaves the second empty. */
+/** Cells of the arena for a float: two halves take one, an fp32 leaves the second empty. */
 const CELLS = 2;
 
-const isHalf = (spec: ProgramSpec, operand: Operand | undefined): boolean =>
-  operand !== undefined && 'value' in operand && spec.values[operand.value]?.type === 'bf16';
+/** The type of a value that is a half. */
+function halfOf(spec: ProgramSpec, operand: Operand | undefined): HalfType | undefined {
+  if (operand === undefined || !('value' in operand)) return undefined;
+  const { type = 'fp32' } = spec.values[operand.value] ?? {};
+  return type === 'fp32' ? undefined : type;
+}
 
-/** A linear layer or its input gradient in bf16: its weight is too. Its bias is fp32. */
+/** A linear layer or its input gradient of halves: its weight is one too. Its bias is fp32. */
 const isHalfProduct = (spec: ProgramSpec, { kernel, inputs }: Instruction): boolean =>
-  (kernel === 'linear' || kernel === 'linear_input_grad') && isHalf(spec, inputs[0]);
+  (kernel === 'linear' || kernel === 'linear_input_grad') && halfOf(spec, inputs[0]) !== undefined;
 
 const bits = new DataView(new ArrayBuffer(4));
 
@@ -150,9 +159,11 @@ export function bf16(value: number): number {
   return bits.getFloat32(0);
 }
 
-function roundToBf16(value: number, at: number, values: Float64Array): void {
-  values[at] = bf16(value);
-}
+/** The nearest f16, ties to even, by way of fp32. */
+const f16 = (value: number): number => float16ToFloat32(float32ToFloat16(Float32Array.of(value)))[0]!;
+
+/** Rounds to the nearest number of a type. */
+export const nearest: Readonly<Record<HalfType, (value: number) => number>> = { bf16, f16 };
 
 type Numbers = ArrayLike<number>;
 type Out = Float64Array;

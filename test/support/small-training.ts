@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { epochPermutation } from '#data/plan/order.js';
-import { compile, type ExecutorName, type Program, type StepRequest } from '#engine/index.js';
+import { compile, type ExecutorName, type Precision, type Program, type StepRequest } from '#engine/index.js';
 import { vit } from '#nn/models/vit.js';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { blockRates, dropRate, learningRate } from '#schedule/index.js';
@@ -65,9 +65,9 @@ export function smallStep(step: number, steps: number): Omit<StepRequest, 'optim
 }
 
 /** The program of the training, with its initial weights. */
-export async function smallProgram(executor: ExecutorName): Promise<Program> {
+export async function smallProgram(executor: ExecutorName, precision: Precision = 'fp32'): Promise<Program> {
   const model = vit({ dim: 32, depth, heads: 4, patch: 4, classes });
-  const program = await compile(model, { imageSize: size, classes, batch: microBatch }, { executor });
+  const program = await compile(model, { imageSize: size, classes, batch: microBatch }, { executor, precision });
   await program.initialize(3n);
   return program;
 }
@@ -80,12 +80,16 @@ export interface SmallTraining {
   readonly state: string;
 }
 
-export async function smallTraining(executor: ExecutorName, steps: number): Promise<SmallTraining> {
-  const program = await smallProgram(executor);
+export async function smallTraining(
+  executor: ExecutorName,
+  steps: number,
+  { precision, gradientScale }: { precision?: Precision; gradientScale?: number } = {},
+): Promise<SmallTraining> {
+  const program = await smallProgram(executor, precision);
   try {
     const [losses, gradNorms]: [number[], number[]] = [[], []];
     for (let step = 0; step < steps; step++) {
-      const { loss, gradNorm } = await program.step(smallStep(step, steps));
+      const { loss, gradNorm } = await program.step({ ...smallStep(step, steps), ...(gradientScale && { gradientScale }) });
       losses.push(loss);
       gradNorms.push(gradNorm);
     }

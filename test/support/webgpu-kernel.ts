@@ -1,11 +1,14 @@
 /** Runs one kernel of the WebGPU executor on the software adapter, with arrays of the host. */
+
+import type { HalfType } from '#engine/native/program-spec.js';
 import { ALIGNMENT, type BufferRange, bindGroup, Pipelines } from '#engine/webgpu/bindings.js';
 import { CALL_BYTES, type CallWords, writeCallWords } from '#engine/webgpu/call-words.js';
-import { type OpenDevice, openDevice } from '#engine/webgpu/device.js';
+import { F16_FEATURE, type OpenDevice, openDevice } from '#engine/webgpu/device.js';
 import { kernelFor } from '#engine/webgpu/kernels/index.js';
 import type { Bound, DeviceCall, DeviceOperand, OperandReference } from '#engine/webgpu/kernels/kernel.js';
 import { DROPPED } from '#engine/webgpu/kernels/shared.js';
 import type { Tiles } from '#engine/webgpu/kernels/tile-shapes.js';
+import { float16ToFloat32, float32ToFloat16 } from '#interchange/half-floats.js';
 import { type KernelName, kernelOperands } from '#native/kernel-operands.js';
 import { keepThreshold, seedKey } from '#random/philox.js';
 import { bf16 } from './float64-program.js';
@@ -14,12 +17,12 @@ import { bf16 } from './float64-program.js';
 export const testAdapter = process.env.DROPSTREAM_GPU ?? 'llvmpipe';
 
 /** Why tests on WebGPU are skipped here; false if they can run. */
-export const noWebgpu: string | false = await openDevice(testAdapter).then(
-  (open) => {
-    open.close();
-    return false;
+export const { noWebgpu, noF16 } = await openDevice(testAdapter).then(
+  ({ adapter, close }): Record<'noWebgpu' | 'noF16', string | false> => {
+    close();
+    return { noWebgpu: false, noF16: adapter.features.includes(F16_FEATURE) ? false : `no WebGPU with f16: ${adapter.name} lacks it` };
   },
-  (error: Error) => `no WebGPU: ${error.message}`,
+  ({ message }: Error) => ({ noWebgpu: `no WebGPU: ${message}`, noF16: `no WebGPU: ${message}` }),
 );
 
 export interface KernelRun {
@@ -29,8 +32,10 @@ export interface KernelRun {
   inputs: Record<string, Float32Array>;
   /** Every output that is present: its number of floats, or what is in it before (gradients are added to). */
   outputs: Record<string, number | Float32Array>;
-  /** Operands that are stored as bf16: inputs are rounded when they are uploaded. */
-  bf16?: readonly OperandReference[];
+  /** Operands that are stored as halves: inputs are rounded when they are uploaded. */
+  halves?: readonly OperandReference[];
+  /** The type of halves. Default bf16. */
+  half?: HalfType;
   /** Input in whose memory `y` is. */
   inPlace?: string;
   /** Samples of the call's domain. */
@@ -91,7 +96,7 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
     ...(tiles && { tiles }),
   };
   for (const [name, values] of Object.entries(run.inputs))
-    ranges.set(`in.${name}`, buffer(isHalf(run, `in.${name}`) ? words(values) : values));
+    ranges.set(`in.${name}`, buffer(isHalf(run, `in.${name}`) ? words(values, run.half) : values));
   for (const [name, values] of Object.entries(run.outputs)) {
     const shared = name === 'y' && run.inPlace !== undefined ? ranges.get(`in.${run.inPlace}`) : undefined;
     ranges.set(`out.${name}`, shared ?? buffer(values));
@@ -134,32 +139,32 @@ export async function runKernel(run: KernelRun): Promise<Record<string, Float32A
     const floats = typeof before === 'number' ? before : before.length;
     const half = isHalf(run, `out.${name}`);
     const read = await readBack(device, ranges.get(`out.${name}`) as BufferRange, half ? Math.ceil(floats / 2) : floats);
-    results[name] = half ? elements(read).subarray(0, floats) : read;
+    results[name] = half ? elements(read, run.half).subarray(0, floats) : read;
   }
   for (const one of owned) one.destroy();
   if (errors.length > 0) throw new Error(`${run.kernel}: ${errors.join('; ')}`);
   return results;
 }
 
-const isHalf = ({ bf16 }: KernelRun, operand: OperandReference) => bf16?.includes(operand) === true;
+const isHalf = ({ halves }: KernelRun, operand: OperandReference) => halves?.includes(operand) === true;
 
-/** Two bf16 a word, the first in the lower half. */
-function words(values: Float32Array): Uint32Array {
-  const bits = new Uint32Array(Float32Array.from(values, bf16).buffer);
-  return Uint32Array.from({ length: Math.ceil(bits.length / 2) }, (_, i) => (bits[2 * i]! >>> 16) | (bits[2 * i + 1] ?? 0));
+/** Two halves a word, the first in the lower half. */
+function words(values: Float32Array, half: HalfType = 'bf16'): Uint32Array {
+  const stored = new Uint32Array(Math.ceil(values.length / 2));
+  const bits = new Uint16Array(stored.buffer);
+  if (half === 'f16') bits.set(float32ToFloat16(values));
+  else bits.set(new Uint32Array(Float32Array.from(values, bf16).buffer).map((word) => word >>> 16));
+  return stored;
 }
 
-function elements(read: Float32Array): Float32Array {
-  const stored = new Uint32Array(read.buffer, read.byteOffset, read.length);
-  const bits = Uint32Array.from({ length: 2 * stored.length }, (_, i) =>
-    i % 2 === 0 ? stored[i / 2]! << 16 : stored[(i - 1) / 2]! & 0xffff0000,
-  );
-  return new Float32Array(bits.buffer);
+function elements(read: Float32Array, half: HalfType = 'bf16'): Float32Array {
+  const bits = new Uint16Array(read.buffer, read.byteOffset, 2 * read.length);
+  return half === 'f16' ? float16ToFloat32(bits) : new Float32Array(Uint32Array.from(bits, (word) => word << 16).buffer);
 }
 
 function operandsOf(run: KernelRun): Pick<DeviceCall, 'inputs' | 'outputs'> {
   const { kernel, inputs, outputs, inPlace } = run;
-  const typeOf = (operand: OperandReference) => (isHalf(run, operand) ? 'bf16' : 'fp32');
+  const typeOf = (operand: OperandReference) => (isHalf(run, operand) ? (run.half ?? 'bf16') : 'fp32');
   const slots = kernelOperands[kernel];
   const memory = (name: string, gradient: boolean): DeviceOperand['memory'] => {
     if (gradient) return 'gradient';

@@ -24,8 +24,8 @@ export interface LowerOptions {
   alignmentFloats?: number;
 }
 
-/** In floats of the arena: two bf16 take one. */
-const floatsOf = { fp32: 1, bf16: 0.5 } as const;
+/** In floats of the arena. */
+const floatsOf = { fp32: 1, bf16: 0.5, f16: 0.5 } as const;
 
 /** The calls of a program, not yet placed in memory. */
 interface LoweredCalls extends Passes {
@@ -49,7 +49,7 @@ function* lowerCalls(graph: Graph, options: LowerOptions): Pieces<LoweredCalls> 
   let passes: Passes = { forward: yield* mapInPieces(graph.forward, callOf), backward: yield* mapInPieces(graph.backward, callOf) };
   passes = fuse(passes);
   yield;
-  if (precision === 'bf16') passes = assignTypes(passes, values);
+  if (precision !== 'fp32') passes = assignTypes(passes, values, precision);
   let [logits, loss] = [graph.logits, graph.loss];
   if (evaluateOnly) {
     const { forward, names } = evaluationPass(passes.forward);

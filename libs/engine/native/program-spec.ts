@@ -16,8 +16,10 @@ import type { KernelName } from '#native/kernel-operands.js';
 /** Where an operand is stored. `value`: index into ProgramSpec.values; `param` / `grad`: index into ProgramSpec.parameters; `input`: batch data. */
 export type Operand = { value: number } | { param: number } | { grad: number } | { input: 'images' | 'targets' };
 
-/** How a value is stored. bf16: the upper half of an fp32, rounded to nearest even. */
-export type ElementType = 'fp32' | 'bf16';
+/** How a value is stored. bf16: the upper half of an fp32, rounded to nearest even. f16: IEEE binary16, on the engine webgpu only. */
+export type ElementType = 'fp32' | 'bf16' | 'f16';
+/** The types of two bytes. */
+export type HalfType = Exclude<ElementType, 'fp32'>;
 
 /** One kernel call. `rows`: rows per sample of the kernel's main operand (so R = count(domain) · rows). Unused attributes are absent. */
 export interface Instruction {
@@ -35,7 +37,7 @@ export interface ProgramSpec {
   chunkSamples: number;
   /** Size of the arena in floats; values are placed in it for a full chunk. */
   arenaFloats: number;
-  /** Offset in floats (multiple of 16), elements per sample and their type (default fp32; two bf16 take one float) of every value. */
+  /** Offset in floats (multiple of 16), elements per sample and their type (default fp32; two halves take one float) of every value. */
   values: { offset: number; elementsPerSample: number; type?: ElementType }[];
   /** Elements of every parameter, in order. */
   parameters: { size: number }[];

@@ -1,12 +1,12 @@
 /**
- * Decides which values are bf16. A value is bf16 if and only if every call that uses it allows that (libs/native/kernels.def) and it is not on the
+ * Decides which values are halves: bf16, or f16. A value is one if and only if every call that uses it allows that (libs/native/kernels.def) and it is not on the
  * residual stream. The stream and its gradient stay fp32, because a layer scale of 1e-6 vanishes in a bf16 sum.
  */
 
 import { type KernelCall, type LoweredValue, type Passes, valueSlots } from '../passes/calls.js';
-import type { Operand } from './program-spec.js';
+import type { HalfType, Operand } from './program-spec.js';
 
-/** Kernels whose products are as fast as their operands' type allows, so that rounding an fp32 operand to a bf16 copy pays off. */
+/** Kernels whose products are as fast as their operands' type allows, so that rounding an fp32 operand to a copy of half its size pays off. */
 const products: ReadonlySet<string> = new Set(['linear', 'linear_input_grad', 'linear_weight_grad', 'attention', 'attention_grad']);
 
 /** What a branch reads from the residual stream still belongs to the stream until it is scaled or rounded. */
@@ -35,10 +35,10 @@ function fp32Values(calls: readonly KernelCall[]): Set<number> {
 }
 
 /**
- * Gives every value its type. Returns the passes with a cast before each product that reads an fp32 value. The bf16 copies, one of each value, are
- * added to `values`.
+ * Gives every value its type. Returns the passes with a cast before each product that reads an fp32 value. The rounded copies, one of each value,
+ * are added to `values`.
  */
-export function assignTypes({ forward, backward }: Passes, values: LoweredValue[]): Passes {
+export function assignTypes({ forward, backward }: Passes, values: LoweredValue[], half: HalfType): Passes {
   const fp32 = fp32Values([...forward, ...backward]);
   const copies = new Map<number, number>();
   const withCasts = (call: KernelCall): KernelCall[] => {
@@ -62,12 +62,12 @@ export function assignTypes({ forward, backward }: Passes, values: LoweredValue[
   };
   const passes = { forward: forward.flatMap(withCasts), backward: backward.flatMap(withCasts) };
   values.forEach((value, index) => {
-    value.type = fp32.has(index) ? 'fp32' : 'bf16';
+    value.type = fp32.has(index) ? 'fp32' : half;
   });
   return passes;
 }
 
-/** Rounds all elements to bf16. */
+/** Rounds all elements to the type of the copy. */
 function cast(from: number, to: number, { elementsPerSample, domain }: LoweredValue): KernelCall {
   return {
     kernel: 'cast',

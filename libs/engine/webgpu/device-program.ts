@@ -43,7 +43,10 @@ export class DeviceProgram {
     const memory = new DeviceMemory(device, adapter.name, mostBytes);
     const pipelines = new Pipelines(device);
     const calls = { forward: atOnce(planCalls(spec, spec.forward, tiles)), backward: atOnce(planCalls(spec, spec.backward, tiles)) };
-    const arena = await Arena.create(memory, spec, [...calls.forward, ...calls.backward]);
+    const all = [...calls.forward, ...calls.backward];
+    // Shaders compile on threads of Dawn's while memory is allocated; their errors are those of ChunkRunner.create.
+    for (const { dispatches } of all) for (const dispatch of dispatches) pipelines.of(dispatch).catch(() => undefined);
+    const arena = await Arena.create(memory, spec, all);
     const clock = CallClock.works(device) ? new CallClock(device) : undefined;
     const [runner, optimizer] = await Promise.all([
       ChunkRunner.create(device, memory, pipelines, arena, spec, calls, clock),
@@ -137,14 +140,15 @@ export class DeviceProgram {
       if (this.#step === 'updated') throw new RangeError('the step was updated already');
       if (this.#step === 'open') this.#takeWhole();
       this.#step = 'normed';
-      const gradNorm = Math.sqrt(await this.#readFloat(this.optimizer.norm()));
+      const gradNorm = Math.sqrt(await this.#readFloat(this.optimizer.norm())) / (scalars?.gradientScale ?? 1);
+      const skipped = scalars?.gradientScale !== undefined && !Number.isFinite(gradNorm);
       throwIfCancelled(host);
       if (scalars !== undefined) {
-        this.optimizer.optimize(gradNorm, scalars);
+        this.optimizer.optimize(gradNorm, scalars, skipped);
         this.#step = 'updated';
         await unbroken(() => this.open.device.queue.onSubmittedWorkDone());
       }
-      return { gradNorm, seconds: { optimizer: (performance.now() - started) / 1000 } };
+      return { gradNorm, skipped, seconds: { optimizer: (performance.now() - started) / 1000 } };
     } catch (error) {
       this.#sums.clear();
       throw error;
@@ -208,11 +212,12 @@ export class DeviceProgram {
       const [size, offset] = [places.sizes[index]!, places.offsets[index]!];
       for (let begin = 0; begin < size; begin += DRAWN_AT_ONCE) {
         const values = initialValues({ shape: [size], initializer, index }, seed, begin, Math.min(size, begin + DRAWN_AT_ONCE));
-        for (const name of ['weights', 'ema'] as const) queue.writeBuffer(state[name], 4 * (offset + begin), values);
+        queue.writeBuffer(state.weights, 4 * (offset + begin), values);
         await setImmediate();
       }
     }
     const encoder = this.open.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(state.weights, 0, state.ema, 0, state.weights.size);
     for (const name of ['first_moment', 'second_moment'] as const) encoder.clearBuffer(state[name]);
     queue.submit([encoder.finish()]);
     await unbroken(() => queue.onSubmittedWorkDone());

@@ -15,7 +15,7 @@ import {
   type Result,
   type ToDevice,
 } from './messages.js';
-import { settings } from './settings.js';
+import { settings, silenceMs } from './settings.js';
 import { DeviceFailed, errorOf, startDevice } from './start-device.js';
 import { hangs, working } from './thread-endings.js';
 
@@ -58,8 +58,8 @@ export class DeviceThread {
   #ready: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   /** Creates a program on the device. @throws ExecutorUnavailable, DeviceFailed */
-  static async create(spec: ProgramSpec, tiles: Tiles = {}): Promise<DeviceThread> {
-    const thread = new DeviceThread(spec, tiles);
+  static async create(spec: ProgramSpec, adapter: { software: boolean }, tiles: Tiles = {}): Promise<DeviceThread> {
+    const thread = new DeviceThread(spec, adapter, tiles);
     await new Promise<void>((resolve, reject) => {
       thread.#ready = { resolve, reject };
     });
@@ -67,9 +67,9 @@ export class DeviceThread {
     return thread;
   }
 
-  private constructor(spec: ProgramSpec, tiles: Tiles) {
+  private constructor(spec: ProgramSpec, adapter: { software: boolean }, tiles: Tiles) {
     const given = settings();
-    this.#silenceMs = given.silenceMs;
+    this.#silenceMs = silenceMs(given, adapter);
     this.#worker = startDevice({ settings: given, spec, tiles, flags: this.#flags });
     this.#worker.on('message', (message: FromDevice) => this.#receive(message));
     this.#worker.on('error', (error) => this.#fail(new DeviceFailed(`the thread of the GPU failed: ${error.message}`, { cause: error })));

@@ -1,10 +1,16 @@
 /** The GPU as npm's `webgpu` (Dawn) gives it: choosing an adapter and opening a device. */
 import { createRequire } from 'node:module';
 import { ExecutorUnavailable } from '../executor.js';
+import { missingForVulkan } from './missing-vulkan.js';
 
 const DAWN_PACKAGE = 'webgpu';
 /** The version that the kernels are tested with, as in package.json. */
 export const DAWN_VERSION = '0.6.2';
+
+/** Arithmetic in f16 in shaders, as WebGPU names it. */
+export const F16_FEATURE = 'shader-f16';
+/** What a device gets if its adapter has it. */
+const FEATURES = ['timestamp-query', F16_FEATURE] as const;
 
 export interface AdapterDescription {
   /** As Vulkan, Metal or Direct3D names it, e.g. "NVIDIA RTX A4000" or "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -56,12 +62,14 @@ export async function openDevice(named: string | undefined): Promise<OpenDevice>
   const description = describe(adapter);
   if (description.software && named === undefined) {
     throw unavailable(
-      `the only adapter is ${description.name}, which computes on the CPU; set DROPSTREAM_GPU to a part of its name to use it anyway`,
+      withMissing(
+        `the only adapter is ${description.name}, which computes on the CPU; set DROPSTREAM_GPU to a part of its name to use it anyway`,
+      ),
     );
   }
   const { limits } = adapter;
   const wanted: GPUDeviceDescriptor = {
-    requiredFeatures: description.features.includes('timestamp-query') ? ['timestamp-query'] : [],
+    requiredFeatures: FEATURES.filter((feature) => description.features.includes(feature)),
     requiredLimits: {
       maxBufferSize: limits.maxBufferSize,
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
@@ -108,11 +116,17 @@ async function requestAdapter(gpu: GPU, named: string | undefined): Promise<GPUA
     adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   } catch (error) {
     const said = oneLine((error as Error).message);
-    throw unavailable(named === undefined ? said : `DROPSTREAM_GPU is ${JSON.stringify(named)}: ${said}`, error);
+    throw unavailable(named === undefined ? withMissing(said) : `DROPSTREAM_GPU is ${JSON.stringify(named)}: ${said}`, error);
   }
   if (adapter !== null) return adapter;
   const which = named === undefined ? 'no GPU was found' : `no GPU with ${JSON.stringify(named)} in its name was found`;
-  throw unavailable(`${which}; on Linux this needs libvulkan.so.1 and the Vulkan driver of the GPU (docs/gpu.md)`);
+  throw unavailable(withMissing(which));
+}
+
+/** With what is missing on this machine, as far as it can be seen. */
+function withMissing(said: string): string {
+  const missing = process.platform === 'linux' ? missingForVulkan() : undefined;
+  return `${said}; ${missing ?? 'see docs/gpu.md for what it needs'}`;
 }
 
 const oneLine = (text: string) => text.trim().replace(/\s*\n\s*/g, ' ');

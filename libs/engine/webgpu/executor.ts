@@ -7,10 +7,11 @@ import { loweringDigest } from '../native/lowering-digest.js';
 import type { ProgramSpec } from '../native/program-spec.js';
 import { adapterHere } from './adapters.js';
 import { ALIGNMENT_FLOATS, type PlannedCall, planCalls } from './calls.js';
-import type { AdapterDescription } from './device.js';
+import { type AdapterDescription, F16_FEATURE } from './device.js';
 import { finishShader } from './finishing.js';
 import type { Tiles } from './kernels/tile-shapes.js';
-import { type Lack, lackOf, type Needs, needsOf } from './needs.js';
+import { type Lack, lackOf, lackOfPrecision, type Needs, needsOf } from './needs.js';
+import { updateShaders } from './optimizer.js';
 import { WebgpuProgram } from './program.js';
 import { settings } from './settings.js';
 import { describeAdapter } from './start-device.js';
@@ -26,6 +27,8 @@ const ALWAYS_THERE_BYTES = 256 * 2 ** 20;
 export const webgpuExecutor: Executor = {
   async prepare(graph, samples, options) {
     const adapter = await adapterHere();
+    const lacking = lackOfPrecision(options.precision, adapter);
+    if (lacking !== undefined) throw new ExecutorUnavailable('webgpu', lacking);
     const { name, driver, dawn } = adapter;
     const tiles = (options.like !== undefined && tilesOf(options.like, adapter)) || tunedTiles(adapter);
     const { spec, calls } = await fittingPlan(graph, samples, { ...options, tiles }, adapter);
@@ -34,7 +37,7 @@ export const webgpuExecutor: Executor = {
       fingerprint: { executor: 'webgpu', kernelPath: `${name} ${driver}`, build },
       samples: spec.chunkSamples,
       gpu: { adapter: name, driver, runtime: `webgpu ${dawn}` },
-      create: () => WebgpuProgram.create(spec, tiles),
+      create: () => WebgpuProgram.create(spec, adapter, tiles),
     };
   },
   async missing() {
@@ -48,12 +51,12 @@ export const webgpuExecutor: Executor = {
   },
   async describe() {
     const adapter = await adapterHere();
-    const { name, driver, dawn, software, limits } = adapter;
+    const { name, driver, dawn, software, features, limits } = adapter;
     const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`;
     const where = software ? ', which computes on the CPU' : '';
     const most = `buffers up to ${megabytes(limits.bufferBytes)}, ${limits.workgroupBytes / 1024} KB of workgroup memory`;
     const few = `; a shader binds ${limits.storageBuffers} buffers, but some models need ${MOST_BINDINGS}`;
-    return `${name}${where} (${driver}); ${most}${limits.storageBuffers < MOST_BINDINGS ? few : ''}; webgpu ${dawn}; ${tuningState(adapter)}`;
+    return `${name}${where} (${driver}); ${most}${limits.storageBuffers < MOST_BINDINGS ? few : ''}; ${features.includes(F16_FEATURE) ? 'has' : 'lacks'} f16; webgpu ${dawn}; ${tuningState(adapter)}`;
   },
 };
 
@@ -92,9 +95,9 @@ function* planFor(graph: Graph, samples: number, options: PlanOptions): Pieces<P
   return { spec, calls: [...(yield* planCalls(spec, spec.forward, tiles)), ...(yield* planCalls(spec, spec.backward, tiles))] };
 }
 
-/** Digest of the program's calls, and of the shaders that compute them and that finish images. */
+/** Digest of the program's calls, and of the shaders that compute them, that finish images and that update weights. */
 function* kernelDigest(spec: ProgramSpec, calls: readonly PlannedCall[]): Pieces<string> {
   const shaders = new Set(calls.flatMap(({ dispatches }) => dispatches.map(({ code }) => code)));
-  shaders.add(finishShader.code);
+  for (const code of [finishShader.code, ...updateShaders]) shaders.add(code);
   return digest([yield* loweringDigest(spec), [...shaders]]);
 }

@@ -12,8 +12,8 @@ import { lower } from '../native/lower.js';
 import { ALIGNMENT_FLOATS, planCalls } from './calls.js';
 import { type AdapterDescription, DAWN_VERSION, problemOfVersion } from './device.js';
 import { MOST_BINDINGS } from './executor.js';
-import { arenaBytes, lackOf, type Needs, needsOf } from './needs.js';
-import { settings } from './settings.js';
+import { arenaBytes, lackOf, lackOfPrecision, type Needs, needsOf } from './needs.js';
+import { settings, silenceMs } from './settings.js';
 
 const MB = 2 ** 20;
 
@@ -59,6 +59,16 @@ test('a limit that is too small for the model is one sentence with what to do', 
   }
 });
 
+test('f16 is refused where shaders lack it, with what to do', () => {
+  const lack = lackOfPrecision('f16', adapter({}));
+  assert.equal(
+    lack,
+    'Abacus 1 does not have the feature shader-f16, which precision f16 needs; choose precision bf16 or fp32, or another GPU (DROPSTREAM_GPU)',
+  );
+  for (const precision of ['fp32', 'bf16'] as const) assert.equal(lackOfPrecision(precision, adapter({})), undefined);
+  assert.equal(lackOfPrecision('f16', { ...adapter({}), features: ['shader-f16'] }), undefined);
+});
+
 test('images that wait for their step are counted, in pages that a shader can bind, and so are gradients of other leaves', () => {
   const bytes = (held: Partial<PrepareOptions['held']>) => needs('vit_nano_p7', 28, 2, held).bytes;
   const [image, samples] = [3 * 28 * 28, 64];
@@ -100,8 +110,16 @@ test('a bad setting is refused with its name and what is allowed', () => {
   assert.deepEqual(settings({ DROPSTREAM_GPU_MEMORY: '3', DROPSTREAM_GPU: '' }), {
     wanted: undefined,
     memoryBytes: 3 * MB,
-    silenceMs: 300_000,
+    silenceMs: undefined,
   });
+  // A software device may take long to compile a shader; only what is set by name shortens it.
+  for (const [given, software, wanted] of [
+    ['', false, 300_000],
+    ['', true, 3_600_000],
+    ['15', false, 15_000],
+    ['15', true, 15_000],
+  ] as const)
+    assert.equal(silenceMs(settings({ DROPSTREAM_GPU_TIMEOUT: given }), { software }), wanted);
   for (const [name, value] of [
     ['DROPSTREAM_GPU_MEMORY', '1.5'],
     ['DROPSTREAM_GPU_MEMORY', '-1'],

@@ -2,8 +2,9 @@
 import type { StateName } from '../executable.js';
 import type { PrepareOptions } from '../executor.js';
 import type { ProgramSpec } from '../native/program-spec.js';
+import type { Precision } from '../precision.js';
 import { ALIGNMENT_FLOATS, type PlannedCall } from './calls.js';
-import type { AdapterDescription } from './device.js';
+import { type AdapterDescription, F16_FEATURE } from './device.js';
 import { ERASE_WORDS, ROW_WORDS, ROWS_AT } from './finish-words.js';
 import { mostPageBytes, pagesOf, rowsPerPage } from './staged-pages.js';
 
@@ -63,7 +64,7 @@ export function needsOf(
   const binding = largest([
     ...spec.values.map(({ elementsPerSample, type }) => ({
       of: 'an activation',
-      amount: elementsPerSample * spec.chunkSamples * (type === 'bf16' ? 2 : 4),
+      amount: elementsPerSample * spec.chunkSamples * ((type ?? 'fp32') === 'fp32' ? 4 : 2),
     })),
     ...spec.parameters.map(({ size }) => ({ of: 'a parameter', amount: 4 * size })),
     ...calls.flatMap(({ instruction, scratch = {} }) =>
@@ -104,6 +105,15 @@ export function lackOf(needs: Needs, { name, limits }: AdapterDescription, memor
   if (memoryBytes !== undefined && bytes > memoryBytes)
     return short(`the program takes ${mb(bytes)}`, 'DROPSTREAM_GPU_MEMORY', memoryBytes);
   return undefined;
+}
+
+/** What an adapter lacks for a precision, as one clause with what to do. */
+export function lackOfPrecision(
+  precision: Precision,
+  { name, features }: Pick<AdapterDescription, 'name' | 'features'>,
+): string | undefined {
+  if (precision !== 'f16' || features.includes(F16_FEATURE)) return undefined;
+  return `${name} does not have the feature ${F16_FEATURE}, which precision f16 needs; choose precision bf16 or fp32, or another GPU (DROPSTREAM_GPU)`;
 }
 
 const short = (needs: string, what: string, limit: number): Lack => {

@@ -16,15 +16,16 @@ const NORM_BLOCKS = 64;
 const SLOT_BYTES = 256;
 const MOST_GROUPS = 65_535;
 const KINDS = { adamw: 0, sgd: 1, momentum: 2 } as const;
+const SKIPPED = 3;
 
 const UPDATE = `struct Update {
   first_block: u32, // of the range that is bound
   blocks: u32,
   first_partial: u32,
   partials: u32, // of all ranges
-  kind: u32, // 0 AdamW, 1 SGD with Nesterov momentum, 2 SGD with momentum
+  kind: u32, // 0 AdamW, 1 SGD with Nesterov momentum, 2 SGD with momentum, 3 none: the step is skipped
   keeps_average: u32,
-  clip: f32,
+  clip: f32, // with the division by the gradient's scale
   beta1: f32, rest1: f32, // 1 - beta1
   beta2: f32, rest2: f32,
   second_scale: f32, // 1 / sqrt(1 - beta2^t)
@@ -135,7 +136,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     first_moment[i] = m;
     second_moment[i] = v;
     w = w * rates.y - rates.x * (m / (sqrt(v) * update.second_scale + update.eps));
-  } else {
+  } else if (update.kind < 3u) {
     // rates: learning rate, weight decay
     let decayed = g + rates.y * w;
     let m = first_moment[i] * update.momentum + decayed;
@@ -147,6 +148,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }
 `,
 };
+
+/** Their code, which is part of what a program computes. */
+export const updateShaders: readonly string[] = [add, norm, total, optimize].map(({ code }) => code);
 
 /** A part of all parameters that one binding can hold. */
 interface Range {
@@ -220,25 +224,33 @@ export class Optimizer {
     return { buffer: this.buffers.partials, offset: 4 * this.#partials };
   }
 
-  /** Clips by the norm, and changes weights, moments and moving average. */
-  optimize(gradNorm: number, scalars: OptimizerScalars): void {
-    const { kind, beta1, step, clip, learningRate, weightDecay } = scalars;
+  /** Clips by the norm, and changes weights, moments and moving average; a skipped step only changes the moving average. */
+  optimize(gradNorm: number, scalars: OptimizerScalars, skipped: boolean): void {
+    const { kind, beta1, step, clip, learningRate, weightDecay, gradientScale = 1 } = scalars;
     const rates = new Float32Array(2 * learningRate.length);
     for (const [k, rate] of learningRate.entries()) {
       const decay = weightDecay[k]!;
       rates.set(kind === 'adamw' ? [rate / (1 - beta1 ** step), 1 - rate * decay] : [rate, decay], 2 * k);
     }
     this.device.queue.writeBuffer(this.buffers.scalars, 0, rates);
-    this.#write(scalars, clip > 0 ? Math.min(1, clip / (gradNorm + 1e-6)) : 1);
+    const clipped = clip > 0 ? Math.min(1, clip / (gradNorm + 1e-6)) : 1;
+    this.#write(scalars, clipped / gradientScale, skipped);
     this.#submit('optimizer', (pass) => this.#over(pass, optimize, this.pipelines[3], this.arena.state));
   }
 
   /** Writes the uniforms of every range. */
-  #write(scalars?: OptimizerScalars, clip = 1): void {
+  #write(scalars?: OptimizerScalars, clip = 1, skipped = false): void {
     const { kind = 'adamw', beta1 = 0, beta2 = 0, step = 1, eps = 0, momentum = 0, emaDecay = -1 } = scalars ?? {};
     for (const [index, { firstBlock, blocks, firstPartial }] of this.#ranges.entries()) {
       const at = index * SLOT_BYTES;
-      new Uint32Array(this.#words, at, 6).set([firstBlock, blocks, firstPartial, this.#partials, KINDS[kind], emaDecay < 0 ? 0 : 1]);
+      new Uint32Array(this.#words, at, 6).set([
+        firstBlock,
+        blocks,
+        firstPartial,
+        this.#partials,
+        skipped ? SKIPPED : KINDS[kind],
+        emaDecay < 0 ? 0 : 1,
+      ]);
       const second = 1 / Math.sqrt(1 - beta2 ** step);
       new Float32Array(this.#words, at + 24, 10).set([
         clip,

@@ -31,8 +31,8 @@ export class WebgpuProgram implements Executable {
   /** Where each parameter begins in a gradient of all of them. */
   readonly #begins: readonly number[];
 
-  static async create(spec: ProgramSpec, tiles?: Tiles): Promise<WebgpuProgram> {
-    return new WebgpuProgram(await DeviceThread.create(spec, tiles), spec);
+  static async create(spec: ProgramSpec, adapter: { software: boolean }, tiles?: Tiles): Promise<WebgpuProgram> {
+    return new WebgpuProgram(await DeviceThread.create(spec, adapter, tiles), spec);
   }
 
   private constructor(

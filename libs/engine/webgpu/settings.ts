@@ -6,20 +6,25 @@ export interface Settings {
   wanted: string | undefined;
   /** Most bytes of device memory for one program; undefined: what the device gives. */
   memoryBytes: number | undefined;
-  /** A driver that says nothing for so long while it has work hangs. */
-  silenceMs: number;
+  /** A driver that says nothing for so long while it has work hangs; undefined: what `silenceMs` says. */
+  silenceMs: number | undefined;
 }
 
-/** Creating a program, and a chunk of the largest model on a software device, take less. */
-const SILENCE_S = 300;
+/** Creating a program, and a chunk of the largest model, take less. A software device compiles large shaders and computes with a few cores. */
+const SILENCE_S = { gpu: 300, software: 3600 };
+
+/** How long a driver that has work may be silent. */
+export const silenceMs = (given: Settings, { software }: { software: boolean }): number =>
+  given.silenceMs ?? 1000 * SILENCE_S[software ? 'software' : 'gpu'];
 
 /** @throws ExecutorUnavailable naming the variable */
 export function settings(env: NodeJS.ProcessEnv = process.env): Settings {
   const megabytes = whole(env, 'DROPSTREAM_GPU_MEMORY', 'megabytes', 1 << 24);
+  const seconds = whole(env, 'DROPSTREAM_GPU_TIMEOUT', 'seconds', 86_400);
   return {
     wanted: env.DROPSTREAM_GPU || undefined,
     memoryBytes: megabytes === undefined ? undefined : megabytes * 2 ** 20,
-    silenceMs: 1000 * (whole(env, 'DROPSTREAM_GPU_TIMEOUT', 'seconds', 86_400) ?? SILENCE_S),
+    silenceMs: seconds === undefined ? undefined : 1000 * seconds,
   };
 }
 

@@ -36,7 +36,7 @@ export async function describeAdapter(buffers: readonly number[] = []): Promise<
   try {
     return await new Promise((resolve, reject) => {
       const unavailable = (reason: string) => reject(new ExecutorUnavailable('webgpu', reason));
-      const ms = Math.min(DESCRIBE_MS, start.settings.silenceMs);
+      const ms = Math.min(DESCRIBE_MS, start.settings.silenceMs ?? DESCRIBE_MS);
       timer = setTimeout(() => {
         hangs(start.flags);
         unavailable(`the driver of the GPU did not answer for ${ms / 1000} s; restart the machine, or see docs/gpu.md`);

@@ -4,7 +4,7 @@ namespace dropstream {
 
 namespace {
 
-constexpr uint64_t kMaxIndex = 0xffffffff;
+constexpr uint64_t kMaxWord = 0xffffffff;
 
 const float* read_floats(const Field& field, size_t expected, std::vector<napi_value>& arrays) {
   size_t count;
@@ -85,7 +85,7 @@ float* read_gradients(const Field& field, size_t expected, std::vector<napi_valu
 MicroBatch read_micro_batch(const Field& field, const ProgramSpec& spec, std::vector<napi_value>& arrays) {
   MicroBatch batch;
   batch.samples = field["samples"].whole(1 << 24);
-  batch.first_sample = (uint32_t)field["firstSample"].whole(kMaxIndex);
+  batch.first_sample = (uint32_t)field["firstSample"].whole(kMaxWord);
   batch.images = read_floats(field["images"], batch.samples * spec.image_floats, arrays);
   batch.targets = read_floats(field["targets"], batch.samples * spec.classes, arrays);
   return batch;
@@ -100,7 +100,7 @@ LeafRequest read_leaf(const Field& leaf, const ProgramSpec& spec, std::vector<na
     rows += request.micro.back().samples;
   }
   request.random.seed = random["seed"].bits64();
-  request.random.step = (uint32_t)random["step"].whole(kMaxIndex);
+  request.random.step = (uint32_t)random["step"].whole(kMaxWord);
   request.random.site_rates = random["siteRates"].doubles();
   request.random.path_rates = random["pathRates"].doubles();
   request.random.site_masks = read_masks(random["siteMasks"], rows, spec.sites, arrays);

@@ -6,7 +6,7 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-#if DROPSTREAM_ISA_avx512
+#if DS_REGISTERS == 32
 constexpr size_t kPanelVectors = 4;
 #else
 constexpr size_t kPanelVectors = 2;
@@ -27,7 +27,7 @@ struct WordOf<bf16> {
 template <class Word>
 constexpr size_t kSpan = 1;  // elements along k of a word
 template <>
-constexpr size_t kSpan<Pair> = 2;
+inline constexpr size_t kSpan<Pair> = 2;
 template <class Word>
 DS_INLINE constexpr size_t steps_of(size_t k) {
   return ceil_div(k, kSpan<Word>);

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "simd/cpu.h"
 #include "threads/tile-mode.h"
 
 namespace dropstream {
@@ -10,22 +11,31 @@ namespace dropstream {
 namespace {
 
 bool runs(Isa isa) {
+  [[maybe_unused]] const CpuFeatures& has = cpu_features();
   switch (isa) {
     case Isa::portable: return true;
+#if DROPSTREAM_HAS_neon
+    case Isa::neon: return true;  // part of the architecture
+#else
+    case Isa::neon: return false;
+#endif
+#if DROPSTREAM_HAS_neon_bf16
+    case Isa::neon_bf16: return has.arm_bf16;
+#else
+    case Isa::neon_bf16: return false;
+#endif
 #if DROPSTREAM_HAS_avx2
-    case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::avx2: return has.avx2 && has.fma;
 #else
     case Isa::avx2: return false;
 #endif
 #if DROPSTREAM_HAS_avx512
-    case Isa::avx512:
-      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512vl");
+    case Isa::avx512: return has.avx512f && has.avx512dq && has.avx512bw && has.avx512vl;
 #else
     case Isa::avx512: return false;
 #endif
 #if DROPSTREAM_HAS_avx512_bf16
-    case Isa::avx512_bf16: return runs(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
+    case Isa::avx512_bf16: return runs(Isa::avx512) && has.avx512bf16;
 #else
     case Isa::avx512_bf16: return false;
 #endif
@@ -43,6 +53,8 @@ bool runs(Isa isa) {
 const char* name_of(Isa isa) {
   switch (isa) {
     case Isa::portable: return "portable";
+    case Isa::neon: return "neon";
+    case Isa::neon_bf16: return "neon_bf16";
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
     case Isa::avx512_bf16: return "avx512_bf16";
@@ -54,7 +66,7 @@ const char* name_of(Isa isa) {
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> isas = [] {
     std::vector<Isa> found;
-    for (const Isa isa : {Isa::amx, Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::portable})
+    for (const Isa isa : {Isa::amx, Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::neon_bf16, Isa::neon, Isa::portable})
       if (runs(isa)) found.push_back(isa);
     return found;
   }();

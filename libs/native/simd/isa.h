@@ -4,8 +4,9 @@
 
 namespace dropstream {
 
-// In ascending order: each one can run whatever the ones before it can. amx is avx512_bf16 with products of bf16 in tiles.
-enum class Isa { portable, avx2, avx512, avx512_bf16, amx };
+// In ascending order for each architecture (arm64: the two of neon; x86-64: the others): each one can run whatever the ones before it can. amx is
+// avx512_bf16 with products of bf16 in tiles. neon_bf16 is neon with FEAT_BF16.
+enum class Isa { portable, neon, neon_bf16, avx2, avx512, avx512_bf16, amx };
 
 const char* name_of(Isa isa);
 

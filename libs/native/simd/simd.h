@@ -2,6 +2,8 @@
 // Pixels work on sixteen lanes of integers or floats (Int16, Float16: one register with AVX-512, two with AVX2, four elsewhere), because a
 // row of bytes is loaded sixteen at a time.
 //
+// avx512_bf16 is also avx512, and neon_bf16 is also neon: both of their macros are defined then.
+//
 // Arithmetic uses the compiler's vector extension (+, −, ·, /, comparisons, selects); this file defines only the operations that have no
 // operator. Everything is in a namespace named after the instruction set, so that the linker cannot choose an inline function that was
 // compiled for another CPU. For the same reason kernels use no templates of the standard library.
@@ -12,6 +14,8 @@
 
 #if DROPSTREAM_ISA_avx512 || DROPSTREAM_ISA_avx2
 #include <immintrin.h>
+#elif DROPSTREAM_ISA_neon
+#include <arm_neon.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -27,6 +31,13 @@ constexpr size_t kLanes = 16;
 constexpr size_t kLanes = 8;
 #else
 constexpr size_t kLanes = 4;
+#endif
+
+// The number of vector registers, which decides how many sums kernels keep in them.
+#if DROPSTREAM_ISA_avx512 || DROPSTREAM_ISA_neon
+#define DS_REGISTERS 32
+#else
+#define DS_REGISTERS 16
 #endif
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
@@ -60,12 +71,19 @@ DS_INLINE Vec widen(HalfVec halves) {
   const __m512i place = _mm512_set_epi16(15, 0, 14, 0, 13, 0, 12, 0, 11, 0, 10, 0, 9, 0, 8, 0, 7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2, 0, 1, 0, 0, 0);
   return (Vec)_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, place, _mm512_castsi256_si512((__m256i)halves));
 }
+#elif DROPSTREAM_ISA_neon
+DS_INLINE Vec widen(HalfVec halves) {
+  const uint16x8_t both = vcombine_u16((uint16x4_t)halves, (uint16x4_t)halves);
+  return (Vec)vzip1q_u16(vdupq_n_u16(0), both);
+}
 #else
 DS_INLINE Vec widen(HalfVec halves) { return (Vec)(__builtin_convertvector(halves, UVec) << 16); }
 #endif
 DS_INLINE HalfVec narrow(Vec v) {
 #if DROPSTREAM_ISA_avx512_bf16
   return (HalfVec)_mm512_cvtneps_pbh((__m512)v);
+#elif DROPSTREAM_ISA_neon_bf16
+  return (HalfVec)vcvt_bf16_f32((float32x4_t)v);
 #else
   const UVec bits = (UVec)v, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 0x40;
   return __builtin_convertvector(v == v ? rounded : quiet, HalfVec);
@@ -89,6 +107,9 @@ DS_INLINE Vec pair_up(Vec first, Vec second) {
   const __m512i order = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005, 0x140004,
                                          0x130003, 0x120002, 0x110001, 0x100000);
   return (Vec)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
+#elif DROPSTREAM_ISA_neon
+  const auto a = (uint16x4_t)narrow(first), b = (uint16x4_t)narrow(second);
+  return (Vec)vcombine_u16(vzip1_u16(a, b), vzip2_u16(a, b));
 #endif
   return (Vec)(__builtin_convertvector(narrow(first), UVec) | __builtin_convertvector(narrow(second), UVec) << 16);
 }
@@ -152,9 +173,15 @@ DS_INLINE Vec load_part_or(const float* p, size_t n, Vec rest) {
 DS_INLINE void store_part(float* p, Vec v, size_t n) {
   for (size_t i = 0; i < n; i++) p[i] = v[i];
 }
-DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 DS_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
 DS_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
+#if DROPSTREAM_ISA_neon
+DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+DS_INLINE Vec square_root(Vec a) { return (Vec)vsqrtq_f32((float32x4_t)a); }
+DS_INLINE WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b)); }
+DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) { return vaddvq_u32((uint32x4_t)((UVec)(x <= limit) & UVec{1, 2, 4, 8})); }
+#else
+DS_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 DS_INLINE Vec square_root(Vec a) {
   Vec r;
   for (size_t i = 0; i < kLanes; i++) r[i] = __builtin_sqrtf(a[i]);
@@ -172,6 +199,7 @@ DS_INLINE uint32_t bits_at_most(UVec x, UVec limit) {
   const UVec at_most = (UVec)(x <= limit) & UVec{1, 2, 4, 8};
   return at_most[0] | at_most[1] | at_most[2] | at_most[3];
 }
+#endif
 #endif
 DS_INLINE Vec keep(Vec x, uint32_t bits) {
   const UVec lane = {1, 2, 4, 8};
@@ -370,6 +398,26 @@ DS_INLINE Int16 absolute(Int16 v) {
   return v;
 }
 
+#elif DROPSTREAM_ISA_neon
+
+DS_INLINE Int16 widen(Bytes16 v) {
+  const uint16x8_t low = vmovl_u8(vget_low_u8((uint8x16_t)v)), high = vmovl_high_u8((uint8x16_t)v);
+  return {{(IntPart)vmovl_u16(vget_low_u16(low)), (IntPart)vmovl_high_u16(low), (IntPart)vmovl_u16(vget_low_u16(high)), (IntPart)vmovl_high_u16(high)}};
+}
+DS_INLINE Bytes16 narrow(Int16 v) {
+  const uint16x8_t low = vuzp1q_u16((uint16x8_t)v.part[0], (uint16x8_t)v.part[1]), high = vuzp1q_u16((uint16x8_t)v.part[2], (uint16x8_t)v.part[3]);
+  return (Bytes16)vuzp1q_u8((uint8x16_t)low, (uint8x16_t)high);
+}
+DS_INLINE Bytes16 narrow_clamped(Int16 v) {
+  const uint16x8_t low = vqmovun_high_s32(vqmovun_s32((int32x4_t)v.part[0]), (int32x4_t)v.part[1]);
+  const uint16x8_t high = vqmovun_high_s32(vqmovun_s32((int32x4_t)v.part[2]), (int32x4_t)v.part[3]);
+  return (Bytes16)vqmovn_high_u16(vqmovn_u16(low), high);
+}
+DS_INLINE Int16 absolute(Int16 v) {
+  DS_EACH v.part[i] = (IntPart)vabsq_s32((int32x4_t)v.part[i]);
+  return v;
+}
+
 #else
 
 DS_INLINE Int16 widen(Bytes16 v) {
@@ -454,6 +502,33 @@ DS_INLINE Double8 to_doubles(const int32_t* from) {
 DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
   const __m128i bytes = _mm_loadl_epi64((const __m128i*)from);
   return {{(DoublePart)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(bytes)), (DoublePart)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_srli_si128(bytes, 4)))}};
+}
+#elif DROPSTREAM_ISA_neon
+DS_INLINE Int16 to_byte_range(Float16 v) {
+  Int16 r;
+  // Of a NaN and a number, the number: as where a comparison chooses.
+  DS_EACH {
+    const float32x4_t low = vmaxnmq_f32((float32x4_t)v.part[i], vdupq_n_f32(0.0f));
+    r.part[i] = (IntPart)vcvtq_s32_f32(vminnmq_f32(low, vdupq_n_f32(255.0f)));
+  }
+  return r;
+}
+DS_INLINE void store_byte_range(uint8_t* to, Double8 v) {
+  uint64x2_t whole[4];
+  DS_EACH whole[i] = vcvtq_u64_f64(vminnmq_f64(vmaxnmq_f64((float64x2_t)v.part[i], vdupq_n_f64(0.0)), vdupq_n_f64(255.0)));
+  const uint32x4_t low = vuzp1q_u32((uint32x4_t)whole[0], (uint32x4_t)whole[1]), high = vuzp1q_u32((uint32x4_t)whole[2], (uint32x4_t)whole[3]);
+  vst1_u8(to, vmovn_u16(vuzp1q_u16((uint16x8_t)low, (uint16x8_t)high)));
+}
+DS_INLINE Double8 to_doubles(const int32_t* from) {
+  Double8 v;
+  DS_EACH v.part[i] = (DoublePart)vcvtq_f64_s64(vmovl_s32(vld1_s32(from + 2 * i)));
+  return v;
+}
+DS_INLINE Double8 bytes_to_doubles(const uint8_t* from) {
+  const uint16x8_t shorts = vmovl_u8(vld1_u8(from));
+  const uint32x4_t low = vmovl_u16(vget_low_u16(shorts)), high = vmovl_high_u16(shorts);
+  return {{(DoublePart)vcvtq_f64_u64(vmovl_u32(vget_low_u32(low))), (DoublePart)vcvtq_f64_u64(vmovl_high_u32(low)),
+           (DoublePart)vcvtq_f64_u64(vmovl_u32(vget_low_u32(high))), (DoublePart)vcvtq_f64_u64(vmovl_high_u32(high))}};
 }
 #else
 DS_INLINE Int16 to_byte_range(Float16 v) {

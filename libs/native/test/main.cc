@@ -1,7 +1,11 @@
 // Runs every kernel test on every instruction set that this build contains and this CPU can run, products in tiles on their model, and the
 // tests of the thread pool. The exit code is 1 if one fails.
+#include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "dispatch.h"
 #include "test/harness.h"
@@ -19,10 +23,17 @@ void* operator new(size_t bytes) {
 void operator delete(void* memory) noexcept { free(memory); }
 void operator delete(void* memory, size_t) noexcept { free(memory); }
 
-int main() {
+// Without an argument, tests every path of this CPU, the tiles and the pool. Arguments choose paths; --list only prints those of this CPU.
+int main(int count, char** arguments) {
   using namespace dropstream;
+  const std::vector<std::string> asked(arguments + 1, arguments + count);
   enter_compute_mode("kernel-tests");
   for (const KernelTable* kernels : available_kernels()) {
+    if (!asked.empty() && asked[0] == "--list") {
+      puts(kernels->isa);
+      continue;
+    }
+    if (!asked.empty() && std::find(asked.begin(), asked.end(), kernels->isa) == asked.end()) continue;
     const int before = test::failures(), ran = test::checks();
     test::test_functions(*kernels);
     test::test_products(*kernels);
@@ -36,8 +47,10 @@ int main() {
     test::test_map_program(*kernels);
     printf("%s: %d checks, %d failed\n", kernels->isa, test::checks() - ran, test::failures() - before);
   }
-  test::test_tiles();
-  test::test_pool();
+  if (asked.empty()) {
+    test::test_tiles();
+    test::test_pool();
+  }
   leave_compute_mode();
   return test::failures() ? 1 : 0;
 }

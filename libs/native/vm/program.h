@@ -236,6 +236,9 @@ class __attribute__((visibility("hidden"))) Program {
   std::atomic<bool> stopped_{false};
 };
 
+constexpr size_t kGrain = 8192;         // the fewest elements that are worth a job
+constexpr size_t kRowsPerPartial = 32;  // of sums over rows; constant, because their order depends on it
+
 template <class Body>
 void Program::spread(size_t total, size_t grain, Body body, size_t unit) {
   if (total == 0) return;

@@ -5,10 +5,6 @@
 
 namespace dropstream {
 
-namespace {
-constexpr size_t kGrain = 8192;
-}
-
 template <class Body>
 void Program::for_samples(const Op& op, size_t elements, Body body) {
   spread(samples(op), kGrain / elements + 1, [&](size_t begin, size_t end, unsigned) {

@@ -6,9 +6,7 @@
 namespace dropstream {
 
 namespace {
-constexpr size_t kRowsPerPartial = 32;  // for layer scale's gradient; constant, because the order of the sums depends on it
 constexpr size_t kChannelsPerJob = 64;  // for a convolution's weight gradient, where every channel has its own sum
-constexpr size_t kGrain = 8192;         // the fewest elements that are worth a job
 }  // namespace
 
 size_t Program::map_shared_floats(const Op& op) const {

@@ -3,11 +3,6 @@
 
 namespace dropstream {
 
-namespace {
-constexpr size_t kRowsPerPartial = 32;  // constant, because the order of the sums depends on it
-constexpr size_t kGrain = 8192;         // the fewest elements that are worth a job
-}  // namespace
-
 void Program::run_elementwise(const Op& op, void (*kernel)(In x, Out y, size_t n)) {
   const In x = in(op, 0);
   const Out y = out(op, 0);

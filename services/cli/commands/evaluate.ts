@@ -37,7 +37,7 @@ export function addEvaluateCommand(program: Command, context: Context): void {
     .option('--ema [true|false]', "evaluate the moving average as well as the weights (default: the run's model_ema_eval)")
     .option('--crop-pct <share>', "fraction of the short side that the center crop keeps (default: the run's crop_pct)")
     .option('--engine <name>', "what computes the model: native, webgpu (a GPU), auto, tfjs or tensorflow (default: the run's engine)")
-    .option('--precision <name>', "fp32 or bf16 (engines native and webgpu) (default: the run's precision)")
+    .option('--precision <name>', "fp32, bf16 (engines native and webgpu) or f16 (engine webgpu) (default: the run's precision)")
     .option('--subset-stride <n>', 'evaluate only every n-th image; 0: all images')
     .option('--subset-offset <n>', 'index of the first image of the subset')
     .option('--detach', 'create the evaluation, print its name and exit; do not wait for it')

@@ -25,7 +25,7 @@ export function addRunsCommand(program: Command, context: Context): void {
 
   withSharedOptions(runs.command('list').description('list the runs of a project'), ['trainer'])
     .option('--filter <filter>', 'only runs that match, for example "state = RUNNING AND labels.team = vision"', '')
-    .option('--order-by <order>', 'name or create_time, each with or without " desc"', '')
+    .option('--order-by <order>', 'name, create_time or priority, each with or without " desc"', '')
     .option('--limit <n>', 'largest number of runs to list', '1000')
     .action((options: ListOptions) => listRuns(options, context));
 

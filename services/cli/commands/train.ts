@@ -7,6 +7,7 @@ import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { invalid, NotFound } from '#errors/errors.js';
 import { modelNames } from '#nn/models/registry.js';
 import { Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { isExplainedOption, type TrainOption, trainOptions } from '#spec/train-options.js';
 import { readUpState, storeOf } from '../addresses.js';
 import { type Context, homeFolder } from '../context.js';
 import { indexForTraining } from '../data-sets.js';
@@ -15,7 +16,6 @@ import { followRun } from '../follow/follow-run.js';
 import { ownerOfFolder } from '../log-files/output-folder.js';
 import { count } from '../output/numbers.js';
 import { withServicesFor } from '../plan/services-for-plan.js';
-import { isExplainedOption, type TrainOption, trainOptions } from '../train-options.js';
 import { type GivenOptions, type TrainRequest, trainRequest } from '../train-spec.js';
 import { evaluateOnly } from './evaluate-only.js';
 import { printPlan } from './print-plan-of-run.js';
@@ -65,7 +65,14 @@ export function addTrainCommand(program: Command, context: Context): void {
 }
 
 function commandOption(option: TrainOption): Option {
-  const shape = option.kind === 'boolean' ? '[true|false]' : option.kind === 'numbers' ? '<numbers...>' : '<value>';
+  const shape =
+    option.kind === 'boolean'
+      ? '[true|false]'
+      : option.kind === 'numbers'
+        ? '<numbers...>'
+        : option.kind === 'range'
+          ? '<n|min-max>'
+          : '<value>';
   const made = new Option(`--${option.name} ${shape}`, `${option.help} (default: ${option.default})`);
   if (isExplainedOption(option)) return made.hideHelp();
   return made.helpGroup(`${option.group}:`);

@@ -93,14 +93,14 @@ const columns = [
 
 /** @throws InvalidArgument naming the option */
 async function checked({ engine, model, inputSize: size, precision, batch }: Options) {
-  const [{ precisions, tunedEngines }, { defaultImageSize, modelConfig, UnknownModel }] = await Promise.all([
+  const [{ tunedPrecisions, tunedEngines }, { defaultImageSize, modelConfig, UnknownModel }] = await Promise.all([
     import('#engine/index.js'),
     import('#nn/models/registry.js'),
   ]);
   if (!(tunedEngines as readonly string[]).includes(engine))
     throw invalid('--engine', engine, `${tunedEngines.join(' or ')}; other engines have nothing to tune`);
-  const only = precisions.find((one) => one === precision);
-  if (precision !== undefined && only === undefined) throw invalid('--precision', precision, precisions.join(' or '));
+  const only = tunedPrecisions.find((one) => one === precision);
+  if (precision !== undefined && only === undefined) throw invalid('--precision', precision, tunedPrecisions.join(' or '));
   const images = Number(batch);
   if (!Number.isInteger(images) || images < 1 || images > MOST_BATCH)
     throw invalid('--batch', batch, `a whole number from 1 to ${MOST_BATCH}`);

@@ -1,7 +1,7 @@
 /** `dropstream up`: runs all services on this machine until Ctrl-C. */
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { type ServiceName, serviceNames } from '../addresses.js';
+import { type ServedName, servedNames } from '../addresses.js';
 import { type Context, homeFolder } from '../context.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { tableLines } from '../output/table.js';
@@ -15,13 +15,15 @@ interface UpOptions {
   readonly dataRoot: string[];
   readonly store?: string;
   readonly dataReplicas: string;
+  readonly workers: string;
   readonly ports?: string;
+  readonly gateway: boolean;
   readonly logLevel: string;
   readonly json?: boolean;
 }
 
 /** Ports for `--ports default`: the default ports of the services. */
-const usualPorts: Record<ServiceName, number> = { data: 7011, scheduler: 7012, trainer: 7013, evaluator: 7014 };
+const usualPorts: Record<ServedName, number> = { gateway: 7010, data: 7011, scheduler: 7012, trainer: 7013, evaluator: 7014 };
 
 export function addUpCommand(program: Command, context: Context): void {
   program
@@ -38,10 +40,12 @@ export function addUpCommand(program: Command, context: Context): void {
       'object store: a folder, file:///folder or s3://bucket/prefix?endpoint=… (default: DROPSTREAM_STORE, or .dropstream/store)',
     )
     .option('--data-replicas <n>', 'number of replicas of the data service, 1 to 64', '1')
+    .option('--workers <n>', 'number of processes that train, 1 to 64: several runs at once, or one run with `train --workers`', '1')
     .option(
       '--ports <list>',
-      'gRPC ports: `default`, or a list such as data=7011,scheduler=7012,trainer=7013,evaluator=7014 (default: free ports)',
+      'ports: `default`, or a list such as gateway=7010,data=7011,scheduler=7012,trainer=7013,evaluator=7014 (default: free ports)',
     )
+    .option('--no-gateway', 'run neither the console nor the RPCs over HTTP')
     .addOption(
       new Option('--log-level <level>', 'lowest level of the log messages shown here; the log files contain all messages')
         .choices([...logLevelNames])
@@ -56,9 +60,8 @@ async function up(options: UpOptions, context: Context): Promise<void> {
   const home = homeFolder(context);
   const store = options.store ?? context.env.DROPSTREAM_STORE ?? join(home, 'store');
   const dataRoots = (options.dataRoot.length > 0 ? options.dataRoot : [join(home, 'data')]).map((dir) => resolve(context.cwd, dir));
-  const replicas = Number(options.dataReplicas);
-  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 64)
-    throw new CommandError(`--data-replicas is ${options.dataReplicas}, must be from 1 to 64`, exitCodes.usage);
+  const replicas = countOf('--data-replicas', options.dataReplicas);
+  const workers = countOf('--workers', options.workers);
   makePrivateFolder(home);
   if (options.dataRoot.length === 0) makePrivateFolder(dataRoots[0]!);
 
@@ -71,7 +74,9 @@ async function up(options: UpOptions, context: Context): Promise<void> {
       store: store.includes('://') ? store : resolve(context.cwd, store),
       dataRoots,
       dataReplicas: replicas,
+      workers,
       ports: parsePorts(options.ports),
+      gateway: options.gateway,
       env: context.env,
       cwd: context.cwd,
       onLine: (name, line) => forwardLine(terminal, name, line, options.logLevel),
@@ -84,6 +89,7 @@ async function up(options: UpOptions, context: Context): Promise<void> {
     const { state } = running;
     if (options.json) terminal.out(JSON.stringify(state));
     else {
+      if (state.gateway) terminal.out(`console  ${state.gateway.url}\n`);
       const lines = tableLines(state.services, [
         { title: 'SERVICE', value: (s) => s.name },
         { title: 'gRPC', value: (s) => s.address },
@@ -103,6 +109,13 @@ async function up(options: UpOptions, context: Context): Promise<void> {
   terminal.err('stopped');
 }
 
+function countOf(name: string, text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > 64)
+    throw new CommandError(`${name} is ${text}, must be from 1 to 64`, exitCodes.usage);
+  return count;
+}
+
 /** Resolves at SIGINT or SIGTERM. A second SIGINT ends the process at once, and its children end with it. */
 function interruption(context: Context): { promise: Promise<void>; close(): void } {
   let asked = false;
@@ -120,15 +133,15 @@ function interruption(context: Context): { promise: Promise<void>; close(): void
   return { promise, close: () => void process.off('SIGINT', listener) };
 }
 
-function parsePorts(text: string | undefined): Partial<Record<ServiceName, number>> {
+function parsePorts(text: string | undefined): Partial<Record<ServedName, number>> {
   if (text === undefined) return {};
   if (text === 'default') return usualPorts;
   return Object.fromEntries(
     text.split(',').map((part) => {
       const [name = '', port = ''] = part.split('=');
-      if (!serviceNames.includes(name as ServiceName) || !(Number(port) >= 1 && Number(port) <= 64_535)) {
+      if (!servedNames.includes(name as ServedName) || !(Number(port) >= 1 && Number(port) <= 64_535)) {
         throw new CommandError(
-          `--ports has "${part}", must be default or SERVICE=PORT with ${serviceNames.join(', ')} and 1 to 64535`,
+          `--ports has "${part}", must be default or SERVICE=PORT with ${servedNames.join(', ')} and 1 to 64535`,
           exitCodes.usage,
         );
       }

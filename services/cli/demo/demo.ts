@@ -147,19 +147,22 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
 
 async function startServices(home: string, store: string, dataRoot: string, context: Context): Promise<RunningServices> {
   const { terminal } = context;
-  terminal.err('starting scheduler, data, evaluator and trainer, each in its own process');
+  terminal.err('starting scheduler, data, evaluator, trainer and gateway, each in its own process');
   const services = await startAll({
     home,
     store,
     dataRoots: [dataRoot],
     env: context.env,
     cwd: context.cwd,
+    gateway: true,
     drainMs: 5000,
     onLine: (name, line) => forwardLine(terminal, name, line, 'error'),
     onEvent: (event) => {
       if (event.kind === 'died') terminal.err(`${event.name} crashed (${event.how}); it will be restarted in ${event.restartInMs} ms`);
     },
   });
+  const { gateway } = services.state;
+  if (gateway) terminal.err(`  ${'console'.padEnd(10)} ${gateway.url}`);
   for (const { name, address, admin } of services.state.services)
     terminal.err(`  ${name.padEnd(10)} gRPC ${address.padEnd(16)} curl ${admin}/metrics`);
   return services;

@@ -137,6 +137,9 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
         terminal.err(`${checkpoint} cannot be loaded, and the checkpoint before it is used: ${reason}`);
       }
       if (kind === 'evaluation') tellFailure();
+      if (kind === 'steps')
+        for (const { step, lossScale } of progress.overflowed)
+          terminal.err(`step ${step} changed no weights: its gradient overflowed in f16 with the loss scale ${lossScale}, which is halved`);
       if (kind === 'claimed' && progress.engine !== '') terminal.err(`the worker chose the engine ${progress.engine}`);
       if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} continues at step ${progress.step}`);
       rows(false);

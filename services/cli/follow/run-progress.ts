@@ -35,6 +35,8 @@ export interface RunProgress {
   readonly imagesPerStep: number;
   /** Optimizer steps done; steps that a resume discarded do not count. */
   step: number;
+  /** Steps of the newest record whose gradient overflowed (precision f16). */
+  overflowed: readonly StepMetrics[];
   last: StepMetrics | undefined;
   /** Moving average of the loss over recent steps. */
   loss: number | undefined;
@@ -66,6 +68,7 @@ export function beginProgress(run: {
     imagesPerStep: run.imagesPerStep,
     evaluated: run.evaluated ?? false,
     step: 0,
+    overflowed: [],
     last: undefined,
     loss: undefined,
     imagesPerSecond: undefined,
@@ -102,6 +105,7 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
       break;
     case 'steps':
       for (const step of e.value.steps) takeStep(progress, step);
+      progress.overflowed = e.value.steps.filter(({ skipped }) => skipped);
       break;
     case 'epoch':
       progress.epochs.set(e.value.epoch, {

@@ -59,6 +59,7 @@ export class EventFile {
         ['opt/min_lr', metrics.lr * this.#record.smallestScale],
         ['opt/weight_decay', metrics.weightDecay],
         ['opt/grad_norm', metrics.gradNorm],
+        ...(metrics.lossScale === undefined ? [] : ([['opt/loss_scale', metrics.lossScale]] as const)),
       ]);
       this.#steps.push({ step, offset });
       records.push(bytes);

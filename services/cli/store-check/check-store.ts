@@ -88,8 +88,10 @@ async function checkOther(context: CheckContext, object: StoredObject): Promise<
     case 'index':
       return await checkHint(context, object, `projects/${parts.project}/${parts.collection}`);
     case 'runQueue':
+    case 'runWaiting':
       return await checkHint(context, object, `projects/${parts.project}/runs`);
     case 'evaluationQueue':
+    case 'evaluationWaiting':
       return await checkHint(context, object, `projects/${parts.project}/evaluations`);
     case 'dataManifest':
       return await checkDataManifest(context, object, parts.sha256!);
@@ -99,6 +101,8 @@ async function checkOther(context: CheckContext, object: StoredObject): Promise<
       return context.report({ kind: 'location-shared', where: key, detail: 'it gives no project the data set' });
     case 'image':
       return await checkImage(context, key, parts.sha256!, object.sizeBytes);
+    case 'lookMark':
+      return;
     case 'noneOf01':
       // Whatever it is, it only says whether lists wait.
       return;

@@ -16,6 +16,7 @@ const parts = {
   incarnation: '\\d{8}',
   /** Twelve digits: the sequence of a record, or the number of a revision. */
   number: '\\d{12}',
+  seriesPart: 'blocks|chapters',
   checkpoint: '\\d{12}-[0-9a-f]{8}',
   part: '[a-z]+(?:-\\d+)?\\.[0-9a-f]{16}\\.safetensors',
   sha256: '[0-9a-f]{64}',
@@ -23,6 +24,10 @@ const parts = {
   uuid: '[0-9a-f-]{36}',
   /** An id, in which '.' stands for '-', and a uid. */
   entry: '[a-z][a-z0-9.]{0,62}-[0-9a-f]{32}',
+  /** Why a worker may take it, and its priority. */
+  hint: '(?:claim|join)-\\d{4}',
+  /** Milliseconds since 1970. */
+  since: '\\d{13,16}',
   anything: '.+',
 } as const;
 
@@ -31,6 +36,7 @@ const grammar = {
   record: 'projects/{project}/{work}/{id}/{uid}/log/{number}',
   snapshot: 'projects/{project}/{work}/{id}/{uid}/log-snapshots/{number}',
   heartbeat: 'projects/{project}/{work}/{id}/{uid}/heartbeats/{number}',
+  series: 'projects/{project}/runs/{id}/{uid}/series/{seriesPart}/{number}',
   checkpointManifest: 'projects/{project}/runs/{id}/{uid}/checkpoints/{checkpoint}/manifest.json',
   checkpointPart: 'projects/{project}/runs/{id}/{uid}/checkpoints/{checkpoint}/{part}',
   pin: 'projects/{project}/runs/{id}/{uid}/checkpoint-pins/{checkpoint}/{holderUid=uid}',
@@ -41,6 +47,9 @@ const grammar = {
   noneOf01: 'projects/{project}/none-of-01/schedules',
   runQueue: 'run-queue/{project}/{entry}',
   evaluationQueue: 'evaluation-queue/{project}/{entry}',
+  runWaiting: 'run-waiting/{hint}/{project}/{entry}_{since}',
+  evaluationWaiting: 'evaluation-waiting/{hint}/{project}/{entry}_{since}',
+  lookMark: '{queue=waitingQueue}/looked',
   dataManifest: 'manifests/{sha256}',
   sharedLocation: 'manifest-locations/{sha256}',
   image: 'datasets/objects/{group}/{sha256}',
@@ -56,6 +65,7 @@ const named: Readonly<Record<string, string>> = {
   ...parts,
   of01: 'log|log-snapshots|heartbeats|checkpoints|checkpoint-pins',
   of01Index: 'run-index|evaluation-index',
+  waitingQueue: 'run-waiting|evaluation-waiting',
 };
 
 export type ObjectKind = keyof typeof grammar;

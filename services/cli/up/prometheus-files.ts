@@ -26,7 +26,7 @@ scrape_configs:
 `;
 
 /** Writes both files for these services. They are for the owner only, as everything in `home`. */
-export async function writePrometheusFiles(home: string, services: readonly RunningService[]): Promise<void> {
+export async function writePrometheusFiles(home: string, services: readonly Pick<RunningService, 'name' | 'admin'>[]): Promise<void> {
   const folder = prometheusFolder(home);
   makePrivateFolder(folder);
   await replaceFile(join(folder, 'prometheus.yml'), configuration);

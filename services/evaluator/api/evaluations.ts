@@ -15,7 +15,14 @@ import { IncarnatedLogs } from '#work/incarnated-logs.js';
 import type { NamedEntry } from '#work/name-index.js';
 import { ProjectTurns } from '#work/project-turns.js';
 import type { QueueIndex } from '#work/queue-index.js';
-import { type EvaluationKey, evaluationName, evaluationQueue, openEvaluationLog, recordLog } from '../evaluation/evaluation-log.js';
+import {
+  type EvaluationKey,
+  evaluationName,
+  evaluationQueue,
+  openEvaluationLog,
+  placeOf,
+  recordLog,
+} from '../evaluation/evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
 import type { NewEvaluation } from './create-evaluation.js';
 
@@ -67,6 +74,8 @@ export class Evaluations {
       queue: this.#queue,
       etagOf: ({ evaluation }) => evaluation.etag,
       hasEnded: ({ evaluation }) => hasEnded(evaluation.state),
+      isWaiting: ({ evaluation }) => evaluation.state === EvaluationState.PENDING,
+      place: placeOf,
       saw: (key, view) => this.#saw(key, view),
       expire: (key) => this.#listed.expire(keyOf(key.project, key)),
     });

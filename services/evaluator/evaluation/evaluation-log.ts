@@ -7,6 +7,7 @@ import { RecordLog } from '#storage/record-log.js';
 import type { Standing } from '#work/claimed-log.js';
 import { FoldedLog, type LogCodec, type StorePatience } from '#work/folded-log.js';
 import { incarnationFolder } from '#work/incarnations.js';
+import type { Place } from '#work/queue-hints.js';
 import { QueueIndex } from '#work/queue-index.js';
 import { applyEvent, type EvaluationEvent, type EvaluationView } from './evaluation-state.js';
 
@@ -55,4 +56,9 @@ export function standingOf({ evaluation, fence, fruitlessAttempts }: EvaluationV
     fence,
     fruitlessAttempts,
   };
+}
+
+/** Where an evaluation stands in the queue. */
+export function placeOf({ evaluation }: EvaluationView): Place {
+  return { priority: 0, sinceMs: evaluation.createTime?.getTime() ?? 0 };
 }

@@ -12,7 +12,7 @@ import { unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { ProjectShares } from '#work/fair-share.js';
 import type { EvaluatorConfig } from '../config.js';
-import { evaluationName, evaluationQueue, heartbeatPrefix, openEvaluationLog, standingOf } from '../evaluation/evaluation-log.js';
+import { evaluationName, evaluationQueue, heartbeatPrefix, openEvaluationLog, placeOf, standingOf } from '../evaluation/evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
 import type { EvaluatorMetrics } from '../metrics.js';
 import { ProgressWriter } from './progress-writer.js';
@@ -64,6 +64,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
     name: ({ project, id }) => evaluationName(project, id),
     heartbeatPrefix,
     standing: standingOf,
+    place: placeOf,
     traceOf: ({ trace }) => spanOfRecord(trace),
     claim: (view, worker, succeeds): EvaluationEvent => ({
       kind: 'claimed',

@@ -18,6 +18,7 @@ export const trainerNames = {
   listRuns: { parent: 'project', pageToken: 'text', filter: 'text', orderBy: 'text' },
   deleteRun: { name: 'run', etag: 'text' },
   watchRun: { name: 'run', uid: 'text' },
+  getRunSeries: { name: 'run' },
   pauseRun: { name: 'run' },
   resumeRun: { name: 'run' },
   cancelRun: { name: 'run' },

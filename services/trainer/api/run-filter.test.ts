@@ -12,6 +12,7 @@ const run = (part: Partial<RunFacts> = {}): RunFacts => ({
   model: 'vit_tiny',
   labels: { team: 'vision', stage: '' },
   createMs: 1,
+  priority: 0,
   ...part,
 });
 
@@ -75,7 +76,8 @@ test('a refusal names the position and what is allowed there', () => {
     ['state = RUNNING AND', 20, /a field/],
     ['state = RUNNING model = x', 17, /AND, OR or its end/],
     ['state = running', 9, /QUEUED, RUNNING, PAUSED, SUCCEEDED, FAILED, CANCELLED/],
-    ['name = x', 1, /state, model or labels\.KEY/],
+    ['priority = high', 12, /a whole number/],
+    ['name = x', 1, /state, model, priority or labels\.KEY/],
     ['labels.Team = x', 1, /labels\.KEY/],
     ['labels = x', 1, /labels\.KEY/],
     ['state > RUNNING', 7, /"="/],
@@ -115,6 +117,10 @@ const comparison: fc.Arbitrary<Meant> = fc
       ),
       fc.tuple(fc.constant('model'), value),
       fc.tuple(
+        fc.constant('priority'),
+        fc.integer({ min: -3, max: 3 }).map((n) => ({ text: `${n}`, value: `${n}` })),
+      ),
+      fc.tuple(
         fc.constantFrom('a', 'b', 'c').map((key) => `labels.${key}`),
         value,
       ),
@@ -126,7 +132,8 @@ const comparison: fc.Arbitrary<Meant> = fc
   .map(([[field, { text, value: wanted }], negated, before, after]) => ({
     text: `${field}${before}${negated ? '!=' : '='}${after}${text}`,
     holds: (of) => {
-      const found = field === 'state' ? RunState[of.state] : field === 'model' ? of.model : (of.labels[field.slice(7)] ?? '');
+      const facts: Record<string, string> = { state: RunState[of.state], model: of.model, priority: `${of.priority}` };
+      const found = Object.hasOwn(facts, field) ? facts[field] : (of.labels[field.slice(7)] ?? '');
       return (found === wanted) !== negated;
     },
   }));
@@ -143,6 +150,7 @@ const anyRun: fc.Arbitrary<RunFacts> = fc.record({
   model: fc.oneof(word, fc.string({ maxLength: 3 })),
   labels: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.oneof(word, fc.constant(''))),
   createMs: fc.nat(),
+  priority: fc.integer({ min: -3, max: 3 }),
 });
 
 test('a filter matches what its parts say, however it is nested and spaced', () => {
@@ -185,19 +193,21 @@ test('orders are read, total, and reversed by desc', () => {
       (error) => error instanceof InvalidArgument && error.violations[0]!.field === 'order_by',
     );
   fc.assert(
-    fc.property(fc.array(anyRun, { maxLength: 8 }), fc.constantFrom<RunOrder['by']>('name', 'create_time'), (runs, by) => {
+    fc.property(fc.array(anyRun, { maxLength: 8 }), fc.constantFrom<RunOrder['by']>('name', 'create_time', 'priority'), (runs, by) => {
+      const shown = ({ id, createMs, priority }: RunFacts) =>
+        by === 'name' ? id : `${by === 'priority' ? priority : ''} ${createMs} ${id}`;
       const sorted = (descending: boolean) =>
         [...runs]
           .sort((a, b) => compareKeys({ by, descending }, orderKey({ by, descending }, a), orderKey({ by, descending }, b)))
-          .map(({ id, createMs }) => (by === 'name' ? id : `${createMs} ${id}`));
+          .map(shown);
       assert.deepEqual(sorted(true), [...sorted(false)].reverse());
       const byHand = [...runs].sort(
-        (a, b) => (by === 'create_time' ? a.createMs - b.createMs : 0) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
+        (a, b) =>
+          (by === 'priority' ? a.priority - b.priority : 0) ||
+          (by === 'name' ? 0 : a.createMs - b.createMs) ||
+          (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
       );
-      assert.deepEqual(
-        sorted(false),
-        byHand.map(({ id, createMs }) => (by === 'name' ? id : `${createMs} ${id}`)),
-      );
+      assert.deepEqual(sorted(false), byHand.map(shown));
     }),
   );
 });

@@ -12,6 +12,7 @@ export interface RunFacts {
   readonly labels: Readonly<Record<string, string>>;
   /** Milliseconds since 1970; 0 if unknown. */
   readonly createMs: number;
+  readonly priority: number;
 }
 
 export type RunFilter = (run: RunFacts) => boolean;
@@ -49,32 +50,43 @@ function comparison(text: string, { field, negated, value, fieldAt, valueAt }: C
       throw filterError(text, valueAt, JSON.stringify(value), `one of ${states.map(([name]) => name).join(', ')} as the state`);
     return (run) => (run.state === state) !== negated;
   }
+  if (field === 'priority') {
+    if (!/^-?\d{1,4}$/.test(value)) throw filterError(text, valueAt, JSON.stringify(value), 'a whole number as the priority');
+    return (run) => (run.priority === Number(value)) !== negated;
+  }
   if (field === 'model') return (run) => (run.model === value) !== negated;
   const key = field.startsWith('labels.') ? field.slice('labels.'.length) : undefined;
   if (key === undefined || !labelKeyPattern.test(key))
-    throw filterError(text, fieldAt, JSON.stringify(field), 'state, model or labels.KEY, whose KEY matches [a-z][a-z0-9_-]{0,62},');
+    throw filterError(
+      text,
+      fieldAt,
+      JSON.stringify(field),
+      'state, model, priority or labels.KEY, whose KEY matches [a-z][a-z0-9_-]{0,62},',
+    );
   return (run) => ((Object.hasOwn(run.labels, key) ? run.labels[key] : '') === value) !== negated;
 }
 
 export interface RunOrder {
   /** `by` a name is an order of ids. */
-  readonly by: 'name' | 'create_time';
+  readonly by: 'name' | 'create_time' | 'priority';
   readonly descending: boolean;
 }
 
 /** @throws InvalidArgument */
 export function runOrder(text: string): RunOrder {
-  const [, by, desc] = /^\s*(name|create_time)(\s+desc)?\s*$/.exec(text === '' ? 'name' : text) ?? [];
-  if (by === undefined) throw invalid('order_by', text, 'empty, "name" or "create_time", which " desc" may follow');
+  const [, by, desc] = /^\s*(name|create_time|priority)(\s+desc)?\s*$/.exec(text === '' ? 'name' : text) ?? [];
+  if (by === undefined) throw invalid('order_by', text, 'empty, "name", "create_time" or "priority", which " desc" may follow');
   return { by: by as RunOrder['by'], descending: desc !== undefined };
 }
 
 /**
- * The place of a run in an order, which never changes while the run exists; `compareKeys` compares two of them. Runs that were created in the same
- * millisecond are in the order of their ids.
+ * The place of a run in an order, which never changes while the run exists; `compareKeys` compares two of them. Runs of one priority are in the order
+ * of their creation, and those that were created in the same millisecond in that of their ids.
  */
-export function orderKey({ by }: RunOrder, { id, createMs }: Pick<RunFacts, 'id' | 'createMs'>): string {
-  return by === 'name' ? id : `${String(Math.max(0, createMs)).padStart(15, '0')} ${id}`;
+export function orderKey({ by }: RunOrder, { id, createMs, priority }: Pick<RunFacts, 'id' | 'createMs' | 'priority'>): string {
+  if (by === 'name') return id;
+  const place = `${String(Math.max(0, createMs)).padStart(15, '0')} ${id}`;
+  return by === 'priority' ? `${String(priority + 10_000).padStart(5, '0')} ${place}` : place;
 }
 
 /** Negative if `a` stands before `b`. */

@@ -17,6 +17,7 @@ import type { Page } from '#rpc/pagination.js';
 import type { EntriesOptions, NamedEntry } from '#work/name-index.js';
 import type { QueueEntry } from '#work/queue-index.js';
 import { runName } from '../run/run-log.js';
+import { workersOf } from '../run/run-spec.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { compareKeys, orderKey, type RunFacts, type RunFilter, type RunOrder } from './run-filter.js';
 
@@ -30,11 +31,13 @@ const keptProjects = 64;
 export interface ListedRun extends KeptItem {
   readonly facts: RunFacts;
   readonly dataWaitShare: number;
+  /** Most workers that may train it together. */
+  readonly workers: number;
   /** The run as a proto message, encoded because that takes the least memory. */
   readonly bytes: Uint8Array;
 }
 
-export type QueuedRun = Pick<QueueEntry, 'project'> & Pick<Run, 'state' | 'dataWaitShare'>;
+export type QueuedRun = Pick<QueueEntry, 'project'> & Pick<Run, 'state' | 'dataWaitShare'> & Pick<ListedRun, 'workers'>;
 
 export interface RunQuery {
   readonly filter: RunFilter | undefined;
@@ -92,7 +95,8 @@ export class RunIndex {
     return entries.flatMap(({ project }, k) => {
       const kept = this.#items.kept(keys[k]!);
       const run = kept && 'item' in kept ? kept.item : undefined;
-      return run === undefined ? [] : [{ project, state: run.facts.state, dataWaitShare: run.dataWaitShare }];
+      if (run === undefined) return [];
+      return [{ project, state: run.facts.state, dataWaitShare: run.dataWaitShare, workers: run.workers }];
     });
   }
 
@@ -136,7 +140,7 @@ export class RunIndex {
       const isDamaged = kept !== undefined && 'error' in kept;
       // A run that is damaged matches every filter, so that it is named.
       if (!plain && !isDamaged && (run === undefined || (filter !== undefined && !filter(run.facts)))) continue;
-      const place = orderKey(order, run?.facts ?? { id: entry.id, createMs: 0 });
+      const place = orderKey(order, run?.facts ?? { id: entry.id, createMs: 0, priority: 0 });
       if (after === undefined || compareKeys(order, place, after) > 0) places.push({ ...entry, place });
     }
     yield* places.sort((a, b) => compareKeys(order, a.place, b.place));
@@ -208,8 +212,12 @@ export function listedRun(id: string, view: RunView): ListedRun {
     number: Number(run.logSequence),
     isFinal: hasEnded(run.state),
     readMs: performance.now(),
-    facts: { id, state: run.state, model: run.spec?.model ?? '', labels: run.labels, createMs: run.createTime?.getTime() ?? 0 },
+    facts: {
+      ...{ id, state: run.state, model: run.spec?.model ?? '', labels: run.labels },
+      ...{ createMs: run.createTime?.getTime() ?? 0, priority: run.spec?.priority ?? 0 },
+    },
     dataWaitShare: run.dataWaitShare,
+    workers: workersOf(run.spec ?? {}).max,
     bytes: Run.encode(run).finish(),
   };
 }

@@ -8,10 +8,12 @@ import { checkPage, parsePage } from '#rpc/pagination.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { EventBody } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
+import { SeriesStore } from '../run/series/series-store.js';
 import { describeCheckpoint, describeImported, resolveAlias, storedCheckpoints } from './checkpoints.js';
 import { type CreateDeps, prepareRun } from './create-run.js';
 import type { trainerNames } from './request-names.js';
 import { runFilter, runOrder } from './run-filter.js';
+import { answerSeries, parseSeries } from './run-series.js';
 import type { Runs } from './runs.js';
 
 export interface TrainerParts extends CreateDeps {
@@ -29,6 +31,7 @@ export function trainerHandlers({
   scheduler,
   data,
 }: TrainerParts): HandlersOf<typeof TrainerServiceService, typeof trainerNames> {
+  const series = new SeriesStore(store);
   return {
     createRun: unary(async (request, { names, signal, identity }) => {
       const deps = { store, datasets, scheduler, data };
@@ -75,6 +78,13 @@ export function trainerHandlers({
       for await (const event of runs.watch({ project, id: run, uid: now.uid }, Number(request.afterSequence), signal)) {
         yield { event };
       }
+    }),
+
+    getRunSeries: unary(async (request, { names, signal }) => {
+      const { project, run } = names.name;
+      const query = parseSeries(request);
+      const view = await runs.get(project, run, signal);
+      return await answerSeries(series, { project, id: run, uid: view.run.uid }, view, query, signal);
     }),
 
     pauseRun: unary(async (_, { names, signal }) => {

@@ -12,7 +12,17 @@ import type { NamedEntry } from '#work/name-index.js';
 import type { NamedCheckpoint } from '#work/named-checkpoints.js';
 import type { QueueEntry, QueueIndex } from '#work/queue-index.js';
 import { pinFinetune, unpinFinetune } from '../run/finetune-pin.js';
-import { type EventBody, type EventBodyAt, openRunLog, type RunKey, recordLog, recordOf, runName, runQueue } from '../run/run-log.js';
+import {
+  type EventBody,
+  type EventBodyAt,
+  openRunLog,
+  placeOf,
+  type RunKey,
+  recordLog,
+  recordOf,
+  runName,
+  runQueue,
+} from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { checkpointBytes } from './checkpoint-bytes.js';
 import { listedRun, type QueuedRun, RunIndex, type RunQuery } from './run-index.js';
@@ -55,6 +65,8 @@ export class Runs {
       queue: this.#queue,
       etagOf: ({ run }) => run.etag,
       hasEnded: ({ run }) => hasEnded(run.state),
+      isWaiting: ({ run }) => isWaiting(run),
+      place: placeOf,
       saw: ({ project, id }, view) => this.#listed.saw(project, id, view),
       expire: (key) => this.#listed.changed(key.project, key),
     });
@@ -175,7 +187,8 @@ export class Runs {
         const waits = before.run.state === RunState.PAUSED;
         const view = await (waits ? this.quotas.add(project, { isStored: true }, signal, append) : append());
         // In between, a worker may have removed the hint, because the run was still paused.
-        if (view.run.state === RunState.QUEUED) await this.#queue.add(key, signal);
+        if (isWaiting(view.run)) await this.#queue.add(key, signal);
+        await this.#logs.hint(key, view, signal);
         if (!isPausing(view.run)) return view;
       }
       await wait(this.#pollMs, signal);

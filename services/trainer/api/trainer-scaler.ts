@@ -34,7 +34,7 @@ export function trainerScaler({ runs, data, evaluator, caller, quotasOf, registr
   const load = new DataLoad(data, caller);
   const client = evaluator === '' ? undefined : connectScaler(evaluator, caller);
   const ofWorkers: WantedOf = async (_, signal) => {
-    const work = (await runs.wanting(signal)).map((run) => ({ project: run.project, waits: isWaiting(run) }));
+    const work = (await runs.wanting(signal)).map((run) => ({ project: run.project, waits: isWaiting(run), workers: run.workers }));
     return workersWanted(workByProject(work), (project) => quotasOf(project).workers);
   };
   const ofData: WantedOf = async ({ targetPerReplica }, signal) => {

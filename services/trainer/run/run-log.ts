@@ -7,6 +7,7 @@ import { RecordLog } from '#storage/record-log.js';
 import type { Standing } from '#work/claimed-log.js';
 import { FoldedLog, type LogCodec, type StorePatience } from '#work/folded-log.js';
 import { incarnationFolder } from '#work/incarnations.js';
+import type { Place } from '#work/queue-hints.js';
 import { QueueIndex } from '#work/queue-index.js';
 import { applyEvent, BrokenRunLog, decodeView, encodeView, hasEnded, type RunView } from './run-state.js';
 
@@ -33,6 +34,8 @@ export interface RunKey {
 
 export const runName = (project: string, run: string): string => formatName('run', { project, run });
 const folderOf = ({ project, id, uid }: RunKey): string => incarnationFolder(runName(project, id), uid);
+/** Of what series-store.ts keeps. */
+export const seriesPrefix = (key: RunKey): string => `${folderOf(key)}/series`;
 export const heartbeatPrefix = (key: RunKey): string => `${folderOf(key)}/heartbeats`;
 
 export const runQueue = (store: ObjectStore): QueueIndex => new QueueIndex(store, 'run-queue');
@@ -87,4 +90,9 @@ export function recordLog(store: ObjectStore, key: RunKey): RecordLog {
 export function standingOf({ run, fence, fruitlessAttempts }: RunView): Standing {
   const state = run.state === RunState.QUEUED ? 'waiting' : run.state === RunState.RUNNING ? 'owned' : 'over';
   return { state, fence, fruitlessAttempts };
+}
+
+/** Where a run stands in the queue. */
+export function placeOf({ run }: RunView): Place {
+  return { priority: run.spec?.priority ?? 0, sinceMs: run.createTime?.getTime() ?? 0 };
 }

@@ -6,11 +6,15 @@ import { maxClasses } from '#errors/limits.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { EnumWords } from '#spec/enum-words.js';
 import { runSpecEnums } from '#spec/words.js';
+import { maxPriority } from '#work/queue-hints.js';
 
 /** The optional fields of RunSpec that have one value. */
-export type OptionKey = {
-  [K in keyof RunSpec]-?: undefined extends RunSpec[K] ? K : never;
-}[keyof RunSpec];
+export type OptionKey = Exclude<
+  {
+    [K in keyof RunSpec]-?: undefined extends RunSpec[K] ? K : never;
+  }[keyof RunSpec],
+  'workers'
+>;
 
 type Value = number | bigint | string | boolean;
 
@@ -115,4 +119,5 @@ export const runOptions: { readonly [K in OptionKey]: Option } = {
   holdoutStride: whole('holdout_stride', 0, 0, 2 ** 31 - 1),
   holdoutOffset: whole('holdout_offset', 0, 0, 2 ** 31 - 1),
   gradientLeaves: whole('gradient_leaves', undefined, 1, maxGradientLeaves),
+  priority: whole('priority', 0, -maxPriority, maxPriority),
 };

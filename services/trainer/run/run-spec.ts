@@ -15,8 +15,9 @@ import { dropModes, dropSchedules, engines, isRunSpecEnum, precisions } from '#s
 import { isSha256 } from '#storage/content-hash.js';
 import { maxGradientLeaves, type OptionKey, runOptions } from './run-options.js';
 
-/** Options without a default: they stay absent if they are not given. */
-type MayBeAbsent = 'clipGrad' | 'weightDecayEnd' | 'cropPct';
+/** Options without a default, which stay absent if they are not given, and those that runs of version 0.2 lack. */
+const mayBeAbsent = ['clipGrad', 'weightDecayEnd', 'cropPct', 'priority'] as const satisfies readonly OptionKey[];
+type MayBeAbsent = (typeof mayBeAbsent)[number];
 
 /** A spec in which every default is filled in. */
 export type ResolvedSpec = RunSpec & { [K in Exclude<OptionKey, MayBeAbsent>]-?: NonNullable<RunSpec[K]> };
@@ -111,6 +112,7 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
       `at most ${value.updateFreq} (update_freq), because each leaf needs a micro-batch`,
     );
   }
+  if (spec.workers !== undefined) checkWorkers(refuse, spec, sound('gradientLeaves', 'updateFreq') ? leavesOf(value) : undefined);
   if (sound('engine')) checkEngine(refuse, value, known ? models : undefined, sound);
   refuse(!(value.modelEmaEval && !value.modelEma), 'model_ema_eval', value.modelEmaEval, 'false if model_ema is false');
   refuse(!(spec.disableEval === false && spec.evalManifest === ''), 'disable_eval', false, 'absent or true if eval_manifest is empty');
@@ -120,6 +122,34 @@ export function checkRunSpec(violations: Violations, spec: RunSpec, models: Mode
     const refusal = models.refusal(spec.model, size, spec.nbClasses ?? 1);
     if (refusal) refuse(false, refusal.field, refusal.field === 'input_size' ? size : spec.nbClasses, refusal.allowed);
   }
+}
+
+/** Numbers of workers of a run, with their defaults. */
+export function workersOf({ workers }: Pick<RunSpec, 'workers'>): { readonly min: number; readonly max: number } {
+  const min = workers?.min || 1;
+  return { min, max: workers?.max || min };
+}
+
+/** Leaves of a step's gradient: each group of micro-batches that is summed by itself. */
+function leavesOf({
+  gradientLeaves,
+  updateFreq,
+}: Pick<ResolvedSpec, 'updateFreq'> & { readonly gradientLeaves?: number | undefined }): number {
+  return gradientLeaves ?? Math.min(maxGradientLeaves, updateFreq);
+}
+
+/** Checks how many workers may train the run together. @param leaves undefined if that is refused itself */
+function checkWorkers(refuse: Refuse, spec: RunSpec, leaves: number | undefined): void {
+  const given = spec.workers ?? { min: 0, max: 0 };
+  const least = refuse(given.min >= 0, 'workers.min', given.min, 'at least 1, or 0 for the default');
+  const most = refuse(given.max >= 0, 'workers.max', given.max, 'at least 1, or 0 for the default');
+  if (!least || !most) return;
+  const { min, max } = workersOf(spec);
+  if (!refuse(min <= max, 'workers.max', max, `at least ${min} (workers.min)`) || leaves === undefined) return;
+  const [field, value] = given.max > 0 ? (['workers.max', max] as const) : (['workers.min', min] as const);
+  const one = '1, because a step has one leaf: raise update_freq, with a smaller batch_size, so that several workers can share a step';
+  const several = `at most ${leaves} (gradient_leaves), because every worker needs a leaf: lower it, or raise gradient_leaves and update_freq`;
+  refuse(max <= leaves, field, value, leaves === 1 ? one : several);
 }
 
 /** Checks the options that not every engine supports. `models` is undefined if the model is unknown. */
@@ -257,7 +287,8 @@ export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: Datas
     inputSize: spec.inputSize ?? models.inputSize(spec.model),
     nbClasses: spec.nbClasses ?? train.classes.length,
     disableEval: spec.disableEval ?? spec.evalManifest === '',
-    gradientLeaves: spec.gradientLeaves ?? Math.min(maxGradientLeaves, value.updateFreq),
+    gradientLeaves: leavesOf(value),
+    workers: workersOf(spec),
     optBetas: spec.optBetas.length === 0 ? [0.9, 0.999] : spec.optBetas,
     ...(pinned && { ...runDropOf(pinned.spec), scheduleRevision: pinned.revision }),
   };
@@ -273,7 +304,7 @@ export function asResolved(spec: RunSpec): ResolvedSpec {
   for (const [key, { name, holds, allowed }] of Object.entries(runOptions) as [OptionKey, (typeof runOptions)[OptionKey]][]) {
     const value = spec[key];
     if (value !== undefined && !holds(value)) throw new Error(`the stored run spec has ${name} ${value}, must be ${allowed}`);
-    if (value === undefined && key !== 'clipGrad' && key !== 'weightDecayEnd' && key !== 'cropPct') {
+    if (value === undefined && !mayBeAbsent.some((absent) => absent === key)) {
       throw new Error(`the stored run spec has no ${name}`);
     }
   }

@@ -15,6 +15,7 @@ export class ProgressRecorder {
   readonly #undecodable: Undecodable;
   #step: number;
   #sums: EpochSums;
+  #lossScaling: Progress['lossScaling'];
   /** This attempt's part of the epoch. */
   #epoch = { images: 0, begunMs: performance.now() };
 
@@ -24,6 +25,7 @@ export class ProgressRecorder {
     this.#undecodable = new Undecodable(context.spec.maxUndecodable, context.claimed.view.trainSamples, from.undecodable);
     this.#step = from.step;
     this.#sums = from.sums;
+    this.#lossScaling = from.lossScaling;
   }
 
   /** Optimizer steps done. */
@@ -33,14 +35,17 @@ export class ProgressRecorder {
 
   /** For a checkpoint between two steps. */
   get progress(): Progress {
-    return { step: this.#step, sums: this.#sums, undecodable: this.#undecodable.paths };
+    return { step: this.#step, sums: this.#sums, undecodable: this.#undecodable.paths, lossScaling: this.#lossScaling };
   }
 
   /** @throws TooManyUndecodable; what appending to the log throws */
   async add(trained: TrainedStep): Promise<void> {
-    const { metrics, project, run, stepsPerEpoch } = this.#context;
+    const { logger, metrics, project, run, stepsPerEpoch } = this.#context;
     this.#sums = addStep(this.#sums, trained.metrics);
     this.#step = Number(trained.metrics.step) + 1;
+    this.#lossScaling = trained.lossScaling;
+    const { skipped, step, lossScale } = trained.metrics;
+    if (skipped) logger.warn({ step: Number(step), loss_scale: lossScale }, 'a step was skipped, because its gradient overflowed in f16');
     this.#epoch.images += trained.images;
     metrics.observeStep({ project, run }, trained.metrics, trained.images, trained.gpu);
     await this.#steps.add(trained.metrics);

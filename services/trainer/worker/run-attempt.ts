@@ -11,6 +11,7 @@ import { Interrupted, Interruption } from './interruption.js';
 import { newestNumerics } from './newest-numerics.js';
 import { RunCheckpoints } from './run-checkpoints.js';
 import { openRunEvaluations } from './run-evaluations.js';
+import { SeriesWriter } from './series-writer.js';
 import { startingPoint } from './starting-point.js';
 import { StepsRecorder } from './steps-recorder.js';
 import { train } from './train.js';
@@ -24,7 +25,14 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   const { saveCkpt, saveCkptSeconds } = context.spec;
   context.metrics.begin(options, saveCkpt && saveCkptSeconds > 0 ? saveCkptSeconds : undefined);
   const interruption = new Interruption(context);
-  const steps = new StepsRecorder({ append: (steps) => context.append({ $case: 'steps', value: { steps } }) });
+  const { uid, logSequence } = context.claimed.view.run;
+  const series = new SeriesWriter(context.store, { project: context.project, id: context.run, uid }, Number(logSequence));
+  const steps = new StepsRecorder({
+    append: async (steps) => {
+      await context.append({ $case: 'steps', value: { steps } });
+      series.saw(Number(context.claimed.view.run.logSequence));
+    },
+  });
   const waiting = new WaitingStatus({
     append: async (make) => {
       await options.claimed.append(() => {
@@ -53,6 +61,7 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   } finally {
     interruption.close();
     steps.close();
+    series.close();
     await waiting.close();
     await checkpoints.close();
     await evaluations?.close();

@@ -2,7 +2,7 @@
  * The training itself: optimizer steps in order, from a step of the run to its end. Knows neither log nor store: whoever consumes the
  * steps decides between two of them whether to save, stop or go on. Nothing of the program runs while the consumer holds a step.
  */
-import type { Program, StepRequest } from '#engine/index.js';
+import { afterStep, firstLossScaling, type LossScaling, type Program, type StepRequest } from '#engine/index.js';
 import { layerDecayScales } from '#nn/layer-decay.js';
 import { countTopK } from '#nn/metrics.js';
 import type { ReplacedSample } from '#protocol/dropstream/v1/data.js';
@@ -31,6 +31,8 @@ export interface LoopOptions {
   readonly batches: BatchSource;
   readonly rates: (step: number) => StepRates;
   readonly dropKind: DropKind;
+  /** With precision f16: the state of the loss scaling before `fromStep`. Default: that of a new run. */
+  readonly lossScaling?: LossScaling | undefined;
   /** Ends the loop between two steps, also while it waits for data; never inside a step. */
   readonly signal: AbortSignal;
   /** Computes each step once its data is there; whoever cancels the program meanwhile gets its error from the loop. Default: just runs it. */
@@ -54,6 +56,8 @@ export class NonFiniteLoss extends Error {
 export interface TrainedStep {
   readonly metrics: StepMetrics;
   readonly images: number;
+  /** With precision f16: the state of the loss scaling after the step. */
+  readonly lossScaling: LossScaling | undefined;
   /** Seconds of the step on the GPU, and bytes in use there; absent if the program runs on none. */
   readonly gpu: { readonly seconds: number; readonly bytes: number } | undefined;
   /** The step's samples that could not be decoded. */
@@ -68,6 +72,7 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
   const [beta1, beta2] = spec.optBetas as [number, number];
   const names = program.parameters.map(({ name }) => name);
   const learningRateScale = layerDecayScales(spec.model, names, spec.layerDecay);
+  let scaling = program.fingerprint.precision === 'f16' ? (options.lossScaling ?? firstLossScaling) : undefined;
   for (let step = options.fromStep; step < options.toStep; step++) {
     signal.throwIfAborted();
     const begun = performance.now();
@@ -94,6 +99,7 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
           ...(path && program.blocks > 0 ? { blockRates: [...blockRates(dropRate, program.blocks)] } : {}),
         },
         lossScale: 1 / samples,
+        ...(scaling && { gradientScale: scaling.scale }),
         leaves: spec.gradientLeaves,
         optimizer: {
           kind: optimizers.wordOf(spec.opt),
@@ -101,7 +107,8 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
           beta2,
           eps: spec.optEps,
           momentum: spec.momentum,
-          step: step + 1,
+          // The optimizer does not count steps that it skipped.
+          step: step + 1 - (scaling?.skippedSteps ?? 0),
           clip: spec.clipGrad ?? 0,
           learningRate: lr,
           learningRateScale,
@@ -111,7 +118,9 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
       };
       const result = await during(() => program.step(request));
       const loss = meanLoss(result.losses);
-      if (!Number.isFinite(loss) || !Number.isFinite(result.gradNorm)) throw new NonFiniteLoss(step, loss, result.gradNorm);
+      const scaled = scaling && afterStep(scaling, result.skipped);
+      const goesOn = result.skipped ? scaled !== undefined : Number.isFinite(result.gradNorm);
+      if (!Number.isFinite(loss) || !goesOn) throw new NonFiniteLoss(step, loss, result.gradNorm);
       const metrics: StepMetrics = {
         step: BigInt(step),
         epoch: Math.floor(step / stepsPerEpoch),
@@ -119,17 +128,21 @@ export async function* trainSteps(options: LoopOptions): AsyncGenerator<TrainedS
         lr,
         dropRate,
         weightDecay,
-        gradNorm: result.gradNorm,
+        gradNorm: result.skipped ? 0 : result.gradNorm,
         classAcc: mixed ? undefined : accuracy(result.logits, micro, program.classes, samples),
         dataWaitSeconds: (waited - begun) / 1000,
         stepSeconds: (performance.now() - begun) / 1000,
         batchSha256: micro.map(({ sha256 }) => Buffer.from(sha256)),
+        lossScale: scaling?.scale,
+        skipped: result.skipped,
       };
+      scaling = scaled;
       const { forward, backward, optimizer } = result.seconds;
       const gpu = program.gpu && { seconds: forward + backward + optimizer, bytes: program.peakBytes };
       if (span?.recorded) describe(span, micro, metrics, result.seconds);
       const recordedSpan = span?.recorded ? span.context : undefined;
-      yield { metrics, images: samples, gpu, replaced: micro.flatMap(({ replaced }) => replaced), span: recordedSpan };
+      const replaced = micro.flatMap((one) => one.replaced);
+      yield { metrics, images: samples, lossScaling: scaling, gpu, replaced, span: recordedSpan };
     } catch (error) {
       if (span) failWith(span, error);
       throw error;

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { withGpu } from '../../../test/support/executors.js';
+import { fingerprintLine } from '#training/checkpoint-metadata.js';
+import { withGpu, withoutExecutor } from '../../../test/support/executors.js';
 import { modelCatalog } from '../run/model-catalog.js';
 import { resolveRunSpec } from '../run/run-spec.js';
 import { RunPrograms } from './run-program.js';
@@ -45,6 +46,21 @@ test('an old plan, and that of another run or engine, is not used', async () => 
   assert.equal(await all.fingerprint(run, 'native'), fingerprint);
   clock.ms += 1000;
   assert.notEqual(await all.fingerprint(run, 'native'), fingerprint);
+});
+
+test('on a GPU, a run that goes on from a checkpoint with the numerics of this machine is planned once', {
+  skip: withoutExecutor('webgpu'),
+}, async () => {
+  const { programs: all } = programs();
+  const before = await all.fingerprint(run, 'webgpu');
+  const like = fingerprintLine(before);
+  assert.equal(await all.fingerprint({ ...run, like }, 'webgpu'), before, 'the same plan');
+  const program = await all.compile({ ...run, like }, 'webgpu');
+  program.dispose();
+  assert.equal(program.fingerprint, before);
+  // A checkpoint of other numerics needs a plan of its own.
+  const here = await all.fingerprint(run, 'webgpu');
+  assert.notEqual(await all.fingerprint({ ...run, like: `${like}0` }, 'webgpu'), here);
 });
 
 test('a plan that fails is not kept', async () => {

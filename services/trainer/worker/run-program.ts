@@ -15,6 +15,7 @@ import {
   planProgram,
 } from '#engine/index.js';
 import { precisions } from '#spec/words.js';
+import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { preparedBatches } from '../run/batch-plans.js';
 import { modelOf } from '../run/model-catalog.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
@@ -57,11 +58,14 @@ export class RunPrograms {
 
   #planned(run: PlannedRun, engine: EngineName): Promise<PlannedProgram> {
     const key = keyOf(run, engine);
-    const known = this.#plans.get(key);
-    if (known !== undefined && this.now() - known.sinceMs < plannedForMs) return known.plan;
+    const known = this.#known(key);
+    if (known !== undefined) return known;
     const { inputSize, nbClasses, batchSize } = run.spec;
     const shapes = { imageSize: inputSize, classes: nbClasses, batch: batchSize };
-    const plan = planProgram(modelOf(run.spec), shapes, { ...optionsOf(run.spec), executor: executorOf(engine), like: run.like });
+    const begin = () => planProgram(modelOf(run.spec), shapes, { ...optionsOf(run.spec), executor: executorOf(engine), like: run.like });
+    // What the machine chooses of itself is mostly what the checkpoint has.
+    const free = run.like === undefined ? undefined : this.#known(keyOf({ ...run, like: undefined }, engine));
+    const plan = free === undefined ? begin() : free.then((one) => (fingerprintLine(one.fingerprint) === run.like ? one : begin()));
     const kept = { plan, sinceMs: this.now() };
     this.#plans.set(key, kept);
     // What was missing may be there at the next look.
@@ -69,6 +73,11 @@ export class RunPrograms {
       if (this.#plans.peek(key) === kept) this.#plans.delete(key);
     });
     return plan;
+  }
+
+  #known(key: string): Promise<PlannedProgram> | undefined {
+    const known = this.#plans.get(key);
+    return known !== undefined && this.now() - known.sinceMs < plannedForMs ? known.plan : undefined;
   }
 }
 

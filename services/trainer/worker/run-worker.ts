@@ -11,7 +11,7 @@ import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
 import { StartingPointGone, unpinFinetune } from '../run/finetune-pin.js';
-import { type EventBodyAt, heartbeatPrefix, openRunLog, runName, runQueue, standingOf } from '../run/run-log.js';
+import { type EventBodyAt, heartbeatPrefix, openRunLog, placeOf, runName, runQueue, standingOf } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { choosingMs, EngineChoices, engineName } from './engine-choices.js';
 import { EngineHere } from './engine-here.js';
@@ -74,6 +74,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     name: ({ project, id }) => runName(project, id),
     heartbeatPrefix,
     standing: standingOf,
+    place: placeOf,
     traceOf: ({ trace }) => spanOfRecord(trace),
     mayClaim: async (_, view, signal) => {
       const chosen = await engines.choose(view, signal);

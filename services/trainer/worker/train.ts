@@ -56,6 +56,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     batches: { next },
     rates: runRates(spec, stepsPerEpoch, () => claimed.view.scheduleChanges),
     dropKind: claimed.view.dropKind,
+    lossScaling: from.lossScaling,
     signal: parts.interruption.signal,
     during: (step) => underWay.during(step),
     traces,

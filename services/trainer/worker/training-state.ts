@@ -1,5 +1,5 @@
 /** Converts the training state (weights, moments, moving average, sums of the epoch, undecodable samples) to and from a checkpoint. */
-import type { Program, ProgramState } from '#engine/index.js';
+import type { LossScaling, Program, ProgramState } from '#engine/index.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { LoadedCheckpoint } from '#storage/checkpoint.js';
 import type { SnapshotTensors, StagedSnapshot } from '#storage/checkpointer.js';
@@ -17,6 +17,8 @@ export interface Progress {
   readonly sums: EpochSums;
   /** Paths of samples that could not be decoded, distinct. */
   readonly undecodable: readonly string[];
+  /** With precision f16: the state of the loss scaling. */
+  readonly lossScaling?: LossScaling | undefined;
 }
 
 const moments = ['first_moment', 'second_moment'] as const;
@@ -34,6 +36,7 @@ export function snapshotOf(program: Program, spec: ResolvedSpec, view: RunView, 
     classNames: view.classes,
     ema,
     undecodable: progress.undecodable,
+    ...(progress.lossScaling && { lossScaling: progress.lossScaling }),
   };
   const best = run.bestTop1 === undefined ? null : { checkpoint: run.bestCheckpoint, top1: run.bestTop1, step: view.bestStep };
   return {
@@ -59,7 +62,7 @@ function tensorsOf(state: ProgramState): SnapshotTensors {
 
 /** Loads a checkpoint into the program. @throws NotATrainingCheckpoint; RangeError if it belongs to another model */
 export async function restore(program: Program, name: string, { manifest, tensors }: LoadedCheckpoint): Promise<Progress> {
-  const { undecodable } = readTrainingMetadata(name, manifest.metadata);
+  const { undecodable, lossScaling } = readTrainingMetadata(name, manifest.metadata);
   const optimizer = toProgramTensors(tensors.optimizer ?? []);
   const momentOf = (moment: (typeof moments)[number]) =>
     optimizer.filter((part) => part.name.startsWith(`${moment}.`)).map((part) => ({ ...part, name: part.name.slice(moment.length + 1) }));
@@ -71,5 +74,5 @@ export async function restore(program: Program, name: string, { manifest, tensor
   };
   await program.importState(state);
   const sums = (manifest.epochAccumulators as unknown as EpochSums | null) ?? emptySums(Math.floor(manifest.epoch));
-  return { step: manifest.step, sums, undecodable };
+  return { step: manifest.step, sums, undecodable, lossScaling };
 }

@@ -1,5 +1,5 @@
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInHalves, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, noWebgpu } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
@@ -19,7 +19,7 @@ test('depthwise_conv and both gradients are within 2e-6', { skip }, async () => 
     const [size, taps] = [n * height * width * channels, channels * kernel * kernel];
     const [x, weight, bias, dy] = [values(size, 1), values(taps, 2), values(channels, 3), values(size, 4)];
     const outputs = { weight: values(taps, 5), bias: values(channels, 6) };
-    for (const asserted of [assertMatchesFloat64, assertMatchesInBf16]) {
+    for (const asserted of [assertMatchesFloat64, assertMatchesInHalves]) {
       await asserted({ kernel: 'depthwise_conv', attributes, inputs: { x, weight, bias }, outputs: { y: size }, n }, 2e-6);
       await asserted({ kernel: 'depthwise_conv_input_grad', attributes, inputs: { dy, weight }, outputs: { y: size }, n }, 2e-6);
       await asserted({ kernel: 'depthwise_conv_weight_grad', attributes, inputs: { x, dy }, outputs, n }, 2e-6);

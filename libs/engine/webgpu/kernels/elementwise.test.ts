@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { keepThreshold } from '#random/philox.js';
-import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInHalves, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu, runKernel } from '../../../../test/support/webgpu-kernel.js';
 import { siteMask } from '../../masks.js';
 
@@ -43,9 +43,9 @@ test('add and multiply round once to bf16, and read it', { skip }, async () => {
   for (const { n, rows, width } of shapes) {
     const length = n * rows * width;
     const run = { attributes: { rows, width }, inputs: { a: values(length, 1), b: values(length, 2) }, outputs: { y: length }, n };
-    await assertMatchesInBf16({ ...run, kernel: 'add' }, 1e-7);
-    await assertMatchesInBf16({ ...run, kernel: 'multiply' }, 1e-7);
-    await assertMatchesInBf16({ ...run, kernel: 'multiply', inPlace: 'b' }, 1e-7);
+    await assertMatchesInHalves({ ...run, kernel: 'add' }, 1e-7);
+    await assertMatchesInHalves({ ...run, kernel: 'multiply' }, 1e-7);
+    await assertMatchesInHalves({ ...run, kernel: 'multiply', inPlace: 'b' }, 1e-7);
   }
 });
 
@@ -57,8 +57,8 @@ test('gelu and its gradient are within 5e-7 of the exact form, from −12 to 12'
     await assertMatchesFloat64({ ...run, kernel: 'gelu', inputs: { x: part } }, 5e-7);
     await assertMatchesFloat64({ ...run, kernel: 'gelu_grad', inputs: { x: part, dy: values(x.length, 3) } }, 5e-7);
   }
-  await assertMatchesInBf16({ ...run, kernel: 'gelu', inputs: { x } }, 5e-7);
-  await assertMatchesInBf16({ ...run, kernel: 'gelu_grad', inputs: { x, dy: values(x.length, 3) }, inPlace: 'dy' }, 5e-7);
+  await assertMatchesInHalves({ ...run, kernel: 'gelu', inputs: { x } }, 5e-7);
+  await assertMatchesInHalves({ ...run, kernel: 'gelu_grad', inputs: { x, dy: values(x.length, 3) }, inPlace: 'dy' }, 5e-7);
 });
 
 test('gelu keeps its relative precision in the lower tail', { skip }, async () => {
@@ -86,7 +86,7 @@ test('cast rounds to the nearest bf16, ties to even, and keeps every bf16 as it 
   const every = Uint32Array.from({ length: 65_536 }, (_, bits) => bits << 16);
   const numbers = new Float32Array(every.buffer).filter((value) => Math.abs(value) >= 2 ** -126);
   const shape = { n: numbers.length, outputs: { y: numbers.length } };
-  assert.deepEqual((await runKernel({ ...run, ...shape, inputs: { x: numbers }, bf16: ['in.x'] })).y, numbers);
+  assert.deepEqual((await runKernel({ ...run, ...shape, inputs: { x: numbers }, halves: ['in.x'] })).y, numbers);
   const [one, step] = [0x3f800000, 0x10000];
   const [low, tie, high] = [step / 2 - 1, step / 2, step / 2 + 1];
   const bits = [one + low, one + tie, one + high, one + step + low, one + step + tie, one + step + high, 0x7f7fffff, 0x7f800000];
@@ -98,10 +98,16 @@ test('cast rounds to the nearest bf16, ties to even, and keeps every bf16 as it 
     inputs: { x: Float32Array.of(...x, ...x.map((v) => -v)) },
     n: 16,
     outputs: { y: 16 },
-    bf16: ['out.y'],
+    halves: ['out.y'],
   });
   assert.deepEqual(y, Float32Array.of(...rounded, ...rounded.map((v) => -v)));
-  const { y: nan } = await runKernel({ ...run, inputs: { x: floats([0x7f800001, 0xffffffff]) }, n: 2, outputs: { y: 2 }, bf16: ['out.y'] });
+  const { y: nan } = await runKernel({
+    ...run,
+    inputs: { x: floats([0x7f800001, 0xffffffff]) },
+    n: 2,
+    outputs: { y: 2 },
+    halves: ['out.y'],
+  });
   assert.ok(nan!.every(Number.isNaN));
 });
 
@@ -110,7 +116,7 @@ test('dropout in bf16 drops the same elements and rounds the others once', { ski
     const length = n * rows * width;
     const dropout = { rate: 0.3, site: 5, siteElements: rows * width, seed: 99n, step: 77, firstSample: 40 };
     const run = { attributes: { rows, width }, inputs: { x: values(length, 5) }, outputs: { y: length }, n, dropout };
-    await assertMatchesInBf16({ ...run, kernel: 'dropout', inPlace: 'x' }, 1e-7);
+    await assertMatchesInHalves({ ...run, kernel: 'dropout', inPlace: 'x' }, 1e-7);
   }
 });
 

@@ -13,8 +13,9 @@
  *  - Gradients of parameters are added to (the operand holds the sum of the chunks before).
  */
 import type { KernelName } from '#native/kernel-operands.js';
-import type { ElementType } from '../../native/program-spec.js';
+import type { ElementType, HalfType } from '../../native/program-spec.js';
 import { CALL_STRUCT } from '../call-words.js';
+import { type Access, halfAccessors, halves } from './halves.js';
 import { DROPOUT, POSITIONS } from './shared.js';
 import type { Tiles } from './tile-shapes.js';
 
@@ -72,13 +73,15 @@ export interface ShaderSpec {
   label: string;
   /**
    * The operands by their names in WGSL. An operand `x` has `load_x(i) -> f32`; `load2_x(i) -> vec2f`, elements 2i and 2i + 1; `load4_x(i) -> vec4f`,
-   * elements 4i … 4i + 3; the same as `store2_x(i, v)`, `store4_x(i, v)`; and, only if it is fp32, `store_x(i, v)`, since two bf16 share a word. The
-   * variable itself, `data_x`, is array<f32>, or array<u32> with two bf16 in a word; if the code only uses load4_x and store4_x, it is
+   * elements 4i … 4i + 3; the same as `store2_x(i, v)`, `store4_x(i, v)`; and, only if it is fp32, `store_x(i, v)`, since two halves share a word. The
+   * variable itself, `data_x`, is array<f32>, or array<u32> with two halves in a word; if the code only uses load4_x and store4_x, it is
    * array<vec4f> or array<vec2u>. Every operand must be used.
    */
   operands: Readonly<Record<string, OperandReference>>;
-  /** Names of fp32 operands whose elements are rounded to bf16 when they are loaded: the weight of a product in bf16. */
-  rounded?: readonly string[];
+  /** The fp32 operand whose elements are rounded when they are loaded: the weight of a product of halves. */
+  rounded?: { operand: string; to: HalfType } | undefined;
+  /** The code has variables of the type f16, which needs the device's feature `shader-f16`. */
+  usesF16?: boolean;
   workgroupSize: number | readonly [x: number, y: number, z?: number];
   workgroups: Dispatch['workgroups'];
   sizes?: readonly number[];
@@ -100,7 +103,8 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
   const {
     label,
     operands,
-    rounded = [],
+    rounded,
+    usesF16 = false,
     workgroupSize,
     workgroups,
     sizes,
@@ -110,7 +114,7 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
     body,
   } = spec;
   const bindings: { bound: Bound; access: 'read' | 'read_write' }[] = [];
-  const declared: string[] = rounded.length > 0 ? [ROUNDING] : [];
+  const declared: string[] = rounded === undefined ? [] : [halves[rounded.to].declarations];
   const variables = new Map<string, string>();
   const fours = placesInFours(call, spec);
   const declare = (variable: string, element: string, bound: Bound, access: 'read' | 'read_write') => {
@@ -127,15 +131,17 @@ export function shader(call: DeviceCall, spec: ShaderSpec): Dispatch {
       const element = type === 'fp32' ? (fours.has(place) ? 'vec4f' : 'f32') : fours.has(place) ? 'vec2u' : 'u32';
       declare(variable, element, reference, memory === 'parameter' || memory === 'batch' ? 'read' : 'read_write');
     }
-    if (type === 'bf16' && !declared.includes(ROUNDING)) declared.push(ROUNDING);
+    if (type !== 'fp32' && !declared.includes(halves[type].declarations)) declared.push(halves[type].declarations);
     const access = { name, data: variable, readOnly: reference.startsWith('in.'), inFours: fours.has(place) };
-    declared.push(type === 'bf16' ? halfAccessors(access) : floatAccessors({ ...access, rounds: rounded.includes(name) }));
+    declared.push(
+      type === 'fp32' ? floatAccessors(access, rounded?.operand === name ? rounded.to : undefined) : halfAccessors(access, type),
+    );
   }
   const draws = dropout && call.draws;
   if (positions || draws) declare('samples', 'u32', 'samples', 'read');
   if (draws) declare('masks', 'u32', 'masks', 'read');
   const size = typeof workgroupSize === 'number' ? [workgroupSize] : workgroupSize;
-  const code = `${CALL_STRUCT}
+  const code = `${usesF16 ? 'enable f16;\n' : ''}${CALL_STRUCT}
 @group(0) @binding(0) var<uniform> call: Call;
 ${declared.join('\n')}
 ${positions || draws ? POSITIONS : ''}${dropout ? (draws ? DROPOUT : NO_DROPOUT) : ''}${declarations}
@@ -162,13 +168,6 @@ export const FLAT = `fn flat_index(id: vec3u, groups: vec3u) -> u32 { return id.
 
 const MOST_GROUPS = 65_535;
 
-/** `bf16_bits(v)`: bits whose upper half is the nearest bf16, ties to even, and a NaN for a NaN. `bf16_of(v)`: that number. */
-const ROUNDING = `fn bf16_bits(v: f32) -> u32 {
-  let b = bitcast<u32>(v);
-  return select(b + 0x7fffu + ((b >> 16u) & 1u), b | 0x400000u, (b & 0x7fffffffu) > 0x7f800000u);
-}
-fn bf16_of(v: f32) -> f32 { return bitcast<f32>(bf16_bits(v) & 0xffff0000u); }`;
-
 const NO_DROPOUT = `
 fn drop_factor(i: u32, element: u32) -> f32 { return 1.0; }
 fn drop_factors(i: u32, block: u32) -> vec4f { return vec4f(1.0); }
@@ -190,22 +189,14 @@ function placesInFours(call: DeviceCall, { operands, declarations = '', body }: 
   return new Set(all.map(({ place }) => place).filter((place) => all.every((one) => one.place !== place || inFours(one.name))));
 }
 
-interface Access {
-  name: string;
-  /** The variable. */
-  data: string;
-  readOnly: boolean;
-  /** The variable is an array of vectors of four. */
-  inFours: boolean;
-}
-
-function floatAccessors({ name, data, readOnly, inFours, rounds }: Access & { rounds: boolean }): string {
+function floatAccessors({ name, data, readOnly, inFours }: Access, roundedTo: HalfType | undefined): string {
+  const round = roundedTo && halves[roundedTo].rounded;
   if (inFours) {
-    const rounded = 'return vec4f(bf16_of(v.x), bf16_of(v.y), bf16_of(v.z), bf16_of(v.w));';
-    const load = `fn load4_${name}(i: u32) -> vec4f { let v = ${data}[i]; ${rounds ? rounded : 'return v;'} }`;
+    const rounded = `return vec4f(${round}(v.x), ${round}(v.y), ${round}(v.z), ${round}(v.w));`;
+    const load = `fn load4_${name}(i: u32) -> vec4f { let v = ${data}[i]; ${round ? rounded : 'return v;'} }`;
     return readOnly ? load : `${load}\nfn store4_${name}(i: u32, v: vec4f) { ${data}[i] = v; }`;
   }
-  const at = (index: string) => (rounds ? `bf16_of(${data}[${index}])` : `${data}[${index}]`);
+  const at = (index: string) => (round ? `${round}(${data}[${index}])` : `${data}[${index}]`);
   const loads = `fn load_${name}(i: u32) -> f32 { return ${at('i')}; }
 fn load2_${name}(i: u32) -> vec2f { return vec2f(${at('2u * i')}, ${at('2u * i + 1u')}); }
 fn load4_${name}(i: u32) -> vec4f { let k = 4u * i; return vec4f(${at('k')}, ${at('k + 1u')}, ${at('k + 2u')}, ${at('k + 3u')}); }`;
@@ -214,21 +205,4 @@ fn load4_${name}(i: u32) -> vec4f { let k = 4u * i; return vec4f(${at('k')}, ${a
 fn store_${name}(i: u32, v: f32) { ${data}[i] = v; }
 fn store2_${name}(i: u32, v: vec2f) { ${data}[2u * i] = v.x; ${data}[2u * i + 1u] = v.y; }
 fn store4_${name}(i: u32, v: vec4f) { let k = 4u * i; ${data}[k] = v.x; ${data}[k + 1u] = v.y; ${data}[k + 2u] = v.z; ${data}[k + 3u] = v.w; }`;
-}
-
-function halfAccessors({ name, data, readOnly, inFours }: Access): string {
-  if (inFours) {
-    const halves = 'w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u';
-    const load = `fn load4_${name}(i: u32) -> vec4f { let w = ${data}[i]; return bitcast<vec4f>(vec4u(${halves})); }`;
-    if (readOnly) return load;
-    const word = (low: string, high: string) => `(bf16_bits(v.${low}) >> 16u) | (bf16_bits(v.${high}) & 0xffff0000u)`;
-    return `${load}\nfn store4_${name}(i: u32, v: vec4f) { ${data}[i] = vec2u(${word('x', 'y')}, ${word('z', 'w')}); }`;
-  }
-  const loads = `fn load_${name}(i: u32) -> f32 { let w = ${data}[i >> 1u]; return bitcast<f32>(select(w << 16u, w & 0xffff0000u, (i & 1u) == 1u)); }
-fn load2_${name}(i: u32) -> vec2f { let w = ${data}[i]; return vec2f(bitcast<f32>(w << 16u), bitcast<f32>(w & 0xffff0000u)); }
-fn load4_${name}(i: u32) -> vec4f { return vec4f(load2_${name}(2u * i), load2_${name}(2u * i + 1u)); }`;
-  if (readOnly) return loads;
-  return `${loads}
-fn store2_${name}(i: u32, v: vec2f) { ${data}[i] = (bf16_bits(v.x) >> 16u) | (bf16_bits(v.y) & 0xffff0000u); }
-fn store4_${name}(i: u32, v: vec4f) { store2_${name}(2u * i, v.xy); store2_${name}(2u * i + 1u, v.zw); }`;
 }

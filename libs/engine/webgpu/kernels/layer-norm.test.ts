@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInHalves, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu, runKernel } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
@@ -31,8 +31,8 @@ test('layer_norm is within 2e-6, in place too', { skip }, async () => {
   for (const shape of shapes) {
     await assertMatchesFloat64(normalized(shape), 2e-6);
     await assertMatchesFloat64({ ...normalized(shape), inPlace: 'x' }, 2e-6);
-    await assertMatchesInBf16(normalized(shape), 2e-6);
-    await assertMatchesInBf16({ ...normalized(shape), inPlace: 'x' }, 2e-6);
+    await assertMatchesInHalves(normalized(shape), 2e-6);
+    await assertMatchesInHalves({ ...normalized(shape), inPlace: 'x' }, 2e-6);
   }
 });
 
@@ -49,7 +49,7 @@ test('layer_norm_grad is within 2e-6 and adds to the gradients of its parameters
       n,
     };
     for (const inPlace of ['x', 'dy', undefined]) await assertMatchesFloat64({ ...run, ...(inPlace && { inPlace }) }, 2e-6);
-    for (const inPlace of ['dy', undefined]) await assertMatchesInBf16({ ...run, ...(inPlace && { inPlace }) }, 2e-6);
+    for (const inPlace of ['dy', undefined]) await assertMatchesInHalves({ ...run, ...(inPlace && { inPlace }) }, 2e-6);
     assert.deepEqual(await runKernel(run), await runKernel(run));
   }
 });

@@ -1,5 +1,5 @@
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInHalves, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, noWebgpu } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
@@ -13,7 +13,7 @@ test('layer_scale is exact; its gradient is within 1e-6, in place too', { skip }
     const attributes = { rows, width };
     const [x, gamma, dy] = [values(n * rows * width, 1), values(width, 2), values(n * rows * width, 3)];
     const y = n * rows * width;
-    for (const asserted of [assertMatchesFloat64, assertMatchesInBf16]) {
+    for (const asserted of [assertMatchesFloat64, assertMatchesInHalves]) {
       await asserted({ kernel: 'layer_scale', attributes, inputs: { x, gamma }, outputs: { y }, n, inPlace: 'x' }, 1e-7);
       const gradient = { attributes, inputs: { x, gamma, dy }, outputs: { y, gamma: values(width, 4) }, n };
       for (const inPlace of ['x', 'dy']) await asserted({ ...gradient, kernel: 'layer_scale_grad', inPlace }, 1e-6);

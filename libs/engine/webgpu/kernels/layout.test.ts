@@ -1,5 +1,5 @@
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInHalves, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu } from '../../../../test/support/webgpu-kernel.js';
 
 after(closeTestDevice);
@@ -29,7 +29,7 @@ const sizes = [
 
 async function assertCopies(run: KernelRun): Promise<void> {
   await assertMatchesFloat64(run, 0);
-  await assertMatchesInBf16(run, 0);
+  await assertMatchesInHalves(run, 0);
 }
 
 test('copies put every element where the float64 machine does', { skip }, async () => {
@@ -53,7 +53,7 @@ test('copies put every element where the float64 machine does', { skip }, async 
 
 test('means over tokens are within 3e-7', { skip }, async () => {
   for (const [tokens, width] of sizes) {
-    for (const asserted of [assertMatchesFloat64, assertMatchesInBf16]) {
+    for (const asserted of [assertMatchesFloat64, assertMatchesInHalves]) {
       await asserted(one('mean_tokens', { tokens, width }, 'x', tokens * width, width), 3e-7);
       await asserted(one('mean_tokens_grad', { tokens, width }, 'dy', width, tokens * width), 3e-7);
     }
@@ -69,7 +69,7 @@ test('kept samples are gathered, and added to their places', { skip }, async () 
         const x = values(samples * width, 2);
         const branch = values(kept.length * width, 3);
         const n = kept.length;
-        for (const asserted of [assertMatchesFloat64, assertMatchesInBf16]) {
+        for (const asserted of [assertMatchesFloat64, assertMatchesInHalves]) {
           const gathered = { ...shared, inputs: { x }, outputs: { y: n * width }, n, positions: kept };
           if (n > 0) await asserted({ ...gathered, kernel: 'gather_kept' }, 1e-7);
           const added = { ...shared, inputs: { x, y: branch }, outputs: { y: samples * width }, n: samples };
@@ -86,8 +86,8 @@ test('the class token and positions, with their gradients', { skip }, async () =
     const [x, token, positions, dy] = [values(n * all, 1), values(width, 2), values(all, 2), values(n * (all + width), 1)];
     const added: KernelRun = { kernel: 'add_positions', attributes, inputs: { x, positions }, outputs: { y: n * all }, n };
     await assertMatchesFloat64({ ...added, inPlace: 'x' }, 1e-7);
-    await assertMatchesInBf16(added, 1e-7);
-    for (const asserted of [assertMatchesFloat64, assertMatchesInBf16]) {
+    await assertMatchesInHalves(added, 1e-7);
+    for (const asserted of [assertMatchesFloat64, assertMatchesInHalves]) {
       await asserted({ kernel: 'prepend_token', attributes, inputs: { x, token }, outputs: { y: n * (all + width) }, n }, 0);
       await asserted({ kernel: 'prepend_token_grad', attributes, inputs: { dy }, outputs: { y: n * all, token }, n }, 3e-7);
     }

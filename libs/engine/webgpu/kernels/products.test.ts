@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { assertMatchesFloat64, assertMatchesInBf16, values } from '../../../../test/support/webgpu-check.js';
+import { assertMatchesFloat64, assertMatchesInHalves, values } from '../../../../test/support/webgpu-check.js';
 import { closeTestDevice, type KernelRun, noWebgpu, runKernel } from '../../../../test/support/webgpu-kernel.js';
 import { type Tiles, tiledProducts, tileNames } from './tile-shapes.js';
 
@@ -53,8 +53,8 @@ test('linear is within 1e-6, with every epilogue', { skip }, async () => {
 
 test('linear in bf16 rounds its weight, and once what it stores; odd rows, too', { skip }, async () => {
   for (const shape of shapes) {
-    await assertMatchesInBf16(linear(shape, { bias: false }), 1e-6);
-    await assertMatchesInBf16(linear(shape, { gelu: true }), 1e-6);
+    await assertMatchesInHalves(linear(shape, { bias: false }), 1e-6);
+    await assertMatchesInHalves(linear(shape, { gelu: true }), 1e-6);
   }
 });
 
@@ -69,7 +69,7 @@ test('linear_input_grad is within 1e-6, in bf16 too, with and without the slope 
     for (const gelu of [0, 1]) {
       const run = linearInputGrad({ n, rows, k, out }, gelu);
       await assertMatchesFloat64(run, 1e-6);
-      await assertMatchesInBf16(run, 1e-6);
+      await assertMatchesInHalves(run, 1e-6);
     }
 });
 
@@ -79,7 +79,7 @@ test('linear_weight_grad is within 2e-6 and adds to the gradients; split rows, t
       const run = linearWeightGrad({ n, rows, k, out }, bias);
       await assertMatchesFloat64(run, 2e-6);
       await assertMatchesFloat64({ ...run, chunkSamples: 4 * n }, 2e-6);
-      await assertMatchesInBf16(run, 2e-6);
+      await assertMatchesInHalves(run, 2e-6);
       assert.deepEqual(await runKernel(run), await runKernel(run));
     }
 });
@@ -97,11 +97,11 @@ for (const tile of tileNames)
       const forward = linear({ n: 3, rows, k: sum, out: columns }, { gelu: true });
       for (const run of [forward, linearInputGrad({ n: 3, rows, k: columns, out: sum }, 1)]) {
         await assertMatchesFloat64({ ...run, tiles }, 1e-6);
-        await assertMatchesInBf16({ ...run, tiles }, 1e-6);
+        await assertMatchesInHalves({ ...run, tiles }, 1e-6);
       }
       const gradient = { ...linearWeightGrad({ n: 3, rows, k: 144 + (columns % 2), out: columns }, true), tiles };
       await assertMatchesFloat64(gradient, 2e-6);
-      await assertMatchesInBf16(gradient, 2e-6);
+      await assertMatchesInHalves(gradient, 2e-6);
       assert.deepEqual(await runKernel(gradient), await runKernel(gradient));
     }
   });

@@ -76,6 +76,8 @@ const [ROWS, N, K] = ['call.sizes.x', 'call.sizes.y', 'call.sizes.z'];
 
 /** C has rows of all samples. */
 function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declarations, store }: RowsProduct): DeviceKernel {
+  // A product multiplies in the type of its activations.
+  const type = call.inputs[a.name]?.type ?? 'fp32';
   const tile = tileFor(call.chunkSamples * rows, n, chosenTile(call, a.name));
   const factor = (one: RowsProduct['a'], side: string, size: number): Factor =>
     one.along === 'k' ? { ...one, stride: K, inFours: k % 4 === 0 } : { ...one, stride: side, inFours: size % 4 === 0 };
@@ -92,6 +94,7 @@ function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declaration
     end: K,
     whole: k % tile.depth === 0,
     tile,
+    type,
   });
   const across = Math.ceil(n / tile.columns);
   const height = (samples: number) => Math.ceil((samples * rows) / tile.rows);
@@ -101,8 +104,8 @@ function rowsProduct(call: DeviceCall, { operands, a, b, rows, n, k, declaration
       shader(call, {
         label: call.kernel,
         operands,
-        // A product multiplies in the type of its activations.
-        ...(call.inputs[a.name]?.type === 'bf16' && { rounded: [b.name] }),
+        rounded: type === 'fp32' ? undefined : { operand: b.name, to: type },
+        usesF16: type === 'f16',
         workgroupSize: threadsOf(tile),
         sizes: [rows, n, k],
         workgroups: (samples) => [across, Math.min(height(samples), FOLD), Math.ceil(height(samples) / FOLD)],
@@ -147,6 +150,7 @@ const ROWS_PER_SPLIT = 1024;
 /** weight[out, in] += dyᵀ · x, bias += Σ dy. Rows are split between workgroups, since the result has few tiles. */
 export const linearWeightGrad: KernelGenerator = (call) => {
   const { rows = 1, in: n = 1, out: m = 1 } = call.attributes;
+  const type = call.inputs.dy?.type ?? 'fp32';
   const tile = tileFor(m, n, chosenTile(call, 'dy'));
   const M = K; // the third size
   const splits = (samples: number) => Math.ceil((samples * rows) / ROWS_PER_SPLIT);
@@ -160,6 +164,7 @@ export const linearWeightGrad: KernelGenerator = (call) => {
     end: 'end',
     whole: false,
     tile,
+    type,
   });
   const store = direct
     ? (e: number, c: string) => `store_weight(i + ${e}u, load_weight(i + ${e}u) + sum.${c});`
@@ -167,6 +172,7 @@ export const linearWeightGrad: KernelGenerator = (call) => {
   const storeWhole = direct ? 'store4_weight(i / 4u, load4_weight(i / 4u) + sum);' : 'store4_partial(i / 4u, sum);';
   const product = shader(call, {
     label: call.kernel,
+    usesF16: type === 'f16',
     operands: { dy: 'in.dy', x: 'in.x', ...(direct ? { weight: 'out.weight' } : { partial: 'scratch.weight' }) },
     workgroupSize: threadsOf(tile),
     sizes: [rows, n, m],

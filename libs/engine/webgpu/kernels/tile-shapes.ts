@@ -50,6 +50,9 @@ export const strideOf = (side: number): number => side / 4 + 1;
 export const tiledProducts = ['linear', 'linear_input_grad', 'linear_weight_grad'] as const;
 export type TiledProduct = (typeof tiledProducts)[number];
 
+/** The types whose tiles can be chosen. In f16, every GPU has the default ones. */
+export const tunedTypes = ['fp32', 'bf16'] as const satisfies readonly ElementType[];
+
 /** A product in the type that it multiplies. */
 export type ProductKind = `${TiledProduct}.${ElementType}`;
 export const kindOf = (product: TiledProduct, type: ElementType): ProductKind => `${product}.${type}`;

@@ -1,8 +1,8 @@
-/** Kernels that store rows, if the rows are bf16 and odd: two threads must not write halves of one word. */
+/** Kernels that store rows, if the rows are halves and odd: two threads must not write halves of one word. */
 import { flat } from './flat.js';
 import type { Bound, DeviceCall, DeviceKernel, DeviceOperand, Dispatch, KernelGenerator } from './kernel.js';
 
-/** What a kernel stores in every output that may be bf16. */
+/** What a kernel stores in every output that may be a half. */
 interface Rows {
   /** Elements that one thread stores side by side, at most: a row begins at a multiple of this number. */
   columns: number;
@@ -10,13 +10,13 @@ interface Rows {
 }
 
 /**
- * The kernel as it is, unless its rows are odd and bf16. Then it stores fp32 in scratch memory, one element at a time, and a pass of its own rounds
+ * The kernel as it is, unless its rows are odd and halves. Then it stores fp32 in scratch memory, one element at a time, and a pass of its own rounds
  * that word by word: the same numbers, since a value is rounded once either way.
  */
 export function inWholeWords(rowsOf: (attributes: DeviceCall['attributes']) => Rows, kernel: KernelGenerator): KernelGenerator {
   return (call) => {
     const { columns, perSample } = rowsOf(call.attributes);
-    const halves = Object.keys(call.outputs).filter((name) => call.outputs[name]?.type === 'bf16');
+    const halves = Object.keys(call.outputs).filter((name) => (call.outputs[name]?.type ?? 'fp32') !== 'fp32');
     if (columns % 2 === 0 || halves.length === 0) return kernel(call);
     const inScratch = (name: string): DeviceOperand => ({ type: 'fp32', memory: 'value', place: `scratch.${scratchOf(name)}` });
     const wide = { ...call, outputs: { ...call.outputs, ...Object.fromEntries(halves.map((name) => [name, inScratch(name)])) } };

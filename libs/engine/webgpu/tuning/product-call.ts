@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ElementType } from '../../native/program-spec.js';
 import { kernelFor } from '../kernels/index.js';
 import type { DeviceCall, DeviceOperand, OperandReference } from '../kernels/kernel.js';
-import { kindOf, type TiledProduct, type TileName, tiledProducts, tileNames } from '../kernels/tile-shapes.js';
+import { kindOf, type TiledProduct, type TileName, tiledProducts, tileNames, tunedTypes } from '../kernels/tile-shapes.js';
 
 export interface ProductShape {
   /** Per sample. */
@@ -17,8 +17,6 @@ export interface ProductOperand extends DeviceOperand {
   reference: OperandReference;
   elements: number;
 }
-
-export const elementTypes = ['fp32', 'bf16'] as const satisfies readonly ElementType[];
 
 /** The operands, and the call that kernels are made of. */
 export function productCall(
@@ -58,7 +56,7 @@ function digestOfProducts(): string {
   const hash = createHash('sha256');
   const shape = { rows: 256, in: 256, out: 256, samples: 8 };
   for (const product of tiledProducts)
-    for (const type of elementTypes)
+    for (const type of tunedTypes)
       for (const tile of tileNames)
         for (const { code } of kernelFor(product)(productCall(product, type, shape, tile).call).dispatches) hash.update(code).update('\0');
   return hash.digest('hex').slice(0, 16);

@@ -1,7 +1,7 @@
 /** Which tiles programs on an adapter have: those of the checkpoint that a run goes on from, otherwise those that were tuned, otherwise the default. */
 import type { AdapterDescription } from '../device.js';
-import { kindOf, type TileName, type Tiles, tiledProducts, tileNames } from '../kernels/tile-shapes.js';
-import { elementTypes, productsDigest } from './product-call.js';
+import { kindOf, type TileName, type Tiles, tiledProducts, tileNames, tunedTypes } from '../kernels/tile-shapes.js';
+import { productsDigest } from './product-call.js';
 import { NotATuningFile, readTuned, sameKey, type TunedAdapter, type TuningKey, tuningFile } from './tuned-file.js';
 
 export function tuningKey({ name, driver, dawn }: Pick<AdapterDescription, 'name' | 'driver' | 'dawn'>): TuningKey {
@@ -52,7 +52,7 @@ function checked(path: string, { tiles }: TunedAdapter): Tiles {
   return tiles as Tiles;
 }
 
-const products = new Set<string>(tiledProducts.flatMap((product) => elementTypes.map((type) => kindOf(product, type))));
+const products = new Set<string>(tiledProducts.flatMap((product) => tunedTypes.map((type) => kindOf(product, type))));
 const names = new Set<string>(tileNames);
 
 export const isChoice = (product: string, tile: string): tile is TileName => products.has(product) && names.has(tile);

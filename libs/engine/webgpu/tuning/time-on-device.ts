@@ -18,7 +18,7 @@ export async function timeOnDevice(
 ): Promise<void> {
   signal.throwIfAborted();
   const start = { settings: settings(), products, flags: newFlags() };
-  const silenceMs = Math.min(SILENCE_MS, start.settings.silenceMs);
+  const silenceMs = Math.min(SILENCE_MS, start.settings.silenceMs ?? SILENCE_MS);
   const worker = startDevice(start);
   working.add(start.flags);
   let timer: NodeJS.Timeout | undefined;

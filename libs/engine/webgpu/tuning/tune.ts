@@ -1,9 +1,9 @@
 /** Finds the fastest tiles on the user's GPU. */
 import { inTurns } from '#bounds/pieces.js';
 import type { ElementType } from '../../native/program-spec.js';
-import { precisions as everyPrecision, type Precision } from '../../precision.js';
+import type { Precision } from '../../precision.js';
 import { adapterHere } from '../adapters.js';
-import { kindOf, LARGE, type TiledProduct, type TileName } from '../kernels/tile-shapes.js';
+import { kindOf, LARGE, type TiledProduct, type TileName, tunedTypes } from '../kernels/tile-shapes.js';
 import { productsOf, type TunedModel, work } from './model-products.js';
 import type { ProductsToTime, TileTime } from './product-times.js';
 import { isChoice, tuningKey } from './tiles-here.js';
@@ -53,7 +53,7 @@ const CLEARLY = 1.03;
  * Times the tiles, and stores the choice for the adapter that DROPSTREAM_GPU names.
  * @throws ExecutorUnavailable, UnknownModel, NotATuningFile, TuningFailed, DeviceFailed; the signal's reason
  */
-export async function tune({ models, precisions = everyPrecision, batch, signal, onTile, onChoice }: TuneOptions): Promise<Tuning> {
+export async function tune({ models, precisions = tunedTypes, batch, signal, onTile, onChoice }: TuneOptions): Promise<Tuning> {
   const file = await fileToWrite();
   const products = await inTurns(productsOf(models, precisions, batch));
   const { name, driver, dawn, software } = await adapterHere();

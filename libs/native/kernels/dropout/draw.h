@@ -13,7 +13,7 @@ namespace DROPSTREAM_ISA {
 // The number of elements in one group: a counter gives four elements, and a vector holds kLanes / 2 counters. Several groups are computed
 // side by side to hide the latency of the multiplications.
 constexpr size_t kGroup = 2 * kLanes;
-#if DROPSTREAM_ISA_avx512
+#if DS_REGISTERS == 32
 constexpr size_t kGroups = 4;
 #else
 constexpr size_t kGroups = 2;

@@ -69,7 +69,7 @@ static DS_INLINE void convolve_token(const DepthwiseArgs& p, const Taps& taps, c
 
 // The number of output rows that are computed together. Two rows give 14 independent sums, more than the latency of an FMA needs, and every
 // token is read once for both.
-#if DROPSTREAM_ISA_avx512
+#if DS_REGISTERS == 32
 constexpr size_t kRows = 2;
 #else
 constexpr size_t kRows = 1;

@@ -7,7 +7,7 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-#if DROPSTREAM_ISA_avx512
+#if DS_REGISTERS == 32
 constexpr size_t kMaxColumns = 7;
 #else
 constexpr size_t kMaxColumns = 8;

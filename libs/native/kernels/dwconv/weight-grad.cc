@@ -77,7 +77,7 @@ static void taps_of_sample(const DepthwiseGradArgs& p, const X* from, const G* d
       for (size_t y = 0; y < p.height; y += rows)
         for_vectors(c_end - c_begin, [&](size_t v, auto io) {
           const size_t end = min(p.height, y + rows);
-#if DROPSTREAM_ISA_avx512
+#if DS_REGISTERS == 32
           tap_rows<7, 3, S, true>(p, map, upstream, partial, y, end, 0, c_begin + v, io);
           tap_rows<7, 2, S, false>(p, map, upstream, partial, y, end, 3, c_begin + v, io);
           tap_rows<7, 2, S, false>(p, map, upstream, partial, y, end, 5, c_begin + v, io);

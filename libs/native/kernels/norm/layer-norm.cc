@@ -10,7 +10,7 @@ static float row_rstd(float variance_plus_eps) { return 1.0f / __builtin_sqrtf(v
 // The number of rows that are processed side by side: a single row would wait longer for its two sums over the lanes than it computes. At
 // 192 channels with AVX-512 on one Zen 5 core, an element takes 0.12 ns from the fp32 residual stream to bf16 and 0.15 ns in the gradient
 // (0.19 and 0.20 ns with one row at a time).
-#if DROPSTREAM_ISA_avx512
+#if DS_REGISTERS == 32
 constexpr size_t kRows = 4;
 #else
 constexpr size_t kRows = 2;

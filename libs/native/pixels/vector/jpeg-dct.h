@@ -107,6 +107,12 @@ DS_INLINE void turn_halves(Int16 (&v)[8]) {
   }
 }
 
+#if DROPSTREAM_ISA_neon
+DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
+  const int16x8_t first = vld1q_s16(a), second = vld1q_s16(b);
+  return {{(IntPart)vmovl_s16(vget_low_s16(first)), (IntPart)vmovl_high_s16(first), (IntPart)vmovl_s16(vget_low_s16(second)), (IntPart)vmovl_high_s16(second)}};
+}
+#else
 DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
   Int16 v;
   for (int half = 0; half < 2; half++) {
@@ -117,6 +123,7 @@ DS_INLINE Int16 both_rows(const int16_t* a, const int16_t* b) {
   }
   return v;
 }
+#endif
 
 #endif
 
@@ -125,6 +132,9 @@ DS_INLINE bool any_two_columns_above(Int16 columns, int limit) {
 #if DROPSTREAM_ISA_avx512
   const auto v = (__m512i)columns.part[0];
   return _mm512_cmpgt_epi32_mask(_mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0xb1)), _mm512_set1_epi32(limit)) != 0;
+#elif DROPSTREAM_ISA_neon
+  const IntPart first = columns.part[0] + columns.part[1], second = columns.part[2] + columns.part[3];
+  return vmaxvq_s32(vmaxq_s32((int32x4_t)first, (int32x4_t)second)) > limit;
 #else
   int32_t sums[16], found = 0;
   store(sums, columns);

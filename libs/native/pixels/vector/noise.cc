@@ -38,6 +38,8 @@ DS_INLINE Double8 square_root(Double8 v) {
   v.part[0] = (DoublePart)_mm512_sqrt_pd((__m512d)v.part[0]);
 #elif DROPSTREAM_ISA_avx2
   DS_EACH v.part[i] = (DoublePart)_mm256_sqrt_pd((__m256d)v.part[i]);
+#elif DROPSTREAM_ISA_neon
+  DS_EACH v.part[i] = (DoublePart)vsqrtq_f64((float64x2_t)v.part[i]);
 #else
   double lanes[8];
   memcpy(lanes, &v, sizeof lanes);
@@ -92,6 +94,15 @@ DS_INLINE Double8 tail_quantile(Double8 p) {
   return x;
 }
 
+// a · b for lanes of a below 2³².
+DS_INLINE WordPart product(WordPart a, uint32_t b) {
+#if DROPSTREAM_ISA_neon
+  return (WordPart)vmull_u32(vmovn_u64((uint64x2_t)a), vdup_n_u32(b));
+#else
+  return a * static_cast<uint64_t>(b);
+#endif
+}
+
 // Words 0 … 3 of Philox 4x32-10 at counters (first … first + 7, box, sample, purpose).
 DS_INLINE void philox(const NoiseKey& key, uint32_t first, Words8 (&x)[4]) {
   alignas(64) uint64_t counters[8];
@@ -103,7 +114,7 @@ DS_INLINE void philox(const NoiseKey& key, uint32_t first, Words8 (&x)[4]) {
   uint32_t k0 = key.key[0], k1 = key.key[1];
   for (int round = 0; round < 10; round++) {
     DS_EACH {
-      const WordPart p0 = x[0].part[i] * 0xd2511f53ull, p1 = x[2].part[i] * 0xcd9e8d57ull;
+      const WordPart p0 = product(x[0].part[i], 0xd2511f53), p1 = product(x[2].part[i], 0xcd9e8d57);
       x[0].part[i] = (p1 >> 32) ^ x[1].part[i] ^ k0;
       x[1].part[i] = p1 & 0xffffffffull;
       x[2].part[i] = (p0 >> 32) ^ x[3].part[i] ^ k1;

@@ -85,6 +85,11 @@ export enum Precision {
   FP32 = 1,
   /** BF16 - Matrix products and their inputs use bfloat16. The residual stream, weights, optimizer state, statistics of norms and losses use float32. */
   BF16 = 2,
+  /**
+   * F16 - Like BF16, but with float16 (IEEE binary16) in place of bfloat16, and with loss scaling: the losses are multiplied by a factor that adapts, and a
+   * step whose gradient overflows is skipped. Engine WEBGPU only, on a GPU whose shaders compute in float16.
+   */
+  F16 = 3,
   UNRECOGNIZED = -1,
 }
 
@@ -99,6 +104,9 @@ export function precisionFromJSON(object: any): Precision {
     case 2:
     case "PRECISION_BF16":
       return Precision.BF16;
+    case 3:
+    case "PRECISION_F16":
+      return Precision.F16;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -114,6 +122,8 @@ export function precisionToJSON(object: Precision): string {
       return "PRECISION_FP32";
     case Precision.BF16:
       return "PRECISION_BF16";
+    case Precision.F16:
+      return "PRECISION_F16";
     case Precision.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";

@@ -314,7 +314,7 @@ export interface RunSpec {
   engine?:
     | Engine
     | undefined;
-  /** FP32, or BF16 with engine NATIVE or WEBGPU. Default FP32. */
+  /** FP32; BF16 with engine NATIVE, WEBGPU or AUTO; F16 with engine WEBGPU. Default FP32. */
   precision?:
     | Precision
     | undefined;
@@ -349,7 +349,26 @@ export interface RunSpec {
    * update_freq. Each group is contiguous, and their sizes differ by at most one. The number changes the rounding of gradients, and it limits
    * into how many parts a step can be split. Default: the smaller of 16 and update_freq.
    */
-  gradientLeaves?: number | undefined;
+  gradientLeaves?:
+    | number
+    | undefined;
+  /** How many worker processes may compute the run at the same time. The numbers change no bit of it. Default: one. */
+  workers?:
+    | WorkerRange
+    | undefined;
+  /**
+   * Which runs workers take first, from -1000 to 1000: of those that wait, and of those that want more workers, the ones with the greatest priority. Of
+   * equal ones, that of the project that was served least. Default 0.
+   */
+  priority?: number | undefined;
+}
+
+/** Numbers of workers of a run. */
+export interface WorkerRange {
+  /** Number of workers below which the run does not go on to its next step, from 1 to max. Default 1. */
+  min: number;
+  /** Largest number of workers, from 1 to gradient_leaves. Default: the larger of 1 and min. */
+  max: number;
 }
 
 function createBaseRunSpec(): RunSpec {
@@ -419,6 +438,8 @@ function createBaseRunSpec(): RunSpec {
     holdoutOffset: undefined,
     checkpointBlocks: undefined,
     gradientLeaves: undefined,
+    workers: undefined,
+    priority: undefined,
   };
 }
 
@@ -635,6 +656,12 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.gradientLeaves !== undefined) {
       writer.uint32(520).uint32(message.gradientLeaves);
+    }
+    if (message.workers !== undefined) {
+      WorkerRange.encode(message.workers, writer.uint32(530).fork()).join();
+    }
+    if (message.priority !== undefined) {
+      writer.uint32(536).int32(message.priority);
     }
     return writer;
   },
@@ -1192,6 +1219,22 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.gradientLeaves = reader.uint32();
             continue;
           }
+          case 66: {
+            if (tag !== 530) {
+              break;
+            }
+
+            message.workers = WorkerRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 67: {
+            if (tag !== 536) {
+              break;
+            }
+
+            message.priority = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1451,6 +1494,8 @@ export const RunSpec: MessageFns<RunSpec> = {
         : isSet(object.gradient_leaves)
         ? globalThis.Number(object.gradient_leaves)
         : undefined,
+      workers: isSet(object.workers) ? WorkerRange.fromJSON(object.workers) : undefined,
+      priority: isSet(object.priority) ? globalThis.Number(object.priority) : undefined,
     };
   },
 
@@ -1651,6 +1696,12 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.gradientLeaves !== undefined) {
       obj.gradientLeaves = Math.round(message.gradientLeaves);
     }
+    if (message.workers !== undefined) {
+      obj.workers = WorkerRange.toJSON(message.workers);
+    }
+    if (message.priority !== undefined) {
+      obj.priority = Math.round(message.priority);
+    }
     return obj;
   },
 
@@ -1728,6 +1779,95 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.holdoutOffset = object.holdoutOffset ?? undefined;
     message.checkpointBlocks = object.checkpointBlocks ?? undefined;
     message.gradientLeaves = object.gradientLeaves ?? undefined;
+    message.workers = (object.workers !== undefined && object.workers !== null)
+      ? WorkerRange.fromPartial(object.workers)
+      : undefined;
+    message.priority = object.priority ?? undefined;
+    return message;
+  },
+};
+
+function createBaseWorkerRange(): WorkerRange {
+  return { min: 0, max: 0 };
+}
+
+export const WorkerRange: MessageFns<WorkerRange> = {
+  encode(message: WorkerRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.min !== 0) {
+      writer.uint32(8).int32(message.min);
+    }
+    if (message.max !== 0) {
+      writer.uint32(16).int32(message.max);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkerRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkerRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.min = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.max = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WorkerRange {
+    return {
+      min: isSet(object.min) ? globalThis.Number(object.min) : 0,
+      max: isSet(object.max) ? globalThis.Number(object.max) : 0,
+    };
+  },
+
+  toJSON(message: WorkerRange): unknown {
+    const obj: any = {};
+    if (message.min !== 0) {
+      obj.min = Math.round(message.min);
+    }
+    if (message.max !== 0) {
+      obj.max = Math.round(message.max);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<WorkerRange>, I>>(base?: I): WorkerRange {
+    return WorkerRange.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WorkerRange>, I>>(object: I): WorkerRange {
+    const message = createBaseWorkerRange();
+    message.min = object.min ?? 0;
+    message.max = object.max ?? 0;
     return message;
   },
 };

@@ -102,6 +102,91 @@ export function runStateToJSON(object: RunState): string {
   }
 }
 
+/** A metric of every step, as StepMetrics has it. */
+export enum StepMetric {
+  /** UNSPECIFIED - Never used. */
+  UNSPECIFIED = 0,
+  /** LOSS - StepMetrics.loss. */
+  LOSS = 1,
+  /** LR - StepMetrics.lr. */
+  LR = 2,
+  /** DROP_RATE - StepMetrics.drop_rate. */
+  DROP_RATE = 3,
+  /** WEIGHT_DECAY - StepMetrics.weight_decay. */
+  WEIGHT_DECAY = 4,
+  /** GRAD_NORM - StepMetrics.grad_norm. */
+  GRAD_NORM = 5,
+  /** CLASS_ACC - StepMetrics.class_acc. */
+  CLASS_ACC = 6,
+  /** DATA_WAIT_SECONDS - StepMetrics.data_wait_seconds. */
+  DATA_WAIT_SECONDS = 7,
+  /** STEP_SECONDS - StepMetrics.step_seconds. */
+  STEP_SECONDS = 8,
+  UNRECOGNIZED = -1,
+}
+
+export function stepMetricFromJSON(object: any): StepMetric {
+  switch (object) {
+    case 0:
+    case "STEP_METRIC_UNSPECIFIED":
+      return StepMetric.UNSPECIFIED;
+    case 1:
+    case "STEP_METRIC_LOSS":
+      return StepMetric.LOSS;
+    case 2:
+    case "STEP_METRIC_LR":
+      return StepMetric.LR;
+    case 3:
+    case "STEP_METRIC_DROP_RATE":
+      return StepMetric.DROP_RATE;
+    case 4:
+    case "STEP_METRIC_WEIGHT_DECAY":
+      return StepMetric.WEIGHT_DECAY;
+    case 5:
+    case "STEP_METRIC_GRAD_NORM":
+      return StepMetric.GRAD_NORM;
+    case 6:
+    case "STEP_METRIC_CLASS_ACC":
+      return StepMetric.CLASS_ACC;
+    case 7:
+    case "STEP_METRIC_DATA_WAIT_SECONDS":
+      return StepMetric.DATA_WAIT_SECONDS;
+    case 8:
+    case "STEP_METRIC_STEP_SECONDS":
+      return StepMetric.STEP_SECONDS;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return StepMetric.UNRECOGNIZED;
+  }
+}
+
+export function stepMetricToJSON(object: StepMetric): string {
+  switch (object) {
+    case StepMetric.UNSPECIFIED:
+      return "STEP_METRIC_UNSPECIFIED";
+    case StepMetric.LOSS:
+      return "STEP_METRIC_LOSS";
+    case StepMetric.LR:
+      return "STEP_METRIC_LR";
+    case StepMetric.DROP_RATE:
+      return "STEP_METRIC_DROP_RATE";
+    case StepMetric.WEIGHT_DECAY:
+      return "STEP_METRIC_WEIGHT_DECAY";
+    case StepMetric.GRAD_NORM:
+      return "STEP_METRIC_GRAD_NORM";
+    case StepMetric.CLASS_ACC:
+      return "STEP_METRIC_CLASS_ACC";
+    case StepMetric.DATA_WAIT_SECONDS:
+      return "STEP_METRIC_DATA_WAIT_SECONDS";
+    case StepMetric.STEP_SECONDS:
+      return "STEP_METRIC_STEP_SECONDS";
+    case StepMetric.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** A training run. */
 export interface Run {
   /** Name: projects/{project}/runs/{run}. Ids match [a-z][a-z0-9-]{0,62}. */
@@ -219,12 +304,12 @@ export interface ListRunsRequest {
   /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
   /**
-   * Which runs to return: comparisons of state, model and labels.KEY joined by AND, for example
+   * Which runs to return: comparisons of state, model, priority and labels.KEY joined by AND, for example
    * `state = RUNNING AND labels.team = vision` (the syntax of aip.dev/160, of which `=`, `!=`, AND and OR between values are supported).
    * Empty: all runs.
    */
   filter: string;
-  /** Order of the runs: `name` or `create_time`, each with or without ` desc`. Default: `name`. */
+  /** Order of the runs: `name`, `create_time` or `priority`, each with or without ` desc`. Default: `name`. */
   orderBy: string;
 }
 
@@ -274,7 +359,7 @@ export interface StepMetrics {
   dropRate: number;
   /** Weight decay. */
   weightDecay: number;
-  /** Global L2 norm of the gradient before clipping. */
+  /** Global L2 norm of the gradient before clipping; 0 if the step was skipped. */
   gradNorm: number;
   /** Fraction of correct predictions, 0 to 1; absent if images are mixed. */
   classAcc?:
@@ -286,6 +371,12 @@ export interface StepMetrics {
   stepSeconds: number;
   /** SHA-256 of the payload of each micro-batch, in order. */
   batchSha256: Buffer[];
+  /** Factor of the losses in the gradient with precision F16, a power of two; absent with other precisions. */
+  lossScale?:
+    | number
+    | undefined;
+  /** True: the gradient overflowed with precision F16. The step changed neither weights nor moments, and its images are not used again. */
+  skipped: boolean;
 }
 
 /** Steps were trained. There is at most one such record per second. */
@@ -504,6 +595,44 @@ export interface RunEvent {
 export interface WatchRunResponse {
   /** The next event, in the order of sequence numbers. */
   event?: RunEvent | undefined;
+}
+
+/** Request of GetRunSeries. */
+export interface GetRunSeriesRequest {
+  /** Name of the run: projects/{project}/runs/{run}. */
+  name: string;
+  /** Metrics to return, each at most once; empty: all. */
+  metrics: StepMetric[];
+  /** First step, from 0. */
+  fromStep: bigint;
+  /** Step after the last one; 0: up to the newest step. */
+  toStep: bigint;
+  /** Largest number of points of each curve, 4 to 20,000; 0 means 1,000. */
+  points: number;
+}
+
+/** The curve of a metric. */
+export interface RunSeries {
+  /** What the values are. */
+  metric: StepMetric;
+  /** Steps in ascending order. The first and the last one may lie a range outside of the steps that were asked for. */
+  steps: number[];
+  /** The value at each of these steps. Steps without a value are left out. */
+  values: number[];
+}
+
+/** Response of GetRunSeries. */
+export interface GetRunSeriesResponse {
+  /** In the order of the request. */
+  series: RunSeries[];
+  /** First step of the range that is covered. */
+  fromStep: bigint;
+  /** Step after the last one of that range: at most the newest step plus 1. */
+  toStep: bigint;
+  /** Sequence number of the newest record that is counted: WatchRun with it as after_sequence goes on from there. */
+  logSequence: bigint;
+  /** Id of the run. */
+  uid: string;
 }
 
 /** Request of PauseRun. */
@@ -2291,6 +2420,8 @@ function createBaseStepMetrics(): StepMetrics {
     dataWaitSeconds: 0,
     stepSeconds: 0,
     batchSha256: [],
+    lossScale: undefined,
+    skipped: false,
   };
 }
 
@@ -2331,6 +2462,12 @@ export const StepMetrics: MessageFns<StepMetrics> = {
     }
     for (const v of message.batchSha256) {
       writer.uint32(90).bytes(v!);
+    }
+    if (message.lossScale !== undefined) {
+      writer.uint32(97).double(message.lossScale);
+    }
+    if (message.skipped !== false) {
+      writer.uint32(104).bool(message.skipped);
     }
     return writer;
   },
@@ -2436,6 +2573,22 @@ export const StepMetrics: MessageFns<StepMetrics> = {
             message.batchSha256.push(Buffer.from(reader.bytes()));
             continue;
           }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.lossScale = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.skipped = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2489,6 +2642,12 @@ export const StepMetrics: MessageFns<StepMetrics> = {
         : globalThis.Array.isArray(object?.batch_sha256)
         ? object.batch_sha256.map((e: any) => Buffer.from(bytesFromBase64(e)))
         : [],
+      lossScale: isSet(object.lossScale)
+        ? globalThis.Number(object.lossScale)
+        : isSet(object.loss_scale)
+        ? globalThis.Number(object.loss_scale)
+        : undefined,
+      skipped: isSet(object.skipped) ? globalThis.Boolean(object.skipped) : false,
     };
   },
 
@@ -2527,6 +2686,12 @@ export const StepMetrics: MessageFns<StepMetrics> = {
     if (message.batchSha256?.length) {
       obj.batchSha256 = message.batchSha256.map((e) => base64FromBytes(e));
     }
+    if (message.lossScale !== undefined) {
+      obj.lossScale = floatToJson(message.lossScale);
+    }
+    if (message.skipped !== false) {
+      obj.skipped = message.skipped;
+    }
     return obj;
   },
 
@@ -2546,6 +2711,8 @@ export const StepMetrics: MessageFns<StepMetrics> = {
     message.dataWaitSeconds = object.dataWaitSeconds ?? 0;
     message.stepSeconds = object.stepSeconds ?? 0;
     message.batchSha256 = object.batchSha256?.map((e) => e) || [];
+    message.lossScale = object.lossScale ?? undefined;
+    message.skipped = object.skipped ?? false;
     return message;
   },
 };
@@ -4624,6 +4791,444 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
   },
 };
 
+function createBaseGetRunSeriesRequest(): GetRunSeriesRequest {
+  return { name: "", metrics: [], fromStep: 0n, toStep: 0n, points: 0 };
+}
+
+export const GetRunSeriesRequest: MessageFns<GetRunSeriesRequest> = {
+  encode(message: GetRunSeriesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.metrics.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.metrics) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.fromStep !== 0n) {
+      if (BigInt.asUintN(64, message.fromStep) !== message.fromStep) {
+        throw new globalThis.Error("value provided for field message.fromStep of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.fromStep);
+    }
+    if (message.toStep !== 0n) {
+      if (BigInt.asUintN(64, message.toStep) !== message.toStep) {
+        throw new globalThis.Error("value provided for field message.toStep of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.toStep);
+    }
+    if (message.points !== 0) {
+      writer.uint32(40).int32(message.points);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRunSeriesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRunSeriesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.metrics.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.metrics.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fromStep = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.toStep = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.points = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetRunSeriesRequest {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      metrics: globalThis.Array.isArray(object?.metrics) ? object.metrics.map((e: any) => stepMetricFromJSON(e)) : [],
+      fromStep: isSet(object.fromStep)
+        ? BigInt(object.fromStep)
+        : isSet(object.from_step)
+        ? BigInt(object.from_step)
+        : 0n,
+      toStep: isSet(object.toStep) ? BigInt(object.toStep) : isSet(object.to_step) ? BigInt(object.to_step) : 0n,
+      points: isSet(object.points) ? globalThis.Number(object.points) : 0,
+    };
+  },
+
+  toJSON(message: GetRunSeriesRequest): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.metrics?.length) {
+      obj.metrics = message.metrics.map((e) => stepMetricToJSON(e));
+    }
+    if (message.fromStep !== 0n) {
+      obj.fromStep = message.fromStep.toString();
+    }
+    if (message.toStep !== 0n) {
+      obj.toStep = message.toStep.toString();
+    }
+    if (message.points !== 0) {
+      obj.points = Math.round(message.points);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetRunSeriesRequest>, I>>(base?: I): GetRunSeriesRequest {
+    return GetRunSeriesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRunSeriesRequest>, I>>(object: I): GetRunSeriesRequest {
+    const message = createBaseGetRunSeriesRequest();
+    message.name = object.name ?? "";
+    message.metrics = object.metrics?.map((e) => e) || [];
+    message.fromStep = (object.fromStep !== undefined && object.fromStep !== null) ? BigInt(object.fromStep) : 0n;
+    message.toStep = (object.toStep !== undefined && object.toStep !== null) ? BigInt(object.toStep) : 0n;
+    message.points = object.points ?? 0;
+    return message;
+  },
+};
+
+function createBaseRunSeries(): RunSeries {
+  return { metric: 0, steps: [], values: [] };
+}
+
+export const RunSeries: MessageFns<RunSeries> = {
+  encode(message: RunSeries, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.metric !== 0) {
+      writer.uint32(8).int32(message.metric);
+    }
+    if (message.steps.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.steps) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.values.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.values) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunSeries {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunSeries();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.metric = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.steps.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.steps.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 25) {
+              message.values.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.values.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunSeries {
+    return {
+      metric: isSet(object.metric) ? stepMetricFromJSON(object.metric) : 0,
+      steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => globalThis.Number(e)) : [],
+      values: globalThis.Array.isArray(object?.values) ? object.values.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: RunSeries): unknown {
+    const obj: any = {};
+    if (message.metric !== 0) {
+      obj.metric = stepMetricToJSON(message.metric);
+    }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => Math.round(e));
+    }
+    if (message.values?.length) {
+      obj.values = message.values.map((e) => floatToJson(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RunSeries>, I>>(base?: I): RunSeries {
+    return RunSeries.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RunSeries>, I>>(object: I): RunSeries {
+    const message = createBaseRunSeries();
+    message.metric = object.metric ?? 0;
+    message.steps = object.steps?.map((e) => e) || [];
+    message.values = object.values?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseGetRunSeriesResponse(): GetRunSeriesResponse {
+  return { series: [], fromStep: 0n, toStep: 0n, logSequence: 0n, uid: "" };
+}
+
+export const GetRunSeriesResponse: MessageFns<GetRunSeriesResponse> = {
+  encode(message: GetRunSeriesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.series) {
+      RunSeries.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.fromStep !== 0n) {
+      if (BigInt.asUintN(64, message.fromStep) !== message.fromStep) {
+        throw new globalThis.Error("value provided for field message.fromStep of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.fromStep);
+    }
+    if (message.toStep !== 0n) {
+      if (BigInt.asUintN(64, message.toStep) !== message.toStep) {
+        throw new globalThis.Error("value provided for field message.toStep of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.toStep);
+    }
+    if (message.logSequence !== 0n) {
+      if (BigInt.asUintN(64, message.logSequence) !== message.logSequence) {
+        throw new globalThis.Error("value provided for field message.logSequence of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.logSequence);
+    }
+    if (message.uid !== "") {
+      writer.uint32(42).string(message.uid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRunSeriesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRunSeriesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.series.push(RunSeries.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fromStep = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.toStep = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.logSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetRunSeriesResponse {
+    return {
+      series: globalThis.Array.isArray(object?.series) ? object.series.map((e: any) => RunSeries.fromJSON(e)) : [],
+      fromStep: isSet(object.fromStep)
+        ? BigInt(object.fromStep)
+        : isSet(object.from_step)
+        ? BigInt(object.from_step)
+        : 0n,
+      toStep: isSet(object.toStep) ? BigInt(object.toStep) : isSet(object.to_step) ? BigInt(object.to_step) : 0n,
+      logSequence: isSet(object.logSequence)
+        ? BigInt(object.logSequence)
+        : isSet(object.log_sequence)
+        ? BigInt(object.log_sequence)
+        : 0n,
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
+    };
+  },
+
+  toJSON(message: GetRunSeriesResponse): unknown {
+    const obj: any = {};
+    if (message.series?.length) {
+      obj.series = message.series.map((e) => RunSeries.toJSON(e));
+    }
+    if (message.fromStep !== 0n) {
+      obj.fromStep = message.fromStep.toString();
+    }
+    if (message.toStep !== 0n) {
+      obj.toStep = message.toStep.toString();
+    }
+    if (message.logSequence !== 0n) {
+      obj.logSequence = message.logSequence.toString();
+    }
+    if (message.uid !== "") {
+      obj.uid = message.uid;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetRunSeriesResponse>, I>>(base?: I): GetRunSeriesResponse {
+    return GetRunSeriesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRunSeriesResponse>, I>>(object: I): GetRunSeriesResponse {
+    const message = createBaseGetRunSeriesResponse();
+    message.series = object.series?.map((e) => RunSeries.fromPartial(e)) || [];
+    message.fromStep = (object.fromStep !== undefined && object.fromStep !== null) ? BigInt(object.fromStep) : 0n;
+    message.toStep = (object.toStep !== undefined && object.toStep !== null) ? BigInt(object.toStep) : 0n;
+    message.logSequence = (object.logSequence !== undefined && object.logSequence !== null)
+      ? BigInt(object.logSequence)
+      : 0n;
+    message.uid = object.uid ?? "";
+    return message;
+  },
+};
+
 function createBasePauseRunRequest(): PauseRunRequest {
   return { name: "" };
 }
@@ -5788,6 +6393,21 @@ export const TrainerServiceService = {
     responseSerialize: (value: WatchRunResponse): Buffer => Buffer.from(WatchRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchRunResponse => WatchRunResponse.decode(value),
   },
+  /**
+   * Returns curves of the metrics of a run's steps with a limited number of points. If there are more steps than points, a curve has the smallest and the
+   * largest value of each of equal ranges of steps, at the steps that have them, so no spike is lost; with fewer steps, it has all of them. Of steps
+   * that were trained again after a resume, the newest values count.
+   */
+  getRunSeries: {
+    path: "/dropstream.v1.TrainerService/GetRunSeries" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRunSeriesRequest): Buffer => Buffer.from(GetRunSeriesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRunSeriesRequest => GetRunSeriesRequest.decode(value),
+    responseSerialize: (value: GetRunSeriesResponse): Buffer =>
+      Buffer.from(GetRunSeriesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetRunSeriesResponse => GetRunSeriesResponse.decode(value),
+  },
   /** Asks the worker to save a checkpoint after the current step and to stop. Idempotent. */
   pauseRun: {
     path: "/dropstream.v1.TrainerService/PauseRun" as const,
@@ -5862,6 +6482,12 @@ export interface TrainerServiceServer extends UntypedServiceImplementation {
   deleteRun: handleUnaryCall<DeleteRunRequest, DeleteRunResponse>;
   /** Streams the events of a run's log after a given one, and then new events as they happen. Ends after the event that ends the run. */
   watchRun: handleServerStreamingCall<WatchRunRequest, WatchRunResponse>;
+  /**
+   * Returns curves of the metrics of a run's steps with a limited number of points. If there are more steps than points, a curve has the smallest and the
+   * largest value of each of equal ranges of steps, at the steps that have them, so no spike is lost; with fewer steps, it has all of them. Of steps
+   * that were trained again after a resume, the newest values count.
+   */
+  getRunSeries: handleUnaryCall<GetRunSeriesRequest, GetRunSeriesResponse>;
   /** Asks the worker to save a checkpoint after the current step and to stop. Idempotent. */
   pauseRun: handleUnaryCall<PauseRunRequest, PauseRunResponse>;
   /**
@@ -5954,6 +6580,26 @@ export interface TrainerServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchRunResponse>;
+  /**
+   * Returns curves of the metrics of a run's steps with a limited number of points. If there are more steps than points, a curve has the smallest and the
+   * largest value of each of equal ranges of steps, at the steps that have them, so no spike is lost; with fewer steps, it has all of them. Of steps
+   * that were trained again after a resume, the newest values count.
+   */
+  getRunSeries(
+    request: GetRunSeriesRequest,
+    callback: (error: ServiceError | null, response: GetRunSeriesResponse) => void,
+  ): ClientUnaryCall;
+  getRunSeries(
+    request: GetRunSeriesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetRunSeriesResponse) => void,
+  ): ClientUnaryCall;
+  getRunSeries(
+    request: GetRunSeriesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetRunSeriesResponse) => void,
+  ): ClientUnaryCall;
   /** Asks the worker to save a checkpoint after the current step and to stop. Idempotent. */
   pauseRun(
     request: PauseRunRequest,

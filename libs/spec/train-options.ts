@@ -4,7 +4,7 @@
  */
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 
-export type OptionKind = 'text' | 'integer' | 'number' | 'boolean' | 'numbers';
+export type OptionKind = 'text' | 'integer' | 'number' | 'boolean' | 'numbers' | 'range';
 
 interface OptionBase {
   /** The reference's name, with underscores; dashes are accepted too. */
@@ -61,6 +61,14 @@ export const trainOptions: readonly TrainOption[] = [
       'number of groups of micro-batches whose gradients are summed separately and then added in a fixed binary tree, 1 to 16; changes the rounding of gradients',
       'gradientLeaves',
     ],
+    [
+      'workers',
+      'range',
+      '1',
+      'number of workers that may compute a step together, N or MIN-MAX, at most gradient_leaves; below MIN the run waits; it changes no result',
+      'workers',
+    ],
+    ['priority', 'integer', '0', 'which runs workers take first, -1000 to 1000: those with the greatest priority', 'priority'],
     ['seed', 'integer', '0', 'seed of the initial weights, the data order, the augmentation and the drop masks', 'seed'],
   ]),
   ...command('Run', [
@@ -312,7 +320,7 @@ export const trainOptions: readonly TrainOption[] = [
       'precision',
       'text',
       'fp32',
-      'fp32 or bf16 (engines native and webgpu); bf16 computes matrix products in bf16 and keeps weights and the residual stream in fp32',
+      'fp32, bf16 (engines native and webgpu) or f16 (engine webgpu); bf16 and f16 compute matrix products of 16-bit numbers and keep weights and the residual stream in fp32; f16 scales the loss',
       'precision',
     ],
     [

@@ -1,0 +1,74 @@
+/**
+ * What the owner of work writes into the queue for others: that it waits no more, that its owner is alive, that more members may join, and at the end
+ * that it waits again or is over. All of it only saves reading: whatever is lost here, a sweep finds by the log (queue-survey.ts).
+ */
+import type { Standing } from './claimed-log.js';
+import type { QueueEntry } from './queue-entry.js';
+import type { Place } from './queue-hints.js';
+import type { QueueIndex } from './queue-index.js';
+import { QueueTouch } from './queue-touch.js';
+
+export interface ClaimHintsOptions {
+  readonly queue: QueueIndex;
+  readonly entry: QueueEntry;
+  readonly place: Place;
+  /** Of the claim. */
+  readonly fence: number;
+  /** Time between two signs of life. */
+  readonly intervalMs: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Longest time for writing or removing a hint. */
+const hintMs = 10_000;
+
+export class ClaimHints {
+  readonly #options: ClaimHintsOptions;
+  readonly #touch: QueueTouch;
+  readonly #taken: Promise<void>;
+  #wanted = false;
+
+  private constructor(options: ClaimHintsOptions) {
+    const { queue, entry, place } = options;
+    this.#options = options;
+    this.#touch = QueueTouch.start(options);
+    this.#taken = this.#try((signal) => queue.hints.remove('claim', entry, place, signal));
+  }
+
+  /** Whoever starts it, with the claim, stops it. */
+  static start(options: ClaimHintsOptions): ClaimHints {
+    return new ClaimHints(options);
+  }
+
+  /** Tells workers without work of their own whether more of them may join; at first, none may. */
+  async wantMembers(wanted: boolean): Promise<void> {
+    if (wanted === this.#wanted) return;
+    this.#wanted = wanted;
+    const { queue, entry, place } = this.#options;
+    await this.#try((signal) => queue.hints[wanted ? 'add' : 'remove']('join', entry, place, signal));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#touch.stop(), this.#taken, this.wantMembers(false)]);
+  }
+
+  /**
+   * Leaves the queue as others expect it: work that waits has a hint, and work that is over has no entry.
+   * @param standing reads it again: the work may be queued again while its entry is removed
+   */
+  async leave({ state }: Standing, standing: (signal: AbortSignal) => Promise<Standing | undefined>): Promise<void> {
+    const { queue, entry, place } = this.#options;
+    await this.#try(async (signal) => {
+      if (state === 'waiting') await queue.hints.add('claim', entry, place, signal);
+      if (state !== 'over') return;
+      await queue.remove(entry, signal);
+      if ((await standing(signal))?.state !== 'waiting') return;
+      await queue.add(entry, signal);
+      await queue.hints.add('claim', entry, place, signal);
+    });
+  }
+
+  async #try(write: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    await write(AbortSignal.timeout(hintMs)).catch(this.#options.onError);
+  }
+}

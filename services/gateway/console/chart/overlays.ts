@@ -1,0 +1,80 @@
+/** What a chart shows besides its lines: segments of the drop schedule as bands behind them, and moments of the run as marks. */
+import type uPlot from 'uplot';
+import type { Mark } from '../history/run-history.js';
+import { chartTheme } from './theme.js';
+
+export interface Band {
+  readonly from: number;
+  readonly to: number;
+  /** How strong the drop is at both ends, 0 to 1 of the highest rate. */
+  readonly startShare: number;
+  readonly endShare: number;
+}
+
+/** The strongest tint of a band. */
+const STRONGEST = 0.16;
+
+export function drawBands(u: uPlot, bands: readonly Band[]): void {
+  const { ctx, bbox } = u;
+  const color = chartTheme().band;
+  ctx.save();
+  clip(u);
+  for (const { from, to, startShare, endShare } of bands) {
+    if (startShare === 0 && endShare === 0) continue;
+    const [left, right] = [u.valToPos(from, 'x', true), u.valToPos(to, 'x', true)];
+    if (right < bbox.left || left > bbox.left + bbox.width) continue;
+    const gradient = ctx.createLinearGradient(left, 0, right, 0);
+    gradient.addColorStop(0, alpha(color, STRONGEST * startShare));
+    gradient.addColorStop(1, alpha(color, STRONGEST * endShare));
+    ctx.fillStyle = gradient;
+    ctx.fillRect(left, bbox.top, Math.max(1, right - left), bbox.height);
+  }
+  ctx.restore();
+}
+
+/** Resumes and revisions are dashed lines; checkpoints and evaluations are small signs on the lower edge. */
+export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
+  const { ctx, bbox } = u;
+  const { ink, muted, lines } = chartTheme();
+  const size = 3.5 * devicePixelRatio;
+  const bottom = bbox.top + bbox.height - size;
+  ctx.save();
+  clip(u);
+  for (const { kind, step } of marks) {
+    const x = Math.round(u.valToPos(step, 'x', true));
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.beginPath();
+    if (kind === 'resume' || kind === 'schedule') {
+      ctx.strokeStyle = kind === 'resume' ? ink : lines[3]!;
+      ctx.lineWidth = devicePixelRatio;
+      ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      ctx.setLineDash([]);
+    } else if (kind === 'checkpoint') {
+      ctx.fillStyle = muted;
+      ctx.fillRect(x - size / 2, bottom - size / 2, size, size);
+    } else {
+      ctx.fillStyle = lines[2]!;
+      ctx.moveTo(x, bottom - size);
+      ctx.lineTo(x + size, bottom);
+      ctx.lineTo(x, bottom + size);
+      ctx.lineTo(x - size, bottom);
+      ctx.fill();
+    }
+  }
+  ctx.restore();
+}
+
+function clip({ ctx, bbox }: uPlot): void {
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+}
+
+/** `#rrggbb` with an opacity. */
+const alpha = (hex: string, opacity: number): string =>
+  `${hex}${Math.round(255 * Math.min(1, opacity))
+    .toString(16)
+    .padStart(2, '0')}`;

@@ -1,0 +1,94 @@
+/** What a run's log says, as a fold over its events: the curves, the epochs, the evaluations, the marks on charts, and the log in words. */
+
+import type { ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
+import type { EpochRecord, EvaluationRecord } from '#protocol/dropstream/v1/trainer.js';
+import { type Json, num } from '../api/json.js';
+import type { Event } from '../api/watch-run.js';
+import { idOf, type RunStateWord, stateWord } from '../format/words.js';
+import { type LogLine, sentenceOf } from './sentences.js';
+import { StepColumns } from './step-columns.js';
+
+export interface Mark {
+  readonly kind: 'resume' | 'checkpoint' | 'evaluation' | 'schedule';
+  readonly step: number;
+  readonly text: string;
+}
+
+export interface EvaluationPoint {
+  readonly step: number;
+  readonly checkpoint: string;
+  readonly record: Json<EvaluationRecord>;
+}
+
+/** Older lines of the log are dropped; a run that is resumed for weeks does not fill the page's memory. */
+const MOST_LINES = 2000;
+
+export class RunHistory {
+  readonly steps = new StepColumns();
+  readonly epochs = new Map<number, Json<EpochRecord>>();
+  readonly evaluations: EvaluationPoint[] = [];
+  readonly lines: LogLine[] = [];
+  marks: Mark[] = [];
+  classes: readonly string[] = [];
+  segments: readonly Json<ScheduleSegment>[] = [];
+  state: RunStateWord = 'unknown';
+  attempt = 0;
+  worker = '';
+  /** Sequence number of the newest event. */
+  sequence = '0';
+
+  constructor(readonly stepsPerEpoch: number) {}
+
+  take(event: Event): void {
+    this.sequence = event.sequence ?? this.sequence;
+    for (const step of event.steps?.steps ?? []) this.steps.push(step);
+    if (event.created !== undefined) {
+      this.classes = event.created.classes ?? [];
+      this.segments = event.created.run?.dropSegments ?? [];
+    }
+    if (event.claimed !== undefined) {
+      this.attempt = event.claimed.attempt ?? 0;
+      this.worker = event.claimed.worker ?? '';
+      this.state = 'running';
+    }
+    if (event.resumed !== undefined) this.#resume(num(event.resumed.fromStep), event.resumed.attempt ?? 0);
+    if (event.epoch !== undefined) this.epochs.set(event.epoch.epoch ?? 0, event.epoch);
+    if (event.checkpoint !== undefined) {
+      this.#mark('checkpoint', num(event.checkpoint.step), `checkpoint ${idOf(event.checkpoint.checkpoint)}`);
+    }
+    if (event.evaluation !== undefined) this.addEvaluation(event.evaluation);
+    if (event.scheduleChanged !== undefined) {
+      this.segments = event.scheduleChanged.segments ?? [];
+      this.#mark('schedule', num(event.scheduleChanged.effectiveStep), `revision ${event.scheduleChanged.revision} of the schedule`);
+    }
+    const state = event.state?.state ?? event.created?.state;
+    if (state !== undefined) this.state = stateWord(state);
+    const line = sentenceOf(event);
+    if (line !== undefined) this.lines.push(line);
+    if (this.lines.length > MOST_LINES) this.lines.splice(0, this.lines.length - MOST_LINES);
+  }
+
+  /** Takes an evaluation, from the log or from the evaluator. */
+  addEvaluation(record: Json<EvaluationRecord>): void {
+    const step = num(record.step);
+    this.evaluations.push({ step, checkpoint: record.checkpoint ?? '', record });
+    const top1 = record.result?.weights?.top1;
+    this.#mark('evaluation', step, top1 === undefined ? 'evaluation failed' : `top-1 ${top1.toFixed(2)} %`);
+  }
+
+  /** Seconds of a step, averaged over the newest ones; undefined before the first one. */
+  get secondsPerStep(): number | undefined {
+    const recent = this.steps.column('stepSeconds').subarray(-60);
+    return recent.length === 0 ? undefined : recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
+  }
+
+  #resume(step: number, attempt: number): void {
+    this.steps.truncate(step);
+    for (const epoch of this.epochs.keys()) if ((epoch + 1) * this.stepsPerEpoch > step) this.epochs.delete(epoch);
+    if (attempt > 1) this.#mark('resume', step, `attempt ${attempt} goes on`);
+  }
+
+  #mark(kind: Mark['kind'], step: number, text: string): void {
+    this.marks = [...this.marks.slice(-MOST_LINES), { kind, step, text }];
+  }
+}

@@ -1,0 +1,34 @@
+/** Where reading a run's log begins: at its first record, or, if the run is long, near the newest one. */
+import type { Run } from '#protocol/dropstream/v1/trainer.js';
+import { call } from '../api/call.js';
+import { type Json, num } from '../api/json.js';
+import { stream } from '../api/stream.js';
+import type { RunHistory } from '../history/run-history.js';
+
+/** The log of more steps than this is not read from its beginning: the trainer thins the curves instead. */
+const LONG_STEPS = 20_000;
+/** Records that are read of a long log: those of the last minutes. */
+const NEWEST_RECORDS = 200;
+const MOST_EVALUATIONS = 1000;
+
+export const isLong = ({ step }: Json<Run>): boolean => num(step) > LONG_STEPS;
+
+/** Takes what a long log says at its beginning and about evaluations. @returns the sequence number after which events are still to be read */
+export async function beginHistory(history: RunHistory, run: Json<Run>, signal: AbortSignal): Promise<string> {
+  const sequence = num(run.logSequence);
+  if (!isLong(run) || sequence <= NEWEST_RECORDS) return '0';
+  const { name = '', uid = '' } = run;
+  const enough = new AbortController();
+  for await (const [first] of stream('TrainerService/WatchRun', { name, uid }, AbortSignal.any([signal, enough.signal]))) {
+    if (first?.event !== undefined) history.take(first.event);
+    break;
+  }
+  enough.abort();
+  const request = { parent: name.split('/').slice(0, 2).join('/'), pageSize: MOST_EVALUATIONS };
+  const { evaluations = [] } = await call('EvaluatorService/ListEvaluations', request, { signal });
+  for (const { spec, result, name: evaluation } of evaluations) {
+    if (!spec?.checkpoint?.startsWith(`${name}/checkpoints/`) || result === undefined) continue;
+    history.addEvaluation({ checkpoint: spec.checkpoint, evaluation, result, step: result.step });
+  }
+  return String(sequence - NEWEST_RECORDS);
+}

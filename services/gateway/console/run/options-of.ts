@@ -1,0 +1,42 @@
+/** The options of a run's spec as text, beside their defaults. */
+import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { isSpecOption, type SpecOption, trainOptions } from '#spec/train-options.js';
+import type { Json } from '../api/json.js';
+import { enumWord } from '../format/words.js';
+
+export interface ShownOption {
+  readonly option: SpecOption;
+  readonly value: string;
+  readonly differs: boolean;
+}
+
+export const specOptions: readonly SpecOption[] = trainOptions.filter(isSpecOption);
+
+/** The text of an option's value, as the command line takes it; '' if it is absent. */
+export function optionText({ name, kind, field }: SpecOption, spec: Json<RunSpec>): string {
+  const value = (spec as Record<string, unknown>)[field];
+  if (value === undefined) return '';
+  if (Array.isArray(value)) return value.join(' ');
+  if (kind !== 'text') return String(value);
+  // Two quotes stand for an empty text that means something, as in a shell.
+  return value === '' && name === 'aa' ? '""' : enumWord(String(value));
+}
+
+/** Texts that name the same default. */
+function isDefault(option: SpecOption, text: string): boolean {
+  if (text === '') return true;
+  const [word = ''] = option.default.split(' (');
+  if (word === text || (option.default === 'none' && (text === '' || text === '0'))) return true;
+  return option.kind !== 'text' && Number(word) === Number(text);
+}
+
+/** Every option of the spec. Those whose default follows from the model or the data count as different only if `asked` says so. */
+export function shownOptions(spec: Json<RunSpec>): ShownOption[] {
+  return specOptions.map((option) => {
+    const value = optionText(option, spec);
+    return { option, value, differs: !derived.has(option.name) && !isDefault(option, value) };
+  });
+}
+
+/** Options that are always filled in, so that they tell nothing about what the caller chose. */
+const derived = new Set(['model', 'train_manifest', 'eval_manifest', 'input_size', 'nb_classes', 'gradient_leaves', 'weight_decay_end']);

@@ -1,0 +1,51 @@
+/** What the table shows of a run besides the run itself: the curve of its loss, and the top-1 of its checkpoints. */
+import type { Evaluation } from '#protocol/dropstream/v1/evaluator.js';
+import { call } from '../api/call.js';
+import { type Json, num } from '../api/json.js';
+import { smooth } from '../series/smooth.js';
+
+/** Points of a small curve. Twice as many are asked for, because thinned ones are the extremes of ranges. */
+const POINTS = 60;
+/** Weight of what came before. */
+const SMOOTHING = 0.8;
+
+/** The smoothed loss from the first step to the newest one. */
+export async function readLoss(name: string, signal: AbortSignal): Promise<number[]> {
+  const { series = [] } = await call(
+    'TrainerService/GetRunSeries',
+    { name, metrics: ['STEP_METRIC_LOSS'], points: 2 * POINTS },
+    { signal },
+  );
+  return [...smooth((series[0]?.values ?? []).map(num), SMOOTHING)].filter(Number.isFinite);
+}
+
+/** The top-1 of the weights, in the order of steps, by the name of the run. */
+export function top1ByRun(evaluations: readonly Json<Evaluation>[]): ReadonlyMap<string, readonly number[]> {
+  const byRun = new Map<string, { step: number; top1: number }[]>();
+  for (const { spec, result } of evaluations) {
+    const top1 = result?.weights?.top1;
+    const name = spec?.checkpoint?.split('/').slice(0, 4).join('/');
+    if (top1 === undefined || name === undefined) continue;
+    byRun.set(name, [...(byRun.get(name) ?? []), { step: num(result?.step), top1 }]);
+  }
+  return new Map([...byRun].map(([name, found]) => [name, found.sort((a, b) => a.step - b.step).map(({ top1 }) => top1)]));
+}
+
+export interface Pace {
+  readonly step: number;
+  readonly atMs: number;
+  /** Undefined until the run was seen twice at work. */
+  readonly secondsPerStep: number | undefined;
+}
+
+/** Weight of the newest look in the pace. */
+const NEWEST = 0.3;
+
+/** How fast a run is, from two looks at its step. A resume, which goes back, begins anew. */
+export function paceOf(before: Pace | undefined, step: number, atMs: number): Pace {
+  if (before === undefined || step < before.step) return { step, atMs, secondsPerStep: undefined };
+  if (step === before.step) return before;
+  const seconds = (atMs - before.atMs) / 1000 / (step - before.step);
+  const { secondsPerStep } = before;
+  return { step, atMs, secondsPerStep: secondsPerStep === undefined ? seconds : secondsPerStep + NEWEST * (seconds - secondsPerStep) };
+}

@@ -1,0 +1,145 @@
+/** The services behind the gateway, what waits, and who works. */
+import type { Evaluation } from '#protocol/dropstream/v1/evaluator.js';
+import type { Run } from '#protocol/dropstream/v1/trainer.js';
+import { call } from '../api/call.js';
+import { type Json, num } from '../api/json.js';
+import { useCall } from '../api/use-call.js';
+import { link } from '../app/route.js';
+import { count, percent } from '../format/numbers.js';
+import { ago } from '../format/time.js';
+import { enumWord, idOf, stateWord } from '../format/words.js';
+import { ErrorNote, Waiting } from '../widgets/notes.js';
+import { readHealth, readWishes } from './services.js';
+
+const EVERY_MS = 5000;
+const MOST = 200;
+
+export function SystemPage({ project }: { readonly project: string }) {
+  return (
+    <>
+      <div class="page-head">
+        <h1>System</h1>
+        <p class="muted">
+          Every call of this page is an RPC that you can make yourself: <a href="/openapi.json">the OpenAPI document</a>
+        </p>
+      </div>
+      <Services />
+      <div class="columns">
+        <Work project={project} />
+        <Evaluations project={project} />
+      </div>
+    </>
+  );
+}
+
+function Services() {
+  const health = useCall(readHealth, [], EVERY_MS);
+  const wishes = useCall(readWishes, [], EVERY_MS);
+  return (
+    <div class="columns">
+      <section class="card" aria-labelledby="services-title">
+        <h2 id="services-title">Services</h2>
+        {health.error && <ErrorNote error={health.error} stale={health.data !== undefined} />}
+        {!health.data && !health.error && <Waiting what="Asking the services" />}
+        <ul class="services">
+          {health.data?.map(({ name, does, state, why, ms }) => (
+            <li key={name}>
+              <strong>{name}</strong>
+              <span class="muted">{does}</span>
+              <span class={`health health-${state.replace(' ', '-')}`}>
+                {state}
+                {why && <small>{why}</small>}
+              </span>
+              <span class="n muted">{ms === undefined ? '' : `${ms.toFixed(0)} ms`}</span>
+            </li>
+          ))}
+        </ul>
+      </section>
+      <section class="card" aria-labelledby="wishes-title">
+        <h2 id="wishes-title">What the work wants</h2>
+        <p class="muted">The scaler computes it from the queues; KEDA or a person starts and stops replicas.</p>
+        <dl class="facts small">
+          {wishes.data?.map(({ part, title, replicas }) => (
+            <div key={part}>
+              <dt>{title}</dt>
+              <dd>{replicas === undefined ? '–' : count(replicas)}</dd>
+            </div>
+          ))}
+        </dl>
+      </section>
+    </div>
+  );
+}
+
+const active = 'state = (QUEUED OR RUNNING OR PAUSED)';
+
+function Work({ project }: { readonly project: string }) {
+  const { data, error } = useCall(
+    async (signal) =>
+      (await call('TrainerService/ListRuns', { parent: project, filter: active, orderBy: 'create_time', pageSize: MOST }, { signal }))
+        .runs ?? [],
+    [project],
+    EVERY_MS,
+  );
+  const running = (data ?? []).filter(({ state }) => stateWord(state) === 'running');
+  const waiting = (data ?? []).filter(({ state }) => stateWord(state) === 'queued');
+  return (
+    <section class="card" aria-labelledby="work-title">
+      <h2 id="work-title">Runs of {idOf(project)}</h2>
+      {error && <ErrorNote error={error} stale={data !== undefined} />}
+      {data?.length === 0 && <p class="muted">No run is active.</p>}
+      {running.length > 0 && <h3>At work</h3>}
+      <ul class="plain">
+        {running.map((run) => (
+          <li key={run.uid}>
+            <a href={link(run.name ?? '')}>{idOf(run.name)}</a> <span class="muted">{atWork(run)}</span>
+          </li>
+        ))}
+      </ul>
+      {waiting.length > 0 && <h3>In the queue, oldest first</h3>}
+      <ol class="plain">
+        {waiting.map((run) => (
+          <li key={run.uid}>
+            <a href={link(run.name ?? '')}>{idOf(run.name)}</a>{' '}
+            <span class="muted">{run.statusMessage || (run.createTime ? `created ${ago(new Date(run.createTime))}` : '')}</span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+const atWork = ({ engine, attempt, dataWaitShare }: Json<Run>): string =>
+  `engine ${enumWord(engine)}, attempt ${attempt ?? 1}, waits for data ${percent(num(dataWaitShare))} of the time`;
+
+function Evaluations({ project }: { readonly project: string }) {
+  const { data, error } = useCall(
+    async (signal) => (await call('EvaluatorService/ListEvaluations', { parent: project, pageSize: MOST }, { signal })).evaluations ?? [],
+    [project],
+    EVERY_MS,
+  );
+  const newest = (data ?? []).toSorted((a, b) => (b.createTime ?? '').localeCompare(a.createTime ?? '')).slice(0, 12);
+  return (
+    <section class="card" aria-labelledby="evaluations-title">
+      <h2 id="evaluations-title">Evaluations</h2>
+      {error && <ErrorNote error={error} stale={data !== undefined} />}
+      {data?.length === 0 && <p class="muted">There are no evaluations.</p>}
+      <ul class="plain">
+        {newest.map((evaluation) => (
+          <li key={evaluation.uid}>
+            {idOf(evaluation.spec?.checkpoint)} of {evaluation.spec?.checkpoint?.split('/')[3]}{' '}
+            <span class="muted">{evaluationText(evaluation)}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function evaluationText({ state, result, failure, samplesDone, samplesTotal }: Json<Evaluation>): string {
+  const word = enumWord(state);
+  if (word === 'succeeded') return `top-1 ${num(result?.weights?.top1).toFixed(2)} %`;
+  if (word === 'failed') return `failed: ${failure ?? ''}`;
+  if (word === 'running') return `${count(num(samplesDone))} of ${count(num(samplesTotal))} images`;
+  return word;
+}
