@@ -19,6 +19,7 @@ const layers = {
   nn: ['errors', 'random'],
   graph: ['bounds', 'nn', 'random'],
   engine: ['bounds', 'graph', 'nn', 'native', 'random'],
+  collectives: ['errors', 'bounds', 'engine'],
   training: ['errors', 'protocol', 'storage', 'native', 'data', 'nn', 'engine'],
 };
 const tests = '\\.test\\.ts$';

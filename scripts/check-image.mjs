@@ -137,10 +137,11 @@ function train(rootfs, entrypoint) {
   console.log(`a run trained in the container (${Math.round((performance.now() - began) / 1000)} s)`);
 }
 
-function withoutTensorFlow(rootfs, entrypoint) {
+function checkDoctor(rootfs, entrypoint) {
   const { stdout, stderr } = inContainer(rootfs, [...entrypoint, 'doctor']);
   if (!/TensorFlow\.js is not installed/.test(stdout + stderr))
     throw new CheckFailed(`doctor does not say that TensorFlow.js is missing:\n${stdout}${stderr}`);
+  if (!/several workers can train one run/.test(stdout)) throw new CheckFailed(`doctor does not find Gloo:\n${stdout}${stderr}`);
 }
 
 const { values } = parseArgs({
@@ -162,7 +163,7 @@ try {
       console.log(`the image ${target} adds ${megabytes.toFixed(1)} MB to its base, at most ${MOST_MB[target]} MB`);
       if (!(megabytes <= MOST_MB[target])) throw new CheckFailed('the image is too large');
       checkFiles(folder, baseFolder);
-      withoutTensorFlow(folder, entrypoint);
+      checkDoctor(folder, entrypoint);
       train(folder, entrypoint);
     }),
   );

@@ -13,15 +13,17 @@ import { root } from './test-suites.mjs';
 
 /** Paths in the package that only a clone needs. */
 const UNWANTED =
-  /\.test\.|(^|\/)(test|test-data|bench|ref)\/|\.tsbuildinfo$|^scripts\/(?!build-native\.mjs$|native\/)|^libs\/native\/.*\.ts$|^libs\/native\/build\//;
+  /\.test\.|(^|\/)(test|test-data|bench|ref)\/|\.tsbuildinfo$|^scripts\/(?!build-(native|collectives)\.mjs$|native\/)|^libs\/(collectives\/)?native\/.*\.ts$|^libs\/native\/build\//;
 /** Paths without which the package does not work. */
 const NEEDED = [
   'bin/dropstream.js',
   'dist/services/cli/main.js',
   'dist/services/trainer/main.js',
+  'libs/collectives/native/CMakeLists.txt',
   'libs/native/CMakeLists.txt',
   'libs/protocol/descriptors.binpb',
   'proto/dropstream/v1/trainer.proto',
+  'scripts/build-collectives.mjs',
   'scripts/build-native.mjs',
   'scripts/native/prebuilt.mjs',
 ];

@@ -32,7 +32,11 @@ function must(command, args, timeout) {
 }
 
 const sources = () =>
-  must('git', ['ls-files', 'libs/native/*.cc', 'libs/native/*.h', 'test/fuzz/*.cc'], MINUTE_MS)
+  must(
+    'git',
+    ['ls-files', 'libs/native/*.cc', 'libs/native/*.h', 'libs/collectives/*.cc', 'libs/collectives/*.h', 'test/fuzz/*.cc'],
+    MINUTE_MS,
+  )
     .split('\n')
     .filter((path) => existsSync(join(root, path)) && path !== '');
 

@@ -23,6 +23,7 @@ export const suites = {
     'services/trainer/large-model.test.ts',
     'services/trainer/resume.test.ts',
     'test/chaos/sigkill.test.ts',
+    'test/collectives/',
     'test/determinism/',
     'test/drain/evicted-in-a-step.test.ts',
   ],

@@ -2,7 +2,7 @@
 import type { Check } from '../commands/doctor.js';
 
 export async function addonChecks(): Promise<Check[]> {
-  return [...(await attempt('pixels', pixels)), ...(await attempt('engines', engines))];
+  return [...(await attempt('pixels', pixels)), ...(await attempt('engines', engines)), ...(await attempt('gloo', gloo))];
 }
 
 async function attempt(name: string, run: () => Promise<Check[]>): Promise<Check[]> {
@@ -28,4 +28,12 @@ async function engines(): Promise<Check[]> {
     outcome: available ? 'ok' : name === 'native' ? 'fail' : 'skip',
     detail,
   }));
+}
+
+/** Gloo is needed for runs with several workers only. */
+async function gloo(): Promise<Check[]> {
+  const { collectivesAvailable } = await import('#collectives/index.js');
+  const found = collectivesAvailable();
+  if (found.available) return [{ name: 'gloo', outcome: 'ok', detail: `${found.version}: several workers can train one run` }];
+  return [{ name: 'gloo', outcome: 'skip', detail: `several workers cannot train one run here: ${found.reason}` }];
 }
