@@ -152,6 +152,15 @@ test('--eval scores a checkpoint, which has to be named; without it --resume is 
 });
 
 test('processes become micro-batches, so that groups of mixed images stay those of one process', () => {
+  const ranges = ['4', '2-4'].map((workers) => trainRequest({ ...base, workers, priority: '-5' }).spec);
+  assert.deepEqual(
+    ranges.map(({ workers, priority }) => [workers, priority]),
+    [
+      [{ min: 1, max: 4 }, -5],
+      [{ min: 2, max: 4 }, -5],
+    ],
+  );
+  for (const workers of ['0', '-2', '2-', 'many']) assert.throws(() => trainRequest({ ...base, workers }), /workers/);
   const { spec, world } = trainRequest({ ...base, batch_size: '128', update_freq: '2', world: '16' });
   assert.deepEqual([spec.batchSize, spec.updateFreq, world], [128, 32, 16]);
   assert.equal(trainRequest(base).spec.updateFreq, undefined);

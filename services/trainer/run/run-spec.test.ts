@@ -17,6 +17,7 @@ import {
   type DatasetFacts,
   requestDigest,
   resolveRunSpec,
+  workersOf,
 } from './run-spec.js';
 
 const manifest = 'a'.repeat(64);
@@ -51,6 +52,17 @@ test('UNSPECIFIED means the default', () => {
   const unspecified: object = Object.fromEntries(Object.keys(runSpecEnums).map((field) => [field, 0]));
   assert.deepEqual(violationsOf(unspecified), []);
   assert.deepEqual(resolveRunSpec({ ...good, ...unspecified }, models, data), resolveRunSpec(good, models, data));
+});
+
+test('workers: one unless told, at least one, and as many at most as at least; a run of version 0.2 has neither these nor a priority', () => {
+  const workers = (part: Partial<RunSpec>) => resolveRunSpec({ ...good, updateFreq: 8, ...part }, models, data).workers;
+  assert.deepEqual(workers({}), { min: 1, max: 1 });
+  assert.deepEqual(workers({ workers: { min: 0, max: 8 } }), { min: 1, max: 8 });
+  assert.deepEqual(workers({ workers: { min: 2, max: 0 } }), { min: 2, max: 2 });
+  assert.deepEqual(violationsOf({ updateFreq: 8, workers: { min: 2, max: 8 }, priority: -1000 }), []);
+  const stored = RunSpec.toJSON(resolveRunSpec(good, models, data)) as object;
+  const earlier = asResolved(RunSpec.fromJSON({ ...stored, workers: undefined, priority: undefined }));
+  assert.deepEqual([workersOf(earlier), earlier.priority], [{ min: 1, max: 1 }, undefined]);
 });
 
 test('leaves: one for each micro-batch, and at most 16, unless told', () => {
@@ -114,6 +126,17 @@ const refused: readonly (readonly [string, Partial<RunSpec>, readonly string[]])
   ['no leaves', { gradientLeaves: 0 }, ['gradient_leaves']],
   ['more leaves than can be', { updateFreq: 15, gradientLeaves: 17 }, ['gradient_leaves']],
   ['more leaves than micro-batches', { updateFreq: 3, gradientLeaves: 4 }, ['gradient_leaves']],
+  ['more workers than leaves', { updateFreq: 8, gradientLeaves: 4, workers: { min: 1, max: 5 } }, ['workers.max']],
+  ['workers for a step of one micro-batch', { workers: { min: 0, max: 2 } }, ['workers.max']],
+  ['fewer workers at most than at least', { updateFreq: 8, workers: { min: 3, max: 2 } }, ['workers.max']],
+  ['more workers at least than leaves', { updateFreq: 2, workers: { min: 3, max: 0 } }, ['workers.min']],
+  ['negative numbers of workers', { updateFreq: 2, workers: { min: -1, max: -2 } }, ['workers.min', 'workers.max']],
+  [
+    'several workers with a scaled loss',
+    { updateFreq: 2, workers: { min: 1, max: 2 }, engine: Engine.WEBGPU, precision: Precision.F16 },
+    ['workers.max'],
+  ],
+  ['a priority that is none', { priority: 1001 }, ['priority']],
   ['more classes than a model can have', { nbClasses: 100_001 }, ['nb_classes']],
   ['checkpoints rarer than epochs', { saveCkptFreq: 11 }, ['save_ckpt_freq']],
 ];

@@ -8,6 +8,7 @@ import { classDifference } from '#data/manifest/class-difference.js';
 import { executorAsked, lacks } from '#engine/engines.js';
 import type { Violations } from '#errors/errors.js';
 import type { Family } from '#nn/models/registry.js';
+import { Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { runDropOf } from '#spec/drop-schedules.js';
@@ -149,7 +150,9 @@ function checkWorkers(refuse: Refuse, spec: RunSpec, leaves: number | undefined)
   const [field, value] = given.max > 0 ? (['workers.max', max] as const) : (['workers.min', min] as const);
   const one = '1, because a step has one leaf: raise update_freq, with a smaller batch_size, so that several workers can share a step';
   const several = `at most ${leaves} (gradient_leaves), because every worker needs a leaf: lower it, or raise gradient_leaves and update_freq`;
-  refuse(max <= leaves, field, value, leaves === 1 ? one : several);
+  if (!refuse(max <= leaves, field, value, leaves === 1 ? one : several) || max === 1) return;
+  const f16 = '1 with precision f16, whose loss scale one worker decides; or use precision bf16';
+  refuse(spec.precision !== Precision.F16, field, value, f16);
 }
 
 /** Checks the options that not every engine supports. `models` is undefined if the model is unknown. */
