@@ -36,7 +36,7 @@ export function CurveEditor({ draft, epochs, onDraft }: Props) {
       cy={cy}
       r={7}
       role="slider"
-      tabIndex={0}
+      tabindex={0}
       aria-label={label}
       aria-valuenow={draft[part]}
       aria-valuemin={0}
