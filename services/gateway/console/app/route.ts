@@ -8,7 +8,7 @@ export interface Route {
   readonly options: URLSearchParams;
 }
 
-export const DEFAULT_PROJECT = 'projects/default';
+const DEFAULT_PROJECT = 'projects/default';
 
 export function parseRoute(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#?\/?/, '').split('?', 2);

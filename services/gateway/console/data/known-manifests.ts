@@ -13,7 +13,7 @@ export interface KnownManifest {
 
 const RUNS_READ = 200;
 
-export function manifestsOf(runs: readonly Json<Run>[]): KnownManifest[] {
+function manifestsOf(runs: readonly Json<Run>[]): KnownManifest[] {
   const known = new Map<string, { sha256: string; training: string[]; evaluation: string[] }>();
   for (const { name, spec } of runs) {
     for (const [sha256, use] of [
