@@ -37,6 +37,8 @@ export interface Wish {
   readonly part: string;
   readonly title: string;
   readonly replicas: number | undefined;
+  /** Why they are not known. */
+  readonly why: string;
 }
 
 const parts = [
@@ -52,9 +54,9 @@ export const readWishes = (signal: AbortSignal): Promise<Wish[]> =>
       try {
         const request = { scaledObjectRef: { name: '', namespace: '', scalerMetadata: { part } }, metricName: metric };
         const { metricValues = [] } = await call('externalscaler.ExternalScaler/GetMetrics', request, { signal, timeoutMs: TIMEOUT_MS });
-        return { part, title, replicas: metricValues[0]?.metricValueFloat ?? 0 };
-      } catch {
-        return { part, title, replicas: undefined };
+        return { part, title, replicas: metricValues[0]?.metricValueFloat ?? 0, why: '' };
+      } catch (error) {
+        return { part, title, replicas: undefined, why: (error as Error).message };
       }
     }),
   );
