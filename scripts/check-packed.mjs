@@ -26,6 +26,7 @@ const NEEDED = [
   'scripts/build-collectives.mjs',
   'scripts/build-native.mjs',
   'scripts/native/prebuilt.mjs',
+  'services/gateway/console/dist/index.html',
 ];
 
 class CheckFailed extends Error {}
