@@ -1,5 +1,7 @@
 // Zig, which brings clang, libc++ and the headers of many C libraries: from DROPSTREAM_ZIG, or PyPI's package `ziglang` in a cache folder.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { run, versionOf } from '../native/commands.mjs';
@@ -38,6 +40,25 @@ export function toolchain(zig, { target, cpu, processor }, folder) {
       `-DCMAKE_RANLIB=${join(folder, 'zig-ranlib')}`,
       '-DCMAKE_MODULE_LINKER_FLAGS=-s',
     ],
-    env: { DROPSTREAM_ZIG: zig, DROPSTREAM_ZIG_TARGET: target, DROPSTREAM_ZIG_CPU: cpu },
+    env: {
+      DROPSTREAM_ZIG: zig,
+      DROPSTREAM_ZIG_TARGET: target,
+      DROPSTREAM_ZIG_CPU: cpu,
+      ...(versionOf('ccache') ? cacheOf(zig, target, script) : {}),
+    },
+  };
+}
+
+/** How ccache knows this compiler: by what it does, because the program that CMake calls is a new file in every clone. */
+function cacheOf(zig, target, script) {
+  const { stdout } = spawnSync(zig, ['version'], { encoding: 'utf8', timeout: 20_000 });
+  const wrapper = createHash('sha256').update(readFileSync(script)).digest('hex').slice(0, 16);
+  return {
+    CMAKE_C_COMPILER_LAUNCHER: 'ccache',
+    CMAKE_CXX_COMPILER_LAUNCHER: 'ccache',
+    CCACHE_COMPILERTYPE: 'clang',
+    CCACHE_COMPILERCHECK: `string:zig ${stdout.trim()} ${target} ${wrapper}`,
+    CCACHE_BASEDIR: process.env.CCACHE_BASEDIR ?? root,
+    CCACHE_NOHASHDIR: process.env.CCACHE_NOHASHDIR ?? '1',
   };
 }
