@@ -11,7 +11,7 @@ import { build, hashContents, hashNumerics, hashSources, jpegSource, neededFolde
 import { checkBinary } from './prebuild/check-binary.mjs';
 import { loadUnderMusl } from './prebuild/load-musl.mjs';
 import { GLIBC, platforms, unfinished } from './prebuild/platforms.mjs';
-import { findZig, toolchain } from './prebuild/zig.mjs';
+import { findZig, toolchain, zigVersion } from './prebuild/zig.mjs';
 
 async function must(command, args, env) {
   const { code, log, seconds } = await run(command, args, { env, progress: 'compiling' });
@@ -28,9 +28,9 @@ async function compile(name, platform) {
   mkdirSync(folder, { recursive: true });
   if (platform.target === undefined && name !== platformName())
     throw new Error(`${name} is built on such a machine only, and this is ${platformName()}`);
-  const cross =
-    platform.target === undefined ? { options: platform.options, env: {} } : toolchain(await findZig(), platform, join(folder, 'tools'));
-  const compiler = platform.target === undefined ? versionOf('c++') : `zig ${platform.target}, ${zigClang(cross.env, folder)}`;
+  const zig = platform.target === undefined ? undefined : await findZig();
+  const cross = zig === undefined ? { options: platform.options, env: {} } : toolchain(zig, platform, join(folder, 'tools'));
+  const compiler = zig === undefined ? versionOf('c++') : `zig ${zigVersion(zig)} ${platform.target}`;
   const options = [
     '-DCMAKE_BUILD_TYPE=Release',
     `-DNODE_API_INCLUDE_DIR=${join(neededFolder('node-api-headers'), 'include')}`,
@@ -46,12 +46,6 @@ async function compile(name, platform) {
   const file = join(folder, 'Release', 'dropstream.node');
   const loads = name.endsWith('-musl') ? await loadUnderMusl(file, platform, join(folder, 'tools'), folder, cross.env) : undefined;
   return { file, compiler, loads, seconds: configured.seconds + built.seconds };
-}
-
-/** The first line of the version of Zig's clang, which the wrapper asks for. */
-function zigClang(env, folder) {
-  for (const [name, value] of Object.entries(env)) process.env[name] = value;
-  return versionOf(join(folder, 'tools', 'zig-c++')) ?? 'unknown clang';
 }
 
 /** The licences of what is inside: ours, and libjpeg-turbo's, which binaries must come with. NOTICE names the C++ library. */

@@ -24,6 +24,8 @@ export async function findZig() {
   return zig;
 }
 
+export const zigVersion = (zig) => spawnSync(zig, ['version'], { encoding: 'utf8', timeout: 20_000 }).stdout.trim();
+
 /** Writes the programs that CMake calls for one target. @returns CMake's options and the environment that both need */
 export function toolchain(zig, { target, cpu, processor }, folder) {
   mkdirSync(folder, { recursive: true });
@@ -51,13 +53,12 @@ export function toolchain(zig, { target, cpu, processor }, folder) {
 
 /** How ccache knows this compiler: by what it does, because the program that CMake calls is a new file in every clone. */
 function cacheOf(zig, target, script) {
-  const { stdout } = spawnSync(zig, ['version'], { encoding: 'utf8', timeout: 20_000 });
   const wrapper = createHash('sha256').update(readFileSync(script)).digest('hex').slice(0, 16);
   return {
     CMAKE_C_COMPILER_LAUNCHER: 'ccache',
     CMAKE_CXX_COMPILER_LAUNCHER: 'ccache',
     CCACHE_COMPILERTYPE: 'clang',
-    CCACHE_COMPILERCHECK: `string:zig ${stdout.trim()} ${target} ${wrapper}`,
+    CCACHE_COMPILERCHECK: `string:zig ${zigVersion(zig)} ${target} ${wrapper}`,
     CCACHE_BASEDIR: process.env.CCACHE_BASEDIR ?? root,
     CCACHE_NOHASHDIR: process.env.CCACHE_NOHASHDIR ?? '1',
   };
