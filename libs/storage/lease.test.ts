@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
+import { until } from '../../test/support/until.js';
 import { Heartbeat, heartbeatKey, StaleWatch } from './lease.js';
 import { type ObjectStore, StoreUnavailable } from './object-store.js';
 
@@ -27,6 +28,15 @@ test("an owner counts as gone only after the same heartbeat over a full TTL of t
     now += laterMs;
     assert.equal(watch.observe(fence, bytes), expected, why);
   }
+});
+
+test('heartbeats go on where a third of a TTL is no whole number of milliseconds', async () => {
+  const { store } = await freshDirectoryStore();
+  const key = heartbeatKey(BEATS, 1);
+  const heartbeat = await Heartbeat.start(store, key, { owner: 'w', intervalMs: 3005 / 3, lostAfterMs: 60_000, onLost: assert.fail });
+  const first = (await store.get(key)).bytes;
+  await until('the next heartbeat', async () => !(await store.get(key)).bytes.equals(first));
+  await heartbeat.stop();
 });
 
 test('a slow answer counts from when it was asked for, not from when it came', async () => {

@@ -92,7 +92,7 @@ export class Heartbeat {
       try {
         await this.store.put(this.key, beatBytes(owner, beat, this.offer), {
           contentType: 'application/json',
-          signal: AbortSignal.any([signal, AbortSignal.timeout(Math.max(intervalMs, SHORTEST_DEADLINE_MS))]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(Math.max(intervalMs, SHORTEST_DEADLINE_MS)))]),
         });
         this.expectNext(sentAtMs);
       } catch (error) {

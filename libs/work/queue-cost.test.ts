@@ -32,6 +32,14 @@ const own = (entry: QueueEntry): Promise<number> => append(entry, { kind: 'claim
 
 const isOver = async (entry: QueueEntry): Promise<boolean> => (await simpleLog(store, entry).refresh())?.state === 'over';
 
+test('an owner shows life where a third of a TTL is no whole number of milliseconds', async () => {
+  const queue = new QueueIndex(store, prefixOf());
+  const entry = await enqueue(store, queue, { project: 'thirds', id: 'w' });
+  const touch = QueueTouch.start({ queue, entry, fence: 2, intervalMs: 5000 / 3, onError: assert.ifError });
+  await until('a sign of life', async () => (await queue.touchedBy(entry)) === 2);
+  await touch.stop();
+});
+
 test('a worker whose slots are taken asks nothing about the queue', async (t) => {
   const prefix = prefixOf();
   const queue = new QueueIndex(store, prefix);

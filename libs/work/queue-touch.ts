@@ -39,7 +39,7 @@ export class QueueTouch {
     const { queue, entry, fence, intervalMs, onError } = this.#options;
     const { signal } = this.#ending;
     while (!signal.aborted) {
-      const deadline = AbortSignal.timeout(Math.max(intervalMs, shortestDeadlineMs));
+      const deadline = AbortSignal.timeout(Math.ceil(Math.max(intervalMs, shortestDeadlineMs)));
       await queue.touch(entry, fence, AbortSignal.any([signal, deadline])).catch((error) => {
         if (!signal.aborted) onError(error);
       });
