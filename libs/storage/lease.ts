@@ -135,7 +135,12 @@ export async function readOffer(store: ObjectStore, prefix: string, fence: numbe
   }
 }
 
-async function readHeartbeat(store: ObjectStore, prefix: string, fence: number, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+async function readHeartbeat(
+  store: ObjectStore,
+  prefix: string,
+  fence: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | undefined> {
   try {
     return (await store.get(heartbeatKey(prefix, fence), { maxBytes: 64 << 10, signal })).bytes;
   } catch (error) {
