@@ -13,7 +13,11 @@ export function seen(signal: AbortSignal): Promise<void> {
       end.abort();
       then();
     };
-    signal.addEventListener('abort', finish(() => reject(signal.reason)), options);
+    signal.addEventListener(
+      'abort',
+      finish(() => reject(signal.reason)),
+      options,
+    );
     document.addEventListener('visibilitychange', finish(resolve), options);
   });
 }

@@ -23,6 +23,8 @@ const values: Values = {
   model_ema: 'true',
   engine: 'auto',
   warmup_steps: '-1',
+  workers: '2-4',
+  priority: '-5',
 };
 
 test('the form and the command line that it shows make the same spec', () => {
@@ -99,6 +101,8 @@ test('only what was chosen differs from the defaults', () => {
     aa: 'rand-m9-mstd0.5-inc1',
     engine: 'ENGINE_NATIVE',
     scheduleRevision: '0',
+    workers: { min: 1, max: 1 },
+    priority: 0,
     modelEma: false,
     minLr: 0.000001,
   };

@@ -44,6 +44,7 @@ const rules: Record<OptionKind, string> = {
   number: 'a number',
   boolean: 'true or false',
   numbers: 'numbers with spaces between them',
+  range: 'a whole number from 1, or two as MIN-MAX',
 };
 
 function parsed({ kind, field }: SpecOption, text: string): unknown {
@@ -60,6 +61,11 @@ function parsed({ kind, field }: SpecOption, text: string): unknown {
       return wide.has(field) ? text : Number(text);
     case 'number':
       return number(text);
+    case 'range': {
+      const [, low, high] = /^([1-9]\d{0,8})(?:-([1-9]\d{0,8}))?$/.exec(text) ?? [];
+      if (low === undefined) return undefined;
+      return high === undefined ? { min: 1, max: Number(low) } : { min: Number(low), max: Number(high) };
+    }
     case 'numbers': {
       const numbers = text.split(/[\s,]+/).map(number);
       return numbers.includes(undefined) ? undefined : numbers;

@@ -1,5 +1,5 @@
 /** The checkpoints of a run: how good they are, how to get their files, and what to do with them. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { Checkpoint, Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
@@ -13,10 +13,12 @@ import { tell } from '../widgets/toasts.js';
 
 export function Checkpoints({ run, version }: { readonly run: Json<Run>; readonly version: number }) {
   const { name = '' } = run;
-  const { data, error } = useCall(
+  const { data, error, reload } = useCall(
     async (signal) => (await call('TrainerService/ListCheckpoints', { parent: name }, { signal })).checkpoints ?? [],
-    [name, version],
+    [name],
   );
+  // What is shown stays until the new list is there.
+  useEffect(reload, [version]);
   const [open, setOpen] = useState('');
   return (
     <section class="card" aria-labelledby="checkpoints-title">

@@ -17,6 +17,10 @@ export function optionText({ name, kind, field }: SpecOption, spec: Json<RunSpec
   const value = (spec as Record<string, unknown>)[field];
   if (value === undefined) return '';
   if (Array.isArray(value)) return value.join(' ');
+  if (kind === 'range') {
+    const { min = 1, max = min } = value as { min?: number; max?: number };
+    return min === 1 ? String(max) : `${min}-${max}`;
+  }
   if (kind !== 'text') return String(value);
   // Two quotes stand for an empty text that means something, as in a shell.
   return value === '' && name === 'aa' ? '""' : enumWord(String(value));

@@ -1,5 +1,5 @@
 /** All runs of a project: what they do now, how far they are, and how the loss goes. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
 import type { Json } from '../api/json.js';
@@ -18,7 +18,8 @@ const PAGE_SIZE = 100;
 
 export function RunsPage({ project, filter }: { readonly project: string; readonly filter: string }) {
   const [pages, setPages] = useState(1);
-  const { data, error } = useCall((signal) => listRuns(project, filter, pages, signal), [project, filter, pages], EVERY_MS);
+  const { data, error, reload } = useCall((signal) => listRuns(project, filter, pages, signal), [project, filter], EVERY_MS);
+  useEffect(reload, [pages]);
   const runs = data?.runs ?? none;
   const tails = useTails(project, runs);
   const active = runs.filter(({ state }) => !hasEnded(stateWord(state))).length;

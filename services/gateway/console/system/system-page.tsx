@@ -68,7 +68,8 @@ function Services() {
         </dl>
         {wishes.data?.every(({ replicas }) => replicas === undefined) && (
           <p class="muted">
-            The scheduler cannot say: {wishes.data[0]?.why}. It asks the trainer and the evaluator if it is started with --trainer and --evaluator.
+            The scheduler cannot say: {wishes.data[0]?.why}. It asks the trainer and the evaluator if it is started with --trainer and
+            --evaluator.
           </p>
         )}
       </section>
