@@ -24,6 +24,19 @@ const usage = `npm run bench:console -- [options]
 
 The last line is one JSON object: milliseconds to the first paint, frames per second while every chart is zoomed, and seconds until the long run shows its curves.`;
 
+/** What the page does; a text, because this file's program is not that of a page. */
+const zoomEveryFrame = `(async () => {
+  const plot = document.querySelector('.chart-plot');
+  const times = [];
+  for (let frame = 0; frame < 300; frame++) {
+    plot.dispatchEvent(new KeyboardEvent('keydown', { key: frame % 20 < 10 ? '+' : '-', bubbles: true }));
+    times.push(await new Promise((resolve) => requestAnimationFrame(resolve)));
+  }
+  const frames = times.slice(1).map((time, k) => time - times[k]);
+  const total = times.at(-1) - times[0];
+  return { charts: document.querySelectorAll('.chart canvas').length, fps: (1000 * frames.length) / total, worst: Math.max(...frames) };
+})()`;
+
 const { values } = parseArgs({
   options: { steps: { type: 'string', default: '1000000' }, zoomed: { type: 'string', default: '10000' }, help: { type: 'boolean' } },
 });
@@ -79,19 +92,6 @@ async function zoom(browser: Browser, { url }: ConsoleSystem): Promise<{ charts:
   await page.close();
   return result;
 }
-
-/** What the page does; a text, because this file's program is not that of a page. */
-const zoomEveryFrame = `(async () => {
-  const plot = document.querySelector('.chart-plot');
-  const times = [];
-  for (let frame = 0; frame < 300; frame++) {
-    plot.dispatchEvent(new KeyboardEvent('keydown', { key: frame % 20 < 10 ? '+' : '-', bubbles: true }));
-    times.push(await new Promise((resolve) => requestAnimationFrame(resolve)));
-  }
-  const frames = times.slice(1).map((time, k) => time - times[k]);
-  const total = times.at(-1) - times[0];
-  return { charts: document.querySelectorAll('.chart canvas').length, fps: (1000 * frames.length) / total, worst: Math.max(...frames) };
-})()`;
 
 async function open(browser: Browser, { url }: ConsoleSystem): Promise<number> {
   const page = await browser.newPage({ viewport: { width: 1920, height: 1400 } });
@@ -151,8 +151,8 @@ async function paused(address: string, id: string): Promise<Run> {
   }
 }
 
-const step = (at: number): StepMetrics =>
-  StepMetrics.fromPartial({
+function step(at: number): StepMetrics {
+  return StepMetrics.fromPartial({
     step: BigInt(at),
     epoch: 0,
     loss: Math.fround(Math.exp(-at / 1e5) + Math.sin(at) / 50),
@@ -165,3 +165,4 @@ const step = (at: number): StepMetrics =>
     stepSeconds: 0.1 + Math.sin(at / 7) / 50,
     batchSha256: [Buffer.alloc(32, at % 256)],
   });
+}
