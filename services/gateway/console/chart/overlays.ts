@@ -57,10 +57,12 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
       ctx.fillRect(x - size / 2, bottom - size / 2, size, size);
     } else {
       ctx.fillStyle = lines[2]!;
-      ctx.moveTo(x, bottom - size);
-      ctx.lineTo(x + size, bottom);
-      ctx.lineTo(x, bottom + size);
-      ctx.lineTo(x - size, bottom);
+      // Above the checkpoint that it evaluated.
+      const y = bottom - 2 * size;
+      ctx.moveTo(x, y - size);
+      ctx.lineTo(x + size, y);
+      ctx.lineTo(x, y + size);
+      ctx.lineTo(x - size, y);
       ctx.fill();
     }
   }
