@@ -3,6 +3,7 @@ const layers = {
   errors: [],
   bounds: [],
   random: [],
+  statistics: ['random'],
   protocol: [],
   auth: ['errors', 'bounds'],
   telemetry: ['errors'],

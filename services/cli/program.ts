@@ -12,6 +12,7 @@ import { addRunsCommand } from './commands/runs.js';
 import { addScheduleCommand } from './commands/schedule.js';
 import { addServeCommand } from './commands/serve.js';
 import { addStoreCommand } from './commands/store.js';
+import { addStudyCommand } from './commands/study.js';
 import { addTokenCommand } from './commands/token.js';
 import { addTrainCommand } from './commands/train.js';
 import { addTuneCommand } from './commands/tune.js';
@@ -52,6 +53,7 @@ export function createProgram(given: Context): Command {
     addCheckpointsCommand,
     addEvaluateCommand,
     addEvaluationsCommand,
+    addStudyCommand,
     addScheduleCommand,
     addDataCommand,
     addStoreCommand,

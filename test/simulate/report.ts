@@ -1,6 +1,6 @@
 /** The report of a simulation: one page without scripts and without anything from elsewhere. */
-import { escapeHtml, lineChart, type Series } from '../../services/cli/demo/report/line-chart.js';
-import { pageStyle } from '../../services/cli/demo/report/page-style.js';
+import { escapeHtml, lineChart, type Series } from '../../services/cli/page/line-chart.js';
+import { pageStyle } from '../../services/cli/page/page-style.js';
 import { type LargeFigures, runSeconds } from './large.js';
 import type { MeasuredRequests } from './measure-requests.js';
 import type { Outcome } from './outcome.js';

@@ -3,16 +3,15 @@ import { createHash, randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { TrainerClient } from '#client/run-events.js';
-import { AllowedRoots } from '#data/datasets/allowed-roots.js';
-import { invalid, NotFound } from '#errors/errors.js';
+import { NotFound } from '#errors/errors.js';
 import { modelNames } from '#nn/models/registry.js';
 import { Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { isExplainedOption, type TrainOption, trainOptions } from '#spec/train-options.js';
-import { readUpState, storeOf } from '../addresses.js';
-import { type Context, homeFolder } from '../context.js';
-import { indexForTraining } from '../data-sets.js';
+import { completeNames } from '../complete-names.js';
+import type { Context } from '../context.js';
 import { CommandError, exitCodes } from '../exit-codes.js';
 import { followRun } from '../follow/follow-run.js';
+import { indexForRun } from '../index-for-run.js';
 import { ownerOfFolder } from '../log-files/output-folder.js';
 import { count } from '../output/numbers.js';
 import { withServicesFor } from '../plan/services-for-plan.js';
@@ -20,10 +19,7 @@ import { type GivenOptions, type TrainRequest, trainRequest } from '../train-spe
 import { evaluateOnly } from './evaluate-only.js';
 import { printPlan } from './print-plan-of-run.js';
 import {
-  checkpointName,
-  fullName,
   printJson,
-  projectIdOf,
   projectName,
   type SharedOptions,
   shortName,
@@ -87,17 +83,16 @@ async function runTraining(given: GivenOptions & TrainOwnOptions, context: Conte
   const asked = trainRequest(given);
   const { spec, notes } = asked;
   for (const note of notes) terminal.err(note);
-  if (spec.schedule !== '') spec.schedule = fullName('schedules', spec.schedule, given);
-  if (spec.finetune !== '') spec.finetune = storedCheckpoint('finetune', spec.finetune, given);
+  completeNames(spec, given);
   if (asked.evalOnly) return await evaluateOnly(asked, given, context);
   if (given.dry_run) {
     await withServicesFor(given, context, async (there) => {
-      await indexData(asked, given, there);
+      await indexForRun(asked, given, there);
       await printPlan(asked, given, there);
     });
     return;
   }
-  await indexData(asked, given, context);
+  await indexForRun(asked, given, context);
   const folders = { outputDir: asked.outputDir, logDir: asked.logDir };
   await withClient(TrainerServiceClient, 'trainer', given, context, async (client, call) => {
     const validateOnly = given.validate_only ?? false;
@@ -139,25 +134,6 @@ function addLabel(given: string, before: Readonly<Record<string, string>> = {}):
   return { ...before, [given.slice(0, at)]: given.slice(at + 1) };
 }
 
-/** @throws InvalidArgument for a file, which has to be imported first */
-function storedCheckpoint(option: string, given: string, options: SharedOptions): string {
-  if (!/\.(pth|pt|bin|safetensors)$|^https?:/.test(given)) return checkpointName(given, options);
-  throw invalid(option, given, 'RUN, RUN/best or RUN/CHECKPOINT; store a file first with `dropstream checkpoints import`');
-}
-
-/** Indexes the training and evaluation images and writes their manifests into the spec. */
-async function indexData({ spec, data }: TrainRequest, given: TrainOwnOptions, context: Context): Promise<void> {
-  if (!data.data_path) return;
-  const place = { store: storeOf(given.store, context), project: projectIdOf(given) };
-  const { train, evaluation } = await indexForTraining(data, place, context, spec);
-  for (const { folder } of [train, evaluation ?? train]) await checkReadable(folder, place.project, context);
-  spec.trainManifest = train.sha256;
-  spec.evalManifest ||= evaluation?.sha256 ?? '';
-  context.terminal.err(
-    `training images: ${count(train.samples)} in ${train.classes.length} classes; evaluation images: ${evaluation ? count(evaluation.samples) : 'none'}`,
-  );
-}
-
 /** The id of the run to create or continue: that of --run_id, or of the run that output_dir belongs to; '' for a new id. */
 async function runIdOf({ outputDir, autoResume }: TrainRequest, given: TrainOwnOptions, context: Context): Promise<string> {
   const owner = outputDir ? await ownerOfFolder(resolve(context.cwd, outputDir)) : undefined;
@@ -191,17 +167,4 @@ function detachedNote({ outputDir, logDir }: TrainRequest, name: string, { termi
   const wanted = [...(outputDir ? [`--output-dir ${outputDir}`] : []), ...(logDir ? [`--log-dir ${logDir}`] : [])];
   if (wanted.length > 0)
     terminal.err(`no log files are written until you follow the run with \`dropstream runs watch ${shortName(name)} ${wanted.join(' ')}\``);
-}
-
-/** The data service of a running `up` refuses folders outside its roots. Checked here, because the run would only fail later. */
-async function checkReadable(folder: string, project: string, context: Context): Promise<void> {
-  const state = context.env.DROPSTREAM_DATA ? undefined : readUpState(homeFolder(context));
-  if (state === undefined) return;
-  const roots = (await AllowedRoots.open(state.dataRoots)).for(project);
-  await roots.resolve(folder).catch((error: unknown) => {
-    const how = `start \`dropstream up\` with --data-root ${folder}`;
-    throw new CommandError(`the data service may not read ${folder} for project ${project}: ${how}`, exitCodes.permission, {
-      cause: error,
-    });
-  });
 }

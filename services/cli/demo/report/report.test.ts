@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { PNG } from 'pngjs';
 import { stripes, syntheticClasses } from '../synthetic-images.js';
-import { lineChart, niceTicks } from './line-chart.js';
+import { lineChart, niceTicks } from '../../page/line-chart.js';
 import { type Report, reportPage } from './report.js';
 
 const EPOCHS = 6;

@@ -1,7 +1,7 @@
 /** Renders the demo's report as one self-contained HTML page without scripts. */
 import { count, duration, significant } from '../../output/numbers.js';
-import { escapeHtml, lineChart, type Series } from './line-chart.js';
-import { pageStyle } from './page-style.js';
+import { escapeHtml, lineChart, type Series } from '../../page/line-chart.js';
+import { pageStyle } from '../../page/page-style.js';
 
 export interface ReportStep {
   readonly step: number;

@@ -1,7 +1,7 @@
 /** The report's CSS, with a light and a dark theme. Line colours differ in lightness too, for colour-blind readers. */
 export const pageStyle = `
-:root { color-scheme: light dark; --bg: #fafaf8; --card: #ffffff; --ink: #1c1d21; --muted: #63666f; --rule: #e3e3de; --c1: #2563a8; --c2: #c2571a; --c3: #4f8a3c; --bar: #2563a8; --bar-bg: #e8eaee; }
-@media (prefers-color-scheme: dark) { :root { --bg: #15161a; --card: #1e2026; --ink: #e8e8ea; --muted: #9a9da6; --rule: #31343c; --c1: #77aef0; --c2: #f0a06a; --c3: #9ccf86; --bar: #77aef0; --bar-bg: #2c2f37; } }
+:root { color-scheme: light dark; --bg: #fafaf8; --card: #ffffff; --ink: #1c1d21; --muted: #63666f; --rule: #e3e3de; --c1: #2563a8; --c2: #c2571a; --c3: #4f8a3c; --c4: #8a4fa8; --c5: #a8862b; --c6: #2b8f8f; --bar: #2563a8; --bar-bg: #e8eaee; }
+@media (prefers-color-scheme: dark) { :root { --bg: #15161a; --card: #1e2026; --ink: #e8e8ea; --muted: #9a9da6; --rule: #31343c; --c1: #77aef0; --c2: #f0a06a; --c3: #9ccf86; --c4: #cda3e8; --c5: #e0c877; --c6: #7fd6d6; --bar: #77aef0; --bar-bg: #2c2f37; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--bg); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
@@ -21,11 +21,12 @@ svg { width: 100%; height: auto; display: block; overflow: visible; }
 .grid { stroke: var(--rule); } .axis { stroke: var(--muted); }
 .tick { fill: var(--muted); font-size: 12px; font-variant-numeric: tabular-nums; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; } .line.faint { stroke-width: 1; opacity: .28; }
-.line.c1 { stroke: var(--c1); } .line.c2 { stroke: var(--c2); } .line.c3 { stroke: var(--c3); }
-.dot.c1 { fill: var(--c1); } .dot.c2 { fill: var(--c2); } .dot.c3 { fill: var(--c3); }
+.line.c1 { stroke: var(--c1); } .line.c2 { stroke: var(--c2); } .line.c3 { stroke: var(--c3); } .line.c4 { stroke: var(--c4); } .line.c5 { stroke: var(--c5); } .line.c6 { stroke: var(--c6); }
+.band { stroke: none; opacity: .16; } .band.c1 { fill: var(--c1); } .band.c2 { fill: var(--c2); } .band.c3 { fill: var(--c3); } .band.c4 { fill: var(--c4); } .band.c5 { fill: var(--c5); } .band.c6 { fill: var(--c6); }
+.dot.c1 { fill: var(--c1); } .dot.c2 { fill: var(--c2); } .dot.c3 { fill: var(--c3); } .dot.c4 { fill: var(--c4); } .dot.c5 { fill: var(--c5); } .dot.c6 { fill: var(--c6); }
 .legend { display: flex; gap: 14px; font-weight: 400; color: var(--muted); font-size: 13px; }
 .legend i { display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: middle; }
-.legend i.c1 { background: var(--c1); } .legend i.c2 { background: var(--c2); } .legend i.c3 { background: var(--c3); }
+.legend i.c1 { background: var(--c1); } .legend i.c2 { background: var(--c2); } .legend i.c3 { background: var(--c3); } .legend i.c4 { background: var(--c4); } .legend i.c5 { background: var(--c5); } .legend i.c6 { background: var(--c6); }
 .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 12px; }
 .sheet div { font-size: 12px; color: var(--muted); line-height: 1.35; text-align: center; }
 .sheet img { width: 100%; aspect-ratio: 1; image-rendering: pixelated; border-radius: 6px; border: 1px solid var(--rule); display: block; margin-bottom: 4px; background: #000; }

@@ -1,0 +1,78 @@
+/** What a report needs of one run, from its log. */
+import { endStates, runEvents } from '#client/run-events.js';
+import { NotFound } from '#errors/errors.js';
+import { type Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
+import { shortName } from '../commands/shared-options.js';
+import type { StudyPlace } from './study-runs.js';
+
+/** What is compared. Each has a value for an epoch, and that of the last epoch is the run's. */
+export const metrics = {
+  train_loss: 'mean training loss of the epoch, with the dropout and augmentation of the training',
+  eval_loss: 'cross-entropy of the weights on the evaluation images after the epoch',
+  top1: 'top-1 of the weights on the evaluation images after the epoch, in percent',
+  ema_eval_loss: 'cross-entropy of the moving average on the evaluation images after the epoch',
+  ema_top1: 'top-1 of the moving average on the evaluation images after the epoch, in percent',
+} as const;
+
+export type Metric = keyof typeof metrics;
+export const metricNames = Object.keys(metrics) as Metric[];
+
+export interface MeasuredRun {
+  readonly run: string;
+  readonly arm: string;
+  readonly seed: string;
+  readonly state: string;
+  readonly totalSteps: number;
+  /** Fingerprint of the last checkpoint; '' if the run has none, or an attempt went on with another fingerprint. */
+  readonly fingerprint: string;
+  /** Values by metric and epoch, from 0; only of runs that have succeeded. */
+  readonly curves: Readonly<Partial<Record<Metric, readonly (number | undefined)[]>>>;
+}
+
+/** Reads the log of a run that has succeeded; of others, only the state. */
+export async function measureRun(run: Run, { client, call }: StudyPlace): Promise<MeasuredRun> {
+  const measured = {
+    run: shortName(run.name),
+    arm: run.labels.arm ?? '',
+    seed: run.labels.seed ?? '',
+    state: RunState[run.state],
+    totalSteps: Number(run.totalSteps),
+  };
+  if (!endStates.has(run.state) || run.state !== RunState.SUCCEEDED) return { ...measured, fingerprint: '', curves: {} };
+  const checkpoint = await client.getCheckpoint({ name: run.latestCheckpoint, urlExpirySeconds: 0 }, call).catch((error: unknown) => {
+    if (error instanceof NotFound) return undefined;
+    throw error;
+  });
+  const curves = new Curves(Number(run.stepsPerEpoch));
+  for await (const event of runEvents(client, run.name, { uid: run.uid, signal: call.signal })) curves.take(event);
+  const fingerprint = curves.fingerprintChanged ? '' : (checkpoint?.checkpoint?.fingerprint ?? '');
+  return { ...measured, fingerprint, curves: curves.values };
+}
+
+/** A fold over the events. What is done again after a resume replaces what was there. */
+export class Curves {
+  readonly values: Partial<Record<Metric, (number | undefined)[]>> = {};
+  fingerprintChanged = false;
+
+  constructor(private readonly stepsPerEpoch: number) {}
+
+  take({ event }: RunEvent): void {
+    if (event?.$case === 'epoch') this.#set('train_loss', event.value.epoch, event.value.trainLoss);
+    if (event?.$case === 'resumed') this.fingerprintChanged ||= event.value.fingerprintChanged;
+    if (event?.$case !== 'evaluation' || event.value.result === undefined) return;
+    const epoch = Number(event.value.step) / this.stepsPerEpoch - 1;
+    if (!Number.isInteger(epoch)) return;
+    const { weights, ema } = event.value.result;
+    this.#set('eval_loss', epoch, weights?.loss);
+    this.#set('top1', epoch, weights?.top1);
+    this.#set('ema_eval_loss', epoch, ema?.loss);
+    this.#set('ema_top1', epoch, ema?.top1);
+  }
+
+  #set(metric: Metric, epoch: number, value: number | undefined): void {
+    if (value === undefined || !Number.isFinite(value)) return;
+    const values = (this.values[metric] ??= []);
+    while (values.length <= epoch) values.push(undefined);
+    values[epoch] = value;
+  }
+}
