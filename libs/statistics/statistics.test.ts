@@ -62,8 +62,14 @@ for (const [name, sample] of Object.entries(golden.samples))
       const share = (holds: (mean: number) => boolean) => means.filter(holds).length / means.length;
       // Few values have few different means, so an end is one that the 2.5 % lie at, give or take what drawing 10,000 moves (four deviations).
       const slack = 4 * Math.sqrt((0.025 * 0.975) / 10_000);
-      assert.ok(share((mean) => mean < low - 1e-12) <= 0.025 + slack && share((mean) => mean <= low + 1e-12) >= 0.025 - slack, `low end ${low}`);
-      assert.ok(share((mean) => mean > high + 1e-12) <= 0.025 + slack && share((mean) => mean >= high - 1e-12) >= 0.025 - slack, `high end ${high}`);
+      assert.ok(
+        share((mean) => mean < low - 1e-12) <= 0.025 + slack && share((mean) => mean <= low + 1e-12) >= 0.025 - slack,
+        `low end ${low}`,
+      );
+      assert.ok(
+        share((mean) => mean > high + 1e-12) <= 0.025 + slack && share((mean) => mean >= high - 1e-12) >= 0.025 - slack,
+        `high end ${high}`,
+      );
     }
     near(pairedT(values), sample.paired_t, 1e-10, 'paired t');
     assert.deepEqual(signFlip(values, name), { p: sample.sign_flip, exact: true });

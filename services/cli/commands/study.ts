@@ -39,9 +39,10 @@ export function addStudyCommand(program: Command, context: Context): void {
     .addHelpText('after', `\nA file:\n\n${exampleFile}`)
     .action(async (file: string, options: CreateOptions) => createStudy(await studyIn(file, context), options, context));
 
-  withSharedOptions(study.command('status <study>').description('show how many runs of each arm have ended, run and wait; takes a name or a file'), [
-    'trainer',
-  ]).action((given: string, options: SharedOptions) => showStatus(given, options, context));
+  withSharedOptions(
+    study.command('status <study>').description('show how many runs of each arm have ended, run and wait; takes a name or a file'),
+    ['trainer'],
+  ).action((given: string, options: SharedOptions) => showStatus(given, options, context));
 
   withSharedOptions(
     study
@@ -50,7 +51,10 @@ export function addStudyCommand(program: Command, context: Context): void {
     ['trainer'],
   )
     .option('--baseline <arm>', 'arm that all others are compared with (default: that of the file; with a name, each arm with each)')
-    .option('--any-fingerprint', 'compare runs with different fingerprints, too: they are of different processors, engines, builds or shapes')
+    .option(
+      '--any-fingerprint',
+      'compare runs with different fingerprints, too: they are of different processors, engines, builds or shapes',
+    )
     .option('--page <file>', 'write the report with its charts as one HTML page')
     .action((given: string, options: ReportFlags) => showReport(given, options, context));
 }
@@ -97,7 +101,11 @@ async function showStatus(given: string, options: SharedOptions, context: Contex
   );
   if (runs.length === 0 && arms === undefined) throw new NotFound('study', name);
   const names = new Set([...(arms ?? []).map((arm) => arm.name), ...runs.map(({ labels }) => labels.arm ?? '').sort()]);
-  const rows: ArmStatus[] = [...names].map((arm) => ({ arm, runs: runs.filter(({ labels }) => (labels.arm ?? '') === arm), planned: seeds?.length }));
+  const rows: ArmStatus[] = [...names].map((arm) => ({
+    arm,
+    runs: runs.filter(({ labels }) => (labels.arm ?? '') === arm),
+    planned: seeds?.length,
+  }));
   const of = (state: RunState) => (row: ArmStatus) => row.runs.filter((run) => run.state === state).length;
   const done = (row: ArmStatus) => row.runs.reduce((sum, run) => sum + Number(run.step) / Math.max(1, Number(run.totalSteps)), 0);
   if (options.json) {
@@ -136,7 +144,11 @@ async function showReport(given: string, options: ReportFlags, context: Context)
       measured.push(await measureRun(run, place));
     }
     context.terminal.status('');
-    return reportOf(name, measured, { baseline, anyFingerprint: options.anyFingerprint ?? false, ...(arms && { arms: arms.map((arm) => arm.name) }) });
+    return reportOf(name, measured, {
+      baseline,
+      anyFingerprint: options.anyFingerprint ?? false,
+      ...(arms && { arms: arms.map((arm) => arm.name) }),
+    });
   });
   if (options.page !== undefined) {
     const path = resolve(context.cwd, options.page);

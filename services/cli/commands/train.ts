@@ -18,14 +18,7 @@ import { withServicesFor } from '../plan/services-for-plan.js';
 import { type GivenOptions, type TrainRequest, trainRequest } from '../train-spec.js';
 import { evaluateOnly } from './evaluate-only.js';
 import { printPlan } from './print-plan-of-run.js';
-import {
-  printJson,
-  projectName,
-  type SharedOptions,
-  shortName,
-  withClient,
-  withSharedOptions,
-} from './shared-options.js';
+import { printJson, projectName, type SharedOptions, shortName, withClient, withSharedOptions } from './shared-options.js';
 
 interface TrainOwnOptions extends SharedOptions {
   readonly run_id?: string;

@@ -70,7 +70,10 @@ export function lineChart(options: ChartOptions): string {
           )
           .join('')
       : '';
-    const sides = [...(series.band ?? []).map(([bx, low]) => [bx, low] as const), ...(series.band ?? []).map(([bx, , high]) => [bx, high] as const).reverse()];
+    const sides = [
+      ...(series.band ?? []).map(([bx, low]) => [bx, low] as const),
+      ...(series.band ?? []).map(([bx, , high]) => [bx, high] as const).reverse(),
+    ];
     const area = sides.map(([bx, by], k) => `${k === 0 ? 'M' : 'L'}${f(x(bx))} ${f(y(by))}`).join('');
     const band = area && `<path class="band c${series.color}" d="${area}Z"/>`;
     return `${band}<path class="line c${series.color}${series.faint ? ' faint' : ''}" d="${path}"/>${dots}`;

@@ -80,6 +80,10 @@ async function indexImages(planned: readonly PlannedRun[], options: CreateOption
 function statusLine(runs: readonly Run[], planned: number): string {
   const steps = runs.reduce((sum, run) => sum + Number(run.step) / Math.max(1, Number(run.totalSteps)), 0);
   const of = (state: RunState) => runs.filter((run) => run.state === state).length;
-  const parts = [`${of(RunState.SUCCEEDED)} of ${planned} runs succeeded`, `${of(RunState.RUNNING)} running`, `${of(RunState.QUEUED)} queued`];
+  const parts = [
+    `${of(RunState.SUCCEEDED)} of ${planned} runs succeeded`,
+    `${of(RunState.RUNNING)} running`,
+    `${of(RunState.QUEUED)} queued`,
+  ];
   return `${bar(steps / planned)} ${parts.join(', ')}`;
 }

@@ -71,7 +71,8 @@ export class Curves {
 
   #set(metric: Metric, epoch: number, value: number | undefined): void {
     if (value === undefined || !Number.isFinite(value)) return;
-    const values = (this.values[metric] ??= []);
+    const values = this.values[metric] ?? [];
+    this.values[metric] = values;
     while (values.length <= epoch) values.push(undefined);
     values[epoch] = value;
   }

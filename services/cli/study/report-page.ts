@@ -1,6 +1,5 @@
 /** Renders the report of a study as one self-contained HTML page without scripts. */
-import { count } from '../output/numbers.js';
-import { significant } from '../output/numbers.js';
+import { count, significant } from '../output/numbers.js';
 import type { Column } from '../output/table.js';
 import { escapeHtml, lineChart, type Series, type SeriesColor } from '../page/line-chart.js';
 import { pageStyle } from '../page/page-style.js';
@@ -9,7 +8,9 @@ import type { MetricReport, StudyReport } from './study-report.js';
 
 export function studyPage(report: StudyReport): string {
   const compared = report.runs.filter((run) => run.compared);
-  const colors = new Map([...new Set(report.metrics.flatMap(({ curves }) => curves.map(({ arm }) => arm)))].map((arm, k) => [arm, colorOf(k)]));
+  const colors = new Map(
+    [...new Set(report.metrics.flatMap(({ curves }) => curves.map(({ arm }) => arm)))].map((arm, k) => [arm, colorOf(k)]),
+  );
   const title = `Study ${report.study}`;
   return `<!doctype html>
 <html lang="en">
@@ -65,8 +66,11 @@ ${comparisons.length > 0 ? `<p></p>${tableOf(comparisons, comparisonColumns)}` :
 }
 
 function tableOf<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
-  const cell = (row: T, { value, align }: Column<T>) => `<td${align === 'right' ? ' class="n"' : ''}>${escapeHtml(String(value(row) ?? '-'))}</td>`;
-  const head = columns.map(({ title, align }) => `<th${align === 'right' ? ' class="n"' : ''}>${escapeHtml(title.toLowerCase())}</th>`).join('');
+  const cell = (row: T, { value, align }: Column<T>) =>
+    `<td${align === 'right' ? ' class="n"' : ''}>${escapeHtml(String(value(row) ?? '-'))}</td>`;
+  const head = columns
+    .map(({ title, align }) => `<th${align === 'right' ? ' class="n"' : ''}>${escapeHtml(title.toLowerCase())}</th>`)
+    .join('');
   return `<div class="card"><table><tr>${head}</tr>
 ${rows.map((row) => `<tr>${columns.map((column) => cell(row, column)).join('')}</tr>`).join('\n')}
 </table></div>`;

@@ -70,7 +70,9 @@ export interface ReportOptions {
 export function reportOf(study: string, measured: readonly MeasuredRun[], options: ReportOptions): StudyReport {
   const { baseline, anyFingerprint } = options;
   const names = new Set([...(options.arms ?? []), ...measured.map(({ arm }) => arm).sort()]);
-  const runs = [...measured].sort((a, b) => a.arm.localeCompare(b.arm, 'en') || Number(a.seed) - Number(b.seed) || (a.run < b.run ? -1 : 1));
+  const runs = [...measured].sort(
+    (a, b) => a.arm.localeCompare(b.arm, 'en') || Number(a.seed) - Number(b.seed) || (a.run < b.run ? -1 : 1),
+  );
   const done = runs.filter(({ state }) => state === 'SUCCEEDED');
   const fingerprint = anyFingerprint ? '' : commonest(done.map((run) => run.fingerprint).filter((one) => one !== ''));
   const compared = done.filter((run) => anyFingerprint || (run.fingerprint !== '' && run.fingerprint === fingerprint));
@@ -130,7 +132,13 @@ function metricReport(metric: Metric, arms: readonly ArmRuns[], baseline: string
 
 function summary(values: readonly number[], purpose: string): Summary {
   const deviation = values.length > 1 ? deviationOf(values) : undefined;
-  return { runs: values.length, mean: meanOf(values), deviation, tInterval: tInterval(values), bootstrapInterval: bootstrapInterval(values, purpose) };
+  return {
+    runs: values.length,
+    mean: meanOf(values),
+    deviation,
+    tInterval: tInterval(values),
+    bootstrapInterval: bootstrapInterval(values, purpose),
+  };
 }
 
 interface ArmValues {
@@ -157,11 +165,13 @@ function compare(metric: Metric, one: ArmValues, other: ArmValues): Comparison {
 
 function curveOf(runs: readonly MeasuredRun[], metric: Metric): CurvePoint[] {
   const epochs = Math.max(0, ...runs.map(({ curves }) => curves[metric]?.length ?? 0));
-  return Array.from({ length: epochs }, (_, epoch) => runs.flatMap(({ curves }) => curves[metric]?.[epoch] ?? [])).flatMap((values, epoch) => {
-    if (values.length === 0) return [];
-    const [low, high] = tInterval(values) ?? [];
-    return [{ epoch: epoch + 1, runs: values.length, mean: meanOf(values), low, high }];
-  });
+  return Array.from({ length: epochs }, (_, epoch) => runs.flatMap(({ curves }) => curves[metric]?.[epoch] ?? [])).flatMap(
+    (values, epoch) => {
+      if (values.length === 0) return [];
+      const [low, high] = tInterval(values) ?? [];
+      return [{ epoch: epoch + 1, runs: values.length, mean: meanOf(values), low, high }];
+    },
+  );
 }
 
 function notesOf(
@@ -176,7 +186,9 @@ function notesOf(
   if (open > 0) notes.push(`${open} of ${runs.length} runs have not succeeded and are left out.`);
   const fingerprints = new Set(done.map(({ fingerprint }) => fingerprint));
   if (anyFingerprint && (fingerprints.size > 1 || fingerprints.has('')))
-    notes.push('The runs have different fingerprints (processor, engine, precision, build or shapes), so equal seeds are no equal trainings.');
+    notes.push(
+      'The runs have different fingerprints (processor, engine, precision, build or shapes), so equal seeds are no equal trainings.',
+    );
   else if (done.length > compared.length)
     notes.push(`${done.length - compared.length} runs are left out, because their fingerprint is another one or has changed on the way.`);
   const budgets = new Set(compared.map(({ totalSteps }) => totalSteps));

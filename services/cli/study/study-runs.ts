@@ -87,7 +87,10 @@ export class StudyRuns {
   async #create({ id, request, labels }: PlannedRun): Promise<void> {
     const { client, parent, call } = this.place;
     const requestId = `study-${createHash('sha256').update(`${parent}/runs/${id}`).digest('hex').slice(0, 40)}`;
-    const { run } = await client.createRun({ parent, runId: id, spec: request.spec, requestId, labels: { ...labels }, validateOnly: false }, call);
+    const { run } = await client.createRun(
+      { parent, runId: id, spec: request.spec, requestId, labels: { ...labels }, validateOnly: false },
+      call,
+    );
     this.#asked.add(id);
     this.#take(run!);
   }

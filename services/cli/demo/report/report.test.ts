@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { PNG } from 'pngjs';
-import { stripes, syntheticClasses } from '../synthetic-images.js';
 import { lineChart, niceTicks } from '../../page/line-chart.js';
+import { stripes, syntheticClasses } from '../synthetic-images.js';
 import { type Report, reportPage } from './report.js';
 
 const EPOCHS = 6;
