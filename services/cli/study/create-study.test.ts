@@ -48,16 +48,10 @@ test('an arm that fails is stopped, and the others go on', { timeout: 120_000 },
     status.out,
     /^ARM +OF +SUCCEEDED +RUNNING +QUEUED +PAUSED +FAILED +CANCELLED +DONE\ngood +3 +3 +0 +0 +0 +0 +0 +100 %\nbad +3 +0 +0 +0 +0 +1 +0 +\d+ %$/,
   );
-  assert.deepEqual(JSON.parse((await study('status', 'failing', '--json')).out).arms[0], {
-    arm: 'bad',
-    succeeded: 0,
-    running: 0,
-    queued: 0,
-    paused: 0,
-    failed: 1,
-    cancelled: 0,
-    done: 0,
-  });
+  const { arms } = JSON.parse((await study('status', 'failing', '--json')).out) as { arms: Record<string, unknown>[] };
+  const { done, ...bad } = arms[0]!;
+  assert.ok(Number(done) < 1);
+  assert.deepEqual(bad, { arm: 'bad', succeeded: 0, running: 0, queued: 0, paused: 0, failed: 1, cancelled: 0 });
 });
 
 test('a study goes on where it was left, is what its file said at first, and writes a page', { timeout: 120_000 }, async () => {
