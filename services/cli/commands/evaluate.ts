@@ -8,6 +8,7 @@ import type { EnumWords } from '#spec/enum-words.js';
 import { engines, precisions } from '#spec/words.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
+import { gradientLines } from '../output/gradients.js';
 import { bar, count, duration } from '../output/numbers.js';
 import { tableLines } from '../output/table.js';
 import { parseBoolean } from '../train-spec.js';
@@ -22,6 +23,11 @@ interface EvaluateOptions extends SharedOptions {
   readonly precision?: string;
   readonly subsetStride?: string;
   readonly subsetOffset?: string;
+  readonly subsetInvert?: boolean;
+  readonly gradientStatistics?: string;
+  readonly dropout?: string;
+  readonly dropPath?: string;
+  readonly seed?: string;
   readonly detach?: boolean;
 }
 
@@ -40,6 +46,14 @@ export function addEvaluateCommand(program: Command, context: Context): void {
     .option('--precision <name>', "fp32, bf16 (engines native and webgpu) or f16 (engine webgpu) (default: the run's precision)")
     .option('--subset-stride <n>', 'evaluate only every n-th image; 0: all images')
     .option('--subset-offset <n>', 'index of the first image of the subset')
+    .option('--subset-invert', 'evaluate the images that --subset-stride and --subset-offset do not select')
+    .option(
+      '--gradient-statistics <n>',
+      'measure the directions of the gradients of n mini-batches of the training images instead (docs/studies.md)',
+    )
+    .option('--dropout <rate>', "with --gradient-statistics: dropout rate (default: the run's)")
+    .option('--drop-path <rate>', "with --gradient-statistics: stochastic depth rate of the last block (default: the run's)")
+    .option('--seed <n>', "with --gradient-statistics: seed of mini-batches and masks (default: the run's)")
     .option('--detach', 'create the evaluation, print its name and exit; do not wait for it')
     .action(async (given: string, options: EvaluateOptions) => {
       await scoreCheckpoint(specOf(checkpointName(given, options), options), options, context);
@@ -101,14 +115,31 @@ function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
     precision: word('precision', precisions, o.precision),
     subsetStride: number('subset_stride', o.subsetStride),
     subsetOffset: number('subset_offset', o.subsetOffset),
+    ...(o.subsetInvert && { subsetInvert: true }),
+    ...(o.gradientStatistics !== undefined && {
+      gradientStatistics: {
+        batches: number('gradient_statistics', o.gradientStatistics)!,
+        dropout: number('dropout', o.dropout),
+        dropPath: number('drop_path', o.dropPath),
+        seed: o.seed === undefined ? undefined : wholeNumber('seed', o.seed),
+      },
+    }),
   });
+}
+
+function wholeNumber(field: string, text: string): bigint {
+  if (!/^\d{1,18}$/.test(text)) throw invalid(field, text, 'a whole number');
+  return BigInt(text);
 }
 
 function show(evaluation: Evaluation, options: SharedOptions, context: Context): void {
   const { terminal } = context;
   const { result } = evaluation;
   if (options.json) printJson(context, Evaluation.toJSON(evaluation));
-  else if (result) {
+  else if (result?.gradientStatistics) {
+    for (const line of gradientLines(result.gradientStatistics)) terminal.out(line);
+    terminal.err(`${evaluation.name}: step ${result.step}, ${count(result.samples)} images in ${duration(result.seconds)}`);
+  } else if (result) {
     const scores: [string, Scores][] = [];
     if (result.weights) scores.push(['weights', result.weights]);
     if (result.ema) scores.push(['ema', result.ema]);

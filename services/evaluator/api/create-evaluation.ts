@@ -21,6 +21,7 @@ import { Incarnations } from '#work/incarnations.js';
 import { findCheckpoint } from '#work/named-checkpoints.js';
 import { evaluationName } from '../evaluation/evaluation-log.js';
 import { evaluationPlan } from '../evaluation/evaluation-plan.js';
+import { gradientSamples, gradientSpecOf, subsetOf } from './gradient-spec.js';
 
 export interface NewEvaluation {
   readonly project: string;
@@ -61,7 +62,8 @@ export async function prepareEvaluation(
   const { name: checkpoint, runUid, manifestKey } = await findCheckpoint(store, new Incarnations(store), spec.checkpoint, signal);
   const metadata = await readCheckpoint(store, checkpoint, manifestKey, signal);
   const run = RunSpec.fromJSON(metadata.spec);
-  const manifest = spec.manifest || run.evalManifest;
+  const gradients = spec.gradientStatistics && gradientSpecOf(violations, spec.gradientStatistics, run);
+  const manifest = spec.manifest || (gradients ? run.trainManifest : run.evalManifest);
   if (manifest === '')
     throw new InvalidArgument(violations.add('spec.manifest', '', 'given, because the run of this checkpoint has no eval_manifest').list);
   // UNSPECIFIED, which is 0, means the same as absent.
@@ -76,18 +78,20 @@ export async function prepareEvaluation(
   const resolved: EvaluationSpec = {
     checkpoint,
     manifest,
-    batchSize: spec.batchSize ?? preferred,
-    ema: (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
+    batchSize: spec.batchSize ?? (gradients ? trained : preferred),
+    ema: gradients === undefined && (spec.ema ?? run.modelEmaEval ?? false) && metadata.ema,
     cropPct: spec.cropPct ?? run.cropPct,
     engine: engines.fromWord(engine),
     precision: precisions.fromWord(precision),
-    subsetStride: spec.subsetStride ?? 0,
-    subsetOffset: spec.subsetOffset ?? 0,
+    ...subsetOf(spec, run),
+    gradientStatistics: gradients,
   };
-  const samplesTotal = await checkData(store, project, resolved, metadata, signal);
+  const samples = await checkData(store, project, resolved, metadata, signal);
+  const samplesTotal = gradients ? gradientSamples(resolved, samples) : samples;
   if (data) {
     const planOf = (batchSize: number): Plan => evaluationPlan({ ...resolved, batchSize }, run, metadata.model.imageSize);
-    const isDefault = spec.batchSize === undefined;
+    // A mini-batch is part of what gradients are measured of, so no other takes its place.
+    const isDefault = spec.batchSize === undefined && gradients === undefined;
     // The default is for speed. If so many images can never fit, a batch of the training may, because it did.
     const isTooLarge = isDefault && (await neverFits(data, request.parent, planOf(preferred), signal)) !== undefined;
     if (isTooLarge) resolved.batchSize = trained;
@@ -125,6 +129,18 @@ function checkSpec(violations: Violations, spec: EvaluationSpec): void {
   engines.read(violations, 'spec.engine', engine);
   precisions.read(violations, 'spec.precision', precision);
   violations.check(
+    spec.gradientStatistics === undefined || spec.ema !== true,
+    'spec.ema',
+    spec.ema,
+    'false with gradient_statistics, which are those of the weights',
+  );
+  violations.check(
+    spec.subsetInvert !== true || subsetStride > 1,
+    'spec.subset_invert',
+    spec.subsetInvert,
+    'false unless subset_stride is above 1, because no sample would be left, or nothing is excluded',
+  );
+  violations.check(
     subsetOffset < Math.max(1, subsetStride),
     'spec.subset_offset',
     subsetOffset,
@@ -157,12 +173,23 @@ async function checkData(
   const difference = classDifference(manifest.classes, classNames);
   const rule = 'a data set with the classes of the checkpoint in the same order';
   violations.check(difference === undefined, 'spec.manifest', spec.manifest, `${rule}; it ${difference}`);
-  const samples = subsetSize(manifest.samples, { stride: spec.subsetStride ?? 0, offset: spec.subsetOffset ?? 0, invert: false });
+  const samples = subsetSize(manifest.samples, {
+    stride: spec.subsetStride ?? 0,
+    offset: spec.subsetOffset ?? 0,
+    invert: spec.subsetInvert ?? false,
+  });
   violations.check(
     samples > 0,
     'spec.subset_offset',
     spec.subsetOffset,
     `below ${manifest.samples}, the number of samples in the data set`,
+  );
+  const { batchSize = 0, gradientStatistics } = spec;
+  violations.check(
+    gradientStatistics === undefined || batchSize <= samples,
+    'spec.batch_size',
+    batchSize,
+    `at most ${samples}, the number of samples, because each mini-batch is full`,
   );
   violations.throwIfAny();
   return samples;

@@ -30,6 +30,11 @@ export function evaluationPlan(spec: EvaluationSpec, run: RunSpec, inputSize: nu
     pixelSemantics: 0,
     subsetStride: spec.subsetStride ?? 0,
     subsetOffset: spec.subsetOffset ?? 0,
-    subsetInvert: false,
+    subsetInvert: spec.subsetInvert ?? false,
   };
+}
+
+/** The plan of the mini-batches whose gradients are measured: the same samples, in the shuffled order of a training with this seed. */
+export function miniBatchPlan(spec: EvaluationSpec, run: RunSpec, inputSize: number): Plan {
+  return { ...evaluationPlan(spec, run, inputSize), order: SampleOrder.SHUFFLED, seed: spec.gradientStatistics?.seed ?? 0n };
 }

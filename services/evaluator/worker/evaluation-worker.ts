@@ -8,6 +8,7 @@ import type { Logger } from '#telemetry/logger.js';
 import { spanOfRecord } from '#telemetry/tracing.js';
 import { NotATrainingCheckpoint } from '#training/checkpoint-metadata.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
+import { NonFiniteGradient } from '#training/gradient-statistics.js';
 import { unpinCheckpoint } from '#work/checkpoint-pins.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { ProjectShares } from '#work/fair-share.js';
@@ -15,6 +16,7 @@ import type { EvaluatorConfig } from '../config.js';
 import { evaluationName, evaluationQueue, heartbeatPrefix, openEvaluationLog, placeOf, standingOf } from '../evaluation/evaluation-log.js';
 import { type EvaluationEvent, type EvaluationView, hasEnded } from '../evaluation/evaluation-state.js';
 import type { EvaluatorMetrics } from '../metrics.js';
+import { measureGradients } from './measure-gradients.js';
 import { ProgressWriter } from './progress-writer.js';
 import { scoreCheckpoint, UndecodableImages } from './score-checkpoint.js';
 import { NonFiniteScores } from './scores.js';
@@ -81,6 +83,7 @@ export function createEvaluationWorker(deps: EvaluationWorkerDeps): EvaluationWo
       NotATrainingCheckpoint,
       RangeError,
       NonFiniteScores,
+      NonFiniteGradient,
       UndecodableImages,
     ]),
     release: ({ uid }, view) => unpin(store, view, uid),
@@ -100,10 +103,11 @@ async function attempted(
   const { evaluation } = claimed.view;
   const progress = new ProgressWriter(claimed, Number(evaluation.samplesTotal));
   try {
-    const result = await scoreCheckpoint({
+    const spec = claimed.view.evaluation.spec as EvaluationSpec;
+    const result = await (spec.gradientStatistics ? measureGradients : scoreCheckpoint)({
       store,
       parent: formatName('project', { project }),
-      spec: evaluation.spec as EvaluationSpec,
+      spec,
       runUid: claimed.view.runUid,
       data: { addresses: data, connect: caller, inFlight: prefetch, inFlightBytes: prefetchBytes },
       onProgress: (samples) => progress.note(samples),

@@ -132,7 +132,34 @@ export interface EvaluationSpec {
     | number
     | undefined;
   /** Precision of the evaluation. Default: the run's precision if the engine supports it, otherwise FP32. */
-  precision?: Precision | undefined;
+  precision?:
+    | Precision
+    | undefined;
+  /**
+   * Measures gradients instead of loss and accuracy. Other defaults then: manifest and subset are the images that the run trains on, batch_size is the
+   * run's. The images are those of an evaluation, without augmentation and mixing, and labels are not smoothed.
+   */
+  gradientStatistics?:
+    | GradientStatisticsSpec
+    | undefined;
+  /** True: the subset is all samples that subset_stride and subset_offset do not select, for example those that a run with held-out images trains on. */
+  subsetInvert?: boolean | undefined;
+}
+
+/** Which gradients to measure. Mini-batch number k of epoch 0 in the shuffled order of `seed` has the masks of optimizer step k. */
+export interface GradientStatisticsSpec {
+  /** Number of mini-batches, 2 to 10,000. Each has batch_size samples; if an epoch has fewer, those of the next ones follow. */
+  batches: number;
+  /** Dropout rate of the gradients with drop, [0, 1). Default: the run's. */
+  dropout?:
+    | number
+    | undefined;
+  /** Stochastic depth rate of the last block, [0, 1). Default: the run's. Not above 0 together with dropout. */
+  dropPath?:
+    | number
+    | undefined;
+  /** Seed of order and masks. Default: the run's. */
+  seed?: bigint | undefined;
 }
 
 /** Loss and accuracy of one set of weights. */
@@ -149,11 +176,65 @@ export interface Scores {
   classSamples: bigint[];
 }
 
+/** Directions of mini-batch gradients. The distance of two gradients is (1 - cos) / 2: 0 for equal directions, 0.5 for orthogonal and 1 for opposite ones. */
+export interface DirectionStatistics {
+  /** Number of mini-batches whose gradient is not zero; only these have a direction. */
+  batches: number;
+  /** Gradient direction variance: mean distance of all pairs of mini-batch gradients. Absent if fewer than two have a direction. */
+  variance?:
+    | number
+    | undefined;
+  /** Gradient direction error: mean distance to the gradient of the whole set without drop. Absent if none has a direction. */
+  error?:
+    | number
+    | undefined;
+  /** Mean L2 norm of the mini-batch gradients. */
+  norm: number;
+  /** Mean loss of the mini-batches; absent for a block. */
+  loss?: number | undefined;
+}
+
+/** Directions of the gradient of one part of the model. */
+export interface BlockGradientStatistics {
+  /** The names of its parameters up to their last number, for example blocks.3, or their first word, for example head. */
+  block: string;
+  /** With dropout or stochastic depth; absent if the rates are 0. */
+  withDrop?:
+    | DirectionStatistics
+    | undefined;
+  /** Without. */
+  withoutDrop?:
+    | DirectionStatistics
+    | undefined;
+  /** L2 norm of the gradient of the whole set without drop. */
+  wholeSetNorm: number;
+}
+
+/** Statistics of the gradients of a checkpoint. */
+export interface GradientStatistics {
+  /** With dropout or stochastic depth; absent if the rates are 0. */
+  withDrop?:
+    | DirectionStatistics
+    | undefined;
+  /** Without, of the same mini-batches. */
+  withoutDrop?:
+    | DirectionStatistics
+    | undefined;
+  /** The same for each part of the model, in the order of the parameters. */
+  blocks: BlockGradientStatistics[];
+  /** L2 norm of the gradient of the whole set without drop. */
+  wholeSetNorm: number;
+  /** Number of samples of the whole set. */
+  wholeSetSamples: bigint;
+  /** Numerics fingerprint of what computed them. */
+  fingerprint: string;
+}
+
 /** Result of an evaluation. */
 export interface EvaluationResult {
-  /** Number of samples evaluated. */
+  /** Number of samples evaluated; of gradient_statistics, number of samples whose gradient was computed. */
   samples: bigint;
-  /** Scores of the weights. */
+  /** Scores of the weights; absent if gradients were measured. */
   weights?:
     | Scores
     | undefined;
@@ -165,6 +246,8 @@ export interface EvaluationResult {
   step: bigint;
   /** Wall-clock seconds of the evaluation (for information only). */
   seconds: number;
+  /** Statistics of gradients, if the spec asks for them. */
+  gradientStatistics?: GradientStatistics | undefined;
 }
 
 /** An evaluation of a checkpoint. */
@@ -300,6 +383,8 @@ function createBaseEvaluationSpec(): EvaluationSpec {
     subsetStride: undefined,
     subsetOffset: undefined,
     precision: undefined,
+    gradientStatistics: undefined,
+    subsetInvert: undefined,
   };
 }
 
@@ -331,6 +416,12 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
     }
     if (message.precision !== undefined) {
       writer.uint32(72).int32(message.precision);
+    }
+    if (message.gradientStatistics !== undefined) {
+      GradientStatisticsSpec.encode(message.gradientStatistics, writer.uint32(82).fork()).join();
+    }
+    if (message.subsetInvert !== undefined) {
+      writer.uint32(88).bool(message.subsetInvert);
     }
     return writer;
   },
@@ -420,6 +511,22 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
             message.precision = reader.int32() as any;
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.gradientStatistics = GradientStatisticsSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.subsetInvert = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -459,6 +566,16 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
         ? globalThis.Number(object.subset_offset)
         : undefined,
       precision: isSet(object.precision) ? precisionFromJSON(object.precision) : undefined,
+      gradientStatistics: isSet(object.gradientStatistics)
+        ? GradientStatisticsSpec.fromJSON(object.gradientStatistics)
+        : isSet(object.gradient_statistics)
+        ? GradientStatisticsSpec.fromJSON(object.gradient_statistics)
+        : undefined,
+      subsetInvert: isSet(object.subsetInvert)
+        ? globalThis.Boolean(object.subsetInvert)
+        : isSet(object.subset_invert)
+        ? globalThis.Boolean(object.subset_invert)
+        : undefined,
     };
   },
 
@@ -491,6 +608,12 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
     if (message.precision !== undefined) {
       obj.precision = precisionToJSON(message.precision);
     }
+    if (message.gradientStatistics !== undefined) {
+      obj.gradientStatistics = GradientStatisticsSpec.toJSON(message.gradientStatistics);
+    }
+    if (message.subsetInvert !== undefined) {
+      obj.subsetInvert = message.subsetInvert;
+    }
     return obj;
   },
 
@@ -508,6 +631,134 @@ export const EvaluationSpec: MessageFns<EvaluationSpec> = {
     message.subsetStride = object.subsetStride ?? undefined;
     message.subsetOffset = object.subsetOffset ?? undefined;
     message.precision = object.precision ?? undefined;
+    message.gradientStatistics = (object.gradientStatistics !== undefined && object.gradientStatistics !== null)
+      ? GradientStatisticsSpec.fromPartial(object.gradientStatistics)
+      : undefined;
+    message.subsetInvert = object.subsetInvert ?? undefined;
+    return message;
+  },
+};
+
+function createBaseGradientStatisticsSpec(): GradientStatisticsSpec {
+  return { batches: 0, dropout: undefined, dropPath: undefined, seed: undefined };
+}
+
+export const GradientStatisticsSpec: MessageFns<GradientStatisticsSpec> = {
+  encode(message: GradientStatisticsSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.batches !== 0) {
+      writer.uint32(8).uint32(message.batches);
+    }
+    if (message.dropout !== undefined) {
+      writer.uint32(17).double(message.dropout);
+    }
+    if (message.dropPath !== undefined) {
+      writer.uint32(25).double(message.dropPath);
+    }
+    if (message.seed !== undefined) {
+      if (BigInt.asUintN(64, message.seed) !== message.seed) {
+        throw new globalThis.Error("value provided for field message.seed of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.seed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GradientStatisticsSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGradientStatisticsSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.batches = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.dropout = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.dropPath = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.seed = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GradientStatisticsSpec {
+    return {
+      batches: isSet(object.batches) ? globalThis.Number(object.batches) : 0,
+      dropout: isSet(object.dropout) ? globalThis.Number(object.dropout) : undefined,
+      dropPath: isSet(object.dropPath)
+        ? globalThis.Number(object.dropPath)
+        : isSet(object.drop_path)
+        ? globalThis.Number(object.drop_path)
+        : undefined,
+      seed: isSet(object.seed) ? BigInt(object.seed) : undefined,
+    };
+  },
+
+  toJSON(message: GradientStatisticsSpec): unknown {
+    const obj: any = {};
+    if (message.batches !== 0) {
+      obj.batches = Math.round(message.batches);
+    }
+    if (message.dropout !== undefined) {
+      obj.dropout = floatToJson(message.dropout);
+    }
+    if (message.dropPath !== undefined) {
+      obj.dropPath = floatToJson(message.dropPath);
+    }
+    if (message.seed !== undefined) {
+      obj.seed = message.seed.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GradientStatisticsSpec>, I>>(base?: I): GradientStatisticsSpec {
+    return GradientStatisticsSpec.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GradientStatisticsSpec>, I>>(object: I): GradientStatisticsSpec {
+    const message = createBaseGradientStatisticsSpec();
+    message.batches = object.batches ?? 0;
+    message.dropout = object.dropout ?? undefined;
+    message.dropPath = object.dropPath ?? undefined;
+    message.seed = (object.seed !== undefined && object.seed !== null) ? BigInt(object.seed) : undefined;
     return message;
   },
 };
@@ -687,8 +938,457 @@ export const Scores: MessageFns<Scores> = {
   },
 };
 
+function createBaseDirectionStatistics(): DirectionStatistics {
+  return { batches: 0, variance: undefined, error: undefined, norm: 0, loss: undefined };
+}
+
+export const DirectionStatistics: MessageFns<DirectionStatistics> = {
+  encode(message: DirectionStatistics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.batches !== 0) {
+      writer.uint32(8).uint32(message.batches);
+    }
+    if (message.variance !== undefined) {
+      writer.uint32(17).double(message.variance);
+    }
+    if (message.error !== undefined) {
+      writer.uint32(25).double(message.error);
+    }
+    if (message.norm !== 0) {
+      writer.uint32(33).double(message.norm);
+    }
+    if (message.loss !== undefined) {
+      writer.uint32(41).double(message.loss);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DirectionStatistics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDirectionStatistics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.batches = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.variance = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.error = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.norm = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.loss = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DirectionStatistics {
+    return {
+      batches: isSet(object.batches) ? globalThis.Number(object.batches) : 0,
+      variance: isSet(object.variance) ? globalThis.Number(object.variance) : undefined,
+      error: isSet(object.error) ? globalThis.Number(object.error) : undefined,
+      norm: isSet(object.norm) ? globalThis.Number(object.norm) : 0,
+      loss: isSet(object.loss) ? globalThis.Number(object.loss) : undefined,
+    };
+  },
+
+  toJSON(message: DirectionStatistics): unknown {
+    const obj: any = {};
+    if (message.batches !== 0) {
+      obj.batches = Math.round(message.batches);
+    }
+    if (message.variance !== undefined) {
+      obj.variance = floatToJson(message.variance);
+    }
+    if (message.error !== undefined) {
+      obj.error = floatToJson(message.error);
+    }
+    if (message.norm !== 0) {
+      obj.norm = floatToJson(message.norm);
+    }
+    if (message.loss !== undefined) {
+      obj.loss = floatToJson(message.loss);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DirectionStatistics>, I>>(base?: I): DirectionStatistics {
+    return DirectionStatistics.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DirectionStatistics>, I>>(object: I): DirectionStatistics {
+    const message = createBaseDirectionStatistics();
+    message.batches = object.batches ?? 0;
+    message.variance = object.variance ?? undefined;
+    message.error = object.error ?? undefined;
+    message.norm = object.norm ?? 0;
+    message.loss = object.loss ?? undefined;
+    return message;
+  },
+};
+
+function createBaseBlockGradientStatistics(): BlockGradientStatistics {
+  return { block: "", withDrop: undefined, withoutDrop: undefined, wholeSetNorm: 0 };
+}
+
+export const BlockGradientStatistics: MessageFns<BlockGradientStatistics> = {
+  encode(message: BlockGradientStatistics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.block !== "") {
+      writer.uint32(10).string(message.block);
+    }
+    if (message.withDrop !== undefined) {
+      DirectionStatistics.encode(message.withDrop, writer.uint32(18).fork()).join();
+    }
+    if (message.withoutDrop !== undefined) {
+      DirectionStatistics.encode(message.withoutDrop, writer.uint32(26).fork()).join();
+    }
+    if (message.wholeSetNorm !== 0) {
+      writer.uint32(33).double(message.wholeSetNorm);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockGradientStatistics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockGradientStatistics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.block = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.withDrop = DirectionStatistics.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.withoutDrop = DirectionStatistics.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.wholeSetNorm = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BlockGradientStatistics {
+    return {
+      block: isSet(object.block) ? globalThis.String(object.block) : "",
+      withDrop: isSet(object.withDrop)
+        ? DirectionStatistics.fromJSON(object.withDrop)
+        : isSet(object.with_drop)
+        ? DirectionStatistics.fromJSON(object.with_drop)
+        : undefined,
+      withoutDrop: isSet(object.withoutDrop)
+        ? DirectionStatistics.fromJSON(object.withoutDrop)
+        : isSet(object.without_drop)
+        ? DirectionStatistics.fromJSON(object.without_drop)
+        : undefined,
+      wholeSetNorm: isSet(object.wholeSetNorm)
+        ? globalThis.Number(object.wholeSetNorm)
+        : isSet(object.whole_set_norm)
+        ? globalThis.Number(object.whole_set_norm)
+        : 0,
+    };
+  },
+
+  toJSON(message: BlockGradientStatistics): unknown {
+    const obj: any = {};
+    if (message.block !== "") {
+      obj.block = message.block;
+    }
+    if (message.withDrop !== undefined) {
+      obj.withDrop = DirectionStatistics.toJSON(message.withDrop);
+    }
+    if (message.withoutDrop !== undefined) {
+      obj.withoutDrop = DirectionStatistics.toJSON(message.withoutDrop);
+    }
+    if (message.wholeSetNorm !== 0) {
+      obj.wholeSetNorm = floatToJson(message.wholeSetNorm);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<BlockGradientStatistics>, I>>(base?: I): BlockGradientStatistics {
+    return BlockGradientStatistics.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BlockGradientStatistics>, I>>(object: I): BlockGradientStatistics {
+    const message = createBaseBlockGradientStatistics();
+    message.block = object.block ?? "";
+    message.withDrop = (object.withDrop !== undefined && object.withDrop !== null)
+      ? DirectionStatistics.fromPartial(object.withDrop)
+      : undefined;
+    message.withoutDrop = (object.withoutDrop !== undefined && object.withoutDrop !== null)
+      ? DirectionStatistics.fromPartial(object.withoutDrop)
+      : undefined;
+    message.wholeSetNorm = object.wholeSetNorm ?? 0;
+    return message;
+  },
+};
+
+function createBaseGradientStatistics(): GradientStatistics {
+  return {
+    withDrop: undefined,
+    withoutDrop: undefined,
+    blocks: [],
+    wholeSetNorm: 0,
+    wholeSetSamples: 0n,
+    fingerprint: "",
+  };
+}
+
+export const GradientStatistics: MessageFns<GradientStatistics> = {
+  encode(message: GradientStatistics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.withDrop !== undefined) {
+      DirectionStatistics.encode(message.withDrop, writer.uint32(10).fork()).join();
+    }
+    if (message.withoutDrop !== undefined) {
+      DirectionStatistics.encode(message.withoutDrop, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.blocks) {
+      BlockGradientStatistics.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.wholeSetNorm !== 0) {
+      writer.uint32(33).double(message.wholeSetNorm);
+    }
+    if (message.wholeSetSamples !== 0n) {
+      if (BigInt.asUintN(64, message.wholeSetSamples) !== message.wholeSetSamples) {
+        throw new globalThis.Error("value provided for field message.wholeSetSamples of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.wholeSetSamples);
+    }
+    if (message.fingerprint !== "") {
+      writer.uint32(50).string(message.fingerprint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GradientStatistics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGradientStatistics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.withDrop = DirectionStatistics.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.withoutDrop = DirectionStatistics.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.blocks.push(BlockGradientStatistics.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.wholeSetNorm = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.wholeSetSamples = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GradientStatistics {
+    return {
+      withDrop: isSet(object.withDrop)
+        ? DirectionStatistics.fromJSON(object.withDrop)
+        : isSet(object.with_drop)
+        ? DirectionStatistics.fromJSON(object.with_drop)
+        : undefined,
+      withoutDrop: isSet(object.withoutDrop)
+        ? DirectionStatistics.fromJSON(object.withoutDrop)
+        : isSet(object.without_drop)
+        ? DirectionStatistics.fromJSON(object.without_drop)
+        : undefined,
+      blocks: globalThis.Array.isArray(object?.blocks)
+        ? object.blocks.map((e: any) => BlockGradientStatistics.fromJSON(e))
+        : [],
+      wholeSetNorm: isSet(object.wholeSetNorm)
+        ? globalThis.Number(object.wholeSetNorm)
+        : isSet(object.whole_set_norm)
+        ? globalThis.Number(object.whole_set_norm)
+        : 0,
+      wholeSetSamples: isSet(object.wholeSetSamples)
+        ? BigInt(object.wholeSetSamples)
+        : isSet(object.whole_set_samples)
+        ? BigInt(object.whole_set_samples)
+        : 0n,
+      fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "",
+    };
+  },
+
+  toJSON(message: GradientStatistics): unknown {
+    const obj: any = {};
+    if (message.withDrop !== undefined) {
+      obj.withDrop = DirectionStatistics.toJSON(message.withDrop);
+    }
+    if (message.withoutDrop !== undefined) {
+      obj.withoutDrop = DirectionStatistics.toJSON(message.withoutDrop);
+    }
+    if (message.blocks?.length) {
+      obj.blocks = message.blocks.map((e) => BlockGradientStatistics.toJSON(e));
+    }
+    if (message.wholeSetNorm !== 0) {
+      obj.wholeSetNorm = floatToJson(message.wholeSetNorm);
+    }
+    if (message.wholeSetSamples !== 0n) {
+      obj.wholeSetSamples = message.wholeSetSamples.toString();
+    }
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GradientStatistics>, I>>(base?: I): GradientStatistics {
+    return GradientStatistics.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GradientStatistics>, I>>(object: I): GradientStatistics {
+    const message = createBaseGradientStatistics();
+    message.withDrop = (object.withDrop !== undefined && object.withDrop !== null)
+      ? DirectionStatistics.fromPartial(object.withDrop)
+      : undefined;
+    message.withoutDrop = (object.withoutDrop !== undefined && object.withoutDrop !== null)
+      ? DirectionStatistics.fromPartial(object.withoutDrop)
+      : undefined;
+    message.blocks = object.blocks?.map((e) => BlockGradientStatistics.fromPartial(e)) || [];
+    message.wholeSetNorm = object.wholeSetNorm ?? 0;
+    message.wholeSetSamples = (object.wholeSetSamples !== undefined && object.wholeSetSamples !== null)
+      ? BigInt(object.wholeSetSamples)
+      : 0n;
+    message.fingerprint = object.fingerprint ?? "";
+    return message;
+  },
+};
+
 function createBaseEvaluationResult(): EvaluationResult {
-  return { samples: 0n, weights: undefined, ema: undefined, step: 0n, seconds: 0 };
+  return { samples: 0n, weights: undefined, ema: undefined, step: 0n, seconds: 0, gradientStatistics: undefined };
 }
 
 export const EvaluationResult: MessageFns<EvaluationResult> = {
@@ -713,6 +1413,9 @@ export const EvaluationResult: MessageFns<EvaluationResult> = {
     }
     if (message.seconds !== 0) {
       writer.uint32(41).double(message.seconds);
+    }
+    if (message.gradientStatistics !== undefined) {
+      GradientStatistics.encode(message.gradientStatistics, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -770,6 +1473,14 @@ export const EvaluationResult: MessageFns<EvaluationResult> = {
             message.seconds = reader.double();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.gradientStatistics = GradientStatistics.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -789,6 +1500,11 @@ export const EvaluationResult: MessageFns<EvaluationResult> = {
       ema: isSet(object.ema) ? Scores.fromJSON(object.ema) : undefined,
       step: isSet(object.step) ? BigInt(object.step) : 0n,
       seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+      gradientStatistics: isSet(object.gradientStatistics)
+        ? GradientStatistics.fromJSON(object.gradientStatistics)
+        : isSet(object.gradient_statistics)
+        ? GradientStatistics.fromJSON(object.gradient_statistics)
+        : undefined,
     };
   },
 
@@ -809,6 +1525,9 @@ export const EvaluationResult: MessageFns<EvaluationResult> = {
     if (message.seconds !== 0) {
       obj.seconds = floatToJson(message.seconds);
     }
+    if (message.gradientStatistics !== undefined) {
+      obj.gradientStatistics = GradientStatistics.toJSON(message.gradientStatistics);
+    }
     return obj;
   },
 
@@ -824,6 +1543,9 @@ export const EvaluationResult: MessageFns<EvaluationResult> = {
     message.ema = (object.ema !== undefined && object.ema !== null) ? Scores.fromPartial(object.ema) : undefined;
     message.step = (object.step !== undefined && object.step !== null) ? BigInt(object.step) : 0n;
     message.seconds = object.seconds ?? 0;
+    message.gradientStatistics = (object.gradientStatistics !== undefined && object.gradientStatistics !== null)
+      ? GradientStatistics.fromPartial(object.gradientStatistics)
+      : undefined;
     return message;
   },
 };
