@@ -17,7 +17,7 @@ function logGamma(x: number): number {
 }
 
 /** Regularised incomplete beta function Iₓ(a, b) for 0 ≤ x ≤ 1. */
-export function incompleteBeta(x: number, a: number, b: number): number {
+function incompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
   // The fraction converges fast on this side only.

@@ -1,5 +1,5 @@
 /** What a report needs of one run, from its log. */
-import { endStates, runEvents } from '#client/run-events.js';
+import { runEvents } from '#client/run-events.js';
 import { NotFound } from '#errors/errors.js';
 import { type Run, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { shortName } from '../commands/shared-options.js';
@@ -38,7 +38,7 @@ export async function measureRun(run: Run, { client, call }: StudyPlace): Promis
     state: RunState[run.state],
     totalSteps: Number(run.totalSteps),
   };
-  if (!endStates.has(run.state) || run.state !== RunState.SUCCEEDED) return { ...measured, fingerprint: '', curves: {} };
+  if (run.state !== RunState.SUCCEEDED) return { ...measured, fingerprint: '', curves: {} };
   const checkpoint = await client.getCheckpoint({ name: run.latestCheckpoint, urlExpirySeconds: 0 }, call).catch((error: unknown) => {
     if (error instanceof NotFound) return undefined;
     throw error;
