@@ -9,7 +9,9 @@ import { connectTrainer, demandingSpec, follow, makeWorkspace, startData, startT
 const parent = 'projects/test';
 const soon = { timeoutMs: 30_000 };
 
-test('1 and 2 threads: equal statistics with stochastic depth and without, of the model and its blocks', { timeout: 300_000 }, async (t) => {
+test('1 and 2 threads: equal statistics with stochastic depth and without, of the model and its blocks', {
+  timeout: 300_000,
+}, async (t) => {
   const workspace = await makeWorkspace(t, { train: 250, test: 20 });
   const data = await startData(t, workspace);
   const service = await startTrainer(t, workspace, [data]);
@@ -29,7 +31,10 @@ test('1 and 2 threads: equal statistics with stochastic depth and without, of th
   t.after(() => evaluator.close());
   const measure = async (threads: number) => {
     const worker = await evaluatorWith(threads, 'worker');
-    const { evaluation } = await evaluator.createEvaluation({ parent, spec: { checkpoint, manifest: '', gradientStatistics: { batches: 5 } } }, soon);
+    const { evaluation } = await evaluator.createEvaluation(
+      { parent, spec: { checkpoint, manifest: '', gradientStatistics: { batches: 5 } } },
+      soon,
+    );
     let last = evaluation!;
     for await (const next of evaluator.watchEvaluation({ name: last.name }, { timeoutMs: 120_000 })) last = next.evaluation!;
     assert.equal(await worker.end('SIGTERM'), 0);
