@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { GradientStatistics } from '#protocol/dropstream/v1/evaluator.js';
+import { gradientLines } from './gradients.js';
 import { bar, bytes, count, duration, significant } from './numbers.js';
 import { fieldLines, tableLines } from './table.js';
 
@@ -50,4 +52,20 @@ test('numbers read as people write them', () => {
   );
   assert.equal(bar(0.5, 4), '██░░');
   assert.equal(bar(2, 3), '███');
+});
+
+test('statistics of gradients: with drop where there is one, without, of the model and its parts', () => {
+  const plain = { batches: 2, variance: 0.25, error: 0.125, norm: 2, loss: 1.5 };
+  const statistics = GradientStatistics.fromPartial({
+    withDrop: { ...plain, norm: 1 },
+    withoutDrop: plain,
+    blocks: [{ block: 'head', withoutDrop: { batches: 0, norm: 0 }, wholeSetNorm: 0.5 }],
+    wholeSetNorm: 0.75,
+  });
+  assert.deepEqual(gradientLines(statistics), [
+    'GRADIENT OF  DROP     DIRECTION VARIANCE  DIRECTION ERROR  NORM  WHOLE SET  LOSS',
+    'model        with                   0.25            0.125     1       0.75   1.5',
+    'model        without                0.25            0.125     2       0.75   1.5',
+    'head         without                   -                -     0        0.5     -',
+  ]);
 });
