@@ -19,6 +19,8 @@ const read: Rule = ['viewer', 'submitter', 'operator'];
 const readOrServe: Rule = [...read, 'service'];
 /** Changes nothing, but takes much of a service. */
 const workOrServe: Rule = ['submitter', 'operator', 'service'];
+/** Only workers call each other. */
+const serve: Rule = ['service'];
 /** Services ask each other, too. */
 const scale: Rule = ['operator', 'service', 'scaler'];
 // Methods with these rules change something.
@@ -38,6 +40,12 @@ const rules: Readonly<Record<string, Rule>> = {
   'dropstream.v1.EvaluatorService/CancelEvaluation': submit,
   'dropstream.v1.EvaluatorService/DeleteEvaluation': operate,
   'dropstream.v1.EvaluatorService/WatchEvaluation': readOrServe,
+
+  'dropstream.v1.GroupService/JoinGroup': serve,
+  'dropstream.v1.GroupService/AnswerOrder': serve,
+  'dropstream.v1.GroupService/LeaveGroup': serve,
+  'dropstream.v1.GroupService/PutKey': serve,
+  'dropstream.v1.GroupService/GetKey': serve,
 
   'dropstream.v1.SchedulerService/CreateSchedule': submit,
   'dropstream.v1.SchedulerService/GetSchedule': readOrServe,

@@ -6,7 +6,7 @@ export { type EngineName, type ExecutorName, executorNames, executorOf, UnknownE
 export { StepCancelled } from './executable.js';
 export { ExecutorUnavailable, type Gpu } from './executor.js';
 export type { Fingerprint } from './fingerprint.js';
-export { leafRanges, subtreesWithin } from './gradient-tree.js';
+export { leafRanges, type Subtree, subtreesWithin } from './gradient-tree.js';
 export { HostImages, type ImagePreparation, type PreparedImages } from './images.js';
 export { afterStep, firstLossScaling, type LossScaling } from './loss-scaling.js';
 export { type Precision, precisions } from './precision.js';
@@ -14,8 +14,11 @@ export type {
   LeafRequest,
   NamedTensor,
   OptimizerStep,
+  ParameterInfo,
   Program,
   ProgramState,
+  StepRandom,
   StepRequest,
+  StepResult,
 } from './program.js';
 export { forgetTuning, type TunedProduct, tunedEngines, tunedPrecisions, tuneEngine } from './tune.js';

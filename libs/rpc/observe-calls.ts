@@ -25,8 +25,8 @@ export interface CallFacts {
 
 /** Frequent calls of little interest, which are logged at `trace`. */
 const quiet = /^(grpc\.health|grpc\.reflection)\./;
-/** Reads that succeeded or were cancelled are frequent: a trainer makes dozens a second. */
-const reading = /^(Get|List|Describe|Preview|Watch)/;
+/** Reads, and what members of a group tell their leader, are frequent if they succeeded or were cancelled: a trainer makes dozens a second. */
+const reading = /^(Get|List|Describe|Preview|Watch|AnswerOrder$|PutKey$)/;
 const uneventful = new Set(['OK', 'CANCELLED', 'DEADLINE_EXCEEDED']);
 /** Statuses that are the caller's fault are logged at `info`; all others at `warn`. */
 const callersFault = new Set([

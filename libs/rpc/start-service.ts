@@ -24,6 +24,10 @@ export interface ServiceParts {
   /** Runs last, when no call is left: closes stores and clients. */
   readonly close?: () => Promise<void>;
   readonly beforeScrape?: () => void | Promise<void>;
+  /** Runs when the gRPC server listens, with its port. */
+  readonly listening?: (port: number) => void;
+  /** True if others need the service until `drain` has ended: calls are taken for so long, but not for the usual delay. */
+  readonly servesWhileDraining?: boolean;
 }
 
 export interface StartOptions {
@@ -127,6 +131,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
     });
     const started = server;
     await started.start();
+    built.listening?.(started.port);
     // A probe may have failed while the server was starting.
     if (!serving) started.setServing(false);
     undo.unshift(() => started.close());
@@ -138,18 +143,20 @@ export async function startService(options: StartOptions): Promise<RunningServic
     const end = async (delayMs: number, graceMs: number): Promise<void> => {
       ready = false;
       started.leave();
+      const drained = built.drain?.();
       const calls = async (): Promise<void> => {
         // Only an abort ends it early.
         await delay(delayMs, undefined, { signal: hurry.signal }).catch(() => undefined);
+        if (built.servesWhileDraining) await drained?.catch(() => undefined);
         await started.drain(graceMs);
       };
-      const results = await Promise.allSettled([calls(), built.drain?.()]);
+      const results = await Promise.allSettled([calls(), drained]);
       const own = [admin.close(), identities?.close(), quotas.close(), tls?.close(), audit?.close()];
       const last = await Promise.allSettled([...own, built.close?.()]);
       const failed = [...results, ...last].find((r) => r.status === 'rejected');
       if (failed) throw failed.reason;
     };
-    const isCalled = built.services.length > 0 || built.listener !== undefined;
+    const isCalled = (built.services.length > 0 && !built.servesWhileDraining) || built.listener !== undefined;
     const usualDelayMs = isCalled ? config.drainDelayMs : 0;
     const drain: RunningService['drain'] = ({ delayMs = usualDelayMs, graceMs = config.drainMs } = {}) => (ended ??= end(delayMs, graceMs));
     const close = (): Promise<void> => {

@@ -52,6 +52,14 @@ export const trainerOptions = {
     schema: integer(0, 3_600_000).default(5000),
     help: 'milliseconds after SIGTERM that the step under way may take to end; one that would take longer, by the step before it, is cancelled at once, and the next worker does it again; the checkpoint is written after it',
   },
+  groupHost: {
+    schema: z.string().default(''),
+    help: 'address of this machine that other workers of the same run reach; empty: --host, or the first address of the machine if that is any address',
+  },
+  memberSilenceMs: {
+    schema: integer(500, 600_000).default(10_000),
+    help: 'milliseconds without a sign of life after which a worker of a run that several workers compute counts as lost',
+  },
 } as const;
 
 export type TrainerConfig = ConfigOf<typeof trainerOptions>;

@@ -6,6 +6,7 @@ import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
 import { service } from '#rpc/handlers.js';
+import { hostPort } from '#rpc/loopback.js';
 import { runService } from '#rpc/process.js';
 import { callerOptions } from '#rpc/service-options.js';
 import { openServiceStore } from '#rpc/service-store.js';
@@ -21,6 +22,10 @@ import { trainerScaler } from './api/trainer-scaler.js';
 import { type TrainerConfig, trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
 import { runQueue } from './run/run-log.js';
+import { GroupDoors } from './worker/group/doors.js';
+import { groupService } from './worker/group/group-handlers.js';
+import { createGroupMetrics } from './worker/group/group-metrics.js';
+import { reachableHost } from './worker/group/reachable-host.js';
 import { createRunWorker } from './worker/run-worker.js';
 
 export type { TrainerConfig } from './config.js';
@@ -65,15 +70,26 @@ export async function start(
             onError: (error) => logger.warn({ error }, 'the scaler could not find out what is wanted'),
           })
         : undefined;
+      const host = reachableHost(config.groupHost, config.host);
+      const silenceMs = config.memberSilenceMs;
+      const group = works ? { doors: new GroupDoors(silenceMs), host, silenceMs, metrics: createGroupMetrics(registry) } : undefined;
       const onIdle = (): void => idle.abort();
       const worker = works
-        ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, metrics, logger, onIdle })
+        ? createRunWorker({ store: store.patient, config, caller, evaluator, scheduler, quotas, group, metrics, logger, onIdle })
         : undefined;
       worker?.start();
       const data = answers ? clientToAsk(config.data, caller) : undefined;
       const handlers = trainerHandlers({ store: store.prompt, runs, datasets: new Datasets(store.prompt), scheduler, data });
       return {
-        services: scaling ? [service(TrainerServiceService, trainerNames, handlers), externalScaler(scaling.scaler)] : [],
+        services: [
+          ...(scaling ? [service(TrainerServiceService, trainerNames, handlers), externalScaler(scaling.scaler)] : []),
+          ...(group ? [groupService(group.doors)] : []),
+        ],
+        listening: (port) => {
+          if (group) group.doors.address = hostPort(host, port);
+        },
+        // Those that help with a run of this worker need it until the run is given back.
+        servesWhileDraining: !answers,
         beforeScrape: async () => {
           const signal = AbortSignal.timeout(scrapeMs);
           // There may be very many workers, so they count names and read no run.

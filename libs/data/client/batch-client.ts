@@ -89,6 +89,10 @@ export interface BatchesRequest {
   readonly epochs?: number;
   /** Batches taken of each epoch, when its last ones are to be skipped; the default is all of them. */
   readonly batchesPerEpoch?: number;
+  /** Which batches are taken; the others are passed by. Only together with `batchesPerEpoch` and `epochs`. Default: all. */
+  readonly only?: ((position: Position) => boolean) | undefined;
+  /** Largest number of batches; default: no limit. */
+  readonly most?: number | undefined;
   /** The span that the fetching of a batch belongs to; default: the active one. */
   readonly spanOf?: ((position: Position) => SpanContext | undefined) | undefined;
   readonly signal: AbortSignal;
@@ -149,15 +153,26 @@ export class BatchClient {
 
     let perEpoch = request.batchesPerEpoch;
     let next = perEpoch !== undefined && from.index >= perEpoch ? { epoch: from.epoch + 1, index: 0 } : from;
-    if (next.epoch >= epochs) return;
+    const { only, most = Number.POSITIVE_INFINITY } = request;
+    if (only !== undefined && (perEpoch === undefined || epochs === Number.POSITIVE_INFINITY))
+      throw new TypeError('only: needs batchesPerEpoch and epochs');
+    let asked = 0;
+    const isLeft = (): boolean => asked < most && next.epoch < epochs;
+    const passBy = (): void => {
+      while (only !== undefined && isLeft() && !only(next)) next = following(next, perEpoch as number);
+    };
+    passBy();
+    if (!isLeft()) return;
     const pending: Promise<Batch>[] = [];
     const ask = (): void => {
       const { epoch, index } = next;
       const fetch = () => this.#fetch({ ...call, epoch, index }, expected, pool, signal);
       const span = request.spanOf?.(next);
       pending.push(quietly(span === undefined ? fetch() : runWithSpan(span, fetch)));
+      asked++;
       // The length of an epoch may be unknown until the first header arrives; until then, no later batch is requested.
       if (perEpoch !== undefined) next = following(next, perEpoch);
+      passBy();
     };
     try {
       if (perEpoch === undefined) {
@@ -165,11 +180,11 @@ export class BatchClient {
         const first = await (pending.shift() as Promise<Batch>);
         perEpoch = first.header.batchesPerEpoch;
         next = following(next, perEpoch);
-        while (pending.length < window - 1 && next.epoch < epochs) ask();
+        while (pending.length < window - 1 && isLeft()) ask();
         yield first;
       }
       for (;;) {
-        while (pending.length < window && next.epoch < epochs) ask();
+        while (pending.length < window && isLeft()) ask();
         const batch = pending.shift();
         if (!batch) return;
         yield await batch;

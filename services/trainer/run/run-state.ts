@@ -3,7 +3,7 @@
  * the state after the first records, which then do not have to be read.
  */
 import { type DropKind, ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
-import { type CreatedRecord, Run, type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import { type CreatedRecord, type ResumedRecord, Run, type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import type { RecordedSpan } from '#telemetry/tracing.js';
 import type { ScheduleChange } from './run-rates.js';
 
@@ -34,6 +34,8 @@ export interface RunView {
   readonly requestId: string;
   /** Number of claims since the last lasting progress: a checkpoint of a later step than any before, or the end of the run. */
   readonly fruitlessAttempts: number;
+  /** First step of the newest attempt that went on from memory; absent in snapshots of older versions. */
+  readonly inheritedAt?: number;
   /** Newest first, at most `rememberedCheckpoints`. */
   readonly checkpoints: readonly KnownCheckpoint[];
   /** Checkpoints at epoch boundaries without an evaluation record, oldest first, at most `rememberedCheckpoints`. */
@@ -130,7 +132,10 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
         { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
-      return withRun({ step: body.value.fromStep }, { checkpoints: begunWith(view, body.value.checkpoint) });
+      return withRun(
+        { step: body.value.fromStep },
+        { checkpoints: begunWith(view, body.value.checkpoint), ...inherited(view, body.value) },
+      );
     case 'checkpointSkipped':
       return withRun({}, { checkpoints: withoutSkipped(view, body.value.checkpoint) });
     case 'steps': {
@@ -196,6 +201,15 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
       // Epochs do not change the view; kinds of records that a newer release added are ignored.
       return view;
   }
+}
+
+/**
+ * A worker that goes on from memory at a later step than the last one that did has not failed: it took over from a leader that was lost, and the run has
+ * come further without a checkpoint.
+ */
+function inherited({ inheritedAt = 0, fruitlessAttempts }: RunView, { inMemory, fromStep }: ResumedRecord): Partial<RunView> {
+  if (!inMemory || Number(fromStep) <= inheritedAt) return {};
+  return { inheritedAt: Number(fromStep), fruitlessAttempts: Math.max(0, fruitlessAttempts - 1) };
 }
 
 const withoutSkipped = ({ checkpoints }: RunView, skipped: string): readonly KnownCheckpoint[] =>

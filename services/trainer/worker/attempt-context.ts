@@ -11,6 +11,8 @@ import type { EventBody, EventBodyAt } from '../run/run-log.js';
 import { asResolved, type ResolvedSpec } from '../run/run-spec.js';
 import type { RunView } from '../run/run-state.js';
 import { claimedEngine } from './engine-choices.js';
+import type { GroupAccess } from './group/group-steps.js';
+import type { Inheritance } from './group/inheritance.js';
 import type { RunPrograms } from './run-program.js';
 
 export interface AttemptOptions {
@@ -26,6 +28,10 @@ export interface AttemptOptions {
   readonly scheduler: SchedulerClient | undefined;
   /** Milliseconds without progress after which a run that has finished training stops waiting for its evaluations. */
   readonly evaluationWaitMs: number;
+  /** What this process has of the run in memory, because it was in the group of the former owner; the attempt disposes of it. */
+  readonly inheritance: Inheritance | undefined;
+  /** Without it, no other worker helps with the run. */
+  readonly group: GroupAccess | undefined;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;
   /** The span of this attempt, which parts of it name as their parent. */

@@ -45,6 +45,14 @@ export class EngineChoices {
     return engine;
   }
 
+  /** The next claim goes on with the engine of the present one, whose state this process has in memory. */
+  keep({ run }: RunView): void {
+    this.#chosen.set(run.uid, {
+      engine: run.engine,
+      engineReason: run.spec?.engine === Engine.AUTO ? 'the workers of the run computed with it' : '',
+    });
+  }
+
   /** What was chosen last. */
   of({ run }: RunView): ClaimedEngine {
     const chosen = this.#chosen.get(run.uid);

@@ -47,13 +47,9 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
     flush: () => steps.flush(),
     evaluate: evaluations && ((checkpoint) => evaluations.begin(checkpoint)),
   });
-  let program: Program | undefined;
+  let program = context.inheritance?.program;
   try {
-    const { checkpoints: known, run } = context.claimed.view;
-    const like = (await newestNumerics(context.store, known, run.uid, interruption.signal))?.fingerprint;
-    interruption.signal.throwIfAborted();
-    const compiled = () => context.programs.compile({ uid: run.uid, spec: context.spec, like }, context.engine);
-    program = await inSpan('compile model', { parent: context.span, attributes: { 'dropstream.model': context.spec.model } }, compiled);
+    program ??= await compiled(context, interruption.signal);
     return await toTheEnd(context, { program, steps, checkpoints, interruption, evaluations, waiting });
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
@@ -67,6 +63,14 @@ export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
     await evaluations?.close();
     program?.dispose();
   }
+}
+
+async function compiled({ claimed, store, programs, spec, engine, span }: AttemptContext, signal: AbortSignal): Promise<Program> {
+  const { checkpoints: known, run } = claimed.view;
+  const like = (await newestNumerics(store, known, run.uid, signal))?.fingerprint;
+  signal.throwIfAborted();
+  const compile = () => programs.compile({ uid: run.uid, spec, like }, engine);
+  return await inSpan('compile model', { parent: span, attributes: { 'dropstream.model': spec.model } }, compile);
 }
 
 interface Parts {
@@ -90,7 +94,7 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   // Evaluations that an earlier attempt requested and whose results are not in the log.
   if (evaluations) for (const checkpoint of claimed.view.unevaluated) evaluations.begin(checkpoint);
   logger.info({ step: from.step, total_steps: totalSteps, attempt: claimed.view.run.attempt }, 'training');
-  if (from.step < totalSteps) await train(context, parts, from);
+  if (from.step < totalSteps || context.inheritance !== undefined) await train(context, parts, from);
   await waiting.during(() => 'waits until its last checkpoint is in the store', checkpoints.drain());
   const settled = evaluations?.settle(evaluationWaitMs, interruption.signal);
   if (settled !== undefined) await waiting.during(() => waitsForEvaluations(evaluations?.pending ?? []), settled);

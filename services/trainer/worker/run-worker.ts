@@ -5,8 +5,10 @@ import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import { spanOfRecord } from '#telemetry/tracing.js';
 import { deterministicFailures } from '#training/deterministic-failures.js';
+import type { DataAccess } from '#training/prepared-batches.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { ProjectShares } from '#work/fair-share.js';
+import { processName } from '#work/instance.js';
 import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
@@ -17,6 +19,8 @@ import { choosingMs, EngineChoices, engineName } from './engine-choices.js';
 import { EngineHere } from './engine-here.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
+import type { GroupAccess } from './group/group-steps.js';
+import { RunJoiner } from './group/join-run.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
 import { NonFiniteLoss } from './run-loop.js';
 import { RunPrograms } from './run-program.js';
@@ -47,6 +51,8 @@ export interface WorkerDeps {
   readonly quotas?: ProjectShares | undefined;
   readonly evaluator: EvaluatorClient | undefined;
   readonly scheduler: SchedulerClient | undefined;
+  /** Absent: each run is computed by one worker. */
+  readonly group?: GroupAccess | undefined;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;
   /** Called when it has had no work for as long as config.exitWhenIdle says; it takes no more. */
@@ -62,6 +68,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   const enginesHere = new EngineHere({ programs, logger, onLeft: () => metrics.leftWithoutEngine.inc() });
   const numerics = new ExactNumerics({ programs, store, logger, onLeft: () => metrics.leftToOthers.inc() });
   const engines = new EngineChoices(programs, logger);
+  const joiner = deps.group && runJoiner({ ...deps, group: deps.group }, programs);
   return new ClaimedWorker({
     kind: 'run',
     progress: 'a further checkpoint',
@@ -85,7 +92,14 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
       const claim = { attempt: view.run.attempt + 1, worker, succeeds, ...engines.of(view) };
       return { body: { $case: 'claimed', value: claim } };
     },
-    attempt: (attempt) => attempted({ ...deps, programs }, attempt),
+    ...(joiner && {
+      join: (entry, view, stopping, claim) =>
+        joiner.join(entry, view, stopping, () => {
+          engines.keep(view);
+          return claim();
+        }),
+    }),
+    attempt: (attempt) => attempted({ ...deps, programs, joiner }, attempt),
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
     isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch, StartingPointGone]),
@@ -99,20 +113,44 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   });
 }
 
+function dataAccess({ data, prefetch, prefetchBytes, dataWaitMs }: WorkerDeps['config'], caller: ConnectOptions | undefined): DataAccess {
+  return { addresses: data, ...(caller && { connect: caller }), inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs };
+}
+
+function runJoiner(
+  { store, config, caller, group, logger }: WorkerDeps & { readonly group: GroupAccess },
+  programs: RunPrograms,
+): RunJoiner {
+  return new RunJoiner({
+    store,
+    programs,
+    data: dataAccess(config, caller),
+    connect: caller ?? {},
+    worker: processName(config.instance),
+    host: group.host,
+    silenceMs: group.silenceMs,
+    stopStepMs: config.stopStepMs,
+    leaseTtlMs: config.leaseTtlMs,
+    metrics: group.metrics,
+    logger,
+  });
+}
+
 async function attempted(
-  { caller, ...deps }: WorkerDeps & { programs: RunPrograms },
+  { caller, joiner, ...deps }: WorkerDeps & { programs: RunPrograms; joiner: RunJoiner | undefined },
   { id, ...attempt }: Attempt<EventBodyAt, RunView>,
 ): Promise<RunOutcome> {
-  const { data, prefetch, prefetchBytes, dataWaitMs } = deps.config;
   const forgetMetrics = deps.metrics.enter(attempt.project, id);
   try {
     return await attemptRun({
       ...deps,
       ...attempt,
       run: id,
-      data: { addresses: data, ...(caller && { connect: caller }), inFlight: prefetch, inFlightBytes: prefetchBytes, totalMs: dataWaitMs },
+      data: dataAccess(deps.config, caller),
       evaluationWaitMs: deps.config.evaluationWaitMs,
       stopStepMs: deps.config.stopStepMs,
+      group: deps.group,
+      inheritance: joiner?.takeInheritance(attempt.uid),
     });
   } finally {
     await forgetMetrics();

@@ -27,7 +27,11 @@ class NoWholeCheckpoint extends Error {
  * @throws NoWholeCheckpoint, OtherNumerics, FinetuneMismatch, StartingPointGone; the signal's reason
  */
 export async function startingPoint(context: AttemptContext, program: Program, signal: AbortSignal): Promise<Progress> {
-  const { claimed } = context;
+  const { claimed, inheritance } = context;
+  if (inheritance !== undefined) {
+    await reportResumed(context, inheritance.progress.step, '', false, true);
+    return inheritance.progress;
+  }
   const newest = await newestWhole(context, signal);
   if (newest !== undefined) return await resume(context, program, newest.name, newest.loaded);
   // Starting again from the beginning without an error would hide the loss.
@@ -76,7 +80,13 @@ async function initialize({ store, claimed, spec, logger }: AttemptContext, prog
   for (const notice of await finetuneFrom(program, finetune, loaded)) logger.info({ checkpoint: finetune, notice }, 'finetuning');
 }
 
-async function reportResumed(context: AttemptContext, fromStep: number, checkpoint: string, fingerprintChanged: boolean): Promise<void> {
+async function reportResumed(
+  context: AttemptContext,
+  fromStep: number,
+  checkpoint: string,
+  fingerprintChanged: boolean,
+  inMemory?: boolean,
+): Promise<void> {
   const { attempt } = context.claimed.view.run;
-  await context.append({ $case: 'resumed', value: { fromStep: BigInt(fromStep), attempt, checkpoint, fingerprintChanged } });
+  await context.append({ $case: 'resumed', value: { fromStep: BigInt(fromStep), attempt, checkpoint, fingerprintChanged, inMemory } });
 }

@@ -1,11 +1,15 @@
 /** Trains a run in one attempt: runs the steps to the end, records them and saves checkpoints. */
+import { collectivesAvailable } from '#collectives/index.js';
 import type { BatchFailure } from '#data/client/batch-client.js';
 import { type Program, StepCancelled } from '#engine/index.js';
 import { DomainError } from '#errors/errors.js';
 import { isTracing } from '#telemetry/spans.js';
 import { runWithSpan } from '#telemetry/tracing.js';
 import { runRates } from '../run/run-rates.js';
+import { workersOf } from '../run/run-spec.js';
+import { aloneSteps } from './alone-steps.js';
 import type { AttemptContext } from './attempt-context.js';
+import { type GroupAccess, groupSteps } from './group/group-steps.js';
 import { Interrupted, type Interruption } from './interruption.js';
 import { ProgressRecorder } from './progress-recorder.js';
 import type { RunCheckpoints } from './run-checkpoints.js';
@@ -14,7 +18,6 @@ import { ScheduleChanges } from './schedule-changes.js';
 import { StepTraces } from './step-traces.js';
 import { StepUnderWay } from './step-under-way.js';
 import type { StepsRecorder } from './steps-recorder.js';
-import { openTrainingBatches } from './training-batches.js';
 import type { Progress } from './training-state.js';
 import type { WaitingStatus } from './waiting-status.js';
 
@@ -39,36 +42,49 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
   const onFailure = (failure: BatchFailure): void => {
     trouble = `; the last answer: ${(failure.error as Error).message}`;
   };
-  const batches = openTrainingBatches(context, program, from.step, onFailure, traces);
-  const next = async (signal: AbortSignal) => {
-    const batch = await waiting.during(() => `waits for data${trouble}`, batches.next(signal));
-    trouble = '';
-    return batch;
-  };
+  const whyNoData = (): string => `waits for data${trouble}`;
   const schedule = new ScheduleChanges(context);
-  const underWay = new StepUnderWay({ stopping: context.stopping, budgetMs: context.stopStepMs, cancel: () => program.cancel() });
+  const underWay = new StepUnderWay({ stopping: context.stopping, budgetMs: context.stopStepMs, cancel: () => computation.cancel() });
+  const during = async <T>(step: () => Promise<T>): Promise<T> => {
+    const made = await underWay.during(step);
+    trouble = '';
+    return made;
+  };
+  // What the former leader had no time to record.
+  for (const trained of context.inheritance?.steps ?? []) await recorder.add(trained);
+  const begun = recorder.step;
+  const shared = { program, fromStep: begun, waiting, onFailure, whyNoData, during };
+  const computation = mayBeGroup(context)
+    ? groupSteps(context, {
+        ...{ ...shared, access: context.group, expected: context.inheritance?.expected ?? 1, signal: parts.interruption.signal },
+        progress: () => recorder.progress,
+        flush: () => parts.steps.flush(),
+      })
+    : aloneSteps(context, { ...shared, lossScaling: recorder.progress.lossScaling, traces });
   const steps = trainSteps({
     program,
-    spec,
     stepsPerEpoch,
-    fromStep: from.step,
+    fromStep: begun,
     toStep: totalSteps,
-    batches: { next },
+    compute: computation.compute,
     rates: runRates(spec, stepsPerEpoch, () => claimed.view.scheduleChanges),
-    dropKind: claimed.view.dropKind,
-    lossScaling: from.lossScaling,
     signal: parts.interruption.signal,
-    during: (step) => underWay.during(step),
     traces,
   });
   // A step that nobody will record is not computed to its end.
-  const abandon = (): void => program.cancel();
+  const abandon = (): void => computation.cancel();
   claimed.signal.addEventListener('abort', abandon, { once: true });
   try {
-    await schedule.takeBefore(from.step);
+    const saveIfDue = async (): Promise<void> => {
+      if (!checkpoints.isDue(recorder.step)) return;
+      await computation.check(recorder.step);
+      await checkpoints.save(program, recorder.progress);
+    };
+    if (begun > from.step) await saveIfDue();
+    await schedule.takeBefore(begun);
     for await (const trained of steps) {
       await inSpanOf(trained, () => recorder.add(trained));
-      if (checkpoints.isDue(recorder.step)) await checkpoints.save(program, recorder.progress);
+      await saveIfDue();
       await schedule.takeBefore(recorder.step);
     }
   } catch (thrown) {
@@ -82,10 +98,24 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
   } finally {
     claimed.signal.removeEventListener('abort', abandon);
     underWay.close();
-    await batches.close();
+    await computation.close();
     await schedule.close();
     traces?.close();
   }
+}
+
+/** Whether other workers may help with the run, and this one can work with them. */
+function mayBeGroup(context: AttemptContext): context is AttemptContext & { readonly group: GroupAccess } {
+  const { spec, group, logger } = context;
+  const { max } = workersOf(spec);
+  if (max <= 1 || group === undefined) return false;
+  const found = collectivesAvailable();
+  if (!found.available)
+    logger.warn(
+      { reason: found.reason, workers: max },
+      'no other worker can help with the run, because this one cannot exchange gradients',
+    );
+  return found.available;
 }
 
 const inSpanOf = <T>({ span }: TrainedStep, work: () => T): T => (span === undefined ? work() : runWithSpan(span, work));

@@ -435,6 +435,8 @@ export interface ResumedRecord {
   checkpoint: string;
   /** True if the worker's numerics fingerprint differs from the checkpoint's, so that losses can differ in their last bits. */
   fingerprintChanged: boolean;
+  /** True if the worker had the state of the run in memory, because it helped the former owner; no checkpoint was loaded then. */
+  inMemory?: boolean | undefined;
 }
 
 /** A checkpoint was saved and is visible. */
@@ -539,6 +541,28 @@ export interface StatusRecord {
   message: string;
 }
 
+/** A worker of a group, and what it computes. */
+export interface GroupMember {
+  /** Name of the worker's process, or its host and process id (for information only). The first member leads. */
+  worker: string;
+  /** Leaves of every step that it usually computes. */
+  leaves: number[];
+}
+
+/** The workers that compute the run are others from now on. Who computes what changes no bit of the run. */
+export interface GroupRecord {
+  /** Number of the generation of the group, from 1 in every attempt. */
+  generation: bigint;
+  /** All members, by rank. */
+  members: GroupMember[];
+  /** First optimizer step that this generation ends. */
+  fromStep: bigint;
+  /** Numerics of all members: executor/precision/kernel path/build. */
+  fingerprint: string;
+  /** Why the group changed, for people. */
+  reason: string;
+}
+
 /** One record of a run's log. */
 export interface RunEvent {
   /** Sequence number, from 1: a cursor for WatchRun. */
@@ -588,6 +612,9 @@ export interface RunEvent {
     | //
     /** The run waits, or goes on. */
     { $case: "status"; value: StatusRecord }
+    | //
+    /** Other workers compute the run from now on. */
+    { $case: "group"; value: GroupRecord }
     | undefined;
 }
 
@@ -3180,7 +3207,7 @@ export const ClaimedRecord: MessageFns<ClaimedRecord> = {
 };
 
 function createBaseResumedRecord(): ResumedRecord {
-  return { fromStep: 0n, attempt: 0, checkpoint: "", fingerprintChanged: false };
+  return { fromStep: 0n, attempt: 0, checkpoint: "", fingerprintChanged: false, inMemory: undefined };
 }
 
 export const ResumedRecord: MessageFns<ResumedRecord> = {
@@ -3199,6 +3226,9 @@ export const ResumedRecord: MessageFns<ResumedRecord> = {
     }
     if (message.fingerprintChanged !== false) {
       writer.uint32(32).bool(message.fingerprintChanged);
+    }
+    if (message.inMemory !== undefined) {
+      writer.uint32(40).bool(message.inMemory);
     }
     return writer;
   },
@@ -3248,6 +3278,14 @@ export const ResumedRecord: MessageFns<ResumedRecord> = {
             message.fingerprintChanged = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.inMemory = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3274,6 +3312,11 @@ export const ResumedRecord: MessageFns<ResumedRecord> = {
         : isSet(object.fingerprint_changed)
         ? globalThis.Boolean(object.fingerprint_changed)
         : false,
+      inMemory: isSet(object.inMemory)
+        ? globalThis.Boolean(object.inMemory)
+        : isSet(object.in_memory)
+        ? globalThis.Boolean(object.in_memory)
+        : undefined,
     };
   },
 
@@ -3291,6 +3334,9 @@ export const ResumedRecord: MessageFns<ResumedRecord> = {
     if (message.fingerprintChanged !== false) {
       obj.fingerprintChanged = message.fingerprintChanged;
     }
+    if (message.inMemory !== undefined) {
+      obj.inMemory = message.inMemory;
+    }
     return obj;
   },
 
@@ -3303,6 +3349,7 @@ export const ResumedRecord: MessageFns<ResumedRecord> = {
     message.attempt = object.attempt ?? 0;
     message.checkpoint = object.checkpoint ?? "";
     message.fingerprintChanged = object.fingerprintChanged ?? false;
+    message.inMemory = object.inMemory ?? undefined;
     return message;
   },
 };
@@ -4341,6 +4388,250 @@ export const StatusRecord: MessageFns<StatusRecord> = {
   },
 };
 
+function createBaseGroupMember(): GroupMember {
+  return { worker: "", leaves: [] };
+}
+
+export const GroupMember: MessageFns<GroupMember> = {
+  encode(message: GroupMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.worker !== "") {
+      writer.uint32(10).string(message.worker);
+    }
+    if (message.leaves.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.leaves) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.worker = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.leaves.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.leaves.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GroupMember {
+    return {
+      worker: isSet(object.worker) ? globalThis.String(object.worker) : "",
+      leaves: globalThis.Array.isArray(object?.leaves) ? object.leaves.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: GroupMember): unknown {
+    const obj: any = {};
+    if (message.worker !== "") {
+      obj.worker = message.worker;
+    }
+    if (message.leaves?.length) {
+      obj.leaves = message.leaves.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GroupMember>, I>>(base?: I): GroupMember {
+    return GroupMember.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GroupMember>, I>>(object: I): GroupMember {
+    const message = createBaseGroupMember();
+    message.worker = object.worker ?? "";
+    message.leaves = object.leaves?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseGroupRecord(): GroupRecord {
+  return { generation: 0n, members: [], fromStep: 0n, fingerprint: "", reason: "" };
+}
+
+export const GroupRecord: MessageFns<GroupRecord> = {
+  encode(message: GroupRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.generation !== 0n) {
+      if (BigInt.asUintN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.generation);
+    }
+    for (const v of message.members) {
+      GroupMember.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.fromStep !== 0n) {
+      if (BigInt.asUintN(64, message.fromStep) !== message.fromStep) {
+        throw new globalThis.Error("value provided for field message.fromStep of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.fromStep);
+    }
+    if (message.fingerprint !== "") {
+      writer.uint32(34).string(message.fingerprint);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.generation = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.members.push(GroupMember.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fromStep = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GroupRecord {
+    return {
+      generation: isSet(object.generation) ? BigInt(object.generation) : 0n,
+      members: globalThis.Array.isArray(object?.members) ? object.members.map((e: any) => GroupMember.fromJSON(e)) : [],
+      fromStep: isSet(object.fromStep)
+        ? BigInt(object.fromStep)
+        : isSet(object.from_step)
+        ? BigInt(object.from_step)
+        : 0n,
+      fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: GroupRecord): unknown {
+    const obj: any = {};
+    if (message.generation !== 0n) {
+      obj.generation = message.generation.toString();
+    }
+    if (message.members?.length) {
+      obj.members = message.members.map((e) => GroupMember.toJSON(e));
+    }
+    if (message.fromStep !== 0n) {
+      obj.fromStep = message.fromStep.toString();
+    }
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GroupRecord>, I>>(base?: I): GroupRecord {
+    return GroupRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GroupRecord>, I>>(object: I): GroupRecord {
+    const message = createBaseGroupRecord();
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
+    message.members = object.members?.map((e) => GroupMember.fromPartial(e)) || [];
+    message.fromStep = (object.fromStep !== undefined && object.fromStep !== null) ? BigInt(object.fromStep) : 0n;
+    message.fingerprint = object.fingerprint ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
 function createBaseRunEvent(): RunEvent {
   return { sequence: 0n, time: undefined, event: undefined };
 }
@@ -4395,6 +4686,9 @@ export const RunEvent: MessageFns<RunEvent> = {
         break;
       case "status":
         StatusRecord.encode(message.event.value, writer.uint32(122).fork()).join();
+        break;
+      case "group":
+        GroupRecord.encode(message.event.value, writer.uint32(130).fork()).join();
         break;
     }
     return writer;
@@ -4536,6 +4830,14 @@ export const RunEvent: MessageFns<RunEvent> = {
             message.event = { $case: "status", value: StatusRecord.decode(reader, reader.uint32()) };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.event = { $case: "group", value: GroupRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4586,6 +4888,8 @@ export const RunEvent: MessageFns<RunEvent> = {
         ? { $case: "checkpointSkipped", value: CheckpointSkippedRecord.fromJSON(object.checkpoint_skipped) }
         : isSet(object.status)
         ? { $case: "status", value: StatusRecord.fromJSON(object.status) }
+        : isSet(object.group)
+        ? { $case: "group", value: GroupRecord.fromJSON(object.group) }
         : undefined,
     };
   },
@@ -4624,6 +4928,8 @@ export const RunEvent: MessageFns<RunEvent> = {
       obj.checkpointSkipped = CheckpointSkippedRecord.toJSON(message.event.value);
     } else if (message.event?.$case === "status") {
       obj.status = StatusRecord.toJSON(message.event.value);
+    } else if (message.event?.$case === "group") {
+      obj.group = GroupRecord.toJSON(message.event.value);
     }
     return obj;
   },
@@ -4714,6 +5020,12 @@ export const RunEvent: MessageFns<RunEvent> = {
       case "status": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "status", value: StatusRecord.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "group": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "group", value: GroupRecord.fromPartial(object.event.value) };
         }
         break;
       }

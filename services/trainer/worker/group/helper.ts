@@ -1,0 +1,123 @@
+/** A worker that helps with one run: its program, its state of the run, and one membership after another. */
+
+import type { Program } from '#engine/index.js';
+import { Cancelled } from '#errors/errors.js';
+import { GroupServiceClient } from '#protocol/dropstream/v1/group.js';
+import { connect } from '#rpc/client.js';
+import { fingerprintLine } from '#training/checkpoint-metadata.js';
+import type { QueueEntry } from '#work/queue-index.js';
+import { runName } from '../../run/run-log.js';
+import { asResolved } from '../../run/run-spec.js';
+import type { RunView } from '../../run/run-state.js';
+import { claimedEngine } from '../engine-choices.js';
+import { newestNumerics } from '../newest-numerics.js';
+import { groupBatches } from './group-batches.js';
+import type { Inheritance } from './inheritance.js';
+import type { JoinRunOptions } from './join-run.js';
+import { LocalParticipant } from './local-participant.js';
+import { Membership, type MembershipEnd } from './membership.js';
+import { Standby } from './standby.js';
+
+export interface HelperOptions extends JoinRunOptions {
+  readonly entry: QueueEntry;
+  readonly view: RunView;
+  /** Aborts when this worker should leave. */
+  readonly stopping: AbortSignal;
+}
+
+export class Helper {
+  readonly #options: HelperOptions;
+  readonly #program: Program;
+  readonly #standby: Standby;
+  readonly #local: LocalParticipant;
+  readonly #batches: ReturnType<typeof groupBatches>;
+  readonly #ending = new AbortController();
+  #membership: Membership | undefined;
+  #handedOver = false;
+
+  private constructor(options: HelperOptions, program: Program) {
+    const { entry, view, worker, host, silenceMs, data, logger } = options;
+    const spec = asResolved(view.run.spec!);
+    const stepsPerEpoch = Number(view.run.stepsPerEpoch);
+    const { signal } = this.#ending;
+    this.#options = { ...options, logger: logger.child({ project: entry.project, run: entry.id }) };
+    this.#program = program;
+    this.#standby = new Standby(stepsPerEpoch, spec.batchSize * spec.updateFreq);
+    this.#batches = groupBatches({ data, project: entry.project, spec, stepsPerEpoch, program, logger: this.#options.logger, signal });
+    this.#local = new LocalParticipant({
+      ...{
+        worker,
+        program,
+        spec,
+        dropKind: view.dropKind,
+        batches: this.#batches,
+        host,
+        silenceMs,
+        step: 0,
+        standby: this.#standby,
+        signal,
+      },
+      keysOf: (generation) => this.#membership!.keysOf(generation),
+    });
+  }
+
+  /** Compiles the model of the run. The caller closes the helper. */
+  static async prepare(options: HelperOptions): Promise<Helper> {
+    const { entry, view, programs, store, stopping } = options;
+    const spec = asResolved(view.run.spec!);
+    const like = (await newestNumerics(store, view.checkpoints, entry.uid, stopping))?.fingerprint;
+    return new Helper(options, await programs.compile({ uid: entry.uid, spec, like }, claimedEngine(view)));
+  }
+
+  /** What this worker can lead the run with; undefined if it has no state of the run. */
+  get inheritance(): Inheritance | undefined {
+    const { progress, steps } = this.#standby;
+    if (progress === undefined) return undefined;
+    return { program: this.#program, step: this.#local.step, progress, steps, expected: this.#local.size - 1 };
+  }
+
+  /** Is a member of a leader's group until the membership ends. @throws what the leader refuses the worker with */
+  async help({ fence, address }: { readonly fence: number; readonly address: string }): Promise<MembershipEnd> {
+    const { entry, worker, connect: caller, metrics, logger, stopping, stopStepMs } = this.#options;
+    const run = runName(entry.project, entry.id);
+    const client = connect(GroupServiceClient, address, caller);
+    const ending = new AbortController();
+    const signal = AbortSignal.any([ending.signal, this.#ending.signal]);
+    const membership = new Membership({ client, run, logger, signal });
+    this.#membership = membership;
+    const stop = (): void => void membership.leave(stopStepMs).finally(() => ending.abort(new Cancelled('the membership')));
+    stopping.addEventListener('abort', stop, { once: true });
+    if (stopping.aborted) stop();
+    metrics.joined.inc();
+    const step = this.#standby.progress === undefined ? undefined : BigInt(this.#local.step);
+    const request = { run, runUid: entry.uid, fence: BigInt(fence), worker, fingerprint: fingerprintLine(this.#program.fingerprint), step };
+    try {
+      return await membership.serve(client.joinGroup(request, { signal }), this.#local);
+    } finally {
+      stopping.removeEventListener('abort', stop);
+      ending.abort(new Cancelled('the membership'));
+      // What the former leader ordered is of no use any more; the state stays.
+      this.#local.cancel();
+      await this.#local.stand('the membership has ended');
+      client.close();
+    }
+  }
+
+  /** Fetches no more batches until the next membership. */
+  async rest(): Promise<void> {
+    await this.#batches.close();
+  }
+
+  /** The program belongs to somebody else now. */
+  handOver(): void {
+    this.#handedOver = true;
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort(new Cancelled('the membership'));
+    if (!this.#handedOver) this.#local.cancel();
+    await this.#local.close();
+    await this.#batches.close();
+    if (!this.#handedOver) this.#program.dispose();
+  }
+}

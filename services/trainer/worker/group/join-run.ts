@@ -1,0 +1,149 @@
+/**
+ * What a worker does that helps another one with its run: it joins the group of the run's leader and carries out orders until it is dismissed. If the leader
+ * is lost instead, the members have the state of the run in memory. Each of them claims the run at once; the log decides who has it, that one leads from the
+ * state that it has, and the others join it with theirs.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { RecentMap } from '#bounds/recent-map.js';
+import { CollectivesAbsent, collectivesAvailable } from '#collectives/index.js';
+import type { ConnectOptions } from '#rpc/client.js';
+import { readOffer } from '#storage/lease.js';
+import type { ObjectStore } from '#storage/object-store.js';
+import type { Logger } from '#telemetry/logger.js';
+import type { DataAccess } from '#training/prepared-batches.js';
+import type { QueueEntry } from '#work/queue-index.js';
+import { heartbeatPrefix, openRunLog } from '../../run/run-log.js';
+import { workersOf } from '../../run/run-spec.js';
+import type { RunView } from '../../run/run-state.js';
+import type { RunPrograms } from '../run-program.js';
+import type { GroupMetrics } from './group-metrics.js';
+import { Helper } from './helper.js';
+import type { Inheritance } from './inheritance.js';
+
+export interface JoinRunOptions {
+  readonly store: ObjectStore;
+  readonly programs: RunPrograms;
+  readonly data: DataAccess;
+  /** How it calls the leader. */
+  readonly connect: ConnectOptions;
+  /** Name of this process, for people. */
+  readonly worker: string;
+  /** Address of this machine that other workers reach. */
+  readonly host: string;
+  /** How long the leader may say nothing. */
+  readonly silenceMs: number;
+  /** Milliseconds that the step under way may take to end when this worker stops. */
+  readonly stopStepMs: number;
+  /** Time without heartbeats after which others claim a run, in ms. */
+  readonly leaseTtlMs: number;
+  readonly metrics: GroupMetrics;
+  readonly logger: Logger;
+}
+
+/** Where a leader is found. */
+interface Leader {
+  readonly fence: number;
+  readonly address: string;
+}
+
+/** Time after which a run that could not be joined is looked at again. */
+const lookAgainMs = 10_000;
+const remembered = 1024;
+/** Between two looks for a new leader. */
+const lookMs = 50;
+
+export class RunJoiner {
+  readonly #options: JoinRunOptions;
+  /** Runs that could not be joined, by uid and claim. */
+  readonly #refused = new RecentMap<string, { readonly reason: string; readonly sinceMs: number }>(remembered);
+  readonly #inheritances = new Map<string, Inheritance>();
+
+  constructor(options: JoinRunOptions) {
+    this.#options = options;
+  }
+
+  /** What this process has in memory of a run that it is about to lead, by uid. Whoever takes it disposes of the program. */
+  takeInheritance(uid: string): Inheritance | undefined {
+    const inheritance = this.#inheritances.get(uid);
+    this.#inheritances.delete(uid);
+    return inheritance;
+  }
+
+  /**
+   * Joins the run if its leader takes more workers. @param claim claims the run at the view's fence and works on it; resolves to false if another worker was
+   * faster @returns true when the membership has ended; false if there was none
+   */
+  async join(entry: QueueEntry, view: RunView, stopping: AbortSignal, claim: () => Promise<boolean>): Promise<boolean> {
+    const { store, logger } = this.#options;
+    if (view.run.spec === undefined || workersOf(view.run.spec).max <= 1) return false;
+    const key = `${entry.uid} ${view.fence}`;
+    const before = this.#refused.get(key);
+    if (before !== undefined && performance.now() - before.sinceMs < lookAgainMs) return false;
+    const offer = await readOffer(store, heartbeatPrefix(entry), view.fence, stopping);
+    if (offer === undefined || offer.wants < 1) return false;
+    try {
+      const found = collectivesAvailable();
+      if (!found.available) throw new CollectivesAbsent(found.reason);
+      const helper = await Helper.prepare({ ...this.#options, entry, view, stopping });
+      try {
+        await this.#help(helper, entry, { fence: view.fence, address: offer.address }, stopping, claim);
+      } finally {
+        await helper.close();
+      }
+      return true;
+    } catch (error) {
+      if (stopping.aborted) return true;
+      const reason = (error as Error).message;
+      this.#refused.set(key, { reason, sinceMs: performance.now() });
+      if (reason !== before?.reason)
+        logger.warn({ error, run: view.run.name, leader: offer.address }, 'this worker cannot help with a run');
+      return false;
+    }
+  }
+
+  async #help(helper: Helper, entry: QueueEntry, first: Leader, stopping: AbortSignal, claim: () => Promise<boolean>): Promise<void> {
+    const { logger } = this.#options;
+    for (let leader: Leader | undefined = first; leader !== undefined; ) {
+      if ((await helper.help(leader)) === 'dismissed' || stopping.aborted) return;
+      // Only the connection may have been lost; a leader that is there takes its member back.
+      if ((await helper.help(leader)) === 'dismissed' || stopping.aborted) return;
+      const inheritance = helper.inheritance;
+      if (inheritance === undefined) return;
+      if (leader.fence === first.fence) {
+        logger.warn(
+          { run: entry.id, step: inheritance.step },
+          'the leader is lost, and this worker tries to lead the run from the state in its memory',
+        );
+        await helper.rest();
+        this.#inheritances.set(entry.uid, inheritance);
+        const worked = await claim().catch((error) => {
+          logger.warn({ error, run: entry.id }, 'the run could not be claimed');
+          return false;
+        });
+        // It is left if the claim did not come to an attempt.
+        if (this.takeInheritance(entry.uid) === undefined) return helper.handOver();
+        if (worked) return;
+      }
+      leader = await this.#leaderAfter(entry, leader.fence, stopping);
+    }
+  }
+
+  /** The leader of a later claim that takes more workers; undefined if there is none for a while. */
+  async #leaderAfter(entry: QueueEntry, fence: number, stopping: AbortSignal): Promise<Leader | undefined> {
+    const { store, leaseTtlMs } = this.#options;
+    const signal = AbortSignal.any([stopping, AbortSignal.timeout(2 * leaseTtlMs)]);
+    const log = openRunLog(store, entry);
+    try {
+      for (;;) {
+        const view = await log.refresh(signal);
+        if (view === undefined) return undefined;
+        const offer = view.fence > fence ? await readOffer(store, heartbeatPrefix(entry), view.fence, signal) : undefined;
+        if (offer !== undefined && offer.wants > 0) return { fence: view.fence, address: offer.address };
+        await delay(lookMs, undefined, { signal });
+      }
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+  }
+}

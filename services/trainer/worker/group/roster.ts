@@ -1,0 +1,116 @@
+/** Who is in a group: its members, and the workers that have joined and wait for the next step. */
+import type { Logger } from '#telemetry/logger.js';
+import type { GroupMetrics } from './group-metrics.js';
+import type { Participant } from './participant.js';
+import type { RemoteParticipant } from './remote-participant.js';
+
+export interface RosterOptions {
+  readonly leader: Participant;
+  /** Largest number of workers, the leader included. */
+  readonly most: number;
+  /** Called when the number of workers has changed. */
+  readonly onSize: () => void;
+  readonly metrics: GroupMetrics;
+  readonly logger: Logger;
+}
+
+export class Roster {
+  readonly #options: RosterOptions;
+  #members: readonly Participant[];
+  #newcomers: readonly RemoteParticipant[] = [];
+  #reason = '';
+  #closed = false;
+  #waiting: (() => void)[] = [];
+
+  /** The owner closes it. */
+  constructor(options: RosterOptions) {
+    this.#options = options;
+    this.#members = [options.leader];
+  }
+
+  /** Those that take part, the leader first. */
+  get members(): readonly Participant[] {
+    return this.#members;
+  }
+
+  /** Number of workers, the leader and those that wait for the next step included. */
+  get size(): number {
+    return this.#members.length + this.#newcomers.length;
+  }
+
+  /** Number of workers that may still join. */
+  get room(): number {
+    return this.#closed ? 0 : Math.max(0, this.#options.most - this.size);
+  }
+
+  /** Why the members changed last, for people. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  /** Takes a worker that has joined. */
+  admit(newcomer: RemoteParticipant): void {
+    const { logger, onSize } = this.#options;
+    newcomer.onChange = () => this.#notice(newcomer);
+    this.#newcomers = [...this.#newcomers, newcomer];
+    logger.info({ member: newcomer.worker, workers: this.size }, 'a worker has joined the run');
+    onSize();
+    this.wake();
+  }
+
+  /** Between two steps: those that want to leave are dismissed, and those that have joined are members from now on. @returns the latter */
+  settle(): readonly RemoteParticipant[] {
+    const { logger, onSize } = this.#options;
+    for (const member of this.#members.slice(1) as RemoteParticipant[]) {
+      if (!member.leaves) continue;
+      this.#remove(member);
+      this.#reason = `${member.worker} leaves`;
+      member.dismiss('it asked to leave');
+      logger.info({ member: member.worker, workers: this.size }, 'a worker leaves the run, and the others go on');
+      onSize();
+    }
+    const joined = this.#newcomers;
+    this.#newcomers = [];
+    this.#members = [...this.#members, ...joined];
+    if (joined.length > 0) this.#reason = `${joined.map(({ worker }) => worker).join(', ')} joined`;
+    return joined;
+  }
+
+  /** Resolves when somebody joins, is lost, or wants to leave, and when the owner calls wake(). */
+  change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** Dismisses everybody. */
+  close(reason: string): void {
+    this.#closed = true;
+    for (const member of [...this.#members.slice(1), ...this.#newcomers] as RemoteParticipant[]) member.dismiss(reason);
+    this.#members = [this.#options.leader];
+    this.#newcomers = [];
+    this.wake();
+  }
+
+  #notice(member: RemoteParticipant): void {
+    const { logger, metrics, onSize } = this.#options;
+    if (member.lost.aborted) {
+      const { message } = member.lost.reason as Error;
+      this.#reason = message;
+      this.#remove(member);
+      metrics.lost.inc();
+      logger.warn({ member: member.worker, workers: this.size, reason: message }, 'a worker of the run is lost, and the others go on');
+      onSize();
+    }
+    this.wake();
+  }
+
+  #remove(member: Participant): void {
+    this.#members = this.#members.filter((one) => one !== member);
+    this.#newcomers = this.#newcomers.filter((one) => one !== member);
+  }
+}
