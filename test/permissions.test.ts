@@ -46,6 +46,11 @@ test('the policy has every method of the protos and of the libraries, and no oth
 test('an operator may do what a submitter may, and a submitter what a viewer may', () => {
   for (const [method, rule] of policy) {
     if (typeof rule === 'string') continue;
+    // Only the workers of a run call each other.
+    if (method.startsWith('dropstream.v1.GroupService/')) {
+      assert.deepEqual(rule, ['service'], method);
+      continue;
+    }
     assert.ok(rule.includes('operator'), method);
     assert.ok(!rule.includes('viewer') || rule.includes('submitter'), method);
     if (/\/(Delete)/.test(method)) assert.deepEqual(rule, ['operator'], method);

@@ -15,6 +15,7 @@ import { noF16 } from '../../test/support/webgpu-kernel.js';
 import { modelCatalog } from './run/model-catalog.js';
 import { resolveRunSpec } from './run/run-spec.js';
 import { trainSteps } from './worker/run-loop.js';
+import { wholeSteps } from './worker/whole-steps.js';
 
 const skip = withoutExecutor('webgpu') || noF16;
 const [size, classes, samples] = [28, 3, 2];
@@ -49,9 +50,9 @@ async function trained(program: Program, fromStep: number, toStep: number, befor
   let lossScaling: LossScaling | undefined = before;
   const all: StepMetrics[] = [];
   const options = {
-    ...{ program, spec, stepsPerEpoch: steps, fromStep, toStep, lossScaling, batches: { next: async () => batch } },
+    ...{ program, stepsPerEpoch: steps, fromStep, toStep, signal: AbortSignal.timeout(120_000) },
+    compute: wholeSteps({ program, spec, dropKind: DropKind.DROP_PATH, lossScaling, batches: { next: async () => batch } }),
     rates: () => ({ lr: 1e-2, weightDecay: 0.05, dropRate: 0.1 }),
-    ...{ dropKind: DropKind.DROP_PATH, signal: AbortSignal.timeout(120_000) },
   };
   for await (const step of trainSteps(options)) {
     lossScaling = step.lossScaling;
@@ -147,6 +148,8 @@ test('f16 is refused with its field on every other engine, before a run exists',
   const services = await TrainingServices.open();
   t.after(() => services.close());
   const { client } = await services.trainer(['--role', 'api']);
+  const several = services.spec({ engine: Engine.WEBGPU, precision: Precision.F16, workers: { min: 1, max: 2 } });
+  await assert.rejects(client.createRun({ parent, runId: 'f16', spec: several }, soon), /spec\.precision is "f16", must be .*workers\.max/);
   for (const engine of [Engine.NATIVE, Engine.AUTO, Engine.TFJS]) {
     const run = services.spec({ engine, precision: Precision.F16 });
     await assert.rejects(

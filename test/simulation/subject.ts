@@ -6,7 +6,15 @@ import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { ClaimedWorker } from '#work/claimed-worker.js';
 import { Runs } from '../../services/trainer/api/runs.js';
-import { type EventBodyAt, heartbeatPrefix, openRunLog, placeOf, runName, runQueue, standingOf } from '../../services/trainer/run/run-log.js';
+import {
+  type EventBodyAt,
+  heartbeatPrefix,
+  openRunLog,
+  placeOf,
+  runName,
+  runQueue,
+  standingOf,
+} from '../../services/trainer/run/run-log.js';
 import { hasEnded, type RunView } from '../../services/trainer/run/run-state.js';
 
 const logger = silentLogger();

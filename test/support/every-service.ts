@@ -3,6 +3,7 @@ import type { ServiceDefinition } from '@grpc/grpc-js';
 import type { Identify } from '#auth/identity.js';
 import { DataServiceService } from '#protocol/dropstream/v1/data.js';
 import { EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import { GroupServiceService } from '#protocol/dropstream/v1/group.js';
 import { SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
 import { TrainerServiceService } from '#protocol/dropstream/v1/trainer.js';
 import { ExternalScalerService } from '#protocol/externalscaler/externalscaler.js';
@@ -17,6 +18,7 @@ import { dataNames } from '../../services/data/request-names.js';
 import { evaluatorNames } from '../../services/evaluator/api/request-names.js';
 import { schedulerNames } from '../../services/scheduler/request-names.js';
 import { trainerNames } from '../../services/trainer/api/request-names.js';
+import { groupNames } from '../../services/trainer/worker/group/group-handlers.js';
 
 export const everyService: readonly {
   readonly name: string;
@@ -27,6 +29,7 @@ export const everyService: readonly {
   { name: 'EvaluatorService', definition: EvaluatorServiceService, names: evaluatorNames },
   { name: 'SchedulerService', definition: SchedulerServiceService, names: schedulerNames },
   { name: 'TrainerService', definition: TrainerServiceService, names: trainerNames },
+  { name: 'GroupService', definition: GroupServiceService, names: groupNames },
   { name: 'ExternalScaler', definition: ExternalScalerService, names: scalerNames },
 ];
 

@@ -9,6 +9,7 @@ import type { PreparedBatch } from '#training/prepared-batches.js';
 import { modelCatalog } from '../run/model-catalog.js';
 import { resolveRunSpec } from '../run/run-spec.js';
 import { trainSteps } from './run-loop.js';
+import { wholeSteps } from './whole-steps.js';
 
 const [CLASSES, SIZE] = [3, 32];
 const batch: PreparedBatch = {
@@ -30,15 +31,14 @@ async function moved(layerDecay: number): Promise<{ names: string[]; steps: Floa
     const names = program.parameters.map(({ name }) => name);
     const before = (await program.readAll('weights')).map(({ data }) => data);
     const asked = { model: 'convnext_small', layerDecay, opt: Optimizer.SGD, momentum: 0, weightDecay: 0, mixup: 0, cutmix: 0 };
+    const spec = resolveRunSpec(RunSpec.fromPartial(asked), modelCatalog, { samples: 2, classes: ['a', 'b', 'c'] });
     const steps = trainSteps({
       program,
-      spec: resolveRunSpec(RunSpec.fromPartial(asked), modelCatalog, { samples: 2, classes: ['a', 'b', 'c'] }),
       stepsPerEpoch: 1,
       fromStep: 0,
       toStep: 1,
-      batches: { next: async () => batch },
+      compute: wholeSteps({ program, spec, dropKind: DropKind.DROP_PATH, batches: { next: async () => batch } }),
       rates: () => ({ lr: 1, weightDecay: 0, dropRate: 0 }),
-      dropKind: DropKind.DROP_PATH,
       signal: AbortSignal.timeout(60_000),
     });
     for await (const { metrics } of steps) assert.equal(metrics.lr, 1);
