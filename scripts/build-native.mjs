@@ -3,7 +3,7 @@
 // anything. Skips when the stamp (sources, compiler, Node ABI) is current.
 //
 // DROPSTREAM_NATIVE=compile (or npm install --build-from-source) always compiles, DROPSTREAM_NATIVE=prebuilt never does. --force compiles again.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run, versionOf } from './native/commands.mjs';
@@ -22,6 +22,8 @@ import {
 } from './native/sources.mjs';
 
 const stampFile = join(build, 'stamp');
+/** Folders in the build folder that other scripts fill. */
+const ofOthers = new Set(['collectives', 'prebuilt']);
 const force = process.argv.includes('--force');
 
 const INSTALL_HINT = `Where no prebuilt addon fits, Dropstream compiles its kernels on your machine, which needs CMake (3.16 or newer) and a C++17 compiler.
@@ -104,9 +106,9 @@ async function compile(otherwise) {
     ...(launcher ? [`-DCMAKE_C_COMPILER_LAUNCHER=${launcher}`, `-DCMAKE_CXX_COMPILER_LAUNCHER=${launcher}`] : []),
   ];
   const cache = join(build, 'CMakeCache.txt');
-  // A cache made in another folder (a copied or packed tree) makes CMake refuse; the build folder holds nothing worth keeping.
+  // A cache made in another folder (a copied or packed tree) makes CMake refuse. Only what others build below this folder is worth keeping.
   if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`))
-    rmSync(build, { recursive: true });
+    for (const entry of readdirSync(build)) if (!ofOthers.has(entry)) rmSync(join(build, entry), { recursive: true });
   // A prebuilt addon would look newer to make than the objects.
   if (currentStamp()?.startsWith('prebuilt ') || force) rmSync(addon, { force: true });
   mkdirSync(build, { recursive: true });
