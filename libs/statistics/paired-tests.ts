@@ -12,7 +12,8 @@ export function pairedT(differences: readonly number[]): number | undefined {
   const n = differences.length;
   if (n < 2) return undefined;
   const deviation = deviationOf(differences);
-  if (deviation === 0) return undefined;
+  // Differences that are equal on paper differ in their last bits here, and p would be next to 0.
+  if (deviation <= 1e-12 * differences.reduce((largest, difference) => Math.max(largest, Math.abs(difference)), 0)) return undefined;
   return tTwoSided(meanOf(differences) / (deviation / Math.sqrt(n)), n - 1);
 }
 

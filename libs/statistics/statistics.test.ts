@@ -77,6 +77,8 @@ for (const [name, sample] of Object.entries(golden.samples))
 
 test('what cannot be judged has no value', () => {
   assert.deepEqual([tInterval([1]), bootstrapInterval([1], 'x'), pairedT([1]), pairedT([0.5, 0.5])], Array(4).fill(undefined));
+  // Equal on paper: 0.1 each.
+  assert.deepEqual([pairedT([0.1, 0.1, 0.1]), pairedT([50.3 - 50.2, 60.3 - 60.2, 0.4 - 0.3])], [undefined, undefined]);
   assert.equal(signFlip([], 'x'), undefined);
   assert.deepEqual(signFlip([0, 0, 0], 'x'), { p: 1, exact: true });
 });
