@@ -96,6 +96,12 @@ test('different budgets, repeated seeds and an epoch that was not evaluated are 
   );
 });
 
+test('the note on few pairs counts pairs, not runs', () => {
+  const runs = [1, 2, 3].map((seed) => measured('none', seed, [2, 1])).concat([3, 4, 5].map((seed) => measured('early', seed, [2, 1])));
+  assert.deepEqual(reportOf('s', runs, plain).notes, ['With 1 pair, the sign-flip test cannot give less than p = 1.']);
+  assert.deepEqual(reportOf('s', runs.slice(0, 3), plain).notes, [], 'one arm is compared with nothing');
+});
+
 test('a fold over a log: what is done again replaces what was there', () => {
   const curves = new Curves(10);
   const epoch = (number: number, trainLoss: number) =>

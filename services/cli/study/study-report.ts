@@ -77,16 +77,17 @@ export function reportOf(study: string, measured: readonly MeasuredRun[], option
   const fingerprint = anyFingerprint ? '' : commonest(done.map((run) => run.fingerprint).filter((one) => one !== ''));
   const compared = done.filter((run) => anyFingerprint || (run.fingerprint !== '' && run.fingerprint === fingerprint));
   const arms = [...names].map((arm) => ({ arm, runs: compared.filter((run) => run.arm === arm) }));
+  const reports = metricNames.flatMap((metric) => {
+    const report = metricReport(metric, arms, baseline);
+    return report.arms.length > 0 ? [report] : [];
+  });
   return {
     study,
     baseline,
     fingerprint,
     runs: runs.map(({ curves: _, ...run }) => ({ ...run, compared: compared.some((one) => one.run === run.run) })),
-    metrics: metricNames.flatMap((metric) => {
-      const report = metricReport(metric, arms, baseline);
-      return report.arms.length > 0 ? [report] : [];
-    }),
-    notes: notesOf(arms, done, compared, runs, anyFingerprint),
+    metrics: reports,
+    notes: [...notesOf(arms, done, compared, runs, anyFingerprint), ...pairNotes(reports)],
   };
 }
 
@@ -190,13 +191,18 @@ function notesOf(
       'The runs have different fingerprints (processor, engine, precision, build or shapes), so equal seeds are no equal trainings.',
     );
   else if (done.length > compared.length)
-    notes.push(`${done.length - compared.length} runs are left out, because their fingerprint is another one or has changed on the way.`);
+    notes.push(`${done.length - compared.length} runs are left out, because their fingerprint is another one, has changed on the way, or is not known.`);
   const budgets = new Set(compared.map(({ totalSteps }) => totalSteps));
   if (budgets.size > 1) notes.push(`The runs have different numbers of steps: ${[...budgets].sort((a, b) => a - b).join(', ')}.`);
   const twice = arms.filter((arm) => new Set(arm.runs.map(({ seed }) => seed)).size < arm.runs.length).map(({ arm }) => arm);
   if (twice.length > 0) notes.push(`A seed occurs more than once, and the last run of it counts, in: ${twice.join(', ')}.`);
-  const fewest = Math.min(...arms.filter((arm) => arm.runs.length > 0).map((arm) => arm.runs.length));
-  if (Number.isFinite(fewest) && fewest < 6)
-    notes.push(`With ${fewest} pairs, the sign-flip test cannot give less than p = ${2 / 2 ** fewest}.`);
   return notes;
+}
+
+/** Arms may have runs of other seeds, so there may be fewer pairs than runs. */
+function pairNotes(reports: readonly MetricReport[]): string[] {
+  const pairs = reports.flatMap(({ comparisons }) => comparisons.map((one) => one.pairs));
+  const fewest = pairs.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY);
+  if (fewest >= 6) return [];
+  return [`With ${fewest} ${fewest === 1 ? 'pair' : 'pairs'}, the sign-flip test cannot give less than p = ${2 / 2 ** fewest}.`];
 }
