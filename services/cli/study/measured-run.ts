@@ -39,10 +39,15 @@ export async function measureRun(run: Run, { client, call }: StudyPlace): Promis
     totalSteps: Number(run.totalSteps),
   };
   if (run.state !== RunState.SUCCEEDED) return { ...measured, fingerprint: '', curves: {} };
-  const checkpoint = await client.getCheckpoint({ name: run.latestCheckpoint, urlExpirySeconds: 0 }, call).catch((error: unknown) => {
-    if (error instanceof NotFound) return undefined;
-    throw error;
-  });
+  const { latestCheckpoint: name } = run;
+  // With `save_ckpt: false` there is none.
+  const checkpoint =
+    name === ''
+      ? undefined
+      : await client.getCheckpoint({ name, urlExpirySeconds: 0 }, call).catch((error: unknown) => {
+          if (error instanceof NotFound) return undefined;
+          throw error;
+        });
   const curves = new Curves(Number(run.stepsPerEpoch));
   for await (const event of runEvents(client, run.name, { uid: run.uid, signal: call.signal })) curves.take(event);
   const fingerprint = curves.fingerprintChanged ? '' : (checkpoint?.checkpoint?.fingerprint ?? '');
