@@ -191,7 +191,9 @@ function notesOf(
       'The runs have different fingerprints (processor, engine, precision, build or shapes), so equal seeds are no equal trainings.',
     );
   else if (done.length > compared.length)
-    notes.push(`${done.length - compared.length} runs are left out, because their fingerprint is another one, has changed on the way, or is not known.`);
+    notes.push(
+      `${done.length - compared.length} runs are left out, because their fingerprint is another one, has changed on the way, or is not known.`,
+    );
   const budgets = new Set(compared.map(({ totalSteps }) => totalSteps));
   if (budgets.size > 1) notes.push(`The runs have different numbers of steps: ${[...budgets].sort((a, b) => a - b).join(', ')}.`);
   const twice = arms.filter((arm) => new Set(arm.runs.map(({ seed }) => seed)).size < arm.runs.length).map(({ arm }) => arm);

@@ -1,7 +1,7 @@
 /** Creates the runs of a study and brings them to their end. Everything that it knows is in the runs, so that it may be ended and started again at any time. */
 import { createHash } from 'node:crypto';
 import { endStates, type TrainerClient } from '#client/run-events.js';
-import { FailedPrecondition } from '#errors/errors.js';
+import { FailedPrecondition, NotFound } from '#errors/errors.js';
 import { type Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { allPages, shortName } from '../commands/shared-options.js';
 import type { PlannedRun, Study } from './study-file.js';
@@ -49,18 +49,20 @@ export class StudyRuns {
   }
 
   /**
-   * Looks at the runs, ends those of failed arms, and creates those that may be. A run that exists with another spec is an error.
+   * Looks at the runs, ends those of failed arms, and creates those that may be, also again if one was deleted before it was seen to have ended. A run
+   * that exists with another spec is an error; then nothing is created.
    * @returns whether nothing is left to do
    */
   async advance(): Promise<boolean> {
-    for (const run of await runsWithLabel(this.study.name, this.place)) this.#take(run);
+    const listed = await runsWithLabel(this.study.name, this.place);
+    for (const run of listed) this.#take(run);
+    await this.#forgetDeleted(new Set(listed.map(({ name }) => shortName(name))));
+    for (const one of this.planned) if (this.#runs.has(one.id) && !this.#asked.has(one.id)) await this.#create(one);
     const failed = this.failedArms();
     for (const one of this.planned) {
       const run = this.#runs.get(one.id);
       const isFailed = failed.has(one.arm);
-      if (run === undefined) {
-        if (!isFailed && this.#inFlight() < (this.study.inFlight ?? Number.POSITIVE_INFINITY)) await this.#create(one);
-      } else if (!this.#asked.has(one.id)) await this.#create(one);
+      if (run === undefined && !isFailed && this.#inFlight() < (this.study.inFlight ?? Number.POSITIVE_INFINITY)) await this.#create(one);
       if (isFailed && run !== undefined && !endStates.has(run.state)) await this.#cancel(run);
     }
     return this.planned.every(({ id, arm }) => {
@@ -101,6 +103,20 @@ export class StudyRuns {
     } catch (error) {
       // It has ended since; the next look shows how.
       if (!(error instanceof FailedPrecondition)) throw error;
+    }
+  }
+
+  /** What no list shows is too new for one, or was deleted; whoever waits for its end would wait for ever. */
+  async #forgetDeleted(listed: ReadonlySet<string>): Promise<void> {
+    for (const [id, { name, state }] of this.#runs) {
+      if (listed.has(id) || endStates.has(state)) continue;
+      try {
+        this.#take((await this.place.client.getRun({ name }, this.place.call)).run!);
+      } catch (error) {
+        if (!(error instanceof NotFound)) throw error;
+        this.#runs.delete(id);
+        this.#asked.delete(id);
+      }
     }
   }
 
