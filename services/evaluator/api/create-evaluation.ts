@@ -7,6 +7,7 @@ import { executorAsked, lacks } from '#engine/engines.js';
 import { FailedPrecondition, InvalidArgument, NotFound, Violations } from '#errors/errors.js';
 import { checkId } from '#errors/resource-names.js';
 import type { Plan } from '#protocol/dropstream/v1/data.js';
+import { Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { CallContext } from '#rpc/handlers.js';
@@ -21,7 +22,7 @@ import { Incarnations } from '#work/incarnations.js';
 import { findCheckpoint } from '#work/named-checkpoints.js';
 import { evaluationName } from '../evaluation/evaluation-log.js';
 import { evaluationPlan } from '../evaluation/evaluation-plan.js';
-import { gradientSamples, gradientSpecOf, subsetOf } from './gradient-spec.js';
+import { gradientPrecision, gradientSamples, gradientSpecOf, subsetOf } from './gradient-spec.js';
 
 export interface NewEvaluation {
   readonly project: string;
@@ -68,7 +69,7 @@ export async function prepareEvaluation(
     throw new InvalidArgument(violations.add('spec.manifest', '', 'given, because the run of this checkpoint has no eval_manifest').list);
   // UNSPECIFIED, which is 0, means the same as absent.
   const engine = engines.wordOf(spec.engine || run.engine);
-  const ofRun = precisions.wordOf(run.precision);
+  const ofRun = precisions.wordOf(gradients ? gradientPrecision(run) : run.precision);
   const lacking = (precision: typeof ofRun) => lacks(executorAsked(engine), { precision, checkpointBlocks: false });
   const precision = spec.precision ? precisions.wordOf(spec.precision) : lacking(ofRun).length === 0 ? ofRun : precisions.fallback;
   for (const { field, value, allowed } of lacking(precision)) violations.add(`spec.${field}`, value, `${allowed} on engine ${engine}`);
@@ -133,6 +134,12 @@ function checkSpec(violations: Violations, spec: EvaluationSpec): void {
     'spec.ema',
     spec.ema,
     'false with gradient_statistics, which are those of the weights',
+  );
+  violations.check(
+    spec.gradientStatistics === undefined || precision !== Precision.F16,
+    'spec.precision',
+    'f16',
+    'fp32 or bf16 with gradient_statistics, whose losses are not scaled as those of a training',
   );
   violations.check(
     spec.subsetInvert !== true || subsetStride > 1,

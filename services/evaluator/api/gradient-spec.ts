@@ -1,5 +1,6 @@
 /** The part of an evaluation's spec that says which gradients are measured. */
 import type { Violations } from '#errors/errors.js';
+import { Precision } from '#protocol/dropstream/v1/engine_types.js';
 import type { EvaluationSpec, GradientStatisticsSpec } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 
@@ -35,6 +36,10 @@ export function subsetOf(
     return { subsetStride: run.holdoutStride ?? 0, subsetOffset: run.holdoutOffset ?? 0, subsetInvert: true };
   return { subsetStride: spec.subsetStride ?? 0, subsetOffset: spec.subsetOffset ?? 0, subsetInvert: spec.subsetInvert ?? false };
 }
+
+/** The precision of the run, or fp32 for f16: its gradients vanish without the loss scaling of a training. */
+export const gradientPrecision = ({ precision }: Pick<RunSpec, 'precision'>): Precision | undefined =>
+  precision === Precision.F16 ? Precision.FP32 : precision;
 
 /** How many samples' gradients are computed: of the whole set, and of the mini-batches with drop and without. */
 export function gradientSamples({ batchSize = 0, gradientStatistics }: EvaluationSpec, samples: number): number {
