@@ -99,6 +99,10 @@ test('a prebuilt addon of other sources, a damaged one and one that does not loa
   const folder = await offer(copy, (made) => ({ ...made, sha256: createHash('sha256').update('no addon').digest('hex') }));
   await writeFile(join(folder, 'dropstream.node'), 'no addon');
   assert.match((await install(copy)).output, /\(\S+ does not load: .*\), and CMake was not found/);
+  for (const text of ['{ "name": ', '{}']) {
+    await writeFile(join(folder, 'package.json'), text);
+    assert.match((await install(copy)).output, /\(\S+ does not say what it was built from\), and CMake was not found/);
+  }
 });
 
 test('whoever asks to compile gets no prebuilt addon', async (t) => {

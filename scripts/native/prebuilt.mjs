@@ -19,11 +19,21 @@ export const prebuiltFolder = (platform) => join(process.env.DROPSTREAM_PREBUILT
 
 const sha256Of = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');
 
+/** What package.json says of the addon beside it, or undefined where it cannot be read. */
+function madeOf(folder) {
+  try {
+    return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).dropstream;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Why the addon in `folder` cannot be used here, or undefined. `load`: also in a process of its own, so that a crash is only a reason. */
 export function unfit(folder, { load = true } = {}) {
   const file = join(folder, 'dropstream.node');
   if (!existsSync(file)) return 'holds no addon';
-  const { dropstream: made } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const made = madeOf(folder);
+  if (made === undefined) return 'does not say what it was built from';
   if (made?.contents !== hashContents()) return 'was built from other sources';
   if (made.sha256 !== sha256Of(file)) return 'is damaged: its SHA-256 is not the one in its package.json';
   if (!load) return undefined;
