@@ -70,6 +70,8 @@ function writePackage(name, { file, compiler }) {
     license,
     ...platforms[name].needs,
     main: 'dropstream.node',
+    // npm keeps a package with a scope private otherwise.
+    publishConfig: { access: 'public' },
     files: ['dropstream.node', ...papers().map(([, to]) => to)],
     dropstream: { contents: hashContents(), sha256, compiler },
   };

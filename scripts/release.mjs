@@ -79,7 +79,7 @@ try {
     run('git', ['tag', '-a', tag, '-m', `Dropstream ${tag}\n\n${notes}`]);
     run(process.execPath, ['scripts/release-papers.mjs', join('release', tag)]);
     console.log(
-      `tagged ${tag}. To publish it: git push --follow-tags && npm publish, with --provenance on a CI host that npm knows; release/${tag} goes with the tag`,
+      `tagged ${tag}. To publish it: git push --follow-tags, and npm publish of every .tgz in release/${tag}, those of prebuilt addons first, with --provenance on a CI host that npm knows. Not of the folder: npm reads package.json again when it does not name those addons any more. release/${tag} goes with the tag`,
     );
   }
 } catch (error) {
