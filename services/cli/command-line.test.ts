@@ -194,6 +194,8 @@ test('the command line against real services', async (t) => {
     assert.equal((await cli(home, 'runs', 'get', 'nope')).code, 4);
     assert.equal((await cli(home, 'runs', 'pause', 'first')).code, 5);
     assert.equal((await cli(home, 'evaluate', 'nope/latest')).code, 4);
+    for (const option of ['--dropout', '--drop-path', '--seed'])
+      assert.equal((await cli(home, 'evaluate', 'first/latest', option, '0')).code, 2, `${option} without --gradient-statistics`);
     assert.equal((await cli(home, 'nonsense')).code, 2);
     assert.equal((await cli(home, 'runs', 'get')).code, 2);
     assert.equal((await cli({}, 'runs', 'list')).code, 3, 'no address');

@@ -105,6 +105,9 @@ function specOf(checkpoint: string, o: EvaluateOptions): EvaluationSpec {
   };
   const ema = o.ema === undefined ? undefined : parseBoolean(o.ema === true ? 'true' : o.ema);
   if (o.ema !== undefined && ema === undefined) throw invalid('ema', o.ema, 'true or false');
+  if (o.gradientStatistics === undefined)
+    for (const [field, given] of Object.entries({ dropout: o.dropout, drop_path: o.dropPath, seed: o.seed }))
+      if (given !== undefined) throw invalid(field, given, 'left out without --gradient-statistics, because scores have no drop');
   return EvaluationSpec.fromPartial({
     checkpoint,
     manifest: o.manifest ?? '',
