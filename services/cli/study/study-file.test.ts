@@ -82,5 +82,6 @@ test('no arms, too many runs, and ids that no run may have', () => {
   assert.deepEqual(violationsOf('study: s\narms: { a: {}, b: {} }\nseeds: 501'), ['seeds']);
   assert.deepEqual(violationsOf(`study: ${'s'.repeat(60)}\narms: { a: {} }\nseeds: [12]`), ['study']);
   assert.deepEqual(violationsOf('study: s\narms: { a: {} }\nseeds: [-1]'), ['seeds']);
-  assert.deepEqual(violationsOf('study: s\narms: { a: {} }\nseeds: 0'), ['seeds']);
+  for (const seeds of ['0', '2.5', '[1.5]', '.inf'])
+    assert.deepEqual(violationsOf(`study: s\narms: { a: {} }\nseeds: ${seeds}`), ['seeds'], seeds);
 });

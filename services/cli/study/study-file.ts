@@ -117,7 +117,10 @@ function optionsIn(where: string, given: unknown, violations: Violations): Given
 
 /** A list of seeds, or how many there are: 3 is [1, 2, 3]. */
 function seedsIn(given: unknown, violations: Violations): bigint[] {
-  const list = typeof given === 'number' && given <= MAX_RUNS ? Array.from({ length: Math.max(0, given) }, (_, k) => k + 1) : given;
+  const list =
+    typeof given === 'number' && Number.isInteger(given) && given <= MAX_RUNS
+      ? Array.from({ length: Math.max(0, given) }, (_, k) => k + 1)
+      : given;
   const whole = (seed: unknown) => typeof seed === 'number' && Number.isSafeInteger(seed) && seed >= 0;
   if (Array.isArray(list) && list.length > 0 && list.every(whole) && new Set(list).size === list.length) return list.map(BigInt);
   violations.add('seeds', given === undefined ? '' : String(given), 'different whole numbers from 0 on, or how many seeds there are');
