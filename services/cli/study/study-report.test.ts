@@ -102,6 +102,15 @@ test('the note on few pairs counts pairs, not runs', () => {
   assert.deepEqual(reportOf('s', runs.slice(0, 3), plain).notes, [], 'one arm is compared with nothing');
 });
 
+test('with a file, the report names arms of the same study that the file does not have', () => {
+  const named = /Arms that the file does not have, .*: early\.$/;
+  const notesWith = (ofFile: Partial<ReportOptions>) =>
+    reportOf('s', arms({ none: 0, early: -0.1 }), { baseline: 'none', anyFingerprint: false, ...ofFile }).notes;
+  assert.ok(notesWith({ arms: ['none'] }).some((note) => named.test(note)));
+  assert.ok(!notesWith({ arms: ['none', 'early'] }).some((note) => named.test(note)));
+  assert.ok(!notesWith({}).some((note) => named.test(note)));
+});
+
 test('a fold over a log: what is done again replaces what was there', () => {
   const curves = new Curves(10);
   const epoch = (number: number, trainLoss: number) =>

@@ -87,7 +87,7 @@ export function reportOf(study: string, measured: readonly MeasuredRun[], option
     fingerprint,
     runs: runs.map(({ curves: _, ...run }) => ({ ...run, compared: compared.some((one) => one.run === run.run) })),
     metrics: reports,
-    notes: [...notesOf(arms, done, compared, runs, anyFingerprint), ...pairNotes(reports)],
+    notes: [...notesOf(arms, done, compared, runs, anyFingerprint), ...otherArms(reports, options.arms), ...pairNotes(reports)],
   };
 }
 
@@ -199,6 +199,13 @@ function notesOf(
   const twice = arms.filter((arm) => new Set(arm.runs.map(({ seed }) => seed)).size < arm.runs.length).map(({ arm }) => arm);
   if (twice.length > 0) notes.push(`A seed occurs more than once, and the last run of it counts, in: ${twice.join(', ')}.`);
   return notes;
+}
+
+/** A study is its labels: an earlier file of the same name, or somebody else's, has runs here, too. */
+function otherArms(reports: readonly MetricReport[], ofFile: readonly string[] | undefined): string[] {
+  const compared = new Set(reports.flatMap(({ arms }) => arms.map(({ arm }) => arm)));
+  const others = ofFile === undefined ? [] : [...compared].filter((arm) => !ofFile.includes(arm));
+  return others.length > 0 ? [`Arms that the file does not have, with runs of this study, are compared, too: ${others.join(', ')}.`] : [];
 }
 
 /** Arms may have runs of other seeds, so there may be fewer pairs than runs. */
