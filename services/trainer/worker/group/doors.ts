@@ -18,6 +18,8 @@ export interface Knock {
 
 /** How workers join one group. */
 export interface Door {
+  /** Resource name of the run, whose project the caller was authorized for. */
+  readonly run: string;
   readonly uid: string;
   /** The claim with which this process leads. */
   readonly fence: number;
@@ -58,7 +60,8 @@ export class GroupDoors {
    */
   enter({ run, uid, fence, worker, fingerprint, step }: Knock): RemoteParticipant {
     const door = this.#doors.get(uid);
-    if (door === undefined || door.fence !== fence)
+    // A uid of another project's run must not get past the name that was authorized.
+    if (door === undefined || door.run !== run || door.fence !== fence)
       throw new NotFound('group', run, { why: 'this worker does not lead it, or not any more' });
     if (fingerprint !== door.fingerprint)
       throw new FailedPrecondition('group', run, `all its workers have the numerics ${door.fingerprint}, and this one has ${fingerprint}`);

@@ -110,7 +110,7 @@ export function groupSteps(context: AttemptContext, options: GroupStepsOptions):
     metrics,
     logger,
   });
-  const shut = doors.open({ uid: claimed.view.run.uid, fence: claimed.fence, fingerprint, roster, rendezvous });
+  const shut = doors.open({ run: claimed.view.run.name, uid: claimed.view.run.uid, fence: claimed.fence, fingerprint, roster, rendezvous });
   const enough = async (): Promise<void> => {
     while (roster.size < min) {
       const why = (): string => `waits for workers: it has ${roster.size}, and needs at least ${min} (workers.min)`;
