@@ -6,6 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { RecentMap } from '#bounds/recent-map.js';
 import { CollectivesAbsent, collectivesAvailable } from '#collectives/index.js';
+import { NotFound } from '#errors/errors.js';
 import type { ConnectOptions } from '#rpc/client.js';
 import { readOffer } from '#storage/lease.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -19,6 +20,7 @@ import type { RunPrograms } from '../run-program.js';
 import type { GroupMetrics } from './group-metrics.js';
 import { Helper } from './helper.js';
 import type { Inheritance } from './inheritance.js';
+import type { MembershipEnd } from './membership.js';
 
 export interface JoinRunOptions {
   readonly store: ObjectStore;
@@ -104,9 +106,9 @@ export class RunJoiner {
   async #help(helper: Helper, entry: QueueEntry, first: Leader, stopping: AbortSignal, claim: () => Promise<boolean>): Promise<void> {
     const { logger } = this.#options;
     for (let leader: Leader | undefined = first; leader !== undefined; ) {
-      if ((await helper.help(leader)) === 'dismissed' || stopping.aborted) return;
+      if ((await helped(helper, leader)) === 'dismissed' || stopping.aborted) return;
       // Only the connection may have been lost; a leader that is there takes its member back.
-      if ((await helper.help(leader)) === 'dismissed' || stopping.aborted) return;
+      if ((await helped(helper, leader)) === 'dismissed' || stopping.aborted) return;
       const inheritance = helper.inheritance;
       if (inheritance === undefined) return;
       if (leader.fence === first.fence) {
@@ -146,4 +148,15 @@ export class RunJoiner {
       throw error;
     }
   }
+}
+
+/**
+ * Whoever answers that it does not lead the run may be the successor of a process that did, at the same address. That ends nothing that this worker has in
+ * memory: it is an orphan, as if nobody had answered.
+ */
+async function helped(helper: Helper, leader: Leader): Promise<MembershipEnd> {
+  return await helper.help(leader).catch((error) => {
+    if (error instanceof NotFound && helper.inheritance !== undefined) return 'orphaned' as const;
+    throw error;
+  });
 }
