@@ -33,6 +33,8 @@ export class Helper {
   readonly #batches: ReturnType<typeof groupBatches>;
   readonly #ending = new AbortController();
   #membership: Membership | undefined;
+  /** Aborts when the present membership ends: what it still waits for is of no use then, and a worker that stops must not wait for data. */
+  #ended: AbortSignal = this.#ending.signal;
   #handedOver = false;
 
   private constructor(options: HelperOptions, program: Program) {
@@ -50,7 +52,10 @@ export class Helper {
         program,
         spec,
         dropKind: view.dropKind,
-        batches: this.#batches,
+        batches: {
+          use: (leaves, step) => this.#batches.use(leaves, step),
+          take: (step, leaf, waits) => this.#batches.take(step, leaf, AbortSignal.any([waits, this.#ended])),
+        },
         host,
         silenceMs,
         step: 0,
@@ -85,6 +90,7 @@ export class Helper {
     const signal = AbortSignal.any([ending.signal, this.#ending.signal]);
     const membership = new Membership({ client, run, logger, signal });
     this.#membership = membership;
+    this.#ended = signal;
     const stop = (): void => void membership.leave(stopStepMs).finally(() => ending.abort(new Cancelled('the membership')));
     stopping.addEventListener('abort', stop, { once: true });
     if (stopping.aborted) stop();
