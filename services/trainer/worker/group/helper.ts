@@ -109,8 +109,9 @@ export class Helper {
     }
   }
 
-  /** Fetches no more batches until the next membership. */
+  /** Fetches no more batches until the next membership, and keeps no connection and no memory but the state of the run. */
   async rest(): Promise<void> {
+    await this.#local.close();
     await this.#batches.close();
   }
 

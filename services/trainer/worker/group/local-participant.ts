@@ -164,10 +164,12 @@ export class LocalParticipant implements Participant {
     this.#held.clear();
   }
 
+  /** Keeps the state: a later generation begins anew. */
   async close(): Promise<void> {
     this.#abort('the membership ends');
     await this.#last;
     await this.#disconnect();
+    this.#gradients.length = 0;
   }
 
   async #computeLeaf(leaf: number, rates: { lr: number; weightDecay: number; dropRate: number }): Promise<LeafResult> {
