@@ -1,4 +1,5 @@
 /** Claims runs, runs each attempt and records how it ended: trained, paused, given back, failed, or lost to another worker. */
+import { collectivesAvailable } from '#collectives/index.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { ConnectOptions } from '#rpc/client.js';
 import type { ObjectStore } from '#storage/object-store.js';
@@ -21,6 +22,7 @@ import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import type { GroupAccess } from './group/group-steps.js';
 import { RunJoiner } from './group/join-run.js';
+import { WorkersHere } from './group/workers-here.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
 import { NonFiniteLoss } from './run-loop.js';
 import { RunPrograms } from './run-program.js';
@@ -68,6 +70,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   const enginesHere = new EngineHere({ programs, logger, onLeft: () => metrics.leftWithoutEngine.inc() });
   const numerics = new ExactNumerics({ programs, store, logger, onLeft: () => metrics.leftToOthers.inc() });
   const engines = new EngineChoices(programs, logger);
+  const workersHere = new WorkersHere(logger, collectivesAvailable);
   const joiner = deps.group && runJoiner({ ...deps, group: deps.group }, programs);
   return new ClaimedWorker({
     kind: 'run',
@@ -84,6 +87,7 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     place: placeOf,
     traceOf: ({ trace }) => spanOfRecord(trace),
     mayClaim: async (_, view, signal) => {
+      if (!workersHere.allow(view)) return false;
       const chosen = await engines.choose(view, signal);
       return (await enginesHere.allow(view, engineName(chosen))) && (await numerics.allow(view, chosen, signal));
     },
