@@ -133,6 +133,7 @@ export class Claimant {
   /** @returns whether there is work that this process may have in a while, which a process that came after it would have to wait for again */
   async #look(signal: AbortSignal): Promise<boolean> {
     const survey = await this.#survey.look(new Set(this.#active.keys()), signal);
+    if (survey.present !== undefined) this.#keep(survey.present);
     let waiting = survey.claims.filter(({ hint, found }) => hint !== undefined || found?.state === 'waiting').length;
     let [hasProspects, unsure, reads, late, skip] = [survey.doubts, false, 0, 0, 0];
     // True if there may be something that this worker could claim.
@@ -217,6 +218,12 @@ export class Claimant {
     if (until > performance.now()) return true;
     this.#passed.delete(keyOfEntry(entry));
     return false;
+  }
+
+  /** Forgets what is in the queue no more. */
+  #keep(present: ReadonlySet<string>): void {
+    this.#readiness.keep(present);
+    for (const key of this.#passed.keys()) if (!present.has(key)) this.#passed.delete(key);
   }
 
   #pass(entry: QueueEntry): void {

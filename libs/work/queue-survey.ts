@@ -30,6 +30,8 @@ export interface Survey {
   readonly owned: readonly QueueEntry[];
   /** True if an owner may be gone. */
   readonly doubts: boolean;
+  /** Keys of all that is in the queue; absent if it was not listed. */
+  readonly present?: ReadonlySet<string>;
 }
 
 export interface QueueSurveyOptions {
@@ -89,7 +91,8 @@ export class QueueSurvey {
       candidates.push(...(await this.#read([...suspects, ...others.filter(({ entry }) => !asked.has(keyOfEntry(entry)))], signal)));
       this.#sweepAtMs = performance.now() + this.#sweepPauseMs();
     }
-    return { claims: candidates, joins, owned: [...ownedHere, ...owned], doubts };
+    const present = new Set([...listed.map(({ entry }) => keyOfEntry(entry)), ...[...claims, ...joins].map(keyOfEntry)]);
+    return { claims: candidates, joins, owned: [...ownedHere, ...owned], doubts, present };
   }
 
   /** True makes the next look a sweep: the time counts for which an owner shows no life. */
