@@ -27,11 +27,16 @@ export class ClaimHints {
   readonly #touch: QueueTouch;
   readonly #taken: Promise<void>;
   #wanted = false;
+  /** What others were told last; undefined if that is not known. */
+  #told: boolean | undefined = false;
+  /** What they are told is written in order. */
+  #telling: Promise<void> = Promise.resolve();
+  #pending = 0;
 
   private constructor(options: ClaimHintsOptions) {
     const { queue, entry, place } = options;
     this.#options = options;
-    this.#touch = QueueTouch.start(options);
+    this.#touch = QueueTouch.start({ ...options, also: () => this.#tellAgain() });
     this.#taken = this.#try((signal) => queue.hints.remove('claim', entry, place, signal));
   }
 
@@ -42,10 +47,8 @@ export class ClaimHints {
 
   /** Tells workers without work of their own whether more of them may join; at first, none may. */
   async wantMembers(wanted: boolean): Promise<void> {
-    if (wanted === this.#wanted) return;
     this.#wanted = wanted;
-    const { queue, entry, place } = this.#options;
-    await this.#try((signal) => queue.hints[wanted ? 'add' : 'remove']('join', entry, place, signal));
+    await this.#next(() => this.#wanted === this.#told);
   }
 
   async stop(): Promise<void> {
@@ -65,6 +68,30 @@ export class ClaimHints {
       if ((await standing(signal))?.state !== 'waiting') return;
       await queue.add(entry, signal);
       await queue.hints.add('claim', entry, place, signal);
+    });
+  }
+
+  /** No sweep finds a hint that could not be written, or that another worker has removed because it was a former owner's. */
+  #tellAgain(): void {
+    if (this.#pending === 0) void this.#next(() => this.#told === false && !this.#wanted);
+  }
+
+  #next(isDone: () => boolean): Promise<void> {
+    this.#pending++;
+    this.#telling = this.#telling
+      .then(() => (isDone() ? undefined : this.#tell(this.#wanted)))
+      .finally(() => {
+        this.#pending--;
+      });
+    return this.#telling;
+  }
+
+  async #tell(wanted: boolean): Promise<void> {
+    const { queue, entry, place } = this.#options;
+    this.#told = undefined;
+    await this.#try(async (signal) => {
+      await queue.hints[wanted ? 'add' : 'remove']('join', entry, place, signal);
+      this.#told = wanted;
     });
   }
 

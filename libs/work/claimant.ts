@@ -232,15 +232,19 @@ export class Claimant {
 
   /** Joins the owner who wants members and comes first by priority and shares. */
   #joinOne(survey: Survey): void {
-    if (this.#options.join === undefined || this.#isFull || survey.joins.length === 0) return;
+    const { join, logger } = this.#options;
+    if (join === undefined || this.#isFull || survey.joins.length === 0) return;
     for (const hint of this.#fair.order(survey.joins, survey.owned)) {
       if (this.#isPassed(hint)) continue;
       const entry = { project: hint.project, id: hint.id, uid: hint.uid };
       this.#fair.begins(entry);
       this.#begin(entry, async (stopping) => {
         const joined = await this.#memberships.join(entry, stopping);
-        if (!joined) this.#pass(entry);
-        return joined;
+        if (joined) return true;
+        this.#pass(entry);
+        // Otherwise all workers would try it again and again, instead of others.
+        await this.#survey.unwanted(hint, stopping).catch((error) => logger.debug({ error, ...entry }, 'a hint could not be removed'));
+        return false;
       });
       return;
     }

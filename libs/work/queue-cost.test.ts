@@ -7,6 +7,7 @@ import { freshDirectoryStore } from '../../test/support/fresh-store.js';
 import { notedStore } from '../../test/support/noted-store.js';
 import { enqueue, folderOf, type SimpleEvent, type SimpleOptions, simpleLog, simpleWorker } from '../../test/support/simple-work.js';
 import { until } from '../../test/support/until.js';
+import { ClaimHints } from './claim-hints.js';
 import type { QueueEntry } from './queue-entry.js';
 import { QueueIndex } from './queue-index.js';
 import { QueueTouch } from './queue-touch.js';
@@ -218,5 +219,37 @@ test('hints that are wrong are removed, and work that waits again meanwhile keep
     ['owned'],
   );
   await touch.stop();
+  await worker.stop();
+});
+
+test('a hint for members is there as long as its owner wants some, also if somebody removed it, and goes with it', async () => {
+  const queue = new QueueIndex(store, prefixOf());
+  const place = { priority: 3, sinceMs: 7 };
+  const entry = await enqueue(store, queue, { project: 'wanting', id: 'w' }, place);
+  const hints = ClaimHints.start({ queue, entry, place, fence: 2, intervalMs: 20, onError: assert.ifError });
+  const isThere = async (): Promise<boolean> => (await queue.hints.list()).joins.length === 1;
+  await hints.wantMembers(true);
+  assert.ok(await isThere());
+  await queue.hints.remove('join', entry, place);
+  await until('the hint to be there again', isThere);
+  await hints.wantMembers(false);
+  assert.equal(await isThere(), false);
+  await hints.wantMembers(true);
+  await hints.stop();
+  assert.equal(await isThere(), false);
+});
+
+test('a hint for members that an owner has left behind is removed', async (t) => {
+  const prefix = prefixOf();
+  const queue = new QueueIndex(store, prefix);
+  const place = { priority: 0, sinceMs: 7 };
+  const over = await enqueue(store, queue, { project: 'left', id: 'over' }, place);
+  await own(over);
+  await append(over, { kind: 'done', text: '' });
+  await queue.hints.add('join', over, place);
+  const worker = simpleWorker(store, prefix, { join: async () => assert.fail('there is nothing to join') });
+  worker.start();
+  t.after(() => worker.stop());
+  await until('the hint to be gone', async () => (await queue.hints.list()).joins.length === 0);
   await worker.stop();
 });

@@ -125,6 +125,14 @@ export class QueueSurvey {
     if (now.state === 'waiting') await queue.hints.add('claim', entry, now.place ?? entry, signal);
   }
 
+  /** Removes a hint for members whose owner is gone. An owner that has come since writes it again with its next sign of life. */
+  async unwanted(hint: Hint, signal: AbortSignal): Promise<void> {
+    const { queue, standing } = this.#options;
+    const entry = { project: hint.project, id: hint.id, uid: hint.uid };
+    const now = await standing(entry, signal);
+    if (now !== undefined && now.state !== 'owned') await queue.hints.drop(hint, signal);
+  }
+
   /** As above: the work may wait again since its log was read. */
   async #drop(entry: QueueEntry, hint: Hint, signal: AbortSignal): Promise<void> {
     const { queue, standing } = this.#options;

@@ -12,6 +12,8 @@ export interface QueueTouchOptions {
   /** Of the claim. */
   readonly fence: number;
   readonly intervalMs: number;
+  /** Called after every write, for what else must be there as long as the owner is alive. */
+  readonly also?: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -36,13 +38,14 @@ export class QueueTouch {
   }
 
   async #touchOn(): Promise<void> {
-    const { queue, entry, fence, intervalMs, onError } = this.#options;
+    const { queue, entry, fence, intervalMs, also, onError } = this.#options;
     const { signal } = this.#ending;
     while (!signal.aborted) {
       const deadline = AbortSignal.timeout(Math.ceil(Math.max(intervalMs, shortestDeadlineMs)));
       await queue.touch(entry, fence, AbortSignal.any([signal, deadline])).catch((error) => {
         if (!signal.aborted) onError(error);
       });
+      if (!signal.aborted) also?.();
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   }
