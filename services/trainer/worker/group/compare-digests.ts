@@ -16,6 +16,11 @@ class Diverged extends Error {
   }
 }
 
+/** Whether two members have the same weights. */
+export const sameWeights = (a: DigestAnswer, b: DigestAnswer): boolean => textOf(a) === textOf(b);
+
+const textOf = ({ sha256 }: DigestAnswer): string => Buffer.concat(sha256).toString('hex');
+
 /**
  * The leader is right unless more than half of all members agree on something else.
  * @returns those that differ, and in which parameters @throws Diverged if it is the leader
@@ -26,7 +31,6 @@ export function compareDigests(
   leader: Participant,
   parameters: readonly string[],
 ): { readonly member: Participant; readonly tensors: string[] }[] {
-  const textOf = ({ sha256 }: DigestAnswer): string => Buffer.concat(sha256).toString('hex');
   const counts = new Map<string, number>();
   for (const answer of answers.values()) counts.set(textOf(answer), (counts.get(textOf(answer)) ?? 0) + 1);
   const own = answers.get(leader) as DigestAnswer;

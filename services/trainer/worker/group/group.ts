@@ -11,7 +11,7 @@ import { StepCancelled } from '#engine/index.js';
 import type { ExchangeAnswer, ExchangeOrder, LeafResult, StandAnswer, StepValues } from '#protocol/dropstream/v1/group.js';
 import type { GroupRecord } from '#protocol/dropstream/v1/trainer.js';
 import type { Logger } from '#telemetry/logger.js';
-import { compareDigests } from './compare-digests.js';
+import { compareDigests, sameWeights } from './compare-digests.js';
 import type { GroupMetrics } from './group-metrics.js';
 import { LeafRound } from './leaf-round.js';
 import { homeLeaves, subtreesOf } from './leaf-shares.js';
@@ -72,8 +72,9 @@ export class Group {
 
   /** Before a step: those that have joined get the state, and those that want to leave are dismissed. */
   async settle(step: number): Promise<void> {
-    // Those that come from the group of an earlier leader may have the state already.
-    const joined = new Set<Participant>(this.#roster.settle().filter((member) => member.step !== step));
+    const newcomers = this.#roster.settle();
+    const joined = new Set<Participant>(newcomers);
+    for (const member of await this.#alike(newcomers.filter((one) => one.step === step))) joined.delete(member);
     while (this.#isStale()) await this.#form(step, joined, this.#options.local);
   }
 
@@ -133,6 +134,21 @@ export class Group {
     this.#cancelled = true;
     this.#options.local.cancel();
     this.#roster.wake();
+  }
+
+  /**
+   * Those who have the state of the leader already, because they come from the group of an earlier one. As many steps need not be the same ones: another
+   * leader may have begun again from an earlier step, and a schedule may have changed meanwhile.
+   */
+  async #alike(members: readonly Participant[]): Promise<Participant[]> {
+    if (members.length === 0) return [];
+    const { local } = this.#options;
+    const answers = await this.#ask([local, ...members], (member) => member.digest());
+    const own = answers.get(local);
+    return members.filter((member) => {
+      const answer = answers.get(member);
+      return own !== undefined && answer !== undefined && sameWeights(answer, own);
+    });
   }
 
   #isStale(): boolean {
