@@ -92,6 +92,8 @@ export class RunJoiner {
       } finally {
         await helper.close();
       }
+      // Whom the leader has expelled, it might expel again soon, and every generation costs the others time.
+      if (!stopping.aborted) this.#refused.set(key, { reason: '', sinceMs: performance.now() });
       return true;
     } catch (error) {
       if (stopping.aborted) return true;
