@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
-import { NotFound } from '#errors/errors.js';
+import { InvalidArgument, NotFound } from '#errors/errors.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { GroupDoors } from './doors.js';
 import { createGroupMetrics } from './group-metrics.js';
@@ -18,6 +18,7 @@ test('a worker joins the run that it names, and not that of another project whos
   const knock = { run, uid: 'u', fence: 4, worker: 'w', fingerprint: 'f', step: undefined };
   assert.throws(() => doors.enter({ ...knock, run: 'projects/b/runs/r' }), NotFound);
   assert.throws(() => doors.enter({ ...knock, fence: 3 }), NotFound);
+  assert.throws(() => doors.enter({ ...knock, worker: 'w'.repeat(301) }), InvalidArgument);
   assert.equal(roster.size, 1);
   const member = doors.enter(knock);
   assert.equal(doors.memberOf(member.id).member, member);

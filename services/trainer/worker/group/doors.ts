@@ -1,5 +1,5 @@
 /** The groups that this process leads, which other workers knock at. */
-import { FailedPrecondition, NotFound, ResourceExhausted } from '#errors/errors.js';
+import { FailedPrecondition, invalid, NotFound, ResourceExhausted } from '#errors/errors.js';
 import { RemoteParticipant } from './remote-participant.js';
 import type { Rendezvous } from './rendezvous.js';
 import type { Roster } from './roster.js';
@@ -29,6 +29,9 @@ export interface Door {
   readonly rendezvous: Rendezvous;
 }
 
+/** Names of workers stand in the run's log, in every record of the group. */
+const longestName = 300;
+
 export class GroupDoors {
   readonly #doors = new Map<string, Door>();
   readonly #members = new Map<string, { readonly door: Door; readonly member: RemoteParticipant }>();
@@ -56,9 +59,10 @@ export class GroupDoors {
 
   /**
    * Admits a worker. Whoever called this calls `leave` when the worker's connection ends.
-   * @throws NotFound, FailedPrecondition, ResourceExhausted
+   * @throws InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted
    */
   enter({ run, uid, fence, worker, fingerprint, step }: Knock): RemoteParticipant {
+    if (worker.length > longestName) throw invalid('worker', worker.slice(0, longestName), `at most ${longestName} characters`);
     const door = this.#doors.get(uid);
     // A uid of another project's run must not get past the name that was authorized.
     if (door === undefined || door.run !== run || door.fence !== fence)
