@@ -115,6 +115,8 @@ export class Group {
     if (members.length === 1) return;
     const { local, parameters, metrics, logger } = this.#options;
     const answers = await this.#ask(members, (member) => member.digest());
+    // Those that an interrupted step has left behind have other weights for a good reason. The next generation begins without them.
+    for (const [member, { step: done }] of answers) if (member !== local && Number(done) !== step) answers.delete(member);
     for (const { member, tensors } of compareDigests(step, answers, local, parameters)) {
       metrics.diverged.inc();
       const shown = tensors.slice(0, 8);
