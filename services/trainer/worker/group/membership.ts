@@ -131,8 +131,9 @@ export class Membership {
       await client.answerOrder({ run, member: this.#member, order, answer }, { timeoutMs: answerMs, signal, idempotent: true });
     } catch (error) {
       if (signal.aborted) return;
-      // A repeated answer that had arrived before, or one that nobody waits for any more.
-      if (error instanceof FailedPrecondition)
+      // A repeated answer that had arrived before, or one that nobody waits for any more; or the membership has ended, and the stream is about to say so:
+      // whether the leader has dismissed this worker or is lost makes a difference.
+      if (error instanceof FailedPrecondition || error instanceof NotFound)
         return logger.debug({ error, order: Number(order) }, 'the leader did not wait for an answer');
       // A leader that waits for an answer which never comes would wait for ever.
       this.#broken.abort(error);
