@@ -51,6 +51,8 @@ interface Leader {
 /** Time after which a run that could not be joined is looked at again. */
 const lookAgainMs = 10_000;
 const remembered = 1024;
+/** Time in which a leader that ends its attempt has withdrawn its offer. */
+const offerMs = 1000;
 /** Between two looks for a new leader. */
 const lookMs = 50;
 
@@ -108,9 +110,9 @@ export class RunJoiner {
   async #help(helper: Helper, entry: QueueEntry, first: Leader, stopping: AbortSignal, claim: () => Promise<boolean>): Promise<void> {
     const { logger } = this.#options;
     for (let leader: Leader | undefined = first; leader !== undefined; ) {
-      if ((await helped(helper, leader)) === 'dismissed' || stopping.aborted) return;
+      if ((await this.#helped(helper, entry, leader, stopping)) === 'dismissed' || stopping.aborted) return;
       // Only the connection may have been lost; a leader that is there takes its member back.
-      if ((await helped(helper, leader)) === 'dismissed' || stopping.aborted) return;
+      if ((await this.#helped(helper, entry, leader, stopping)) === 'dismissed' || stopping.aborted) return;
       const inheritance = helper.inheritance;
       if (inheritance === undefined) return;
       if (leader.fence === first.fence) {
@@ -132,6 +134,22 @@ export class RunJoiner {
     }
   }
 
+  /**
+   * Whoever answers that it does not lead the run has ended its attempt, and then it does not offer the run any more; or it is the successor, at the same
+   * address, of a process that was killed. That ends nothing that this worker has in memory: it is an orphan, as if nobody had answered.
+   */
+  async #helped(helper: Helper, entry: QueueEntry, { fence, address }: Leader, stopping: AbortSignal): Promise<MembershipEnd> {
+    try {
+      return await helper.help({ fence, address });
+    } catch (error) {
+      if (!(error instanceof NotFound) || helper.inheritance === undefined) throw error;
+      await delay(offerMs, undefined, { signal: stopping });
+      const offer = await readOffer(this.#options.store, heartbeatPrefix(entry), fence, stopping);
+      if (offer?.address !== address) throw error;
+      return 'orphaned';
+    }
+  }
+
   /** The leader of a later claim that takes more workers; undefined if there is none for a while. */
   async #leaderAfter(entry: QueueEntry, fence: number, stopping: AbortSignal): Promise<Leader | undefined> {
     const { store, leaseTtlMs } = this.#options;
@@ -150,15 +168,4 @@ export class RunJoiner {
       throw error;
     }
   }
-}
-
-/**
- * Whoever answers that it does not lead the run may be the successor of a process that did, at the same address. That ends nothing that this worker has in
- * memory: it is an orphan, as if nobody had answered.
- */
-async function helped(helper: Helper, leader: Leader): Promise<MembershipEnd> {
-  return await helper.help(leader).catch((error) => {
-    if (error instanceof NotFound && helper.inheritance !== undefined) return 'orphaned' as const;
-    throw error;
-  });
 }
