@@ -80,7 +80,9 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
       await computation.check(recorder.step);
       await checkpoints.save(program, recorder.progress);
     };
-    if (begun > from.step) await saveIfDue();
+    // The former leader may have been lost before the checkpoint of this step was whole.
+    const isKnown = claimed.view.checkpoints.some(({ step, damaged }) => step === begun && !damaged);
+    if (context.inheritance !== undefined && begun > 0 && !isKnown) await saveIfDue();
     await schedule.takeBefore(begun);
     for await (const trained of steps) {
       await inSpanOf(trained, () => recorder.add(trained));
