@@ -213,6 +213,8 @@ export class LocalParticipant implements Participant {
       leaves: spec.gradientLeaves,
       held: held.map(({ subtrees }) => subtrees),
       elements: program.parameterFloats,
+      // JavaScript keeps what the other executors flush.
+      subnormals: program.fingerprint.executor === 'tfjs' ? 'keep' : 'flush',
     };
     const mine = new Map<string, Float32Array>();
     for (const subtree of held[this.#rank]?.subtrees ?? ([] as readonly Subtree[])) {
