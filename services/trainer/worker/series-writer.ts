@@ -15,7 +15,8 @@ export class SeriesWriter {
     private readonly key: RunKey,
     sequence: number,
   ) {
-    this.#series = new SeriesStore(store);
+    // Nobody else waits for what is made here, and a run that has ended may be deleted at once.
+    this.#series = new SeriesStore(store, undefined, this.#ending.signal);
     this.#made = Math.floor(sequence / this.#series.shape.blockRecords);
   }
 

@@ -7,6 +7,7 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { quietly } from '#bounds/quietly.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import { createExclusive } from '#storage/exclusive-create.js';
+import { LogDamaged, seqKey } from '#storage/log-record.js';
 import { ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
 import { eventOf, type RunKey, recordLog, seriesPrefix } from '../run-log.js';
 import { extremesOf } from './extremes.js';
@@ -40,6 +41,8 @@ export class SeriesStore {
   constructor(
     private readonly store: ObjectStore,
     readonly shape: SeriesShape = usualShape,
+    /** Ends what is being made; default: only its own deadline does. */
+    private readonly ending?: AbortSignal,
   ) {}
 
   /** The steps of records `number * blockRecords + 1` and on, which must all exist. @throws LogDamaged; errors of the store */
@@ -71,15 +74,24 @@ export class SeriesStore {
     );
   }
 
-  /** The steps of at most `count` records after a sequence, from the log itself. */
+  /**
+   * The steps of `count` records after a sequence, from the log itself. @throws LogDamaged if it has fewer of them, as that of a run which is being
+   * deleted: what is made of the others must not be stored
+   */
   async steps(key: RunKey, after: number, count: number, signal: AbortSignal): Promise<StepColumns> {
     const builder = new ColumnsBuilder();
-    for await (const record of recordLog(this.store, key).read({ after, signal })) {
+    if (count === 0) return builder.build();
+    const log = recordLog(this.store, key);
+    let newest = after;
+    for await (const record of log.read({ after, signal })) {
       if (record.seq > after + count) break;
+      newest = record.seq;
       if (record.kind !== 'steps') continue;
       const { event } = eventOf(record);
       if (event?.$case === 'steps') for (const step of event.value.steps) builder.add(step);
     }
+    if (newest < after + count)
+      throw new LogDamaged(seqKey(log.prefix, newest + 1), `it is missing, although record ${after + count} was seen`);
     return builder.build();
   }
 
@@ -89,7 +101,9 @@ export class SeriesStore {
     if (found !== undefined) return found;
     let making = this.#making.get(at) as Promise<T> | undefined;
     if (making === undefined) {
-      making = quietly(make(AbortSignal.timeout(makingMs)).finally(() => this.#making.delete(at)));
+      const deadline = AbortSignal.timeout(makingMs);
+      const own = this.ending === undefined ? deadline : AbortSignal.any([this.ending, deadline]);
+      making = quietly(make(own).finally(() => this.#making.delete(at)));
       this.#making.set(at, making);
     }
     const made = await orAborted(making, signal);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { StepMetrics } from '#protocol/dropstream/v1/trainer.js';
+import { LogDamaged } from '#storage/log-record.js';
 import { listAll, type ObjectStore } from '#storage/object-store.js';
 import { openStore } from '#storage/open-store.js';
 import { type RunKey, recordLog, recordOf, seriesPrefix } from '../run-log.js';
@@ -156,6 +157,19 @@ test('what is stored is read again; what was damaged is made anew', async () => 
   );
   for (const one of keys) await store.put(one, Buffer.from('nonsense'));
   assert.deepEqual(await readSeries(new SeriesStore(store, shape), key, query, signal), first);
+});
+
+test('of a log that ends before it should, nothing is stored', async () => {
+  const gone: RunKey = { project: 'p', id: 'gone', uid: 'f'.repeat(32) };
+  const { key, sequence } = await logOf([attempt(0, 90, 10)]);
+  for (const [of, seen] of [
+    [gone, 5],
+    [key, sequence + 4],
+  ] as const) {
+    const query = { metrics: all, fromStep: 0, toStep: undefined, points: 50, sequence: seen };
+    await assert.rejects(readSeries(new SeriesStore(store, shape), of, query, signal), LogDamaged);
+  }
+  for await (const object of listAll(store, `${seriesPrefix(gone)}/`, { signal })) assert.fail(object.key);
 });
 
 test('objects are what they were, or not read', () => {
