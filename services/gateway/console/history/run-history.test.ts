@@ -95,6 +95,19 @@ test('every event but trained steps is a line of the log, as a whole sentence', 
   assert.equal(history.evaluations.length, 2);
 });
 
+test('an evaluation counts once, and a top-1 of 0, which JSON leaves out, is no failure', () => {
+  const history = trained();
+  const record = { evaluation: 'projects/p/evaluations/e1', checkpoint: 'projects/p/runs/r/checkpoints/c1', step: '10' };
+  history.addEvaluation({ ...record, result: { weights: { loss: 7 } } });
+  history.take(event({ evaluation: { ...record, result: { weights: { loss: 7 } } } }));
+  history.addEvaluation({ ...record, evaluation: 'projects/p/evaluations/e2', failure: 'the data is gone.' });
+  assert.equal(history.evaluations.length, 2);
+  assert.deepEqual(
+    history.marks.slice(-2).map(({ text }) => text),
+    ['top-1 0.00 %', 'evaluation failed'],
+  );
+});
+
 test('the log of a run that lives long is bounded', () => {
   const history = new RunHistory(10);
   for (let k = 0; k < 2500; k++) history.take(event({ checkpoint: { checkpoint: `c${k}`, step: String(k) } }));

@@ -68,12 +68,14 @@ export class RunHistory {
     if (this.lines.length > MOST_LINES) this.lines.splice(0, this.lines.length - MOST_LINES);
   }
 
-  /** Takes an evaluation, from the log or from the evaluator. */
+  /** Takes an evaluation, from the log or from the evaluator; the newest ones of a long run come from both. */
   addEvaluation(record: Json<EvaluationRecord>): void {
+    if (record.evaluation && this.evaluations.some((known) => known.record.evaluation === record.evaluation)) return;
     const step = num(record.step);
     this.evaluations.push({ step, checkpoint: record.checkpoint ?? '', record });
-    const top1 = record.result?.weights?.top1;
-    this.#mark('evaluation', step, top1 === undefined ? 'evaluation failed' : `top-1 ${top1.toFixed(2)} %`);
+    const weights = record.result?.weights;
+    // A top-1 of 0 is absent in JSON.
+    this.#mark('evaluation', step, weights === undefined ? 'evaluation failed' : `top-1 ${num(weights.top1).toFixed(2)} %`);
   }
 
   /** Seconds of a step, averaged over the newest ones; undefined before the first one. */

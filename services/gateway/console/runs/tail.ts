@@ -23,10 +23,11 @@ export async function readLoss(name: string, signal: AbortSignal): Promise<numbe
 export function top1ByRun(evaluations: readonly Json<Evaluation>[]): ReadonlyMap<string, readonly number[]> {
   const byRun = new Map<string, { step: number; top1: number }[]>();
   for (const { spec, result } of evaluations) {
-    const top1 = result?.weights?.top1;
+    const weights = result?.weights;
     const name = spec?.checkpoint?.split('/').slice(0, 4).join('/');
-    if (top1 === undefined || name === undefined) continue;
-    byRun.set(name, [...(byRun.get(name) ?? []), { step: num(result?.step), top1 }]);
+    if (weights === undefined || name === undefined) continue;
+    // A top-1 of 0 is absent in JSON.
+    byRun.set(name, [...(byRun.get(name) ?? []), { step: num(result?.step), top1: num(weights.top1) }]);
   }
   return new Map([...byRun].map(([name, found]) => [name, found.sort((a, b) => a.step - b.step).map(({ top1 }) => top1)]));
 }
