@@ -2,6 +2,7 @@
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
+import { mayPass } from '../api/rpc-error.js';
 import { stream } from '../api/stream.js';
 import type { RunHistory } from '../history/run-history.js';
 
@@ -24,8 +25,14 @@ export async function beginHistory(history: RunHistory, run: Json<Run>, signal: 
     break;
   }
   enough.abort();
+  // The record of the creation has the first ones, and the schedule may have had revisions since then.
+  history.segments = run.dropSegments ?? [];
   const request = { parent: name.split('/').slice(0, 2).join('/'), pageSize: MOST_EVALUATIONS };
-  const { evaluations = [] } = await call('EvaluatorService/ListEvaluations', request, { signal });
+  const { evaluations = [] } = await call('EvaluatorService/ListEvaluations', request, { signal }).catch((error: unknown) => {
+    // Without an evaluator, or for a caller who may not ask it, there are no marks, but there are curves.
+    if (signal.aborted || mayPass(error)) throw error;
+    return { evaluations: undefined };
+  });
   for (const { spec, result, name: evaluation } of evaluations) {
     if (!spec?.checkpoint?.startsWith(`${name}/checkpoints/`) || result === undefined) continue;
     history.addEvaluation({ checkpoint: spec.checkpoint, evaluation, result, step: result.step });
