@@ -86,6 +86,18 @@ test('calls in TypeScript and Python', () => {
   assert.match(commandLine(values, names), /--run_id r-1 .*--label team=vision/s);
 });
 
+test('no text of the form ends the quotes of what is copied', () => {
+  const text = `x'); "\\" $(id) \`id\`\nend`;
+  const names = { runId: text, labels: { [text]: text }, project: text };
+  const typed: Values = { model: text, opt_betas: '0.9 $(id);x' };
+  // What is between quotes goes; a backslash keeps what follows it.
+  const outside = (code: string, quotes: RegExp) => code.replaceAll(quotes, '');
+  const typescript = outside(typescriptCall(typed, names), /'(?:[^'\\\n]|\\.)*'/g);
+  const python = outside(pythonCall(typed, names), /"(?:[^"\\\n]|\\.)*"/g);
+  const shell = outside(commandLine(typed, names).replaceAll("\\'", ''), /'[^']*'/g);
+  for (const code of [typescript, python, shell]) assert.doesNotMatch(code, /[$`x]|end/);
+});
+
 test('only what was chosen differs from the defaults', () => {
   const filled = {
     model: 'vit_tiny',

@@ -17,7 +17,9 @@ const given = (values: Values): [SpecOption, string][] =>
   });
 
 export function commandLine(values: Values, { runId = '', labels = {}, project = 'default' }: CallNames = {}): string {
-  const parts = given(values).map(([{ name, kind }, text]) => `--${name} ${kind === 'numbers' || text === '""' ? text : quoted(text)}`);
+  const parts = given(values).map(
+    ([{ name, kind }, text]) => `--${name} ${kind === 'numbers' ? words(text) : text === '""' ? text : quoted(text)}`,
+  );
   if (runId !== '') parts.push(`--run_id ${quoted(runId)}`);
   if (project !== 'default') parts.push(`--project ${quoted(project)}`);
   for (const [key, value] of Object.entries(labels)) parts.push(`--label ${quoted(`${key}=${value}`)}`);
@@ -29,10 +31,10 @@ export function typescriptCall(values: Values, names: CallNames = {}): string {
   const enums = new Set<string>();
   const lines = given(values).map(([{ field, name }]) => `    ${field}: ${typescriptValue(field, spec[field], enums)}, // --${name}`);
   const imports = [...enums].sort().map((name) => `import { ${name} } from 'dropstream/protocol/${fileOf(name)}';\n`);
-  const options = optionsOf(names, (text) => `'${text}'`, 'runId: ', 'labels: ');
+  const options = optionsOf(names, literal, 'runId: ', 'labels: ');
   return `import { Client } from 'dropstream/client';
 ${imports.join('')}
-const client = new Client(${names.project && names.project !== 'default' ? `{ project: '${names.project}' }` : ''});
+const client = new Client(${names.project && names.project !== 'default' ? `{ project: ${literal(names.project)} }` : ''});
 const run = await client.submit(
   {
 ${lines.join('\n')}
@@ -47,7 +49,7 @@ export function pythonCall(values: Values, names: CallNames = {}): string {
   const options = optionsOf(names, (text) => JSON.stringify(text), 'run_id=', 'labels=');
   return `from dropstream import Client
 
-with Client(${names.project && names.project !== 'default' ? `project="${names.project}"` : ''}) as client:
+with Client(${names.project && names.project !== 'default' ? `project=${JSON.stringify(names.project)}` : ''}) as client:
     run = client.submit({
 ${lines.join('\n')}
     }${options === '' ? '' : `, ${options}`})`;
@@ -81,7 +83,7 @@ function typescriptValue(field: string, value: unknown, enums: Set<string>): str
     return `${type}.${String(value).slice(prefix.length + 1)}`;
   }
   if (wide.has(field)) return `${String(value)}n`;
-  return typeof value === 'string' ? `'${value}'` : JSON.stringify(value);
+  return typeof value === 'string' ? literal(value) : JSON.stringify(value);
 }
 
 /** The file that has an enum. */
@@ -95,4 +97,8 @@ function pythonValue(value: unknown): string {
   return JSON.stringify(value);
 }
 
+/** A text of TypeScript. Links can fill in fields of the form, so nothing that is copied from here may end its quotes. */
+const literal = (text: string): string => `'${JSON.stringify(text).slice(1, -1).replaceAll("'", "\\'")}'`;
+
+const words = (text: string): string => text.split(/\s+/).map(quoted).join(' ');
 const quoted = (text: string): string => (/^[A-Za-z0-9_./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
