@@ -43,12 +43,15 @@ export class TwoProtocols {
     settings: { maxConcurrentStreams: MAX_REQUESTS, maxHeaderListSize: MAX_HEADER_BYTES },
   });
   readonly #sockets = new Set<Socket>();
+  /** Those without a request so far: browsers open some ahead. HTTP/1.1 takes them for busy ones until their deadline. */
+  readonly #silent = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   #ending = false;
 
   constructor(private readonly options: TwoProtocolsOptions) {
     const { tls, onRequest } = options;
     this.#http1.on('request', ((request, response) => {
+      this.#silent.delete(request.socket);
       // A connection that is kept would outlive the server.
       if (this.#ending) response.setHeader('connection', 'close');
       else response.once('close', () => this.#ending && setImmediate(() => this.#http1.closeIdleConnections()));
@@ -96,6 +99,7 @@ export class TwoProtocols {
     this.#ending = true;
     const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#http1.closeIdleConnections();
+    for (const socket of this.#silent) socket.destroy();
     for (const session of this.#sessions) session.close();
     return ended.then(() => void this.#http1.close());
   }
@@ -114,6 +118,7 @@ export class TwoProtocols {
   }
 
   #sniff(socket: Socket): void {
+    this.#awaitRequest(socket);
     const timer = setTimeout(() => socket.destroy(), HEADERS_MS);
     socket.once('close', () => clearTimeout(timer));
     socket.once('readable', () => {
@@ -128,8 +133,18 @@ export class TwoProtocols {
   }
 
   #hand(socket: Socket, isHttp2: boolean): void {
-    if (isHttp2) this.#http2.emit('connection', socket);
-    else this.#http1.emit('connection', socket);
+    if (isHttp2) {
+      this.#silent.delete(socket);
+      this.#http2.emit('connection', socket);
+    } else {
+      if (!this.#silent.has(socket)) this.#awaitRequest(socket);
+      this.#http1.emit('connection', socket);
+    }
+  }
+
+  #awaitRequest(socket: Socket): void {
+    this.#silent.add(socket);
+    socket.once('close', () => this.#silent.delete(socket));
   }
 
   #keep(session: ServerHttp2Session): void {
