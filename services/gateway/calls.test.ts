@@ -141,6 +141,15 @@ describe('calls before a scheduler', { timeout }, () => {
     assert.ok((await binary.listSchedules({ parent })).schedules.length > 0);
   });
 
+  test('headers that gRPC cannot carry are refused, and a token is not repeated', async () => {
+    const call = (headers: Record<string, string>) => post(url, 'SchedulerService/ListSchedules', { parent }, headers);
+    const token = await call({ authorization: 'Bearer secr\u00e9t' });
+    assert.deepEqual([token.status, token.body.code], [401, 'unauthenticated']);
+    assert.ok(!JSON.stringify(token.body).includes('secr'), JSON.stringify(token.body));
+    const project = await call({ 'dropstream-project': 'caf\u00e9' });
+    assert.deepEqual([project.status, project.body.code], [400, 'invalid_argument']);
+  });
+
   test('health is that of the service which is asked about', async () => {
     const check = (service: string) =>
       fetch(`${url}/grpc.health.v1.Health/Check`, {

@@ -2,7 +2,7 @@
 import { type DescMessage, type FileRegistry, fromBinary, type JsonValue, toJson } from '@bufbuild/protobuf';
 import { type Code, ConnectError } from '@connectrpc/connect';
 import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { Unavailable } from '#errors/errors.js';
+import { DeadlineExceeded, Unavailable } from '#errors/errors.js';
 import { Status } from '#protocol/google/rpc/status.js';
 import { toStatus } from '#rpc/status.js';
 import type { Backend } from '../protos.js';
@@ -21,9 +21,12 @@ export interface ErrorContext {
 export function connectErrorOf(error: unknown, { registry, backend, unexpected }: ErrorContext): ConnectError {
   if (error instanceof ConnectError) return error;
   const answered = answerOf(error);
-  const lost = answered?.code === status.UNAVAILABLE && !hasDetails(answered.metadata);
+  // What grpc-js says itself has no details, and names addresses.
+  const own = answered === undefined || hasDetails(answered.metadata) ? undefined : answered.code;
+  const lost = own === status.UNAVAILABLE;
   if (lost) unexpected(error);
-  const sent = answered === undefined || lost ? toStatus(lost ? unreachable(backend) : error, unexpected) : answered;
+  const said = lost ? unreachable(backend) : own === status.DEADLINE_EXCEEDED ? late(backend) : answered === undefined ? error : undefined;
+  const sent = said === undefined ? answered! : toStatus(said, unexpected);
   // The codes of both protocols are the same numbers.
   const made = new ConnectError(sent.details, sent.code as number as Code);
   for (const { typeUrl, value } of detailsOf(sent.metadata)) {
@@ -35,6 +38,7 @@ export function connectErrorOf(error: unknown, { registry, backend, unexpected }
 }
 
 const unreachable = (backend: Backend | undefined): Unavailable => new Unavailable(`the ${backend ?? 'called'} service`, 1000);
+const late = (backend: Backend | undefined): DeadlineExceeded => new DeadlineExceeded(`the call of the ${backend ?? 'called'} service`);
 
 /** What grpc-js has received: the client's errors have it as their cause. */
 function answerOf(error: unknown): Pick<ServiceError, 'code' | 'details' | 'metadata'> | undefined {

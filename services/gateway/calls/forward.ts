@@ -6,7 +6,7 @@ import type { DescMethod, Message } from '@bufbuild/protobuf';
 import { Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
 import type { Identify } from '#auth/identity.js';
 import { checkMethod } from '#auth/policy.js';
-import { FailedPrecondition, NotFound, ResourceExhausted } from '#errors/errors.js';
+import { FailedPrecondition, invalid, NotFound, ResourceExhausted, Unauthenticated } from '#errors/errors.js';
 import { projectKey } from '#rpc/authorize.js';
 import type { Span } from '#telemetry/spans.js';
 import { runWithSpan } from '#telemetry/tracing.js';
@@ -43,6 +43,8 @@ export interface ForwardOptions {
 
 /** Headers that are passed on, besides those of the trace. */
 const passedOn = ['authorization', projectKey];
+/** What gRPC can carry. Of other values grpc-js makes errors that contain them, which a log must not have of a token. */
+const sendable = /^[ -~]*$/;
 const STREAM_RETRY_MS = 1000;
 /** Streams that go on until their caller leaves. */
 const lasting = /^(Watch|Stream)/;
@@ -109,13 +111,15 @@ export class Forwarder {
   async #admit(method: DescMethod, message: Message, context: HandlerContext, record: CallRecord | undefined): Promise<BackendClient> {
     const authorization = context.requestHeader.get('authorization');
     const { identify } = this.options;
+    if (record) record.refused = true;
+    if (authorization !== null && !sendable.test(authorization))
+      throw new Unauthenticated('the authorization header has characters that are not of ASCII');
     if (identify) {
-      if (record) record.refused = true;
       const identity = await identify({ authorization: authorization === null ? [] : [authorization], certificate: () => undefined });
       if (record) record.principal = identity?.principal;
       checkMethod(identity, methodName(method));
-      if (record) record.refused = false;
     }
+    if (record) record.refused = false;
     const backend = backendFor(method, message);
     const client = backend && this.options.clients.of(backend);
     if (client === undefined)
@@ -166,7 +170,9 @@ function optionsOf({ signal, requestHeader }: HandlerContext): BackendCallOption
   const metadata: Record<string, string> = {};
   for (const key of passedOn) {
     const value = requestHeader.get(key);
-    if (value !== null) metadata[key] = value;
+    if (value === null) continue;
+    if (!sendable.test(value)) throw invalid(key, value, 'of printable characters of ASCII');
+    metadata[key] = value;
   }
   return { signal, metadata, idempotent: false };
 }
