@@ -15,6 +15,8 @@ export interface Compared {
 }
 
 const EVERY_MS = 4000;
+/** What a log has in that time is kept, and the next round goes on behind it. */
+const READ_MS = 60_000;
 
 /** @returns the runs in the order of `names`, and a number that changes whenever more was read */
 export function useHistories(names: readonly string[]): { readonly compared: readonly Compared[]; readonly version: number } {
@@ -49,21 +51,25 @@ export function useHistories(names: readonly string[]): { readonly compared: rea
 
 /** The same object if nothing has changed. */
 async function readOne(name: string, before: Compared | undefined, signal: AbortSignal): Promise<Compared> {
+  let [run, history] = [before?.run, before?.history];
   try {
-    const { run } = await call('TrainerService/GetRun', { name }, { signal });
-    const kept = before?.run?.uid === run?.uid ? before?.history : undefined;
+    run = (await call('TrainerService/GetRun', { name }, { signal })).run;
+    const kept = before?.run?.uid === run?.uid ? history : undefined;
     const target = BigInt(run?.logSequence ?? '0');
-    if (kept !== undefined && BigInt(kept.sequence) >= target && before?.error === undefined) return before!;
-    const history = kept ?? new RunHistory(num(run?.stepsPerEpoch));
+    // A run that waits says nothing for long, so nothing is awaited that is there already.
+    if (kept !== undefined && BigInt(kept.sequence) >= target)
+      return before?.error === undefined ? before! : { name, run, history: kept, error: undefined };
+    history = kept ?? new RunHistory(num(run?.stepsPerEpoch));
     const enough = new AbortController();
+    const until = AbortSignal.any([signal, enough.signal, AbortSignal.timeout(READ_MS)]);
     const request = { name, uid: run?.uid, afterSequence: history.sequence };
-    for await (const messages of stream('TrainerService/WatchRun', request, AbortSignal.any([signal, enough.signal]))) {
+    for await (const messages of stream('TrainerService/WatchRun', request, until)) {
       for (const { event } of messages) if (event !== undefined) history.take(event as Event);
       if (BigInt(history.sequence) >= target) break;
     }
     enough.abort();
     return { name, run, history, error: undefined };
   } catch (error) {
-    return { name, run: before?.run, history: before?.history, error: error as Error };
+    return { name, run, history, error: error as Error };
   }
 }
