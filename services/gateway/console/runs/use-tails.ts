@@ -51,27 +51,43 @@ function usePaces(runs: readonly Json<Run>[]): ReadonlyMap<string, Pace> {
 
 function useLosses(runs: readonly Json<Run>[]): ReadonlyMap<string, readonly number[]> {
   const [losses, setLosses] = useState<ReadonlyMap<string, readonly number[]>>(new Map());
+  const [gone] = useState(() => new AbortController());
   const steps = useRef(new Map<string, string>());
-  const queue = runs.slice(0, MOST_RUNS).filter(({ uid = '', step = '0' }) => step !== '0' && steps.current.get(uid) !== step);
-  const wanted = queue.map(({ uid, step }) => `${uid}:${step}`).join();
+  // Lists come faster than the curves of many runs: those that have waited longest have their turn, and what is being read is not begun again.
+  const begun = useRef(new Map<string, number>());
+  const busy = useRef(new Set<string>());
+  const since = ({ uid = '' }: Json<Run>) => begun.current.get(uid) ?? 0;
+  const queue = runs
+    .slice(0, MOST_RUNS)
+    .filter(({ uid = '', step = '0' }) => step !== '0' && steps.current.get(uid) !== step && !busy.current.has(uid))
+    .toSorted((a, b) => since(a) - since(b));
+  // One that failed was begun later than before, so the next list brings the next attempt.
+  const wanted = queue.map((run) => `${run.uid}:${run.step}:${since(run)}`).join();
+  useEffect(() => () => gone.abort(), [gone]);
   useEffect(() => {
     if (wanted === '') return;
-    const end = new AbortController();
+    let replaced = false;
     const rest = [...queue];
     const work = async () => {
-      for (let run = rest.shift(); run !== undefined && !end.signal.aborted; run = rest.shift()) {
+      for (let run = rest.shift(); run !== undefined && !replaced; run = rest.shift()) {
         const { name = '', uid = '', step = '0' } = run;
+        busy.current.add(uid);
+        begun.current.set(uid, performance.now());
         try {
-          const loss = await readLoss(name, end.signal);
+          const loss = await readLoss(name, gone.signal);
           steps.current.set(uid, step);
-          if (!end.signal.aborted) setLosses((before) => new Map(before).set(uid, loss));
+          busy.current.delete(uid);
+          if (!gone.signal.aborted) setLosses((before) => new Map(before).set(uid, loss));
         } catch {
-          // The table itself says if a service is away; the next list brings the next attempt.
+          // The table itself says if a service is away.
+          busy.current.delete(uid);
         }
       }
     };
-    for (let k = 0; k < AT_A_TIME; k++) void work();
-    return () => end.abort();
+    for (let k = busy.current.size; k < AT_A_TIME; k++) void work();
+    return () => {
+      replaced = true;
+    };
   }, [wanted]);
   return losses;
 }
