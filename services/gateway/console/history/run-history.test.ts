@@ -73,6 +73,18 @@ test('every event but trained steps is a line of the log, as a whole sentence', 
     event({ scheduleChanged: { revision: '2', effectiveStep: '12', segments: [] } }),
     event({ dataSkipped: { paths: ['a.jpg'], total: '1' } }),
     event({ checkpointSkipped: { checkpoint: 'c9', reason: 'weights are damaged.' } }),
+    event({ group: { generation: '1', members: [{ worker: 'w1', leaves: [0, 1, 2] }], fromStep: '10' } }),
+    event({
+      group: {
+        generation: '2',
+        members: [
+          { worker: 'w1', leaves: [0] },
+          { worker: 'w2', leaves: [1, 2] },
+        ],
+        fromStep: '11',
+        reason: 'w2 joined',
+      },
+    }),
     event({ pauseRequested: {} }),
     event({ status: { message: 'waits for the data service' } }),
     event({ status: {} }),

@@ -63,6 +63,7 @@ function wordsOf(event: Event): Said | undefined {
       `Checkpoint ${idOf(checkpointSkipped.checkpoint)} cannot be loaded, and the one before it is used: ${checkpointSkipped.reason}`,
       'trouble',
     ];
+  if (event.group !== undefined) return [groupText(event.group)];
   if (event.pauseRequested !== undefined) return ['A pause was asked for. The worker saves a checkpoint after its step and stops.'];
   if (status !== undefined)
     return status.message ? [`The run ${status.message}.`.replace(/\.\.$/, '.'), 'trouble'] : ['The run no longer waits.'];
@@ -74,6 +75,12 @@ function claimText({ attempt, worker, succeeds, engine, engineReason }: NonNulla
   const after = succeeds ? ` after ${succeeds}, which had ended` : '';
   const why = engineReason ? ` It computes with ${enumWord(engine)}, because ${engineReason}.` : '';
   return `${worker || 'A worker'} claimed the run${after} (attempt ${attempt ?? 1}).${why}`;
+}
+
+function groupText({ members = [], fromStep, reason }: NonNullable<Event['group']>): string {
+  const [first, ...others] = members.map(({ worker, leaves = [] }) => `${worker || 'a worker'} (${leaves.length} leaves)`);
+  const who = others.length === 0 ? `${first ?? 'One worker'} alone computes` : `${[first, ...others].join(', ')} compute`;
+  return `${who} the run from step ${count(num(fromStep))} on${reason ? `: ${reason}` : ''}.`.replace(/\.\.$/, '.');
 }
 
 function evaluationText({ result, failure, checkpoint, best }: NonNullable<Event['evaluation']>): Said {
