@@ -162,12 +162,12 @@ test('what is stored is read again; what was damaged is made anew', async () => 
 test('of a log that ends before it should, nothing is stored', async () => {
   const gone: RunKey = { project: 'p', id: 'gone', uid: 'f'.repeat(32) };
   const { key, sequence } = await logOf([attempt(0, 90, 10)]);
-  for (const [of, seen] of [
+  for (const [log, seen] of [
     [gone, 5],
     [key, sequence + 4],
   ] as const) {
     const query = { metrics: all, fromStep: 0, toStep: undefined, points: 50, sequence: seen };
-    await assert.rejects(readSeries(new SeriesStore(store, shape), of, query, signal), LogDamaged);
+    await assert.rejects(readSeries(new SeriesStore(store, shape), log, query, signal), LogDamaged);
   }
   for await (const object of listAll(store, `${seriesPrefix(gone)}/`, { signal })) assert.fail(object.key);
 });
