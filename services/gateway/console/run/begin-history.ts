@@ -4,6 +4,7 @@ import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
 import { mayPass } from '../api/rpc-error.js';
 import { stream } from '../api/stream.js';
+import { isOfRun } from '../history/own-evaluations.js';
 import type { RunHistory } from '../history/run-history.js';
 
 /** The log of more steps than this is not read from its beginning: the trainer thins the curves instead. */
@@ -33,9 +34,9 @@ export async function beginHistory(history: RunHistory, run: Json<Run>, signal: 
     if (signal.aborted || mayPass(error)) throw error;
     return { evaluations: undefined };
   });
-  for (const { spec, result, name: evaluation } of evaluations) {
-    if (!spec?.checkpoint?.startsWith(`${name}/checkpoints/`) || result === undefined) continue;
-    history.addEvaluation({ checkpoint: spec.checkpoint, evaluation, result, step: result.step });
-  }
+  // They come in the order of their names; the last one has the newest accuracy by class.
+  const own = evaluations.filter((evaluation) => isOfRun(evaluation, run)).sort((a, b) => num(a.result?.step) - num(b.result?.step));
+  for (const { spec, result, name: evaluation } of own)
+    if (result !== undefined) history.addEvaluation({ checkpoint: spec?.checkpoint, evaluation, result, step: result.step });
   return String(sequence - NEWEST_RECORDS);
 }

@@ -1,16 +1,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { paceOf, top1ByRun } from './tail.js';
+import { paceOf, scoresByRun, top1Of } from './tail.js';
 
-const checkpoint = (run: string, id: string) => `projects/p/runs/${run}/checkpoints/${id}`;
+const run = {
+  name: 'projects/p/runs/a',
+  createTime: '2026-11-30T10:00:00Z',
+  spec: { evalManifest: 'e'.repeat(64) },
+};
+const evaluation = (id: string, step: string, top1?: number, changed: object = {}) => ({
+  spec: { checkpoint: `projects/p/runs/${id}/checkpoints/c${step}`, manifest: run.spec.evalManifest, ...changed },
+  createTime: '2026-11-30T10:00:00.5Z',
+  result: { step, weights: { loss: 7, ...(top1 !== undefined && { top1 }) } },
+});
 
-test('top-1 by run, in the order of steps; 0 is absent in JSON, and failures have none', () => {
-  const byRun = top1ByRun([
-    { spec: { checkpoint: checkpoint('a', 'c2') }, result: { step: '20', weights: { top1: 12.5 } } },
-    { spec: { checkpoint: checkpoint('a', 'c1') }, result: { step: '10', weights: { loss: 7 } } },
-    { spec: { checkpoint: checkpoint('b', 'c1') } },
+test('the top-1 of a run is that of its own evaluations, in the order of steps; 0 is absent in JSON', () => {
+  const byRun = scoresByRun([
+    evaluation('a', '20', 12.5),
+    evaluation('a', '10'),
+    evaluation('b', '5', 99),
+    evaluation('a', '30', 99, { manifest: 'f'.repeat(64) }),
+    evaluation('a', '31', 99, { gradientStatistics: {} }),
+    { ...evaluation('a', '32', 99), createTime: '2026-11-30T09:59:59Z' },
+    { spec: { checkpoint: 'projects/p/runs/a/checkpoints/c33' } },
   ]);
-  assert.deepEqual([...byRun], [['projects/p/runs/a', [0, 12.5]]]);
+  assert.deepEqual(top1Of(run, byRun.get(run.name) ?? []), [0, 12.5]);
 });
 
 test('the pace of a run is known after two looks, and begins anew when the run goes back', () => {

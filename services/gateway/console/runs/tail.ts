@@ -1,7 +1,9 @@
 /** What the table shows of a run besides the run itself: the curve of its loss, and the top-1 of its checkpoints. */
 import type { Evaluation } from '#protocol/dropstream/v1/evaluator.js';
+import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
+import { isOfRun } from '../history/own-evaluations.js';
 import { smooth } from '../series/smooth.js';
 
 /** Points of a small curve. Twice as many are asked for, because thinned ones are the extremes of ranges. */
@@ -19,18 +21,33 @@ export async function readLoss(name: string, signal: AbortSignal): Promise<numbe
   return [...smooth((series[0]?.values ?? []).map(num), SMOOTHING)].filter(Number.isFinite);
 }
 
-/** The top-1 of the weights, in the order of steps, by the name of the run. */
-export function top1ByRun(evaluations: readonly Json<Evaluation>[]): ReadonlyMap<string, readonly number[]> {
-  const byRun = new Map<string, { step: number; top1: number }[]>();
-  for (const { spec, result } of evaluations) {
+/** What is kept of an evaluation: its counts by class may be thousands of numbers. */
+export interface Score {
+  readonly of: Pick<Json<Evaluation>, 'spec' | 'createTime'>;
+  readonly step: number;
+  readonly top1: number;
+}
+
+/** The scores of weights by the name of the run. */
+export function scoresByRun(evaluations: readonly Json<Evaluation>[]): ReadonlyMap<string, readonly Score[]> {
+  const byRun = new Map<string, Score[]>();
+  for (const { spec, createTime, result } of evaluations) {
     const weights = result?.weights;
     const name = spec?.checkpoint?.split('/').slice(0, 4).join('/');
     if (weights === undefined || name === undefined) continue;
     // A top-1 of 0 is absent in JSON.
-    byRun.set(name, [...(byRun.get(name) ?? []), { step: num(result?.step), top1: num(weights.top1) }]);
+    const score = { of: { spec, createTime }, step: num(result?.step), top1: num(weights.top1) };
+    byRun.set(name, [...(byRun.get(name) ?? []), score]);
   }
-  return new Map([...byRun].map(([name, found]) => [name, found.sort((a, b) => a.step - b.step).map(({ top1 }) => top1)]));
+  return byRun;
 }
+
+/** The top-1 of a run's weights, in the order of steps. */
+export const top1Of = (run: Json<Run>, scores: readonly Score[]): number[] =>
+  scores
+    .filter((score) => isOfRun(score.of, run))
+    .sort((a, b) => a.step - b.step)
+    .map(({ top1 }) => top1);
 
 export interface Pace {
   readonly step: number;

@@ -5,7 +5,7 @@ import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
 import { useCall } from '../api/use-call.js';
 import { stateWord } from '../format/words.js';
-import { type Pace, paceOf, readLoss, top1ByRun } from './tail.js';
+import { type Pace, paceOf, readLoss, scoresByRun, top1Of } from './tail.js';
 
 export interface Tail {
   readonly loss: readonly number[];
@@ -25,17 +25,18 @@ export function useTails(project: string, runs: readonly Json<Run>[]): ReadonlyM
   const paces = usePaces(runs);
   const evaluations = useCall(
     async (signal) =>
-      top1ByRun(
+      scoresByRun(
         (await call('EvaluatorService/ListEvaluations', { parent: project, pageSize: MOST_EVALUATIONS }, { signal })).evaluations ?? [],
       ),
     [project],
     EVALUATIONS_EVERY_MS,
   );
   return new Map(
-    runs.map(({ uid = '', name = '' }) => [
-      uid,
-      { loss: losses.get(uid) ?? [], top1: evaluations.data?.get(name) ?? [], secondsPerStep: paces.get(uid)?.secondsPerStep },
-    ]),
+    runs.map((run) => {
+      const { uid = '', name = '' } = run;
+      const top1 = top1Of(run, evaluations.data?.get(name) ?? []);
+      return [uid, { loss: losses.get(uid) ?? [], top1, secondsPerStep: paces.get(uid)?.secondsPerStep }];
+    }),
   );
 }
 
