@@ -1,9 +1,11 @@
 /** Where reading a run's log begins: at its first record, or, if the run is long, near the newest one. */
+import type { Evaluation } from '#protocol/dropstream/v1/evaluator.js';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
-import { call } from '../api/call.js';
+import { evaluationPages } from '../api/evaluation-pages.js';
 import { type Json, num } from '../api/json.js';
-import { mayPass } from '../api/rpc-error.js';
+import { mayPass, RpcError } from '../api/rpc-error.js';
 import { stream } from '../api/stream.js';
+import { projectOf } from '../format/words.js';
 import { isOfRun } from '../history/own-evaluations.js';
 import type { RunHistory } from '../history/run-history.js';
 
@@ -11,7 +13,6 @@ import type { RunHistory } from '../history/run-history.js';
 const LONG_STEPS = 20_000;
 /** Records that are read of a long log: those of the last minutes. */
 const NEWEST_RECORDS = 200;
-const MOST_EVALUATIONS = 1000;
 
 export const isLong = ({ step }: Json<Run>): boolean => num(step) > LONG_STEPS;
 
@@ -28,15 +29,20 @@ export async function beginHistory(history: RunHistory, run: Json<Run>, signal: 
   enough.abort();
   // The record of the creation has the first ones, and the schedule may have had revisions since then.
   history.segments = run.dropSegments ?? [];
-  const request = { parent: name.split('/').slice(0, 2).join('/'), pageSize: MOST_EVALUATIONS };
-  const { evaluations = [] } = await call('EvaluatorService/ListEvaluations', request, { signal }).catch((error: unknown) => {
-    // Without an evaluator, or for a caller who may not ask it, there are no marks, but there are curves.
-    if (signal.aborted || mayPass(error)) throw error;
-    return { evaluations: undefined };
-  });
-  // They come in the order of their names; the last one has the newest accuracy by class.
-  const own = evaluations.filter((evaluation) => isOfRun(evaluation, run)).sort((a, b) => num(a.result?.step) - num(b.result?.step));
-  for (const { spec, result, name: evaluation } of own)
+  for (const { spec, result, name: evaluation } of await ownEvaluations(run, signal))
     if (result !== undefined) history.addEvaluation({ checkpoint: spec?.checkpoint, evaluation, result, step: result.step });
   return String(sequence - NEWEST_RECORDS);
+}
+
+/** In the order of their steps: the last one has the newest accuracy by class. */
+async function ownEvaluations(run: Json<Run>, signal: AbortSignal): Promise<readonly Json<Evaluation>[]> {
+  const own: Json<Evaluation>[] = [];
+  try {
+    for await (const page of evaluationPages(projectOf(run.name ?? ''), signal))
+      own.push(...page.filter((evaluation) => isOfRun(evaluation, run)));
+  } catch (error) {
+    // Without an evaluator, or for a caller who may not ask it, there are no marks, but there are curves.
+    if (signal.aborted || !(error instanceof RpcError) || mayPass(error)) throw error;
+  }
+  return own.sort((a, b) => num(a.result?.step) - num(b.result?.step));
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { paceOf, scoresByRun, top1Of } from './tail.js';
+import { addScores, paceOf, type Score, top1Of } from './tail.js';
 
 const run = {
   name: 'projects/p/runs/a',
@@ -14,8 +14,9 @@ const evaluation = (id: string, step: string, top1?: number, changed: object = {
 });
 
 test('the top-1 of a run is that of its own evaluations, in the order of steps; 0 is absent in JSON', () => {
-  const byRun = scoresByRun([
-    evaluation('a', '20', 12.5),
+  const byRun = new Map<string, Score[]>();
+  addScores(byRun, [evaluation('a', '20', 12.5)]);
+  addScores(byRun, [
     evaluation('a', '10'),
     evaluation('b', '5', 99),
     evaluation('a', '30', 99, { manifest: 'f'.repeat(64) }),

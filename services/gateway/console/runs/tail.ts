@@ -28,18 +28,18 @@ export interface Score {
   readonly top1: number;
 }
 
-/** The scores of weights by the name of the run. */
-export function scoresByRun(evaluations: readonly Json<Evaluation>[]): ReadonlyMap<string, readonly Score[]> {
-  const byRun = new Map<string, Score[]>();
+/** Adds the scores of weights to those of each run, by its name. */
+export function addScores(byRun: Map<string, Score[]>, evaluations: readonly Json<Evaluation>[]): void {
   for (const { spec, createTime, result } of evaluations) {
     const weights = result?.weights;
     const name = spec?.checkpoint?.split('/').slice(0, 4).join('/');
     if (weights === undefined || name === undefined) continue;
     // A top-1 of 0 is absent in JSON.
     const score = { of: { spec, createTime }, step: num(result?.step), top1: num(weights.top1) };
-    byRun.set(name, [...(byRun.get(name) ?? []), score]);
+    const known = byRun.get(name);
+    if (known === undefined) byRun.set(name, [score]);
+    else known.push(score);
   }
-  return byRun;
 }
 
 /** The top-1 of a run's weights, in the order of steps. */

@@ -1,11 +1,11 @@
 /** Keeps what the table shows of each run up to date, two calls at a time: a browser opens only six connections to a server. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
-import { call } from '../api/call.js';
+import { evaluationPages } from '../api/evaluation-pages.js';
 import { type Json, num } from '../api/json.js';
 import { useCall } from '../api/use-call.js';
 import { stateWord } from '../format/words.js';
-import { type Pace, paceOf, readLoss, scoresByRun, top1Of } from './tail.js';
+import { addScores, type Pace, paceOf, readLoss, type Score, top1Of } from './tail.js';
 
 export interface Tail {
   readonly loss: readonly number[];
@@ -17,17 +17,17 @@ const AT_A_TIME = 2;
 /** Runs beyond this many get no curves. */
 const MOST_RUNS = 100;
 const EVALUATIONS_EVERY_MS = 5000;
-const MOST_EVALUATIONS = 1000;
 
 /** @returns tails by the uid of the run */
 export function useTails(project: string, runs: readonly Json<Run>[]): ReadonlyMap<string, Tail> {
   const losses = useLosses(runs);
   const paces = usePaces(runs);
   const evaluations = useCall(
-    async (signal) =>
-      scoresByRun(
-        (await call('EvaluatorService/ListEvaluations', { parent: project, pageSize: MOST_EVALUATIONS }, { signal })).evaluations ?? [],
-      ),
+    async (signal) => {
+      const byRun = new Map<string, Score[]>();
+      for await (const page of evaluationPages(project, signal)) addScores(byRun, page);
+      return byRun;
+    },
     [project],
     EVALUATIONS_EVERY_MS,
   );

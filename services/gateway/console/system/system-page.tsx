@@ -2,6 +2,7 @@
 import type { Evaluation } from '#protocol/dropstream/v1/evaluator.js';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
+import { evaluationPages } from '../api/evaluation-pages.js';
 import { type Json, num } from '../api/json.js';
 import { useCall } from '../api/use-call.js';
 import { link } from '../app/route.js';
@@ -118,20 +119,26 @@ function Work({ project }: { readonly project: string }) {
 const atWork = ({ engine, attempt, dataWaitShare }: Json<Run>): string =>
   `engine ${enumWord(engine)}, attempt ${attempt ?? 1}, waits for data ${percent(num(dataWaitShare))} of the time`;
 
+const newestOf = (evaluations: readonly Json<Evaluation>[]): readonly Json<Evaluation>[] =>
+  evaluations.toSorted((a, b) => (b.createTime ?? '').localeCompare(a.createTime ?? '')).slice(0, 12);
+
 function Evaluations({ project }: { readonly project: string }) {
   const { data, error } = useCall(
-    async (signal) => (await call('EvaluatorService/ListEvaluations', { parent: project, pageSize: MOST }, { signal })).evaluations ?? [],
+    async (signal) => {
+      let newest: readonly Json<Evaluation>[] = [];
+      for await (const page of evaluationPages(project, signal)) newest = newestOf([...newest, ...page]);
+      return newest;
+    },
     [project],
     EVERY_MS,
   );
-  const newest = (data ?? []).toSorted((a, b) => (b.createTime ?? '').localeCompare(a.createTime ?? '')).slice(0, 12);
   return (
     <section class="card" aria-labelledby="evaluations-title">
       <h2 id="evaluations-title">Evaluations</h2>
       {error && <ErrorNote error={error} stale={data !== undefined} />}
       {data?.length === 0 && <p class="muted">There are no evaluations.</p>}
       <ul class="plain">
-        {newest.map((evaluation) => (
+        {data?.map((evaluation) => (
           <li key={evaluation.uid}>
             {idOf(evaluation.spec?.checkpoint)} of {evaluation.spec?.checkpoint?.split('/')[3]}{' '}
             <span class="muted">{evaluationText(evaluation)}</span>
