@@ -62,8 +62,10 @@ const aftermath = new Aftermath(target);
 const service = (name: string): keyof Addresses =>
   name.startsWith('externalscaler.')
     ? 'trainer'
-    : ((['data', 'scheduler', 'trainer', 'evaluator'] as const).find((one) => name.toLowerCase().includes(`.${one}service`)) ??
-      'scheduler');
+    : name.includes('.GroupService/')
+      ? 'worker'
+      : ((['data', 'scheduler', 'trainer', 'evaluator'] as const).find((one) => name.toLowerCase().includes(`.${one}service`)) ??
+        'scheduler');
 const chosen = [...policy.keys()].filter((name) => values.method?.some((part) => name.includes(part)) ?? true);
 const faults: string[] = [];
 let calls = 0;

@@ -8,6 +8,14 @@ import {
   ListEvaluationsRequest,
   WatchEvaluationRequest,
 } from '#protocol/dropstream/v1/evaluator.js';
+import {
+  AnswerOrderRequest,
+  GetKeyRequest,
+  JoinGroupRequest,
+  LeafResult,
+  LeaveGroupRequest,
+  PutKeyRequest,
+} from '#protocol/dropstream/v1/group.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import {
@@ -58,6 +66,7 @@ export function seedsOf({ trainManifest, evalManifest, checkpoint }: Target): Re
   });
   const scored = { checkpoint, manifest: evalManifest, batchSize: 4, ema: false, cropPct: 0.9 };
   const run = { name: `${parent}/runs/kept` };
+  const uid = '00000000-0000-4000-8000-000000000000';
   const victim = { name: `${parent}/runs/victim` };
   const schedule = { name: `${parent}/schedules/kept` };
   const evaluation = { name: `${parent}/evaluations/kept` };
@@ -159,6 +168,29 @@ export function seedsOf({ trainManifest, evalManifest, checkpoint }: Target): Re
       DeleteEvaluationRequest.encode({ name: `${parent}/evaluations/victim`, etag: '' }).finish(),
     ],
     'dropstream.v1.EvaluatorService/WatchEvaluation': [WatchEvaluationRequest.encode(evaluation).finish()],
+    'dropstream.v1.GroupService/JoinGroup': [
+      JoinGroupRequest.encode({
+        run: run.name,
+        runUid: uid,
+        fence: 2n,
+        worker: 'w',
+        fingerprint: 'native/fp32/portable/0',
+        step: 3n,
+      }).finish(),
+    ],
+    'dropstream.v1.GroupService/AnswerOrder': [
+      {
+        $case: 'compute' as const,
+        value: { results: [LeafResult.fromPartial({ leaf: 1, losses: [0.5], batchSha256: [Buffer.alloc(32)] })] },
+      },
+      { $case: 'stand' as const, value: { step: 3n, leaves: [1, 2], gradNorm: 0.5 } },
+      { $case: 'failure' as const, value: { reason: 'r', peer: 1, betweenMembers: true } },
+    ].map((answer) => AnswerOrderRequest.encode({ run: run.name, member: uid, order: 1n, answer }).finish()),
+    'dropstream.v1.GroupService/LeaveGroup': [LeaveGroupRequest.encode({ run: run.name, member: uid }).finish()],
+    'dropstream.v1.GroupService/PutKey': [
+      PutKeyRequest.encode({ run: run.name, member: uid, generation: 1n, key: 'k', value: Buffer.of(1) }).finish(),
+    ],
+    'dropstream.v1.GroupService/GetKey': [GetKeyRequest.encode({ run: run.name, member: uid, generation: 1n, key: 'k' }).finish()],
     'externalscaler.ExternalScaler/IsActive': scaled,
     'externalscaler.ExternalScaler/StreamIsActive': scaled,
     'externalscaler.ExternalScaler/GetMetricSpec': scaled,

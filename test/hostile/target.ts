@@ -11,7 +11,7 @@ import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedu
 import { connect } from '#rpc/client.js';
 import { follow, TrainingServices } from '../support/training-services.js';
 
-export type Addresses = Readonly<Record<'data' | 'scheduler' | 'trainer' | 'evaluator', string>>;
+export type Addresses = Readonly<Record<'data' | 'scheduler' | 'trainer' | 'evaluator' | 'worker', string>>;
 
 /** What the parent is told. */
 export interface Target {
@@ -59,11 +59,22 @@ async function start(argv: string[]) {
   const data = await services.dataReplica(0, [...argv, '--max-bytes', String(LARGEST_BATCH_BYTES)]);
   const trainer = await services.trainer([...argv, '--role', 'api', '--scheduler', scheduler.address, '--data', data.address]);
   const evaluator = await services.evaluator([...argv, '--role', 'api', '--data', data.address]);
+  // A store of its own keeps it from taking work.
+  const worker = await services.trainer([
+    ...argv,
+    '--role',
+    'worker',
+    '--store',
+    join(services.folder, 'idle-store'),
+    '--data',
+    data.address,
+  ]);
   const addresses: Addresses = {
     data: data.address,
     scheduler: scheduler.address,
     trainer: `127.0.0.1:${trainer.service.port}`,
     evaluator: evaluator.address,
+    worker: `127.0.0.1:${worker.service.port}`,
   };
   return { scheduler: scheduler.client, trainer: trainer.client, evaluator: evaluator.client, addresses };
 }
