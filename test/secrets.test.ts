@@ -330,11 +330,13 @@ function requestOf(path: string, text: string): Buffer {
   return Buffer.from(toBinary(input, filled(input, text)));
 }
 
-const running = new Map<Name, RunningService>();
+/** GroupService is what workers of runs serve; there is no work in the store. */
+const worker = { ...services.trainer, more: ['--role', 'worker', '--data', '127.0.0.1:1'] };
+const running = new Map<Name | 'worker', RunningService>();
 const serviceLogs = logged();
 const audits: string[] = [];
 before(async () => {
-  for (const [name, { config, start, more }] of Object.entries(services) as [Name, (typeof services)[Name]][]) {
+  for (const [name, { config, start, more }] of Object.entries({ ...services, worker }) as [Name | 'worker', (typeof services)[Name]][]) {
     const audit = join(folder, `${name}-audit.log`);
     audits.push(audit);
     const argv = ['--port', '0', '--admin-port', '0', '--store', join(folder, 'served'), '--audit-log', audit, ...more];
@@ -360,7 +362,9 @@ test('headers and every string of every request, in answers, logs, audits and me
       'x-any': printable,
     };
     for (const { name, definition } of everyService) {
-      const service = running.get(name === 'ExternalScaler' ? 'trainer' : (name.replace('Service', '').toLowerCase() as Name))!;
+      const service = running.get(
+        name === 'GroupService' ? 'worker' : name === 'ExternalScaler' ? 'trainer' : (name.replace('Service', '').toLowerCase() as Name),
+      )!;
       const client = new Client(`127.0.0.1:${service.port}`, credentials.createInsecure());
       const answers = await Promise.all(
         Object.values(definition as Record<string, AnyMethod>).flatMap((method) =>

@@ -79,6 +79,7 @@ const requests: Record<string, { readonly type: unknown; readonly definition: ob
     calls: {
       createRun: { parent, runId: 'r', spec: runSpec },
       getRun: { name: run },
+      getRunSeries: { name: run },
       listRuns: { parent },
       deleteRun: { name: run },
       watchRun: { name: run },

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { withoutExecutor } from '../../test/support/executors.js';
-import { compile, precisions } from './index.js';
+import { abilitiesOf } from './engines.js';
+import { compile } from './index.js';
 
 const [imageSize, classes, samples] = [28, 10, 7];
 const draws = new PhiloxDraws(purposeKey(51n, 'evaluate-only.test'));
@@ -12,7 +13,7 @@ const batch = {
   samples,
 };
 
-for (const precision of precisions) {
+for (const precision of abilitiesOf('native').precisions) {
   for (const name of ['vit_nano_p7', 'mixer_nano_p7', 'swin_nano_p2', 'convnext_nano_p2']) {
     test(`${precision}: ${name} compiled for evaluation has the bits of the program that trains, in less memory`, {
       skip: withoutExecutor('native'),

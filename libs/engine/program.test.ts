@@ -12,8 +12,9 @@ import { PhiloxDraws, purposeKey } from '#random/philox.js';
 import { testedExecutors, withoutExecutor } from '../../test/support/executors.js';
 import { maxAbsoluteDifference } from '../../test/support/golden-model.js';
 import { compile } from './compile.js';
+import { abilitiesOf } from './engines.js';
 import type { MicroBatch } from './executable.js';
-import { ExecutorUnavailable, executorNames, listExecutors, type Precision, precisions, UnknownExecutor } from './index.js';
+import { ExecutorUnavailable, executorNames, listExecutors, type Precision, UnknownExecutor } from './index.js';
 import type { NamedTensor, OptimizerStep, Program, StepRequest } from './program.js';
 
 const shapes = { imageSize: 14, classes: 5, batch: 6 };
@@ -240,7 +241,7 @@ test('tfjs-cpu: no tensor outlives the call that made it, and none the program',
   assert.equal(tf.memory().numTensors, empty);
 });
 
-for (const precision of precisions) {
+for (const precision of abilitiesOf('native').precisions) {
   test(`native: after the first step in ${precision} nothing is allocated but the results`, {
     skip: withoutExecutor('native'),
   }, async () => {

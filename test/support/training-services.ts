@@ -68,7 +68,8 @@ export class TrainingServices {
     }
     const services = new TrainingServices(folder, storeUri, store, manifests[0]!, manifests[1]!);
     services.#closing.push(
-      () => rm(folder, { recursive: true, force: true }),
+      // Workers that a test ends after this may still look at the queue, and leave their mark there.
+      () => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }),
       () => store.close(),
     );
     return services;

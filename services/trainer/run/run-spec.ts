@@ -169,9 +169,6 @@ function checkEngine(
     model: models && { name: value.model, family: models.family(value.model) },
   });
   for (const lack of found) refuse(false, lack.field, lack.value, `${lack.allowed} on engine ${engine}`);
-  // The members of a group would have to agree on the scale of every step.
-  const alone = (value.workers?.max ?? 1) <= 1 || !sound('precision') || precisions.wordOf(value.precision) !== 'f16';
-  refuse(alone, 'precision', 'f16', 'fp32 or bf16 if several workers may compute the run (workers.max)');
 }
 
 /** Checks the options that only some models have. */
