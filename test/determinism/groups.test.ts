@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, type TestContext, test } from 'node:test';
 import { collectivesAvailable } from '#collectives/index.js';
+import { Unavailable } from '#errors/errors.js';
 import { Precision } from '#protocol/dropstream/v1/engine_types.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type GroupRecord, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
@@ -69,8 +70,18 @@ function batchesOf(events: readonly RunEvent[]): string[] {
 const groupsOf = (events: readonly RunEvent[]): GroupRecord[] =>
   events.flatMap(({ event }) => (event?.$case === 'group' ? [event.value] : []));
 
+/** All events of a run that ends. A connection that is dropped while the machine is busy is made again, as every watcher of a run does. */
+async function eventsOf(name: string, timeoutMs: number, times = 3): Promise<RunEvent[]> {
+  try {
+    return await follow(trainer, name, undefined, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof Unavailable) || times === 1) throw error;
+    return await eventsOf(name, timeoutMs, times - 1);
+  }
+}
+
 async function historyOf(name: string, timeoutMs = 120_000): Promise<History> {
-  const events = await follow(trainer, name, undefined, timeoutMs);
+  const events = await eventsOf(name, timeoutMs);
   const { run } = await trainer.getRun({ name }, soon);
   assert.equal(run?.state, RunState.SUCCEEDED, run?.failure);
   const { checkpoint } = await trainer.getCheckpoint({ name: `${name}/checkpoints/latest` }, soon);
