@@ -145,7 +145,8 @@ test('every address is that of a service with pods behind it, and the network po
       const lets = (rules: readonly Rule[], side: 'from' | 'to', labels: Pod['labels'], ports: readonly unknown[]) =>
         rules.some(
           (rule) =>
-            rule.ports.some((entry) => ports.includes(entry.port)) &&
+            // Without ports, a rule is about all of them.
+            (rule.ports?.some((entry) => ports.includes(entry.port)) ?? true) &&
             (rule[side] ?? []).some(
               (peer) => peer[fromPeer] !== undefined && (!from || selects(peer.podSelector?.matchLabels ?? {}, labels)),
             ),
@@ -164,7 +165,7 @@ test('every address is that of a service with pods behind it, and the network po
 });
 
 interface Rule {
-  readonly ports: readonly { readonly port: string | number }[];
+  readonly ports?: readonly { readonly port: string | number }[];
   readonly from?: readonly Peer[];
   readonly to?: readonly Peer[];
 }

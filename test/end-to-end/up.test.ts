@@ -92,7 +92,7 @@ test('over a directory: a run, reflection, series, Prometheus', { timeout: 300_0
 
   await t.test('the configuration that `up` writes is one of a real Prometheus: all services, rules and alerts', async (t) => {
     if ('skip' in prometheus) return t.skip(prometheus.skip);
-    const names = up.services.map(({ name }) => name).sort();
+    const names = [...up.services.map(({ name }) => name), 'gateway'].sort();
     await until(
       'every service is scraped',
       async () => {
