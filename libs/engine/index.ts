@@ -9,7 +9,7 @@ export type { Fingerprint } from './fingerprint.js';
 export { leafRanges, type Subtree, subtreesWithin } from './gradient-tree.js';
 export { HostImages, type ImagePreparation, type PreparedImages } from './images.js';
 export { afterStep, firstLossScaling, type LossScaling } from './loss-scaling.js';
-export { type Precision, precisions } from './precision.js';
+export type { Precision } from './precision.js';
 export type {
   LeafRequest,
   NamedTensor,
