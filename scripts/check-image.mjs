@@ -15,7 +15,7 @@ const BASE = 'docker.io/library/node:24-bookworm-slim';
 const MOST_MB = { cpu: 90, gpu: 700 };
 /** What no image has: compilers, tools of development, tests. */
 const UNWANTED =
-  /^usr\/bin\/(gcc|g\+\+|c\+\+|cc|make|cmake|ld|nasm|ccache|python3)|\.test\.[jt]s$|^app\/(dist\/)?(test|scripts)\/|^app\/node_modules\/(typescript|tsx|esbuild|@biomejs|@types|knip|yaml)\/|\.d\.ts$/;
+  /^usr\/bin\/(gcc|g\+\+|c\+\+|cc|make|cmake|ld|nasm|ccache|python3)|\.test\.[jt]s$|^app\/(dist\/)?(test|scripts)\/|^app\/node_modules\/(typescript|tsx|esbuild|@biomejs|@types|knip|playwright-core|axe-core)\/|\.d\.ts$/;
 const MINUTE_MS = 60_000;
 
 class CheckFailed extends Error {}
