@@ -148,8 +148,17 @@ test('f16 is refused with its field on every other engine, before a run exists',
   const services = await TrainingServices.open();
   t.after(() => services.close());
   const { client } = await services.trainer(['--role', 'api']);
-  const several = services.spec({ engine: Engine.WEBGPU, precision: Precision.F16, workers: { min: 1, max: 2 } });
-  await assert.rejects(client.createRun({ parent, runId: 'f16', spec: several }, soon), /spec\.precision is "f16", must be .*workers\.max/);
+  const several = services.spec({
+    engine: Engine.WEBGPU,
+    precision: Precision.F16,
+    updateFreq: 2,
+    gradientLeaves: 2,
+    workers: { min: 1, max: 2 },
+  });
+  await assert.rejects(
+    client.createRun({ parent, runId: 'f16', spec: several }, soon),
+    /spec\.workers\.max is .*must be 1 with precision f16/,
+  );
   for (const engine of [Engine.NATIVE, Engine.AUTO, Engine.TFJS]) {
     const run = services.spec({ engine, precision: Precision.F16 });
     await assert.rejects(
