@@ -3,10 +3,11 @@
 // anything. Skips when the stamp (sources, compiler, Node ABI) is current.
 //
 // DROPSTREAM_NATIVE=compile (or npm install --build-from-source) always compiles, DROPSTREAM_NATIVE=prebuilt never does. --force compiles again.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run, versionOf } from './native/commands.mjs';
+import { dropForeignCache } from './native/foreign-cache.mjs';
 import { findPrebuilt, usePrebuilt } from './native/prebuilt.mjs';
 import {
   addon,
@@ -105,10 +106,7 @@ async function compile(otherwise) {
     ...(compiler.command ? [`-DCMAKE_CXX_COMPILER=${compiler.command}`] : []),
     ...(launcher ? [`-DCMAKE_C_COMPILER_LAUNCHER=${launcher}`, `-DCMAKE_CXX_COMPILER_LAUNCHER=${launcher}`] : []),
   ];
-  const cache = join(build, 'CMakeCache.txt');
-  // A cache made in another folder (a copied or packed tree) makes CMake refuse. Only what others build below this folder is worth keeping.
-  if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`))
-    for (const entry of readdirSync(build)) if (!ofOthers.has(entry)) rmSync(join(build, entry), { recursive: true });
+  dropForeignCache(build, ofOthers);
   // A prebuilt addon would look newer to make than the objects.
   if (currentStamp()?.startsWith('prebuilt ') || force) rmSync(addon, { force: true });
   mkdirSync(build, { recursive: true });

@@ -2,10 +2,11 @@
 // (14 or newer) and what the addon needs to be configured; nothing is compiled. Ends with 1 where a file is not as it should be, with 2 where
 // a tool is missing or an argument is unknown.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dropForeignCache } from './native/foreign-cache.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, 'libs', 'native');
@@ -57,9 +58,7 @@ function format() {
 
 /** One compile command per source of ours. */
 function compileCommands() {
-  const cache = join(build, 'CMakeCache.txt');
-  if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`))
-    rmSync(build, { recursive: true });
+  dropForeignCache(build);
   const options = [
     '-DCMAKE_BUILD_TYPE=Release',
     '-DDROPSTREAM_TESTS=ON',

@@ -2,10 +2,11 @@
 // each to prebuilt/PLATFORM, which `npm pack ./prebuilt/PLATFORM` packs. Linux's are cross-compiled by Zig, with libjpeg-turbo and the C++ library inside,
 // against an old C library; a Mac builds its own. Ends with 1 where one fails, is too large or asks for more than it may. x86-64 needs nasm.
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run, versionOf } from './native/commands.mjs';
+import { dropForeignCache } from './native/foreign-cache.mjs';
 import { packageName, platformName, prebuiltFolder, unfit } from './native/prebuilt.mjs';
 import { build, hashContents, hashNumerics, hashSources, jpegSource, neededFolder, root, source } from './native/sources.mjs';
 import { checkBinary } from './prebuild/check-binary.mjs';
@@ -22,9 +23,7 @@ async function must(command, args, env) {
 /** Compiles for one platform. @returns the addon, and the compiler's name */
 async function compile(name, platform) {
   const folder = join(build, `prebuild-${name}`);
-  const cache = join(folder, 'CMakeCache.txt');
-  if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`))
-    rmSync(folder, { recursive: true });
+  dropForeignCache(folder);
   mkdirSync(folder, { recursive: true });
   if (platform.target === undefined && name !== platformName())
     throw new Error(`${name} is built on such a machine only, and this is ${platformName()}`);

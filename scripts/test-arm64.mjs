@@ -4,11 +4,12 @@
 // the checkout (DROPSTREAM_SHARED). A processor without FEAT_BF16 must have the path neon and not neon_bf16.
 // Ends with 1 where anything differs, with 2 where a tool is missing.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { versionOf } from './native/commands.mjs';
+import { dropForeignCache } from './native/foreign-cache.mjs';
 import { build, hashNumerics, jpegSource, neededFolder, root, source } from './native/sources.mjs';
 
 const MINUTE_MS = 60_000;
@@ -33,9 +34,7 @@ const emulated = (cpu, command, args, options) =>
   run('qemu-aarch64', ['-L', '/usr/aarch64-linux-gnu', '-cpu', cpu, command, ...args], options);
 
 async function compile() {
-  const cache = join(folder, 'CMakeCache.txt');
-  if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`))
-    rmSync(folder, { recursive: true });
+  dropForeignCache(folder);
   const options = [
     '-DCMAKE_BUILD_TYPE=Release',
     '-DCMAKE_SYSTEM_NAME=Linux',

@@ -2,10 +2,11 @@
 // ThreadSanitizer, on every instruction set that this CPU has. Each has a build folder of its own, so a second run only compiles what changed.
 // Prints which paths ran; ends with 1 where a sanitizer or a check reports anything. Needs what the addon needs, and the compiler's sanitizers.
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dropForeignCache } from './native/foreign-cache.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, 'libs', 'native');
@@ -50,9 +51,7 @@ async function must(command, args, timeout) {
 
 async function build(name, flags) {
   const folder = join(source, 'build', `sanitize-${name}`);
-  const cache = join(folder, 'CMakeCache.txt');
-  if (existsSync(cache) && !readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`))
-    rmSync(folder, { recursive: true });
+  dropForeignCache(folder);
   const configure = [
     '-DDROPSTREAM_ADDON=OFF',
     '-DDROPSTREAM_TESTS=ON',

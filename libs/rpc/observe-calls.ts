@@ -8,6 +8,7 @@ import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-m
 import type { Logger } from '#telemetry/logger.js';
 import type { Span } from '#telemetry/spans.js';
 import type { Admit, KnownCallers } from './admit-calls.js';
+import { levelOfStatus, uneventful } from './call-level.js';
 import { endServerSpan, exemplarOf } from './call-spans.js';
 import { blameCaller } from './callers-fault.js';
 import { type GrpcStatus, toStatus } from './status.js';
@@ -27,19 +28,6 @@ export interface CallFacts {
 const quiet = /^(grpc\.health|grpc\.reflection)\./;
 /** Reads, and what members of a group tell their leader, are frequent if they succeeded or were cancelled: a trainer makes dozens a second. */
 const reading = /^(Get|List|Describe|Preview|Watch|AnswerOrder$|PutKey$)/;
-const uneventful = new Set(['OK', 'CANCELLED', 'DEADLINE_EXCEEDED']);
-/** Statuses that are the caller's fault are logged at `info`; all others at `warn`. */
-const callersFault = new Set([
-  'OK',
-  'CANCELLED',
-  'INVALID_ARGUMENT',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'ABORTED',
-  'FAILED_PRECONDITION',
-  'PERMISSION_DENIED',
-  'UNAUTHENTICATED',
-]);
 
 export interface ObserveOptions {
   readonly metrics: GrpcMetrics;
@@ -175,5 +163,5 @@ interface EndedCall extends Pick<AuditedCall, 'rpc' | 'code' | 'principal'> {
 function levelOf({ service, method }: GrpcMethod, code: string): 'trace' | 'debug' | 'info' | 'warn' {
   if (quiet.test(service)) return 'trace';
   if (reading.test(method) && uneventful.has(code)) return 'debug';
-  return callersFault.has(code) ? 'info' : 'warn';
+  return levelOfStatus(code);
 }

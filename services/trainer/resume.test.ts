@@ -7,7 +7,7 @@ import { readManifest } from '#storage/checkpoint.js';
 import { encodeManifest } from '#storage/checkpoint-manifest.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { freezableStore } from '../../test/support/freezable-store.js';
-import { follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
+import { batchesOf, follow, lossesOf, type Trainer, TrainingServices } from '../../test/support/training-services.js';
 import { trainerConfig } from './config.js';
 import { createTrainerMetrics } from './metrics.js';
 import { createRunWorker } from './worker/run-worker.js';
@@ -41,18 +41,6 @@ before(async () => {
   await worker.service.close();
 });
 after(() => services.close());
-
-/** SHA-256 of every batch of the run's history, by step. */
-function batchesOf(events: readonly RunEvent[]): string[] {
-  const hashes: string[] = [];
-  for (const { event } of events) {
-    if (event?.$case === 'resumed') hashes.length = Number(event.value.fromStep);
-    if (event?.$case !== 'steps') continue;
-    for (const { step, batchSha256 } of event.value.steps)
-      hashes[Number(step)] = batchSha256.map((hash) => Buffer.from(hash).toString('hex')).join();
-  }
-  return hashes;
-}
 
 function assertUndisturbed(events: readonly RunEvent[]): void {
   assert.deepEqual(lossesOf(events), lossesOf(undisturbed));

@@ -7,7 +7,7 @@ import { Precision } from '#protocol/dropstream/v1/engine_types.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type GroupRecord, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type ServiceProcess, sourceFlags, startService } from '../support/processes.js';
-import { follow, lossesOf, type Trainer, TrainingServices } from '../support/training-services.js';
+import { batchesOf, follow, lossesOf, type Trainer, TrainingServices } from '../support/training-services.js';
 
 const found = collectivesAvailable();
 const skip = found.available ? false : `no Gloo: ${found.reason}`;
@@ -54,17 +54,6 @@ interface History {
 function worker(t: Pick<TestContext, 'after'>, name: string, env: Record<string, string> = {}): Promise<ServiceProcess> {
   const quick = ['--poll-ms', '50', '--lease-ttl-ms', '2000', '--backoff-ms', '50', '--member-silence-ms', '2000'];
   return startService(t, 'trainer', ['--role', 'worker', '--store', services.storeUri, '--data', data, '--instance', name, ...quick], env);
-}
-
-function batchesOf(events: readonly RunEvent[]): string[] {
-  const hashes: string[] = [];
-  for (const { event } of events) {
-    if (event?.$case === 'resumed') hashes.length = Number(event.value.fromStep);
-    if (event?.$case !== 'steps') continue;
-    for (const { step, batchSha256 } of event.value.steps)
-      hashes[Number(step)] = batchSha256.map((hash) => Buffer.from(hash).toString('hex')).join();
-  }
-  return hashes;
 }
 
 const groupsOf = (events: readonly RunEvent[]): GroupRecord[] =>

@@ -181,3 +181,15 @@ export function lossesOf(events: readonly RunEvent[]): number[] {
   }
   return losses;
 }
+
+/** SHA-256 of every batch of the run's history, by step. */
+export function batchesOf(events: readonly RunEvent[]): string[] {
+  const hashes: string[] = [];
+  for (const { event } of events) {
+    if (event?.$case === 'resumed') hashes.length = Number(event.value.fromStep);
+    if (event?.$case !== 'steps') continue;
+    for (const { step, batchSha256 } of event.value.steps)
+      hashes[Number(step)] = batchSha256.map((hash) => Buffer.from(hash).toString('hex')).join();
+  }
+  return hashes;
+}

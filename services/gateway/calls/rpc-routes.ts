@@ -5,6 +5,7 @@ import { createConnectRouter, createContextValues, type HandlerContext } from '@
 import type { UniversalHandler } from '@connectrpc/connect/protocol';
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { type Audit, credentialKind } from '#auth/audit.js';
+import { levelOfStatus, uneventful } from '#rpc/call-level.js';
 import { endServerSpan, exemplarOf, serverSpan } from '#rpc/call-spans.js';
 import { type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
@@ -30,16 +31,6 @@ export interface RpcRoutesOptions {
 
 /** Reads that succeeded or were cancelled are frequent. */
 const reading = /^(Get|List|Describe|Preview|Watch|Check|IsActive)/;
-const uneventful = new Set(['OK', 'CANCELLED', 'DEADLINE_EXCEEDED']);
-const serversFault = new Set([
-  'UNKNOWN',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'RESOURCE_EXHAUSTED',
-  'DEADLINE_EXCEEDED',
-  'UNIMPLEMENTED',
-]);
 
 export class RpcRoutes {
   readonly #handlers = new Map<string, UniversalHandler>();
@@ -137,5 +128,5 @@ function codeOf(record: CallRecord, method: DescMethod, left: boolean, httpStatu
 
 function levelOf(method: DescMethod, code: string): 'debug' | 'info' | 'warn' {
   if (reading.test(method.name) && uneventful.has(code)) return 'debug';
-  return serversFault.has(code) ? 'warn' : 'info';
+  return levelOfStatus(code);
 }

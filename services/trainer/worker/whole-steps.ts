@@ -2,13 +2,11 @@
 import { afterStep, firstLossScaling, type LossScaling, type Program } from '#engine/index.js';
 import { countTopK } from '#nn/metrics.js';
 import type { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
-import type { PreparedBatch, PreparedBatches } from '#training/prepared-batches.js';
+import type { PreparedBatch } from '#training/prepared-batches.js';
 import { mixes, type ResolvedSpec } from '../run/run-spec.js';
 import type { ComputeStep } from './run-loop.js';
 import { StepScalars } from './step-scalars.js';
-
-/** Micro-batches in order. */
-export type BatchSource = Pick<PreparedBatches, 'next'>;
+import { type BatchSource, releaseBatches, takeBatches } from './take-batches.js';
 
 export interface WholeStepsOptions {
   readonly program: Program;
@@ -30,10 +28,8 @@ export function wholeSteps(options: WholeStepsOptions): ComputeStep {
   let scaling = program.fingerprint.precision === 'f16' ? (options.lossScaling ?? firstLossScaling) : undefined;
   return async (step, rates, signal) => {
     const begun = performance.now();
-    const micro = await take(batches, spec.updateFreq, signal);
-    const release = (): void => {
-      for (const batch of micro) batch.release();
-    };
+    const micro = await takeBatches(batches, spec.updateFreq, 'the step', signal);
+    const release = (): void => releaseBatches(micro);
     try {
       const dataWaitSeconds = (performance.now() - begun) / 1000;
       const samples = micro.reduce((sum, batch) => sum + batch.samples, 0);
@@ -71,21 +67,6 @@ export function wholeSteps(options: WholeStepsOptions): ComputeStep {
       throw error;
     }
   };
-}
-
-async function take(batches: BatchSource, count: number, signal: AbortSignal): Promise<PreparedBatch[]> {
-  const taken: PreparedBatch[] = [];
-  try {
-    while (taken.length < count) {
-      const batch = await batches.next(signal);
-      if (batch === undefined) throw new Error(`the step lacks ${count - taken.length} batches, because the batches of the run ended`);
-      taken.push(batch);
-    }
-    return taken;
-  } catch (error) {
-    for (const batch of taken) batch.release();
-    throw error;
-  }
 }
 
 /** Class of every sample of some batches, before mixing. */

@@ -31,7 +31,7 @@ export function roughly(value: number): string {
 /** `149 MB`; units are powers of 1,000. */
 export function bytes(value: number): string {
   if (value < 1000) return `${value} B`;
-  return `${roughly(value).replace(/k$/, 'k')}B`;
+  return `${roughly(value)}B`;
 }
 
 /** A rate or a loss with `digits` significant digits, with an exponent only where the text would be long. */

@@ -47,21 +47,19 @@ export class Helper {
     this.#standby = new Standby(stepsPerEpoch, spec.batchSize * spec.updateFreq);
     this.#batches = groupBatches({ data, project: entry.project, spec, stepsPerEpoch, program, logger: this.#options.logger, signal });
     this.#local = new LocalParticipant({
-      ...{
-        worker,
-        program,
-        spec,
-        dropKind: view.dropKind,
-        batches: {
-          use: (leaves, step) => this.#batches.use(leaves, step),
-          take: (step, leaf, waits) => this.#batches.take(step, leaf, AbortSignal.any([waits, this.#ended])),
-        },
-        host,
-        silenceMs,
-        step: 0,
-        standby: this.#standby,
-        signal,
+      worker,
+      program,
+      spec,
+      dropKind: view.dropKind,
+      batches: {
+        use: (leaves, step) => this.#batches.use(leaves, step),
+        take: (step, leaf, waits) => this.#batches.take(step, leaf, AbortSignal.any([waits, this.#ended])),
       },
+      host,
+      silenceMs,
+      step: 0,
+      standby: this.#standby,
+      signal,
       keysOf: (generation) => this.#membership!.keysOf(generation),
     });
   }

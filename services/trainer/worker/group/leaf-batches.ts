@@ -4,6 +4,7 @@
  */
 import { leafRanges } from '#engine/index.js';
 import type { PreparedBatch, PreparedBatches } from '#training/prepared-batches.js';
+import { releaseBatches, takeBatches } from '../take-batches.js';
 
 /** Which micro-batches are read: from a step on, those for which `takes` is true by their index within their step. */
 export interface LeafReading {
@@ -52,7 +53,7 @@ export class LeafBatches {
     const count = this.#count(leaf);
     try {
       if ((await this.#advance(step, leaf, signal)) && this.#ahead !== undefined) {
-        const taken = await taking(this.#ahead, count, signal);
+        const taken = await takeBatches(this.#ahead, count, 'a leaf', signal);
         this.#passed();
         return taken;
       }
@@ -63,7 +64,7 @@ export class LeafBatches {
     }
     const once = this.#open([leaf], step, count);
     try {
-      return await taking(once, count, signal);
+      return await takeBatches(once, count, 'a leaf', signal);
     } finally {
       await once.close();
     }
@@ -78,7 +79,7 @@ export class LeafBatches {
     if (this.#ahead === undefined || !this.#home.includes(leaf)) return false;
     const isBefore = (): boolean => this.#next.step < step || (this.#next.step === step && this.#nextLeaf() < leaf);
     while (isBefore()) {
-      for (const batch of await taking(this.#ahead, this.#count(this.#nextLeaf()), signal)) batch.release();
+      releaseBatches(await takeBatches(this.#ahead, this.#count(this.#nextLeaf()), 'a leaf', signal));
       this.#passed();
     }
     return this.#next.step === step && this.#nextLeaf() === leaf;
@@ -113,20 +114,5 @@ export class LeafBatches {
     const dropped = this.#ahead;
     this.#ahead = undefined;
     await dropped?.close();
-  }
-}
-
-async function taking(batches: PreparedBatches, count: number, signal: AbortSignal): Promise<PreparedBatch[]> {
-  const taken: PreparedBatch[] = [];
-  try {
-    while (taken.length < count) {
-      const batch = await batches.next(signal);
-      if (batch === undefined) throw new Error(`a leaf lacks ${count - taken.length} batches, because the batches of the run ended`);
-      taken.push(batch);
-    }
-    return taken;
-  } catch (error) {
-    for (const batch of taken) batch.release();
-    throw error;
   }
 }

@@ -23,9 +23,9 @@ import type {
   StandAnswer,
 } from '#protocol/dropstream/v1/group.js';
 import type { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
-import type { PreparedBatch } from '#training/prepared-batches.js';
 import { mixes, type ResolvedSpec } from '../../run/run-spec.js';
 import { StepScalars } from '../step-scalars.js';
+import { releaseBatches } from '../take-batches.js';
 import { labelsOf } from '../whole-steps.js';
 import type { LeafBatches } from './leaf-batches.js';
 import { type Participant, StaleOrder } from './participant.js';
@@ -202,7 +202,7 @@ export class LocalParticipant implements Participant {
         backwardSeconds: seconds.backward,
       };
     } finally {
-      release(micro);
+      releaseBatches(micro);
     }
   }
 
@@ -305,8 +305,4 @@ function stateIn(memory: ArrayBuffer, { parameters }: Program, ema: boolean): Pr
       return { name, shape, data };
     });
   return { weights: part(), first_moment: part(), second_moment: part(), ...(ema && { ema: part() }) };
-}
-
-function release(micro: readonly PreparedBatch[]): void {
-  for (const batch of micro) batch.release();
 }
