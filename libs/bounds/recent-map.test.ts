@@ -29,3 +29,22 @@ test('a RecentMap keeps the most recently used entries, and no more than its lim
     }),
   );
 });
+
+test('with sizes, a RecentMap keeps as much as fits, and always the newest entry', () => {
+  const map = new RecentMap<string, string>(10, ({ length }) => length);
+  map.set('a', 'xxxx');
+  map.set('b', 'xxxx');
+  map.get('a');
+  map.set('c', 'xx');
+  assert.deepEqual([...map.keys()], ['b', 'a', 'c']);
+  map.set('d', 'x');
+  assert.deepEqual([...map.keys()], ['a', 'c', 'd']);
+  map.set('a', 'x');
+  map.set('e', 'xxxxxx');
+  assert.deepEqual([...map.keys()], ['c', 'd', 'a', 'e']);
+  map.set('f', 'x'.repeat(20));
+  assert.deepEqual([...map.keys()], ['f']);
+  map.delete('f');
+  map.set('g', 'x'.repeat(10));
+  assert.deepEqual([...map.keys()], ['g'], 'what was deleted counts no more');
+});

@@ -1,8 +1,15 @@
-/** A map of at most `limit` entries; drops the one that was not used for the longest time. Values must not be undefined. */
+/**
+ * A map of at most `limit` entries, or, with `sizeOf`, of entries whose sizes are at most `limit` together; drops the one that was not used for the longest
+ * time, but never the newest one. Values must not be undefined, and keep their size.
+ */
 export class RecentMap<K, V> {
   readonly #map = new Map<K, V>();
+  #size = 0;
 
-  constructor(readonly limit: number) {}
+  constructor(
+    readonly limit: number,
+    private readonly sizeOf: (value: V) => number = () => 1,
+  ) {}
 
   /** The keys, those that were not used for the longest time first. */
   keys(): IterableIterator<K> {
@@ -28,9 +35,10 @@ export class RecentMap<K, V> {
   }
 
   set(key: K, value: V): void {
-    this.#map.delete(key);
+    this.delete(key);
     this.#map.set(key, value);
-    if (this.#map.size > this.limit) this.#map.delete(this.#map.keys().next().value as K);
+    this.#size += this.sizeOf(value);
+    while (this.#size > this.limit && this.#map.size > 1) this.delete(this.#map.keys().next().value as K);
   }
 
   /** The value of `key`; it is made if there is none. */
@@ -43,6 +51,9 @@ export class RecentMap<K, V> {
   }
 
   delete(key: K): void {
+    const value = this.#map.get(key);
+    if (value === undefined) return;
     this.#map.delete(key);
+    this.#size -= this.sizeOf(value);
   }
 }

@@ -26,16 +26,16 @@ const usualShape: SeriesShape = { blockRecords: 256, chapterBlocks: 64 };
 const DIGITS = 12;
 /** A record has a thousand steps at most. */
 const maxBytes = 64 << 20;
-/** Of runs with 10 steps in a record, the blocks of a chapter are 12 MB, and a chapter is 0.7 MB. */
-const keptBlocks = 256;
-const keptChapters = 64;
+/** Of runs with 10 steps in a record, the blocks of a chapter are 12 MB, and a chapter is 0.7 MB; of those with a thousand, a hundred times as much. */
+const keptBlockBytes = 48 << 20;
+const keptChapterBytes = 48 << 20;
 /** How long making one may take, whoever waits for it. */
 const makingMs = 300_000;
 const sideBySide = 8;
 
 export class SeriesStore {
-  readonly #blocks = new RecentMap<string, StepColumns>(keptBlocks);
-  readonly #chapters = new RecentMap<string, Chapter>(keptChapters);
+  readonly #blocks = new RecentMap<string, StepColumns>(keptBlockBytes, bytesOfColumns);
+  readonly #chapters = new RecentMap<string, Chapter>(keptChapterBytes, bytesOfChapter);
   readonly #making = new Map<string, Promise<unknown>>();
 
   constructor(
@@ -130,6 +130,11 @@ export class SeriesStore {
     return made;
   }
 }
+
+const bytesOfColumns = ({ steps, values }: StepColumns): number => steps.byteLength * (1 + values.length);
+
+const bytesOfChapter = ({ firstSteps, extremes: { numbers, metrics } }: Chapter): number =>
+  2 * firstSteps.byteLength + numbers.byteLength * (1 + 4 * metrics.length);
 
 const keyOf = (key: RunKey, kind: 'blocks' | 'chapters', number: number): string =>
   `${seriesPrefix(key)}/${kind}/${String(number).padStart(DIGITS, '0')}`;
