@@ -132,6 +132,19 @@ describe('callers', { timeout }, () => {
         InvalidArgument,
       );
   });
+
+  test('where nobody needs a token, the names of the gateway must be given, or that it may have any', async (t) => {
+    const open = ['--host', '0.0.0.0', '--port', '0', '--admin-port', '0', '--allow-remote', '--allow-anonymous'];
+    await assert.rejects(start(gatewayConfig.parse({ argv: open })), /allowed-host/);
+    for (const [name, answers] of [
+      ['train.test', 421],
+      ['*', 503],
+    ] as const) {
+      const gateway = await start(gatewayConfig.parse({ argv: [...open, '--scheduler', '127.0.0.1:1', '--allowed-host', name] }));
+      t.after(() => gateway.close());
+      assert.equal(await status(`http://127.0.0.1:${gateway.port}`, { host: 'somebody.test' }), answers, name);
+    }
+  });
 });
 
 describe('hostile requests', { timeout }, () => {

@@ -8,7 +8,7 @@ const { quotas: _quotas, tokenFile: _tokenFile, ...shared } = serviceOptions({ p
 
 const hostName = z
   .string()
-  .regex(/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/i, { error: 'a name or an address without a port, and IPv6 in brackets' });
+  .regex(/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+|\*)$/i, { error: 'a name or an address without a port, and IPv6 in brackets; or * for any name' });
 const origin = z.string().regex(/^https?:\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i, {
   error: 'http:// or https://, a host, and a port if it is not the usual one; without a path',
 });
@@ -37,7 +37,7 @@ export const gatewayOptions = {
   allowedHost: {
     schema: z.array(hostName).default([]),
     list: true,
-    help: 'name by which browsers may reach the gateway, besides localhost where it listens on a loopback address; requests for other hosts are refused; empty on another address: any name',
+    help: 'name by which browsers may reach the gateway, besides localhost where it listens on a loopback address; requests for other hosts are refused; *: any name; needed on another address without --identities and TLS',
   },
   allowedOrigin: {
     schema: z.array(origin).default([]),

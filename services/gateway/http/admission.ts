@@ -34,8 +34,9 @@ export class Admission {
   constructor({ host, allowedHosts, allowedOrigins }: AdmissionOptions) {
     const loopback = isLoopback(host);
     const own = loopback ? ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host] : [];
-    // Behind another address there may be any name of it, and a page that has one cannot have been made for this machine.
-    this.#hosts = loopback || allowedHosts.length > 0 ? new Set([...own, ...allowedHosts].map((name) => name.toLowerCase())) : undefined;
+    // Behind another address there may be any name of it, if callers have tokens or the certificate says the name.
+    const any = allowedHosts.includes('*') || (!loopback && allowedHosts.length === 0);
+    this.#hosts = any ? undefined : new Set([...own, ...allowedHosts].map((name) => name.toLowerCase()));
     this.#origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));
   }
 

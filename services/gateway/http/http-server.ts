@@ -1,6 +1,7 @@
 /** The HTTP server in the place of a gRPC server: who is answered, what by, and how it ends. */
 import { setMaxListeners } from 'node:events';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { invalid } from '#errors/errors.js';
 import { isLoopback } from '#rpc/loopback.js';
 import { checkListener, type RpcServer, type ServerOptions } from '#rpc/server.js';
 import type { RpcRoutes } from '../calls/rpc-routes.js';
@@ -26,9 +27,10 @@ export function createHttpServer(options: ServerOptions, parts: GatewayParts): R
   const routes = parts.routes({ ...options, leaving: leaving.signal });
   const admission = new Admission({ host, allowedHosts: parts.allowedHosts, allowedOrigins: parts.allowedOrigins });
   if (!isLoopback(host) && parts.allowedHosts.length === 0 && !options.identify && !options.tls)
-    options.logger.warn(
-      { host },
-      'a page that has made a name of its own lead here can call this gateway: say with --allowed-host which names are those of the gateway',
+    throw invalid(
+      'allowed-host',
+      '',
+      'the names by which browsers reach the gateway, or * for any name, because with this --host and without --identities and TLS a page of a stranger that makes a name of its own lead here could call the services',
     );
   const running = new Set<Promise<void>>();
 
