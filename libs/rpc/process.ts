@@ -12,6 +12,7 @@ import { mapLowerErrors } from './map-lower-errors.js';
 export interface DrainableService {
   readonly port?: number;
   readonly adminPort?: number;
+  readonly tls?: boolean;
   /** Aborts when nothing is left to do: then the service is drained, and the process exits with 0. */
   readonly finished?: AbortSignal | undefined;
   /** `delayMs`: how long it still serves all calls; default: as it is configured. */
@@ -31,6 +32,8 @@ export interface StartedMessage {
   readonly name: string;
   readonly port: number | undefined;
   readonly adminPort: number | undefined;
+  /** Whether the port speaks TLS. */
+  readonly tls: boolean;
 }
 
 /** Exit code for an invalid configuration, which a restart cannot fix. */
@@ -93,6 +96,6 @@ export async function runService({ name, start, logger = createLogger({ service:
   const { finished } = running;
   if (finished?.aborted) void stop('finished');
   else finished?.addEventListener('abort', () => void stop('finished'), { once: true });
-  const message: StartedMessage = { kind: 'started', name, port: running.port, adminPort: running.adminPort };
+  const message: StartedMessage = { kind: 'started', name, port: running.port, adminPort: running.adminPort, tls: running.tls ?? false };
   process.send?.(message);
 }

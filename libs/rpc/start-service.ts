@@ -64,6 +64,8 @@ export interface RunningService {
   readonly name: string;
   readonly port: number;
   readonly adminPort: number;
+  /** Whether the port speaks TLS. */
+  readonly tls: boolean;
   readonly registry: Registry;
   /** Aborts when the service has nothing more to do, so that its process may end. */
   readonly finished?: AbortSignal | undefined;
@@ -163,7 +165,7 @@ export async function startService(options: StartOptions): Promise<RunningServic
       hurry.abort();
       return drain({ delayMs: 0, graceMs: 0 });
     };
-    return { name, port: started.port, adminPort: admin.port, registry, finished: options.finished, drain, close };
+    return { name, port: started.port, adminPort: admin.port, tls: tls !== undefined, registry, finished: options.finished, drain, close };
   } catch (error) {
     for (const step of undo) await Promise.resolve(step()).catch(() => {});
     throw error;

@@ -127,7 +127,7 @@ export async function startAll(options: StartAllOptions): Promise<RunningService
   for (const { child, service, role } of children) {
     const address = `127.0.0.1:${child.ports.port}`;
     const admin = `http://127.0.0.1:${child.ports.adminPort}`;
-    if (service === 'gateway') gateway = { url: `http://${address}`, admin };
+    if (service === 'gateway') gateway = { url: `${child.tls ? 'https' : 'http'}://${address}`, admin };
     else services.push({ name: child.name, service, ...(role && { role }), address, admin });
   }
   const state: UpState = {

@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { makeAuthority } from '../../../test/support/certificates.js';
 import { until } from '../../../test/support/until.js';
 import { health } from '../doctor/surroundings.js';
 import { commandLineEntry, nodeOptions } from '../service-entry.js';
@@ -65,6 +66,24 @@ test('a child that is killed comes back on the same ports, and stops when asked'
   assert.ok(gone(child.pid!));
   const last = events.at(-1)!;
   assert.deepEqual([last.kind, 'how' in last && last.how], ['stopped', 'exit code 0'], 'it drained');
+});
+
+test('a child says whether its port speaks TLS', async (t) => {
+  const { certificate, key } = makeAuthority(t, 'services').issue('scheduler');
+  await Promise.all([writeFile(join(folder, 'tls.crt'), certificate), writeFile(join(folder, 'tls.key'), key)]);
+  const store = ['--store', join(folder, 'store')];
+  for (const [argv, tls] of [
+    [['--tls-cert', join(folder, 'tls.crt'), '--tls-key', join(folder, 'tls.key')], true],
+    [[], false],
+  ] as const) {
+    const child = scheduler([...store, ...argv], []);
+    try {
+      await child.start();
+      assert.equal(child.tls, tls);
+    } finally {
+      await child.stop();
+    }
+  }
 });
 
 test('a refused configuration is an error with the reason, not an endless restart', async () => {

@@ -46,6 +46,7 @@ const KEPT_INSTANCES = 16;
 export class SupervisedChild {
   #child: ChildProcess | undefined;
   #ports: Ports;
+  #tls = false;
   #restarts = 0;
   #stopping = false;
   #timer: NodeJS.Timeout | undefined;
@@ -60,6 +61,11 @@ export class SupervisedChild {
   get name(): string {
     return this.options.name;
   }
+  /** Whether the port speaks TLS, as the options of the service say. */
+  get tls(): boolean {
+    return this.#tls;
+  }
+
   get ports(): Ports {
     return this.#ports;
   }
@@ -119,11 +125,12 @@ export class SupervisedChild {
         resolve(new Error(`${this.name} did not start within ${START_TIMEOUT_MS / 1000} s`));
       }, START_TIMEOUT_MS);
       child.on('message', (message) => {
-        const { kind, port, adminPort } = message as { kind?: string; port?: number; adminPort?: number };
+        const { kind, port, adminPort, tls = false } = message as { kind?: string; port?: number; adminPort?: number; tls?: boolean };
         if (kind !== 'started' || port === undefined || adminPort === undefined) return;
         started = true;
         clearTimeout(timeout);
         this.#ports = { port, adminPort };
+        this.#tls = tls;
         options.onEvent({ kind: 'started', name: this.name, pid: child.pid!, restarts: this.#restarts });
         resolve(this.#ports);
       });
