@@ -68,6 +68,25 @@ test('each sample once, whatever the size of a batch; weights and average', asyn
   assert.notEqual(large.result!.weights!.loss, large.result!.ema!.loss);
 });
 
+test('a list leaves out the counts by class if it is asked to, and nothing else', async () => {
+  const [whole, bare] = [
+    await evaluator.listEvaluations({ parent }, soon),
+    await evaluator.listEvaluations({ parent, omitClassCounts: true }, soon),
+  ];
+  assert.ok(whole.evaluations.some(({ result }) => (result?.ema?.classSamples.length ?? 0) > 0));
+  const none = { classCorrect: [], classSamples: [] };
+  const expected = whole.evaluations.map(({ result, ...evaluation }) => ({
+    ...evaluation,
+    result: result && {
+      ...result,
+      weights: result.weights && { ...result.weights, ...none },
+      ema: result.ema && { ...result.ema, ...none },
+    },
+  }));
+  assert.deepEqual(bare.evaluations, expected);
+  assert.deepEqual(await evaluator.listEvaluations({ parent }, soon), whole, 'what is kept was not changed');
+});
+
 test('both executors score alike', async () => {
   const [native, tfjs] = [await score({}), await score({ engine: Engine.TFJS })];
   assert.equal(tfjs.state, EvaluationState.SUCCEEDED, tfjs.failure);

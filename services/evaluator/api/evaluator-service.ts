@@ -35,7 +35,7 @@ export function evaluatorHandlers({
       const binding = `ListEvaluations ${request.parent}`;
       const page = parsePage(request, binding, pageLimits);
       const { items, unreadable, nextPageToken } = await evaluations.list(project, page, binding, signal);
-      return { evaluations: items, unreadable, nextPageToken };
+      return { evaluations: request.omitClassCounts ? items.map(withoutClassCounts) : items, unreadable, nextPageToken };
     }),
 
     cancelEvaluation: unary(async (_, { names, signal }) => {
@@ -54,6 +54,14 @@ export function evaluatorHandlers({
       for await (const now of evaluations.watch(project, evaluation, signal)) yield { evaluation: now };
     }),
   };
+}
+
+/** A copy, because lists share what they hold. */
+function withoutClassCounts(evaluation: Evaluation): Evaluation {
+  const { result } = evaluation;
+  if (result === undefined) return evaluation;
+  const bare = (scores: Scores | undefined) => scores && { ...scores, classCorrect: [], classSamples: [] };
+  return { ...evaluation, result: { ...result, weights: bare(result.weights), ema: bare(result.ema) } };
 }
 
 function cancel({ name, state }: Evaluation): EvaluationEvent | undefined {

@@ -170,3 +170,16 @@ test('evaluations are counted by how they ended, and the newest failure is kept'
     }),
   );
 });
+
+test('the workers of a run are those of its newest claim or group, while one of them trains it', () => {
+  const group = (...workers: string[]): Body => ({
+    $case: 'group',
+    value: { generation: 1n, members: workers.map((worker) => ({ worker, leaves: [] })), fromStep: 0n, fingerprint: '', reason: '' },
+  });
+  const workersAfter = (...bodies: Body[]) => fold([createdBody, ...bodies]).run.workers;
+  assert.deepEqual(workersAfter(), []);
+  assert.deepEqual(workersAfter(claimed(1)), ['w1']);
+  assert.deepEqual(workersAfter(claimed(1), group('w1', 'w7')), ['w1', 'w7']);
+  assert.deepEqual(workersAfter(claimed(1), group('w1', 'w7'), claimed(2)), ['w2']);
+  for (const to of [RunState.PAUSED, RunState.QUEUED, RunState.SUCCEEDED]) assert.deepEqual(workersAfter(claimed(1), state(to)), []);
+});

@@ -128,7 +128,14 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
   switch (body?.$case) {
     case 'claimed':
       return withRun(
-        { state: RunState.RUNNING, attempt: body.value.attempt, statusMessage: '', dataWaitShare: 0, engine: body.value.engine },
+        {
+          state: RunState.RUNNING,
+          attempt: body.value.attempt,
+          statusMessage: '',
+          dataWaitShare: 0,
+          engine: body.value.engine,
+          workers: [body.value.worker],
+        },
         { owner: body.value.worker, fence: sequence, fruitlessAttempts: view.fruitlessAttempts + 1 },
       );
     case 'resumed':
@@ -179,7 +186,14 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     case 'state': {
       const { state, reason, released } = body.value;
       return withRun(
-        { state, failure: state === RunState.FAILED ? reason : '', pauseRequested: false, statusMessage: '', dataWaitShare: 0 },
+        {
+          state,
+          failure: state === RunState.FAILED ? reason : '',
+          pauseRequested: false,
+          statusMessage: '',
+          dataWaitShare: 0,
+          workers: [],
+        },
         { fruitlessAttempts: fruitlessAfter(view, state, released) },
       );
     }
@@ -193,6 +207,8 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     }
     case 'dataSkipped':
       return withRun({}, { skippedSamples: Number(body.value.total) });
+    case 'group':
+      return withRun({ workers: body.value.members.map(({ worker }) => worker) });
     case 'status':
       return withRun({ statusMessage: body.value.message });
     case 'pauseRequested':

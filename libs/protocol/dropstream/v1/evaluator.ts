@@ -324,6 +324,8 @@ export interface ListEvaluationsRequest {
   pageSize: number;
   /** next_page_token of the previous page; empty for the first page. */
   pageToken: string;
+  /** Whether the counts of images by class are left out of results, which are most of a list's bytes; default: they are returned. */
+  omitClassCounts: boolean;
 }
 
 /** Response of ListEvaluations. */
@@ -2176,7 +2178,7 @@ export const GetEvaluationResponse: MessageFns<GetEvaluationResponse> = {
 };
 
 function createBaseListEvaluationsRequest(): ListEvaluationsRequest {
-  return { parent: "", pageSize: 0, pageToken: "" };
+  return { parent: "", pageSize: 0, pageToken: "", omitClassCounts: false };
 }
 
 export const ListEvaluationsRequest: MessageFns<ListEvaluationsRequest> = {
@@ -2189,6 +2191,9 @@ export const ListEvaluationsRequest: MessageFns<ListEvaluationsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(26).string(message.pageToken);
+    }
+    if (message.omitClassCounts !== false) {
+      writer.uint32(32).bool(message.omitClassCounts);
     }
     return writer;
   },
@@ -2230,6 +2235,14 @@ export const ListEvaluationsRequest: MessageFns<ListEvaluationsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.omitClassCounts = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2255,6 +2268,11 @@ export const ListEvaluationsRequest: MessageFns<ListEvaluationsRequest> = {
         : isSet(object.page_token)
         ? globalThis.String(object.page_token)
         : "",
+      omitClassCounts: isSet(object.omitClassCounts)
+        ? globalThis.Boolean(object.omitClassCounts)
+        : isSet(object.omit_class_counts)
+        ? globalThis.Boolean(object.omit_class_counts)
+        : false,
     };
   },
 
@@ -2269,6 +2287,9 @@ export const ListEvaluationsRequest: MessageFns<ListEvaluationsRequest> = {
     if (message.pageToken !== "") {
       obj.pageToken = message.pageToken;
     }
+    if (message.omitClassCounts !== false) {
+      obj.omitClassCounts = message.omitClassCounts;
+    }
     return obj;
   },
 
@@ -2280,6 +2301,7 @@ export const ListEvaluationsRequest: MessageFns<ListEvaluationsRequest> = {
     message.parent = object.parent ?? "";
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.omitClassCounts = object.omitClassCounts ?? false;
     return message;
   },
 };

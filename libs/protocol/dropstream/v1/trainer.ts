@@ -247,6 +247,8 @@ export interface Run {
   creator: string;
   /** Share of the time of the newest recorded steps for which they waited for data, 0 to 1; 0 while no worker trains the run. */
   dataWaitShare: number;
+  /** Workers that train the run at present, the one that leads first, as they call themselves (for information only); empty while no worker does. */
+  workers: string[];
 }
 
 export interface Run_LabelsEntry {
@@ -796,6 +798,7 @@ function createBaseRun(): Run {
     engine: 0,
     creator: "",
     dataWaitShare: 0,
+    workers: [],
   };
 }
 
@@ -893,6 +896,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.dataWaitShare !== 0) {
       writer.uint32(209).double(message.dataWaitShare);
+    }
+    for (const v of message.workers) {
+      writer.uint32(218).string(v!);
     }
     return writer;
   },
@@ -1121,6 +1127,14 @@ export const Run: MessageFns<Run> = {
             message.dataWaitShare = reader.double();
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.workers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1230,6 +1244,9 @@ export const Run: MessageFns<Run> = {
         : isSet(object.data_wait_share)
         ? globalThis.Number(object.data_wait_share)
         : 0,
+      workers: globalThis.Array.isArray(object?.workers)
+        ? object.workers.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1319,6 +1336,9 @@ export const Run: MessageFns<Run> = {
     if (message.dataWaitShare !== 0) {
       obj.dataWaitShare = floatToJson(message.dataWaitShare);
     }
+    if (message.workers?.length) {
+      obj.workers = message.workers;
+    }
     return obj;
   },
 
@@ -1369,6 +1389,7 @@ export const Run: MessageFns<Run> = {
     message.engine = object.engine ?? 0;
     message.creator = object.creator ?? "";
     message.dataWaitShare = object.dataWaitShare ?? 0;
+    message.workers = object.workers?.map((e) => e) || [];
     return message;
   },
 };
