@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { dataConfig } from '../../services/data/config.js';
 import { evaluatorConfig } from '../../services/evaluator/config.js';
+import { gatewayConfig } from '../../services/gateway/config.js';
 import { schedulerConfig } from '../../services/scheduler/config.js';
 import { trainerConfig } from '../../services/trainer/config.js';
 import { type KubeObject, namespace, renderChart, valuesFiles, valuesPath } from '../support/chart.js';
@@ -18,6 +19,7 @@ const parsers = {
   scheduler: schedulerConfig.parse,
   trainer: trainerConfig.parse,
   evaluator: evaluatorConfig.parse,
+  gateway: gatewayConfig.parse,
 };
 type Service = keyof typeof parsers;
 
@@ -53,18 +55,18 @@ test('every option that the chart gives a service is one that it takes, and its 
 }, () => {
   for (const [name, objects] of renderings) {
     const services = served(objects);
-    assert.equal(services.length, 6, name);
-    for (const { pod, container, config, argv } of services) {
+    assert.equal(services.length, name === 'ha-values.yaml' ? 6 : 7, name);
+    for (const { pod, container, config, argv, service } of services) {
       const at = `${name}: ${pod.name}`;
       assert.deepEqual([config.host, config.adminHost], ['0.0.0.0', '0.0.0.0'], at);
       const ports = Object.fromEntries(
         container.ports.map((port: { name: string; containerPort: number }) => [port.name, port.containerPort]),
       );
-      assert.deepEqual(ports, { grpc: config.port, admin: config.adminPort }, at);
+      assert.deepEqual(ports, { [service === 'gateway' ? 'http' : 'grpc']: config.port, admin: config.adminPort }, at);
       for (const [probe, path] of Object.entries({ startupProbe: '/livez', livenessProbe: '/livez', readinessProbe: '/readyz' })) {
         assert.deepEqual(container[probe].httpGet, { path, port: 'admin', scheme: config.tlsCert === '' ? 'HTTP' : 'HTTPS' }, at);
       }
-      assert.match(config.store, /^s3:\/\/dropstream[/?]/, at);
+      if ('store' in config) assert.match(config.store, /^s3:\/\/dropstream[/?]/, at);
       assert.equal(config.allowRemote, config.tlsCert === '', at);
       const graceMs = pod.spec.terminationGracePeriodSeconds * 1000;
       const delayMs = Number(argv[argv.indexOf('--drain-delay-ms') + 1]);

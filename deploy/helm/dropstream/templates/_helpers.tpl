@@ -104,6 +104,15 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- if and $v.identities.enabled (not $shows) (not $v.tls.clientAuth) -}}
 {{- fail "With identities.enabled, services must show who they are to each other: name identities.tokenSecretName, or turn identities.serviceAccountToken.enabled or tls.clientAuth on." -}}
 {{- end -}}
+{{- if and $v.gateway.enabled $v.tls.enabled $v.tls.clientAuth -}}
+{{- fail "Services that demand certificates of callers cannot be called through the gateway, which shows none: set gateway.enabled to false, or tls.clientAuth to false with identities.enabled." -}}
+{{- end -}}
+{{- if and $v.gateway.enabled $v.gateway.ingress.enabled (not $v.gateway.ingress.host) -}}
+{{- fail "gateway.ingress.enabled needs gateway.ingress.host, the name by which browsers reach the gateway." -}}
+{{- end -}}
+{{- if and $v.gateway.enabled (not $v.gateway.allowedHosts) (not $v.gateway.ingress.enabled) (not $v.identities.enabled) (not $v.tls.enabled) -}}
+{{- fail "gateway.allowedHosts is empty: name the hosts by which browsers reach the gateway, or * for any name." -}}
+{{- end -}}
 {{- if and $v.identities.tokenSecretName $v.identities.serviceAccountToken.enabled -}}
 {{- fail "A service shows one token: identities.tokenSecretName or identities.serviceAccountToken.enabled, not both." -}}
 {{- end -}}

@@ -72,7 +72,7 @@ spec:
       env:
         {{- include "dropstream.env" . | nindent 8 }}
       ports:
-        - { name: grpc, containerPort: {{ $part.port }}, protocol: TCP }
+        - { name: {{ ternary "http" "grpc" (hasKey $part "http") }}, containerPort: {{ $part.port }}, protocol: TCP }
         - { name: admin, containerPort: {{ add $part.port 1000 }}, protocol: TCP }
       # A service waits for its store before it is ready, for as long as that takes.
       startupProbe:
@@ -107,7 +107,9 @@ spec:
 {{- $values := include "dropstream.partValues" . | fromYaml -}}
 {{- $secret := include "dropstream.storeSecret" .root -}}
 {{- $keys := ternary $v.store (dict "accessKeyKey" "accessKey" "secretKeyKey" "secretKey" "credentialsFileKey" "") (ne $v.store.uri "") -}}
-{{- if $keys.credentialsFileKey -}}
+{{- if eq $part.service "gateway" -}}
+{{- /* It reads no store. */ -}}
+{{- else if $keys.credentialsFileKey -}}
 - name: DROPSTREAM_S3_CREDENTIALS_FILE
   value: /etc/dropstream/store/{{ $keys.credentialsFileKey }}
 {{- else -}}
@@ -140,14 +142,14 @@ spec:
 {{- end }}
 {{- if $v.identities.enabled }}
 - { name: identities, mountPath: /etc/dropstream/identities, readOnly: true }
-{{- if or $v.identities.tokenSecretName $v.identities.serviceAccountToken.enabled }}
+{{- if and (ne .part "gateway") (or $v.identities.tokenSecretName $v.identities.serviceAccountToken.enabled) }}
 - { name: token, mountPath: /etc/dropstream/token, readOnly: true }
 {{- end }}
 {{- end }}
-{{- if $v.quotas.configMapName }}
+{{- if and $v.quotas.configMapName (ne .part "gateway") }}
 - { name: quotas, mountPath: /etc/dropstream/quotas, readOnly: true }
 {{- end }}
-{{- if and $v.store.uri $v.store.credentialsFileKey }}
+{{- if and $v.store.uri $v.store.credentialsFileKey (ne .part "gateway") }}
 - { name: store, mountPath: /etc/dropstream/store, readOnly: true }
 {{- end }}
 {{- if eq .part "data" }}
@@ -175,7 +177,8 @@ spec:
 {{- if $v.identities.enabled }}
 - name: identities
   secret: { secretName: {{ $v.identities.secretName }}, defaultMode: 0440 }
-{{- if $v.identities.tokenSecretName }}
+{{- if eq .part "gateway" }}
+{{- else if $v.identities.tokenSecretName }}
 - name: token
   secret: { secretName: {{ $v.identities.tokenSecretName }}, defaultMode: 0440 }
 {{- else if $v.identities.serviceAccountToken.enabled }}
@@ -189,11 +192,11 @@ spec:
           path: token
 {{- end }}
 {{- end }}
-{{- if $v.quotas.configMapName }}
+{{- if and $v.quotas.configMapName (ne .part "gateway") }}
 - name: quotas
   configMap: { name: {{ $v.quotas.configMapName }} }
 {{- end }}
-{{- if and $v.store.uri $v.store.credentialsFileKey }}
+{{- if and $v.store.uri $v.store.credentialsFileKey (ne .part "gateway") }}
 - name: store
   secret: { secretName: {{ $v.store.existingSecret }}, defaultMode: 0440 }
 {{- end }}
