@@ -27,6 +27,7 @@ const NEEDED = [
   'scripts/build-native.mjs',
   'scripts/native/prebuilt.mjs',
   'services/gateway/console/dist/index.html',
+  'services/gateway/console/report/dist/report.html',
 ];
 
 class CheckFailed extends Error {}

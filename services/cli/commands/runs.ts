@@ -8,6 +8,8 @@ import { followRun, throwIfFailed } from '../follow/follow-run.js';
 import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
 import { count, duration } from '../output/numbers.js';
 import { fieldLines, tableLines } from '../output/table.js';
+import { addRunsCompare } from './runs-compare.js';
+import { addRunsReport } from './runs-report.js';
 import {
   allPages,
   fullName,
@@ -39,7 +41,11 @@ export function addRunsCommand(program: Command, context: Context): void {
   );
 
   withSharedOptions(
-    runs.command('watch <run>').description('follow a run until it ends; with --json, print every event of its log as a line of JSON'),
+    runs
+      .command('watch <run>')
+      .description(
+        'follow a run until it ends, with its curves on a terminal; with --json, print every event of its log as a line of JSON',
+      ),
     ['trainer'],
   )
     .option('--after <sequence>', 'with --json: print only events with a greater sequence number', '0')
@@ -53,12 +59,15 @@ export function addRunsCommand(program: Command, context: Context): void {
       await withClient(TrainerServiceClient, 'trainer', options, context, async (client) => {
         const run = fullName('runs', name, options);
         if (!options.json) {
-          await followRun(client, run, context, { folders });
+          await followRun(client, run, context, { folders, curves: true });
           return;
         }
         await printEvents(client, run, /^\d{1,18}$/.test(options.after) ? BigInt(options.after) : 0n, folders, context);
       });
     });
+
+  addRunsCompare(runs, context);
+  addRunsReport(runs, context);
 
   const steer = (verb: 'pause' | 'resume' | 'cancel', description: string) =>
     withSharedOptions(runs.command(`${verb} <run>`).description(description), ['trainer']).action(
@@ -172,6 +181,7 @@ function showRun(run: Run, options: SharedOptions, context: Context): void {
     ['creator', run.creator],
     ['labels', labelsOf(run)],
     ['attempt', run.attempt],
+    ['workers', run.workers.join(', ')],
     ['latest checkpoint', run.latestCheckpoint],
     ['best checkpoint', run.bestCheckpoint && `${run.bestCheckpoint} (top-1 ${percent(run.bestTop1)})`],
     ['status', run.statusMessage],

@@ -5,7 +5,6 @@
 import type { Engine } from '#protocol/dropstream/v1/engine_types.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
-import { isRunSpecEnum, runSpecEnums } from '#spec/words.js';
 
 export interface DemoSize {
   readonly epochs: number;
@@ -58,16 +57,4 @@ export function demoSpec({ epochs, samples, trainManifest, evalManifest, holdout
     holdoutStride,
     ...(engine !== undefined && { engine }),
   });
-}
-
-/** The options that differ from the defaults, as text for the report. */
-export function specOptions(spec: RunSpec): [string, string][] {
-  const json = RunSpec.toJSON(spec) as Record<string, unknown>;
-  const hidden = new Set(['trainManifest', 'evalManifest', 'optBetas', 'cutmixMinmax']);
-  return Object.entries(json)
-    .filter(([key]) => !hidden.has(key))
-    .map(([key, value]) => {
-      const text = isRunSpecEnum(key) ? runSpecEnums[key].wordOf(spec[key]) : String(value);
-      return [key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), text || '""'];
-    });
 }

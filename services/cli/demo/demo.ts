@@ -7,7 +7,7 @@ import { runEvents } from '#client/run-events.js';
 import { DataServiceClient, type PreviewImage, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
 import { type Evaluation, EvaluationState, EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { type Run, RunState, type StepMetrics, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { type Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { type ClientClass, connect } from '#rpc/client.js';
 import { dropSchedules, engines } from '#spec/words.js';
 import type { ServiceName } from '../addresses.js';
@@ -20,12 +20,13 @@ import { count, duration } from '../output/numbers.js';
 import { paint } from '../output/terminal.js';
 import { previewImages } from '../preview-images.js';
 import { makePrivateFolder } from '../private-folder.js';
+import { readReportRun } from '../report/read-run.js';
+import { reportPage } from '../report/report-file.js';
 import { forwardLine } from '../up/forward-line.js';
 import { type RunningServices, startAll } from '../up/start-all.js';
 import { type DemoData, demoDataRoot, prepareData } from './demo-data.js';
 import { demoReport } from './demo-report.js';
 import { demoSpec } from './demo-spec.js';
-import { reportPage } from './report/report.js';
 
 export interface DemoOptions {
   readonly quick?: boolean;
@@ -47,7 +48,6 @@ const CALL_MS = 30_000;
 export interface Training {
   readonly run: Run;
   readonly progress: RunProgress;
-  readonly steps: readonly StepMetrics[];
   /** Wall-clock seconds from creation to the end, including evaluations. */
   readonly seconds: number;
 }
@@ -67,6 +67,8 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
   const store = join(home, 'store');
   await mkdir(dataRoot, { recursive: true });
 
+  // Before the training, so that nobody waits for a report that cannot be written.
+  const fill = await reportPage();
   const began = performance.now();
   let phases = 0;
   const phase = (title: string) => terminal.err(paint(terminal, 'bold', `\n${++phases}. ${title}`));
@@ -101,10 +103,12 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
       const preview = await imagesOfPlan(dataService, spec, context);
       const file = resolve(context.cwd, options.report ?? join(home, 'report.html'));
       const totalSeconds = (performance.now() - began) / 1000;
+      const reported = await readReportRun(training.run.name, { client: trainer, call: { timeoutMs: CALL_MS, signal: context.signal } });
       const report = await demoReport({
         data,
         spec,
         training,
+        reported,
         evaluation,
         preview,
         quick,
@@ -113,7 +117,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
         store,
       });
       await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, reportPage(report));
+      await writeFile(file, fill(report));
 
       const what = options.validation ? 'held-out training images' : 'test images';
       terminal.out(
@@ -131,7 +135,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
           }),
         );
       terminal.err(`\n${duration(totalSeconds)} in all. Report: ${pathToFileURL(file).href}`);
-      terminal.err(`\nTry next:\n${report.next.map((line) => `  ${line}`).join('\n')}`);
+      terminal.err(`\nTry next:\n${report.commands.map((line) => `  ${line}`).join('\n')}`);
       if (options.keep) {
         terminal.err('\nThe services keep running until Ctrl-C.');
         await new Promise<void>((done) => context.signal.addEventListener('abort', () => done(), { once: true }));
@@ -181,19 +185,17 @@ async function train(trainer: Trainer, spec: RunSpec, context: Context): Promise
     `${run!.name}: ${spec.model}, ${count(run!.parameters)} parameters, ${spec.epochs} epochs of ${count(run!.stepsPerEpoch)} steps, ${dropout}`,
   );
   const progress = beginProgress({ ...run!, imagesPerStep: spec.batchSize ?? 64, evaluated: spec.evalManifest !== '' });
-  const steps = new Map<bigint, StepMetrics>();
   const view = showProgress(progress, context);
   try {
     for await (const event of runEvents(trainer, run!.name, { signal, onReconnect: (error) => view.note(error.message) })) {
       takeEvent(progress, event);
-      if (event.event?.$case === 'steps') for (const step of event.event.value.steps) steps.set(step.step, step);
       view.update(event.event?.$case);
     }
   } finally {
     view.close();
   }
   if (progress.state !== RunState.SUCCEEDED) throw new CommandError(`${run!.name} is ${RunState[progress.state]}: ${progress.reason}`);
-  return { run: run!, progress, steps: [...steps.values()], seconds: (performance.now() - began) / 1000 };
+  return { run: run!, progress, seconds: (performance.now() - began) / 1000 };
 }
 
 type Trainer = ReturnType<typeof connect<(typeof TrainerServiceClient)['service']>>;

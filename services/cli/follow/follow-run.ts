@@ -5,14 +5,17 @@ import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { type LogFolders, RunLogs } from '../log-files/run-logs.js';
 import { askOnInterrupt } from './interrupt.js';
+import { liveCurves } from './live-curves.js';
 import { beginProgress, evaluationOf, type RunProgress, takeEvent } from './run-progress.js';
 import { epochRow, statusLine } from './status-line.js';
 
 /** Without a terminal, a line is printed at least this often. */
 const PLAIN_EVERY_MS = 5000;
+/** A terminal is drawn at most this often. */
+const DRAW_MS = 100;
 
 /**
- * Follows `name` until it ends and writes log files into `folders`. Ctrl-C asks whether to detach or to pause; without a terminal it detaches.
+ * Follows `name` until it ends and writes log files into `folders`. `curves` are shown on a terminal that is large enough. Ctrl-C asks whether to detach or to pause; without a terminal it detaches.
  * @returns the final progress
  * @throws CommandError with exit code 1 if the run failed or has no evaluation that succeeded, 130 after detaching
  */
@@ -20,7 +23,7 @@ export async function followRun(
   client: TrainerClient,
   name: string,
   context: Context,
-  { folders, ...options }: Partial<FollowOptions> & { readonly folders?: LogFolders } = {},
+  { folders, curves = false, ...options }: Partial<FollowOptions> & { readonly folders?: LogFolders; readonly curves?: boolean } = {},
 ): Promise<RunProgress> {
   const { run } = await client.getRun({ name }, { timeoutMs: 30_000, signal: context.signal });
   if (run === undefined) throw new CommandError(`the trainer did not return the run ${name}`);
@@ -32,7 +35,7 @@ export async function followRun(
     pause: async () => void (await client.pauseRun({ name }, { timeoutMs: 30_000 })),
     detach: () => leave.abort(),
   });
-  const view = showProgress(progress, context);
+  const view = showProgress(progress, context, curves);
   try {
     const signal = AbortSignal.any([context.signal, leave.signal]);
     for await (const event of runEvents(client, name, {
@@ -93,8 +96,8 @@ export interface ProgressView {
   close(): void;
 }
 
-/** Prints `progress` after every event and at intervals, so that a waiting run is shown too. */
-export function showProgress(progress: RunProgress, context: Pick<Context, 'terminal'>): ProgressView {
+/** Prints `progress` after every event and at intervals, so that a waiting run is shown too; with `curves` above the status line of a terminal. */
+export function showProgress(progress: RunProgress, context: Pick<Context, 'terminal'>, curves = false): ProgressView {
   const { terminal } = context;
   let titled = false;
   let shownEpochs = 0;
@@ -114,8 +117,11 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       if (found?.scores !== undefined) shownSteps.add(found.step);
     }
   };
+  let drawn = 0;
   const draw = () => {
-    terminal.status(statusLine(progress, terminal.columns));
+    drawn = performance.now();
+    const above = curves && terminal.interactive ? liveCurves(progress, terminal) : [];
+    terminal.status(...above, statusLine(progress, terminal.columns));
     if (!terminal.interactive && performance.now() - lastPlain > PLAIN_EVERY_MS) {
       terminal.err(statusLine(progress));
       lastPlain = performance.now();
@@ -143,7 +149,8 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
       if (kind === 'claimed' && progress.engine !== '') terminal.err(`the worker chose the engine ${progress.engine}`);
       if (kind === 'resumed' && progress.attempt > 1) terminal.err(`attempt ${progress.attempt} continues at step ${progress.step}`);
       rows(false);
-      draw();
+      // A long log arrives faster than anybody reads; the timer shows the last of it.
+      if (performance.now() - drawn > DRAW_MS) draw();
     },
     note(line) {
       if (line !== noted) terminal.err(line);

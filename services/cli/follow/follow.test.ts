@@ -59,6 +59,35 @@ test('the engine that a worker chose is said with its reason; that of a spec is 
   assert.deepEqual(said, ['the worker chose the engine webgpu: it is faster']);
 });
 
+test('curves stand above the status line on a terminal that is large enough, and nowhere else', () => {
+  const shown = (terminal: object, curves: boolean): readonly string[] => {
+    let lines: readonly string[] = [];
+    const progress = begin();
+    const status = (...now: string[]) => {
+      lines = now;
+    };
+    const out = { out: () => undefined, err: () => undefined, status, color: false };
+    const view = showProgress(progress, { terminal: { ...out, ...terminal } as never }, curves);
+    takeEvent(progress, steps(0, 60));
+    view.update('steps');
+    const found = lines;
+    view.close();
+    return found;
+  };
+  const large = { interactive: true, columns: 100, rows: 40 };
+  const lines = shown(large, true);
+  assert.equal(lines.length, 9);
+  assert.match(lines[0]!, /^training loss {2}0\.5/);
+  assert.match(lines.at(-1)!, /60 %/);
+  for (const [terminal, curves] of [
+    [large, false],
+    [{ ...large, rows: 12 }, true],
+    [{ ...large, columns: 30 }, true],
+    [{ ...large, interactive: false }, true],
+  ] as const)
+    assert.equal(shown(terminal, curves).length, 1);
+});
+
 test('a resumed attempt goes back to its step', () => {
   const progress = begin();
   takeEvent(progress, steps(0, 60));

@@ -7,6 +7,7 @@ import {
   type StepMetrics,
 } from '#protocol/dropstream/v1/trainer.js';
 import { engines } from '#spec/words.js';
+import { StepMeans } from './step-means.js';
 
 export interface EpochLine {
   readonly epoch: number;
@@ -40,6 +41,8 @@ export interface RunProgress {
   last: StepMetrics | undefined;
   /** Moving average of the loss over recent steps. */
   loss: number | undefined;
+  /** Losses of all steps. */
+  readonly losses: StepMeans;
   imagesPerSecond: number | undefined;
   attempt: number;
   state: RunState;
@@ -71,6 +74,7 @@ export function beginProgress(run: {
     overflowed: [],
     last: undefined,
     loss: undefined,
+    losses: new StepMeans(),
     imagesPerSecond: undefined,
     attempt: 0,
     state: run.state ?? RunState.QUEUED,
@@ -100,6 +104,7 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
       break;
     case 'resumed':
       progress.step = Number(e.value.fromStep);
+      progress.losses.truncate(progress.step);
       progress.attempt = e.value.attempt;
       progress.imagesPerSecond = undefined;
       break;
@@ -144,6 +149,7 @@ function takeStep(progress: RunProgress, step: StepMetrics): void {
   const speed = progress.imagesPerStep / Math.max(1e-9, step.stepSeconds);
   const blend = (before: number | undefined, now: number) => (before === undefined ? now : before + (now - before) * SMOOTHING);
   progress.loss = blend(progress.loss, step.loss);
+  progress.losses.push(Number(step.step), step.loss);
   // Seconds are averaged instead of speeds, so that a slow step counts with the time that it took.
   progress.imagesPerSecond = progress.imagesPerSecond === undefined ? speed : 1 / blend(1 / progress.imagesPerSecond, 1 / speed);
   progress.last = step;

@@ -4,21 +4,25 @@ export interface Terminal {
   out(line: string): void;
   /** Prints a line of progress, a note or an error. */
   err(line: string): void;
-  /** Replaces the status line with `line`. Does nothing if stderr is not a terminal. */
-  status(line: string): void;
+  /** Replaces the status line, and what was shown above it, with these lines. Does nothing if stderr is not a terminal. */
+  status(...lines: readonly string[]): void;
   /** True if stderr is a terminal. */
   readonly interactive: boolean;
   readonly color: boolean;
   readonly columns: number;
+  /** Lines of the terminal; undefined if stderr is none. */
+  readonly rows?: number | undefined;
 }
 
 export function processTerminal(): Terminal {
   const interactive = process.stderr.isTTY === true;
   const color = process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
-  let shown = false;
+  let shown = 0;
+  // Up to the first line that is shown, and everything from there on is erased.
+  const erase = () => `\r${shown > 1 ? `\x1b[${shown - 1}A` : ''}\x1b[J`;
   const clear = () => {
-    if (shown) process.stderr.write('\r\x1b[K');
-    shown = false;
+    if (shown > 0) process.stderr.write(erase());
+    shown = 0;
   };
   return {
     out: (line) => {
@@ -29,15 +33,20 @@ export function processTerminal(): Terminal {
       clear();
       process.stderr.write(`${line}\n`);
     },
-    status: (line) => {
+    status: (...lines) => {
       if (!interactive) return;
       const width = (process.stderr.columns || 80) - 1;
-      process.stderr.write(`\r\x1b[K${line.slice(0, width)}`);
-      shown = line !== '';
+      process.stderr.write(`${erase()}${lines.map((line) => line.slice(0, width)).join('\n')}`);
+      shown = lines.join('') === '' ? 0 : lines.length;
     },
     interactive,
     color,
-    columns: process.stderr.columns || 80,
+    get columns() {
+      return process.stderr.columns || 80;
+    },
+    get rows() {
+      return process.stderr.rows;
+    },
   };
 }
 

@@ -7,11 +7,18 @@ const PAGE_SIZE = 1000;
 /** A project with more evaluations is shown without the others. */
 const MOST_PAGES = 20;
 
-/** Yields pages, so that nobody has to hold the counts by class of all of them. @throws RpcError */
-export async function* evaluationPages(parent: string, signal: AbortSignal): AsyncGenerator<readonly Json<Evaluation>[]> {
+/** `classes`: with the counts of images by class, which are most of the bytes. Yields pages, so that nobody has to hold all of them. @throws RpcError */
+export async function* evaluationPages(
+  parent: string,
+  { signal, classes = false }: { readonly signal: AbortSignal; readonly classes?: boolean },
+): AsyncGenerator<readonly Json<Evaluation>[]> {
   let pageToken = '';
   for (let page = 0; page < MOST_PAGES; page++) {
-    const answer = await call('EvaluatorService/ListEvaluations', { parent, pageSize: PAGE_SIZE, pageToken }, { signal });
+    const answer = await call(
+      'EvaluatorService/ListEvaluations',
+      { parent, pageSize: PAGE_SIZE, pageToken, omitClassCounts: !classes },
+      { signal },
+    );
     yield answer.evaluations ?? [];
     pageToken = answer.nextPageToken ?? '';
     if (pageToken === '') return;

@@ -32,10 +32,10 @@ export function drawBands(u: uPlot, bands: readonly Band[]): void {
   ctx.restore();
 }
 
-/** Resumes and revisions are dashed lines; checkpoints and evaluations are small signs on the lower edge. */
+/** Resumes, revisions and failures are dashed lines, the last with a cross above; checkpoints and evaluations are small signs on the lower edge. */
 export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
   const { ctx, bbox } = u;
-  const { ink, muted, lines } = chartTheme();
+  const { ink, muted, bad, lines } = chartTheme();
   const size = 3.5 * devicePixelRatio;
   const bottom = bbox.top + bbox.height - size;
   ctx.save();
@@ -44,14 +44,22 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
     const x = Math.round(u.valToPos(step, 'x', true));
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
     ctx.beginPath();
-    if (kind === 'resume' || kind === 'schedule') {
-      ctx.strokeStyle = kind === 'resume' ? ink : lines[3]!;
+    if (kind === 'resume' || kind === 'schedule' || kind === 'failure') {
+      ctx.strokeStyle = { resume: ink, schedule: lines[3]!, failure: bad }[kind];
       ctx.lineWidth = devicePixelRatio;
       ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
       ctx.setLineDash([]);
+      if (kind !== 'failure') continue;
+      const top = bbox.top + size;
+      ctx.beginPath();
+      for (const way of [-size, size]) {
+        ctx.moveTo(x - size, top - way);
+        ctx.lineTo(x + size, top + way);
+      }
+      ctx.stroke();
     } else if (kind === 'checkpoint') {
       ctx.fillStyle = muted;
       ctx.fillRect(x - size / 2, bottom - size / 2, size, size);

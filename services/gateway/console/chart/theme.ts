@@ -7,6 +7,7 @@ export interface ChartTheme {
   readonly muted: string;
   readonly rule: string;
   readonly band: string;
+  readonly bad: string;
   readonly font: string;
   /** Size of the page's text beside the usual one: it is larger on very wide screens, and if the reader wants it so. */
   readonly scale: number;
@@ -28,6 +29,7 @@ function read(): ChartTheme {
     muted: value('--muted'),
     rule: value('--rule'),
     band: value('--band'),
+    bad: value('--bad'),
     font: `${11 * scale}px ${value('--sans')}`,
     scale,
   };

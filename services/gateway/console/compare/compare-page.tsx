@@ -1,21 +1,11 @@
-/** Any runs side by side: their curves in the same charts, and the options in which they differ. */
-import { useMemo, useState } from 'preact/hooks';
+/** Any runs side by side, live; the address says which. */
+import { useMemo } from 'preact/hooks';
 import { call } from '../api/call.js';
-import { num } from '../api/json.js';
 import { useCall } from '../api/use-call.js';
 import { link } from '../app/route.js';
-import { Chart } from '../chart/chart.js';
-import { fullWindow } from '../chart/plot-data.js';
-import { LINE_COLORS } from '../chart/theme.js';
-import type { Window } from '../chart/window.js';
-import { count, significant } from '../format/numbers.js';
-import { idOf, stateWord } from '../format/words.js';
-import { ChartControls, type ChartView, firstView } from '../run/chart-controls.js';
-import { curves, scoreCharts } from '../run/curves.js';
-import { StateMark } from '../widgets/icons.js';
-import { Empty, ErrorNote, Waiting } from '../widgets/notes.js';
-import { comparedLines, curveLines, evaluationLines, isReady } from './compared-lines.js';
-import { differences, seedGroups } from './differences.js';
+import { idOf } from '../format/words.js';
+import { Empty } from '../widgets/notes.js';
+import { CompareView } from './compare-view.js';
 import { useHistories } from './use-histories.js';
 
 /** More lines than this cannot be told apart. */
@@ -49,112 +39,7 @@ export function ComparePage({ project, ids }: { readonly project: string; readon
 
 function Comparison({ names }: { readonly names: readonly string[] }) {
   const { compared, version } = useHistories(names);
-  const [view, setView] = useState<ChartView>({ ...firstView, smoothing: 0.9 });
-  const [window, setWindow] = useState<Window | undefined>();
-  const [grouped, setGrouped] = useState(false);
-  const ready = compared.filter(isReady);
-  const specs = ready.map(({ run }) => run.spec ?? {});
-  const bySeed = seedGroups(specs);
-  const groups = grouped ? bySeed : ready.map((_, k) => [k]);
-  const charts = useMemo(() => {
-    const made = [
-      ...curves.map((curve) => ({
-        ...curve,
-        log: view.log && curve.canLog === true,
-        lines: comparedLines(ready, groups, curveLines(curve, view)),
-      })),
-      ...scoreCharts.map((chart) => ({ ...chart, log: false, lines: comparedLines(ready, groups, evaluationLines(chart.which)) })),
-    ];
-    return made.filter(({ lines }) => lines.some(({ x }) => x.length > 0));
-  }, [version, view, grouped]);
-  const full = fullWindow([
-    ...charts.flatMap(({ lines }) => lines),
-    ...(view.whole ? ready.map(({ run }) => ({ x: Float64Array.of(0, num(run.totalSteps)) })) : []),
-  ]);
-  const perEpoch = num(ready[0]?.run.stepsPerEpoch) || 1;
-  return (
-    <>
-      {compared.map(({ name, error }) => error && <ErrorNote key={name} error={error} stale={ready.length > 0} />)}
-      {ready.length < compared.length && !compared.some(({ error }) => error) && <Waiting what="Reading logs" />}
-      <ul class="legend runs-legend">
-        {ready.map(({ name, run }, k) => (
-          <li key={name}>
-            <i
-              class={`sign-line line-${((grouped ? bySeed.findIndex((group) => group.includes(k)) : k) % LINE_COLORS) + 1} dash-${Math.floor(k / LINE_COLORS)}`}
-            />
-            <a href={link(name)}>{idOf(name)}</a> <StateMark state={stateWord(run.state)} />
-            <span class="muted">{run.bestTop1 === undefined ? '' : `best ${run.bestTop1.toFixed(2)} %`}</span>
-          </li>
-        ))}
-      </ul>
-      <ChartControls view={view} onView={setView} zoomed={window !== undefined} onReset={() => setWindow(undefined)} />
-      {bySeed.length < ready.length && (
-        <label class="chart-controls">
-          <input type="checkbox" checked={grouped} onChange={({ currentTarget }) => setGrouped(currentTarget.checked)} /> Means and ranges
-          of runs that differ in their seed only
-        </label>
-      )}
-      <div class="charts">
-        {charts.map(({ id, title, format, formatAxis, log, lines }) => (
-          <Chart
-            key={id}
-            title={title}
-            lines={lines}
-            version={version}
-            full={full}
-            window={window}
-            onWindow={setWindow}
-            format={format}
-            formatAxis={formatAxis}
-            formatX={view.axis === 'epoch' ? (x) => significant(x / perEpoch, 4) : count}
-            xName={view.axis}
-            log={log}
-            sync="compare"
-            height={200}
-          />
-        ))}
-      </div>
-      {ready.length > 1 && <Differences names={ready.map(({ name }) => name)} rows={differences(specs)} />}
-    </>
-  );
-}
-
-function Differences({ names, rows }: { readonly names: readonly string[]; readonly rows: ReturnType<typeof differences> }) {
-  return (
-    <section class="card" aria-labelledby="differences-title">
-      <h2 id="differences-title">Options that differ</h2>
-      {rows.length === 0 ? (
-        <p class="muted">All options are equal.</p>
-      ) : (
-        <div class="table-frame flat">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Option</th>
-                {names.map((name) => (
-                  <th scope="col" key={name}>
-                    {idOf(name)}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map(({ name, help, values }) => (
-                <tr key={name} title={help}>
-                  <th scope="row">{name}</th>
-                  {values.map((value, k) => (
-                    <td class="mono" key={names[k]}>
-                      {value || '–'}
-                    </td>
-                  ))}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </section>
-  );
+  return <CompareView compared={compared} version={version} />;
 }
 
 /** Adds and removes runs; the address has them. */

@@ -1,9 +1,23 @@
 /** The lines of a chart that compares runs: one for each run, or the mean and the range of runs that differ in their seed only. */
+import type { Run } from '#protocol/dropstream/v1/trainer.js';
+import type { Json } from '../api/json.js';
 import type { Line } from '../chart/plot-data.js';
 import { idOf } from '../format/words.js';
+import type { RunHistory } from '../history/run-history.js';
+import type { ColumnName } from '../history/step-columns.js';
 import { type Curve, type CurveView, linesOf, scoreLines } from '../run/curves.js';
 import { spread } from '../series/bands.js';
-import type { Compared } from './use-histories.js';
+import type { Points } from '../series/downsample.js';
+
+/** What is known of a run; undefined: not yet. */
+export interface Compared {
+  readonly name: string;
+  readonly run: Json<Run> | undefined;
+  readonly history: RunHistory | undefined;
+  /** The metric of each step, or of those that the trainer chose. */
+  readonly column: (name: ColumnName) => Points;
+  readonly error: Error | undefined;
+}
 
 type Ready = Compared & { readonly history: NonNullable<Compared['history']>; readonly run: NonNullable<Compared['run']> };
 
@@ -12,12 +26,12 @@ export const isReady = (compared: Compared): compared is Ready => compared.histo
 /** Without the raw values behind smoothed ones, which would hide each other. */
 export const curveLines =
   (curve: Curve, view: CurveView) =>
-  ({ run, history, name }: Ready, color: number): Line[] =>
+  ({ run, history, column, name }: Ready, color: number): Line[] =>
     linesOf(
       curve,
       {
         history,
-        column: (column) => ({ x: history.steps.steps, y: history.steps.column(column) }),
+        column,
         imagesPerStep: (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1),
         label: idOf(name),
         color,

@@ -1,4 +1,4 @@
-/** The logs of several runs, as far as they are. One call at a time reads up to the newest record and ends: a browser opens few connections. */
+/** What several runs have done, as far as they are. One call at a time reads up to the newest record and ends: a browser opens few connections. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
@@ -6,13 +6,11 @@ import { type Json, num } from '../api/json.js';
 import { stream } from '../api/stream.js';
 import type { Event } from '../api/watch-run.js';
 import { RunHistory } from '../history/run-history.js';
-
-export interface Compared {
-  readonly name: string;
-  readonly run: Json<Run> | undefined;
-  readonly history: RunHistory | undefined;
-  readonly error: Error | undefined;
-}
+import { seriesPoints } from '../history/series-columns.js';
+import { beginHistory, isLong } from '../run/begin-history.js';
+import { readSeries } from '../run/read-series.js';
+import type { Points } from '../series/downsample.js';
+import type { Compared } from './compared-lines.js';
 
 const EVERY_MS = 4000;
 /** What a log has in that time is kept, and the next round goes on behind it. */
@@ -29,7 +27,7 @@ export function useHistories(names: readonly string[]): { readonly compared: rea
     const round = async () => {
       for (const name of names) {
         if (end.signal.aborted) return;
-        const before = known.current.get(name);
+        const before = known.current.get(name) ?? unread(name);
         const now = await readOne(name, before, end.signal);
         if (end.signal.aborted) return;
         known.current.set(name, now);
@@ -44,22 +42,24 @@ export function useHistories(names: readonly string[]): { readonly compared: rea
     };
   }, [key]);
   return {
-    compared: names.map((name) => known.current.get(name) ?? { name, run: undefined, history: undefined, error: undefined }),
+    compared: names.map((name) => known.current.get(name) ?? unread(name)),
     version,
   };
 }
 
 /** The same object if nothing has changed. */
-async function readOne(name: string, before: Compared | undefined, signal: AbortSignal): Promise<Compared> {
-  let [run, history] = [before?.run, before?.history];
+async function readOne(name: string, before: Compared, signal: AbortSignal): Promise<Compared> {
+  let known = before;
   try {
-    run = (await call('TrainerService/GetRun', { name }, { signal })).run;
-    const kept = before?.run?.uid === run?.uid ? history : undefined;
+    const { run } = await call('TrainerService/GetRun', { name }, { signal });
+    if (run?.uid !== known.run?.uid) known = unread(name);
     const target = BigInt(run?.logSequence ?? '0');
     // A run that waits says nothing for long, so nothing is awaited that is there already.
-    if (kept !== undefined && BigInt(kept.sequence) >= target)
-      return before?.error === undefined ? before! : { name, run, history: kept, error: undefined };
-    history = kept ?? new RunHistory(num(run?.stepsPerEpoch));
+    if (known.history !== undefined && BigInt(known.history.sequence) >= target)
+      return known.error === undefined ? known : { ...known, run, error: undefined };
+    known = { ...known, run, error: undefined, ...(known.history === undefined && run !== undefined && (await begin(run, signal))) };
+    const { history } = known;
+    if (history === undefined) return known;
     const enough = new AbortController();
     const until = AbortSignal.any([signal, enough.signal, AbortSignal.timeout(READ_MS)]);
     const request = { name, uid: run?.uid, afterSequence: history.sequence };
@@ -68,8 +68,22 @@ async function readOne(name: string, before: Compared | undefined, signal: Abort
       if (BigInt(history.sequence) >= target) break;
     }
     enough.abort();
-    return { name, run, history, error: undefined };
+    return { ...known };
   } catch (error) {
-    return { name, run, history, error: error as Error };
+    return { ...known, error: error as Error };
   }
 }
+
+/** The curves of a long run come thinned from the trainer, and its log is read from near its end on. */
+async function begin(run: Json<Run>, signal: AbortSignal): Promise<Pick<Compared, 'history' | 'column'>> {
+  const history = new RunHistory(num(run.stepsPerEpoch));
+  const { steps } = history;
+  if (!isLong(run)) return { history, column: (column) => ({ x: steps.steps, y: steps.column(column) }) };
+  const series = await readSeries(run.name ?? '', undefined, signal);
+  history.sequence = await beginHistory(history, run, signal);
+  return { history, column: (column) => seriesPoints(series, column, steps) };
+}
+
+const noPoints: Points = { x: new Float64Array(), y: new Float64Array() };
+
+const unread = (name: string): Compared => ({ name, run: undefined, history: undefined, column: () => noPoints, error: undefined });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { enumWord } from '#spec/json-words.js';
 import { bytes, count, duration, roughly, significant } from './numbers.js';
 import { ago, clock } from './time.js';
-import { enumWord, hasEnded, idOf, projectOf, stateWord } from './words.js';
+import { hasEnded, idOf, projectOf, stateWord } from './words.js';
 
 test('durations are short and never lose an hour', () => {
   for (const [seconds, text] of [

@@ -17,10 +17,3 @@ export function stateWord(state: string | undefined): RunStateWord {
 }
 
 export const hasEnded = (word: RunStateWord): boolean => word === 'succeeded' || word === 'failed' || word === 'cancelled';
-
-/** Prefixes of the enums whose values are shown. */
-const prefixes =
-  /^(ENGINE|PRECISION|OPTIMIZER|DROP_MODE|DROP_SCHEDULE|DROP_KIND|TRAIN_INTERPOLATION|ERASE_MODE|MIXUP_MODE|EVALUATION_STATE)_/;
-
-/** The word of an enum's value: DROP_MODE_EARLY is early. */
-export const enumWord = (value: string | undefined): string => (value ?? '').replace(prefixes, '').toLowerCase();

@@ -126,3 +126,56 @@ test('the log of a run that lives long is bounded', () => {
   assert.ok(history.lines.length <= 2000 && history.marks.length <= 2001);
   assert.match(history.lines.at(-1)!.text, /c2499/);
 });
+
+test('a loss that is no number, and the failure of a run, are marked where they happen', () => {
+  const history = trained();
+  history.take(event({ steps: { steps: [{ step: '25', loss: 'NaN' as never }] } }));
+  history.addEvaluation({ checkpoint: 'c1', step: '26', result: { weights: { loss: 'Infinity' as never } } });
+  history.take(event({ state: { state: 'RUN_STATE_FAILED', reason: 'the loss is not finite.' } }));
+  assert.deepEqual(
+    history.marks.filter(({ kind }) => kind === 'failure').map(({ step, text }) => [step, text]),
+    [
+      [25, 'loss NaN'],
+      [26, 'evaluation loss ∞'],
+      [25, 'the run failed'],
+    ],
+  );
+});
+
+test('the members are those of the newest generation, as long as there are several', () => {
+  const history = trained();
+  const of = (...workers: string[]) =>
+    history.take(event({ group: { members: workers.map((worker) => ({ worker, leaves: [0] })), fromStep: '25' } }));
+  of('w1', 'w2');
+  assert.deepEqual(
+    history.group?.members?.map(({ worker }) => worker),
+    ['w1', 'w2'],
+  );
+  of('w1');
+  assert.equal(history.group, undefined);
+  of('w1', 'w3');
+  history.take(event({ state: { state: 'RUN_STATE_PAUSED' } }));
+  assert.equal(history.group, undefined);
+});
+
+test('older records come before those that are known, and replace nothing of them', () => {
+  const numbered = (at: number, what: Event): Event => ({ sequence: String(at), time: '2026-11-30T10:00:00Z', ...what });
+  const history = new RunHistory(10);
+  history.take(numbered(1, { created: { trainSamples: '640' } }));
+  history.unreadUntil = 900;
+  history.take(numbered(901, { epoch: { epoch: 1, trainLoss: 1 } }));
+  const older = [
+    numbered(500, { epoch: { epoch: 0, trainLoss: 3 } }),
+    numbered(501, { checkpoint: { checkpoint: 'c1', step: '10' } }),
+    numbered(502, { epoch: { epoch: 1, trainLoss: 2 } }),
+  ];
+  assert.equal(history.takeOlder(older, 400), 3);
+  assert.deepEqual(
+    history.lines.map(({ sequence }) => sequence),
+    ['1', '500', '501', '502', '901'],
+  );
+  assert.deepEqual([history.epochs.get(0)?.trainLoss, history.epochs.get(1)?.trainLoss, history.unreadUntil], [3, 1, 400]);
+  assert.deepEqual([history.sequence, history.marks.map(({ kind }) => kind)], ['901', ['checkpoint']]);
+  assert.equal(history.takeOlder([], 1), 0);
+  assert.equal(history.unreadUntil, 0);
+});

@@ -1,15 +1,16 @@
 /** What a run's log says, as a fold over its events: the curves, the epochs, the evaluations, the marks on charts, and the log in words. */
 
 import type { ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
-import type { EpochRecord, EvaluationRecord } from '#protocol/dropstream/v1/trainer.js';
+import type { EpochRecord, EvaluationRecord, GroupRecord } from '#protocol/dropstream/v1/trainer.js';
 import { type Json, num } from '../api/json.js';
 import type { Event } from '../api/watch-run.js';
+import { significant } from '../format/numbers.js';
 import { idOf, type RunStateWord, stateWord } from '../format/words.js';
 import { type LogLine, sentenceOf } from './sentences.js';
 import { StepColumns } from './step-columns.js';
 
 export interface Mark {
-  readonly kind: 'resume' | 'checkpoint' | 'evaluation' | 'schedule';
+  readonly kind: 'resume' | 'checkpoint' | 'evaluation' | 'schedule' | 'failure';
   readonly step: number;
   readonly text: string;
 }
@@ -21,7 +22,7 @@ export interface EvaluationPoint {
 }
 
 /** Older lines of the log are dropped; a run that is resumed for weeks does not fill the page's memory. */
-const MOST_LINES = 2000;
+export const MOST_LINES = 2000;
 
 export class RunHistory {
   readonly steps = new StepColumns();
@@ -34,14 +35,21 @@ export class RunHistory {
   state: RunStateWord = 'unknown';
   attempt = 0;
   worker = '';
+  /** The workers that compute the run together; undefined: one alone, or none. */
+  group: Json<GroupRecord> | undefined;
   /** Sequence number of the newest event. */
   sequence = '0';
+  /** The records of the log from the second one up to this sequence number were not read; 0: all were. */
+  unreadUntil = 0;
 
   constructor(readonly stepsPerEpoch: number) {}
 
   take(event: Event): void {
     this.sequence = event.sequence ?? this.sequence;
-    for (const step of event.steps?.steps ?? []) this.steps.push(step);
+    for (const step of event.steps?.steps ?? []) {
+      this.steps.push(step);
+      if (!Number.isFinite(num(step.loss))) this.#mark('failure', num(step.step), `loss ${significant(num(step.loss))}`);
+    }
     if (event.created !== undefined) {
       this.classes = event.created.classes ?? [];
       this.segments = event.created.run?.dropSegments ?? [];
@@ -50,6 +58,7 @@ export class RunHistory {
       this.attempt = event.claimed.attempt ?? 0;
       this.worker = event.claimed.worker ?? '';
       this.state = 'running';
+      this.group = undefined;
     }
     if (event.resumed !== undefined) this.#resume(num(event.resumed.fromStep), event.resumed.attempt ?? 0);
     if (event.epoch !== undefined) this.epochs.set(event.epoch.epoch ?? 0, event.epoch);
@@ -62,7 +71,12 @@ export class RunHistory {
       this.#mark('schedule', num(event.scheduleChanged.effectiveStep), `revision ${event.scheduleChanged.revision} of the schedule`);
     }
     const state = event.state?.state ?? event.created?.state;
-    if (state !== undefined) this.state = stateWord(state);
+    if (event.group !== undefined) this.group = (event.group.members?.length ?? 0) > 1 ? event.group : undefined;
+    if (state !== undefined) {
+      this.state = stateWord(state);
+      if (this.state !== 'running') this.group = undefined;
+      if (this.state === 'failed') this.#mark('failure', this.steps.steps.at(-1) ?? 0, 'the run failed');
+    }
     const line = sentenceOf(event);
     if (line !== undefined) this.lines.push(line);
     if (this.lines.length > MOST_LINES) this.lines.splice(0, this.lines.length - MOST_LINES);
@@ -76,6 +90,28 @@ export class RunHistory {
     const weights = record.result?.weights;
     // A top-1 of 0 is absent in JSON.
     this.#mark('evaluation', step, weights === undefined ? 'evaluation failed' : `top-1 ${num(weights.top1).toFixed(2)} %`);
+    if (!Number.isFinite(num(weights?.loss))) this.#mark('failure', step, `evaluation loss ${significant(num(weights?.loss))}`);
+  }
+
+  /** Takes what came before the events that are known, down to the record after `after`. @returns the number of lines that the log has more */
+  takeOlder(events: readonly Event[], after: number): number {
+    const known = this.lines.length;
+    const marks = this.marks;
+    this.marks = [];
+    for (const event of events) {
+      const { epoch, checkpoint, evaluation, resumed } = event;
+      // What is known is newer, and may have replaced it.
+      if (epoch !== undefined && !this.epochs.has(epoch.epoch ?? 0)) this.epochs.set(epoch.epoch ?? 0, epoch);
+      if (checkpoint !== undefined) this.#mark('checkpoint', num(checkpoint.step), `checkpoint ${idOf(checkpoint.checkpoint)}`);
+      if (evaluation !== undefined) this.addEvaluation(evaluation);
+      if ((resumed?.attempt ?? 0) > 1) this.#mark('resume', num(resumed?.fromStep), `attempt ${resumed?.attempt} goes on`);
+      const line = sentenceOf(event);
+      if (line !== undefined) this.lines.push(line);
+    }
+    this.marks = [...this.marks, ...marks];
+    this.lines.sort((a, b) => Number(a.sequence) - Number(b.sequence));
+    this.unreadUntil = after > 1 ? after : 0;
+    return this.lines.length - known;
   }
 
   /** Seconds of a step, averaged over the newest ones; undefined before the first one. */

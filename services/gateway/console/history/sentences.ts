@@ -1,8 +1,10 @@
 /** The events of a run's log in words. */
+
+import { enumWord } from '#spec/json-words.js';
 import { num } from '../api/json.js';
 import type { Event } from '../api/watch-run.js';
 import { bytes, count, duration, percent, significant } from '../format/numbers.js';
-import { enumWord, idOf, stateWord } from '../format/words.js';
+import { idOf, stateWord } from '../format/words.js';
 
 export interface LogLine {
   readonly sequence: string;

@@ -1,6 +1,7 @@
 /** What the form begins with: nothing, the options of another run, or a checkpoint or schedule to start from. */
+
+import { shownOptions } from '#spec/shown-options.js';
 import { call } from '../api/call.js';
-import { shownOptions } from '../run/options-of.js';
 import type { Values } from './spec-of.js';
 
 /** `like`: id of a run. */

@@ -1,11 +1,11 @@
 /** The form for a new run. It is checked by the trainer while one types. */
 import { useMemo, useState } from 'preact/hooks';
+import { specOptions } from '#spec/shown-options.js';
 import { call } from '../api/call.js';
 import { useCall } from '../api/use-call.js';
 import { link } from '../app/route.js';
 import { readManifests } from '../data/known-manifests.js';
 import { idOf } from '../format/words.js';
-import { specOptions } from '../run/options-of.js';
 import { ErrorNote, Waiting } from '../widgets/notes.js';
 import { requestId } from '../widgets/request-id.js';
 import { tell } from '../widgets/toasts.js';

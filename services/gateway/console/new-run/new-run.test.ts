@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { shownOptions, specOptions } from '#spec/shown-options.js';
 import { runSpecEnums } from '#spec/words.js';
 import { trainRequest } from '../../../cli/train-spec.js';
-import { shownOptions, specOptions } from '../run/options-of.js';
 import { commandLine, pythonCall, typescriptCall } from './same-call.js';
 import { choices, specOf, type Values } from './spec-of.js';
 import { modelsIn } from './use-checked.js';

@@ -1,6 +1,7 @@
 /** The run of the form as a command and as calls of the clients, so that what was tried here can be put into a script. */
+
+import { specOptions } from '#spec/shown-options.js';
 import type { SpecOption } from '#spec/train-options.js';
-import { specOptions } from '../run/options-of.js';
 import { choices, specOf, type Values } from './spec-of.js';
 
 export interface CallNames {

@@ -1,7 +1,7 @@
 /** From the texts of the form to a RunSpec in JSON. Types are checked here; the trainer checks everything else. */
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
+import { specOptions } from '#spec/shown-options.js';
 import type { OptionKind, SpecOption } from '#spec/train-options.js';
-import { specOptions } from '../run/options-of.js';
 
 /** Texts by the names of options. An option that is absent has its default. */
 export type Values = Readonly<Record<string, string>>;

@@ -31,14 +31,15 @@ export async function beginHistory(history: RunHistory, run: Json<Run>, signal: 
   history.segments = run.dropSegments ?? [];
   for (const { spec, result, name: evaluation } of await ownEvaluations(run, signal))
     if (result !== undefined) history.addEvaluation({ checkpoint: spec?.checkpoint, evaluation, result, step: result.step });
-  return String(sequence - NEWEST_RECORDS);
+  history.unreadUntil = sequence - NEWEST_RECORDS;
+  return String(history.unreadUntil);
 }
 
 /** In the order of their steps: the last one has the newest accuracy by class. */
 async function ownEvaluations(run: Json<Run>, signal: AbortSignal): Promise<readonly Json<Evaluation>[]> {
   const own: Json<Evaluation>[] = [];
   try {
-    for await (const page of evaluationPages(projectOf(run.name ?? ''), signal))
+    for await (const page of evaluationPages(projectOf(run.name ?? ''), { signal, classes: true }))
       own.push(...page.filter((evaluation) => isOfRun(evaluation, run)));
   } catch (error) {
     // Without an evaluator, or for a caller who may not ask it, there are no marks, but there are curves.

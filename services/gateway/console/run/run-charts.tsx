@@ -6,27 +6,31 @@ import { Chart } from '../chart/chart.js';
 import type { Window } from '../chart/window.js';
 import { count, significant } from '../format/numbers.js';
 import type { RunHistory } from '../history/run-history.js';
+import type { ColumnName } from '../history/step-columns.js';
+import type { Points } from '../series/downsample.js';
 import { Waiting } from '../widgets/notes.js';
 import { bandsOf } from './bands.js';
 import { ChartControls, type ChartView, firstView } from './chart-controls.js';
 import { curves, linesOf, scoreCharts, scoreLines } from './curves.js';
-import { useColumns } from './use-columns.js';
 
 interface Props {
   readonly run: Json<Run>;
   readonly history: RunHistory;
   readonly version: number;
   readonly complete: boolean;
+  /** The metric of each step, or of those that the trainer chose for the part that is shown. */
+  readonly column: (name: ColumnName) => Points;
+  /** The part that is shown; undefined: everything. */
+  readonly window: Window | undefined;
+  readonly onWindow: (window: Window | undefined) => void;
 }
 
-export function RunCharts({ run, history, version, complete }: Props) {
-  const [window, setWindow] = useState<Window | undefined>();
+export function RunCharts({ run, history, version, complete, column, window, onWindow }: Props) {
   const [view, setView] = useState<ChartView>(firstView);
   const done = Math.max(num(run.step), (history.steps.steps.at(-1) ?? -1) + 1);
   const total = num(run.totalSteps);
   const full = { from: 0, to: Math.max(1, view.whole ? total : done) };
   const imagesPerStep = (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1);
-  const column = useColumns(run, history, window);
   const bands = useMemo(() => bandsOf(history.segments), [history.segments]);
   const drawn = useMemo(() => {
     const source = { history, column, imagesPerStep, label: 'value', color: 0 };
@@ -39,7 +43,7 @@ export function RunCharts({ run, history, version, complete }: Props) {
   const formatX = view.axis === 'epoch' ? (x: number) => significant(x / perEpoch, 4) : (x: number) => count(x);
   return (
     <section aria-label="Curves">
-      <ChartControls view={view} onView={setView} zoomed={window !== undefined} onReset={() => setWindow(undefined)} />
+      <ChartControls view={view} onView={setView} zoomed={window !== undefined} onReset={() => onWindow(undefined)} />
       {!complete && history.steps.length === 0 && <Waiting what="Reading the log" />}
       {complete && drawn.length === 0 && <p class="muted">No step has been trained yet. Curves appear here with the first one.</p>}
       <div class="charts">
@@ -51,7 +55,7 @@ export function RunCharts({ run, history, version, complete }: Props) {
             version={drawn}
             full={full}
             window={window}
-            onWindow={setWindow}
+            onWindow={onWindow}
             format={format}
             formatAxis={formatAxis}
             formatX={formatX}
@@ -96,6 +100,11 @@ function Legend({ history: { marks, segments } }: { readonly history: RunHistory
       {has('schedule') && (
         <li>
           <i class="sign-schedule" /> new revision of the schedule
+        </li>
+      )}
+      {has('failure') && (
+        <li>
+          <i class="sign-failure" /> failed, or a loss that is no number
         </li>
       )}
       <li class="muted">Drag over a chart to zoom, double-click to show everything.</li>

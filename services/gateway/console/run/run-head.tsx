@@ -1,39 +1,43 @@
 /** The name of a run, its state, how far it is, and its figures at a glance. */
+import type { ComponentChildren } from 'preact';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
+import { enumWord } from '#spec/json-words.js';
 import { type Json, num } from '../api/json.js';
-import { link } from '../app/route.js';
 import { count, duration, percent, roughly, significant } from '../format/numbers.js';
-import { enumWord, idOf, projectOf, stateWord } from '../format/words.js';
+import { idOf, stateWord } from '../format/words.js';
 import type { RunHistory } from '../history/run-history.js';
 import { StateMark } from '../widgets/icons.js';
-import { RunActions } from './run-actions.js';
 
-export function RunHead({
-  run,
-  history,
-  onChange,
-}: {
+interface Props {
   readonly run: Json<Run>;
   readonly history: RunHistory | undefined;
-  readonly onChange: () => void;
-}) {
+  /** Of its heading; default: 1, for it is the page's. */
+  readonly level?: 1 | 2;
+  /** The way to where the run was found. */
+  readonly crumbs?: ComponentChildren;
+  /** What can be done with the run. */
+  readonly children?: ComponentChildren;
+}
+
+export function RunHead({ run, history, level = 1, crumbs, children }: Props) {
+  const Heading = `h${level}` as const;
   const state = stateWord(run.state);
   const step = Math.max(num(run.step), history?.steps.length ? history.steps.steps.at(-1)! + 1 : 0);
   const total = num(run.totalSteps);
   return (
     <div class="run-head">
       <p class="crumbs">
-        <a href={link(`${projectOf(run.name ?? '')}/runs`)}>Runs</a> / <span class="mono">{run.uid}</span>
+        {crumbs} <span class="mono">{run.uid}</span>
       </p>
       <div class="page-head">
-        <h1>{idOf(run.name)}</h1>
+        <Heading>{idOf(run.name)}</Heading>
         <StateMark state={state} note={run.pauseRequested ? 'pausing' : state} />
         {Object.entries(run.labels ?? {}).map(([key, value]) => (
           <span class="label" key={key}>
             {key}={value}
           </span>
         ))}
-        <RunActions run={run} onChange={onChange} />
+        {children}
       </div>
       {(run.failure || run.statusMessage || run.evaluationFailure) && (
         <div class={`note ${run.failure ? 'note-error' : 'note-away'}`}>

@@ -2,12 +2,31 @@
 import { useState } from 'preact/hooks';
 import { clock } from '../format/time.js';
 import type { LogLine } from '../history/sentences.js';
+import { tell } from '../widgets/toasts.js';
 
 const FIRST = 30;
 
-export function RunLog({ lines }: { readonly lines: readonly LogLine[] }) {
+interface Props {
+  readonly lines: readonly LogLine[];
+  /** Reads older records; undefined if there are none. */
+  readonly readOlder?: (() => Promise<void>) | undefined;
+}
+
+export function RunLog({ lines, readOlder }: Props) {
+  const [reading, setReading] = useState(false);
   const [all, setAll] = useState(false);
   const [trouble, setTrouble] = useState(false);
+  const older = async (read: () => Promise<void>) => {
+    setReading(true);
+    try {
+      await read();
+      setAll(true);
+    } catch (error) {
+      tell(`Older records were not read: ${(error as Error).message}`, { trouble: true });
+    } finally {
+      setReading(false);
+    }
+  };
   const fitting = trouble ? lines.filter(({ tone }) => tone === 'trouble') : lines;
   const shown = (all ? fitting : fitting.slice(-FIRST)).toReversed();
   return (
@@ -31,6 +50,11 @@ export function RunLog({ lines }: { readonly lines: readonly LogLine[] }) {
       {!all && fitting.length > FIRST && (
         <button type="button" class="quiet" onClick={() => setAll(true)}>
           Show all {fitting.length}
+        </button>
+      )}
+      {readOlder && (all || fitting.length <= FIRST) && (
+        <button type="button" class="quiet" disabled={reading} onClick={() => void older(readOlder)}>
+          {reading ? 'Reading older records …' : 'Read older records'}
         </button>
       )}
     </section>

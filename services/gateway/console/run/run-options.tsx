@@ -1,10 +1,10 @@
 /** The options of a run. Those that differ from the defaults come first, because they are what makes the run what it is. */
 import { useState } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
+import { shownOptions } from '#spec/shown-options.js';
 import type { Json } from '../api/json.js';
 import { commandLine } from '../new-run/same-call.js';
 import { Code } from '../widgets/notes.js';
-import { shownOptions } from './options-of.js';
 
 export function RunOptions({ run }: { readonly run: Json<Run> }) {
   const [all, setAll] = useState(false);

@@ -5,14 +5,16 @@ import { idOf, projectOf } from '../format/words.js';
 import { Empty, ErrorNote, Waiting } from '../widgets/notes.js';
 import { Checkpoints } from './checkpoints.js';
 import { ClassAccuracy } from './class-accuracy.js';
-import { RunCharts } from './run-charts.js';
+import { LiveCharts } from './live-charts.js';
+import { Members } from './members.js';
+import { RunActions } from './run-actions.js';
 import { RunHead } from './run-head.js';
 import { RunLog } from './run-log.js';
 import { RunOptions } from './run-options.js';
 import { useRun } from './use-run.js';
 
 export function RunPage({ name }: { readonly name: string }) {
-  const { run, history, version, error, complete, reload } = useRun(name);
+  const { run, history, version, error, complete, reload, readOlder } = useRun(name);
   if (error instanceof RpcError && error.code === 'not_found' && run === undefined) {
     return (
       <Empty page title={`There is no run ${idOf(name)}.`}>
@@ -25,16 +27,27 @@ export function RunPage({ name }: { readonly name: string }) {
   if (run === undefined) return error ? <ErrorNote error={error} /> : <Waiting what={`Reading ${idOf(name)}`} />;
   return (
     <>
-      <RunHead run={run} history={history} onChange={reload} />
+      <RunHead
+        run={run}
+        history={history}
+        crumbs={
+          <>
+            <a href={link(`${projectOf(name)}/runs`)}>Runs</a> /
+          </>
+        }
+      >
+        <RunActions run={run} onChange={reload} />
+      </RunHead>
       {error && <ErrorNote error={error} stale />}
-      {history && <RunCharts run={run} history={history} version={version} complete={complete} />}
+      {history && <LiveCharts run={run} history={history} version={version} complete={complete} />}
       <div class="columns">
         <div>
+          {history?.group && <Members group={history.group} />}
           <Checkpoints run={run} version={history?.marks.length ?? 0} />
           {history && <ClassAccuracy history={history} />}
           <RunOptions run={run} />
         </div>
-        <div>{history && <RunLog lines={history.lines} />}</div>
+        <div>{history && <RunLog lines={history.lines} readOlder={readOlder} />}</div>
       </div>
     </>
   );

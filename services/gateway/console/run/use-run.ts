@@ -5,8 +5,9 @@ import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
 import { useCall } from '../api/use-call.js';
 import { watchRun } from '../api/watch-run.js';
-import { RunHistory } from '../history/run-history.js';
+import { MOST_LINES, RunHistory } from '../history/run-history.js';
 import { beginHistory } from './begin-history.js';
+import { readOlder } from './read-older.js';
 
 export interface LiveRun {
   readonly run: Json<Run> | undefined;
@@ -17,6 +18,8 @@ export interface LiveRun {
   readonly error: Error | undefined;
   /** Whether the log up to the run's newest record has been read. */
   readonly complete: boolean;
+  /** Reads older records of a long log; undefined if there are none. @throws RpcError */
+  readonly readOlder: (() => Promise<void>) | undefined;
   readonly reload: () => void;
 }
 
@@ -44,6 +47,8 @@ function useLog(name: string, run: Json<Run> | undefined, reload: () => void): O
   const latest = useRef(run);
   latest.current = run;
   const uid = run?.uid;
+  const [gone] = useState(() => new AbortController());
+  useEffect(() => () => gone.abort(), [gone]);
   useEffect(() => {
     if (latest.current === undefined) return;
     const end = new AbortController();
@@ -82,5 +87,12 @@ function useLog(name: string, run: Json<Run> | undefined, reload: () => void): O
   useEffect(() => {
     if (behind && !watching.current) setRound((n) => n + 1);
   }, [run]);
-  return { history: history.current, version, error, complete: !behind && history.current !== undefined };
+  const known = history.current;
+  const older = async () => {
+    if (known === undefined || latest.current === undefined) return;
+    await readOlder(known, latest.current, gone.signal);
+    setVersion((n) => n + 1);
+  };
+  const canRead = known !== undefined && known.unreadUntil > 1 && known.lines.length < MOST_LINES;
+  return { history: known, version, error, readOlder: canRead ? older : undefined, complete: !behind && known !== undefined };
 }

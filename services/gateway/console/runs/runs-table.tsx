@@ -1,11 +1,12 @@
 /** The table of runs. Arrow keys move between rows, Enter opens one, and ticked runs can be compared. */
 import { useRef, useState } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
+import { enumWord } from '#spec/json-words.js';
 import { type Json, num } from '../api/json.js';
 import { link } from '../app/route.js';
 import { count, duration, significant } from '../format/numbers.js';
 import { ago, clock } from '../format/time.js';
-import { enumWord, hasEnded, idOf, stateWord } from '../format/words.js';
+import { hasEnded, idOf, stateWord } from '../format/words.js';
 import { StateMark } from '../widgets/icons.js';
 import { Sparkline } from './sparkline.js';
 import type { Tail } from './use-tails.js';

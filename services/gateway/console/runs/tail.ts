@@ -21,7 +21,7 @@ export async function readLoss(name: string, signal: AbortSignal): Promise<numbe
   return [...smooth((series[0]?.values ?? []).map(num), SMOOTHING)].filter(Number.isFinite);
 }
 
-/** What is kept of an evaluation: its counts by class may be thousands of numbers. */
+/** What is kept of an evaluation. */
 export interface Score {
   readonly of: Pick<Json<Evaluation>, 'spec' | 'createTime'>;
   readonly step: number;

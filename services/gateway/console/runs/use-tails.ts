@@ -25,7 +25,7 @@ export function useTails(project: string, runs: readonly Json<Run>[]): ReadonlyM
   const evaluations = useCall(
     async (signal) => {
       const byRun = new Map<string, Score[]>();
-      for await (const page of evaluationPages(project, signal)) addScores(byRun, page);
+      for await (const page of evaluationPages(project, { signal })) addScores(byRun, page);
       return byRun;
     },
     [project],

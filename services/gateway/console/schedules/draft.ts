@@ -1,9 +1,9 @@
 /** A drop schedule while it is edited, and what it gives for a training of some length. */
 import type { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js';
 import { type DropMode, type DropShape, dropRate, ScheduleError } from '#schedule/index.js';
+import { enumWord } from '#spec/json-words.js';
 import type { Json } from '../api/json.js';
 import type { Line } from '../chart/plot-data.js';
-import { enumWord } from '../format/words.js';
 
 export interface Draft {
   readonly kind: 'dropout' | 'drop_path';

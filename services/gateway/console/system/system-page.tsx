@@ -1,6 +1,7 @@
 /** The services behind the gateway, what waits, and who works. */
 import type { Evaluation } from '#protocol/dropstream/v1/evaluator.js';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
+import { enumWord } from '#spec/json-words.js';
 import { call } from '../api/call.js';
 import { evaluationPages } from '../api/evaluation-pages.js';
 import { type Json, num } from '../api/json.js';
@@ -8,7 +9,7 @@ import { useCall } from '../api/use-call.js';
 import { link } from '../app/route.js';
 import { count, percent } from '../format/numbers.js';
 import { ago } from '../format/time.js';
-import { enumWord, idOf, stateWord } from '../format/words.js';
+import { idOf, stateWord } from '../format/words.js';
 import { ErrorNote, Waiting } from '../widgets/notes.js';
 import { readHealth, readWishes } from './services.js';
 
@@ -89,12 +90,28 @@ function Work({ project }: { readonly project: string }) {
     EVERY_MS,
   );
   const running = (data ?? []).filter(({ state }) => stateWord(state) === 'running');
-  const waiting = (data ?? []).filter(({ state }) => stateWord(state) === 'queued');
+  const waiting = (data ?? []).filter(({ state }) => stateWord(state) === 'queued').toSorted(inQueue);
+  const workers = running.flatMap((run) => (run.workers ?? []).map((worker, k) => ({ worker, run, leads: k === 0 })));
   return (
     <section class="card" aria-labelledby="work-title">
       <h2 id="work-title">Runs of {idOf(project)}</h2>
       {error && <ErrorNote error={error} stale={data !== undefined} />}
       {data?.length === 0 && <p class="muted">No run is active.</p>}
+      {workers.length > 0 && (
+        <>
+          <h3>Workers</h3>
+          <ul class="plain">
+            {workers.map(({ worker, run, leads }) => (
+              <li key={`${run.uid} ${worker}`}>
+                <span class="mono">{worker || 'a worker without a name'}</span>{' '}
+                <span class="muted">
+                  {leads ? 'trains' : 'helps with'} <a href={link(run.name ?? '')}>{idOf(run.name)}</a>
+                </span>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
       {running.length > 0 && <h3>At work</h3>}
       <ul class="plain">
         {running.map((run) => (
@@ -103,18 +120,25 @@ function Work({ project }: { readonly project: string }) {
           </li>
         ))}
       </ul>
-      {waiting.length > 0 && <h3>In the queue, oldest first</h3>}
+      {waiting.length > 0 && <h3>In the queue, the next one first</h3>}
       <ol class="plain">
         {waiting.map((run) => (
           <li key={run.uid}>
             <a href={link(run.name ?? '')}>{idOf(run.name)}</a>{' '}
-            <span class="muted">{run.statusMessage || (run.createTime ? `created ${ago(new Date(run.createTime))}` : '')}</span>
+            <span class="muted">
+              {num(run.spec?.priority) !== 0 && `priority ${run.spec?.priority}, `}
+              {run.statusMessage || (run.createTime ? `created ${ago(new Date(run.createTime))}` : '')}
+            </span>
           </li>
         ))}
       </ol>
     </section>
   );
 }
+
+/** As workers take them: by priority, then by age. Projects take turns, so a run of another one may come before. */
+const inQueue = (a: Json<Run>, b: Json<Run>): number =>
+  num(b.spec?.priority) - num(a.spec?.priority) || (a.createTime ?? '').localeCompare(b.createTime ?? '');
 
 const atWork = ({ engine, attempt, dataWaitShare }: Json<Run>): string =>
   `engine ${enumWord(engine)}, attempt ${attempt ?? 1}, waits for data ${percent(num(dataWaitShare))} of the time`;
@@ -126,7 +150,7 @@ function Evaluations({ project }: { readonly project: string }) {
   const { data, error } = useCall(
     async (signal) => {
       let newest: readonly Json<Evaluation>[] = [];
-      for await (const page of evaluationPages(project, signal)) newest = newestOf([...newest, ...page]);
+      for await (const page of evaluationPages(project, { signal })) newest = newestOf([...newest, ...page]);
       return newest;
     },
     [project],

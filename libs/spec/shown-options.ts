@@ -1,8 +1,10 @@
 /** The options of a run's spec as text, beside their defaults. */
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { isSpecOption, type SpecOption, trainOptions } from '#spec/train-options.js';
-import type { Json } from '../api/json.js';
-import { enumWord } from '../format/words.js';
+import { enumWord } from './json-words.js';
+import { isSpecOption, type SpecOption, trainOptions } from './train-options.js';
+
+/** A RunSpec in protobuf's JSON. */
+export type SpecJson = { readonly [Field in keyof RunSpec]?: unknown };
 
 export interface ShownOption {
   readonly option: SpecOption;
@@ -13,8 +15,8 @@ export interface ShownOption {
 export const specOptions: readonly SpecOption[] = trainOptions.filter(isSpecOption);
 
 /** The text of an option's value, as the command line takes it; '' if it is absent. */
-export function optionText({ name, kind, field }: SpecOption, spec: Json<RunSpec>): string {
-  const value = (spec as Record<string, unknown>)[field];
+export function optionText({ name, kind, field }: SpecOption, spec: SpecJson): string {
+  const value = spec[field];
   if (value === undefined) return '';
   if (Array.isArray(value)) return value.join(' ');
   if (kind === 'range') {
@@ -35,7 +37,7 @@ function isDefault(option: SpecOption, text: string): boolean {
 }
 
 /** Every option of the spec. Those whose default follows from the model or the data count as different only if `asked` says so. */
-export function shownOptions(spec: Json<RunSpec>): ShownOption[] {
+export function shownOptions(spec: SpecJson): ShownOption[] {
   return specOptions.map((option) => {
     const value = optionText(option, spec);
     return { option, value, differs: !derived.has(option.name) && !isDefault(option, value) };

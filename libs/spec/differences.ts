@@ -1,7 +1,5 @@
 /** What tells runs apart: the options in which they differ, and which runs differ in their seed only. */
-import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import type { Json } from '../api/json.js';
-import { optionText, specOptions } from '../run/options-of.js';
+import { optionText, type SpecJson, specOptions } from './shown-options.js';
 
 export interface Difference {
   readonly name: string;
@@ -10,14 +8,14 @@ export interface Difference {
   readonly values: readonly string[];
 }
 
-export function differences(specs: readonly Json<RunSpec>[]): Difference[] {
+export function differences(specs: readonly SpecJson[]): Difference[] {
   return specOptions
     .map((option) => ({ name: option.name, help: option.help, values: specs.map((spec) => optionText(option, spec)) }))
     .filter(({ values }) => new Set(values).size > 1);
 }
 
 /** Runs of equal options but for the seed: lists of their positions. */
-export function seedGroups(specs: readonly Json<RunSpec>[]): number[][] {
+export function seedGroups(specs: readonly SpecJson[]): number[][] {
   const groups = new Map<string, number[]>();
   for (const [k, spec] of specs.entries()) {
     const key = JSON.stringify(specOptions.filter(({ name }) => name !== 'seed').map((option) => optionText(option, spec)));

@@ -1,0 +1,126 @@
+/** Reports and comparisons of runs that real services trained: the command line writes the file, and Chromium opens it. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { DropMode } from '#protocol/dropstream/v1/schedule_types.js';
+import { accessibilityProblems, openBrowser, openPage, type PageOptions } from '../support/browser.js';
+import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
+import { runCommandLine } from '../support/run-command-line.js';
+
+const timeout = 300_000;
+let skip: string | undefined;
+let browser: Browser;
+let system: ConsoleSystem;
+let folder: string;
+
+before(async () => {
+  const found = await openBrowser();
+  if ('skip' in found) {
+    skip = found.skip;
+    return;
+  }
+  browser = found;
+  folder = await mkdtemp(join(tmpdir(), 'dropstream-reports-'));
+  system = await startConsoleSystem();
+  await system.createRun('early', { seed: 1n });
+  await system.createRun('late', { seed: 1n, dropMode: DropMode.LATE, cutoffEpoch: 1 }, { team: '<vision>' });
+  for (const id of ['early', 'late']) {
+    const { code, err } = await dropstream('runs', 'watch', id);
+    assert.equal(code, 0, err);
+  }
+});
+after(async () => {
+  await browser?.close();
+  await system?.stop();
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+});
+
+const dropstream = (...argv: string[]) =>
+  runCommandLine([...argv, '--trainer', system.of('trainer').address], { cwd: folder, timeoutMs: 120_000 });
+
+/** Opens a file, from which the page may fetch nothing. */
+async function openFile(name: string, options: PageOptions = {}, hash = ''): Promise<{ page: Page; faults: () => string[] }> {
+  const { page, complaints } = await openPage(browser, options);
+  const asked: string[] = [];
+  page.on('request', (request) => {
+    if (!request.url().startsWith('data:')) asked.push(request.url());
+  });
+  const url = `${pathToFileURL(join(folder, name)).href}${hash}`;
+  await page.goto(url);
+  return { page, faults: () => [...complaints, ...asked.filter((one) => one !== url)] };
+}
+
+test('a report of one run has the views of the console, and fetches nothing', { timeout }, async (t) => {
+  if (skip !== undefined) return t.skip(skip);
+  const { code, out, err } = await dropstream('runs', 'report', 'early', '--out', 'one.html', '--title', 'A <first> look');
+  assert.equal(code, 0, err);
+  assert.match(out, /^wrote .*one\.html \(file:/);
+  const { page, faults } = await openFile('one.html');
+  await page.getByRole('heading', { name: 'A <first> look', level: 1 }).waitFor();
+  await page.getByRole('heading', { name: 'early', level: 2 }).waitFor();
+  for (const title of ['Training loss', 'Drop rate', 'Learning rate', 'Top-1 of checkpoints'])
+    assert.match((await page.locator('.chart', { hasText: title }).locator('.chart-values').textContent()) ?? '', /\d/, title);
+  await page.getByText('The training is complete.').waitFor();
+  await page.getByRole('heading', { name: 'Accuracy by class' }).waitFor();
+  await page.getByRole('rowheader', { name: 'drop_mode' }).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Use' }).count(), 0, 'a file cannot evaluate anything');
+  await page.getByRole('group', { name: 'Chart: Training loss' }).focus();
+  await page.keyboard.press('+');
+  assert.equal(await page.getByRole('button', { name: 'Show everything' }).isEnabled(), true);
+  await page.getByLabel('Values').selectOption('epoch');
+  assert.deepEqual(faults(), []);
+  await page.close();
+});
+
+test('a report of several runs compares them and has each of them', { timeout }, async (t) => {
+  if (skip !== undefined) return t.skip(skip);
+  const { code, err } = await dropstream('runs', 'report', 'early', 'late', '--out', 'two.html');
+  assert.equal(code, 0, err);
+  const { page, faults } = await openFile('two.html');
+  await page.getByRole('heading', { name: 'early, late' }).waitFor();
+  await page.getByRole('row', { name: /drop_mode early late/ }).waitFor();
+  await page.getByRole('navigation').getByRole('link', { name: 'late' }).click();
+  await page.getByRole('heading', { name: 'late', level: 1 }).waitFor();
+  await page.getByText('team=<vision>').waitFor();
+  await page.getByRole('navigation').getByRole('link', { name: 'Compared' }).click();
+  await page.getByRole('heading', { name: 'Options that differ' }).waitFor();
+  assert.deepEqual(faults(), []);
+  await page.close();
+  for (const options of [{}, { dark: true }, { width: 320, height: 700 }, { width: 3840, height: 2000 }])
+    for (const hash of ['', '#/projects/default/runs/late']) {
+      const opened = await openFile('two.html', options, hash);
+      await opened.page.locator('.chart canvas').first().waitFor();
+      assert.deepEqual(await accessibilityProblems(opened.page), [], JSON.stringify(options));
+      assert.equal(await opened.page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, JSON.stringify(options));
+      if (process.env.DROPSTREAM_SCREENSHOTS !== undefined) {
+        const name = `report-${options.width ?? 1440}${options.dark ? '-dark' : ''}${hash === '' ? '' : '-run'}.png`;
+        await opened.page.screenshot({ path: join(process.env.DROPSTREAM_SCREENSHOTS, name), fullPage: true });
+      }
+      await opened.page.close();
+    }
+});
+
+test('runs are compared in the terminal, and as JSON', { timeout }, async (t) => {
+  if (skip !== undefined) return t.skip(skip);
+  const { code, out, err } = await dropstream('runs', 'compare', 'early', 'late');
+  assert.equal(code, 0, err);
+  assert.match(out, /^RUN +STATE +STEP +OF +TRAIN LOSS +BEST +EVAL LOSS +BEST +TOP-1 +BEST +IMAGES\/S$/m);
+  assert.match(out, /^early +SUCCEEDED +21 +21( +[\d.,%]+)+/m);
+  assert.match(out, /^drop_mode +early +late$/m);
+  const { runs, differences } = JSON.parse((await dropstream('runs', 'compare', 'early', 'late', '--json')).out) as {
+    runs: { run: string; top1: { last: number; best: number } }[];
+    differences: { name: string; values: string[] }[];
+  };
+  assert.deepEqual(
+    runs.map(({ run }) => run),
+    ['early', 'late'],
+  );
+  assert.ok(runs.every(({ top1 }) => top1.best >= top1.last));
+  assert.deepEqual(differences.find(({ name }) => name === 'drop_mode')?.values, ['early', 'late']);
+  assert.equal((await dropstream('runs', 'compare', 'early')).code, 2);
+  assert.notEqual((await dropstream('runs', 'compare', 'early', 'nobody')).code, 0);
+});
