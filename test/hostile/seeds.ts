@@ -162,7 +162,9 @@ export function seedsOf({ trainManifest, evalManifest, checkpoint }: Target): Re
       ).finish(),
     ],
     'dropstream.v1.EvaluatorService/GetEvaluation': [GetEvaluationRequest.encode(evaluation).finish()],
-    'dropstream.v1.EvaluatorService/ListEvaluations': [ListEvaluationsRequest.encode({ parent, pageSize: 10, pageToken: '' }).finish()],
+    'dropstream.v1.EvaluatorService/ListEvaluations': [
+      ListEvaluationsRequest.encode({ parent, pageSize: 10, pageToken: '', omitClassCounts: true }).finish(),
+    ],
     'dropstream.v1.EvaluatorService/CancelEvaluation': [CancelEvaluationRequest.encode({ name: `${parent}/evaluations/victim` }).finish()],
     'dropstream.v1.EvaluatorService/DeleteEvaluation': [
       DeleteEvaluationRequest.encode({ name: `${parent}/evaluations/victim`, etag: '' }).finish(),

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runEvents } from '#client/run-events.js';
-import { DataServiceClient, type PreviewImage, SampleOrder, TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { DataServiceClient } from '#protocol/dropstream/v1/data.js';
 import { type Evaluation, EvaluationState, EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
@@ -18,13 +18,13 @@ import { showProgress } from '../follow/follow-run.js';
 import { beginProgress, type RunProgress, takeEvent } from '../follow/run-progress.js';
 import { count, duration } from '../output/numbers.js';
 import { paint } from '../output/terminal.js';
-import { previewImages } from '../preview-images.js';
 import { makePrivateFolder } from '../private-folder.js';
 import { readReportRun } from '../report/read-run.js';
 import { reportPage } from '../report/report-file.js';
 import { forwardLine } from '../up/forward-line.js';
 import { type RunningServices, startAll } from '../up/start-all.js';
 import { type DemoData, demoDataRoot, prepareData } from './demo-data.js';
+import { imagesOfPlan } from './demo-images.js';
 import { demoReport } from './demo-report.js';
 import { demoSpec } from './demo-spec.js';
 
@@ -100,7 +100,7 @@ export async function runDemo(options: DemoOptions, context: Context): Promise<v
         ? await scoreHoldout(trainer, evaluator, training, data, context)
         : await lastEvaluation(evaluator, training, context);
       const scores = evaluation.result!.weights!;
-      const preview = await imagesOfPlan(dataService, spec, context);
+      const preview = await imagesOfPlan(dataService, spec, { timeoutMs: CALL_MS, signal: context.signal });
       const file = resolve(context.cwd, options.report ?? join(home, 'report.html'));
       const totalSeconds = (performance.now() - began) / 1000;
       const reported = await readReportRun(training.run.name, { client: trainer, call: { timeoutMs: CALL_MS, signal: context.signal } });
@@ -237,28 +237,4 @@ async function scoreHoldout(
   for await (const next of evaluator.watchEvaluation({ name: evaluation!.name }, { signal: context.signal })) evaluation = next.evaluation;
   if (evaluation?.state !== EvaluationState.SUCCEEDED) throw new CommandError(`the evaluation failed: ${evaluation?.failure}`);
   return evaluation;
-}
-
-async function imagesOfPlan(
-  data: ReturnType<typeof connect<(typeof DataServiceClient)['service']>>,
-  spec: RunSpec,
-  context: Context,
-): Promise<PreviewImage[]> {
-  const { inputSize = 28, colorJitter, aa, reprob, cropPadding, imagenetDefaultMeanAndStd } = spec;
-  const plan = {
-    dataset: { manifest: spec.trainManifest },
-    seed: spec.seed ?? 0n,
-    batchSize: spec.batchSize ?? 64,
-    rank: 0,
-    worldSize: 1,
-    order: SampleOrder.SHUFFLED,
-    transform: TransformSpec.fromPartial({ inputSize, training: true, colorJitter, aa, reprob, cropPadding, imagenetDefaultMeanAndStd }),
-    mix: undefined,
-    pixelSemantics: 0,
-    subsetStride: 0,
-    subsetOffset: 0,
-    subsetInvert: false,
-  };
-  const request = { parent: 'projects/default', plan, epoch: 0, index: 0, limit: 30 };
-  return await previewImages(data, request, { timeoutMs: CALL_MS, signal: context.signal });
 }

@@ -1,7 +1,7 @@
 /** Handlers of EvaluatorService. */
 
 import { FailedPrecondition } from '#errors/errors.js';
-import { type Evaluation, EvaluationState, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
+import { type Evaluation, EvaluationState, type EvaluatorServiceService, type Scores } from '#protocol/dropstream/v1/evaluator.js';
 import { type HandlersOf, unary, watchStream } from '#rpc/handlers.js';
 import { parsePage } from '#rpc/pagination.js';
 import type { EvaluationEvent } from '../evaluation/evaluation-state.js';

@@ -34,7 +34,7 @@ export function plotOptions(drawing: Drawing, width: number): uPlot.Options {
     width,
     height,
     legend: { show: false },
-    padding: [8, 10, 0, 0],
+    padding: [8, 14 * chartTheme().scale, 0, 0],
     scales: {
       x: { time: false, range: () => [drawing.window().from, drawing.window().to] },
       y: log ? { distr: 3 } : {},

@@ -1,5 +1,4 @@
 /** What a report is about, and its figures at a glance. */
-import { clock } from '../format/time.js';
 import type { Report } from './read-report.js';
 
 export function ReportHead({ report: { title, summary, made, facts } }: { readonly report: Report }) {
@@ -8,7 +7,8 @@ export function ReportHead({ report: { title, summary, made, facts } }: { readon
       <h1 id="report-title">{title}</h1>
       {summary !== '' && <p class="prose">{summary}</p>}
       <p class="muted">
-        Made <time dateTime={made}>{clock(new Date(made))}</time>. Everything is in this file; nothing is fetched from elsewhere.
+        Made <time dateTime={made}>{new Date(made).toLocaleString('en-GB', { dateStyle: 'long', timeStyle: 'short' })}</time>. Everything is
+        in this file; nothing is fetched from elsewhere.
       </p>
       {facts.length > 0 && (
         <dl class="facts">
