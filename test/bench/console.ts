@@ -2,7 +2,7 @@
  * npm run bench:console: how quick the console is in Chromium, on real services: the first paint, frames while all charts of a run are zoomed, and the opening
  * of a long run. The steps are written into the runs' logs as a worker writes them, without training them.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -21,6 +21,7 @@ const usage = `npm run bench:console -- [options]
 
   --steps N    steps of the long run (default 1000000)
   --zoomed N   steps of the run whose charts are zoomed (default 10000)
+  --wait FILE  measure once this file is there: writing a million steps takes minutes, and nothing else should run while the browser is measured
 
 The last line is one JSON object: milliseconds to the first paint, kilobytes that the page loads as they are sent, frames per second while every chart is zoomed, and
 seconds until the long run shows its curves. Beside each figure stands what it must not exceed, or fall below.`;
@@ -47,18 +48,27 @@ const loadedBytes = `[...performance.getEntriesByType('navigation'), ...performa
 const curvesOfRun = 13;
 
 const { values } = parseArgs({
-  options: { steps: { type: 'string', default: '1000000' }, zoomed: { type: 'string', default: '10000' }, help: { type: 'boolean' } },
+  options: {
+    steps: { type: 'string', default: '1000000' },
+    zoomed: { type: 'string', default: '10000' },
+    wait: { type: 'string' },
+    help: { type: 'boolean' },
+  },
 });
 if (values.help) console.log(usage);
-else await main(Number(values.steps), Number(values.zoomed));
+else await main(Number(values.steps), Number(values.zoomed), values.wait);
 
-async function main(steps: number, zoomed: number): Promise<void> {
+async function main(steps: number, zoomed: number, wait: string | undefined): Promise<void> {
   const browser = await openBrowser();
   if ('skip' in browser) throw new Error(browser.skip);
   const system = await startConsoleSystem();
   try {
     await fillRun(system, 'zoomed', zoomed, 10);
     await fillRun(system, 'long', steps, 10);
+    for (let told = false; wait !== undefined && !existsSync(wait); told = true) {
+      if (!told) console.log(`waiting for ${wait}`);
+      await delay(200);
+    }
     const visits = [await visit(browser, system), await visit(browser, system), await visit(browser, system)];
     const { charts, fps, worst } = await zoom(browser, system);
     const opening = await open(browser, system);
@@ -97,7 +107,9 @@ async function visit(browser: Browser, { url }: ConsoleSystem): Promise<{ paintM
   return { paintMs, bytes };
 }
 
-const loss = (page: Page) => page.locator('.chart', { hasText: 'Training loss' }).locator('.chart-values .value');
+function loss(page: Page) {
+  return page.locator('.chart', { hasText: 'Training loss' }).locator('.chart-values .value');
+}
 
 /** Zooms in and out once in every frame, for all charts follow one, and counts frames. */
 async function zoom(browser: Browser, { url }: ConsoleSystem): Promise<{ charts: number; fps: number; worst: number }> {

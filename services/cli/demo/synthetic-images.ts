@@ -9,7 +9,7 @@ const SIDE = 28;
 const PERIODS = [3.5, 5, 7, 10, 15];
 
 /** Two directions in five widths; a flipped image stays in its class. */
-export const syntheticClasses: readonly string[] = ['upright', 'level'].flatMap((direction) =>
+const syntheticClasses: readonly string[] = ['upright', 'level'].flatMap((direction) =>
   PERIODS.map((period) => `${direction}, ${period} px`),
 );
 

@@ -42,7 +42,7 @@ export function Members({ group }: { readonly group: Json<GroupRecord> }) {
 }
 
 /** `0–3, 7` of ascending numbers. */
-export function ranges(numbers: readonly number[]): string {
+function ranges(numbers: readonly number[]): string {
   const found: [number, number][] = [];
   for (const number of numbers) {
     const last = found.at(-1);
