@@ -9,10 +9,12 @@ import { refusedName, shownName } from './image-names.js';
 import type { ImageIndexOptions, IndexedImages } from './index-image-folder.js';
 import { type IndexMemory, isSettled, sameStamp } from './index-memory.js';
 import { checkLargestLabel } from './largest-label.js';
+import { packedAs } from './packed-archive.js';
 import { readShard } from './read-shard.js';
 import { ShardSamples, type Skipped } from './shard-samples.js';
 import { PartsAmongFolders, refuseSplitsAsClasses } from './splits.js';
 import { InvalidTar } from './tar.js';
+import { UNLABELLED } from './web-dataset.js';
 
 export interface IndexedShards extends IndexedImages {
   /** Size and SHA-256 by shard. */
@@ -140,23 +142,6 @@ async function shardSamples(
   }
 }
 
-/** Archives of other kinds under the name of a tar, by their first bytes. */
-const PACKED: readonly (readonly [hex: string, name: string])[] = [
-  ['1f8b', 'a gzip file'],
-  ['425a68', 'a bzip2 file'],
-  ['fd377a585a00', 'an xz file'],
-  ['28b52ffd', 'a Zstandard file'],
-  ['04224d18', 'an LZ4 file'],
-  ['504b0304', 'a zip file'],
-  ['377abcaf271c', 'a 7z file'],
-];
-
-function packedAs(start: Buffer): string | undefined {
-  const hex = start.toString('hex', 0, 8);
-  const found = PACKED.find(([bytes]) => hex.startsWith(bytes));
-  return found && `it is ${found[1]}: unpack it`;
-}
-
 /** Class names in order of their labels: folders by name; numbers with the lines of classes.txt, or as themselves. */
 async function classesOf(
   tree: FileTree,
@@ -236,11 +221,12 @@ function warningsOf(
 
 /** Labels and images that do not find each other. */
 function twoGroups(found: readonly ShardSamples[], orphans: readonly string[], folders: readonly string[]): string {
-  const [images, labels] = [
-    found.reduce((sum, { length }) => sum + length, 0),
-    found.reduce((sum, { orphanCount }) => sum + orphanCount, 0),
-  ];
-  const where = folders.length > 0 ? ` (in ${folders.slice(0, 5).join(', ')})` : '';
+  // An image in a folder is a sample of that folder's class; one without a folder is left out.
+  const bare = found.flatMap(({ skipped }) => skipped.filter(({ reason }) => reason === UNLABELLED));
+  const images = found.reduce((sum, { length }) => sum + length, bare.length);
+  const labels = found.reduce((sum, { orphanCount }) => sum + orphanCount, 0);
+  const places = [...folders.map((folder) => `in ${folder}`), ...bare.map(({ path }) => path)];
+  const where = places.length > 0 ? ` (${places.slice(0, 5).join(', ')})` : '';
   return `tar shards whose images and labels have the same names up to the first dot; found ${images} images without a label${where} and ${labels} labels without an image (${orphans.slice(0, 5).join(', ')})`;
 }
 

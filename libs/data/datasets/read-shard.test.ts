@@ -64,6 +64,11 @@ test('labels and images whose names do not meet: an error that names both groups
     index({ 'a.tar': tarBytes(images), 'b.tar': tarBytes(labels) }),
     /6 images without a label.*6 labels without an image/,
   );
+  const flat = (files: TarFile[]) => tarBytes(files.map((file) => ({ ...file, name: file.name.replace('train/', '') })));
+  await assert.rejects(
+    index({ 'a.tar': flat(images), 'b.tar': flat(labels) }),
+    /6 images without a label \(a\.tar: 0000, .*\) and 6 labels without an image \(b\.tar: 0000, /,
+  );
   await assert.rejects(index({ 'a.tar': tarBytes([...images, ...labels.slice(1)]) }), /1 cannot.*it has no \.cls/);
   await assert.rejects(index({ 'a.tar': tarBytes([...images.slice(1), ...labels]) }), /a\.tar: train\/0000: it has a label and no image/);
 });

@@ -8,7 +8,7 @@ import { ShardWindow } from './shard-window.js';
 import { inSidecar } from './sidecars.js';
 import { PartsAmongFolders } from './splits.js';
 import { type TarMember, tarMembers } from './tar.js';
-import { labelIn, labelOfFolder, MAX_LABEL_BYTES, memberOf } from './web-dataset.js';
+import { labelIn, labelOfFolder, MAX_LABEL_BYTES, memberOf, UNLABELLED } from './web-dataset.js';
 
 /** @throws InvalidTar, the signal's reason, Error when the file cannot be read or changes */
 export async function readShard(tree: FileTree, path: string, sizeBytes: number, signal?: AbortSignal): Promise<ShardSamples> {
@@ -110,7 +110,7 @@ class MemberGroups {
       const [cls, json] = [this.#groups[GROUP_COLUMNS * group + CLS], this.#groups[GROUP_COLUMNS * group + JSON_LABEL]];
       const label = cls !== NONE ? cls : json !== NONE ? json : labelOfFolder(this.#keys[group] as string);
       const sha256 = this.#hashes.subarray(32 * image, 32 * image + 32);
-      if (label === undefined) skip(group, 'it has no label: no .cls, no .json with label or cls, no folder');
+      if (label === undefined) skip(group, UNLABELLED);
       else samples.add(512 * record, sizeBytes, { width, height, sha256 }, label);
     }
     for (const group of this.#keys.keys()) {

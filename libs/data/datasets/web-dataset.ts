@@ -14,6 +14,9 @@ export type TarLabel = number | string;
 /** `dotted`: an image or a label whose ending comes after more dots, so that its key is not what its maker meant, or that is another picture of the sample. */
 export type MemberKind = 'image' | 'cls' | 'json' | 'dotted' | 'other';
 
+/** Why an image is left out that has neither a label nor a folder. */
+export const UNLABELLED = 'it has no label: no .cls, no .json with label or cls, no folder';
+
 /** Largest .cls or .json file. */
 export const MAX_LABEL_BYTES = 1 << 20;
 
