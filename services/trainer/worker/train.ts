@@ -11,6 +11,7 @@ import { aloneSteps } from './alone-steps.js';
 import type { AttemptContext } from './attempt-context.js';
 import { type GroupAccess, groupSteps } from './group/group-steps.js';
 import { Interrupted, type Interruption } from './interruption.js';
+import { lacksCheckpoint } from './lost-checkpoint.js';
 import { ProgressRecorder } from './progress-recorder.js';
 import type { RunCheckpoints } from './run-checkpoints.js';
 import { type TrainedStep, trainSteps } from './run-loop.js';
@@ -75,14 +76,14 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
   const abandon = (): void => computation.cancel();
   claimed.signal.addEventListener('abort', abandon, { once: true });
   try {
-    const saveIfDue = async (): Promise<void> => {
-      if (!checkpoints.isDue(recorder.step)) return;
+    const save = async (): Promise<void> => {
       await computation.check(recorder.step);
       await checkpoints.save(program, recorder.progress);
     };
-    // The former leader may have been lost before the checkpoint of this step was whole.
-    const isKnown = claimed.view.checkpoints.some(({ step, damaged }) => step === begun && !damaged);
-    if (context.inheritance !== undefined && begun > 0 && !isKnown) await saveIfDue();
+    const saveIfDue = async (): Promise<void> => {
+      if (checkpoints.isDue(recorder.step)) await save();
+    };
+    if (context.inheritance !== undefined && lacksCheckpoint(spec, claimed.view, begun)) await save();
     await schedule.takeBefore(begun);
     for await (const trained of steps) {
       await inSpanOf(trained, () => recorder.add(trained));
@@ -95,7 +96,9 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
       context.logger.info({ step: recorder.step }, 'the step under way was cancelled, because it would not have ended in time');
     // Both come between two steps: what there is can be saved whole, and an attempt that waits for data in vain keeps what it did.
     if (!(error instanceof Interrupted || error instanceof DomainError)) throw error;
-    if (recorder.step > from.step && !claimed.signal.aborted) await checkpoints.saveLast(program, recorder.progress);
+    // What was taken over from memory is in no checkpoint yet.
+    const hasNews = recorder.step > from.step || context.inheritance !== undefined;
+    if (hasNews && !claimed.signal.aborted) await checkpoints.saveLast(program, recorder.progress);
     throw error;
   } finally {
     claimed.signal.removeEventListener('abort', abandon);
