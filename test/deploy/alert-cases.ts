@@ -148,6 +148,25 @@ export const alertCases: readonly AlertCase[] = [
     summary: 'More than two attempts at runs have failed within an hour',
   },
   {
+    alert: 'DropstreamWorkersDiverge',
+    series: { dropstream_trainer_group_members_diverged_total: '0x10 1x200' },
+    quiet: 10,
+    fires: 15,
+    clears: 90,
+    severity: 'page',
+    summary: 'A worker has other weights or gradients than the others of its run',
+  },
+  {
+    alert: 'DropstreamGroupsThrash',
+    series: { [`dropstream_trainer_group_generations_total{instance="${instance}"}`]: '0+1x20 24+4x20 104x40' },
+    quiet: 19,
+    fires: 35,
+    clears: 60,
+    labels: { instance },
+    severity: 'ticket',
+    summary: `The workers of runs that ${instance} leads connect anew 4 times a minute`,
+  },
+  {
     alert: 'DropstreamEvaluationsFail',
     series: {
       'dropstream_evaluator_attempts_total{outcome="retried"}': '0x10 4x200',

@@ -39,6 +39,7 @@ export function createGroupMetrics(registry: Registry) {
       registers,
     }),
     joined: counter('joins', 'Number of times that this worker has joined a run of another one.'),
+    generations: counter('generations', 'Number of times that the workers of a run which this process leads have connected anew.'),
     lost: counter('members_lost', 'Number of workers that were lost to the runs that this process leads.'),
     recomputed: counter(
       'leaves_recomputed',
@@ -46,7 +47,7 @@ export function createGroupMetrics(registry: Registry) {
     ),
     diverged: counter(
       'members_diverged',
-      'Number of workers that were expelled because their weights or gradients differed from those of the others.',
+      'Number of workers whose weights or gradients differed from those of the others: members that were expelled, and leaders that ended their attempts.',
     ),
   };
 }

@@ -8,7 +8,7 @@
  */
 import { MeshAborted, MeshFailed } from '#collectives/index.js';
 import { StepCancelled } from '#engine/index.js';
-import type { ExchangeAnswer, ExchangeOrder, LeafResult, StandAnswer, StepValues } from '#protocol/dropstream/v1/group.js';
+import type { DigestAnswer, ExchangeAnswer, ExchangeOrder, LeafResult, StandAnswer, StepValues } from '#protocol/dropstream/v1/group.js';
 import type { GroupRecord } from '#protocol/dropstream/v1/trainer.js';
 import type { Logger } from '#telemetry/logger.js';
 import { compareDigests, sameWeights } from './compare-digests.js';
@@ -113,11 +113,11 @@ export class Group {
   async compare(step: number): Promise<void> {
     const { members } = this.#roster;
     if (members.length === 1) return;
-    const { local, parameters, metrics, logger } = this.#options;
+    const { local, metrics, logger } = this.#options;
     const answers = await this.#ask(members, (member) => member.digest());
     // Those that an interrupted step has left behind have other weights for a good reason. The next generation begins without them.
     for (const [member, { step: done }] of answers) if (member !== local && Number(done) !== step) answers.delete(member);
-    for (const { member, tensors } of compareDigests(step, answers, local, parameters)) {
+    for (const { member, tensors } of this.#differing(step, answers)) {
       metrics.diverged.inc();
       const shown = tensors.slice(0, 8);
       logger.error(
@@ -128,6 +128,16 @@ export class Group {
         member,
         `its weights after step ${step} differ from those of the others in ${tensors.length} tensors: ${shown.join(', ')}`,
       );
+    }
+  }
+
+  #differing(step: number, answers: ReadonlyMap<Participant, DigestAnswer>): ReturnType<typeof compareDigests> {
+    const { local, parameters, metrics } = this.#options;
+    try {
+      return compareDigests(step, answers, local, parameters);
+    } catch (error) {
+      metrics.diverged.inc();
+      throw error;
     }
   }
 
@@ -164,11 +174,12 @@ export class Group {
    * without those who cannot
    */
   async #form(step: number, behind: ReadonlySet<Participant>, first: Participant, gradNorm?: number): Promise<boolean> {
-    const { leaves, fingerprint, append, onGeneration, onFormed, progress, logger } = this.#options;
+    const { leaves, fingerprint, append, onGeneration, onFormed, progress, metrics, logger } = this.#options;
     this.#checkCancelled();
     const members = [...this.#roster.members];
     const homes = homeLeaves(leaves, members.length);
     const generation = ++this.#generation;
+    metrics.generations.inc();
     onGeneration(generation);
     await append({
       generation: BigInt(generation),
