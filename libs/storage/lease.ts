@@ -33,6 +33,8 @@ export interface GroupOffer {
   readonly members: number;
   /** Number of workers that may still join. */
   readonly wants: number;
+  /** Number of workers that it lacks and waits for; absent: 0. */
+  readonly needs?: number;
 }
 
 /** A put that hangs is aborted after this time or the interval, whichever is longer; then the next heartbeat is sent. */

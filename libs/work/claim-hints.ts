@@ -4,7 +4,7 @@
  */
 import type { Standing } from './claimed-log.js';
 import type { QueueEntry } from './queue-entry.js';
-import type { Place } from './queue-hints.js';
+import type { HintKind, Place } from './queue-hints.js';
 import type { QueueIndex } from './queue-index.js';
 import { QueueTouch } from './queue-touch.js';
 
@@ -19,6 +19,10 @@ export interface ClaimHintsOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** What an owner tells workers without work of their own: that it takes members, or that it waits for some. */
+export type Wish = Extract<HintKind, 'join' | 'need'>;
+const wishes = ['join', 'need'] as const;
+
 /** Longest time for writing or removing a hint. */
 const hintMs = 10_000;
 
@@ -26,9 +30,9 @@ export class ClaimHints {
   readonly #options: ClaimHintsOptions;
   readonly #touch: QueueTouch;
   readonly #taken: Promise<void>;
-  #wanted = false;
-  /** What others were told last; undefined if that is not known. */
-  #told: boolean | undefined = false;
+  #wanted: Wish | undefined;
+  /** What others were told last; `unknown` if that is not known. */
+  #told: Wish | undefined | 'unknown';
   /** What they are told is written in order. */
   #telling: Promise<void> = Promise.resolve();
   #pending = 0;
@@ -45,14 +49,14 @@ export class ClaimHints {
     return new ClaimHints(options);
   }
 
-  /** Tells workers without work of their own whether more of them may join; at first, none may. */
-  async wantMembers(wanted: boolean): Promise<void> {
+  /** Tells workers without work of their own whether more of them may join (`join`), or have to (`need`); at first, and with undefined, none may. */
+  async wantMembers(wanted: Wish | undefined): Promise<void> {
     this.#wanted = wanted;
     await this.#next(() => this.#wanted === this.#told);
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#touch.stop(), this.#taken, this.wantMembers(false)]);
+    await Promise.all([this.#touch.stop(), this.#taken, this.wantMembers(undefined)]);
   }
 
   /**
@@ -73,7 +77,7 @@ export class ClaimHints {
 
   /** No sweep finds a hint that could not be written, or that another worker has removed because it was a former owner's. */
   #tellAgain(): void {
-    if (this.#pending === 0) void this.#next(() => this.#told === false && !this.#wanted);
+    if (this.#pending === 0) void this.#next(() => this.#told === undefined && this.#wanted === undefined);
   }
 
   #next(isDone: () => boolean): Promise<void> {
@@ -86,11 +90,15 @@ export class ClaimHints {
     return this.#telling;
   }
 
-  async #tell(wanted: boolean): Promise<void> {
+  async #tell(wanted: Wish | undefined): Promise<void> {
     const { queue, entry, place } = this.#options;
-    this.#told = undefined;
+    const before = this.#told;
+    this.#told = 'unknown';
     await this.#try(async (signal) => {
-      await queue.hints[wanted ? 'add' : 'remove']('join', entry, place, signal);
+      if (wanted !== undefined) await queue.hints.add(wanted, entry, place, signal);
+      // A former owner may have left one behind.
+      for (const wish of wishes)
+        if (wish !== wanted && (before ?? wanted) !== undefined) await queue.hints.remove(wish, entry, place, signal);
       this.#told = wanted;
     });
   }

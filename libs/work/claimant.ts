@@ -9,6 +9,7 @@ import { FairQueue } from './fair-queue.js';
 import type { ProjectShares } from './fair-share.js';
 import { type Membership, Memberships } from './memberships.js';
 import { keyOfEntry, type QueueEntry } from './queue-entry.js';
+import { comesBefore, type Hint } from './queue-hints.js';
 import { type Candidate, QueueSurvey, type QueueSurveyOptions, type Survey } from './queue-survey.js';
 import { Readiness, type ReadinessOptions } from './readiness.js';
 
@@ -30,6 +31,8 @@ export interface ClaimantOptions extends ReadinessOptions, Omit<QueueSurveyOptio
    * another worker was faster. Must not throw when the work itself fails.
    */
   readonly work: (entry: QueueEntry, seenFence: number, stopping: AbortSignal) => Promise<boolean>;
+  /** Number of workers that do work which has an owner, those that have joined included; default 1. Asked only for projects with a limit. */
+  readonly workersOf?: (entry: QueueEntry, signal: AbortSignal) => Promise<number>;
   /**
    * Joins the work of another owner, which has asked for members, until that ends or the membership is to be left. Resolves to false if it could not
    * join. Absent: nobody is joined.
@@ -51,7 +54,7 @@ const passedPolls = 10;
 export class Claimant {
   readonly #options: ClaimantOptions;
   readonly #stopping = new AbortController();
-  readonly #active = new Map<string, Promise<void>>();
+  readonly #active = new Map<string, { readonly entry: QueueEntry; readonly done: Promise<void> }>();
   readonly #fair: FairQueue;
   readonly #survey: QueueSurvey;
   readonly #readiness: Readiness;
@@ -84,7 +87,7 @@ export class Claimant {
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the worker is stopping'));
     await this.#loop;
-    await Promise.all(this.#active.values());
+    await Promise.all([...this.#active.values()].map(({ done }) => done));
   }
 
   async #run(): Promise<void> {
@@ -139,11 +142,14 @@ export class Claimant {
     // True if there may be something that this worker could claim.
     let isLeft = false;
     const isLong = survey.claims.length > readsPerLook;
+    // What waits for members comes before what would be claimed after it: whoever goes on claiming would never bring enough of them together.
+    const need = await this.#need(survey, signal);
     for (const candidate of survey.claims.length === 0 ? [] : this.#fair.order(survey.claims, survey.owned)) {
       // Entries that were passed by because all slots were taken have had no chance, so a slot that is given back meanwhile is for the next look.
       const ends: boolean = (this.#isFull && this.#memberships.size === 0) || reads === readsPerLook;
       isLeft ||= ends || skip > 0;
       if (ends) break;
+      if (need !== undefined && comesBefore(need, candidate)) continue;
       if (candidate.found === undefined) {
         if (skip-- > 0 || (isLong && this.#isPassed(candidate))) continue;
         reads++;
@@ -165,7 +171,8 @@ export class Claimant {
     }
     this.#survey.unsure = unsure;
     this.#options.onDepth?.(Math.max(0, waiting));
-    if (!isLeft) this.#joinOne(survey);
+    if (!isLeft && need !== undefined && this.#isFull) this.#memberships.leaveOne();
+    if (!isLeft) await this.#joinOne(need === undefined ? survey.joins : [need], survey, signal);
     return hasProspects;
   }
 
@@ -192,7 +199,7 @@ export class Claimant {
     }
     const ready = await this.#readiness.of(entry, found, candidate.silent ?? false, signal);
     if (ready !== 'now') return { verdict: ready, isWaiting };
-    if (isWaiting && !this.#isWithinLimit(entry, survey)) return { verdict: 'never', isWaiting };
+    if (isWaiting && !(await this.#isWithinLimit(entry, survey, signal))) return { verdict: 'never', isWaiting };
     if (!((await mayClaim?.(entry, signal)) ?? true)) return { verdict: 'never', isWaiting };
     if (this.#isFull) this.#memberships.leaveOne();
     else {
@@ -203,13 +210,26 @@ export class Claimant {
     return { verdict: 'now', isWaiting };
   }
 
-  /** Whether the project of waiting work may have one more worker. Of several processes that find this at the same time, each may claim one. */
-  #isWithinLimit({ project }: QueueEntry, { owned }: Survey): boolean {
+  /** Whether a project may have one more worker. Of several processes that find this at the same time, each may be one more. */
+  async #isWithinLimit({ project }: QueueEntry, { owned }: Survey, signal: AbortSignal): Promise<boolean> {
     const limit = this.#fair.limitOf(project);
     if (limit === Number.POSITIVE_INFINITY) return true;
-    const claims = new Set(owned.filter((entry) => entry.project === project).map(keyOfEntry));
-    for (const key of this.#active.keys()) if (key.startsWith(`${project}/`)) claims.add(key);
-    return claims.size < limit;
+    const done = new Map(owned.filter((entry) => entry.project === project).map((entry) => [keyOfEntry(entry), entry]));
+    for (const [key, { entry }] of this.#active) if (entry.project === project) done.set(key, entry);
+    // A worker that is a member does nothing else before it has left.
+    let workers = this.#isFull ? -this.#memberships.in(project) : 0;
+    for (const entry of done.values()) {
+      if (workers + 1 > limit) return false;
+      workers += (await this.#options.workersOf?.(entry, signal)) ?? 1;
+    }
+    return workers < limit;
+  }
+
+  /** The first of what waits for members that this worker may join. */
+  async #need(survey: Survey, signal: AbortSignal): Promise<Hint | undefined> {
+    if (this.#options.join === undefined) return undefined;
+    for (const hint of survey.needs) if (!this.#isPassed(hint) && (await this.#isWithinLimit(hint, survey, signal))) return hint;
+    return undefined;
   }
 
   #isPassed(entry: QueueEntry): boolean {
@@ -230,13 +250,13 @@ export class Claimant {
     this.#passed.set(keyOfEntry(entry), performance.now() + passedPolls * this.#options.pollMs);
   }
 
-  /** Joins the owner who wants members and comes first by priority and shares. */
-  #joinOne(survey: Survey): void {
+  /** Joins the owner who wants members and comes first by priority and shares, within the limit of its project. */
+  async #joinOne(wanting: readonly Hint[], survey: Survey, signal: AbortSignal): Promise<void> {
     const { join, logger } = this.#options;
-    if (join === undefined || this.#isFull || survey.joins.length === 0) return;
-    for (const hint of this.#fair.order(survey.joins, survey.owned)) {
-      if (this.#isPassed(hint)) continue;
+    if (join === undefined || this.#isFull || wanting.length === 0) return;
+    for (const hint of this.#fair.order(wanting, survey.owned)) {
       const entry = { project: hint.project, id: hint.id, uid: hint.uid };
+      if (this.#isPassed(hint) || !(await this.#isWithinLimit(entry, survey, signal))) continue;
       this.#fair.begins(entry);
       this.#begin(entry, async (stopping) => {
         const joined = await this.#memberships.join(entry, stopping);
@@ -266,7 +286,7 @@ export class Claimant {
         onActive?.(this.#active.size);
         this.#onFreed();
       });
-    this.#active.set(key, done);
+    this.#active.set(key, { entry, done });
     onActive?.(this.#active.size);
   }
 }

@@ -7,12 +7,13 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
+import { type GroupOffer, readOffer } from '#storage/lease.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { SpanContext } from '#telemetry/tracing.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
 import { AttemptTrace } from './attempt-trace.js';
-import { ClaimHints } from './claim-hints.js';
+import { ClaimHints, type Wish } from './claim-hints.js';
 import { Claimant, type Found } from './claimant.js';
 import { ClaimedLog, type Standing } from './claimed-log.js';
 import type { ProjectShares } from './fair-share.js';
@@ -80,11 +81,11 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
   /** Runs one attempt to its outcome. What it resolves to or throws is recorded as its end. */
   readonly attempt: (attempt: Attempt<E, V>) => Promise<O>;
   /**
-   * Called for work whose owner has announced that more may join, while a slot is free and nothing can be claimed: helps that owner until `leaving` aborts
-   * or there is nothing to help with any more. Resolves to false if the owner wants no help. Absent: owners work alone.
+   * Called for work whose owner has announced that more may join, while a slot is free and nothing that comes before it can be claimed: helps that owner
+   * until `leaving` aborts or there is nothing to help with any more. Resolves to false if the owner wants no help. Absent: owners work alone.
    * @param claim claims the work at once, if it still has the claim of the view, and works on it to its end; resolves to false if another was faster
    */
-  readonly join?: (entry: QueueEntry, view: V, leaving: AbortSignal, claim: () => Promise<boolean>) => Promise<boolean>;
+  readonly join?: (entry: QueueEntry, view: V, membership: Omit<Membership, 'leads'>, claim: () => Promise<boolean>) => Promise<boolean>;
   /** Called after the claim has ended for any reason. */
   readonly release?: (entry: QueueEntry, view: V) => Promise<void>;
   /** Called with the end of every attempt (see runToEnd); `unknown` if it could not be recorded. */
@@ -126,6 +127,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       standing: (entry, signal) => this.#standing(entry, signal),
       heartbeatPrefix,
       mayClaim: (entry, signal) => this.#mayClaim(entry, signal),
+      workersOf: (entry, signal) => this.#workersOf(entry, signal),
       work: (entry, seenFence, stopping) => this.#work(entry, seenFence, stopping),
       ...(join && { join: (entry, membership) => this.#join(entry, join, membership) }),
       knowsEnded: (config.succeeds?.length ?? 0) > 0,
@@ -180,20 +182,29 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     return await orAborted(mayClaim(entry, view, signal), signal);
   }
 
+  /** Those that have joined are in what the owner tells with its signs of life. */
+  async #workersOf(entry: QueueEntry, signal: AbortSignal): Promise<number> {
+    const { join, store, standing, heartbeatPrefix } = this.#options;
+    if (join === undefined) return 1;
+    const view = await this.#log(entry).refresh(signal);
+    const offer = view && (await readOffer(store, heartbeatPrefix(entry), standing(view).fence, signal));
+    return Math.max(1, offer?.members ?? 1);
+  }
+
   async #join(
     entry: QueueEntry,
     join: NonNullable<ClaimedWorkerOptions<E, V, O>['join']>,
-    { leaving, leads }: Membership,
+    { leads, ...membership }: Membership,
   ): Promise<boolean> {
     const log = this.#log(entry);
-    const view = await log.refresh(leaving).catch((error) => {
+    const view = await log.refresh(membership.leaving).catch((error) => {
       this.#options.logger.debug({ error, ...entry }, 'work that wants members could not be read');
       return undefined;
     });
     if (view === undefined) return false;
     const { state, fence } = this.#options.standing(view);
     if (state !== 'owned') return false;
-    return await join(entry, view, leaving, () => leads((stopping) => this.#work(entry, fence, stopping)));
+    return await join(entry, view, membership, () => leads((stopping) => this.#work(entry, fence, stopping)));
   }
 
   async #work(entry: QueueEntry, seenFence: number, stopping: AbortSignal): Promise<boolean> {
@@ -240,7 +251,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       ttlMs: config.leaseTtlMs,
       pollMs: config.pollMs,
       onHeartbeatLost: (error) => logger.warn({ error }, `no heartbeat could be written; others may take the ${kind} over`),
-      onOffer: (offer) => void hints.wantMembers((offer?.wants ?? 0) > 0),
+      onOffer: (offer) => void hints.wantMembers(wishOf(offer)),
     }).catch(async (error) => {
       await hints.stop();
       throw error;
@@ -300,3 +311,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
 }
 
 const keyOf = ({ uid }: QueueEntry): string => uid;
+
+function wishOf(offer: GroupOffer | undefined): Wish | undefined {
+  if (offer === undefined || offer.wants < 1) return undefined;
+  return (offer.needs ?? 0) > 0 ? 'need' : 'join';
+}

@@ -5,6 +5,10 @@ import { keyOfEntry, type QueueEntry } from './queue-entry.js';
 export interface Membership {
   /** Aborts when the process stops, and when this worker could claim work that waits. */
   readonly leaving: AbortSignal;
+  /** Aborts when the process stops. */
+  readonly stopping: AbortSignal;
+  /** Says by which function it is found out whether the owner can spare this worker; by default, it always can. Only then it is asked to leave. */
+  readonly sparedIf: (isSpared: () => boolean) => void;
   /** Does the work as its owner, of which only `stopping` asks to give it back. */
   readonly leads: (work: (stopping: AbortSignal) => Promise<boolean>) => Promise<boolean>;
 }
@@ -20,7 +24,7 @@ const leaves = 0.25;
 
 export class Memberships {
   readonly #options: MembershipsOptions;
-  readonly #leaving = new Map<string, AbortController>();
+  readonly #leaving = new Map<string, { readonly ends: AbortController; isSpared: () => boolean }>();
 
   constructor(options: MembershipsOptions) {
     this.#options = options;
@@ -35,25 +39,35 @@ export class Memberships {
     const { join } = this.#options;
     const ends = new AbortController();
     const key = keyOfEntry(entry);
-    this.#leaving.set(key, ends);
+    const slot = { ends, isSpared: () => true };
+    this.#leaving.set(key, slot);
     const leads = async (work: (stopping: AbortSignal) => Promise<boolean>): Promise<boolean> => {
       this.#leaving.delete(key);
       try {
         return await work(stopping);
       } finally {
-        this.#leaving.set(key, ends);
+        this.#leaving.set(key, slot);
       }
     };
     try {
-      return (await join?.(entry, { leaving: AbortSignal.any([stopping, ends.signal]), leads })) ?? false;
+      const leaving = AbortSignal.any([stopping, ends.signal]);
+      const sparedIf = (isSpared: () => boolean): void => {
+        slot.isSpared = isSpared;
+      };
+      return (await join?.(entry, { leaving, stopping, sparedIf, leads })) ?? false;
     } finally {
       this.#leaving.delete(key);
     }
   }
 
-  /** Asks the newest membership to end, or leaves that to another worker. */
+  /** Number of memberships in the work of a project. */
+  in(project: string): number {
+    return [...this.#leaving.keys()].filter((key) => key.startsWith(`${project}/`)).length;
+  }
+
+  /** Asks the newest membership that can be spared to end, or leaves that to another worker. */
   leaveOne(): void {
-    const newest = [...this.#leaving.values()].filter(({ signal }) => !signal.aborted).at(-1);
-    if (newest && this.#options.random() < leaves) newest.abort(new Error('work waits that this worker could claim'));
+    const newest = [...this.#leaving.values()].filter(({ ends, isSpared }) => !ends.signal.aborted && isSpared()).at(-1);
+    if (newest && this.#options.random() < leaves) newest.ends.abort(new Error('work waits that this worker could do'));
   }
 }

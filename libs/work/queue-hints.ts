@@ -7,7 +7,7 @@
  */
 import type { ObjectStore } from '#storage/object-store.js';
 import { entrySegment, parseEntrySegment } from './name-index.js';
-import type { QueueEntry } from './queue-entry.js';
+import { keyOfEntry, type QueueEntry } from './queue-entry.js';
 
 /** Where work stands in the queue, which never changes. */
 export interface Place {
@@ -17,8 +17,8 @@ export interface Place {
   readonly sinceMs: number;
 }
 
-/** `claim`: it waits for an owner. `join`: its owner wants more members. */
-export type HintKind = 'claim' | 'join';
+/** `claim`: it waits for an owner. `join`: its owner wants more members. `need`: its owner waits, because it has fewer than it needs. */
+export type HintKind = 'claim' | 'join' | 'need';
 
 export interface Hint extends QueueEntry, Place {
   readonly key: string;
@@ -27,6 +27,7 @@ export interface Hint extends QueueEntry, Place {
 export interface Hints {
   readonly claims: readonly Hint[];
   readonly joins: readonly Hint[];
+  readonly needs: readonly Hint[];
   /** Differs whenever a process has left its mark (LookPace). */
   readonly mark: string;
 }
@@ -37,7 +38,7 @@ export const maxPriority = 1000;
 const maxPages = 16;
 /** Priorities as four digits, the greatest priority first. */
 const rankOf = (priority: number): string => String(5000 - Math.max(-maxPriority, Math.min(maxPriority, priority)));
-const pattern = /^(claim|join)-(\d{4})\/([^/]+)\/([^/_]+)_(\d{13,16})$/;
+const pattern = /^(claim|join|need)-(\d{4})\/([^/]+)\/([^/_]+)_(\d{13,16})$/;
 
 export class QueueHints {
   /** Where the next look goes on, if the last one did not reach the end. */
@@ -68,7 +69,7 @@ export class QueueHints {
 
   /** The hints in the order of their priorities; of those of one priority and project, the oldest first. */
   async list(signal?: AbortSignal): Promise<Hints> {
-    const found: { claim: Hint[]; join: Hint[] } = { claim: [], join: [] };
+    const found: Record<HintKind, Hint[]> = { claim: [], join: [], need: [] };
     let mark = '';
     let after: string | undefined;
     for (let page = 0; page < maxPages; page++) {
@@ -84,7 +85,7 @@ export class QueueHints {
       if (page === 0 && this.#after !== undefined && this.#after > next) after = this.#after;
     }
     this.#after = after;
-    return { claims: inOrder(found.claim), joins: inOrder(found.join), mark };
+    return { claims: inOrder(found.claim), joins: inOrder(found.join), needs: inOrder(found.need), mark };
   }
 
   get #markKey(): string {
@@ -105,4 +106,12 @@ export class QueueHints {
   }
 }
 
-const inOrder = (hints: Hint[]): Hint[] => hints.sort((a, b) => b.priority - a.priority || a.sinceMs - b.sinceMs);
+/** Whether work comes before other work: by its priority, its age, and then by its name, so that all processes see one order. */
+export const comesBefore = (a: QueueEntry & Place, b: QueueEntry & Place): boolean => compare(a, b) < 0;
+
+function compare(a: QueueEntry & Place, b: QueueEntry & Place): number {
+  const [keyA, keyB] = [keyOfEntry(a), keyOfEntry(b)];
+  return b.priority - a.priority || a.sinceMs - b.sinceMs || (keyA < keyB ? -1 : Number(keyA > keyB));
+}
+
+const inOrder = (hints: Hint[]): Hint[] => hints.sort(compare);

@@ -26,6 +26,8 @@ export interface Candidate extends QueueEntry, Place {
 export interface Survey {
   readonly claims: readonly Candidate[];
   readonly joins: readonly Hint[];
+  /** What waits for members, the first in order first. */
+  readonly needs: readonly Hint[];
   /** What seems to have an owner, if the queue was listed. */
   readonly owned: readonly QueueEntry[];
   /** True if an owner may be gone. */
@@ -75,8 +77,9 @@ export class QueueSurvey {
     if (this.pace.looked(hints.mark)) await this.#leaveMark(signal);
     const claims = hints.claims.filter((hint) => !ours.has(keyOfEntry(hint)));
     const joins = hints.joins.filter((hint) => !ours.has(keyOfEntry(hint)));
+    const needs = hints.needs.filter((hint) => !ours.has(keyOfEntry(hint)));
     const sweeps = this.#unsure || performance.now() >= this.#sweepAtMs;
-    if (!sweeps && claims.length === 0 && joins.length === 0) return { claims: [], joins, owned: [], doubts: this.#doubts };
+    if (!sweeps && claims.length + joins.length + needs.length === 0) return { claims, joins, needs, owned: [], doubts: this.#doubts };
     const askedAtMs = performance.now();
     const listed = await queue.listed(signal);
     const known = new Set([...ours, ...claims.map(keyOfEntry)]);
@@ -91,8 +94,8 @@ export class QueueSurvey {
       candidates.push(...(await this.#read([...suspects, ...others.filter(({ entry }) => !asked.has(keyOfEntry(entry)))], signal)));
       this.#sweepAtMs = performance.now() + this.#sweepPauseMs();
     }
-    const present = new Set([...listed.map(({ entry }) => keyOfEntry(entry)), ...[...claims, ...joins].map(keyOfEntry)]);
-    return { claims: candidates, joins, owned: [...ownedHere, ...owned], doubts, present };
+    const present = new Set([...listed.map(({ entry }) => keyOfEntry(entry)), ...[...claims, ...joins, ...needs].map(keyOfEntry)]);
+    return { claims: candidates, joins, needs, owned: [...ownedHere, ...owned], doubts, present };
   }
 
   /** True makes the next look a sweep: the time counts for which an owner shows no life. */

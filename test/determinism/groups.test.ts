@@ -147,6 +147,26 @@ for (const [size, part] of sizes) {
   });
 }
 
+test('two runs that need both workers do not wait for each other, and the first one in order is trained first', {
+  skip,
+  timeout: 240_000,
+}, async (t) => {
+  const expected = await alone(t);
+  const workers = { min: 2, max: 2 };
+  const usual = await begin('waits-usual', specOf({ workers }));
+  const first = await worker(t, 'first');
+  await follow(trainer, usual, ({ event }) => event?.$case === 'claimed');
+  // Its priority lets the second worker claim it, instead of helping the first one.
+  const urgent = await begin('waits-urgent', specOf({ workers, priority: 1 }));
+  const second = await worker(t, 'second');
+  const [of, by] = await Promise.all([historyOf(usual, 200_000), historyOf(urgent, 200_000)]);
+  for (const one of [first, second]) await one.end('SIGTERM');
+  for (const history of [of, by]) assertSameBits(history, expected);
+  const claims = ({ events }: History): number => events.filter(({ event }) => event?.$case === 'claimed').length;
+  assert.deepEqual([claims(of), claims(by)], [2, 1], first.log() + second.log());
+  assert.equal(of.events.filter(({ event }) => event?.$case === 'state' && event.value.released).length, 1);
+});
+
 test('a member that is killed is missed by nobody: no checkpoint is loaded, and the bits are the same', {
   skip,
   timeout: 240_000,

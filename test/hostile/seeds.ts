@@ -188,7 +188,7 @@ export function seedsOf({ trainManifest, evalManifest, checkpoint }: Target): Re
       { $case: 'stand' as const, value: { step: 3n, leaves: [1, 2], gradNorm: 0.5 } },
       { $case: 'failure' as const, value: { reason: 'r', peer: 1, betweenMembers: true } },
     ].map((answer) => AnswerOrderRequest.encode({ run: run.name, member: uid, order: 1n, answer }).finish()),
-    'dropstream.v1.GroupService/LeaveGroup': [LeaveGroupRequest.encode({ run: run.name, member: uid }).finish()],
+    'dropstream.v1.GroupService/LeaveGroup': [LeaveGroupRequest.encode({ run: run.name, member: uid, ifSpared: true }).finish()],
     'dropstream.v1.GroupService/PutKey': [
       PutKeyRequest.encode({ run: run.name, member: uid, generation: 1n, key: 'k', value: Buffer.of(1) }).finish(),
     ],

@@ -4,7 +4,8 @@ import type { AttemptOptions } from './attempt-context.js';
 /** Training was stopped; the program is as it was between two steps. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
-  constructor(readonly kind: 'paused' | 'stopped') {
+  /** `short`: the run is given back, because it has fewer workers than it needs. */
+  constructor(readonly kind: 'paused' | 'stopped' | 'short') {
     super(kind);
   }
 }

@@ -18,7 +18,7 @@ import { train } from './train.js';
 import { WaitingStatus } from './waiting-status.js';
 
 /** `trained` means that training is complete; its note tells of evaluations without a result. */
-export type RunOutcome = { readonly kind: 'trained'; readonly note: string } | { readonly kind: 'paused' } | { readonly kind: 'stopped' };
+export type RunOutcome = { readonly kind: 'trained'; readonly note: string } | { readonly kind: Interrupted['kind'] };
 
 export async function attemptRun(options: AttemptOptions): Promise<RunOutcome> {
   const context = attemptContext(options);

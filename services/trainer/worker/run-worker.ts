@@ -22,6 +22,7 @@ import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import type { GroupAccess } from './group/group-steps.js';
 import { RunJoiner } from './group/join-run.js';
+import { Shortage } from './group/shortage.js';
 import { WorkersHere } from './group/workers-here.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
 import { NonFiniteLoss } from './run-loop.js';
@@ -54,12 +55,15 @@ export interface WorkerDeps {
   readonly evaluator: EvaluatorClient | undefined;
   readonly scheduler: SchedulerClient | undefined;
   /** Absent: each run is computed by one worker. */
-  readonly group?: GroupAccess | undefined;
+  readonly group?: Omit<GroupAccess, 'shortage'> | undefined;
   readonly metrics: TrainerMetrics;
   readonly logger: Logger;
   /** Called when it has had no work for as long as config.exitWhenIdle says; it takes no more. */
   readonly onIdle?: () => void;
 }
+
+/** How long the leader of a run that lacks workers waits before it looks whether others could use its own, in multiples of the lease's TTL. */
+const gatherTtls = 2;
 
 export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 
@@ -70,8 +74,9 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   const enginesHere = new EngineHere({ programs, logger, onLeft: () => metrics.leftWithoutEngine.inc() });
   const numerics = new ExactNumerics({ programs, store, logger, onLeft: () => metrics.leftToOthers.inc() });
   const engines = new EngineChoices(programs, logger);
-  const workersHere = new WorkersHere(logger, collectivesAvailable);
-  const joiner = deps.group && runJoiner({ ...deps, group: deps.group }, programs);
+  const workersHere = new WorkersHere({ store, logger, available: collectivesAvailable });
+  const shortage = new Shortage({ hints: runQueue(store).hints, patienceMs: gatherTtls * config.leaseTtlMs });
+  const joiner = deps.group && runJoiner({ ...deps, group: deps.group }, programs, shortage);
   return new ClaimedWorker({
     kind: 'run',
     progress: 'a further checkpoint',
@@ -86,8 +91,8 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     standing: standingOf,
     place: placeOf,
     traceOf: ({ trace }) => spanOfRecord(trace),
-    mayClaim: async (_, view, signal) => {
-      if (!workersHere.allow(view)) return false;
+    mayClaim: async (entry, view, signal) => {
+      if (shortage.isShunned(view.run.uid) || !(await workersHere.allow(entry, view, signal))) return false;
       const chosen = await engines.choose(view, signal);
       return (await enginesHere.allow(view, engineName(chosen))) && (await numerics.allow(view, chosen, signal));
     },
@@ -97,13 +102,13 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
       return { body: { $case: 'claimed', value: claim } };
     },
     ...(joiner && {
-      join: (entry, view, stopping, claim) =>
-        joiner.join(entry, view, stopping, () => {
+      join: (entry, view, membership, claim) =>
+        joiner.join(entry, view, membership, () => {
           engines.keep(view);
           return claim();
         }),
     }),
-    attempt: (attempt) => attempted({ ...deps, programs, joiner }, attempt),
+    attempt: (attempt) => attempted({ ...deps, programs, joiner, shortage }, attempt),
     ended: endOf,
     failed: (reason, forGood) => stateBody(forGood ? RunState.FAILED : RunState.QUEUED, reason),
     isDeterministic: deterministicFailures([NonFiniteLoss, TooManyUndecodable, FinetuneMismatch, StartingPointGone]),
@@ -122,8 +127,9 @@ function dataAccess({ data, prefetch, prefetchBytes, dataWaitMs }: WorkerDeps['c
 }
 
 function runJoiner(
-  { store, config, caller, group, logger }: WorkerDeps & { readonly group: GroupAccess },
+  { store, config, caller, group, logger }: WorkerDeps & { readonly group: Omit<GroupAccess, 'shortage'> },
   programs: RunPrograms,
+  shortage: Shortage,
 ): RunJoiner {
   return new RunJoiner({
     store,
@@ -135,13 +141,14 @@ function runJoiner(
     silenceMs: group.silenceMs,
     stopStepMs: config.stopStepMs,
     leaseTtlMs: config.leaseTtlMs,
+    shortage,
     metrics: group.metrics,
     logger,
   });
 }
 
 async function attempted(
-  { caller, joiner, ...deps }: WorkerDeps & { programs: RunPrograms; joiner: RunJoiner | undefined },
+  { caller, joiner, shortage, ...deps }: WorkerDeps & { programs: RunPrograms; joiner: RunJoiner | undefined; shortage: Shortage },
   { id, ...attempt }: Attempt<EventBodyAt, RunView>,
 ): Promise<RunOutcome> {
   const forgetMetrics = deps.metrics.enter(attempt.project, id);
@@ -153,7 +160,7 @@ async function attempted(
       data: dataAccess(deps.config, caller),
       evaluationWaitMs: deps.config.evaluationWaitMs,
       stopStepMs: deps.config.stopStepMs,
-      group: deps.group,
+      group: deps.group && { ...deps.group, shortage },
       inheritance: joiner?.takeInheritance(attempt.uid),
     });
   } finally {
@@ -165,6 +172,7 @@ function endOf(outcome: RunOutcome, view: RunView): EventBodyAt {
   if (outcome.kind === 'trained') return stateBody(RunState.SUCCEEDED, outcome.note);
   // A pause may have been requested while the worker was stopping.
   if (outcome.kind === 'paused' || view.run.pauseRequested) return stateBody(RunState.PAUSED, 'paused by request');
+  if (outcome.kind === 'short') return stateBody(RunState.QUEUED, 'it had fewer workers than workers.min, and other runs wait', true);
   return stateBody(RunState.QUEUED, 'the worker is stopping and gave it back', true);
 }
 

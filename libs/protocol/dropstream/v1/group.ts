@@ -72,6 +72,9 @@ export interface JoinGroupResponse {
     | //
     /** Note: the membership ends. */
     { $case: "dismiss"; value: DismissNote }
+    | //
+    /** Note: leaves are not the caller's any more, as far as it has not begun to compute them. */
+    { $case: "giveUp"; value: GiveUpNote }
     | undefined;
 }
 
@@ -87,10 +90,23 @@ export interface WelcomeNote {
 export interface AliveNote {
 }
 
+/**
+ * Other members compute leaves that the caller has been asked for, but has no data for yet. The order that asked for them is answered without those that
+ * it gives up.
+ */
+export interface GiveUpNote {
+  /** Optimizer step, from 0. */
+  step: bigint;
+  /** Indices of the leaves. */
+  leaves: number[];
+}
+
 /** The membership ends, and the member forgets its state. */
 export interface DismissNote {
   /** Why, for people. */
   reason: string;
+  /** True if the leader gives the run back, because it has fewer workers than the run needs and others wait: the caller leaves the run to others for a while. */
+  short: boolean;
 }
 
 /** A generation of the group begins. */
@@ -212,7 +228,7 @@ export interface FormAnswer {
 
 /** The leaves of a ComputeOrder. */
 export interface ComputeAnswer {
-  /** In the order of the request. */
+  /** In the order of the request, without those that the member has given up (GiveUpNote). */
   results: LeafResult[];
 }
 
@@ -304,6 +320,8 @@ export interface LeaveGroupRequest {
   run: string;
   /** The member, as in WelcomeNote. */
   member: string;
+  /** True if the caller leaves for other work: then it stays while the group would have fewer workers than the run needs. False: its process stops. */
+  ifSpared: boolean;
 }
 
 /** Response of LeaveGroup. */
@@ -542,6 +560,9 @@ export const JoinGroupResponse: MessageFns<JoinGroupResponse> = {
       case "dismiss":
         DismissNote.encode(message.message.value, writer.uint32(74).fork()).join();
         break;
+      case "giveUp":
+        GiveUpNote.encode(message.message.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -631,6 +652,14 @@ export const JoinGroupResponse: MessageFns<JoinGroupResponse> = {
             message.message = { $case: "dismiss", value: DismissNote.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = { $case: "giveUp", value: GiveUpNote.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -662,6 +691,10 @@ export const JoinGroupResponse: MessageFns<JoinGroupResponse> = {
         ? { $case: "alive", value: AliveNote.fromJSON(object.alive) }
         : isSet(object.dismiss)
         ? { $case: "dismiss", value: DismissNote.fromJSON(object.dismiss) }
+        : isSet(object.giveUp)
+        ? { $case: "giveUp", value: GiveUpNote.fromJSON(object.giveUp) }
+        : isSet(object.give_up)
+        ? { $case: "giveUp", value: GiveUpNote.fromJSON(object.give_up) }
         : undefined,
     };
   },
@@ -687,6 +720,8 @@ export const JoinGroupResponse: MessageFns<JoinGroupResponse> = {
       obj.alive = AliveNote.toJSON(message.message.value);
     } else if (message.message?.$case === "dismiss") {
       obj.dismiss = DismissNote.toJSON(message.message.value);
+    } else if (message.message?.$case === "giveUp") {
+      obj.giveUp = GiveUpNote.toJSON(message.message.value);
     }
     return obj;
   },
@@ -743,6 +778,12 @@ export const JoinGroupResponse: MessageFns<JoinGroupResponse> = {
       case "dismiss": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "dismiss", value: DismissNote.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "giveUp": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "giveUp", value: GiveUpNote.fromPartial(object.message.value) };
         }
         break;
       }
@@ -892,14 +933,119 @@ export const AliveNote: MessageFns<AliveNote> = {
   },
 };
 
+function createBaseGiveUpNote(): GiveUpNote {
+  return { step: 0n, leaves: [] };
+}
+
+export const GiveUpNote: MessageFns<GiveUpNote> = {
+  encode(message: GiveUpNote, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0n) {
+      if (BigInt.asUintN(64, message.step) !== message.step) {
+        throw new globalThis.Error("value provided for field message.step of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.step);
+    }
+    if (message.leaves.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.leaves) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GiveUpNote {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGiveUpNote();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.step = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.leaves.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.leaves.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GiveUpNote {
+    return {
+      step: isSet(object.step) ? BigInt(object.step) : 0n,
+      leaves: globalThis.Array.isArray(object?.leaves) ? object.leaves.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: GiveUpNote): unknown {
+    const obj: any = {};
+    if (message.step !== 0n) {
+      obj.step = message.step.toString();
+    }
+    if (message.leaves?.length) {
+      obj.leaves = message.leaves.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GiveUpNote>, I>>(base?: I): GiveUpNote {
+    return GiveUpNote.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GiveUpNote>, I>>(object: I): GiveUpNote {
+    const message = createBaseGiveUpNote();
+    message.step = (object.step !== undefined && object.step !== null) ? BigInt(object.step) : 0n;
+    message.leaves = object.leaves?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseDismissNote(): DismissNote {
-  return { reason: "" };
+  return { reason: "", short: false };
 }
 
 export const DismissNote: MessageFns<DismissNote> = {
   encode(message: DismissNote, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.reason !== "") {
       writer.uint32(10).string(message.reason);
+    }
+    if (message.short !== false) {
+      writer.uint32(16).bool(message.short);
     }
     return writer;
   },
@@ -925,6 +1071,14 @@ export const DismissNote: MessageFns<DismissNote> = {
             message.reason = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.short = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -938,13 +1092,19 @@ export const DismissNote: MessageFns<DismissNote> = {
   },
 
   fromJSON(object: any): DismissNote {
-    return { reason: isSet(object.reason) ? globalThis.String(object.reason) : "" };
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      short: isSet(object.short) ? globalThis.Boolean(object.short) : false,
+    };
   },
 
   toJSON(message: DismissNote): unknown {
     const obj: any = {};
     if (message.reason !== "") {
       obj.reason = message.reason;
+    }
+    if (message.short !== false) {
+      obj.short = message.short;
     }
     return obj;
   },
@@ -955,6 +1115,7 @@ export const DismissNote: MessageFns<DismissNote> = {
   fromPartial<I extends Exact<DeepPartial<DismissNote>, I>>(object: I): DismissNote {
     const message = createBaseDismissNote();
     message.reason = object.reason ?? "";
+    message.short = object.short ?? false;
     return message;
   },
 };
@@ -3035,7 +3196,7 @@ export const AnswerOrderResponse: MessageFns<AnswerOrderResponse> = {
 };
 
 function createBaseLeaveGroupRequest(): LeaveGroupRequest {
-  return { run: "", member: "" };
+  return { run: "", member: "", ifSpared: false };
 }
 
 export const LeaveGroupRequest: MessageFns<LeaveGroupRequest> = {
@@ -3045,6 +3206,9 @@ export const LeaveGroupRequest: MessageFns<LeaveGroupRequest> = {
     }
     if (message.member !== "") {
       writer.uint32(18).string(message.member);
+    }
+    if (message.ifSpared !== false) {
+      writer.uint32(24).bool(message.ifSpared);
     }
     return writer;
   },
@@ -3078,6 +3242,14 @@ export const LeaveGroupRequest: MessageFns<LeaveGroupRequest> = {
             message.member = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ifSpared = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3094,6 +3266,11 @@ export const LeaveGroupRequest: MessageFns<LeaveGroupRequest> = {
     return {
       run: isSet(object.run) ? globalThis.String(object.run) : "",
       member: isSet(object.member) ? globalThis.String(object.member) : "",
+      ifSpared: isSet(object.ifSpared)
+        ? globalThis.Boolean(object.ifSpared)
+        : isSet(object.if_spared)
+        ? globalThis.Boolean(object.if_spared)
+        : false,
     };
   },
 
@@ -3105,6 +3282,9 @@ export const LeaveGroupRequest: MessageFns<LeaveGroupRequest> = {
     if (message.member !== "") {
       obj.member = message.member;
     }
+    if (message.ifSpared !== false) {
+      obj.ifSpared = message.ifSpared;
+    }
     return obj;
   },
 
@@ -3115,6 +3295,7 @@ export const LeaveGroupRequest: MessageFns<LeaveGroupRequest> = {
     const message = createBaseLeaveGroupRequest();
     message.run = object.run ?? "";
     message.member = object.member ?? "";
+    message.ifSpared = object.ifSpared ?? false;
     return message;
   },
 };
@@ -3577,7 +3758,7 @@ export const GroupServiceService = {
     responseSerialize: (value: AnswerOrderResponse): Buffer => Buffer.from(AnswerOrderResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): AnswerOrderResponse => AnswerOrderResponse.decode(value),
   },
-  /** Asks to be dismissed at the end of the step under way. */
+  /** Asks to be dismissed at the end of the step under way, or of the first one after which the group can spare the caller. */
   leaveGroup: {
     path: "/dropstream.v1.GroupService/LeaveGroup" as const,
     requestStream: false as const,
@@ -3618,7 +3799,7 @@ export interface GroupServiceServer extends UntypedServiceImplementation {
   joinGroup: handleServerStreamingCall<JoinGroupRequest, JoinGroupResponse>;
   /** Answers an order, or gives a sign of life. NOT_FOUND if the caller is not a member any more. */
   answerOrder: handleUnaryCall<AnswerOrderRequest, AnswerOrderResponse>;
-  /** Asks to be dismissed at the end of the step under way. */
+  /** Asks to be dismissed at the end of the step under way, or of the first one after which the group can spare the caller. */
   leaveGroup: handleUnaryCall<LeaveGroupRequest, LeaveGroupResponse>;
   /** Leaves a value for the other members of a generation, which connect with its help. */
   putKey: handleUnaryCall<PutKeyRequest, PutKeyResponse>;
@@ -3654,7 +3835,7 @@ export interface GroupServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: AnswerOrderResponse) => void,
   ): ClientUnaryCall;
-  /** Asks to be dismissed at the end of the step under way. */
+  /** Asks to be dismissed at the end of the step under way, or of the first one after which the group can spare the caller. */
   leaveGroup(
     request: LeaveGroupRequest,
     callback: (error: ServiceError | null, response: LeaveGroupResponse) => void,

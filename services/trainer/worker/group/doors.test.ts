@@ -11,7 +11,14 @@ import { Roster } from './roster.js';
 
 test('a worker joins the run that it names, and not that of another project whose uid it knows', () => {
   const leader = { worker: 'leader' } as Participant;
-  const roster = new Roster({ leader, most: 3, onSize: () => {}, metrics: createGroupMetrics(new Registry()), logger: silentLogger() });
+  const roster = new Roster({
+    leader,
+    least: 1,
+    most: 3,
+    onSize: () => {},
+    metrics: createGroupMetrics(new Registry()),
+    logger: silentLogger(),
+  });
   const doors = new GroupDoors(1000);
   const run = 'projects/a/runs/r';
   const shut = doors.open({ run, uid: 'u', fence: 4, fingerprint: 'f', roster, rendezvous: new Rendezvous() });

@@ -37,8 +37,8 @@ export function groupService(doors: GroupDoors): BoundService {
       doors.memberOf(request.member).member.answer(request);
       return {};
     }),
-    leaveGroup: unary(({ member }) => {
-      doors.memberOf(member).member.leave();
+    leaveGroup: unary(({ member, ifSpared }) => {
+      doors.memberOf(member).member.leave(ifSpared);
       return {};
     }),
     putKey: unary(({ member, generation, key, value }) => {

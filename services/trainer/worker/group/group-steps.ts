@@ -5,9 +5,11 @@ import type { Program } from '#engine/index.js';
 import { ReplacedSample } from '#protocol/dropstream/v1/data.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
 import { instanceOf } from '#work/instance.js';
+import { placeOf } from '../../run/run-log.js';
 import { workersOf } from '../../run/run-spec.js';
 import type { AttemptContext } from '../attempt-context.js';
 import type { Computation } from '../computation.js';
+import { Interrupted } from '../interruption.js';
 import { type ComputedStep, stepMetrics } from '../run-loop.js';
 import type { Progress } from '../training-state.js';
 import type { WaitingStatus } from '../waiting-status.js';
@@ -18,6 +20,7 @@ import type { GroupMetrics } from './group-metrics.js';
 import { LocalParticipant } from './local-participant.js';
 import { Rendezvous } from './rendezvous.js';
 import { Roster } from './roster.js';
+import type { Shortage } from './shortage.js';
 import { encodeProgress } from './standby.js';
 
 /** How this process takes part in groups. */
@@ -28,6 +31,8 @@ export interface GroupAccess {
   /** How long another worker may say nothing. */
   readonly silenceMs: number;
   readonly metrics: GroupMetrics;
+  /** What becomes of runs that have fewer workers than they need. */
+  readonly shortage: Shortage;
 }
 
 export interface GroupStepsOptions {
@@ -59,7 +64,7 @@ const rejoinMs = 2000;
 export function groupSteps(context: AttemptContext, options: GroupStepsOptions): Computation {
   const { claimed, spec, stepsPerEpoch, project, run, data, logger } = context;
   const { access, program, fromStep, waiting, onFailure, whyNoData, progress, flush, expected, signal, during } = options;
-  const { doors, host, silenceMs, metrics } = access;
+  const { doors, host, silenceMs, metrics, shortage } = access;
   const { min, max } = workersOf(spec);
   const rendezvous = new Rendezvous();
   const fingerprint = fingerprintLine(program.fingerprint);
@@ -83,12 +88,12 @@ export function groupSteps(context: AttemptContext, options: GroupStepsOptions):
   const announce = (): void => {
     const { address } = doors;
     if (address === undefined) return;
-    const offer = { address, members: roster.size, wants: roster.room };
+    const offer = { address, members: roster.size, wants: roster.room, needs: Math.max(0, min - roster.size) };
     if (JSON.stringify(offer) === announced) return;
     announced = JSON.stringify(offer);
     claimed.announce(offer);
   };
-  const roster: Roster = new Roster({ leader: local, most: max, onSize: announce, metrics, logger });
+  const roster: Roster = new Roster({ leader: local, least: min, most: max, onSize: announce, metrics, logger });
   const group = new Group({
     leaves: spec.gradientLeaves,
     roster,
@@ -111,11 +116,29 @@ export function groupSteps(context: AttemptContext, options: GroupStepsOptions):
     logger,
   });
   const shut = doors.open({ run: claimed.view.run.name, uid: claimed.view.run.uid, fence: claimed.fence, fingerprint, roster, rendezvous });
-  const enough = async (): Promise<void> => {
+  let isShort = false;
+  /** @throws Interrupted if others can use this worker */
+  const gather = async (): Promise<void> => {
+    const own = { project, id: run, uid: claimed.view.run.uid, ...placeOf(claimed.view) };
+    const begun = performance.now();
     while (roster.size < min) {
-      const why = (): string => `waits for workers: it has ${roster.size}, and needs at least ${min} (workers.min)`;
-      await waiting.during(why, orAborted(roster.change(), signal));
+      await changeWithin(roster, shortage.lookMs, signal);
+      if (roster.size >= min) break;
+      const reason = await shortage.reasonToGiveBack(own, performance.now() - begun, signal).catch((error) => {
+        signal.throwIfAborted();
+        logger.debug({ error }, 'the queue could not be read');
+      });
+      if (!reason) continue;
+      logger.info({ workers: roster.size, needs: min, reason }, 'the run is given back, because it has fewer workers than it needs');
+      shortage.shun(own.uid);
+      isShort = true;
+      throw new Interrupted('short');
     }
+    shortage.forget(own.uid);
+  };
+  const enough = async (): Promise<void> => {
+    const why = (): string => `waits for workers: it has ${roster.size}, and needs at least ${min} (workers.min)`;
+    if (roster.size < min) await waiting.during(why, gather());
   };
   /** Those that have lost their leader with this one come by themselves, if they are still there. */
   const formerMembers = async (): Promise<void> => {
@@ -147,12 +170,26 @@ export function groupSteps(context: AttemptContext, options: GroupStepsOptions):
     close: async () => {
       shut();
       claimed.announce(undefined);
-      roster.close('the leader has ended its attempt at the run');
+      roster.close(isShort ? 'the run has fewer workers than it needs' : 'the leader has ended its attempt at the run', isShort);
       await ready.catch(() => undefined);
       await local.close();
       await batches.close();
     },
   };
+}
+
+/** Resolves when the group changes, and at the latest after that time. @throws the signal's reason */
+async function changeWithin(roster: Roster, ms: number, signal: AbortSignal): Promise<void> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ms);
+  try {
+    await orAborted(roster.change(), AbortSignal.any([late.signal, signal]));
+  } catch (error) {
+    if (!late.signal.aborted) throw error;
+    signal.throwIfAborted();
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function computedStep({ leaves, gradNorm, optimizerSeconds }: GroupStep): ComputedStep {

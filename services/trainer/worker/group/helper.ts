@@ -5,9 +5,10 @@ import { Cancelled } from '#errors/errors.js';
 import { GroupServiceClient } from '#protocol/dropstream/v1/group.js';
 import { connect } from '#rpc/client.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
+import type { Membership as QueueMembership } from '#work/memberships.js';
 import type { QueueEntry } from '#work/queue-index.js';
 import { runName } from '../../run/run-log.js';
-import { asResolved } from '../../run/run-spec.js';
+import { asResolved, workersOf } from '../../run/run-spec.js';
 import type { RunView } from '../../run/run-state.js';
 import { claimedEngine } from '../engine-choices.js';
 import { newestNumerics } from '../newest-numerics.js';
@@ -21,8 +22,7 @@ import { Standby } from './standby.js';
 export interface HelperOptions extends JoinRunOptions {
   readonly entry: QueueEntry;
   readonly view: RunView;
-  /** Aborts when this worker should leave. */
-  readonly stopping: AbortSignal;
+  readonly membership: Pick<QueueMembership, 'leaving' | 'stopping'>;
 }
 
 export class Helper {
@@ -36,6 +36,7 @@ export class Helper {
   /** Aborts when the present membership ends: what it still waits for is of no use then, and a worker that stops must not wait for data. */
   #ended: AbortSignal = this.#ending.signal;
   #handedOver = false;
+  #memberships = 0;
 
   private constructor(options: HelperOptions, program: Program) {
     const { entry, view, worker, host, silenceMs, data, logger } = options;
@@ -66,9 +67,10 @@ export class Helper {
 
   /** Compiles the model of the run. The caller closes the helper. */
   static async prepare(options: HelperOptions): Promise<Helper> {
-    const { entry, view, programs, store, stopping } = options;
+    const { entry, view, programs, store } = options;
+    const { leaving } = options.membership;
     const spec = asResolved(view.run.spec!);
-    const like = (await newestNumerics(store, view.checkpoints, entry.uid, stopping))?.fingerprint;
+    const like = (await newestNumerics(store, view.checkpoints, entry.uid, leaving))?.fingerprint;
     return new Helper(options, await programs.compile({ uid: entry.uid, spec, like }, claimedEngine(view)));
   }
 
@@ -79,18 +81,31 @@ export class Helper {
     return { program: this.#program, step: this.#local.step, progress, steps, expected: this.#local.size - 1 };
   }
 
+  /** Number of memberships that a leader has welcomed this worker to. */
+  get memberships(): number {
+    return this.#memberships;
+  }
+
+  /** Whether the group has enough workers without this one, as far as this one knows. */
+  get isSpared(): boolean {
+    return this.#local.size > workersOf(this.#options.view.run.spec!).min;
+  }
+
   /** Is a member of a leader's group until the membership ends. @throws what the leader refuses the worker with */
   async help({ fence, address }: { readonly fence: number; readonly address: string }): Promise<MembershipEnd> {
-    const { entry, worker, connect: caller, metrics, logger, stopping, stopStepMs } = this.#options;
+    const { entry, worker, connect: caller, metrics, logger, stopStepMs } = this.#options;
+    const { leaving, stopping } = this.#options.membership;
     const run = runName(entry.project, entry.id);
     const client = connect(GroupServiceClient, address, caller);
     const ending = new AbortController();
     const signal = AbortSignal.any([ending.signal, this.#ending.signal]);
-    const membership = new Membership({ client, run, logger, signal });
+    const membership = new Membership({ client, run, logger, signal, onWelcome: () => this.#memberships++ });
     this.#membership = membership;
     this.#ended = signal;
     const stop = (): void => void membership.leave(stopStepMs).finally(() => ending.abort(new Cancelled('the membership')));
+    const leave = (): void => void membership.leaveIfSpared();
     stopping.addEventListener('abort', stop, { once: true });
+    leaving.addEventListener('abort', leave, { once: true });
     if (stopping.aborted) stop();
     metrics.joined.inc();
     const step = this.#standby.progress === undefined ? undefined : BigInt(this.#local.step);
@@ -99,6 +114,7 @@ export class Helper {
       return await membership.serve(client.joinGroup(request, { signal }), this.#local);
     } finally {
       stopping.removeEventListener('abort', stop);
+      leaving.removeEventListener('abort', leave);
       ending.abort(new Cancelled('the membership'));
       // What the former leader ordered is of no use any more; the state stays.
       this.#local.cancel();

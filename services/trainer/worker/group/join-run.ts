@@ -1,7 +1,7 @@
 /**
  * What a worker does that helps another one with its run: it joins the group of the run's leader and carries out orders until it is dismissed. If the leader
- * is lost instead, the members have the state of the run in memory. Each of them claims the run at once; the log decides who has it, that one leads from the
- * state that it has, and the others join it with theirs.
+ * is lost instead, the members have the state of the run in memory. Each of them claims the run as soon as it knows that the leader is gone; the log decides
+ * who has it, that one leads from the state that it has, and the others join it with theirs. A leader that only cannot be reached keeps its run.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { RecentMap } from '#bounds/recent-map.js';
@@ -12,6 +12,7 @@ import { readOffer } from '#storage/lease.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { DataAccess } from '#training/prepared-batches.js';
+import type { Membership } from '#work/memberships.js';
 import type { QueueEntry } from '#work/queue-index.js';
 import { heartbeatPrefix, openRunLog } from '../../run/run-log.js';
 import { workersOf } from '../../run/run-spec.js';
@@ -20,7 +21,11 @@ import type { RunPrograms } from '../run-program.js';
 import type { GroupMetrics } from './group-metrics.js';
 import { Helper } from './helper.js';
 import type { Inheritance } from './inheritance.js';
+import { leaderState } from './leader-watch.js';
 import type { MembershipEnd } from './membership.js';
+import type { Shortage } from './shortage.js';
+
+type QueueMembership = Omit<Membership, 'leads'>;
 
 export interface JoinRunOptions {
   readonly store: ObjectStore;
@@ -38,6 +43,7 @@ export interface JoinRunOptions {
   readonly stopStepMs: number;
   /** Time without heartbeats after which others claim a run, in ms. */
   readonly leaseTtlMs: number;
+  readonly shortage: Shortage;
   readonly metrics: GroupMetrics;
   readonly logger: Logger;
 }
@@ -53,6 +59,8 @@ const lookAgainMs = 10_000;
 const remembered = 1024;
 /** Time in which a leader that ends its attempt has withdrawn its offer. */
 const offerMs = 1000;
+/** Attempts in a row to reach a leader that is alive. */
+const mostUnreached = 4;
 /** Between two looks for a new leader. */
 const lookMs = 50;
 
@@ -77,9 +85,10 @@ export class RunJoiner {
    * Joins the run if its leader takes more workers. @param claim claims the run at the view's fence and works on it; resolves to false if another worker was
    * faster @returns true when the membership has ended; false if there was none
    */
-  async join(entry: QueueEntry, view: RunView, stopping: AbortSignal, claim: () => Promise<boolean>): Promise<boolean> {
-    const { store, logger } = this.#options;
-    if (view.run.spec === undefined || workersOf(view.run.spec).max <= 1) return false;
+  async join(entry: QueueEntry, view: RunView, membership: QueueMembership, claim: () => Promise<boolean>): Promise<boolean> {
+    const { store, shortage, logger } = this.#options;
+    const { leaving: stopping } = membership;
+    if (view.run.spec === undefined || workersOf(view.run.spec).max <= 1 || shortage.isShunned(entry.uid)) return false;
     const key = `${entry.uid} ${view.fence}`;
     const before = this.#refused.get(key);
     if (before !== undefined && performance.now() - before.sinceMs < lookAgainMs) return false;
@@ -88,7 +97,8 @@ export class RunJoiner {
     try {
       const found = collectivesAvailable();
       if (!found.available) throw new CollectivesAbsent(found.reason);
-      const helper = await Helper.prepare({ ...this.#options, entry, view, stopping });
+      const helper = await Helper.prepare({ ...this.#options, entry, view, membership });
+      membership.sparedIf(() => helper.isSpared);
       try {
         await this.#help(helper, entry, { fence: view.fence, address: offer.address }, stopping, claim);
       } finally {
@@ -108,13 +118,14 @@ export class RunJoiner {
   }
 
   async #help(helper: Helper, entry: QueueEntry, first: Leader, stopping: AbortSignal, claim: () => Promise<boolean>): Promise<void> {
-    const { logger } = this.#options;
+    const { logger, shortage } = this.#options;
     for (let leader: Leader | undefined = first; leader !== undefined; ) {
-      if ((await this.#helped(helper, entry, leader, stopping)) === 'dismissed' || stopping.aborted) return;
-      // Only the connection may have been lost; a leader that is there takes its member back.
-      if ((await this.#helped(helper, entry, leader, stopping)) === 'dismissed' || stopping.aborted) return;
+      const end = await this.#helpedUntilGone(helper, entry, leader, stopping);
+      if (end === 'short') shortage.shun(entry.uid);
+      if (end !== 'orphaned' || stopping.aborted) return;
       const inheritance = helper.inheritance;
-      if (inheritance === undefined) return;
+      // Whoever claims the run by a checkpoint that is further repeats less.
+      if (inheritance === undefined || inheritance.step < (await this.#newestCheckpoint(entry, stopping))) return;
       if (leader.fence === first.fence) {
         logger.warn(
           { run: entry.id, step: inheritance.step },
@@ -135,6 +146,28 @@ export class RunJoiner {
   }
 
   /**
+   * Only the connection may have been lost; a leader that is there takes its member back. @returns `dismissed` also if the leader is alive and cannot be
+   * reached for long: then others may have its place
+   */
+  async #helpedUntilGone(helper: Helper, entry: QueueEntry, leader: Leader, stopping: AbortSignal): Promise<MembershipEnd> {
+    const { store, leaseTtlMs, logger } = this.#options;
+    for (let unreached = 0; unreached < mostUnreached; ) {
+      const joined = helper.memberships;
+      const end = await this.#helped(helper, entry, leader, stopping);
+      if (end !== 'orphaned' || stopping.aborted) return end;
+      // The first time, it is tried again at once.
+      unreached = helper.memberships > joined ? 0 : unreached + 1;
+      if (unreached === 0) continue;
+      const watch = { store, heartbeatPrefix: heartbeatPrefix(entry), ...leader, ttlMs: leaseTtlMs, signal: stopping };
+      const state = await leaderState(watch).catch(() => undefined);
+      if (state === undefined) return 'dismissed';
+      if (state === 'gone') return 'orphaned';
+      logger.warn({ run: entry.id, leader: leader.address }, 'the leader is alive, but cannot be reached from here');
+    }
+    return 'dismissed';
+  }
+
+  /**
    * Whoever answers that it does not lead the run has ended its attempt, and then it does not offer the run any more; or it is the successor, at the same
    * address, of a process that was killed. That ends nothing that this worker has in memory: it is an orphan, as if nobody had answered.
    */
@@ -148,6 +181,14 @@ export class RunJoiner {
       if (offer?.address !== address) throw error;
       return 'orphaned';
     }
+  }
+
+  /** Its step, as far as the log can be read; otherwise -1. */
+  async #newestCheckpoint(entry: QueueEntry, signal: AbortSignal): Promise<number> {
+    const view = await openRunLog(this.#options.store, entry)
+      .refresh(signal)
+      .catch(() => undefined);
+    return view?.checkpoints.find(({ damaged }) => !damaged)?.step ?? -1;
   }
 
   /** The leader of a later claim that takes more workers; undefined if there is none for a while. */

@@ -51,6 +51,11 @@ export class LeafBatches {
   /** The micro-batches of a leaf, which the caller releases. @throws what fetching throws; the signal's reason */
   async take(step: number, leaf: number, signal: AbortSignal): Promise<PreparedBatch[]> {
     const count = this.#count(leaf);
+    // After a failure, fetching ahead goes on with the next step.
+    if (this.#ahead === undefined && leaf === this.#home[0]) {
+      this.#next = { step, at: 0 };
+      this.#ahead = this.#open(this.#home, step);
+    }
     try {
       if ((await this.#advance(step, leaf, signal)) && this.#ahead !== undefined) {
         const taken = await takeBatches(this.#ahead, count, 'a leaf', signal);
@@ -71,6 +76,7 @@ export class LeafBatches {
   }
 
   async close(): Promise<void> {
+    this.#home = [];
     await this.#drop();
   }
 

@@ -15,9 +15,13 @@ export interface LeafRoundOptions {
   /** The leaves that a member usually computes. */
   readonly homeOf: (member: Participant) => readonly number[];
   readonly isCancelled: () => boolean;
+  /** Time after which a member that has not begun a leaf gives it up to one that has nothing to do, in ms; default 1000. */
+  readonly patienceMs?: number;
   /** Called for every leaf that must be computed again. */
   readonly onLost: () => void;
 }
+
+const patienceMs = 1000;
 
 interface Computed {
   readonly result: LeafResult;
@@ -27,8 +31,10 @@ interface Computed {
 export class LeafRound {
   readonly #options: LeafRoundOptions;
   readonly #computed = new Map<number, Computed>();
-  /** Leaves that a member was asked for and has not answered yet. */
-  readonly #asked = new Map<Participant, Set<number>>();
+  /** Leaves that a member was asked for and has not answered yet, with the time of the question by performance.now(). */
+  readonly #asked = new Map<Participant, Map<number, number>>();
+  /** By leaf: who was asked to give it up, or has done so. */
+  readonly #surrenders = new Map<number, Set<Participant>>();
   #failure: { readonly error: unknown } | undefined;
 
   constructor(options: LeafRoundOptions) {
@@ -71,23 +77,57 @@ export class LeafRound {
       if (this.#failure !== undefined) throw this.#failure.error;
       const { members } = roster;
       for (const [leaf, { by }] of this.#computed) if (!members.includes(by)) this.#lose(leaf);
-      const pending = new Set(members.flatMap((member) => [...(this.#asked.get(member) ?? [])]));
+      const pending = new Set(members.flatMap((member) => [...(this.#asked.get(member)?.keys() ?? [])]));
       const missing = Array.from({ length: leaves }, (_, leaf) => leaf).filter((leaf) => !this.#computed.has(leaf) && !pending.has(leaf));
       if (missing.length === 0 && pending.size === 0) return;
       const change = roster.change();
       // Those that want to leave get no more, if there is somebody else.
       const staying = members.filter((member) => !(member as Partial<RemoteParticipant>).leaves);
-      const loads = staying.map((member) => this.#asked.get(member)?.size ?? 0);
-      for (const [rank, share] of nextLeaves(missing, staying.map(homeOf), loads).entries())
-        for (const leaf of share) this.#ask(staying[rank] as Participant, leaf);
+      const home = (member: Participant): readonly number[] => homeOf(member).filter((leaf) => !this.#surrenders.get(leaf)?.has(member));
+      for (const [rank, share] of nextLeaves(
+        missing,
+        staying.map(home),
+        staying.map((member) => this.#load(member)),
+      ).entries())
+        for (const leaf of share) this.#ask(this.#takerOf(leaf, staying[rank] as Participant, staying), leaf);
+      this.#takeBack(staying);
+      const timer = setTimeout(() => roster.wake(), this.#options.patienceMs ?? patienceMs);
       await change;
+      clearTimeout(timer);
+    }
+  }
+
+  #load(member: Participant): number {
+    return this.#asked.get(member)?.size ?? 0;
+  }
+
+  /** Whoever has given a leaf up is not asked for it again, if there is somebody else. */
+  #takerOf(leaf: number, chosen: Participant, staying: readonly Participant[]): Participant {
+    const surrendered = this.#surrenders.get(leaf);
+    if (!surrendered?.has(chosen)) return chosen;
+    const others = staying.filter((member) => !surrendered.has(member)).sort((a, b) => this.#load(a) - this.#load(b));
+    return others[0] ?? chosen;
+  }
+
+  /** Where a member has nothing to do, others give up what they were asked for long ago and have not begun. */
+  #takeBack(staying: readonly Participant[]): void {
+    const idle = staying.filter((member) => this.#load(member) === 0);
+    const longAgo = performance.now() - (this.#options.patienceMs ?? patienceMs);
+    for (const [member, leaves] of this.#asked) {
+      for (const [leaf, askedMs] of [...leaves].reverse()) {
+        const surrenders = this.#surrenders.get(leaf) ?? new Set();
+        if (askedMs > longAgo || surrenders.has(member) || !idle.some((one) => !surrenders.has(one))) continue;
+        this.#surrenders.set(leaf, surrenders.add(member));
+        member.giveUp({ step: BigInt(this.step), leaves: [leaf] });
+        idle.shift();
+      }
     }
   }
 
   #ask(member: Participant, leaf: number): void {
     const { step, values, local, roster } = this.#options;
-    const mine = this.#asked.get(member) ?? new Set();
-    this.#asked.set(member, mine.add(leaf));
+    const mine = this.#asked.get(member) ?? new Map<number, number>();
+    this.#asked.set(member, mine.set(leaf, performance.now()));
     member
       .compute({ step: BigInt(step), leaves: [leaf], values })
       .then(

@@ -19,10 +19,12 @@ import type {
   ExchangeAnswer,
   ExchangeOrder,
   FormOrder,
+  GiveUpNote,
   LeafResult,
   StandAnswer,
 } from '#protocol/dropstream/v1/group.js';
 import type { DropKind } from '#protocol/dropstream/v1/schedule_types.js';
+import type { PreparedBatch } from '#training/prepared-batches.js';
 import { mixes, type ResolvedSpec } from '../../run/run-spec.js';
 import { StepScalars } from '../step-scalars.js';
 import { releaseBatches } from '../take-batches.js';
@@ -52,6 +54,17 @@ export interface LocalParticipantOptions {
   readonly signal: AbortSignal;
 }
 
+interface AskedLeaf {
+  readonly step: bigint;
+  readonly leaf: number;
+  readonly givenUp: AbortController;
+}
+
+/** Another member computes the leaf. */
+class GivenUp extends Error {
+  override readonly name = 'GivenUp';
+}
+
 export class LocalParticipant implements Participant {
   readonly #options: LocalParticipantOptions;
   readonly #scalars: StepScalars;
@@ -68,6 +81,8 @@ export class LocalParticipant implements Participant {
   #gradNorm = 0;
   /** The exchange that was ordered last. */
   #ordered: ExchangeOrder | undefined;
+  /** Leaves that this member was asked for, and whose batches it does not have yet. */
+  readonly #notBegun = new Set<AskedLeaf>();
   /** Leaves of the step under way whose gradients the program holds. */
   readonly #held = new Set<number>();
   /** Memory for sums of gradients, which is used again. */
@@ -112,15 +127,26 @@ export class LocalParticipant implements Participant {
   }
 
   compute({ step, leaves, values }: ComputeOrder): Promise<LeafResult[]> {
-    return this.#alone(async () => {
+    const asked = leaves.map((leaf) => ({ step, leaf, givenUp: new AbortController() }));
+    for (const one of asked) this.#notBegun.add(one);
+    const computed = this.#alone(async () => {
       this.#check(step);
       const results: LeafResult[] = [];
-      for (const leaf of leaves) {
-        results.push(await this.#computeLeaf(leaf, values!));
-        this.#held.add(leaf);
+      for (const one of asked) {
+        const result = await this.#computeLeaf(one, values!);
+        if (result === undefined) continue;
+        results.push(result);
+        this.#held.add(one.leaf);
       }
       return results;
     });
+    return computed.finally(() => {
+      for (const one of asked) this.#notBegun.delete(one);
+    });
+  }
+
+  giveUp({ step, leaves }: GiveUpNote): void {
+    for (const one of this.#notBegun) if (one.step === step && leaves.includes(one.leaf)) one.givenUp.abort(new GivenUp());
   }
 
   exchange(order: ExchangeOrder): Promise<ExchangeAnswer> {
@@ -172,10 +198,13 @@ export class LocalParticipant implements Participant {
     this.#gradients.length = 0;
   }
 
-  async #computeLeaf(leaf: number, rates: { lr: number; weightDecay: number; dropRate: number }): Promise<LeafResult> {
-    const { program, spec, batches, signal } = this.#options;
+  /** @returns undefined if the leaf is given up before its batches are there */
+  async #computeLeaf(asked: AskedLeaf, rates: { lr: number; weightDecay: number; dropRate: number }): Promise<LeafResult | undefined> {
+    const { program, spec } = this.#options;
+    const { leaf } = asked;
     const begun = performance.now();
-    const micro = await batches.take(this.#step, leaf, signal);
+    const micro = await this.#batchesOf(asked);
+    if (micro === undefined) return undefined;
     try {
       const dataWaitSeconds = (performance.now() - begun) / 1000;
       const first = Math.floor((leaf * spec.updateFreq) / spec.gradientLeaves);
@@ -203,6 +232,20 @@ export class LocalParticipant implements Participant {
       };
     } finally {
       releaseBatches(micro);
+    }
+  }
+
+  async #batchesOf(asked: AskedLeaf): Promise<PreparedBatch[] | undefined> {
+    const { batches, signal } = this.#options;
+    const { leaf, givenUp } = asked;
+    if (givenUp.signal.aborted) return undefined;
+    try {
+      return await batches.take(this.#step, leaf, AbortSignal.any([signal, givenUp.signal]));
+    } catch (error) {
+      if (givenUp.signal.aborted && !signal.aborted) return undefined;
+      throw error;
+    } finally {
+      this.#notBegun.delete(asked);
     }
   }
 

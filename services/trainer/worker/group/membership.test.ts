@@ -27,7 +27,7 @@ async function served(last: Message | undefined): Promise<MembershipEnd> {
 }
 
 test('a member whose sign of life crosses its dismissal is dismissed, and not orphaned', async () => {
-  assert.equal(await served({ $case: 'dismiss', value: { reason: 'the leader has ended its attempt' } }), 'dismissed');
+  assert.equal(await served({ $case: 'dismiss', value: { reason: 'the leader has ended its attempt', short: false } }), 'dismissed');
 });
 
 test('a member whose leader ends the connection without a word is orphaned', async () => {

@@ -18,6 +18,8 @@ const welcomeMs = 3000;
 export type MembershipEnd =
   /** The leader has dismissed the member. */
   | 'dismissed'
+  /** The leader has dismissed the member, and gives the run back, because it lacks workers. */
+  | 'short'
   /** The leader is lost, or does not answer. */
   | 'orphaned';
 
@@ -26,6 +28,8 @@ interface MembershipOptions {
   /** Resource name of the run. */
   readonly run: string;
   readonly logger: Logger;
+  /** Called when the leader has taken this worker in. */
+  readonly onWelcome?: () => void;
   /** Aborts when the membership ends. */
   readonly signal: AbortSignal;
 }
@@ -56,6 +60,7 @@ export class Membership {
           case 'welcome':
             this.#member = message.value.member;
             this.#silenceMs = message.value.silenceMs;
+            this.#options.onWelcome?.();
             logger.info({ member: this.#member }, 'this worker helps with a run');
             break;
           case 'alive':
@@ -63,12 +68,15 @@ export class Membership {
             break;
           case 'dismiss':
             logger.info({ reason: message.value.reason, step: local.step }, 'this worker does not help with the run any more');
-            return 'dismissed';
+            return message.value.short ? 'short' : 'dismissed';
           case 'form':
             void this.#carryOut(order, local.form(message.value), () => ({ $case: 'form', value: {} }));
             break;
           case 'compute':
             void this.#carryOut(order, local.compute(message.value), (results) => ({ $case: 'compute', value: { results } }));
+            break;
+          case 'giveUp':
+            local.giveUp(message.value);
             break;
           case 'exchange':
             void this.#carryOut(order, local.exchange(message.value), (value) => ({ $case: 'exchange', value }));
@@ -92,14 +100,24 @@ export class Membership {
     return 'orphaned';
   }
 
-  /** Asks to be dismissed at the end of the step under way; resolves when that has happened, or after `withinMs`. */
+  /** Asks to be dismissed, because this process stops, at the end of the step under way; resolves when that has happened, or after `withinMs`. */
   async leave(withinMs: number): Promise<void> {
+    if (this.#member === '') return;
+    await this.#askToLeave(false);
+    await delay(withinMs, undefined, { signal: this.#ended.signal }).catch(() => undefined);
+  }
+
+  /** Asks to be dismissed for other work, at the end of a step after which the group can spare this worker. The membership goes on until then. */
+  async leaveIfSpared(): Promise<void> {
+    await this.#askToLeave(true);
+  }
+
+  async #askToLeave(ifSpared: boolean): Promise<void> {
     const { client, run, logger } = this.#options;
     if (this.#member === '') return;
     await client
-      .leaveGroup({ run, member: this.#member }, { timeoutMs: answerMs })
+      .leaveGroup({ run, member: this.#member, ifSpared }, { timeoutMs: answerMs })
       .catch((error) => logger.warn({ error }, 'the leader does not answer'));
-    await delay(withinMs, undefined, { signal: this.#ended.signal }).catch(() => undefined);
   }
 
   keysOf(generation: number): RendezvousStore {

@@ -5,6 +5,7 @@ import type {
   ExchangeAnswer,
   ExchangeOrder,
   FormOrder,
+  GiveUpNote,
   LeafResult,
   StandAnswer,
 } from '#protocol/dropstream/v1/group.js';
@@ -19,6 +20,8 @@ export interface Participant {
   /** Connects with the other members of a generation, and copies the state if it is to. */
   form(order: FormOrder): Promise<void>;
   compute(order: ComputeOrder): Promise<LeafResult[]>;
+  /** Takes leaves back that it has not begun to compute; `compute` then resolves without them. */
+  giveUp(note: GiveUpNote): void;
   /** Adds the gradients of all leaves and makes the step. */
   exchange(order: ExchangeOrder): Promise<ExchangeAnswer>;
   /** Ends at once what waits for other members, and tells what is there. */

@@ -11,6 +11,7 @@ import type {
   ExchangeAnswer,
   ExchangeOrder,
   FormOrder,
+  GiveUpNote,
   JoinGroupResponse,
   LeafResult,
   StandAnswer,
@@ -44,6 +45,7 @@ export class RemoteParticipant implements Participant {
   #nextOrder = 1n;
   #silentLooks = 0;
   #leaves = false;
+  #leavesIfSpared = false;
   #onChange: () => void = () => {};
 
   /** Whoever makes it dismisses it. */
@@ -65,9 +67,14 @@ export class RemoteParticipant implements Participant {
     return this.#lost.signal;
   }
 
-  /** Whether it asked to be dismissed. */
+  /** Whether it asked to be dismissed, because its process stops. */
   get leaves(): boolean {
     return this.#leaves;
+  }
+
+  /** Whether it asked to be dismissed for other work, if the group can spare it. */
+  get leavesIfSpared(): boolean {
+    return this.#leavesIfSpared;
   }
 
   /** Called when the member is lost or asks to be dismissed. */
@@ -83,6 +90,10 @@ export class RemoteParticipant implements Participant {
     return (await this.#order('compute', { $case: 'compute', value: order })).results;
   }
 
+  giveUp(note: GiveUpNote): void {
+    if (!this.#lost.signal.aborted) this.#send(0n, { $case: 'giveUp', value: note });
+  }
+
   exchange(order: ExchangeOrder): Promise<ExchangeAnswer> {
     return this.#order('exchange', { $case: 'exchange', value: order });
   }
@@ -95,16 +106,17 @@ export class RemoteParticipant implements Participant {
     return this.#order('digest', { $case: 'digest', value: {} });
   }
 
-  /** Ends the membership without an answer. */
-  dismiss(reason: string): void {
+  /** Ends the membership without an answer. @param short the run is given back, because it lacks workers */
+  dismiss(reason: string, short = false): void {
     if (this.#lost.signal.aborted) return;
-    this.#send(0n, { $case: 'dismiss', value: { reason } });
+    this.#send(0n, { $case: 'dismiss', value: { reason, short } });
     this.#end(reason);
   }
 
-  /** It asks to be dismissed. */
-  leave(): void {
-    this.#leaves = true;
+  /** It asks to be dismissed. @param ifSpared for other work */
+  leave(ifSpared = false): void {
+    if (ifSpared) this.#leavesIfSpared = true;
+    else this.#leaves = true;
     this.#onChange();
   }
 

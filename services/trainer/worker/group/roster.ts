@@ -6,6 +6,8 @@ import type { RemoteParticipant } from './remote-participant.js';
 
 export interface RosterOptions {
   readonly leader: Participant;
+  /** Number of workers, the leader included, below which those that would leave for other work are kept. */
+  readonly least: number;
   /** Largest number of workers, the leader included. */
   readonly most: number;
   /** Called when the number of workers has changed. */
@@ -60,9 +62,9 @@ export class Roster {
 
   /** Between two steps: those that want to leave are dismissed, and those that have joined are members from now on. @returns the latter */
   settle(): readonly RemoteParticipant[] {
-    const { logger, onSize } = this.#options;
+    const { least, logger, onSize } = this.#options;
     for (const member of this.#members.slice(1) as RemoteParticipant[]) {
-      if (!member.leaves) continue;
+      if (!member.leaves && !(member.leavesIfSpared && this.size > least)) continue;
       this.#remove(member);
       this.#reason = `${member.worker} leaves`;
       member.dismiss('it asked to leave');
@@ -87,10 +89,10 @@ export class Roster {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  /** Dismisses everybody. */
-  close(reason: string): void {
+  /** Dismisses everybody. @param short the run is given back, because it lacks workers */
+  close(reason: string, short = false): void {
     this.#closed = true;
-    for (const member of [...this.#members.slice(1), ...this.#newcomers] as RemoteParticipant[]) member.dismiss(reason);
+    for (const member of [...this.#members.slice(1), ...this.#newcomers] as RemoteParticipant[]) member.dismiss(reason, short);
     this.#members = [this.#options.leader];
     this.#newcomers = [];
     this.wake();

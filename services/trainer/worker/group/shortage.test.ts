@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Hint, Hints } from '#work/queue-hints.js';
+import { Shortage } from './shortage.js';
+
+const hint = (id: string, sinceMs: number, priority = 0): Hint => ({ project: 'p', id, uid: id, sinceMs, priority, key: id });
+const [first, second, urgent] = [hint('first', 1), hint('second', 2), hint('urgent', 3, 9)];
+const { signal } = new AbortController();
+
+function shortageOf(waiting: Partial<Hints>) {
+  const time = { ms: 0 };
+  const hints = { list: async () => ({ claims: [], joins: [], needs: [], mark: '', ...waiting }) };
+  return { time, shortage: new Shortage({ hints, patienceMs: 100, clock: () => time.ms }) };
+}
+
+test('of two runs that wait for each other’s workers, the one that comes later is given back, and after a while', async () => {
+  const { shortage } = shortageOf({ needs: [first, second] });
+  assert.equal(await shortage.reasonToGiveBack(second, 99, signal), undefined);
+  assert.match((await shortage.reasonToGiveBack(second, 100, signal))!, /comes before it/);
+  assert.equal(await shortage.reasonToGiveBack(first, 10_000, signal), undefined);
+});
+
+test('priority comes before age', async () => {
+  const { shortage } = shortageOf({ needs: [urgent, first] });
+  assert.match((await shortage.reasonToGiveBack(first, 100, signal))!, /comes before it/);
+  assert.equal(await shortage.reasonToGiveBack(urgent, 10_000, signal), undefined);
+});
+
+test('a run that lacks workers for long is given back if anything waits for one, and is kept if nothing does', async () => {
+  const { shortage } = shortageOf({ needs: [first], claims: [second] });
+  assert.equal(await shortage.reasonToGiveBack(first, 399, signal), undefined);
+  assert.match((await shortage.reasonToGiveBack(first, 400, signal))!, /other runs wait/);
+  const { shortage: alone } = shortageOf({ needs: [first], claims: [first] });
+  assert.equal(await alone.reasonToGiveBack(first, 10_000, signal), undefined);
+});
+
+test('a run that was given back is shunned, every time for longer, and gives nobody a reason meanwhile', async () => {
+  const { shortage, time } = shortageOf({ needs: [first, second], claims: [first] });
+  shortage.shun('first');
+  assert.ok(shortage.isShunned('first'));
+  assert.equal(await shortage.reasonToGiveBack(second, 10_000, signal), undefined);
+  time.ms = 400;
+  assert.ok(!shortage.isShunned('first'));
+  shortage.shun('first');
+  time.ms += 799;
+  assert.ok(shortage.isShunned('first'));
+  shortage.forget('first');
+  assert.ok(!shortage.isShunned('first'));
+});
