@@ -44,6 +44,8 @@ export interface LocalParticipantOptions {
   readonly host: string;
   /** Where members of a generation leave their addresses for each other. */
   readonly keysOf: (generation: number) => RendezvousStore;
+  /** How the members of a generation connect; default: over Gloo. */
+  readonly connect?: typeof connectMesh;
   /** How long connecting, and a transfer without progress, may take. */
   readonly silenceMs: number;
   /** Optimizer steps that the program has done. */
@@ -269,8 +271,8 @@ export class LocalParticipant implements Participant {
   }
 
   async #connect({ rank, size, generation }: FormOrder): Promise<void> {
-    const { host, keysOf, silenceMs } = this.#options;
-    this.#mesh = await connectMesh({
+    const { host, keysOf, silenceMs, connect = connectMesh } = this.#options;
+    this.#mesh = await connect({
       rank,
       size,
       host,
