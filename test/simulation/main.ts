@@ -1,11 +1,13 @@
 /**
- * npm run test:simulation [-- --scenario NAME] [--actors N] [--preemptions N] [--faults N] [--depth N] [--seconds N] [--mutant NAME] [--replay CHOICES]:
+ * npm run test:simulation [-- --groups N] [--scenario NAME] [--actors N] [--preemptions N] [--faults N] [--depth N] [--seconds N] [--mutant NAME] [--replay CHOICES]:
  * explores what may happen to a run's name, log and claim, prints how much it has seen, and ends with 1 where an invariant does not hold. Without
- * --preemptions and --faults it explores one preemption, then one fault. Then every mutant must be found, unless one scenario is chosen.
+ * --preemptions and --faults it explores one preemption, then one fault. Then every mutant must be found, unless one scenario is chosen. At last it explores
+ * the protocol of groups of 2 and 3 workers; with --groups N only that, up to N workers.
  */
 import { parseArgs } from 'node:util';
 import type { Budget } from './execution.js';
 import { type Exploration, explore, replay, type Scenario, type Subject } from './explore.js';
+import { groupMutants, groupOf, replayGroup, reportGroups } from './groups/report-groups.js';
 import { type Mutant, mutants } from './mutants.js';
 import { scenarios } from './scenarios.js';
 
@@ -17,6 +19,7 @@ function fail(message: string): never {
 const { values } = parseArgs({
   options: {
     scenario: { type: 'string' },
+    groups: { type: 'string' },
     actors: { type: 'string', default: '2' },
     preemptions: { type: 'string' },
     faults: { type: 'string' },
@@ -27,7 +30,7 @@ const { values } = parseArgs({
   },
 });
 
-function count(name: 'actors' | 'preemptions' | 'faults' | 'depth' | 'seconds', from: number, to: number): number {
+function count(name: 'actors' | 'groups' | 'preemptions' | 'faults' | 'depth' | 'seconds', from: number, to: number): number {
   const value = Number(values[name]);
   if (!Number.isInteger(value) || value < from || value > to)
     fail(`--${name} ${values[name]}: an integer from ${from} to ${to} is allowed`);
@@ -55,6 +58,16 @@ const budgets: readonly Budget[] =
           faults: values.faults === undefined ? 0 : count('faults', 0, 10),
         },
       ];
+if (values.groups !== undefined) {
+  const workers = count('groups', 2, 4);
+  const [mutant] = values.mutant === undefined ? [] : named('mutant', values.mutant, groupMutants);
+  const isBroken =
+    values.replay === undefined
+      ? await reportGroups(workers, budgets, limitMs)
+      : await replayGroup(groupOf(workers, mutant?.name), values.replay);
+  process.exit(isBroken ? 1 : 0);
+}
+
 const chosen = named('scenario', values.scenario, scenarios);
 const planted = values.mutant === undefined ? [] : named('mutant', values.mutant, mutants);
 // A single scenario need not show every fault.
@@ -101,4 +114,5 @@ if (planted.length === 0) {
   }
 }
 for (const mutant of planted.length > 0 ? planted : sought) await find(mutant, chosen);
+if (values.scenario === undefined && values.mutant === undefined) broken = (await reportGroups(3, budgets, limitMs)) || broken;
 process.exitCode = broken ? 1 : 0;
