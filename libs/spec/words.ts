@@ -2,7 +2,7 @@
 import { EraseMode, MixupMode, SampleOrder, TrainInterpolation } from '#protocol/dropstream/v1/data.js';
 import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { Optimizer, type RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { DropCutoff, DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { enumWords } from './enum-words.js';
 
 const half = 'float16 is called f16, and only the engine webgpu has it';
@@ -11,6 +11,7 @@ const otherWords = new Map(['fp16', 'float16', 'half'].map((word) => [word, half
 export const dropKinds = enumWords(DropKind, 'DROP_KIND', 'dropout');
 export const dropModes = enumWords(DropMode, 'DROP_MODE', 'standard');
 export const dropSchedules = enumWords(DropSchedule, 'DROP_SCHEDULE', 'constant');
+export const dropCutoffs = enumWords(DropCutoff, 'DROP_CUTOFF', 'fixed');
 export const optimizers = enumWords(Optimizer, 'OPTIMIZER', 'adamw');
 export const engines = enumWords(Engine, 'ENGINE', 'native');
 export const precisions = enumWords(Precision, 'PRECISION', 'fp32', otherWords);
@@ -23,6 +24,7 @@ export const sampleOrders = enumWords(SampleOrder, 'SAMPLE_ORDER', 'shuffled');
 export const runSpecEnums = {
   dropMode: dropModes,
   dropSchedule: dropSchedules,
+  cutoff: dropCutoffs,
   opt: optimizers,
   trainInterpolation: trainInterpolations,
   remode: eraseModes,

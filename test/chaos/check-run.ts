@@ -38,7 +38,7 @@ const RECORD = /^(.*)\/log\/(\d{12})$/;
 
 /** Kinds of records that only the owner of the newest claim writes: first those of runs, then those of evaluations. */
 const OWNERS = new Set([
-  ...['resumed', 'steps', 'epoch', 'checkpoint', 'dataSkipped', 'scheduleChanged', 'checkpointSkipped', 'evaluation'],
+  ...['resumed', 'steps', 'epoch', 'checkpoint', 'dataSkipped', 'scheduleChanged', 'cutoffMeasured', 'checkpointSkipped', 'evaluation'],
   ...['progress', 'succeeded', 'failed', 'released'],
 ]);
 

@@ -135,6 +135,11 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
     const { step, failure } = progress.evaluations.at(-1)!;
     if (failure !== '') terminal.err(`${placeOf(step)}: the evaluation failed: ${failure}`);
   };
+  const tellCutoff = () => {
+    const { step, failure, endsAtStep } = progress.cutoff!;
+    if (failure !== '') terminal.err(`${placeOf(step)}: the gradients could not be measured for the cutoff: ${failure}`);
+    else if (endsAtStep > 0n) terminal.err(`${placeOf(step)}: drop no longer helps, and ends at ${placeOf(endsAtStep)}`);
+  };
   const timer = setInterval(draw, 1000);
   return {
     update(kind) {
@@ -142,6 +147,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
         const { checkpoint, reason } = progress.skipped!;
         terminal.err(`${checkpoint} cannot be loaded, and the checkpoint before it is used: ${reason}`);
       }
+      if (kind === 'cutoffMeasured') tellCutoff();
       if (kind === 'evaluation') tellFailure();
       if (kind === 'steps')
         for (const { step, lossScale } of progress.overflowed)

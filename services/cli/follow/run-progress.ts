@@ -1,6 +1,7 @@
 /** Computes the progress that is shown to users from a run's events, with a pure fold. */
 import {
   type CheckpointSkippedRecord,
+  type CutoffMeasuredRecord,
   type EvaluationRecord,
   type RunEvent,
   RunState,
@@ -53,6 +54,8 @@ export interface RunProgress {
   status: string;
   /** The newest checkpoint that could not be loaded. */
   skipped: CheckpointSkippedRecord | undefined;
+  /** The newest measurement of an adaptive cutoff. */
+  cutoff: CutoffMeasuredRecord | undefined;
   readonly epochs: Map<number, EpochLine>;
   readonly evaluations: EvaluationLine[];
   sequence: bigint;
@@ -82,6 +85,7 @@ export function beginProgress(run: {
     engine: '',
     status: '',
     skipped: undefined,
+    cutoff: undefined,
     epochs: new Map(),
     evaluations: [],
     sequence: 0n,
@@ -129,6 +133,9 @@ export function takeEvent(progress: RunProgress, event: RunEvent): void {
         failure: failureOf(e.value),
         name: e.value.evaluation,
       });
+      break;
+    case 'cutoffMeasured':
+      progress.cutoff = e.value;
       break;
     case 'checkpointSkipped':
       progress.skipped = e.value;

@@ -7,7 +7,7 @@ import { checkId } from '#errors/resource-names.js';
 import { parametersOf } from '#graph/trace.js';
 import { elements } from '#nn/tensor.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { DropKind, DropMode } from '#protocol/dropstream/v1/schedule_types.js';
+import { DropCutoff, DropKind, DropMode } from '#protocol/dropstream/v1/schedule_types.js';
 import { type CreatedRecord, type CreateRunRequest, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import type { CallContext } from '#rpc/handlers.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
@@ -22,7 +22,7 @@ import { checkBatchFits, type DataClient } from '#training/batch-fits.js';
 import { Incarnations } from '#work/incarnations.js';
 import { findCheckpoint, type NamedCheckpoint } from '#work/named-checkpoints.js';
 import type { SchedulerClient } from '../peers.js';
-import { evaluationPlan, specField, trainingPlan } from '../run/batch-plans.js';
+import { evaluationPlan, measurementPlan, specField, trainingPlan } from '../run/batch-plans.js';
 import { checkLabels } from '../run/labels.js';
 import { modelCatalog, modelOf } from '../run/model-catalog.js';
 import { runName } from '../run/run-log.js';
@@ -111,6 +111,8 @@ export async function prepareRun(
     violations.throwIfAny();
   }
   if (deps.data) await checkBatchFits(deps.data, request.parent, trainingPlan(resolved), signal);
+  if (deps.data && resolved.cutoff === DropCutoff.ADAPTIVE)
+    await checkBatchFits(deps.data, request.parent, measurementPlan(resolved), signal);
   const finetune = spec.finetune === '' ? undefined : await resolveFinetune(deps.store, spec.finetune, signal);
 
   const id =

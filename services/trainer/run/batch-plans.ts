@@ -59,6 +59,17 @@ export function evaluationPlan(spec: ResolvedSpec): Plan {
   };
 }
 
+/** Largest batch of an evaluation. */
+const maxEvaluationBatch = 4096;
+
+/** Images in a mini-batch whose gradient is measured for the adaptive cutoff: those of an optimizer step, as far as the evaluator takes them. */
+export const measuredBatch = ({ batchSize, updateFreq }: ResolvedSpec): number => Math.min(maxEvaluationBatch, batchSize * updateFreq);
+
+/** A plan that tells whether the data service can hold such a mini-batch. */
+export function measurementPlan(spec: ResolvedSpec): Plan {
+  return { ...evaluationPlan({ ...spec, evalManifest: spec.trainManifest }), batchSize: measuredBatch(spec) };
+}
+
 /** True if a run's checkpoints are evaluated on the samples that its training holds out. */
 export function evaluatesHeldOut(spec: ResolvedSpec): boolean {
   return spec.holdoutStride > 0 && spec.evalManifest === spec.trainManifest;

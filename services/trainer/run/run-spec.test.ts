@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Violations } from '#errors/errors.js';
 import { Engine, Precision } from '#protocol/dropstream/v1/engine_types.js';
 import { type Optimizer, RunSpec } from '#protocol/dropstream/v1/run_spec.js';
-import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { DropCutoff, DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
 import { dropScheduleOf } from '#spec/drop-schedules.js';
 import { runSpecEnums } from '#spec/words.js';
 import { modelCatalog } from './model-catalog.js';
@@ -52,6 +52,32 @@ test('UNSPECIFIED means the default', () => {
   const unspecified: object = Object.fromEntries(Object.keys(runSpecEnums).map((field) => [field, 0]));
   assert.deepEqual(violationsOf(unspecified), []);
   assert.deepEqual(resolveRunSpec({ ...good, ...unspecified }, models, data), resolveRunSpec(good, models, data));
+});
+
+test('an adaptive cutoff has defaults of its own, and is refused where nothing could end or be measured', () => {
+  const adaptive: Partial<RunSpec> = { cutoff: DropCutoff.ADAPTIVE, dropMode: DropMode.EARLY, dropPath: 0.1 };
+  assert.deepEqual(violationsOf(adaptive), []);
+  const ofCutoff = (part: Partial<RunSpec>) => {
+    const { cutoffEpoch, cutoffEvery, cutoffBatches, cutoffPatience } = resolveRunSpec({ ...good, ...part }, models, data);
+    return [cutoffEpoch, cutoffEvery, cutoffBatches, cutoffPatience];
+  };
+  assert.deepEqual(ofCutoff(adaptive), [10, 1, 32, 2]);
+  assert.deepEqual(ofCutoff({ ...adaptive, epochs: 300, cutoffEpoch: 50 }), [50, 10, 32, 2]);
+  assert.deepEqual(ofCutoff({}), [0, undefined, undefined, undefined]);
+  const resolved = resolveRunSpec({ ...good, ...adaptive }, models, data);
+  assert.deepEqual(asResolved(RunSpec.fromJSON(RunSpec.toJSON(resolved))), resolved);
+  assert.deepEqual(violationsOf({ ...adaptive, dropMode: DropMode.LATE }), ['drop_mode']);
+  assert.deepEqual(violationsOf({ ...adaptive, dropPath: 0 }), ['dropout']);
+  assert.deepEqual(violationsOf({ ...adaptive, saveCkpt: false }), ['save_ckpt']);
+  assert.deepEqual(violationsOf({ ...adaptive, cutoffEpoch: 0 }), ['cutoff_epoch']);
+  assert.deepEqual(violationsOf({ ...adaptive, cutoffEvery: 11, cutoffBatches: 1 }), ['cutoff_batches', 'cutoff_every']);
+  assert.deepEqual(violationsOf({ cutoffEvery: 1, cutoffBatches: 8, cutoffPatience: 2 }), [
+    'cutoff_every',
+    'cutoff_batches',
+    'cutoff_patience',
+  ]);
+  const schedule = 'projects/p/schedules/early';
+  assert.deepEqual(violationsOf({ schedule, cutoff: DropCutoff.ADAPTIVE, cutoffEvery: 1 }), ['cutoff', 'cutoff_every']);
 });
 
 test('workers: one unless told, at least one, and as many at most as at least; a run of version 0.2 has neither these nor a priority', () => {

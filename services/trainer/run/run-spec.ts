@@ -14,10 +14,18 @@ import type { DropScheduleSpec } from '#protocol/dropstream/v1/schedule_types.js
 import { runDropOf } from '#spec/drop-schedules.js';
 import { dropModes, dropSchedules, engines, isRunSpecEnum, precisions } from '#spec/words.js';
 import { isSha256 } from '#storage/content-hash.js';
+import { adaptiveOptions, checkCutoff, resolvedCutoff } from './cutoff-options.js';
 import { maxGradientLeaves, type OptionKey, runOptions } from './run-options.js';
 
 /** Options without a default, which stay absent if they are not given, and those that runs of version 0.2 lack. */
-const mayBeAbsent = ['clipGrad', 'weightDecayEnd', 'cropPct', 'priority'] as const satisfies readonly OptionKey[];
+const mayBeAbsent = [
+  'clipGrad',
+  'weightDecayEnd',
+  'cropPct',
+  'priority',
+  'cutoff',
+  ...adaptiveOptions,
+] as const satisfies readonly OptionKey[];
 type MayBeAbsent = (typeof mayBeAbsent)[number];
 
 /** A spec in which every default is filled in. */
@@ -188,7 +196,7 @@ function checkModelOptions(refuse: Refuse, value: ResolvedSpec, models: ModelCat
   }
 }
 
-type Refuse = (holds: boolean, field: string, value: unknown, allowed: string) => boolean;
+export type Refuse = (holds: boolean, field: string, value: unknown, allowed: string) => boolean;
 
 function checkLists(refuse: Refuse, { optBetas, cutmixMinmax }: RunSpec): void {
   const rate = (beta: number): boolean => beta >= 0 && beta < 1;
@@ -210,7 +218,7 @@ function checkLists(refuse: Refuse, { optBetas, cutmixMinmax }: RunSpec): void {
 
 function checkDrop(refuse: Refuse, spec: RunSpec, sound: (...keys: OptionKey[]) => boolean): void {
   if (spec.schedule !== '') {
-    for (const key of ['dropout', 'dropPath', 'dropMode', 'dropSchedule', 'cutoffEpoch'] as const) {
+    for (const key of ['dropout', 'dropPath', 'dropMode', 'dropSchedule', 'cutoffEpoch', 'cutoff', ...adaptiveOptions] as const) {
       refuse(spec[key] === undefined, runOptions[key].name, spec[key], 'absent if schedule is given, because the schedule determines it');
     }
     return;
@@ -228,6 +236,7 @@ function checkDrop(refuse: Refuse, spec: RunSpec, sound: (...keys: OptionKey[]) 
   if (sound('epochs', 'cutoffEpoch')) {
     refuse(value.cutoffEpoch <= value.epochs, 'cutoff_epoch', value.cutoffEpoch, `at most ${value.epochs} (epochs)`);
   }
+  if (sound('cutoff')) checkCutoff(refuse, spec, value, sound);
 }
 
 /** Checks the rules about the training data set. @returns undefined if an option that the lengths depend on is not valid */
@@ -292,6 +301,7 @@ export function resolveRunSpec(spec: RunSpec, models: ModelCatalog, train: Datas
     disableEval: spec.disableEval ?? spec.evalManifest === '',
     gradientLeaves: leavesOf(value),
     workers: workersOf(spec),
+    ...resolvedCutoff(value, spec),
     optBetas: spec.optBetas.length === 0 ? [0.9, 0.999] : spec.optBetas,
     ...(pinned && { ...runDropOf(pinned.spec), scheduleRevision: pinned.revision }),
   };

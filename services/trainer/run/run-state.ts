@@ -5,6 +5,7 @@
 import { type DropKind, ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
 import { type CreatedRecord, type ResumedRecord, Run, type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import type { RecordedSpan } from '#telemetry/tracing.js';
+import { type CutoffView, cutoffAfter } from './adaptive-cutoff.js';
 import type { ScheduleChange } from './run-rates.js';
 
 /** A committed checkpoint in the log. */
@@ -51,6 +52,8 @@ export interface RunView {
   /** Drop schedules in log order; the first one is the run's own. */
   readonly scheduleChanges: readonly ScheduleChange[];
   readonly dropKind: DropKind;
+  /** Absent before the first measurement of an adaptive cutoff. */
+  readonly cutoff?: CutoffView;
   /** The call that created the run; absent in snapshots of older versions. */
   readonly trace?: RecordedSpan;
 }
@@ -204,6 +207,13 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
         { dropSegments: segments },
         { scheduleRevision: Number(revision), scheduleChanges: [...view.scheduleChanges, change] },
       );
+    }
+    case 'cutoffMeasured': {
+      const { segments, endsAtStep } = body.value;
+      const cutoff = cutoffAfter(body.value);
+      if (!cutoff.ends) return { ...view, cutoff };
+      const change = { effectiveStep: Number(endsAtStep), segments };
+      return withRun({ dropSegments: segments }, { cutoff, scheduleChanges: [...view.scheduleChanges, change] });
     }
     case 'dataSkipped':
       return withRun({}, { skippedSamples: Number(body.value.total) });

@@ -2,18 +2,15 @@
  * Requests an evaluation when a checkpoint is committed, follows it in the background, and writes its end to the run's log: the result, or why
  * there is none. Requests are idempotent, so a new attempt repeats those whose ends are not in the log.
  */
-import { createHash } from 'node:crypto';
-import { AlreadyExists, DataLoss, DomainError, FailedPrecondition, InvalidArgument, NotFound, RemoteError } from '#errors/errors.js';
-import { hidePlaces } from '#errors/hide-places.js';
-import { type Evaluation, type EvaluationSpec, EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
+import type { Evaluation, EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import type { EvaluationRecord } from '#protocol/dropstream/v1/trainer.js';
 import { wait } from '#rpc/retry.js';
 import type { Logger } from '#telemetry/logger.js';
-import { describeFailure } from '#work/attempt-end.js';
 import type { EvaluatorClient } from '../peers.js';
 import { evaluatesHeldOut } from '../run/batch-plans.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 import type { KnownCheckpoint } from '../run/run-state.js';
+import { describeRefusal, endedBadly, evaluated, type Followed, requestIdOf } from './followed-evaluation.js';
 
 export interface EvaluationsOptions {
   readonly client: EvaluatorClient;
@@ -31,18 +28,7 @@ export interface EvaluationsOptions {
   readonly signal: AbortSignal;
 }
 
-const createTimeoutMs = 20_000;
-const longestPauseMs = 5_000;
-
 type Evaluated = Pick<KnownCheckpoint, 'name' | 'step'>;
-
-/** What is known about an evaluation that is followed. */
-interface Followed {
-  /** Empty until the evaluator has answered. */
-  name: string;
-  /** The last error of a call that is repeated; undefined if the last call succeeded. */
-  error: unknown;
-}
 
 export class CheckpointEvaluations {
   readonly #options: EvaluationsOptions;
@@ -119,37 +105,18 @@ export class CheckpointEvaluations {
     onEnded?.((performance.now() - begun) / 1000, record);
   }
 
-  /** Repeats the request until the evaluation has ended, or a repeated request would fail in the same way. */
-  async #untilEnded(checkpoint: Evaluated, followed: Followed): Promise<Evaluation> {
-    const signal = AbortSignal.any([this.#signal, this.#givingUp.signal]);
-    for (let pause = 200; ; pause = Math.min(longestPauseMs, 2 * pause)) {
-      try {
-        followed.name = await this.#create(checkpoint, signal);
-        followed.error = undefined;
-        const ended = await this.#watch(followed.name, signal);
-        if (ended !== undefined) return ended;
-      } catch (error) {
-        if (signal.aborted || !mayPass(error)) throw error;
-        followed.error = error;
-        this.#options.logger.info({ error: String(error), checkpoint: checkpoint.name }, 'the evaluator does not answer yet');
-      }
-      await wait(pause, signal);
-    }
-  }
-
-  async #create({ name }: Evaluated, signal: AbortSignal): Promise<string> {
-    const { client, parent, runUid } = this.#options;
-    const request = { parent, requestId: requestIdOf(name, runUid), spec: this.#evaluationSpec(name) };
-    const { evaluation } = await client.createEvaluation(request, { timeoutMs: createTimeoutMs, signal });
-    return evaluation?.name ?? '';
-  }
-
-  async #watch(name: string, signal: AbortSignal): Promise<Evaluation | undefined> {
-    for await (const { evaluation } of this.#options.client.watchEvaluation({ name }, { signal })) {
-      this.#progressMs = performance.now();
-      if (evaluation !== undefined && evaluation.state >= EvaluationState.SUCCEEDED) return evaluation;
-    }
-    return undefined;
+  async #untilEnded({ name }: Evaluated, followed: Followed): Promise<Evaluation> {
+    const { client, parent, runUid, logger } = this.#options;
+    return await evaluated({
+      client,
+      request: { parent, requestId: requestIdOf('ckpt', name, runUid), spec: this.#evaluationSpec(name) },
+      logger,
+      signal: AbortSignal.any([this.#signal, this.#givingUp.signal]),
+      followed,
+      onProgress: () => {
+        this.#progressMs = performance.now();
+      },
+    });
   }
 
   #evaluationSpec(checkpoint: string): EvaluationSpec {
@@ -177,32 +144,13 @@ class GivenUp extends Error {
   }
 }
 
-/** The id is derived from the checkpoint, so that every attempt requests the same evaluation. */
-function requestIdOf(checkpoint: string, runUid: string): string {
-  return `ckpt-${createHash('sha256').update(`${runUid} ${checkpoint}`).digest('hex').slice(0, 40)}`;
-}
-
 /** Why an evaluation that has ended has no result; empty if it has one. */
 function failureOf({ state, failure, result }: Evaluation): string {
-  if (state === EvaluationState.CANCELLED) return 'the evaluation was cancelled';
-  if (state === EvaluationState.FAILED) return failure || 'the evaluation failed without a reason';
-  return result?.weights === undefined ? 'the evaluation has no result' : '';
+  return endedBadly({ state, failure }) || (result?.weights === undefined ? 'the evaluation has no result' : '');
 }
 
 function givenUp({ patienceMs }: GivenUp, { name, error }: Followed): string {
   const waited = `within ${patienceMs / 1000} s after the training`;
   if (error !== undefined) return `the evaluator did not answer ${waited}; its last error: ${describeRefusal(error)}`;
   return name === '' ? `the evaluator did not answer ${waited}` : `the evaluation made no progress ${waited}`;
-}
-
-/** A domain error says what it is; of others the class is part of the message. */
-function describeRefusal(error: unknown): string {
-  return error instanceof DomainError ? hidePlaces(error.message) : describeFailure(error);
-}
-
-/** False if a repeated request would fail in the same way. An evaluation that was deleted while it was followed is requested again. */
-function mayPass(error: unknown): boolean {
-  if (error instanceof NotFound) return error.kind === 'evaluation';
-  const lasting = [InvalidArgument, FailedPrecondition, AlreadyExists, DataLoss];
-  return (error instanceof DomainError || error instanceof RemoteError) && !lasting.some((type) => error instanceof type);
 }

@@ -6,6 +6,7 @@ import { deleteCheckpoints } from '#storage/checkpoint-retention.js';
 import type { ObjectStore } from '#storage/object-store.js';
 import { checkpointsOf } from '#work/checkpoint-keys.js';
 import { pinnedCheckpoints } from '#work/checkpoint-pins.js';
+import { isUnmeasured } from '../run/adaptive-cutoff.js';
 import type { KnownCheckpoint, RunView } from '../run/run-state.js';
 
 export interface RetentionOptions {
@@ -36,10 +37,11 @@ export async function deleteOldCheckpoints(store: ObjectStore, options: Retentio
 export const newestKept = ({ checkpoints }: RunView, keep: number): readonly KnownCheckpoint[] =>
   checkpoints.filter(({ damaged }) => !damaged).slice(0, keep);
 
-/** The checkpoints to keep: the newest ones, the best one, and those that wait for their evaluation. */
+/** The checkpoints to keep: the newest ones, the best one, and those that wait for their evaluation or for a measurement of the cutoff. */
 function neededIds({ view, keep, evaluates }: RetentionOptions): string[] {
-  return [...newestKept(view, keep), ...(evaluates ? view.unevaluated : []), { name: view.run.bestCheckpoint }].map(({ name }) =>
-    idOf(name),
+  const unmeasured = view.checkpoints.filter(({ step }) => isUnmeasured(view, step));
+  return [...newestKept(view, keep), ...(evaluates ? view.unevaluated : []), ...unmeasured, { name: view.run.bestCheckpoint }].map(
+    ({ name }) => idOf(name),
   );
 }
 

@@ -11,6 +11,7 @@ import { runWithSpan, type SpanContext } from '#telemetry/tracing.js';
 import { checkpointsOf } from '#work/checkpoint-keys.js';
 import type { ClaimedLog } from '#work/claimed-log.js';
 import type { TrainerMetrics } from '../metrics.js';
+import { isUnmeasured } from '../run/adaptive-cutoff.js';
 import type { EventBodyAt } from '../run/run-log.js';
 import type { ResolvedSpec } from '../run/run-spec.js';
 import type { KnownCheckpoint, RunView } from '../run/run-state.js';
@@ -77,8 +78,10 @@ export class RunCheckpoints {
 
   /** Tells whether a checkpoint is due after this number of steps. */
   isDue(step: number): boolean {
-    const { saveCkpt, saveCkptFreq, saveCkptSeconds } = this.#options.spec;
+    const { spec, claimed } = this.#options;
+    const { saveCkpt, saveCkptFreq, saveCkptSeconds } = spec;
     if (!saveCkpt) return false;
+    if (isUnmeasured(claimed.view, step)) return true;
     const epochs = step / this.#stepsPerEpoch;
     if (Number.isInteger(epochs) && (epochs % saveCkptFreq === 0 || step === this.#totalSteps)) return true;
     // A checkpoint by time is skipped while another one is being saved, so that training does not wait for it.

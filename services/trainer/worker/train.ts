@@ -9,6 +9,7 @@ import { runRates } from '../run/run-rates.js';
 import { workersOf } from '../run/run-spec.js';
 import { aloneSteps } from './alone-steps.js';
 import type { AttemptContext } from './attempt-context.js';
+import { CutoffMeasurements } from './cutoff-measurements.js';
 import { type GroupAccess, groupSteps } from './group/group-steps.js';
 import { Interrupted, type Interruption } from './interruption.js';
 import { lacksCheckpoint } from './lost-checkpoint.js';
@@ -45,6 +46,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
   };
   const whyNoData = (): string => `waits for data${trouble}`;
   const schedule = new ScheduleChanges(context);
+  const cutoff = new CutoffMeasurements(context, { checkpoints, waiting, signal: parts.interruption.signal });
   const underWay = new StepUnderWay({ stopping: context.stopping, budgetMs: context.stopStepMs, cancel: () => computation.cancel() });
   const during = async <T>(step: () => Promise<T>): Promise<T> => {
     const made = await underWay.during(step);
@@ -84,11 +86,15 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
       if (checkpoints.isDue(recorder.step)) await save();
     };
     if (context.inheritance !== undefined && lacksCheckpoint(spec, claimed.view, begun)) await save();
-    await schedule.takeBefore(begun);
+    const takeChanges = async (): Promise<void> => {
+      await schedule.takeBefore(recorder.step);
+      await cutoff.takeBefore(recorder.step);
+    };
+    await takeChanges();
     for await (const trained of steps) {
       await inSpanOf(trained, () => recorder.add(trained));
       await saveIfDue();
-      await schedule.takeBefore(recorder.step);
+      await takeChanges();
     }
   } catch (thrown) {
     const error = thrown instanceof StepCancelled && underWay.cancelled ? new Interrupted('stopped') : thrown;
@@ -105,6 +111,7 @@ export async function train(context: AttemptContext, parts: TrainingParts, from:
     underWay.close();
     await computation.close();
     await schedule.close();
+    await cutoff.close();
     traces?.close();
   }
 }

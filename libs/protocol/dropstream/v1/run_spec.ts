@@ -19,6 +19,9 @@ import {
 } from "./data.js";
 import { Engine, engineFromJSON, engineToJSON, Precision, precisionFromJSON, precisionToJSON } from "./engine_types.js";
 import {
+  DropCutoff,
+  dropCutoffFromJSON,
+  dropCutoffToJSON,
   DropMode,
   dropModeFromJSON,
   dropModeToJSON,
@@ -135,7 +138,10 @@ export interface RunSpec {
   dropSchedule?:
     | DropSchedule
     | undefined;
-  /** Epoch at which early drop ends or late drop begins, 0 to epochs. Default 0. */
+  /**
+   * Epoch at which early drop ends or late drop begins, 0 to epochs. Default 0. With cutoff ADAPTIVE, the epoch at which the drop ends at the latest, 1 to
+   * epochs; default epochs.
+   */
   cutoffEpoch?:
     | number
     | undefined;
@@ -360,7 +366,26 @@ export interface RunSpec {
    * Which runs workers take first, from -1000 to 1000: of those that wait, and of those that want more workers, the ones with the greatest priority. Of
    * equal ones, that of the project that was served least. Default 0.
    */
-  priority?: number | undefined;
+  priority?:
+    | number
+    | undefined;
+  /** What ends early drop. ADAPTIVE needs drop_mode EARLY, a rate above 0, no schedule, and save_ckpt. Default FIXED. */
+  cutoff?:
+    | DropCutoff
+    | undefined;
+  /**
+   * Number of epochs between two measurements of the adaptive cutoff, 1 to epochs. Default: a thirtieth of epochs, rounded down, and at least 1. Absent
+   * with cutoff FIXED, as are the two fields below.
+   */
+  cutoffEvery?:
+    | number
+    | undefined;
+  /** Number of mini-batches whose gradients a measurement of the adaptive cutoff compares, 2 to 10,000. Default 32. */
+  cutoffBatches?:
+    | number
+    | undefined;
+  /** Number of consecutive measurements in which drop must not have helped before the adaptive cutoff ends it, 1 to 1,000. Default 2. */
+  cutoffPatience?: number | undefined;
 }
 
 /** Numbers of workers of a run. */
@@ -440,6 +465,10 @@ function createBaseRunSpec(): RunSpec {
     gradientLeaves: undefined,
     workers: undefined,
     priority: undefined,
+    cutoff: undefined,
+    cutoffEvery: undefined,
+    cutoffBatches: undefined,
+    cutoffPatience: undefined,
   };
 }
 
@@ -662,6 +691,18 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.priority !== undefined) {
       writer.uint32(536).int32(message.priority);
+    }
+    if (message.cutoff !== undefined) {
+      writer.uint32(544).int32(message.cutoff);
+    }
+    if (message.cutoffEvery !== undefined) {
+      writer.uint32(552).uint32(message.cutoffEvery);
+    }
+    if (message.cutoffBatches !== undefined) {
+      writer.uint32(560).uint32(message.cutoffBatches);
+    }
+    if (message.cutoffPatience !== undefined) {
+      writer.uint32(568).uint32(message.cutoffPatience);
     }
     return writer;
   },
@@ -1235,6 +1276,38 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.priority = reader.int32();
             continue;
           }
+          case 68: {
+            if (tag !== 544) {
+              break;
+            }
+
+            message.cutoff = reader.int32() as any;
+            continue;
+          }
+          case 69: {
+            if (tag !== 552) {
+              break;
+            }
+
+            message.cutoffEvery = reader.uint32();
+            continue;
+          }
+          case 70: {
+            if (tag !== 560) {
+              break;
+            }
+
+            message.cutoffBatches = reader.uint32();
+            continue;
+          }
+          case 71: {
+            if (tag !== 568) {
+              break;
+            }
+
+            message.cutoffPatience = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1496,6 +1569,22 @@ export const RunSpec: MessageFns<RunSpec> = {
         : undefined,
       workers: isSet(object.workers) ? WorkerRange.fromJSON(object.workers) : undefined,
       priority: isSet(object.priority) ? globalThis.Number(object.priority) : undefined,
+      cutoff: isSet(object.cutoff) ? dropCutoffFromJSON(object.cutoff) : undefined,
+      cutoffEvery: isSet(object.cutoffEvery)
+        ? globalThis.Number(object.cutoffEvery)
+        : isSet(object.cutoff_every)
+        ? globalThis.Number(object.cutoff_every)
+        : undefined,
+      cutoffBatches: isSet(object.cutoffBatches)
+        ? globalThis.Number(object.cutoffBatches)
+        : isSet(object.cutoff_batches)
+        ? globalThis.Number(object.cutoff_batches)
+        : undefined,
+      cutoffPatience: isSet(object.cutoffPatience)
+        ? globalThis.Number(object.cutoffPatience)
+        : isSet(object.cutoff_patience)
+        ? globalThis.Number(object.cutoff_patience)
+        : undefined,
     };
   },
 
@@ -1702,6 +1791,18 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.priority !== undefined) {
       obj.priority = Math.round(message.priority);
     }
+    if (message.cutoff !== undefined) {
+      obj.cutoff = dropCutoffToJSON(message.cutoff);
+    }
+    if (message.cutoffEvery !== undefined) {
+      obj.cutoffEvery = Math.round(message.cutoffEvery);
+    }
+    if (message.cutoffBatches !== undefined) {
+      obj.cutoffBatches = Math.round(message.cutoffBatches);
+    }
+    if (message.cutoffPatience !== undefined) {
+      obj.cutoffPatience = Math.round(message.cutoffPatience);
+    }
     return obj;
   },
 
@@ -1783,6 +1884,10 @@ export const RunSpec: MessageFns<RunSpec> = {
       ? WorkerRange.fromPartial(object.workers)
       : undefined;
     message.priority = object.priority ?? undefined;
+    message.cutoff = object.cutoff ?? undefined;
+    message.cutoffEvery = object.cutoffEvery ?? undefined;
+    message.cutoffBatches = object.cutoffBatches ?? undefined;
+    message.cutoffPatience = object.cutoffPatience ?? undefined;
     return message;
   },
 };

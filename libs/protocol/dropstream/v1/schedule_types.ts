@@ -104,6 +104,52 @@ export function dropScheduleToJSON(object: DropSchedule): string {
   }
 }
 
+/** What ends early drop. */
+export enum DropCutoff {
+  /** UNSPECIFIED - Means FIXED. */
+  UNSPECIFIED = 0,
+  /** FIXED - cutoff_epoch. */
+  FIXED = 1,
+  /**
+   * ADAPTIVE - Measurements of the run's gradients: the drop ends when it no longer brings them nearer to the gradient of the whole set, and at cutoff_epoch at the
+   * latest (docs/studies.md).
+   */
+  ADAPTIVE = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function dropCutoffFromJSON(object: any): DropCutoff {
+  switch (object) {
+    case 0:
+    case "DROP_CUTOFF_UNSPECIFIED":
+      return DropCutoff.UNSPECIFIED;
+    case 1:
+    case "DROP_CUTOFF_FIXED":
+      return DropCutoff.FIXED;
+    case 2:
+    case "DROP_CUTOFF_ADAPTIVE":
+      return DropCutoff.ADAPTIVE;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return DropCutoff.UNRECOGNIZED;
+  }
+}
+
+export function dropCutoffToJSON(object: DropCutoff): string {
+  switch (object) {
+    case DropCutoff.UNSPECIFIED:
+      return "DROP_CUTOFF_UNSPECIFIED";
+    case DropCutoff.FIXED:
+      return "DROP_CUTOFF_FIXED";
+    case DropCutoff.ADAPTIVE:
+      return "DROP_CUTOFF_ADAPTIVE";
+    case DropCutoff.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** What is dropped. */
 export enum DropKind {
   /** UNSPECIFIED - Means DROPOUT in a spec without a rate. */

@@ -521,6 +521,39 @@ export interface ScheduleChangedRecord {
   segments: ScheduleSegment[];
 }
 
+/**
+ * The gradients of a checkpoint were measured for the adaptive cutoff, and what follows from it. Whoever goes on with the run takes it from here and does
+ * not measure the step again.
+ */
+export interface CutoffMeasuredRecord {
+  /** Optimizer step of the checkpoint whose gradients were measured. */
+  step: bigint;
+  /** Name of the checkpoint; empty if the run had none of that step any more. */
+  checkpoint: string;
+  /** Name of the evaluation: projects/{project}/evaluations/{evaluation}. Empty if it was refused. */
+  evaluation: string;
+  /** Drop rate of the run at that step, with which the gradients with drop were computed. */
+  dropRate: number;
+  /** Mean distance of mini-batch gradients with drop to the gradient of the whole set without, as DirectionStatistics.error; absent after a failure. */
+  errorWithDrop?:
+    | number
+    | undefined;
+  /** The same of mini-batch gradients without drop; absent after a failure. */
+  errorWithoutDrop?:
+    | number
+    | undefined;
+  /** Numerics fingerprint of what measured them; empty after a failure. */
+  fingerprint: string;
+  /** Why there is no measurement; empty if there is one. It then counts neither for the drop nor against it. */
+  failure: string;
+  /** Number of the newest measurements in a row, with this one, in which drop did not help. */
+  notHelping: number;
+  /** First optimizer step without drop if this measurement ends it, otherwise 0. Until then, the run goes on as before. */
+  endsAtStep: bigint;
+  /** Segments of the whole training from then on, if this measurement ends the drop; otherwise none. */
+  segments: ScheduleSegment[];
+}
+
 /** Samples could not be decoded and were replaced. */
 export interface DataSkippedRecord {
   /** Paths of the samples in the data set. */
@@ -617,6 +650,9 @@ export interface RunEvent {
     | //
     /** Other workers compute the run from now on. */
     { $case: "group"; value: GroupRecord }
+    | //
+    /** Gradients were measured for the adaptive cutoff. */
+    { $case: "cutoffMeasured"; value: CutoffMeasuredRecord }
     | undefined;
 }
 
@@ -4169,6 +4205,277 @@ export const ScheduleChangedRecord: MessageFns<ScheduleChangedRecord> = {
   },
 };
 
+function createBaseCutoffMeasuredRecord(): CutoffMeasuredRecord {
+  return {
+    step: 0n,
+    checkpoint: "",
+    evaluation: "",
+    dropRate: 0,
+    errorWithDrop: undefined,
+    errorWithoutDrop: undefined,
+    fingerprint: "",
+    failure: "",
+    notHelping: 0,
+    endsAtStep: 0n,
+    segments: [],
+  };
+}
+
+export const CutoffMeasuredRecord: MessageFns<CutoffMeasuredRecord> = {
+  encode(message: CutoffMeasuredRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0n) {
+      if (BigInt.asUintN(64, message.step) !== message.step) {
+        throw new globalThis.Error("value provided for field message.step of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.step);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(18).string(message.checkpoint);
+    }
+    if (message.evaluation !== "") {
+      writer.uint32(26).string(message.evaluation);
+    }
+    if (message.dropRate !== 0) {
+      writer.uint32(33).double(message.dropRate);
+    }
+    if (message.errorWithDrop !== undefined) {
+      writer.uint32(41).double(message.errorWithDrop);
+    }
+    if (message.errorWithoutDrop !== undefined) {
+      writer.uint32(49).double(message.errorWithoutDrop);
+    }
+    if (message.fingerprint !== "") {
+      writer.uint32(58).string(message.fingerprint);
+    }
+    if (message.failure !== "") {
+      writer.uint32(66).string(message.failure);
+    }
+    if (message.notHelping !== 0) {
+      writer.uint32(72).uint32(message.notHelping);
+    }
+    if (message.endsAtStep !== 0n) {
+      if (BigInt.asUintN(64, message.endsAtStep) !== message.endsAtStep) {
+        throw new globalThis.Error("value provided for field message.endsAtStep of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.endsAtStep);
+    }
+    for (const v of message.segments) {
+      ScheduleSegment.encode(v!, writer.uint32(90).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CutoffMeasuredRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCutoffMeasuredRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.step = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.evaluation = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.dropRate = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.errorWithDrop = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.errorWithoutDrop = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.failure = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.notHelping = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.endsAtStep = reader.uint64() as bigint;
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.segments.push(ScheduleSegment.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CutoffMeasuredRecord {
+    return {
+      step: isSet(object.step) ? BigInt(object.step) : 0n,
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      evaluation: isSet(object.evaluation) ? globalThis.String(object.evaluation) : "",
+      dropRate: isSet(object.dropRate)
+        ? globalThis.Number(object.dropRate)
+        : isSet(object.drop_rate)
+        ? globalThis.Number(object.drop_rate)
+        : 0,
+      errorWithDrop: isSet(object.errorWithDrop)
+        ? globalThis.Number(object.errorWithDrop)
+        : isSet(object.error_with_drop)
+        ? globalThis.Number(object.error_with_drop)
+        : undefined,
+      errorWithoutDrop: isSet(object.errorWithoutDrop)
+        ? globalThis.Number(object.errorWithoutDrop)
+        : isSet(object.error_without_drop)
+        ? globalThis.Number(object.error_without_drop)
+        : undefined,
+      fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "",
+      failure: isSet(object.failure) ? globalThis.String(object.failure) : "",
+      notHelping: isSet(object.notHelping)
+        ? globalThis.Number(object.notHelping)
+        : isSet(object.not_helping)
+        ? globalThis.Number(object.not_helping)
+        : 0,
+      endsAtStep: isSet(object.endsAtStep)
+        ? BigInt(object.endsAtStep)
+        : isSet(object.ends_at_step)
+        ? BigInt(object.ends_at_step)
+        : 0n,
+      segments: globalThis.Array.isArray(object?.segments)
+        ? object.segments.map((e: any) => ScheduleSegment.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: CutoffMeasuredRecord): unknown {
+    const obj: any = {};
+    if (message.step !== 0n) {
+      obj.step = message.step.toString();
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    if (message.evaluation !== "") {
+      obj.evaluation = message.evaluation;
+    }
+    if (message.dropRate !== 0) {
+      obj.dropRate = floatToJson(message.dropRate);
+    }
+    if (message.errorWithDrop !== undefined) {
+      obj.errorWithDrop = floatToJson(message.errorWithDrop);
+    }
+    if (message.errorWithoutDrop !== undefined) {
+      obj.errorWithoutDrop = floatToJson(message.errorWithoutDrop);
+    }
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    if (message.failure !== "") {
+      obj.failure = message.failure;
+    }
+    if (message.notHelping !== 0) {
+      obj.notHelping = Math.round(message.notHelping);
+    }
+    if (message.endsAtStep !== 0n) {
+      obj.endsAtStep = message.endsAtStep.toString();
+    }
+    if (message.segments?.length) {
+      obj.segments = message.segments.map((e) => ScheduleSegment.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CutoffMeasuredRecord>, I>>(base?: I): CutoffMeasuredRecord {
+    return CutoffMeasuredRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CutoffMeasuredRecord>, I>>(object: I): CutoffMeasuredRecord {
+    const message = createBaseCutoffMeasuredRecord();
+    message.step = (object.step !== undefined && object.step !== null) ? BigInt(object.step) : 0n;
+    message.checkpoint = object.checkpoint ?? "";
+    message.evaluation = object.evaluation ?? "";
+    message.dropRate = object.dropRate ?? 0;
+    message.errorWithDrop = object.errorWithDrop ?? undefined;
+    message.errorWithoutDrop = object.errorWithoutDrop ?? undefined;
+    message.fingerprint = object.fingerprint ?? "";
+    message.failure = object.failure ?? "";
+    message.notHelping = object.notHelping ?? 0;
+    message.endsAtStep = (object.endsAtStep !== undefined && object.endsAtStep !== null)
+      ? BigInt(object.endsAtStep)
+      : 0n;
+    message.segments = object.segments?.map((e) => ScheduleSegment.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseDataSkippedRecord(): DataSkippedRecord {
   return { paths: [], total: 0n };
 }
@@ -4711,6 +5018,9 @@ export const RunEvent: MessageFns<RunEvent> = {
       case "group":
         GroupRecord.encode(message.event.value, writer.uint32(130).fork()).join();
         break;
+      case "cutoffMeasured":
+        CutoffMeasuredRecord.encode(message.event.value, writer.uint32(138).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4859,6 +5169,14 @@ export const RunEvent: MessageFns<RunEvent> = {
             message.event = { $case: "group", value: GroupRecord.decode(reader, reader.uint32()) };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.event = { $case: "cutoffMeasured", value: CutoffMeasuredRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4911,6 +5229,10 @@ export const RunEvent: MessageFns<RunEvent> = {
         ? { $case: "status", value: StatusRecord.fromJSON(object.status) }
         : isSet(object.group)
         ? { $case: "group", value: GroupRecord.fromJSON(object.group) }
+        : isSet(object.cutoffMeasured)
+        ? { $case: "cutoffMeasured", value: CutoffMeasuredRecord.fromJSON(object.cutoffMeasured) }
+        : isSet(object.cutoff_measured)
+        ? { $case: "cutoffMeasured", value: CutoffMeasuredRecord.fromJSON(object.cutoff_measured) }
         : undefined,
     };
   },
@@ -4951,6 +5273,8 @@ export const RunEvent: MessageFns<RunEvent> = {
       obj.status = StatusRecord.toJSON(message.event.value);
     } else if (message.event?.$case === "group") {
       obj.group = GroupRecord.toJSON(message.event.value);
+    } else if (message.event?.$case === "cutoffMeasured") {
+      obj.cutoffMeasured = CutoffMeasuredRecord.toJSON(message.event.value);
     }
     return obj;
   },
@@ -5047,6 +5371,12 @@ export const RunEvent: MessageFns<RunEvent> = {
       case "group": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "group", value: GroupRecord.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "cutoffMeasured": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "cutoffMeasured", value: CutoffMeasuredRecord.fromPartial(object.event.value) };
         }
         break;
       }

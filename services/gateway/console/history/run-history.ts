@@ -70,6 +70,11 @@ export class RunHistory {
       this.segments = event.scheduleChanged.segments ?? [];
       this.#mark('schedule', num(event.scheduleChanged.effectiveStep), `revision ${event.scheduleChanged.revision} of the schedule`);
     }
+    const cutoff = event.cutoffMeasured;
+    if (cutoff?.endsAtStep !== undefined && num(cutoff.endsAtStep) > 0) {
+      this.segments = cutoff.segments ?? [];
+      this.#mark('schedule', num(cutoff.endsAtStep), 'the drop ends');
+    }
     const state = event.state?.state ?? event.created?.state;
     if (event.group !== undefined) this.group = (event.group.members?.length ?? 0) > 1 ? event.group : undefined;
     if (state !== undefined) {

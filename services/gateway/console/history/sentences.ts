@@ -53,6 +53,7 @@ function wordsOf(event: Event): Said | undefined {
   if (scheduleChanged !== undefined) {
     return [`Revision ${scheduleChanged.revision} of the drop schedule is used from step ${count(num(scheduleChanged.effectiveStep))} on.`];
   }
+  if (event.cutoffMeasured !== undefined) return cutoffText(event.cutoffMeasured);
   if (dataSkipped !== undefined) {
     const paths = dataSkipped.paths ?? [];
     return [
@@ -93,6 +94,21 @@ function evaluationText({ result, failure, checkpoint, best }: NonNullable<Event
     `${idOf(checkpoint)} has top-1 ${percent(num(weights.top1) / 100, 2)}, top-5 ${percent(num(weights.top5) / 100, 2)} and loss ${significant(num(weights.loss))}${average}.${best ? ' It is the best so far.' : ''}`,
     best ? 'good' : 'plain',
   ];
+}
+
+function cutoffText({
+  errorWithDrop,
+  errorWithoutDrop,
+  failure,
+  notHelping,
+  endsAtStep,
+  step,
+}: NonNullable<Event['cutoffMeasured']>): Said {
+  const at = `at step ${count(num(step))}`;
+  if (failure) return [`The gradients ${at} could not be measured for the cutoff: ${failure}`, 'trouble'];
+  const errors = `The direction error of the gradients ${at} is ${significant(num(errorWithDrop))} with drop and ${significant(num(errorWithoutDrop))} without`;
+  if (num(endsAtStep) > 0) return [`${errors}: the drop ends at step ${count(num(endsAtStep))}.`, 'good'];
+  return [`${errors}: ${num(notHelping) > 0 ? `drop has not helped in ${notHelping} measurements in a row` : 'drop helps'}.`];
 }
 
 function stateText({ state, reason, released }: NonNullable<Event['state']>): Said {
