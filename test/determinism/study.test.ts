@@ -55,7 +55,7 @@ in_flight: 2
     assert.match(out, /all 6 runs have ended/);
   };
   const reportOf = async (project: string) => {
-    const { code, err, out } = await study('report', project, file, '--json');
+    const { code, err, out } = await study('report', project, file, '--json', '--evaluator', evaluator.address);
     assert.equal(code, 0, err);
     return out;
   };
@@ -86,6 +86,10 @@ in_flight: 2
   }
   await disturbed;
 
+  for (const project of ['p', 'q']) {
+    const { code, err } = await study('evaluate', project, file, '--evaluator', evaluator.address);
+    assert.equal(code, 0, err);
+  }
   const attempts = (await runsOf('q')).reduce((sum, { attempt }) => sum + attempt, 0);
   assert.ok(attempts > 6, `${attempts} attempts for 6 runs: no kill met a training`);
   const report = await reportOf('q');
@@ -100,6 +104,7 @@ in_flight: 2
     parsed.metrics.map(({ metric, arms, comparisons }) => [metric, arms.map(({ runs }) => runs), comparisons.map(({ pairs }) => pairs)]),
     [
       ['train_loss', [3, 3], [3]],
+      ['final_train_loss', [3, 3], [3]],
       ['eval_loss', [3, 3], [3]],
       ['top1', [3, 3], [3]],
     ],

@@ -5,10 +5,10 @@ import type { Command } from 'commander';
 import { invalid, NotFound } from '#errors/errors.js';
 import { type Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
-import { count } from '../output/numbers.js';
 import { tableLines } from '../output/table.js';
 import { type CreateOptions, createStudy } from '../study/create-study.js';
-import { measureRun } from '../study/measured-run.js';
+import { type EvaluateStudyOptions, evaluateStudy } from '../study/evaluate-study.js';
+import { measureStudy } from '../study/measure-study.js';
 import { studyPage } from '../study/report-page.js';
 import { armColumns, comparisonColumns } from '../study/report-tables.js';
 import { readStudy, type Study } from '../study/study-file.js';
@@ -48,7 +48,7 @@ export function addStudyCommand(program: Command, context: Context): void {
     study
       .command('report <study>')
       .description('compare the arms: means, 95 % intervals, paired tests over the seeds and curves; takes a name or a file'),
-    ['trainer'],
+    ['trainer', 'evaluator'],
   )
     .option('--baseline <arm>', 'arm that all others are compared with (default: that of the file; with a name, each arm with each)')
     .option(
@@ -57,6 +57,17 @@ export function addStudyCommand(program: Command, context: Context): void {
     )
     .option('--page <file>', 'write the report with its charts as one HTML page')
     .action((given: string, options: ReportFlags) => showReport(given, options, context));
+
+  withSharedOptions(
+    study
+      .command('evaluate <study>')
+      .description(
+        'compute the loss of every run that has succeeded on its training images, without dropout and augmentation, for the report; given again, it goes on',
+      ),
+    ['trainer', 'evaluator'],
+  )
+    .option('--detach', 'create the evaluations and exit; do not wait for them')
+    .action(async (given: string, options: EvaluateStudyOptions) => evaluateStudy((await studyOf(given, context)).name, options, context));
 }
 
 const exampleFile = `  study: early-dropout
@@ -133,22 +144,12 @@ const shownStates = [RunState.SUCCEEDED, RunState.RUNNING, RunState.QUEUED, RunS
 async function showReport(given: string, options: ReportFlags, context: Context): Promise<void> {
   const { name, arms, baseline: ofFile } = await studyOf(given, context);
   const baseline = options.baseline ?? ofFile ?? '';
-  const report = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {
-    const place = { client, parent: projectName(options), call };
-    const runs = await runsWithLabel(name, place);
-    if (runs.length === 0) throw new NotFound('study', name);
-    if (options.baseline !== undefined && !runs.some(({ labels }) => labels.arm === baseline)) throw new NotFound('arm', baseline);
-    const measured = [];
-    for (const [k, run] of runs.entries()) {
-      context.terminal.status(`reading run ${count(k + 1)} of ${count(runs.length)}`);
-      measured.push(await measureRun(run, place));
-    }
-    context.terminal.status('');
-    return reportOf(name, measured, {
-      baseline,
-      anyFingerprint: options.anyFingerprint ?? false,
-      ...(arms && { arms: arms.map((arm) => arm.name) }),
-    });
+  const measured = await measureStudy(name, options, context);
+  if (options.baseline !== undefined && !measured.some(({ arm }) => arm === baseline)) throw new NotFound('arm', baseline);
+  const report = reportOf(name, measured, {
+    baseline,
+    anyFingerprint: options.anyFingerprint ?? false,
+    ...(arms && { arms: arms.map((arm) => arm.name) }),
   });
   if (options.page !== undefined) {
     const path = resolve(context.cwd, options.page);

@@ -8,6 +8,8 @@ import type { StudyPlace } from './study-runs.js';
 /** What is compared. Each has a value for an epoch, and that of the last epoch is the run's. */
 export const metrics = {
   train_loss: 'mean training loss of the epoch, with the dropout and augmentation of the training',
+  final_train_loss:
+    'cross-entropy of the last weights on the training images, without dropout, augmentation, mixing and smoothing of labels (`study evaluate`)',
   eval_loss: 'cross-entropy of the weights on the evaluation images after the epoch',
   top1: 'top-1 of the weights on the evaluation images after the epoch, in percent',
   ema_eval_loss: 'cross-entropy of the moving average on the evaluation images after the epoch',
@@ -52,6 +54,14 @@ export async function measureRun(run: Run, { client, call }: StudyPlace): Promis
   for await (const event of runEvents(client, run.name, { uid: run.uid, signal: call.signal })) curves.take(event);
   const fingerprint = curves.fingerprintChanged ? '' : (checkpoint?.checkpoint?.fingerprint ?? '');
   return { ...measured, fingerprint, curves: curves.values };
+}
+
+/** The same run with the loss of its last weights on the training images, which is a value of the last epoch. */
+export function withFinalLoss(measured: MeasuredRun, loss: number | undefined): MeasuredRun {
+  const epochs = measured.curves.train_loss?.length ?? 0;
+  if (loss === undefined || epochs === 0) return measured;
+  const values = Array.from({ length: epochs }, (_, epoch) => (epoch === epochs - 1 ? loss : undefined));
+  return { ...measured, curves: { ...measured.curves, final_train_loss: values } };
 }
 
 /** A fold over the events. What is done again after a resume replaces what was there. */

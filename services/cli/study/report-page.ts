@@ -27,7 +27,10 @@ export function studyPage(report: StudyReport): string {
 ${report.fingerprint ? `<p class="muted">Fingerprint of the compared runs: <code>${escapeHtml(report.fingerprint)}</code></p>` : ''}
 ${report.notes.map((note) => `<p>${escapeHtml(note)}</p>`).join('\n')}
 <div class="charts">
-${report.metrics.map((metric) => chartOf(metric, colors)).join('\n')}
+${report.metrics
+  .filter(({ curves }) => curves.length > 0)
+  .map((metric) => chartOf(metric, colors))
+  .join('\n')}
 </div>
 ${report.metrics.map(sectionOf).join('\n')}
 <h2>Runs</h2>

@@ -96,6 +96,9 @@ interface ArmRuns {
   readonly runs: readonly MeasuredRun[];
 }
 
+/** Metrics of the last epoch alone, which have no curve. */
+const measuredOnce: ReadonlySet<Metric> = new Set(['final_train_loss']);
+
 /** The value that most have; of equally many, the first in order. */
 function commonest(values: readonly string[]): string {
   const counts = new Map<string, number>();
@@ -124,10 +127,12 @@ function metricReport(metric: Metric, arms: readonly ArmRuns[], baseline: string
     meaning: metrics[metric],
     arms: measured.map(({ arm, bySeed }) => ({ arm, ...summary([...bySeed.values()], `${metric} ${arm}`) })),
     comparisons: pairs.map((pair, k) => ({ ...pair, pairedTCorrected: byT[k], signFlipCorrected: byFlip[k] })),
-    curves: arms.flatMap(({ arm, runs }) => {
-      const points = curveOf(runs, metric);
-      return points.length > 0 ? [{ arm, points }] : [];
-    }),
+    curves: measuredOnce.has(metric)
+      ? []
+      : arms.flatMap(({ arm, runs }) => {
+          const points = curveOf(runs, metric);
+          return points.length > 0 ? [{ arm, points }] : [];
+        }),
   };
 }
 
