@@ -105,7 +105,7 @@ function cutoffText({
   step,
 }: NonNullable<Event['cutoffMeasured']>): Said {
   const at = `at step ${count(num(step))}`;
-  if (failure) return [`The gradients ${at} could not be measured for the cutoff: ${failure}`, 'trouble'];
+  if (failure) return [`The gradients ${at} could not be measured for the cutoff: ${failure}.`.replace(/\.\.$/, '.'), 'trouble'];
   const errors = `The direction error of the gradients ${at} is ${significant(num(errorWithDrop))} with drop and ${significant(num(errorWithoutDrop))} without`;
   if (num(endsAtStep) > 0) return [`${errors}: the drop ends at step ${count(num(endsAtStep))}.`, 'good'];
   return [`${errors}: ${num(notHelping) > 0 ? `drop has not helped in ${notHelping} measurements in a row` : 'drop helps'}.`];
