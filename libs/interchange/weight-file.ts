@@ -4,7 +4,7 @@ import { decodeSafetensors } from '#storage/safetensors.js';
 import type { TensorData } from '#storage/tensor.js';
 import type { ByteSource } from './byte-source.js';
 import { InterchangeError } from './interchange-error.js';
-import { PickleArray } from './pth/pickle-values.js';
+import { PickleArray, PickleDict } from './pth/pickle-values.js';
 import { openPth } from './pth/read-pth.js';
 import { findWeights, selectNames, type WeightsQuery } from './reference-checkpoint.js';
 
@@ -20,6 +20,8 @@ export interface WeightEntry {
 export interface WeightFile {
   readonly format: 'safetensors' | 'pth';
   readonly entries: readonly WeightEntry[];
+  /** Keys of a .pth file, such as model and model_ema; none of a safetensors file. */
+  readonly keys: readonly string[];
   /** What was passed over, for a person. */
   readonly notices: readonly string[];
 }
@@ -47,7 +49,7 @@ export async function openWeightFile(source: ByteSource, query: WeightsQuery = {
       };
       return { name, dtype, shape, read: refuse };
     });
-    return { format: 'safetensors', ...selectNames([...read, ...unread], query) };
+    return { format: 'safetensors', keys: [], ...selectNames([...read, ...unread], query) };
   }
   const file = await openPth(source);
   const found = findWeights(file.root, query);
@@ -58,5 +60,6 @@ export async function openWeightFile(source: ByteSource, query: WeightsQuery = {
     read: async () => (tensor instanceof PickleArray ? tensor.data : await file.read(tensor)),
   }));
   const selected = selectNames(all, query);
-  return { format: 'pth', entries: selected.entries, notices: [...found.notices, ...selected.notices] };
+  const keys = file.root instanceof PickleDict ? [...file.root.entries.keys()].map(String) : [];
+  return { format: 'pth', keys, entries: selected.entries, notices: [...found.notices, ...selected.notices] };
 }

@@ -40,6 +40,7 @@ export function importedRunId(model: string, weights: readonly Tensor[]): string
 
 /**
  * Saves the weights as the checkpoint of step 0 of a run that has no log, so that lists of runs do not show it.
+ * @param ema moving average of the weights, if the file has one that is wanted
  * @returns projects/{project}/runs/{run}/checkpoints/{checkpoint}
  * @throws CommandError (exit code 5) if a trained run has this name; FailedPrecondition if version 0.1 stored it
  */
@@ -49,6 +50,7 @@ export async function saveImported(
   model: ImportedModel,
   weights: readonly Tensor[],
   signal: AbortSignal,
+  ema?: readonly Tensor[],
 ): Promise<string> {
   const { uid, facts } = await new Incarnations(store).mint('run', run, () => ({ imported: true }), signal);
   if (facts.imported !== true)
@@ -61,7 +63,7 @@ export async function saveImported(
     spec: RunSpec.toJSON(RunSpec.fromPartial({ model: name, inputSize: imageSize, nbClasses: classNames.length })),
     model: { name, imageSize, classes: classNames.length, parameters: weights.reduce((sum, { data }) => sum + data.length, 0) },
     classNames,
-    ema: false,
+    ema: ema !== undefined,
     undecodable: [],
   };
   const saved = await saveCheckpoint(
@@ -76,6 +78,7 @@ export async function saveImported(
       best: null,
       metadata: metadata as unknown as JsonObject,
       weights,
+      ...(ema && { ema }),
     },
     { signal },
   );

@@ -2,17 +2,18 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { invalid, NotFound } from '#errors/errors.js';
-import { openFileSource } from '#interchange/byte-source.js';
+import { type ByteSource, openFileSource } from '#interchange/byte-source.js';
 import { importWeights } from '#interchange/import-weights.js';
-import { openWeightFile } from '#interchange/weight-file.js';
+import { openWeightFile, type WeightFile } from '#interchange/weight-file.js';
 import { defaultImageSize } from '#nn/models/registry.js';
 import { EvaluationSpec } from '#protocol/dropstream/v1/evaluator.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { openStore } from '#storage/open-store.js';
+import type { Tensor } from '#storage/tensor.js';
 import { storeOf } from '../addresses.js';
 import type { Context } from '../context.js';
 import { indexForEvaluation } from '../data-sets.js';
-import { importedRunId, modelParameters, saveImported } from '../imported-checkpoint.js';
+import { importedRunId, type ModelParameter, modelParameters, saveImported } from '../imported-checkpoint.js';
 import { count } from '../output/numbers.js';
 import type { TrainRequest } from '../train-spec.js';
 import { scoreCheckpoint } from './evaluate.js';
@@ -66,14 +67,15 @@ async function importFile(path: string, { spec }: TrainRequest, { classes }: Ima
   const expected = await modelParameters(spec.model, imageSize, classes.length);
   const source = await openFileSource(path);
   try {
-    const file = await openWeightFile(source, { modelKey: 'model|module', modelPrefix: '' });
+    const file = await openWeightFile(source, { modelKey: 'model|module' });
     const { tensors, notices } = await importWeights(file, { expected });
     for (const notice of notices) context.terminal.err(notice);
+    const ema = await averageIn(source, file, expected, spec.modelEmaEval, context);
     const store = await openStore(storeOf(options.store, context), { env: context.env, signal: context.signal });
     try {
-      const run = `${projectName(options)}/runs/${importedRunId(spec.model, tensors)}`;
+      const run = `${projectName(options)}/runs/${importedRunId(spec.model, [...tensors, ...(ema ?? [])])}`;
       const model = { name: spec.model, imageSize, classNames: [...classes] };
-      const checkpoint = await saveImported(store, run, model, tensors, context.signal);
+      const checkpoint = await saveImported(store, run, model, tensors, context.signal, ema);
       context.terminal.err(`imported ${path} as ${checkpoint}`);
       return checkpoint;
     } finally {
@@ -83,6 +85,25 @@ async function importFile(path: string, { spec }: TrainRequest, { classes }: Ima
     await source.close();
   }
 }
+
+/** The moving average in a checkpoint of the reference, if it is to be evaluated. @throws InvalidArgument if there is none */
+async function averageIn(
+  source: ByteSource,
+  { keys }: WeightFile,
+  expected: readonly ModelParameter[],
+  isAsked: boolean | undefined,
+  { terminal }: Context,
+): Promise<readonly Tensor[] | undefined> {
+  const has = keys.includes(averageKey);
+  if (isAsked && !has)
+    throw invalid('model_ema_eval', true, `left out, because the file has no ${averageKey}: its keys are ${keys.join(', ')}`);
+  if (has && isAsked === undefined) terminal.err(`the file has a moving average, too: --model_ema_eval true evaluates both`);
+  if (!isAsked) return undefined;
+  return (await importWeights(await openWeightFile(source, { modelKey: averageKey }), { expected })).tensors;
+}
+
+/** Key of the moving average in a checkpoint of the reference. */
+const averageKey = 'model_ema';
 
 /** Refuses a checkpoint of another model than the one given. Imported checkpoints are not checked: they have no run that knows the model. */
 async function checkModel(checkpoint: string, model: string, options: SharedOptions, context: Context): Promise<void> {

@@ -35,7 +35,7 @@ export async function finetuneFrom(program: Program, name: string, { tensors }: 
     const { name, dtype, shape, data } = fitting ?? tensor;
     return { name, dtype, shape, read: async () => data };
   });
-  const file: WeightFile = { format: 'safetensors', entries, notices: resampled };
+  const file: WeightFile = { format: 'safetensors', keys: [], entries, notices: resampled };
   const expected = program.parameters.map((parameter) => ({ name: parameter.name, shape: parameter.shape }));
   const imported = await importWeights(file, { expected, dropHead: true }).catch((error) => {
     throw error instanceof MismatchError ? new FinetuneMismatch(name, error) : error;
