@@ -13,6 +13,8 @@ import { until } from '../support/until.js';
 
 const parent = 'projects/test';
 const soon = { timeoutMs: 30_000 };
+/** For a whole run, on a machine that may be busy. */
+const longMs = 280_000;
 const epochs = 8;
 const stepsPerEpoch = 8;
 
@@ -81,7 +83,7 @@ const exact = (events: readonly RunEvent[]) =>
 async function calmRun({ trainer, create, startWorker }: Awaited<ReturnType<typeof fleet>>): Promise<{ name: string; events: RunEvent[] }> {
   const name = await create('calm');
   const worker = await startWorker();
-  const events = await follow(trainer, name);
+  const events = await follow(trainer, name, undefined, longMs);
   assert.equal(await worker.end('SIGTERM'), 0);
   const decisions = decisionsOf(events);
   const end = Number(decisions.at(-1)?.endsAtStep ?? 0);
@@ -110,19 +112,24 @@ test('worker and evaluator killed around the measurements: equal losses, weights
   };
   let measured = 0;
   let evaluatorKilled = false;
-  const disturbed = await follow(trainer, name, ({ event }) => {
-    if (event?.$case === 'cutoffMeasured') {
-      measured++;
-      if (measured === 1 || event.value.endsAtStep > 0n) restart(killWorker);
-    }
-    if (event?.$case === 'checkpoint' && Number(event.value.step) === 2 * stepsPerEpoch && !evaluatorKilled) {
-      evaluatorKilled = true;
-      restart(async () => {
-        await evaluator.end('SIGKILL');
-        evaluator = await startEvaluator();
-      });
-    }
-  });
+  const disturbed = await follow(
+    trainer,
+    name,
+    ({ event }) => {
+      if (event?.$case === 'cutoffMeasured') {
+        measured++;
+        if (measured === 1 || event.value.endsAtStep > 0n) restart(killWorker);
+      }
+      if (event?.$case === 'checkpoint' && Number(event.value.step) === 2 * stepsPerEpoch && !evaluatorKilled) {
+        evaluatorKilled = true;
+        restart(async () => {
+          await evaluator.end('SIGKILL');
+          evaluator = await startEvaluator();
+        });
+      }
+    },
+    longMs,
+  );
   await changing;
   assert.ok(resumes(disturbed).length >= 2, `only ${resumes(disturbed).length} kills met the training`);
   assert.deepEqual(
@@ -153,7 +160,7 @@ test('a group of workers that has to wait for a measurement and loses its leader
     workers.set(instance, await startWorker('--instance', instance, '--member-silence-ms', String(silenceMs)));
   };
   await Promise.all([join('a'), join('b')]);
-  const following = follow(trainer, name);
+  const following = follow(trainer, name, undefined, longMs);
   await until('the wait', async () => (await trainer.getRun({ name }, soon)).run?.statusMessage.includes('waits before step 16') ?? false, {
     looks: 600,
     pauseMs: 100,

@@ -1,6 +1,7 @@
 /** `dropstream runs …`: lists, follows and controls training runs. */
 import type { Command } from 'commander';
 import { runEvents, type TrainerClient } from '#client/run-events.js';
+import { DropCutoff } from '#protocol/dropstream/v1/schedule_types.js';
 import { type Run, Run as RunCodec, RunEvent, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { dropModes, dropSchedules, engines } from '#spec/words.js';
 import type { Context } from '../context.js';
@@ -174,7 +175,7 @@ function showRun(run: Run, options: SharedOptions, context: Context): void {
     ['model', `${spec?.model} (${count(run.parameters)} parameters)`],
     [
       'drop',
-      `${drop}, ${dropModes.wordOf(spec?.dropMode)}, ${dropSchedules.wordOf(spec?.dropSchedule)}, cutoff_epoch ${spec?.cutoffEpoch ?? 0}`,
+      `${drop}, ${dropModes.wordOf(spec?.dropMode)}, ${dropSchedules.wordOf(spec?.dropSchedule)}, cutoff_epoch ${spec?.cutoffEpoch ?? 0}${spec?.cutoff === DropCutoff.ADAPTIVE ? ' at the latest (adaptive cutoff)' : ''}`,
     ],
     ['step', `${count(run.step)} of ${count(run.totalSteps)} (${count(run.stepsPerEpoch)} an epoch)`],
     ['engine', engineOf(run)],
