@@ -106,7 +106,14 @@ test('every event but trained steps is a line of the log, as a whole sentence', 
   }
   assert.deepEqual(
     history.lines.filter(({ tone }) => tone === 'trouble').map(({ text }) => text.slice(0, 20)),
-    ['The evaluation of c1', 'A sample could not b', 'Checkpoint c9 cannot', 'The run waits for th', 'The run failed: the '],
+    [
+      'The evaluation of c1',
+      'The gradients at ste',
+      'A sample could not b',
+      'Checkpoint c9 cannot',
+      'The run waits for th',
+      'The run failed: the ',
+    ],
   );
   assert.equal(history.evaluations.length, 2);
 });
