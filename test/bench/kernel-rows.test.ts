@@ -5,6 +5,8 @@ import { bandwidthAt, compare, type KernelRow, type Peak, parseLines } from './k
 const peaks: Peak[] = [
   { peak: 'multiply-add', isa: 'avx2', type: 'fp32', gflops: 100 },
   { peak: 'multiply-add', isa: 'avx512', type: 'bf16', gflops: 400 },
+  { peak: 'multiply-add', isa: 'amx', type: 'bf16', operands: 'L2', gflops: 3000 },
+  { peak: 'multiply-add', isa: 'amx', type: 'bf16', operands: 'registers', gflops: 4000 },
   { peak: 'bandwidth', isa: 'avx2', bytes: 16_384, gb_per_s: 200 },
   { peak: 'bandwidth', isa: 'avx2', bytes: 65_536, gb_per_s: 100 },
   { peak: 'bandwidth', isa: 'avx2', bytes: 262_144, gb_per_s: 40 },
@@ -25,6 +27,10 @@ test('a kernel is compared with the peaks of its own instruction set and type', 
   assert.equal(compare({ ...row, isa: 'avx512' }, peaks).ofMultiplyAdds, undefined);
   assert.equal(compare({ ...row, gflops: 0, bytes: 0 }, peaks).ofMultiplyAdds, undefined);
   assert.equal(compare({ ...row, gflops: 0, bytes: 0 }, peaks).ofBandwidth, undefined);
+});
+
+test('the limit of tiles is what they reach on registers, not with operands from a cache', () => {
+  assert.equal(compare({ ...row, isa: 'amx', type: 'bf16', gflops: 2000 }, peaks).ofMultiplyAdds, 0.5);
 });
 
 test('lines that are no objects are kept apart', () => {

@@ -4,6 +4,8 @@ export interface MultiplyAddPeak {
   peak: 'multiply-add';
   isa: string;
   type: string;
+  /** Where the operands come from: registers, the limit of every kernel (default), or a cache. */
+  operands?: string;
   gflops: number;
 }
 
@@ -54,9 +56,11 @@ export interface ComparedRow extends KernelRow {
   ofBandwidth: number | undefined;
 }
 
+export const onRegisters = (peak: MultiplyAddPeak) => (peak.operands ?? 'registers') === 'registers';
+
 export function compare(row: KernelRow, peaks: readonly Peak[]): ComparedRow {
   const products = peaks.find(
-    (peak): peak is MultiplyAddPeak => peak.peak === 'multiply-add' && peak.isa === row.isa && peak.type === row.type,
+    (peak): peak is MultiplyAddPeak => peak.peak === 'multiply-add' && peak.isa === row.isa && peak.type === row.type && onRegisters(peak),
   );
   const bandwidth = row.bytes > 0 ? bandwidthAt(peaks, row.isa, row.bytes) : undefined;
   return {

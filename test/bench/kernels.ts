@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { devicePeaks } from './gpu-peaks.js';
 import { peakLines } from './gpu-table.js';
-import { compare, type KernelRow, type Peak, parseLines } from './kernel-rows.js';
+import { compare, type KernelRow, onRegisters, type Peak, parseLines } from './kernel-rows.js';
 import { processor } from './machine-peak.js';
 import { textTable } from './text-table.js';
 
@@ -44,7 +44,9 @@ async function lines<Row>(program: string, isa: string | undefined): Promise<{ r
 function printPeaks(peaks: readonly Peak[]): void {
   for (const isa of new Set(peaks.map((peak) => peak.isa))) {
     const own = peaks.filter((peak) => peak.isa === isa);
-    const products = own.flatMap((peak) => (peak.peak === 'multiply-add' ? [`${peak.type} ${peak.gflops} GFLOP/s`] : []));
+    const products = own
+      .filter((peak) => peak.peak === 'multiply-add')
+      .map((peak) => `${peak.type} ${peak.gflops} GFLOP/s${onRegisters(peak) ? '' : ` with operands from ${peak.operands}`}`);
     const bandwidth = own.flatMap((peak) => (peak.peak === 'bandwidth' ? [`${peak.bytes >> 10} KiB ${peak.gb_per_s}`] : []));
     console.log(`${isa}: multiply-adds ${products.join(', ')}\n  GB/s at ${bandwidth.join(', ')}`);
   }

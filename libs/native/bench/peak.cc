@@ -1,12 +1,13 @@
-// The peak rates of one core of this machine, for every instruction set it has: multiply-adds on registers alone, and bytes per second of y
-// = x · a through arrays of growing size. Prints one JSON object per line, which bench:kernels shows next to each kernel. The rates are
-// upper limits, so they are the best of seven rounds.
+// The peak rates of one core of this machine, for every instruction set it has: multiply-adds on registers alone (in the tiles of AMX also
+// with operands from L2), and bytes per second of y = x · a through arrays of growing size. Prints one JSON object per line, which
+// bench:kernels shows next to each kernel. The rates are upper limits, so they are the best of seven rounds.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
 #include "bench/timing.h"
+#include "threads/tile-mode.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -77,6 +78,38 @@ __attribute__((target("avx512f,avx512bf16"))) void dot_bf16() {
 #undef STEP
 }
 
+#if DROPSTREAM_HAS_amx
+constexpr size_t kTileBytes = 1024, kStepBytes = 4 * kTileBytes;
+constexpr double kTileFlop = 2.0 * 16 * 16 * 32;
+constexpr long kTileSteps = 10000;
+
+// A block of 2 × 2 tiles of sums, whose four products share two left and two right tiles: the products alone.
+__attribute__((target("amx-tile,amx-bf16"))) void tiles_on_registers() {
+  for (long step = 0; step < kTileSteps; step++) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+
+// The same products, but every step loads its four operands from an array of this size, which L2 holds and L1 does not.
+constexpr size_t kArrayBytes = 1 << 20;
+__attribute__((target("amx-tile,amx-bf16"))) void tiles_from(const char* array) {
+  for (long step = 0; step < kTileSteps; step++) {
+    const char* at = array + (size_t)step * kStepBytes % kArrayBytes;
+    _tile_loadd(6, at, 64);
+    _tile_loadd(4, at + kTileBytes, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, at + 2 * kTileBytes, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, at + 3 * kTileBytes, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+#endif
+
 namespace sets_of_32_bytes {
 typedef float Vector __attribute__((vector_size(32)));
 #define STEP(i) c##i = (Vector)_mm256_fmadd_ps((__m256)c##i, (__m256)b, (__m256)a);
@@ -96,10 +129,17 @@ PEAKS(portable, )
 #undef STEP
 }  // namespace sets_of_16_bytes
 
-void print_flops(const char* isa, const char* type, double flop_per_step, void (*kernel)()) {
+template <class Kernel>
+void print_rate(const char* isa, const char* type, const char* operands, double flop, Kernel kernel) {
   double seconds = best_seconds(kernel);
   for (int again = 0; again < 2; again++) seconds = std::min(seconds, best_seconds(kernel));  // this is an upper limit, so it is measured more often
-  printf("{\"peak\": \"multiply-add\", \"isa\": \"%s\", \"type\": \"%s\", \"gflops\": %.1f}\n", isa, type, flop_per_step * kChains * kRounds / seconds / 1e9);
+  printf("{\"peak\": \"multiply-add\", \"isa\": \"%s\", \"type\": \"%s\", \"operands\": \"%s\", \"gflops\": %.1f}\n", isa, type, operands,
+         flop / seconds / 1e9);
+  fflush(stdout);
+}
+
+void print_flops(const char* isa, const char* type, double flop_per_step, void (*kernel)()) {
+  print_rate(isa, type, "registers", flop_per_step * kChains * kRounds, kernel);
 }
 
 // From the first-level cache to memory: the rate that an elementwise kernel can reach if it reads one array and writes another, both of
@@ -125,6 +165,19 @@ void print_bandwidths(const char* isa, void (*kernel)(const float*, float*, size
 
 int main(int count, char** arguments) {
   const auto wanted = [&](const char* isa) { return count < 2 || !strcmp(arguments[1], isa); };
+#if DROPSTREAM_HAS_amx
+  if (wanted("amx") && dropstream::tiles_permitted()) {
+    dropstream::configure_tiles();
+    const std::vector<float> array(kArrayBytes / sizeof(float) + 16);
+    const char* aligned = (const char*)array.data();
+    while ((size_t)aligned % 64) aligned += sizeof(float);
+    print_flops("amx", "fp32", 32, sets_of_64_bytes::fma_avx512);
+    print_rate("amx", "bf16", "registers", 4 * kTileFlop * kTileSteps, tiles_on_registers);
+    print_rate("amx", "bf16", "L2", 4 * kTileFlop * kTileSteps, [&] { tiles_from(aligned); });
+    dropstream::release_tiles();
+    print_bandwidths("amx", sets_of_64_bytes::scale_avx512);
+  }
+#endif
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && (wanted("avx512") || wanted("avx512_bf16"))) {
     for (const char* isa : {"avx512_bf16", "avx512"}) {
