@@ -12,7 +12,8 @@
 // The height of a tile keeps 24 accumulators in registers with AVX-512 (6×64, 8×48, 12×32) and NEON (6×16, 8×12, 12×8), 12 with AVX2 (6×16)
 // and 8 with 16 registers of 128 bits (4×8). These are enough independent chains to hide the latency of FMAs at two per cycle, and leave registers for b and the
 // broadcast. On one Zen 5 core (peak 265 GFLOP/s with AVX-512, 132 with AVX2), products of ViT-T's shapes reach 242 to 271 and 110 to 127
-// GFLOP/s (bench/kernels.cc).
+// GFLOP/s (bench/kernels.cc). On Intel, FMAs of 512 bits fill both ports that vectors have, so a step must be FMAs and loads alone: the
+// broadcast has to be a load (simd.h's splat). ViT-T's shapes then reach 160 to 170 of 175 GFLOP/s on Emerald Rapids.
 #pragma once
 #include "kernels/declare.h"
 
