@@ -128,6 +128,8 @@ void test_tiles() {
     for (const size_t depth : {1u, 2u, 31u, 32u, 33u, 511u, 512u, 545u, 1040u}) order_case(model, random, random.upto(1, 70), depth, random.upto(1, 70));
     for (const size_t m : {15u, 16u, 17u, 32u, 33u, 48u, 64u, 65u}) order_case(model, random, m, 70, random.upto(1, 140));
     denormal_case(model);
+    test_attention(*model.tiles);
+    test_windows(*model.tiles);
     test_program(*model.tiles);
     test_map_program(*model.tiles);
     ran += (ran.empty() ? "" : ", ") + std::string(model.tiles->isa);

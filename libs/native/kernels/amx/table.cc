@@ -20,6 +20,10 @@ const KernelTable& kernel_table() {
     t.weight_grad_rows = kTiledRows;
     t.weight_grad_scratch = kWeightGradSlice * kTiledRows;
     t.weight_grad = weight_grad;
+    t.attention = attention;
+    t.attention_scratch = attention_scratch;
+    t.attention_grad = attention_grad;
+    t.attention_grad_scratch = attention_grad_scratch;
     return t;
   }();
   return table;

@@ -103,6 +103,8 @@ class KeptRows {
   DS_INLINE explicit operator bool() const { return bits_; }
   // The bits of keys [key, key + kLanes) of row `row`, counted from the first row drawn.
   DS_INLINE uint32_t of(size_t row, size_t key) const { return element_bits(bits_, place_ + row * tokens_ + key); }
+  // The same of 32 keys.
+  DS_INLINE uint32_t word(size_t row, size_t key) const { return element_word(bits_, place_ + row * tokens_ + key); }
 
  private:
   uint8_t* bits_;

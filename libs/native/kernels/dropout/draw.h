@@ -110,6 +110,12 @@ DS_INLINE uint32_t element_bits(const uint8_t* bits, size_t place) {
   memcpy(&word, bits + place / 8, sizeof word);
   return word >> place % 8;
 }
+// The bits of 32 elements from position `place` on. It reads 8 bytes.
+DS_INLINE uint32_t element_word(const uint8_t* bits, size_t place) {
+  uint64_t word;
+  memcpy(&word, bits + place / 8, sizeof word);
+  return (uint32_t)(word >> place % 8);
+}
 
 }  // namespace DROPSTREAM_ISA
 }  // namespace dropstream

@@ -156,6 +156,7 @@ class KeptPlaces {
   }
   DS_INLINE explicit operator bool() const { return bits_; }
   DS_INLINE uint32_t of(size_t row, size_t key) const { return element_bits(bits_, place_ + row * places_ + key); }
+  DS_INLINE uint32_t word(size_t row, size_t key) const { return element_word(bits_, place_ + row * places_ + key); }
 
  private:
   uint8_t* bits_;
