@@ -112,7 +112,7 @@ struct WindowArgs {
   size_t height, width, window, shift, heads, head_dim;
   float scale;
   In qkv;
-  const float* bias;  // [heads][window²][window_stride]
+  const float* bias;  // [heads][window²][window_stride], from window_bias
   Out out;
   float* lse;
   In dout;         // backward

@@ -11,13 +11,13 @@ void window_case(const KernelTable& k, Type type, Random& random, const ref::Win
                            " w=" + std::to_string(p.window) + " shift=" + std::to_string(p.shift) + " h=" + std::to_string(p.heads) +
                            " d=" + std::to_string(p.head_dim) + " p=" + std::to_string(rate);
   const size_t width = p.heads * p.head_dim, tokens = p.samples * p.height * p.width, n = p.places(), jobs = p.samples * p.count() * p.heads;
-  const size_t entries = (2 * p.window - 1) * (2 * p.window - 1) * p.heads, stride = k.window_stride(p.window);
+  const size_t entries = (2 * p.window - 1) * (2 * p.window - 1) * p.heads, stride = k.window_stride(p.window, type);
   Array qkv(tokens * 3 * width, type), out(tokens * width, type), dout(tokens * width, type), dqkv(tokens * 3 * width, type);
   Array lse(jobs * n), table(entries), bias(p.heads * n * stride);
   random.fill(qkv, 1.5f);
   random.fill(dout);
   random.fill(table, 2);
-  for (size_t h = 0; h < p.heads; h++) k.window_bias(table, p.window, p.heads, h, bias + h * n * stride);
+  for (size_t h = 0; h < p.heads; h++) k.window_bias(table, p.window, p.heads, h, type, bias + h * n * stride);
   DropoutSite site;
   site.on = rate > 0;
   site.key0 = 5;

@@ -16,7 +16,7 @@ size_t Program::window_shared_floats(const Op& op) const {
   const Dims& d = op.dims;
   const bool backward = op.kernel == Kernel::window_attention_grad;
   if (op.kernel != Kernel::window_attention && !backward) return 0;
-  const size_t bias = d.heads * d.window * d.window * kernels_.window_stride(d.window);
+  const size_t bias = d.heads * d.window * d.window * kernels_.window_stride(d.window, type_of(op.inputs[0]));
   return bias + (backward ? groups_of(spec_.chunk_samples * window_count(d)) * table_rows(d) * d.heads : 0);
 }
 
@@ -25,9 +25,10 @@ WindowArgs Program::window_args(const Op& op) {
   const Dims& d = op.dims;
   const float* table = input(op, 1);
   float* bias = shared_.floats();
-  const size_t each = d.window * d.window * kernels_.window_stride(d.window);
+  const Type type = type_of(op.inputs[0]);
+  const size_t each = d.window * d.window * kernels_.window_stride(d.window, type);
   spread(d.heads, 1, [&](size_t begin, size_t end, unsigned) {
-    for (size_t head = begin; head < end; head++) kernels_.window_bias(table, d.window, d.heads, head, bias + head * each);
+    for (size_t head = begin; head < end; head++) kernels_.window_bias(table, d.window, d.heads, head, type, bias + head * each);
   });
   WindowArgs args{};
   args.height = d.height;

@@ -28,6 +28,13 @@ constexpr size_t kAcross = kBlock / kLanes;  // vectors of a row of a block
 // The bytes of an operand of `rows` that are `depth` deep, in tiles. Operands are padded to whole blocks.
 DS_INLINE size_t cells_of(size_t rows, size_t depth) { return round_up(rows, kBlock) / kSide * ceil_div(depth, kBlock) * kCell; }
 
+// Squares are worked on in registers where a row is a vector. Elsewhere, which is the model on other vectors, short code matters more.
+#if DROPSTREAM_ISA_avx512
+#define DS_SQUARE _Pragma("GCC unroll 16")
+#else
+#define DS_SQUARE
+#endif
+
 // 32 values as bf16, which are a row of a tile.
 #if DROPSTREAM_ISA_avx512_bf16
 typedef __m512i Halves;
@@ -120,7 +127,7 @@ DS_INLINE void put_halves(bf16* to, Halves row, size_t count) { memcpy(to, row.a
 
 // Left tiles, deep along the columns. Fills all rows up to a whole block.
 template <class Row>
-DS_INLINE void left_tiles(Row row, size_t rows, size_t columns, char* tiles) {
+inline void left_tiles(Row row, size_t rows, size_t columns, char* tiles) {
   const size_t steps = ceil_div(columns, kBlock);
   for (size_t i = 0; i < round_up(rows, kBlock); i++) {
     char* to = tiles + i / kSide * steps * kCell + i % kSide * 64;
@@ -130,32 +137,32 @@ DS_INLINE void left_tiles(Row row, size_t rows, size_t columns, char* tiles) {
 
 // Right tiles of the transposed matrix, deep along the columns: two tiles, for rows [first, first + 32) of the matrix.
 template <class Row>
-DS_INLINE void right_tiles_transposed(Row row, size_t first, size_t rows, size_t columns, char* tiles) {
+inline void right_tiles_transposed(Row row, size_t first, size_t rows, size_t columns, char* tiles) {
   const size_t steps = ceil_div(columns, kBlock);
   for (size_t j = first; j < first + kBlock; j += kSide)
     for (size_t s = 0; s < steps; s++, tiles += kCell) {
       Square square;
-#pragma GCC unroll 16
+DS_SQUARE
       for (size_t i = 0; i < kSide; i++) set_row(square, i, j + i < rows ? load_halves(row(j + i) + s * kBlock, columns - s * kBlock) : no_halves());
       exchange(square);
-#pragma GCC unroll 16
+DS_SQUARE
       for (size_t i = 0; i < kSide; i++) store_halves(tiles + i * 64, row_of(square, i));
     }
 }
 
 // Left tiles of the transposed matrix, deep along the rows.
 template <class Row>
-DS_INLINE void left_tiles_transposed(Row row, size_t rows, size_t columns, char* tiles) {
+inline void left_tiles_transposed(Row row, size_t rows, size_t columns, char* tiles) {
   const size_t steps = ceil_div(rows, kBlock);
   for (size_t c = 0; c < columns; c += kBlock)
     for (size_t s = 0; s < steps; s++) {
       const auto at = [&](size_t i) { return s * kBlock + i < rows ? load_halves(row(s * kBlock + i) + c, columns - c) : no_halves(); };
       Square square[2];
-#pragma GCC unroll 16
+DS_SQUARE
       for (size_t i = 0; i < kSide; i++) set_pairs(square[0], square[1], i, at(2 * i), at(2 * i + 1));
       for (size_t part = 0; part < 2; part++) {
         exchange(square[part]);
-#pragma GCC unroll 16
+DS_SQUARE
         for (size_t i = 0; i < kSide; i++) {
           const size_t channel = c + column_of(part, i);
           store_halves(tiles + (channel / kSide * steps + s) * kCell + channel % kSide * 64, row_of(square[part], i));
@@ -166,7 +173,7 @@ DS_INLINE void left_tiles_transposed(Row row, size_t rows, size_t columns, char*
 
 // Right tiles, deep along the rows.
 template <class Row>
-DS_INLINE void right_tiles(Row row, size_t rows, size_t columns, char* tiles) {
+inline void right_tiles(Row row, size_t rows, size_t columns, char* tiles) {
   const size_t steps = ceil_div(rows, kBlock);
   for (size_t c = 0; c < columns; c += kBlock)
     for (size_t i = 0; i < steps * kBlock; i += 2) {
@@ -179,7 +186,8 @@ DS_INLINE void right_tiles(Row row, size_t rows, size_t columns, char* tiles) {
 // sums[32][32] (+)= left · right, each two tiles wide and `steps` deep; the second tile of an operand begins `stride` tiles after the first.
 // With Rows = 1 only the upper 16 rows are computed.
 template <int Rows = 2>
-DS_INLINE void block_product(size_t steps, const char* left, size_t left_stride, const char* right, size_t right_stride, float* sums, bool accumulate = false) {
+__attribute__((noinline)) void block_product(size_t steps, const char* left, size_t left_stride, const char* right, size_t right_stride, float* sums,
+                                             bool accumulate = false) {
   Tiles tiles;
   constexpr size_t kRow = kBlock * sizeof(float);
   float* below = sums + kSide * kBlock;
@@ -240,26 +248,26 @@ DS_INLINE void load_row(const float* from, Vec (&row)[kAcross]) {
 // How queries are ordered in the columns of a block.
 constexpr auto in_order = [](size_t tile, size_t word) { return tile * kSide + word; };
 
-// Stores a transposed block of sums, sums[channel][query], rounded: to(query)[channel] = sums · factor[query], for the first `queries` queries
-// and `channels` channels. `order(tile, word)` is the query that a column of the block belongs to.
-template <class Order, class To>
-DS_INLINE void store_transposed(const float* sums, const float* factor, size_t queries, size_t channels, Order order, To to) {
+// Stores a transposed block of sums, sums[channel][query], rounded: to(query)[channel] = sums · factor(query), for the first `queries` queries
+// and `channels` channels. `factor(column)` is a vector of factors, and `order(tile, word)` the query that a column of the block belongs to.
+template <class Factor, class Order, class To>
+DS_INLINE void store_transposed(const float* sums, Factor factor, size_t queries, size_t channels, Order order, To to) {
   constexpr size_t kHalf = kSide / kLanes;
   for (size_t tile = 0; tile < 2; tile++, sums += kSide) {
     Square square;
-#pragma GCC unroll 16
+DS_SQUARE
     for (size_t i = 0; i < kSide; i++) {
       Vec first[kHalf], second[kHalf];
       for (size_t part = 0; part < kHalf; part++) {
-        const Vec f = factor ? load(factor + tile * kSide + part * kLanes) : splat(1);
+        const Vec f = factor(tile * kSide + part * kLanes);
         const float* at = sums + 2 * i * kBlock + part * kLanes;
-        first[part] = factor ? load(at) * f : load(at);
-        second[part] = factor ? load(at + kBlock) * f : load(at + kBlock);
+        first[part] = load(at) * f;
+        second[part] = load(at + kBlock) * f;
       }
       set_rounded(square, i, first, second);
     }
     exchange(square);
-#pragma GCC unroll 16
+DS_SQUARE
     for (size_t i = 0; i < kSide; i++) {
       const size_t query = order(tile, i);
       if (query < queries) put_halves(to(query), row_of(square, i), channels);
@@ -267,12 +275,13 @@ DS_INLINE void store_transposed(const float* sums, const float* factor, size_t q
   }
 }
 
-// Stores the rows of a block of sums, rounded: to(row)[column].
+// Stores the rows of a block of sums, rounded: to(row)[column] = scale · sums.
 template <class To>
-DS_INLINE void store_rounded(const float* sums, size_t rows, size_t columns, To to) {
+DS_INLINE void store_rounded(const float* sums, float scale, size_t rows, size_t columns, To to) {
   for (size_t i = 0; i < min(rows, kBlock); i++) {
     Vec row[kAcross];
     load_row(sums + i * kBlock, row);
+    for (size_t part = 0; part < kAcross; part++) row[part] *= splat(scale);
     put_halves(to(i), round_halves(row), columns);
   }
 }

@@ -24,6 +24,12 @@ const KernelTable& kernel_table() {
     t.attention_scratch = attention_scratch;
     t.attention_grad = attention_grad;
     t.attention_grad_scratch = attention_grad_scratch;
+    t.window_stride = window_stride;
+    t.window_bias = window_bias;
+    t.window_attention = window_attention;
+    t.window_scratch = window_scratch;
+    t.window_attention_grad = window_attention_grad;
+    t.window_grad_scratch = window_grad_scratch;
     return t;
   }();
   return table;

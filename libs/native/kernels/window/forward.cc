@@ -9,10 +9,10 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-size_t window_stride(size_t window) { return score_stride(window * window); }
+size_t window_stride(size_t window, Type) { return score_stride(window * window); }
 
 // bias[i][j] = table[(y_i − y_j + w − 1)(2w − 1) + (x_i − x_j + w − 1)][head].
-void window_bias(const float* table, size_t window, size_t heads, size_t head, float* bias) {
+void window_bias(const float* table, size_t window, size_t heads, size_t head, Type, float* bias) {
   const size_t n = window * window, stride = score_stride(n), side = 2 * window - 1;
   for (size_t i = 0; i < n; i++) {
     float* row = bias + i * stride;
