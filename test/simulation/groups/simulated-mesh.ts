@@ -114,7 +114,7 @@ class SimulatedMesh implements Mesh {
         transfers.push({ begin, done: false });
       } else if (one.kind === 'wait') await finish(transfers[one.transfer]!);
       else if (one.kind === 'copy') view(one.into, one.count).set(view(one.from, one.count));
-      else {
+      else if (one.kind === 'add') {
         const [into, left, right] = [one.into, one.left, one.right].map((place) => view(place, one.count));
         for (let k = 0; k < one.count; k++) into![k] = left![k]! + right![k]!;
       }
