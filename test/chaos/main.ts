@@ -8,6 +8,7 @@ import { makeWorkspace, type Workspace } from '../support/training.js';
 import type { Calm } from './check-run.js';
 import { Damage } from './damage.js';
 import { type FaultKind, faultKinds, faultPlan } from './fault-plan.js';
+import { stormGroups } from './groups/main-groups.js';
 import { Lanes } from './lanes.js';
 import { type KillsReport, quietKills } from './quiet-kills.js';
 import { late, recoveryTimes, unproven } from './report.js';
@@ -27,7 +28,7 @@ const RESTART_MS = 300;
 /** So many that evaluations last long enough to be hit. */
 const TEST_IMAGES = 1024;
 
-const USAGE = `npm run test:chaos -- [--seed N,…] [--minutes M] [--rss-mib N] [--strict] [--keep] [--no-storm]
+const USAGE = `npm run test:chaos -- [--seed N,…] [--minutes M] [--rss-mib N] [--strict] [--keep] [--no-storm] [--groups]
 
 Raises a storm of faults over real processes, MinIO and toxiproxy, and checks every run against an undisturbed one. Prints what it did and how long runs
 took to go on as JSON. Ends with 1 where a check fails.
@@ -38,7 +39,9 @@ took to go on as JSON. Ends with 1 where a check fails.
   --rss-mib N   largest resident memory of a process, MiB; default 1024
   --strict      times that are too long are failures too: for a machine that does nothing else
   --keep        leaves the logs of all processes and the events of all runs where they are; otherwise only a failure does
-  --no-storm    only kills in fair weather, for their times`;
+  --no-storm    only kills in fair weather, for their times
+  --groups      instead, runs that several workers compute, while workers join, leave, are killed, frozen and, as root, cut off; one storm for each seed,
+                with 8 leaves and with 13`;
 
 const { values } = parseArgs({
   options: {
@@ -49,6 +52,7 @@ const { values } = parseArgs({
     strict: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     'no-storm': { type: 'boolean', default: false },
+    groups: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -81,6 +85,12 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => endi
 const began = performance.now();
 const say = (text: string): void =>
   console.error(`${new Date().toISOString().slice(11, 23)} ${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}`);
+
+if (values.groups) {
+  const wrong = await stormGroups(seeds, say);
+  console.log(JSON.stringify({ wrong }));
+  process.exit(wrong.length > 0 ? 1 : 0);
+}
 
 /** Kills in fair weather, where only the clock tells that a worker is gone. */
 async function killClocked(system: System, workspace: Workspace, calm: Calm): Promise<KillsReport> {

@@ -22,15 +22,21 @@ export interface ServiceProcess {
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
+function inside([command, ...args]: readonly string[]): { readonly execPath?: string; readonly execArgv: string[] } {
+  return command === undefined ? { execArgv: sourceFlags } : { execPath: command, execArgv: [...args, process.execPath, ...sourceFlags] };
+}
+
 /** Starts one service on free ports and waits until it serves. Killed with the test. */
 export async function startService(
   t: Pick<TestContext, 'after'>,
   service: ServiceName,
   argv: string[],
   env: Record<string, string> = {},
+  /** What the command begins with, for example to run in another network. */
+  within: readonly string[] = [],
 ): Promise<ServiceProcess> {
   const child = fork(cliPath, ['serve', service, '--port', '0', '--admin-port', '0', '--drain-delay-ms', '0', ...argv], {
-    execArgv: sourceFlags,
+    ...inside(within),
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, NODE_TEST_CONTEXT: '', ...env },
   });

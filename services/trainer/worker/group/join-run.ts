@@ -146,32 +146,41 @@ export class RunJoiner {
   }
 
   /**
-   * Only the connection may have been lost; a leader that is there takes its member back. @returns `dismissed` also if the leader is alive and cannot be
-   * reached for long: then others may have its place
+   * Only the connection may have been lost; a leader that is there takes its member back. Meanwhile it is watched whether the leader is gone.
+   * @returns `dismissed` also if the leader is alive and cannot be reached for long: then others may have its place
    */
   async #helpedUntilGone(helper: Helper, entry: QueueEntry, leader: Leader, stopping: AbortSignal): Promise<MembershipEnd> {
     const { store, leaseTtlMs, logger } = this.#options;
-    for (let unreached = 0; unreached < mostUnreached; ) {
-      const joined = helper.memberships;
-      const end = await this.#helped(helper, entry, leader, stopping);
-      if (end !== 'orphaned' || stopping.aborted) return end;
-      // The first time, it is tried again at once.
-      unreached = helper.memberships > joined ? 0 : unreached + 1;
-      if (unreached === 0) continue;
-      const watch = { store, heartbeatPrefix: heartbeatPrefix(entry), ...leader, ttlMs: leaseTtlMs, signal: stopping };
-      const state = await leaderState(watch).catch(() => undefined);
-      if (state === undefined) return 'dismissed';
-      if (state === 'gone') return 'orphaned';
-      logger.warn({ run: entry.id, leader: leader.address }, 'the leader is alive, but cannot be reached from here');
+    let end = await this.#helped(helper, entry, leader, stopping);
+    for (let unreached = 0; end === 'orphaned' && !stopping.aborted && unreached < mostUnreached; ) {
+      const over = new AbortController();
+      const signal = AbortSignal.any([over.signal, stopping]);
+      const watch = { store, heartbeatPrefix: heartbeatPrefix(entry), ...leader, ttlMs: leaseTtlMs, signal };
+      const watching = leaderState(watch).catch(() => undefined);
+      try {
+        const joined = helper.memberships;
+        end = await this.#helped(helper, entry, leader, stopping);
+        if (end !== 'orphaned' || stopping.aborted) continue;
+        if (helper.memberships > joined) unreached = 0;
+        else if ((await watching) !== 'alive') return 'orphaned';
+        else
+          logger.warn(
+            { run: entry.id, leader: leader.address, tries: ++unreached },
+            'the leader is alive, but cannot be reached from here',
+          );
+      } finally {
+        over.abort();
+      }
     }
-    return 'dismissed';
+    if (end === 'gone') return 'orphaned';
+    return end === 'orphaned' ? 'dismissed' : end;
   }
 
   /**
    * Whoever answers that it does not lead the run has ended its attempt, and then it does not offer the run any more; or it is the successor, at the same
-   * address, of a process that was killed. That ends nothing that this worker has in memory: it is an orphan, as if nobody had answered.
+   * address, of a process that was killed, so that the leader is gone. That ends nothing that this worker has in memory.
    */
-  async #helped(helper: Helper, entry: QueueEntry, { fence, address }: Leader, stopping: AbortSignal): Promise<MembershipEnd> {
+  async #helped(helper: Helper, entry: QueueEntry, { fence, address }: Leader, stopping: AbortSignal): Promise<MembershipEnd | 'gone'> {
     try {
       return await helper.help({ fence, address });
     } catch (error) {
@@ -179,7 +188,7 @@ export class RunJoiner {
       await delay(offerMs, undefined, { signal: stopping });
       const offer = await readOffer(this.#options.store, heartbeatPrefix(entry), fence, stopping);
       if (offer?.address !== address) throw error;
-      return 'orphaned';
+      return 'gone';
     }
   }
 
