@@ -46,7 +46,7 @@ async function startWorker(at: StormPlace, place: number): Promise<Worker> {
   const { storeUri, data, networks } = at;
   const name = `w${++started}`;
   const host = networks.hostOf(place);
-  const argv = ['--role', 'worker', '--store', storeUri, '--data', data, '--instance', name, '--host', host, '--allow-remote'];
+  const argv = ['--role', 'worker', '--store', storeUri, '--data', data, '--instance', name, '--host', host, '--allow-remote', '--allow-anonymous'];
   const quick = ['--poll-ms', '50', '--lease-ttl-ms', String(TTL_MS), '--backoff-ms', '50', '--member-silence-ms', String(SILENCE_MS)];
   const service = await startService(
     { after: at.after } as never,

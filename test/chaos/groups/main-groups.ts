@@ -27,7 +27,7 @@ export async function stormGroups(seeds: readonly number[], say: (text: string) 
   try {
     const services = await TrainingServices.open({ train: 6 * 8 * BATCH, test: 20 });
     ends.unshift(() => services.close());
-    const remote = networks.canCut ? ['--host', networks.host, '--allow-remote'] : [];
+    const remote = networks.canCut ? ['--host', networks.host, '--allow-remote', '--allow-anonymous'] : [];
     const { address } = await services.dataReplica(0, remote);
     const data = `${networks.host}:${address.split(':').at(-1)}`;
     const { client: trainer } = await services.trainer(['--role', 'api']);
