@@ -100,7 +100,7 @@ test('variables of ours that the chart sets are read somewhere', { skip }, () =>
   const names = new Set<string>();
   for (const objects of renderings.values())
     for (const { container } of served(objects))
-      for (const { name } of container.env as { name: string }[]) if (name.startsWith('DROPSTREAM_')) names.add(name);
+      for (const { name } of (container.env ?? []) as { name: string }[]) if (name.startsWith('DROPSTREAM_')) names.add(name);
   assert.ok(names.has('DROPSTREAM_ISA') && names.has('DROPSTREAM_S3_SECRET_KEY') && names.has('DROPSTREAM_S3_CREDENTIALS_FILE'));
   const root = fileURLToPath(new URL('../../', import.meta.url));
   for (const folder of ['libs/storage', 'libs/native/simd', 'libs/engine'])

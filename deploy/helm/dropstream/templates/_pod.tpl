@@ -69,8 +69,10 @@ spec:
       imagePullPolicy: {{ $v.image.pullPolicy }}
       args:
         {{- include "dropstream.args" . | nindent 8 }}
+      {{- with include "dropstream.env" . | trim }}
       env:
-        {{- include "dropstream.env" . | nindent 8 }}
+        {{- . | nindent 8 }}
+      {{- end }}
       ports:
         - { name: {{ ternary "http" "grpc" (hasKey $part "http") }}, containerPort: {{ $part.port }}, protocol: TCP }
         - { name: admin, containerPort: {{ add $part.port 1000 }}, protocol: TCP }
