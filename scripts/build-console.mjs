@@ -10,6 +10,7 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const source = join(root, 'services', 'gateway', 'console');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 /** Of all files of the console together, compressed. */
 const MOST_BYTES = 200_000;
 
@@ -35,6 +36,7 @@ async function bundle(entryPoints) {
     format: 'esm',
     target: 'es2022',
     conditions: ['source'],
+    define: { DROPSTREAM_VERSION: JSON.stringify(version) },
     tsconfig: join(source, 'tsconfig.json'),
     legalComments: 'none',
     logLevel: 'warning',
@@ -72,8 +74,8 @@ async function reportPage() {
 function licences() {
   const bundled = ['preact', 'uplot'].map((name) => {
     const folder = join(root, 'node_modules', name);
-    const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-    return `${name} ${version}\n\n${readFileSync(join(folder, 'LICENSE'), 'utf8').trim()}\n`;
+    const about = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    return `${name} ${about.version}\n\n${readFileSync(join(folder, 'LICENSE'), 'utf8').trim()}\n`;
   });
   return `This page contains these packages.\n\n${bundled.join('\n')}`;
 }

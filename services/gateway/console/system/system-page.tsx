@@ -12,6 +12,7 @@ import { ago } from '../format/time.js';
 import { idOf, stateWord } from '../format/words.js';
 import { ErrorNote, Waiting } from '../widgets/notes.js';
 import { readHealth, readWishes } from './services.js';
+import { version } from './version.js';
 
 const EVERY_MS = 5000;
 const MOST = 200;
@@ -22,7 +23,8 @@ export function SystemPage({ project }: { readonly project: string }) {
       <div class="page-head">
         <h1>System</h1>
         <p class="muted">
-          Every call of this page is an RPC that you can make yourself: <a href="/openapi.json">the OpenAPI document</a>
+          Gateway and console are version {version}. Every call of this page is an RPC that you can make yourself:{' '}
+          <a href="/openapi.json">the OpenAPI document</a>
         </p>
       </div>
       <Services />
