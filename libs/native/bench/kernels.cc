@@ -32,16 +32,18 @@ void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
   const double forward = best_seconds([&] { k.product(plain, 0, m, 0, panels); });
   const double gelu = best_seconds([&] { k.product(fused, 0, m, 0, panels); });
   const double pack = best_seconds([&] { k.pack_rows({m, depth, as(x), depth, as(x_packed)}, 0, x_panels, 0, m); });
+  WeightGradArgs gradient{m, n, depth, as(dy), as(x_packed), dw, bias};
+  const bool packs_both = k.weight_grad_packs_both && type == Type::bf16;
+  if (packs_both) gradient.x = as(x);
   const double weight = best_seconds([&] {
-    for (size_t i = 0; i < n; i += k.weight_grad_rows)
-      k.weight_grad({m, n, depth, as(dy), as(x_packed), dw, bias}, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
+    for (size_t i = 0; i < n; i += k.weight_grad_rows) k.weight_grad(gradient, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
   });
   const double work = 2.0 * (double)(m * n * depth);
   const std::string shape = std::to_string(m) + " x " + std::to_string(depth) + " x " + std::to_string(n);
   report(k.isa, "product", shape, type, forward, work, 0);
   report(k.isa, "product with GELU", shape, type, gelu, work, 0);
-  report(k.isa, "weight gradient", shape, type, weight, work, 0);
-  report(k.isa, "weight gradient and its packing", shape, type, weight + pack, work, 0);
+  if (!packs_both) report(k.isa, "weight gradient", shape, type, weight, work, 0);
+  report(k.isa, "weight gradient and its packing", shape, type, packs_both ? weight : weight + pack, work, 0);
 }
 
 }  // namespace

@@ -60,7 +60,8 @@ struct ProductArgs {
 
 // weight[m, n] (+)= dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (bias may be null). One operand is packed beforehand for all jobs; every
 // job packs its part of the other one itself, a slice of rows at a time. So either dy and x_packed (from pack_rows with k = r) or x and
-// dy_packed (from pack_left with k = r) are given. All have the same type.
+// dy_packed (from pack_left with k = r) are given. All have the same type. If the table's weight_grad_packs_both is set and they are bf16,
+// every job packs its part of both, and dy and x are given.
 struct WeightGradArgs {
   size_t r, m, n;
   In dy;
@@ -207,6 +208,7 @@ struct KernelTable {
   // A multiple of the rows of a tile; products are split into jobs at its multiples.
   size_t product_rows;
   size_t weight_grad_rows, weight_grad_scratch;
+  bool weight_grad_packs_both;  // of bf16; columns of x then begin and end at multiples of panel_width, too
 #define FUNCTION(result, name, parameters) result(*name) parameters;
 #include "kernels/functions.def"
 };

@@ -19,7 +19,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT CMAKE_OSX_ARC
     check_cxx_compiler_flag("-mamx-tile -mamx-bf16" DROPSTREAM_COMPILER_KNOWS_AMX)
     if(DROPSTREAM_COMPILER_KNOWS_AMX AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
       list(APPEND DROPSTREAM_ISAS amx)
-      set(DROPSTREAM_FLAGS_amx ${DROPSTREAM_FLAGS_avx512_bf16} -mamx-tile -mamx-bf16)
+      set(DROPSTREAM_FLAGS_amx ${DROPSTREAM_FLAGS_avx512_bf16} -mamx-tile -mamx-bf16 -mprfchw)
     endif()
   endif()
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$" OR CMAKE_OSX_ARCHITECTURES MATCHES "arm64")

@@ -109,10 +109,16 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
   for (Array* each : {&bias, &whole_bias}) each->fill(-1);
   const size_t panels = panels_of(k, n);
   k.pack_rows({r, n, x, n, packed}, 0, panels, 0, r);
+  const bool packs_both = k.weight_grad_packs_both && type == Type::bf16;
+  const auto args_of = [&](float* sums, float* row_sums) {
+    WeightGradArgs args{r, m, n, dy, nullptr, sums, row_sums};
+    (packs_both ? args.x : args.x_packed) = packs_both ? In(x) : In(packed);
+    return args;
+  };
   for (size_t i = 0; i < m;) {
     const size_t rows = std::min(m - i, random.upto(1, k.weight_grad_rows)), middle = random.upto(1, panels);
-    k.weight_grad({r, m, n, dy, packed, weight, bias}, i, i + rows, 0, middle, scratch);
-    k.weight_grad({r, m, n, dy, packed, weight, bias}, i, i + rows, middle, panels, scratch);
+    k.weight_grad(args_of(weight, bias), i, i + rows, 0, middle, scratch);
+    k.weight_grad(args_of(weight, bias), i, i + rows, middle, panels, scratch);
     i += rows;
   }
   ref::Product expected = ref::product(m, r, n, ref::transpose(r, m, dy.values()), x.values());
@@ -126,19 +132,19 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
   check_close(name, weight, expected.c, 1e-6, 3e-6, &expected.magnitude);
   check_close(name + " bias", bias, sums, 1e-6 * (double)r, 1e-5);
   for (size_t i = 0; i < m; i += k.weight_grad_rows)
-    k.weight_grad({r, m, n, dy, packed, whole, whole_bias}, i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
+    k.weight_grad(args_of(whole, whole_bias), i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
   check_same_bits(name + " in other pieces", weight, whole);
   check_same_bits(name + " bias in other pieces", bias, whole_bias);
   // The result is stored over the old contents, with the bits of adding it to zeros.
   Array stored(m * n), added(m * n);
   stored.fill(NAN);
   added.fill(0);
-  WeightGradArgs storing{r, m, n, dy, packed, stored, nullptr}, adding{r, m, n, dy, packed, added, nullptr};
+  WeightGradArgs storing = args_of(stored, nullptr), adding = args_of(added, nullptr);
   storing.accumulate = false;
   for (const WeightGradArgs* args : {&storing, &adding})
     for (size_t i = 0; i < m; i += k.weight_grad_rows) k.weight_grad(*args, i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
   check_same_bits(name + " stored", stored, added);
-  if (!k.pack_left) return;
+  if (packs_both) return;
   // The other side packed beforehand.
   Array left(k.packed_left_floats(r, m, type)), by_panels(m * n), by_panels_bias(m);
   by_panels.fill(1);
@@ -206,6 +212,7 @@ void product_cases(const KernelTable& k, Random& random, Type type, Type stored)
   product_case(k, random, type, stored, 17, 16, 17);
   product_case(k, random, type, stored, 50, 1100, 70);  // more than one depth slice
   product_case(k, random, type, stored, 96, 64, 192);
+  product_case(k, random, type, stored, 40, 2100, 40);
   for (int i = 0; i < 40; i++) product_case(k, random, type, stored, random.upto(1, 110), random.upto(1, 90), random.upto(1, 150));
   // No rows, no panels: nothing is touched.
   const ProductArgs none{4, 8, 8, In(nullptr, type), 8, false, In(nullptr, type), Out(nullptr, stored), 8, false, nullptr, Epilogue::none, nullptr};
@@ -220,6 +227,8 @@ void test_products(const KernelTable& k) {
   for (const Type type : kTypes) {
     for (const Type stored : kTypes) product_cases(k, random, type, stored);
     weight_grad_case(k, random, type, 601, 50, 64);
+    weight_grad_case(k, random, type, 290, 300, 70);  // more rows and columns than a job of tiles rearranges at a time
+    weight_grad_case(k, random, type, 33, 20, 330);
     for (int i = 0; i < 25; i++) weight_grad_case(k, random, type, random.upto(1, 300), random.upto(1, 100), random.upto(1, 150));
     for (const size_t depth : {2u, 3u, 7u, 40u}) special_case(k, type, 9, depth, 70);
   }

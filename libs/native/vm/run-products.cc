@@ -15,6 +15,24 @@ constexpr size_t kLargeProduct = (size_t)1 << 30;
 
 // Splits rows into jobs of at most about `max` rows, with equally many jobs for every thread.
 size_t jobs_of(size_t n, size_t max, size_t threads) { return ceil_div(ceil_div(n, max), threads) * threads; }
+
+// A weight [m][n] in rectangles of which each packs its columns of dy (m) and of x (n): of all grids with `jobs` rectangles, the one that
+// packs the least.
+struct Grid {
+  Pieces heights, columns;
+};
+Grid grad_grid(size_t m, size_t n, const KernelTable& kernels, size_t jobs) {
+  const auto grid_of = [&](size_t high) { return Grid{{m, kernels.product_rows, high}, {ceil_div(n, kernels.panel_width), 1, ceil_div(jobs, high)}}; };
+  // A grid may have fewer rectangles than asked for if the weight is small.
+  const auto cost = [&](const Grid& grid) {
+    const size_t count = grid.heights.count * grid.columns.count;
+    return (grid.columns.count * m + grid.heights.count * n) * ceil_div(jobs, count);
+  };
+  Grid best = grid_of(1);
+  for (size_t high = 2; high <= jobs; high++)
+    if (cost(grid_of(high)) < cost(best)) best = grid_of(high);
+  return best;
+}
 }  // namespace
 
 PackArgs Program::pack_args(const Pack& pack, const float* weight) const {
@@ -100,8 +118,16 @@ void Program::run_linear_weight_grad(const Op& op) {
   };
   WeightGradArgs args{rows, d.out, d.in, dy, x, output(op, 0), output(op, 1)};
   args.accumulate = !begins;
+  if (kernels_.weight_grad_packs_both && x.type == Type::bf16) {
+    args.x = x;
+    const Grid grid = grad_grid(d.out, d.in, kernels_, 2 * threads);
+    return pool_.run(grid.heights.count * grid.columns.count, [&](size_t job, unsigned thread) {
+      const size_t row = job / grid.columns.count, column = job % grid.columns.count;
+      kernels_.weight_grad(args, grid.heights.begin(row), grid.heights.begin(row + 1), grid.columns.begin(column), grid.columns.begin(column + 1), scratch(thread));
+    });
+  }
   // The narrower operand is packed for all jobs, and the wider one must give every thread several panels.
-  if (kernels_.pack_left && d.out < d.in && panels >= 4 * threads) {
+  if (d.out < d.in && panels >= 4 * threads) {
     args.x = x;
     args.dy_packed = pack(dy, d.out, kernels_.pack_left);
     const Pieces columns(panels, 1, 4 * threads);

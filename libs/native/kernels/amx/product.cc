@@ -1,6 +1,9 @@
-// c = a · b for bf16, in tiles; fp32 operands go to the vector kernel. If c is fp32, it holds the sums itself. If c is bf16, the sums are
-// kept in a buffer of 64 rows by one panel (16 KiB) until all of k has been added. The left operand of a slice is cut into strips once, for
-// all panels that follow.
+// c = a · b for bf16, in tiles; fp32 operands go to the vector kernel.
+//
+// If c is fp32 and needs no epilogue, the tiles begin and end in c. Otherwise the sums of a block of 32 × 32 go to a small buffer that stays
+// in L1, and are finished from there while the tiles of the next block are multiplied: a few rows after each step along k, so that the
+// processor's window of instructions always holds tile products and vector work together. The lines that a block will be written to come
+// from L3 or memory, and are asked for during its steps, as are the rows of a that follow.
 #include "kernels/amx/nest.h"
 #include "kernels/epilogue/epilogue.h"
 
@@ -10,48 +13,120 @@ void product(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_
 }
 namespace DROPSTREAM_ISA {
 
+// Finishes blocks of sums, which it keeps for one block longer than the tiles.
+template <class C>
+class Finisher {
+ public:
+  Finisher(const ProductArgs& args, size_t steps) : p_(args), share_(ceil_div(kBlock, steps)) {}
+
+  // The rows of the left operand to prefetch during the next `blocks` blocks.
+  void look_ahead(const bf16* from, size_t elements, size_t blocks, size_t steps) {
+    ahead_ = (const char*)from;
+    ahead_end_ = ahead_ + elements * sizeof(bf16);
+    ahead_share_ = ceil_div(elements * sizeof(bf16), 64 * blocks * steps);
+  }
+  // The block at row i, column j of c is multiplied now, and its sums will be at `sum`.
+  void next(const float* sum, size_t i, size_t j, size_t rows, size_t columns) { next_ = {sum, i * p_.c_stride + j, rows, columns, 0}; }
+
+  // A part of the work, once for each step of the block.
+  DS_INLINE void operator()() {
+    for (size_t line = 0; line < ahead_share_ && ahead_ < ahead_end_; line++, ahead_ += 64) __builtin_prefetch(ahead_, 0, 2);
+    for (size_t row = next_.done; row < min(next_.rows, next_.done + share_); row++) {
+      const size_t at = next_.at + row * p_.c_stride;
+      prefetch_row((C*)p_.c.at + at, next_.columns);
+      if (p_.side) with_types(p_.side, [&](auto* side) { prefetch_row(side + at, next_.columns); });
+    }
+    next_.done += share_;
+    if (last_.done < last_.rows) finish(share_);
+  }
+  // The block has been multiplied.
+  void turn() {
+    finish(last_.rows);
+    last_ = next_;
+    last_.done = 0;
+  }
+  void finish_all() {
+    finish(last_.rows);
+    last_.rows = 0;
+  }
+
+ private:
+  struct Block {
+    const float* sum = nullptr;
+    size_t at = 0, rows = 0, columns = 0, done = 0;
+  };
+
+  template <class T>
+  DS_INLINE void prefetch_row(T* row, size_t columns) {
+    __builtin_prefetch(row, 1);
+    if (((size_t)row % 64 + columns * sizeof(T)) > 64) __builtin_prefetch(row + columns - 1, 1);
+  }
+  __attribute__((noinline)) void finish(size_t rows) {
+    rows = min(rows, last_.rows - min(last_.rows, last_.done));
+    if (rows == 0) return;
+    const size_t at = last_.at + last_.done * p_.c_stride;
+    const Out side = p_.side ? p_.side + at : p_.side;
+    with_types(side, [&](auto* values) {
+      apply_epilogue(p_.epilogue, last_.sum + last_.done * kBlock, kBlock, (C*)p_.c.at + at, values, p_.c_stride, rows, last_.columns);
+    });
+    last_.done += rows;
+  }
+
+  const ProductArgs& p_;
+  size_t share_;  // rows per step
+  Block next_, last_;
+  const char *ahead_ = nullptr, *ahead_end_ = nullptr;
+  size_t ahead_share_ = 0;
+};
+
 template <class C>
 static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
   constexpr bool kFull = sizeof(C) == sizeof(float);
-  alignas(64) float waiting[kFull ? 1 : kTiledRows * kPanelWidth];
-  alignas(64) char spare[kTiledRows * kTiledDepth * sizeof(bf16)];
-  Strip left[kStrips];
+  const bool in_place = kFull && p.epilogue == Epilogue::none;
+  const size_t depth_of_pass = p.a_k_major ? kCopiedDepth : kTiledDepth, passes = ceil_div(p.k, depth_of_pass);
+  alignas(64) float sums[kTiledRows / kBlock * ceil_div(kPanelWidth, kBlock) + 1][kBlock * kBlock];
+  alignas(64) char spare[kLeftSpare], right_spare[kRightSpare];
+  Strip left[kStrips], right[kPanelStrips];
   const Pair* packed = static_cast<const Pair*>(p.b.at);
-  for (size_t i = row_begin; i < row_end; i += kTiledRows) {
-    const size_t rows = min(kTiledRows, row_end - i);
-    size_t cut_depth = p.k;  // the depth at which the strips in `left` begin
-    const auto pass = [&](size_t depth, size_t panel) {
-      const size_t slice = min(kTiledDepth, p.k - depth), j = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j);
-      if (cut_depth != depth) {
+  Nothing nothing;
+  Finisher<C> finisher(p, tiles_in(min(p.k, depth_of_pass), kTileDepth));
+  size_t turn = 0;  // with one pass, two buffers alternate; with more, every block of the panel keeps its own until the last pass
+  for (size_t i0 = row_begin; i0 < row_end; i0 += kTiledRows) {
+    const size_t rows = min(kTiledRows, row_end - i0);
+    for (size_t panel = panel_begin; panel < panel_end; panel++) {
+      const size_t j0 = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j0), width = panel_stride(p.n, panel);
+      for (size_t depth = 0; depth < p.k; depth += depth_of_pass) {
+        const size_t slice = min(depth_of_pass, p.k - depth), steps = tiles_in(slice, kTileDepth);
         if (p.a_k_major)
-          strips_of(rows, slice, static_cast<const Pair*>(p.a.at) + depth / 2 * p.a_stride + i, p.a_stride, spare, left);
-        else
-          strips_of(rows, slice, p.a.halves() + i * p.a_stride + depth, p.a_stride, spare, left);
-        cut_depth = depth;
+          strips_of(rows, slice, static_cast<const Pair*>(p.a.at) + depth / 2 * p.a_stride + i0, p.a_stride, spare, left);
+        else if (passes > 1 || panel == panel_begin)
+          strips_of(rows, slice, p.a.halves() + i0 * p.a_stride + depth, p.a_stride, spare, left);
+        if (passes == 1 && panel == panel_begin && p.a_stride == p.k && !p.a_k_major && i0 + rows < row_end)
+          finisher.look_ahead(p.a.halves() + (i0 + rows) * p.k, min(kTiledRows, row_end - i0 - rows) * p.k,
+                              ceil_div(rows, kBlock) * ceil_div((panel_end - panel) * kPanelWidth, kBlock), steps);
+        right_strips(slice, packed + j0 * steps_of<Pair>(p.k) + depth / 2 * width, width, right_spare, right);
+        size_t block = 0;
+        for (size_t j = 0; j < columns; j += kBlock)
+          for (size_t i = 0; i < rows; i += kBlock, block++) {
+            const size_t tall = min(kBlock, rows - i), wide = min(kBlock, columns - j);
+            float* const at = kFull ? (float*)c + (i0 + i) * p.c_stride + j0 + j : nullptr;
+            const Place matrix{at, p.c_stride, tall, wide}, bias{p.bias ? (float*)p.bias + j0 + j : nullptr, 0, tall, wide};
+            const Place buffer{passes > 1 ? sums[block] : sums[turn++ % 2], kBlock, kBlock, kBlock};
+            const Place& to = in_place ? matrix : buffer;
+            const Place& from = depth > 0 ? to : p.accumulate ? matrix : bias;
+            if (in_place || depth + slice < p.k) {
+              multiply_block(tall, wide, steps, left + i / kTile, right + j / kTile, from, to, nothing);
+              continue;
+            }
+            finisher.next(buffer.at, i0 + i, j0 + j, tall, wide);
+            multiply_block(tall, wide, steps, left + i / kTile, right + j / kTile, from, to, finisher);
+            finisher.turn();
+            if (passes > 1) finisher.finish_all();
+          }
       }
-      C* block = c + i * p.c_stride + j;
-      float* sum = kFull ? (float*)block : waiting;
-      const size_t sum_stride = kFull ? p.c_stride : kPanelWidth, width = panel_stride(p.n, panel);
-      const bool last = depth + slice == p.k;
-      const Out side = p.side ? p.side + (i * p.c_stride + j) : p.side;
-      if (side && last) with_types(side, [&](auto* values) { prefetch_block(values, p.c_stride, rows, columns); });
-      bool accumulate = p.accumulate || depth > 0;
-      if (p.bias && !accumulate) {
-        for (size_t row = 0; row < rows; row++) memcpy(sum + row * sum_stride, p.bias + j, columns * sizeof(float));
-        accumulate = true;
-      }
-      tile_panel(rows, slice, left, packed + j * steps_of<Pair>(p.k) + depth / 2 * width, width, sum, sum_stride, columns, accumulate);
-      if (!last || (kFull && p.epilogue == Epilogue::none)) return;
-      with_types(side, [&](auto* values) { apply_epilogue(p.epilogue, sum, sum_stride, block, values, p.c_stride, rows, columns); });
-    };
-    if constexpr (kFull) {
-      for (size_t depth = 0; depth < p.k; depth += kTiledDepth)
-        for (size_t panel = panel_begin; panel < panel_end; panel++) pass(depth, panel);
-    } else {
-      for (size_t panel = panel_begin; panel < panel_end; panel++)
-        for (size_t depth = 0; depth < p.k; depth += kTiledDepth) pass(depth, panel);
     }
   }
+  finisher.finish_all();
 }
 
 void product(const ProductArgs& p, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {

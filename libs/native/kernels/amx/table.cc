@@ -1,5 +1,5 @@
 // The kernel table of DROPSTREAM_BASE, but with products of bf16 in tiles.
-#include "kernels/amx/nest.h"
+#include "kernels/amx/grad-slice.h"
 
 namespace dropstream {
 namespace DROPSTREAM_BASE {
@@ -14,11 +14,11 @@ const KernelTable& kernel_table() {
   static const KernelTable table = [] {
     KernelTable t = DROPSTREAM_BASE::kernel_table();
     t.isa = DS_TEXT(DROPSTREAM_ISA);
-    t.pack_left = nullptr;  // each job makes the tiles of the slices of dy that it uses
+    t.weight_grad_packs_both = true;
     t.product = product;
-    t.product_rows = kTile;
-    t.weight_grad_rows = kTiledRows;
-    t.weight_grad_scratch = kWeightGradSlice * kTiledRows;
+    t.product_rows = kBlock;
+    t.weight_grad_rows = kGradRows;
+    t.weight_grad_scratch = 2 * kSliceFloats;
     t.weight_grad = weight_grad;
     t.attention = attention;
     t.attention_scratch = attention_scratch;
