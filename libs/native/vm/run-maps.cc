@@ -7,6 +7,8 @@ namespace dropstream {
 
 namespace {
 constexpr size_t kChannelsPerJob = 64;  // for a convolution's weight gradient, where every channel has its own sum
+// Tokens that one call of a transpose moves: the kernel's squares on every instruction set, and whole cache lines of y, which no two threads share.
+constexpr size_t kTokensPerPiece = 32;
 }  // namespace
 
 size_t Program::map_shared_floats(const Op& op) const {
@@ -22,12 +24,11 @@ void Program::run_transpose_tokens(const Op& op) {
   const Dims& d = op.dims;
   const In x = in(op, 0);
   const Out y = out(op, 0);
-  // Pieces of 16 tokens are whole vectors on every instruction set, so no cache line of y is written by two threads.
-  const size_t pieces = ceil_div(d.tokens, 16);
-  spread(samples(op) * pieces, kGrain / (16 * d.width) + 1, [&](size_t begin, size_t end, unsigned) {
+  const size_t pieces = ceil_div(d.tokens, kTokensPerPiece);
+  spread(samples(op) * pieces, kGrain / (kTokensPerPiece * d.width) + 1, [&](size_t begin, size_t end, unsigned) {
     for (size_t at = begin; at < end; at++) {
-      const size_t sample = at / pieces * d.tokens * d.width, first = at % pieces * 16;
-      kernels_.transpose(x + sample, d.tokens, d.width, y + sample, first, std::min(d.tokens, first + 16));
+      const size_t sample = at / pieces * d.tokens * d.width, first = at % pieces * kTokensPerPiece;
+      kernels_.transpose(x + sample, d.tokens, d.width, y + sample, first, std::min(d.tokens, first + kTokensPerPiece));
     }
   });
 }
