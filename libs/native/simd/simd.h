@@ -72,8 +72,7 @@ typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));
 // word 16, which is zero, because a load of 256 bits clears the rest of its register. (A mask that clears it costs as much as the shuffle on
 // Intel, where compilers copy it anew to a mask register, through port 5, for every vector.)
 DS_INLINE Vec widen(HalfVec halves) {
-  const __m512i place =
-      _mm512_set_epi16(15, 16, 14, 16, 13, 16, 12, 16, 11, 16, 10, 16, 9, 16, 8, 16, 7, 16, 6, 16, 5, 16, 4, 16, 3, 16, 2, 16, 1, 16, 0, 16);
+  const __m512i place = _mm512_set_epi16(15, 16, 14, 16, 13, 16, 12, 16, 11, 16, 10, 16, 9, 16, 8, 16, 7, 16, 6, 16, 5, 16, 4, 16, 3, 16, 2, 16, 1, 16, 0, 16);
   return (Vec)_mm512_permutexvar_epi16(place, _mm512_zextsi256_si512((__m256i)halves));
 }
 #elif DROPSTREAM_ISA_neon

@@ -23,8 +23,7 @@ static DS_INLINE void transpose_strip(const X* x, size_t height, size_t first, s
 #pragma GCC unroll 16
       for (size_t i = 0; i < kLanes; i++) store(out + i * rows, square[i]);
     } else {
-      for (size_t i = 0; i < kLanes; i++)
-        square[i] = i < height ? width < kLanes ? load_part(x + i * columns + c, width) : load(x + i * columns + c) : zero();
+      for (size_t i = 0; i < kLanes; i++) square[i] = i < height ? width < kLanes ? load_part(x + i * columns + c, width) : load(x + i * columns + c) : zero();
       transpose_lanes(square);
       for (size_t i = 0; i < width; i++) height < kLanes ? store_part(out + i * rows, square[i], height) : store(out + i * rows, square[i]);
     }
