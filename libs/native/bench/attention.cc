@@ -51,7 +51,8 @@ void window(const KernelTable& k, size_t side, size_t heads, size_t head_dim, si
                tokens = samples * side * side;
   const size_t jobs = samples * windows * heads, entries = 169 * heads, together = 8, groups = (samples * windows + together - 1) / together;
   Floats qkv(tokens * 3 * width), out(tokens * width), lse(jobs * n), dout(tokens * width), dqkv(tokens * 3 * width), table(entries), partial(groups * entries);
-  Floats bias(heads * n * k.window_stride(window, kType<T>)), scratch(k.window_scratch(window, head_dim, kType<T>) + k.window_grad_scratch(window, head_dim, kType<T>));
+  Floats bias(heads * n * k.window_stride(window, kType<T>)),
+      scratch(k.window_scratch(window, head_dim, kType<T>) + k.window_grad_scratch(window, head_dim, kType<T>));
   for (size_t h = 0; h < heads; h++) k.window_bias(table, window, heads, h, kType<T>, bias + h * n * k.window_stride(window, kType<T>));
   qkv.narrow<T>();
   dout.narrow<T>();

@@ -72,8 +72,7 @@ class ColumnSoftmax {
       }
       constexpr size_t kHalf = kAcross / 2;
 #pragma GCC unroll 8
-      for (size_t i = 0; i < kAcross; i++)
-        store((float*)(tiles + i / kHalf * stride * kCell) + i % kHalf * kLanes, pair_up<float>(e[0][i], e[1][i]));
+      for (size_t i = 0; i < kAcross; i++) store((float*)(tiles + i / kHalf * stride * kCell) + i % kHalf * kLanes, pair_up<float>(e[0][i], e[1][i]));
     }
   }
   // Each column's ln Σ exp(score), and 1/Σ of its probabilities.

@@ -14,9 +14,7 @@ size_t window_grad_scratch(size_t window, size_t head_dim, Type type);
 }  // namespace DROPSTREAM_BASE
 namespace DROPSTREAM_ISA {
 
-size_t window_stride(size_t window, Type type) {
-  return type == Type::fp32 ? DROPSTREAM_BASE::window_stride(window, type) : round_up(window * window, kBlock);
-}
+size_t window_stride(size_t window, Type type) { return type == Type::fp32 ? DROPSTREAM_BASE::window_stride(window, type) : round_up(window * window, kBlock); }
 
 // bias[key][query] = log2 e · table[(y_query − y_key + w − 1)(2w − 1) + (x_query − x_key + w − 1)][head], transposed like the scores.
 void window_bias(const float* table, size_t window, size_t heads, size_t head, Type type, float* bias) {
@@ -76,7 +74,7 @@ DS_INLINE void with_regions(const WindowArgs& p, const Window& w, float* regions
 DS_INLINE TiledHead<WindowPlace> window_head(const WindowArgs& p, const Window& w, size_t job, const uint32_t* token) {
   const size_t n = p.window * p.window, width = p.heads * p.head_dim, at = w.sample * p.height * p.width * width, channel = w.head * p.head_dim;
   const bf16* q = p.qkv.halves() + 3 * at + channel;
-  TiledHead<WindowPlace> head{n, p.head_dim, {token}, p.scale, p.site.scale, q, q + width, q + 2 * width, 3 * width, p.out.halves() + at + channel,
+  TiledHead<WindowPlace> head{n,     p.head_dim,     {token}, p.scale, p.site.scale, q, q + width, q + 2 * width, 3 * width, p.out.halves() + at + channel,
                               width, p.lse + job * n};
   if (p.dqkv) {
     head.dout = p.dout.halves() + at + channel;
@@ -112,9 +110,8 @@ void window_attention(const WindowArgs& p, size_t job_begin, size_t job_end, flo
     const Places places(p, w);
     const auto kept = [&](size_t begin, size_t queries) { return KeptPlaces(p, w, begin, queries, s.bits); };
     with_regions(p, w, regions, [&](auto joined) {
-      forward_head(window_head(p, w, job, places.token), s, kept, [&](size_t begin) {
-        return WindowBias<decltype(joined)::kValue>(p.bias + w.head * n * stride, stride, regions, begin, nullptr);
-      });
+      forward_head(window_head(p, w, job, places.token), s, kept,
+                   [&](size_t begin) { return WindowBias<decltype(joined)::kValue>(p.bias + w.head * n * stride, stride, regions, begin, nullptr); });
     });
   }
 }
@@ -133,9 +130,8 @@ void window_attention_grad(const WindowArgs& p, size_t samples, size_t job, floa
     const Places places(p, w);
     const auto kept = [&](size_t begin, size_t queries) { return KeptPlaces(p, w, begin, queries, s.bits); };
     with_regions(p, w, regions, [&](auto joined) {
-      backward_head(window_head(p, w, at * p.heads + head, places.token), s, kept, [&](size_t begin) {
-        return WindowBias<decltype(joined)::kValue>(p.bias + head * n * stride, stride, regions, begin, total);
-      });
+      backward_head(window_head(p, w, at * p.heads + head, places.token), s, kept,
+                    [&](size_t begin) { return WindowBias<decltype(joined)::kValue>(p.bias + head * n * stride, stride, regions, begin, total); });
     });
   }
   scatter_total(p, head, total, stride, p.partial + group * (2 * p.window - 1) * (2 * p.window - 1) * p.heads);
