@@ -36,7 +36,8 @@ void products(const KernelTable& k, size_t m, size_t depth, size_t n) {
   const bool packs_both = k.weight_grad_packs_both && type == Type::bf16;
   if (packs_both) gradient.x = as(x);
   const double weight = best_seconds([&] {
-    for (size_t i = 0; i < n; i += k.weight_grad_rows) k.weight_grad(gradient, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
+    for (size_t i = 0; i < n; i += k.weight_grad_rows)
+      k.weight_grad(gradient, i, i + k.weight_grad_rows < n ? i + k.weight_grad_rows : n, 0, x_panels, scratch);
   });
   const double work = 2.0 * (double)(m * n * depth);
   const std::string shape = std::to_string(m) + " x " + std::to_string(depth) + " x " + std::to_string(n);

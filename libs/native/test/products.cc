@@ -131,8 +131,7 @@ void weight_grad_case(const KernelTable& k, Random& random, Type type, size_t r,
   }
   check_close(name, weight, expected.c, 1e-6, 3e-6, &expected.magnitude);
   check_close(name + " bias", bias, sums, 1e-6 * (double)r, 1e-5);
-  for (size_t i = 0; i < m; i += k.weight_grad_rows)
-    k.weight_grad(args_of(whole, whole_bias), i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
+  for (size_t i = 0; i < m; i += k.weight_grad_rows) k.weight_grad(args_of(whole, whole_bias), i, std::min(m, i + k.weight_grad_rows), 0, panels, scratch);
   check_same_bits(name + " in other pieces", weight, whole);
   check_same_bits(name + " bias in other pieces", bias, whole_bias);
   // The result is stored over the old contents, with the bits of adding it to zeros.
@@ -227,8 +226,8 @@ void test_products(const KernelTable& k) {
   for (const Type type : kTypes) {
     for (const Type stored : kTypes) product_cases(k, random, type, stored);
     weight_grad_case(k, random, type, 601, 50, 64);
-    weight_grad_case(k, random, type, 290, 300, 70);  // more rows and columns than a job of tiles rearranges at a time
-    weight_grad_case(k, random, type, 33, 20, 330);
+    weight_grad_case(k, random, type, 290, 400, 70);  // more rows and columns than a job of tiles rearranges at a time
+    weight_grad_case(k, random, type, 1100, 20, 330);
     for (int i = 0; i < 25; i++) weight_grad_case(k, random, type, random.upto(1, 300), random.upto(1, 100), random.upto(1, 150));
     for (const size_t depth : {2u, 3u, 7u, 40u}) special_case(k, type, 9, depth, 70);
   }

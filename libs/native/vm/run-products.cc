@@ -120,10 +120,11 @@ void Program::run_linear_weight_grad(const Op& op) {
   args.accumulate = !begins;
   if (kernels_.weight_grad_packs_both && x.type == Type::bf16) {
     args.x = x;
-    const Grid grid = grad_grid(d.out, d.in, kernels_, 2 * threads);
+    const Grid grid = grad_grid(d.out, d.in, kernels_, threads);
     return pool_.run(grid.heights.count * grid.columns.count, [&](size_t job, unsigned thread) {
       const size_t row = job / grid.columns.count, column = job % grid.columns.count;
-      kernels_.weight_grad(args, grid.heights.begin(row), grid.heights.begin(row + 1), grid.columns.begin(column), grid.columns.begin(column + 1), scratch(thread));
+      kernels_.weight_grad(args, grid.heights.begin(row), grid.heights.begin(row + 1), grid.columns.begin(column), grid.columns.begin(column + 1),
+                           scratch(thread));
     });
   }
   // The narrower operand is packed for all jobs, and the wider one must give every thread several panels.

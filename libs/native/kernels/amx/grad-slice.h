@@ -8,7 +8,7 @@ namespace dropstream {
 namespace DROPSTREAM_ISA {
 
 // The largest part of weight that one slice serves, and its depth. Rows are a multiple of kBlock and of the vector kernel's kRowBlock.
-constexpr size_t kGradRows = 288, kGradColumns = 256, kGradDepth = 256;
+constexpr size_t kGradRows = 384, kGradColumns = 256, kGradDepth = 512;
 constexpr size_t kSliceFloats = (kGradRows + kGradColumns) * kGradDepth / 2;
 static_assert(kGradRows % kBlock == 0 && kGradRows % kRowBlock == 0, "one weight_grad_rows serves both types");
 constexpr size_t kStripColumns = 64;  // columns of x in one piece of memory
@@ -55,7 +55,14 @@ class Slice {
  public:
   // dy and x begin at the slice's first row and column of weight, with m and n elements from row to row.
   Slice(const bf16* dy, size_t m, size_t rows, const bf16* x, size_t n, size_t columns, float* memory)
-      : dy_(dy), x_(x), m_(m), n_(n), rows_(rows), columns_(columns), left_memory_((char*)memory), right_memory_((Pair*)(memory + kGradRows * kGradDepth / 2)) {}
+      : dy_(dy),
+        x_(x),
+        m_(m),
+        n_(n),
+        rows_(rows),
+        columns_(columns),
+        left_memory_((char*)memory),
+        right_memory_((Pair*)(memory + kGradRows * kGradDepth / 2)) {}
 
   size_t steps() const { return steps_; }
   const Strip* left(size_t row) const { return left_ + row / kTile; }
@@ -94,7 +101,8 @@ class Slice {
       const size_t begin = step_ * kTileDepth, deep = min(kTileDepth, depth_ - begin);
       look_ahead();
       if (lane_ < row_blocks_)
-        transpose(dy_ + (first_ + begin) * m_ + lane_ * kBlock + piece_ * 8, deep, (bf16*)(left_memory_ + (lane_ * steps_ + step_) * 2 * kTileBytes) + piece_ * 8 * kTileDepth);
+        transpose(dy_ + (first_ + begin) * m_ + lane_ * kBlock + piece_ * 8, deep,
+                  (bf16*)(left_memory_ + (lane_ * steps_ + step_) * 2 * kTileBytes) + piece_ * 8 * kTileDepth);
       else
         pair_up_rows(lane_ - row_blocks_, begin + piece_ * 8);
       if (++piece_ < 4) continue;

@@ -33,7 +33,7 @@ constexpr size_t kStrips = kTiledRows / kTile, kPanelStrips = ceil_div(kPanelWid
 DS_INLINE size_t tiles_in(size_t n, size_t size) { return (n + size - 1) / size; }
 
 // The tiles of 16 rows of a left operand, or of 16 columns of a right one, along k: `whole` tiles in place, `step` bytes apart from `at`
-// on, and then copied tiles from `tail` on.
+// on, and then one copied tile at `tail`.
 struct Strip {
   const char* at;
   size_t row, step;  // bytes
@@ -46,6 +46,25 @@ struct Strip {
       tiles.template load<N>(at + step_index * step, row);
     else
       tiles.template load<N>(tail, 64);
+  }
+};
+
+// Loads the tiles of a strip one after another.
+struct Cursor {
+  const char* at;
+  size_t row, step;
+  DS_INLINE explicit Cursor(const Strip& strip) : at(strip.at), row(strip.row), step(strip.step) {}
+
+  template <int N>
+  DS_INLINE void load(Tiles& tiles) {
+    tiles.template load<N>(at, row);
+    at += step;
+  }
+  // Goes on with the copied tile if the strip has one for this step, which must then be the last.
+  DS_INLINE void end(const Strip& strip, size_t step_index) {
+    if (step_index < strip.whole) return;
+    at = strip.tail;
+    row = 64;
   }
 };
 
@@ -142,16 +161,25 @@ __attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const
   if constexpr (Columns == 2) Sum<1>::begin(tiles, from);
   if constexpr (Rows == 2) Sum<2>::begin(tiles, from);
   if constexpr (Rows == 2 && Columns == 2) Sum<3>::begin(tiles, from);
+  Cursor a0(left[0]), a1(left[Rows - 1]), b0(right[0]), b1(right[Columns - 1]);
+  // The last step differs from the others if it is copied.
+  const size_t whole = min(min(left[0].whole, left[Rows - 1].whole), min(right[0].whole, right[Columns - 1].whole));
   for (size_t step = 0; step < steps; step++) {
-    right[0].load<6>(tiles, step);
-    left[0].load<4>(tiles, step);
+    if (step == whole) {
+      a0.end(left[0], step);
+      a1.end(left[Rows - 1], step);
+      b0.end(right[0], step);
+      b1.end(right[Columns - 1], step);
+    }
+    b0.load<6>(tiles);
+    a0.load<4>(tiles);
     tiles.template multiply<0, 0>();
     if constexpr (Columns == 2) {
-      right[1].load<7>(tiles, step);
+      b1.load<7>(tiles);
       tiles.template multiply<0, 1>();
     }
     if constexpr (Rows == 2) {
-      left[1].load<5>(tiles, step);
+      a1.load<5>(tiles);
       tiles.template multiply<1, 0>();
       if constexpr (Columns == 2) tiles.template multiply<1, 1>();
     }

@@ -52,7 +52,7 @@ static void area_of(const WeightGradArgs& p, size_t m, size_t rows, size_t n, si
   // Slices of about the same depth: the sums are loaded and stored for each.
   const size_t depth = round_up(ceil_div(p.r, ceil_div(p.r, kGradDepth)), kTileDepth);
   Slice slices[2] = {{p.dy.halves() + m, p.m, rows, p.x.halves() + n, p.n, columns, scratch},
-                           {p.dy.halves() + m, p.m, rows, p.x.halves() + n, p.n, columns, scratch + kSliceFloats}};
+                     {p.dy.halves() + m, p.m, rows, p.x.halves() + n, p.n, columns, scratch + kSliceFloats}};
   slices[0].begin(0, min(depth, p.r), 1);
   slices[0].finish();
   const size_t blocks = ceil_div(rows, kBlock) * ceil_div(columns, kBlock);
