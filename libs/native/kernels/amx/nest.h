@@ -68,10 +68,20 @@ struct Cursor {
   }
 };
 
-// Fills one tile from `rows` rows of `bytes` bytes and pads it with zeros.
+// Fills one tile from `rows` rows of `bytes` bytes and pads it with zeros. Vectors under a mask: products whose depth is no multiple of 32
+// (40, 80, 196 of Swin, ConvNeXt and Mixer) copy the last tile of every panel for every 64 rows, and calls of memcpy took half as long as the
+// products did.
 DS_INLINE void fill_tile(char* tile, const void* from, size_t stride, size_t rows, size_t bytes) {
+#if DROPSTREAM_ISA_avx512
+  const __mmask64 present = bytes < 64 ? (__mmask64{1} << bytes) - 1 : ~__mmask64{0};
+  for (size_t i = 0; i < kTile; i++) {
+    const __mmask64 mask = i < rows ? present : 0;
+    _mm512_storeu_si512(tile + i * 64, _mm512_maskz_loadu_epi8(mask, static_cast<const char*>(from) + i * stride));
+  }
+#else
   memset(tile, 0, kTileBytes);
   for (size_t i = 0; i < min(rows, kTile); i++) memcpy(tile + i * 64, static_cast<const char*>(from) + i * stride, min(bytes, size_t{64}));
+#endif
 }
 
 // The bytes of `spare` for the strips of a left operand: all of it, or its last rows and the last tile of each other strip.
@@ -149,7 +159,8 @@ struct Sum {
     if (rows == kTile && columns == kTile) return tiles.template store<N>(at, to.stride * sizeof(float));
     alignas(64) char edge[kTileBytes];
     tiles.template store<N>(edge, 64);
-    for (size_t i = 0; i < rows; i++) memcpy(at + i * to.stride, edge + i * 64, columns * sizeof(float));
+    for (size_t i = 0; i < rows; i++)
+      for_vectors(columns, [&](size_t j, auto io) { io.put(at + i * to.stride + j, io.get((const float*)(edge + i * 64) + j)); });
   }
 };
 
