@@ -8,6 +8,7 @@ import { StoreUnavailable } from '#storage/object-store.js';
 import { FairQueue } from './fair-queue.js';
 import type { ProjectShares } from './fair-share.js';
 import { type Membership, Memberships } from './memberships.js';
+import { ProjectLimits } from './project-limits.js';
 import { keyOfEntry, type QueueEntry } from './queue-entry.js';
 import { comesBefore, type Hint } from './queue-hints.js';
 import { type Candidate, QueueSurvey, type QueueSurveyOptions, type Survey } from './queue-survey.js';
@@ -31,7 +32,7 @@ export interface ClaimantOptions extends ReadinessOptions, Omit<QueueSurveyOptio
    * another worker was faster. Must not throw when the work itself fails.
    */
   readonly work: (entry: QueueEntry, seenFence: number, stopping: AbortSignal) => Promise<boolean>;
-  /** Number of workers that do work which has an owner, those that have joined included; default 1. Asked only for projects with a limit. */
+  /** See ProjectLimitsOptions. */
   readonly workersOf?: (entry: QueueEntry, signal: AbortSignal) => Promise<number>;
   /**
    * Joins the work of another owner, which has asked for members, until that ends or the membership is to be left. Resolves to false if it could not
@@ -56,6 +57,7 @@ export class Claimant {
   readonly #stopping = new AbortController();
   readonly #active = new Map<string, { readonly entry: QueueEntry; readonly done: Promise<void> }>();
   readonly #fair: FairQueue;
+  readonly #limits: ProjectLimits;
   readonly #survey: QueueSurvey;
   readonly #readiness: Readiness;
   readonly #memberships: Memberships;
@@ -73,6 +75,7 @@ export class Claimant {
     this.#options = options;
     this.#random = options.random ?? Math.random;
     this.#fair = new FairQueue(options.shares, keyOfEntry);
+    this.#limits = new ProjectLimits({ limitOf: (project) => this.#fair.limitOf(project), workersOf: options.workersOf });
     this.#survey = new QueueSurvey({ ...options, random: this.#random, knowsEnded: options.knowsEnded ?? false });
     this.#readiness = new Readiness(options);
     this.#memberships = new Memberships({ ...options, random: this.#random });
@@ -210,19 +213,10 @@ export class Claimant {
     return { verdict: 'now', isWaiting };
   }
 
-  /** Whether a project may have one more worker. Of several processes that find this at the same time, each may be one more. */
-  async #isWithinLimit({ project }: QueueEntry, { owned }: Survey, signal: AbortSignal): Promise<boolean> {
-    const limit = this.#fair.limitOf(project);
-    if (limit === Number.POSITIVE_INFINITY) return true;
-    const done = new Map(owned.filter((entry) => entry.project === project).map((entry) => [keyOfEntry(entry), entry]));
-    for (const [key, { entry }] of this.#active) if (entry.project === project) done.set(key, entry);
+  #isWithinLimit({ project }: QueueEntry, { owned }: Survey, signal: AbortSignal): Promise<boolean> {
     // A worker that is a member does nothing else before it has left.
-    let workers = this.#isFull ? -this.#memberships.in(project) : 0;
-    for (const entry of done.values()) {
-      if (workers + 1 > limit) return false;
-      workers += (await this.#options.workersOf?.(entry, signal)) ?? 1;
-    }
-    return workers < limit;
+    const free = this.#isFull ? this.#memberships.in(project) : 0;
+    return this.#limits.hasRoom(project, [...owned, ...[...this.#active.values()].map(({ entry }) => entry)], free, signal);
   }
 
   /** The first of what waits for members that this worker may join. */
