@@ -14,7 +14,7 @@ const [TTL_MS, SILENCE_MS] = [2000, 2000];
 /** Longer than the others are patient. */
 const AWAY_MS = 3500;
 const soon = { timeoutMs: 30_000 };
-const longest = { run: 180_000, progress: 60_000 };
+const longest = { run: 600_000, progress: 120_000 };
 
 export interface StormPlace {
   readonly trainer: Trainer;
