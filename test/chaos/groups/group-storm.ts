@@ -46,7 +46,20 @@ async function startWorker(at: StormPlace, place: number): Promise<Worker> {
   const { storeUri, data, networks } = at;
   const name = `w${++started}`;
   const host = networks.hostOf(place);
-  const argv = ['--role', 'worker', '--store', storeUri, '--data', data, '--instance', name, '--host', host, '--allow-remote', '--allow-anonymous'];
+  const argv = [
+    '--role',
+    'worker',
+    '--store',
+    storeUri,
+    '--data',
+    data,
+    '--instance',
+    name,
+    '--host',
+    host,
+    '--allow-remote',
+    '--allow-anonymous',
+  ];
   const quick = ['--poll-ms', '50', '--lease-ttl-ms', String(TTL_MS), '--backoff-ms', '50', '--member-silence-ms', String(SILENCE_MS)];
   const service = await startService(
     { after: at.after } as never,
@@ -110,7 +123,6 @@ export async function groupStorm(at: StormPlace, runId: string, spec: RunSpec, p
 
 class GroupStorm {
   #workers: Worker[] = [];
-  #step = 0;
   #leader = '';
   /** What brings those back that are frozen or cut off. */
   readonly #mending = new Set<Promise<void>>();
@@ -127,13 +139,12 @@ class GroupStorm {
   /** Waits until so many steps more are recorded. @returns false if the run has ended */
   async progress(steps: number): Promise<boolean> {
     let ended = false;
-    const goal = this.#step + steps;
+    const { run } = await this.at.trainer.getRun({ name: this.run }, soon);
+    const goal = Number(run!.step) + steps;
     const seen = ({ event }: RunEvent): boolean => {
       if (event?.$case === 'claimed') this.#leader = instanceOf(event.value.worker);
       if (event?.$case === 'state' && event.value.state === RunState.SUCCEEDED) ended = true;
-      const last = event?.$case === 'steps' ? event.value.steps.at(-1) : undefined;
-      if (last !== undefined) this.#step = Number(last.step);
-      return last !== undefined && this.#step >= goal;
+      return event?.$case === 'steps' && event.value.steps.some(({ step }) => Number(step) >= goal);
     };
     await follow(this.at.trainer, this.run, seen, longest.progress);
     return !ended;
