@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, type TestContext, test } from 'node:test';
 import { collectivesAvailable } from '#collectives/index.js';
-import { Unavailable } from '#errors/errors.js';
 import { Precision } from '#protocol/dropstream/v1/engine_types.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type GroupRecord, type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type ServiceProcess, sourceFlags, startService } from '../support/processes.js';
-import { batchesOf, follow, lossesOf, type Trainer, TrainingServices } from '../support/training-services.js';
+import { batchesOf, followAgain as follow, lossesOf, type Trainer, TrainingServices } from '../support/training-services.js';
 
 const found = collectivesAvailable();
 const skip = found.available ? false : `no Gloo: ${found.reason}`;
@@ -59,18 +58,8 @@ function worker(t: Pick<TestContext, 'after'>, name: string, env: Record<string,
 const groupsOf = (events: readonly RunEvent[]): GroupRecord[] =>
   events.flatMap(({ event }) => (event?.$case === 'group' ? [event.value] : []));
 
-/** All events of a run that ends. A connection that is dropped while the machine is busy is made again, as every watcher of a run does. */
-async function eventsOf(name: string, timeoutMs: number, times = 3): Promise<RunEvent[]> {
-  try {
-    return await follow(trainer, name, undefined, timeoutMs);
-  } catch (error) {
-    if (!(error instanceof Unavailable) || times === 1) throw error;
-    return await eventsOf(name, timeoutMs, times - 1);
-  }
-}
-
 async function historyOf(name: string, timeoutMs = 120_000): Promise<History> {
-  const events = await eventsOf(name, timeoutMs);
+  const events = await follow(trainer, name, undefined, timeoutMs);
   const { run } = await trainer.getRun({ name }, soon);
   assert.equal(run?.state, RunState.SUCCEEDED, run?.failure);
   const { checkpoint } = await trainer.getCheckpoint({ name: `${name}/checkpoints/latest` }, soon);

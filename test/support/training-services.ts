@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AllowedRoots } from '#data/datasets/allowed-roots.js';
 import { indexDataset } from '#data/datasets/index-dataset.js';
+import { Unavailable } from '#errors/errors.js';
 import { EvaluatorServiceClient, type EvaluatorServiceService } from '#protocol/dropstream/v1/evaluator.js';
 import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { SchedulerServiceClient, type SchedulerServiceService } from '#protocol/dropstream/v1/scheduler.js';
@@ -170,6 +171,17 @@ export async function follow(
     if (until(event)) break;
   }
   return events;
+}
+
+/** The same, over a connection that is made again if it is dropped while the machine is busy, as every watcher of a run does. `until` sees events again then. */
+export async function followAgain(...args: Parameters<typeof follow>): Promise<RunEvent[]> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await follow(...args);
+    } catch (error) {
+      if (!(error instanceof Unavailable) || tries === 5) throw error;
+    }
+  }
 }
 
 /** The loss of every step of the run's history: what a later attempt did again replaces what an earlier one did. */

@@ -4,7 +4,7 @@ import type { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type RunEvent, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { instanceOf } from '#work/instance.js';
 import { type ServiceProcess, startService } from '../../support/processes.js';
-import { batchesOf, follow, lossesOf, type Trainer } from '../../support/training-services.js';
+import { batchesOf, followAgain as follow, lossesOf, type Trainer } from '../../support/training-services.js';
 import type { GroupFault, GroupFaultKind } from './group-plan.js';
 import type { Networks } from './networks.js';
 
