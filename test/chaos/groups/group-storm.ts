@@ -71,7 +71,7 @@ async function startWorker(at: StormPlace, place: number): Promise<Worker> {
   return { name, place, service };
 }
 
-export async function resultOf({ trainer }: StormPlace, name: string): Promise<RunResult & { readonly events: readonly RunEvent[] }> {
+async function resultOf({ trainer }: StormPlace, name: string): Promise<RunResult & { readonly events: readonly RunEvent[] }> {
   const events = await follow(trainer, name, undefined, longest.run);
   const { run } = await trainer.getRun({ name }, soon);
   if (run?.state !== RunState.SUCCEEDED) throw new Error(`${name} ended in state ${run?.state}: ${run?.failure}`);
