@@ -7,10 +7,10 @@
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// The largest part of weight that one slice serves, and its depth. Rows are a multiple of kBlock and of the vector kernel's kRowBlock.
-constexpr size_t kGradRows = 384, kGradColumns = 256, kGradDepth = 512;
-constexpr size_t kSliceFloats = (kGradRows + kGradColumns) * kGradDepth / 2;
-static_assert(kGradRows % kBlock == 0 && kGradRows % kRowBlock == 0, "one weight_grad_rows serves both types");
+// The largest part of weight that one slice serves, and its depth. Rows are a multiple of kTileBlock and of the vector kernel's kRowBlock.
+constexpr size_t kSliceRows = 384, kSliceColumns = 256, kSliceDepth = 512;
+constexpr size_t kSliceFloats = (kSliceRows + kSliceColumns) * kSliceDepth / 2;
+static_assert(kSliceRows % kTileBlock == 0 && kSliceRows % kRowBlock == 0, "one weight_grad_rows serves both types");
 constexpr size_t kStripColumns = 64;  // columns of x in one piece of memory
 
 // to[8][32] = the transpose of from[32][8], which has `stride` elements from row to row. Loads put four parts of 16 bytes, from rows that are
@@ -62,7 +62,7 @@ class Slice {
         rows_(rows),
         columns_(columns),
         left_memory_((char*)memory),
-        right_memory_((Pair*)(memory + kGradRows * kGradDepth / 2)) {}
+        right_memory_((Pair*)(memory + kSliceRows * kSliceDepth / 2)) {}
 
   size_t steps() const { return steps_; }
   const Strip* left(size_t row) const { return left_ + row / kTile; }
@@ -74,7 +74,7 @@ class Slice {
     depth_ = depth;
     steps_ = tiles_in(depth, kTileDepth);
     step_ = lane_ = piece_ = 0;
-    row_blocks_ = ceil_div(rows_, kBlock);
+    row_blocks_ = ceil_div(rows_, kTileBlock);
     lanes_ = row_blocks_ + ceil_div(columns_, kStripColumns);
     share_ = ceil_div(4 * lanes_ * steps_, times);
     // The two tiles of a block of 32 rows are neighbours.
@@ -101,7 +101,7 @@ class Slice {
       const size_t begin = step_ * kTileDepth, deep = min(kTileDepth, depth_ - begin);
       look_ahead();
       if (lane_ < row_blocks_)
-        transpose(dy_ + (first_ + begin) * m_ + lane_ * kBlock + piece_ * 8, deep,
+        transpose(dy_ + (first_ + begin) * m_ + lane_ * kTileBlock + piece_ * 8, deep,
                   (bf16*)(left_memory_ + (lane_ * steps_ + step_) * 2 * kTileBytes) + piece_ * 8 * kTileDepth);
       else
         pair_up_rows(lane_ - row_blocks_, begin + piece_ * 8);
@@ -117,7 +117,7 @@ class Slice {
     const size_t row = (step_ + 1) * kTileDepth + piece_ * 8;
     if (row + 8 > depth_) return;
     if (lane_ < row_blocks_)
-      for (size_t r = 0; r < 8; r++) __builtin_prefetch(dy_ + (first_ + row + r) * m_ + lane_ * kBlock);
+      for (size_t r = 0; r < 8; r++) __builtin_prefetch(dy_ + (first_ + row + r) * m_ + lane_ * kTileBlock);
     else
       for (size_t r = 0; r < 8; r++) {
         const bf16* at = x_ + (first_ + row + r) * n_ + (lane_ - row_blocks_) * kStripColumns;
@@ -127,7 +127,7 @@ class Slice {
   }
   // Eight columns of dy, or what there is of them, become eight rows of tiles.
   DS_INLINE void transpose(const bf16* from, size_t deep, bf16* to) {
-    const size_t before = lane_ * kBlock + piece_ * 8, wide = min(size_t{8}, rows_ - min(rows_, before));
+    const size_t before = lane_ * kTileBlock + piece_ * 8, wide = min(size_t{8}, rows_ - min(rows_, before));
     if (deep == kTileDepth && wide == 8) return transpose_piece(from, m_, to);
     bf16 whole[kTileDepth * 8] = {};
     for (size_t r = 0; r < deep; r++) memcpy(whole + r * 8, from + r * m_, wide * sizeof(bf16));
@@ -146,7 +146,7 @@ class Slice {
   char* left_memory_;
   Pair* right_memory_;
   size_t first_ = 0, depth_ = 0, steps_ = 0, step_ = 0, lane_ = 0, piece_ = 0, row_blocks_ = 0, lanes_ = 0, share_ = 0;
-  Strip left_[kGradRows / kTile], right_[kGradColumns / kTile];
+  Strip left_[kSliceRows / kTile], right_[kSliceColumns / kTile];
 };
 
 }  // namespace DROPSTREAM_ISA

@@ -24,7 +24,7 @@ namespace DROPSTREAM_ISA {
 constexpr size_t kTile = 16;  // rows of a tile, and words of one of its rows
 constexpr size_t kTileBytes = 64 * kTile;
 constexpr size_t kTileDepth = 32;
-constexpr size_t kBlock = 2 * kTile;  // rows and columns of a block
+constexpr size_t kTileBlock = 2 * kTile;  // rows and columns of a block
 // The number of rows of the left operand in one pass over the panels, the depth of a pass, and its depth if all of the operand is copied.
 constexpr size_t kTiledRows = 64;
 constexpr size_t kTiledDepth = 2048, kCopiedDepth = 512;

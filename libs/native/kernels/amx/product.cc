@@ -17,7 +17,7 @@ namespace DROPSTREAM_ISA {
 template <class C>
 class Finisher {
  public:
-  Finisher(const ProductArgs& args, size_t steps) : p_(args), share_(ceil_div(kBlock, steps)) {}
+  Finisher(const ProductArgs& args, size_t steps) : p_(args), share_(ceil_div(kTileBlock, steps)) {}
 
   // The rows of the left operand to prefetch during the next `blocks` blocks.
   void look_ahead(const bf16* from, size_t elements, size_t blocks, size_t steps) {
@@ -67,7 +67,7 @@ class Finisher {
     const size_t at = last_.at + last_.done * p_.c_stride;
     const Out side = p_.side ? p_.side + at : p_.side;
     with_types(side, [&](auto* values) {
-      apply_epilogue(p_.epilogue, last_.sum + last_.done * kBlock, kBlock, (C*)p_.c.at + at, values, p_.c_stride, rows, last_.columns);
+      apply_epilogue(p_.epilogue, last_.sum + last_.done * kTileBlock, kTileBlock, (C*)p_.c.at + at, values, p_.c_stride, rows, last_.columns);
     });
     last_.done += rows;
   }
@@ -84,7 +84,7 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
   constexpr bool kFull = sizeof(C) == sizeof(float);
   const bool in_place = kFull && p.epilogue == Epilogue::none;
   const size_t depth_of_pass = p.a_k_major ? kCopiedDepth : kTiledDepth, passes = ceil_div(p.k, depth_of_pass);
-  alignas(64) float sums[kTiledRows / kBlock * ceil_div(kPanelWidth, kBlock) + 1][kBlock * kBlock];
+  alignas(64) float sums[kTiledRows / kTileBlock * ceil_div(kPanelWidth, kTileBlock) + 1][kTileBlock * kTileBlock];
   alignas(64) char spare[kLeftSpare], right_spare[kRightSpare];
   Strip left[kStrips], right[kPanelStrips];
   const Pair* packed = static_cast<const Pair*>(p.b.at);
@@ -103,15 +103,15 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
           strips_of(rows, slice, p.a.halves() + i0 * p.a_stride + depth, p.a_stride, spare, left);
         if (passes == 1 && panel == panel_begin && p.a_stride == p.k && !p.a_k_major && i0 + rows < row_end)
           finisher.look_ahead(p.a.halves() + (i0 + rows) * p.k, min(kTiledRows, row_end - i0 - rows) * p.k,
-                              ceil_div(rows, kBlock) * ceil_div((panel_end - panel) * kPanelWidth, kBlock), steps);
+                              ceil_div(rows, kTileBlock) * ceil_div((panel_end - panel) * kPanelWidth, kTileBlock), steps);
         right_strips(slice, packed + j0 * steps_of<Pair>(p.k) + depth / 2 * width, width, right_spare, right);
         size_t block = 0;
-        for (size_t j = 0; j < columns; j += kBlock)
-          for (size_t i = 0; i < rows; i += kBlock, block++) {
-            const size_t tall = min(kBlock, rows - i), wide = min(kBlock, columns - j);
+        for (size_t j = 0; j < columns; j += kTileBlock)
+          for (size_t i = 0; i < rows; i += kTileBlock, block++) {
+            const size_t tall = min(kTileBlock, rows - i), wide = min(kTileBlock, columns - j);
             float* const at = kFull ? (float*)c + (i0 + i) * p.c_stride + j0 + j : nullptr;
             const Place matrix{at, p.c_stride, tall, wide}, bias{p.bias ? (float*)p.bias + j0 + j : nullptr, 0, tall, wide};
-            const Place buffer{passes > 1 ? sums[block] : sums[turn++ % 2], kBlock, kBlock, kBlock};
+            const Place buffer{passes > 1 ? sums[block] : sums[turn++ % 2], kTileBlock, kTileBlock, kTileBlock};
             const Place& to = in_place ? matrix : buffer;
             const Place& from = depth > 0 ? to : p.accumulate ? matrix : bias;
             if (in_place || depth + slice < p.k) {

@@ -16,8 +16,8 @@ const KernelTable& kernel_table() {
     t.isa = DS_TEXT(DROPSTREAM_ISA);
     t.weight_grad_packs_both = true;
     t.product = product;
-    t.product_rows = kBlock;
-    t.weight_grad_rows = kGradRows;
+    t.product_rows = kTileBlock;
+    t.weight_grad_rows = kSliceRows;
     t.weight_grad_scratch = 2 * kSliceFloats;
     t.weight_grad = weight_grad;
     t.attention = attention;

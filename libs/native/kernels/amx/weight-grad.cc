@@ -20,7 +20,7 @@ static void add_rows(size_t rows, size_t steps, const Strip* left, float* sums) 
   Tiles tiles;
   tiles.template load<6>(ones, 64);
   tiles.template load<7>(ones, 64);
-  for (size_t i = 0; i < rows; i += kBlock, left += 2) {
+  for (size_t i = 0; i < rows; i += kTileBlock, left += 2) {
     tiles.template zero<0>();
     tiles.template zero<1>();
     tiles.template zero<2>();
@@ -40,7 +40,7 @@ static void add_rows(size_t rows, size_t steps, const Strip* left, float* sums) 
     tiles.template store<1>(total[1], 64);
     tiles.template store<2>(total[2], 64);
     tiles.template store<3>(total[3], 64);
-    for (size_t row = 0; row < min(kBlock, rows - i); row++) {
+    for (size_t row = 0; row < min(kTileBlock, rows - i); row++) {
       const size_t tile = row / kTile * 2, line = row % kTile;
       sums[i + row] += total[tile][line][0] + total[tile + 1][line][0];
     }
@@ -50,20 +50,20 @@ static void add_rows(size_t rows, size_t steps, const Strip* left, float* sums) 
 // The gradient of rows [m, m + rows) and columns [n, n + columns).
 static void area_of(const WeightGradArgs& p, size_t m, size_t rows, size_t n, size_t columns, float* scratch) {
   // Slices of about the same depth: the sums are loaded and stored for each.
-  const size_t depth = round_up(ceil_div(p.r, ceil_div(p.r, kGradDepth)), kTileDepth);
+  const size_t depth = round_up(ceil_div(p.r, ceil_div(p.r, kSliceDepth)), kTileDepth);
   Slice slices[2] = {{p.dy.halves() + m, p.m, rows, p.x.halves() + n, p.n, columns, scratch},
                      {p.dy.halves() + m, p.m, rows, p.x.halves() + n, p.n, columns, scratch + kSliceFloats}};
   slices[0].begin(0, min(depth, p.r), 1);
   slices[0].finish();
-  const size_t blocks = ceil_div(rows, kBlock) * ceil_div(columns, kBlock);
+  const size_t blocks = ceil_div(rows, kTileBlock) * ceil_div(columns, kTileBlock);
   for (size_t r = 0, turn = 0; r < p.r; r += depth, turn ^= 1) {
     const Slice& slice = slices[turn];
     Slice& next = slices[turn ^ 1];
     next.begin(min(p.r, r + depth), min(depth, p.r - min(p.r, r + depth)), blocks * slice.steps());
     if (p.bias && n == 0) add_rows(rows, slice.steps(), slice.left(0), p.bias + m);
-    for (size_t j = 0; j < columns; j += kBlock)
-      for (size_t i = 0; i < rows; i += kBlock) {
-        const Place to{p.weight + (m + i) * p.n + n + j, p.n, min(kBlock, rows - i), min(kBlock, columns - j)};
+    for (size_t j = 0; j < columns; j += kTileBlock)
+      for (size_t i = 0; i < rows; i += kTileBlock) {
+        const Place to{p.weight + (m + i) * p.n + n + j, p.n, min(kTileBlock, rows - i), min(kTileBlock, columns - j)};
         const Place from = p.accumulate || r > 0 ? to : Place{};
         multiply_block(to.rows, to.columns, slice.steps(), slice.left(i), slice.right(j), from, to, next);
       }
@@ -78,8 +78,8 @@ void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t p
     return;
   }
   const size_t n_begin = panel_begin * kPanelWidth, n_end = min(p.n, panel_end * kPanelWidth);
-  for (size_t m = m_begin; m < m_end; m += kGradRows)
-    for (size_t n = n_begin; n < n_end; n += kGradColumns) area_of(p, m, min(kGradRows, m_end - m), n, min(kGradColumns, n_end - n), scratch);
+  for (size_t m = m_begin; m < m_end; m += kSliceRows)
+    for (size_t n = n_begin; n < n_end; n += kSliceColumns) area_of(p, m, min(kSliceRows, m_end - m), n, min(kSliceColumns, n_end - n), scratch);
 }
 
 }  // namespace DROPSTREAM_ISA
