@@ -34,7 +34,7 @@ const { values } = parseArgs({
 const [trials, batch, seconds] = [values.trials, values.batch, values.seconds].map(Number) as [number, number, number];
 const leaves = 8;
 const soon = { timeoutMs: 30_000 };
-const parent = 'projects/bench';
+const parent = 'projects/p';
 
 interface Place {
   readonly services: TrainingServices;
@@ -45,11 +45,11 @@ interface Place {
 
 const emit = (line: object): void => console.log(JSON.stringify(line));
 
-async function begin({ services, trainer }: Place, runId: string, workers: number): Promise<string> {
+async function begin({ services, trainer }: Place, runId: string, workers: { min: number; max: number }): Promise<string> {
   const spec: RunSpec = services.spec({
     ...{ model: 'vit_micro_p8', inputSize: 32, precision: Precision.BF16, evalManifest: '', epochs: 100_000, seed: 7n },
     ...{ batchSize: batch, updateFreq: leaves, dropPath: 0.1, modelEma: true, modelEmaDecay: 0.99, clipGrad: 1, saveCkptFreq: 100_000 },
-    workers: { min: workers, max: workers },
+    workers,
   });
   return (await trainer.createRun({ parent, runId, spec }, soon)).run!.name;
 }
@@ -69,7 +69,7 @@ async function grouped({ trainer }: Place, name: string, size: number): Promise<
 /** One loss in a group of three, of which two go on. */
 async function lose(place: Place, what: 'member killed' | 'leader killed' | 'member frozen', trial: number): Promise<void> {
   const names = ['a', 'b', 'c'];
-  const run = await begin(place, `${what.replace(' ', '-')}-${trial}`, 3);
+  const run = await begin(place, `${what.replace(' ', '-')}-${trial}`, { min: 1, max: 3 });
   const workers = await Promise.all(names.map((name) => worker(place, `${name}-${trial}-${what[0]}`, 1)));
   const leader = await grouped(place, run, 3);
   const leads = workers.find(({ name }) => name === leader)!;
@@ -90,7 +90,7 @@ async function lose(place: Place, what: 'member killed' | 'leader killed' | 'mem
 }
 
 async function speed(place: Place, workers: number, threads: number): Promise<number> {
-  const run = await begin(place, `speed-${workers}-${threads}`, workers);
+  const run = await begin(place, `speed-${workers}-${threads}`, { min: workers, max: workers });
   const all = await Promise.all(Array.from({ length: workers }, (_, k) => worker(place, `s${workers}-${k}`, threads)));
   await follow(place.trainer, run, ({ event }) => event?.$case === 'steps' && event.value.steps.some(({ step }) => step > 2n), 60_000);
   const images = async (): Promise<number> => (await Promise.all(all.map((one) => one.images()))).reduce((a, b) => a + b, 0);
