@@ -241,7 +241,7 @@ DS_INLINE void score_block(size_t key, size_t keys, size_t steps, const char* le
 }
 
 // Scratch memory begins at a line of the cache, so that no row of a tile crosses one.
-DS_INLINE float* at_line(float* scratch) { return (float*)round_up((size_t)scratch, 64); }
+DS_INLINE float* at_line(float* scratch) { return scratch + (round_up((size_t)scratch, 64) - (size_t)scratch) / sizeof(float); }
 constexpr size_t kLineFloats = 16;
 
 // A row of 32 values of a block.
