@@ -5,10 +5,10 @@
 // operand (for dv and dk, which sum over queries) as it is, and two rows interleaved make a row of a right operand (for out and dq, which sum
 // over keys). Those two products give transposed results, and bf16 pairs of them are transposed once, when they are stored.
 //
-// One core of a Xeon (Emerald Rapids, shared with other work) takes 25 µs for a head of 197 × 64 and 48 µs for its gradient, where vdpbf16ps
-// takes 127 and 308; a window's head of 49 × 32 takes 2.7 and 5.7 µs instead of 6.0 and 14.5. Vectors are the larger part of that: without any
-// product, the same passes take 19 and 33 µs. So 32 queries per block (the widest block of sums that tiles hold) are enough, and what would help
-// is fewer vector instructions, not more products at a time.
+// One core of a Xeon (Emerald Rapids) takes 25 µs for a head of 197 × 64 and 48 µs for its gradient, where vdpbf16ps takes 127 and 308; a window's
+// head of 49 × 32 takes 2.8 and 5.7 µs instead of 6.0 and 14.5. These are the best of many calls while the machine had other work. In a variant
+// that stored sums of tiles only after vectors had worked on the block before, to overlap both, the passes took the same time, and 19 and 33 µs
+// without its products. So most of the time is outside of products: vectors, copies into tiles, stores of tiles, and reading q, k and v.
 //
 // All operands of products are copied into tiles padded with zeros first: a head of 197 × 64 takes 26 KiB per operand. No product sees an edge,
 // and the tiles of a product follow each other in memory.
