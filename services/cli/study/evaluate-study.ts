@@ -18,9 +18,15 @@ export interface EvaluateStudyOptions extends SharedOptions {
 export async function evaluateStudy(study: string, options: EvaluateStudyOptions, context: Context): Promise<void> {
   const { terminal, signal } = context;
   const parent = projectName(options);
-  const runs = await withClient(TrainerServiceClient, 'trainer', options, context, (client, call) =>
-    runsWithLabel(study, { client, parent, call }),
-  );
+  const runs = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {
+    const listed = await runsWithLabel(study, { client, parent, call });
+    // A list may be some seconds behind; a run that has just ended is not to be left out.
+    const isOpen = ({ state }: Run): boolean => state < RunState.SUCCEEDED;
+    const now = async (run: Run): Promise<Run> => (isOpen(run) ? (await client.getRun({ name: run.name }, call)).run! : run);
+    const looked: Run[] = [];
+    for (const run of listed) looked.push(await now(run));
+    return looked;
+  });
   if (runs.length === 0) throw new NotFound('study', study);
   const [ready, open] = [runs.filter(canBeEvaluated), runs.filter(({ state }) => state < RunState.SUCCEEDED).length];
   for (const run of runs.filter((one) => one.state === RunState.SUCCEEDED && !canBeEvaluated(one)))

@@ -10,6 +10,7 @@ export type Values = Readonly<Record<string, string>>;
 export const choices: Partial<Record<keyof RunSpec, readonly [prefix: string, ...words: string[]]>> = {
   dropMode: ['DROP_MODE', 'standard', 'early', 'late'],
   dropSchedule: ['DROP_SCHEDULE', 'constant', 'linear'],
+  cutoff: ['DROP_CUTOFF', 'fixed', 'adaptive'],
   opt: ['OPTIMIZER', 'adamw', 'sgd', 'momentum'],
   engine: ['ENGINE', 'native', 'tfjs', 'tensorflow', 'webgpu', 'auto'],
   precision: ['PRECISION', 'fp32', 'bf16', 'f16'],
