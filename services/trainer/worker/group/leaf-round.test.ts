@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
+import { StepCancelled } from '#engine/index.js';
 import type { ComputeOrder, GiveUpNote, LeafResult } from '#protocol/dropstream/v1/group.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { createGroupMetrics } from './group-metrics.js';
@@ -38,8 +39,14 @@ function roundOf(leaderGets: readonly number[], memberGets: readonly number[]) {
   roster.admit(member);
   roster.settle();
   const homeOf = (one: Participant): number[] => (one === leader ? [0, 1] : [2, 3]);
-  const options = { step: 3, values, leaves: 4, roster, local: leader, homeOf, isCancelled: () => false, onLost: () => {}, patienceMs: 20 };
-  return { round: new LeafRound(options), asked, leader, member, close: () => roster.close('the test ends') };
+  let cancelled = false;
+  const isCancelled = (): boolean => cancelled;
+  const options = { step: 3, values, leaves: 4, roster, local: leader, homeOf, isCancelled, onLost: () => {}, patienceMs: 20 };
+  const cancel = (): void => {
+    cancelled = true;
+    roster.wake();
+  };
+  return { round: new LeafRound(options), asked, leader, member, cancel, close: () => roster.close('the test ends') };
 }
 
 test('leaves that a member has no data for move to one that has nothing to do', async () => {
@@ -61,12 +68,14 @@ test('so they do from the leader', async () => {
 });
 
 test('a leaf that nobody has data for is waited for, and asked of each once', async () => {
-  const { round, asked, close } = roundOf([0, 1], [2]);
-  const ended = round.complete().then(() => true);
+  const { round, asked, cancel, close } = roundOf([0, 1], [2]);
+  const ended = round.complete();
   await new Promise((resolve) => setTimeout(resolve, 300));
   const of3 = asked.filter((text) => text.endsWith(' 3'));
   assert.deepEqual(of3.slice(0, 4), ['member 3', 'member gives up 3', 'leader 3', 'leader gives up 3'].slice(0, of3.length));
   assert.ok(of3.length <= 5, of3.join());
   assert.equal(await Promise.race([ended, new Promise((resolve) => setTimeout(() => resolve('waits'), 50))]), 'waits');
+  cancel();
+  await assert.rejects(ended, StepCancelled);
   close();
 });
