@@ -11,12 +11,13 @@ import { createEvaluatorMetrics } from '../../services/evaluator/metrics.js';
 import { createHttpMetrics } from '../../services/gateway/metrics.js';
 import { createSchedulerMetrics } from '../../services/scheduler/metrics.js';
 import { createTrainerMetrics } from '../../services/trainer/metrics.js';
+import { createGroupMetrics } from '../../services/trainer/worker/group/group-metrics.js';
 import { cell, code, generatedFrom, table } from './markdown.js';
 
 const create: Readonly<Record<string, (registry: Registry) => unknown>> = {
   'Data service': createDataMetrics,
   Scheduler: createSchedulerMetrics,
-  Trainer: createTrainerMetrics,
+  Trainer: (registry) => [createTrainerMetrics(registry), createGroupMetrics(registry)],
   Evaluator: createEvaluatorMetrics,
   Gateway: createHttpMetrics,
 };
