@@ -44,10 +44,11 @@ test('words of names', () => {
   assert.equal(hasEnded('paused'), false);
   assert.equal(idOf('projects/p/runs/r'), 'r');
   assert.equal(projectOf('projects/p/runs/r'), 'projects/p');
-  assert.deepEqual(['DROP_MODE_EARLY', 'ENGINE_WEBGPU', 'DROP_KIND_DROP_PATH', 'vit_tiny'].map(enumWord), [
+  assert.deepEqual(['DROP_MODE_EARLY', 'ENGINE_WEBGPU', 'DROP_KIND_DROP_PATH', 'DROP_CUTOFF_ADAPTIVE', 'vit_tiny'].map(enumWord), [
     'early',
     'webgpu',
     'drop_path',
+    'adaptive',
     'vit_tiny',
   ]);
 });
