@@ -157,10 +157,11 @@ test('a watch of a deleted run ends with NOT_FOUND, and its cursor does not fit 
   const events: string[] = [];
   const watching = (async () => {
     for await (const { event } of trainer.watchRun({ name: first.name, uid: first.uid }, soon)) events.push(event!.event!.$case);
-  })();
+    // It sees the end of the run, or its deletion, which may come while the run is still being created again.
+  })().catch((error) => assert.ok(error instanceof NotFound, String(error)));
+  await until('the first event', () => events.length > 0);
   const second = await recreate('watched', 2e-3);
-  // It saw the end of the run, or its deletion.
-  await watching.catch((error) => assert.ok(error instanceof NotFound, String(error)));
+  await watching;
   assert.equal(events[0], 'created');
   await assert.rejects(async () => {
     for await (const _ of trainer.watchRun({ name: first.name, uid: first.uid, afterSequence: 1n }, soon));
