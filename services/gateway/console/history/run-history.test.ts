@@ -153,6 +153,19 @@ test('a loss that is no number, and the failure of a run, are marked where they 
   );
 });
 
+test('an attempt that failed before its first step is marked where it went on', () => {
+  const history = new RunHistory(10);
+  history.take(event({ resumed: { attempt: 2, fromStep: '9000', checkpoint: 'c1' } }));
+  history.take(event({ state: { state: 'RUN_STATE_FAILED', reason: 'the data is gone.' } }));
+  assert.deepEqual(
+    history.marks.map(({ kind, step }) => [kind, step]),
+    [
+      ['resume', 9000],
+      ['failure', 9000],
+    ],
+  );
+});
+
 test('the members are those of the newest generation, as long as there are several', () => {
   const history = trained();
   const of = (...workers: string[]) =>
@@ -175,18 +188,26 @@ test('older records come before those that are known, and replace nothing of the
   history.take(numbered(1, { created: { trainSamples: '640' } }));
   history.unreadUntil = 900;
   history.take(numbered(901, { epoch: { epoch: 1, trainLoss: 1 } }));
+  history.addEvaluation({ evaluation: 'e2', step: '20' });
   const older = [
+    numbered(400, { epoch: { epoch: 0, trainLoss: 4 } }),
+    numbered(450, { evaluation: { evaluation: 'e1', step: '10', failure: 'the data is gone' } }),
     numbered(500, { epoch: { epoch: 0, trainLoss: 3 } }),
     numbered(501, { checkpoint: { checkpoint: 'c1', step: '10' } }),
     numbered(502, { epoch: { epoch: 1, trainLoss: 2 } }),
   ];
-  assert.equal(history.takeOlder(older, 400), 3);
+  assert.equal(history.takeOlder(older, 300), 5);
   assert.deepEqual(
     history.lines.map(({ sequence }) => sequence),
-    ['1', '500', '501', '502', '901'],
+    ['1', '400', '450', '500', '501', '502', '901'],
   );
-  assert.deepEqual([history.epochs.get(0)?.trainLoss, history.epochs.get(1)?.trainLoss, history.unreadUntil], [3, 1, 400]);
-  assert.deepEqual([history.sequence, history.marks.map(({ kind }) => kind)], ['901', ['checkpoint']]);
+  assert.deepEqual([history.epochs.get(0)?.trainLoss, history.epochs.get(1)?.trainLoss, history.unreadUntil], [3, 1, 300]);
+  assert.deepEqual(
+    history.evaluations.map(({ record }) => record.evaluation),
+    ['e1', 'e2'],
+    'the last one is the newest',
+  );
+  assert.deepEqual([history.sequence, history.marks.map(({ kind }) => kind)], ['901', ['evaluation', 'checkpoint', 'evaluation']]);
   assert.equal(history.takeOlder([], 1), 0);
   assert.equal(history.unreadUntil, 0);
 });

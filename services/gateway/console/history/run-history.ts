@@ -41,6 +41,8 @@ export class RunHistory {
   sequence = '0';
   /** The records of the log from the second one up to this sequence number were not read; 0: all were. */
   unreadUntil = 0;
+  /** Where the newest attempt began; a report, or the end of a long log, may have none of its steps. */
+  #from = 0;
 
   constructor(readonly stepsPerEpoch: number) {}
 
@@ -80,7 +82,7 @@ export class RunHistory {
     if (state !== undefined) {
       this.state = stateWord(state);
       if (this.state !== 'running') this.group = undefined;
-      if (this.state === 'failed') this.#mark('failure', this.steps.steps.at(-1) ?? 0, 'the run failed');
+      if (this.state === 'failed') this.#mark('failure', this.steps.steps.at(-1) ?? this.#from, 'the run failed');
     }
     const line = sentenceOf(event);
     if (line !== undefined) this.lines.push(line);
@@ -101,18 +103,22 @@ export class RunHistory {
   /** Takes what came before the events that are known, down to the record after `after`. @returns the number of lines that the log has more */
   takeOlder(events: readonly Event[], after: number): number {
     const known = this.lines.length;
+    const knownEvaluations = this.evaluations.length;
     const marks = this.marks;
+    const epochs = new Map<number, Json<EpochRecord>>();
     this.marks = [];
     for (const event of events) {
       const { epoch, checkpoint, evaluation, resumed } = event;
-      // What is known is newer, and may have replaced it.
-      if (epoch !== undefined && !this.epochs.has(epoch.epoch ?? 0)) this.epochs.set(epoch.epoch ?? 0, epoch);
+      if (epoch !== undefined) epochs.set(epoch.epoch ?? 0, epoch);
       if (checkpoint !== undefined) this.#mark('checkpoint', num(checkpoint.step), `checkpoint ${idOf(checkpoint.checkpoint)}`);
       if (evaluation !== undefined) this.addEvaluation(evaluation);
       if ((resumed?.attempt ?? 0) > 1) this.#mark('resume', num(resumed?.fromStep), `attempt ${resumed?.attempt} goes on`);
       const line = sentenceOf(event);
       if (line !== undefined) this.lines.push(line);
     }
+    // What is known is newer, and may have replaced an epoch; the last evaluation is the newest one.
+    for (const [number, epoch] of epochs) if (!this.epochs.has(number)) this.epochs.set(number, epoch);
+    this.evaluations.unshift(...this.evaluations.splice(knownEvaluations));
     this.marks = [...this.marks, ...marks];
     this.lines.sort((a, b) => Number(a.sequence) - Number(b.sequence));
     this.unreadUntil = after > 1 ? after : 0;
@@ -127,6 +133,7 @@ export class RunHistory {
 
   #resume(step: number, attempt: number): void {
     this.steps.truncate(step);
+    this.#from = step;
     for (const epoch of this.epochs.keys()) if ((epoch + 1) * this.stepsPerEpoch > step) this.epochs.delete(epoch);
     if (attempt > 1) this.#mark('resume', step, `attempt ${attempt} goes on`);
   }
