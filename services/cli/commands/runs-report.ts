@@ -1,9 +1,10 @@
 /** `dropstream runs report`: the views of the console on some runs as one file. */
-import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { stat, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import type { ReportRun } from '#client/report-data.js';
+import { invalid } from '#errors/errors.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
@@ -33,6 +34,8 @@ export function addRunsReport(runs: Command, context: Context): void {
 async function writeReport(given: readonly string[], options: ReportOptions, context: Context): Promise<void> {
   const names = [...new Set(given.map((name) => fullName('runs', name, options)))];
   if (names.length > MOST_RUNS) throw new CommandError(`a report has at most ${MOST_RUNS} runs, and ${names.length} are given`, 2);
+  const file = resolve(context.cwd, options.out);
+  await checkFolderOf(file);
   const fill = await reportPage();
   const { terminal } = context;
   const runs = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {
@@ -45,7 +48,6 @@ async function writeReport(given: readonly string[], options: ReportOptions, con
     return read;
   });
   terminal.status('');
-  const file = resolve(context.cwd, options.out);
   const page = fill({
     title: options.title ?? names.map(shortName).join(', '),
     summary: '',
@@ -56,7 +58,15 @@ async function writeReport(given: readonly string[], options: ReportOptions, con
     environment: [],
     commands: [],
   });
-  await writeFile(file, page);
+  await writeFile(file, page).catch((cause: Error) => {
+    throw invalid('out', file, `a file that can be written: ${cause.message}`);
+  });
   if (options.json) printJson(context, { report: file, runs: names });
   else terminal.out(`wrote ${file} (${pathToFileURL(file).href})`);
+}
+
+/** Said before the runs are read, which takes long. @throws InvalidArgument */
+async function checkFolderOf(file: string): Promise<void> {
+  const folder = await stat(dirname(file)).catch(() => undefined);
+  if (!folder?.isDirectory()) throw invalid('out', file, 'a file in a folder that exists');
 }

@@ -1,6 +1,7 @@
 /** Reads everything that a report shows of a run. */
 import type { ReportRun } from '#client/report-data.js';
 import { runEvents, type TrainerClient } from '#client/run-events.js';
+import type { Scores } from '#protocol/dropstream/v1/evaluator.js';
 import { Checkpoint, GetRunSeriesResponse, Run, RunEvent } from '#protocol/dropstream/v1/trainer.js';
 import { allPages } from '../commands/shared-options.js';
 
@@ -42,15 +43,21 @@ export async function readReportRun(name: string, { client, call, onProgress }: 
   };
 }
 
-/** The curves have the steps, so only the newest ones are kept of them: the page shows their loss and speed. */
+/** The curves have the steps, so only the newest ones are kept of them: the page shows their loss and speed. Of evaluations, the newest one has counts by class. */
 async function readEvents(name: string, uid: string, until: bigint, { client, call, onProgress }: Place): Promise<RunEvent[]> {
   const events: RunEvent[] = [];
   let newest: RunEvent | undefined;
+  /** Place of the newest evaluation that has counts by class. */
+  let counted = -1;
   if (until === 0n) return events;
   for await (const event of runEvents(client, name, { uid, signal: call.signal })) {
     if (event.event?.$case === 'steps') newest = event;
     else {
       if (event.event?.$case === 'resumed') newest = undefined;
+      if (hasClassCounts(event)) {
+        if (counted >= 0) events[counted] = withoutClassCounts(events[counted]!);
+        counted = events.length;
+      }
       events.push(event);
     }
     if (event.sequence % 256n === 0n) onProgress?.(event.sequence, until);
@@ -59,4 +66,16 @@ async function readEvents(name: string, uid: string, until: bigint, { client, ca
   if (newest === undefined) return events;
   const at = events.findIndex(({ sequence }) => sequence > newest.sequence);
   return at === -1 ? [...events, newest] : events.toSpliced(at, 0, newest);
+}
+
+const hasClassCounts = ({ event }: RunEvent): boolean =>
+  event?.$case === 'evaluation' && (event.value.result?.weights?.classSamples.length ?? 0) > 0;
+
+/** Of thousands of classes and hundreds of evaluations they would be most of the file. */
+function withoutClassCounts(given: RunEvent): RunEvent {
+  if (given.event?.$case !== 'evaluation' || given.event.value.result === undefined) return given;
+  const { value } = given.event;
+  const bare = (scores: Scores | undefined) => scores && { ...scores, classCorrect: [], classSamples: [] };
+  const result = { ...given.event.value.result, weights: bare(value.result?.weights), ema: bare(value.result?.ema) };
+  return { ...given, event: { $case: 'evaluation', value: { ...value, result } } };
 }

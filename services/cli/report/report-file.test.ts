@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ReportData } from '#client/report-data.js';
+import { runCommandLine } from '../../../test/support/run-command-line.js';
 import { reportPage } from './report-file.js';
 
 const data: ReportData = {
@@ -30,4 +33,11 @@ test('the page names no file of elsewhere, and its policy allows none', async ()
     policy,
     /^default-src 'none'; script-src 'sha256-[\w+/=]+'; style-src 'sha256-[\w+/=]+'; img-src data:; base-uri 'none'; form-action 'none'$/,
   );
+});
+
+test('a folder that is not there is said before the runs are read', async () => {
+  const argv = ['runs', 'report', 'r', '--out', 'nowhere/r.html', '--trainer', '127.0.0.1:1'];
+  const { code, err } = await runCommandLine(argv, { cwd: tmpdir() });
+  assert.equal(code, 2);
+  assert.ok(err.includes(`out is ${JSON.stringify(join(tmpdir(), 'nowhere/r.html'))}, must be a file in a folder that exists`), err);
 });
