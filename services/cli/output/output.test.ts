@@ -4,18 +4,19 @@ import { GradientStatistics } from '#protocol/dropstream/v1/evaluator.js';
 import { gradientLines } from './gradients.js';
 import { bar, bytes, count, duration, significant } from './numbers.js';
 import { fieldLines, tableLines } from './table.js';
+import { processTerminal } from './terminal.js';
 
 test('a table aligns numbers to the right and shows what is absent', () => {
   const rows = [
     { name: 'a', n: 5n, x: undefined },
-    { name: 'long name', n: 1234n, x: 'y\nz' },
+    { name: 'long name', n: 1234n, x: 'y\n\x1b[2Jz' },
   ];
   const lines = tableLines(rows, [
     { title: 'NAME', value: (r) => r.name },
     { title: 'N', value: (r) => count(r.n) },
     { title: 'X', value: (r) => r.x },
   ]);
-  assert.deepEqual(lines, ['NAME           N  X', 'a              5  -', 'long name  1,234  y z']);
+  assert.deepEqual(lines, ['NAME           N  X', 'a              5  -', 'long name  1,234  y [2Jz']);
 });
 
 test('a table without rows is its title', () => {
@@ -68,4 +69,18 @@ test('statistics of gradients: with drop where there is one, without, of the mod
     'model        without                0.25            0.125     2       0.75   1.5',
     'head         without                   -                -     0        0.5     -',
   ]);
+});
+
+test('a status line stays one line, and nothing in it acts on the terminal', (t) => {
+  const { stderr } = process;
+  const was = stderr.isTTY;
+  t.after(() => {
+    stderr.isTTY = was;
+  });
+  stderr.isTTY = true;
+  const write = t.mock.method(stderr, 'write', () => true);
+  processTerminal().status('the run waits: a\n\x1b[2Jb');
+  const [text] = write.mock.calls[0]!.arguments;
+  write.mock.restore();
+  assert.equal(text, '\r\x1b[Jthe run waits: a [2Jb');
 });

@@ -23,7 +23,8 @@ export function tableLines<T>(rows: readonly T[], columns: readonly Column<T>[])
 
 function cell(value: string | number | bigint | undefined): string {
   if (value === undefined || value === '') return '-';
-  return String(value).replace(/\s+/g, ' ');
+  // Control characters would act on the terminal.
+  return String(value).replace(/[\s\p{Cc}]+/gu, ' ');
 }
 
 function numeric(text: string): boolean {

@@ -36,7 +36,7 @@ export function processTerminal(): Terminal {
     status: (...lines) => {
       if (!interactive) return;
       const width = (process.stderr.columns || 80) - 1;
-      process.stderr.write(`${erase()}${lines.map((line) => line.slice(0, width)).join('\n')}`);
+      process.stderr.write(`${erase()}${lines.map((line) => statusText(line).slice(0, width)).join('\n')}`);
       shown = lines.join('') === '' ? 0 : lines.length;
     },
     interactive,
@@ -49,6 +49,9 @@ export function processTerminal(): Terminal {
     },
   };
 }
+
+/** Status lines may have what services say: a line break in it would make two lines of one, which are not erased. */
+const statusText = (line: string): string => line.replace(/\p{Cc}+/gu, ' ');
 
 const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
 
