@@ -35,7 +35,7 @@ export async function followRun(
     pause: async () => void (await client.pauseRun({ name }, { timeoutMs: 30_000 })),
     detach: () => leave.abort(),
   });
-  const view = showProgress(progress, context, curves);
+  const view = showProgress(progress, context, { curves, isHeld: interrupt.isAsking });
   try {
     const signal = AbortSignal.any([context.signal, leave.signal]);
     for await (const event of runEvents(client, name, {
@@ -96,8 +96,19 @@ export interface ProgressView {
   close(): void;
 }
 
-/** Prints `progress` after every event and at intervals, so that a waiting run is shown too; with `curves` above the status line of a terminal. */
-export function showProgress(progress: RunProgress, context: Pick<Context, 'terminal'>, curves = false): ProgressView {
+export interface ViewOptions {
+  /** Whether curves stand above the status line of a terminal. */
+  readonly curves?: boolean;
+  /** While it says so, nothing is drawn over what stands on the terminal; default: never. */
+  readonly isHeld?: () => boolean;
+}
+
+/** Prints `progress` after every event and at intervals, so that a waiting run is shown too. */
+export function showProgress(
+  progress: RunProgress,
+  context: Pick<Context, 'terminal'>,
+  { curves = false, isHeld = () => false }: ViewOptions = {},
+): ProgressView {
   const { terminal } = context;
   let titled = false;
   let shownEpochs = 0;
@@ -119,6 +130,7 @@ export function showProgress(progress: RunProgress, context: Pick<Context, 'term
   };
   let drawn = 0;
   const draw = () => {
+    if (isHeld()) return;
     drawn = performance.now();
     const above = curves && terminal.interactive ? liveCurves(progress, terminal) : [];
     terminal.status(...above, statusLine(progress, terminal.columns));

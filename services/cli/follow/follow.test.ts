@@ -67,7 +67,7 @@ test('curves stand above the status line on a terminal that is large enough, and
       lines = now;
     };
     const out = { out: () => undefined, err: () => undefined, status, color: false };
-    const view = showProgress(progress, { terminal: { ...out, ...terminal } as never }, curves);
+    const view = showProgress(progress, { terminal: { ...out, ...terminal } as never }, { curves });
     takeEvent(progress, steps(0, 60));
     view.update('steps');
     const found = lines;
@@ -86,6 +86,21 @@ test('curves stand above the status line on a terminal that is large enough, and
     [{ ...large, interactive: false }, true],
   ] as const)
     assert.equal(shown(terminal, curves).length, 1);
+});
+
+test('nothing is drawn over a question, and what was held back is drawn after it', () => {
+  const progress = begin();
+  const drawn: string[] = [];
+  let asks = true;
+  const terminal = { interactive: true, columns: 100, err: () => undefined, status: (line: string) => drawn.push(line) };
+  const view = showProgress(progress, { terminal: terminal as never }, { isHeld: () => asks });
+  takeEvent(progress, steps(0, 60));
+  view.update('steps');
+  assert.deepEqual(drawn, []);
+  asks = false;
+  view.update('steps');
+  view.close();
+  assert.match(drawn[0]!, /60 %/);
 });
 
 test('a resumed attempt goes back to its step', () => {

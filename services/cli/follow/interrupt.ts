@@ -7,8 +7,14 @@ export interface InterruptActions {
   detach(): void;
 }
 
+export interface Interrupt {
+  /** Whether a question stands on the terminal. */
+  isAsking(): boolean;
+  close(): void;
+}
+
 /** Listens for SIGINT until close(). A second Ctrl-C, or one without a terminal to ask on, detaches. */
-export function askOnInterrupt(context: Pick<Context, 'terminal'>, run: string, actions: InterruptActions): { close(): void } {
+export function askOnInterrupt(context: Pick<Context, 'terminal'>, run: string, actions: InterruptActions): Interrupt {
   let asking: AbortController | undefined;
   const onInterrupt = async () => {
     if (asking || !context.terminal.interactive || !process.stdin.isTTY) {
@@ -35,5 +41,5 @@ export function askOnInterrupt(context: Pick<Context, 'terminal'>, run: string, 
   };
   const listener = () => void onInterrupt();
   process.on('SIGINT', listener);
-  return { close: () => void process.off('SIGINT', listener) };
+  return { isAsking: () => asking !== undefined, close: () => void process.off('SIGINT', listener) };
 }

@@ -43,7 +43,7 @@ export async function readReportRun(name: string, { client, call, onProgress }: 
   };
 }
 
-/** The curves have the steps, so only the newest ones are kept of them: the page shows their loss and speed. Of evaluations, the newest one has counts by class. */
+/** Of steps, which the curves have, only the newest are kept, whose loss and speed the page shows; and of counts by class, those of the newest evaluation. */
 async function readEvents(name: string, uid: string, until: bigint, { client, call, onProgress }: Place): Promise<RunEvent[]> {
   const events: RunEvent[] = [];
   let newest: RunEvent | undefined;
