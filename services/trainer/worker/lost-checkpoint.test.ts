@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DropCutoff } from '#protocol/dropstream/v1/schedule_types.js';
 import { Run } from '#protocol/dropstream/v1/trainer.js';
 import { lacksCheckpoint } from './lost-checkpoint.js';
 
@@ -25,4 +26,14 @@ test('a checkpoint by time may have been due at any step, and a run without chec
   assert.equal(lacksCheckpoint({ ...spec, saveCkptSeconds: 60 }, viewOf(), 3), true);
   assert.equal(lacksCheckpoint({ ...spec, saveCkptSeconds: 60 }, viewOf([3]), 3), false);
   assert.equal(lacksCheckpoint({ ...spec, saveCkpt: false }, viewOf(), 20), false);
+});
+
+test('a checkpoint whose gradients are to be measured is due, although no other one is', () => {
+  const adaptive = Run.fromPartial({ ...run, spec: { cutoff: DropCutoff.ADAPTIVE, cutoffEvery: 1, cutoffEpoch: 8 } });
+  const view = (measuredStep: number) => ({ ...viewOf([5]), run: adaptive, cutoff: { measuredStep, notHelping: 1, ends: false } });
+  const seldom = { ...spec, saveCkptFreq: 100 };
+  assert.equal(lacksCheckpoint(seldom, view(10), 15), true);
+  assert.equal(lacksCheckpoint(seldom, view(10), 14), false);
+  assert.equal(lacksCheckpoint(seldom, view(15), 15), false, 'the log has its measurement');
+  assert.equal(lacksCheckpoint(seldom, { ...view(10), ...viewOf([15]), run: adaptive }, 15), false);
 });
