@@ -141,6 +141,8 @@ test('a snapshot of any prefix stands in for it', () => {
     assert.deepEqual(JSON.parse(encodeView(fold(bodies.slice(cut), restored))), JSON.parse(encodeView(fold(bodies))));
   }
   assert.throws(() => decodeView('{"version":2}'));
+  const before = encodeView(fold([createdBody])).replace(/"version":\d+/, '"version":4');
+  assert.throws(() => decodeView(before), /snapshot version 4/, 'it does not know the decisions of an adaptive cutoff');
 });
 
 test('kinds of records that this release does not know change nothing but the sequence', () => {

@@ -269,7 +269,7 @@ export function isBest(view: RunView, step: number, top1: number): boolean {
 }
 
 /** Changes with the fields of a view and with how they are computed. */
-const snapshotVersion = 4;
+const snapshotVersion = 5;
 
 /** Encodes a view as JSON for a snapshot. */
 export function encodeView({ run, scheduleChanges, ...rest }: RunView): string {
