@@ -138,6 +138,7 @@ export class Claimant {
 
   /** @returns whether there is work that this process may have in a while, which a process that came after it would have to wait for again */
   async #look(signal: AbortSignal): Promise<boolean> {
+    this.#limits.looks();
     const survey = await this.#survey.look(new Set(this.#active.keys()), signal);
     if (survey.present !== undefined) this.#keep(survey.present);
     let waiting = survey.claims.filter(({ hint, found }) => hint !== undefined || found?.state === 'waiting').length;

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import { type GroupOffer, readOffer } from '#storage/lease.js';
-import type { ObjectStore } from '#storage/object-store.js';
+import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { SpanContext } from '#telemetry/tracing.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
@@ -182,13 +182,19 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     return await orAborted(mayClaim(entry, view, signal), signal);
   }
 
-  /** Those that have joined are in what the owner tells with its signs of life. */
+  /** Those that have joined are in what the owner tells with its signs of life. Work that cannot be read has one worker: other work need not wait for it. */
   async #workersOf(entry: QueueEntry, signal: AbortSignal): Promise<number> {
-    const { join, store, standing, heartbeatPrefix } = this.#options;
+    const { join, store, standing, heartbeatPrefix, logger } = this.#options;
     if (join === undefined) return 1;
-    const view = await this.#log(entry).refresh(signal);
-    const offer = view && (await readOffer(store, heartbeatPrefix(entry), standing(view).fence, signal));
-    return Math.max(1, offer?.members ?? 1);
+    try {
+      const view = await this.#log(entry).refresh(signal);
+      const offer = view && (await readOffer(store, heartbeatPrefix(entry), standing(view).fence, signal));
+      return Math.max(1, offer?.members ?? 1);
+    } catch (error) {
+      if (signal.aborted || error instanceof StoreUnavailable) throw error;
+      logger.debug({ error, ...entry }, 'the number of its workers could not be read');
+      return 1;
+    }
   }
 
   async #join(

@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { heartbeatKey } from '#storage/lease.js';
 import { freshDirectoryStore } from '../../test/support/fresh-store.js';
+import { notedStore } from '../../test/support/noted-store.js';
 import { enqueue, folderOf, type SimpleOptions, simpleLog, simpleWorker } from '../../test/support/simple-work.js';
 import { until } from '../../test/support/until.js';
 import type { Place } from './queue-hints.js';
@@ -104,4 +105,38 @@ test('members count for the limit of a project, whether they would join or claim
   const wider = helper(t, queue, { shares: { weightOf: () => 1, of: () => ({ workers: 4 }) } });
   await until('a membership', () => wider.length === 1);
   assert.deepEqual(wider, ['joins full']);
+});
+
+test('a damaged log in a project with a limit keeps nobody from other work', async (t) => {
+  const queue = newQueue();
+  const place = { priority: 0, sinceMs: 1 };
+  const damaged = await owned(t, queue, { project: 'limited', id: 'damaged' }, place, 1);
+  const log = `${folderOf(damaged)}/log/`;
+  for (const { key } of (await store.list(log)).objects) await store.put(key, Buffer.from('no record'));
+  const short = await owned(t, queue, { project: 'limited', id: 'short' }, place, 1);
+  await queue.hints.add('need', short, place);
+  await enqueue(store, queue, { project: 'free', id: 'urgent' }, { priority: 1, sinceMs: 2 });
+  const done = helper(t, queue, { shares: { weightOf: () => 1, of: (project) => (project === 'limited' ? { workers: 3 } : {}) } });
+  await until('a claim and a membership', () => done.length === 2);
+  assert.deepEqual(done, ['claims urgent', 'joins short']);
+});
+
+test('a look asks once how many workers a project has, however much of it waits', async (t) => {
+  const queue = newQueue();
+  const place = { priority: 0, sinceMs: 1 };
+  const full = await owned(t, queue, { project: 'limited', id: 'full' }, place, 3);
+  for (let k = 0; k < 20; k++) await enqueue(store, queue, { project: 'limited', id: `w${k}` }, { priority: 0, sinceMs: k });
+  const noted = notedStore(store);
+  const worker = simpleWorker(noted.store, queue.prefix, {
+    config,
+    join: async () => false,
+    shares: { weightOf: () => 1, of: () => ({ workers: 3 }) },
+  });
+  t.after(() => worker.stop());
+  worker.start();
+  const looks = () => noted.count(/^list joining-\d+-waiting/);
+  await until('several looks', () => looks() >= 5);
+  await worker.stop();
+  const reads = noted.count(new RegExp(`^get ${folderOf(full)}/heartbeats`));
+  assert.ok(reads > 0 && reads <= looks(), `${reads} reads in ${looks()} looks`);
 });
