@@ -7,24 +7,23 @@ import { readReportRun } from './read-run.js';
 const call = { timeoutMs: 1000, signal: new AbortController().signal };
 const evaluation = (sequence: bigint) => {
   const scores = { loss: 1, top1: 50, classCorrect: [1n, 2n], classSamples: [2n, 4n] };
-  return { sequence, event: { $case: 'evaluation' as const, value: { step: sequence, result: { weights: scores, ema: scores } } } };
+  const value = { step: sequence, result: { weights: scores, ema: scores } };
+  return RunEvent.fromPartial({ sequence, event: { $case: 'evaluation', value } });
 };
-const steps = (sequence: bigint, step: bigint) => ({
-  sequence,
-  event: { $case: 'steps' as const, value: { steps: [{ step, loss: 1 }] } },
-});
+const steps = (sequence: bigint, step: bigint) =>
+  RunEvent.fromPartial({ sequence, event: { $case: 'steps', value: { steps: [{ step, loss: 1 }] } } });
 
 /** A trainer that has one run with these events. */
-function trainerOf(events: readonly Parameters<typeof RunEvent.fromPartial>[0][], logSequence: bigint): TrainerClient {
+function trainerOf(events: readonly RunEvent[], logSequence: bigint): TrainerClient {
   const answers = {
     getRun: async () => ({ run: Run.fromPartial({ uid: 'u', logSequence }) }),
     listCheckpoints: async () => ({
-      checkpoints: [Checkpoint.fromPartial({ name: 'c1', files: [{ name: 'weights', url: 'http://store/secret' }] })],
+      checkpoints: [Checkpoint.fromPartial({ name: 'c1', files: [{ role: 'weights', url: 'http://store/secret' }] })],
       nextPageToken: '',
     }),
     getRunSeries: async () => GetRunSeriesResponse.fromPartial({ series: [{ values: [1 / 3, Number.NaN] }] }),
     async *watchRun() {
-      for (const event of events) yield { event: RunEvent.fromPartial(event) };
+      for (const event of events) yield { event };
     },
   };
   return answers as unknown as TrainerClient;
@@ -47,7 +46,7 @@ test('of steps and of counts by class a report has the newest alone, and nothing
 });
 
 test('steps that a resume did again are left out, and so are the addresses of files', async () => {
-  const resumed = { sequence: 2n, event: { $case: 'resumed' as const, value: { attempt: 2, fromStep: 1n } } };
+  const resumed = RunEvent.fromPartial({ sequence: 2n, event: { $case: 'resumed', value: { attempt: 2, fromStep: 1n } } });
   const read = await readReportRun('projects/p/runs/r', { client: trainerOf([steps(1n, 1n), resumed], 2n), call });
   assert.deepEqual(
     read.events.map((event) => (event as { sequence: string }).sequence),
