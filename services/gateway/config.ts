@@ -37,7 +37,7 @@ export const gatewayOptions = {
   allowedHost: {
     schema: z.array(hostName).default([]),
     list: true,
-    help: 'name by which browsers may reach the gateway, besides localhost where it listens on a loopback address; requests for other hosts are refused; *: any name; needed on another address without --identities and TLS',
+    help: 'name by which browsers may reach the gateway, besides localhost where it listens on a loopback address; requests for other hosts are refused; *: any name; needed on another address with neither --identities nor TLS',
   },
   allowedOrigin: {
     schema: z.array(origin).default([]),

@@ -30,7 +30,7 @@ export function createHttpServer(options: ServerOptions, parts: GatewayParts): R
     throw invalid(
       'allowed-host',
       '',
-      'the names by which browsers reach the gateway, or * for any name, because with this --host and without --identities and TLS a page of a stranger that makes a name of its own lead here could call the services',
+      'the names by which browsers reach the gateway, or * for any name, because this --host is no loopback address and there is neither --identities nor TLS, so that a page of a stranger could make a name of its own lead here and call the services',
     );
   const running = new Set<Promise<void>>();
 
