@@ -22,7 +22,7 @@ const [kubeconform, schemas, definitions] = [await findTool('kubeconform'), awai
 test('there are values for every way of installing it', () => {
   assert.deepEqual(
     valuesFiles,
-    ['default', 'external-s3', 'gpu', 'ha', 'no-keda'].map((name) => `${name}-values.yaml`),
+    ['default', 'external-s3', 'gpu', 'ha', 'ingress', 'no-keda'].map((name) => `${name}-values.yaml`),
   );
 });
 
