@@ -13,6 +13,7 @@ import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type ServiceProcess, startService } from '../support/processes.js';
 import { findTool } from '../support/tool.js';
 import { type Evaluator, type Trainer, TrainingServices } from '../support/training-services.js';
+import { until } from '../support/until.js';
 
 const tool = await findTool('keda-scaler-client');
 const skip = 'skip' in tool ? tool.skip : false;
@@ -58,6 +59,17 @@ async function askAsKeda(part: string, metric: string): Promise<Answer> {
   return { active: of('IsActive').result as boolean, wanted: Math.ceil(value!.metricValueFloat / spec!.targetSizeFloat) };
 }
 
+/** KEDA asks two times, and work may end between IsActive and GetMetrics: answers that do not agree are asked for again. */
+const agreed = async (part: string, metric: string): Promise<Answer> =>
+  await until(
+    'IsActive to agree with GetMetrics',
+    async () => {
+      const answer = await askAsKeda(part, metric);
+      return answer.active === answer.wanted > 0 && answer;
+    },
+    { looks: 20, pauseMs: 100 },
+  );
+
 /** A ScaledJob: its loop starts workers and never ends one. */
 function scaledJob(
   part: 'trainer-worker' | 'evaluator-worker',
@@ -81,8 +93,7 @@ function scaledJob(
     exits,
     seen,
     poll: async (): Promise<void> => {
-      const { active, wanted } = await askAsKeda(part, metric);
-      assert.equal(active, wanted > 0);
+      const { active, wanted } = await agreed(part, metric);
       const missing = active ? Math.min(wanted, max) - running.size : 0;
       for (let k = 0; k < missing; k++) {
         const one: Promise<void> = start().finally(() => running.delete(one));
