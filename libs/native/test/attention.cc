@@ -82,7 +82,7 @@ void attention_cases(const KernelTable& k, Type type) {
   attention_case(k, type, random, 2, 17, 4, 16, 0);
   attention_case(k, type, random, 1, 197, 1, 64, 0.1);
   attention_case(k, type, random, 1, 300, 1, 20, 0.1);  // more than one block of queries
-  attention_case(k, type, random, 1, 257, 1, 33, 0);  // tiles of AMX: one query and one channel more than fit
+  attention_case(k, type, random, 1, 257, 1, 33, 0);    // tiles of AMX: one query and one channel more than fit
   attention_case(k, type, random, 2, 65, 2, 64, 0.1);
   attention_case(k, type, random, 1, 50, 2, 32, 0);
   attention_case(k, type, random, 1, 1, 1, 1, 0);
