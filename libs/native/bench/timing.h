@@ -33,8 +33,8 @@ struct FromLine {
   FromLine() = default;
   template <class Other>
   FromLine(const FromLine<Other>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64})); }
-  void deallocate(T* memory, size_t) { ::operator delete(memory, std::align_val_t{64}); }
+  T* allocate(size_t n) { return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64})); }
+  void deallocate(T* memory, size_t) { ::operator delete (memory, std::align_val_t{64}); }
   template <class Other>
   bool operator==(const FromLine<Other>&) const {
     return true;
