@@ -14,21 +14,21 @@ export interface EvaluateStudyOptions extends SharedOptions {
   readonly detach?: boolean;
 }
 
+const isOpen = ({ state }: Run): boolean => state < RunState.SUCCEEDED;
+
 /** Given again, it goes on: what has a result is left as it is. @throws CommandError (exit code 1) if an evaluation ended without a result */
 export async function evaluateStudy(study: string, options: EvaluateStudyOptions, context: Context): Promise<void> {
   const { terminal, signal } = context;
   const parent = projectName(options);
   const runs = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {
     const listed = await runsWithLabel(study, { client, parent, call });
-    // A list may be some seconds behind; a run that has just ended is not to be left out.
-    const isOpen = ({ state }: Run): boolean => state < RunState.SUCCEEDED;
-    const now = async (run: Run): Promise<Run> => (isOpen(run) ? (await client.getRun({ name: run.name }, call)).run! : run);
     const looked: Run[] = [];
-    for (const run of listed) looked.push(await now(run));
+    // A list may be some seconds behind; a run that has just ended is not to be left out.
+    for (const run of listed) looked.push(isOpen(run) ? (await client.getRun({ name: run.name }, call)).run! : run);
     return looked;
   });
   if (runs.length === 0) throw new NotFound('study', study);
-  const [ready, open] = [runs.filter(canBeEvaluated), runs.filter(({ state }) => state < RunState.SUCCEEDED).length];
+  const [ready, open] = [runs.filter(canBeEvaluated), runs.filter(isOpen).length];
   for (const run of runs.filter((one) => one.state === RunState.SUCCEEDED && !canBeEvaluated(one)))
     terminal.err(`${shortName(run.name)} has no checkpoint (save_ckpt is false) and is left out`);
   if (open > 0) terminal.err(`${count(open)} of ${count(runs.length)} runs have not ended: give the command again when they have`);
