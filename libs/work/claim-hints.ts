@@ -4,9 +4,10 @@
  */
 import type { Standing } from './claimed-log.js';
 import type { QueueEntry } from './queue-entry.js';
-import type { HintKind, Place } from './queue-hints.js';
+import type { Place } from './queue-hints.js';
 import type { QueueIndex } from './queue-index.js';
 import { QueueTouch } from './queue-touch.js';
+import type { Wish } from './wanted-of.js';
 
 export interface ClaimHintsOptions {
   readonly queue: QueueIndex;
@@ -19,8 +20,6 @@ export interface ClaimHintsOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** What an owner tells workers without work of their own: that it takes members, or that it waits for some. */
-export type Wish = Extract<HintKind, 'join' | 'need'>;
 const wishes = ['join', 'need'] as const;
 
 /** Longest time for writing or removing a hint. */
@@ -30,9 +29,9 @@ export class ClaimHints {
   readonly #options: ClaimHintsOptions;
   readonly #touch: QueueTouch;
   readonly #taken: Promise<void>;
-  #wanted: Wish | undefined;
-  /** What others were told last; `unknown` if that is not known. */
-  #told: Wish | undefined | 'unknown';
+  #wanted: Wish = 'none';
+  /** What others were told last; undefined if that is not known, because writing it failed or goes on. */
+  #told: Wish | undefined = 'none';
   /** What they are told is written in order. */
   #telling: Promise<void> = Promise.resolve();
   #pending = 0;
@@ -49,14 +48,14 @@ export class ClaimHints {
     return new ClaimHints(options);
   }
 
-  /** Tells workers without work of their own whether more of them may join (`join`), or have to (`need`); at first, and with undefined, none may. */
-  async wantMembers(wanted: Wish | undefined): Promise<void> {
+  /** Tells workers without work of their own whether more of them may join; at first, none may. */
+  async wantMembers(wanted: Wish): Promise<void> {
     this.#wanted = wanted;
     await this.#next(() => this.#wanted === this.#told);
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#touch.stop(), this.#taken, this.wantMembers(undefined)]);
+    await Promise.all([this.#touch.stop(), this.#taken, this.wantMembers('none')]);
   }
 
   /**
@@ -77,7 +76,7 @@ export class ClaimHints {
 
   /** No sweep finds a hint that could not be written, or that another worker has removed because it was a former owner's. */
   #tellAgain(): void {
-    if (this.#pending === 0) void this.#next(() => this.#told === undefined && this.#wanted === undefined);
+    if (this.#pending === 0) void this.#next(() => this.#told === 'none' && this.#wanted === 'none');
   }
 
   #next(isDone: () => boolean): Promise<void> {
@@ -90,15 +89,13 @@ export class ClaimHints {
     return this.#telling;
   }
 
-  async #tell(wanted: Wish | undefined): Promise<void> {
+  async #tell(wanted: Wish): Promise<void> {
     const { queue, entry, place } = this.#options;
-    const before = this.#told;
-    this.#told = 'unknown';
+    this.#told = undefined;
     await this.#try(async (signal) => {
-      if (wanted !== undefined) await queue.hints.add(wanted, entry, place, signal);
+      if (wanted !== 'none') await queue.hints.add(wanted, entry, place, signal);
       // A former owner may have left one behind.
-      for (const wish of wishes)
-        if (wish !== wanted && (before ?? wanted) !== undefined) await queue.hints.remove(wish, entry, place, signal);
+      for (const wish of wishes) if (wish !== wanted) await queue.hints.remove(wish, entry, place, signal);
       this.#told = wanted;
     });
   }

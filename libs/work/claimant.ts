@@ -39,6 +39,11 @@ export interface ClaimantOptions extends ReadinessOptions, Omit<QueueSurveyOptio
    * join. Absent: nobody is joined.
    */
   readonly join?: (entry: QueueEntry, membership: Membership) => Promise<boolean>;
+  /**
+   * Called for work with a hint that its owner waits for members, before this worker leaves or passes by anything for it: whether the owner does, and this
+   * worker could be one. If false, the work is passed by for a while. Absent: always.
+   */
+  readonly isNeeded?: (entry: QueueEntry, signal: AbortSignal) => Promise<boolean>;
   /** Called after every look with the number of waiting entries. */
   readonly onDepth?: (waiting: number) => void;
   readonly onActive?: (active: number) => void;
@@ -223,8 +228,33 @@ export class Claimant {
   /** The first of what waits for members that this worker may join. */
   async #need(survey: Survey, signal: AbortSignal): Promise<Hint | undefined> {
     if (this.#options.join === undefined) return undefined;
-    for (const hint of survey.needs) if (!this.#isPassed(hint) && (await this.#isWithinLimit(hint, survey, signal))) return hint;
+    for (const hint of survey.needs) {
+      if (this.#isPassed(hint) || !(await this.#isWithinLimit(hint, survey, signal))) continue;
+      if (await this.#isNeeded(hint, signal)) return hint;
+      await this.#passUnwanted(hint, signal);
+    }
     return undefined;
+  }
+
+  /** Work that cannot be read keeps nobody from other work. */
+  async #isNeeded({ project, id, uid }: Hint, signal: AbortSignal): Promise<boolean> {
+    const { isNeeded, logger } = this.#options;
+    try {
+      return (await isNeeded?.({ project, id, uid }, signal)) ?? true;
+    } catch (error) {
+      if (signal.aborted || error instanceof StoreUnavailable) throw error;
+      logger.debug({ error, project, id }, 'it could not be found out whether work needs members');
+      return false;
+    }
+  }
+
+  /** Otherwise all workers would try to join it again and again, instead of others. */
+  async #passUnwanted(hint: Hint, signal: AbortSignal): Promise<void> {
+    const { project, id } = hint;
+    this.#pass(hint);
+    await this.#survey
+      .unwanted(hint, signal)
+      .catch((error) => this.#options.logger.debug({ error, project, id }, 'a hint could not be removed'));
   }
 
   #isPassed(entry: QueueEntry): boolean {
@@ -247,7 +277,7 @@ export class Claimant {
 
   /** Joins the owner who wants members and comes first by priority and shares, within the limit of its project. */
   async #joinOne(wanting: readonly Hint[], survey: Survey, signal: AbortSignal): Promise<void> {
-    const { join, logger } = this.#options;
+    const { join } = this.#options;
     if (join === undefined || this.#isFull || wanting.length === 0) return;
     for (const hint of this.#fair.order(wanting, survey.owned)) {
       const entry = { project: hint.project, id: hint.id, uid: hint.uid };
@@ -256,9 +286,7 @@ export class Claimant {
       this.#begin(entry, async (stopping) => {
         const joined = await this.#memberships.join(entry, stopping);
         if (joined) return true;
-        this.#pass(entry);
-        // Otherwise all workers would try it again and again, instead of others.
-        await this.#survey.unwanted(hint, stopping).catch((error) => logger.debug({ error, ...entry }, 'a hint could not be removed'));
+        await this.#passUnwanted(hint, stopping);
         return false;
       });
       return;

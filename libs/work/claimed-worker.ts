@@ -7,13 +7,13 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { orAborted } from '#bounds/or-aborted.js';
 import { RecentMap } from '#bounds/recent-map.js';
-import { type GroupOffer, readOffer } from '#storage/lease.js';
+import { readOffer } from '#storage/lease.js';
 import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { SpanContext } from '#telemetry/tracing.js';
 import { type AttemptEnds, type AttemptOutcome, runToEnd } from './attempt-end.js';
 import { AttemptTrace } from './attempt-trace.js';
-import { ClaimHints, type Wish } from './claim-hints.js';
+import { ClaimHints } from './claim-hints.js';
 import { Claimant, type Found } from './claimant.js';
 import { ClaimedLog, type Standing } from './claimed-log.js';
 import type { ProjectShares } from './fair-share.js';
@@ -23,6 +23,7 @@ import { instanceOf, newOwner } from './instance.js';
 import type { Membership } from './memberships.js';
 import type { Place } from './queue-hints.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
+import { wantedOf, wishOf } from './wanted-of.js';
 
 /** What an attempt works with. */
 export interface Attempt<E, V> extends QueueEntry {
@@ -86,6 +87,11 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
    * @param claim claims the work at once, if it still has the claim of the view, and works on it to its end; resolves to false if another was faster
    */
   readonly join?: (entry: QueueEntry, view: V, membership: Omit<Membership, 'leads'>, claim: () => Promise<boolean>) => Promise<boolean>;
+  /**
+   * Called before this worker leaves other work, or passes other work by, for work whose owner waits for members: whether `join` has a prospect. Absent: it
+   * always has.
+   */
+  readonly mayJoin?: (view: V) => boolean;
   /** Called after the claim has ended for any reason. */
   readonly release?: (entry: QueueEntry, view: V) => Promise<void>;
   /** Called with the end of every attempt (see runToEnd); `unknown` if it could not be recorded. */
@@ -129,7 +135,10 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       mayClaim: (entry, signal) => this.#mayClaim(entry, signal),
       workersOf: (entry, signal) => this.#workersOf(entry, signal),
       work: (entry, seenFence, stopping) => this.#work(entry, seenFence, stopping),
-      ...(join && { join: (entry, membership) => this.#join(entry, join, membership) }),
+      ...(join && {
+        join: (entry, membership) => this.#join(entry, join, membership),
+        isNeeded: (entry, signal) => this.#isNeeded(entry, signal),
+      }),
       knowsEnded: (config.succeeds?.length ?? 0) > 0,
       ...(random && { random }),
       onDepth,
@@ -195,6 +204,13 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       logger.debug({ error, ...entry }, 'the number of its workers could not be read');
       return 1;
     }
+  }
+
+  async #isNeeded(entry: QueueEntry, signal: AbortSignal): Promise<boolean> {
+    const { store, standing, heartbeatPrefix, mayJoin } = this.#options;
+    const view = await this.#log(entry).refresh(signal);
+    if (view === undefined || !(mayJoin?.(view) ?? true)) return false;
+    return (await wantedOf(standing(view), { store, heartbeatPrefix: heartbeatPrefix(entry) }, signal)) === 'need';
   }
 
   async #join(
@@ -317,8 +333,3 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
 }
 
 const keyOf = ({ uid }: QueueEntry): string => uid;
-
-function wishOf(offer: GroupOffer | undefined): Wish | undefined {
-  if (offer === undefined || offer.wants < 1) return undefined;
-  return (offer.needs ?? 0) > 0 ? 'need' : 'join';
-}

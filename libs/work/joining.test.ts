@@ -16,14 +16,21 @@ let queues = 0;
 const newQueue = (): QueueIndex => new QueueIndex(store, `joining-${++queues}`);
 const config = { workers: 1, pollMs: 10, leaseTtlMs: 60_000, maxAttempts: 3, backoffMs: 1 };
 
-/** Work of a living owner, which has so many workers. */
-async function owned(t: TestContext, queue: QueueIndex, work: Omit<QueueEntry, 'uid'>, place: Place, members: number): Promise<QueueEntry> {
+/** Work of a living owner, which has so many workers, and needs so many more. */
+async function owned(
+  t: TestContext,
+  queue: QueueIndex,
+  work: Omit<QueueEntry, 'uid'>,
+  place: Place,
+  members: number,
+  needs = 1,
+): Promise<QueueEntry> {
   const entry = await enqueue(store, queue, work, place);
   const log = simpleLog(store, entry);
   await log.refresh();
   const { fence } = (await log.append(() => ({ kind: 'claimed', worker: 'other:1' })))!;
   await queue.hints.remove('claim', entry, place);
-  const offer = { owner: 'other:1', beat: 1, group: { address: 'nowhere:1', members, wants: 9 } };
+  const offer = { owner: 'other:1', beat: 1, group: { address: 'nowhere:1', members, wants: 9, needs } };
   await store.put(heartbeatKey(`${folderOf(entry)}/heartbeats`, fence), Buffer.from(JSON.stringify(offer)));
   const touch = QueueTouch.start({ queue, entry, fence, intervalMs: 100, onError: () => {} });
   t.after(() => touch.stop());
@@ -139,4 +146,41 @@ test('a look asks once how many workers a project has, however much of it waits'
   await worker.stop();
   const reads = noted.count(new RegExp(`^get ${folderOf(full)}/heartbeats`));
   assert.ok(reads > 0 && reads <= looks(), `${reads} reads in ${looks()} looks`);
+});
+
+/** A member that its owner can spare, and a hint of other work that needs members, which it would leave for. @returns whom it has joined, in order */
+async function beside(t: TestContext, needs: number, part: Partial<SimpleOptions>): Promise<string[]> {
+  const queue = newQueue();
+  const rich = await owned(t, queue, { project: 'p', id: 'rich' }, { priority: 0, sinceMs: 1 }, 2, 0);
+  await queue.hints.add('join', rich, { priority: 0, sinceMs: 1 });
+  const noted = notedStore(store);
+  const joined: string[] = [];
+  const worker = simpleWorker(noted.store, queue.prefix, {
+    config,
+    random: () => 0,
+    join: async (entry, _, { leaving }) => {
+      joined.push(entry.id);
+      if (entry.id !== 'rich') return false;
+      await new Promise<void>((resolve) => leaving.addEventListener('abort', () => resolve(), { once: true }));
+      return true;
+    },
+    ...part,
+  });
+  t.after(() => worker.stop());
+  worker.start();
+  await until('a membership', () => joined.length === 1);
+  const other = await owned(t, queue, { project: 'p', id: 'other' }, { priority: 0, sinceMs: 2 }, 1, needs);
+  await queue.hints.add('need', other, { priority: 0, sinceMs: 2 });
+  // Those looks that see the hint, and those after which it is looked at again.
+  const seen = noted.count(/^list joining-\d+-waiting/);
+  await until('many looks', () => noted.count(/^list joining-\d+-waiting/) > seen + 30);
+  return joined;
+}
+
+test('a member does not leave for work that it could not join', async (t) => {
+  assert.deepEqual(await beside(t, 1, { mayJoin: () => false }), ['rich']);
+});
+
+test('a member does not leave for a hint that its owner has outgrown', async (t) => {
+  assert.deepEqual(await beside(t, 0, {}), ['rich']);
 });

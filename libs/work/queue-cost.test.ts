@@ -232,7 +232,7 @@ test('a hint for members is there as long as its owner wants some, also if someb
   assert.ok(await isThere());
   await queue.hints.remove('join', entry, place);
   await until('the hint to be there again', isThere);
-  await hints.wantMembers(undefined);
+  await hints.wantMembers('none');
   assert.equal(await isThere(), false);
   await hints.wantMembers('need');
   assert.equal((await queue.hints.list()).needs.length, 1);

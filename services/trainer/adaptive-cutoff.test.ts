@@ -162,15 +162,28 @@ test('measurements that were cancelled count neither way, and the log says why',
     [1, 2].map(() => ['the evaluation was cancelled', 0, undefined]),
   );
   assert.deepEqual(new Set(ratesOf(events)), new Set([0.5]));
+  const ends = events.flatMap(({ event }) => (event?.$case === 'state' ? [event.value] : []));
+  assert.equal(
+    ends.at(-1)?.reason,
+    'its adaptive cutoff decided nothing, because all measurements of its gradients failed (2), the last one because: the evaluation was cancelled',
+  );
 });
 
-test('a worker without an evaluator does not decide by itself', { timeout: 60_000 }, async (t) => {
+test('a worker without an evaluator leaves the run to one that has it, and the run says so', { timeout: 60_000 }, async (t) => {
   const { client, service } = await services.trainer(['--data', data]);
   t.after(() => service.close());
   const name = await create(client, 'alone');
-  const why =
-    'waits before step 12 for the measurement that decides whether its drop ends there, but this worker was started without --evaluator';
-  await until('the status', async () => (await client.getRun({ name }, soon)).run!.statusMessage === why, { looks: 400, pauseMs: 50 });
-  await client.cancelRun({ name }, soon);
-  assert.deepEqual(recordsOf(await follow(client, name)), []);
+  const get = async () => (await client.getRun({ name }, soon)).run!;
+  const why = 'waits for a worker that was started with --evaluator, which measures the gradients for its adaptive cutoff';
+  await until('the status', async () => (await get()).statusMessage === why, { looks: 400, pauseMs: 50 });
+  assert.equal((await get()).state, RunState.QUEUED);
+  const { address } = await services.evaluator(['--data', data]);
+  const { service: other } = await services.trainer(['--data', data, '--evaluator', address, '--instance', 'measures']);
+  t.after(() => other.close());
+  const events = await follow(client, name);
+  checkLog(events, 2);
+  assert.deepEqual(
+    new Set(events.flatMap(({ event }) => (event?.$case === 'claimed' ? [event.value.worker.replace(/:.*/, '')] : []))),
+    new Set(['measures']),
+  );
 });

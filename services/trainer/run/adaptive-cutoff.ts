@@ -16,6 +16,14 @@ export interface CutoffView {
   readonly ends: boolean;
 }
 
+/** How the measurements of a run have gone. */
+export interface Measurements {
+  readonly succeeded: number;
+  readonly failed: number;
+  /** Why the newest failed one did; empty if none has. */
+  readonly failure: string;
+}
+
 /** What is used of a RunView. */
 export interface CutoffRun {
   readonly run: Pick<Run, 'spec' | 'stepsPerEpoch'>;
@@ -76,3 +84,17 @@ export const cutoffAfter = ({ step, notHelping, endsAtStep }: CutoffMeasuredReco
   notHelping,
   ends: endsAtStep > 0n,
 });
+
+export function measurementsAfter(before: Measurements | undefined, { failure }: CutoffMeasuredRecord): Measurements {
+  const { succeeded, failed } = before ?? { succeeded: 0, failed: 0 };
+  if (failure === '') return { succeeded: succeeded + 1, failed, failure: before?.failure ?? '' };
+  return { succeeded, failed: failed + 1, failure };
+}
+
+/** What is said at the end of a run of which measurements failed; empty if none did. */
+export function noteOnMeasurements(measurements: Measurements | undefined): string {
+  if (measurements === undefined || measurements.failed === 0) return '';
+  const { succeeded, failed, failure } = measurements;
+  if (succeeded > 0) return `${failed} of ${succeeded + failed} measurements of its gradients failed, the last one because: ${failure}`;
+  return `its adaptive cutoff decided nothing, because all measurements of its gradients failed (${failed}), the last one because: ${failure}`;
+}

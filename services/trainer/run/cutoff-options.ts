@@ -29,12 +29,22 @@ export function checkCutoff(refuse: Refuse, spec: RunSpec, value: ResolvedSpec, 
     refuse(dropout > 0 || dropPath > 0, 'dropout', dropout, rule);
   }
   refuse(saveCkpt, 'save_ckpt', saveCkpt, 'true if cutoff is adaptive, because gradients are measured from checkpoints');
-  const { cutoffEpoch, cutoffEvery } = spec;
-  if (cutoffEpoch !== undefined && sound('cutoffEpoch'))
-    refuse(cutoffEpoch >= 1, 'cutoff_epoch', cutoffEpoch, 'at least 1 if cutoff is adaptive, or absent, which means epochs');
-  if (cutoffEvery !== undefined && sound('cutoffEvery', 'epochs'))
-    refuse(cutoffEvery <= epochs, 'cutoff_every', cutoffEvery, `at most ${epochs} (epochs)`);
+  if (sound('cutoffEpoch', 'cutoffEvery', 'epochs')) checkMeasured(refuse, spec, epochs);
 }
+
+/** A run of which nothing could be measured in time would have a fixed cutoff without saying so. */
+function checkMeasured(refuse: Refuse, { cutoffEpoch, cutoffEvery }: RunSpec, epochs: number): void {
+  const every = cutoffEvery ?? defaultEvery(epochs);
+  const latest = cutoffEpoch ?? epochs;
+  if (latest > epochs || every + 2 <= latest) return;
+  const why = 'because a measurement counts one epoch later, and only before cutoff_epoch';
+  if (cutoffEvery !== undefined && epochs > 2 && (latest > 2 || every + 2 > epochs))
+    refuse(false, 'cutoff_every', cutoffEvery, `at most ${Math.max(3, latest) - 2}, ${why}`);
+  else if (cutoffEpoch === undefined) refuse(false, 'epochs', epochs, `at least 3 if cutoff is adaptive, ${why}`);
+  else refuse(false, 'cutoff_epoch', cutoffEpoch, `at least ${every + 2} if cutoff is adaptive and cutoff_every is ${every}, ${why}`);
+}
+
+const defaultEvery = (epochs: number): number => Math.max(1, Math.floor(epochs / defaultMeasurements));
 
 /** The defaults of an adaptive cutoff; nothing for a fixed one. @param value with the defaults that do not depend on other options. @param given the request's */
 export function resolvedCutoff(
@@ -45,7 +55,7 @@ export function resolvedCutoff(
   const { epochs, cutoffEvery, cutoffBatches, cutoffPatience } = value;
   return {
     cutoffEpoch: given.cutoffEpoch ?? epochs,
-    cutoffEvery: cutoffEvery ?? Math.max(1, Math.floor(epochs / defaultMeasurements)),
+    cutoffEvery: cutoffEvery ?? defaultEvery(epochs),
     cutoffBatches: cutoffBatches ?? defaultBatches,
     cutoffPatience: cutoffPatience ?? defaultPatience,
   };

@@ -71,6 +71,14 @@ test('an adaptive cutoff has defaults of its own, and is refused where nothing c
   assert.deepEqual(violationsOf({ ...adaptive, saveCkpt: false }), ['save_ckpt']);
   assert.deepEqual(violationsOf({ ...adaptive, cutoffEpoch: 0 }), ['cutoff_epoch']);
   assert.deepEqual(violationsOf({ ...adaptive, cutoffEvery: 11, cutoffBatches: 1 }), ['cutoff_batches', 'cutoff_every']);
+  // A measurement counts one epoch later, and only before the latest end.
+  assert.deepEqual(violationsOf({ ...adaptive, cutoffEvery: 8 }), []);
+  assert.deepEqual(violationsOf({ ...adaptive, cutoffEvery: 9 }), ['cutoff_every']);
+  assert.deepEqual(violationsOf({ ...adaptive, cutoffEvery: 3, cutoffEpoch: 4 }), ['cutoff_every']);
+  assert.deepEqual(violationsOf({ ...adaptive, cutoffEpoch: 3 }), []);
+  assert.deepEqual(violationsOf({ ...adaptive, cutoffEpoch: 2 }), ['cutoff_epoch']);
+  assert.deepEqual(violationsOf({ ...adaptive, epochs: 300, cutoffEpoch: 11 }), ['cutoff_epoch']);
+  assert.deepEqual(violationsOf({ ...adaptive, epochs: 2, warmupEpochs: 1 }), ['epochs']);
   assert.deepEqual(violationsOf({ cutoffEvery: 1, cutoffBatches: 8, cutoffPatience: 2 }), [
     'cutoff_every',
     'cutoff_batches',

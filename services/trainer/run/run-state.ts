@@ -5,7 +5,7 @@
 import { type DropKind, ScheduleSegment } from '#protocol/dropstream/v1/schedule_types.js';
 import { type CreatedRecord, type ResumedRecord, Run, type RunEvent, RunState, type StepMetrics } from '#protocol/dropstream/v1/trainer.js';
 import type { RecordedSpan } from '#telemetry/tracing.js';
-import { type CutoffView, cutoffAfter } from './adaptive-cutoff.js';
+import { type CutoffView, cutoffAfter, type Measurements, measurementsAfter } from './adaptive-cutoff.js';
 import type { ScheduleChange } from './run-rates.js';
 
 /** A committed checkpoint in the log. */
@@ -54,6 +54,7 @@ export interface RunView {
   readonly dropKind: DropKind;
   /** Absent before the first measurement of an adaptive cutoff. */
   readonly cutoff?: CutoffView;
+  readonly measurements?: Measurements;
   /** The call that created the run; absent in snapshots of older versions. */
   readonly trace?: RecordedSpan;
 }
@@ -210,10 +211,10 @@ function changed(view: RunView, body: RunEvent['event'], sequence: number): RunV
     }
     case 'cutoffMeasured': {
       const { segments, endsAtStep } = body.value;
-      const cutoff = cutoffAfter(body.value);
-      if (!cutoff.ends) return { ...view, cutoff };
+      const measured = { cutoff: cutoffAfter(body.value), measurements: measurementsAfter(view.measurements, body.value) };
+      if (!measured.cutoff.ends) return { ...view, ...measured };
       const change = { effectiveStep: Number(endsAtStep), segments };
-      return withRun({ dropSegments: segments }, { cutoff, scheduleChanges: [...view.scheduleChanges, change] });
+      return withRun({ dropSegments: segments }, { ...measured, scheduleChanges: [...view.scheduleChanges, change] });
     }
     case 'dataSkipped':
       return withRun({}, { skippedSamples: Number(body.value.total) });
@@ -269,7 +270,7 @@ export function isBest(view: RunView, step: number, top1: number): boolean {
 }
 
 /** Changes with the fields of a view and with how they are computed. */
-const snapshotVersion = 5;
+const snapshotVersion = 6;
 
 /** Encodes a view as JSON for a snapshot. */
 export function encodeView({ run, scheduleChanges, ...rest }: RunView): string {

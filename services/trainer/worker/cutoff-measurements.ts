@@ -88,10 +88,7 @@ export class CutoffMeasurements {
     const nothing = { errors: undefined, fingerprint: '' };
     const checkpoint = this.#checkpointOf(step);
     if (checkpoint === undefined) return { ...nothing, checkpoint: '', evaluation: '', failure: 'the run has no checkpoint of this step' };
-    if (evaluator === undefined) {
-      logger.warn({ checkpoint }, 'the adaptive cutoff cannot be measured, because this worker was started without --evaluator');
-      return await orAborted(new Promise<never>(() => undefined), signal);
-    }
+    if (evaluator === undefined) throw new Error('a worker without --evaluator must not have claimed the run (evaluator-here.ts)');
     try {
       const request = {
         parent: formatName('project', { project }),
@@ -158,7 +155,6 @@ export class CutoffMeasurements {
   /** Completes "the run …". */
   #why(effective: number, { name, error }: Followed): string {
     const waits = `waits before step ${effective} for the measurement that decides whether its drop ends there`;
-    if (this.#context.evaluator === undefined) return `${waits}, but this worker was started without --evaluator`;
     if (error !== undefined) return `${waits}; the evaluator does not answer: ${describeRefusal(error)}`;
     return name === '' ? `${waits}; the evaluator has not answered yet` : `${waits}: ${name}`;
   }

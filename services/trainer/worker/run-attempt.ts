@@ -5,6 +5,7 @@
 import type { Program } from '#engine/index.js';
 import { inSpan } from '#telemetry/spans.js';
 import { fingerprintLine } from '#training/checkpoint-metadata.js';
+import { noteOnMeasurements } from '../run/adaptive-cutoff.js';
 import { type AttemptContext, type AttemptOptions, attemptContext } from './attempt-context.js';
 import type { CheckpointEvaluations } from './evaluations.js';
 import { Interrupted, Interruption } from './interruption.js';
@@ -101,7 +102,11 @@ async function toTheEnd(context: AttemptContext, parts: Parts): Promise<RunOutco
   return { kind: 'trained', note: noteOn(context) };
 }
 
-function noteOn({ claimed, evaluator, spec }: AttemptContext): string {
+function noteOn(context: AttemptContext): string {
+  return [noteOnEvaluations(context), noteOnMeasurements(context.claimed.view.measurements)].filter((note) => note !== '').join('; ');
+}
+
+function noteOnEvaluations({ claimed, evaluator, spec }: AttemptContext): string {
   if (evaluator === undefined && !spec.disableEval && spec.evalManifest !== '')
     return 'its checkpoints were not evaluated, because the trainer was started without --evaluator';
   const { evaluationsSucceeded, evaluationsFailed, evaluationFailure } = claimed.view.run;

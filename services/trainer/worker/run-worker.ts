@@ -10,6 +10,7 @@ import type { DataAccess } from '#training/prepared-batches.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { ProjectShares } from '#work/fair-share.js';
 import { processName } from '#work/instance.js';
+import { wantedOf } from '#work/wanted-of.js';
 import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
@@ -18,6 +19,7 @@ import { type EventBodyAt, heartbeatPrefix, openRunLog, placeOf, runName, runQue
 import { hasEnded, type RunView } from '../run/run-state.js';
 import { choosingMs, EngineChoices, engineName } from './engine-choices.js';
 import { EngineHere } from './engine-here.js';
+import { EvaluatorHere } from './evaluator-here.js';
 import { ExactNumerics } from './exact-numerics.js';
 import { FinetuneMismatch } from './finetune.js';
 import type { GroupAccess } from './group/group-steps.js';
@@ -75,7 +77,15 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
   const numerics = new ExactNumerics({ programs, store, logger, onLeft: () => metrics.leftToOthers.inc() });
   const engines = new EngineChoices(programs, logger);
   const workersHere = new WorkersHere({ store, logger, available: collectivesAvailable });
-  const shortage = new Shortage({ hints: runQueue(store).hints, patienceMs: gatherTtls * config.leaseTtlMs });
+  const evaluatorHere = new EvaluatorHere({ store, logger, evaluator: deps.evaluator });
+  const shortage = new Shortage({
+    hints: runQueue(store).hints,
+    wantedOf: async (entry, signal) => {
+      const view = await openRunLog(store, entry).refresh(signal);
+      return await wantedOf(view && standingOf(view), { store, heartbeatPrefix: heartbeatPrefix(entry) }, signal);
+    },
+    patienceMs: gatherTtls * config.leaseTtlMs,
+  });
   const joiner = deps.group && runJoiner({ ...deps, group: deps.group }, programs, shortage);
   return new ClaimedWorker({
     kind: 'run',
@@ -92,7 +102,8 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     place: placeOf,
     traceOf: ({ trace }) => spanOfRecord(trace),
     mayClaim: async (entry, view, signal) => {
-      if (shortage.isShunned(view.run.uid) || !(await workersHere.allow(entry, view, signal))) return false;
+      if (shortage.isShunned(view.run.uid)) return false;
+      if (!(await workersHere.allow(entry, view, signal)) || !(await evaluatorHere.allow(entry, view, signal))) return false;
       const chosen = await engines.choose(view, signal);
       return (await enginesHere.allow(view, engineName(chosen))) && (await numerics.allow(view, chosen, signal));
     },
@@ -102,11 +113,15 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
       return { body: { $case: 'claimed', value: claim } };
     },
     ...(joiner && {
-      join: (entry, view, membership, claim) =>
-        joiner.join(entry, view, membership, () => {
+      // A member may come to lead the run.
+      mayJoin: (view) => evaluatorHere.suffices(view) && joiner.mayJoin(view),
+      join: async (entry, view, membership, claim) => {
+        if (!evaluatorHere.suffices(view)) return false;
+        return await joiner.join(entry, view, membership, () => {
           engines.keep(view);
           return claim();
-        }),
+        });
+      },
     }),
     attempt: (attempt) => attempted({ ...deps, programs, joiner, shortage }, attempt),
     ended: endOf,
@@ -144,6 +159,7 @@ function runJoiner(
     shortage,
     metrics: group.metrics,
     logger,
+    available: collectivesAvailable,
   });
 }
 

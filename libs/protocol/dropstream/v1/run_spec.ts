@@ -139,13 +139,13 @@ export interface RunSpec {
     | DropSchedule
     | undefined;
   /**
-   * Epoch at which early drop ends or late drop begins, 0 to epochs. Default 0. With cutoff ADAPTIVE, the epoch at which the drop ends at the latest, 1 to
+   * Epoch at which early drop ends or late drop begins, 0 to epochs. Default 0. With cutoff ADAPTIVE, the epoch at which the drop ends at the latest, 3 to
    * epochs; default epochs.
    */
   cutoffEpoch?:
     | number
     | undefined;
-  /** Name of a stored schedule: projects/{project}/schedules/{schedule}. It replaces the fields 10 to 14, which must then be absent. */
+  /** Name of a stored schedule: projects/{project}/schedules/{schedule}. It replaces the fields 10 to 14 and 68 to 71, which must then be absent. */
   schedule: string;
   /** Revision of `schedule` that the run uses; 0 means the newest one when the run is created. */
   scheduleRevision: bigint;
@@ -374,8 +374,8 @@ export interface RunSpec {
     | DropCutoff
     | undefined;
   /**
-   * Number of epochs between two measurements of the adaptive cutoff, 1 to epochs. Default: a thirtieth of epochs, rounded down, and at least 1. Absent
-   * with cutoff FIXED, as are the two fields below.
+   * Number of epochs between two measurements of the adaptive cutoff, 1 to cutoff_epoch - 2, so that at least one of them counts. Default: a thirtieth of
+   * epochs, rounded down, and at least 1. Absent with cutoff FIXED, as are the two fields below.
    */
   cutoffEvery?:
     | number

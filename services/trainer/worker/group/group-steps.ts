@@ -1,5 +1,4 @@
 /** Computes the steps of a run together with the workers that join it: the leader's part of an attempt. */
-import { orAborted } from '#bounds/or-aborted.js';
 import type { BatchFailure } from '#data/client/batch-client.js';
 import type { Program } from '#engine/index.js';
 import { ReplacedSample } from '#protocol/dropstream/v1/data.js';
@@ -122,7 +121,7 @@ export function groupSteps(context: AttemptContext, options: GroupStepsOptions):
     const own = { project, id: run, uid: claimed.view.run.uid, ...placeOf(claimed.view) };
     const begun = performance.now();
     while (roster.size < min) {
-      await changeWithin(roster, shortage.lookMs, signal);
+      await roster.change({ withinMs: shortage.lookMs, signal });
       if (roster.size >= min) break;
       const reason = await shortage.reasonToGiveBack(own, performance.now() - begun, signal).catch((error) => {
         signal.throwIfAborted();
@@ -142,9 +141,9 @@ export function groupSteps(context: AttemptContext, options: GroupStepsOptions):
   };
   /** Those that have lost their leader with this one come by themselves, if they are still there. */
   const formerMembers = async (): Promise<void> => {
-    const late = AbortSignal.timeout(rejoinMs);
-    while (roster.size < expected && !late.aborted && !signal.aborted)
-      await orAborted(roster.change(), AbortSignal.any([late, signal])).catch(() => undefined);
+    const untilMs = performance.now() + rejoinMs;
+    for (let leftMs = rejoinMs; roster.size < expected && leftMs > 0 && !signal.aborted; leftMs = untilMs - performance.now())
+      await roster.change({ withinMs: leftMs, signal }).catch(() => undefined);
   };
   let first = expected > 1;
   const ready = batches.use(
@@ -176,20 +175,6 @@ export function groupSteps(context: AttemptContext, options: GroupStepsOptions):
       await batches.close();
     },
   };
-}
-
-/** Resolves when the group changes, and at the latest after that time. @throws the signal's reason */
-async function changeWithin(roster: Roster, ms: number, signal: AbortSignal): Promise<void> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), ms);
-  try {
-    await orAborted(roster.change(), AbortSignal.any([late.signal, signal]));
-  } catch (error) {
-    if (!late.signal.aborted) throw error;
-    signal.throwIfAborted();
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function computedStep({ leaves, gradNorm, optimizerSeconds }: GroupStep): ComputedStep {

@@ -99,7 +99,12 @@ export class Helper {
     const client = connect(GroupServiceClient, address, caller);
     const ending = new AbortController();
     const signal = AbortSignal.any([ending.signal, this.#ending.signal]);
-    const membership = new Membership({ client, run, logger, signal, onWelcome: () => this.#memberships++ });
+    const onWelcome = (): void => {
+      this.#memberships++;
+      // It may have been asked to leave before, when there was no leader to ask.
+      if (leaving.aborted) leave();
+    };
+    const membership = new Membership({ client, run, logger, signal, onWelcome });
     this.#membership = membership;
     this.#ended = signal;
     const stop = (): void => void membership.leave(stopStepMs).finally(() => ending.abort(new Cancelled('the membership')));

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { heartbeatKey } from '#storage/lease.js';
 import { freshDirectoryStore } from '../../../../test/support/fresh-store.js';
-import { isRefused, leaderState } from './leader-watch.js';
+import { isRefused, type LeaderWatchOptions, leaderState } from './leader-watch.js';
 
 const { store } = await freshDirectoryStore();
 const { signal } = new AbortController();
@@ -18,19 +18,58 @@ async function silentLeader(t: TestContext): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-const watched = (heartbeatPrefix: string, address: string, ttlMs: number) => ({
-  ...{ store, heartbeatPrefix, fence: 3, address, ttlMs, signal },
-});
-
-test('a leader whose process has ended is gone at once, whatever its heartbeats were', async (t) => {
+/** Where a process listened that has ended. */
+async function endedLeader(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   server.close();
   await once(server, 'close');
+  return address;
+}
+
+const watched = (heartbeatPrefix: string, address: string, ttlMs: number, part: Partial<LeaderWatchOptions> = {}) => ({
+  ...{ store, heartbeatPrefix, fence: 3, address, ttlMs, signal, claim: async () => ({ fence: 3, sequence: 7 }) },
+  ...part,
+});
+
+/** The heartbeats of a leader that offers to be joined there. */
+async function beat(prefix: string, address: string, number = 1): Promise<void> {
+  const heartbeat = { owner: 'leader', beat: number, group: { address, members: 2, wants: 1 } };
+  await store.put(heartbeatKey(prefix, 3), Buffer.from(JSON.stringify(heartbeat)));
+}
+
+test('a leader whose process has ended is gone soon, although its heartbeat is fresh', async (t) => {
+  const address = await endedLeader();
   assert.ok(await isRefused(address, signal));
+  await beat('ended', address);
   assert.equal(await leaderState(watched('ended', address, 600_000)), 'gone');
   assert.ok(!(await isRefused(await silentLeader(t), signal)));
+});
+
+test('a leader whose address refuses, and that shows life in the store, is alive: the network may have restarted', async () => {
+  const address = await endedLeader();
+  await beat('restarted', address);
+  const beats = delay(150).then(() => beat('restarted', address, 2));
+  assert.equal(await leaderState(watched('restarted', address, 600_000)), 'alive');
+  await beats;
+  let sequence = 7;
+  const claim = async () => ({ fence: 3, sequence: sequence++ });
+  assert.equal(await leaderState(watched('restarted', address, 600_000, { claim })), 'alive');
+});
+
+test('an address that is not that of the owner tells nothing by its refusal', async (t) => {
+  await beat('elsewhere', await silentLeader(t));
+  const begun = performance.now();
+  assert.equal(await leaderState(watched('elsewhere', await endedLeader(), 2000)), 'gone');
+  assert.ok(performance.now() - begun >= 2000, 'not before a whole TTL');
+});
+
+test('a leader that the log has replaced is gone', async (t) => {
+  const address = await silentLeader(t);
+  await beat('replaced', address);
+  for (const claim of [async () => ({ fence: 9, sequence: 9 }), async () => undefined])
+    assert.equal(await leaderState(watched('replaced', address, 600_000, { claim })), 'gone');
 });
 
 test('a leader that cannot be reached and writes heartbeats is alive', async (t) => {

@@ -4,14 +4,22 @@
  */
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { StaleWatch } from '#storage/lease.js';
+import { readOffer, StaleWatch } from '#storage/lease.js';
 import type { ObjectStore } from '#storage/object-store.js';
 
 export type LeaderState =
-  /** Its process has ended, or it has written no heartbeat for a TTL. */
+  /** Its process has ended, it has written no heartbeat for a TTL, or the run's log says that it does not own the run any more. */
   | 'gone'
-  /** It has written a heartbeat meanwhile. */
+  /** It has written a heartbeat or a record meanwhile. */
   | 'alive';
+
+/** What the run's log says about its owner. */
+export interface ClaimSeen {
+  /** Of the newest claim. */
+  readonly fence: number;
+  /** Of the newest record. */
+  readonly sequence: number;
+}
 
 export interface LeaderWatchOptions {
   readonly store: ObjectStore;
@@ -20,32 +28,57 @@ export interface LeaderWatchOptions {
   readonly fence: number;
   /** host:port of the leader. */
   readonly address: string;
+  /** Reads the run's log; undefined if the run is gone. */
+  readonly claim: (signal: AbortSignal) => Promise<ClaimSeen | undefined>;
   readonly ttlMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Between two looks at the heartbeat, in ms. */
+/** Between two looks, in ms. */
 const lookMs = 50;
 /** How long a connection may take that only asks whether somebody listens, in ms. */
 const dialMs = 500;
+/**
+ * How long the leader's address must refuse connections, in ms, without a sign of life of the leader in the store. A network that restarts refuses, too;
+ * meanwhile a leader that notices that its member is lost says so with a heartbeat at once.
+ */
+const refusedMs = 500;
 
 /** Resolves when it is known: at the latest after about a TTL in which the store answers. @throws the signal's reason */
 export async function leaderState(options: LeaderWatchOptions): Promise<LeaderState> {
-  const { store, heartbeatPrefix, fence, address, ttlMs, signal } = options;
-  if (await isRefused(address, signal)) return 'gone';
+  const { store, heartbeatPrefix, fence, address, claim, ttlMs, signal } = options;
   const watch = new StaleWatch(ttlMs);
+  let first: ClaimSeen | undefined;
+  /** When the store first answered, by performance.now(). A refusal counts from then on. */
+  let knownSinceMs: number | undefined;
+  let refuses = await isRefused(address, signal);
   for (;;) {
     signal.throwIfAborted();
+    const lookedMs = performance.now();
     // A store that does not answer tells nothing.
-    const seen = await watch.look(store, heartbeatPrefix, fence, { signal }).catch(() => 'watching' as const);
+    const seen = await Promise.all([
+      watch.look(store, heartbeatPrefix, fence, { signal }),
+      claim(signal),
+      refuses ? readOffer(store, heartbeatPrefix, fence, signal) : undefined,
+    ]).catch(() => undefined);
     signal.throwIfAborted();
-    if (seen === 'stale') return 'gone';
-    if (watch.seenAlive) return 'alive';
+    if (seen !== undefined) {
+      const [heartbeat, claimed, offer] = seen;
+      first ??= claimed;
+      if (heartbeat === 'stale' || claimed?.fence !== fence) return 'gone';
+      if (watch.seenAlive || claimed.sequence !== first?.sequence) return 'alive';
+      // Nobody has said that this is where the leader is now.
+      if (offer?.address !== address) refuses = false;
+      knownSinceMs ??= lookedMs;
+      if (refuses && lookedMs - knownSinceMs >= refusedMs) return 'gone';
+    }
     await delay(lookMs, undefined, { signal });
+    // Once somebody has listened there, or has not answered, only the store knows.
+    refuses &&= await isRefused(address, signal);
   }
 }
 
-/** Whether the leader's machine says that nobody listens there: its process has ended, which no cut connection looks like. */
+/** Whether the leader's machine says that nobody listens there: its process has ended, or the network is not itself, but no cut connection looks like it. */
 export async function isRefused(address: string, signal: AbortSignal): Promise<boolean> {
   const { hostname, port } = new URL(`tcp://${address}`);
   const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port), signal });

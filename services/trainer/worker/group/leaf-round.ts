@@ -80,7 +80,7 @@ export class LeafRound {
       const pending = new Set(members.flatMap((member) => [...(this.#asked.get(member)?.keys() ?? [])]));
       const missing = Array.from({ length: leaves }, (_, leaf) => leaf).filter((leaf) => !this.#computed.has(leaf) && !pending.has(leaf));
       if (missing.length === 0 && pending.size === 0) return;
-      const change = roster.change();
+      const change = roster.change({ withinMs: this.#options.patienceMs ?? patienceMs });
       // Those that want to leave get no more, if there is somebody else.
       const staying = members.filter((member) => !(member as Partial<RemoteParticipant>).leaves);
       const home = (member: Participant): readonly number[] => homeOf(member).filter((leaf) => !this.#surrenders.get(leaf)?.has(member));
@@ -91,9 +91,7 @@ export class LeafRound {
       ).entries())
         for (const leaf of share) this.#ask(this.#takerOf(leaf, staying[rank] as Participant, staying), leaf);
       this.#takeBack(staying);
-      const timer = setTimeout(() => roster.wake(), this.#options.patienceMs ?? patienceMs);
       await change;
-      clearTimeout(timer);
     }
   }
 

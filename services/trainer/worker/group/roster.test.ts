@@ -36,3 +36,20 @@ test('members whose processes stop go however few are left', () => {
   assert.deepEqual(namesOf(), ['leader', 'b']);
   roster.close('the test ends');
 });
+
+test('nothing is kept of those that have waited for a change in vain', async () => {
+  const { roster } = rosterOf(1, 'a');
+  for (let k = 0; k < 3; k++) await roster.change({ withinMs: 1 });
+  const stopped = new AbortController();
+  const waits = roster.change({ withinMs: 60_000, signal: stopped.signal });
+  assert.equal(roster.waiting, 1);
+  stopped.abort(new Error('stopped'));
+  await assert.rejects(waits, /stopped/);
+  await assert.rejects(roster.change({ withinMs: 60_000, signal: stopped.signal }), /stopped/);
+  assert.equal(roster.waiting, 0);
+  const woken = Promise.all([roster.change({ withinMs: 60_000 }), roster.change({ withinMs: 60_000 })]);
+  roster.wake();
+  await woken;
+  assert.equal(roster.waiting, 0);
+  roster.close('the test ends');
+});

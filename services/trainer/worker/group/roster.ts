@@ -22,7 +22,7 @@ export class Roster {
   #newcomers: readonly RemoteParticipant[] = [];
   #reason = '';
   #closed = false;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   /** The owner closes it. */
   constructor(options: RosterOptions) {
@@ -78,15 +78,32 @@ export class Roster {
     return joined;
   }
 
-  /** Resolves when somebody joins, is lost, or wants to leave, and when the owner calls wake(). */
-  change(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve);
+  /** Number of calls of change() that have not ended. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Resolves when somebody joins, is lost, or wants to leave, when the owner calls wake(), and at the latest after `withinMs`. @throws the signal's reason
+   */
+  change({ withinMs, signal }: { readonly withinMs: number; readonly signal?: AbortSignal }): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(end);
+        signal?.removeEventListener('abort', end);
+        if (signal?.aborted) reject(signal.reason as Error);
+        else resolve();
+      };
+      const timer = setTimeout(end, withinMs);
+      this.#waiting.add(end);
+      signal?.addEventListener('abort', end, { once: true });
+      if (signal?.aborted) end();
     });
   }
 
   wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    for (const end of [...this.#waiting]) end();
   }
 
   /** Dismisses everybody. @param short the run is given back, because it lacks workers */

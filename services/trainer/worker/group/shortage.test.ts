@@ -1,16 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Hint, Hints } from '#work/queue-hints.js';
+import type { Hint, HintKind, Hints } from '#work/queue-hints.js';
 import { Shortage } from './shortage.js';
 
 const hint = (id: string, sinceMs: number, priority = 0): Hint => ({ project: 'p', id, uid: id, sinceMs, priority, key: id });
 const [first, second, urgent] = [hint('first', 1), hint('second', 2), hint('urgent', 3, 9)];
 const { signal } = new AbortController();
 
-function shortageOf(waiting: Partial<Hints>) {
+/** @param wanted what runs want by their logs, by id, where that is not what their hints say */
+function shortageOf(waiting: Partial<Hints>, wanted: Readonly<Record<string, HintKind | 'none' | 'damaged'>> = {}) {
   const time = { ms: 0 };
+  const wantedOf = async ({ id }: { readonly id: string }): Promise<HintKind | 'none'> => {
+    const known = wanted[id];
+    if (known === 'damaged') throw new Error('its log is damaged');
+    return known ?? (waiting.needs?.some((one) => one.id === id) ? 'need' : 'claim');
+  };
   const hints = { list: async () => ({ claims: [], joins: [], needs: [], mark: '', ...waiting }) };
-  return { time, shortage: new Shortage({ hints, patienceMs: 100, clock: () => time.ms }) };
+  return { time, shortage: new Shortage({ hints, wantedOf, patienceMs: 100, clock: () => time.ms }) };
 }
 
 test('of two runs that wait for each other’s workers, the one that comes later is given back, and after a while', async () => {
@@ -46,4 +52,15 @@ test('a run that was given back is shunned, every time for longer, and gives nob
   assert.ok(shortage.isShunned('first'));
   shortage.forget('first');
   assert.ok(!shortage.isShunned('first'));
+});
+
+test('a hint that is left over of another run, or a run that cannot be read, is no reason to give a run back', async () => {
+  for (const found of ['none', 'join', 'damaged'] as const) {
+    const { shortage } = shortageOf({ needs: [first, second] }, { first: found });
+    assert.equal(await shortage.reasonToGiveBack(second, 10_000, signal), undefined, found);
+    const { shortage: other } = shortageOf({ needs: [first], claims: [second] }, { second: found });
+    assert.equal(await other.reasonToGiveBack(first, 10_000, signal), undefined, found);
+  }
+  const { shortage } = shortageOf({ needs: [urgent, first, second] }, { urgent: 'none' });
+  assert.match((await shortage.reasonToGiveBack(second, 100, signal))!, /comes before it/);
 });

@@ -10,16 +10,20 @@
  */
 import { RecentMap } from '#bounds/recent-map.js';
 import { keyOfEntry } from '#work/queue-entry.js';
-import { comesBefore, type Hint, type Hints, type Place } from '#work/queue-hints.js';
+import { comesBefore, type Hint, type HintKind, type Hints, type Place } from '#work/queue-hints.js';
 import type { QueueEntry } from '#work/queue-index.js';
 
 /** Multiples of the patience: after which anything that waits counts, and for how long a run is shunned the first time, and at most. */
 const [untilAnything, firstShun, longestShun] = [4, 4, 32];
 const remembered = 1024;
+/** Number of runs that are read at a look to find out whether their hints hold. */
+const mostRead = 32;
 
 export interface ShortageOptions {
   /** Reads what waits. */
   readonly hints: { list(signal: AbortSignal): Promise<Hints> };
+  /** What a run wants by its log and its owner: a hint may be left over of what it wanted before. */
+  readonly wantedOf: (entry: QueueEntry, signal: AbortSignal) => Promise<HintKind | 'none'>;
   /** How long a leader waits for workers, in ms, before it looks whether others could use its own. */
   readonly patienceMs: number;
   /** Monotonic time in ms; default performance.now. */
@@ -64,8 +68,19 @@ export class Shortage {
     if (waitedMs < patienceMs) return undefined;
     const { needs, claims } = await hints.list(signal);
     const isOther = (hint: Hint): boolean => keyOfEntry(hint) !== keyOfEntry(own) && !this.isShunned(hint.uid);
-    if (needs.some((hint) => isOther(hint) && comesBefore(hint, own))) return 'a run that comes before it waits for workers, too';
-    if (waitedMs >= untilAnything * patienceMs && claims.some(isOther)) return 'other runs wait for a worker';
-    return undefined;
+    const before = needs.filter((hint) => isOther(hint) && comesBefore(hint, own));
+    if (await this.#anyIs('need', before, signal)) return 'a run that comes before it waits for workers, too';
+    if (waitedMs < untilAnything * patienceMs) return undefined;
+    return (await this.#anyIs('claim', claims.filter(isOther), signal)) ? 'other runs wait for a worker' : undefined;
+  }
+
+  /** Whether one of the runs still wants what its hint says. One that cannot be read is no reason. */
+  async #anyIs(kind: HintKind, hints: readonly Hint[], signal: AbortSignal): Promise<boolean> {
+    for (const { project, id, uid } of hints.slice(0, mostRead)) {
+      const wanted = await this.#options.wantedOf({ project, id, uid }, signal).catch(() => 'none');
+      signal.throwIfAborted();
+      if (wanted === kind) return true;
+    }
+    return false;
   }
 }
