@@ -7,8 +7,8 @@ export interface BenchWorker {
   readonly service: ServiceProcess;
   /** When the last step that it has recorded ended, in ms since 1970; 0 if it leads no run. */
   lastStepMs(): Promise<number>;
-  /** Number of images of the steps that it has recorded. */
-  images(): Promise<number>;
+  /** The number of images of the steps that it has recorded, and when the last one ended, in ms since 1970, of one moment. */
+  progress(): Promise<{ readonly images: number; readonly atMs: number }>;
   /** Number of leaves that were computed again in runs that it leads. */
   recomputed(): Promise<number>;
   /** When it, as a leader, said that the workers of its run have connected, in ms since 1970. */
@@ -27,15 +27,20 @@ export async function benchWorker(
   threads: number,
 ): Promise<BenchWorker> {
   const service = await startService(t, 'trainer', argv, { DROPSTREAM_THREADS: String(threads) });
-  const value = async (metric: string): Promise<number> => {
-    const text = await (await fetch(`${service.admin}/metrics`, { signal: AbortSignal.timeout(5000) })).text();
-    return Number(new RegExp(`^${metric}(?:\\{[^}]*\\})? (\\S+)`, 'm').exec(text)?.[1] ?? 0);
-  };
+  const metrics = async (): Promise<string> =>
+    await (await fetch(`${service.admin}/metrics`, { signal: AbortSignal.timeout(5000) })).text();
+  const valueIn = (text: string, metric: string): number =>
+    Number(new RegExp(`^${metric}(?:\\{[^}]*\\})? (\\S+)`, 'm').exec(text)?.[1] ?? 0);
+  const value = async (metric: string): Promise<number> => valueIn(await metrics(), metric);
   return {
     name,
     service,
     lastStepMs: async () => 1000 * (await value('dropstream_run_last_step_timestamp_seconds')),
-    images: () => value('dropstream_trainer_images_total'),
+    progress: async () => {
+      const text = await metrics();
+      const atMs = 1000 * valueIn(text, 'dropstream_run_last_step_timestamp_seconds');
+      return { images: valueIn(text, 'dropstream_trainer_images_total'), atMs };
+    },
     recomputed: () => value('dropstream_trainer_group_leaves_recomputed_total'),
     formedMs: () =>
       service
@@ -55,6 +60,12 @@ export async function stepsFrom(leader: BenchWorker, count: number): Promise<num
     if (last > 0 && last !== ends.at(-1)) ends.push(last);
   }
   return (ends.at(-1)! - ends[0]!) / 1000 / count;
+}
+
+/** The images of all steps of a run so far, and when the last one ended, as its leader has recorded it. */
+export async function lastStep(workers: readonly BenchWorker[]): ReturnType<BenchWorker['progress']> {
+  const all = await Promise.all(workers.map((one) => one.progress()));
+  return all.reduce((a, b) => (b.images > a.images ? b : a));
 }
 
 /** The first step of a generation that has formed after a moment, in ms since 1970: one that was only recorded later does not count. */
