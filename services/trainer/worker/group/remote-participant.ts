@@ -28,8 +28,8 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** Looks at whether the member is alive, in each time of silence that is allowed. */
-const looks = 5;
+/** Looks at whether the member was heard of, in each time of silence that is allowed. It is asked for a sign of life at each `askEvery`-th. */
+const [looks, askEvery] = [20, 4];
 /** Largest number of messages that a member may leave unread. */
 const mostMessages = 1024;
 
@@ -43,6 +43,8 @@ export class RemoteParticipant implements Participant {
   readonly #timer: NodeJS.Timeout;
   #wake: () => void = () => {};
   #nextOrder = 1n;
+  #looks = 0;
+  /** Since it was heard of. */
   #silentLooks = 0;
   #leaves = false;
   #leavesIfSpared = false;
@@ -170,9 +172,10 @@ export class RemoteParticipant implements Participant {
 
   #look(): void {
     this.#silentLooks++;
-    if (this.#silentLooks > looks) this.lose(`nothing was heard of it for ${this.#silenceMs} ms`);
+    this.#looks++;
+    if (this.#silentLooks >= looks) this.lose(`nothing was heard of it for ${this.#silenceMs} ms`);
     else if (this.#outbox.length > mostMessages) this.lose(`it does not read its orders`);
-    else this.#send(0n, { $case: 'alive', value: {} });
+    else if (this.#looks % askEvery === 0) this.#send(0n, { $case: 'alive', value: {} });
   }
 
   #end(why: string): void {
