@@ -11,8 +11,8 @@ export interface BenchWorker {
   progress(): Promise<{ readonly images: number; readonly atMs: number }>;
   /** Number of leaves that were computed again in runs that it leads. */
   recomputed(): Promise<number>;
-  /** When it, as a leader, said that the workers of its run have connected, in ms since 1970. */
-  formedMs(): readonly number[];
+  /** When its log said this, in ms since 1970. */
+  saidMs(text: string): readonly number[];
 }
 
 /** Between two looks at the metrics. */
@@ -42,11 +42,11 @@ export async function benchWorker(
       return { images: valueIn(text, 'dropstream_trainer_images_total'), atMs };
     },
     recomputed: () => value('dropstream_trainer_group_leaves_recomputed_total'),
-    formedMs: () =>
+    saidMs: (text) =>
       service
         .log()
         .split('\n')
-        .filter((line) => line.includes('the workers of the run have connected'))
+        .filter((line) => line.includes(text))
         .map((line) => new Date((JSON.parse(line) as { time: number | string }).time).getTime()),
   };
 }
@@ -75,7 +75,7 @@ export async function nextStep(
 ): Promise<{ readonly seconds: number; readonly formedSeconds: number }> {
   for (const until = Date.now() + longestMs; Date.now() < until; await delay(lookMs)) {
     for (const one of workers) {
-      const formed = one.formedMs().find((ms) => ms >= sinceMs);
+      const formed = one.saidMs('the workers of the run have connected').find((ms) => ms >= sinceMs);
       if (formed === undefined) continue;
       const last = await one.lastStepMs();
       if (last >= formed) return { seconds: (last - sinceMs) / 1000, formedSeconds: (formed - sinceMs) / 1000 };

@@ -20,7 +20,8 @@ const usage = `npm run bench:groups -- [options]
   --silence-ms N    --member-silence-ms of the workers (default 2000)
 
 failures: three single-threaded workers; a member, or the leader, is killed (SIGKILL), or a member is frozen (SIGSTOP), somewhere in a step. \`seconds\` is
-the time from the signal to the end of the next step; \`step_seconds\` what a step takes before that, and \`recomputed\` the leaves that were computed again.
+the time from the signal to the end of the next step; \`noticed_seconds\` that until the leader counts the member as lost, and \`generation_seconds\` until those
+that are left have connected; \`step_seconds\` is what a step takes before that, and \`recomputed\` the leaves that were computed again.
 scaling: images per second of two single-threaded workers, and of one with two threads.`;
 
 const { values } = parseArgs({
@@ -94,7 +95,11 @@ async function lose(place: Place, what: 'member killed' | 'leader killed' | 'mem
   const next = await nextStep(survivors, atMs);
   const after = await Promise.all(survivors.map((one) => one.recomputed()));
   const recomputed = after.reduce((sum, count, k) => sum + count - before[k]!, 0);
-  emit({ case: what, trial, seconds: next.seconds, step_seconds: stepSeconds, recomputed, generation_seconds: next.formedSeconds });
+  const lostMs = survivors.flatMap((one) => one.saidMs('a worker of the run is lost')).find((ms) => ms >= atMs);
+  emit({
+    ...{ case: what, trial, seconds: next.seconds, step_seconds: stepSeconds, recomputed, generation_seconds: next.formedSeconds },
+    ...(lostMs && { noticed_seconds: (lostMs - atMs) / 1000 }),
+  });
   await place.trainer.cancelRun({ name: run }, soon);
   for (const one of workers) await one.service.end('SIGKILL');
 }
