@@ -11,6 +11,8 @@ export interface ReportData {
   /** Figures at a glance: a title and a value each. */
   readonly facts: Pairs;
   readonly runs: readonly ReportRun[];
+  /** In place of runs: how the arms of a study compare. */
+  readonly study?: ReportStudy;
   readonly images: readonly ReportImage[];
   readonly environment: Pairs;
   /** Commands to try next. */
@@ -39,4 +41,34 @@ export interface ReportImage {
   readonly className: string;
   /** What was done to it, in words. */
   readonly steps: readonly string[];
+}
+
+export interface ReportStudy {
+  /** What a reader must know of the comparison, as sentences. */
+  readonly notes: readonly string[];
+  /** One for each metric that has curves. */
+  readonly charts: readonly ReportChart[];
+  readonly sections: readonly ReportSection[];
+}
+
+export interface ReportChart {
+  readonly title: string;
+  readonly lines: readonly ReportLine[];
+}
+
+export interface ReportLine {
+  readonly arm: string;
+  /** Of an epoch: how many are done, the mean over the seeds, and its interval where there are at least two. */
+  readonly points: readonly (readonly [epoch: number, mean: number, low?: number, high?: number])[];
+}
+
+export interface ReportSection {
+  readonly title: string;
+  readonly text: string;
+  readonly tables: readonly ReportTable[];
+}
+
+export interface ReportTable {
+  readonly columns: readonly { readonly title: string; readonly isNumber: boolean }[];
+  readonly rows: readonly (readonly string[])[];
 }

@@ -81,6 +81,7 @@ async function once(connection: Connection, method: AnyMethod, request: Buffer, 
         resolve(response);
       },
     );
+    if (options.onHeaders) call.on('metadata', options.onHeaders);
     const abort = (): void => call.cancel();
     signal?.addEventListener('abort', abort, { once: true });
   });

@@ -15,6 +15,8 @@ export interface CallExtras {
    * requests with a request id. A stream is only repeated before its first message.
    */
   readonly idempotent?: boolean;
+  /** Called with the headers of the answer of a unary call; an answer that is an error alone may have none. */
+  readonly onHeaders?: (headers: Metadata) => void;
 }
 
 /** What callUnary and callStream use of a connection. */

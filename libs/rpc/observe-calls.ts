@@ -7,12 +7,16 @@ import { type Audit, type AuditedCall, credentialKind, isAudited } from '#auth/a
 import { type GrpcMethod, type GrpcMetrics, grpcMethod } from '#telemetry/grpc-metrics.js';
 import type { Logger } from '#telemetry/logger.js';
 import type { Span } from '#telemetry/spans.js';
+import { version } from '#telemetry/version.js';
 import type { Admit, KnownCallers } from './admit-calls.js';
 import { levelOfStatus, uneventful } from './call-level.js';
 import { endServerSpan, exemplarOf } from './call-spans.js';
 import { blameCaller } from './callers-fault.js';
 import { type GrpcStatus, toStatus } from './status.js';
 import type { ConnectionTrust } from './tls/connection-trust.js';
+
+/** Header of answers with the version of the service that answered. */
+export const versionKey = 'dropstream-version';
 
 export interface CallFacts {
   readonly project: string | undefined;
@@ -52,6 +56,12 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust, au
     let ended = false;
     /** True if the call was ended here: its handler may still send something. */
     let over = false;
+    let hasHeaders = false;
+    const withVersion = (headers: Metadata): Metadata => {
+      // Health answers everybody; only callers that are admitted learn what runs here.
+      if (admit === undefined || callers.has(metadata)) headers.set(versionKey, version);
+      return headers;
+    };
     const unlink: (() => void)[] = [];
     const end = (code: status): void => {
       if (ended) return;
@@ -122,8 +132,15 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust, au
           // This also fires when a finished stream closes; `end` counts a call only once.
           onCancel: () => end(Date.now() >= Number(call.getDeadline()) ? status.DEADLINE_EXCEEDED : status.CANCELLED),
         }),
+      sendMetadata: (headers, proceed) => {
+        hasHeaders = true;
+        proceed(withVersion(headers));
+      },
       sendMessage: (message, proceed) => {
         if (over) return;
+        // Without this, grpc-js would send headers of its own, of which interceptors are not told.
+        if (!hasHeaders) call.sendMetadata(withVersion(new Metadata()));
+        hasHeaders = true;
         observer.sent();
         proceed(message);
       },

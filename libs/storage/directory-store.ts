@@ -16,6 +16,7 @@ import {
   writeTemporary,
 } from './directory-files.js';
 import { walkInKeyOrder } from './directory-listing.js';
+import { FolderEntries } from './folder-entries.js';
 import {
   type Bytes,
   checkKey,
@@ -69,6 +70,7 @@ export class DirectoryStore implements ObjectStore {
    */
   readonly swept: Promise<void>;
   private readonly closing = new AbortController();
+  private readonly folders: FolderEntries;
 
   private constructor(
     private readonly root: string,
@@ -77,6 +79,7 @@ export class DirectoryStore implements ObjectStore {
     sweeps: boolean,
   ) {
     this.uri = pathToFileURL(root).href;
+    this.folders = new FolderEntries(root);
     this.swept = sweeps ? sweepTemporary(root, LEFTOVER_AGE_MS, this.closing.signal).then(nothing, nothing) : Promise.resolve();
   }
 
@@ -189,7 +192,7 @@ export class DirectoryStore implements ObjectStore {
     const most = checkListLimit(limit, this.maxListed);
     return this.guard(prefix, async () => {
       const page: ListPage = { objects: [] };
-      for await (const object of walkInKeyOrder(this.root, prefix, after, signal)) {
+      for await (const object of walkInKeyOrder(this.root, this.folders, { prefix, after }, signal)) {
         if (page.objects.length === most) return { ...page, next: page.objects[most - 1]!.key };
         page.objects.push(object);
         if (page.objects.length % progressEvery === 0) onProgress?.();

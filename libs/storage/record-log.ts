@@ -146,6 +146,21 @@ export class RecordLog {
   }
 
   /**
+   * The records after `after` up to `until`, in order. The caller has seen that `until` exists, so nothing is listed.
+   * @throws LogDamaged if one of them is missing or unreadable or does not follow the one before it
+   */
+  async *readTo({ after, until, signal }: { after: number; until: number } & SignalOption): AsyncGenerator<LogRecord, void> {
+    // Record `after` is only read if its SHA-256 is not known.
+    const first = this.chain.sha256Of(after) === undefined ? after : after + 1;
+    const ahead: Promise<SealedRecord>[] = [];
+    for (let seq = first; seq <= until; seq++) {
+      ahead.push(quietly(this.readListed(seq, seqKey(this.prefix, until), signal)));
+      if (ahead.length === READ_AHEAD) yield* this.seenAfter(after, first, await ahead.shift()!);
+    }
+    while (ahead.length > 0) yield* this.seenAfter(after, first, await ahead.shift()!);
+  }
+
+  /**
    * Every record after a sequence number, and then new ones as they are appended, until the signal ends it (without an error).
    * @param options.pollMs pause in ms before looking again at the end of the log. Default 500.
    */

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { after, before, describe, test } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { version } from '#telemetry/version.js';
 import { Closers, gatewayFor, post, schedulerFor, schedulerOverHttp, webClient } from '../../test/support/gateway.js';
 import { until } from '../../test/support/until.js';
 
@@ -157,7 +158,9 @@ describe('calls before a scheduler', { timeout }, () => {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ service }),
       });
-    assert.deepEqual(await (await check('dropstream.v1.SchedulerService')).json(), { status: 'SERVING' });
+    const scheduler = await check('dropstream.v1.SchedulerService');
+    assert.deepEqual(await scheduler.json(), { status: 'SERVING' });
+    assert.equal(scheduler.headers.get('dropstream-version'), version, 'of the service that answered');
     assert.equal((await check('dropstream.v1.Nothing')).status, 404);
   });
 

@@ -12,6 +12,9 @@ const hostName = z
 const origin = z.string().regex(/^https?:\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i, {
   error: 'http:// or https://, a host, and a port if it is not the usual one; without a path',
 });
+const webAddress = z
+  .string()
+  .regex(/^https?:\/\/[^\s?#]+$/i, { error: 'an address that begins with http:// or https://, without a query' });
 
 export const gatewayOptions = {
   ...shared,
@@ -43,6 +46,10 @@ export const gatewayOptions = {
     schema: z.array(origin).default([]),
     list: true,
     help: 'origin of pages of other servers that may call the gateway (CORS), for example https://dashboards.example.com; pages of the gateway itself always may',
+  },
+  grafana: {
+    schema: z.union([z.literal(''), webAddress]).default(''),
+    help: "http(s) address of a Grafana that has Dropstream's dashboards, to which the system page of the console links, for everybody who can open the console; empty: no links",
   },
   maxBodyBytes: {
     schema: integer(1 << 10, 64 << 20).default(4 << 20),

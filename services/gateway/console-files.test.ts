@@ -22,7 +22,7 @@ async function serving(t: TestContext, build = true) {
     writeFileSync(join(folder, 'index.html'), '<!doctype html><title>console</title>');
   };
   if (build) write();
-  const pages = new Pages(new ConsoleFiles(() => folder), '{"openapi":"3.1.0"}');
+  const pages = new Pages(new ConsoleFiles(() => folder), '{"openapi":"3.1.0"}', { grafana: 'https://grafana.example.com' });
   const server = createServer((asked, answer) => void pages.answer(asked.url!.split('?')[0]!, asked, answer));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
@@ -54,6 +54,7 @@ test('the page has a strict policy and is asked for every time; what has a hash 
     [page.status, page.headers['content-type'], page.headers['cache-control']],
     [200, 'text/html; charset=utf-8', 'no-cache'],
   );
+  assert.deepEqual(JSON.parse(String((await get('/console.json')).body)), { grafana: 'https://grafana.example.com' });
   const policy = page.headers['content-security-policy']!;
   assert.match(policy, /default-src 'none'/);
   assert.doesNotMatch(policy, /unsafe|http|\*/);

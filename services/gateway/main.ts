@@ -30,7 +30,7 @@ export async function start(
       const clients = new BackendClients({ addresses: config, services: protos.services, tls, registry });
       const httpMetrics = createHttpMetrics(registry);
       const metrics = createGrpcServerMetrics(registry);
-      const pages = new Pages(new ConsoleFiles(), openApiText(protos));
+      const pages = new Pages(new ConsoleFiles(), openApiText(protos), { grafana: config.grafana.replace(/\/+$/, '') });
       let forwarder: Forwarder | undefined;
       const routes: GatewayParts['routes'] = ({ leaving, identify, audit }) => {
         const unexpected = (error: unknown, method: string): void => logger.error({ error, method }, 'a call could not be passed on');

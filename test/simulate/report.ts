@@ -1,9 +1,9 @@
 /** The report of a simulation: one page without scripts and without anything from elsewhere. */
-import { escapeHtml, lineChart, type Series } from '../../services/cli/page/line-chart.js';
-import { pageStyle } from '../../services/cli/page/page-style.js';
 import { type LargeFigures, runSeconds } from './large.js';
+import { escapeHtml, lineChart, type Series } from './line-chart.js';
 import type { MeasuredRequests } from './measure-requests.js';
 import type { Outcome } from './outcome.js';
+import { pageStyle } from './page-style.js';
 import type { Sample } from './simulation.js';
 import type { NodeKind, World } from './world.js';
 

@@ -1,16 +1,15 @@
 /** `dropstream runs report`: the views of the console on some runs as one file. */
-import { stat, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import type { ReportRun } from '#client/report-data.js';
-import { invalid } from '#errors/errors.js';
+import { shortNames } from '#errors/short-names.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { count } from '../output/numbers.js';
 import { readReportRun } from '../report/read-run.js';
-import { reportPage } from '../report/report-file.js';
+import { checkFolderOf, reportPage, writeReportFile } from '../report/report-file.js';
 import { fullName, printJson, type SharedOptions, shortName, withClient, withSharedOptions } from './shared-options.js';
 
 interface ReportOptions extends SharedOptions {
@@ -35,7 +34,7 @@ async function writeReport(given: readonly string[], options: ReportOptions, con
   const names = [...new Set(given.map((name) => fullName('runs', name, options)))];
   if (names.length > MOST_RUNS) throw new CommandError(`a report has at most ${MOST_RUNS} runs, and ${names.length} are given`, 2);
   const file = resolve(context.cwd, options.out);
-  await checkFolderOf(file);
+  await checkFolderOf('out', file);
   const fill = await reportPage();
   const { terminal } = context;
   const runs = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {
@@ -49,7 +48,7 @@ async function writeReport(given: readonly string[], options: ReportOptions, con
   });
   terminal.status('');
   const page = fill({
-    title: options.title ?? names.map(shortName).join(', '),
+    title: options.title ?? shortNames(names).join(', '),
     summary: '',
     made: new Date().toISOString(),
     facts: [],
@@ -58,15 +57,7 @@ async function writeReport(given: readonly string[], options: ReportOptions, con
     environment: [],
     commands: [],
   });
-  await writeFile(file, page).catch((cause: Error) => {
-    throw invalid('out', file, `a file that can be written: ${cause.message}`);
-  });
+  await writeReportFile('out', file, page);
   if (options.json) printJson(context, { report: file, runs: names });
   else terminal.out(`wrote ${file} (${pathToFileURL(file).href})`);
-}
-
-/** Said before the runs are read, which takes long. @throws InvalidArgument */
-async function checkFolderOf(file: string): Promise<void> {
-  const folder = await stat(dirname(file)).catch(() => undefined);
-  if (!folder?.isDirectory()) throw invalid('out', file, 'a file in a folder that exists');
 }

@@ -98,4 +98,9 @@ export function printUnreadable(unreadable: readonly UnreadableResource[], conte
   for (const { name, reason } of unreadable) context.terminal.err(`warning: ${name} cannot be read: ${reason}`);
 }
 
-export const printJson = (context: Context, value: unknown): void => context.terminal.out(JSON.stringify(value, null, 2));
+/** Prints a value as JSON. NaN and the infinities are text, as in protobuf's JSON, because JSON's numbers do not have them. */
+export const printJson = (context: Context, value: unknown): void => context.terminal.out(JSON.stringify(value, anyNumber, 2));
+
+/** A replacer for JSON.stringify, which would write null for NaN and the infinities: "NaN", "Infinity", "-Infinity". */
+export const anyNumber = (_key: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;

@@ -1,17 +1,18 @@
 /** `dropstream study …`: compares arms over seeds. A study is runs with the labels study, arm and seed. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { invalid, NotFound } from '#errors/errors.js';
 import { type Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import type { Context } from '../context.js';
 import { tableLines } from '../output/table.js';
+import { checkFolderOf, type FillReport, reportPage, writeReportFile } from '../report/report-file.js';
 import { type CreateOptions, createStudy } from '../study/create-study.js';
 import { type EvaluateStudyOptions, evaluateStudy } from '../study/evaluate-study.js';
 import { measureStudy } from '../study/measure-study.js';
-import { studyPage } from '../study/report-page.js';
 import { armColumns, comparisonColumns } from '../study/report-tables.js';
 import { readStudy, type Study } from '../study/study-file.js';
+import { studyPage } from '../study/study-page.js';
 import { reportOf, type StudyReport } from '../study/study-report.js';
 import { runsWithLabel } from '../study/study-runs.js';
 import { printJson, projectName, type SharedOptions, withClient, withSharedOptions } from './shared-options.js';
@@ -55,7 +56,7 @@ export function addStudyCommand(program: Command, context: Context): void {
       '--any-fingerprint',
       'compare runs with different fingerprints, too: they are of different processors, engines, builds or shapes',
     )
-    .option('--page <file>', 'write the report with its charts as one HTML page')
+    .option('--page <file>', 'write the report with its charts as one HTML page, with the views of the console')
     .action((given: string, options: ReportFlags) => showReport(given, options, context));
 
   withSharedOptions(
@@ -144,6 +145,7 @@ const shownStates = [RunState.SUCCEEDED, RunState.RUNNING, RunState.QUEUED, RunS
 async function showReport(given: string, options: ReportFlags, context: Context): Promise<void> {
   const { name, arms, baseline: ofFile } = await studyOf(given, context);
   const baseline = options.baseline ?? ofFile ?? '';
+  const page = options.page === undefined ? undefined : await pageToWrite(resolve(context.cwd, options.page));
   const measured = await measureStudy(name, options, context);
   if (options.baseline !== undefined && !measured.some(({ arm }) => arm === baseline)) throw new NotFound('arm', baseline);
   const report = reportOf(name, measured, {
@@ -151,13 +153,18 @@ async function showReport(given: string, options: ReportFlags, context: Context)
     anyFingerprint: options.anyFingerprint ?? false,
     ...(arms && { arms: arms.map((arm) => arm.name) }),
   });
-  if (options.page !== undefined) {
-    const path = resolve(context.cwd, options.page);
-    await writeFile(path, studyPage(report));
-    context.terminal.err(`wrote ${path}`);
+  if (page !== undefined) {
+    await writeReportFile('page', page.path, page.fill(studyPage(report, new Date().toISOString())));
+    context.terminal.err(`wrote ${page.path}`);
   }
   if (options.json) printJson(context, report);
   else printReport(report, context);
+}
+
+/** What would keep the page from being written is said before the runs are measured, which takes long. */
+async function pageToWrite(path: string): Promise<{ readonly path: string; readonly fill: FillReport }> {
+  await checkFolderOf('page', path);
+  return { path, fill: await reportPage() };
 }
 
 function printReport(report: StudyReport, { terminal }: Context): void {

@@ -1,9 +1,9 @@
 /** What tells runs apart: the options in which they differ, and how far and how well they were trained. */
 import { runEvents } from '#client/run-events.js';
+import { shortNames } from '#errors/short-names.js';
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import { type Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { type Difference, differences } from '#spec/differences.js';
-import { shortName } from '../commands/shared-options.js';
 import { beginProgress, type RunProgress, takeEvent } from '../follow/run-progress.js';
 import type { StudyPlace } from '../study/study-runs.js';
 
@@ -14,6 +14,7 @@ export interface Score {
 }
 
 export interface ComparedRun {
+  /** Its id, with its project where another one has the same id. */
   readonly run: string;
   readonly state: string;
   readonly step: number;
@@ -41,6 +42,7 @@ export async function compareRuns(
 ): Promise<Comparison> {
   const runs: Run[] = [];
   const compared: ComparedRun[] = [];
+  const short = shortNames(names);
   for (const [k, name] of names.entries()) {
     onRun(k);
     const { run } = await client.getRun({ name }, call);
@@ -52,18 +54,18 @@ export async function compareRuns(
         if (event.sequence >= run!.logSequence) break;
       }
     }
-    compared.push(comparedRun(run!, progress));
+    compared.push(comparedRun(short[k]!, run!, progress));
   }
   return { runs: compared, differences: differences(runs.map(({ spec }) => RunSpec.toJSON(spec ?? RunSpec.fromPartial({})) as object)) };
 }
 
-function comparedRun(run: Run, progress: RunProgress): ComparedRun {
+function comparedRun(name: string, run: Run, progress: RunProgress): ComparedRun {
   const epochs = [...progress.epochs.values()].sort((a, b) => a.epoch - b.epoch);
   const scores = [...progress.evaluations].sort((a, b) => Number(a.step - b.step)).flatMap((one) => one.scores ?? []);
   const seconds = epochs.reduce((sum, epoch) => sum + epoch.seconds, 0);
   const images = epochs.reduce((sum, epoch) => sum + epoch.seconds * epoch.imagesPerSecond, 0);
   return {
-    run: shortName(run.name),
+    run: name,
     state: RunState[run.state],
     step: Number(run.step),
     totalSteps: Number(run.totalSteps),

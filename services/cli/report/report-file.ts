@@ -1,8 +1,11 @@
 /** A report as one file: the page that the console's build has made, with the data in it. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ReportData } from '#client/report-data.js';
+import { invalid } from '#errors/errors.js';
+import { anyNumber } from '../commands/shared-options.js';
 import { CommandError } from '../exit-codes.js';
 
 /** Seen from the sources, and from compiled code in dist/services/cli/report. */
@@ -23,8 +26,17 @@ export async function reportPage(): Promise<FillReport> {
 }
 
 /** As protobuf's JSON, where NaN and the infinities are strings; and nothing in it ends the element that it lies in. */
-const jsonOf = (data: ReportData): string =>
-  JSON.stringify(data, (_, value: unknown) => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : value)).replaceAll(
-    '<',
-    '\\u003c',
-  );
+const jsonOf = (data: ReportData): string => JSON.stringify(data, anyNumber).replaceAll('<', '\\u003c');
+
+/** Said before the runs are read, which takes long. @param option the one that names the file @throws InvalidArgument */
+export async function checkFolderOf(option: string, file: string): Promise<void> {
+  const folder = await stat(dirname(file)).catch(() => undefined);
+  if (!folder?.isDirectory()) throw invalid(option, file, 'a file in a folder that exists');
+}
+
+/** @throws InvalidArgument */
+export async function writeReportFile(option: string, file: string, page: string): Promise<void> {
+  await writeFile(file, page).catch((cause: Error) => {
+    throw invalid(option, file, `a file that can be written: ${cause.message}`);
+  });
+}

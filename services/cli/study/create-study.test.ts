@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { ReportData } from '#client/report-data.js';
 import { RunState } from '#protocol/dropstream/v1/trainer.js';
 import { runCommandLine } from '../../../test/support/run-command-line.js';
 import { type Trainer, TrainingServices } from '../../../test/support/training-services.js';
@@ -68,7 +69,12 @@ test('a study goes on where it was left, is what its file said at first, and wri
   const report = await study('report', 'left', '--baseline', 'a', '--page', page);
   assert.equal(report.code, 0, report.err);
   assert.match(report.out, /^train_loss: .*\nARM +RUNS +MEAN[\s\S]*\nb − a +2 [\s\S]*fingerprint native\/fp32\//);
-  assert.match(await readFile(page, 'utf8'), /<h1>Study left<\/h1>/);
+  const data = JSON.parse(/id="report-data">([^<]*)</.exec(await readFile(page, 'utf8'))![1]!) as ReportData;
+  assert.equal(data.title, 'Study left');
+  assert.deepEqual(
+    data.study?.charts[0]?.lines.map(({ arm }) => arm),
+    ['a', 'b'],
+  );
 
   await writeFile(file, (await readFile(file, 'utf8')).replace('dropout: 0.1', 'dropout: 0.2'));
   const changed = await study('create', file);
@@ -78,6 +84,9 @@ test('a study goes on where it was left, is what its file said at first, and wri
 
 test('what does not exist, and what no run can have, is refused before anything is created', { timeout: 60_000 }, async () => {
   assert.equal((await study('report', 'nothing')).code, 4);
+  const nowhere = await study('report', 'nothing', '--page', join('nowhere', 'study.html'));
+  assert.equal(nowhere.code, 2, 'the folder of the page is looked for before the runs');
+  assert.match(nowhere.err, /page is .*must be a file in a folder that exists/);
   assert.equal((await study('status', 'nothing')).code, 4);
   assert.equal((await study('create', 'nothing.yaml')).code, 4);
   assert.equal((await study('status', 'No Name')).code, 2);

@@ -12,6 +12,7 @@ import { type CreateEvaluationRequest, Evaluation, EvaluationSpec, EvaluationSta
 import { RunSpec } from '#protocol/dropstream/v1/run_spec.js';
 import type { CallContext } from '#rpc/handlers.js';
 import { checkRequestId, idFromRequest } from '#rpc/request-id.js';
+import { maxEvaluationBatch } from '#spec/limits.js';
 import { engines, precisions } from '#spec/words.js';
 import { readManifest } from '#storage/checkpoint.js';
 import { isSha256, sha256Rule } from '#storage/content-hash.js';
@@ -35,9 +36,6 @@ export interface NewEvaluation {
   /** Uid of the checkpoint's run. */
   readonly runUid: string;
 }
-
-/** Largest batch of an evaluation. */
-const maxBatch = 4096;
 
 export interface CreateDeps {
   readonly store: ObjectStore;
@@ -74,8 +72,8 @@ export async function prepareEvaluation(
   const precision = spec.precision ? precisions.wordOf(spec.precision) : lacking(ofRun).length === 0 ? ofRun : precisions.fallback;
   for (const { field, value, allowed } of lacking(precision)) violations.add(`spec.${field}`, value, `${allowed} on engine ${engine}`);
   violations.throwIfAny();
-  const trained = Math.min(maxBatch, run.batchSize ?? 64);
-  const preferred = Math.min(maxBatch, Math.max(1, Math.floor(1.5 * trained)));
+  const trained = Math.min(maxEvaluationBatch, run.batchSize ?? 64);
+  const preferred = Math.min(maxEvaluationBatch, Math.max(1, Math.floor(1.5 * trained)));
   const resolved: EvaluationSpec = {
     checkpoint,
     manifest,
@@ -121,10 +119,10 @@ function checkSpec(violations: Violations, spec: EvaluationSpec): void {
   );
   const { batchSize, cropPct, engine, precision, subsetStride = 0, subsetOffset = 0 } = spec;
   violations.check(
-    batchSize === undefined || (batchSize >= 1 && batchSize <= maxBatch),
+    batchSize === undefined || (batchSize >= 1 && batchSize <= maxEvaluationBatch),
     'spec.batch_size',
     batchSize,
-    `from 1 to ${maxBatch}`,
+    `from 1 to ${maxEvaluationBatch}`,
   );
   violations.check(cropPct === undefined || (cropPct >= 0.05 && cropPct <= 1), 'spec.crop_pct', cropPct, 'from 0.05 to 1');
   engines.read(violations, 'spec.engine', engine);

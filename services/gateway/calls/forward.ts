@@ -4,10 +4,12 @@
  */
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import { Code, ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
+import type { Metadata } from '@grpc/grpc-js';
 import type { Identify } from '#auth/identity.js';
 import { checkMethod } from '#auth/policy.js';
 import { FailedPrecondition, invalid, NotFound, ResourceExhausted, Unauthenticated } from '#errors/errors.js';
 import { projectKey } from '#rpc/authorize.js';
+import { versionKey } from '#rpc/observe-calls.js';
 import type { Span } from '#telemetry/spans.js';
 import { runWithSpan } from '#telemetry/tracing.js';
 import { type Backend, backendOfService, healthService, methodName } from '../protos.js';
@@ -64,7 +66,11 @@ export class Forwarder {
     try {
       const client = await this.#admit(method, message, context, record);
       const timeoutMs = Math.max(1, Math.min(context.timeoutMs() ?? maxUnaryMs, maxUnaryMs));
-      return await inSpan(record, () => client.unary(method, message, { ...optionsOf(context), timeoutMs }));
+      const onHeaders = (headers: Metadata): void => {
+        const [answered] = headers.get(versionKey);
+        if (answered !== undefined) context.responseHeader.set(versionKey, String(answered));
+      };
+      return await inSpan(record, () => client.unary(method, message, { ...optionsOf(context), timeoutMs, onHeaders }));
     } catch (error) {
       throw this.#failed(error, method, message, context, record);
     }

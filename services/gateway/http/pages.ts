@@ -39,18 +39,24 @@ const notBuilt = `<!doctype html>
 </html>
 `;
 
+/** What the console asks the gateway for, besides calls. */
+export interface ConsoleSettings {
+  /** Address of a Grafana that has the dashboards of deploy/grafana; '': none. */
+  readonly grafana: string;
+}
+
 export class Pages {
   constructor(
     private readonly files: ConsoleFiles,
     private readonly openApi: string,
+    private readonly settings: ConsoleSettings,
   ) {}
 
   /** Answers a GET or HEAD of anything that is no call. */
   async answer(path: string, request: HttpRequest, response: HttpResponse): Promise<void> {
-    if (path === '/openapi.json') {
-      send(request, response, 200, { 'content-type': 'application/json', 'cache-control': 'no-cache' }, Buffer.from(this.openApi));
-      return;
-    }
+    const json = path === '/openapi.json' ? this.openApi : path === '/console.json' ? JSON.stringify(this.settings) : undefined;
+    if (json !== undefined)
+      return send(request, response, 200, { 'content-type': 'application/json', 'cache-control': 'no-cache' }, Buffer.from(json));
     const exact = this.files.at(path);
     // The console has its own paths, which are all the same page.
     const file = exact ?? (isOfConsole(path) ? this.files.at('/') : undefined);

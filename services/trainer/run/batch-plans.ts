@@ -1,5 +1,6 @@
 /** Derives the plans of batches from a run spec. */
 import { type MixSpec, type Plan, SampleOrder, type TransformSpec } from '#protocol/dropstream/v1/data.js';
+import { maxEvaluationBatch } from '#spec/limits.js';
 import type { ResolvedSpec } from './run-spec.js';
 
 /** The plan of the training: shuffled by the run's seed, augmented, mixed, without the held-out samples. */
@@ -58,9 +59,6 @@ export function evaluationPlan(spec: ResolvedSpec): Plan {
     subsetInvert: false,
   };
 }
-
-/** Largest batch of an evaluation. */
-const maxEvaluationBatch = 4096;
 
 /** Images in a mini-batch whose gradient is measured for the adaptive cutoff: those of an optimizer step, as far as the evaluator takes them. */
 export const measuredBatch = ({ batchSize, updateFreq }: ResolvedSpec): number => Math.min(maxEvaluationBatch, batchSize * updateFreq);

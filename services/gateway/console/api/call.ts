@@ -8,6 +8,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Default 15 s. */
   readonly timeoutMs?: number;
+  /** Called with the headers of a successful answer. */
+  readonly onHeaders?: (headers: Headers) => void;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -20,6 +22,7 @@ export async function call<M extends UnaryMethod>(method: M, request: RequestOf<
     timeoutMs,
     cancelled: options.signal,
   });
+  options.onHeaders?.(response.headers);
   try {
     return (await response.json()) as ResponseOf<M>;
   } catch (error) {

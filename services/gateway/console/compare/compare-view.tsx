@@ -1,5 +1,6 @@
 /** Runs side by side: their curves in the same charts, and the options in which they differ. */
 import { useMemo, useState } from 'preact/hooks';
+import { shortNames } from '#errors/short-names.js';
 import { differences, seedGroups } from '#spec/differences.js';
 import { num } from '../api/json.js';
 import { link } from '../app/route.js';
@@ -8,7 +9,7 @@ import { fullWindow } from '../chart/plot-data.js';
 import { LINE_COLORS } from '../chart/theme.js';
 import type { Window } from '../chart/window.js';
 import { count, significant } from '../format/numbers.js';
-import { idOf, stateWord } from '../format/words.js';
+import { stateWord } from '../format/words.js';
 import { ChartControls, type ChartView, firstView } from '../run/chart-controls.js';
 import { curves, scoreCharts } from '../run/curves.js';
 import { StateMark } from '../widgets/icons.js';
@@ -26,6 +27,8 @@ export function CompareView({ compared, version }: Props) {
   const [window, setWindow] = useState<Window | undefined>();
   const [grouped, setGrouped] = useState(false);
   const ready = compared.filter(isReady);
+  const labels = shortNames(compared.map(({ name }) => name));
+  const labelOf = (name: string) => labels[compared.findIndex((one) => one.name === name)] ?? name;
   const specs = ready.map(({ run }) => run.spec ?? {});
   const bySeed = seedGroups(specs);
   const groups = grouped ? bySeed : ready.map((_, k) => [k]);
@@ -34,9 +37,9 @@ export function CompareView({ compared, version }: Props) {
       ...curves.map((curve) => ({
         ...curve,
         log: view.log && curve.canLog === true,
-        lines: comparedLines(ready, groups, curveLines(curve, view)),
+        lines: comparedLines(ready, groups, curveLines(curve, view, labelOf)),
       })),
-      ...scoreCharts.map((chart) => ({ ...chart, log: false, lines: comparedLines(ready, groups, evaluationLines(chart.which)) })),
+      ...scoreCharts.map((chart) => ({ ...chart, log: false, lines: comparedLines(ready, groups, evaluationLines(chart.which, labelOf)) })),
     ];
     return made.filter(({ lines }) => lines.some(({ x }) => x.length > 0));
   }, [version, view, grouped]);
@@ -55,7 +58,7 @@ export function CompareView({ compared, version }: Props) {
             <i
               class={`sign-line line-${((grouped ? bySeed.findIndex((group) => group.includes(k)) : k) % LINE_COLORS) + 1} dash-${Math.floor(k / LINE_COLORS)}`}
             />
-            <a href={link(name)}>{idOf(name)}</a> <StateMark state={stateWord(run.state)} />
+            <a href={link(name)}>{labelOf(name)}</a> <StateMark state={stateWord(run.state)} />
             <span class="muted">{run.bestTop1 === undefined ? '' : `best ${run.bestTop1.toFixed(2)} %`}</span>
           </li>
         ))}
@@ -87,12 +90,18 @@ export function CompareView({ compared, version }: Props) {
           />
         ))}
       </div>
-      {ready.length > 1 && <Differences names={ready.map(({ name }) => name)} rows={differences(specs)} />}
+      {ready.length > 1 && <Differences runs={ready.map(({ name }) => [name, labelOf(name)])} rows={differences(specs)} />}
     </>
   );
 }
 
-function Differences({ names, rows }: { readonly names: readonly string[]; readonly rows: ReturnType<typeof differences> }) {
+interface DifferencesProps {
+  /** Name and label of each. */
+  readonly runs: readonly (readonly [name: string, label: string])[];
+  readonly rows: ReturnType<typeof differences>;
+}
+
+function Differences({ runs, rows }: DifferencesProps) {
   return (
     <section class="card" aria-labelledby="differences-title">
       <h2 id="differences-title">Options that differ</h2>
@@ -104,9 +113,9 @@ function Differences({ names, rows }: { readonly names: readonly string[]; reado
             <thead>
               <tr>
                 <th scope="col">Option</th>
-                {names.map((name) => (
+                {runs.map(([name, label]) => (
                   <th scope="col" key={name}>
-                    {idOf(name)}
+                    {label}
                   </th>
                 ))}
               </tr>
@@ -116,7 +125,7 @@ function Differences({ names, rows }: { readonly names: readonly string[]; reado
                 <tr key={name} title={help}>
                   <th scope="row">{name}</th>
                   {values.map((value, k) => (
-                    <td class="mono" key={names[k]}>
+                    <td class="mono" key={runs[k]?.[0]}>
                       {value || '–'}
                     </td>
                   ))}

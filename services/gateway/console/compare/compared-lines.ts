@@ -2,7 +2,6 @@
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import type { Json } from '../api/json.js';
 import type { Line } from '../chart/plot-data.js';
-import { idOf } from '../format/words.js';
 import type { RunHistory } from '../history/run-history.js';
 import type { ColumnName } from '../history/step-columns.js';
 import { type Curve, type CurveView, linesOf, scoreLines } from '../run/curves.js';
@@ -23,9 +22,12 @@ type Ready = Compared & { readonly history: NonNullable<Compared['history']>; re
 
 export const isReady = (compared: Compared): compared is Ready => compared.history !== undefined && compared.run !== undefined;
 
+/** What the lines of a run are called, by its name. */
+type LabelOf = (name: string) => string;
+
 /** Without the raw values behind smoothed ones, which would hide each other. */
 export const curveLines =
-  (curve: Curve, view: CurveView) =>
+  (curve: Curve, view: CurveView, labelOf: LabelOf) =>
   ({ run, history, column, name }: Ready, color: number): Line[] =>
     linesOf(
       curve,
@@ -33,16 +35,16 @@ export const curveLines =
         history,
         column,
         imagesPerStep: (run.spec?.batchSize ?? 64) * (run.spec?.updateFreq ?? 1),
-        label: idOf(name),
+        label: labelOf(name),
         color,
       },
       view,
     ).filter(({ faint }) => !faint);
 
 export const evaluationLines =
-  (which: 'top1' | 'loss') =>
+  (which: 'top1' | 'loss', labelOf: LabelOf) =>
   ({ history, name }: Ready, color: number): Line[] =>
-    scoreLines(history, which, idOf(name), color).slice(0, 1);
+    scoreLines(history, which, labelOf(name), color).slice(0, 1);
 
 /** `groups`: positions of runs that are drawn as one. */
 export function comparedLines(

@@ -8,6 +8,8 @@ export interface ServiceHealth {
   readonly why: string;
   /** Time of the answer; undefined without one. */
   readonly ms: number | undefined;
+  /** Of the replica that answered; '' if it did not say. */
+  readonly version: string;
 }
 
 const services = [
@@ -24,12 +26,16 @@ export const readHealth = (signal: AbortSignal): Promise<ServiceHealth[]> => Pro
 async function check({ name, full, does }: (typeof services)[number], signal: AbortSignal): Promise<ServiceHealth> {
   const begun = performance.now();
   try {
-    const { status } = await call('grpc.health.v1.Health/Check', { service: full }, { signal, timeoutMs: TIMEOUT_MS });
-    return { name, does, state: status === 'SERVING' ? 'serving' : 'not serving', why: '', ms: performance.now() - begun };
+    let version = '';
+    const onHeaders = (headers: Headers) => {
+      version = headers.get('dropstream-version') ?? '';
+    };
+    const { status } = await call('grpc.health.v1.Health/Check', { service: full }, { signal, timeoutMs: TIMEOUT_MS, onHeaders });
+    return { name, does, state: status === 'SERVING' ? 'serving' : 'not serving', why: '', ms: performance.now() - begun, version };
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     const offered = code !== 'unimplemented' && code !== 'not_found';
-    return { name, does, state: offered ? 'no answer' : 'not offered', why: message, ms: undefined };
+    return { name, does, state: offered ? 'no answer' : 'not offered', why: message, ms: undefined, version: '' };
   }
 }
 

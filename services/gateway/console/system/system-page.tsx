@@ -11,6 +11,7 @@ import { count, percent } from '../format/numbers.js';
 import { ago } from '../format/time.js';
 import { idOf, stateWord } from '../format/words.js';
 import { ErrorNote, Waiting } from '../widgets/notes.js';
+import { Dashboards } from './dashboards.js';
 import { readHealth, readWishes } from './services.js';
 import { version } from './version.js';
 
@@ -28,6 +29,7 @@ export function SystemPage({ project }: { readonly project: string }) {
         </p>
       </div>
       <Services />
+      <Dashboards />
       <div class="columns">
         <Work project={project} />
         <Evaluations project={project} />
@@ -46,7 +48,7 @@ function Services() {
         {health.error && <ErrorNote error={health.error} stale={health.data !== undefined} />}
         {!health.data && !health.error && <Waiting what="Asking the services" />}
         <ul class="services">
-          {health.data?.map(({ name, does, state, why, ms }) => (
+          {health.data?.map(({ name, does, state, why, ms, version: of }) => (
             <li key={name}>
               <strong>{name}</strong>
               <span class="muted">{does}</span>
@@ -54,7 +56,10 @@ function Services() {
                 {state}
                 {why && <small>{why}</small>}
               </span>
-              <span class="n muted">{ms === undefined ? '' : `${ms.toFixed(0)} ms`}</span>
+              <span class={`n ${of === '' || of === version ? 'muted' : 'other-version'}`}>
+                {of && `version ${of}`}
+                {ms !== undefined && <small>{ms.toFixed(0)} ms</small>}
+              </span>
             </li>
           ))}
         </ul>

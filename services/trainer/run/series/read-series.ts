@@ -38,7 +38,7 @@ export async function readSeries(series: SeriesStore, key: RunKey, query: Series
     Array.from({ length: blocks - whole * chapterBlocks }, (_, k) => whole * chapterBlocks + k),
     (number) => series.block(key, number, signal),
   );
-  const newest = await series.steps(key, blocks * blockRecords, query.sequence - blocks * blockRecords, signal);
+  const newest = await series.newest(key, blocks * blockRecords, query.sequence - blocks * blockRecords, signal);
   const ends = [
     ...chapters.flatMap(({ lastSteps }) => [...lastSteps]),
     ...[...later, newest].map(({ steps }) => steps.at(-1) ?? Number.NaN),

@@ -7,7 +7,6 @@ import { orAborted } from '#bounds/or-aborted.js';
 import { quietly } from '#bounds/quietly.js';
 import { RecentMap } from '#bounds/recent-map.js';
 import { createExclusive } from '#storage/exclusive-create.js';
-import { LogDamaged, seqKey } from '#storage/log-record.js';
 import { ObjectNotFound, type ObjectStore, ObjectTooLarge } from '#storage/object-store.js';
 import { eventOf, type RunKey, recordLog, seriesPrefix } from '../run-log.js';
 import { extremesOf } from './extremes.js';
@@ -36,6 +35,12 @@ const sideBySide = 8;
 export class SeriesStore {
   readonly #blocks = new RecentMap<string, StepColumns>(keptBlockBytes, bytesOfColumns);
   readonly #chapters = new RecentMap<string, Chapter>(keptChapterBytes, bytesOfChapter);
+  readonly #newest = new RecentMap<string, { readonly count: number; readonly columns: StepColumns }>(
+    keptBlockBytes,
+    ({ columns }) =>
+      // One without steps takes some memory, too.
+      bytesOfColumns(columns) + 1024,
+  );
   readonly #making = new Map<string, Promise<unknown>>();
 
   constructor(
@@ -80,19 +85,32 @@ export class SeriesStore {
    */
   async steps(key: RunKey, after: number, count: number, signal: AbortSignal): Promise<StepColumns> {
     const builder = new ColumnsBuilder();
-    if (count === 0) return builder.build();
-    const log = recordLog(this.store, key);
-    let newest = after;
-    for await (const record of log.read({ after, signal })) {
-      if (record.seq > after + count) break;
-      newest = record.seq;
+    await this.#addSteps(builder, key, after, after + count, signal);
+    return builder.build();
+  }
+
+  /** Same as `steps`, for the end of a log: it is asked for again as it grows, so what was read before is kept. */
+  async newest(key: RunKey, after: number, count: number, signal: AbortSignal): Promise<StepColumns> {
+    const at = keyOf(key, 'newest', after);
+    const known = this.#newest.get(at);
+    if (known?.count === count) return known.columns;
+    const builder = new ColumnsBuilder();
+    // Somebody may ask who knows less of the log than the one before.
+    const isMore = known !== undefined && known.count < count;
+    if (isMore) builder.append(known.columns);
+    await this.#addSteps(builder, key, isMore ? after + known.count : after, after + count, signal);
+    const columns = builder.build();
+    this.#newest.set(at, { count, columns });
+    return columns;
+  }
+
+  async #addSteps(builder: ColumnsBuilder, key: RunKey, after: number, until: number, signal: AbortSignal): Promise<void> {
+    if (until === after) return;
+    for await (const record of recordLog(this.store, key).readTo({ after, until, signal })) {
       if (record.kind !== 'steps') continue;
       const { event } = eventOf(record);
       if (event?.$case === 'steps') for (const step of event.value.steps) builder.add(step);
     }
-    if (newest < after + count)
-      throw new LogDamaged(seqKey(log.prefix, newest + 1), `it is missing, although record ${after + count} was seen`);
-    return builder.build();
   }
 
   /** What is asked for several times is made once, and goes on if some of those who wait for it leave. */
@@ -136,7 +154,7 @@ const bytesOfColumns = ({ steps, values }: StepColumns): number => steps.byteLen
 const bytesOfChapter = ({ firstSteps, extremes: { numbers, metrics } }: Chapter): number =>
   2 * firstSteps.byteLength + numbers.byteLength * (1 + 4 * metrics.length);
 
-const keyOf = (key: RunKey, kind: 'blocks' | 'chapters', number: number): string =>
+const keyOf = (key: RunKey, kind: 'blocks' | 'chapters' | 'newest', number: number): string =>
   `${seriesPrefix(key)}/${kind}/${String(number).padStart(DIGITS, '0')}`;
 
 /** Results in the order of the items, some of which are worked on side by side. */

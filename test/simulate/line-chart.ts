@@ -10,8 +10,6 @@ export interface Series {
   readonly dots?: boolean;
   /** Draw a thin, pale line, for raw values behind a smoothed line. */
   readonly faint?: boolean;
-  /** A pale area from low to high behind the line. */
-  readonly band?: readonly (readonly [x: number, low: number, high: number])[];
 }
 
 export interface ChartOptions {
@@ -38,9 +36,8 @@ export function lineChart(options: ChartOptions): string {
   const points = options.series.flatMap((series) => series.points).filter(([, y]) => Number.isFinite(y) && (!options.logY || y > 0));
   if (points.length === 0) return `<figure><figcaption>${escapeHtml(options.title)}</figcaption><p class="muted">no values</p></figure>`;
   const scaleY = (y: number) => (options.logY ? Math.log10(y) : y);
-  const bands = options.series.flatMap(({ band }) => band ?? []).flatMap(([x, low, high]) => [[x, low] as const, [x, high] as const]);
   const xMax = options.xMax ?? Math.max(...points.map(([x]) => x), 1);
-  const ys = [...points, ...bands].map(([, y]) => scaleY(y)).filter(Number.isFinite);
+  const ys = points.map(([, y]) => scaleY(y)).filter(Number.isFinite);
   const low = options.yMin ?? Math.min(...ys);
   const high = options.yMax ?? Math.max(...ys);
   const ticks = options.logY ? [low, (low + high) / 2, high] : niceTicks(low, high);
@@ -70,13 +67,7 @@ export function lineChart(options: ChartOptions): string {
           )
           .join('')
       : '';
-    const sides = [
-      ...(series.band ?? []).map(([bx, low]) => [bx, low] as const),
-      ...(series.band ?? []).map(([bx, , high]) => [bx, high] as const).reverse(),
-    ];
-    const area = sides.map(([bx, by], k) => `${k === 0 ? 'M' : 'L'}${f(x(bx))} ${f(y(by))}`).join('');
-    const band = area && `<path class="band c${series.color}" d="${area}Z"/>`;
-    return `${band}<path class="line c${series.color}${series.faint ? ' faint' : ''}" d="${path}"/>${dots}`;
+    return `<path class="line c${series.color}${series.faint ? ' faint' : ''}" d="${path}"/>${dots}`;
   });
   const named = options.series.filter((series) => !series.faint);
   const legend =
