@@ -7,13 +7,13 @@ import { readDescriptors } from '#rpc/descriptors.js';
 export const backends = ['data', 'scheduler', 'trainer', 'evaluator'] as const;
 export type Backend = (typeof backends)[number];
 
-/** Which of them serves a service of the protos. The scheduler's scaler asks the trainer and the evaluator, too. */
+/** Which of them serves a service of the protos. The trainer's scaler answers for all parts that it needs; that of the scheduler has to be told of it. */
 const backendOf: Readonly<Record<string, Backend>> = {
   'dropstream.v1.DataService': 'data',
   'dropstream.v1.SchedulerService': 'scheduler',
   'dropstream.v1.TrainerService': 'trainer',
   'dropstream.v1.EvaluatorService': 'evaluator',
-  'externalscaler.ExternalScaler': 'scheduler',
+  'externalscaler.ExternalScaler': 'trainer',
 };
 
 export const healthService = 'grpc.health.v1.Health';

@@ -1,48 +1,20 @@
 /** The console in Chromium, on real services: every page and every action, and what it says when something is away. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
-import { accessibilityProblems, openBrowser, openPage, type WatchedPage } from '../support/browser.js';
+import type { Page } from 'playwright-core';
+import { browserTests, button, text } from '../support/browser.js';
 import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
 import { until } from '../support/until.js';
 
-const timeout = 300_000;
 const patience = { looks: 600, pauseMs: 100 };
-let skip: string | undefined;
-let browser: Browser;
 let system: ConsoleSystem;
-
-before(async () => {
-  const found = await openBrowser();
-  if ('skip' in found) {
-    skip = found.skip;
-    return;
-  }
-  browser = found;
-  system = await startConsoleSystem();
+const { shown } = browserTests({
+  start: async () => {
+    system = await startConsoleSystem();
+  },
+  stop: async () => await system?.stop(),
 });
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-});
-
-/** A test with a page of its own, which must not complain. */
-function shown(name: string, look: (page: Page, watched: WatchedPage) => Promise<void>): void {
-  test(name, { timeout }, async (t) => {
-    if (skip !== undefined) return t.skip(skip);
-    const watched = await openPage(browser);
-    try {
-      await look(watched.page, watched);
-      assert.deepEqual(watched.complaints, []);
-    } finally {
-      await watched.page.close();
-    }
-  });
-}
 
 const open = (page: Page, path: string) => page.goto(`${system.url}/#/projects/default/${path}`);
-const text = (page: Page, words: string | RegExp) => page.getByText(words).first().waitFor();
-const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 /** Waits for a line of a run's log; a fast machine writes more lines than are shown at first before the page is looked at. */
 const logged = (page: Page, words: RegExp) =>
   until(
@@ -55,7 +27,7 @@ const logged = (page: Page, words: RegExp) =>
     patience,
   );
 /** Kills a service again whenever it is back, until the page has noticed; a single death may be over before the page asks again. */
-const keepAway = (service: 'trainer' | 'gateway', noticed: () => Promise<boolean>) =>
+const keepAway = (service: 'trainer' | 'scheduler' | 'gateway', noticed: () => Promise<boolean>) =>
   until(
     `the page notices that the ${service} is away`,
     async () => {
@@ -254,37 +226,12 @@ shown('a service that is killed is said to be away, and the page goes on when it
   await keepAway('trainer', async () => (await away.count()) > 0);
   await page.getByRole('link', { name: 'seed-1', exact: true }).waitFor();
   await away.waitFor({ state: 'detached', timeout: 90_000 });
+  await open(page, 'system');
+  const serving = async () => await page.locator('.health-serving').count();
+  await until('four services that serve', async () => (await serving()) === 4, patience);
+  await keepAway('scheduler', async () => (await page.locator('.health-no-answer').count()) > 0);
+  await until('the scheduler to serve again', async () => (await serving()) === 4, patience);
   const banner = page.locator('.banner');
   await keepAway('gateway', async () => (await banner.count()) > 0);
   await banner.waitFor({ state: 'detached', timeout: 90_000 });
 });
-
-const pages = [
-  'runs',
-  'runs/seed-1',
-  'new-run?like=seed-1',
-  'schedules',
-  'data',
-  'compare?runs=seed-1,from-the-form',
-  'system',
-  'runs/nobody',
-];
-for (const [look, options] of Object.entries({
-  light: {},
-  dark: { dark: true },
-  narrow: { width: 320, height: 700 },
-  wide: { width: 3840, height: 2000 },
-}))
-  test(`axe finds nothing and nothing is cut off: ${look}`, { timeout }, async (t) => {
-    if (skip !== undefined) return t.skip(skip);
-    const { page, complaints } = await openPage(browser, options);
-    for (const path of pages) {
-      await open(page, path);
-      await page.locator('main h1, main .empty').first().waitFor();
-      await page.waitForLoadState('networkidle', { timeout: 3000 }).catch(() => undefined);
-      assert.deepEqual(await accessibilityProblems(page), [], path);
-      assert.equal(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, `${path} is wider than the window`);
-    }
-    assert.deepEqual(complaints, []);
-    await page.close();
-  });

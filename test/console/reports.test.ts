@@ -3,67 +3,61 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
-import { accessibilityProblems, openBrowser, openPage, type PageOptions } from '../support/browser.js';
+import { accessibilityProblems, browserTests, openPage, type PageOptions } from '../support/browser.js';
 import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
 import { runCommandLine } from '../support/run-command-line.js';
 
-const timeout = 300_000;
-let skip: string | undefined;
-let browser: Browser;
 let system: ConsoleSystem;
-let folder: string;
-
-before(async () => {
-  const found = await openBrowser();
-  if ('skip' in found) {
-    skip = found.skip;
-    return;
-  }
-  browser = found;
-  folder = await mkdtemp(join(tmpdir(), 'dropstream-reports-'));
-  system = await startConsoleSystem();
-  await system.createRun('early', { seed: 1n });
-  await system.createRun(
-    'late',
-    { seed: 1n, dropMode: DropMode.LATE, dropSchedule: DropSchedule.CONSTANT, cutoffEpoch: 1 },
-    { team: 'vision' },
-  );
-  for (const id of ['early', 'late']) {
-    const { code, err } = await dropstream('runs', 'watch', id);
-    assert.equal(code, 0, err);
-  }
-});
-after(async () => {
-  await browser?.close();
-  await system?.stop();
-  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+let folder: string | undefined;
+const { inBrowser } = browserTests({
+  start: async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dropstream-reports-'));
+    system = await startConsoleSystem();
+    await system.createRun('early', { seed: 1n }, { study: 'modes', arm: 'early', seed: '1' });
+    await system.createRun(
+      'late',
+      { seed: 1n, dropMode: DropMode.LATE, dropSchedule: DropSchedule.CONSTANT, cutoffEpoch: 1 },
+      { study: 'modes', arm: 'late', seed: '1', team: 'vision' },
+    );
+    for (const id of ['early', 'late']) {
+      const { code, err } = await dropstream('runs', 'watch', id);
+      assert.equal(code, 0, err);
+    }
+  },
+  stop: async () => {
+    await system?.stop();
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  },
 });
 
 const dropstream = (...argv: string[]) =>
-  runCommandLine([...argv, '--trainer', system.of('trainer').address], { cwd: folder, timeoutMs: 120_000 });
+  runCommandLine([...argv, '--trainer', system.of('trainer').address], { cwd: folder!, timeoutMs: 120_000 });
 
 /** Opens a file, from which the page may fetch nothing. */
-async function openFile(name: string, options: PageOptions = {}, hash = ''): Promise<{ page: Page; faults: () => string[] }> {
+async function openFile(
+  browser: Browser,
+  name: string,
+  options: PageOptions = {},
+  hash = '',
+): Promise<{ page: Page; faults: () => string[] }> {
   const { page, complaints } = await openPage(browser, options);
   const asked: string[] = [];
   page.on('request', (request) => {
     if (!request.url().startsWith('data:')) asked.push(request.url());
   });
-  const url = `${pathToFileURL(join(folder, name)).href}${hash}`;
+  const url = `${pathToFileURL(join(folder!, name)).href}${hash}`;
   await page.goto(url);
   return { page, faults: () => [...complaints, ...asked.filter((one) => one !== url)] };
 }
 
-test('a report of one run has the views of the console, and fetches nothing', { timeout }, async (t) => {
-  if (skip !== undefined) return t.skip(skip);
+inBrowser('a report of one run has the views of the console, and fetches nothing', async (browser) => {
   const { code, out, err } = await dropstream('runs', 'report', 'early', '--out', 'one.html', '--title', 'A <first> look');
   assert.equal(code, 0, err);
   assert.match(out, /^wrote .*one\.html \(file:/);
-  const { page, faults } = await openFile('one.html');
+  const { page, faults } = await openFile(browser, 'one.html');
   await page.getByRole('heading', { name: 'A <first> look', level: 1 }).waitFor();
   await page.getByRole('heading', { name: 'early', level: 2 }).waitFor();
   for (const title of ['Training loss', 'Drop rate', 'Learning rate', 'Top-1 of checkpoints'])
@@ -80,11 +74,10 @@ test('a report of one run has the views of the console, and fetches nothing', { 
   await page.close();
 });
 
-test('a report of several runs compares them and has each of them', { timeout }, async (t) => {
-  if (skip !== undefined) return t.skip(skip);
+inBrowser('a report of several runs compares them and has each of them', async (browser) => {
   const { code, err } = await dropstream('runs', 'report', 'early', 'late', '--out', 'two.html');
   assert.equal(code, 0, err);
-  const { page, faults } = await openFile('two.html');
+  const { page, faults } = await openFile(browser, 'two.html');
   await page.getByRole('heading', { name: 'early, late' }).waitFor();
   await page.getByRole('row', { name: /drop_mode early late/ }).waitFor();
   await page.getByRole('navigation').getByRole('link', { name: 'late' }).click();
@@ -96,7 +89,7 @@ test('a report of several runs compares them and has each of them', { timeout },
   await page.close();
   for (const options of [{}, { dark: true }, { width: 320, height: 700 }, { width: 3840, height: 2000 }])
     for (const hash of ['', '#/projects/default/runs/late']) {
-      const opened = await openFile('two.html', options, hash);
+      const opened = await openFile(browser, 'two.html', options, hash);
       await opened.page.locator('.chart canvas').first().waitFor();
       assert.deepEqual(await accessibilityProblems(opened.page), [], JSON.stringify(options));
       assert.equal(await opened.page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, JSON.stringify(options));
@@ -108,8 +101,27 @@ test('a report of several runs compares them and has each of them', { timeout },
     }
 });
 
-test('runs are compared in the terminal, and as JSON', { timeout }, async (t) => {
-  if (skip !== undefined) return t.skip(skip);
+inBrowser("a study's page has a line and a row for each arm, and fetches nothing", async (browser) => {
+  const { code, err } = await dropstream('study', 'report', 'modes', '--page', 'study.html', '--evaluator', system.of('evaluator').address);
+  assert.equal(code, 0, err);
+  for (const options of [{}, { dark: true }, { width: 320, height: 700 }]) {
+    const { page, faults } = await openFile(browser, 'study.html', options);
+    await page.getByRole('heading', { name: 'Study modes', level: 1 }).waitFor();
+    const chart = page.locator('.chart', { hasText: 'train_loss' });
+    await chart.locator('canvas').waitFor();
+    assert.match((await chart.locator('.chart-values').textContent()) ?? '', /early [\d.]+.*late [\d.]+/);
+    await page
+      .getByRole('row', { name: /^late − early/ })
+      .first()
+      .waitFor();
+    assert.deepEqual(await accessibilityProblems(page), [], JSON.stringify(options));
+    assert.equal(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, JSON.stringify(options));
+    assert.deepEqual(faults(), []);
+    await page.close();
+  }
+});
+
+inBrowser('runs are compared in the terminal, and as JSON', async () => {
   const { code, out, err } = await dropstream('runs', 'compare', 'early', 'late');
   assert.equal(code, 0, err);
   assert.match(out, /^RUN +STATE +STEP +OF +TRAIN LOSS +BEST +EVAL LOSS +BEST +TOP-1 +BEST +IMAGES\/S$/m);

@@ -3,7 +3,7 @@ import { constants } from 'node:http2';
 import type { DescMethod, DescService, FileRegistry, Message } from '@bufbuild/protobuf';
 import { createConnectRouter, createContextValues, type HandlerContext } from '@connectrpc/connect';
 import type { UniversalHandler } from '@connectrpc/connect/protocol';
-import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from '@connectrpc/connect-node';
+import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { type Audit, credentialKind } from '#auth/audit.js';
 import { levelOfStatus, uneventful } from '#rpc/call-level.js';
 import { endServerSpan, exemplarOf, serverSpan } from '#rpc/call-spans.js';
@@ -12,6 +12,7 @@ import type { Logger } from '#telemetry/logger.js';
 import { receivedSpan } from '#telemetry/tracing.js';
 import type { HttpRequest, HttpResponse } from '../http/two-protocols.js';
 import { isStream, methodName } from '../protos.js';
+import { compressions } from './compression.js';
 import { codeName, codeNameOfHttp } from './connect-error.js';
 import { type CallRecord, callRecord, type Forwarder } from './forward.js';
 import { sendAnswer } from './send-answer.js';
@@ -42,7 +43,7 @@ export class RpcRoutes {
       grpcWeb: false,
       readMaxBytes: options.maxBodyBytes,
       maxTimeoutMs: options.maxTimeoutMs,
-      acceptCompression: [compressionGzip, compressionBrotli],
+      acceptCompression: compressions,
       jsonOptions: { registry: options.registry },
     });
     for (const method of services.flatMap((service) => service.methods)) {

@@ -52,3 +52,12 @@ export function useCall<T>(load: (signal: AbortSignal) => Promise<T>, key: reado
   const current = state.key === id ? state : undefined;
   return { data: current?.data, error: current?.error, reload };
 }
+
+/** Loads once more whenever `value` changes; what is there stays until then. */
+export function useReloadOn(value: unknown, reload: () => void): void {
+  const known = useRef(value);
+  useEffect(() => {
+    if (known.current !== value) reload();
+    known.current = value;
+  }, [value]);
+}

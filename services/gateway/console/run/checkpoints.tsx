@@ -1,9 +1,8 @@
 /** The checkpoints of a run: how good they are, how to get their files, and what to do with them. */
-import { useEffect } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
-import { useCall } from '../api/use-call.js';
+import { useCall, useReloadOn } from '../api/use-call.js';
 import { link } from '../app/route.js';
 import { bytes } from '../format/numbers.js';
 import { idOf, projectOf } from '../format/words.js';
@@ -18,8 +17,7 @@ export function Checkpoints({ run, version }: { readonly run: Json<Run>; readonl
     async (signal) => (await call('TrainerService/ListCheckpoints', { parent: name }, { signal })).checkpoints ?? [],
     [name],
   );
-  // What is shown stays until the new list is there.
-  useEffect(reload, [version]);
+  useReloadOn(version, reload);
   return (
     <section class="card" aria-labelledby="checkpoints-title">
       <h2 id="checkpoints-title">Checkpoints</h2>

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
 import { type Json, num } from '../api/json.js';
+import { seenRun } from '../api/seen-runs.js';
 import { useCall } from '../api/use-call.js';
 import { watchRun } from '../api/watch-run.js';
 import { MOST_LINES, RunHistory } from '../history/run-history.js';
@@ -33,9 +34,11 @@ export function useRun(name: string): LiveRun {
     [name],
     EVERY_MS,
   );
-  const log = useLog(name, data, reload);
+  // What the table of runs has shown a moment ago is better than nothing, until the run itself is there.
+  const run = data ?? (error === undefined ? seenRun(name) : undefined);
+  const log = useLog(name, run, reload);
   // A stream that says nothing new after it broke cannot say that it goes on; but nothing is missing then.
-  return { run: data, ...log, error: error ?? (log.complete ? undefined : log.error), reload };
+  return { run, ...log, error: error ?? (log.complete ? undefined : log.error), reload };
 }
 
 function useLog(name: string, run: Json<Run> | undefined, reload: () => void): Omit<LiveRun, 'run' | 'reload'> {
@@ -55,6 +58,8 @@ function useLog(name: string, run: Json<Run> | undefined, reload: () => void): O
     const from = new RunHistory(num(latest.current.stepsPerEpoch));
     history.current = from;
     watching.current = true;
+    // Curves of a long run do not come from its log, so they are not to wait for it.
+    setVersion((n) => n + 1);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const drawSoon = () => {
       timer ??= setTimeout(() => {

@@ -1,10 +1,11 @@
 /** All runs of a project: what they do now, how far they are, and how the loss goes. */
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { Run } from '#protocol/dropstream/v1/trainer.js';
 import { call } from '../api/call.js';
 import type { Json } from '../api/json.js';
 import { RpcError } from '../api/rpc-error.js';
-import { useCall } from '../api/use-call.js';
+import { tellSeen } from '../api/seen-runs.js';
+import { useCall, useReloadOn } from '../api/use-call.js';
 import { link } from '../app/route.js';
 import { hasEnded, stateWord } from '../format/words.js';
 import { Code, Empty, ErrorNote, Waiting } from '../widgets/notes.js';
@@ -19,7 +20,7 @@ const PAGE_SIZE = 100;
 export function RunsPage({ project, filter }: { readonly project: string; readonly filter: string }) {
   const [pages, setPages] = useState(1);
   const { data, error, reload } = useCall((signal) => listRuns(project, filter, pages, signal), [project, filter], EVERY_MS);
-  useEffect(reload, [pages]);
+  useReloadOn(pages, reload);
   const runs = data?.runs ?? none;
   const tails = useTails(project, runs);
   const active = runs.filter(({ state }) => !hasEnded(stateWord(state))).length;
@@ -70,6 +71,7 @@ async function listRuns(project: string, filter: string, pages: number, signal: 
     pageToken = answer.nextPageToken ?? '';
     if (pageToken === '') break;
   }
+  tellSeen(runs);
   return { runs, unreadable, more: pageToken !== '' };
 }
 

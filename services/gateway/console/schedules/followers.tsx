@@ -7,6 +7,7 @@ import { link } from '../app/route.js';
 import { count, significant } from '../format/numbers.js';
 import { idOf } from '../format/words.js';
 import { type Draft, draftOf, problemOf, rateAt } from './draft.js';
+import { FollowerCurve } from './follower-curve.js';
 
 const ACTIVE = 'state = (QUEUED OR RUNNING OR PAUSED)';
 const EVERY_MS = 5000;
@@ -35,6 +36,11 @@ export function Followers({
       <h2 id="followers-title">Runs that follow</h2>
       {data.length === 0 && <p class="muted">No run that has not ended follows this schedule, so a change concerns future runs only.</p>}
       {data.length > 0 && (
+        <p class="muted">
+          A new revision counts from each run's next step on. Dashed: as it is; a line: with the change; upright: where the run is.
+        </p>
+      )}
+      {data.length > 0 && (
         <div class="table-frame flat">
           <table>
             <thead>
@@ -49,6 +55,7 @@ export function Followers({
                 <th scope="col" class="n">
                   With the change
                 </th>
+                <th scope="col">Until its end</th>
               </tr>
             </thead>
             <tbody>
@@ -66,6 +73,9 @@ export function Followers({
                     <td class="n">{count(num(run.step))}</td>
                     <td class="n">{rate(stored)}</td>
                     <td class="n">{rate(draft)}</td>
+                    <td>
+                      <FollowerCurve stored={stored} draft={draft} length={length} step={num(run.step)} />
+                    </td>
                   </tr>
                 );
               })}

@@ -53,7 +53,7 @@ const parts = [
   { part: 'data', title: 'data replicas', metric: 'dropstream-data-replicas' },
 ] as const;
 
-/** How many replicas the work wants; undefined where the scheduler cannot ask. */
+/** How many replicas the work wants; undefined where the trainer cannot say. */
 export const readWishes = (signal: AbortSignal): Promise<Wish[]> =>
   Promise.all(
     parts.map(async ({ part, title, metric }) => {

@@ -75,12 +75,7 @@ function Services() {
             </div>
           ))}
         </dl>
-        {wishes.data?.every(({ replicas }) => replicas === undefined) && (
-          <p class="muted">
-            The scheduler cannot say: {wishes.data[0]?.why}. It asks the trainer and the evaluator if it is started with --trainer and
-            --evaluator.
-          </p>
-        )}
+        {wishes.data?.every(({ replicas }) => replicas === undefined) && <p class="muted">The trainer cannot say: {wishes.data[0]?.why}</p>}
       </section>
     </div>
   );

@@ -1,0 +1,170 @@
+/** How the console looks and is used without a mouse: light and dark, narrow and wide, with the keyboard alone, and with less motion. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { accessibilityProblems, browserTests, openPage, type PageOptions } from '../support/browser.js';
+import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
+import { until } from '../support/until.js';
+
+let system: ConsoleSystem;
+const { inBrowser, shown } = browserTests({
+  start: async () => {
+    system = await startConsoleSystem();
+    await system.createRun('early-1', { seed: 1n, epochs: 6 }, { arm: 'early' });
+    await system.createRun('early-2', { seed: 2n, epochs: 6 }, { arm: 'early' });
+    const late = { dropMode: DropMode.LATE, dropSchedule: DropSchedule.CONSTANT, cutoffEpoch: 3 };
+    await system.createRun('late-1', { seed: 1n, epochs: 6, ...late }, { arm: 'late' });
+  },
+  stop: async () => await system?.stop(),
+});
+
+const open = (page: Page, path: string) => page.goto(`${system.url}/#/projects/default/${path}`);
+const patience = { looks: 1200, pauseMs: 100 };
+
+shown('runs that differ in their seed alone have a mean and a band', async (page) => {
+  await open(page, 'runs');
+  await until('three runs that have succeeded', async () => (await page.locator('.state-succeeded').count()) === 3, patience);
+  await open(page, 'compare?runs=early-1,early-2,late-1');
+  const values = page.locator('.chart', { hasText: 'Training loss' }).locator('.chart-values');
+  await until('the loss of three runs', async () => /early-1 .*early-2 .*late-1/.test((await values.textContent()) ?? ''), patience);
+  const picture = () => page.locator('.chart canvas').first().screenshot();
+  const apart = await picture();
+  await page.getByLabel(/Means and ranges/).check();
+  await until(
+    'a mean and a run',
+    async () => /^mean of early-1 and 1 more [\d.]+late-1/.test((await values.textContent()) ?? ''),
+    patience,
+  );
+  assert.notDeepEqual(await picture(), apart);
+  await page.getByRole('row', { name: /^seed 1 2 1/ }).waitFor();
+  await page.getByRole('button', { name: 'Remove early-2' }).click();
+  await page.getByRole('row', { name: /^drop_mode early late/ }).waitFor();
+});
+
+shown('curves are of steps or of epochs, smoothed or not, with logarithmic axes', async (page) => {
+  await open(page, 'runs/early-1');
+  const chart = (title: string) => page.locator('.chart', { hasText: title });
+  const values = chart('Training loss').locator('.chart-values');
+  await values.locator('.value').waitFor();
+  const of = async () => (await values.textContent()) ?? '';
+  const smoothed = await of();
+  await page.getByLabel('Smoothing').press('Home');
+  await until('the value as it is', async () => (await of()) !== smoothed, patience);
+  const raw = await of();
+  await page.getByLabel('Values').selectOption('epoch');
+  await until('the mean of the epoch', async () => (await of()) !== raw, patience);
+  assert.equal(await chart('Waiting for data').count(), 0, 'epochs have no such mean');
+  await page.getByLabel('Values').selectOption('step');
+  const linear = await chart('Training loss').locator('canvas').screenshot();
+  await page.getByLabel('Log axes').check();
+  await until('another picture', async () => !(await chart('Training loss').locator('canvas').screenshot()).equals(linear), patience);
+  for (const kind of ['checkpoint', 'evaluation']) await page.locator('.legend').getByText(kind, { exact: true }).waitFor();
+});
+
+/** Everything that can have the focus, as a line for each. A text, because this file's program is not that of a page. */
+const focusable = `[...document.querySelectorAll('a[href], button:enabled, input:enabled, select:enabled, summary, [tabindex="0"]')]
+  .filter((element) => element.checkVisibility())`;
+
+for (const path of ['runs', 'runs/early-1', 'new-run?like=early-1', 'compare?runs=early-1,late-1', 'schedules', 'data', 'system'])
+  shown(`the keyboard reaches everything, visibly: ${path}`, async (page) => {
+    await open(page, path);
+    await page.locator('main h1').first().waitFor();
+    await page.waitForLoadState('networkidle', { timeout: 5000 }).catch(() => undefined);
+    // Lists that come meanwhile would move what Tab finds next.
+    await page.evaluate('window.visited = new Set()');
+    const all = Number(await page.evaluate(`${focusable}.length`));
+    assert.ok(all > 8);
+    const unseen: string[] = [];
+    for (let k = 0; k < all + 10; k++) {
+      await page.keyboard.press('Tab');
+      const problem = await page.evaluate(`(() => {
+        const at = document.activeElement;
+        if (at === null || at === document.body) return '';
+        visited.add(at);
+        const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(at);
+        return (outlineStyle === 'none' || outlineWidth === '0px') && boxShadow === 'none' ? at.outerHTML.slice(0, 200) : '';
+      })()`);
+      if (problem !== '') unseen.push(String(problem));
+    }
+    assert.deepEqual(unseen, [], 'where the focus is cannot be seen');
+    const missed = await page.evaluate(
+      `${focusable}.filter((element) => !visited.has(element)).map((element) => element.outerHTML.slice(0, 200))`,
+    );
+    assert.deepEqual(missed, []);
+  });
+
+shown('a question is asked, and not answered, with the keyboard', async (page) => {
+  await open(page, 'runs/early-1');
+  const remove = page.getByRole('button', { name: 'Delete', exact: true });
+  await remove.focus();
+  await page.keyboard.press('Enter');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('heading', { name: 'Delete early-1?' }).waitFor();
+  assert.equal(await page.evaluate('document.activeElement.textContent'), 'Keep it');
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'hidden' });
+  assert.equal(await remove.evaluate((element) => element === element.ownerDocument.activeElement), true);
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate('document.activeElement.textContent'), 'Delete the run');
+  await page.keyboard.press('Escape');
+});
+
+/** What moves by itself, and how long changes take. */
+const moving = `document.getAnimations().length +
+  [...document.querySelectorAll('*')].filter((element) => /[1-9]/.test(getComputedStyle(element).transitionDuration)).length`;
+
+for (const motion of [false, true])
+  shown(
+    motion ? 'a run at work breathes' : 'nothing moves for those who want less motion',
+    async (page) => {
+      await system.createRun(`moving-${motion}`, { epochs: 100_000 });
+      await open(page, 'runs');
+      const row = page.getByRole('row', { name: `moving-${motion}` });
+      await row.locator('.state-running').waitFor();
+      assert.equal(Number(await page.evaluate(moving)) > 0, motion);
+      await row.getByRole('link').first().click();
+      await page.getByRole('button', { name: 'Cancel', exact: true }).click();
+      await page.getByRole('button', { name: 'Cancel the run' }).click();
+      await page.locator('.page-head .state', { hasText: 'cancelled' }).waitFor();
+    },
+    { motion },
+  );
+
+const pages = [
+  'runs',
+  'runs/early-1',
+  'new-run?like=early-1',
+  'schedules',
+  'data',
+  'compare?runs=early-1,early-2,late-1',
+  'system',
+  'runs/nobody',
+];
+const looks: Record<string, PageOptions> = {
+  light: {},
+  dark: { dark: true },
+  narrow: { width: 320, height: 700 },
+  'narrow and dark': { width: 320, height: 700, dark: true },
+  'as on a tablet': { width: 768, height: 1024 },
+  wide: { width: 3840, height: 2000 },
+  'wide and dark': { width: 3840, height: 2000, dark: true },
+};
+for (const [look, options] of Object.entries(looks))
+  inBrowser(`axe finds nothing and nothing is cut off: ${look}`, async (browser) => {
+    const { page, complaints } = await openPage(browser, options);
+    for (const path of pages) {
+      await open(page, path);
+      await page.locator('main h1, main .empty').first().waitFor();
+      await page.waitForLoadState('networkidle', { timeout: 3000 }).catch(() => undefined);
+      assert.deepEqual(await accessibilityProblems(page), [], path);
+      assert.equal(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, `${path} is wider than the window`);
+      if (process.env.DROPSTREAM_SCREENSHOTS !== undefined) {
+        const name = `${path.replace(/[/?].*/, '')}${path.startsWith('runs/') ? '-one' : ''}-${look.replaceAll(' ', '-')}.png`;
+        await page.screenshot({ path: join(process.env.DROPSTREAM_SCREENSHOTS, name) });
+      }
+    }
+    assert.deepEqual(complaints, []);
+    await page.close();
+  });
