@@ -97,7 +97,7 @@ shown(
     const trainer = connect(TrainerServiceClient, system!.of('trainer').address);
     const { checkpoints } = await trainer.listCheckpoints({ parent: 'projects/default/runs/base' }, soon).finally(() => trainer.close());
     const weights = checkpoints[0]!.files.find(({ role }) => role === 'weights')!;
-    assert.equal(createHash('sha256').update(bytes).digest('hex'), weights.sha256);
+    assert.deepEqual(createHash('sha256').update(bytes).digest(), Buffer.from(weights.sha256));
 
     await page.getByRole('link', { name: 'Start a run from it' }).click();
     await page.getByRole('heading', { name: 'New run' }).waitFor();

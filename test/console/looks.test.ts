@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
+import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
+import { connect } from '#rpc/client.js';
 import { accessibilityProblems, browserTests, openPage, type PageOptions } from '../support/browser.js';
 import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
 import { until } from '../support/until.js';
@@ -15,11 +18,45 @@ const { inBrowser, shown } = browserTests({
     await system.createRun('early-2', { seed: 2n, epochs: 6 }, { arm: 'early' });
     const late = { dropMode: DropMode.LATE, dropSchedule: DropSchedule.CONSTANT, cutoffEpoch: 3 };
     await system.createRun('late-1', { seed: 1n, epochs: 6, ...late }, { arm: 'late' });
+    const scheduler = connect(SchedulerServiceClient, system.of('scheduler').address);
+    const trainer = connect(TrainerServiceClient, system.of('trainer').address);
+    const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 3 };
+    try {
+      const { schedule } = await scheduler.createSchedule({ parent: 'projects/default', scheduleId: 'warm', spec }, { timeoutMs: 30_000 });
+      await scheduler.updateSchedule({ name: schedule!.name, spec: { ...spec, rate: 0.2 } }, { timeoutMs: 30_000 });
+      // It waits behind the others, and is paused before a worker takes it.
+      const followed = { dropout: undefined, dropMode: undefined, dropSchedule: undefined, cutoffEpoch: undefined };
+      await system.createRun('follows', { ...followed, schedule: schedule!.name, followSchedule: true } as object);
+      await trainer.pauseRun({ name: 'projects/default/runs/follows' }, { timeoutMs: 30_000 });
+    } finally {
+      scheduler.close();
+      trainer.close();
+    }
   },
   stop: async () => await system?.stop(),
 });
 
 const open = (page: Page, path: string) => page.goto(`${system.url}/#/projects/default/${path}`);
+
+/** Every page, and what shows that it has everything that it waits for. */
+const pages: readonly (readonly [name: string, path: string, whole: string])[] = [
+  ['runs', 'runs', '.spark path[d^="M"] >> nth=2'],
+  ['run', 'runs/early-1', '.chart canvas >> nth=9'],
+  ['new-run', 'new-run?like=early-1', 'text=The trainer would take it.'],
+  ['schedules', 'schedules', '[role=slider]'],
+  ['schedule', 'schedules/warm', '.follower'],
+  ['data', 'data', '.images img >> nth=15'],
+  ['compare', 'compare?runs=early-1,early-2,late-1', '.chart canvas >> nth=8'],
+  ['system', 'system', '.health-serving >> nth=3'],
+  ['no-run', 'runs/nobody', 'text=There is no run nobody.'],
+];
+
+/** Opens one of them, and waits until it is whole. */
+async function openWhole(page: Page, path: string, whole: string): Promise<void> {
+  await open(page, path);
+  // What is on narrow pages below other things, or not shown there, is there, too.
+  await page.locator(whole).first().waitFor({ state: 'attached' });
+}
 const patience = { looks: 1200, pauseMs: 100 };
 
 shown('runs that differ in their seed alone have a mean and a band', async (page) => {
@@ -66,12 +103,9 @@ shown('curves are of steps or of epochs, smoothed or not, with logarithmic axes'
 const focusable = `[...document.querySelectorAll('a[href], button:enabled, input:enabled, select:enabled, summary, [tabindex="0"]')]
   .filter((element) => element.checkVisibility())`;
 
-for (const path of ['runs', 'runs/early-1', 'new-run?like=early-1', 'compare?runs=early-1,late-1', 'schedules', 'data', 'system'])
-  shown(`the keyboard reaches everything, visibly: ${path}`, async (page) => {
-    await open(page, path);
-    await page.locator('main h1').first().waitFor();
-    await page.waitForLoadState('networkidle', { timeout: 5000 }).catch(() => undefined);
-    // Lists that come meanwhile would move what Tab finds next.
+for (const [name, path, whole] of pages.slice(0, -1))
+  shown(`the keyboard reaches everything, visibly: ${name}`, async (page) => {
+    await openWhole(page, path, whole);
     await page.evaluate('window.visited = new Set()');
     const all = Number(await page.evaluate(`${focusable}.length`));
     assert.ok(all > 8);
@@ -132,16 +166,6 @@ for (const motion of [false, true])
     { motion },
   );
 
-const pages = [
-  'runs',
-  'runs/early-1',
-  'new-run?like=early-1',
-  'schedules',
-  'data',
-  'compare?runs=early-1,early-2,late-1',
-  'system',
-  'runs/nobody',
-];
 const looks: Record<string, PageOptions> = {
   light: {},
   dark: { dark: true },
@@ -154,15 +178,13 @@ const looks: Record<string, PageOptions> = {
 for (const [look, options] of Object.entries(looks))
   inBrowser(`axe finds nothing and nothing is cut off: ${look}`, async (browser) => {
     const { page, complaints } = await openPage(browser, options);
-    for (const path of pages) {
-      await open(page, path);
-      await page.locator('main h1, main .empty').first().waitFor();
-      await page.waitForLoadState('networkidle', { timeout: 3000 }).catch(() => undefined);
+    for (const [name, path, whole] of pages) {
+      await openWhole(page, path, whole);
       assert.deepEqual(await accessibilityProblems(page), [], path);
       assert.equal(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, `${path} is wider than the window`);
       if (process.env.DROPSTREAM_SCREENSHOTS !== undefined) {
-        const name = `${path.replace(/[/?].*/, '')}${path.startsWith('runs/') ? '-one' : ''}-${look.replaceAll(' ', '-')}.png`;
-        await page.screenshot({ path: join(process.env.DROPSTREAM_SCREENSHOTS, name) });
+        const file = `${name}-${look.replaceAll(' ', '-')}.png`;
+        await page.screenshot({ path: join(process.env.DROPSTREAM_SCREENSHOTS, file) });
       }
     }
     assert.deepEqual(complaints, []);

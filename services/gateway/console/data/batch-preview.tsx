@@ -11,7 +11,7 @@ type NumberKey = { [K in keyof Recipe]: Recipe[K] extends number ? K : never }[k
 const sliders: readonly (readonly [NumberKey, string, number, number, number])[] = [
   ['inputSize', 'Size in pixels', 16, 256, 4],
   ['randAugment', 'RandAugment strength', 0, 10, 1],
-  ['colorJitter', 'Colour jitter (without RandAugment)', 0, 1, 0.05],
+  ['colorJitter', 'Colour jitter if no RandAugment', 0, 1, 0.05],
   ['hflip', 'Flip probability', 0, 1, 0.05],
   ['reprob', 'Erasing probability', 0, 1, 0.05],
   ['mixup', 'Mixup alpha', 0, 2, 0.1],
