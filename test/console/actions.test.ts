@@ -195,6 +195,7 @@ shown(
         },
         patience,
       );
+    assert.equal(await page.getByRole('slider', { name: 'Colour jitter' }).isDisabled(), true, 'RandAugment takes its place');
     const slide = (name: string, to: 'Home' | 'End') => page.getByRole('slider', { name }).press(to);
     await slide('Cutmix alpha', 'Home');
     await all(/mixup with its partner; target [\d.]+ .*, [\d.]+ /);

@@ -20,13 +20,13 @@ const { inBrowser, shown } = browserTests({
     await system.createRun('late-1', { seed: 1n, epochs: 6, ...late }, { arm: 'late' });
     const scheduler = connect(SchedulerServiceClient, system.of('scheduler').address);
     const trainer = connect(TrainerServiceClient, system.of('trainer').address);
-    const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 3 };
+    const spec = { kind: DropKind.DROPOUT, rate: 0.1, mode: DropMode.EARLY, schedule: DropSchedule.LINEAR, cutoffEpoch: 50 };
     try {
       const { schedule } = await scheduler.createSchedule({ parent: 'projects/default', scheduleId: 'warm', spec }, { timeoutMs: 30_000 });
       await scheduler.updateSchedule({ name: schedule!.name, spec: { ...spec, rate: 0.2 } }, { timeoutMs: 30_000 });
       // It waits behind the others, and is paused before a worker takes it.
       const followed = { dropout: undefined, dropMode: undefined, dropSchedule: undefined, cutoffEpoch: undefined };
-      await system.createRun('follows', { ...followed, schedule: schedule!.name, followSchedule: true } as object);
+      await system.createRun('follows', { ...followed, epochs: 100, schedule: schedule!.name, followSchedule: true } as object);
       await trainer.pauseRun({ name: 'projects/default/runs/follows' }, { timeoutMs: 30_000 });
     } finally {
       scheduler.close();
@@ -46,7 +46,7 @@ const pages: readonly (readonly [name: string, path: string, whole: string])[] =
   ['schedules', 'schedules', '[role=slider]'],
   ['schedule', 'schedules/warm', '.follower'],
   ['data', 'data', '.images img >> nth=15'],
-  ['compare', 'compare?runs=early-1,early-2,late-1', '.chart canvas >> nth=8'],
+  ['compare', 'compare?runs=early-1,early-2,late-1', '.runs-legend li >> nth=2'],
   ['system', 'system', '.health-serving >> nth=3'],
   ['no-run', 'runs/nobody', 'text=There is no run nobody.'],
 ];

@@ -39,7 +39,8 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
   const size = 3.5 * devicePixelRatio;
   const bottom = bbox.top + bbox.height - size;
   ctx.save();
-  clip(u);
+  // A sign at an end of the axis is whole.
+  clip(u, size);
   for (const { kind, step } of marks) {
     const x = Math.round(u.valToPos(step, 'x', true));
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -77,9 +78,9 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
   ctx.restore();
 }
 
-function clip({ ctx, bbox }: uPlot): void {
+function clip({ ctx, bbox }: uPlot, beyond = 0): void {
   ctx.beginPath();
-  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.rect(bbox.left - beyond, bbox.top, bbox.width + 2 * beyond, bbox.height);
   ctx.clip();
 }
 

@@ -11,13 +11,17 @@ type NumberKey = { [K in keyof Recipe]: Recipe[K] extends number ? K : never }[k
 const sliders: readonly (readonly [NumberKey, string, number, number, number])[] = [
   ['inputSize', 'Size in pixels', 16, 256, 4],
   ['randAugment', 'RandAugment strength', 0, 10, 1],
-  ['colorJitter', 'Colour jitter if no RandAugment', 0, 1, 0.05],
+  ['colorJitter', 'Colour jitter', 0, 1, 0.05],
   ['hflip', 'Flip probability', 0, 1, 0.05],
   ['reprob', 'Erasing probability', 0, 1, 0.05],
   ['mixup', 'Mixup alpha', 0, 2, 0.1],
   ['cutmix', 'Cutmix alpha', 0, 2, 0.1],
   ['mixupProb', 'Mixing probability', 0, 1, 0.05],
 ];
+
+/** Whether a value changes anything: colours are jittered in place of RandAugment. */
+const has = ({ training, randAugment }: Recipe, key: NumberKey): boolean =>
+  key === 'inputSize' || (training && !(key === 'colorJitter' && randAugment > 0));
 
 const PAUSE_MS = 200;
 
@@ -63,7 +67,7 @@ export function BatchPreview({ project, sha256 }: { readonly project: string; re
               max={most}
               step={step}
               value={recipe[key]}
-              disabled={!recipe.training && key !== 'inputSize'}
+              disabled={!has(recipe, key)}
               onInput={({ currentTarget }) => set({ [key]: currentTarget.valueAsNumber })}
             />
             <output class="n">{recipe[key]}</output>
