@@ -1,11 +1,12 @@
 /** Reports and comparisons of runs that real services trained: the command line writes the file, and Chromium opens it. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { DropMode, DropSchedule } from '#protocol/dropstream/v1/schedule_types.js';
+import { reportPage } from '../../services/cli/report/report-file.js';
 import { accessibilityProblems, browserTests, openPage, type PageOptions } from '../support/browser.js';
 import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
 import { runCommandLine } from '../support/run-command-line.js';
@@ -99,6 +100,39 @@ inBrowser('a report of several runs compares them and has each of them', async (
       }
       await opened.page.close();
     }
+});
+
+inBrowser('the members of a run have their leaves, and what happened to it has marks and words', async (browser) => {
+  const event = (sequence: number, body: object) => ({ sequence: String(sequence), time: '2026-11-30T10:00:00Z', ...body });
+  const steps = Array.from({ length: 30 }, (_, step) => ({ step: String(step), loss: step === 20 ? 'NaN' : 2 - step / 30 }));
+  const members = [
+    { worker: 'first', leaves: [0, 1, 2] },
+    { worker: 'second', leaves: [3, 5] },
+  ];
+  const events = [
+    event(1, { created: { run: { spec: {}, dropSegments: [{ end: '15', startValue: 0.1 }] } } }),
+    event(2, { claimed: { attempt: 1, worker: 'first' } }),
+    event(3, { steps: { steps } }),
+    event(4, { claimed: { attempt: 2, worker: 'first' } }),
+    event(5, { resumed: { attempt: 2, fromStep: '30' } }),
+    event(6, { group: { generation: 1, fromStep: '30', members, fingerprint: 'native/fp32' } }),
+  ];
+  const run = { name: 'projects/p/runs/group', uid: 'u', state: 'RUN_STATE_RUNNING', step: '30', totalSteps: '60', stepsPerEpoch: '10' };
+  const series = {
+    series: [{ metric: 'STEP_METRIC_LOSS', steps: steps.map((_, k) => k), values: steps.map(({ loss }) => loss) }],
+    toStep: '30',
+  };
+  const page = (await reportPage())({
+    ...{ title: 'A group', summary: '', made: '2026-11-30T10:00:00Z', facts: [], images: [], environment: [], commands: [] },
+    runs: [{ run, events, series, evaluations: [], checkpoints: [] }],
+  });
+  await writeFile(join(folder!, 'group.html'), page);
+  const opened = await openFile(browser, 'group.html');
+  await opened.page.getByRole('row', { name: 'first leads 0–2 60 %' }).waitFor();
+  await opened.page.getByRole('row', { name: 'second 3, 5 40 %' }).waitFor();
+  for (const sign of ['resumed', 'failed, or a loss that is no number']) await opened.page.locator('.legend').getByText(sign).waitFor();
+  assert.deepEqual(opened.faults(), []);
+  await opened.page.close();
 });
 
 inBrowser("a study's page has a line and a row for each arm, and fetches nothing", async (browser) => {
