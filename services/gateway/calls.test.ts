@@ -164,6 +164,18 @@ describe('calls before a scheduler', { timeout }, () => {
     assert.equal((await check('dropstream.v1.Nothing')).status, 404);
   });
 
+  test('calls have the metrics that they have at a service, by method and code', async (t) => {
+    const scheduler = await schedulerFor(t);
+    const gateway = await gatewayFor(t, ['--scheduler', `127.0.0.1:${scheduler.port}`]);
+    await post(`http://127.0.0.1:${gateway.port}`, 'SchedulerService/GetSchedule', { name: `${parent}/schedules/none` });
+    const scraped = async (port: number) => await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    const handled = /^grpc_server_handled_total\{(?=[^}]*grpc_method="GetSchedule")(?=[^}]*grpc_code="NOT_FOUND")[^}]*\} 1$/m;
+    await until('the call to be counted by both', async () =>
+      (await Promise.all([gateway, scheduler].map(({ adminPort }) => scraped(adminPort)))).every((text) => handled.test(text)),
+    );
+    assert.match(await scraped(gateway.adminPort), /^dropstream_gateway_http_requests_total\{kind="call",http_version="1.1"\} 1$/m);
+  });
+
   test('a service that is not reached is UNAVAILABLE, without its place', async (t) => {
     const scheduler = await schedulerFor(t);
     const gateway = await gatewayFor(t, ['--scheduler', `127.0.0.1:${scheduler.port}`]);
