@@ -1,4 +1,7 @@
-/** What is in a folder, in the order of keys. That of a large folder is kept for as long as the folder's time of change says that it is still the same. */
+/**
+ * What is in a folder, in the order of keys. That of a large folder is kept for as long as the folder's time of change says that it is still the same.
+ * A listing only tells what is there: who may write decides by exclusive creates, so a time that is wrong could delay what a reader sees, and no more.
+ */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
