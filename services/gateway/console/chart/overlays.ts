@@ -43,7 +43,8 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
   clip(u, size);
   for (const { kind, step } of marks) {
     const x = Math.round(u.valToPos(step, 'x', true));
-    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    // The end of the axis may lie between two pixels.
+    if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
     ctx.beginPath();
     if (kind === 'resume' || kind === 'schedule' || kind === 'failure') {
       ctx.strokeStyle = { resume: ink, schedule: lines[3]!, failure: bad }[kind];
