@@ -137,9 +137,9 @@ test('the page has a line with a band for each arm, and the tables of the termin
   assert.deepEqual(
     chart!.lines.map(({ arm, points }) => [arm, points[0]!.length]),
     [
-      ['alone', 2],
-      ['early', 4],
       ['none', 4],
+      ['early', 4],
+      ['alone', 2],
     ],
   );
   const [section] = study!.sections;
