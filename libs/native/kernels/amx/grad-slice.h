@@ -1,17 +1,18 @@
-// A slice of a weight gradient's operands, rearranged into tiles: dy transposed, as the left operand, and x in pairs of rows, as the right
-// one. The work is cut into pieces of about a hundred instructions, which run between the steps of tile products of another slice.
+// The operands of a weight gradient, rearranged into tiles: dy transposed, as the left operand, and x in pairs of rows, as the right one. The
+// work is cut into pieces of about a hundred instructions, which run between the steps of tile products of other strips.
 #pragma once
 #include "kernels/amx/nest.h"
-#include "kernels/pack/pairs.h"
 
 namespace dropstream {
 namespace DROPSTREAM_ISA {
 
-// The largest part of weight that one slice serves, and its depth. Rows are a multiple of kTileBlock and of the vector kernel's kRowBlock.
-constexpr size_t kSliceRows = 384, kSliceColumns = 256, kSliceDepth = 512;
-constexpr size_t kSliceFloats = (kSliceRows + kSliceColumns) * kSliceDepth / 2;
-static_assert(kSliceRows % kTileBlock == 0 && kSliceRows % kRowBlock == 0, "one weight_grad_rows serves both types");
-constexpr size_t kStripColumns = 64;  // columns of x in one piece of memory
+constexpr size_t kGradDepth = 1600;                                     // rows of dy and x in one pass over the sums: 8 samples of 197 tokens
+constexpr size_t kStripBytes = kTileBlock * kGradDepth * sizeof(bf16);  // of 32 columns
+constexpr size_t kPieceRows = 8;                                        // of x in one piece
+constexpr size_t kGradJobRows = 384;                                    // of weight for a job
+static_assert(kGradJobRows % kTileBlock == 0 && kGradJobRows % kRowBlock == 0, "one weight_grad_rows serves both types");
+// The columns of one operand that stay in L2, and the memory for them and for two strips of the other one.
+constexpr size_t kStayingColumns = 256, kGradScratch = (kStayingColumns / kTileBlock + 2) * kStripBytes / sizeof(float);
 
 // to[8][32] = the transpose of from[32][8], which has `stride` elements from row to row. Loads put four parts of 16 bytes, from rows that are
 // 8 apart, into one vector; three rounds of shuffles then exchange rows and columns inside the parts. This takes 48 shuffles for a tile,
@@ -51,102 +52,105 @@ DS_INLINE void transpose_piece(const bf16* from, size_t stride, bf16* to) {
 #endif
 }
 
-class Slice {
+// to[4][32] = neighbouring rows of from[8][32] as pairs.
+DS_INLINE void pair_piece(const bf16* from, size_t stride, Pair* to) {
+#if DROPSTREAM_ISA_avx512
+  // Words are interleaved within parts of 16 bytes, so the parts are put where their halves end in order.
+  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kPieceRows; r += 2, to += kTileBlock) {
+    const __m512i first = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(from + r * stride));
+    const __m512i second = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(from + (r + 1) * stride));
+    _mm512_storeu_si512(to, _mm512_unpacklo_epi16(first, second));
+    _mm512_storeu_si512(to + kTile, _mm512_unpackhi_epi16(first, second));
+  }
+#else
+  for (size_t r = 0; r < kPieceRows; r += 2, to += kTileBlock)
+    for (size_t j = 0; j < kTileBlock; j++) to[j] = {from[r * stride + j], from[(r + 1) * stride + j]};
+#endif
+}
+
+// Columns of dy (left) or of x that a job rearranges, from `at` on, with `stride` elements from row to row.
+struct GradOperand {
+  const bf16* at;
+  size_t stride, columns;
+  bool left;
+
+  size_t strips() const { return tiles_in(columns, kTileBlock); }
+};
+
+// Rearranges 32 columns of an operand. The two tiles of a step are neighbours in memory: one after the other (left), or side by side.
+class GradStrip {
  public:
-  // dy and x begin at the slice's first row and column of weight, with m and n elements from row to row.
-  Slice(const bf16* dy, size_t m, size_t rows, const bf16* x, size_t n, size_t columns, float* memory)
-      : dy_(dy),
-        x_(x),
-        m_(m),
-        n_(n),
-        rows_(rows),
-        columns_(columns),
-        left_memory_((char*)memory),
-        right_memory_((Pair*)(memory + kSliceRows * kSliceDepth / 2)) {}
-
-  size_t steps() const { return steps_; }
-  const Strip* left(size_t row) const { return left_ + row / kTile; }
-  const Strip* right(size_t column) const { return right_ + column / kTile; }
-
-  // Rearranges rows [r, r + depth) from now on, with equal parts at each of `times` calls.
-  void begin(size_t r, size_t depth, size_t times) {
-    first_ = r;
-    depth_ = depth;
-    steps_ = tiles_in(depth, kTileDepth);
-    step_ = lane_ = piece_ = 0;
-    row_blocks_ = ceil_div(rows_, kTileBlock);
-    lanes_ = row_blocks_ + ceil_div(columns_, kStripColumns);
-    share_ = ceil_div(4 * lanes_ * steps_, times);
-    // The two tiles of a block of 32 rows are neighbours.
-    for (size_t i = 0; i < 2 * row_blocks_; i++) {
-      char* at = left_memory_ + i / 2 * (2 * kTileBytes * steps_) + i % 2 * kTileBytes;
-      left_[i] = {at, 64, 2 * kTileBytes, steps_, at};
-    }
-    constexpr size_t bytes = kStripColumns * sizeof(Pair);
-    for (size_t i = 0; i * kTile < columns_; i++) {
-      const char* at = (const char*)(right_strip(i * kTile / kStripColumns) + i * kTile % kStripColumns);
-      right_[i] = {at, bytes, kTile * bytes, steps_, at};
-    }
+  // Begins with rows [first, first + depth) of all `end` rows, with equal parts at each of `times` calls.
+  void begin(const GradOperand& operand, size_t strip, size_t first, size_t depth, size_t end, char* to, size_t times) {
+    from_ = operand.at + first * operand.stride + strip * kTileBlock;
+    stride_ = operand.stride;
+    wide_ = min(kTileBlock, operand.columns - strip * kTileBlock);
+    left_ = operand.left;
+    to_ = to;
+    rest_ = depth;
+    readable_ = end - first;
+    total_ = 4 * tiles_in(depth, kTileDepth);
+    piece_ = due_ = 0;
+    times_ = times;
   }
   DS_INLINE void operator()() {
-    if (step_ < steps_) advance(share_);
+    if (piece_ < total_) advance();
   }
-  void finish() { advance(4 * lanes_ * steps_); }
+  void finish() {
+    while (piece_ < total_) piece();
+  }
 
  private:
-  Pair* right_strip(size_t strip) const { return right_memory_ + strip * steps_ * kTile * kStripColumns; }
-
-  __attribute__((noinline)) void advance(size_t pieces) {
-    for (; pieces && step_ < steps_; pieces--) {
-      const size_t begin = step_ * kTileDepth, deep = min(kTileDepth, depth_ - begin);
-      look_ahead();
-      if (lane_ < row_blocks_)
-        transpose(dy_ + (first_ + begin) * m_ + lane_ * kTileBlock + piece_ * 8, deep,
-                  (bf16*)(left_memory_ + (lane_ * steps_ + step_) * 2 * kTileBytes) + piece_ * 8 * kTileDepth);
-      else
-        pair_up_rows(lane_ - row_blocks_, begin + piece_ * 8);
-      if (++piece_ < 4) continue;
-      piece_ = 0;
-      if (++lane_ < lanes_) continue;
-      lane_ = 0;
-      step_++;
-    }
+  __attribute__((noinline)) void advance() {
+    for (due_ += total_; due_ >= times_ && piece_ < total_; due_ -= times_) piece();
   }
-  // Prefetches what the same lane reads at the next step, eight rows for each piece.
-  DS_INLINE void look_ahead() const {
-    const size_t row = (step_ + 1) * kTileDepth + piece_ * 8;
-    if (row + 8 > depth_) return;
-    if (lane_ < row_blocks_)
-      for (size_t r = 0; r < 8; r++) __builtin_prefetch(dy_ + (first_ + row + r) * m_ + lane_ * kTileBlock);
+  DS_INLINE void piece() {
+    const size_t quarter = piece_++ % 4;
+    look_ahead(quarter);
+    if (left_)
+      transpose(quarter);
     else
-      for (size_t r = 0; r < 8; r++) {
-        const bf16* at = x_ + (first_ + row + r) * n_ + (lane_ - row_blocks_) * kStripColumns;
-        __builtin_prefetch(at);
-        __builtin_prefetch(at + kStripColumns / 2);
-      }
+      pair_up(quarter);
+    if (quarter < 3) return;
+    to_ += 2 * kTileBytes;
+    from_ += kTileDepth * stride_;
+    rest_ -= min(rest_, kTileDepth);
+    readable_ -= min(readable_, kTileDepth);
+  }
+  // Asks for what is read two steps later. Into L2 only: lines on their way to L1 occupy the buffers that tile loads need, for as long as L3
+  // takes.
+  DS_INLINE void look_ahead(size_t quarter) const {
+    const size_t row = 2 * kTileDepth + quarter * kPieceRows;
+    if (row + kPieceRows > readable_) return;
+    for (size_t r = 0; r < kPieceRows; r++) __builtin_prefetch(from_ + (row + r) * stride_, 0, 2);
   }
   // Eight columns of dy, or what there is of them, become eight rows of tiles.
-  DS_INLINE void transpose(const bf16* from, size_t deep, bf16* to) {
-    const size_t before = lane_ * kTileBlock + piece_ * 8, wide = min(size_t{8}, rows_ - min(rows_, before));
-    if (deep == kTileDepth && wide == 8) return transpose_piece(from, m_, to);
+  DS_INLINE void transpose(size_t quarter) {
+    const bf16* from = from_ + quarter * 8;
+    bf16* to = (bf16*)to_ + quarter * 8 * kTileDepth;
+    const size_t deep = min(kTileDepth, rest_), wide = min(size_t{8}, wide_ - min(wide_, quarter * 8));
+    if (deep == kTileDepth && wide == 8) return transpose_piece(from, stride_, to);
     bf16 whole[kTileDepth * 8] = {};
-    for (size_t r = 0; r < deep; r++) memcpy(whole + r * 8, from + r * m_, wide * sizeof(bf16));
+    for (size_t r = 0; r < deep; r++) memcpy(whole + r * 8, from + r * stride_, wide * sizeof(bf16));
     transpose_piece(whole, 8, to);
   }
-  // Eight rows of a strip of x become four rows of pairs. Rows beyond the last count as zeros.
-  DS_INLINE void pair_up_rows(size_t strip, size_t row) {
-    const size_t columns = min(kStripColumns, columns_ - strip * kStripColumns), deep = min(size_t{8}, depth_ - min(depth_, row));
-    Pair* to = right_strip(strip) + row / 2 * kStripColumns;
-    pack_block(deep, columns, x_ + (first_ + row) * n_ + strip * kStripColumns, n_, to, kStripColumns);
-    if (deep < 8) memset(to + steps_of<Pair>(deep) * kStripColumns, 0, (4 - steps_of<Pair>(deep)) * kStripColumns * sizeof(Pair));
+  // Eight rows of 32 columns of x, or what there is of them, become four rows of both tiles.
+  DS_INLINE void pair_up(size_t quarter) {
+    const bf16* from = from_ + quarter * kPieceRows * stride_;
+    Pair* to = (Pair*)to_ + quarter * kPieceRows / 2 * kTileBlock;
+    const size_t deep = min(kPieceRows, rest_ - min(rest_, quarter * kPieceRows));
+    if (deep == kPieceRows && wide_ == kTileBlock) return pair_piece(from, stride_, to);
+    bf16 whole[kPieceRows * kTileBlock] = {};
+    for (size_t r = 0; r < deep; r++) memcpy(whole + r * kTileBlock, from + r * stride_, wide_ * sizeof(bf16));
+    pair_piece(whole, kTileBlock, to);
   }
 
-  const bf16 *dy_, *x_;
-  size_t m_, n_, rows_, columns_;
-  char* left_memory_;
-  Pair* right_memory_;
-  size_t first_ = 0, depth_ = 0, steps_ = 0, step_ = 0, lane_ = 0, piece_ = 0, row_blocks_ = 0, lanes_ = 0, share_ = 0;
-  Strip left_[kSliceRows / kTile], right_[kSliceColumns / kTile];
+  const bf16* from_ = nullptr;
+  char* to_ = nullptr;
+  size_t stride_ = 0, wide_ = 0, rest_ = 0, readable_ = 0, total_ = 0, piece_ = 0, due_ = 0, times_ = 1;
+  bool left_ = false;
 };
 
 }  // namespace DROPSTREAM_ISA

@@ -4,6 +4,7 @@
 // in L1, and are finished from there while the tiles of the next block are multiplied: a few rows after each step along k, so that the
 // processor's window of instructions always holds tile products and vector work together. The lines that a block will be written to come
 // from L3 or memory, and are asked for during its steps, as are the rows of a that follow.
+#include "kernels/amx/gelu.h"
 #include "kernels/amx/nest.h"
 #include "kernels/epilogue/epilogue.h"
 
@@ -13,11 +14,72 @@ void product(const ProductArgs&, size_t row_begin, size_t row_end, size_t panel_
 }
 namespace DROPSTREAM_ISA {
 
+// Whole rows of a block are finished line by line, if results and saved values are bf16 and vectors can round two registers into one.
+#if DROPSTREAM_ISA_avx512_bf16
+constexpr bool kLines = true;
+
+enum class Write { cached, past_cache };
+template <Write How>
+DS_INLINE void put_line(bf16* to, Vec first, Vec second) {
+  const __m512i line = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  if constexpr (How == Write::past_cache)
+    _mm512_stream_si512((__m512i*)to, line);
+  else
+    _mm512_storeu_si512(to, line);
+}
+
+// finish(first, second, row) for each row's two vectors of sums.
+template <class Finish>
+DS_INLINE void for_lines(const float* sum, size_t rows, Finish finish) {
+  for (size_t row = 0; row < rows; row++, sum += kTileBlock) finish(load(sum), load(sum + kTile), row);
+}
+
+static void finish_lines(Epilogue epilogue, const float* sum, bf16* c, bf16* side, size_t stride, size_t rows, bool past_cache) {
+  if (epilogue == Epilogue::none)
+    for_lines(sum, rows, [&](Vec first, Vec second, size_t row) { put_line<Write::cached>(c + row * stride, first, second); });
+  else if (epilogue == Epilogue::times_side)
+    for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
+      const bf16* factors = side + row * stride;
+      put_line<Write::cached>(c + row * stride, first * load(factors), second * load(factors + kTile));
+    });
+  else
+    for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
+      const ShortGelu one = short_gelu(first), two = short_gelu(second);
+      put_line<Write::cached>(c + row * stride, one.value, two.value);
+      if (side && past_cache)
+        put_line<Write::past_cache>(side + row * stride, one.slope, two.slope);
+      else if (side)
+        put_line<Write::cached>(side + row * stride, one.slope, two.slope);
+    });
+}
+
+// The same for rows of fewer columns, through a line of its own.
+static void finish_part(Epilogue epilogue, const float* sum, bf16* c, bf16* side, size_t stride, size_t rows, size_t columns) {
+  for (size_t row = 0; row < rows; row++, sum += kTileBlock, c += stride) {
+    alignas(64) bf16 line[kTileBlock], other[kTileBlock] = {};
+    const size_t bytes = columns * sizeof(bf16);
+    if (epilogue == Epilogue::times_side) memcpy(other, side, bytes);
+    finish_lines(epilogue, sum, line, side ? other : nullptr, kTileBlock, 1, false);
+    memcpy(c, line, bytes);
+    if (epilogue == Epilogue::gelu && side) memcpy(side, other, bytes);
+    if (side) side += stride;
+  }
+}
+#else
+constexpr bool kLines = false;
+static void finish_lines(Epilogue, const float*, bf16*, bf16*, size_t, size_t, bool) {}
+static void finish_part(Epilogue, const float*, bf16*, bf16*, size_t, size_t, size_t) {}
+#endif
+
 // Finishes blocks of sums, which it keeps for one block longer than the tiles.
 template <class C>
 class Finisher {
  public:
-  Finisher(const ProductArgs& args, size_t steps) : p_(args), share_(ceil_div(kTileBlock, steps)) {}
+  Finisher(const ProductArgs& args, size_t steps)
+      : p_(args),
+        share_(ceil_div(kTileBlock, steps)),
+        past_cache_(kLines && sizeof(C) == sizeof(bf16) && p_.epilogue == Epilogue::gelu && p_.side && p_.side.type == Type::bf16 &&
+                    (size_t)p_.side.at % 64 == 0 && p_.c_stride % kTileBlock == 0) {}
 
   // The rows of the left operand to prefetch during the next `blocks` blocks.
   void look_ahead(const bf16* from, size_t elements, size_t blocks, size_t steps) {
@@ -34,7 +96,7 @@ class Finisher {
     for (size_t row = next_.done; row < min(next_.rows, next_.done + share_); row++) {
       const size_t at = next_.at + row * p_.c_stride;
       prefetch_row((C*)p_.c.at + at, next_.columns);
-      if (p_.side) with_types(p_.side, [&](auto* side) { prefetch_row(side + at, next_.columns); });
+      if (p_.side && !past_cache_) with_types(p_.side, [&](auto* side) { prefetch_row(side + at, next_.columns); });
     }
     next_.done += share_;
     if (last_.done < last_.rows) finish(share_);
@@ -48,6 +110,12 @@ class Finisher {
   void finish_all() {
     finish(last_.rows);
     last_.rows = 0;
+  }
+  // What was written past the cache becomes visible before anything that other threads see later.
+  void fence() const {
+#if DROPSTREAM_ISA_avx512_bf16
+    if (past_cache_) _mm_sfence();
+#endif
   }
 
  private:
@@ -66,14 +134,22 @@ class Finisher {
     if (rows == 0) return;
     const size_t at = last_.at + last_.done * p_.c_stride;
     const Out side = p_.side ? p_.side + at : p_.side;
-    with_types(side, [&](auto* values) {
-      apply_epilogue(p_.epilogue, last_.sum + last_.done * kTileBlock, kTileBlock, (C*)p_.c.at + at, values, p_.c_stride, rows, last_.columns);
-    });
+    const float* sum = last_.sum + last_.done * kTileBlock;
+    if (kLines && sizeof(C) == sizeof(bf16) && (!side || side.type == Type::bf16)) {
+      bf16 *const c = (bf16*)p_.c.at + at, *const values = side.halves();
+      if (last_.columns == kTileBlock)
+        finish_lines(p_.epilogue, sum, c, values, p_.c_stride, rows, past_cache_);
+      else
+        finish_part(p_.epilogue, sum, c, values, p_.c_stride, rows, last_.columns);
+    } else {
+      with_types(side, [&](auto* values) { apply_epilogue(p_.epilogue, sum, kTileBlock, (C*)p_.c.at + at, values, p_.c_stride, rows, last_.columns); });
+    }
     last_.done += rows;
   }
 
   const ProductArgs& p_;
-  size_t share_;  // rows per step
+  size_t share_;     // rows per step
+  bool past_cache_;  // GELU's slope, which only the backward pass reads, is written to memory without reading its lines
   Block next_, last_;
   const char *ahead_ = nullptr, *ahead_end_ = nullptr;
   size_t ahead_share_ = 0;
@@ -127,6 +203,7 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
     }
   }
   finisher.finish_all();
+  finisher.fence();
 }
 
 void product(const ProductArgs& p, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {

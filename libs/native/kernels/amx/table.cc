@@ -17,8 +17,8 @@ const KernelTable& kernel_table() {
     t.weight_grad_packs_both = true;
     t.product = product;
     t.product_rows = kTileBlock;
-    t.weight_grad_rows = kSliceRows;
-    t.weight_grad_scratch = 2 * kSliceFloats;
+    t.weight_grad_rows = kGradJobRows;
+    t.weight_grad_scratch = kGradScratch;
     t.weight_grad = weight_grad;
     t.attention = attention;
     t.attention_scratch = attention_scratch;

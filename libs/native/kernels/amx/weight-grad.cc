@@ -47,28 +47,60 @@ static void add_rows(size_t rows, size_t steps, const Strip* left, float* sums) 
   }
 }
 
-// The gradient of rows [m, m + rows) and columns [n, n + columns).
-static void area_of(const WeightGradArgs& p, size_t m, size_t rows, size_t n, size_t columns, float* scratch) {
-  // Slices of about the same depth: the sums are loaded and stored for each.
-  const size_t depth = round_up(ceil_div(p.r, ceil_div(p.r, kSliceDepth)), kTileDepth);
-  Slice slices[2] = {{p.dy.halves() + m, p.m, rows, p.x.halves() + n, p.n, columns, scratch},
-                     {p.dy.halves() + m, p.m, rows, p.x.halves() + n, p.n, columns, scratch + kSliceFloats}};
-  slices[0].begin(0, min(depth, p.r), 1);
-  slices[0].finish();
-  const size_t blocks = ceil_div(rows, kTileBlock) * ceil_div(columns, kTileBlock);
-  for (size_t r = 0, turn = 0; r < p.r; r += depth, turn ^= 1) {
-    const Slice& slice = slices[turn];
-    Slice& next = slices[turn ^ 1];
-    next.begin(min(p.r, r + depth), min(depth, p.r - min(p.r, r + depth)), blocks * slice.steps());
-    if (p.bias && n == 0) add_rows(rows, slice.steps(), slice.left(0), p.bias + m);
-    for (size_t j = 0; j < columns; j += kTileBlock)
-      for (size_t i = 0; i < rows; i += kTileBlock) {
-        const Place to{p.weight + (m + i) * p.n + n + j, p.n, min(kTileBlock, rows - i), min(kTileBlock, columns - j)};
-        const Place from = p.accumulate || r > 0 ? to : Place{};
-        multiply_block(to.rows, to.columns, slice.steps(), slice.left(i), slice.right(j), from, to, next);
-      }
-    next.finish();
+// What is done between the steps of a block: rearranging another strip, and asking for the lines of the next block of sums, which are in L2.
+struct Beside {
+  GradStrip strip;
+  char* at = nullptr;
+  size_t stride = 0, rows = 0, share = 0;
+
+  void next_block(const Place& place, size_t steps) {
+    at = (char*)place.at;
+    stride = place.stride * sizeof(float);
+    rows = place.rows;
+    share = ceil_div(kTileBlock, steps);
   }
+  DS_INLINE void operator()() {
+    for (size_t row = min(share, rows); row; row--, rows--, at += stride) {
+      __builtin_prefetch(at, 1);
+      __builtin_prefetch(at + 64, 1);
+    }
+    strip();
+  }
+};
+
+// The gradient of rows [m, m + rows) and columns [n, n + columns) over rows [r, r + depth) of the operands. Strips of the narrower operand
+// stay in L2, and those of the other one pass by.
+static void area_of(const WeightGradArgs& p, bool left_stays, size_t m, size_t rows, size_t n, size_t columns, size_t r, size_t depth, char* memory) {
+  const GradOperand dy{p.dy.halves() + m, p.m, rows, true}, x{p.x.halves() + n, p.n, columns, false};
+  const GradOperand &stays = left_stays ? dy : x, &passes = left_stays ? x : dy;
+  char* const passing[2] = {memory, memory + kStripBytes};
+  const auto staying = [&](size_t strip) { return memory + (2 + strip) * kStripBytes; };
+  const size_t steps = tiles_in(depth, kTileDepth);
+  const auto place_of = [&](size_t pass, size_t stay) {
+    const size_t i = (left_stays ? stay : pass) * kTileBlock, j = (left_stays ? pass : stay) * kTileBlock;
+    return Place{p.weight + (m + i) * p.n + n + j, p.n, min(kTileBlock, rows - i), min(kTileBlock, columns - j)};
+  };
+  Beside beside;
+  beside.strip.begin(passes, 0, r, depth, p.r, passing[0], 1);
+  beside.strip.finish();
+  beside.strip.begin(stays, 0, r, depth, p.r, staying(0), 1);
+  for (size_t pass = 0; pass < passes.strips(); pass++)
+    for (size_t stay = 0; stay < stays.strips(); stay++) {
+      // During the first pass, the other staying strips are made one by one.
+      const bool first = pass == 0, last = stay + 1 == stays.strips();
+      if (first || stay == 0) beside.strip.finish();
+      if (first && !last)
+        beside.strip.begin(stays, stay + 1, r, depth, p.r, staying(stay + 1), steps);
+      else if ((first || stay == 0) && pass + 1 < passes.strips())
+        beside.strip.begin(passes, pass + 1, r, depth, p.r, passing[(pass + 1) % 2], first ? steps : steps * stays.strips());
+      char *const left = left_stays ? staying(stay) : passing[pass % 2], *const right = left_stays ? passing[pass % 2] : staying(stay);
+      const Strip left_strips[2] = {{left, 64, 2 * kTileBytes, steps, left}, {left + kTileBytes, 64, 2 * kTileBytes, steps, left}};
+      const Strip right_strips[2] = {{right, 128, 2 * kTileBytes, steps, right}, {right + 64, 128, 2 * kTileBytes, steps, right}};
+      const Place to = place_of(pass, stay), from = p.accumulate || r > 0 ? to : Place{};
+      beside.next_block(!last ? place_of(pass, stay + 1) : pass + 1 < passes.strips() ? place_of(pass + 1, 0) : Place{}, steps);
+      if (p.bias && n == 0 && (left_stays ? pass : stay) == 0) add_rows(to.rows, steps, left_strips, p.bias + (to.at - p.weight) / p.n);
+      multiply_block(to.rows, to.columns, steps, left_strips, right_strips, from, to, beside);
+    }
 }
 
 void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t panel_begin, size_t panel_end, float* scratch) {
@@ -78,8 +110,13 @@ void weight_grad(const WeightGradArgs& p, size_t m_begin, size_t m_end, size_t p
     return;
   }
   const size_t n_begin = panel_begin * kPanelWidth, n_end = min(p.n, panel_end * kPanelWidth);
-  for (size_t m = m_begin; m < m_end; m += kSliceRows)
-    for (size_t n = n_begin; n < n_end; n += kSliceColumns) area_of(p, m, min(kSliceRows, m_end - m), n, min(kSliceColumns, n_end - n), scratch);
+  // Passes over the sums of about the same depth.
+  const size_t depth = round_up(ceil_div(p.r, ceil_div(p.r, kGradDepth)), kTileDepth);
+  const bool left_stays = m_end - m_begin < n_end - n_begin;
+  const size_t high = left_stays ? kStayingColumns : m_end - m_begin, wide = left_stays ? n_end - n_begin : kStayingColumns;
+  for (size_t m = m_begin; m < m_end; m += high)
+    for (size_t n = n_begin; n < n_end; n += wide)
+      for (size_t r = 0; r < p.r; r += depth) area_of(p, left_stays, m, min(high, m_end - m), n, min(wide, n_end - n), r, min(depth, p.r - r), (char*)scratch);
 }
 
 }  // namespace DROPSTREAM_ISA
