@@ -1,8 +1,9 @@
 // weight (+)= dyᵀ · x and bias += column sums of dy for bf16, in tiles; fp32 operands go to the vector kernel.
 //
 // Neither operand has the order of tiles, and to rearrange both takes vectors half as long as the products at a width of 192. So nothing is
-// rearranged beforehand, which would go through memory; instead, a job rearranges one slice of its rows of weight and of its columns (half a
-// megabyte with the slice in use, which stays in L2) while the tiles of the slice before are multiplied, a small piece for each step.
+// rearranged beforehand, which would go through memory; instead, a job rearranges one strip of 32 columns while the tiles of others are
+// multiplied, a small piece for each step. Sums stay in the tiles for up to kGradDepth rows: to load and store a block of them takes as long
+// as ten steps of products do.
 #include "kernels/amx/grad-slice.h"
 
 namespace dropstream {
