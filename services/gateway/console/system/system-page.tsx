@@ -93,12 +93,18 @@ function Work({ project }: { readonly project: string }) {
   );
   const running = (data ?? []).filter(({ state }) => stateWord(state) === 'running');
   const waiting = (data ?? []).filter(({ state }) => stateWord(state) === 'queued').toSorted(inQueue);
+  const paused = (data?.length ?? 0) - running.length - waiting.length;
   const workers = running.flatMap((run) => (run.workers ?? []).map((worker, k) => ({ worker, run, leads: k === 0 })));
   return (
     <section class="card" aria-labelledby="work-title">
       <h2 id="work-title">Runs of {idOf(project)}</h2>
       {error && <ErrorNote error={error} stale={data !== undefined} />}
       {data?.length === 0 && <p class="muted">No run is active.</p>}
+      {paused > 0 && (
+        <p class="muted">
+          {paused} {paused === 1 ? 'run is' : 'runs are'} paused.
+        </p>
+      )}
       {workers.length > 0 && (
         <>
           <h3>Workers</h3>
