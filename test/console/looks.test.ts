@@ -6,7 +6,7 @@ import { DropKind, DropMode, DropSchedule } from '#protocol/dropstream/v1/schedu
 import { SchedulerServiceClient } from '#protocol/dropstream/v1/scheduler.js';
 import { TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { connect } from '#rpc/client.js';
-import { accessibilityProblems, browserTests, openPage, type PageOptions } from '../support/browser.js';
+import { accessibilityProblems, browserTests, openPage, type PageOptions, text } from '../support/browser.js';
 import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
 import { until } from '../support/until.js';
 
@@ -58,6 +58,11 @@ async function openWhole(page: Page, path: string, whole: string): Promise<void>
   await page.locator(whole).first().waitFor({ state: 'attached' });
 }
 const patience = { looks: 1200, pauseMs: 100 };
+
+shown('the system page counts the runs that are paused', async (page) => {
+  await open(page, 'system');
+  await text(page, '1 run is paused.');
+});
 
 shown('runs that differ in their seed alone have a mean and a band', async (page) => {
   await open(page, 'runs');
