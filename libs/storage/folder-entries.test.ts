@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -22,39 +22,73 @@ async function folderOf(name: string) {
   return { above: `${name}/`, changed: (seconds: number) => utimes(join(root, name), seconds, seconds) };
 }
 
-const seconds = 1_700_000_000;
+/** Looks at a folder at a time, ms, of a clock of its own. */
+function looks(above: string) {
+  let nowMs = 0;
+  const folders = new FolderEntries(root, () => nowMs);
+  return (atMs: number) => {
+    nowMs = atMs;
+    return folders.of(above, undefined);
+  };
+}
+
+/** Long ago on every clock of this machine, as that of a file server that is behind would have it. */
+const [whole, fine] = [1_700_000_000, 1_700_000_000.5];
 
 test('a large folder is read again once it has changed', async () => {
   const { above, changed } = await folderOf('changing');
-  await changed(seconds);
-  const folders = new FolderEntries(root, () => (seconds + 60) * 1000);
-  const first = await folders.of(above, undefined);
+  await changed(fine);
+  const look = looks(above);
   assert.deepEqual(
-    keysOf(first),
+    keysOf(await look(0)),
     many.map((file) => above + file),
   );
-  assert.equal(await folders.of(above, undefined), first, 'it has not changed, so it is not read');
+  const second = await look(100);
+  assert.equal(await look(100), second, 'it has not changed, so it is not read');
   await writeFile(join(root, above, 'a'), '');
-  assert.deepEqual(keysOf(await folders.of(above, undefined)).at(-1), `${above}a`);
+  assert.deepEqual(keysOf(await look(200)).at(-1), `${above}a`);
   await rm(join(root, above, 'a'));
-  assert.equal(keysOf(await folders.of(above, undefined)).length, many.length);
+  assert.equal(keysOf(await look(200)).length, many.length);
   await rm(join(root, above), { recursive: true });
-  assert.deepEqual(await folders.of(above, undefined), []);
+  assert.deepEqual(await look(200), []);
 });
 
-for (const [what, age, time] of [
-  ['that changed a moment ago', 0.05, seconds + 0.5],
-  ['whose times are whole seconds, until three of them have passed', 2.9, seconds],
+for (const [what, time, roundingMs] of [
+  ['parts of a second', fine, 100],
+  ['whole seconds', whole, 3000],
 ] as const)
-  test(`a folder ${what}, may change again without another time, so it is read again`, async () => {
-    const { above, changed } = await folderOf(`recent-${age}`);
+  test(`a folder with times in ${what} may change again without another time, so it is read again until ${roundingMs} ms have passed`, async () => {
+    const { above, changed } = await folderOf(`rounded-${roundingMs}`);
     await changed(time);
-    const folders = new FolderEntries(root, () => (time + age) * 1000);
-    await folders.of(above, undefined);
+    const look = looks(above);
+    await look(0);
+    await look(roundingMs - 1);
     await writeFile(join(root, above, 'a'), '');
     await changed(time);
-    assert.equal(keysOf(await folders.of(above, undefined)).at(-1), `${above}a`);
+    const last = await look(roundingMs);
+    assert.equal(keysOf(last).at(-1), `${above}a`);
+    assert.equal(await look(roundingMs), last, 'from now on a change would have another time');
+    // Another time, and the waiting begins again.
+    await changed(time + 10);
+    await look(10 * roundingMs);
+    await writeFile(join(root, above, 'b'), '');
+    await changed(time + 10);
+    assert.equal(keysOf(await look(11 * roundingMs - 1)).at(-1), `${above}b`);
   });
+
+test('another folder under the name is read, though it has the same time', async () => {
+  const { above, changed } = await folderOf('first');
+  await changed(fine);
+  const look = looks(above);
+  await look(0);
+  await look(100);
+  const other = await folderOf('second');
+  await rm(join(root, other.above, many[0]!));
+  await rename(join(root, 'first'), join(root, 'gone'));
+  await rename(join(root, 'second'), join(root, 'first'));
+  await changed(fine);
+  assert.equal(keysOf(await look(200)).length, many.length - 1);
+});
 
 const name = fc.stringMatching(/^[a-c.]{1,3}$/);
 const entry = fc.tuple(name, fc.boolean()).map(([word, isFolder]): Entry => ({ key: `x/${word}${isFolder ? '/' : ''}`, isFolder }));
