@@ -56,7 +56,6 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust, au
     let ended = false;
     /** True if the call was ended here: its handler may still send something. */
     let over = false;
-    let hasHeaders = false;
     const withVersion = (headers: Metadata): Metadata => {
       // Health answers everybody; only callers that are admitted learn what runs here.
       if (admit === undefined || callers.has(metadata)) headers.set(versionKey, version);
@@ -132,15 +131,10 @@ export function observeCalls({ metrics, logger, facts, callers, admit, trust, au
           // This also fires when a finished stream closes; `end` counts a call only once.
           onCancel: () => end(Date.now() >= Number(call.getDeadline()) ? status.DEADLINE_EXCEEDED : status.CANCELLED),
         }),
-      sendMetadata: (headers, proceed) => {
-        hasHeaders = true;
-        proceed(withVersion(headers));
-      },
+      // grpc-js calls this before the first message, too, if the handler has sent no headers.
+      sendMetadata: (headers, proceed) => proceed(withVersion(headers)),
       sendMessage: (message, proceed) => {
         if (over) return;
-        // Without this, grpc-js would send headers of its own, of which interceptors are not told.
-        if (!hasHeaders) call.sendMetadata(withVersion(new Metadata()));
-        hasHeaders = true;
         observer.sent();
         proceed(message);
       },

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { after, before, describe, test } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { Client, credentials, type Metadata } from '@grpc/grpc-js';
 import { version } from '#telemetry/version.js';
 import { Closers, gatewayFor, post, schedulerFor, schedulerOverHttp, webClient } from '../../test/support/gateway.js';
 import { until } from '../../test/support/until.js';
@@ -162,6 +163,20 @@ describe('calls before a scheduler', { timeout }, () => {
     assert.deepEqual(await scheduler.json(), { status: 'SERVING' });
     assert.equal(scheduler.headers.get('dropstream-version'), version, 'of the service that answered');
     assert.equal((await check('dropstream.v1.Nothing')).status, 404);
+  });
+
+  test('a service sends its version before the messages of unary calls and of streams', async (t) => {
+    const client = new Client(`127.0.0.1:${(await schedulerFor(t)).port}`, credentials.createInsecure());
+    t.after(() => client.close());
+    const same = (bytes: Buffer) => bytes;
+    const ofUnary = client.makeUnaryRequest('/grpc.health.v1.Health/Check', same, same, Buffer.alloc(0), () => {});
+    const ofStream = client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', same, same, Buffer.alloc(0));
+    ofStream.on('error', () => {});
+    for (const call of [ofUnary, ofStream]) {
+      const [headers] = (await once(call, 'metadata', { signal: AbortSignal.timeout(20_000) })) as [Metadata];
+      assert.deepEqual(headers.get('dropstream-version'), [version]);
+    }
+    ofStream.cancel();
   });
 
   test('calls have the metrics that they have at a service, by method and code', async (t) => {
