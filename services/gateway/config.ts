@@ -12,9 +12,10 @@ const hostName = z
 const origin = z.string().regex(/^https?:\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i, {
   error: 'http:// or https://, a host, and a port if it is not the usual one; without a path',
 });
-const webAddress = z
-  .string()
-  .regex(/^https?:\/\/[^\s?#]+$/i, { error: 'an address that begins with http:// or https://, without a query' });
+/** Pages show it to everybody, so it holds no credentials. What stands before an at sign may be some, wherever a URL's grammar puts it. */
+const webAddressOrEmpty = z.string().refine((text) => text === '' || (/^https?:\/\/[^\s?#@]+$/i.test(text) && URL.canParse(text)), {
+  error: 'an address that begins with http:// or https://, without a user, a password, an @ or a query',
+});
 
 export const gatewayOptions = {
   ...shared,
@@ -48,7 +49,7 @@ export const gatewayOptions = {
     help: 'origin of pages of other servers that may call the gateway (CORS), for example https://dashboards.example.com; pages of the gateway itself always may',
   },
   grafana: {
-    schema: z.union([z.literal(''), webAddress]).default(''),
+    schema: webAddressOrEmpty.default(''),
     help: "http(s) address of a Grafana that has Dropstream's dashboards, to which the system page of the console links, for everybody who can open the console; empty: no links",
   },
   maxBodyBytes: {

@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { InvalidArgument } from '#errors/errors.js';
+import { gatewayConfig } from './config.js';
 import { ConsoleFiles } from './http/console-files.js';
 import { Pages } from './http/pages.js';
 
@@ -106,4 +108,28 @@ test('without a build the page says what to do, and a build is found without a r
   assert.match(page.body.toString(), /The console was not built/);
   write();
   assert.match((await get('/')).body.toString(), /<title>console/);
+});
+
+test('the address of Grafana, which everybody sees, holds no credentials, and its refusal does not show them', () => {
+  const parsed = (grafana: string) => gatewayConfig.parse({ argv: ['--grafana', grafana] }).grafana;
+  for (const address of ['', 'http://grafana:3000', 'https://[::1]/grafana/']) assert.equal(parsed(address), address);
+  for (const address of [
+    'http://admin:secret@grafana',
+    'http://:secret@grafana:3000/',
+    'https://secret@grafana/path',
+    'http://admin:se/secret@grafana',
+    'http://admin:80/secret@grafana',
+  ])
+    assert.throws(
+      () => parsed(address),
+      (error: unknown) => {
+        assert.ok(error instanceof InvalidArgument);
+        assert.match(error.message, /--grafana.*without a user, a password/s);
+        assert.doesNotMatch(JSON.stringify([error.message, error.violations]), /secret/);
+        return true;
+      },
+      address,
+    );
+  for (const address of ['grafana:3000', 'ftp://grafana', 'http://grafana/?token=a', 'http://grafana:port', 'http://'])
+    assert.throws(() => parsed(address), InvalidArgument, address);
 });
