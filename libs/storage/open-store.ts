@@ -106,8 +106,9 @@ function s3Location(uri: string, url: URL, env: StoreEnvironment, foreignKeys: b
   if (!/^[a-z0-9-]{1,40}$/.test(region)) refuse(`region ${JSON.stringify(region)} is not a region name`);
   const endpointText = url.searchParams.get('endpoint') ?? env.DROPSTREAM_S3_ENDPOINT ?? `https://s3.${region}.amazonaws.com`;
   const endpoint = URL.canParse(endpointText) ? new URL(endpointText) : refuse(`endpoint ${JSON.stringify(endpointText)} is not a URL`);
-  if (!/^https?:$/.test(endpoint.protocol) || endpoint.username !== '' || !/^\/?$/.test(endpoint.pathname) || endpoint.search !== '') {
-    refuse('endpoint must be http(s)://host[:port] without a path or a query');
+  const isAnonymous = endpoint.username === '' && endpoint.password === '';
+  if (!/^https?:$/.test(endpoint.protocol) || !isAnonymous || !/^\/?$/.test(endpoint.pathname) || endpoint.search !== '') {
+    refuse('endpoint must be http(s)://host[:port] without a user, a path or a query');
   }
   // Names are checked when they are looked up, for each connection.
   const host = endpoint.hostname.replace(/^\[(.*)\]$/, '$1');
