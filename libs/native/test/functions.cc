@@ -1,6 +1,44 @@
+#include <iterator>
+
 #include "test/harness.h"
 
 namespace dropstream::test {
+
+namespace {
+
+// GELU and its slope as bf16, which products compute from their sums: over the whole line, beside every border of the table in
+// kernels/amx/gelu.h, and of what is not finite. Rounding keeps the order, so a result lies between the rounded ends of what the error of its
+// formula allows.
+void behind_product(const KernelTable& k) {
+  const std::string isa = k.isa, name = isa + " product with GELU";
+  const bool by_table = isa == "amx" || isa == "tile_model_avx512_bf16";  // the others: short_tail in simd/functions.h
+  const float special[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, -0.0f, 1e-40f, -1e-40f};
+  const size_t steps = 28 * 16 + 1, m = steps + std::size(special), n = 96, panels = ceil_div(n, k.panel_width);
+  Array a(m, Type::bf16), b(n, Type::bf16), bias(n), words(k.packed_floats(1, n, Type::bf16));
+  Array x(m * n), values(m * n, Type::bf16), slopes(m * n, Type::bf16);
+  // The sums: multiples of 1/16, the numbers right beside them, and 93 between each two.
+  for (size_t i = 0; i < m; i++) a.put(i, i < steps ? -14.0f + (float)i / 16 : special[i - steps]);
+  for (size_t j = 0; j < n; j++) bias[j] = j < 3 ? 5e-7f * ((float)j - 1) : (float)(j - 2) / (16.0f * (float)(n - 2));
+  b.fill(1);
+  k.pack_rows({1, n, b, n, {words.data(), Type::bf16}}, 0, panels, 0, 1);
+  const In packed{In(words).at, Type::bf16};
+  k.product({m, 1, n, a, 1, false, packed, x, n, false, bias, Epilogue::none, nullptr}, 0, m, 0, panels);
+  k.product({m, 1, n, a, 1, false, packed, values, n, false, bias, Epilogue::gelu, slopes}, 0, m, 0, panels);
+  const auto compare = [&](const char* what, float at, float got, double want, double error) {
+    const float least = from_bf16(to_bf16((float)(want - error))), most = from_bf16(to_bf16((float)(want + error)));
+    const bool right = std::isnan(at) ? std::isnan(got) : least <= got && got <= most;
+    if (!right) check(false, name + what + " of " + std::to_string(at) + ": " + std::to_string(got) + ", expected " + std::to_string(want));
+  };
+  for (size_t i = 0; i < m * n; i++) {
+    const bool endless = std::isinf(x[i]), above = x[i] > 0;  // 0 · ∞ in the reference
+    const double value = endless ? (above ? INFINITY : 0) : ref::gelu(x[i]), slope = endless ? above : ref::gelu_slope(x[i]);
+    compare(", value", x[i], values.get(i), value, 2e-7 + (endless ? 0 : (by_table ? 1e-5 : 4e-5) * std::fabs(value)));
+    compare(", slope", x[i], slopes.get(i), slope, by_table ? 1e-5 : 4e-5);
+  }
+  check(std::isnan(x[steps * n]) && x[(steps + 1) * n] == INFINITY && x[(steps + 2) * n] == -INFINITY, name + " sums what is not finite");
+}
+
+}  // namespace
 
 // GELU over the whole line: Φ (half the error of erf) and its gradient, and the relative accuracy of the tail on the negative side. gelu =
 // x·Φ(x) is itself rounded, so its error is that of Φ plus half a unit in the last place.
@@ -29,6 +67,7 @@ void test_functions(const KernelTable& k) {
   x[1] = INFINITY;
   k.gelu(x, y, 2);
   check(std::isnan(y[0]) && y[1] == INFINITY, isa + " gelu of NaN and infinity");
+  behind_product(k);
 }
 
 }  // namespace dropstream::test

@@ -124,6 +124,7 @@ void test_tiles() {
   const int before = checks(), failed = failures();
   std::string ran;
   for (const Model& model : models()) {
+    test_functions(*model.tiles);
     test_products(*model.tiles);
     for (const size_t depth : {1u, 2u, 31u, 32u, 33u, 511u, 512u, 545u, 1040u}) order_case(model, random, random.upto(1, 70), depth, random.upto(1, 70));
     for (const size_t m : {15u, 16u, 17u, 32u, 33u, 48u, 64u, 65u}) order_case(model, random, m, 70, random.upto(1, 140));

@@ -1,8 +1,9 @@
 // GELU and its slope for results that become bf16: with two permutes of registers as a table of 32 rows, both need half the instructions of
 // the formula in functions.h. Vectors take turns with tile products here, and every instruction less is time.
 //
-// Φ(x) is a polynomial of degree 4 around the nearest multiple of 3/8, from −6 to 5.625, and 0 and 1 beyond. The slope Φ(x) + x·Φ'(x) is that
-// of the same polynomial. The coefficients minimise the larger error of both. |error| of GELU ≤ 2e-7 + 1e-5·|GELU|; of its slope ≤ 1e-5.
+// Φ(x) is a polynomial of degree 4 around the nearest multiple of 3/8, up to 5.625, and 1 above. That around −6 is 0, so Φ is 0 below −5.8125.
+// The slope Φ(x) + x·Φ'(x) is that of the same polynomial. The coefficients minimise the larger error of both. |error| of GELU ≤ 2e-7 +
+// 1e-5·|GELU|; of its slope ≤ 1e-5.
 #pragma once
 #include "kernels/declare.h"
 
