@@ -1,11 +1,14 @@
 // The kernel table of DROPSTREAM_BASE, but with products of bf16 in tiles.
-#include "kernels/amx/grad-slice.h"
+#include "kernels/amx/grad-strips.h"
 
 namespace dropstream {
 namespace DROPSTREAM_BASE {
 const KernelTable& kernel_table();
 }
 namespace DROPSTREAM_ISA {
+
+// weight_grad passes products of fp32, and their scratch, on to the base's.
+static_assert(kGradScratch >= kWeightGradScratch, "one scratch serves both types");
 
 #define DS_TEXT_OF(x) #x
 #define DS_TEXT(x) DS_TEXT_OF(x)

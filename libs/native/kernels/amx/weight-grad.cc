@@ -4,7 +4,7 @@
 // rearranged beforehand, which would go through memory; instead, a job rearranges one strip of 32 columns while the tiles of others are
 // multiplied, a small piece for each step. Sums stay in the tiles for up to kGradDepth rows: to load and store a block of them takes as long
 // as ten steps of products do.
-#include "kernels/amx/grad-slice.h"
+#include "kernels/amx/grad-strips.h"
 
 namespace dropstream {
 namespace DROPSTREAM_BASE {
