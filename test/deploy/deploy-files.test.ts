@@ -52,6 +52,8 @@ function composeServices(): Map<string, string> {
   );
 }
 
+const publishes = (port: string): RegExp => new RegExp(`127\\.0\\.0\\.1:${port}:${port}`);
+
 test('what the compose file gives a service is what the service takes', async () => {
   const services = composeServices();
   const served = [...services].flatMap(([name, block]) => {
@@ -71,9 +73,14 @@ test('what the compose file gives a service is what the service takes', async ()
     if ('store' in config) assert.match(config.store, /^s3:\/\/dropstream\?/, name);
     assert.deepEqual([config.port, config.adminPort], usual, name);
     assert.match(block, new RegExp(`http://127\\.0\\.0\\.1:${config.adminPort}/readyz`), `${name}: its health check`);
-    for (const [, host, port] of argv.join(' ').matchAll(/ (\S+):(\d+)/g)) {
-      assert.match(services.get(host!) ?? '', new RegExp(`127\\.0\\.0\\.1:${port}:${port}`), `${name} calls ${host}:${port}`);
+    for (const [, host, port] of argv.join(' ').matchAll(/ ([\w-]+):(\d+)/g)) {
+      assert.match(services.get(host!) ?? '', publishes(port!), `${name} calls ${host}:${port}`);
     }
+    for (const [, port] of argv.join(' ').matchAll(/ http:\/\/127\.0\.0\.1:(\d+)/g))
+      assert.ok(
+        [...services.values()].some((other) => publishes(port!).test(other)),
+        `${name} sends browsers to port ${port} of this machine`,
+      );
     for (const option of ['data', 'scheduler', 'evaluator'])
       if (option in config) assert.notEqual(String((config as Record<string, unknown>)[option]), '', `${name} has --${option}`);
     const grace = Number(/stop_grace_period: (\d+)s/.exec(block)![1]);
