@@ -4,7 +4,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { heartbeatKey } from '#storage/lease.js';
+import { LogDamaged } from '#storage/log-record.js';
 import { freshDirectoryStore } from '../../../../test/support/fresh-store.js';
+import { notedStore } from '../../../../test/support/noted-store.js';
 import { isRefused, type LeaderWatchOptions, leaderState } from './leader-watch.js';
 
 const { store } = await freshDirectoryStore();
@@ -90,4 +92,53 @@ test('a leader that writes no heartbeat for a TTL is gone', async (t) => {
   const address = await silentLeader(t);
   await store.put(heartbeatKey('frozen', 3), Buffer.from('1'));
   assert.equal(await leaderState(watched('frozen', address, 200)), 'gone');
+});
+
+test('a log that cannot be read keeps nobody from finding out by heartbeats and refusals whether the leader is gone', {
+  timeout: 20_000,
+}, async (t) => {
+  const claim = () => Promise.reject(new LogDamaged('run/log/7', 'no record'));
+  const address = await silentLeader(t);
+  await beat('damaged-silent', address);
+  assert.equal(await leaderState(watched('damaged-silent', address, 200, { claim })), 'gone');
+  const ended = await endedLeader();
+  await beat('damaged-ended', ended);
+  assert.equal(await leaderState(watched('damaged-ended', ended, 600_000, { claim })), 'gone');
+  await beat('damaged-alive', address);
+  const beats = delay(150).then(() => beat('damaged-alive', address, 2));
+  assert.equal(await leaderState(watched('damaged-alive', address, 600_000, { claim })), 'alive');
+  await beats;
+});
+
+test('a member that waits for a silent leader asks the store a limited number of times in a TTL', async (t) => {
+  const address = await silentLeader(t);
+  await beat('asked', address);
+  const noted = notedStore(store);
+  let reads = 0;
+  const claim = async () => ({ fence: 3, sequence: 7 * Math.sign(++reads) });
+  assert.equal(await leaderState(watched('asked', address, 4000, { store: noted.store, claim })), 'gone');
+  // In the first half second every 50 ms, and then 20 times, of which 2 or 3 read the log.
+  assert.ok(noted.count(/^get asked/) <= 11 + 20, `${noted.count(/^get asked/)} heartbeats`);
+  assert.ok(reads <= 11 + 3, `${reads} reads of the log`);
+});
+
+test('a claim of another worker is seen although the old heartbeat stays, and before its removal looks like life', async (t) => {
+  const address = await silentLeader(t);
+  await Promise.all(['stays', 'removed'].map((prefix) => beat(prefix, address)));
+  /** The log of a run that another worker claims a second later. */
+  const claimedLater = () => {
+    const begun = performance.now();
+    const log = {
+      isSeen: false,
+      claim: async () => ({ fence: log.look() ? 9 : 3, sequence: 7 }),
+      look: () => (log.isSeen = performance.now() - begun > 1000),
+    };
+    return log;
+  };
+  const stays = claimedLater();
+  assert.equal(await leaderState(watched('stays', address, 3000, stays)), 'gone');
+  assert.ok(stays.isSeen, 'the log was read within the TTL');
+  const removal = delay(1000).then(() => store.delete(heartbeatKey('removed', 3)));
+  assert.equal(await leaderState(watched('removed', address, 4000, claimedLater())), 'gone');
+  await removal;
 });

@@ -5,7 +5,7 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readOffer, StaleWatch } from '#storage/lease.js';
-import type { ObjectStore } from '#storage/object-store.js';
+import { type ObjectStore, StoreUnavailable } from '#storage/object-store.js';
 
 export type LeaderState =
   /** Its process has ended, it has written no heartbeat for a TTL, or the run's log says that it does not own the run any more. */
@@ -28,14 +28,16 @@ export interface LeaderWatchOptions {
   readonly fence: number;
   /** host:port of the leader. */
   readonly address: string;
-  /** Reads the run's log; undefined if the run is gone. */
+  /** Reads the run's log; undefined if the run is gone. If it rejects with anything but StoreUnavailable, only the heartbeat tells. */
   readonly claim: (signal: AbortSignal) => Promise<ClaimSeen | undefined>;
   readonly ttlMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Between two looks, in ms. */
+/** Between two looks at first, in ms. */
 const lookMs = 50;
+/** Looks in a TTL later, when nothing but the heartbeat decides; and of how many of them one reads the log. */
+const [looksPerTtl, looksPerRead] = [20, 10];
 /** How long a connection may take that only asks whether somebody listens, in ms. */
 const dialMs = 500;
 /**
@@ -44,37 +46,57 @@ const dialMs = 500;
  */
 const refusedMs = 500;
 
-/** Resolves when it is known: at the latest after about a TTL in which the store answers. @throws the signal's reason */
+/** Resolves when it is known: at the latest after about a TTL in which the store answers, whether or not the log can be read. @throws the signal's reason */
 export async function leaderState(options: LeaderWatchOptions): Promise<LeaderState> {
   const { store, heartbeatPrefix, fence, address, claim, ttlMs, signal } = options;
   const watch = new StaleWatch(ttlMs);
+  const begunMs = performance.now();
   let first: ClaimSeen | undefined;
   /** When the store first answered, by performance.now(). A refusal counts from then on. */
   let knownSinceMs: number | undefined;
+  let isSlow = false;
   let refuses = await isRefused(address, signal);
-  for (;;) {
+  for (let look = 0; ; look++) {
     signal.throwIfAborted();
     const lookedMs = performance.now();
     // A store that does not answer tells nothing.
-    const seen = await Promise.all([
-      watch.look(store, heartbeatPrefix, fence, { signal }),
-      claim(signal),
-      refuses ? readOffer(store, heartbeatPrefix, fence, signal) : undefined,
-    ]).catch(() => undefined);
+    const heartbeat = await watch.look(store, heartbeatPrefix, fence, { signal }).catch(() => undefined);
     signal.throwIfAborted();
-    if (seen !== undefined) {
-      const [heartbeat, claimed, offer] = seen;
+    // Whatever the log says, and even if it cannot be read: others may claim the run as well.
+    if (heartbeat === 'stale') return 'gone';
+    // An owner that has lost its claim removes its heartbeat, which changes it, too.
+    const isRead = !isSlow || refuses || watch.seenAlive || look % looksPerRead === 0;
+    const [claimed, offer] = await Promise.all([
+      isRead ? claimNow(claim, signal) : 'unknown',
+      refuses ? readOffer(store, heartbeatPrefix, fence, signal).catch(() => 'unknown' as const) : undefined,
+    ]);
+    signal.throwIfAborted();
+    if (typeof claimed === 'object') {
       first ??= claimed;
-      if (heartbeat === 'stale' || claimed?.fence !== fence) return 'gone';
-      if (watch.seenAlive || claimed.sequence !== first?.sequence) return 'alive';
+      if (claimed.fence !== fence) return 'gone';
+      if (claimed.sequence !== first.sequence) return 'alive';
+    }
+    if (claimed === 'none') return 'gone';
+    if (claimed !== 'unknown' && watch.seenAlive) return 'alive';
+    if (heartbeat !== undefined && claimed !== 'unknown' && offer !== 'unknown') {
       // Nobody has said that this is where the leader is now.
       if (offer?.address !== address) refuses = false;
       knownSinceMs ??= lookedMs;
       if (refuses && lookedMs - knownSinceMs >= refusedMs) return 'gone';
     }
-    await delay(lookMs, undefined, { signal });
+    isSlow = lookedMs - (knownSinceMs ?? begunMs) >= refusedMs;
+    await delay(isSlow ? Math.max(lookMs, ttlMs / looksPerTtl) : lookMs, undefined, { signal });
     // Once somebody has listened there, or has not answered, only the store knows.
     refuses &&= await isRefused(address, signal);
+  }
+}
+
+/** `none`: the run is gone. `damaged`: its log cannot be read, so that only the heartbeat tells. `unknown`: the store does not answer. */
+async function claimNow(claim: LeaderWatchOptions['claim'], signal: AbortSignal): Promise<ClaimSeen | 'none' | 'damaged' | 'unknown'> {
+  try {
+    return (await claim(signal)) ?? 'none';
+  } catch (error) {
+    return error instanceof StoreUnavailable ? 'unknown' : 'damaged';
   }
 }
 
