@@ -337,3 +337,50 @@ test('a queue that cannot be read tells nothing, so nobody becomes idle by it', 
   assert.deepEqual(order, []);
   await one.stop();
 });
+
+test('a look reads a limited number of what seems to wait for members, and the next one goes on with the others', async (t) => {
+  const queue = new QueueIndex(store, `queue/${++queues}`);
+  const needs = Array.from({ length: 80 }, (_, k) => {
+    const id = `n${String(k).padStart(2, '0')}`;
+    return { project: 'p', id, uid: '0'.repeat(32), priority: 0, sinceMs: k, key: id };
+  });
+  let looks = 0;
+  const asked: string[][] = [];
+  const joined: string[] = [];
+  const worker = new Claimant({
+    queue: Object.assign(Object.create(queue) as QueueIndex, {
+      hints: {
+        list: async () => {
+          asked[looks++] = [];
+          return { claims: [], joins: [], needs, mark: '' };
+        },
+        leaveMark: async () => {},
+      },
+    }),
+    store,
+    ttlMs: 60_000,
+    pollMs: 10,
+    slots: 1,
+    backOff: { firstMs: 10, maxAttempts: 3 },
+    logger: silentLogger(),
+    heartbeatPrefix: prefixOf,
+    standing: async () => assert.fail('it is not claimed'),
+    work: async () => assert.fail('it is not claimed'),
+    mightHelp: ({ id }) => id !== 'n00',
+    // The owners of all others have enough by now.
+    wishOf: async ({ id }) => {
+      asked.at(-1)!.push(id);
+      return id === 'n79' ? 'need' : 'join';
+    },
+    join: async ({ id }) => {
+      joined.push(id);
+      return true;
+    },
+  });
+  worker.start();
+  t.after(() => worker.stop());
+  await until('a membership', () => joined.length > 0);
+  assert.equal(joined[0], 'n79');
+  const names = needs.map(({ id }) => id);
+  assert.deepEqual(asked.slice(0, 3), [names.slice(1, 33), names.slice(33, 65), names.slice(65)]);
+});

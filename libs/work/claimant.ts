@@ -13,6 +13,7 @@ import { keyOfEntry, type QueueEntry } from './queue-entry.js';
 import { comesBefore, type Hint } from './queue-hints.js';
 import { type Candidate, QueueSurvey, type QueueSurveyOptions, type Survey } from './queue-survey.js';
 import { Readiness, type ReadinessOptions } from './readiness.js';
+import type { Wish } from './wanted-of.js';
 
 export type { Found } from './readiness.js';
 
@@ -40,10 +41,12 @@ export interface ClaimantOptions extends ReadinessOptions, Omit<QueueSurveyOptio
    */
   readonly join?: (entry: QueueEntry, membership: Membership) => Promise<boolean>;
   /**
-   * Called for work with a hint that its owner waits for members, before this worker leaves or passes by anything for it: whether the owner does, and this
-   * worker could be one. If false, the work is passed by for a while. Absent: always.
+   * Called for work with a hint that its owner waits for members, before this worker leaves or passes by anything for it: what the owner wants by now, or
+   * `none` if this worker could not help. Then the work is passed by for a while; for `join`, it is left to its other hint. Absent: always `need`.
    */
-  readonly isNeeded?: (entry: QueueEntry, signal: AbortSignal) => Promise<boolean>;
+  readonly wishOf?: (entry: QueueEntry, signal: AbortSignal) => Promise<Wish>;
+  /** Called before `wishOf`: whether this worker might help, as far as it knows without reading anything. Absent: always. */
+  readonly mightHelp?: (entry: QueueEntry) => boolean;
   /** Called after every look with the number of waiting entries. */
   readonly onDepth?: (waiting: number) => void;
   readonly onActive?: (active: number) => void;
@@ -52,7 +55,7 @@ export interface ClaimantOptions extends ReadinessOptions, Omit<QueueSurveyOptio
   readonly onIdle?: () => void;
 }
 
-/** Number of logs that one look reads of what waits. The others are for the next looks, or for other workers. */
+/** Number of logs that one look reads of what waits for an owner, and of what waits for members. The others are for the next looks, or for other workers. */
 const readsPerLook = 32;
 /** For how many polls work that could not be claimed is passed by, while more waits than one look reads. */
 const passedPolls = 10;
@@ -69,6 +72,8 @@ export class Claimant {
   readonly #random: () => number;
   /** Work that could not be claimed, until when it is passed by. */
   readonly #passed = new Map<string, number>();
+  /** Where the next look begins with what waits for members, if there is more than one look reads. */
+  #needsFrom = 0;
   #loop: Promise<void> = Promise.resolve();
   #onFreed: () => void = () => {};
   /** True if another worker was faster to claim what this one chose. */
@@ -192,7 +197,7 @@ export class Claimant {
     signal: AbortSignal,
   ): Promise<{ readonly verdict: 'now' | 'later' | 'never' | 'late'; readonly isWaiting: boolean }> {
     const { standing, mayClaim } = this.#options;
-    const entry = { project: candidate.project, id: candidate.id, uid: candidate.uid };
+    const entry = entryOf(candidate);
     const found = candidate.found ?? (await standing(entry, signal));
     if (found === undefined) return { verdict: 'never', isWaiting: false };
     const isWaiting = found.state === 'waiting';
@@ -219,32 +224,39 @@ export class Claimant {
     return { verdict: 'now', isWaiting };
   }
 
-  #isWithinLimit({ project }: QueueEntry, { owned }: Survey, signal: AbortSignal): Promise<boolean> {
+  #isWithinLimit({ project }: QueueEntry, { owned }: Pick<Survey, 'owned'>, signal: AbortSignal): Promise<boolean> {
     // A worker that is a member does nothing else before it has left.
     const free = this.#isFull ? this.#memberships.in(project) : 0;
     return this.#limits.hasRoom(project, [...owned, ...[...this.#active.values()].map(({ entry }) => entry)], free, signal);
   }
 
-  /** The first of what waits for members that this worker may join. */
-  async #need(survey: Survey, signal: AbortSignal): Promise<Hint | undefined> {
-    if (this.#options.join === undefined) return undefined;
-    for (const hint of survey.needs) {
-      if (this.#isPassed(hint) || !(await this.#isWithinLimit(hint, survey, signal))) continue;
-      if (await this.#isNeeded(hint, signal)) return hint;
-      await this.#passUnwanted(hint, signal);
+  /** The first of what waits for members that this worker may join, among those that one look reads. */
+  async #need({ needs, ...survey }: Survey, signal: AbortSignal): Promise<Hint | undefined> {
+    const { join, mightHelp } = this.#options;
+    if (join === undefined) return undefined;
+    const possible = needs.filter((hint) => !this.#isPassed(hint) && (mightHelp?.(entryOf(hint)) ?? true));
+    const from = possible.length > readsPerLook ? this.#needsFrom % possible.length : 0;
+    const some = [...possible.slice(from), ...possible.slice(0, from)].slice(0, readsPerLook);
+    for (const hint of some) {
+      if (!(await this.#isWithinLimit(hint, survey, signal))) continue;
+      const wish = await this.#wishOf(hint, signal);
+      if (wish === 'need') return hint;
+      if (wish === 'none') await this.#passUnwanted(hint, signal);
     }
+    this.#needsFrom = from + some.length;
     return undefined;
   }
 
   /** Work that cannot be read keeps nobody from other work. */
-  async #isNeeded({ project, id, uid }: Hint, signal: AbortSignal): Promise<boolean> {
-    const { isNeeded, logger } = this.#options;
+  async #wishOf(hint: Hint, signal: AbortSignal): Promise<Wish> {
+    const { wishOf, logger } = this.#options;
+    const entry = entryOf(hint);
     try {
-      return (await isNeeded?.({ project, id, uid }, signal)) ?? true;
+      return (await wishOf?.(entry, signal)) ?? 'need';
     } catch (error) {
       if (signal.aborted || error instanceof StoreUnavailable) throw error;
-      logger.debug({ error, project, id }, 'it could not be found out whether work needs members');
-      return false;
+      logger.debug({ error, project: entry.project, id: entry.id }, 'it could not be found out whether work needs members');
+      return 'none';
     }
   }
 
@@ -280,7 +292,7 @@ export class Claimant {
     const { join } = this.#options;
     if (join === undefined || this.#isFull || wanting.length === 0) return;
     for (const hint of this.#fair.order(wanting, survey.owned)) {
-      const entry = { project: hint.project, id: hint.id, uid: hint.uid };
+      const entry = entryOf(hint);
       if (this.#isPassed(hint) || !(await this.#isWithinLimit(entry, survey, signal))) continue;
       this.#fair.begins(entry);
       this.#begin(entry, async (stopping) => {
@@ -313,3 +325,5 @@ export class Claimant {
     onActive?.(this.#active.size);
   }
 }
+
+const entryOf = ({ project, id, uid }: QueueEntry): QueueEntry => ({ project, id, uid });

@@ -23,7 +23,7 @@ import { instanceOf, newOwner } from './instance.js';
 import type { Membership } from './memberships.js';
 import type { Place } from './queue-hints.js';
 import type { QueueEntry, QueueIndex } from './queue-index.js';
-import { wantedOf, wishOf } from './wanted-of.js';
+import { type Wish, wantedOf, wishOf } from './wanted-of.js';
 
 /** What an attempt works with. */
 export interface Attempt<E, V> extends QueueEntry {
@@ -92,6 +92,8 @@ export interface ClaimedWorkerOptions<E, V extends { readonly owner: string }, O
    * always has.
    */
   readonly mayJoin?: (view: V) => boolean;
+  /** Called before that: whether `join` might have a prospect, as far as is known without reading the log. Absent: always. */
+  readonly mightJoin?: (entry: QueueEntry) => boolean;
   /** Called after the claim has ended for any reason. */
   readonly release?: (entry: QueueEntry, view: V) => Promise<void>;
   /** Called with the end of every attempt (see runToEnd); `unknown` if it could not be recorded. */
@@ -117,7 +119,7 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
 
   constructor(options: ClaimedWorkerOptions<E, V, O>) {
     this.#options = options;
-    const { queue, store, config, shares, logger, heartbeatPrefix, onDepth, onActive, random, join } = options;
+    const { queue, store, config, shares, logger, heartbeatPrefix, onDepth, onActive, random, join, mightJoin } = options;
     // Every attempt that has ended lately waits with it.
     setMaxListeners(0, this.#stopped.signal);
     this.#incarnations = new Incarnations(store);
@@ -137,7 +139,8 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
       work: (entry, seenFence, stopping) => this.#work(entry, seenFence, stopping),
       ...(join && {
         join: (entry, membership) => this.#join(entry, join, membership),
-        isNeeded: (entry, signal) => this.#isNeeded(entry, signal),
+        wishOf: (entry, signal) => this.#wishOf(entry, signal),
+        ...(mightJoin && { mightHelp: mightJoin }),
       }),
       knowsEnded: (config.succeeds?.length ?? 0) > 0,
       ...(random && { random }),
@@ -206,11 +209,12 @@ export class ClaimedWorker<E, V extends { readonly owner: string }, O extends At
     }
   }
 
-  async #isNeeded(entry: QueueEntry, signal: AbortSignal): Promise<boolean> {
+  async #wishOf(entry: QueueEntry, signal: AbortSignal): Promise<Wish> {
     const { store, standing, heartbeatPrefix, mayJoin } = this.#options;
     const view = await this.#log(entry).refresh(signal);
-    if (view === undefined || !(mayJoin?.(view) ?? true)) return false;
-    return (await wantedOf(standing(view), { store, heartbeatPrefix: heartbeatPrefix(entry) }, signal)) === 'need';
+    if (view === undefined || !(mayJoin?.(view) ?? true)) return 'none';
+    const wanted = await wantedOf(standing(view), { store, heartbeatPrefix: heartbeatPrefix(entry) }, signal);
+    return wanted === 'claim' ? 'none' : wanted;
   }
 
   async #join(

@@ -184,3 +184,32 @@ test('a member does not leave for work that it could not join', async (t) => {
 test('a member does not leave for a hint that its owner has outgrown', async (t) => {
   assert.deepEqual(await beside(t, 0, {}), ['rich']);
 });
+
+test('work that no longer needs members, and still takes them, is joined by its other hint while that of its need is left over', async (t) => {
+  const queue = newQueue();
+  const place = { priority: 0, sinceMs: 1 };
+  const met = await owned(t, queue, { project: 'p', id: 'met' }, place, 2, 0);
+  for (const kind of ['join', 'need'] as const) await queue.hints.add(kind, met, place);
+  const done = helper(t, queue, {});
+  await until('a membership', () => done.length === 1);
+  assert.deepEqual(done, ['joins met']);
+});
+
+test('nothing is read for work that this worker could not help with anyway', async (t) => {
+  const queue = newQueue();
+  const place = { priority: 0, sinceMs: 1 };
+  const short = await owned(t, queue, { project: 'p', id: 'short' }, place, 1);
+  await queue.hints.add('need', short, place);
+  const noted = notedStore(store);
+  let asked = 0;
+  const worker = simpleWorker(noted.store, queue.prefix, {
+    config,
+    join: async () => assert.fail('it was joined'),
+    mightJoin: ({ id }) => ++asked > 0 && id !== 'short',
+    mayJoin: () => assert.fail('its log was read'),
+  });
+  t.after(() => worker.stop());
+  worker.start();
+  await until('several looks', () => asked > 5);
+  assert.equal(noted.count(new RegExp(`^get ${folderOf(short)}/heartbeats`)), 0);
+});
