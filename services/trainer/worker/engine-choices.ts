@@ -61,13 +61,20 @@ export class EngineChoices {
   }
 }
 
-async function engineFor({ run, checkpoints }: RunView, programs: RunPrograms, signal: AbortSignal): Promise<ClaimedEngine> {
+/** The engine of the next claim where it is not the machine that decides; undefined: one of those that work here will be chosen. */
+export async function settledEngine({ run, checkpoints }: RunView): Promise<ClaimedEngine | undefined> {
   if (run.spec?.engine !== Engine.AUTO) return { engine: run.spec?.engine ?? Engine.UNSPECIFIED, engineReason: '' };
-  const spec = asResolved(run.spec);
   // An exact run is not claimed without its engine (exact-numerics.ts).
-  const stays = checkpoints.length > 0 && (spec.exact || (await missingFor(engineName(run.engine))) === undefined);
-  if (stays) return { engine: run.engine, engineReason: 'the checkpoints of the run were made with it' };
-  const { engine, reason } = await programs.choose({ uid: run.uid, spec }, signal);
+  const stays = checkpoints.length > 0 && (run.spec.exact || (await missingFor(engineName(run.engine))) === undefined);
+  return stays ? { engine: run.engine, engineReason: 'the checkpoints of the run were made with it' } : undefined;
+}
+
+async function engineFor(view: RunView, programs: RunPrograms, signal: AbortSignal): Promise<ClaimedEngine> {
+  const settled = await settledEngine(view);
+  if (settled !== undefined) return settled;
+  const { uid, spec } = view.run;
+  // Only the engine of a spec that says AUTO is not settled.
+  const { engine, reason } = await programs.choose({ uid, spec: asResolved(spec!) }, signal);
   return { engine: engines.fromWord(engine), engineReason: hidePlaces(reason) };
 }
 

@@ -35,39 +35,57 @@ export interface ExactNumericsOptions {
   readonly onLeft: () => void;
 }
 
+interface Judged {
+  readonly fits: boolean;
+  /** For the log of this worker. */
+  readonly seen: object;
+  isTold: boolean;
+}
+
 /** Largest number of cached decisions. */
 const remembered = 1024;
 
 export class ExactNumerics {
   readonly #options: ExactNumericsOptions;
   /** By manifest of the newest checkpoint; neither its numerics nor this worker's can change. */
-  readonly #fits = new RecentMap<string, boolean>(remembered);
+  readonly #judged = new RecentMap<string, Judged>(remembered);
 
   constructor(options: ExactNumericsOptions) {
     this.#options = options;
   }
 
   /** Tells whether this worker's numerics allow it to claim the run for this engine. @throws errors of the store; the signal's reason */
-  async allow({ run, checkpoints }: RunView, engine: Engine, signal: AbortSignal): Promise<boolean> {
-    if (checkpoints[0] === undefined || run.spec?.exact !== true) return true;
+  async fits(view: RunView, engine: Engine, signal: AbortSignal): Promise<boolean> {
+    return (await this.#judge(view, engine, signal))?.fits ?? true;
+  }
+
+  /** The same for a run that may be claimed: if they do not, this is logged and counted. */
+  async allow(view: RunView, engine: Engine, signal: AbortSignal): Promise<boolean> {
+    const judged = await this.#judge(view, engine, signal);
+    if (judged === undefined || judged.fits) return true;
+    if (judged.isTold) return false;
+    judged.isTold = true;
+    this.#options.onLeft();
+    this.#options.logger.warn(judged.seen, 'an exact run waits for a worker with the numerics of its checkpoint');
+    return false;
+  }
+
+  async #judge({ run, checkpoints }: RunView, engine: Engine, signal: AbortSignal): Promise<Judged | undefined> {
+    if (checkpoints[0] === undefined || run.spec?.exact !== true) return undefined;
     const newest = manifestKeyOf(checkpoints[0].name, run.uid);
-    const known = this.#fits.get(newest);
+    const known = this.#judged.get(newest);
     if (known !== undefined) return known;
     const found = await newestNumerics(this.#options.store, checkpoints, run.uid, signal);
     // Without a readable checkpoint, the attempt itself reports what is wrong with the run.
-    if (found === undefined) return true;
+    if (found === undefined) return undefined;
     const planned = { uid: run.uid, spec: asResolved(run.spec), like: found.fingerprint };
     const here = await this.#options.programs.fingerprint(planned, engineName(engine)).then(fingerprintLine, (error) => {
       if (error instanceof ExecutorUnavailable) return error.message;
       throw error;
     });
-    const fits = here === found.fingerprint;
-    this.#fits.set(newest, fits);
-    if (!fits) {
-      this.#options.onLeft();
-      const seen = { run: run.name, checkpoint: found.checkpoint, wanted: found.fingerprint, found: here };
-      this.#options.logger.warn(seen, 'an exact run waits for a worker with the numerics of its checkpoint');
-    }
-    return fits;
+    const seen = { run: run.name, checkpoint: found.checkpoint, wanted: found.fingerprint, found: here };
+    const judged = { fits: here === found.fingerprint, seen, isTold: false };
+    this.#judged.set(newest, judged);
+    return judged;
   }
 }

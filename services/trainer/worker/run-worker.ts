@@ -10,25 +10,22 @@ import type { DataAccess } from '#training/prepared-batches.js';
 import { type Attempt, ClaimedWorker } from '#work/claimed-worker.js';
 import type { ProjectShares } from '#work/fair-share.js';
 import { processName } from '#work/instance.js';
-import { wantedOf } from '#work/wanted-of.js';
 import type { TrainerConfig } from '../config.js';
 import type { TrainerMetrics } from '../metrics.js';
 import type { EvaluatorClient, SchedulerClient } from '../peers.js';
 import { StartingPointGone, unpinFinetune } from '../run/finetune-pin.js';
 import { type EventBodyAt, heartbeatPrefix, openRunLog, placeOf, runName, runQueue, standingOf } from '../run/run-log.js';
 import { hasEnded, type RunView } from '../run/run-state.js';
-import { choosingMs, EngineChoices, engineName } from './engine-choices.js';
-import { EngineHere } from './engine-here.js';
-import { EvaluatorHere } from './evaluator-here.js';
-import { ExactNumerics } from './exact-numerics.js';
+import { choosingMs } from './engine-choices.js';
 import { FinetuneMismatch } from './finetune.js';
 import type { GroupAccess } from './group/group-steps.js';
 import { RunJoiner } from './group/join-run.js';
 import { Shortage } from './group/shortage.js';
-import { WorkersHere } from './group/workers-here.js';
+import { WantedHere } from './group/wanted-here.js';
 import { attemptRun, type RunOutcome } from './run-attempt.js';
 import { NonFiniteLoss } from './run-loop.js';
 import { RunPrograms } from './run-program.js';
+import { RunsHere } from './runs-here.js';
 import { TooManyUndecodable } from './undecodable.js';
 
 export interface WorkerDeps {
@@ -73,17 +70,12 @@ export type RunWorker = ClaimedWorker<EventBodyAt, RunView, RunOutcome>;
 export function createRunWorker(deps: WorkerDeps): RunWorker {
   const { store, config, metrics, logger } = deps;
   const programs = new RunPrograms();
-  const enginesHere = new EngineHere({ programs, logger, onLeft: () => metrics.leftWithoutEngine.inc() });
-  const numerics = new ExactNumerics({ programs, store, logger, onLeft: () => metrics.leftToOthers.inc() });
-  const engines = new EngineChoices(programs, logger);
-  const workersHere = new WorkersHere({ store, logger, available: collectivesAvailable });
-  const evaluatorHere = new EvaluatorHere({ store, logger, evaluator: deps.evaluator });
+  const onLeft = { engine: () => metrics.leftWithoutEngine.inc(), numerics: () => metrics.leftToOthers.inc() };
+  const here = new RunsHere({ store, programs, evaluator: deps.evaluator, logger, onLeft });
+  const wanted = new WantedHere({ store, could: (view, signal) => here.could(view, signal) });
   const shortage = new Shortage({
     hints: runQueue(store).hints,
-    wantedOf: async (entry, signal) => {
-      const view = await openRunLog(store, entry).refresh(signal);
-      return await wantedOf(view && standingOf(view), { store, heartbeatPrefix: heartbeatPrefix(entry) }, signal);
-    },
+    wantedOf: (entry, signal) => wanted.of(entry, signal),
     patienceMs: gatherTtls * config.leaseTtlMs,
   });
   const joiner = deps.group && runJoiner({ ...deps, group: deps.group }, programs, shortage);
@@ -101,24 +93,20 @@ export function createRunWorker(deps: WorkerDeps): RunWorker {
     standing: standingOf,
     place: placeOf,
     traceOf: ({ trace }) => spanOfRecord(trace),
-    mayClaim: async (entry, view, signal) => {
-      if (shortage.isShunned(view.run.uid)) return false;
-      if (!(await workersHere.allow(entry, view, signal)) || !(await evaluatorHere.allow(entry, view, signal))) return false;
-      const chosen = await engines.choose(view, signal);
-      return (await enginesHere.allow(view, engineName(chosen))) && (await numerics.allow(view, chosen, signal));
-    },
+    mayClaim: async (entry, view, signal) => !shortage.isShunned(view.run.uid) && (await here.allow(entry, view, signal)),
     mayClaimMs: choosingMs,
     claim: (view, worker, succeeds) => {
-      const claim = { attempt: view.run.attempt + 1, worker, succeeds, ...engines.of(view) };
+      const claim = { attempt: view.run.attempt + 1, worker, succeeds, ...here.choices.of(view) };
       return { body: { $case: 'claimed', value: claim } };
     },
     ...(joiner && {
       // A member may come to lead the run.
-      mayJoin: (view) => evaluatorHere.suffices(view) && joiner.mayJoin(view),
+      mayJoin: (view) => here.evaluator.suffices(view) && joiner.mayJoin(view),
+      mightJoin: ({ uid }) => joiner.mightJoin(uid),
       join: async (entry, view, membership, claim) => {
-        if (!evaluatorHere.suffices(view)) return false;
+        if (!here.evaluator.suffices(view)) return false;
         return await joiner.join(entry, view, membership, () => {
-          engines.keep(view);
+          here.choices.keep(view);
           return claim();
         });
       },

@@ -93,6 +93,11 @@ export class RunJoiner {
     return this.#takes(view) && this.#options.available().available;
   }
 
+  /** The same for a run whose log was not read. */
+  mightJoin(uid: string): boolean {
+    return !this.#options.shortage.isShunned(uid) && this.#options.available().available;
+  }
+
   /**
    * Joins the run if its leader takes more workers. @param claim claims the run at the view's fence and works on it; resolves to false if another worker was
    * faster @returns true when the membership has ended; false if there was none

@@ -64,3 +64,11 @@ test('a hint that is left over of another run, or a run that cannot be read, is 
   const { shortage } = shortageOf({ needs: [urgent, first, second] }, { urgent: 'none' });
   assert.match((await shortage.reasonToGiveBack(second, 100, signal))!, /comes before it/);
 });
+
+test('of more hints than one look reads, the next look goes on with the others', async () => {
+  const left = Array.from({ length: 40 }, (_, k) => hint(`left${k}`, 10 + k));
+  const wanted = Object.fromEntries(left.map(({ id }) => [id, 'none'] as const));
+  const { shortage } = shortageOf({ needs: [first], claims: [...left, second] }, wanted);
+  assert.equal(await shortage.reasonToGiveBack(first, 400, signal), undefined);
+  assert.match((await shortage.reasonToGiveBack(first, 400, signal))!, /other runs wait/);
+});

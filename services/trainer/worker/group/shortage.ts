@@ -16,13 +16,16 @@ import type { QueueEntry } from '#work/queue-index.js';
 /** Multiples of the patience: after which anything that waits counts, and for how long a run is shunned the first time, and at most. */
 const [untilAnything, firstShun, longestShun] = [4, 4, 32];
 const remembered = 1024;
-/** Number of runs that are read at a look to find out whether their hints hold. */
+/** Number of runs that are read at a look to find out whether their hints hold; the next look goes on with the others. */
 const mostRead = 32;
 
 export interface ShortageOptions {
   /** Reads what waits. */
   readonly hints: { list(signal: AbortSignal): Promise<Hints> };
-  /** What a run wants by its log and its owner: a hint may be left over of what it wanted before. */
+  /**
+   * What a run wants by its log and its owner: a hint may be left over of what it wanted before. `claim` only if this process could claim the run: to give its
+   * own run back for one that it leaves to others would help nobody.
+   */
   readonly wantedOf: (entry: QueueEntry, signal: AbortSignal) => Promise<HintKind | 'none'>;
   /** How long a leader waits for workers, in ms, before it looks whether others could use its own. */
   readonly patienceMs: number;
@@ -33,6 +36,8 @@ export interface ShortageOptions {
 export class Shortage {
   readonly #options: ShortageOptions;
   readonly #clock: () => number;
+  /** Where the next look begins, if there are more hints of a kind than one look reads. */
+  readonly #from = { need: 0, claim: 0 };
   readonly #shunned = new RecentMap<string, { readonly untilMs: number; readonly times: number }>(remembered);
 
   constructor(options: ShortageOptions) {
@@ -75,8 +80,10 @@ export class Shortage {
   }
 
   /** Whether one of the runs still wants what its hint says. One that cannot be read is no reason. */
-  async #anyIs(kind: HintKind, hints: readonly Hint[], signal: AbortSignal): Promise<boolean> {
-    for (const { project, id, uid } of hints.slice(0, mostRead)) {
+  async #anyIs(kind: 'need' | 'claim', hints: readonly Hint[], signal: AbortSignal): Promise<boolean> {
+    const from = hints.length > mostRead ? this.#from[kind] % hints.length : 0;
+    this.#from[kind] = from + mostRead;
+    for (const { project, id, uid } of [...hints.slice(from), ...hints.slice(0, from)].slice(0, mostRead)) {
       const wanted = await this.#options.wantedOf({ project, id, uid }, signal).catch(() => 'none');
       signal.throwIfAborted();
       if (wanted === kind) return true;

@@ -19,7 +19,12 @@ export class WorkersHere {
     this.#left = new LeftRuns(options);
   }
 
-  /** Tells whether as many workers as the run needs could train it together if this one led. If not, the run's status says what it waits for. */
+  /** Tells whether as many workers as the run needs could train it together if this one led. */
+  suffices({ run }: Pick<RunView, 'run'>): boolean {
+    return workersOf(run.spec ?? {}).min <= 1 || this.options.available().available;
+  }
+
+  /** Tells whether this worker may claim the run. If not, the run's status says what it waits for. */
   async allow(entry: QueueEntry, { run }: Pick<RunView, 'run'>, signal: AbortSignal): Promise<boolean> {
     const { min } = workersOf(run.spec ?? {});
     if (min <= 1) return true;
