@@ -139,8 +139,8 @@ export interface RunSpec {
     | DropSchedule
     | undefined;
   /**
-   * Epoch at which early drop ends or late drop begins, 0 to epochs. Default 0. With cutoff ADAPTIVE, the epoch at which the drop ends at the latest, 3 to
-   * epochs; default epochs.
+   * Epoch at which early drop ends or late drop begins, 0 to epochs. Default 0. With cutoff ADAPTIVE, the epoch at which the drop ends at the latest, at
+   * least cutoff_every + 2 and at most epochs; default epochs.
    */
   cutoffEpoch?:
     | number
