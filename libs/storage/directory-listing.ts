@@ -40,6 +40,7 @@ export async function* walkInKeyOrder(
 }
 
 const looksAhead = 16;
+
 /** Undefined if the file is gone. */
 function look(root: string, key: string): Promise<ListedObject | undefined> {
   // A listing that ends early never awaits it.

@@ -7,6 +7,7 @@ import { type ClientClass, connect, type TypedClient } from '#rpc/client.js';
 import { addressOf, type ServiceName } from '../addresses.js';
 import { callerOf } from '../caller.js';
 import type { Context } from '../context.js';
+import { anyNumber } from '../output/json.js';
 
 export interface SharedOptions {
   readonly project: string;
@@ -100,7 +101,3 @@ export function printUnreadable(unreadable: readonly UnreadableResource[], conte
 
 /** Prints a value as JSON. NaN and the infinities are text, as in protobuf's JSON, because JSON's numbers do not have them. */
 export const printJson = (context: Context, value: unknown): void => context.terminal.out(JSON.stringify(value, anyNumber, 2));
-
-/** A replacer for JSON.stringify, which would write null for NaN and the infinities: "NaN", "Infinity", "-Infinity". */
-export const anyNumber = (_key: string, value: unknown): unknown =>
-  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;

@@ -5,8 +5,8 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ReportData } from '#client/report-data.js';
 import { invalid } from '#errors/errors.js';
-import { anyNumber } from '../commands/shared-options.js';
 import { CommandError } from '../exit-codes.js';
+import { anyNumber } from '../output/json.js';
 
 /** Seen from the sources, and from compiled code in dist/services/cli/report. */
 const places = ['../../gateway/console/report/dist/report.html', '../../../../services/gateway/console/report/dist/report.html'];

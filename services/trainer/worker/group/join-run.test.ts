@@ -1,13 +1,12 @@
 /** When a worker helps with a run, and what it does when the leader is lost. What it does as a member is a fake here. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { FailedPrecondition } from '#errors/errors.js';
 import { ClaimedRecord, CreatedRecord, Run, RunState } from '#protocol/dropstream/v1/trainer.js';
 import { heartbeatKey } from '#storage/lease.js';
 import { silentLogger } from '#telemetry/logger.js';
 import { freshDirectoryStore } from '../../../../test/support/fresh-store.js';
+import { freePort } from '../../../../test/support/tool.js';
 import { heartbeatPrefix, openRunLog, runName } from '../../run/run-log.js';
 import type { Helper } from './helper.js';
 import type { Inheritance } from './inheritance.js';
@@ -16,16 +15,6 @@ import type { MembershipEnd } from './membership.js';
 
 const { store } = await freshDirectoryStore();
 let runs = 0;
-
-/** Where nobody listens. */
-async function nowhere(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  server.close();
-  await once(server, 'close');
-  return address;
-}
 
 /** A run whose leader takes members, and a worker for which every membership ends like this. */
 async function joining(help: () => Promise<MembershipEnd>) {
@@ -37,7 +26,7 @@ async function joining(help: () => Promise<MembershipEnd>) {
   await log.append((now) => (now ? undefined : { body: { $case: 'created', value: created } }));
   const claimed = ClaimedRecord.fromPartial({ attempt: 1, worker: 'leader' });
   const view = (await log.append(() => ({ body: { $case: 'claimed', value: claimed } })))!;
-  const offer = { owner: 'leader', beat: 1, group: { address: await nowhere(), members: 2, wants: 1 } };
+  const offer = { owner: 'leader', beat: 1, group: { address: `127.0.0.1:${await freePort()}`, members: 2, wants: 1 } };
   await store.put(heartbeatKey(heartbeatPrefix(entry), view.fence), Buffer.from(JSON.stringify(offer)));
   const done: string[] = [];
   const helper = {

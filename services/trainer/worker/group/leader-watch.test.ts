@@ -7,6 +7,7 @@ import { heartbeatKey } from '#storage/lease.js';
 import { LogDamaged } from '#storage/log-record.js';
 import { freshDirectoryStore } from '../../../../test/support/fresh-store.js';
 import { notedStore } from '../../../../test/support/noted-store.js';
+import { freePort } from '../../../../test/support/tool.js';
 import { isRefused, type LeaderWatchOptions, leaderState } from './leader-watch.js';
 
 const { store } = await freshDirectoryStore();
@@ -21,14 +22,7 @@ async function silentLeader(t: TestContext): Promise<string> {
 }
 
 /** Where a process listened that has ended. */
-async function endedLeader(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  server.close();
-  await once(server, 'close');
-  return address;
-}
+const endedLeader = async (): Promise<string> => `127.0.0.1:${await freePort()}`;
 
 const watched = (heartbeatPrefix: string, address: string, ttlMs: number, part: Partial<LeaderWatchOptions> = {}) => ({
   ...{ store, heartbeatPrefix, fence: 3, address, ttlMs, signal, claim: async () => ({ fence: 3, sequence: 7 }) },
