@@ -267,6 +267,34 @@ test('a newcomer beside unread streams gets the place of the one that was not re
   );
 });
 
+test('who has just come does not wait for work that those who came long before it used up', async () => {
+  let now = 0;
+  const admission = admissionOf({ turns: 4, clock: () => now });
+  const read = async (times: number) => {
+    for (let i = 0; i < times; i++) await readOnce(admission, 'honest');
+  };
+  await read(1);
+  askWithoutReading(admission, 30);
+  await new Promise((resolve) => setImmediate(resolve));
+  admission.look();
+  now += UNREAD_MS;
+  // The work of 40 of their batches: one of those that have waited long enters for it.
+  await read(400);
+  const entering = async (key: string) => {
+    const enters = admission.enter(by('host', key), needs(10), never);
+    return { enters: async () => await settled(enters) };
+  };
+  const first = await entering('first');
+  assert.equal(await first.enters(), true);
+  now += UNREAD_MS / 3;
+  const second = await entering('second');
+  await read(99);
+  assert.equal(await second.enters(), false, 'too little was read since the first one came');
+  await read(1);
+  admission.look();
+  assert.equal(await second.enters(), true);
+});
+
 test('a full queue drops the newest call of the longest queue, so that it does not shut others out', async () => {
   const admission = admissionOf({ maxWaiting: 20 });
   const held = await admission.enter(by('other'), needs(100), never);

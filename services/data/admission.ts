@@ -116,6 +116,7 @@ export class Admission {
       let entered = false;
       const waiter = {
         needs,
+        since: this.#clock(),
         refuse: leave,
         enter: (call: HeldCall) => {
           entered = true;
@@ -309,14 +310,19 @@ export class Admission {
       }
     reading.sort((a, b) => a.time - b.time);
     for (const share of [...reading, ...newcomers.reverse()]) {
-      const { needs } = share.waiting[0]!;
+      const { needs, since } = share.waiting[0]!;
       for (let ended = false; ; ended = true) {
         if (ended && this.#mayAsk(share) && this.#memory.fits(share, needs)) return share;
         const own = this.#memory.fitsAll(needs);
         if (this.#memory.giveUpAhead((holder) => !holder.reads && (!own || holder.caller === share.caller))) continue;
         const victim = this.#memory.longestUnread(own ? share.caller : undefined);
-        if (!victim || (!share.reads && !ended && !this.#mayRisk(victim.share.caller.newcomers, victim.share.caller, needs))) break;
-        if (!share.reads) victim.share.caller.newcomers.take(now);
+        if (!victim) break;
+        const { caller } = victim.share;
+        if (!share.reads) {
+          const risk = now - since < UNREAD_MS ? caller.arrivals : caller.newcomers;
+          if (!ended && !this.#mayRisk(risk, caller, needs)) break;
+          risk.take(now);
+        }
         const error = new BoundReached('unread', 'nothing is taken from this one while others wait', `${UNREAD_MS} ms`, RETRY_MS);
         victim.outgoing?.stop(error);
         victim.release();
@@ -333,7 +339,7 @@ export class Admission {
     const own = Math.max(share.time, caller.now);
     caller.now = own;
     share.time = own + needs.cost;
-    if (share.reads) for (const risk of [caller.retries, caller.newcomers]) risk.read(needs.cost);
+    if (share.reads) for (const risk of [caller.retries, caller.arrivals, caller.newcomers]) risk.read(needs.cost);
     else if (share.failed) caller.retries.take(this.#clock());
     let held = true;
     const call: HeldCall = {

@@ -21,6 +21,8 @@ export interface Needs {
 
 export interface Waiter {
   readonly needs: Needs;
+  /** When it began to wait: milliseconds of the clock of the admission. */
+  readonly since: number;
   readonly enter: (call: HeldCall) => void;
   readonly refuse: (error: Error) => void;
 }
@@ -88,8 +90,10 @@ export class Caller {
   /** Bytes held by its sub-shares that do not read. */
   unread = 0;
   waiting = 0;
-  /** Work for shares that have not read before, and, more often, for those that nobody knows yet. */
+  /** Work for shares that have not read before. */
   readonly retries = new Risk({ everyMs: UNREAD_MS, everyWork: 20 });
+  /** Work for shares that nobody knows yet: for those that have just come, so that they need not wait for those that came long before them. */
+  readonly arrivals = new Risk({ everyMs: UNREAD_MS / 3, everyWork: 10 });
   readonly newcomers = new Risk({ everyMs: UNREAD_MS / 3, everyWork: 40 });
   readonly shares = new Map<string, SubShare>();
 

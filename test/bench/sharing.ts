@@ -61,7 +61,7 @@ async function bench(streams: number, connections: number, seconds: number): Pro
       return { second: (1000 * images) / (performance.now() - begun), cpuSecond: images / (cpuSeconds(data.process.pid!) - cpu) };
     };
     const honest = newClient();
-    await rate(honest);
+    const aloneFirst = await rate(honest);
     const alone = await rate(honest);
     const stop = new AbortController();
     ends.push(() => stop.abort());
@@ -84,7 +84,9 @@ async function bench(streams: number, connections: number, seconds: number): Pro
     }
     const first = await rate(honest);
     const later = await rate(honest);
-    const newcomer = await rate(newClient());
+    const newcomer = newClient();
+    const newcomerFirst = await rate(newcomer);
+    const newcomerLater = await rate(newcomer);
     stop.abort();
     await delay(1000);
     const after = await rate(honest);
@@ -94,7 +96,9 @@ async function bench(streams: number, connections: number, seconds: number): Pro
       imagesPerCpuSecond: Math.round(cpuSecond),
       cpuShare: Math.round((1000 * cpuSecond) / alone.cpuSecond) / 1000,
     });
-    const rows = Object.fromEntries(Object.entries({ alone, first, later, newcomer, after }).map(([when, value]) => [when, row(value)]));
+    const rows = Object.fromEntries(
+      Object.entries({ aloneFirst, alone, first, later, newcomerFirst, newcomerLater, after }).map(([when, value]) => [when, row(value)]),
+    );
     return { streams, connections, seconds, ...rows, unread: answers };
   } finally {
     for (const end of ends.reverse()) await end();
