@@ -7,7 +7,7 @@ import { useWidth } from '../widgets/use-width.js';
 import { plotOptions } from './options.js';
 import type { Band } from './overlays.js';
 import { type Line, plotData } from './plot-data.js';
-import { chartTheme, LINE_COLORS, themeChanges } from './theme.js';
+import { chartTheme, colorClass, themeChanges } from './theme.js';
 import { panned, type Window, zoomed } from './window.js';
 
 export interface ChartProps {
@@ -132,7 +132,7 @@ function tellValues(u: uPlot, { lines, format, formatX, xName, marks = [] }: Cha
     const value = at === undefined ? nearest(values, values.length - 1) : (values[idx!] ?? nearest(values, idx!));
     if (value === null || value === undefined) return [];
     const item = document.createElement('span');
-    item.className = `value line-${(color % LINE_COLORS) + 1}`;
+    item.className = `value ${colorClass(color)}`;
     item.textContent = `${lines.filter((line) => !line.faint).length > 1 ? `${label} ` : ''}${format(value)}`;
     return [item];
   });

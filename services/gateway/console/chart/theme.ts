@@ -50,4 +50,14 @@ export function chartTheme(): ChartTheme {
 }
 
 /** The dash of the k-th line: a second way to tell lines apart. */
-export const dashOf = (k: number): number[] => [[], [7, 4], [2, 3], [9, 3, 2, 3]][Math.floor(k / LINE_COLORS) % 4]!;
+export const dashOf = (k: number): number[] => dashes[dashNumber(k)]!;
+
+/** The classes dash-1 to dash-3 of legends look like these. */
+const dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+const dashNumber = (k: number): number => Math.floor(k / LINE_COLORS) % dashes.length;
+
+/** The class of a line's colour. */
+export const colorClass = (k: number): string => `line-${(k % LINE_COLORS) + 1}`;
+
+/** The classes of a line's sign in a legend: its colour, and its dash where there are more lines than colours. */
+export const signClass = (k: number): string => `sign-line ${colorClass(k)} dash-${dashNumber(k)}`;

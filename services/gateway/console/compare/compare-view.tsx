@@ -6,7 +6,7 @@ import { num } from '../api/json.js';
 import { link } from '../app/route.js';
 import { Chart } from '../chart/chart.js';
 import { fullWindow } from '../chart/plot-data.js';
-import { LINE_COLORS } from '../chart/theme.js';
+import { signClass } from '../chart/theme.js';
 import type { Window } from '../chart/window.js';
 import { count, significant } from '../format/numbers.js';
 import { stateWord } from '../format/words.js';
@@ -55,9 +55,7 @@ export function CompareView({ compared, version }: Props) {
       <ul class="legend runs-legend">
         {ready.map(({ name, run }, k) => (
           <li key={name}>
-            <i
-              class={`sign-line line-${((grouped ? bySeed.findIndex((group) => group.includes(k)) : k) % LINE_COLORS) + 1} dash-${Math.floor(k / LINE_COLORS)}`}
-            />
+            <i class={signClass(groups.findIndex((group) => group.includes(k)))} />
             <a href={link(name)}>{labelOf(name)}</a> <StateMark state={stateWord(run.state)} />
             <span class="muted">{run.bestTop1 === undefined ? '' : `best ${run.bestTop1.toFixed(2)} %`}</span>
           </li>

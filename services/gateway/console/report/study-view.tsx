@@ -4,7 +4,7 @@ import type { ReportChart, ReportLine, ReportStudy, ReportTable } from '#client/
 import { num } from '../api/json.js';
 import { Chart } from '../chart/chart.js';
 import { fullWindow, type Line } from '../chart/plot-data.js';
-import { LINE_COLORS } from '../chart/theme.js';
+import { signClass } from '../chart/theme.js';
 import type { Window } from '../chart/window.js';
 import { significant } from '../format/numbers.js';
 
@@ -23,7 +23,7 @@ export function StudyView({ study: { notes, charts, sections } }: { readonly stu
       <ul class="legend runs-legend">
         {arms.map((arm, k) => (
           <li key={arm}>
-            <i class={`sign-line line-${(k % LINE_COLORS) + 1} dash-${Math.floor(k / LINE_COLORS)}`} /> {arm}
+            <i class={signClass(k)} /> {arm}
           </li>
         ))}
       </ul>

@@ -1,15 +1,6 @@
 /** Links to the dashboards in Grafana, where the gateway was told where that is. */
 import { useCall } from '../api/use-call.js';
-
-/** Those of deploy/grafana/dashboards, by their uids. */
-const dashboards = [
-  ['dropstream-overview', 'Overview'],
-  ['dropstream-run', 'Runs'],
-  ['dropstream-data-path', 'Data path'],
-  ['dropstream-store', 'Store'],
-  ['dropstream-grpc', 'gRPC'],
-  ['dropstream-scaling', 'Scaling'],
-] as const;
+import { dashboards } from './dashboard-list.js';
 
 export function Dashboards() {
   const { data } = useCall(readGrafana, []);
