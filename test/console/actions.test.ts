@@ -138,7 +138,7 @@ shown(
     assert.match(await refusal(page, () => button(page, 'Delete').click(), 'Delete the schedule'), refused);
     await open(page, 'new-run?like=base');
     await page.getByRole('alert').waitFor();
-    assert.equal(await button(page, 'Start the run').isDisabled(), true);
+    await until('a button that cannot be pressed', async () => await button(page, 'Start the run').isDisabled(), patience);
   },
   viewer,
 );

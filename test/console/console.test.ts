@@ -143,9 +143,9 @@ shown('charts share their zoom, by mouse and by keyboard', async (page) => {
     .waitFor();
   await page.keyboard.press('+');
   const reset = button(page, 'Show everything');
-  assert.equal(await reset.isEnabled(), true);
+  await until('a zoom by the keyboard', async () => await reset.isEnabled(), patience);
   await page.keyboard.press('0');
-  assert.equal(await reset.isDisabled(), true);
+  await until('the whole curve', async () => await reset.isDisabled(), patience);
   const box = (await plot.boundingBox())!;
   await page.mouse.move(box.x + 120, box.y + 50);
   await page.mouse.down();
@@ -184,7 +184,8 @@ shown('a schedule is stored, revised under the pointer and by keys, and deleted'
   await button(page, 'Store a new revision').click();
   await text(page, /Revision 2: dropout from 0.105/);
   await page.getByLabel('When').selectOption('late');
-  assert.equal(await page.locator('label', { hasText: /^How/ }).locator('select').isDisabled(), true);
+  const how = page.locator('label', { hasText: /^How/ }).locator('select');
+  await until('only one way to end', async () => await how.isDisabled(), patience);
   await button(page, 'Undo changes').click();
   await button(page, 'Delete').click();
   await button(page, 'Delete the schedule').click();

@@ -10,6 +10,7 @@ import { reportPage } from '../../services/cli/report/report-file.js';
 import { accessibilityProblems, browserTests, openPage, type PageOptions } from '../support/browser.js';
 import { type ConsoleSystem, startConsoleSystem } from '../support/console.js';
 import { runCommandLine } from '../support/run-command-line.js';
+import { until } from '../support/until.js';
 
 let system: ConsoleSystem;
 let folder: string | undefined;
@@ -62,14 +63,15 @@ inBrowser('a report of one run has the views of the console, and fetches nothing
   await page.getByRole('heading', { name: 'A <first> look', level: 1 }).waitFor();
   await page.getByRole('heading', { name: 'early', level: 2 }).waitFor();
   for (const title of ['Training loss', 'Drop rate', 'Learning rate', 'Top-1 of checkpoints'])
-    assert.match((await page.locator('.chart', { hasText: title }).locator('.chart-values').textContent()) ?? '', /\d/, title);
+    await page.locator('.chart', { hasText: title }).locator('.chart-values', { hasText: /\d/ }).waitFor();
   await page.getByText('The training is complete.').waitFor();
   await page.getByRole('heading', { name: 'Accuracy by class' }).waitFor();
   await page.getByRole('rowheader', { name: 'drop_mode' }).waitFor();
   assert.equal(await page.getByRole('button', { name: 'Use' }).count(), 0, 'a file cannot evaluate anything');
   await page.getByRole('group', { name: 'Chart: Training loss' }).focus();
   await page.keyboard.press('+');
-  assert.equal(await page.getByRole('button', { name: 'Show everything' }).isEnabled(), true);
+  const reset = page.getByRole('button', { name: 'Show everything' });
+  await until('a zoom by the keyboard', async () => await reset.isEnabled(), { looks: 100, pauseMs: 100 });
   await page.getByLabel('Values').selectOption('epoch');
   assert.deepEqual(faults(), []);
   await page.close();
@@ -143,7 +145,7 @@ inBrowser("a study's page has a line and a row for each arm, and fetches nothing
     await page.getByRole('heading', { name: 'Study modes', level: 1 }).waitFor();
     const chart = page.locator('.chart', { hasText: 'train_loss' });
     await chart.locator('canvas').waitFor();
-    assert.match((await chart.locator('.chart-values').textContent()) ?? '', /early [\d.]+.*late [\d.]+/);
+    await chart.locator('.chart-values', { hasText: /early [\d.]+.*late [\d.]+/ }).waitFor();
     await page
       .getByRole('row', { name: /^late − early/ })
       .first()

@@ -1,5 +1,5 @@
 /** Asks before something that cannot be taken back. */
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { store, useStore } from './store.js';
 
 interface Question {
@@ -22,7 +22,8 @@ export const confirm = (asked: Omit<Question, 'answer'>): Promise<boolean> =>
 export function ConfirmDialog() {
   const asked = useStore(question);
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the next frame, so that no key comes in between.
+  useLayoutEffect(() => {
     if (asked !== undefined && !dialog.current?.open) dialog.current?.showModal();
     if (asked === undefined) dialog.current?.close();
   }, [asked]);
