@@ -13,6 +13,7 @@ export const suites = {
     'libs/engine/golden-models-full.test.ts',
     'libs/engine/golden-models.test.ts',
     'libs/engine/gradient-rules.test.ts',
+    'libs/engine/trajectory.test.ts',
     'libs/native/kernels.test.ts',
     'test/interchange/',
     'test/parity/',
@@ -20,6 +21,7 @@ export const suites = {
   ],
   // Equal bits for any number of threads and replicas, and after any kill; a large model that keeps its claim.
   determinism: [
+    'libs/engine/leaves.test.ts',
     'services/trainer/large-model.test.ts',
     'services/trainer/resume.test.ts',
     'test/chaos/sigkill.test.ts',

@@ -10,7 +10,7 @@ import { root } from './test-suites.mjs';
 const env = { DROPSTREAM_GPU: 'llvmpipe', DROPSTREAM_GPU_TUNING: 'none', ...process.env, DROPSTREAM_TESTED_EXECUTORS: 'webgpu' };
 const fixtures = join(process.env.DROPSTREAM_SHARED ?? join(root, '..', 'shared'), 'fixtures');
 
-/** Tests of all executors, which test:core runs on the others. */
+/** Tests of all executors, which other suites run on the others. */
 const shared = ['leaves', 'loss', 'optimizer', 'program'].map((name) => `libs/engine/${name}.test`);
 
 function run(...args) {

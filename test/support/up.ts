@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
-import { cliPath, sourceFlags } from './processes.js';
+import { cliFlags, cliPath } from './processes.js';
 
 export interface UpService {
   readonly name: string;
@@ -22,7 +22,7 @@ export interface Up {
 /** Starts everything in `home` and waits for the addresses. Ends with the test. */
 export async function startUp(t: TestContext, home: string, argv: string[], env: Record<string, string> = {}): Promise<Up> {
   const child = fork(cliPath, ['up', '--json', ...argv], {
-    execArgv: sourceFlags,
+    execArgv: [...cliFlags],
     cwd: home,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, NODE_TEST_CONTEXT: '', ...env },

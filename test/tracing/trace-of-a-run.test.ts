@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { type CollectedSpan, type Collector, collectorTool, startCollector } from '../support/collector.js';
-import { cliPath, sourceFlags, startService } from '../support/processes.js';
+import { cliFlags, cliPath, startService } from '../support/processes.js';
 import { writeImageFolder } from '../support/sample-datasets.js';
 
 const tool = await collectorTool();
@@ -135,5 +135,5 @@ function descends(span: CollectedSpan, from: CollectedSpan, byId: ReadonlyMap<st
 /** Runs `dropstream …` as a process. @returns its output @throws if it fails */
 async function command(argv: string[], env: Record<string, string>): Promise<string> {
   const options = { env: { ...process.env, NODE_TEST_CONTEXT: '', ...env }, timeout: 120_000 };
-  return (await promisify(execFile)(process.execPath, [...sourceFlags, cliPath, ...argv], options)).stdout;
+  return (await promisify(execFile)(process.execPath, [...cliFlags, cliPath, ...argv], options)).stdout;
 }
