@@ -2,7 +2,7 @@
 // scripts/test-suites.mjs, all of them, or those whose path contains an argument.
 // Closes with what was skipped and why, then one line of counts. With CI=true a skip that scripts/expected-skips.mjs does not allow fails the run.
 // Services that tests start as processes are those of dist/ if it was built after the last change of the sources (`npm ci` and `npm run build` do),
-// because they start twice as fast; else the sources.
+// because they start twice as fast; else the sources. DROPSTREAM_TESTED=built or =sources says which.
 // DROPSTREAM_TEST_COUNTS names a file that gets the counts as one more line of JSON.
 import { spawn } from 'node:child_process';
 import { appendFileSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -42,8 +42,8 @@ function isBuilt() {
 const files = chosenFiles();
 if (files.length === 0) fail(`no test file matches ${process.argv.slice(2).join(', ')}`);
 
-const tested = isBuilt() ? 'built' : 'sources';
-console.log(`services that tests start: ${tested === 'built' ? 'dist/' : 'the sources, because dist/ is older'}`);
+const tested = process.env.DROPSTREAM_TESTED ?? (isBuilt() ? 'built' : 'sources');
+console.log(`services that tests start: ${tested === 'built' ? 'those of dist/' : 'the sources'}`);
 const summary = join(tmpdir(), `dropstream-tests-${process.pid}.json`);
 const runner = spawn(
   process.execPath,
@@ -63,7 +63,7 @@ const runner = spawn(
   {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { DROPSTREAM_GPU_TUNING: 'none', DROPSTREAM_TESTED: tested, ...process.env, NODE_ENV: 'test' },
+    env: { DROPSTREAM_GPU_TUNING: 'none', ...process.env, DROPSTREAM_TESTED: tested, NODE_ENV: 'test' },
   },
 );
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal));
