@@ -8,7 +8,7 @@ import { makeWorkspace, type Workspace } from '../support/training.js';
 import type { Calm } from './check-run.js';
 import { Damage } from './damage.js';
 import { type FaultKind, faultKinds, faultPlan } from './fault-plan.js';
-import { stormGroups } from './groups/main-groups.js';
+import { SMALL_MODEL, stormGroups } from './groups/main-groups.js';
 import { Lanes } from './lanes.js';
 import { type KillsReport, quietKills } from './quiet-kills.js';
 import { late, recoveryTimes, unproven } from './report.js';
@@ -41,7 +41,8 @@ took to go on as JSON. Ends with 1 where a check fails.
   --keep        leaves the logs of all processes and the events of all runs where they are; otherwise only a failure does
   --no-storm    only kills in fair weather, for their times
   --groups      instead, runs that several workers compute, while workers join, leave, are killed, frozen and, as root, cut off; one storm for each seed,
-                with 8 leaves and with 13`;
+                with 8 leaves and with 13
+  --model NAME  of the runs of --groups; default ${SMALL_MODEL}`;
 
 const { values } = parseArgs({
   options: {
@@ -53,6 +54,7 @@ const { values } = parseArgs({
     keep: { type: 'boolean', default: false },
     'no-storm': { type: 'boolean', default: false },
     groups: { type: 'boolean', default: false },
+    model: { type: 'string', default: SMALL_MODEL },
     help: { type: 'boolean', default: false },
   },
 });
@@ -87,7 +89,7 @@ const say = (text: string): void =>
   console.error(`${new Date().toISOString().slice(11, 23)} ${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}`);
 
 if (values.groups) {
-  const wrong = await stormGroups(seeds, say);
+  const wrong = await stormGroups(seeds, values.model, say);
   console.log(JSON.stringify({ wrong }));
   process.exit(wrong.length > 0 ? 1 : 0);
 }

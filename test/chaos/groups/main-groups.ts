@@ -9,7 +9,7 @@ import { openNetworks } from './networks.js';
 
 /** Faults of one storm. */
 const FAULTS = 8;
-const BATCH = 4;
+export const SMALL_MODEL = 'vit_nano_p7';
 
 /** What changes bits, with 8 and with 13 leaves: drop path and dropout exclude each other. */
 const variants: readonly { readonly name: string; readonly part: Partial<RunSpec> }[] = [
@@ -17,15 +17,16 @@ const variants: readonly { readonly name: string; readonly part: Partial<RunSpec
   { name: '13-leaves-dropout', part: { updateFreq: 13, dropout: 0.1, epochs: 120 } },
 ];
 
-/** @returns what is wrong */
-export async function stormGroups(seeds: readonly number[], say: (text: string) => void): Promise<readonly string[]> {
+/** @param model a small one has four images a leaf, any other two. @returns what is wrong */
+export async function stormGroups(seeds: readonly number[], model: string, say: (text: string) => void): Promise<readonly string[]> {
+  const batch = model === SMALL_MODEL ? 4 : 2;
   const found = collectivesAvailable();
   if (!found.available) throw new Error(`several workers cannot train one run here: ${found.reason}`);
   const networks = await openNetworks(PLACES);
   const ends: (() => Promise<unknown>)[] = [() => networks.close()];
   const wrong: string[] = [];
   try {
-    const services = await TrainingServices.open({ train: 6 * 8 * BATCH, test: 20 });
+    const services = await TrainingServices.open({ train: 6 * 8 * batch, test: 20 });
     ends.unshift(() => services.close());
     const remote = networks.canCut ? ['--host', networks.host, '--allow-remote', '--allow-anonymous'] : [];
     const { address } = await services.dataReplica(0, remote);
@@ -36,7 +37,8 @@ export async function stormGroups(seeds: readonly number[], say: (text: string) 
       const spec = services.spec({
         ...{
           precision: Precision.BF16,
-          batchSize: BATCH,
+          model,
+          batchSize: batch,
           mixup: 0.8,
           modelEma: true,
           modelEmaDecay: 0.9,
