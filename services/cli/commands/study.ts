@@ -9,6 +9,7 @@ import { tableLines } from '../output/table.js';
 import { checkFolderOf, type FillReport, reportPage, writeReportFile } from '../report/report-file.js';
 import { type CreateOptions, createStudy } from '../study/create-study.js';
 import { type EvaluateStudyOptions, evaluateStudy } from '../study/evaluate-study.js';
+import { lineNotes, readLines, type StudyLine } from '../study/lines-file.js';
 import { measureStudy } from '../study/measure-study.js';
 import { armColumns, comparisonColumns } from '../study/report-tables.js';
 import { readStudy, type Study } from '../study/study-file.js';
@@ -21,6 +22,7 @@ interface ReportFlags extends SharedOptions {
   readonly baseline?: string;
   readonly anyFingerprint?: boolean;
   readonly page?: string;
+  readonly lines?: string;
 }
 
 export function addStudyCommand(program: Command, context: Context): void {
@@ -56,6 +58,7 @@ export function addStudyCommand(program: Command, context: Context): void {
       '--any-fingerprint',
       'compare runs with different fingerprints, too: they are of different processors, engines, builds or shapes',
     )
+    .option('--lines <file>', 'read the runs from the lines of `study evaluate --lines` instead of asking the services')
     .option('--page <file>', 'write the report with its charts as one HTML page, with the views of the console')
     .action((given: string, options: ReportFlags) => showReport(given, options, context));
 
@@ -68,6 +71,10 @@ export function addStudyCommand(program: Command, context: Context): void {
     ['trainer', 'evaluator'],
   )
     .option('--detach', 'create the evaluations and exit; do not wait for them')
+    .option(
+      '--lines <file>',
+      'append one line of JSON for each run that is evaluated and has none in the file yet, for `study report --lines`',
+    )
     .action(async (given: string, options: EvaluateStudyOptions) => evaluateStudy((await studyOf(given, context)).name, options, context));
 }
 
@@ -146,19 +153,28 @@ async function showReport(given: string, options: ReportFlags, context: Context)
   const { name, arms, baseline: ofFile } = await studyOf(given, context);
   const baseline = options.baseline ?? ofFile ?? '';
   const page = options.page === undefined ? undefined : await pageToWrite(resolve(context.cwd, options.page));
-  const measured = await measureStudy(name, options, context);
+  const lines = options.lines === undefined ? undefined : await linesOf(name, resolve(context.cwd, options.lines));
+  const measured = lines ?? (await measureStudy(name, options, context));
   if (options.baseline !== undefined && !measured.some(({ arm }) => arm === baseline)) throw new NotFound('arm', baseline);
-  const report = reportOf(name, measured, {
+  const compared = reportOf(name, measured, {
     baseline,
     anyFingerprint: options.anyFingerprint ?? false,
     ...(arms && { arms: arms.map((arm) => arm.name) }),
   });
+  const report = { ...compared, notes: [...compared.notes, ...lineNotes(lines ?? [])] };
   if (page !== undefined) {
     await writeReportFile('page', page.path, page.fill(studyPage(report, new Date().toISOString())));
     context.terminal.err(`wrote ${page.path}`);
   }
   if (options.json) printJson(context, report);
   else printReport(report, context);
+}
+
+/** @throws NotFound if the file has none of this study */
+async function linesOf(study: string, path: string): Promise<StudyLine[]> {
+  const lines = (await readLines('lines', path)).filter((line) => line.study === study);
+  if (lines.length === 0) throw new NotFound('study', study, { why: `${path} has no line of it` });
+  return lines;
 }
 
 /** What would keep the page from being written is said before the runs are measured, which takes long. */

@@ -1,10 +1,13 @@
 /** The loss of a study's runs on their training images: asked for once, taken up by the report, and made again after a failure. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { EvaluationState } from '#protocol/dropstream/v1/evaluator.js';
 import { runCommandLine } from '../../../test/support/run-command-line.js';
 import { type Evaluator, follow, type Trainer, TrainingServices } from '../../../test/support/training-services.js';
 import { exitCodes } from '../exit-codes.js';
+import type { StudyLine } from './lines-file.js';
 
 let services: TrainingServices;
 let trainer: Trainer;
@@ -80,6 +83,47 @@ test('every run with a checkpoint is evaluated once, and the report has its loss
     assert.equal(mean, of.result!.weights!.loss);
   }
   assert.deepEqual(final.arms.map(({ arm }) => arm).sort(), ['drop', 'none']);
+});
+
+test('the lines of a study are written once, and give its report without any service', { timeout: 120_000 }, async () => {
+  const file = join(services.folder, 'lines.jsonl');
+  const first = await evaluate('--lines', file);
+  assert.equal(first.code, 0, first.err);
+  assert.match(first.err, /lines\.jsonl has 2 lines, 2 of them new/);
+  const text = await readFile(file, 'utf8');
+  const lines = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as StudyLine);
+  assert.deepEqual(lines.map(({ study, arm, seed, spec }) => [study, arm, seed, (spec as { dropout?: number }).dropout]).sort(), [
+    ['s', 'drop', '1', 0.3],
+    ['s', 'none', '1', 0],
+  ]);
+  for (const { last, fingerprint, version } of lines) {
+    assert.ok(last.final_train_loss! > 0 && last.train_loss! > 0);
+    assert.notEqual(fingerprint, '');
+    assert.match(version, /^\d+\.\d+\.\d+/);
+  }
+  assert.equal((await evaluate('--lines', file)).code, 0);
+  assert.equal(await readFile(file, 'utf8'), text);
+
+  const live = await study('report', '--evaluator', addresses.evaluator, '--json', '--any-fingerprint');
+  const stored = await runCommandLine(['study', 'report', 's', '--lines', file, '--json', '--any-fingerprint'], {
+    env: {},
+    cwd: services.folder,
+  });
+  assert.equal(stored.code, 0, stored.err);
+  const finals = finalIn(live.out)!;
+  assert.deepEqual(finalIn(stored.out), finals);
+  assert.deepEqual(
+    finals.arms.map(({ arm, mean }) => [arm, mean]).sort(),
+    lines.map(({ arm, last }) => [arm, last.final_train_loss]).sort(),
+  );
+
+  const other = await runCommandLine(['study', 'report', 'other', '--lines', file], { env: {}, cwd: services.folder });
+  assert.equal(other.code, exitCodes.notFound, other.err);
+  const detached = await evaluate('--lines', file, '--detach');
+  assert.equal(detached.code, exitCodes.usage, detached.err);
 });
 
 test('an evaluation without a result is made again, and without an evaluator the report says what it lacks', {

@@ -1,17 +1,21 @@
 /** `dropstream study evaluate`: the loss without dropout and augmentation on the training images, of every run of a study that has succeeded. */
+import { resolve } from 'node:path';
 import { evaluationStates } from '#client/evaluation-states.js';
-import { NotFound } from '#errors/errors.js';
+import { invalid, NotFound } from '#errors/errors.js';
 import { EvaluationState, EvaluatorServiceClient } from '#protocol/dropstream/v1/evaluator.js';
 import { type Run, RunState, TrainerServiceClient } from '#protocol/dropstream/v1/trainer.js';
 import { projectName, type SharedOptions, shortName, withClient } from '../commands/shared-options.js';
 import type { Context } from '../context.js';
 import { CommandError } from '../exit-codes.js';
 import { bar, count } from '../output/numbers.js';
+import { checkFolderOf } from '../report/report-file.js';
+import { addLines } from './add-lines.js';
 import { askForFinal, canBeEvaluated } from './final-evaluations.js';
 import { runsWithLabel } from './study-runs.js';
 
 export interface EvaluateStudyOptions extends SharedOptions {
   readonly detach?: boolean;
+  readonly lines?: string;
 }
 
 const isOpen = ({ state }: Run): boolean => state < RunState.SUCCEEDED;
@@ -20,6 +24,10 @@ const isOpen = ({ state }: Run): boolean => state < RunState.SUCCEEDED;
 export async function evaluateStudy(study: string, options: EvaluateStudyOptions, context: Context): Promise<void> {
   const { terminal, signal } = context;
   const parent = projectName(options);
+  if (options.lines !== undefined) {
+    if (options.detach) throw invalid('lines', options.lines, 'left out with --detach, which does not wait for what the lines have');
+    await checkFolderOf('lines', resolve(context.cwd, options.lines));
+  }
   const runs = await withClient(TrainerServiceClient, 'trainer', options, context, async (client, call) => {
     const listed = await runsWithLabel(study, { client, parent, call });
     const looked: Run[] = [];
@@ -49,6 +57,7 @@ export async function evaluateStudy(study: string, options: EvaluateStudyOptions
       }
     }
     terminal.status('');
+    if (options.lines !== undefined) await addLines(study, ready, resolve(context.cwd, options.lines), options, context);
     if (failures.length > 0)
       throw new CommandError(`${failures.length} of ${asked.length} evaluations have no result: ${failures.join('; ')}`);
     terminal.out(

@@ -85,7 +85,10 @@ export function reportOf(study: string, measured: readonly MeasuredRun[], option
     study,
     baseline,
     fingerprint,
-    runs: runs.map(({ curves: _, ...run }) => ({ ...run, compared: compared.some((one) => one.run === run.run) })),
+    runs: runs.map((measured) => {
+      const { run, arm, seed, state, totalSteps, fingerprint: own } = measured;
+      return { run, arm, seed, state, totalSteps, fingerprint: own, compared: compared.includes(measured) };
+    }),
     metrics: reports,
     notes: [...notesOf(arms, done, compared, runs, anyFingerprint), ...otherArms(reports, options.arms), ...pairNotes(reports)],
   };
