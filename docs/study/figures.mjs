@@ -75,7 +75,7 @@ function dots(name, report, lines) {
   );
 }
 
-/** Statistics of gradients over the steps, the mean of the seeds: with drop broken, without drop whole. */
+/** Statistics of gradients over the steps, each seed and the mean of the seeds: with drop broken, without drop whole. */
 function curves(lines) {
   const arms = [...new Set(lines.map(({ arm }) => arm))].sort((a, b) => (a === 'none' ? -1 : b === 'none' ? 1 : b.localeCompare(a, 'en')));
   const panels = [
@@ -93,15 +93,16 @@ function curves(lines) {
     const [x0, x1] = [begin + panel * (width + gap), begin + panel * (width + gap) + width];
     const drawn = arms.flatMap((arm, k) =>
       ['withoutDrop', 'withDrop'].map((drop) => ({
+        all: lines.filter((one) => one.arm === arm).map((one) => [one.step, one[drop][field]]),
         style: `stroke="${palette[k]}" stroke-width="2" ${drop === 'withDrop' ? 'stroke-dasharray="5 4"' : ''}`,
         points: [...new Set(lines.filter((one) => one.arm === arm).map(({ wanted }) => wanted))]
           .sort((a, b) => a - b)
           .map((wanted) => meanAt(arm, wanted, (one) => one[drop][field])),
       })),
     );
-    const x = scale([0, ...drawn.flatMap(({ points }) => points.map(([step]) => step))], x0, x1);
+    const x = scale([0, ...drawn.flatMap(({ all }) => all.map(([step]) => step))], x0, x1);
     const y = scale(
-      drawn.flatMap(({ points }) => points.map(([, value]) => value)),
+      drawn.flatMap(({ all }) => all.map(([, value]) => value)),
       bottom,
       top,
     );
@@ -112,10 +113,10 @@ function curves(lines) {
         text(x0 - 4, y.at(tick) + 4, short(tick), 'text-anchor="end" fill="#555" font-size="10"'),
       ]),
       ...x.ticks.map((tick) => text(x.at(tick), bottom + 16, Math.round(tick), 'text-anchor="middle" fill="#555"')),
-      ...drawn.map(
-        ({ style, points }) =>
-          `<polyline fill="none" ${style} points="${points.map(([step, value]) => `${x.at(step)},${y.at(value)}`).join(' ')}"/>`,
-      ),
+      ...drawn.flatMap(({ style, points, all }) => [
+        `<polyline fill="none" ${style} points="${points.map(([step, value]) => `${x.at(step)},${y.at(value)}`).join(' ')}"/>`,
+        ...all.map(([step, value]) => `<circle cx="${x.at(step)}" cy="${y.at(value)}" r="2" fill="none" ${style.split(' ')[0]}/>`),
+      ]),
     ];
   });
   const legend = arms.map(
