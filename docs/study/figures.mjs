@@ -76,13 +76,8 @@ function dots(name, report, lines) {
 }
 
 /** Statistics of gradients over the steps, each seed and the mean of the seeds: with drop broken, without drop whole. */
-function curves(lines) {
+function curves(name, title, lines, panels) {
   const arms = [...new Set(lines.map(({ arm }) => arm))].sort((a, b) => (a === 'none' ? -1 : b === 'none' ? 1 : b.localeCompare(a, 'en')));
-  const panels = [
-    ['norm', 'norm of the gradient'],
-    ['variance', 'direction variance'],
-    ['error', 'direction error'],
-  ];
   const [begin, gap, bottom] = [50, 60, top + 200];
   const meanAt = (arm, wanted, of) => {
     const values = lines.filter((one) => one.arm === arm && one.wanted === wanted);
@@ -124,13 +119,11 @@ function curves(lines) {
       line(begin + k * 180, bottom + 42, begin + 24 + k * 180, bottom + 42, `stroke="${palette[k]}" stroke-width="2"`) +
       text(begin + 30 + k * 180, bottom + 46, arm),
   );
-  svg(
-    'study-gradients',
-    begin + 3 * (width + gap),
-    bottom + 60,
-    'Statistics of gradients over the steps: whole lines without dropout, broken ones with',
-    [...parts, ...legend, text(begin + 560, bottom + 46, 'steps; whole lines: without dropout, broken: with')],
-  );
+  svg(name, begin + Math.max(2, panels.length) * (width + gap), bottom + 82, title, [
+    ...parts,
+    ...legend,
+    text(begin, bottom + 70, 'over the steps; whole lines: without dropout, broken: with'),
+  ]);
 }
 
 function table({ study, metrics }) {
@@ -169,4 +162,19 @@ for (const name of ['rates', 'underfitting', 'overfitting', 'sensitivity', 'grad
   console.log(`${table(report)}\n${report.notes.join('\n')}\n`);
 }
 const statistics = join(results, 'gradient-statistics.jsonl');
-if (existsSync(statistics)) curves(linesOf(statistics));
+if (existsSync(statistics))
+  curves('study-gradients', 'Statistics of gradients over the steps', linesOf(statistics), [
+    ['norm', 'norm of the gradient'],
+    ['variance', 'direction variance'],
+    ['error', 'direction error'],
+  ]);
+const underfitting = join(results, 'underfitting.jsonl');
+const adaptive = (existsSync(underfitting) ? linesOf(underfitting) : []).flatMap(({ arm, cutoffMeasurements = [] }) =>
+  cutoffMeasurements.flatMap(({ step, errorWithDrop, errorWithoutDrop }) =>
+    errorWithDrop === undefined
+      ? []
+      : [{ arm, step, wanted: step, withDrop: { error: errorWithDrop }, withoutDrop: { error: errorWithoutDrop } }],
+  ),
+);
+if (adaptive.length > 0)
+  curves('study-adaptive', 'What the adaptive cutoff measured, over the steps', adaptive, [['error', 'direction error']]);

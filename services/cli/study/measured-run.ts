@@ -29,6 +29,18 @@ export interface MeasuredRun {
   readonly fingerprint: string;
   /** Values by metric and epoch, from 0; only of runs that have succeeded. */
   readonly curves: Readonly<Partial<Record<Metric, readonly (number | undefined)[]>>>;
+  /** What an adaptive cutoff measured, in the order of the steps; absent without one. */
+  readonly cutoffMeasurements?: readonly CutoffMeasurement[];
+}
+
+/** Direction errors of the gradients at a step; absent if they could not be measured. */
+export interface CutoffMeasurement {
+  readonly step: number;
+  readonly rate: number;
+  readonly errorWithDrop?: number | undefined;
+  readonly errorWithoutDrop?: number | undefined;
+  /** First step without drop, if this measurement ended it. */
+  readonly endsAtStep?: number;
 }
 
 /** Reads the log of a run that has succeeded; of others, only the state. */
@@ -53,7 +65,8 @@ export async function measureRun(run: Run, { client, call }: StudyPlace): Promis
   const curves = new Curves(Number(run.stepsPerEpoch));
   for await (const event of runEvents(client, run.name, { uid: run.uid, signal: call.signal })) curves.take(event);
   const fingerprint = curves.fingerprintChanged ? '' : (checkpoint?.checkpoint?.fingerprint ?? '');
-  return { ...measured, fingerprint, curves: curves.values };
+  const { measurements } = curves;
+  return { ...measured, fingerprint, curves: curves.values, ...(measurements.length > 0 && { cutoffMeasurements: measurements }) };
 }
 
 /** The same run with the loss of its last weights on the training images, which is a value of the last epoch. */
@@ -68,10 +81,20 @@ export function withFinalLoss(measured: MeasuredRun, loss: number | undefined): 
 export class Curves {
   readonly values: Partial<Record<Metric, (number | undefined)[]>> = {};
   fingerprintChanged = false;
+  readonly #measurements = new Map<number, CutoffMeasurement>();
 
   constructor(private readonly stepsPerEpoch: number) {}
 
+  get measurements(): readonly CutoffMeasurement[] {
+    return [...this.#measurements.values()].sort((a, b) => a.step - b.step);
+  }
+
   take({ event }: RunEvent): void {
+    if (event?.$case === 'cutoffMeasured') {
+      const { step, dropRate: rate, errorWithDrop, errorWithoutDrop, endsAtStep } = event.value;
+      const ends = endsAtStep > 0n && { endsAtStep: Number(endsAtStep) };
+      this.#measurements.set(Number(step), { step: Number(step), rate, errorWithDrop, errorWithoutDrop, ...ends });
+    }
     if (event?.$case === 'epoch') this.#set('train_loss', event.value.epoch, event.value.trainLoss);
     if (event?.$case === 'resumed') this.fingerprintChanged ||= event.value.fingerprintChanged;
     if (event?.$case !== 'evaluation' || event.value.result === undefined) return;

@@ -128,6 +128,18 @@ test('a fold over a log: what is done again replaces what was there', () => {
   resumed(true);
   assert.equal(curves.fingerprintChanged, true);
   assert.deepEqual(curves.values, { train_loss: [2.5, 1], eval_loss: [1.9], top1: [50] });
+  const cutoff = (step: bigint, error: number | undefined, endsAtStep = 0n) => {
+    const value = { step, dropRate: 0.1, errorWithDrop: error, errorWithoutDrop: error && 0.2, endsAtStep };
+    curves.take({ event: { $case: 'cutoffMeasured', value } } as never);
+  };
+  assert.deepEqual(curves.measurements, []);
+  cutoff(10n, 0.1);
+  cutoff(20n, undefined);
+  cutoff(20n, 0.3, 30n);
+  assert.deepEqual(curves.measurements, [
+    { step: 10, rate: 0.1, errorWithDrop: 0.1, errorWithoutDrop: 0.2 },
+    { step: 20, rate: 0.1, errorWithDrop: 0.3, errorWithoutDrop: 0.2, endsAtStep: 30 },
+  ]);
 });
 
 test('the page has a line with a band for each arm, and the tables of the terminal', () => {

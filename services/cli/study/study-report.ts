@@ -52,7 +52,7 @@ export interface StudyReport {
   readonly baseline: string;
   /** Fingerprint of the compared runs; '' if there is none, or several were allowed. */
   readonly fingerprint: string;
-  readonly runs: readonly (Omit<MeasuredRun, 'curves'> & { readonly compared: boolean })[];
+  readonly runs: readonly (Omit<MeasuredRun, 'curves' | 'cutoffMeasurements'> & { readonly compared: boolean })[];
   readonly metrics: readonly MetricReport[];
   /** What a reader must know of the comparison, as sentences. */
   readonly notes: readonly string[];
