@@ -1,10 +1,10 @@
 // npm test [-- --suite NAME | --all | PATH…]: test files on Node's test runner: those of the suite `core`, of another suite of
 // scripts/test-suites.mjs, all of them, or those whose path contains an argument.
 // Closes with what was skipped and why, then one line of counts. With CI=true a skip that scripts/expected-skips.mjs does not allow fails the run.
-// Services that tests start as processes are those of dist/ if it was built after the last change of the sources (`npm ci` and `npm run build` do),
-// because they start twice as fast; else the sources. DROPSTREAM_TESTED=built or =sources says which.
+// Services that tests start as processes are those of dist/, which start twice as fast as the sources. For a suite, it is compiled where it is older than
+// the sources; for single files, the sources are taken then. DROPSTREAM_TESTED=built or =sources decides, too.
 // DROPSTREAM_TEST_COUNTS names a file that gets the counts as one more line of JSON.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { appendFileSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,14 +17,28 @@ function fail(message) {
   process.exit(2);
 }
 
+const { values, positionals } = parseArgs({ options: { suite: { type: 'string' }, all: { type: 'boolean' } }, allowPositionals: true });
+
 function chosenFiles() {
   const suites = filesBySuite();
-  const { values, positionals } = parseArgs({ options: { suite: { type: 'string' }, all: { type: 'boolean' } }, allowPositionals: true });
   const all = Object.values(suites).flat().sort();
   if (values.all) return all;
   if (positionals.length > 0) return all.filter((file) => positionals.some((part) => file.includes(part)));
   const name = values.suite ?? 'core';
   return suites[name] ?? fail(`--suite: ${JSON.stringify(name)} is not one of ${Object.keys(suites).join(', ')}`);
+}
+
+/** What `dropstream` is in the tests. @param compile whether dist/ may be compiled for that */
+function whatIsTested(compile) {
+  const asked = process.env.DROPSTREAM_TESTED;
+  if (asked !== undefined || isBuilt()) return asked ?? 'built';
+  if (!compile) return 'sources';
+  const { status } = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (status !== 0) fail('the sources could not be compiled');
+  return 'built';
 }
 
 /** Whether dist/ was built after the last change of what it is built from. */
@@ -42,7 +56,7 @@ function isBuilt() {
 const files = chosenFiles();
 if (files.length === 0) fail(`no test file matches ${process.argv.slice(2).join(', ')}`);
 
-const tested = process.env.DROPSTREAM_TESTED ?? (isBuilt() ? 'built' : 'sources');
+const tested = whatIsTested(positionals.length === 0);
 console.log(`services that tests start: ${tested === 'built' ? 'those of dist/' : 'the sources'}`);
 const summary = join(tmpdir(), `dropstream-tests-${process.pid}.json`);
 const runner = spawn(
