@@ -45,6 +45,7 @@ test('a line that is none is named', async () => {
     ['{"study":"s"', /lines\.jsonl:2/],
     ['null', /a line of `study evaluate --lines`/],
     ['{"study":"s"}', /a line of `study evaluate --lines`/],
+    [JSON.stringify({ ...line('none', 1, 0), curves: { train_loss: 5 } }), /a line of `study evaluate --lines`/],
   ] as const) {
     await writeFile(path, `${JSON.stringify(line('none', 1, 0))}\n${text}\n`);
     await assert.rejects(readLines('lines', path), (error: Error) => error instanceof InvalidArgument && rule.test(error.message));

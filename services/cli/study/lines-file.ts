@@ -73,7 +73,13 @@ function parsed(text: string, option: string, where: string): StudyLine {
   }
   const { study, run, arm, seed, state, uid, totalSteps, fingerprint, curves } = line ?? {};
   const texts = [study, run, arm, seed, state, uid, fingerprint].every((one) => typeof one === 'string');
-  if (!texts || typeof totalSteps !== 'number' || typeof curves !== 'object' || curves === null)
+  if (
+    !texts ||
+    typeof totalSteps !== 'number' ||
+    typeof curves !== 'object' ||
+    curves === null ||
+    !Object.values(curves).every(Array.isArray)
+  )
     throw invalid(option, where, 'a line of `study evaluate --lines`');
   return {
     ...(line as StudyLine),
