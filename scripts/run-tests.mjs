@@ -30,8 +30,8 @@ function chosenFiles() {
 
 /** What `dropstream` is in the tests. @param compile whether dist/ may be compiled for that */
 function whatIsTested(compile) {
-  const asked = process.env.DROPSTREAM_TESTED;
-  if (asked !== undefined || isBuilt()) return asked ?? 'built';
+  if (process.env.DROPSTREAM_TESTED !== undefined) return process.env.DROPSTREAM_TESTED;
+  if (isBuilt()) return 'built';
   if (!compile) return 'sources';
   const { status } = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
     cwd: root,
