@@ -212,6 +212,8 @@ void product_cases(const KernelTable& k, Random& random, Type type, Type stored)
   product_case(k, random, type, stored, 50, 1100, 70);  // more than one depth slice
   product_case(k, random, type, stored, 96, 64, 192);
   product_case(k, random, type, stored, 40, 2100, 40);
+  product_case(k, random, type, stored, 34, 196, 330);   // more panels than those whose copied tiles are kept
+  product_case(k, random, type, stored, 33, 520, 1100);  // more panels than stay in the cache
   for (int i = 0; i < 40; i++) product_case(k, random, type, stored, random.upto(1, 110), random.upto(1, 90), random.upto(1, 150));
   // No rows, no panels: nothing is touched.
   const ProductArgs none{4, 8, 8, In(nullptr, type), 8, false, In(nullptr, type), Out(nullptr, stored), 8, false, nullptr, Epilogue::none, nullptr};

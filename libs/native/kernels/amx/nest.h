@@ -3,7 +3,8 @@
 //
 // A block is 2 × 2 tiles of sums. Per step four loads feed four tile products (8 and 16 cycles each, according to Intel's manual). On an
 // Emerald Rapids core the loads are hidden behind the products if two of the four find their lines in L1; if all come from L2, the products
-// run at 75 % of their peak. Sums therefore stay in registers for the whole depth of nearly every product, and vector work on the sums of
+// run at 75 % of their peak. (Operands of random values take a quarter longer than zeros, whose products the core makes at a higher clock.)
+// Sums therefore stay in registers for the whole depth of nearly every product, and vector work on the sums of
 // one block (an epilogue, rounding) is done between the steps of the next, where it costs nothing until it takes longer than the products.
 //
 // The right operand is packed in panels of pairs along k, and 16 rows of a panel can be loaded as one tile. The left operand is read in
@@ -26,14 +27,14 @@ constexpr size_t kTileBytes = 64 * kTile;
 constexpr size_t kTileDepth = 32;
 constexpr size_t kTileBlock = 2 * kTile;  // rows and columns of a block
 // The number of rows of the left operand in one pass over the panels, the depth of a pass, and its depth if all of the operand is copied.
-constexpr size_t kTiledRows = 64;
+constexpr size_t kTiledRows = 32;
 constexpr size_t kTiledDepth = 2048, kCopiedDepth = 512;
 constexpr size_t kStrips = kTiledRows / kTile, kPanelStrips = ceil_div(kPanelWidth, kTile);
 
 DS_INLINE size_t tiles_in(size_t n, size_t size) { return (n + size - 1) / size; }
 
-// The tiles of 16 rows of a left operand, or of 16 columns of a right one, along k: `whole` tiles in place, `step` bytes apart from `at`
-// on, and then one copied tile at `tail`.
+// The tiles of 16 rows of a left operand, or of 16 columns of a right one, along k: `whole` tiles, `step` bytes apart from `at` on. If there
+// is one more, it is copied, at `tail`.
 struct Strip {
   const char* at;
   size_t row, step;  // bytes
@@ -47,30 +48,18 @@ struct Strip {
     else
       tiles.template load<N>(tail, 64);
   }
+  // All tiles are copied to `spare`. The last one also counts as the tail, for the other operand may have one there.
+  static DS_INLINE Strip copied(const char* spare, size_t steps) { return {spare, 64, kTileBytes, steps, spare + (steps - 1) * kTileBytes}; }
 };
 
-// Loads the tiles of a strip one after another.
-struct Cursor {
-  const char* at;
-  size_t row, step;
-  DS_INLINE explicit Cursor(const Strip& strip) : at(strip.at), row(strip.row), step(strip.step) {}
-
-  template <int N>
-  DS_INLINE void load(Tiles& tiles) {
-    tiles.template load<N>(at, row);
-    at += step;
-  }
-  // Goes on with the copied tile if the strip has one for this step, which must then be the last.
-  DS_INLINE void end(const Strip& strip, size_t step_index) {
-    if (step_index < strip.whole) return;
-    at = strip.tail;
-    row = 64;
-  }
-};
+// The number of rows or columns of the next block, of `rest`: those of two strips if they are alike, or of one.
+DS_INLINE size_t block_size(size_t rest, const Strip* strips) {
+  const bool pair = rest > kTile && strips[0].row == strips[1].row && strips[0].step == strips[1].step;
+  return min(rest, pair ? kTileBlock : kTile);
+}
 
 // Fills one tile from `rows` rows of `bytes` bytes and pads it with zeros. Vectors under a mask: products whose depth is no multiple of 32
-// (40, 80, 196 of Swin, ConvNeXt and Mixer) copy the last tile of every panel for every 64 rows, and calls of memcpy took half as long as the
-// products did.
+// (40, 80, 196 of Swin, ConvNeXt and Mixer) copy the last tile of each strip, and calls of memcpy took half as long as the products did.
 DS_INLINE void fill_tile(char* tile, const void* from, size_t stride, size_t rows, size_t bytes) {
 #if DROPSTREAM_ISA_avx512
   const __mmask64 present = bytes < 64 ? (__mmask64{1} << bytes) - 1 : ~__mmask64{0};
@@ -85,8 +74,8 @@ DS_INLINE void fill_tile(char* tile, const void* from, size_t stride, size_t row
 }
 
 // The bytes of `spare` for the strips of a left operand: all of it, or its last rows and the last tile of each other strip.
-constexpr size_t kLeftSpare = kTiledRows * kCopiedDepth * sizeof(bf16) + kStrips * kTileBytes;
-static_assert(kTile * kTiledDepth <= kTiledRows * kCopiedDepth, "one strip of the whole depth fits");
+constexpr size_t kLeftSpare = kTile * kTiledDepth * sizeof(bf16) + kStrips * kTileBytes;
+static_assert(kTiledRows * kCopiedDepth <= kTile * kTiledDepth, "an operand that is copied as a whole fits, too");
 
 // Makes the strips of a[rows ≤ kTiledRows][k ≤ kTiledDepth], which is row-major with `stride` elements from row to row.
 inline void strips_of(size_t rows, size_t k, const bf16* a, size_t stride, char* spare, Strip* strips) {
@@ -95,7 +84,7 @@ inline void strips_of(size_t rows, size_t k, const bf16* a, size_t stride, char*
     const char* at = (const char*)(a + i * stride);
     const bool ragged = rows - i < kTile;
     const size_t whole = ragged ? 0 : k / kTileDepth;
-    *strips = ragged ? Strip{spare, 64, kTileBytes, steps, spare} : Strip{at, bytes, 64, whole, spare};
+    *strips = ragged ? Strip::copied(spare, steps) : Strip{at, bytes, 64, whole, spare};
     for (size_t step = whole; step < steps; step++, spare += kTileBytes)
       fill_tile(spare, at + step * 64, bytes, rows - i, (k - step * kTileDepth) * sizeof(bf16));
   }
@@ -105,7 +94,7 @@ inline void strips_of(size_t rows, size_t k, const bf16* a, size_t stride, char*
 inline void strips_of(size_t rows, size_t k, const Pair* a, size_t stride, char* spare, Strip* strips) {
   const size_t steps = tiles_in(k, kTileDepth), pairs = steps_of<Pair>(k);
   for (size_t i = 0; i < rows; i += kTile, strips++) {
-    *strips = {spare, 64, kTileBytes, steps, spare};
+    *strips = Strip::copied(spare, steps);
     const size_t filled = min(kTile, rows - i);
     for (size_t p = 0; p < pairs; p += kTile, spare += kTileBytes) {
       memset(spare, 0, kTileBytes);
@@ -126,7 +115,7 @@ DS_INLINE void right_strips(size_t k, const Pair* panel, size_t width, char* spa
     const char* at = (const char*)(panel + j);
     const bool ragged = width - j < kTile;
     const size_t whole = ragged ? 0 : pairs / kTile;
-    *strips = ragged ? Strip{spare, 64, kTileBytes, steps, spare} : Strip{at, bytes, kTile * bytes, whole, spare};
+    *strips = ragged ? Strip::copied(spare, steps) : Strip{at, bytes, kTile * bytes, whole, spare};
     for (size_t step = whole; step < steps; step++, spare += kTileBytes)
       fill_tile(spare, at + step * kTile * bytes, bytes, pairs - step * kTile, (width - j) * sizeof(Pair));
   }
@@ -164,7 +153,32 @@ struct Sum {
   }
 };
 
-// to[rows ≤ 16·Rows, columns ≤ 16·Columns] = from + left · right. Calls meanwhile() at every step.
+// One operand of a block: two strips that are alike, or one.
+struct StripPair {
+  const char* at;
+  size_t row, step, gap;  // bytes
+  DS_INLINE explicit StripPair(const Strip* strips, size_t count)
+      : at(strips[0].at), row(strips[0].row), step(strips[0].step), gap(strips[count - 1].at - at) {}
+};
+
+template <int Rows, int Columns>
+DS_INLINE void tile_step(Tiles& tiles, const char* a0, const char* a1, size_t a_row, const char* b0, const char* b1, size_t b_row) {
+  tiles.template load<6>(b0, b_row);
+  tiles.template load<4>(a0, a_row);
+  tiles.template multiply<0, 0>();
+  if constexpr (Columns == 2) {
+    tiles.template load<7>(b1, b_row);
+    tiles.template multiply<0, 1>();
+  }
+  if constexpr (Rows == 2) {
+    tiles.template load<5>(a1, a_row);
+    tiles.template multiply<1, 0>();
+    if constexpr (Columns == 2) tiles.template multiply<1, 1>();
+  }
+}
+
+// to[rows ≤ 16·Rows, columns ≤ 16·Columns] = from + left · right. Calls meanwhile() at every step. Two strips of an operand are as long and have
+// the same steps.
 template <int Rows, int Columns, class Meanwhile>
 __attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const Strip* right, const Place& from, const Place& to, Meanwhile& meanwhile) {
   Tiles tiles;
@@ -172,28 +186,13 @@ __attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const
   if constexpr (Columns == 2) Sum<1>::begin(tiles, from);
   if constexpr (Rows == 2) Sum<2>::begin(tiles, from);
   if constexpr (Rows == 2 && Columns == 2) Sum<3>::begin(tiles, from);
-  Cursor a0(left[0]), a1(left[Rows - 1]), b0(right[0]), b1(right[Columns - 1]);
-  // The last step differs from the others if it is copied.
-  const size_t whole = min(min(left[0].whole, left[Rows - 1].whole), min(right[0].whole, right[Columns - 1].whole));
-  for (size_t step = 0; step < steps; step++) {
-    if (step == whole) {
-      a0.end(left[0], step);
-      a1.end(left[Rows - 1], step);
-      b0.end(right[0], step);
-      b1.end(right[Columns - 1], step);
-    }
-    b0.load<6>(tiles);
-    a0.load<4>(tiles);
-    tiles.template multiply<0, 0>();
-    if constexpr (Columns == 2) {
-      b1.load<7>(tiles);
-      tiles.template multiply<0, 1>();
-    }
-    if constexpr (Rows == 2) {
-      a1.load<5>(tiles);
-      tiles.template multiply<1, 0>();
-      if constexpr (Columns == 2) tiles.template multiply<1, 1>();
-    }
+  StripPair a(left, Rows), b(right, Columns);
+  for (size_t step = min(left->whole, right->whole); step > 0; step--, a.at += a.step, b.at += b.step) {
+    tile_step<Rows, Columns>(tiles, a.at, a.at + a.gap, a.row, b.at, b.at + b.gap, b.row);
+    meanwhile();
+  }
+  if (min(left->whole, right->whole) < steps) {
+    tile_step<Rows, Columns>(tiles, left[0].tail, left[Rows - 1].tail, 64, right[0].tail, right[Columns - 1].tail, 64);
     meanwhile();
   }
   Sum<0>::end(tiles, to);

@@ -2,8 +2,8 @@
 //
 // If c is fp32 and needs no epilogue, the tiles begin and end in c. Otherwise the sums of a block of 32 × 32 go to a small buffer that stays
 // in L1, and are finished from there while the tiles of the next block are multiplied: a few rows after each step along k, so that the
-// processor's window of instructions always holds tile products and vector work together. The lines that a block will be written to come
-// from L3 or memory, and are asked for during its steps, as are the rows of a that follow.
+// processor's window of instructions always holds tile products and vector work together. The rows of a that follow, and what the epilogue
+// reads, are asked for during the steps. The lines that are written are not: asking takes longer than the writes wait.
 #include "kernels/amx/gelu.h"
 #include "kernels/amx/nest.h"
 #include "kernels/epilogue/epilogue.h"
@@ -18,14 +18,15 @@ namespace DROPSTREAM_ISA {
 #if DROPSTREAM_ISA_avx512_bf16
 constexpr bool kLines = true;
 
+// A line is 32 values of a row of c, or the first of them that `columns` has.
 enum class Write { cached, past_cache };
 template <Write How>
-DS_INLINE void put_line(bf16* to, Vec first, Vec second) {
+DS_INLINE void put_line(bf16* to, __mmask32 columns, Vec first, Vec second) {
   const __m512i line = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
   if constexpr (How == Write::past_cache)
     _mm512_stream_si512((__m512i*)to, line);
   else
-    _mm512_storeu_si512(to, line);
+    _mm512_mask_storeu_epi16(to, columns, line);
 }
 
 // finish(first, second, row) for each row's two vectors of sums.
@@ -34,41 +35,30 @@ DS_INLINE void for_lines(const float* sum, size_t rows, Finish finish) {
   for (size_t row = 0; row < rows; row++, sum += kTileBlock) finish(load(sum), load(sum + kTile), row);
 }
 
-static void finish_lines(Epilogue epilogue, const float* sum, bf16* c, bf16* side, size_t stride, size_t rows, bool past_cache) {
+static void finish_lines(Epilogue epilogue, const float* sum, bf16* c, bf16* side, size_t stride, size_t rows, size_t wide, bool past_cache) {
+  const __mmask32 columns = (__mmask32)((uint64_t{1} << wide) - 1);
   if (epilogue == Epilogue::none)
-    for_lines(sum, rows, [&](Vec first, Vec second, size_t row) { put_line<Write::cached>(c + row * stride, first, second); });
+    for_lines(sum, rows, [&](Vec first, Vec second, size_t row) { put_line<Write::cached>(c + row * stride, columns, first, second); });
   else if (epilogue == Epilogue::times_side)
     for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
-      const bf16* factors = side + row * stride;
-      put_line<Write::cached>(c + row * stride, first * load(factors), second * load(factors + kTile));
+      const __m512i factors = _mm512_maskz_loadu_epi16(columns, side + row * stride);
+      const auto widened = [](__m256i halves) { return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16); };
+      put_line<Write::cached>(c + row * stride, columns, first * widened(_mm512_castsi512_si256(factors)),
+                              second * widened(_mm512_extracti64x4_epi64(factors, 1)));
     });
   else
     for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
       const ShortGelu one = short_gelu(first), two = short_gelu(second);
-      put_line<Write::cached>(c + row * stride, one.value, two.value);
-      if (side && past_cache)
-        put_line<Write::past_cache>(side + row * stride, one.slope, two.slope);
+      put_line<Write::cached>(c + row * stride, columns, one.value, two.value);
+      if (side && past_cache && wide == kTileBlock)
+        put_line<Write::past_cache>(side + row * stride, columns, one.slope, two.slope);
       else if (side)
-        put_line<Write::cached>(side + row * stride, one.slope, two.slope);
+        put_line<Write::cached>(side + row * stride, columns, one.slope, two.slope);
     });
-}
-
-// The same for rows of fewer columns, through a line of its own.
-static void finish_part(Epilogue epilogue, const float* sum, bf16* c, bf16* side, size_t stride, size_t rows, size_t columns) {
-  for (size_t row = 0; row < rows; row++, sum += kTileBlock, c += stride) {
-    alignas(64) bf16 line[kTileBlock], other[kTileBlock] = {};
-    const size_t bytes = columns * sizeof(bf16);
-    if (epilogue == Epilogue::times_side) memcpy(other, side, bytes);
-    finish_lines(epilogue, sum, line, side ? other : nullptr, kTileBlock, 1, false);
-    memcpy(c, line, bytes);
-    if (epilogue == Epilogue::gelu && side) memcpy(side, other, bytes);
-    if (side) side += stride;
-  }
 }
 #else
 constexpr bool kLines = false;
-static void finish_lines(Epilogue, const float*, bf16*, bf16*, size_t, size_t, bool) {}
-static void finish_part(Epilogue, const float*, bf16*, bf16*, size_t, size_t, size_t) {}
+static void finish_lines(Epilogue, const float*, bf16*, bf16*, size_t, size_t, size_t, bool) {}
 #endif
 
 // Finishes blocks of sums, which it keeps for one block longer than the tiles.
@@ -90,14 +80,13 @@ class Finisher {
   // The block at row i, column j of c is multiplied now, and its sums will be at `sum`.
   void next(const float* sum, size_t i, size_t j, size_t rows, size_t columns) { next_ = {sum, i * p_.c_stride + j, rows, columns, 0}; }
 
-  // A part of the work, once for each step of the block.
-  DS_INLINE void operator()() {
+  // A part of the work, once for each step of the block. A function of its own, so that the loop over the steps keeps its registers.
+  __attribute__((noinline)) void operator()() {
     for (size_t line = 0; line < ahead_share_ && ahead_ < ahead_end_; line++, ahead_ += 64) __builtin_prefetch(ahead_, 0, 2);
-    for (size_t row = next_.done; row < min(next_.rows, next_.done + share_); row++) {
-      const size_t at = next_.at + row * p_.c_stride;
-      prefetch_row((C*)p_.c.at + at, next_.columns);
-      if (p_.side && !past_cache_) with_types(p_.side, [&](auto* side) { prefetch_row(side + at, next_.columns); });
-    }
+    if (p_.epilogue == Epilogue::times_side)
+      with_types(p_.side, [&](auto* side) {
+        for (size_t row = next_.done; row < min(next_.rows, next_.done + share_); row++) prefetch_row(side + next_.at + row * p_.c_stride, next_.columns);
+      });
     next_.done += share_;
     if (last_.done < last_.rows) finish(share_);
   }
@@ -125,22 +114,18 @@ class Finisher {
   };
 
   template <class T>
-  DS_INLINE void prefetch_row(T* row, size_t columns) {
-    __builtin_prefetch(row, 1);
-    if (((size_t)row % 64 + columns * sizeof(T)) > 64) __builtin_prefetch(row + columns - 1, 1);
+  DS_INLINE void prefetch_row(const T* row, size_t columns) {
+    __builtin_prefetch(row);
+    if (((size_t)row % 64 + columns * sizeof(T)) > 64) __builtin_prefetch(row + columns - 1);
   }
-  __attribute__((noinline)) void finish(size_t rows) {
+  DS_INLINE void finish(size_t rows) {
     rows = min(rows, last_.rows - min(last_.rows, last_.done));
     if (rows == 0) return;
     const size_t at = last_.at + last_.done * p_.c_stride;
     const Out side = p_.side ? p_.side + at : p_.side;
     const float* sum = last_.sum + last_.done * kTileBlock;
     if (kLines && sizeof(C) == sizeof(bf16) && (!side || side.type == Type::bf16)) {
-      bf16 *const c = (bf16*)p_.c.at + at, *const values = side.halves();
-      if (last_.columns == kTileBlock)
-        finish_lines(p_.epilogue, sum, c, values, p_.c_stride, rows, past_cache_);
-      else
-        finish_part(p_.epilogue, sum, c, values, p_.c_stride, rows, last_.columns);
+      finish_lines(p_.epilogue, sum, (bf16*)p_.c.at + at, side.halves(), p_.c_stride, rows, last_.columns, past_cache_);
     } else {
       with_types(side, [&](auto* values) { apply_epilogue(p_.epilogue, sum, kTileBlock, (C*)p_.c.at + at, values, p_.c_stride, rows, last_.columns); });
     }
@@ -155,22 +140,32 @@ class Finisher {
   size_t ahead_share_ = 0;
 };
 
+// Panels of the right operand that stay in L2 while all rows of the left one pass by: if Mixer's 2 MiB come from L3 for every 32 rows, a
+// product takes a third longer. Panels with copied tiles are fewer, because the stack holds the copies (threads of musl have 128 KiB).
+constexpr size_t kResidentBytes = 1 << 20, kResidentPanels = 16, kCopiedPanels = kLanes % kTile ? 1 : 4;
+
 template <class C>
 static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
   constexpr bool kFull = sizeof(C) == sizeof(float);
   const bool in_place = kFull && p.epilogue == Epilogue::none;
   const size_t depth_of_pass = p.a_k_major ? kCopiedDepth : kTiledDepth, passes = ceil_div(p.k, depth_of_pass);
-  alignas(64) float sums[kTiledRows / kTileBlock * ceil_div(kPanelWidth, kTileBlock) + 1][kTileBlock * kTileBlock];
-  alignas(64) char spare[kLeftSpare], right_spare[kRightSpare];
-  Strip left[kStrips], right[kPanelStrips];
-  const Pair* packed = static_cast<const Pair*>(p.b.at);
+  alignas(64) float sums[kStrips * (kLanes % kTile ? kPanelStrips : ceil_div(kPanelStrips, 2))][kTileBlock * kTileBlock];
+  alignas(64) char spare[kLeftSpare], right_spare[kCopiedPanels][kRightSpare];
+  Strip left[kStrips], right[kResidentPanels][kPanelStrips];
+  const auto make_right = [&](size_t panel, size_t depth, size_t slice) {
+    const size_t width = panel_stride(p.n, panel), kept = panel - panel_begin;
+    const Pair* words = static_cast<const Pair*>(p.b.at) + panel * kPanelWidth * steps_of<Pair>(p.k) + depth / 2 * width;
+    right_strips(slice, words, width, right_spare[kept % kCopiedPanels], right[kept]);
+  };
   Nothing nothing;
   Finisher<C> finisher(p, tiles_in(min(p.k, depth_of_pass), kTileDepth));
   size_t turn = 0;  // with one pass, two buffers alternate; with more, every block of the panel keeps its own until the last pass
+  if (passes == 1)
+    for (size_t panel = panel_begin; panel < panel_end; panel++) make_right(panel, 0, p.k);
   for (size_t i0 = row_begin; i0 < row_end; i0 += kTiledRows) {
     const size_t rows = min(kTiledRows, row_end - i0);
     for (size_t panel = panel_begin; panel < panel_end; panel++) {
-      const size_t j0 = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j0), width = panel_stride(p.n, panel);
+      const size_t j0 = panel * kPanelWidth, columns = min(kPanelWidth, p.n - j0);
       for (size_t depth = 0; depth < p.k; depth += depth_of_pass) {
         const size_t slice = min(depth_of_pass, p.k - depth), steps = tiles_in(slice, kTileDepth);
         if (p.a_k_major)
@@ -180,25 +175,29 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
         if (passes == 1 && panel == panel_begin && p.a_stride == p.k && !p.a_k_major && i0 + rows < row_end)
           finisher.look_ahead(p.a.halves() + (i0 + rows) * p.k, min(kTiledRows, row_end - i0 - rows) * p.k,
                               ceil_div(rows, kTileBlock) * ceil_div((panel_end - panel) * kPanelWidth, kTileBlock), steps);
-        right_strips(slice, packed + j0 * steps_of<Pair>(p.k) + depth / 2 * width, width, right_spare, right);
+        if (passes > 1) make_right(panel, depth, slice);
         size_t block = 0;
-        for (size_t j = 0; j < columns; j += kTileBlock)
-          for (size_t i = 0; i < rows; i += kTileBlock, block++) {
-            const size_t tall = min(kTileBlock, rows - i), wide = min(kTileBlock, columns - j);
+        for (size_t j = 0, wide; j < columns; j += wide) {
+          const Strip* const b = right[panel - panel_begin] + j / kTile;
+          wide = block_size(columns - j, b);
+          for (size_t i = 0, tall; i < rows; i += tall, block++) {
+            const Strip* const a = left + i / kTile;
+            tall = block_size(rows - i, a);
             float* const at = kFull ? (float*)c + (i0 + i) * p.c_stride + j0 + j : nullptr;
             const Place matrix{at, p.c_stride, tall, wide}, bias{p.bias ? (float*)p.bias + j0 + j : nullptr, 0, tall, wide};
             const Place buffer{passes > 1 ? sums[block] : sums[turn++ % 2], kTileBlock, kTileBlock, kTileBlock};
             const Place& to = in_place ? matrix : buffer;
             const Place& from = depth > 0 ? to : p.accumulate ? matrix : bias;
             if (in_place || depth + slice < p.k) {
-              multiply_block(tall, wide, steps, left + i / kTile, right + j / kTile, from, to, nothing);
+              multiply_block(tall, wide, steps, a, b, from, to, nothing);
               continue;
             }
             finisher.next(buffer.at, i0 + i, j0 + j, tall, wide);
-            multiply_block(tall, wide, steps, left + i / kTile, right + j / kTile, from, to, finisher);
+            multiply_block(tall, wide, steps, a, b, from, to, finisher);
             finisher.turn();
             if (passes > 1) finisher.finish_all();
           }
+        }
       }
     }
   }
@@ -208,7 +207,11 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
 
 void product(const ProductArgs& p, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
   if (p.a.type == Type::fp32) return DROPSTREAM_BASE::product(p, row_begin, row_end, panel_begin, panel_end);
-  with_types(p.c, [&](auto* c) { product_of(p, c, row_begin, row_end, panel_begin, panel_end); });
+  const size_t panels = panel_end - panel_begin, most = p.k % kTileDepth || kLanes % kTile ? kCopiedPanels : kResidentPanels;
+  const size_t fit = kResidentBytes / (kPanelWidth * sizeof(bf16) * p.k), groups = ceil_div(panels, fit > 0 ? min(most, fit) : 1);
+  const size_t group = ceil_div(panels, groups);
+  for (size_t panel = panel_begin; panel < panel_end; panel += group)
+    with_types(p.c, [&](auto* c) { product_of(p, c, row_begin, row_end, panel, min(panel_end, panel + group)); });
 }
 
 }  // namespace DROPSTREAM_ISA
