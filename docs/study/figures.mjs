@@ -119,7 +119,7 @@ function curves(name, title, lines, panels) {
       line(begin + k * 180, bottom + 42, begin + 24 + k * 180, bottom + 42, `stroke="${palette[k]}" stroke-width="2"`) +
       text(begin + 30 + k * 180, bottom + 46, arm),
   );
-  svg(name, begin + Math.max(2, panels.length) * (width + gap), bottom + 82, title, [
+  svg(name, Math.max(420, begin + panels.length * (width + gap)), bottom + 82, title, [
     ...parts,
     ...legend,
     text(begin, bottom + 70, 'over the steps; whole lines: without dropout, broken: with'),

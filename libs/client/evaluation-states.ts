@@ -7,7 +7,10 @@ export type EvaluatorClient = TypedClient<(typeof EvaluatorServiceClient)['servi
 
 const endStates: ReadonlySet<EvaluationState> = new Set([EvaluationState.SUCCEEDED, EvaluationState.FAILED, EvaluationState.CANCELLED]);
 
-/** Yields the evaluation after each change; the last one has ended. @throws Unavailable after `patienceSeconds` without a connection */
+/**
+ * Yields the evaluation after each change; the last one has ended.
+ * @throws Unavailable or DeadlineExceeded after `patienceSeconds` without a connection or an answer
+ */
 export async function* evaluationStates(client: EvaluatorClient, name: string, options: Patience): AsyncGenerator<Evaluation, void, void> {
   const reconnects = new Reconnects(options);
   for (;;) {

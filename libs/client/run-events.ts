@@ -15,7 +15,7 @@ export interface FollowOptions extends Patience {
   readonly uid?: string;
 }
 
-/** Ends after the event that ends the run. @throws Unavailable after `patienceSeconds` without a connection */
+/** Ends after the event that ends the run. @throws Unavailable or DeadlineExceeded after `patienceSeconds` without a connection or an answer */
 export async function* runEvents(client: TrainerClient, name: string, options: FollowOptions): AsyncGenerator<RunEvent, void, void> {
   const reconnects = new Reconnects(options);
   let cursor = options.after ?? 0n;
