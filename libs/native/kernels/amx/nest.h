@@ -114,7 +114,7 @@ DS_INLINE void right_strips(size_t k, const Pair* panel, size_t width, char* spa
   for (size_t j = 0; j < width; j += kTile, strips++) {
     const char* at = (const char*)(panel + j);
     const bool ragged = width - j < kTile;
-    const size_t whole = ragged ? 0 : pairs / kTile;
+    const size_t whole = ragged ? 0 : k / kTileDepth;  // as many as on the left, also if the last pair is only half there
     *strips = ragged ? Strip::copied(spare, steps) : Strip{at, bytes, kTile * bytes, whole, spare};
     for (size_t step = whole; step < steps; step++, spare += kTileBytes)
       fill_tile(spare, at + step * kTile * bytes, bytes, pairs - step * kTile, (width - j) * sizeof(Pair));

@@ -207,6 +207,7 @@ static void product_of(const ProductArgs& p, C* c, size_t row_begin, size_t row_
 
 void product(const ProductArgs& p, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
   if (p.a.type == Type::fp32) return DROPSTREAM_BASE::product(p, row_begin, row_end, panel_begin, panel_end);
+  if (row_begin == row_end || panel_begin == panel_end) return;
   const size_t panels = panel_end - panel_begin, most = p.k % kTileDepth || kLanes % kTile ? kCopiedPanels : kResidentPanels;
   const size_t fit = kResidentBytes / (kPanelWidth * sizeof(bf16) * p.k), groups = ceil_div(panels, fit > 0 ? min(most, fit) : 1);
   const size_t group = ceil_div(panels, groups);
