@@ -4,8 +4,8 @@
 // A block is 2 × 2 tiles of sums. Per step four loads feed four tile products (8 and 16 cycles each, according to Intel's manual). On an
 // Emerald Rapids core the loads are hidden behind the products if two of the four find their lines in L1; if all come from L2, the products
 // run at 75 % of their peak. (Operands of random values take a quarter longer than zeros, whose products the core makes at a higher clock.)
-// Sums therefore stay in registers for the whole depth of nearly every product, and vector work on the sums of
-// one block (an epilogue, rounding) is done between the steps of the next, where it costs nothing until it takes longer than the products.
+// Sums therefore stay in registers for the whole depth of nearly every product, and vector work on the sums of one block (an epilogue,
+// rounding) is done between the steps of the next, where it costs nothing until it takes longer than the products.
 //
 // The right operand is packed in panels of pairs along k, and 16 rows of a panel can be loaded as one tile. The left operand is read in
 // place, with its own row stride. Whatever does not fill a tile (the last rows, the last depth) is copied once, for all panels, into tiles
@@ -187,11 +187,12 @@ __attribute__((noinline)) void tile_block(size_t steps, const Strip* left, const
   if constexpr (Rows == 2) Sum<2>::begin(tiles, from);
   if constexpr (Rows == 2 && Columns == 2) Sum<3>::begin(tiles, from);
   StripPair a(left, Rows), b(right, Columns);
-  for (size_t step = min(left->whole, right->whole); step > 0; step--, a.at += a.step, b.at += b.step) {
+  const size_t whole = min(left->whole, right->whole);
+  for (size_t step = 0; step < whole; step++, a.at += a.step, b.at += b.step) {
     tile_step<Rows, Columns>(tiles, a.at, a.at + a.gap, a.row, b.at, b.at + b.gap, b.row);
     meanwhile();
   }
-  if (min(left->whole, right->whole) < steps) {
+  if (whole < steps) {
     tile_step<Rows, Columns>(tiles, left[0].tail, left[Rows - 1].tail, 64, right[0].tail, right[Columns - 1].tail, 64);
     meanwhile();
   }

@@ -42,9 +42,8 @@ static void finish_lines(Epilogue epilogue, const float* sum, bf16* c, bf16* sid
   else if (epilogue == Epilogue::times_side)
     for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
       const __m512i factors = _mm512_maskz_loadu_epi16(columns, side + row * stride);
-      const auto widened = [](__m256i halves) { return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16); };
-      put_line<Write::cached>(c + row * stride, columns, first * widened(_mm512_castsi512_si256(factors)),
-                              second * widened(_mm512_extracti64x4_epi64(factors, 1)));
+      const Vec low = widen((HalfVec)_mm512_castsi512_si256(factors)), high = widen((HalfVec)_mm512_extracti64x4_epi64(factors, 1));
+      put_line<Write::cached>(c + row * stride, columns, first * low, second * high);
     });
   else
     for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
@@ -141,7 +140,7 @@ class Finisher {
 };
 
 // Panels of the right operand that stay in L2 while all rows of the left one pass by: if Mixer's 2 MiB come from L3 for every 32 rows, a
-// product takes a third longer. Panels with copied tiles are fewer, because the stack holds the copies (threads of musl have 128 KiB).
+// product takes a quarter longer. Panels with copied tiles are fewer, because the stack holds the copies (threads of musl have 128 KiB).
 constexpr size_t kResidentBytes = 1 << 20, kResidentPanels = 16, kCopiedPanels = kLanes % kTile ? 1 : 4;
 
 template <class C>
