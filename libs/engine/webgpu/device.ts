@@ -29,7 +29,7 @@ export interface AdapterDescription {
 export interface OpenDevice {
   device: GPUDevice;
   adapter: AdapterDescription;
-  /** Lets go of Dawn; the process can end afterwards. */
+  /** Destroys the device; the process can end afterwards. */
   close(): void;
 }
 
@@ -51,6 +51,12 @@ interface AdapterInfo {
 const unavailable = (reason: string, cause?: unknown) => new ExecutorUnavailable('webgpu', reason, { cause });
 
 /**
+ * What `create` returned, held until the thread ends. Dawn lives only as long as something refers to it, and a turn of its events that is still due by
+ * then would run on freed memory: when a process exits, calls stay pending for ever, and nothing else refers to what they wait for.
+ */
+const instances: GPU[] = [];
+
+/**
  * Opens the GPU. `named` is a part of an adapter's name (DROPSTREAM_GPU); without it, the first real GPU is taken, and an adapter that computes on
  * the CPU is refused. @throws ExecutorUnavailable saying what is missing
  */
@@ -58,6 +64,7 @@ export async function openDevice(named: string | undefined): Promise<OpenDevice>
   const { create, globals } = await loadDawn();
   Object.assign(globalThis, globals);
   const gpu = create(named === undefined ? [] : [`adapter=${named}`]);
+  instances.push(gpu);
   const adapter = await requestAdapter(gpu, named);
   const description = describe(adapter);
   if (description.software && named === undefined) {
@@ -85,16 +92,7 @@ export async function openDevice(named: string | undefined): Promise<OpenDevice>
       error,
     );
   });
-  // Dawn lives as long as something refers to what `create` returned.
-  let held: GPU | undefined = gpu;
-  return {
-    device,
-    adapter: description,
-    close: () => {
-      if (held !== undefined) device.destroy();
-      held = undefined;
-    },
-  };
+  return { device, adapter: description, close: () => device.destroy() };
 }
 
 async function loadDawn(): Promise<Dawn> {
