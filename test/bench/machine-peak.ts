@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { EngineInfo } from '#native/addon.js';
 import { sharedPath } from '../support/shared-folder.js';
 
 const run = promisify(execFile);
@@ -25,11 +26,11 @@ export function processor(): string {
 /**
  * GFLOP/s of fused multiply-adds on registers alone, on `threads` cores, measured now by shared/peers/peak.c, which knows AVX-512 only and
  * two threads at most (more are taken as multiples of one); the best of its seven rounds, since it is a limit. Undefined where that is not
- * there or the machine has no AVX-512.
+ * there, the machine has no AVX-512, or the products are made in tiles (`npm run bench:kernels` shows their limit).
  */
-export async function peakGflops(precision: string, threads: number, hasAvx512: boolean): Promise<number | undefined> {
+export async function peakGflops(precision: string, { threads, isa, available }: EngineInfo): Promise<number | undefined> {
   const source = sharedPath('peers', 'peak.c');
-  if (source === undefined || !hasAvx512) return undefined;
+  if (source === undefined || !available.includes('avx512') || (isa === 'amx' && precision === 'bf16')) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'dropstream-peak-'));
   try {
     const program = join(folder, 'peak');

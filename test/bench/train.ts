@@ -58,14 +58,15 @@ function productPeak({ peaks }: DevicePeaks, precision: string): number | undefi
 
 async function bench(options: TrainingCase): Promise<object> {
   const { model, precision, batch, updateFreq, imageSize, forward, dropPath } = options;
-  const { threads, isa, available } = engineInfo();
+  const info = engineInfo();
+  const { threads, isa } = info;
   const engine = await EngineBlocks.create(options);
   try {
     const missing = options.peer ? withoutPeer(model) : undefined;
     if (missing) console.log(`Only the engine is measured: ${missing}.`);
     const peer = options.peer && !missing ? await Peer.prepare(options, threads) : undefined;
     const device = options.engine === 'webgpu' ? await devicePeaks() : undefined;
-    const peak = device ? productPeak(device, precision) : await peakGflops(precision, threads, available.includes('avx512'));
+    const peak = device ? productPeak(device, precision) : await peakGflops(precision, info);
     const { ours, theirs } = await measure(options, engine, peer);
     const steps = ours.flat();
     const of = (part: keyof StepTimes, q = 0.5) =>
