@@ -92,15 +92,18 @@ export class EngineBlocks {
     return new EngineBlocks(options, program, finishPlan(options), pixels, batches);
   }
 
-  /** Steps for at least `seconds` (and 8 steps), after a few that warm up. */
-  async block(seconds: number): Promise<StepTimes[]> {
+  async warmUp(): Promise<void> {
     if (this.#residentBefore === undefined) {
       forgetPeak();
       this.#residentBefore = processBytes('VmRSS');
     }
     for (let i = 0; i < WARM_UP_STEPS; i++) await this.step();
+  }
+
+  /** Steps for at least `seconds`, and `least` of them. */
+  async block(seconds: number, least = 1): Promise<StepTimes[]> {
     const times: StepTimes[] = [];
-    for (let spent = 0; spent < seconds || times.length < 8; ) {
+    for (let spent = 0; spent < seconds || times.length < least; ) {
       const one = await this.step();
       times.push(one);
       spent += one.step;

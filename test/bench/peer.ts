@@ -1,19 +1,18 @@
 /** PyTorch's side: ../shared/peers/train_step.py in its best configuration for the case, found once per processor. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { sharedPath } from '../support/shared-folder.js';
 import { processor } from './machine-peak.js';
-import { median, uneven } from './statistics.js';
+import { type PeerBlock, PeerRun } from './peer-run.js';
+import { uneven } from './statistics.js';
 import type { TrainingCase } from './training-case.js';
 
 /** Seconds of each configuration in the sweep, after its warm-up and compilation. */
 const SWEEP_SECONDS = 8;
 const MINUTE_MS = 60_000;
-const memoryWatch = fileURLToPath(new URL('peer-memory.py', import.meta.url));
 const cacheFolder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'dropstream');
 
 export interface PeerConfig {
@@ -23,30 +22,6 @@ export interface PeerConfig {
   fusedAttention: 0 | 1;
   /** Allocator put before the program, or empty. */
   preload: string;
-}
-
-/** What train_step.py prints, as far as it is used. */
-interface PeerLine {
-  value: number;
-  p10: number;
-  p90: number;
-  steps: number;
-  version: string;
-  phase_ms?: Record<string, number>;
-}
-
-/** Resident bytes of the Python process (peer-memory.py). */
-interface PeerMemory {
-  /** With model, images and targets made, before the first step. */
-  before: number;
-  /** Since then; compiled, the compiler's memory is part of it. */
-  peak: number;
-  peakAfterWarmUp: number;
-}
-
-export interface PeerBlock extends PeerLine {
-  /** Null where the system does not tell. */
-  memory: PeerMemory | null;
 }
 
 /** The configurations that may be the fastest. Attention is fused or not only where a model has any. */
@@ -113,8 +88,8 @@ export class Peer {
     return withConfig(config);
   }
 
-  /** One run of the script: it warms up, compiles, then measures for `seconds`. */
-  async block(seconds: number): Promise<PeerBlock> {
+  /** The script warms up, compiles, then measures for `seconds`: all at once, or in turns. */
+  run(seconds: number, turnSeconds = 0): PeerRun {
     const { model, batch, dropPath, dropout, ema, clip, forward } = this.options;
     const { dtype, compile, fusedAttention, preload } = this.config;
     const settings: Record<string, string | number> = {
@@ -130,25 +105,10 @@ export class Peer {
       'drop-path': dropPath,
       'fused-attention': fusedAttention,
     };
-    const args = [memoryWatch, this.script, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`])];
+    const args = [this.script, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`])];
     const env = { ...process.env, ...(preload && { LD_PRELOAD: preload }) };
-    const child = spawn(this.python, [...args, ...(forward ? ['--forward'] : [])], { env, timeout: 10 * MINUTE_MS + 1500 * seconds });
-    let [out, log] = ['', ''];
-    child.stdout.on('data', (chunk) => (out += chunk));
-    child.stderr.on('data', (chunk) => (log = (log + chunk).slice(-4000)));
-    await new Promise<void>((resolve, reject) => {
-      child.on('error', reject);
-      child.on('close', (code, signal) =>
-        code === 0 ? resolve() : reject(new Error(`train_step.py ended with ${code ?? signal}:\n${log}`)),
-      );
-    });
-    return { ...(JSON.parse(out.trim().split('\n').at(-1)!) as PeerLine), memory: memoryIn(log) };
+    return new PeerRun(this.python, [...args, ...(forward ? ['--forward'] : [])], env, turnSeconds, 10 * MINUTE_MS + 4000 * seconds);
   }
-}
-
-function memoryIn(log: string): PeerMemory | null {
-  const line = log.match(/^\{"before".*\}$/m)?.[0];
-  return line === undefined ? null : (JSON.parse(line) as PeerMemory);
 }
 
 /** The fastest, and whether any run was so uneven that the choice may be wrong. */
@@ -157,7 +117,7 @@ async function sweep(configs: readonly PeerConfig[], withConfig: (config: PeerCo
   let disturbed = false;
   for (const config of configs) {
     try {
-      const { value, p10 } = await withConfig(config).block(SWEEP_SECONDS);
+      const { value, p10 } = await withConfig(config).run(SWEEP_SECONDS).result;
       disturbed ||= uneven(value, p10);
       console.log(`peer sweep: ${JSON.stringify(config)} ${value} images/s`);
       if (best === undefined || value > best.value) best = { config, value };
@@ -194,19 +154,17 @@ class KnownChoices {
   }
 }
 
-/** The blocks as one: medians of the blocks' figures. */
-export function peerSummary(blocks: readonly PeerBlock[]) {
-  const most = (bytes: (memory: PeerMemory) => number) => {
-    const known = blocks.flatMap(({ memory }) => (memory === null ? [] : [bytes(memory)]));
-    return known.length === 0 ? null : Math.max(...known);
-  };
+/** What the line of a case says of its peer. */
+export function peerSummary({ value, p10, p90, steps, phase_ms, memory, version }: PeerBlock) {
   return {
-    img_per_s: median(blocks.map(({ value }) => value)),
-    blocks: blocks.map(({ value, p10, p90, steps }) => ({ img_per_s: value, p10, p90, steps })),
-    phase_ms: blocks.at(-1)?.phase_ms ?? null,
-    peak_bytes: most(({ peak, before }) => peak - before),
-    peak_bytes_after_warm_up: most(({ peakAfterWarmUp, before }) => peakAfterWarmUp - before),
-    peak_rss_bytes: most(({ peak }) => peak),
-    version: blocks.at(-1)?.version ?? '',
+    img_per_s: value,
+    img_per_s_p10: p10,
+    img_per_s_p90: p90,
+    steps,
+    phase_ms: phase_ms ?? null,
+    peak_bytes: memory && memory.peak - memory.before,
+    peak_bytes_after_warm_up: memory && memory.peakAfterWarmUp - memory.before,
+    peak_rss_bytes: memory?.peak ?? null,
+    version,
   };
 }

@@ -1,4 +1,4 @@
-/** npm run bench:train: speed of a training step (or of evaluation), where it goes, and PyTorch's on the same machine in the same minutes. */
+/** npm run bench:train: speed of a training step (or of evaluation), where it goes, and PyTorch's on the same machine in turns with it. */
 import { trace } from '#graph/trace.js';
 import { engineInfo } from '#native/addon.js';
 import { modelConfig } from '#nn/models/registry.js';
@@ -9,7 +9,8 @@ import { deviceTable, deviceTimes, peakLines } from './gpu-table.js';
 import { groupMilliseconds } from './kernel-times.js';
 import { peakGflops, processor } from './machine-peak.js';
 import { flopPerSample } from './multiply-adds.js';
-import { Peer, type PeerBlock, peerSummary } from './peer.js';
+import { Peer, peerSummary } from './peer.js';
+import type { PeerBlock } from './peer-run.js';
 import { median, quantile, rounded, uneven } from './statistics.js';
 import { type TrainingCase, trainingCase, UsageError, usage } from './training-case.js';
 
@@ -17,32 +18,53 @@ const CLASSES = 1000;
 /** Steps after the blocks whose kernel calls are recorded. */
 const PROFILED_STEPS = 5;
 
-/** Blocks of both sides, A B B A, so that a machine that gets slower or faster meanwhile hurts both alike. Without a peer: one block. */
-async function measure(options: TrainingCase, engine: EngineBlocks, peer: Peer | undefined) {
-  const { seconds, batch, updateFreq } = options;
-  const [ours, theirs]: [StepTimes[][], PeerBlock[]] = [[], []];
-  for (const side of peer ? 'ABBA' : 'A') {
-    if (side === 'A') {
-      ours.push(await engine.block(seconds));
-      const speed = (batch * updateFreq) / median(ours.at(-1)!.map(({ step }) => step));
-      console.log(`engine: ${rounded(speed)} images/s (${ours.at(-1)!.length} steps)`);
-    } else {
-      theirs.push(await peer!.block(seconds));
-      console.log(`peer: ${theirs.at(-1)!.value} images/s (${theirs.at(-1)!.steps} steps)`);
-    }
-  }
-  return { ours, theirs };
+/** Seconds of a turn. Machines that others use get faster and slower within seconds, and this hurts both sides of short turns alike. */
+const TURN_SECONDS = 4;
+/** Steps that are measured without a peer at least. */
+const FEWEST_STEPS = 8;
+
+interface Measured {
+  steps: StepTimes[];
+  peer?: PeerBlock;
+  /** How much faster the engine was in each pair of turns. */
+  ratios: number[];
 }
 
-/** Whether something else ran: the blocks of one side differ by a quarter, or so does the slowest tenth of a block from its median. */
-function wasDisturbed(ours: readonly StepTimes[][], theirs: readonly PeerBlock[]): boolean {
-  const blocks = ours.map((block) => block.map(({ step }) => step));
-  const middles = blocks.map(median);
-  return (
-    middles.some((middle, i) => uneven(quantile(blocks[i]!, 0.9), middle)) ||
-    theirs.some(({ value, p10 }) => uneven(value, p10)) ||
-    [middles, theirs.map(({ value }) => value)].some((side) => side.length > 0 && uneven(Math.max(...side), Math.min(...side)))
-  );
+/** Steps for `seconds`; with a peer, in turns with it. */
+async function measure(options: TrainingCase, engine: EngineBlocks, peer: Peer | undefined): Promise<Measured> {
+  const { seconds, batch, updateFreq } = options;
+  if (peer === undefined) {
+    await engine.warmUp();
+    return { steps: await engine.block(seconds, FEWEST_STEPS), ratios: [] };
+  }
+  const [steps, ratios]: [StepTimes[], number[]] = [[], []];
+  // The last turn is half a turn, so that none begins after it.
+  const run = peer.run(Math.max(seconds - TURN_SECONDS / 2, TURN_SECONDS / 2), TURN_SECONDS);
+  try {
+    await run.turn();
+    await engine.warmUp();
+    for (;;) {
+      const ours = await engine.block(TURN_SECONDS);
+      run.go();
+      const theirs = await run.turn();
+      if (theirs === undefined) break;
+      steps.push(...ours);
+      const speed = (batch * updateFreq * ours.length) / ours.reduce((sum, { step }) => sum + step, 0);
+      const peerSpeed = (batch * updateFreq * theirs.steps) / theirs.seconds;
+      ratios.push(speed / peerSpeed);
+      console.log(`engine ${rounded(speed)}, peer ${rounded(peerSpeed)} images/s: ${rounded(speed / peerSpeed)}`);
+    }
+    return { steps, peer: await run.result, ratios };
+  } finally {
+    run.kill();
+  }
+}
+
+/** Whether something else ran that was not the same to both sides. */
+function wasDisturbed({ steps, ratios }: Measured): boolean {
+  if (ratios.length > 0) return uneven(quantile(ratios, 0.75), quantile(ratios, 0.25));
+  const times = steps.map(({ step }) => step);
+  return uneven(quantile(times, 0.9), median(times));
 }
 
 /** Why there is no peer for this model, if so. */
@@ -67,8 +89,8 @@ async function bench(options: TrainingCase): Promise<object> {
     const peer = options.peer && !missing ? await Peer.prepare(options, threads) : undefined;
     const device = options.engine === 'webgpu' ? await devicePeaks() : undefined;
     const peak = device ? productPeak(device, precision) : await peakGflops(precision, info);
-    const { ours, theirs } = await measure(options, engine, peer);
-    const steps = ours.flat();
+    const measured = await measure(options, engine, peer);
+    const { steps, ratios } = measured;
     const of = (part: keyof StepTimes, q = 0.5) =>
       rounded(
         1000 *
@@ -77,15 +99,14 @@ async function bench(options: TrainingCase): Promise<object> {
             q,
           ),
       );
-    // The median of the blocks' medians, on both sides.
-    const seconds = median(ours.map((block) => median(block.map(({ step }) => step))));
+    const seconds = median(steps.map(({ step }) => step));
     const samples = batch * updateFreq;
     const graph = trace(modelConfig(model, { imageSize, classes: CLASSES }), { channels: 3, imageSize, classes: CLASSES });
     const rates = blockRates(forward ? 0 : dropPath, engine.program.blocks);
     const gflops = (samples * flopPerSample(graph, { backward: !forward, blockRates: rates })) / seconds / 1e9;
-    const summary = peer && peerSummary(theirs);
+    const summary = measured.peer && peerSummary(measured.peer);
     const speed = samples / seconds;
-    const disturbed = wasDisturbed(ours, theirs);
+    const disturbed = wasDisturbed(measured);
     const grown = engine.grownBytes; // before the profile below takes memory of its own
     const calls = await engine.kernelCalls(PROFILED_STEPS);
     const kernels = groupMilliseconds(calls, PROFILED_STEPS);
@@ -94,8 +115,7 @@ async function bench(options: TrainingCase): Promise<object> {
       console.log(deviceTable(deviceTimes(calls, device, engine.optimizerBytes), PROFILED_STEPS));
       console.log('of best: how long arithmetic or memory alone would take at the rates above, of how long the kernel took');
     }
-    if (disturbed)
-      console.log('Something else ran meanwhile: single steps or whole blocks were much slower than others. These figures say little.');
+    if (disturbed) console.log('Something else ran meanwhile: some steps or turns were much slower than others. These figures say little.');
     return {
       model,
       precision,
@@ -126,7 +146,8 @@ async function bench(options: TrainingCase): Promise<object> {
       gflops: rounded(gflops),
       peak_gflops: peak === undefined ? null : rounded(peak),
       fraction_of_peak: peak === undefined ? null : rounded(gflops / peak, 3),
-      ratio: summary === undefined ? null : rounded(speed / summary.img_per_s),
+      ratio: ratios.length === 0 ? null : rounded(median(ratios)),
+      ratios: ratios.map((ratio) => rounded(ratio)),
       memory_ratio: grown !== null && summary?.peak_bytes ? rounded(grown / summary.peak_bytes, 3) : null,
       peer_config: peer && summary ? { ...peer.config, ...summary } : null,
       peer_missing: missing ?? null,

@@ -17,8 +17,8 @@ export const caseUsage = `  --engine NAME      native, or webgpu on the GPU that
 export const usage = `npm run bench:train -- [options]
 
 ${caseUsage}
-  --seconds N        length of a block (default 20)
-  --peer             measure PyTorch in turns with the engine, where its script has the model: blocks A B B A of --seconds each
+  --seconds N        how long each side is measured (default 40)
+  --peer             measure PyTorch where its script has the model, in turns of 4 s with the engine
 
 DROPSTREAM_THREADS and DROPSTREAM_ISA choose threads and instruction set. Nothing else should run meanwhile. A step of the engine includes
 finishing the images from uint8 (normalise, erase, mix); PyTorch's step gets them finished. The last line is one JSON object.`;
@@ -102,7 +102,7 @@ export function parseCase(args: string[], own: OwnOptions): { options: TrainingC
     ema: values.ema === true,
     clip: numberOf('clip', text('clip', '0'), 'at least 0', (n) => n >= 0 && Number.isFinite(n)),
     forward: values.forward === true,
-    seconds: numberOf('seconds', text('seconds', '20'), '0.1 to 3600', (n) => n >= 0.1 && n <= 3600),
+    seconds: numberOf('seconds', text('seconds', '40'), '0.1 to 3600', (n) => n >= 0.1 && n <= 3600),
     peer: values.peer === true,
     imageSize: defaultImageSize(model),
   };
