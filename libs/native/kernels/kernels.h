@@ -56,6 +56,8 @@ struct ProductArgs {
   const float* bias;
   Epilogue epilogue;
   Out side;  // has the stride of c
+  // c is new memory that is kept for the backward pass, so its lines are in no cache: they may be written without reading them first.
+  bool kept = false;
 };
 
 // weight[m, n] (+)= dy[r, m]ᵀ · x[r, n];  bias[m] += Σ_r dy[r, m] (bias may be null). One operand is packed beforehand for all jobs; every

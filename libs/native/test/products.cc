@@ -65,6 +65,12 @@ void product_case(const KernelTable& k, Random& random, Type type, Type stored, 
   k.product(split, row, m, 0, panel);
   k.product(split, 0, m, panel, panels);
   check_same_bits(name + " split", c, other);
+  ProductArgs kept = plain;
+  kept.kept = true;
+  kept.c = other;
+  random.fill(other);
+  k.product(kept, 0, m, 0, panels);
+  check_same_bits(name + " kept", c, other);
   // A bf16 result is the fp32 one rounded once.
   ProductArgs to_full = plain;
   to_full.c = full;

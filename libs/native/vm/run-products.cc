@@ -80,7 +80,7 @@ void Program::multiply(const ProductArgs& args) {
 void Program::run_linear(const Op& op) {
   const Dims& d = op.dims;
   multiply({samples(op) * d.rows, d.in, d.out, in(op, 0), d.in, false, packed(op, input(op, 1)), out(op, 0), d.out, false, input(op, 2),
-            d.gelu ? Epilogue::gelu : Epilogue::none, out(op, 1)});
+            d.gelu ? Epilogue::gelu : Epilogue::none, out(op, 1), chunk_.training});
 }
 
 void Program::run_linear_input_grad(const Op& op) {

@@ -26,6 +26,11 @@ DS_INLINE TiledHead<InOrder> whole_head(const AttentionArgs& p, const Head<bf16>
     head.dk = head.dq + width;
     head.dv = head.dk + width;
   }
+  // The head after the last one of this call is asked for as well, because the same thread often goes on with it.
+  const bool in_next_sample = h.head + 1 == p.heads;
+  const ptrdiff_t across = (in_next_sample ? -(ptrdiff_t)h.head : 1) * (ptrdiff_t)p.head_dim, rows = in_next_sample ? (ptrdiff_t)p.tokens : 0;
+  head.next = rows * (ptrdiff_t)h.row + across;
+  head.next_out = rows * (ptrdiff_t)width + across;
   return head;
 }
 
