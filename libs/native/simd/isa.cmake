@@ -32,12 +32,6 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$" OR CMAKE_OSX_ARCHITECT
   endif()
 endif()
 
-# For builds whose compiler takes long over every path.
-set(DROPSTREAM_WITHOUT_ISAS "" CACHE STRING "Instruction sets that this build leaves out")
-if(DROPSTREAM_WITHOUT_ISAS)
-  list(REMOVE_ITEM DROPSTREAM_ISAS ${DROPSTREAM_WITHOUT_ISAS})
-endif()
-
 find_package(Threads REQUIRED)
 add_library(dropstream_isa STATIC ${DROPSTREAM_NATIVE_DIR}/simd/isa.cc ${DROPSTREAM_NATIVE_DIR}/simd/cpu.cc ${DROPSTREAM_NATIVE_DIR}/threads/tile-mode.cc ${DROPSTREAM_NATIVE_DIR}/threads/cores.cc)
 foreach(isa ${DROPSTREAM_ISAS})
