@@ -36,7 +36,8 @@ export interface Turn {
 
 export class PeerRun {
   readonly #child: ChildProcessWithoutNullStreams;
-  readonly #result: Promise<PeerBlock>;
+  /** Rejected, with the end of its log, where it failed. */
+  readonly result: Promise<PeerBlock>;
   readonly #turns: Turn[] = [];
   #memory: PeerMemory | null = null;
   #ended = false;
@@ -52,24 +53,19 @@ export class PeerRun {
     createInterface({ input: this.#child.stderr }).on('line', (line) => {
       if (!this.#take(line)) log = `${log}${line}\n`.slice(-4000);
     });
-    this.#result = new Promise<PeerBlock>((resolve, reject) => {
+    this.result = new Promise<PeerBlock>((resolve, reject) => {
       this.#child.on('error', reject);
       this.#child.on('close', (code, signal) => {
         if (code !== 0) return reject(new Error(`train_step.py ended with ${code ?? signal}:\n${log}`));
         resolve({ ...(JSON.parse(out.trim().split('\n').at(-1)!) as PeerLine), memory: this.#memory });
       });
     });
-    this.#result
+    this.result
       .catch(() => undefined)
       .finally(() => {
         this.#ended = true;
         this.#heard();
       });
-  }
-
-  /** @throws with the end of its log where it failed */
-  get result(): Promise<PeerBlock> {
-    return this.#result;
   }
 
   /** The end of the warm-up, with no steps, and then of each turn; undefined when the process has ended. */

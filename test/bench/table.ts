@@ -15,7 +15,7 @@ const usage = `npm run bench:table -- [options]
 
   --rounds N       runs of every row, one round of all rows after the other (default 3)
   --row TEXT       only the row of this name, or those whose name contains it; may be given several times
-  --seconds N      length of bench:train's blocks (default its own)
+  --seconds N      --seconds of bench:train (default its own)
   --beside FOLDER  measure the rows here and in another clone in turns, without PyTorch, and print the ratios; nothing is kept
   --render         measure nothing, write the tables from what is kept
   --list           the rows

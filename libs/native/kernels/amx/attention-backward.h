@@ -125,7 +125,7 @@ DS_INLINE void sum_queries(size_t n, size_t d, size_t steps, const char* left, c
 // `kept_of` and `bias_of` as in forward_head.
 template <class Place, class Kept, class Biases>
 DS_INLINE void backward_head(const TiledHead<Place>& h, const BackwardTiles& s, Kept kept_of, Biases bias_of) {
-  const size_t n = h.tokens, d = h.head_dim, depth = ceil_div(d, kBlock), steps = ceil_div(n, kBlock), asked = ceil_div(kBlock, steps);
+  const size_t n = h.tokens, d = h.head_dim, depth = ceil_div(d, kBlock), steps = ceil_div(n, kBlock);
   const auto key_row = [&](size_t i) { return h.k + h.place(i) * h.row; };
   const auto query_row = [&](size_t i) { return h.q + h.place(i) * h.row; };
   const auto dout_row = [&](size_t i) { return h.dout + h.place(i) * h.out_row; };
@@ -155,7 +155,7 @@ DS_INLINE void backward_head(const TiledHead<Place>& h, const BackwardTiles& s, 
       tiles(0);
       for (size_t key = 0; key < n; key += kBlock) {
         if (key + kBlock < n) tiles(key + kBlock);
-        h.ask_ahead(begin + key / kBlock * asked, begin + (key / kBlock + 1) * asked);
+        h.ask_ahead(begin, key);
         const size_t at = key % (2 * kBlock) * kBlock, left = (key / kSide * query_steps + query_step) * kCell;
         gradient.compute(s.scores + at, s.products + at, key, min(kBlock, n - key), kept ? s.kept + key : nullptr, s.shares + left, s.gradients + left,
                          query_steps, s.gradient_pairs + key / kBlock * kCell, steps);

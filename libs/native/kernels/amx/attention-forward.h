@@ -104,7 +104,7 @@ class ColumnSoftmax {
 // `kept(begin, queries)` says which probabilities of a block of queries are kept, and `bias(begin)` what is added to its scores.
 template <class Place, class Kept, class Biases>
 DS_INLINE void forward_head(const TiledHead<Place>& h, const ForwardTiles& s, Kept kept_of, Biases bias_of) {
-  const size_t n = h.tokens, d = h.head_dim, depth = ceil_div(d, kBlock), steps = ceil_div(n, kBlock), asked = ceil_div(kBlock, steps);
+  const size_t n = h.tokens, d = h.head_dim, depth = ceil_div(d, kBlock), steps = ceil_div(n, kBlock);
   left_tiles([&](size_t i) { return h.k + h.place(i) * h.row; }, n, d, s.keys);
   left_tiles_transposed([&](size_t i) { return h.v + h.place(i) * h.row; }, n, d, s.values);
   for (size_t begin = 0; begin < n; begin += kBlock) {
@@ -122,9 +122,8 @@ DS_INLINE void forward_head(const TiledHead<Place>& h, const ForwardTiles& s, Ke
     }
     softmax.end_of_seeing();
     for (size_t key = 0; key < n; key += kBlock) {
-      const size_t step = key / kBlock;
-      h.ask_ahead(begin + step * asked, begin + (step + 1) * asked);
-      softmax.raise(s.scores + key * kBlock, min(kBlock, n - key), kept ? s.kept + key : nullptr, h.factor, s.probabilities + step * kCell, steps);
+      h.ask_ahead(begin, key);
+      softmax.raise(s.scores + key * kBlock, min(kBlock, n - key), kept ? s.kept + key : nullptr, h.factor, s.probabilities + key / kBlock * kCell, steps);
     }
     float lse[kBlock];
     softmax.end(lse, s.factors);

@@ -22,24 +22,22 @@ struct TiledHead {
   // How far the next head is from this one, in q, k and v, and in out and dout. 0: nothing is asked for ahead.
   ptrdiff_t next = 0, next_out = 0;
 
-  // Asks for what the next head reads of some tokens. A head begins with all keys and values, and a row of them is far from the last one, so the
+  // Called for each block of keys of each block of tokens, asks for a part of what the next head reads of these tokens. A head begins with all keys and values, and a row of them is far from the last one, so the
   // processor does not foresee them: the heads of 8 samples of vit_tiny take 30 us less on two cores, forward and backward each.
-  DS_INLINE void ask_ahead(size_t begin, size_t end) const {
+  DS_INLINE void ask_ahead(size_t begin, size_t key) const {
     if (next == 0) return;
-    for (size_t i = begin; i < min(end, tokens); i++) {
-      const size_t at = place(i) * row, at_out = place(i) * out_row;
+    const size_t share = ceil_div(kBlock, ceil_div(tokens, kBlock)), first = begin + key / kBlock * share;
+    for (size_t i = first; i < min(first + share, min(begin + kBlock, tokens)); i++)
       for (size_t channel = 0; channel < head_dim; channel += 64 / sizeof(bf16)) {
-        ask(q + at + channel, next);
-        ask(k + at + channel, next);
-        ask(v + at + channel, next);
+        const ptrdiff_t at = next + (ptrdiff_t)(place(i) * row + channel), at_out = next_out + (ptrdiff_t)(place(i) * out_row + channel);
+        __builtin_prefetch(q + at, 0, 2);
+        __builtin_prefetch(k + at, 0, 2);
+        __builtin_prefetch(v + at, 0, 2);
         if (!dout) continue;
-        ask(dout + at_out + channel, next_out);
-        ask(out + at_out + channel, next_out);
+        __builtin_prefetch(dout + at_out, 0, 2);
+        __builtin_prefetch(out + at_out, 0, 2);
       }
-    }
   }
-
-  static DS_INLINE void ask(const bf16* at, ptrdiff_t elements) { __builtin_prefetch((const char*)at + elements * (ptrdiff_t)sizeof(bf16), 0, 2); }
 };
 
 // What is added to scores, times log2 e. Scores of whole attention have no bias.

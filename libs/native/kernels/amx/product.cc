@@ -20,12 +20,10 @@ namespace DROPSTREAM_ISA {
 #if DROPSTREAM_ISA_avx512_bf16
 constexpr bool kLines = true;
 
-// A line is 32 values of a row of c, or the first of them that `columns` has.
-enum class Write { cached, past_cache };
-template <Write How>
-DS_INLINE void put_line(bf16* to, __mmask32 columns, Vec first, Vec second) {
+// A line is 32 values of a row of c, or the first of them that `columns` has. Past the cache, it has all of them.
+DS_INLINE void put_line(bool past_cache, bf16* to, __mmask32 columns, Vec first, Vec second) {
   const __m512i line = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-  if constexpr (How == Write::past_cache)
+  if (past_cache)
     _mm512_stream_si512((__m512i*)to, line);
   else
     _mm512_mask_storeu_epi16(to, columns, line);
@@ -39,27 +37,20 @@ DS_INLINE void for_lines(const float* sum, size_t rows, Finish finish) {
 
 static void finish_lines(Epilogue epilogue, const float* sum, bf16* c, bf16* side, size_t stride, size_t rows, size_t wide, bool past_cache) {
   const __mmask32 columns = (__mmask32)((uint64_t{1} << wide) - 1);
+  const bool past = past_cache && wide == kTileBlock;
   if (epilogue == Epilogue::none)
-    for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
-      if (past_cache && wide == kTileBlock)
-        put_line<Write::past_cache>(c + row * stride, columns, first, second);
-      else
-        put_line<Write::cached>(c + row * stride, columns, first, second);
-    });
+    for_lines(sum, rows, [&](Vec first, Vec second, size_t row) { put_line(past, c + row * stride, columns, first, second); });
   else if (epilogue == Epilogue::times_side)
     for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
       const __m512i factors = _mm512_maskz_loadu_epi16(columns, side + row * stride);
       const Vec low = widen((HalfVec)_mm512_castsi512_si256(factors)), high = widen((HalfVec)_mm512_extracti64x4_epi64(factors, 1));
-      put_line<Write::cached>(c + row * stride, columns, first * low, second * high);
+      put_line(false, c + row * stride, columns, first * low, second * high);
     });
   else
     for_lines(sum, rows, [&](Vec first, Vec second, size_t row) {
       const ShortGelu one = short_gelu(first), two = short_gelu(second);
-      put_line<Write::cached>(c + row * stride, columns, one.value, two.value);
-      if (side && past_cache && wide == kTileBlock)
-        put_line<Write::past_cache>(side + row * stride, columns, one.slope, two.slope);
-      else if (side)
-        put_line<Write::cached>(side + row * stride, columns, one.slope, two.slope);
+      put_line(false, c + row * stride, columns, one.value, two.value);
+      if (side) put_line(past, side + row * stride, columns, one.slope, two.slope);
     });
 }
 #else
